@@ -1,0 +1,51 @@
+# The front door: the same words for a person and for CI.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := demo
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow check fix bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY) ## make .venv with every extra and the development tools
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[train,dev]'
+	@touch $(READY)
+
+demo: setup ## draw faces, prepare, train, export, evaluate: the whole chain in a few minutes
+	$(BIN)/mien sample $(DEMO)/faces --force
+	$(BIN)/mien prepare affectnet $(DEMO)/faces --out $(DEMO)/faces.pack --size 96 --force
+	$(BIN)/mien browse $(DEMO)/faces.pack --out $(DEMO)/faces.png --force
+	$(BIN)/mien train --recipe recipes/demo.yaml --pack $(DEMO)/faces.pack --out $(DEMO)/run --force
+	$(BIN)/mien export $(DEMO)/run --out $(DEMO)/model.onnx --force
+	$(BIN)/mien evaluate --model $(DEMO)/model.onnx --pack $(DEMO)/faces.pack --out $(DEMO)/report --force
+
+test: setup ## run the tests
+	$(BIN)/python -m pytest --numprocesses 2
+
+test-slow: setup ## run the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+check: setup ## format, lint, types, layers, spelling
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+fix: setup ## format and mend what a tool can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup ## run every benchmark
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean: ## remove what make demo made
+	rm -rf $(DEMO)

@@ -1,0 +1,96 @@
+"""A training step of EfficientNet-B0 fed from a pack, against the same step on a batch that stays in memory.
+
+    python benchmarks/training_step.py [--raw AFFECTNET_LAYOUT] [--steps 12] [--rounds 5]
+
+Prints the ratio of the two times from alternating rounds: 1.00 means that feeding costs nothing.
+"""
+
+import argparse
+import contextlib
+import io
+import itertools
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `mien train` does
+
+import torch
+from photos import make_photos
+
+from mien.network import FaceNetwork, create_backbone
+from mien.pack import Pack
+from mien.prepare import PrepareOptions, prepare
+from mien.recipe import AugmentConfig, DataConfig, ScheduleConfig
+from mien.train.augment import change_pixels
+from mien.train.faces import TrainingFaces, read_training_faces
+from mien.train.loading import Batch, FaceBatches, build_loader
+from mien.train.losses import joint_loss
+from mien.train.optimisation import build_optimizer
+from mien.train.sampler import EpochBatches
+
+
+def fed_batches(faces: TrainingFaces, size: int, batch_size: int) -> Iterator[Batch]:
+    """Yield augmented batches without end, one loader process ahead."""
+    for epoch in itertools.count():
+        batches = EpochBatches(len(faces.train), batch_size, 0, epoch)
+        yield from build_loader(FaceBatches(faces.train, size, AugmentConfig()), batches, workers=1)
+
+
+class Trainer:
+    """The step that `mien train` takes, without its book-keeping."""
+
+    def __init__(self, n_classes: int) -> None:
+        self.network = FaceNetwork(
+            create_backbone("efficientnet_b0"), n_classes, landmarks=True, valence_arousal=True
+        ).train()
+        self.schedule = ScheduleConfig()
+        self.optimizer = build_optimizer(self.network, self.schedule)
+        self.generator = torch.Generator().manual_seed(0)
+
+    def seconds(self, batches: Iterator[Batch], n_steps: int) -> float:
+        """Return the time of some steps."""
+        start = time.perf_counter()
+        for batch in itertools.islice(batches, n_steps):
+            pixels = change_pixels(batch.images_rgb, AugmentConfig(), self.generator)
+            loss = joint_loss(self.network(pixels), batch, self.schedule).total
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+        return time.perf_counter() - start
+
+
+def main() -> None:
+    """Run the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--raw", type=Path, help="a set in AffectNet's layout (default: drawn faces)")
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--batch", type=int, default=16)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        photos = make_photos(Path(folder), args.raw, 400)
+        with contextlib.redirect_stderr(io.StringIO()):
+            prepare("affectnet", photos, Path(folder) / "pack", PrepareOptions())
+        faces = read_training_faces(Pack.open(Path(folder) / "pack"), DataConfig(), seed=0)
+        trainer = Trainer(len(faces.classes))
+        fed = fed_batches(faces, args.size, args.batch)
+        fixed = itertools.repeat(next(fed))
+        trainer.seconds(fixed, 2)
+        rounds = [(trainer.seconds(fed, args.steps), trainer.seconds(fixed, args.steps)) for _ in range(args.rounds)]
+        fed.close()
+    ratios = [ours / memory for ours, memory in rounds]
+    rate = args.batch * args.steps / statistics.median(ours for ours, _ in rounds)
+    print(f"efficientnet_b0, {args.size} px, batch {args.batch}, {args.rounds} rounds of {args.steps} steps")
+    print(f"fed from a pack: {rate:.1f} faces a second")
+    print(
+        f"time fed / time from memory: {statistics.median(ratios):.3f} (median, {min(ratios):.3f} to {max(ratios):.3f})"
+    )
+
+
+if __name__ == "__main__":
+    main()

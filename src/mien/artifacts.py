@@ -1,0 +1,123 @@
+"""Writing artifacts: nothing is overwritten without being asked, and nothing half-written looks whole."""
+
+import errno
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mien.errors import ArtifactError
+
+
+def claim_output(path: Path, *, force: bool, kind_mark: str | None = None) -> None:
+    """Make sure that nothing stands where an output will be written, and that its parent exists.
+
+    Args:
+        path: the output, a file or a folder.
+        force: remove what is there, if it is such an output.
+        kind_mark: a file whose presence shows that a folder is such an output, as ``pack.json`` does. A
+            folder without it is never removed, empty ones apart.
+
+    Raises:
+        ArtifactError: the output exists and may not be removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() and not path.is_symlink():
+        return
+    if path.is_dir() and not any(path.iterdir()):
+        path.rmdir()
+        return
+    if not force:
+        raise ArtifactError(f"{path} exists already. Choose another path, or add --force to replace it")
+    if path.is_dir():
+        if kind_mark is None or not (path / kind_mark).exists():
+            wanted = f"it holds no {kind_mark}" if kind_mark else "it is a folder"
+            raise ArtifactError(f"{path} is not replaced: {wanted}, so mien did not make it. Remove it yourself")
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+@contextmanager
+def new_folder(path: Path, *, force: bool, kind_mark: str) -> Iterator[Path]:
+    """Give a fresh folder to write into; it takes its name only when all went well.
+
+    Raises:
+        ArtifactError: as `claim_output`, or the disk is full.
+    """
+    if not force:
+        claim_output(path, force=False)
+    partial = path.with_name(path.name + ".partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        with disk_errors(path):
+            yield partial
+            claim_output(path, force=force, kind_mark=kind_mark)
+            partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def disk_errors(path: Path, advice: str = "free some space and run the same command again") -> Iterator[None]:
+    """Turn a full disk or missing permission into one clear error."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ArtifactError(f"The disk is full while writing {path}: {advice}") from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise ArtifactError(f"{error.filename or path} cannot be written: {error.strerror}") from error
+        raise
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a temporary file, then give it its name."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        write(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically; NaN and infinity are refused.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(path, lambda partial: _write_text(partial, text))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path, *, what: str) -> dict[str, Any]:
+    """Read a JSON object of an artifact.
+
+    Raises:
+        ArtifactError: it is missing or broken.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(f"{path.parent} is no {what}: it has no {path.name}") from None
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} of the {what} cannot be read: {error}") from None
+    if not isinstance(value, dict):
+        raise ArtifactError(f"{path} of the {what} must hold a JSON object, got {type(value).__name__}")
+    return value
+
+
+def file_sha256(path: Path) -> str:
+    """Return a file's SHA-256 in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

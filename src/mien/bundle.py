@@ -1,0 +1,146 @@
+"""The model file: one ONNX graph with everything needed to use it, loaded with onnxruntime and numpy alone.
+
+The graph takes ``images`` uint8 RGB ``(N, S, S, 3)`` and gives ``expression`` calibrated probabilities
+``(N, C)`` and, where the model has these tasks, ``landmarks`` ``(N, 68, 2)`` as fractions of the crop and
+``valence_arousal`` ``(N, 2)`` in [-1, 1]. Its metadata holds one key, ``mien``, a JSON object with the
+fields of `BundleInfo`.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from mien.errors import ArtifactError
+from mien.faces.crop import CropContract
+
+FORMAT_VERSION = 1
+METADATA_KEY = "mien"
+INPUT_NAME = "images"
+TASKS = ("expression", "landmarks", "valence_arousal")
+
+
+@dataclass(frozen=True, slots=True)
+class BundleInfo:
+    """What a model file says of itself.
+
+    Attributes:
+        classes: expression names, in the order of the probabilities.
+        crop: how a face must be cut from a picture; the crop is then resized to ``input_size``.
+        input_size: side of the graph's input in pixels.
+        tasks: the outputs, a part of `TASKS`.
+        temperature: that the logits are divided by inside the graph.
+        training: recipe, data, selection rule and dev metrics, for the model card.
+        licence: of the weights, as told by their maker.
+        format_version: of this metadata.
+    """
+
+    classes: tuple[str, ...]
+    crop: CropContract
+    input_size: int
+    tasks: tuple[str, ...] = TASKS
+    temperature: float = 1.0
+    training: dict[str, Any] = field(default_factory=dict)
+    licence: str = ""
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> str:
+        """Return the value of the metadata key."""
+        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str, *, where: str) -> "BundleInfo":
+        """Read the value of the metadata key.
+
+        Raises:
+            ArtifactError: it is damaged or of another format version.
+        """
+        try:
+            value = json.loads(text)
+            version = value.get("format_version")
+            if version != FORMAT_VERSION:
+                raise ArtifactError(
+                    f"{where} has model format version {version!r}, this release reads {FORMAT_VERSION}. "
+                    "Export it again with `mien export`"
+                )
+            value["classes"] = tuple(value["classes"])
+            value["tasks"] = tuple(value["tasks"])
+            value["crop"] = CropContract(**value["crop"])
+            return cls(**value)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(f"The metadata of {where} is damaged: {error}. Export it again") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a model reads from N faces.
+
+    Attributes:
+        probabilities: ``(N, C)`` float32, rows sum to 1.
+        landmarks: ``(N, 68, 2)`` float32 fractions of the crop, or None.
+        valence_arousal: ``(N, 2)`` float32 in [-1, 1], or None.
+    """
+
+    probabilities: NDArray[np.float32]
+    landmarks: NDArray[np.float32] | None
+    valence_arousal: NDArray[np.float32] | None
+
+
+class Bundle:
+    """A loaded model file."""
+
+    def __init__(self, path: Path, session: onnxruntime.InferenceSession, info: BundleInfo) -> None:
+        self.path = path
+        self.info = info
+        self._session = session
+
+    @classmethod
+    def load(cls, path: Path, threads: int | None = None) -> "Bundle":
+        """Load a model file on the CPU.
+
+        Args:
+            path: the file.
+            threads: for one call, or None for one per core.
+
+        Raises:
+            ArtifactError: the file is missing, no ONNX model, or not one of mien's.
+        """
+        if not path.is_file():
+            raise ArtifactError(f"Model {path} does not exist. Make one with `mien export RUN --out {path}`")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # noqa: BLE001 - onnxruntime raises its own kinds, and RuntimeError
+            raise ArtifactError(f"{path} is no ONNX model that onnxruntime can load: {error}") from None
+        metadata = session.get_modelmeta().custom_metadata_map
+        if METADATA_KEY not in metadata:
+            raise ArtifactError(
+                f"{path} is an ONNX model, but not one of mien's: it lacks the metadata {METADATA_KEY!r}. "
+                "Use a file that `mien export` wrote"
+            )
+        return cls(path, session, BundleInfo.from_json(metadata[METADATA_KEY], where=str(path)))
+
+    def run(self, images_rgb: NDArray[np.uint8]) -> Outputs:
+        """Read faces.
+
+        Args:
+            images_rgb: ``(N, S, S, 3)`` uint8, S the model's ``input_size``.
+
+        Raises:
+            ValueError: another shape or type.
+        """
+        size = self.info.input_size
+        if images_rgb.dtype != np.uint8 or images_rgb.shape[1:] != (size, size, 3):
+            raise ValueError(
+                f"`images_rgb` must be uint8 (N, {size}, {size}, 3), got {images_rgb.dtype} {images_rgb.shape}"
+            )
+        values = self._session.run(list(self.info.tasks), {INPUT_NAME: images_rgb})
+        outputs = dict(zip(self.info.tasks, values, strict=True))
+        return Outputs(outputs["expression"], outputs.get("landmarks"), outputs.get("valence_arousal"))

@@ -1,0 +1,172 @@
+"""The report's drawings, as SVG that takes its colours from the page: one drawing for light, dark and paper.
+
+matplotlib draws in stand-in colours, and each of them is then replaced by a variable of the page's style.
+Only this module imports matplotlib, and only the non-interactive part of it.
+"""
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from mien.metrics.calibration import ReliabilityBin
+from mien.metrics.landmarks import cumulative_error
+
+_INK, _SOFT, _LINE, _ACCENT, _ALERT = "#010101", "#020202", "#030303", "#040404", "#050505"
+_VARIABLES = {
+    _INK: "var(--ink)",
+    _SOFT: "var(--soft)",
+    _LINE: "var(--line)",
+    _ACCENT: "var(--accent)",
+    _ALERT: "var(--alert)",
+}
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.edgecolor": _LINE,
+    "axes.labelcolor": _SOFT,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": _LINE,
+    "grid.linewidth": 0.8,
+    "xtick.color": _LINE,
+    "ytick.color": _LINE,
+    "xtick.labelcolor": _SOFT,
+    "ytick.labelcolor": _SOFT,
+    "text.color": _SOFT,
+    "legend.frameon": False,
+}
+# The gap of confidence and accuracy, by whether the confidence is the larger: colour and opacity.
+_GAPS = {True: (_ALERT, 0.4), False: (_ACCENT, 0.35)}
+# Errors beyond a fifth of the eye distance are failures whatever their size.
+_NME_LIMIT = 0.2
+# More dots than this make a page heavy and a cloud black.
+MAX_DOTS = 800
+
+
+def draw_reliability(bins: Sequence[ReliabilityBin]) -> str:
+    """Draw accuracy against confidence, over a strip of how many faces have that confidence."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(5.2, 5.0), layout="constrained")
+        upper, lower = figure.subplots(2, 1, height_ratios=[4, 1], sharex=True)
+        upper.plot(
+            [0, 1], [0, 1], color=_SOFT, linestyle=(0, (4, 4)), linewidth=1, label="perfectly calibrated"
+        )
+        for bin_ in bins:
+            if bin_.confidence is None or bin_.accuracy is None:
+                continue
+            width, left = (bin_.high - bin_.low) * 0.92, bin_.low + (bin_.high - bin_.low) * 0.04
+            base, gap = min(bin_.accuracy, bin_.confidence), abs(bin_.accuracy - bin_.confidence)
+            color, alpha = _GAPS[bin_.confidence > bin_.accuracy]
+            upper.bar(left, base, width, align="edge", color=_ACCENT, linewidth=0)
+            upper.bar(left, gap, width, bottom=base, align="edge", color=color, alpha=alpha, linewidth=0)
+            lower.bar(left, bin_.n, width, align="edge", color=_SOFT, alpha=0.5, linewidth=0)
+        for label, (color, alpha) in (("too sure", _GAPS[True]), ("too modest", _GAPS[False])):
+            upper.bar(0, 0, 0, color=color, alpha=alpha, label=label)
+        upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is right")
+        upper.legend(loc="upper left", fontsize=9)
+        lower.set(xlabel="confidence (probability of the class named)", ylabel="faces")
+        lower.locator_params(axis="y", nbins=3)
+        return _to_svg(figure, "reliability", "Share of right answers against their confidence")
+
+
+def draw_cumulative_error(errors: NDArray[np.floating]) -> str:
+    """Draw the share of faces whose landmark error is at most so large."""
+    thresholds = np.linspace(0, _NME_LIMIT, 201)
+    shares = cumulative_error(errors, thresholds)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+        axes = figure.subplots()
+        if shares is not None:
+            axes.fill_between(thresholds * 100, shares * 100, color=_ACCENT, alpha=0.12, linewidth=0)
+            axes.plot(thresholds * 100, shares * 100, color=_ACCENT, linewidth=2)
+        axes.set(
+            xlim=(0, _NME_LIMIT * 100),
+            ylim=(0, 100),
+            xlabel="landmark error, % of the distance of the outer eye corners",
+            ylabel="faces with at most this error, %",
+        )
+        return _to_svg(figure, "nme", "Cumulative landmark error")
+
+
+def draw_affect(truth: NDArray[np.floating], predicted: NDArray[np.floating], name: str) -> str:
+    """Draw predicted against true values of one dimension, a dot a face, at most `MAX_DOTS` of them."""
+    chosen = choose_dots(truth)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(4.2, 4.2), layout="constrained")
+        axes = figure.subplots()
+        _draw_plane(axes)
+        axes.plot([-1, 1], [-1, 1], color=_SOFT, linestyle=(0, (4, 4)), linewidth=1)
+        axes.scatter(truth[chosen], predicted[chosen], s=11, color=_ACCENT, alpha=0.45, linewidths=0)
+        axes.set(xlabel=f"true {name}", ylabel=f"predicted {name}")
+        return _to_svg(figure, name, f"Predicted against true {name}")
+
+
+def draw_affect_plane(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> str:
+    """Draw where the faces lie in the plane of valence and arousal, by truth and by prediction.
+
+    Args:
+        truth: ``(N, 2)``, NaN where not annotated.
+        predicted: ``(N, 2)``.
+    """
+    chosen = choose_dots(truth.sum(axis=1))
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(4.2, 4.2), layout="constrained")
+        axes = figure.subplots()
+        _draw_plane(axes)
+        axes.scatter(
+            truth[chosen, 0], truth[chosen, 1], s=11, color=_SOFT, alpha=0.4, linewidths=0, label="true"
+        )
+        axes.scatter(
+            predicted[chosen, 0],
+            predicted[chosen, 1],
+            s=11,
+            color=_ACCENT,
+            alpha=0.5,
+            linewidths=0,
+            label="predicted",
+        )
+        axes.set(xlabel="valence (unpleasant to pleasant)", ylabel="arousal (calm to excited)")
+        axes.legend(loc="lower left", fontsize=9, handletextpad=0.1)
+        return _to_svg(figure, "plane", "Faces in the plane of valence and arousal")
+
+
+def choose_dots(values: NDArray[np.floating]) -> NDArray[np.intp]:
+    """Return the places of at most `MAX_DOTS` values that are not NaN, evenly spread over all of them."""
+    known = np.flatnonzero(np.isfinite(values))
+    if len(known) <= MAX_DOTS:
+        return known
+    return known[np.linspace(0, len(known) - 1, MAX_DOTS).astype(np.intp)]
+
+
+def _draw_plane(axes: Axes) -> None:
+    axes.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
+    axes.set_xticks([-1, -0.5, 0, 0.5, 1])
+    axes.set_yticks([-1, -0.5, 0, 0.5, 1])
+    axes.axhline(0, color=_LINE, linewidth=1.4)
+    axes.axvline(0, color=_LINE, linewidth=1.4)
+
+
+def _to_svg(figure: Figure, name: str, label: str) -> str:
+    """Return a figure as an SVG element for the page: scalable, themed, with ids of its own."""
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' (?:width|height)="[\d.]+pt"', "", svg, count=2)
+    svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{name}-", svg)
+    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    for color, variable in _VARIABLES.items():
+        svg = svg.replace(color, variable)
+    return svg

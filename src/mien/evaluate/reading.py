@@ -1,0 +1,74 @@
+"""Running a model file over the faces of a split: pictures are decoded while the network works."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.bundle import Bundle, Outputs
+from mien.errors import ModelError
+from mien.faces.crop import resize_crop
+from mien.pack import PackSplit
+from mien.progress import Progress
+
+_DECODERS = 2
+_BATCHES_AHEAD = 3
+
+
+def read_split(bundle: Bundle, split: PackSplit, *, batch_size: int) -> Outputs:
+    """Return what the model says of every face of the split, in its order.
+
+    Args:
+        bundle: the model.
+        split: the faces.
+        batch_size: faces in one run of the network.
+
+    Raises:
+        ModelError: the model gives values that are not finite.
+    """
+    parts: list[Outputs] = []
+    with Progress("Evaluating", total=len(split), unit="face") as progress:
+        for images_rgb in _batches(split, bundle.info.input_size, batch_size):
+            outputs = bundle.run(images_rgb)
+            _require_finite(outputs, bundle)
+            parts.append(outputs)
+            progress.advance(len(images_rgb))
+    return Outputs(
+        probabilities=np.concatenate([part.probabilities for part in parts]),
+        landmarks=_joined([part.landmarks for part in parts]),
+        valence_arousal=_joined([part.valence_arousal for part in parts]),
+    )
+
+
+def _batches(split: PackSplit, size: int, batch_size: int) -> Iterator[NDArray[np.uint8]]:
+    """Yield ``(n, size, size, 3)`` batches in order, a few of them decoded ahead."""
+
+    def decode(start: int) -> NDArray[np.uint8]:
+        indices = range(start, min(start + batch_size, len(split)))
+        return np.stack([resize_crop(split.image(index), size) for index in indices])
+
+    waiting: deque[Future[NDArray[np.uint8]]] = deque()
+    with ThreadPoolExecutor(_DECODERS) as pool:
+        for start in range(0, len(split), batch_size):
+            waiting.append(pool.submit(decode, start))
+            if len(waiting) > _BATCHES_AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _require_finite(outputs: Outputs, bundle: Bundle) -> None:
+    for name in ("probabilities", "landmarks", "valence_arousal"):
+        values = getattr(outputs, name)
+        if values is not None and not np.isfinite(values).all():
+            raise ModelError(
+                f"Model {bundle.path} gives {name} that are not finite numbers. "
+                "Its training diverged: look at the run's curves, and train it again"
+            )
+
+
+def _joined(parts: list[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
+    present = [part for part in parts if part is not None]
+    return np.concatenate(present) if present else None

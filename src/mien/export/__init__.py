@@ -1,0 +1,5 @@
+"""`mien export`: a run becomes one model file."""
+
+from mien.export.stage import export
+
+__all__ = ["export"]

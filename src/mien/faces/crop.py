@@ -1,0 +1,213 @@
+"""The crop: one contract for `prepare`, `predict` and every program that feeds a mien model.
+
+A crop is a similarity transform from the picture to a square. Which one depends on the method:
+
+- ``aligned``: eyes and mouth corners go to fixed places. Both the 68 landmarks and a detector's five points
+  give them. A face that has no such points falls back to ``box``.
+- ``box``: the square around a face box, upright. A face without a box falls back to ``whole``.
+- ``whole``: the whole picture, for sets whose files are faces already.
+
+Resampling, so that any language can repeat it: while the picture is at least twice as fine as the crop, it is
+halved (each 2 x 2 block, counted from the picture's corner, becomes its rounded mean; an odd last row or column
+is dropped); then each crop pixel takes the bilinear value at its place, with pixel centres at half-integers,
+and black outside the picture.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+CropMethod = Literal["aligned", "box", "whole"]
+CROP_METHODS: tuple[CropMethod, ...] = ("aligned", "box", "whole")
+
+DEFAULT_SIZE = 256
+DEFAULT_MARGIN = 0.1
+
+# A face of this many pixels is a slip in its list; the arithmetic of a crop that large would overflow.
+LARGEST_SIDE = 1e7
+
+# Where the anchors stand in an aligned crop of margin 0, as fractions of its side: the eyes at 40 % of the
+# height and 35 % of the width apart, which puts the brows at about 25 % and the chin at the lower edge.
+ALIGNED_ANCHORS = np.array([[0.325, 0.40], [0.675, 0.40], [0.35, 0.77], [0.65, 0.77]])
+
+
+@dataclass(frozen=True, slots=True)
+class CropContract:
+    """How a face is cut from a picture. Stored in a pack and carried into the model made from it.
+
+    Attributes:
+        method: see the module.
+        margin: added on each side, as a fraction of the side at margin 0. Not used by ``whole``.
+        size: side of the crop in pixels.
+        resampling: the rule of the module, by name.
+        border: value of pixels outside the picture, by name.
+    """
+
+    method: CropMethod = "aligned"
+    margin: float = DEFAULT_MARGIN
+    size: int = DEFAULT_SIZE
+    resampling: Literal["halve+bilinear"] = "halve+bilinear"
+    border: Literal["black"] = "black"
+
+    def __post_init__(self) -> None:
+        if self.method not in CROP_METHODS:
+            raise ValueError(f"`method` must be one of {CROP_METHODS}, got {self.method!r}")
+        if not 0 <= self.margin <= 2:
+            raise ValueError(f"`margin` must be in [0, 2], got {self.margin!r}")
+        if not 16 <= self.size <= 1024:
+            raise ValueError(f"`size` must be in [16, 1024] pixels, got {self.size!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the contract as plain values, for JSON."""
+        return asdict(self)
+
+
+def crop_matrix(
+    contract: CropContract,
+    size_wh: tuple[int, int],
+    *,
+    anchors: NDArray[np.floating] | None = None,
+    box_xyxy: NDArray[np.floating] | None = None,
+) -> tuple[NDArray[np.float64], CropMethod]:
+    """Return the transform from picture coordinates to fractions of the crop, and the method that gave it.
+
+    Convention: continuous coordinates, the picture spans ``[0, w] x [0, h]`` and the crop ``[0, 1] x [0, 1]``.
+
+    Args:
+        contract: the crop wanted.
+        size_wh: width and height of the picture.
+        anchors: ``(4, 2)`` eyes and mouth corners in pixels, or None.
+        box_xyxy: ``(4,)`` face box in pixels, or None.
+
+    Returns:
+        A ``(2, 3)`` affine matrix, and the method used after fall-backs.
+    """
+    if contract.method == "aligned" and anchors is not None:
+        matrix = _similarity(anchors, _with_margin(ALIGNED_ANCHORS, contract.margin))
+        if matrix is not None:
+            return matrix, "aligned"
+    if contract.method != "whole" and box_xyxy is not None:
+        x0, y0, x1, y1 = (float(value) for value in box_xyxy)
+        side = max(x1 - x0, y1 - y0) * (1 + 2 * contract.margin)
+        if 0 < side < LARGEST_SIDE:
+            return _square((x0 + x1) / 2, (y0 + y1) / 2, side), "box"
+    width, height = size_wh
+    return _square(width / 2, height / 2, max(width, height)), "whole"
+
+
+def _with_margin(points: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
+    return 0.5 + (points - 0.5) / (1 + 2 * margin)
+
+
+def _square(center_x: float, center_y: float, side: float) -> NDArray[np.float64]:
+    return np.array(
+        [[1 / side, 0, 0.5 - center_x / side], [0, 1 / side, 0.5 - center_y / side]], dtype=np.float64
+    )
+
+
+def _similarity(
+    source: NDArray[np.floating], target: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """Least-squares rotation, scale and shift without mirroring (Umeyama 1991), as complex numbers."""
+    # Plain numbers: for four points they are ten times as fast as arrays.
+    z = [complex(x, y) for x, y in source.tolist()]
+    w = [complex(x, y) for x, y in target.tolist()]
+    z_mean, w_mean = sum(z) / len(z), sum(w) / len(w)
+    spread = sum(((point - z_mean) * (point - z_mean).conjugate()).real for point in z)
+    if not 1e-6 < spread < LARGEST_SIDE**2:
+        return None
+    a = sum((p - z_mean).conjugate() * (q - w_mean) for p, q in zip(z, w, strict=True)) / spread
+    if abs(a) < 1 / LARGEST_SIDE:
+        return None
+    b = w_mean - a * z_mean
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]], dtype=np.float64)
+
+
+def transform_points(matrix: NDArray[np.float64], points: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return ``(N, 2)`` points moved by a ``(2, 3)`` matrix."""
+    return np.asarray(points @ matrix[:, :2].T + matrix[:, 2], dtype=np.float64)
+
+
+def invert_matrix(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the inverse of a ``(2, 3)`` affine matrix."""
+    inverse = np.linalg.inv(matrix[:, :2])
+    return np.column_stack([inverse, -inverse @ matrix[:, 2]])
+
+
+def cut(image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
+    """Return the square crop that a matrix of `crop_matrix` describes.
+
+    Args:
+        image: ``(H, W, 3)`` or ``(H, W)`` uint8.
+        matrix: ``(2, 3)`` from picture coordinates to fractions of the crop.
+        size: side of the crop in pixels.
+
+    Returns:
+        ``(size, size, 3)`` or ``(size, size)`` uint8.
+    """
+    to_picture = invert_matrix(matrix)
+    step = math.hypot(to_picture[0, 0], to_picture[1, 0]) / size
+    halvings = max(0, math.floor(math.log2(step) + 1e-9)) if step > 0 else 0
+    part, origin = _covered_part(image, to_picture, block=2**halvings)
+    if part.size == 0:
+        return np.zeros((size, size, *image.shape[2:]), dtype=np.uint8)
+    for _ in range(halvings):
+        part = _halve(part)
+    # crop pixel (u, v) -> part pixel, with centres at half-integers on both sides
+    linear = to_picture[:, :2] / size
+    shift = to_picture[:, 2] - origin + linear @ (0.5, 0.5)
+    sampling = np.column_stack([linear, shift]) / 2**halvings
+    sampling[:, 2] -= 0.5
+    return np.asarray(
+        cv2.warpAffine(
+            part,
+            sampling,
+            (size, size),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=0,
+        ),
+        dtype=np.uint8,
+    )
+
+
+def _covered_part(
+    image: NDArray[np.uint8], to_picture: NDArray[np.float64], *, block: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Return the part of the picture that the crop covers, cut at whole blocks, and its origin.
+
+    The rest is never touched: a crop of a small face in a large picture costs no more than the face.
+    """
+    spans = [
+        _covered_span(float(at), [float(along), float(across)], limit=limit, block=block)
+        for (along, across, at), limit in zip(to_picture, image.shape[1::-1], strict=True)
+    ]
+    (x0, x1), (y0, y1) = spans
+    return image[y0:y1, x0:x1], np.array([x0, y0], dtype=np.float64)
+
+
+def _covered_span(start: float, edges: list[float], *, limit: int, block: int) -> tuple[int, int]:
+    """Return which of a picture's rows or columns lie between the crop's corners, and a block around them."""
+    low = start + sum(min(0.0, edge) for edge in edges)
+    high = start + sum(max(0.0, edge) for edge in edges)
+    first = (math.floor(low / block) - 1) * block
+    last = (math.ceil(high / block) + 1) * block
+    return min(max(first, 0), limit), min(max(last, 0), limit)
+
+
+def _halve(part: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = (max(1, side // 2) for side in part.shape[:2])
+    even = part[: max(1, height * 2), : max(1, width * 2)]
+    return np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def resize_crop(crop: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Return a square crop at another size, by the same rule as `cut`. The same size returns it untouched."""
+    side = crop.shape[0]
+    if side == size:
+        return crop
+    return cut(crop, _square(side / 2, side / 2, side), size)

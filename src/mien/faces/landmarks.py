@@ -1,0 +1,67 @@
+"""The 68 landmarks in the iBUG order (https://ibug.doc.ic.ac.uk/resources/facial-point-annotations/).
+
+Convention: ``(68, 2)`` float arrays of x, y; x to the right, y down. "Left" and "right" are the
+picture's, as a viewer sees them. A face without landmarks has None or a row of NaN, never a magic number.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+N_LANDMARKS = 68
+
+JAW = slice(0, 17)
+LEFT_BROW = slice(17, 22)
+RIGHT_BROW = slice(22, 27)
+NOSE = slice(27, 36)
+LEFT_EYE = slice(36, 42)
+RIGHT_EYE = slice(42, 48)
+OUTER_MOUTH = slice(48, 60)
+INNER_MOUTH = slice(60, 68)
+LEFT_EYE_OUTER_CORNER, RIGHT_EYE_OUTER_CORNER = 36, 45
+LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER = 48, 54
+
+# Lines that make a face of the points when drawn: (slice, closed).
+CONTOURS = (
+    (JAW, False),
+    (LEFT_BROW, False),
+    (RIGHT_BROW, False),
+    (slice(27, 31), False),
+    (slice(31, 36), False),
+    (LEFT_EYE, True),
+    (RIGHT_EYE, True),
+    (OUTER_MOUTH, True),
+    (INNER_MOUTH, True),
+)
+
+# Where each point goes in a mirrored picture: mirrored[i] = original[FLIP_PERMUTATION[i]].
+FLIP_PERMUTATION = np.array(
+    [
+        *range(16, -1, -1),
+        *range(26, 16, -1),
+        *range(27, 31),
+        *range(35, 30, -1),
+        45, 44, 43, 42, 47, 46,
+        39, 38, 37, 36, 41, 40,
+        *range(54, 47, -1),
+        *range(59, 54, -1),
+        *range(64, 59, -1),
+        *range(67, 64, -1),
+    ]
+)  # fmt: skip
+
+# Each anchor as a mean of landmarks.
+_ANCHOR_WEIGHTS = np.zeros((4, N_LANDMARKS))
+_ANCHOR_WEIGHTS[0, LEFT_EYE] = _ANCHOR_WEIGHTS[1, RIGHT_EYE] = 1 / 6
+_ANCHOR_WEIGHTS[2, LEFT_MOUTH_CORNER] = _ANCHOR_WEIGHTS[3, RIGHT_MOUTH_CORNER] = 1
+
+
+def anchors_from_landmarks(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the four points that an aligned crop stands on.
+
+    Args:
+        landmarks: ``(68, 2)`` x, y.
+
+    Returns:
+        ``(4, 2)``: left eye centre, right eye centre, left mouth corner, right mouth corner.
+    """
+    return np.asarray(_ANCHOR_WEIGHTS @ landmarks, dtype=np.float64)

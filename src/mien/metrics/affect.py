@@ -1,0 +1,92 @@
+"""Valence and arousal: concordance (CCC), correlation, RMSE and sign agreement, each dimension by itself.
+
+References:
+    [0] Lin, A Concordance Correlation Coefficient to Evaluate Reproducibility, 1989.
+    [1] Mollahosseini et al., AffectNet, 2017, https://arxiv.org/abs/1708.03985, section 4.3: SAGR.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class AffectScores:
+    """How well one dimension is predicted. A figure that does not exist is None.
+
+    Attributes:
+        n: faces that have the dimension annotated.
+        ccc: concordance, in [-1, 1].
+        pearson: correlation, in [-1, 1].
+        rmse: root of the mean squared error.
+        sagr: share of faces with the sign right, in [0, 1].
+    """
+
+    n: int
+    ccc: float | None
+    pearson: float | None
+    rmse: float | None
+    sagr: float | None
+
+
+def score_affect(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> AffectScores:
+    """Return all scores of one dimension over the faces where the truth is not NaN.
+
+    Args:
+        truth: ``(N,)`` in [-1, 1], NaN where not annotated.
+        predicted: ``(N,)`` finite.
+
+    Raises:
+        ValueError: the arrays differ in shape.
+    """
+    if truth.shape != predicted.shape or truth.ndim != 1:
+        raise ValueError(
+            f"`truth` and `predicted` must be (N,) alike, got {truth.shape} and {predicted.shape}"
+        )
+    known = np.isfinite(truth)
+    truth, predicted = truth[known].astype(np.float64), predicted[known].astype(np.float64)
+    if not len(truth):
+        return AffectScores(n=0, ccc=None, pearson=None, rmse=None, sagr=None)
+    return AffectScores(
+        n=len(truth),
+        ccc=concordance(truth, predicted),
+        pearson=pearson(truth, predicted),
+        rmse=math.sqrt(float(np.mean((predicted - truth) ** 2))),
+        sagr=float(np.mean(np.sign(truth) == np.sign(predicted))),
+    )
+
+
+def concordance(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> float | None:
+    """Return ``2 cov / (var + var + (mean - mean)^2)`` with variances over N.
+
+    A constant prediction of a varying truth has concordance 0: it agrees with nothing.
+
+    Args:
+        truth: ``(N,)`` without NaN.
+        predicted: ``(N,)`` without NaN.
+
+    Returns:
+        In [-1, 1], or None for fewer than two faces or a constant truth.
+    """
+    if len(truth) < 2 or _is_constant(truth):
+        return None
+    truth_off, predicted_off = truth - truth.mean(), predicted - predicted.mean()
+    spread = (truth_off**2).mean() + (predicted_off**2).mean() + (truth.mean() - predicted.mean()) ** 2
+    return float(2 * (truth_off * predicted_off).mean() / spread) if spread > 0 else None
+
+
+def pearson(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> float | None:
+    """Return the correlation, or None for fewer than two faces or where either is constant."""
+    if len(truth) < 2 or _is_constant(truth) or _is_constant(predicted):
+        return None
+    truth_off, predicted_off = truth - truth.mean(), predicted - predicted.mean()
+    spread = math.sqrt(float((truth_off**2).sum())) * math.sqrt(float((predicted_off**2).sum()))
+    if spread == 0:
+        return None
+    return float(np.clip((truth_off * predicted_off).sum() / spread, -1, 1))
+
+
+def _is_constant(values: NDArray[np.floating]) -> bool:
+    return bool(values.min() == values.max())

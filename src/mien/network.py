@@ -1,0 +1,130 @@
+"""The network: a timm backbone, global pooling, and a linear head for each task.
+
+Shapes: B batch, S side of the input, C classes, D features.
+"""
+
+from difflib import get_close_matches
+from typing import Any, NamedTuple, cast
+
+import huggingface_hub
+import timm
+import torch
+from torch import Tensor, nn
+
+from mien.errors import ModelError
+from mien.faces.landmarks import N_LANDMARKS
+
+# To wait for an answer of the hub that holds timm's weights.
+REACH_SECONDS = 5.0
+
+
+class FaceOutputs(NamedTuple):
+    """What the network reads from a batch of faces. A head that is off gives None.
+
+    Attributes:
+        logits: ``(B, C)`` expression logits.
+        landmarks: ``(B, 68, 2)`` fractions of the crop.
+        valence_arousal: ``(B, 2)`` in [-1, 1].
+    """
+
+    logits: Tensor
+    landmarks: Tensor | None
+    valence_arousal: Tensor | None
+
+
+class FaceNetwork(nn.Module):
+    """Reads expression, landmarks and valence/arousal from cropped faces.
+
+    Convention: takes RGB ``(B, S, S, 3)``, uint8 or float in [0, 255], and normalises it itself. The channels
+    come last in memory, which is what convolutions on a CPU and on tensor cores want.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        n_classes: int,
+        *,
+        landmarks: bool,
+        valence_arousal: bool,
+        drop_rate: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        pretrained_cfg = cast("dict[str, Any]", self.backbone.pretrained_cfg)
+        for name in ("mean", "std"):
+            scaled = 255 * torch.tensor(pretrained_cfg[name])
+            self.register_buffer(name, scaled, persistent=False)
+        n_features = int(cast("int", self.backbone.head_hidden_size))
+        self.dropout = nn.Dropout(drop_rate)
+        self.expression_head = nn.Linear(n_features, n_classes)
+        self.landmark_head = nn.Linear(n_features, 2 * N_LANDMARKS) if landmarks else None
+        self.affect_head = nn.Linear(n_features, 2) if valence_arousal else None
+        if self.landmark_head is not None:
+            nn.init.zeros_(self.landmark_head.weight)
+            nn.init.constant_(self.landmark_head.bias, 0.5)
+
+    def forward(self, images_rgb: Tensor) -> FaceOutputs:
+        """Read faces ``(B, S, S, 3)``."""
+        pixels = (images_rgb.to(self.mean.dtype) - self.mean) / self.std
+        features = self.dropout(self.backbone(pixels.permute(0, 3, 1, 2)))
+        return FaceOutputs(
+            self.expression_head(features),
+            None if self.landmark_head is None else self.landmark_head(features).view(-1, N_LANDMARKS, 2),
+            None if self.affect_head is None else torch.tanh(self.affect_head(features)),
+        )
+
+
+def create_backbone(
+    name: str, *, input_size: int = 224, drop_path_rate: float = 0.0, pretrained: bool = False
+) -> nn.Module:
+    """Create a timm model that gives pooled features.
+
+    Args:
+        name: one of `timm.list_models()`.
+        input_size: side of its input in pixels; matters to those built for one size, as vision transformers.
+        drop_path_rate: share of residual branches dropped while training, at the deepest block.
+        pretrained: begin from ImageNet weights.
+
+    Raises:
+        ModelError: timm has no such model, or its weights could not be had.
+    """
+    if not timm.is_model(name):
+        near = get_close_matches(name, timm.list_models(), n=3, cutoff=0.5)
+        hint = f"Did you mean {', '.join(near)}?" if near else "See timm.list_models()"
+        raise ModelError(f"timm has no backbone {name!r}. {hint}")
+    options: dict[str, Any] = {"drop_path_rate": drop_path_rate} if drop_path_rate else {}
+    if _is_built_for_one_size(name):
+        options["img_size"] = input_size
+    if pretrained:
+        _go_offline_if_cut_off()
+    try:
+        backbone: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    except TypeError as error:
+        raise ModelError(f"timm's {name} cannot be built with {options}: {error}") from error
+    except Exception as error:
+        if not pretrained:
+            raise
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise ModelError(
+            f"The ImageNet weights of {name} could not be had ({reason}). Begin from scratch with "
+            "--model.pretrained false, or give a file with --model.weights"
+        ) from error
+    return backbone.to(memory_format=torch.channels_last)
+
+
+def _is_built_for_one_size(name: str) -> bool:
+    try:
+        return bool(timm.get_pretrained_cfg(name).fixed_input_size)
+    except RuntimeError as error:
+        raise ModelError(f"timm has no weights of the name {name!r}: {error}") from None
+
+
+def _go_offline_if_cut_off() -> None:
+    """Let the hub look only into its cache where it cannot be reached; else it tries again for 47 s."""
+    try:
+        huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=REACH_SECONDS)
+    except Exception:  # noqa: BLE001 - the session's library, and so its errors, differ between releases
+        huggingface_hub.constants.HF_HUB_OFFLINE = True

@@ -1,0 +1,78 @@
+"""Writing shards and closing a pack. Rows that were written are never changed."""
+
+import hashlib
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mien.artifacts import file_sha256, write_atomically, write_json
+from mien.pack.schema import BATCH_ROWS, PackedFace, PackInfo, ShardInfo, shard_schema
+
+
+def write_shard(path: Path, split: str, faces: Sequence[PackedFace], n_classes: int) -> ShardInfo:
+    """Write faces as one Arrow file; it takes its name when it is complete."""
+    schema = shard_schema(n_classes)
+    batch = pa.record_batch(
+        [
+            [face.key for face in faces],
+            [face.row for face in faces],
+            [face.jpeg for face in faces],
+            [face.image_sha256 for face in faces],
+            [face.perceptual_hash for face in faces],
+            [face.label for face in faces],
+            [face.crop_method for face in faces],
+            [face.distribution for face in faces],
+            [None if face.landmarks is None else face.landmarks.reshape(-1).tolist() for face in faces],
+            [face.valence for face in faces],
+            [face.arousal for face in faces],
+        ],
+        schema=schema,
+    )
+
+    def write(partial: Path) -> None:
+        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+            for start in range(0, batch.num_rows, BATCH_ROWS):
+                writer.write_batch(batch.slice(start, BATCH_ROWS))
+
+    write_atomically(path, write)
+    return ShardInfo(path.name, split, len(faces), file_sha256(path))
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yield some columns of a shard, batch after batch; the other columns' pages are not touched."""
+    with pa.memory_map(str(path)) as file:
+        reader = pa.ipc.open_file(file)
+        for index in range(reader.num_record_batches):
+            yield reader.get_batch(index).select(list(columns))
+
+
+def compute_content_sha256(folder: Path, shards: Sequence[ShardInfo], classes: Sequence[str]) -> str:
+    """Return the hash of kept faces and labels: equal for equal content, however it was made."""
+    digest = hashlib.sha256("\0".join(classes).encode())
+    columns = ("key", "label", "distribution", "landmarks", "valence", "arousal", "image_sha256")
+    for shard in shards:
+        for batch in read_columns(folder / shard.name, columns):
+            for row in batch.to_pylist():
+                digest.update(f"\n{shard.split}\0{row['key']}\0{row['label']}\0".encode())
+                for name in ("distribution", "landmarks"):
+                    digest.update(b"-" if row[name] is None else struct.pack(f"<{len(row[name])}f", *row[name]))
+                for name in ("valence", "arousal"):
+                    digest.update(b"-" if row[name] is None else struct.pack("<f", row[name]))
+                digest.update(row["image_sha256"])
+    return digest.hexdigest()
+
+
+def close_pack(folder: Path, info: PackInfo, groups: NDArray[np.int64]) -> None:
+    """Write the groups, then pack.json, which makes the folder a pack."""
+    table = pa.table({"group": groups})
+
+    def write(partial: Path) -> None:
+        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+
+    write_atomically(folder / "groups.arrow", write)
+    write_json(folder / "pack.json", info.to_dict())

@@ -1,0 +1,94 @@
+"""Groups of near-duplicates, so that one face never stands on both sides of a split unnoticed.
+
+Two faces are near-duplicates when their 256-bit perceptual hashes differ in at most `MAX_DISTANCE` bits.
+Measured on 2,359 aligned photographs: a copy saved at JPEG quality 40 differs in 4 bits (90th percentile),
+one scaled to 60 % in 9; different photographs in 50 or more (1st percentile of the nearest neighbour).
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_DISTANCE = 12
+# With one band more than differing bits, two near-duplicates agree in a whole band.
+_N_BANDS = MAX_DISTANCE + 1
+# A blank picture can fill a band's bucket; beyond this many neighbours a face is compared no further.
+_MAX_NEIGHBOURS = 64
+
+
+def find_groups(hashes: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return a group number for each hash: the index of the group's first member.
+
+    Groups are connected: if A is like B and B like C, all three are one group.
+
+    Args:
+        hashes: ``(N, 32)`` uint8.
+    """
+    parent = np.arange(len(hashes))
+    for left, right in _candidate_pairs(hashes):
+        distance = np.bitwise_count(hashes[left] ^ hashes[right]).sum(axis=1)
+        near = distance <= MAX_DISTANCE
+        for a, b in zip(left[near].tolist(), right[near].tolist(), strict=True):
+            _join(parent, a, b)
+    return np.array([_root(parent, index) for index in range(len(parent))], dtype=np.int64)
+
+
+def _candidate_pairs(
+    hashes: NDArray[np.uint8],
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield pairs that agree in one band. A band takes every 13th bit, so that it mixes frequencies."""
+    for band in range(_N_BANDS):
+        keys = _band_keys(hashes, band)
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+        for step in range(1, min(_MAX_NEIGHBOURS, len(keys) - 1) + 1):
+            same = np.flatnonzero(keys[step:] == keys[:-step])
+            if not len(same):
+                break
+            yield order[same], order[same + step]
+
+
+def _band_keys(hashes: NDArray[np.uint8], band: int) -> NDArray[np.int64]:
+    keys = np.zeros(len(hashes), dtype=np.int64)
+    for bit in range(band, hashes.shape[1] * 8, _N_BANDS):
+        keys = keys << 1 | (hashes[:, bit // 8] >> (7 - bit % 8) & 1)
+    return keys
+
+
+def _root(parent: NDArray[np.int64], index: int) -> int:
+    while parent[index] != index:
+        parent[index] = parent[parent[index]]
+        index = int(parent[index])
+    return index
+
+
+def _join(parent: NDArray[np.int64], a: int, b: int) -> None:
+    low, high = sorted((_root(parent, a), _root(parent, b)))
+    parent[high] = low
+
+
+def count_duplicates(
+    groups: NDArray[np.int64], image_sha256: NDArray[np.uint8], splits: NDArray[np.int64]
+) -> dict[str, int]:
+    """Count what is worth telling about duplicates.
+
+    Args:
+        groups: ``(N,)`` of `find_groups`.
+        image_sha256: ``(N, 32)`` uint8 of the crops.
+        splits: ``(N,)`` number of each face's split.
+
+    Returns:
+        ``exact_copies``: faces that repeat an earlier one byte for byte; ``near_copies``: that repeat one
+        nearly or exactly; ``in_several_splits``: faces whose group stands in more than one split.
+    """
+    if not len(groups):
+        return {"exact_copies": 0, "near_copies": 0, "in_several_splits": 0}
+    n_exact = len(np.unique(image_sha256, axis=0))
+    pairs = np.unique(np.column_stack([groups, splits]), axis=0)
+    group, n_splits = np.unique(pairs[:, 0], return_counts=True)
+    return {
+        "exact_copies": len(groups) - n_exact,
+        "near_copies": len(groups) - len(group),
+        "in_several_splits": int(np.isin(groups, group[n_splits > 1]).sum()),
+    }

@@ -1,0 +1,30 @@
+"""Recipes: everything that decides a training run, as four parts of typed values.
+
+A recipe is a YAML file with the keys ``model``, ``data``, ``schedule`` and ``runtime``. Each names a part file
+(relative to the recipe) or holds the values. Any value can be overridden, as ``--schedule.epochs 10``.
+"""
+
+from mien.recipe.reading import build_parser, format_recipe, format_recipe_help, read_recipe
+from mien.recipe.schema import (
+    AugmentConfig,
+    DataConfig,
+    ModelConfig,
+    Recipe,
+    RuntimeConfig,
+    ScheduleConfig,
+    recipe_from_dict,
+)
+
+__all__ = [
+    "AugmentConfig",
+    "DataConfig",
+    "ModelConfig",
+    "Recipe",
+    "RuntimeConfig",
+    "ScheduleConfig",
+    "build_parser",
+    "format_recipe",
+    "format_recipe_help",
+    "read_recipe",
+    "recipe_from_dict",
+]

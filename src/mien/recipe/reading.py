@@ -1,0 +1,142 @@
+"""Reading a recipe from YAML files and the command line, and writing it."""
+
+import re
+from dataclasses import asdict, fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jsonargparse
+import yaml
+
+from mien.errors import RecipeError
+from mien.recipe.schema import PARTS, Recipe, check_values, leaf_types, type_in_words
+
+
+class _RecipeParser(jsonargparse.ArgumentParser):
+    """jsonargparse, with errors of one line in the words of a recipe."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise instead of printing the usage and leaving."""
+        raise RecipeError(_explain(" ".join(str(ex or message).split()))) from None
+
+
+def _explain(line: str) -> str:
+    unknown = re.search(r"unrecognized arguments: --([\w.]+)", line)
+    if unknown:
+        return _unknown_key(unknown[1], [*PARTS, *leaf_types()])
+    value = re.match(r'Parser key "([\w.]+)": .*(?:Got|Given) value: (.*)', line)
+    if value and value[1] in leaf_types():
+        return f"Recipe key `{value[1]}` must be {type_in_words(leaf_types()[value[1]])}, got {value[2]}"
+    file = re.search(r"Unable to load config ['\"]([^'\"]+)", line)
+    return f"The part file {file[1]} does not exist, or is no mapping of keys to values" if file else line
+
+
+def _unknown_key(wrong: str, keys: list[str]) -> str:
+    near = [key for key in keys if key.endswith(f".{wrong}")] or get_close_matches(wrong, keys, cutoff=0.7)
+    hint = f"Did you mean `{near[0]}`?" if near else "See `mien train --help` for the keys"
+    return f"Recipe key `{wrong}` is unknown. {hint}"
+
+
+def build_parser() -> jsonargparse.ArgumentParser:
+    """Return the parser of recipes, for `read_recipe` and for the help of `mien train`."""
+    parser = _RecipeParser(prog="mien train", allow_abbrev=False, add_help=False)
+    for name, kind in PARTS.items():
+        parser.add_argument(f"--{name}", type=kind, default=kind())
+    return parser
+
+
+def read_recipe(path: Path | None, overrides: list[str]) -> Recipe:
+    """Read a recipe with its part files and overrides.
+
+    Args:
+        path: the YAML file, or None for the defaults.
+        overrides: such as ``["--schedule.epochs", "10"]``.
+
+    Raises:
+        RecipeError: a file is missing, or a key, type or value is wrong; one line that names it.
+    """
+    parser = build_parser()
+    values = None
+    if path is not None:
+        parts = _read_parts(path)
+        try:
+            values = parser.parse_object(parts)
+        except RecipeError as error:
+            raise RecipeError(f"{path}: {error}") from None
+    parsed = parser.instantiate(parser.parse_args(overrides, namespace=values))
+    recipe = Recipe(*(getattr(parsed, name) for name in PARTS))
+    check_values(recipe)
+    return recipe
+
+
+def _read_parts(path: Path) -> dict[str, Any]:
+    """Return a recipe as nested mappings with known keys, its part files read."""
+    parts = dict(_read_yaml(path, what="Recipe"))
+    _check_keys(parts, Recipe, "", where=path)
+    for name, value in parts.items():
+        origin = path
+        if isinstance(value, str):
+            origin = path.parent / value
+            parts[name] = _read_yaml(origin, what=f"The `{name}` part of {path},")
+        _check_keys(parts[name], PARTS[name], f"{name}.", where=origin)
+    return parts
+
+
+def _check_keys(value: Any, kind: Any, prefix: str, *, where: Path) -> None:
+    if not isinstance(value, dict):
+        wanted = "a part file or a mapping" if prefix.count(".") == 1 else "a mapping"
+        raise RecipeError(f"{where}: Recipe key `{prefix[:-1]}` must be {wanted}, got {value!r}")
+    types = {entry.name: entry.type for entry in fields(kind)}
+    for key, inner in value.items():
+        if key not in types:
+            raise RecipeError(f"{where}: {_unknown_key(f'{prefix}{key}', [prefix + name for name in types])}")
+        if prefix and is_dataclass(types[key]):
+            _check_keys(inner, types[key], f"{prefix}{key}.", where=where)
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML in which no key may stand twice: the earlier value would be lost without a word."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for index, key in enumerate(keys):
+            if key in keys[:index]:
+                mark = node.value[index][0].start_mark
+                raise yaml.constructor.ConstructorError(
+                    problem=f"key `{key}` stands twice", problem_mark=mark
+                )
+        return dict(super().construct_mapping(node, deep=deep))
+
+
+# YAML 1.1 reads 1e-3, which has no dot, as text.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def _read_yaml(path: Path, *, what: str) -> dict[str, Any]:
+    if not path.is_file():
+        raise RecipeError(f"{what} {path} does not exist")
+    try:
+        value = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_Loader)  # noqa: S506 - a safe loader
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise RecipeError(f"{what} {path} is no readable YAML: {error.problem}, line {line}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"{what} {path} cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(value, dict):
+        came = "nothing" if value is None else repr(value)[:80]
+        raise RecipeError(f"{what} {path} must be a mapping of keys to values, got {came}")
+    return value
+
+
+def format_recipe(recipe: Recipe) -> str:
+    """Return the recipe as YAML that `read_recipe` reads."""
+    return str(yaml.safe_dump(asdict(recipe), sort_keys=False))
+
+
+def format_recipe_help() -> str:
+    """Return the help of every key, by part."""
+    text = str(build_parser().format_help())
+    return "recipe keys:\n" + text[text.index("The network:") :]

@@ -1,0 +1,320 @@
+"""The one module that knows Lightning: it runs the loop, the devices, mixed precision and checkpoints."""
+
+import logging
+import math
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import lightning.pytorch as lightning
+import numpy as np
+import torch
+import torch.distributed
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from mien.errors import ModelError, RecipeError
+from mien.network import FaceNetwork
+from mien.progress import Progress
+from mien.recipe import Recipe, RuntimeConfig
+from mien.train.augment import change_pixels
+from mien.train.dev import DevScores, Reading, join_readings, score_dev
+from mien.train.faces import TrainingFaces
+from mien.train.loading import Batch, FaceBatches, build_loader, plain_batches
+from mien.train.losses import joint_loss
+from mien.train.optimisation import build_optimizer, rate_share
+from mien.train.sampler import EpochBatches
+
+EVALUATION_BATCH = 128
+
+
+class FaceModule(lightning.LightningModule):
+    """A network in training.
+
+    Everything random in a step depends on the seed, the step and the rank alone, so that a resumed run goes
+    on exactly as an uninterrupted one would have.
+
+    Attributes:
+        epoch_losses: sums of each loss over the epoch's steps on this rank.
+        n_steps: the epoch's steps so far.
+        dev_scores: of the last finished epoch.
+    """
+
+    def __init__(self, network: FaceNetwork, faces: TrainingFaces, recipe: Recipe) -> None:
+        super().__init__()
+        self.network = network
+        self.faces = faces
+        self.recipe = recipe
+        self.dev_scores = DevScores(0, {})
+        self.epoch_losses: dict[str, Tensor] = {}
+        self.n_steps = 0
+        self._readings: list[Reading] = []
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps in an epoch."""
+        return len(self.faces.train) // self.recipe.schedule.batch_size
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return the loader of the present epoch; Lightning asks again at each."""
+        data, schedule, seed = self.recipe.data, self.recipe.schedule, self.recipe.runtime.seed
+        batches = EpochBatches(
+            len(self.faces.train),
+            schedule.batch_size,
+            seed,
+            self.current_epoch,
+            rank=self.global_rank,
+            world_size=self.trainer.world_size,
+        )
+        dataset = FaceBatches(self.faces.train, data.input_size, data.augment, seed)
+        return self._loader(dataset, batches)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Return the loader of this rank's dev faces, none of them twice."""
+        batches = plain_batches(
+            len(self.faces.dev), EVALUATION_BATCH, rank=self.global_rank, world_size=self.trainer.world_size
+        )
+        return self._loader(FaceBatches(self.faces.dev, self.recipe.data.input_size), batches)
+
+    def _loader(self, dataset: FaceBatches, batches: Any) -> DataLoader[Batch]:
+        on_gpu = self.device.type == "cuda"
+        return build_loader(
+            dataset, batches, workers=_n_workers(self.recipe.runtime, on_gpu=on_gpu), pin_memory=on_gpu
+        )
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Return the loss of one step."""
+        seed = self.recipe.runtime.seed
+        keys = np.random.SeedSequence((seed, self.global_step, self.global_rank))
+        step_seed = int(keys.generate_state(1)[0])
+        torch.manual_seed(step_seed)
+        generator = torch.Generator().manual_seed(step_seed)
+        pixels = change_pixels(batch.images_rgb, self.recipe.data.augment, generator)
+        losses = joint_loss(self.network(pixels), batch, self.recipe.schedule)
+        if batch_index == 0:
+            self.epoch_losses, self.n_steps = {}, 0
+        for name, value in {"total": losses.total, **losses.parts}.items():
+            self.epoch_losses[name] = self.epoch_losses.get(name, torch.zeros_like(value)) + value.detach()
+        self.n_steps += 1
+        return losses.total
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Keep what the network says of a batch."""
+        outputs = self.network(batch.images_rgb)
+        draws = range(
+            self.global_rank + batch_index * EVALUATION_BATCH * self.trainer.world_size,
+            len(self.faces.dev),
+            self.trainer.world_size,
+        )
+        indices = np.array(draws[: len(batch.images_rgb)])
+        self._readings.append(Reading(indices, *(_as_array(value) for value in outputs)))
+
+    def on_validation_epoch_end(self) -> None:
+        """Gather the ranks' readings and score them all."""
+        parts = self._readings
+        if self.trainer.world_size > 1:
+            gathered: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(gathered, parts)
+            parts = [part for rank in gathered for part in rank]
+        self._readings = []
+        self.dev_scores = score_dev(join_readings(parts), self.faces.dev)
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimiser and its learning rate, stepped by iteration."""
+        schedule, steps = self.recipe.schedule, self.steps_per_epoch
+        optimizer = build_optimizer(self.network, schedule)
+        rates = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: rate_share(step, config=schedule, steps_per_epoch=steps)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
+
+
+def _as_array(value: Tensor | None) -> Any:
+    return None if value is None else value.float().cpu().numpy()
+
+
+def _n_workers(runtime: RuntimeConfig, *, on_gpu: bool) -> int:
+    if runtime.workers is not None:
+        return runtime.workers
+    return 8 if on_gpu else 1
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """How an epoch went.
+
+    Attributes:
+        epoch: from 1.
+        learning_rate: at its end.
+        losses: mean over its steps and all ranks: ``total`` and each task's, unweighted.
+        dev: the dev split's scores after it.
+    """
+
+    epoch: int
+    learning_rate: float
+    losses: dict[str, float]
+    dev: DevScores
+
+
+class _Epochs(Callback):
+    """Shows an epoch's steps, and at its end logs it and calls back on the first process."""
+
+    def __init__(self, on_epoch_end: Callable[[FaceNetwork, EpochResult], None], *, select_by: str) -> None:
+        self._on_epoch_end = on_epoch_end
+        self._select_by = select_by
+        self._progress: Progress | None = None
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if trainer.is_global_zero:
+            title = f"Epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            self._progress = Progress(title, total=int(trainer.num_training_batches), unit="step")
+            self._progress.__enter__()
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, *_: Any
+    ) -> None:
+        if self._progress is not None:
+            # Reading the loss waits for the device, so it is done for a few steps only.
+            step = trainer.global_step
+            self._progress.advance(1, f"loss {float(outputs['loss']):.3f}" if step % 20 == 0 else "")
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        losses = {
+            name: float(trainer.strategy.reduce(value / pl_module.n_steps))
+            for name, value in pl_module.epoch_losses.items()
+        }
+        dev, rate = pl_module.dev_scores, trainer.optimizers[0].param_groups[0]["lr"]
+        if not (math.isfinite(losses["total"]) and math.isfinite(dev.values["loss"])):
+            _stop_diverged(trainer)
+        if self._progress is None or trainer.logger is None:
+            return
+        row = {f"train/{name}": value for name, value in losses.items()}
+        row |= {f"dev/{name}": value for name, value in dev.values.items()}
+        trainer.logger.log_metrics({**row, "learning_rate": rate}, step=trainer.global_step)
+        score = dev.values[self._select_by]
+        self._progress.advance(0, f"loss {losses['total']:.3f}, dev {self._select_by} {score:.4f}")
+        self._on_epoch_end(pl_module.network, EpochResult(trainer.current_epoch + 1, rate, losses, dev))
+        self._close(None)
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        self._close(exception)
+
+    def _close(self, error: BaseException | None) -> None:
+        if self._progress is not None:
+            self._progress.__exit__(type(error) if error else None, error, None)
+        self._progress = None
+
+
+def _stop_diverged(trainer: lightning.Trainer) -> NoReturn:
+    """Leave on every rank, since a rank left behind would wait for the others; the first one tells why."""
+    if not trainer.is_global_zero:
+        raise SystemExit(0)
+    raise ModelError(
+        f"The loss is no longer finite in epoch {trainer.current_epoch + 1}. Lower `schedule.learning_rate`, or set "
+        "`schedule.clip_gradient`"
+    )
+
+
+def build_trainer(
+    recipe: Recipe, folder: Path, on_epoch_end: Callable[[FaceNetwork, EpochResult], None]
+) -> lightning.Trainer:
+    """Return what trains by a recipe. Writes nothing yet.
+
+    Args:
+        recipe: the recipe.
+        folder: the run's.
+        on_epoch_end: called on the first process after each epoch.
+
+    Raises:
+        RecipeError: the machine has not what `runtime` asks for.
+    """
+    _quieten()
+    runtime = recipe.runtime
+    n_processes = runtime.devices * runtime.nodes
+    n_started = int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else n_processes
+    if n_started != n_processes:
+        raise RecipeError(
+            f"torchrun started {n_started} processes, but `runtime.devices` times `runtime.nodes` is {n_processes}. "
+            "Make them equal"
+        )
+    try:
+        return lightning.Trainer(
+            accelerator=runtime.accelerator,
+            devices=runtime.devices,
+            num_nodes=runtime.nodes,
+            strategy="ddp" if n_processes > 1 else "auto",
+            max_epochs=recipe.schedule.epochs,
+            gradient_clip_val=recipe.schedule.clip_gradient,
+            precision=runtime.precision,
+            deterministic=runtime.deterministic,
+            callbacks=[
+                _Epochs(on_epoch_end, select_by=recipe.schedule.select_by),
+                ModelCheckpoint(
+                    folder / "checkpoints",
+                    filename="last",
+                    save_on_train_epoch_end=True,
+                    enable_version_counter=False,
+                ),
+            ],
+            logger=TensorBoardLogger(folder, name="tensorboard", version=""),
+            # A loader an epoch carries its epoch in itself; nothing needs to be told on resume.
+            reload_dataloaders_every_n_epochs=1,
+            # The batches are dealt to the ranks by `EpochBatches`; Lightning's wrapper would deal them again.
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+    except (MisconfigurationException, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise RecipeError(f"Recipe part `runtime` does not suit this machine: {reason}") from error
+
+
+def fit(trainer: lightning.Trainer, module: FaceModule, *, resume_from: Path | None) -> None:
+    """Train to the end of the recipe, from the beginning or from a last.ckpt.
+
+    Raises:
+        ModelError: the loss is no longer finite.
+    """
+    try:
+        trainer.fit(module, ckpt_path=resume_from, weights_only=True)
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning makes an exit of it
+            raise stop.__context__ from None
+        raise
+
+
+def _quieten() -> None:
+    """Leave out Lightning's own lines; what matters is printed by mien."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning.*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+
+
+@torch.inference_mode()
+def read_dev(module: FaceModule, weights: dict[str, Tensor]) -> Reading:
+    """Return what a trained network with some weights says of all dev faces, in one process."""
+    device = module.trainer.strategy.root_device
+    network = module.network.eval().to(device)
+    network.load_state_dict(weights)
+    loader = build_loader(
+        FaceBatches(module.faces.dev, module.recipe.data.input_size),
+        plain_batches(len(module.faces.dev), EVALUATION_BATCH),
+        workers=_n_workers(module.recipe.runtime, on_gpu=device.type == "cuda"),
+    )
+    parts, start = [], 0
+    for batch in loader:
+        outputs = network(batch.images_rgb.to(device))
+        indices = np.arange(start, start + len(batch.images_rgb))
+        parts.append(Reading(indices, *(_as_array(value) for value in outputs)))
+        start += len(indices)
+    return join_readings(parts)

@@ -1,0 +1,278 @@
+"""The stage: a pack and a recipe become a run folder."""
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from mien.artifacts import claim_output, disk_errors, write_atomically, write_json
+from mien.errors import ArtifactError, DatasetError, ModelError
+from mien.faces.crop import resize_crop
+from mien.network import FaceNetwork, create_backbone
+from mien.pack import Pack
+from mien.recipe import Recipe, format_recipe
+from mien.run import Run
+from mien.train.dev import score_dev
+from mien.train.faces import TrainingFaces, read_training_faces
+from mien.train.lightning_adapter import EpochResult, FaceModule, build_trainer, fit, read_dev
+from mien.train.log import append_metrics, best_epoch, draw_curves, read_metrics, write_provenance
+
+N_KEPT_CROPS = 64
+
+
+@dataclass(frozen=True)
+class TrainSummary:
+    """How a run ended. Its text is what the command prints."""
+
+    out: Path
+    result: dict[str, Any]
+    n_train: int
+    n_leaks: int
+
+    def __str__(self) -> str:
+        dev = self.result["dev"]
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in dev.items() if name != "n")
+        left_out = f", {self.n_leaks:,} left out that repeat a face of another split" if self.n_leaks else ""
+        chosen = (
+            f"epoch {self.result['best_epoch']} of {self.result['epochs']}, by {self.result['select_by']} "
+            f"on the dev split of train (n = {dev['n']:,})"
+        )
+        lines = [
+            f"trained on {self.n_train:,} faces" + left_out,
+            f"chosen: {chosen}: {scores}",
+            f"run: {self.out}",
+        ]
+        return "\n".join(lines)
+
+
+def train(
+    recipe: Recipe, pack_path: Path, out: Path, *, resume: bool = False, force: bool = False
+) -> TrainSummary | None:
+    """Train a network.
+
+    Args:
+        recipe: what to do.
+        pack_path: what to learn from.
+        out: the run's folder.
+        resume: go on in an unfinished run folder; begin where there is none.
+        force: replace an existing run.
+
+    Returns:
+        How it ended; None on the other processes of a distributed run.
+
+    Raises:
+        ArtifactError: OUT exists, or cannot be resumed.
+        DatasetError: the pack does not suit the recipe.
+        ModelError: the network cannot be built, or the loss is no longer finite.
+        RecipeError: the machine has not what the recipe asks for.
+    """
+    pack = Pack.open(pack_path)
+    faces = read_training_faces(pack, recipe.data, seed=recipe.runtime.seed)
+    if len(faces.train) < recipe.schedule.batch_size:
+        raise DatasetError(
+            f"`schedule.batch_size` is {recipe.schedule.batch_size}, but there are only {len(faces.train)} "
+            "faces to learn from. Give a smaller one"
+        )
+    recipe = without_unlabelled_heads(recipe, faces)
+    run = _describe(recipe, pack, faces, out)
+    goes_on = resume and (out / "run.json").exists()
+    resume_from = _checkpoint_of(run) if goes_on else None
+    trainer = build_trainer(recipe, out, _keep_epoch(run, recipe.schedule.select_by))
+    network = build_network(recipe, len(faces.classes), from_scratch=resume_from is not None)
+    if _is_first_process() and not goes_on:
+        claim_output(out, force=force, kind_mark="run.json")
+        _begin(run, recipe)
+    module = FaceModule(network, faces, recipe)
+    with disk_errors(out, "free some space and add --resume"):
+        fit(trainer, module, resume_from=resume_from)
+        if not _is_first_process():
+            return None
+        return TrainSummary(out, _finish(run, module), len(faces.train), faces.n_leaks)
+
+
+def without_unlabelled_heads(recipe: Recipe, faces: TrainingFaces) -> Recipe:
+    """Switch off the heads that no training face has labels for: they would learn nothing and still answer."""
+    model = recipe.model
+    landmarks = model.landmarks and bool(np.isfinite(faces.train.landmarks).any())
+    valence_arousal = model.valence_arousal and bool(np.isfinite(faces.train.valence_arousal).any())
+    return replace(recipe, model=replace(model, landmarks=landmarks, valence_arousal=valence_arousal))
+
+
+def _is_first_process() -> bool:
+    """Whether this process is the one that writes; torchrun, Lightning and SLURM number the others here."""
+    ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+    return all(int(os.environ.get(name, "0")) == 0 for name in ranks)
+
+
+def build_network(recipe: Recipe, n_classes: int, *, from_scratch: bool = False) -> FaceNetwork:
+    """Build the network of a recipe with its first weights.
+
+    Args:
+        recipe: what to build.
+        n_classes: expressions to tell apart.
+        from_scratch: leave the first weights random, since others will be loaded.
+
+    Raises:
+        ModelError: there is no such backbone, or its weights cannot be had.
+    """
+    torch.manual_seed(recipe.runtime.seed)
+    model = recipe.model
+    backbone = create_backbone(
+        model.backbone,
+        input_size=recipe.data.input_size,
+        drop_path_rate=model.drop_path_rate,
+        pretrained=model.pretrained and model.weights is None and not from_scratch,
+    )
+    network = FaceNetwork(
+        backbone,
+        n_classes,
+        landmarks=model.landmarks,
+        valence_arousal=model.valence_arousal,
+        drop_rate=model.drop_rate,
+    )
+    if model.weights is not None and not from_scratch:
+        _load_weights(network, Path(model.weights))
+    return network
+
+
+def _load_weights(network: FaceNetwork, path: Path) -> None:
+    """Take over every weight of the right name and shape; heads of other classes begin anew."""
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"`model.weights` {path} cannot be read as safetensors: {error}") from None
+    own = network.state_dict()
+    named = {
+        name: value
+        for key, value in weights.items()
+        for name in (key, f"backbone.{key}")
+        if name in own and own[name].shape == value.shape
+    }
+    n_backbone = sum(name.startswith("backbone.") for name in own)
+    n_found = sum(name.startswith("backbone.") for name in named)
+    if n_found < n_backbone:
+        raise ModelError(
+            f"`model.weights` {path} fits only {n_found} of the backbone's {n_backbone} tensors. "
+            "Name the backbone that it was made with in `model.backbone`"
+        )
+    network.load_state_dict(named, strict=False)
+
+
+def _describe(recipe: Recipe, pack: Pack, faces: TrainingFaces, out: Path) -> Run:
+    return Run(
+        out,
+        faces.classes,
+        pack.info.crop,
+        asdict(recipe),
+        {
+            "source": pack.info.source,
+            "path": str(pack.path),
+            "content_sha256": pack.info.content_sha256,
+            "n_train": len(faces.train),
+            "n_dev": len(faces.dev),
+            "n_leaks_left_out": faces.n_leaks,
+            "train_counts": np.bincount(faces.train.labels, minlength=len(faces.classes)).tolist(),
+        },
+    )
+
+
+def _checkpoint_of(run: Run) -> Path | None:
+    """Return where a run goes on, after checking that it is the same run; None if it has no checkpoint yet.
+
+    Raises:
+        ArtifactError: the recipe or the pack is another, or the run is finished.
+    """
+    earlier = Run.open(run.path)
+    if (run.path / "result.json").exists():
+        raise ArtifactError(
+            f"Run {run.path} is finished. Train in another folder, or begin again with --force in place of --resume"
+        )
+    if earlier.pack["content_sha256"] != run.pack["content_sha256"]:
+        raise ArtifactError(
+            f"Run {run.path} was begun on another pack: {earlier.pack['path']}. Resume with that"
+        )
+    was, now = earlier.recipe, run.recipe
+    # The seed decides the dev split; the rest of `runtime` may differ.
+    keys = [(part, key) for part in ("model", "data", "schedule") for key in now[part]] + [
+        ("runtime", "seed")
+    ]
+    changed = [f"{part}.{key}" for part, key in keys if was.get(part, {}).get(key) != now[part][key]]
+    if changed:
+        raise ArtifactError(
+            f"Run {run.path} was begun with another recipe: {', '.join(changed)} differ. "
+            f"Resume with --recipe {run.path / 'recipe.yaml'}"
+        )
+    path = run.last_checkpoint_path
+    if path.exists():
+        _require_readable(path)
+        return path
+    return None
+
+
+def _require_readable(path: Path) -> None:
+    try:
+        torch.load(path, map_location="meta", weights_only=True)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ArtifactError(
+            f"Checkpoint {path} cannot be read ({reason}). Remove it to begin the run again"
+        ) from error
+
+
+def _begin(run: Run, recipe: Recipe) -> None:
+    (run.path / "checkpoints").mkdir(parents=True)
+    write_json(run.path / "run.json", run.to_dict())
+    (run.path / "recipe.yaml").write_text(format_recipe(recipe), encoding="utf-8")
+    write_provenance(run.path / "provenance.json", {"seed": recipe.runtime.seed, "pack": run.pack})
+
+
+def _keep_epoch(run: Run, select_by: str) -> Callable[[FaceNetwork, EpochResult], None]:
+    """Return the callback that logs an epoch and keeps the weights if it is the best so far."""
+    metrics_path = run.path / "metrics.csv"
+
+    def on_epoch_end(network: FaceNetwork, result: EpochResult) -> None:
+        row: dict[str, float | int] = {"epoch": result.epoch, "learning_rate": result.learning_rate}
+        row |= {f"train_{name}": value for name, value in result.losses.items()}
+        row |= {f"dev_{name}": value for name, value in result.dev.values.items()}
+        append_metrics(metrics_path, row)
+        if best_epoch(metrics_path, select_by) == result.epoch:
+            weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+            write_atomically(run.best_weights_path, lambda partial: _write_bytes(partial, save(weights)))
+        draw_curves(metrics_path, run.path / "curves.png")
+
+    return on_epoch_end
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _finish(run: Run, module: FaceModule) -> dict[str, Any]:
+    """Measure the chosen weights once more and write what `export` needs."""
+    select_by = module.recipe.schedule.select_by
+    metrics_path = run.path / "metrics.csv"
+    reading = read_dev(module, load_file(run.best_weights_path))
+    dev = module.faces.dev
+    scores = score_dev(reading, dev)
+    size = module.recipe.data.input_size
+    crops = [resize_crop(dev.split.image(int(index)), size) for index in dev.indices[:N_KEPT_CROPS]]
+    arrays = {
+        "logits": reading.logits,
+        "labels": dev.labels,
+        "crops": np.stack(crops),
+    }
+    np.savez_compressed(run.path / "dev.npz", **arrays)  # type: ignore[arg-type]
+    result = {
+        "best_epoch": best_epoch(metrics_path, select_by),
+        "epochs": len(read_metrics(metrics_path)),
+        "select_by": select_by,
+        "dev": {"n": scores.n, **scores.values},
+    }
+    write_json(run.path / "result.json", result)
+    return result

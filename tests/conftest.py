@@ -1,0 +1,95 @@
+"""Builders for tests that need a pack, written with the pack's own writer."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.faces.crop import CropContract
+from mien.faces.images import encode_jpeg
+from mien.pack.schema import FORMAT_VERSION, PackedFace, PackInfo
+from mien.pack.writer import close_pack, compute_content_sha256, write_shard
+
+CLASSES = ("Neutral", "Happy", "Sad")
+COLORS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200]])
+SIDE = 40
+
+
+def make_coloured_face(
+    key: str, label: int, random: np.random.Generator, *, landmarks: bool = True, votes: bool = False
+) -> PackedFace:
+    """A noisy grey square in which a disk of the label's colour stands at a random place.
+
+    The 68 landmarks ring the disk, valence follows its height, arousal its side.
+    """
+    center = random.uniform(0.35, 0.65, 2)
+    rows, columns = (np.mgrid[:SIDE, :SIDE] + 0.5) / SIDE
+    disk = np.hypot(columns - center[0], rows - center[1]) < 0.25
+    pixels = random.integers(60, 160, (SIDE, SIDE, 1)).repeat(3, axis=2)
+    pixels[disk] = COLORS[label] + random.integers(-40, 40, (int(disk.sum()), 3))
+    jpeg = encode_jpeg(pixels.astype(np.uint8))
+    angles = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+    ring = center + 0.25 * np.column_stack([np.cos(angles), np.sin(angles)])
+    shares = np.full(len(CLASSES), 0.1)
+    shares[label] = 0.8
+    return PackedFace(
+        key=key,
+        row=1,
+        jpeg=jpeg,
+        image_sha256=hashlib.sha256(jpeg).digest(),
+        perceptual_hash=bytes(32),
+        label=label,
+        crop_method="whole",
+        distribution=tuple(shares) if votes else None,
+        landmarks=ring.astype(np.float32) if landmarks else None,
+        valence=float(1 - 2 * center[1]) if landmarks else None,
+        arousal=float(2 * center[0] - 1) if landmarks else None,
+    )
+
+
+def write_training_pack(
+    folder: Path,
+    *,
+    n_train: int = 192,
+    n_val: int = 24,
+    n_missing: int = 24,
+    votes: bool = False,
+    groups: "np.ndarray | None" = None,
+) -> Path:
+    """Write a pack of coloured faces in turn of class; the first ``n_missing`` lack all but their label."""
+    random = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    counts, shards = {}, []
+    for split, n_faces in (("train", n_train), ("val", n_val)):
+        labels = np.arange(n_faces) % len(CLASSES)
+        faces = [
+            make_coloured_face(
+                f"{split}/{i}.jpg", int(label), random, landmarks=split == "val" or i >= n_missing, votes=votes
+            )
+            for i, label in enumerate(labels)
+        ]
+        shards.append(write_shard(folder / f"{split}-00000.arrow", split, faces, len(CLASSES)))
+        counts[split] = dict(zip(CLASSES, np.bincount(labels, minlength=3).tolist(), strict=True))
+    n = n_train + n_val
+    info = PackInfo(
+        format_version=FORMAT_VERSION, mien_version="0", source="test", classes=CLASSES,
+        crop=CropContract(method="whole", size=SIDE), counts=counts, rejected={}, rejected_by_reason={},
+        warnings={}, crop_methods={"whole": n}, duplicates={}, n_rows=n, n_kept=n, n_rejected=0,
+        content_sha256=compute_content_sha256(folder, shards, CLASSES), shards=tuple(shards),
+    )  # fmt: skip
+    close_pack(folder, info, np.arange(n, dtype=np.int64) if groups is None else groups)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_training_pack() -> Callable[..., Path]:
+    """Return the writer of packs that a small network learns in seconds."""
+    return write_training_pack
+
+
+@pytest.fixture(scope="session")
+def training_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pack of 192 training and 24 val faces, an eighth of the former without landmarks."""
+    return write_training_pack(tmp_path_factory.mktemp("packs") / "colours.pack")

@@ -1,0 +1,212 @@
+"""`compare` on small reports written by hand."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import stats
+
+from mien.compare import compare
+from mien.errors import ArtifactError
+from mien.faces.classes import AFFECTNET_CLASSES, EXPRESSIONS_8
+
+CLASSES = ("Happy", "Sad")
+
+
+def _write_report(path: Path, answers, truths, *, classes=CLASSES, keys=None, split="val", **metrics) -> Path:
+    """A report whose model is sure of each answer."""
+    path.mkdir(parents=True)
+    keys = keys or [f"{i}.jpg" for i in range(len(truths))]
+    known = tuple(dict.fromkeys((*classes, *truths)))
+    document = {
+        "split": split, "ece": 0.05, "model": {"file": f"{path.name}.onnx"},
+        "pack": {"folder": "faces.pack", "classes": list(known)}, "landmarks": {"n": 0, "nme": None},
+        "valence_arousal": None, **metrics,
+    }  # fmt: skip
+    (path / "metrics.json").write_text(json.dumps(document), encoding="utf-8")
+    with (path / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["key", "true", "predicted", *(f"p_{name}" for name in classes)])
+        for key, truth, answer in zip(keys, truths, answers, strict=True):
+            writer.writerow([key, truth, answer, *(0.9 if name == answer else 0.01 for name in classes)])
+    return path
+
+
+TRUTHS = ["Happy"] * 20 + ["Sad"] * 20
+
+
+def _answers(n_wrong: int) -> list[str]:
+    return ["Sad" if i < n_wrong else truth for i, truth in enumerate(TRUTHS)]
+
+
+def test_each_is_tested_against_the_first(tmp_path) -> None:
+    """12 wrong against 2 wrong: ten pairs, all in one direction."""
+    first = _write_report(tmp_path / "first", _answers(12), TRUTHS)
+    second = _write_report(tmp_path / "second", _answers(2), TRUTHS)
+    found = compare([first, second])
+    paired = found.models[1].paired
+    assert found.models[0].paired is None
+    assert paired is not None
+    assert (paired.n_only_first, paired.n_only_second) == (0, 10)
+    assert paired.difference == pytest.approx(0.25)
+    assert paired.p_value == pytest.approx(stats.binomtest(0, 10).pvalue)
+    assert "a real difference" in str(found)
+
+
+def test_a_report_does_not_differ_from_itself(tmp_path) -> None:
+    """The same answers: p = 1, and no difference is claimed."""
+    reports = [_write_report(tmp_path / name, _answers(5), TRUTHS) for name in ("a", "b")]
+    found = compare(reports)
+    assert found.models[1].paired is not None
+    assert found.models[1].paired.p_value == 1.0
+    assert "no difference shown" in str(found)
+
+
+def test_table_has_every_figure(tmp_path) -> None:
+    """Figures of the faces, and the report's own ECE, NME and CCC; a dash where there is none."""
+    full = {
+        "landmarks": {"nme": 0.042},
+        "valence_arousal": {"valence": {"ccc": 0.61}, "arousal": {"ccc": None}},
+    }
+    first = _write_report(tmp_path / "first", _answers(10), TRUTHS, **full)
+    second = _write_report(tmp_path / "second", _answers(0), TRUTHS)
+    lines = str(compare([first, second])).splitlines()
+    row = next(line for line in lines if line.startswith("first "))
+    for part in ("75.0 %", "5.0 %", "4.2 %", "0.61 / –"):
+        assert part in row
+    assert "40 faces" in lines[0]
+
+
+def test_order_of_rows_does_not_matter(tmp_path) -> None:
+    """Faces are matched by key."""
+    keys = [f"{i}.jpg" for i in range(40)]
+    order = np.random.default_rng(0).permutation(40)
+    answers = _answers(7)
+    first = _write_report(tmp_path / "first", answers, TRUTHS, keys=keys)
+    second = _write_report(
+        tmp_path / "second",
+        [answers[i] for i in order],
+        [TRUTHS[i] for i in order],
+        keys=[keys[i] for i in order],
+    )
+    paired = compare([first, second]).models[1].paired
+    assert paired is not None
+    assert (paired.n_only_first, paired.n_only_second) == (0, 0)
+
+
+def test_repeated_keys_are_matched_by_occurrence(tmp_path) -> None:
+    """Two faces of one picture are two faces."""
+    keys = ["group.jpg", "group.jpg"]
+    first = _write_report(tmp_path / "first", ["Happy", "Happy"], ["Happy", "Sad"], keys=keys)
+    second = _write_report(tmp_path / "second", ["Happy", "Sad"], ["Happy", "Sad"], keys=keys)
+    paired = compare([first, second]).models[1].paired
+    assert paired is not None
+    assert (paired.n, paired.n_only_first, paired.n_only_second) == (2, 0, 1)
+
+
+def test_other_faces_are_refused(tmp_path) -> None:
+    """The error says how many faces are shared, and what each report is of."""
+    first = _write_report(tmp_path / "first", _answers(0), TRUTHS)
+    keys = [f"{i}.jpg" for i in range(20, 55)]
+    second = _write_report(tmp_path / "second", _answers(0)[5:], TRUTHS[5:], keys=keys, split="test")
+    with pytest.raises(ArtifactError, match=r"40 .*'val'.* 35 .*'test'.*share 20") as error:
+        compare([first, second])
+    assert "\n" not in str(error.value)
+
+
+def test_other_truth_is_refused(tmp_path) -> None:
+    """Packs that label a face differently cannot be compared on it."""
+    first = _write_report(tmp_path / "first", _answers(0), TRUTHS)
+    second = _write_report(tmp_path / "second", _answers(0), ["Sad", *TRUTHS[1:]])
+    with pytest.raises(ArtifactError, match=r"differ on 1 faces.*'0.jpg'"):
+        compare([first, second])
+
+
+def test_different_classes_share_a_closed_protocol(tmp_path) -> None:
+    """An 11-class and an 8-class model: the note says how to be fair, and 8_closed is."""
+    truths = ["Happy", "Sad", "None", "Contempt"]
+    first = _write_report(
+        tmp_path / "eleven", ["None", "Sad", "None", "Contempt"], truths, classes=AFFECTNET_CLASSES
+    )
+    second = _write_report(
+        tmp_path / "eight", ["Happy", "Sad", "Sad", "Fear"], truths, classes=EXPRESSIONS_8,
+        pack={"folder": "faces.pack", "classes": list(AFFECTNET_CLASSES)},
+    )  # fmt: skip
+    found = compare([first, second])
+    assert "8_closed" in str(found)
+    assert (found.n, found.models[0].figures["accuracy"]) == (3, pytest.approx(2 / 3))
+    closed = compare([first, second], protocol="8_closed")
+    assert closed.n == 3
+
+
+def test_a_protocol_that_is_not_there(tmp_path) -> None:
+    """The error names those that are."""
+    reports = [_write_report(tmp_path / name, _answers(5), TRUTHS) for name in ("a", "b")]
+    with pytest.raises(ArtifactError, match="classes allow: all"):
+        compare(reports, protocol="8_closed")
+
+
+def test_writes_plot_and_document(tmp_path) -> None:
+    """A picture that opens, and the same figures as JSON; neither is overwritten unasked."""
+    reports = [_write_report(tmp_path / name, _answers(n), TRUTHS) for name, n in (("a", 5), ("b", 9))]
+    plot, out = tmp_path / "plot.png", tmp_path / "comparison.json"
+    found = compare(reports, plot=plot, out=out)
+    with Image.open(plot) as picture:
+        assert picture.format == "PNG"
+        assert min(picture.size) > 400
+    document = json.loads(out.read_text("utf-8"))
+    assert [model["name"] for model in document["models"]] == ["a", "b"]
+    assert document["models"][1]["paired"]["n_only_first"] == 4
+    assert str(plot) in str(found)
+    with pytest.raises(ArtifactError, match="exists already"):
+        compare(reports, plot=plot)
+    compare(reports, plot=plot, force=True)
+
+
+def test_one_report_is_not_enough(tmp_path) -> None:
+    """A comparison needs two."""
+    with pytest.raises(ArtifactError, match="at least two"):
+        compare([_write_report(tmp_path / "a", _answers(5), TRUTHS)])
+
+
+def _without(name: str):
+    return lambda path: (path / name).unlink()
+
+
+def _overwritten(name: str, text: str):
+    return lambda path: (path / name).write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        pytest.param(_without("metrics.json"), "no report", id="no metrics"),
+        pytest.param(_without("predictions.csv"), "cannot be read", id="no predictions"),
+        pytest.param(_overwritten("predictions.csv", ""), "cannot be read", id="empty predictions"),
+        pytest.param(
+            _overwritten("predictions.csv", "key,true,predicted,p_Happy\n"), "no predictions", id="no rows"
+        ),
+        pytest.param(
+            _overwritten("predictions.csv", "key,true,p_Happy\na,Happy,x\n"), "cannot be read", id="no number"
+        ),
+        pytest.param(
+            _overwritten("predictions.csv", "key,true,p_Happy\na\n"), "cannot be read", id="short row"
+        ),
+        pytest.param(
+            _overwritten("predictions.csv", "key,true,p_Happy\na,cat,1\n"), "does not list", id="odd class"
+        ),
+        pytest.param(
+            _overwritten("predictions.csv", "key,predicted\na,Happy\n"), "cannot be read", id="no truth"
+        ),
+    ],
+)
+def test_a_damaged_report_is_one_clear_error(tmp_path, damage, message) -> None:
+    """Whatever is wrong with a report, its name and what to do are told."""
+    good, bad = (_write_report(tmp_path / name, _answers(5), TRUTHS) for name in ("good", "bad"))
+    damage(bad)
+    with pytest.raises(ArtifactError, match=message) as error:
+        compare([good, bad])
+    assert "bad" in str(error.value)

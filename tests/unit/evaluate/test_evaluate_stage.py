@@ -1,0 +1,262 @@
+"""`evaluate` from a real ONNX file and a real pack to the three files of a report."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+from sklearn import metrics as judge
+
+from mien.errors import ArtifactError, ModelError
+from mien.evaluate import evaluate
+from mien.faces.classes import AFFECTNET_CLASSES
+from mien.faces.crop import CropContract
+
+# The quickest model, for tests that look at neither landmarks nor affect.
+EXPRESSION = ("expression",)
+
+
+def _rows(report) -> list[dict[str, str]]:
+    with (report / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _metrics(report) -> dict:
+    return json.loads((report / "metrics.json").read_text("utf-8"))
+
+
+def test_writes_three_files_and_nothing_else(report) -> None:
+    """A report is metrics.json, predictions.csv and report.html; no part of an unfinished one stays."""
+    assert sorted(path.name for path in (report).iterdir()) == [
+        "metrics.json", "predictions.csv", "report.html",
+    ]  # fmt: skip
+    assert not report.with_name("report.partial").exists()
+
+
+def test_metrics_by_hand(report) -> None:
+    """6 of 8 faces have the colour of their class."""
+    found = _metrics(report)
+    assert found["protocols"]["all"]["n"] == 8
+    assert found["protocols"]["all"]["accuracy"] == 0.75
+    assert found["confusion_matrix"] == {
+        "labels": ["Neutral", "Happy", "Sad"], "counts": [[2, 1, 0], [0, 2, 0], [1, 0, 2]],
+    }  # fmt: skip
+    assert found["per_class"]["Happy"] == {
+        "n": 2, "precision": pytest.approx(2 / 3), "recall": 1.0, "f1": pytest.approx(0.8), "note": "",
+    }  # fmt: skip
+    assert found["landmarks"]["n"] == 8
+    assert found["landmarks"]["nme"] == pytest.approx(np.hypot(0.01, 0.01) / 0.4, rel=1e-4)
+    assert found["majority_baseline"]["accuracy"] == 3 / 8
+
+
+def test_keys_of_metrics_json(report) -> None:
+    """The keys that others may rely on."""
+    found = _metrics(report)
+    assert set(found["protocols"]["all"]) >= {
+        "n", "accuracy", "accuracy_ci95", "balanced_accuracy", "balanced_accuracy_ci95", "macro_f1",
+        "macro_f1_ci95", "description",
+    }  # fmt: skip
+    assert {"ece", "split", "model", "pack", "selection"} <= set(found)
+    assert set(found["valence_arousal"]) == {"n", "valence", "arousal"}
+    assert set(found["valence_arousal"]["valence"]) >= {"ccc", "rmse", "sagr"}
+
+
+def test_everything_can_be_computed_again_from_predictions(report) -> None:
+    """scikit-learn on predictions.csv gives the figures of metrics.json."""
+    rows, found = _rows(report), _metrics(report)
+    truth, predicted = [row["true"] for row in rows], [row["predicted"] for row in rows]
+    everything = found["protocols"]["all"]
+    assert everything["accuracy"] == judge.accuracy_score(truth, predicted)
+    assert everything["macro_f1"] == pytest.approx(judge.f1_score(truth, predicted, average="macro"))
+    assert found["landmarks"]["nme"] == pytest.approx(np.mean([float(row["nme"]) for row in rows]))
+    error = [float(row["valence_predicted"]) - float(row["valence_true"]) for row in rows]
+    assert found["valence_arousal"]["valence"]["rmse"] == pytest.approx(np.sqrt(np.mean(np.square(error))))
+
+
+def test_columns_of_predictions(report, val) -> None:
+    """Key, truth, prediction, a probability for each class, then what else there is; in the pack's order."""
+    rows = _rows(report)
+    assert list(rows[0]) == [
+        "key", "true", "predicted", "p_Neutral", "p_Happy", "p_Sad", "nme",
+        "valence_true", "valence_predicted", "arousal_true", "arousal_predicted",
+    ]  # fmt: skip
+    assert [row["key"] for row in rows] == [key for key, _, _ in val]
+    for row in rows:
+        probabilities = {name: float(row[f"p_{name}"]) for name in ("Neutral", "Happy", "Sad")}
+        assert sum(probabilities.values()) == pytest.approx(1, abs=1e-6)
+        assert max(probabilities, key=probabilities.__getitem__) == row["predicted"]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "bare"),
+    [
+        pytest.param(("expression",), False, id="the model has no other task"),
+        pytest.param(
+            ("expression", "landmarks", "valence_arousal"), True, id="the faces have no other label"
+        ),
+    ],
+)
+def test_expression_alone(make_model, make_pack, tmp_path, tasks, bare, val) -> None:
+    """Landmarks and affect are left out of files and page where model or faces lack them."""
+    evaluate(make_model(tasks=tasks), make_pack(val=val, bare=bare), out=tmp_path / "report")
+    found = _metrics(tmp_path / "report")
+    assert found["valence_arousal"] is None
+    assert found["landmarks"] == {"n": 0, "nme": None, "nme_ci95": None}
+    assert list(_rows(tmp_path / "report")[0])[-1] == "p_Sad"
+    assert 'id="landmarks"' not in (tmp_path / "report" / "report.html").read_text("utf-8")
+
+
+def test_faces_of_an_unknown_class_are_left_out(make_model, make_pack, tmp_path, val) -> None:
+    """They are counted and told, and their rows still stand in predictions.csv."""
+    pack = make_pack(classes=("bored", *("Neutral", "Happy", "Sad")), val=[*val, ("z.jpg", "bored", "Sad")])
+    summary = evaluate(make_model(tasks=EXPRESSION), pack, out=tmp_path / "report")
+    found = _metrics(tmp_path / "report")
+    assert (found["protocols"]["all"]["n"], found["protocols"]["all"]["n_left_out"]) == (8, 1)
+    assert found["protocols"]["all"]["accuracy"] == 0.75
+    assert _rows(tmp_path / "report")[-1]["true"] == "bored"
+    assert "bored (1)" in str(summary)
+
+
+def test_affectnet_classes_have_every_protocol(make_model, make_pack, tmp_path, val) -> None:
+    """With eleven classes the five ways of counting stand side by side in page and file."""
+    model, pack = (
+        make_model(tasks=EXPRESSION, classes=AFFECTNET_CLASSES),
+        make_pack(classes=AFFECTNET_CLASSES, val=val),
+    )
+    evaluate(model, pack, out=tmp_path / "report")
+    names = ["all", "8_open", "8_closed", "7_open", "7_closed"]
+    assert list(_metrics(tmp_path / "report")["protocols"]) == names
+    page = (tmp_path / "report" / "report.html").read_text("utf-8")
+    assert all(f"<code>{name}</code>" in page for name in names)
+
+
+def test_summary_says_what_a_reader_needs(make_model, make_pack, tmp_path, val) -> None:
+    """The printed table has n, interval, protocol, baseline, who chose the checkpoint, and where the page is."""
+    model = make_model(tasks=EXPRESSION, training={"selection": "best on dev"})
+    text = str(evaluate(model, make_pack(val=val), out=tmp_path / "report"))
+    for part in ("75.0 %", "[", "8 faces", "all", "37.5 %", "33.3 % chance", "best on dev", "report.html"):
+        assert part in text
+
+
+def test_page_is_one_file_and_escapes_keys(make_model, make_pack, tmp_path, val) -> None:
+    """Nothing is loaded from elsewhere, and a key that is a script is shown, not run."""
+    pack = make_pack(val=[(key, label, "Sad") for key, label, _ in val])
+    evaluate(make_model(tasks=EXPRESSION), pack, out=tmp_path / "report")
+    page = (tmp_path / "report" / "report.html").read_text("utf-8")
+    assert "<script" not in page
+    assert not re.findall(r"""(?:src|href)=["'](?!#|data:)[^"']+""", page)
+    assert "data:image/jpeg;base64," in page
+
+
+def test_a_mistakes_key_is_escaped(make_model, make_pack, tmp_path) -> None:
+    """The key of a shown mistake appears with its angle brackets as text."""
+    evaluate(
+        make_model(tasks=EXPRESSION),
+        make_pack(val=[('<b>"x"</b>', "Sad", "Happy")] * 3),
+        out=tmp_path / "report",
+    )
+    page = (tmp_path / "report" / "report.html").read_text("utf-8")
+    assert "&lt;b&gt;" in page
+    assert '<b>"x"' not in page
+
+
+def test_same_input_same_bytes(make_model, make_pack, tmp_path, val) -> None:
+    """A report holds no date and no randomness."""
+    model, pack = make_model(), make_pack(val=val)
+    for name in ("one", "two"):
+        evaluate(model, pack, out=tmp_path / name)
+    for file in ("metrics.json", "predictions.csv", "report.html"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_one_face_of_one_class(make_model, make_pack, tmp_path, val) -> None:
+    """The smallest split there is gives a report without NaN."""
+    evaluate(make_model(), make_pack(val=val[:1]), out=tmp_path / "report")
+    found = _metrics(tmp_path / "report")
+    assert found["protocols"]["all"]["accuracy"] == 1.0
+    assert found["valence_arousal"]["valence"]["ccc"] is None
+    assert found["per_class"]["Sad"]["precision"] is None
+
+
+def test_another_crop_is_warned_of(make_model, make_pack, tmp_path, val) -> None:
+    """A model of aligned crops on whole ones: the summary and the page say it."""
+    model = make_model(tasks=EXPRESSION, crop=CropContract(method="aligned", size=32))
+    summary = evaluate(model, make_pack(val=val), out=tmp_path / "report")
+    assert "aligned crops" in str(summary)
+    assert "aligned crops" in (tmp_path / "report" / "report.html").read_text("utf-8")
+    assert _metrics(tmp_path / "report")["warnings"]
+
+
+def test_the_same_crop_is_not(make_model, make_pack, tmp_path, val) -> None:
+    """No warning without a reason."""
+    assert "Warning" not in str(
+        evaluate(make_model(tasks=EXPRESSION), make_pack(val=val), out=tmp_path / "report")
+    )
+
+
+def _trained_on(pack, *, exclude_leaks: bool) -> dict:
+    content = json.loads((pack / "pack.json").read_text("utf-8"))["content_sha256"]
+    return {"pack": {"content_sha256": content}, "recipe": {"data": {"exclude_leaks": exclude_leaks}}}
+
+
+def test_faces_it_was_trained_on_are_warned_of(make_model, make_pack, tmp_path, val) -> None:
+    """The train split of the training pack measures memory, and the summary says so."""
+    pack = make_pack(train=val, val=val[:2])
+    model = make_model(tasks=EXPRESSION, training=_trained_on(pack, exclude_leaks=True))
+    assert "remembers" in str(evaluate(model, pack, split="train", out=tmp_path / "report"))
+    assert "remembers" not in str(evaluate(model, pack, split="val", out=tmp_path / "report-val"))
+
+
+@pytest.mark.parametrize("exclude_leaks", [True, False])
+def test_near_copies_are_warned_of_unless_left_out(
+    make_model, make_pack, tmp_path, exclude_leaks, val
+) -> None:
+    """A validation face that recurs in train is told where training did not leave it out."""
+    pack = make_pack(train=val[:2], val=val[2:5], groups=[0, 1, 0, 3, 4])
+    model = make_model(tasks=EXPRESSION, training=_trained_on(pack, exclude_leaks=exclude_leaks))
+    text = str(evaluate(model, pack, out=tmp_path / "report"))
+    assert ("1 of the 3 faces stand" in text) == (not exclude_leaks)
+
+
+def test_an_existing_report_is_kept(make_model, make_pack, tmp_path, val) -> None:
+    """Without force nothing is touched; with it the report is replaced."""
+    model, pack, out = make_model(tasks=EXPRESSION), make_pack(val=val), tmp_path / "report"
+    out.mkdir()
+    (out / "metrics.json").write_text("{}")
+    with pytest.raises(ArtifactError, match="exists already"):
+        evaluate(model, pack, out=out)
+    assert (out / "metrics.json").read_text() == "{}"
+    evaluate(model, pack, out=out, force=True)
+    assert "protocols" in _metrics(out)
+
+
+def test_a_folder_that_is_no_report_is_never_replaced(make_model, make_pack, tmp_path, val) -> None:
+    """Force replaces reports, not whatever stands there."""
+    (tmp_path / "holiday").mkdir()
+    (tmp_path / "holiday" / "photo.jpg").touch()
+    with pytest.raises(ArtifactError, match="not replaced"):
+        evaluate(make_model(tasks=EXPRESSION), make_pack(val=val), out=tmp_path / "holiday", force=True)
+    assert (tmp_path / "holiday" / "photo.jpg").exists()
+
+
+def test_a_split_that_is_not_there(make_model, make_pack, tmp_path, val) -> None:
+    """The error names the splits that are, and leaves no folder behind."""
+    with pytest.raises(ArtifactError, match="val"):
+        evaluate(make_model(tasks=EXPRESSION), make_pack(val=val), split="test", out=tmp_path / "report")
+    assert not (tmp_path / "report").exists()
+
+
+def test_no_class_in_common(make_model, make_pack, tmp_path, val) -> None:
+    """The error names both sides' classes."""
+    model = make_model(tasks=EXPRESSION, classes=("cat", "dog", "cow"))
+    with pytest.raises(ArtifactError, match=r"cat, dog, cow.*Neutral, Happy, Sad"):
+        evaluate(model, make_pack(val=val), out=tmp_path / "report")
+
+
+def test_a_diverged_model_is_refused(make_model, make_pack, tmp_path, val) -> None:
+    """NaN probabilities are an error that says what to do, not a report."""
+    with pytest.raises(ModelError, match="not finite"):
+        evaluate(make_model(tasks=EXPRESSION, scale=np.nan), make_pack(val=val), out=tmp_path / "report")
+    assert not (tmp_path / "report").exists()
+    assert not (tmp_path / "report.partial").exists()

@@ -1,0 +1,74 @@
+"""The pure core of `evaluate`: arrays in, figures out."""
+
+import numpy as np
+import pytest
+
+from mien.bundle import Outputs
+from mien.evaluate.score import Truth, score
+
+CLASSES = ("Neutral", "Happy")
+
+
+def _truth(labels, *, landmarks=None, affect=None, train_counts=None) -> Truth:
+    n = len(labels)
+    return Truth(
+        classes=CLASSES,
+        labels=np.array(labels, dtype=np.int64),
+        landmarks=np.full((n, 68, 2), np.nan, np.float32) if landmarks is None else landmarks,
+        valence_arousal=np.full((n, 2), np.nan, np.float32) if affect is None else affect,
+        train_counts=train_counts or {},
+    )
+
+
+def _outputs(p_happy, **more) -> Outputs:
+    p = np.array(p_happy, np.float32)
+    return Outputs(np.column_stack([1 - p, p]), more.get("landmarks"), more.get("valence_arousal"))
+
+
+def test_calibration_is_of_the_class_answered() -> None:
+    """Two answers at 0.9, one wrong: the error is 0.4."""
+    found = score(_outputs([0.9, 0.1]), _truth([1, 1]), classes=CLASSES)
+    assert found.ece == pytest.approx(0.4, abs=1e-6)
+
+
+def test_accuracy_at_the_shares_of_training() -> None:
+    """Recalls 1 and 0.5; Happy three times as common in training."""
+    found = score(
+        _outputs([0.1, 0.9, 0.2]),
+        _truth([0, 1, 1], train_counts={"Neutral": 10, "Happy": 30}),
+        classes=CLASSES,
+    )
+    assert found.main.accuracy_at_train_shares == pytest.approx(0.25 * 1 + 0.75 * 0.5)
+
+
+def test_shares_of_training_that_are_not_known() -> None:
+    """Without training counts the figure does not exist."""
+    assert score(_outputs([0.1]), _truth([0]), classes=CLASSES).main.accuracy_at_train_shares is None
+
+
+def test_each_dimension_has_its_own_faces() -> None:
+    """A face with valence alone counts for valence alone."""
+    affect = np.array([[0.1, np.nan], [0.5, 0.2], [-0.3, 0.4]], np.float32)
+    outputs = _outputs([0.1, 0.9, 0.2], valence_arousal=np.zeros((3, 2), np.float32))
+    found = score(outputs, _truth([0, 1, 1], affect=affect), classes=CLASSES)
+    assert found.affect is not None
+    assert {name: dimension.scores.n for name, dimension in found.affect.items()} == {
+        "valence": 3,
+        "arousal": 2,
+    }
+
+
+def test_order_of_faces_does_not_matter() -> None:
+    """Shuffled faces give the same figures and intervals."""
+    generator = np.random.default_rng(0)
+    p, labels = generator.random(50), generator.integers(0, 2, 50)
+    order = generator.permutation(50)
+    first = score(_outputs(p), _truth(labels), classes=CLASSES).main
+    second = score(_outputs(p[order]), _truth(labels[order]), classes=CLASSES).main
+    assert (first.accuracy, first.macro_f1) == (second.accuracy, second.macro_f1)
+
+
+def test_nothing_to_score() -> None:
+    """Faces of classes that the model does not know have no figures."""
+    with pytest.raises(ValueError, match="no face"):
+        score(_outputs([0.5]), _truth([0]), classes=("cat", "dog"))

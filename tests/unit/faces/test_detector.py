@@ -1,0 +1,262 @@
+"""The face detector: where its file comes from, and what it finds."""
+
+import csv
+import hashlib
+import http.server
+import io
+import os
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mien.errors import ModelError, SourceError
+from mien.faces import detector
+from mien.faces.detector import (
+    CascadeDetector,
+    DetectedFace,
+    YuNetDetector,
+    find_detector_file,
+    load_detector,
+)
+from mien.faces.images import decode_image, to_rgb
+from mien.faces.landmarks import anchors_from_landmarks
+
+SHARED = Path(os.environ.get("MIEN_SHARED", Path(__file__).resolve().parents[4] / "shared"))
+OFFICIAL = b"stands for the official file"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give each test a cache of its own, where ``OFFICIAL`` is the official file and there is no network."""
+    monkeypatch.delenv("MIEN_DETECTOR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(detector, "YUNET_SHA256", hashlib.sha256(OFFICIAL).hexdigest())
+    monkeypatch.setattr(detector, "YUNET_URL", "http://127.0.0.1:9/nobody-listens")
+    return tmp_path / "cache" / "mien" / "face_detection_yunet_2023mar.onnx"
+
+
+@pytest.fixture
+def zoo(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
+    """Serve the content of a list over HTTP where the detector's file is fetched from."""
+    content = [OFFICIAL]
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(content[0])
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        monkeypatch.setattr(detector, "YUNET_URL", f"http://127.0.0.1:{server.server_port}/yunet.onnx")
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield content
+        server.shutdown()
+        thread.join()
+
+
+def test_a_named_file_is_taken_as_it_is(tmp_path: Path) -> None:
+    """A path given by the caller is not compared with the official file."""
+    path = tmp_path / "own.onnx"
+    path.write_bytes(b"another build")
+    assert find_detector_file(path) == path
+
+
+def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
+    """The message names the file and how to get it."""
+    with pytest.raises(SourceError, match=r"no\.onnx does not exist\. Download http"):
+        find_detector_file(tmp_path / "no.onnx")
+
+
+def test_the_environment_names_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MIEN_DETECTOR is used where no path is given."""
+    path = tmp_path / "own.onnx"
+    path.write_bytes(b"another build")
+    monkeypatch.setenv("MIEN_DETECTOR", str(path))
+    assert find_detector_file() == path
+
+
+def test_an_environment_that_names_nothing_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message says where the name came from."""
+    monkeypatch.setenv("MIEN_DETECTOR", str(tmp_path / "no.onnx"))
+    with pytest.raises(SourceError, match="from MIEN_DETECTOR"):
+        find_detector_file()
+
+
+def test_the_cached_official_file_is_used_without_a_word(own_cache: Path) -> None:
+    """Nothing is fetched or announced when the cache holds the official file."""
+    own_cache.parent.mkdir(parents=True)
+    own_cache.write_bytes(OFFICIAL)
+    lines: list[str] = []
+    assert find_detector_file(announce=lines.append) == own_cache
+    assert lines == []
+
+
+@pytest.mark.parametrize("before", [None, b"damaged"], ids=["empty cache", "wrong file in the cache"])
+def test_the_file_is_fetched_once(own_cache: Path, zoo: list[bytes], before: bytes | None) -> None:
+    """The download is announced with its size, checked, and found in the cache the next time."""
+    if before is not None:
+        own_cache.parent.mkdir(parents=True)
+        own_cache.write_bytes(before)
+    lines: list[str] = []
+    assert find_detector_file(announce=lines.append) == own_cache
+    zoo[0] = b"changed"
+    assert find_detector_file(announce=lines.append) == own_cache
+    assert own_cache.read_bytes() == OFFICIAL
+    assert len(lines) == 1
+    assert "233 kB" in lines[0]
+
+
+@pytest.mark.parametrize("answer", [b"<html>log in</html>", b"x" * 10_000_000], ids=["a page", "too large"])
+def test_another_file_than_the_official_is_not_kept(own_cache: Path, zoo: list[bytes], answer: bytes) -> None:
+    """What the network gives instead of the file leaves nothing in the cache."""
+    zoo[0] = answer
+    lines: list[str] = []
+    assert find_detector_file(announce=lines.append) is None
+    assert "not the official file" in lines[-1]
+    assert not own_cache.parent.exists()
+
+
+def test_without_network_the_cascade_serves_and_says_so() -> None:
+    """One line tells that the cascade is used and how to get the file."""
+    lines: list[str] = []
+    assert isinstance(load_detector(announce=lines.append), CascadeDetector)
+    warnings = [line for line in lines if "cascade" in line]
+    assert len(warnings) == 1
+    assert "\n" not in warnings[0]
+    assert "MIEN_DETECTOR" in warnings[0]
+
+
+def test_a_file_that_is_no_network_is_an_error(tmp_path: Path) -> None:
+    """The message names the file."""
+    path = tmp_path / "own.onnx"
+    path.write_bytes(b"no network")
+    with pytest.raises(ModelError, match=r"own\.onnx is not the YuNet face detector"):
+        YuNetDetector(path)
+
+
+def test_anchors_are_in_the_order_of_the_landmarks() -> None:
+    """Eyes and mouth corners of five points stand where those of 68 landmarks do."""
+    landmarks = np.zeros((68, 2))
+    landmarks[36:42], landmarks[42:48], landmarks[48], landmarks[54] = (30, 40), (70, 40), (35, 80), (65, 80)
+    # the order that OpenCV's documentation gives: right eye, left eye, nose, right and left corner of the mouth,
+    # of the person, whose right is the picture's left
+    points = np.array([[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]], dtype=np.float64)
+    face = DetectedFace(np.zeros(4), 1.0, points)
+    np.testing.assert_array_equal(face.anchors, anchors_from_landmarks(landmarks))
+
+
+def test_a_face_without_points_has_no_anchors() -> None:
+    """The cascade's faces fall back to the box."""
+    assert DetectedFace(np.zeros(4), None, None).anchors is None
+
+
+def test_the_cascade_finds_nothing_in_an_empty_picture() -> None:
+    """A plain picture, grey or colored, has no face."""
+    assert CascadeDetector().find_faces(np.full((64, 80, 3), 90, np.uint8)) == []
+    assert CascadeDetector().find_faces(np.full((64, 80), 90, np.uint8)) == []
+
+
+# On real photographs.
+
+
+@pytest.fixture(scope="module")
+def yunet() -> YuNetDetector:
+    """Return YuNet, or skip the test."""
+    path = SHARED / "models" / "face_detection_yunet_2023mar.onnx"
+    if not path.exists():
+        pytest.skip(f"needs {path.name} of the shared models (MIEN_SHARED)")
+    return YuNetDetector(path)
+
+
+@pytest.fixture(scope="module")
+def photographs() -> list[tuple[NDArray[np.uint8], NDArray[np.float64]]]:
+    """Return LFW photographs with their 68 landmarks, or skip the test."""
+    folder = SHARED / "data" / "lfw-affectnet"
+    if not folder.exists():
+        pytest.skip("needs lfw-affectnet of the shared data (MIEN_SHARED)")
+    with (folder / "validation.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if int(row["expression"]) < 8][::10]
+    faces = []
+    with zipfile.ZipFile(folder / "Manually_Annotated_Images.zip") as archive:
+        for row in rows:
+            landmarks = np.array(row["facial_landmarks"].split(";"), dtype=np.float64)
+            if landmarks.min() >= 0:
+                data = archive.read(f"Manually_Annotated_Images/{row['subDirectory_filePath']}")
+                faces.append((decode_image(data), landmarks.reshape(-1, 2)))
+    return faces
+
+
+Photographs = list[tuple[NDArray[np.uint8], NDArray[np.float64]]]
+
+
+def test_yunet_finds_the_one_face_of_each_photograph(yunet: YuNetDetector, photographs: Photographs) -> None:
+    """Close-ups of 350 pixels: one face each."""
+    assert [len(yunet.find_faces(image)) for image, _ in photographs] == [1] * len(photographs)
+
+
+def test_yunet_agrees_with_the_landmarks(yunet: YuNetDetector, photographs: Photographs) -> None:
+    """Its anchors lie within a fifth of the distance of the eyes from those of the 68 landmarks, on average a tenth."""
+    errors = []
+    for image, landmarks in photographs:
+        expected = anchors_from_landmarks(landmarks)
+        found = yunet.find_faces(image)[0].anchors
+        assert found is not None
+        errors.append(np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected[1] - expected[0]))
+    assert np.mean(errors) < 0.1
+    assert np.median(np.max(errors, axis=1)) < 0.2
+
+
+@pytest.mark.parametrize("side", [48, 64, 1400], ids=lambda side: f"{side} px")
+def test_yunet_finds_a_close_up_at_any_size(
+    yunet: YuNetDetector, photographs: Photographs, side: int
+) -> None:
+    """A face that fills a tiny or a large picture is found, at the place that scaling moves it to."""
+    for image, _ in photographs[:4]:
+        scaled = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+        one, other = yunet.find_faces(image), yunet.find_faces(np.asarray(scaled, np.uint8))
+        assert len(other) == 1
+        scale = np.array([side / image.shape[1], side / image.shape[0]] * 2)
+        np.testing.assert_allclose(other[0].box_xyxy / scale, one[0].box_xyxy, atol=0.12 * image.shape[0])
+
+
+def test_yunet_finds_small_faces_beside_large_ones(yunet: YuNetDetector, photographs: Photographs) -> None:
+    """Faces of 80 to 600 pixels in one picture are all found once, the largest first."""
+    picture = np.full((1000, 1600, 3), 120, np.uint8)
+    sides, x = (700, 350, 200, 110), 20
+    for (image, _), side in zip(photographs[:4], sides, strict=True):
+        picture[100 : 100 + side, x : x + side] = cv2.resize(to_rgb(image), (side, side))
+        x += side + 40
+    faces = yunet.find_faces(picture)
+    assert len(faces) == 4
+    assert [face.area for face in faces] == sorted((face.area for face in faces), reverse=True)
+    assert np.all(np.diff([face.box_xyxy[0] for face in faces]) > 0)
+
+
+def test_yunet_finds_nothing_in_an_empty_picture(yunet: YuNetDetector) -> None:
+    """Noise and plain pictures of any shape have no face."""
+    noise = np.random.default_rng(0).integers(0, 255, (300, 500, 3), dtype=np.uint8)
+    assert yunet.find_faces(noise) == []
+    for shape in ((1, 1, 3), (1, 900), (30, 900), (2000, 3, 3)):
+        assert yunet.find_faces(np.zeros(shape, np.uint8)) == []
+
+
+def test_fer_faces_are_found(yunet: YuNetDetector) -> None:
+    """Nine of ten FER faces of 48 pixels are found."""
+    path = SHARED / "data" / "ferplus" / "FER2013Valid.zip"
+    if not path.exists():
+        pytest.skip("needs ferplus of the shared data (MIEN_SHARED)")
+    with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".png")][::70]
+        found = [bool(yunet.find_faces(decode_image(archive.read(name)))) for name in names]
+    assert sum(found) >= 0.9 * len(found)

@@ -1,0 +1,69 @@
+"""Bootstrap intervals, against the binomial distribution and against resampling rows."""
+
+import numpy as np
+import pytest
+
+from mien.metrics.bootstrap import bootstrap_confusion, bootstrap_rows
+from mien.metrics.classification import accuracy, balanced_accuracy, macro_f1
+
+
+def test_width_of_an_accuracy_is_the_binomial_one() -> None:
+    """For 300 of 400 right the interval is the normal approximation's 0.75 +- 1.96 * 0.02165."""
+    low, high = bootstrap_confusion(np.array([[150, 50], [50, 150]]), accuracy)
+    assert low == pytest.approx(0.75 - 1.96 * 0.02165, abs=0.006)
+    assert high == pytest.approx(0.75 + 1.96 * 0.02165, abs=0.006)
+
+
+@pytest.mark.parametrize("figure", [balanced_accuracy, macro_f1])
+def test_cells_and_faces_resample_alike(figure) -> None:
+    """Drawing cells from a multinomial gives the interval that drawing faces does."""
+    confusion = np.array([[60, 20, 5], [10, 30, 5], [3, 7, 20]])
+    truth, predicted = np.divmod(np.repeat(np.arange(9), confusion.ravel()), 3)
+    generator = np.random.default_rng(3)
+    values = []
+    for _ in range(2000):
+        drawn = generator.integers(0, len(truth), len(truth))
+        table = np.bincount(truth[drawn] * 3 + predicted[drawn], minlength=9).reshape(3, 3)
+        values.append(float(figure(table)))
+    expected = np.percentile(values, [2.5, 97.5])
+    assert bootstrap_confusion(confusion, figure) == pytest.approx(expected, abs=0.012)
+
+
+def test_same_seed_same_interval() -> None:
+    """An interval can be made again, and another seed gives a slightly other one."""
+    table = np.array([[5, 3], [2, 7]])
+    assert bootstrap_confusion(table, macro_f1, seed=1) == bootstrap_confusion(table, macro_f1, seed=1)
+    assert bootstrap_confusion(table, macro_f1, seed=1) != bootstrap_confusion(table, macro_f1, seed=2)
+
+
+def test_all_right_has_an_interval_of_one_point() -> None:
+    """A perfect table stays perfect in every resample."""
+    assert bootstrap_confusion(np.array([[4, 0], [0, 4]]), accuracy) == (1.0, 1.0)
+
+
+def test_no_face_is_refused() -> None:
+    """There is no interval of nothing."""
+    with pytest.raises(ValueError, match="no interval"):
+        bootstrap_confusion(np.zeros((2, 2), dtype=int), accuracy)
+
+
+def test_rows_give_the_interval_of_a_mean() -> None:
+    """The mean of 400 normal values of spread 1 has the interval +- 1.96 / 20."""
+    rows = np.random.default_rng(0).normal(size=400)
+    interval = bootstrap_rows(rows, lambda values: float(values.mean()))
+    assert interval is not None
+    assert interval[1] - interval[0] == pytest.approx(2 * 1.96 * rows.std() / 20, rel=0.08)
+
+
+def test_no_rows_no_interval() -> None:
+    """Without a row, or with a statistic that does not exist, there is None."""
+    assert bootstrap_rows(np.zeros(0), lambda values: float(values.mean())) is None
+    assert bootstrap_rows(np.zeros(3), lambda values: None) is None
+
+
+def test_degenerate_resamples_are_left_out() -> None:
+    """A resample for which the statistic does not exist does not spoil the rest."""
+    interval = bootstrap_rows(
+        np.array([0.0, 1.0]), lambda values: float(values.mean()) if values.min() != values.max() else None
+    )
+    assert interval == (0.5, 0.5)

@@ -1,0 +1,61 @@
+"""Names and files of annotated copies."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.errors import ArtifactError
+from mien.predict.copies import claim_copies_folder, name_copies, write_copy
+from mien.predict.gather import Picture
+
+
+def names(*places: str) -> list[str]:
+    """Return the copies' names of pictures at these places."""
+    pictures = [Picture(Path(f"in{index}") / place, Path(place)) for index, place in enumerate(places)]
+    return [str(copy) for copy in name_copies(pictures, Path("drawn")).values()]
+
+
+def test_names_keep_the_folders() -> None:
+    """A copy lies where its picture lay."""
+    assert names("a.jpg", "x/y/b.png") == ["drawn/a.jpg", "drawn/x/y/b.png"]
+
+
+def test_copies_of_other_formats_are_jpeg() -> None:
+    """The whole name is kept, so that a.webp and a.bmp do not meet."""
+    assert names("a.webp", "a.bmp", "a") == ["drawn/a.webp.jpg", "drawn/a.bmp.jpg", "drawn/a.jpg"]
+
+
+def test_names_never_meet() -> None:
+    """Not even on a file system that ignores case."""
+    copies = names("a.jpg", "a.png", "A.JPG", "a.jpg", "a-2.jpg", "b.gif", "b.gif.jpg")
+    assert len({name.casefold() for name in copies}) == 7
+
+
+@pytest.mark.parametrize(("name", "format_name"), [("a.jpg", "JPEG"), ("a.PNG", "PNG"), ("x/a.JPeG", "JPEG")])
+def test_a_copy_is_what_its_name_says(tmp_path: Path, name: str, format_name: str) -> None:
+    """Folders are made on the way, and nothing else is left there."""
+    pixels = np.full((20, 30, 3), 77, np.uint8)
+    write_copy(tmp_path / name, pixels)
+    with Image.open(tmp_path / name) as image:
+        assert image.format == format_name
+        assert abs(np.asarray(image).astype(int) - 77).max() <= 1
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1
+
+
+def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
+    """Unless it is forced; an empty or new one is fine."""
+    claim_copies_folder(tmp_path, force=False)
+    claim_copies_folder(tmp_path / "new", force=False)
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ArtifactError, match="not empty"):
+        claim_copies_folder(tmp_path, force=False)
+    claim_copies_folder(tmp_path, force=True)
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    """Even when forced."""
+    (tmp_path / "drawn").touch()
+    with pytest.raises(ArtifactError, match="is a file"):
+        claim_copies_folder(tmp_path / "drawn", force=True)

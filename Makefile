@@ -21,7 +21,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: setup ## draw faces, prepare, train, export, evaluate: the whole chain in a few minutes
 	$(BIN)/mien sample $(DEMO)/faces --force
-	$(BIN)/mien prepare affectnet $(DEMO)/faces --out $(DEMO)/faces.pack --size 96 --force
+	$(BIN)/mien prepare affectnet $(DEMO)/faces --out $(DEMO)/faces.pack --size 64 --force
 	$(BIN)/mien browse $(DEMO)/faces.pack --out $(DEMO)/faces.png --force
 	$(BIN)/mien train --recipe recipes/demo.yaml --pack $(DEMO)/faces.pack --out $(DEMO)/run --force
 	$(BIN)/mien export $(DEMO)/run --out $(DEMO)/model.onnx --force

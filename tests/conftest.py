@@ -1,8 +1,14 @@
 """Builders for tests that need a pack, written with the pack's own writer."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+# Networks this small gain nothing from threads, and threads that spin while they wait starve the other tests.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import pytest
@@ -11,6 +17,9 @@ from mien.faces.crop import CropContract
 from mien.faces.images import encode_jpeg
 from mien.pack.schema import FORMAT_VERSION, PackedFace, PackInfo
 from mien.pack.writer import close_pack, compute_content_sha256, write_shard
+
+if TYPE_CHECKING:
+    from mien.recipe import Recipe
 
 CLASSES = ("Neutral", "Happy", "Sad")
 COLORS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200]])
@@ -56,7 +65,7 @@ def write_training_pack(
     n_val: int = 24,
     n_missing: int = 24,
     votes: bool = False,
-    groups: "np.ndarray | None" = None,
+    groups: np.ndarray | None = None,
 ) -> Path:
     """Write a pack of coloured faces in turn of class; the first ``n_missing`` lack all but their label."""
     random = np.random.default_rng(0)
@@ -66,7 +75,11 @@ def write_training_pack(
         labels = np.arange(n_faces) % len(CLASSES)
         faces = [
             make_coloured_face(
-                f"{split}/{i}.jpg", int(label), random, landmarks=split == "val" or i >= n_missing, votes=votes
+                f"{split}/{i}.jpg",
+                int(label),
+                random,
+                landmarks=split == "val" or i >= n_missing,
+                votes=votes,
             )
             for i, label in enumerate(labels)
         ]
@@ -93,3 +106,27 @@ def make_training_pack() -> Callable[..., Path]:
 def training_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pack of 192 training and 24 val faces, an eighth of the former without landmarks."""
     return write_training_pack(tmp_path_factory.mktemp("packs") / "colours.pack")
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe() -> "Recipe":
+    """A recipe that learns the coloured faces in seconds on a CPU, with all three heads."""
+    pytest.importorskip("torch", reason="training needs the train extra")
+    from mien.recipe import AugmentConfig, DataConfig, ModelConfig, Recipe, RuntimeConfig, ScheduleConfig
+
+    return Recipe(
+        ModelConfig(backbone="mobilenetv3_small_050", pretrained=False, drop_rate=0.0),
+        DataConfig(input_size=32, dev_fraction=0.2, augment=AugmentConfig(rotation_deg=5.0, erase=0.1)),
+        ScheduleConfig(epochs=6, batch_size=16, learning_rate=0.005, weight_decay=0.01),
+        RuntimeConfig(accelerator="cpu", workers=0),
+    )
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory: pytest.TempPathFactory, training_pack: Path, tiny_recipe: "Recipe") -> Path:
+    """A finished run on the coloured faces. Do not write into it."""
+    from mien.train import train
+
+    out = tmp_path_factory.mktemp("runs") / "run"
+    train(tiny_recipe, training_pack, out)
+    return out

@@ -24,21 +24,42 @@ def claim_output(path: Path, *, force: bool, kind_mark: str | None = None) -> No
     Raises:
         ArtifactError: the output exists and may not be removed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists() and not path.is_symlink():
-        return
-    if path.is_dir() and not any(path.iterdir()):
-        path.rmdir()
-        return
-    if not force:
-        raise ArtifactError(f"{path} exists already. Choose another path, or add --force to replace it")
-    if path.is_dir():
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() and not path.is_symlink():
+            return
+        is_folder = path.is_dir() and not path.is_symlink()
+        if is_folder and not any(path.iterdir()):
+            path.rmdir()
+            return
+        if not force:
+            raise ArtifactError(f"{path} exists already. Choose another path, or add --force to replace it")
+        if not is_folder:
+            path.unlink()
+            return
         if kind_mark is None or not (path / kind_mark).exists():
             wanted = f"it holds no {kind_mark}" if kind_mark else "it is a folder"
-            raise ArtifactError(f"{path} is not replaced: {wanted}, so mien did not make it. Remove it yourself")
-        shutil.rmtree(path)
+            raise ArtifactError(
+                f"{path} is not replaced: {wanted}, so mien did not make it. Remove it yourself"
+            )
+        remove_folder(path, last=kind_mark)
+
+
+def remove_folder(path: Path, *, last: str) -> None:
+    """Remove a folder, one entry of it last, so that a removal which was cut short can be told and repeated."""
+    for entry in path.iterdir():
+        if entry.name == last:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    mark = path / last
+    if mark.is_dir():
+        shutil.rmtree(mark)
     else:
-        path.unlink()
+        mark.unlink(missing_ok=True)
+    path.rmdir()
 
 
 @contextmanager
@@ -63,15 +84,20 @@ def new_folder(path: Path, *, force: bool, kind_mark: str) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+_REFUSALS = frozenset(
+    {errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG}
+)
+
+
 @contextmanager
 def disk_errors(path: Path, advice: str = "free some space and run the same command again") -> Iterator[None]:
-    """Turn a full disk or missing permission into one clear error."""
+    """Turn a full disk, missing permission or a path that cannot be into one clear error."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ArtifactError(f"The disk is full while writing {path}: {advice}") from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if error.errno in _REFUSALS:
             raise ArtifactError(f"{error.filename or path} cannot be written: {error.strerror}") from error
         raise
 

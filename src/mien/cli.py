@@ -107,7 +107,13 @@ def _add_sample(verbs: Verbs) -> None:
         verbs, "sample", "Draw a face set in AffectNet's own layout, to try mien on.", "mien sample faces"
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to make")
-    parser.add_argument("--faces", type=_positive, default=3000, metavar="N", help="usable faces, both splits together (default: 3000)")
+    parser.add_argument(
+        "--faces",
+        type=_positive,
+        default=3000,
+        metavar="N",
+        help="usable faces, both splits together (default: 3000)",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="the same seed draws the same set")
     parser.add_argument("--workers", type=_positive, metavar="N", help="processes (default: one per core)")
     _add_force(parser)
@@ -130,23 +136,34 @@ def _add_prepare(verbs: Verbs) -> None:
     parser.add_argument("kind", choices=("affectnet", "ferplus", "folder", "csv"), help="what RAW is")
     parser.add_argument("raw", type=Path, metavar="RAW", help="the set's folder, or a CSV file")
     parser.add_argument("--out", type=Path, required=True, metavar="PACK", help="folder to make")
-    parser.add_argument("--size", type=int, default=256, metavar="PX", help="side of the crops (default: 256)")
+    parser.add_argument(
+        "--size", type=int, default=256, metavar="PX", help="side of the crops (default: 256)"
+    )
     parser.add_argument(
         "--crop",
         choices=("aligned", "box", "whole"),
         help="aligned: upright by eyes and mouth; box: square around the face box; whole: the picture as it is "
         "(default: what suits the set)",
     )
-    parser.add_argument("--margin", type=float, default=0.1, metavar="F", help="around the face (default: 0.1)")
+    parser.add_argument(
+        "--margin", type=float, default=0.1, metavar="F", help="around the face (default: 0.1)"
+    )
     parser.add_argument("--workers", type=_positive, metavar="N", help="processes (default: one per core)")
     parser.add_argument("--annotations", type=Path, metavar="DIR", help="also write train.txt, val.txt there")
     parser.add_argument("--detector", type=Path, metavar="FILE", help="YuNet's file, for faces without a box")
     parser.add_argument(
-        "--votes", choices=("majority", "plurality"), default="majority", help="FER+: the rule that labels a face"
+        "--votes",
+        choices=("majority", "plurality"),
+        default="majority",
+        help="FER+: the rule that labels a face",
     )
     parser.add_argument("--landmarks", type=Path, metavar="CSV", help="FER+: landmarks by picture name")
     parser.add_argument(
-        "--val-fraction", type=float, default=0.1, metavar="F", help="kept for val in sets without splits (0.1)"
+        "--val-fraction",
+        type=float,
+        default=0.1,
+        metavar="F",
+        help="kept for val in sets without splits (0.1)",
     )
     _add_force(parser)
     parser.set_defaults(run=_run_prepare, parser=parser)
@@ -178,7 +195,9 @@ def _add_browse(verbs: Verbs) -> None:
     )
     parser.add_argument("pack", type=Path, metavar="PACK")
     parser.add_argument("--out", type=Path, required=True, metavar="SHEET.png")
-    parser.add_argument("--per-class", type=_positive, default=10, metavar="N", help="faces a class (default: 10)")
+    parser.add_argument(
+        "--per-class", type=_positive, default=10, metavar="N", help="faces a class (default: 10)"
+    )
     parser.add_argument("--split", default="train", help="train, val or test (default: train)")
     parser.add_argument("--seed", type=int, default=0, help="which faces are taken")
     _add_force(parser)
@@ -213,11 +232,15 @@ def _add_train(verbs: Verbs) -> None:
         allow_abbrev=False,
         add_help=False,
     )
-    parser.add_argument("-h", "--help", nargs=0, action=_TrainHelp, help="show this and every key of a recipe")
+    parser.add_argument(
+        "-h", "--help", nargs=0, action=_TrainHelp, help="show this and every key of a recipe"
+    )
     parser.add_argument("--recipe", type=Path, metavar="RECIPE.yaml", help="(default: every key's default)")
     parser.add_argument("--pack", type=Path, metavar="PACK", help="what to learn from")
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder to make")
-    parser.add_argument("--resume", action="store_true", help="go on in RUN after a kill; begin if it is not there")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on in RUN after a kill; begin if it is not there"
+    )
     parser.add_argument("--print_config", action="store_true", help="print the resolved recipe and stop")
     _add_force(parser)
     parser.set_defaults(run=_run_train, parser=parser)
@@ -350,7 +373,9 @@ def _run_compare(args: argparse.Namespace) -> None:
 
 
 def _add_doctor(verbs: Verbs) -> None:
-    parser = _verb(verbs, "doctor", "Say what this machine has, what is missing, and how to get it.", "mien doctor")
+    parser = _verb(
+        verbs, "doctor", "Say what this machine has, what is missing, and how to get it.", "mien doctor"
+    )
     parser.add_argument("--markdown", action="store_true", help="as tables, for a bug report")
     parser.set_defaults(run=_run_doctor)
 

@@ -23,6 +23,7 @@ class Progress:
         self.total = total
         self.unit = unit
         self.done = 0
+        self._skipped = 0
         self._note = ""
         self._bar: tqdm | None = None
 
@@ -46,9 +47,19 @@ class Progress:
             self._last_line = time.monotonic()
             self._print_line()
 
+    def skip(self, count: int) -> None:
+        """Count items that an earlier run finished; they do not count for the rate."""
+        self._skipped += count
+        self.done += count
+        if self._bar is not None:
+            self._bar.initial += count
+            self._bar.n += count
+            self._bar.last_print_n += count
+            self._bar.refresh()
+
     def _print_line(self) -> None:
         elapsed = time.monotonic() - self._start
-        rate = self.done / elapsed if elapsed else 0.0
+        rate = (self.done - self._skipped) / elapsed if elapsed else 0.0
         line = f"{self.title}: {self.done:,}"
         if self.total:
             line += f" of {self.total:,} {self.unit}s ({self.done / self.total:.0%})"

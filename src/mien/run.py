@@ -12,6 +12,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,7 +117,7 @@ class Run:
         """
         path = self.path / "dev.npz"
         try:
-            with np.load(path, allow_pickle=False) as values:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as values:
                 return DevOutputs(**{name: values[name] for name in DevOutputs.__slots__})
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"{path} cannot be read: {error}. Train again") from None

@@ -14,30 +14,46 @@ from mien.pack import Pack, PackSplit
 CELL = 112
 TITLE_WIDTH = 130
 LINE_RGB = (80, 255, 160)
+# A JPEG can be no larger.
+LARGEST_SIDE = 65_500
 
 
 def browse(
-    pack_path: Path, out: Path, *, per_class: int = 10, split: str = "train", seed: int = 0, force: bool = False
+    pack_path: Path,
+    out: Path,
+    *,
+    per_class: int = 10,
+    split: str = "train",
+    seed: int = 0,
+    force: bool = False,
 ) -> None:
     """Draw faces of every class in a row each, their landmarks on them.
 
     Args:
         pack_path: the pack.
         out: a PNG or JPEG file.
-        per_class: faces in a row.
+        per_class: faces in a row, at most.
         split: of the pack.
         seed: of the choice of faces.
         force: replace an existing file.
 
     Raises:
-        ArtifactError: pack or split is missing, or OUT exists or has no picture's ending.
+        ArtifactError: pack or split is missing, OUT exists or has no picture's ending, or the sheet is too large.
     """
     if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise ArtifactError(f"OUT must end in .png or .jpg, got {out.name!r}")
     pack = Pack.open(pack_path)
     faces = pack.split(split)
+    n_classes = len(pack.info.classes)
+    columns = min(per_class, int(np.bincount(faces.labels).max()))
+    size_wh = (TITLE_WIDTH + columns * CELL, n_classes * CELL)
+    if max(size_wh) > LARGEST_SIDE:
+        raise ArtifactError(
+            f"The sheet must be at most {LARGEST_SIDE:,} pixels wide and high, {columns:,} faces of {n_classes} "
+            f"classes need {size_wh[0]:,} x {size_wh[1]:,}. Give fewer --per-class"
+        )
     claim_output(out, force=force)
-    sheet = Image.new("RGB", (TITLE_WIDTH + per_class * CELL, len(pack.info.classes) * CELL), (24, 24, 28))
+    sheet = Image.new("RGB", size_wh, (24, 24, 28))
     pen = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(15)
     random = np.random.default_rng(seed)

@@ -103,7 +103,7 @@ def export(run_path: Path, out: Path, *, licence: str = "", force: bool = False)
     with disk_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         try:
-            partial.write_bytes(_to_onnx(graph, info))
+            partial.write_bytes(to_onnx(graph, info))
             difference = check_against_torch(Bundle.load(partial), graph, dev.crops)
             claim_output(out, force=force)
             partial.rename(out)
@@ -115,12 +115,12 @@ def export(run_path: Path, out: Path, *, licence: str = "", force: bool = False)
 
 
 def _load_network(run: Run) -> FaceNetwork:
-    model = recipe_from_dict(run.recipe).model
+    recipe = recipe_from_dict(run.recipe)
     network = FaceNetwork(
-        create_backbone(model.backbone, input_size=run.recipe["data"]["input_size"]),
+        create_backbone(recipe.model.backbone, input_size=recipe.data.input_size),
         len(run.classes),
-        landmarks=model.landmarks,
-        valence_arousal=model.valence_arousal,
+        landmarks=recipe.model.landmarks,
+        valence_arousal=recipe.model.valence_arousal,
     )
     try:
         network.load_state_dict(load_file(run.best_weights_path))
@@ -137,7 +137,7 @@ def _describe(run: Run, result: dict[str, Any], network: FaceNetwork) -> BundleI
     training = {
         "backbone": run.recipe["model"]["backbone"],
         "pretrained": run.recipe["model"]["pretrained"],
-        "recipe": run.recipe,
+        "recipe": _without_paths(run.recipe),
         "pack": {key: value for key, value in run.pack.items() if key != "path"},
         "selection": (
             f"best {result['select_by']} of {result['epochs']} epochs on a dev split of train "
@@ -155,27 +155,52 @@ def _describe(run: Run, result: dict[str, Any], network: FaceNetwork) -> BundleI
     )
 
 
-def _to_onnx(graph: nn.Module, info: BundleInfo) -> bytes:
+def _without_paths(recipe: dict[str, Any]) -> dict[str, Any]:
+    weights = recipe["model"]["weights"]
+    return recipe | {"model": recipe["model"] | {"weights": weights and Path(weights).name}}
+
+
+def to_onnx(graph: nn.Module, info: BundleInfo) -> bytes:
+    """Return the model file of a graph, with its metadata.
+
+    Raises:
+        ModelError: torch cannot write this network as ONNX.
+    """
     example = torch.zeros((2, info.input_size, info.input_size, 3), dtype=torch.uint8)
-    program = torch.onnx.export(
-        graph,
-        (example,),
-        input_names=[INPUT_NAME],
-        output_names=list(info.tasks),
-        dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1, max=65_536)}},
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
-    )
+    try:
+        program = torch.onnx.export(
+            graph,
+            (example,),
+            input_names=[INPUT_NAME],
+            output_names=list(info.tasks),
+            dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1, max=65_536)}},
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    except torch.onnx.OnnxExporterError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"torch cannot write this network as ONNX: {reason}. Try another backbone"
+        ) from error
     if program is None:
-        raise ModelError("torch.onnx.export gave no program")
+        raise ModelError("torch cannot write this network as ONNX. Try another backbone")
     model = program.model_proto
+    _forget_sources(model)
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, info.to_json()
     onnx.checker.check_model(model)
     buffer = io.BytesIO()
     onnx.save_model(model, buffer)
     return buffer.getvalue()
+
+
+def _forget_sources(model: onnx.ModelProto) -> None:
+    """Take out the lines and paths of the training machine's files, which torch writes beside every node."""
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
 
 
 @torch.inference_mode()

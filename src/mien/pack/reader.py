@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mien.artifacts import read_json
 from mien.errors import ArtifactError
 from mien.faces.images import decode_jpeg_rgb
-from mien.pack.schema import SPLITS, PackInfo
+from mien.pack.schema import GROUPS_SCHEMA, SPLITS, PackInfo, shard_schema
 
 
 class Pack:
@@ -27,8 +27,12 @@ class Pack:
         Raises:
             ArtifactError: it is missing, unfinished, damaged or of another format version.
         """
-        if not path.is_dir():
+        if not path.exists():
             raise ArtifactError(f"Pack {path} does not exist. Make one with `mien prepare ... --out {path}`")
+        if not path.is_dir():
+            raise ArtifactError(
+                f"Pack {path} is a file, a pack is a folder. Give the one `mien prepare` made"
+            )
         if (path / ".prepare").exists() and not (path / "pack.json").exists():
             raise ArtifactError(
                 f"Pack {path} is unfinished. Run the same `mien prepare` again, it goes on where it stopped"
@@ -67,14 +71,12 @@ class PackSplit:
     def __init__(self, pack: Pack, name: str) -> None:
         self.pack = pack
         self.name = name
-        tables = [_open_shard(pack.path / shard.name) for shard in pack.info.shards if shard.split == name]
-        table = pa.concat_tables(tables)
-        expected = sum(shard.n_faces for shard in pack.info.shards if shard.split == name)
-        if table.num_rows != expected:
-            raise ArtifactError(
-                f"Pack {pack.path} is damaged: split {name!r} has {table.num_rows} faces, "
-                f"pack.json says {expected}. Run `mien prepare` again"
-            )
+        schema = shard_schema(len(pack.info.classes))
+        table = pa.concat_tables(
+            _open_table(pack.path / shard.name, schema, n_rows=shard.n_faces)
+            for shard in pack.info.shards
+            if shard.split == name
+        )
         self.keys: list[str] = table["key"].to_pylist()
         self.labels = table["label"].to_numpy().astype(np.int64)
         self.distributions = _matrix(table["distribution"], len(pack.info.classes))
@@ -102,11 +104,18 @@ class PackSplit:
             sum(self.pack.info.counts[split].values())
             for split in self.pack.splits[: self.pack.splits.index(self.name)]
         )
-        groups = _open_shard(self.pack.path / "groups.arrow")["group"].to_numpy()
+        table = _open_table(self.pack.path / "groups.arrow", GROUPS_SCHEMA, n_rows=self.pack.info.n_kept)
+        groups = table["group"].to_numpy()
         return np.asarray(groups[start : start + len(self)], dtype=np.int64)
 
     def jpeg(self, index: int) -> memoryview:
-        """Return a face's JPEG file, without a copy."""
+        """Return a face's JPEG file, without a copy.
+
+        Raises:
+            IndexError: there is no such face.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"`index` must be from 0 to {len(self) - 1}, got {index}")
         chunk = int(np.searchsorted(self._starts, index, side="right")) - 1
         return memoryview(self._chunks[chunk][int(index - self._starts[chunk])].as_buffer()).cast("B")
 
@@ -119,11 +128,18 @@ def _reopen(path: Path, name: str) -> PackSplit:
     return Pack.open(path).split(name)
 
 
-def _open_shard(path: Path) -> pa.Table:
+def _open_table(path: Path, schema: pa.Schema, *, n_rows: int) -> pa.Table:
     try:
-        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     except (OSError, pa.ArrowInvalid) as error:
         raise ArtifactError(f"{path} of the pack cannot be read: {error}. Run `mien prepare` again") from None
+    if table.schema != schema:
+        raise ArtifactError(f"{path} of the pack has other columns than it should. Run `mien prepare` again")
+    if table.num_rows != n_rows:
+        raise ArtifactError(
+            f"{path} of the pack has {table.num_rows} faces, pack.json says {n_rows}. Run `mien prepare` again"
+        )
+    return table
 
 
 def _matrix(column: pa.ChunkedArray, width: int) -> NDArray[np.float32] | None:

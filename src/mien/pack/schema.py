@@ -48,6 +48,10 @@ class PackedFace:
     arousal: float | None
 
 
+# groups.arrow holds one row for each face of the pack, in the order of splits and shards.
+GROUPS_SCHEMA = pa.schema([pa.field("group", pa.int64())])
+
+
 def shard_schema(n_classes: int) -> pa.Schema:
     """Return the Arrow schema of a shard."""
     return pa.schema(

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mien.artifacts import file_sha256, write_atomically, write_json
-from mien.pack.schema import BATCH_ROWS, PackedFace, PackInfo, ShardInfo, shard_schema
+from mien.pack.schema import BATCH_ROWS, GROUPS_SCHEMA, PackedFace, PackInfo, ShardInfo, shard_schema
 
 
 def write_shard(path: Path, split: str, faces: Sequence[PackedFace], n_classes: int) -> ShardInfo:
@@ -59,7 +59,9 @@ def compute_content_sha256(folder: Path, shards: Sequence[ShardInfo], classes: S
             for row in batch.to_pylist():
                 digest.update(f"\n{shard.split}\0{row['key']}\0{row['label']}\0".encode())
                 for name in ("distribution", "landmarks"):
-                    digest.update(b"-" if row[name] is None else struct.pack(f"<{len(row[name])}f", *row[name]))
+                    digest.update(
+                        b"-" if row[name] is None else struct.pack(f"<{len(row[name])}f", *row[name])
+                    )
                 for name in ("valence", "arousal"):
                     digest.update(b"-" if row[name] is None else struct.pack("<f", row[name]))
                 digest.update(row["image_sha256"])
@@ -68,7 +70,7 @@ def compute_content_sha256(folder: Path, shards: Sequence[ShardInfo], classes: S
 
 def close_pack(folder: Path, info: PackInfo, groups: NDArray[np.int64]) -> None:
     """Write the groups, then pack.json, which makes the folder a pack."""
-    table = pa.table({"group": groups})
+    table = pa.table({"group": groups}, schema=GROUPS_SCHEMA)
 
     def write(partial: Path) -> None:
         with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:

@@ -1,7 +1,6 @@
 """Closing a pack: duplicates, counts, rejects.csv, pack.json, and the summary that is printed."""
 
 import csv
-import shutil
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mien
-from mien.artifacts import claim_output, read_json, write_atomically
+from mien.artifacts import read_json, remove_folder, write_atomically
 from mien.errors import DatasetError
 from mien.faces.crop import CropContract
+from mien.pack.reader import Pack
 from mien.pack.schema import FORMAT_VERSION, SPLITS, PackInfo, ShardInfo
 from mien.pack.writer import close_pack, compute_content_sha256, read_columns
 from mien.prepare.duplicates import count_duplicates, find_groups
+from mien.prepare.face import PROGRESS_FOLDER
 from mien.sources.record import REMEDIES, Source
 
 REJECT_COLUMNS = ("split", "row", "path", "label", "reason", "detail", "remedy")
@@ -54,7 +55,10 @@ class PrepareSummary:
     def _class_table(self) -> list[str]:
         info = self.info
         splits = [split for split in SPLITS if info.counts.get(split) or info.rejected.get(split)]
-        names = [*info.classes, *sorted({n for s in splits for n in info.rejected.get(s, {})} - {*info.classes})]
+        names = [
+            *info.classes,
+            *sorted({n for s in splits for n in info.rejected.get(s, {})} - {*info.classes}),
+        ]
         width = max(len(name) for name in (*names, "total"))
         head = " " * width + "".join(f"  {split + ' kept':>12}{'rejected':>10}" for split in splits)
         lines = [head]
@@ -72,8 +76,10 @@ class PrepareSummary:
         return lines
 
 
-def finish(out: Path, source: Source, crop: CropContract, *, n_resumed: int) -> PrepareSummary:
-    """Turn the finished shards into a pack.
+def finish(
+    out: Path, source: Source, crop: CropContract, *, n_resumed: int, annotations: Path | None
+) -> PrepareSummary:
+    """Turn the finished shards into a pack, and write annotation files where wanted.
 
     Raises:
         DatasetError: not one row could be used.
@@ -84,7 +90,12 @@ def finish(out: Path, source: Source, crop: CropContract, *, n_resumed: int) -> 
     n_rejected = notes.reasons.total()
     reasons = dict(notes.reasons.most_common())
     if n_kept == 0:
-        raise DatasetError(f"Not one of {n_rejected:,} rows could be used: {reasons}. See {out / 'rejects.csv'}")
+        # The owner will mend the set: the same command must look at every row again.
+        for path in _notes_in_order(out):
+            path.unlink()
+        raise DatasetError(
+            f"Not one of {n_rejected:,} rows could be used: {reasons}. See {out / 'rejects.csv'}"
+        )
     counts, methods = _count_faces(out, shards, source.classes)
     groups, duplicates = _group_faces(out, shards)
     info = PackInfo(
@@ -105,13 +116,22 @@ def finish(out: Path, source: Source, crop: CropContract, *, n_resumed: int) -> 
         content_sha256=compute_content_sha256(out, shards, source.classes),
         shards=shards,
     )
+    if annotations is not None:
+        _write_annotations(annotations, info, out)
     close_pack(out, info, groups)
-    shutil.rmtree(out / ".prepare")
+    remove_folder(out / PROGRESS_FOLDER, last="plan.json")
     return PrepareSummary(out, info, n_resumed, tuple(source.notes))
 
 
+def read_summary(out: Path, source: Source) -> PrepareSummary:
+    """Return the summary of a pack that was finished but not cleared up, and clear up."""
+    remove_folder(out / PROGRESS_FOLDER, last="plan.json")
+    info = Pack.open(out).info
+    return PrepareSummary(out, info, len(info.shards), tuple(source.notes))
+
+
 def _notes_in_order(out: Path) -> list[Path]:
-    paths = [path for path in (out / ".prepare").glob("*.json") if path.name != "plan.json"]
+    paths = [path for path in (out / PROGRESS_FOLDER).glob("*.json") if path.name != "plan.json"]
     return sorted(paths, key=lambda path: (SPLITS.index(path.name.rsplit("-", 1)[0]), path.name))
 
 
@@ -172,18 +192,12 @@ def _group_faces(out: Path, shards: Iterable[ShardInfo]) -> tuple[NDArray[np.int
     return groups, count_duplicates(groups, digest_rows, np.array(splits))
 
 
-def write_annotations(out: Path, folder: Path, *, force: bool) -> None:
-    """Write ``<split>.txt`` files of ``path label`` lines, one for each kept face.
-
-    Raises:
-        ArtifactError: a file exists already.
-    """
-    info = read_json(out / "pack.json", what="pack")
-    for split in info["counts"]:
-        path = folder / f"{split}.txt"
-        claim_output(path, force=force)
-        shards = [out / shard["name"] for shard in info["shards"] if shard["split"] == split]
-        write_atomically(path, partial(_write_lines, shards=shards))
+def _write_annotations(folder: Path, info: PackInfo, out: Path) -> None:
+    """Write ``<split>.txt`` files of ``path label`` lines, one for each kept face."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for split in info.counts:
+        shards = [out / shard.name for shard in info.shards if shard.split == split]
+        write_atomically(folder / f"{split}.txt", partial(_write_lines, shards=shards))
 
 
 def _write_lines(path: Path, *, shards: Iterable[Path]) -> None:

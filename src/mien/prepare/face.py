@@ -13,9 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.artifacts import write_json
-from mien.faces.crop import CropContract, CropMethod, crop_matrix, cut, transform_points
+from mien.faces.crop import (
+    CropContract,
+    CropMethod,
+    count_halvings,
+    crop_matrix,
+    cut,
+    halved_matrix,
+    transform_points,
+)
 from mien.faces.detector import CascadeDetector, Detector, load_detector
-from mien.faces.images import UnreadableImage, decode_image, encode_jpeg
+from mien.faces.images import Picture, UnreadableImage, encode_jpeg, open_picture
 from mien.faces.landmarks import anchors_from_landmarks
 from mien.faces.perceptual_hash import perceptual_hash
 from mien.pack.schema import PackedFace
@@ -23,6 +31,9 @@ from mien.pack.writer import write_shard
 from mien.sources.record import FaceRecord, RejectedRow, Row, Source
 
 Pixels = NDArray[np.uint8]
+
+# In an unfinished pack: the plan, and notes on each finished shard.
+PROGRESS_FOLDER = ".prepare"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +56,7 @@ class ShardTask:
     @property
     def notes_path(self) -> Path:
         """The file beside the shard that says what was rejected."""
-        return self.folder / ".prepare" / f"{self.split}-{self.number:05d}.json"
+        return self.folder / PROGRESS_FOLDER / f"{self.split}-{self.number:05d}.json"
 
 
 @dataclass(slots=True)
@@ -113,23 +124,33 @@ def make_face(
     Raises:
         RejectedRow: the row cannot become a face.
     """
+    try:
+        return _make_face(row, record, _open(record), crop, detector_path=detector_path)
+    except UnreadableImage as refusal:
+        raise RejectedRow(refusal.reason, refusal.detail) from None
+
+
+def _make_face(
+    row: Row, record: FaceRecord, picture: Picture, crop: CropContract, *, detector_path: Path | None
+) -> tuple[PackedFace, list[str]]:
     warnings = list(record.warnings)
-    pixels = _read_pixels(record)
-    size_wh = (pixels.shape[1], pixels.shape[0])
-    box_xyxy = record.box_xyxy
-    if box_xyxy is not None and not _touches(box_xyxy, size_wh):
-        raise RejectedRow(
-            "box_outside",
-            f"box {box_xyxy.round(1).tolist()} (x0, y0, x1, y1) in a {size_wh[0]}x{size_wh[1]} picture",
-        )
+    size_wh, box_xyxy = picture.size_wh, record.box_xyxy
     if record.landmarks is not None and not _belong(record.landmarks, size_wh):
         record = replace(record, landmarks=None)
         warnings.append("landmark_place")
     anchors = None if record.landmarks is None else anchors_from_landmarks(record.landmarks)
     if crop.method != "whole" and anchors is None and box_xyxy is None:
-        anchors, box_xyxy = _detect(pixels, detector_path, warnings)
+        picture = Picture(size_wh, picture.decode()[0])
+        anchors, box_xyxy = _detect(picture, detector_path, warnings)
     matrix, method = crop_matrix(crop, size_wh, anchors=anchors, box_xyxy=box_xyxy)
-    return _packed(row, record, cut(pixels, matrix, crop.size), matrix, method), warnings
+    pixels, halvings = picture.decode(count_halvings(matrix, crop.size))
+    if box_xyxy is not None and not _touches(box_xyxy, size_wh):
+        raise RejectedRow(
+            "box_outside",
+            f"box {box_xyxy.round(1).tolist()} (x0, y0, x1, y1) in a {size_wh[0]}x{size_wh[1]} picture",
+        )
+    cropped = cut(pixels, halved_matrix(matrix, halvings), crop.size)
+    return _packed(row, record, cropped, matrix, method), warnings
 
 
 def _packed(
@@ -153,19 +174,16 @@ def _packed(
     )
 
 
-def _read_pixels(record: FaceRecord) -> Pixels:
+def _open(record: FaceRecord) -> Picture:
     if not isinstance(record.image, Path):
-        return record.image
+        return Picture((record.image.shape[1], record.image.shape[0]), record.image)
     try:
         data = record.image.read_bytes()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise RejectedRow("missing_file", f"there is no file {record.image.name!r}") from None
     except OSError as error:
         raise RejectedRow("missing_file", f"cannot be read: {error.strerror}") from None
-    try:
-        return decode_image(data)
-    except UnreadableImage as refusal:
-        raise RejectedRow(refusal.reason, refusal.detail) from None
+    return open_picture(data)
 
 
 def _touches(box_xyxy: NDArray[np.float64], size_wh: tuple[int, int]) -> bool:
@@ -187,13 +205,14 @@ def _detector(path: Path | None) -> Detector:
 
 
 def _detect(
-    pixels: Pixels, detector_path: Path | None, warnings: list[str]
+    picture: Picture, detector_path: Path | None, warnings: list[str]
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
     """Find the largest face of a picture that came without a box."""
     detector = _detector(detector_path)
-    faces = detector.find_faces(pixels)
+    faces = detector.find_faces(picture.decode()[0])
     if not faces:
-        raise RejectedRow("no_face", f"the detector finds none in {pixels.shape[1]}x{pixels.shape[0]} pixels")
+        width, height = picture.size_wh
+        raise RejectedRow("no_face", f"the detector finds none in {width}x{height} pixels")
     if isinstance(detector, CascadeDetector):
         warnings.append("found_without_yunet")
     return faces[0].anchors, faces[0].box_xyxy

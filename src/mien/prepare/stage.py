@@ -4,7 +4,10 @@ A shard file that exists is done. A run that was killed leaves its shards, and t
 rest. Memory does not grow with the set: rows are read as they are needed, a few shards ahead of the workers.
 """
 
+import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -17,8 +20,8 @@ from mien.artifacts import claim_output, disk_errors, read_json, write_json
 from mien.errors import ArtifactError, DatasetError
 from mien.faces.crop import DEFAULT_MARGIN, DEFAULT_SIZE, CropContract, CropMethod
 from mien.pack.schema import SPLITS
-from mien.prepare.closing import PrepareSummary, finish, write_annotations
-from mien.prepare.face import ShardTask, make_shard
+from mien.prepare.closing import PrepareSummary, finish, read_summary
+from mien.prepare.face import PROGRESS_FOLDER, ShardTask, make_shard
 from mien.progress import Progress
 from mien.sources.opening import SourceOptions, open_source
 from mien.sources.record import Row, Source
@@ -67,23 +70,36 @@ def prepare(kind: str, raw: Path, out: Path, options: PrepareOptions = PrepareOp
     source = open_source(kind, raw, options.source)
     method = options.crop or source.natural_crop
     crop = CropContract(method=cast("CropMethod", method), margin=options.margin, size=options.size)
-    if out.resolve().is_relative_to(raw.resolve()) and raw.is_dir():
-        raise ArtifactError(f"{out} lies inside the raw set {raw}, which is never written to. Choose another OUT")
+    _require_apart(raw, out, options.annotations)
+    plan = _plan(kind, raw, source, crop, options)
     with disk_errors(out, "free some space and run the same command again, it goes on where it stopped"):
-        n_resumed = _begin(out, source, crop, options, kind=kind, raw=raw)
-        with Progress("Preparing", unit="row") as progress:
+        if _is_closed(out, plan):
+            return read_summary(out, source)
+        n_resumed = _begin(out, plan, options)
+        with Progress("Preparing", total=sum(1 for _ in source.rows()), unit="row") as progress:
             _make_shards(source, crop, out, options, progress)
-        summary = finish(out, source, crop, n_resumed=n_resumed)
-        if options.annotations is not None:
-            write_annotations(out, options.annotations, force=options.force)
-    return summary
+        return finish(out, source, crop, n_resumed=n_resumed, annotations=options.annotations)
 
 
-def _begin(
-    out: Path, source: Source, crop: CropContract, options: PrepareOptions, *, kind: str, raw: Path
-) -> int:
-    """Claim OUT, or go on in one that the same command left. Returns the number of shards that stand."""
-    plan = {
+def _require_apart(raw: Path, out: Path, annotations: Path | None) -> None:
+    """Refuse to write into the raw set, or to put a pack where replacing it would remove the raw set."""
+    set_folder = raw.resolve()
+    for path in (out, annotations):
+        if path is not None and raw.is_dir() and path.resolve().is_relative_to(set_folder):
+            raise ArtifactError(
+                f"{path} lies inside the raw set {raw}, which is never written to. Choose another folder"
+            )
+    if set_folder.is_relative_to(out.resolve()):
+        raise ArtifactError(
+            f"The raw set {raw} lies inside {out}, where the pack is to be. Choose another OUT"
+        )
+
+
+def _plan(
+    kind: str, raw: Path, source: Source, crop: CropContract, options: PrepareOptions
+) -> dict[str, Any]:
+    """Return what must be the same for a run to go on where another stopped."""
+    return {
         "mien_version": mien.__version__,
         "kind": kind,
         "raw": str(raw.resolve()),
@@ -91,20 +107,41 @@ def _begin(
         "classes": list(source.classes),
         "options": repr(options.source),
         "crop": crop.to_dict(),
+        "detector": str(options.detector_path),
+        "annotations": str(options.annotations),
         "rows_per_shard": ROWS_PER_SHARD,
     }
-    plan_path = out / ".prepare" / "plan.json"
-    if plan_path.exists() and not (out / "pack.json").exists():
-        if read_json(plan_path, what="unfinished pack") == plan:
-            return len(list(out.glob("*-[0-9]*.arrow")))
-        if not options.force:
+
+
+def _is_closed(out: Path, plan: dict[str, Any]) -> bool:
+    """Whether the same command was killed after it had finished the pack, before it had cleared up."""
+    plan_path = out / PROGRESS_FOLDER / "plan.json"
+    return (
+        (out / "pack.json").exists()
+        and plan_path.exists()
+        and read_json(plan_path, what="unfinished pack") == plan
+    )
+
+
+def _begin(out: Path, plan: dict[str, Any], options: PrepareOptions) -> int:
+    """Claim OUT, or go on in one that the same command left. Returns the number of shards that stand."""
+    folder = out / PROGRESS_FOLDER
+    plan_path = folder / "plan.json"
+    if folder.is_dir() and not (out / "pack.json").exists():
+        found = read_json(plan_path, what="unfinished pack") if plan_path.exists() else None
+        if found == plan:
+            return len(list(folder.glob("*-[0-9]*.json")))
+        if found is not None and not options.force:
             raise ArtifactError(
                 f"{out} was begun with other options or another version. Give the same ones to go on, "
                 "or add --force to begin again"
             )
-        claim_output(out, force=True, kind_mark=".prepare")
+        claim_output(out, force=True, kind_mark=PROGRESS_FOLDER)
     claim_output(out, force=options.force, kind_mark="pack.json")
-    plan_path.parent.mkdir(parents=True)
+    if options.annotations is not None:
+        for split in SPLITS:
+            claim_output(options.annotations / f"{split}.txt", force=options.force)
+    folder.mkdir(parents=True)
     write_json(plan_path, plan)
     return 0
 
@@ -114,23 +151,22 @@ def _make_shards(
 ) -> None:
     n_workers = options.workers or os.cpu_count() or 1
     detector_path = None if options.detector_path is None else options.detector_path.resolve()
-    tasks = (
-        ShardTask(split, number, rows, source, crop, detector_path, out)
-        for split, number, rows in _deal_rows(source)
+    tasks = _undone(
+        (
+            ShardTask(split, number, rows, source, crop, detector_path, out)
+            for split, number, rows in _deal_rows(source)
+        ),
+        progress,
     )
     if n_workers == 1:
         for task in tasks:
-            if not _is_done(task):
-                make_shard(task)
+            make_shard(task)
             progress.advance(len(task.rows))
         return
-    with ProcessPoolExecutor(n_workers) as pool:
+    with ProcessPoolExecutor(n_workers, initializer=_start_worker) as pool:
         running: dict[Future[dict[str, object]], int] = {}
         try:
             for task in tasks:
-                if _is_done(task):
-                    progress.advance(len(task.rows))
-                    continue
                 running[pool.submit(make_shard, task)] = len(task.rows)
                 if len(running) > 2 * n_workers:
                     _collect(running, progress)
@@ -146,8 +182,25 @@ def _make_shards(
             raise
 
 
-def _is_done(task: ShardTask) -> bool:
-    return (task.folder / task.name).exists() and task.notes_path.exists()
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, and end with it: after a kill, no orphan may write beside the next run."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _undone(tasks: Iterator[ShardTask], progress: Progress) -> Iterator[ShardTask]:
+    for task in tasks:
+        if (task.folder / task.name).exists() and task.notes_path.exists():
+            progress.skip(len(task.rows))
+        else:
+            yield task
 
 
 def _collect(running: dict[Future[Any], int], progress: Progress) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from operator import attrgetter
 from typing import Any, Literal, get_args, get_origin
 
-from mien.errors import RecipeError
+from mien.errors import ArtifactError, RecipeError
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,7 @@ class RuntimeConfig:
         nodes: Machines; start the same command on each under torchrun.
         precision: 32-true, bf16-mixed or 16-mixed.
         workers: Processes that read faces, per device; null chooses.
+        threads: Threads that compute on a CPU, per device; null leaves it to torch. 1 suits small networks.
         deterministic: Bit for bit the same result every time, at some speed.
         seed: Of everything random.
     """
@@ -140,6 +141,7 @@ class RuntimeConfig:
     nodes: int = 1
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     workers: int | None = None
+    threads: int | None = None
     deterministic: bool = False
     seed: int = 0
 
@@ -190,6 +192,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "runtime.devices": (1, 1024),
     "runtime.nodes": (1, 1024),
     "runtime.workers": (0, 1024),
+    "runtime.threads": (1, 1024),
     "runtime.seed": (0, 2**32 - 1),
 }
 
@@ -198,14 +201,16 @@ def recipe_from_dict(value: dict[str, Any]) -> Recipe:
     """Return the recipe of `dataclasses.asdict`, as a run keeps it.
 
     Raises:
-        RecipeError: a key is unknown to this release.
+        ArtifactError: a key is missing, or unknown to this release.
     """
     try:
         parts = {name: dict(value[name]) for name in PARTS}
         parts["data"]["augment"] = AugmentConfig(**parts["data"]["augment"])
         return Recipe(**{name: kind(**parts[name]) for name, kind in PARTS.items()})
     except (KeyError, TypeError) as error:
-        raise RecipeError(f"The recipe of the run is from another release of mien: {error}") from None
+        raise ArtifactError(
+            f"The recipe of the run is from another release of mien: {error}. Train again"
+        ) from None
 
 
 def check_values(recipe: Recipe) -> None:

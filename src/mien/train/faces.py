@@ -72,10 +72,11 @@ def read_training_faces(pack: Pack, config: DataConfig, *, seed: int) -> Trainin
     rows = np.flatnonzero(usable & ~leaks)
     labels = class_of_label[split.labels[rows]]
     in_dev = cut_dev(labels, split.groups[rows], fraction=config.dev_fraction, seed=seed)
-    if min(in_dev.sum(), (~in_dev).sum()) < MIN_FACES:
+    n_dev = int(in_dev.sum())
+    if min(n_dev, len(rows) - n_dev) < MIN_FACES:
         raise DatasetError(
-            f"{len(rows)} usable training faces in {pack.path} are too few: at least {MIN_FACES} to learn "
-            f"from and {MIN_FACES} to choose with are needed"
+            f"{len(rows)} usable training faces in {pack.path} leave {len(rows) - n_dev} to learn from and {n_dev} "
+            f"to choose with, at least {MIN_FACES} of each are needed. Add faces, or raise `data.dev_fraction`"
         )
     train, dev = (
         _labelled(split, rows[part], labels[part], classes, pack.info.classes, votes=config.labels == "votes")

@@ -238,6 +238,8 @@ def build_trainer(
     """
     _quieten()
     runtime = recipe.runtime
+    if runtime.threads is not None:
+        torch.set_num_threads(runtime.threads)
     n_processes = runtime.devices * runtime.nodes
     n_started = int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else n_processes
     if n_started != n_processes:

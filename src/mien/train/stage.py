@@ -1,6 +1,7 @@
 """The stage: a pack and a recipe become a run folder."""
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from mien.train.lightning_adapter import EpochResult, FaceModule, build_trainer,
 from mien.train.log import append_metrics, best_epoch, draw_curves, read_metrics, write_provenance
 
 N_KEPT_CROPS = 64
+# Drawing the curves takes a second, as long as an epoch of a small pack.
+SECONDS_BETWEEN_DRAWINGS = 30.0
 
 
 @dataclass(frozen=True)
@@ -235,8 +238,10 @@ def _begin(run: Run, recipe: Recipe) -> None:
 def _keep_epoch(run: Run, select_by: str) -> Callable[[FaceNetwork, EpochResult], None]:
     """Return the callback that logs an epoch and keeps the weights if it is the best so far."""
     metrics_path = run.path / "metrics.csv"
+    next_drawing = time.monotonic() + SECONDS_BETWEEN_DRAWINGS
 
     def on_epoch_end(network: FaceNetwork, result: EpochResult) -> None:
+        nonlocal next_drawing
         row: dict[str, float | int] = {"epoch": result.epoch, "learning_rate": result.learning_rate}
         row |= {f"train_{name}": value for name, value in result.losses.items()}
         row |= {f"dev_{name}": value for name, value in result.dev.values.items()}
@@ -244,7 +249,9 @@ def _keep_epoch(run: Run, select_by: str) -> Callable[[FaceNetwork, EpochResult]
         if best_epoch(metrics_path, select_by) == result.epoch:
             weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
             write_atomically(run.best_weights_path, lambda partial: _write_bytes(partial, save(weights)))
-        draw_curves(metrics_path, run.path / "curves.png")
+        if time.monotonic() >= next_drawing:
+            draw_curves(metrics_path, run.path / "curves.png")
+            next_drawing = time.monotonic() + SECONDS_BETWEEN_DRAWINGS
 
     return on_epoch_end
 
@@ -257,6 +264,7 @@ def _finish(run: Run, module: FaceModule) -> dict[str, Any]:
     """Measure the chosen weights once more and write what `export` needs."""
     select_by = module.recipe.schedule.select_by
     metrics_path = run.path / "metrics.csv"
+    draw_curves(metrics_path, run.path / "curves.png")
     reading = read_dev(module, load_file(run.best_weights_path))
     dev = module.faces.dev
     scores = score_dev(reading, dev)

@@ -1,0 +1,146 @@
+"""The command line's promises: its verbs, its exit codes, and what it imports."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mien.cli import build_parser, main
+
+VERBS = ("sample", "prepare", "browse", "train", "export", "evaluate", "predict", "compare", "doctor")
+ROOT = Path(__file__).parents[2]
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    """`mien --help` lists all verbs and ends with 0."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    printed = capsys.readouterr().out
+    assert all(re.search(rf"^\s+{verb}\s", printed, re.MULTILINE) for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "train"])
+def test_every_verb_has_help_and_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`mien VERB --help` teaches by example."""
+    with pytest.raises(SystemExit) as ended:
+        main([verb, "--help"])
+    assert ended.value.code == 0
+    assert f"mien {verb}" in capsys.readouterr().out.split("example:")[1]
+
+
+def test_train_help_holds_the_recipe_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    """`mien train --help` explains every key of a recipe."""
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    printed = capsys.readouterr().out
+    assert "--recipe" in printed
+    assert "--schedule.epochs" in printed
+    assert "Probability of mirroring" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        pytest.param([], 2, id="no verb"),
+        pytest.param(["fly"], 2, id="unknown verb"),
+        pytest.param(["prepare", "affectnet", "raw"], 2, id="no OUT"),
+        pytest.param(["prepare", "affectnet", "raw", "--out", "x", "--size", "5"], 2, id="size out of range"),
+        pytest.param(["sample", "out", "--faces", "none"], 2, id="no number"),
+        pytest.param(["predict", "a.jpg", "--model", "m.onnx", "--colour"], 2, id="unknown option"),
+    ],
+)
+def test_wrong_usage_ends_with_2(arguments: list[str], code: int) -> None:
+    """Wrong usage is argparse's 2."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == code
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["prepare", "affectnet", "{}/none", "--out", "{}/p"], id="prepare"),
+        pytest.param(["browse", "{}/none", "--out", "{}/s.png"], id="browse"),
+        pytest.param(["export", "{}/none", "--out", "{}/m.onnx"], id="export"),
+        pytest.param(["evaluate", "--model", "{}/m.onnx", "--pack", "{}/p", "--out", "{}/r"], id="evaluate"),
+        pytest.param(["predict", "{}/none.jpg", "--model", "{}/m.onnx"], id="predict"),
+        pytest.param(["compare", "{}/a", "{}/b"], id="compare"),
+    ],
+)
+def test_a_missing_input_is_one_line_and_1(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An expected failure is told in one line on standard error."""
+    assert main([argument.format(tmp_path) for argument in arguments]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("mien: ")
+    assert printed.err.count("\n") == 1
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """Building the parser costs only the standard library, which is what keeps `--help` fast."""
+    heavy = ("numpy", "cv2", "torch", "pyarrow", "onnxruntime", "matplotlib", "PIL", "jsonargparse")
+    done = run_python(
+        "import sys, mien.cli; mien.cli.build_parser();"
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("stage", ["mien.predict.command", "mien.evaluate", "mien.prepare", "mien.compare"])
+def test_stages_without_training_work_with_torch_absent(stage: str) -> None:
+    """The plain install has no torch, and these stages must import without it."""
+    blocked = ("torch", "timm", "lightning", "jsonargparse", "safetensors", "onnx")
+    done = run_python(f"import sys; sys.modules.update(dict.fromkeys({blocked!r})); import {stage}; print('ok')")
+    assert done.stdout.strip() == "ok", done.stderr
+
+
+@pytest.mark.parametrize("verb", ["train", "export"])
+def test_a_missing_extra_names_the_install_command(verb: str, tmp_path: Path) -> None:
+    """Without torch, `train` and `export` say what to install."""
+    options = ["--pack", "p", "--out", "r"] if verb == "train" else ["run", "--out", "m.onnx"]
+    done = run_python(
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'timm', 'lightning', 'jsonargparse')));"
+        f"from mien.cli import main; sys.exit(main({[verb, *options]!r}))"
+    )
+    assert done.returncode == 1
+    assert "pip install 'mien[train]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_every_verb_has_a_guide_page() -> None:
+    """Command and guide page share the verb's name, and both READMEs link the page."""
+    for verb in VERBS:
+        assert (ROOT / "docs" / "guide" / f"{verb}.md").is_file()
+        for readme in ("README.md", "README.zh-CN.md"):
+            assert f"docs/guide/{verb}.md" in (ROOT / readme).read_text(encoding="utf-8")
+
+
+def test_commands_in_the_docs_parse() -> None:
+    """Every `mien` command line in the README is one that the parser takes."""
+    for readme in ("README.md", "README.zh-CN.md"):
+        lines = re.findall(rf"^mien ((?:{'|'.join(VERBS)}) .+)$", (ROOT / readme).read_text(encoding="utf-8"), re.MULTILINE)
+        assert len(lines) >= 5
+        for line in lines:
+            _, rest = build_parser().parse_known_args(line.split())
+            assert not rest, line
+
+
+def test_relative_links_in_the_docs_lead_somewhere() -> None:
+    """No page links a file that is not there."""
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    broken = [
+        f"{page.name}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
+        if not (page.parent / target).exists()
+    ]
+    assert broken == []

@@ -1,0 +1,238 @@
+"""`mien prepare` as a person runs it: killed, on a full disk, over its own output."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+N_ROWS = 2600
+MIEN = [sys.executable, "-c", "import sys; from mien.cli import main; sys.exit(main())"]
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CSV of many rows on few pictures: several shards, quickly made."""
+    folder = tmp_path_factory.mktemp("raw")
+    random = np.random.default_rng(0)
+    for number in range(20):
+        pixels = random.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "JPEG")
+        (folder / f"{number}.jpg").write_bytes(file.getvalue() if number != 13 else b"broken")
+    rows = (
+        f"{row % 20}.jpg,{('happy', 'sad')[row % 3 == 0]},{'val' if row % 10 == 9 else 'train'}\n"
+        for row in range(N_ROWS)
+    )
+    (folder / "faces.csv").write_text("path,label,split\n" + "".join(rows))
+    return folder
+
+
+def command(raw: Path, out: Path, *options: str) -> list[str]:
+    return [*MIEN, "prepare", "csv", str(raw), "--out", str(out), "--size", "32", *options]
+
+
+def run(raw: Path, out: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(  # noqa: S603 - our own command
+        command(raw, out, *options), capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def content(pack: Path) -> str:
+    return str(json.loads((pack / "pack.json").read_text())["content_sha256"])
+
+
+@pytest.fixture(scope="module")
+def whole(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pack that an uninterrupted run makes."""
+    out = tmp_path_factory.mktemp("whole") / "my.pack"
+    done = run(raw, out, "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    assert f"{N_ROWS:,} rows read = 2,470 faces kept + 130 rejected" in done.stdout
+    return out
+
+
+def children_of(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in text.split()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1][0] not in "ZX"
+    except OSError:
+        return False
+
+
+def kill_at_shard(raw: Path, out: Path, n_shards: int, *options: str) -> list[int]:
+    """Start prepare, kill -9 it once some shards are there, and return its workers' process numbers."""
+    with subprocess.Popen(  # noqa: S603 - our own command
+        command(raw, out, *options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        deadline = time.monotonic() + 60
+        while len(list(out.glob(".prepare/*-*.json"))) < n_shards and process.poll() is None:
+            assert time.monotonic() < deadline, "no shard appeared"
+            time.sleep(0.002)
+        workers = children_of(process.pid) if Path("/proc/self/task").exists() else []
+        process.send_signal(signal.SIGKILL)
+    return workers
+
+
+@pytest.mark.parametrize(("n_shards", "workers"), [(1, "1"), (2, "2")])
+def test_killed_run_goes_on(raw: Path, whole: Path, tmp_path: Path, n_shards: int, workers: str) -> None:
+    """After kill -9 in the midst, the same command ends in the same pack, and no orphan goes on writing."""
+    out = tmp_path / "my.pack"
+    orphans = kill_at_shard(raw, out, n_shards, "--workers", workers)
+    deadline = time.monotonic() + 10
+    while any(is_alive(pid) for pid in orphans):
+        assert time.monotonic() < deadline, "a worker outlived its parent"
+        time.sleep(0.01)
+    if (out / "pack.json").exists():
+        pytest.skip("the machine was too fast: the run had ended before the kill")
+    other = run(raw, out, "--workers", workers, "--margin", "0.3")
+    assert (other.returncode, other.stdout) == (1, "")
+    assert "was begun with other options" in other.stderr
+    again = run(raw, out, "--workers", workers)
+    assert again.returncode == 0, again.stderr
+    assert "went on from" in again.stdout
+    assert content(out) == content(whole)
+    assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in whole.iterdir())
+    assert (out / "rejects.csv").read_bytes() == (whole / "rejects.csv").read_bytes()
+
+
+def test_stopped_by_hand(raw: Path, tmp_path: Path) -> None:
+    """Ctrl-C ends with one word and exit code 130, whatever the workers were doing."""
+    out = tmp_path / "my.pack"
+    with subprocess.Popen(  # noqa: S603 - our own command
+        command(raw, out, "--workers", "2"), stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        while not list(out.glob("*.arrow")) and process.poll() is None:
+            time.sleep(0.002)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    if process.returncode == 0:
+        pytest.skip("the machine was too fast: the run had ended before the signal")
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "mien: stopped"
+    assert "Traceback" not in errors
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 400 kB, where one may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(folder)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True, check=False)  # noqa: S603
+    except OSError:
+        pytest.skip("this system has no mount")
+    if mounted.returncode:
+        pytest.skip("mounting a disk needs rights that this test does not have")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)  # noqa: S603, S607
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_really_full_disk(raw: Path, whole: Path, small_disk: Path, workers: str) -> None:
+    """A disk too small for the pack is one line and exit code 1; with room the same command goes on."""
+    out = small_disk / "my.pack"
+    done = run(raw, out, "--workers", workers)
+    assert (done.returncode, done.stdout) == (1, "")
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("Preparing")]
+    assert lines == [
+        (
+            f"mien: The disk is full while writing {out}: free some space and run the same command again, "
+            "it goes on where it stopped"
+        )
+    ]
+    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)  # noqa: S603, S607
+    assert run(raw, out, "--workers", workers).returncode == 0
+    assert content(out) == content(whole)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        ([], 1, "exists already. Choose another path, or add --force"),
+        (["--size", "8"], 2, "--size must be from 16 to 1024"),
+        (["--margin", "-1"], 2, "--margin must be from 0 to 2"),
+        (["--margin", "nan"], 2, "--margin must be from 0 to 2"),
+        (["--val-fraction", "1"], 2, "--val-fraction must be from 0 to 0.9"),
+        (["--workers", "0"], 2, "must be 1 or more"),
+        (["--crop", "eyes"], 2, "invalid choice: 'eyes'"),
+        (["--colour", "red"], 2, "unrecognized arguments: --colour red"),
+        (["--annotations", "<raw>"], 1, "which is never written to"),
+    ],
+)
+def test_exit_codes(raw: Path, whole: Path, options: list[str], code: int, told: str) -> None:
+    """Expected failures are one line and 1, wrong usage is 2, and the pack that is there stays."""
+    before = (whole / "pack.json").stat()
+    done = run(raw, whole, *(str(raw / "lists") if option == "<raw>" else option for option in options))
+    assert done.returncode == code
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1 or code == 2
+    assert (whole / "pack.json").stat() == before
+
+
+def test_raw_set_that_is_not_there(tmp_path: Path) -> None:
+    """A wrong path is one line, and no output is begun."""
+    done = run(tmp_path / "nothing", tmp_path / "my.pack")
+    assert done.returncode == 1
+    assert done.stderr.startswith("mien: There is nothing at")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_browse_shows_the_pack(whole: Path, tmp_path: Path) -> None:
+    """The pack that prepare made can be looked at."""
+    sheet = tmp_path / "sheet.png"
+    shown = subprocess.run(  # noqa: S603 - our own command
+        [*MIEN, "browse", str(whole), "--out", str(sheet), "--per-class", "3", "--split", "val"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (shown.returncode, shown.stdout) == (0, f"sheet: {sheet}\n")
+    with Image.open(sheet) as image:
+        assert image.size[0] > 300
+
+
+MEASURE = """
+import resource, sys
+from mien.cli import main
+code = main(sys.argv[1:])
+print("PEAK", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+sys.exit(code)
+"""
+
+
+@pytest.mark.slow
+def test_memory_is_flat_in_the_number_of_rows(raw: Path, tmp_path: Path) -> None:
+    """From the peaks at 50,000 and at 250,000 rows, a million rows stay under 1 GB."""
+    peaks = {}
+    for n_rows in (50_000, 250_000):
+        rows = tmp_path / f"{n_rows}.csv"
+        landmarks = ";".join(f"{value % 40}.5" for value in range(136))
+        with rows.open("w") as file:
+            file.write("path,label,split,landmarks\n")
+            for row in range(n_rows):
+                name = f"{row % 13}.jpg" if row % 50 == 0 else f"missing/{row}.jpg"
+                file.write(f"{name},happy,train,{landmarks}\n")
+        for number in range(13):
+            (tmp_path / f"{number}.jpg").write_bytes((raw / f"{number}.jpg").read_bytes())
+        done = subprocess.run(  # noqa: S603 - our own command
+            [sys.executable, "-c", MEASURE, "prepare", "csv", str(rows), "--out", str(tmp_path / f"{n_rows}.pack"),
+             "--size", "32", "--workers", "2"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        peaks[n_rows] = int(done.stdout.split("PEAK ")[1]) / 1024
+    slope = (peaks[250_000] - peaks[50_000]) / 200_000
+    assert peaks[250_000] + slope * 750_000 < 1000, peaks

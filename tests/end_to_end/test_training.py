@@ -1,0 +1,106 @@
+"""`mien train` and `mien export` as a person calls them, in this process."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="training needs the train extra")
+
+from mien.bundle import Bundle
+from mien.cli import main
+from mien.recipe import Recipe, format_recipe
+
+Mien = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def mien(capsys: pytest.CaptureFixture[str]) -> Mien:
+    """Return a function that calls a command and returns its exit code, output and errors."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        code = main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def recipe_path(tiny_recipe: Recipe, tmp_path: Path) -> Path:
+    """The tiny recipe as a file."""
+    path = tmp_path / "recipe.yaml"
+    path.write_text(format_recipe(tiny_recipe), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def finished_words(recipe_path: Path, training_pack: Path, trained_run: Path) -> list[object]:
+    """The words that made a run which is finished."""
+    return ["train", "--recipe", recipe_path, "--pack", training_pack, "--out", trained_run]
+
+
+@pytest.mark.slow
+def test_train_then_export(mien: Mien, recipe_path: Path, training_pack: Path, tmp_path: Path) -> None:
+    """Two commands make a model file of the chosen classes from a pack."""
+    run, model = tmp_path / "run", tmp_path / "model.onnx"
+    code, out, err = mien(
+        "train", "--recipe", recipe_path, "--pack", training_pack, "--out", run,
+        "--schedule.epochs", 1, "--data.classes", "[Sad, Neutral]", "--model.landmarks", "false",
+    )  # fmt: skip
+    assert (code, err.count("\n")) == (0, 1), err
+    assert out.splitlines()[-1] == f"run: {run}"
+    code, out, err = mien("export", run, "--out", model)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == f"model: {model}"
+    info = Bundle.load(model).info
+    assert (info.classes, info.tasks) == (("Sad", "Neutral"), ("expression", "valence_arousal"))
+
+
+def test_print_config_trains_nothing(mien: Mien, recipe_path: Path) -> None:
+    """The resolved recipe, with overrides, needs neither pack nor OUT."""
+    code, out, _ = mien("train", "--recipe", recipe_path, "--print_config", "--schedule.epochs", 77)
+    assert code == 0
+    assert out == recipe_path.read_text().replace("  epochs: 6\n", "  epochs: 77\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "expected"),
+    [
+        pytest.param(["--schedule.epohcs", "3"], 2, "Did you mean `schedule.epochs`?", id="key"),
+        pytest.param(["--schedule.epochs", "x"], 2, "must be a whole number, got x", id="type"),
+        pytest.param(["--model.backbone", "resnt18"], 1, "Did you mean resnet18", id="backbone"),
+        pytest.param(["--data.classes", "[Joy, Sad]"], 1, "got Joy, Sad", id="class"),
+        pytest.param(["--resume"], 1, "is finished", id="resume of a finished run"),
+        pytest.param([], 1, "exists already", id="existing OUT"),
+        pytest.param(["--recipe", "nope.yaml"], 2, "nope.yaml does not exist", id="recipe"),
+        pytest.param(["--pack", "nope.pack"], 1, "nope.pack does not exist", id="pack"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    mien: Mien, finished_words: list[object], words: list[str], code: int, expected: str
+) -> None:
+    """The exit code is 2 for wrong usage and 1 for what went wrong; nothing is printed but one line."""
+    got, out, err = mien(*finished_words, *words)
+    assert (got, out) == (code, "")
+    assert err.startswith("mien: ")
+    assert err.count("\n") == 1
+    assert expected in err
+
+
+def test_pack_and_out_are_needed(mien: Mien, recipe_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Left out, they are wrong usage."""
+    with pytest.raises(SystemExit) as caught:
+        mien("train", "--recipe", recipe_path)
+    assert caught.value.code == 2
+    assert "--pack and --out are required" in capsys.readouterr().err
+
+
+def test_export_of_a_run_that_has_not_finished(mien: Mien, trained_run: Path, tmp_path: Path) -> None:
+    """What was killed is to be resumed first."""
+    run = shutil.copytree(trained_run, tmp_path / "run")
+    (run / "result.json").unlink()
+    code, out, err = mien("export", run, "--out", tmp_path / "model.onnx")
+    assert (code, out) == (1, "")
+    assert err == f"mien: Run {run} has not finished. Go on with `mien train ... --resume`\n"

@@ -1,0 +1,51 @@
+"""Landmarks move with the pixels: dots are drawn where the landmarks are, and found again after the change."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("torch", reason="training needs the train extra")
+
+from mien.faces.crop import cut
+from mien.faces.landmarks import FLIP_PERMUTATION, LEFT_EYE_OUTER_CORNER, RIGHT_EYE_OUTER_CORNER
+from mien.recipe import AugmentConfig
+from mien.train.augment import draw_geometry, move_landmarks
+
+SIDE, INPUT = 256, 128
+DOT_RADIUS = 5.0
+
+
+def draw_dot(center: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """A picture that is black but for a soft dot around a point in fractions of the side."""
+    rows, columns = np.mgrid[:SIDE, :SIDE] + 0.5
+    distance = np.hypot(columns - center[0] * SIDE, rows - center[1] * SIDE)
+    grey = 255 * np.clip(DOT_RADIUS + 0.5 - distance, 0, 1)
+    return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def find_dot(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The dot's centre in fractions of the side."""
+    weights = picture[..., 0].astype(np.float64)
+    rows, columns = np.mgrid[: len(picture), : len(picture)] + 0.5
+    return np.array([(columns * weights).sum(), (rows * weights).sum()]) / weights.sum() / len(picture)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(AugmentConfig(flip=1, affine=0), id="mirror"),
+        pytest.param(AugmentConfig(flip=0, rotation_deg=40, scale=0, shift=0), id="turn"),
+        pytest.param(AugmentConfig(flip=0, rotation_deg=0, scale=0.3, shift=0.1), id="scale and shift"),
+        pytest.param(AugmentConfig(flip=1, rotation_deg=30, scale=0.2, shift=0.1), id="all of them"),
+    ],
+)
+def test_landmarks_stay_on_their_pixels(config: AugmentConfig, seed: int) -> None:
+    """Each landmark is within half a pixel of its dot after the change, under its new number."""
+    points = np.random.default_rng(seed).uniform(0.3, 0.7, (68, 2)).astype(np.float32)
+    matrix, mirrored = draw_geometry(config, np.random.default_rng(seed))
+    moved = move_landmarks(points, matrix, mirrored=mirrored)
+    numbers = FLIP_PERMUTATION if mirrored else np.arange(68)
+    for number in (0, 8, 20, LEFT_EYE_OUTER_CORNER, RIGHT_EYE_OUTER_CORNER, 62):
+        changed = cut(draw_dot(points[numbers[number]]), matrix / np.array([SIDE, SIDE, 1.0]), INPUT)
+        np.testing.assert_allclose(moved[number], find_dot(changed), atol=0.5 / INPUT)

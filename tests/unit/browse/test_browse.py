@@ -1,0 +1,108 @@
+"""The sheet of a pack's faces."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.browse import CELL, LINE_RGB, TITLE_WIDTH, browse
+from mien.errors import ArtifactError
+from mien.pack import Pack
+
+
+def read(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def cell(sheet: np.ndarray, row: int, column: int) -> np.ndarray:
+    left = TITLE_WIDTH + column * CELL
+    return sheet[row * CELL : (row + 1) * CELL, left : left + CELL]
+
+
+def test_every_class_has_its_row(training_pack: Path, tmp_path: Path) -> None:
+    """Row by row the faces are of their class: its colour stands in each of them."""
+    browse(training_pack, tmp_path / "sheet.png", per_class=4)
+    sheet = read(tmp_path / "sheet.png")
+    n_classes = len(Pack.open(training_pack).info.classes)
+    assert sheet.shape == (n_classes * CELL, TITLE_WIDTH + 4 * CELL, 3)
+    for row in range(n_classes):
+        for column in range(4):
+            saturated = cell(sheet, row, column).astype(int)
+            strong = saturated[np.ptp(saturated, axis=2) > 80]
+            away_from_lines = strong[np.abs(strong - LINE_RGB).sum(axis=1) > 200]
+            assert away_from_lines.mean(axis=0).argmax() == row
+
+
+def test_landmarks_are_drawn_where_they_are(training_pack: Path, tmp_path: Path) -> None:
+    """The line's colour is found at the landmarks of the face that is shown."""
+    browse(training_pack, tmp_path / "sheet.png", per_class=1, split="val", seed=3)
+    sheet = read(tmp_path / "sheet.png").astype(int)
+    green = np.abs(cell(sheet, 0, 0) - LINE_RGB).sum(axis=2) < 120
+    rows, columns = np.nonzero(green)
+    assert len(rows) > 50
+    faces = Pack.open(training_pack).split("val")
+    centers = faces.landmarks[faces.labels == 0].mean(axis=1) * (CELL - 2)
+    assert np.abs(centers - (columns.mean(), rows.mean())).max(axis=1).min() < 6
+
+
+def test_seed_chooses_the_faces(training_pack: Path, tmp_path: Path) -> None:
+    """The same seed gives the same sheet, another one another."""
+    sheets = []
+    for number, seed in enumerate((1, 1, 2)):
+        browse(training_pack, tmp_path / f"{number}.png", per_class=3, seed=seed)
+        sheets.append((tmp_path / f"{number}.png").read_bytes())
+    assert sheets[0] == sheets[1] != sheets[2]
+
+
+def test_class_with_fewer_faces(training_pack: Path, tmp_path: Path) -> None:
+    """Wanting more faces than the pack has shows all it has, and no wider sheet than they need."""
+    browse(training_pack, tmp_path / "sheet.jpg", per_class=10_000, split="val")
+    assert read(tmp_path / "sheet.jpg").shape[1] == TITLE_WIDTH + 8 * CELL
+
+
+@pytest.mark.parametrize("name", ["sheet.gif", "sheet", "sheet.png.txt"])
+def test_other_endings_are_refused(training_pack: Path, tmp_path: Path, name: str) -> None:
+    """OUT must say that it is a picture."""
+    with pytest.raises(ArtifactError, match=r"must end in .png or .jpg, got"):
+        browse(training_pack, tmp_path / name)
+
+
+def test_missing_split_and_pack(training_pack: Path, tmp_path: Path) -> None:
+    """A split or pack that is not there is told, and nothing is written."""
+    with pytest.raises(ArtifactError, match="no split 'test', it has: train, val"):
+        browse(training_pack, tmp_path / "sheet.png", split="test")
+    with pytest.raises(ArtifactError, match="does not exist"):
+        browse(tmp_path / "none", tmp_path / "sheet.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_sheet_is_kept(training_pack: Path, tmp_path: Path) -> None:
+    """A sheet is replaced only with --force."""
+    out = tmp_path / "sheet.png"
+    out.write_text("mine")
+    with pytest.raises(ArtifactError, match="exists already"):
+        browse(training_pack, out)
+    assert out.read_text() == "mine"
+    browse(training_pack, out, force=True)
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_faces_without_landmarks(make_training_pack: Callable[..., Path], tmp_path: Path) -> None:
+    """Faces that have none are shown without lines."""
+    pack = make_training_pack(tmp_path / "bare.pack", n_train=6, n_missing=6)
+    browse(pack, tmp_path / "sheet.png", per_class=2)
+    sheet = read(tmp_path / "sheet.png").astype(int)
+    assert np.abs(cell(sheet, 0, 0) - LINE_RGB).sum(axis=2).min() > 60
+
+
+def test_sheet_beyond_all_measure(
+    training_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sheet that no picture file could hold is refused, with what to do."""
+    monkeypatch.setattr("mien.browse.LARGEST_SIDE", 1000)
+    with pytest.raises(ArtifactError, match="Give fewer --per-class"):
+        browse(training_pack, tmp_path / "sheet.jpg", per_class=50)
+    browse(training_pack, tmp_path / "sheet.jpg", per_class=5)

@@ -1,0 +1,207 @@
+"""From a run to a model file."""
+
+import contextlib
+import io
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="export needs the train extra")
+
+import onnx
+import timm
+import torch
+
+from mien.artifacts import file_sha256, read_json, write_json
+from mien.bundle import Bundle
+from mien.errors import ArtifactError, ModelError
+from mien.export import export
+from mien.export.stage import CalibratedNetwork, check_against_torch
+from mien.metrics.calibration import fit_temperature
+from mien.network import FaceOutputs
+from mien.run import Run
+
+
+@pytest.fixture(scope="module")
+def exported(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The summary of one export, and what it printed meanwhile."""
+    noise = io.StringIO()
+    out = tmp_path_factory.mktemp("models") / "deeper" / "model.onnx"
+    with contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
+        summary = export(trained_run, out, licence="CC0")
+    return summary, noise.getvalue()
+
+
+@pytest.fixture
+def copied_run(trained_run: Path, tmp_path: Path) -> Path:
+    """A run that a test may damage."""
+    return Path(shutil.copytree(trained_run, tmp_path / "run"))
+
+
+def test_export_says_nothing_of_its_own(exported: Any) -> None:
+    """The progress lines of torch and warnings do not reach the user."""
+    assert exported[1] == ""
+
+
+def test_the_metadata_is_complete(exported: Any, trained_run: Path) -> None:
+    """Who has the file alone knows classes, crop, tasks, calibration, origin and how it was chosen."""
+    run, result = Run.open(trained_run), Run.open(trained_run).read_result()
+    info = Bundle.load(exported[0].out).info
+    assert info == exported[0].info
+    assert (info.classes, info.crop, info.input_size) == (run.classes, run.crop, 32)
+    assert info.tasks == ("expression", "landmarks", "valence_arousal")
+    assert info.licence == "CC0"
+    training = info.training
+    assert training["backbone"] == "mobilenetv3_small_050"
+    assert training["pack"]["content_sha256"] == run.pack["content_sha256"]
+    assert training["dev"] == result["dev"]
+    assert training["recipe"]["schedule"] == run.recipe["schedule"]
+    assert f"epoch {result['best_epoch']}" in training["selection"]
+    assert "dev split of train" in training["selection"]
+
+
+def test_the_temperature_is_the_dev_splits(exported: Any, trained_run: Path) -> None:
+    """It is what calibrates the dev split best, and calibration is no worse for it."""
+    dev = Run.open(trained_run).read_dev_outputs()
+    assert exported[0].info.temperature == pytest.approx(fit_temperature(dev.logits, dev.labels))
+
+
+def test_the_temperature_has_the_least_cross_entropy(trained_run: Path) -> None:
+    """SciPy's minimiser finds the same temperature."""
+    optimize = pytest.importorskip("scipy.optimize", reason="SciPy comes with the development tools")
+    dev = Run.open(trained_run).read_dev_outputs()
+    logits, labels = torch.from_numpy(dev.logits).double(), torch.from_numpy(dev.labels)
+
+    def cross_entropy(log_temperature: float) -> float:
+        return float(torch.nn.functional.cross_entropy(logits / np.exp(log_temperature), labels))
+
+    best = optimize.minimize_scalar(
+        cross_entropy, bounds=(-3.9, 3.9), method="bounded", options={"xatol": 1e-8}
+    )
+    assert fit_temperature(dev.logits, dev.labels) == pytest.approx(np.exp(best.x), rel=1e-4)
+
+
+def test_the_file_agrees_with_the_dev_outputs(exported: Any, trained_run: Path) -> None:
+    """On the run's own crops the file gives the softmax of the run's logits at the temperature."""
+    dev = Run.open(trained_run).read_dev_outputs()
+    n = len(dev.crops)
+    expected = torch.from_numpy(dev.logits[:n] / exported[0].info.temperature).softmax(dim=1).numpy()
+    np.testing.assert_allclose(Bundle.load(exported[0].out).run(dev.crops).probabilities, expected, atol=2e-4)
+
+
+def test_no_path_of_this_machine_is_in_the_file(exported: Any, training_pack: Path) -> None:
+    """For every node torch writes the source lines; who gets the file learns nothing of the maker's disk."""
+    content = exported[0].out.read_bytes()
+    for path in (
+        Path(timm.__file__).parent.parent,
+        Path(__file__).parents[3],
+        training_pack.parent,
+        Path.home(),
+    ):
+        assert str(path).encode() not in content or path == Path("/")
+    assert b"site-packages" not in content
+    for node in onnx.load(exported[0].out).graph.node:
+        assert not node.metadata_props
+        assert not node.doc_string
+
+
+def test_the_summary_tells_the_file(exported: Any) -> None:
+    """The text names hash, size and agreement."""
+    summary = exported[0]
+    text = str(summary)
+    assert file_sha256(summary.out) in text
+    assert f"{summary.out.stat().st_size / 1e6:.2f} MB" in text
+    assert summary.largest_difference < 1e-3
+    assert not list(summary.out.parent.glob("*partial*"))
+
+
+def test_an_existing_file_is_not_overwritten(exported: Any, trained_run: Path) -> None:
+    """OUT stays as it is without --force, and the refusal comes before the work."""
+    before = exported[0].out.read_bytes()
+    with pytest.raises(ArtifactError, match=r"exists already.*--force"):
+        export(trained_run, exported[0].out)
+    assert exported[0].out.read_bytes() == before
+
+
+def damage_result(run: Path) -> None:
+    (run / "result.json").unlink()
+
+
+def damage_weights(run: Path) -> None:
+    path = run / "checkpoints" / "best.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def change_backbone(run: Path) -> None:
+    value = read_json(run / "run.json", what="run")
+    value["recipe"]["model"]["backbone"] = "mobilenetv3_small_075"
+    write_json(run / "run.json", value)
+
+
+def drop_dev(run: Path) -> None:
+    (run / "dev.npz").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        pytest.param(damage_result, "has not finished", id="unfinished"),
+        pytest.param(damage_weights, r"best\.safetensors cannot be loaded", id="weights"),
+        pytest.param(change_backbone, r"best\.safetensors cannot be loaded", id="another backbone"),
+        pytest.param(drop_dev, r"dev\.npz cannot be read", id="dev outputs"),
+    ],
+)
+def test_a_run_that_cannot_be_exported(
+    copied_run: Path, tmp_path: Path, damage: Callable[[Path], None], expected: str
+) -> None:
+    """Each is one line, and nothing is written."""
+    damage(copied_run)
+    with pytest.raises(ArtifactError, match=expected) as caught:
+        export(copied_run, tmp_path / "model.onnx")
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.glob("*.onnx"))
+
+
+def test_a_missing_run_and_a_wrong_name(trained_run: Path, tmp_path: Path) -> None:
+    """A run that is not there, and a file of another kind, are told."""
+    with pytest.raises(ArtifactError, match="does not exist"):
+        export(tmp_path / "nope", tmp_path / "model.onnx")
+    with pytest.raises(ArtifactError, match=r"must end in \.onnx, got 'model\.pt'"):
+        export(trained_run, tmp_path / "model.pt")
+
+
+class _Constant(torch.nn.Module):
+    """Answers every face alike."""
+
+    def forward(self, images: torch.Tensor) -> FaceOutputs:
+        zeros = torch.zeros(len(images), 3)
+        return FaceOutputs(zeros, torch.zeros(len(images), 68, 2), zeros[:, :2])
+
+
+def test_a_file_that_computes_something_else_is_refused(exported: Any, trained_run: Path) -> None:
+    """The check on real crops finds a file that is not the network."""
+    crops = Run.open(trained_run).read_dev_outputs().crops[:4]
+    with pytest.raises(ModelError, match="differs from torch"):
+        check_against_torch(Bundle.load(exported[0].out), CalibratedNetwork(_Constant(), 1.0), crops)
+
+
+def test_the_file_needs_no_torch(exported: Any) -> None:
+    """To use the file onnxruntime and numpy are enough."""
+    program = f"""
+import sys
+sys.modules.update(dict.fromkeys(("torch", "timm", "lightning", "onnx", "jsonargparse")))
+from pathlib import Path
+import numpy as np
+from mien.bundle import Bundle
+bundle = Bundle.load(Path({str(exported[0].out)!r}), threads=1)
+print(bundle.run(np.zeros((2, 32, 32, 3), np.uint8)).probabilities.shape)
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
+    assert done.stdout.strip() == "(2, 3)", done.stderr

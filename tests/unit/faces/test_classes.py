@@ -1,0 +1,45 @@
+"""The classes and how other sets' names map onto them."""
+
+import pytest
+
+from mien.faces.classes import (
+    AFFECTNET_CLASSES,
+    EXPRESSIONS_7,
+    EXPRESSIONS_8,
+    canonical_class,
+    ordered_classes,
+)
+
+
+def test_affectnet_numbers() -> None:
+    """The order is the one of the paper's table 3, which the released lists number from 0."""
+    assert AFFECTNET_CLASSES == (
+        "Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger", "Contempt", "None", "Uncertain",
+        "NonFace",
+    )  # fmt: skip
+    assert set(EXPRESSIONS_8) - set(EXPRESSIONS_7) == {"Contempt"}
+
+
+@pytest.mark.parametrize("name", [*AFFECTNET_CLASSES, *(name.upper() for name in AFFECTNET_CLASSES)])
+def test_every_class_is_its_own_name(name: str) -> None:
+    """A class is found by its own name, capitals aside."""
+    assert canonical_class(f" {name} ") in AFFECTNET_CLASSES
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("happiness", "Happy"), ("angry", "Anger"), ("non-face", "NonFace"), ("bored", None)],
+)
+def test_other_words(name: str, expected: str | None) -> None:
+    """Words of other sets stand for a class, or for none."""
+    assert canonical_class(name) == expected
+
+
+def test_order_of_mixed_classes() -> None:
+    """Known classes come in AffectNet's order, others after them by alphabet."""
+    assert ordered_classes({"zeal", "Contempt", "bored", "Neutral"}) == (
+        "Neutral",
+        "Contempt",
+        "bored",
+        "zeal",
+    )

@@ -1,0 +1,312 @@
+"""Reading pictures of every kind, and refusing what is none."""
+
+import contextlib
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image
+
+from mien.faces.images import (
+    MAX_PIXELS,
+    UnreadableImage,
+    decode_image,
+    decode_jpeg_rgb,
+    encode_jpeg,
+    to_rgb,
+)
+
+Pixels = NDArray[np.uint8]
+
+
+def smooth_picture(width: int = 60, height: int = 44) -> Pixels:
+    """Four coloured quarters, blurred: no two of its eight turned and mirrored versions are alike."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[: height // 2, : width // 2] = (220, 40, 40)
+    pixels[: height // 2, width // 2 :] = (40, 200, 60)
+    pixels[height // 2 :, : width // 2] = (50, 60, 210)
+    pixels[height // 2 :, width // 2 :] = (230, 220, 200)
+    return np.asarray(cv2.GaussianBlur(pixels, (9, 9), 3), dtype=np.uint8)
+
+
+PICTURE = smooth_picture()
+GREY = np.asarray(Image.fromarray(PICTURE).convert("L"))
+
+
+def save(image: Image.Image, kind: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def rgb_image() -> Image.Image:
+    return Image.fromarray(PICTURE)
+
+
+def stray_bytes() -> bytes:
+    data = save(rgb_image(), "JPEG", quality=95, progressive=True)
+    return data[:-2] + b"abc" + data[-2:]
+
+
+@pytest.mark.parametrize(
+    ("data", "tolerance"),
+    [
+        pytest.param(lambda: save(rgb_image(), "PNG"), 0, id="PNG"),
+        pytest.param(lambda: save(rgb_image(), "BMP"), 0, id="BMP"),
+        pytest.param(lambda: save(rgb_image(), "TIFF", compression="tiff_lzw"), 0, id="TIFF"),
+        pytest.param(lambda: save(rgb_image(), "WEBP", lossless=True), 0, id="WebP"),
+        pytest.param(lambda: save(rgb_image(), "PPM"), 0, id="PPM"),
+        pytest.param(lambda: save(rgb_image().quantize(256), "PNG"), 12, id="palette PNG"),
+        pytest.param(lambda: save(rgb_image().quantize(256), "GIF"), 12, id="GIF"),
+        pytest.param(lambda: save(rgb_image(), "JPEG", quality=95), 12, id="JPEG"),
+        pytest.param(lambda: save(rgb_image(), "JPEG", quality=95, progressive=True), 12, id="progressive"),
+        pytest.param(lambda: save(rgb_image(), "JPEG", quality=95, subsampling=0), 12, id="JPEG 4:4:4"),
+        pytest.param(lambda: save(rgb_image(), "JPEG", quality=95, keep_rgb=True), 12, id="RGB JPEG"),
+        pytest.param(lambda: save(rgb_image().convert("CMYK"), "JPEG", quality=95), 16, id="Adobe CMYK JPEG"),
+        pytest.param(lambda: save(rgb_image().convert("CMYK"), "TIFF"), 0, id="CMYK TIFF"),
+        pytest.param(lambda: save(rgb_image().convert("RGBA"), "PNG"), 0, id="opaque RGBA"),
+        pytest.param(lambda: png_16_bit(PICTURE), 0, id="16-bit RGB PNG"),
+        pytest.param(
+            lambda: save(rgb_image(), "JPEG", quality=95) + b"\0junk" * 9, 12, id="junk after the end"
+        ),
+        pytest.param(stray_bytes, 12, id="stray bytes before the end"),
+    ],
+)
+def test_every_kind_gives_its_pixels(data: Callable[[], bytes], tolerance: int) -> None:
+    """Each kind of file is read as the RGB picture that it holds."""
+    pixels = decode_image(data())
+    assert pixels.dtype == np.uint8
+    assert pixels.flags.c_contiguous
+    assert pixels.shape == PICTURE.shape
+    assert np.abs(pixels.astype(int) - PICTURE).max() <= tolerance
+
+
+def png_16_bit(pixels: Pixels) -> bytes:
+    return bytes(cv2.imencode(".png", pixels[:, :, ::-1].astype(np.uint16) * 257)[1])
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        pytest.param(lambda: save(Image.fromarray(GREY), "PNG"), GREY, id="8-bit"),
+        pytest.param(
+            lambda: save(Image.fromarray(GREY.astype(np.uint16) * 257), "PNG"), GREY, id="16-bit PNG"
+        ),
+        pytest.param(lambda: save(Image.fromarray(GREY.astype(np.uint16)), "PNG"), GREY, id="16-bit, 8 used"),
+        pytest.param(
+            lambda: save(Image.fromarray(GREY.astype(np.uint16) * 257), "TIFF"), GREY, id="16-bit TIFF"
+        ),
+        pytest.param(
+            lambda: save(Image.fromarray(GREY.astype(np.int32) * 257), "TIFF"), GREY, id="32-bit TIFF"
+        ),
+        pytest.param(
+            lambda: save(Image.fromarray(GREY > 128), "PNG"), (GREY > 128).astype(np.uint8) * 255, id="1-bit"
+        ),
+    ],
+)
+def test_grey_stays_grey(data: Callable[[], bytes], expected: Pixels) -> None:
+    """A grey file gives one plane, 16-bit values scaled to 8."""
+    np.testing.assert_array_equal(decode_image(data()), expected)
+
+
+def test_grey_jpeg_is_one_plane() -> None:
+    """The common grey JPEG is not blown up to three planes."""
+    pixels = decode_image(save(Image.fromarray(GREY), "JPEG", quality=95))
+    assert pixels.shape == GREY.shape
+    assert np.abs(pixels.astype(int) - GREY).max() < 8
+
+
+def test_transparency_is_laid_on_black() -> None:
+    """What is transparent is black, and half of it half as bright, in RGBA, grey with alpha and palettes."""
+    alpha = np.zeros(GREY.shape, np.uint8)
+    alpha[:, 20:] = 128
+    alpha[:, 40:] = 255
+    rgba = decode_image(save(Image.fromarray(np.dstack([PICTURE, alpha])), "PNG"))
+    expected = PICTURE * (alpha[:, :, None] / 255)
+    np.testing.assert_allclose(rgba, expected, atol=1)
+    la = decode_image(save(Image.merge("LA", [Image.fromarray(GREY), Image.fromarray(alpha)]), "PNG"))
+    np.testing.assert_allclose(la[:, :, 1], GREY * (alpha / 255), atol=1)
+    palette = rgb_image().quantize(16)
+    first = np.asarray(palette) == 0
+    assert not decode_image(save(palette, "PNG", transparency=0))[first].any()
+
+
+def test_first_frame_of_an_animation() -> None:
+    """A GIF that moves gives its first picture."""
+    frames = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
+    data = save(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    pixels = decode_image(data)
+    assert np.abs((pixels if pixels.ndim == 2 else pixels[:, :, 0]).astype(int) - GREY).max() <= 2
+
+
+# How a picture is stored under each orientation, so that the reader must undo it (EXIF 2.3, tag 0x0112).
+STORED: dict[int, Callable[[Pixels], Pixels]] = {
+    1: lambda p: p,
+    2: lambda p: p[:, ::-1],
+    3: lambda p: p[::-1, ::-1],
+    4: lambda p: p[::-1],
+    5: lambda p: p.swapaxes(0, 1),
+    6: lambda p: np.rot90(p, 1),
+    7: lambda p: np.rot90(p, 2).swapaxes(0, 1),
+    8: lambda p: np.rot90(p, -1),
+}
+
+
+def with_orientation(orientation: int, kind: str, pixels: Pixels = PICTURE) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options: dict[str, Any] = (
+        {"quality": 95} if kind == "JPEG" else {"lossless": True} if kind == "WEBP" else {}
+    )
+    stored = np.ascontiguousarray(STORED[orientation](pixels))
+    return save(Image.fromarray(stored), kind, exif=exif.tobytes(), **options)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_all_eight_orientations(orientation: int, kind: str) -> None:
+    """A picture stored turned or mirrored comes out upright, as Pillow turns it."""
+    data = with_orientation(orientation, kind)
+    pixels = decode_image(data)
+    assert pixels.shape == PICTURE.shape
+    assert np.abs(pixels.astype(int) - PICTURE).max() <= (20 if kind == "JPEG" else 0)
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_orientation_of_grey_and_cmyk_jpegs(orientation: int) -> None:
+    """Grey and CMYK JPEGs are turned too."""
+    grey = decode_image(with_orientation(orientation, "JPEG", GREY))
+    assert np.abs(grey.astype(int) - GREY).max() <= 8
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](PICTURE))).convert("CMYK")
+    cmyk = decode_image(save(stored, "JPEG", quality=95, exif=exif.tobytes()))
+    assert np.abs(cmyk.astype(int) - PICTURE).max() <= 16
+
+
+def test_orientation_behind_a_long_segment() -> None:
+    """EXIF is found behind other segments, a colour profile of 60 kB among them."""
+    data = with_orientation(6, "JPEG")
+    profile = b"\xff\xe2" + struct.pack(">H", 60_002) + b"ICC_PROFILE\0\1\1" + bytes(59_986)
+    assert decode_image(data[:2] + profile + data[2:]).shape == PICTURE.shape
+
+
+@pytest.mark.parametrize("tail", [b"", b"II*\0", b"MM\0*\0\0\0\x08\xff\xff", b"\xff" * 40])
+def test_damaged_exif_costs_no_picture(tail: bytes) -> None:
+    """A picture whose EXIF cannot be read is taken as it is stored."""
+    segment = b"Exif\0\0" + tail
+    data = save(rgb_image(), "JPEG", quality=95)
+    data = data[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + data[2:]
+    assert decode_image(data).shape == PICTURE.shape
+
+
+JPEG = save(rgb_image(), "JPEG", quality=95)
+PROGRESSIVE = save(rgb_image(), "JPEG", quality=95, progressive=True)
+PNG = save(rgb_image(), "PNG")
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that says how large it is and holds next to nothing."""
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(bytes(99))),
+    ]
+    body = b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def jpeg_header(width: int, height: int) -> bytes:
+    """A JPEG whose frame header was changed to another size."""
+    place = JPEG.index(b"\xff\xc0")
+    return JPEG[: place + 5] + struct.pack(">HH", height, width) + JPEG[place + 9 :]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        pytest.param(b"", "empty_file", id="empty"),
+        pytest.param(b"hello, this is no picture\n", "not_an_image", id="text"),
+        pytest.param(b"<!DOCTYPE html><html><body>404</body></html>", "not_an_image", id="HTML"),
+        pytest.param(b"\0" * 4096, "not_an_image", id="zeros"),
+        pytest.param(b"%PDF-1.4 ...", "not_an_image", id="PDF"),
+        pytest.param(JPEG[:2], "not_an_image", id="two bytes of a JPEG"),
+        pytest.param(JPEG[:20], "truncated_image", id="JPEG cut in its header"),
+        pytest.param(JPEG[: len(JPEG) // 2], "truncated_image", id="half a JPEG"),
+        pytest.param(JPEG[:-40], "truncated_image", id="JPEG without its last bytes"),
+        pytest.param(JPEG[: len(JPEG) // 2] + b"\xff\xd9", "truncated_image", id="half a JPEG, closed"),
+        pytest.param(JPEG[:700] + bytes(len(JPEG) - 700), "truncated_image", id="JPEG ending in zeros"),
+        pytest.param(PROGRESSIVE[: len(PROGRESSIVE) // 2], "truncated_image", id="half a progressive JPEG"),
+        pytest.param(PNG[: len(PNG) // 2], "truncated_image", id="half a PNG"),
+        pytest.param(PNG[:20], "truncated_image", id="PNG cut in its header"),
+        pytest.param(PNG[:60] + b"xx" + PNG[62:], "truncated_image", id="PNG with damaged data"),
+        pytest.param(png_header(60_000, 60_000), "image_too_large", id="bomb by PNG header"),
+        pytest.param(png_header(10_000, 5_001), "image_too_large", id="just over the limit"),
+        pytest.param(png_header(10_000, 5_000), "truncated_image", id="at the limit, but empty"),
+        pytest.param(jpeg_header(60_000, 60_000), "image_too_large", id="bomb by JPEG header"),
+    ],
+)
+def test_what_is_no_picture_is_refused(data: bytes, reason: str) -> None:
+    """Anything that is no whole picture of a sane size is refused with its reason and some detail."""
+    with pytest.raises(UnreadableImage) as refusal:
+        decode_image(data)
+    assert refusal.value.reason == reason
+    assert refusal.value.detail
+
+
+def test_bomb_of_real_pixels() -> None:
+    """A small file that really unpacks to more than the limit is refused."""
+    side = int(MAX_PIXELS**0.5) + 8
+    data = save(Image.new("1", (side, side)), "PNG")
+    assert len(data) < 100_000
+    with pytest.raises(UnreadableImage, match="the limit is 50,000,000") as refusal:
+        decode_image(data)
+    assert refusal.value.reason == "image_too_large"
+
+
+def test_damaged_files_never_crash() -> None:
+    """Whatever damage a file of any kind has, it is read or refused, in one way."""
+    random = np.random.default_rng(0)
+    originals = [JPEG, PROGRESSIVE, PNG, with_orientation(6, "JPEG")]
+    originals += [save(rgb_image(), kind) for kind in ("BMP", "WEBP", "GIF", "PPM")]
+    originals += [save(rgb_image().quantize(16), "PNG"), save(rgb_image().convert("CMYK"), "JPEG")]
+    for original in originals:
+        for _ in range(60):
+            damaged = bytearray(original)
+            for place in random.integers(0, min(len(damaged), 600), 4):
+                damaged[place] = random.integers(0, 256)
+            with contextlib.suppress(UnreadableImage):
+                assert decode_image(bytes(damaged)).dtype == np.uint8
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (3, 5)])
+def test_tiny_pictures(shape: tuple[int, int]) -> None:
+    """A picture of one row, one column or one pixel is a picture."""
+    grey = np.full(shape, 90, np.uint8)
+    for kind in ("PNG", "JPEG"):
+        assert decode_image(save(Image.fromarray(grey), kind)).shape == shape
+
+
+def test_encoded_crop_comes_back() -> None:
+    """A crop written and read is the same picture, grey ones as grey files."""
+    decoded = decode_jpeg_rgb(encode_jpeg(PICTURE))
+    assert np.abs(decoded.astype(int) - PICTURE).mean() < 3
+    data = encode_jpeg(GREY)
+    assert simplejpeg.decode_jpeg_header(data)[2] == "Gray"
+    np.testing.assert_allclose(decode_jpeg_rgb(data), to_rgb(GREY), atol=6)
+    assert len(data) < len(encode_jpeg(to_rgb(GREY)))
+
+
+def test_to_rgb_leaves_colour_alone() -> None:
+    """Three planes stay as they are, one plane becomes three equal ones."""
+    assert to_rgb(PICTURE) is PICTURE
+    assert (to_rgb(GREY) == GREY[:, :, None]).all()

@@ -1,0 +1,47 @@
+"""The 68 landmarks."""
+
+import numpy as np
+
+from mien.faces.landmarks import (
+    CONTOURS,
+    FLIP_PERMUTATION,
+    JAW,
+    LEFT_BROW,
+    N_LANDMARKS,
+    anchors_from_landmarks,
+)
+
+# The iBUG mark-up's mirror pairs, counted from 1 as its authors draw them: jaw 1-17 ... lips 61-68.
+IBUG_PAIRS_FROM_1 = [
+    (1, 17), (2, 16), (3, 15), (4, 14), (5, 13), (6, 12), (7, 11), (8, 10), (9, 9), (18, 27), (19, 26), (20, 25),
+    (21, 24), (22, 23), (28, 28), (29, 29), (30, 30), (31, 31), (32, 36), (33, 35), (34, 34), (37, 46), (38, 45),
+    (39, 44), (40, 43), (41, 48), (42, 47), (49, 55), (50, 54), (51, 53), (52, 52), (60, 56), (59, 57), (58, 58),
+    (61, 65), (62, 64), (63, 63), (68, 66), (67, 67),
+]  # fmt: skip
+
+
+def test_flip_pairs_are_those_of_ibug() -> None:
+    """The mirror permutation swaps exactly the pairs of the iBUG figure."""
+    expected = np.zeros(N_LANDMARKS, dtype=int)
+    for a, b in IBUG_PAIRS_FROM_1:
+        expected[a - 1], expected[b - 1] = b - 1, a - 1
+    np.testing.assert_array_equal(FLIP_PERMUTATION, expected)
+
+
+def test_flip_twice_is_nothing() -> None:
+    """Mirroring twice gives every point back."""
+    np.testing.assert_array_equal(FLIP_PERMUTATION[FLIP_PERMUTATION], np.arange(N_LANDMARKS))
+
+
+def test_anchors_are_eye_centres_and_mouth_corners() -> None:
+    """The anchors are means of the six points of each eye, and points 49 and 55 of the figure."""
+    points = np.random.default_rng(0).uniform(0, 100, (68, 2))
+    expected = [points[36:42].mean(0), points[42:48].mean(0), points[48], points[54]]
+    np.testing.assert_allclose(anchors_from_landmarks(points), expected)
+
+
+def test_contours_draw_every_point_once() -> None:
+    """The contours cover the 68 points, each once."""
+    indices = np.concatenate([np.arange(68)[part] for part, _ in CONTOURS])
+    np.testing.assert_array_equal(np.sort(indices), np.arange(68))
+    assert (JAW.stop, LEFT_BROW.start) == (17, 17)

@@ -1,0 +1,362 @@
+"""The stage: what it refuses, how it goes on, and that the same set gives the same pack."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import mien.prepare.stage
+from mien.errors import ArtifactError, DatasetError
+from mien.pack import Pack
+from mien.prepare import PrepareOptions, prepare
+
+OPTIONS = PrepareOptions(size=24, workers=1)
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a shard have 4 rows, so that small sets have several."""
+    monkeypatch.setattr("mien.prepare.stage.ROWS_PER_SHARD", 4)
+
+
+@pytest.fixture
+def faces(raw_set: Any, tools: Any) -> Path:
+    """A set of 18 training rows, two of them bad, and 5 for validation."""
+    for number in range(18):
+        data = None if number in (5, 11) else tools.encode(tools.draw_picture(number))
+        raw_set.add(f"{number}.jpg", data, expression=number % 3)
+    for number in range(5):
+        raw_set.add(f"v{number}.jpg", tools.encode(tools.draw_picture(50 + number)), split="validation")
+    return raw_set.write()
+
+
+def content(pack: Path) -> str:
+    return str(json.loads((pack / "pack.json").read_text())["content_sha256"])
+
+
+def stop_at_shard(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Make the work stop, as by Ctrl-C, when it comes to a shard."""
+    make_shard = mien.prepare.stage.make_shard
+
+    def make(task: Any) -> object:
+        if task.number >= number:
+            raise KeyboardInterrupt
+        return make_shard(task)
+
+    monkeypatch.setattr("mien.prepare.stage.make_shard", make)
+
+
+def test_workers_make_no_difference(faces: Path, tmp_path: Path, small_shards: None) -> None:
+    """One process and two give the same content hash, groups, rejects and order."""
+    for workers in (1, 2):
+        prepare(
+            "affectnet", faces, tmp_path / f"{workers}.pack", dataclasses.replace(OPTIONS, workers=workers)
+        )
+    one, two = tmp_path / "1.pack", tmp_path / "2.pack"
+    assert content(one) == content(two)
+    for name in ("rejects.csv", "groups.arrow", "train-00002.arrow", "pack.json"):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+    assert Pack.open(two).split("train").keys == [f"{n}.jpg" for n in range(18) if n not in (5, 11)]
+
+
+def test_shards_make_no_difference(faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The content hash does not depend on how many rows a shard has."""
+    prepare("affectnet", faces, tmp_path / "a.pack", OPTIONS)
+    monkeypatch.setattr("mien.prepare.stage.ROWS_PER_SHARD", 3)
+    prepare("affectnet", faces, tmp_path / "b.pack", OPTIONS)
+    assert len(Pack.open(tmp_path / "b.pack").info.shards) == 8
+    assert content(tmp_path / "a.pack") == content(tmp_path / "b.pack")
+
+
+def test_content_hash_sees_a_label(faces: Path, tmp_path: Path) -> None:
+    """Another label, another picture or another size gives another content hash."""
+    prepare("affectnet", faces, tmp_path / "a.pack", OPTIONS)
+    prepare("affectnet", faces, tmp_path / "b.pack", dataclasses.replace(OPTIONS, size=25))
+    text = (faces / "training.csv").read_text()
+    (faces / "training.csv").write_text(text.replace(",0,0.25", ",6,0.25", 1))
+    prepare("affectnet", faces, tmp_path / "c.pack", OPTIONS)
+    assert len({content(tmp_path / f"{name}.pack") for name in "abc"}) == 3
+
+
+@pytest.mark.parametrize("stop", [0, 1, 3])
+def test_stopped_run_goes_on(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_shards: None, stop: int
+) -> None:
+    """A run that stopped goes on where it was and ends in the same pack, rejects and all."""
+    prepare("affectnet", faces, tmp_path / "whole.pack", OPTIONS)
+    out = tmp_path / "stopped.pack"
+    with monkeypatch.context() as patched:
+        stop_at_shard(patched, stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepare("affectnet", faces, out, OPTIONS)
+    with pytest.raises(ArtifactError, match=r"is unfinished"):
+        Pack.open(out)
+    summary = prepare("affectnet", faces, out, OPTIONS)
+    assert summary.n_resumed == stop
+    assert ("went on from" in str(summary)) == (stop > 0)
+    assert content(out) == content(tmp_path / "whole.pack")
+    for path in (tmp_path / "whole.pack").iterdir():
+        assert (out / path.name).read_bytes() == path.read_bytes()
+
+
+def test_half_written_shard_is_made_again(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_shards: None
+) -> None:
+    """What a kill leaves of a shard, its part or the shard without notes, is no finished shard."""
+    prepare("affectnet", faces, tmp_path / "whole.pack", OPTIONS)
+    out = tmp_path / "stopped.pack"
+    with monkeypatch.context() as patched:
+        stop_at_shard(patched, 2)
+        with pytest.raises(KeyboardInterrupt):
+            prepare("affectnet", faces, out, OPTIONS)
+    (out / "train-00002.arrow.partial").write_bytes(b"half")
+    (out / ".prepare" / "train-00001.json").unlink()
+    (out / "train-00001.arrow").write_bytes(b"unfinished")
+    assert prepare("affectnet", faces, out, OPTIONS).n_resumed == 1
+    assert content(out) == content(tmp_path / "whole.pack")
+    assert not list(out.glob("*.partial"))
+
+
+def test_run_killed_before_its_plan_begins_again(faces: Path, tmp_path: Path) -> None:
+    """A kill in the first moment leaves a folder that the same command simply takes."""
+    out = tmp_path / "my.pack"
+    (out / ".prepare").mkdir(parents=True)
+    assert prepare("affectnet", faces, out, OPTIONS).info.n_kept == 21
+
+
+def test_run_killed_while_clearing_up_is_finished(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill in the last moment leaves a pack; the same command says so instead of refusing it."""
+    out = tmp_path / "my.pack"
+    with monkeypatch.context() as patched:
+        patched.setattr("mien.prepare.closing.remove_folder", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            prepare("affectnet", faces, out, OPTIONS)
+    for note in (out / ".prepare").glob("train-*"):
+        note.unlink()
+    before = (out / "pack.json").read_bytes()
+    assert prepare("affectnet", faces, out, OPTIONS).info.n_kept == 21
+    assert (out / "pack.json").read_bytes() == before
+    assert not (out / ".prepare").exists()
+
+
+def _interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "changes", [{"size": 32}, {"margin": 0.2}, {"crop": "box"}, {"annotations": Path("lists")}]
+)
+def test_going_on_with_other_options_is_refused(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    """Half a pack of one kind is not completed with another; --force begins again."""
+    out = tmp_path / "my.pack"
+    with monkeypatch.context() as patched:
+        stop_at_shard(patched, 0)
+        with pytest.raises(KeyboardInterrupt):
+            prepare("affectnet", faces, out, OPTIONS)
+    if "annotations" in changes:
+        changes = {"annotations": tmp_path / "lists"}
+    with pytest.raises(ArtifactError, match=r"was begun with other options"):
+        prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, **changes))
+    summary = prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, **changes, force=True))
+    assert summary.n_resumed == 0
+
+
+def test_workers_may_change_when_going_on(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_shards: None
+) -> None:
+    """The number of processes is no part of what must stay the same."""
+    out = tmp_path / "my.pack"
+    with monkeypatch.context() as patched:
+        stop_at_shard(patched, 2)
+        with pytest.raises(KeyboardInterrupt):
+            prepare("affectnet", faces, out, OPTIONS)
+    assert prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, workers=2)).n_resumed == 2
+
+
+def test_existing_pack_is_kept_without_force(faces: Path, tmp_path: Path) -> None:
+    """A pack is replaced only with --force, and then wholly."""
+    out = tmp_path / "my.pack"
+    prepare("affectnet", faces, out, OPTIONS)
+    before = content(out)
+    with pytest.raises(ArtifactError, match=r"exists already. Choose another path, or add --force"):
+        prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, size=32))
+    assert content(out) == before
+    (out / "old shard.arrow").write_text("x")
+    prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, size=32, force=True))
+    assert content(out) != before
+    assert not (out / "old shard.arrow").exists()
+
+
+def test_force_replaces_only_a_pack(faces: Path, tmp_path: Path) -> None:
+    """A folder of something else stays, whatever is asked for."""
+    out = tmp_path / "photos"
+    out.mkdir()
+    (out / "dear.jpg").write_text("x")
+    with pytest.raises(ArtifactError, match=r"holds no pack.json, so mien did not make it"):
+        prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, force=True))
+    assert (out / "dear.jpg").exists()
+
+
+@pytest.mark.parametrize("place", ["my.pack", "Manually_Annotated_Images/my.pack", "."])
+def test_output_inside_the_raw_set_is_refused(
+    faces: Path, place: str, hash_tree: Callable[[Path], str]
+) -> None:
+    """Nothing is ever written below the raw set, also not through a link to it."""
+    before = hash_tree(faces)
+    link = faces.parent / "link"
+    link.symlink_to(faces)
+    for root in (faces, link):
+        with pytest.raises(ArtifactError, match=r"raw set .*, which is never written to"):
+            prepare("affectnet", faces, root / place, dataclasses.replace(OPTIONS, force=True))
+    options = dataclasses.replace(OPTIONS, annotations=faces / "lists")
+    with pytest.raises(ArtifactError, match=r"raw set .*, which is never written to"):
+        prepare("affectnet", faces, faces.parent / "my.pack", options)
+    assert hash_tree(faces) == before
+
+
+def test_output_around_the_raw_set_is_refused(faces: Path) -> None:
+    """A pack in whose folder the raw set lies could take it along when it is replaced."""
+    (faces.parent / "pack.json").write_text("{}")
+    with pytest.raises(ArtifactError, match=r"lies inside .*, where the pack is to be"):
+        prepare("affectnet", faces, faces.parent, dataclasses.replace(OPTIONS, force=True))
+    assert (faces / "training.csv").exists()
+
+
+def test_annotation_files(faces: Path, tmp_path: Path) -> None:
+    """train.txt and val.txt have a line for each kept face, the path and the number of its class."""
+    lists = tmp_path / "deep" / "lists"
+    options = dataclasses.replace(OPTIONS, annotations=lists)
+    prepare("affectnet", faces, tmp_path / "my.pack", options)
+    kept = [number for number in range(18) if number not in (5, 11)]
+    assert (lists / "train.txt").read_text().splitlines() == [f"{n}.jpg {n % 3}" for n in kept]
+    assert (lists / "val.txt").read_text().splitlines() == [f"v{n}.jpg 1" for n in range(5)]
+    assert sorted(path.name for path in lists.iterdir()) == ["train.txt", "val.txt"]
+
+
+def test_existing_annotation_files_are_told_at_once(faces: Path, tmp_path: Path) -> None:
+    """Files in the way are told before the work, not after it; --force replaces them."""
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "val.txt").write_text("mine")
+    options = dataclasses.replace(OPTIONS, annotations=lists)
+    with pytest.raises(ArtifactError, match=r"val.txt exists already"):
+        prepare("affectnet", faces, tmp_path / "my.pack", options)
+    assert not (tmp_path / "my.pack").exists()
+    prepare("affectnet", faces, tmp_path / "my.pack", dataclasses.replace(options, force=True))
+    assert (lists / "val.txt").read_text().startswith("v0.jpg 1")
+
+
+def test_set_without_a_usable_row(raw_set: Any, tools: Any, tmp_path: Path) -> None:
+    """The reasons are told; once the set is mended the same command looks at every row again."""
+    for number in range(6):
+        raw_set.add(f"{number}.jpg")
+    raw, out = raw_set.write(), tmp_path / "my.pack"
+    with pytest.raises(DatasetError, match=r"Not one of 6 rows could be used.*missing_file.*rejects.csv"):
+        prepare("affectnet", raw, out, OPTIONS)
+    assert len((out / "rejects.csv").read_text().splitlines()) == 7
+    for number in range(6):
+        raw_set.put(f"{number}.jpg", tools.encode(tools.draw_picture(number)))
+    assert prepare("affectnet", raw, out, OPTIONS).info.n_kept == 6
+
+
+def test_split_without_a_usable_row(raw_set: Any, tools: Any, tmp_path: Path) -> None:
+    """A split of which nothing was kept is counted, and is no split of the pack."""
+    raw_set.add("a.jpg", tools.encode(tools.draw_picture()))
+    raw_set.add("b.jpg", split="validation", expression=4)
+    info = prepare("affectnet", raw_set.write(), tmp_path / "my.pack", OPTIONS).info
+    assert (info.n_kept, info.n_rejected, info.rejected) == (1, 1, {"val": {"Fear": 1}})
+    assert Pack.open(tmp_path / "my.pack").splits == ("train",)
+
+
+def test_duplicates_are_found(raw_set: Any, tools: Any, tmp_path: Path) -> None:
+    """Copies, recompressed and rescaled ones too, are one group, also across splits; other faces are not."""
+    points = tools.write_points(tools.face_points())
+    pictures = [tools.draw_photo(seed) for seed in range(6)]
+    doubled = tools.write_points(tools.face_points() * 2)
+    box = tuple(2 * value for value in tools.box)
+    for number, picture in enumerate(pictures):
+        raw_set.add(f"{number}.jpg", tools.encode(picture), points=doubled, box=box)
+    raw_set.add("0 again.jpg", tools.encode(pictures[0]), points=doubled, box=box)
+    raw_set.add(
+        "1 poor.jpg", tools.encode(pictures[1], quality=50), points=doubled, box=box, split="validation"
+    )
+    half = np.asarray(Image.fromarray(pictures[2]).resize((120, 96), Image.Resampling.BOX))
+    raw_set.add("2 small.png", tools.encode(half, "PNG"), points=points, split="validation")
+    raw_set.add("0 third.jpg", tools.encode(pictures[0]), points=doubled, box=box, split="validation")
+    options = dataclasses.replace(OPTIONS, size=128)
+    summary = prepare("affectnet", raw_set.write(), tmp_path / "my.pack", options)
+    pack = Pack.open(tmp_path / "my.pack")
+    assert pack.split("train").groups.tolist() == [0, 1, 2, 3, 4, 5, 0]
+    assert pack.split("val").groups.tolist() == [1, 2, 0]
+    assert pack.info.duplicates == {"exact_copies": 2, "near_copies": 4, "in_several_splits": 7}
+    assert "4 faces repeat another (2 of them exactly); 7 faces stand in more than one split" in str(summary)
+
+
+def test_full_disk_in_a_worker(faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fills up while a worker writes is one clear error, with what to do."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mien.prepare.face.write_shard", refuse)
+    for workers in (1, 2):
+        with pytest.raises(
+            ArtifactError, match=r"The disk is full while writing .*it goes on where it stopped"
+        ):
+            prepare("affectnet", faces, tmp_path / "my.pack", dataclasses.replace(OPTIONS, workers=workers))
+    monkeypatch.undo()
+    assert prepare("affectnet", faces, tmp_path / "my.pack", OPTIONS).info.n_kept == 21
+
+
+@pytest.mark.parametrize("name", ["pack.json.partial", "groups.arrow.partial", "rejects.csv.partial"])
+def test_full_disk_at_the_end(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A disk that is full for the last files loses no work."""
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    out = tmp_path / "my.pack"
+    with monkeypatch.context() as patched:
+        stop_at_shard(patched, 0)
+        with pytest.raises(KeyboardInterrupt):
+            prepare("affectnet", faces, out, OPTIONS)
+    (out / name).symlink_to("/dev/full")
+    with pytest.raises(ArtifactError, match=r"The disk is full while writing"):
+        prepare("affectnet", faces, out, OPTIONS)
+    assert not (out / "pack.json").exists()
+    assert prepare("affectnet", faces, out, OPTIONS).n_resumed == 2
+
+
+def test_killed_worker_is_told(faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that the system kills is one clear error, and the work goes on afterwards."""
+    monkeypatch.setattr("mien.prepare.face.make_face", _die)
+    with pytest.raises(DatasetError, match=r"A worker process was killed, most often for lack of memory"):
+        prepare("affectnet", faces, tmp_path / "my.pack", dataclasses.replace(OPTIONS, workers=2))
+    monkeypatch.undo()
+    assert prepare("affectnet", faces, tmp_path / "my.pack", OPTIONS).info.n_kept == 21
+
+
+def _die(*_: object) -> None:
+    import os
+    import signal
+
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_moved_pack_is_the_same(faces: Path, tmp_path: Path) -> None:
+    """A pack holds no path of the machine that made it: moved, it reads the same."""
+    prepare("affectnet", faces, tmp_path / "my.pack", OPTIONS)
+    moved = shutil.move(tmp_path / "my.pack", tmp_path / "moved.pack")
+    assert len(Pack.open(moved).split("train")) == 16
+    for path in moved.iterdir():
+        assert str(tmp_path).encode() not in path.read_bytes()

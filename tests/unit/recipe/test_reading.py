@@ -1,0 +1,207 @@
+"""Reading recipes: parts, overrides, and one clear line for everything that is wrong."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("jsonargparse", reason="recipes need the train extra")
+
+from mien.errors import RecipeError
+from mien.recipe import Recipe, format_recipe, format_recipe_help, read_recipe
+
+Write = Callable[[str, str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Return a function that writes a file of the recipe's folder."""
+
+    def write_file(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write_file
+
+
+def test_no_file_gives_the_defaults() -> None:
+    """A recipe of nothing is every key's default."""
+    assert read_recipe(None, []) == Recipe()
+
+
+def test_a_part_may_be_a_file_or_inline(write: Write) -> None:
+    """Parts named by file are found beside the recipe, inline ones are taken as they are."""
+    write("model/small.yaml", "backbone: resnet18\npretrained: false\n")
+    recipe = read_recipe(
+        write("r.yaml", "model: model/small.yaml\nschedule: {epochs: 3, learning_rate: 1e-2}\n"), []
+    )
+    assert (recipe.model.backbone, recipe.model.pretrained) == ("resnet18", False)
+    assert (recipe.schedule.epochs, recipe.schedule.learning_rate) == (3, 0.01)
+    assert recipe.data == Recipe().data
+
+
+@pytest.mark.parametrize(
+    ("overrides", "values"),
+    [
+        pytest.param(["--schedule.epochs", "10"], (10, "resnet18", 0.5, None), id="two words"),
+        pytest.param(["--schedule.epochs=10"], (10, "resnet18", 0.5, None), id="equals sign"),
+        pytest.param(["--model.backbone", "resnet50"], (3, "resnet50", 0.5, None), id="text"),
+        pytest.param(["--data.augment.flip", "0"], (3, "resnet18", 0, None), id="nested"),
+        pytest.param(["--data.classes", "[Happy, Sad]"], (3, "resnet18", 0.5, ["Happy", "Sad"]), id="list"),
+        pytest.param(
+            ["--schedule.epochs", "4", "--schedule.epochs", "5"], (5, "resnet18", 0.5, None), id="last"
+        ),
+    ],
+)
+def test_overrides_win(write: Write, overrides: list[str], values: tuple[object, ...]) -> None:
+    """A value on the command line replaces the file's, and leaves the others."""
+    path = write("r.yaml", "model: {backbone: resnet18}\nschedule: {epochs: 3}\n")
+    recipe = read_recipe(path, overrides)
+    assert values == (
+        recipe.schedule.epochs,
+        recipe.model.backbone,
+        recipe.data.augment.flip,
+        recipe.data.classes,
+    )
+
+
+def test_a_part_file_on_the_command_line(write: Write) -> None:
+    """An override may name a whole part file, from where the command is given."""
+    part = write("other.yaml", "backbone: resnet50\n")
+    recipe = read_recipe(
+        write("r.yaml", "model: {backbone: resnet18, drop_rate: 0.1}\n"), ["--model", str(part)]
+    )
+    assert (recipe.model.backbone, recipe.model.drop_rate) == ("resnet50", 0.1)
+
+
+def test_what_is_printed_reads_back(write: Write) -> None:
+    """The printed recipe gives the same recipe again."""
+    recipe = read_recipe(None, ["--data.classes", "[Happy, Sad]", "--schedule.clip_gradient", "5"])
+    assert read_recipe(write("again.yaml", format_recipe(recipe)), []) == recipe
+
+
+WRONG = [
+    pytest.param(
+        "model: {backbne: x}", "`model.backbne` is unknown. Did you mean `model.backbone`?", id="key"
+    ),
+    pytest.param("modle: {backbone: x}", "`modle` is unknown. Did you mean `model`?", id="part"),
+    pytest.param("data: {augment: {flp: 1}}", "Did you mean `data.augment.flip`?", id="nested key"),
+    pytest.param(
+        "schedule: {epochs: ten}", "`schedule.epochs` must be a whole number, got ten", id="text for int"
+    ),
+    pytest.param(
+        "schedule: {epochs: 1.5}", "`schedule.epochs` must be a whole number, got 1.5", id="float for int"
+    ),
+    pytest.param("schedule: {epochs: null}", "`schedule.epochs` must be a whole number, got null", id="null"),
+    pytest.param("model: {backbone: null}", "`model.backbone` must be text, got null", id="null for text"),
+    pytest.param("model: {pretrained: maybe}", "`model.pretrained` must be true or false", id="bool"),
+    pytest.param("schedule: {optimizer: lion}", "must be one of sgd, adamw, got lion", id="choice"),
+    pytest.param("schedule: {clip_gradient: x}", "must be a number or null, got x", id="optional"),
+    pytest.param("data: {classes: Happy}", "must be a list such as [Happy, Sad]", id="list"),
+    pytest.param("data: {classes: [No, Sad]}", "`data.classes` must be a list", id="YAML's own no"),
+    pytest.param("schedule: {epochs: 0}", "`schedule.epochs` must be from 1 to 100000, got 0", id="range"),
+    pytest.param("schedule: {learning_rate: .nan}", "`schedule.learning_rate` must be from", id="nan"),
+    pytest.param("data: {augment: {flip: 3}}", "`data.augment.flip` must be from 0 to 1", id="nested range"),
+    pytest.param("runtime: {seed: -1}", "`runtime.seed` must be from 0", id="seed"),
+    pytest.param("runtime: {workers: -1}", "`runtime.workers` must be from 0", id="workers"),
+    pytest.param(
+        "schedule: {epochs: 2, warmup_epochs: 3}", "`schedule.warmup_epochs` must be at most", id="warm-up"
+    ),
+    pytest.param(
+        "schedule: {batch_size: 33}\nruntime: {devices: 2}", "must be a multiple of the 2", id="batch"
+    ),
+    pytest.param("model: nope.yaml", "nope.yaml does not exist", id="missing part file"),
+    pytest.param("model: broken.yaml", "broken.yaml is no readable YAML", id="broken part file"),
+    pytest.param(
+        "model: list.yaml", "list.yaml must be a mapping of keys to values", id="part file of a list"
+    ),
+    pytest.param("model: twice.yaml", "key `backbone` stands twice, line 2", id="key twice in a part file"),
+    pytest.param("model: wrong.yaml", "wrong.yaml: Recipe key `model.backbne`", id="key in a part file"),
+    pytest.param("model: 3", "`model` must be a part file or a mapping, got 3", id="number for a part"),
+    pytest.param("model:", "`model` must be a part file or a mapping, got None", id="nothing for a part"),
+    pytest.param(
+        "data: {augment: big}", "`data.augment` must be a mapping, got 'big'", id="text for a mapping"
+    ),
+    pytest.param("schedule: {epochs: 3, epochs: 4}", "key `epochs` stands twice, line 1", id="key twice"),
+    pytest.param(
+        "model: {backbone: a}\nmodel: {backbone: b}", "key `model` stands twice, line 2", id="part twice"
+    ),
+    pytest.param("model: [", "is no readable YAML", id="broken"),
+    pytest.param("schedule:\n\tepochs: 3", "is no readable YAML", id="tab"),
+    pytest.param("- a", "must be a mapping of keys to values", id="list for a recipe"),
+    pytest.param("", "must be a mapping of keys to values, got nothing", id="empty"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), WRONG)
+def test_what_is_wrong_is_told_in_one_line(write: Write, text: str, expected: str) -> None:
+    """Each mistake in a file is one line that names it, with the exit code of wrong usage."""
+    write("broken.yaml", "backbone: [a\n")
+    write("list.yaml", "- a\n")
+    write("twice.yaml", "backbone: a\nbackbone: b\n")
+    write("wrong.yaml", "backbne: a\n")
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(write("r.yaml", text), [])
+    message = str(caught.value)
+    assert expected in message
+    assert "\n" not in message
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        pytest.param(["--schedule.epohcs", "3"], "Did you mean `schedule.epochs`?", id="key"),
+        pytest.param(["--epochs", "3"], "Did you mean `schedule.epochs`?", id="no part"),
+        pytest.param(["--schedule.epochs"], "expected one argument", id="no value"),
+        pytest.param(["--schedule.epochs", "x"], "must be a whole number, got x", id="type"),
+        pytest.param(["--schedule.epochs", "0"], "must be from 1", id="range"),
+        pytest.param(["--model", "nope.yaml"], "The part file nope.yaml does not exist", id="part file"),
+        pytest.param(["stray"], "unrecognized arguments: stray", id="stray word"),
+    ],
+)
+def test_a_wrong_override_is_told_in_one_line(overrides: list[str], expected: str) -> None:
+    """Each mistake on the command line is one line that names it."""
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(None, overrides)
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model: {class_path: mien.recipe.ModelConfig, init_args: {backbone: resnet18}}",
+        "model: {class_path: os.system, init_args: {command: 'touch PROOF'}}",
+        "model: !!python/object/apply:os.system ['touch PROOF']",
+        "model: {backbone: !!python/object/apply:os.system ['touch PROOF']}",
+        "runtime: {seed: !!python/name:os.system ''}",
+    ],
+)
+def test_a_recipe_cannot_run_code(write: Write, tmp_path: Path, text: str) -> None:
+    """Class paths and YAML's object tags are refused, and nothing of them runs."""
+    proof = tmp_path / "proof"
+    with pytest.raises(RecipeError):
+        read_recipe(write("r.yaml", text.replace("PROOF", str(proof))), [])
+    assert not proof.exists()
+
+
+def test_a_missing_recipe(tmp_path: Path) -> None:
+    """A recipe that is not there is named."""
+    with pytest.raises(RecipeError, match=r"nope\.yaml does not exist"):
+        read_recipe(tmp_path / "nope.yaml", [])
+
+
+def test_a_recipe_with_a_byte_order_mark(write: Write) -> None:
+    """Windows editors put a mark before the first key."""
+    assert read_recipe(write("r.yaml", "\ufeffschedule: {epochs: 3}\n"), []).schedule.epochs == 3
+
+
+def test_the_help_tells_every_key() -> None:
+    """Each key stands in the help with its explanation."""
+    text = format_recipe_help()
+    for key in ("model.backbone", "data.augment.flip", "schedule.base_batch_size", "runtime.deterministic"):
+        assert f"--{key} " in text
+    assert "Any timm model name" in text

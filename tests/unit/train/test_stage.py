@@ -1,0 +1,441 @@
+"""The run folder that training leaves, and what is refused. tests/end_to_end trains from the command line."""
+
+import csv
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="training needs the train extra")
+
+import torch
+from safetensors.torch import load_file
+
+from mien.errors import ArtifactError, DatasetError, MienError, ModelError, RecipeError
+from mien.recipe import Recipe, format_recipe, read_recipe
+from mien.run import Run
+from mien.train import stage, train
+from mien.train.log import best_epoch
+
+
+def quick(recipe: Recipe, **schedule: Any) -> Recipe:
+    """The recipe for one epoch, with other values of its schedule."""
+    return replace(recipe, schedule=replace(recipe.schedule, **{"epochs": 1, **schedule}))
+
+
+def rows_of(run: Path) -> list[dict[str, float]]:
+    with (run / "metrics.csv").open() as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+@pytest.fixture
+def unfinished(trained_run: Path, tmp_path: Path) -> Path:
+    """A run that was killed after its last epoch, before its result."""
+    run = Path(shutil.copytree(trained_run, tmp_path / "unfinished"))
+    (run / "result.json").unlink()
+    (run / "dev.npz").unlink()
+    return run
+
+
+def test_it_learns(trained_run: Path) -> None:
+    """The loss falls, and the dev faces are told apart far better than by chance."""
+    rows = rows_of(trained_run)
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert rows[-1]["train_expression"] < 0.8 * rows[0]["train_expression"]
+    assert rows[-1]["train_landmarks"] < rows[0]["train_landmarks"]
+    assert Run.open(trained_run).read_result()["dev"]["balanced_accuracy"] > 0.6
+
+
+def test_the_run_folder_is_complete(trained_run: Path) -> None:
+    """Everything that the run's contract names is there, and nothing half-written."""
+    files = {path.relative_to(trained_run).as_posix() for path in trained_run.rglob("*") if path.is_file()}
+    events = {name for name in files if name.startswith("tensorboard/events")}
+    assert files - events - {"tensorboard/hparams.yaml"} == {
+        "run.json", "recipe.yaml", "provenance.json", "metrics.csv", "curves.png", "dev.npz", "result.json",
+        "checkpoints/last.ckpt", "checkpoints/best.safetensors",
+    }  # fmt: skip
+    assert events
+    assert (trained_run / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_tensorboard_has_losses_scores_and_rate(trained_run: Path) -> None:
+    """The same numbers as in metrics.csv, one point an epoch."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = accumulator.EventAccumulator(str(trained_run / "tensorboard")).Reload()
+    rows = rows_of(trained_run)
+    for tag, column in (
+        ("train/total", "train_total"),
+        ("train/landmarks", "train_landmarks"),
+        ("dev/accuracy", "dev_accuracy"),
+        ("learning_rate", "learning_rate"),
+    ):
+        values = [event.value for event in events.Scalars(tag)]
+        assert values == pytest.approx([row[column] for row in rows], rel=1e-4, abs=1e-9)
+
+
+def test_the_recipe_of_a_run_reads_back(trained_run: Path, tiny_recipe: Recipe) -> None:
+    """recipe.yaml is the resolved recipe."""
+    assert read_recipe(trained_run / "recipe.yaml", []) == tiny_recipe
+
+
+def test_provenance_tells_what_was_trained_on(trained_run: Path, training_pack: Path) -> None:
+    """Seed, pack and split sizes stand in the run."""
+    pack = json.loads((training_pack / "pack.json").read_text())
+    value = json.loads((trained_run / "provenance.json").read_text())
+    assert value["seed"] == 0
+    assert value["pack"]["content_sha256"] == pack["content_sha256"]
+    assert value["pack"]["n_train"] + value["pack"]["n_dev"] == 192
+
+
+def test_the_best_epoch_is_the_best(trained_run: Path) -> None:
+    """The chosen epoch is the first with the highest dev score, and its scores are those in metrics.csv."""
+    result = Run.open(trained_run).read_result()
+    rows = rows_of(trained_run)
+    scores = [row["dev_balanced_accuracy"] for row in rows]
+    assert result["best_epoch"] == 1 + scores.index(max(scores))
+    best = rows[result["best_epoch"] - 1]
+    assert result["dev"].pop("n") == 39
+    assert result["dev"] == pytest.approx({name: best[f"dev_{name}"] for name in result["dev"]}, rel=1e-4)
+
+
+def test_dev_outputs_are_the_chosen_networks(trained_run: Path) -> None:
+    """The kept logits score what the result says, on crops of the network's size."""
+    run = Run.open(trained_run)
+    dev = run.read_dev_outputs()
+    assert dev.logits.shape == (39, 3)
+    assert dev.crops.shape == (39, 32, 32, 3)
+    accuracy = (dev.logits.argmax(axis=1) == dev.labels).mean()
+    assert accuracy == pytest.approx(run.read_result()["dev"]["accuracy"])
+
+
+def test_the_weights_can_be_read_by_others(trained_run: Path) -> None:
+    """The chosen weights have the permissions of any new file."""
+    assert (trained_run / "checkpoints" / "best.safetensors").stat().st_mode == (
+        trained_run / "run.json"
+    ).stat().st_mode
+
+
+def test_a_run_goes_on_bit_for_bit(
+    trained_run: Path,
+    training_pack: Path,
+    tiny_recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Broken off in its fourth epoch and resumed, a run ends with the very weights of one that was not."""
+    with monkeypatch.context() as patch:
+
+        def stop_in_fourth(metrics_path: Path, select_by: str) -> int:
+            epoch = len(rows_of(metrics_path.parent))
+            if epoch == 4:
+                raise ZeroDivisionError
+            return best_epoch(metrics_path, select_by)
+
+        patch.setattr(stage, "best_epoch", stop_in_fourth)
+        with pytest.raises(ZeroDivisionError):
+            train(tiny_recipe, training_pack, tmp_path / "run")
+    train(tiny_recipe, training_pack, tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "metrics.csv").read_text() == (trained_run / "metrics.csv").read_text()
+    ours, theirs = (
+        load_file(run / "checkpoints" / "best.safetensors") for run in (tmp_path / "run", trained_run)
+    )
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    last, expected = (
+        torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for run in (tmp_path / "run", trained_run)
+    )
+    assert all(torch.equal(last[name], expected[name]) for name in expected)
+
+
+def test_a_run_killed_before_its_result_is_finished(
+    unfinished: Path, trained_run: Path, training_pack: Path, tiny_recipe: Recipe
+) -> None:
+    """With every epoch done, --resume only measures once more."""
+    train(tiny_recipe, training_pack, unfinished, resume=True)
+    assert Run.open(unfinished).read_result() == Run.open(trained_run).read_result()
+
+
+def test_resume_begins_where_there_is_nothing(
+    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    """One command serves to begin and to go on."""
+    train(quick(tiny_recipe), training_pack, tmp_path / "run", resume=True)
+    assert Run.open(tmp_path / "run").read_result()["epochs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "expected"),
+    [
+        pytest.param("schedule", {"epochs": 9}, "schedule.epochs", id="schedule"),
+        pytest.param("model", {"drop_rate": 0.5}, "model.drop_rate", id="model"),
+        pytest.param("data", {"input_size": 64}, "data.input_size", id="data"),
+        pytest.param("runtime", {"seed": 5}, "runtime.seed", id="seed, which cuts the dev split"),
+    ],
+)
+def test_resume_with_another_recipe_is_refused(
+    unfinished: Path, training_pack: Path, tiny_recipe: Recipe, part: str, change: dict, expected: str
+) -> None:
+    """What changes the learning cannot change in the middle; the key is named."""
+    recipe = replace(tiny_recipe, **{part: replace(getattr(tiny_recipe, part), **change)})
+    with pytest.raises(ArtifactError, match=rf"another recipe: {expected} differ.*recipe\.yaml"):
+        train(recipe, training_pack, unfinished, resume=True)
+
+
+def test_resume_on_another_pack_is_refused(
+    unfinished: Path, make_training_pack: Callable[..., Path], tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    """The pack is known by its content, not its name."""
+    other = make_training_pack(tmp_path / "other.pack", n_train=180)
+    with pytest.raises(ArtifactError, match="begun on another pack"):
+        train(tiny_recipe, other, unfinished, resume=True)
+
+
+def test_a_finished_run_cannot_be_resumed(
+    trained_run: Path, training_pack: Path, tiny_recipe: Recipe
+) -> None:
+    """There is nothing to go on with."""
+    with pytest.raises(ArtifactError, match="is finished"):
+        train(tiny_recipe, training_pack, trained_run, resume=True)
+
+
+class _Bomb:
+    """Runs code when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "text", "pickle", "torch file with code", "empty"])
+def test_a_damaged_checkpoint_is_one_error(
+    unfinished: Path, training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, damage: str
+) -> None:
+    """Whatever last.ckpt holds, it is one line that says what to do, and no code of it runs."""
+    path, proof = Run.open(unfinished).last_checkpoint_path, tmp_path / "proof"
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-5000])
+    elif damage == "text":
+        path.write_text("hello")
+    elif damage == "pickle":
+        path.write_bytes(pickle.dumps(_Bomb(proof)))
+    elif damage == "torch file with code":
+        torch.save({"state_dict": _Bomb(proof)}, path)
+    else:
+        path.write_bytes(b"")
+    with pytest.raises(ArtifactError, match=r"last\.ckpt cannot be read.*Remove it to begin") as caught:
+        train(tiny_recipe, training_pack, unfinished, resume=True)
+    assert "\n" not in str(caught.value)
+    assert not proof.exists()
+
+
+def test_an_existing_run_is_not_overwritten(
+    trained_run: Path, training_pack: Path, tiny_recipe: Recipe
+) -> None:
+    """OUT stays as it is without --force."""
+    before = (trained_run / "metrics.csv").read_bytes()
+    with pytest.raises(ArtifactError, match=r"exists already.*--force"):
+        train(tiny_recipe, training_pack, trained_run)
+    assert (trained_run / "metrics.csv").read_bytes() == before
+
+
+def test_force_replaces_only_runs(
+    unfinished: Path, training_pack: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    """A run is replaced; a folder that is none, whatever it holds, is not touched."""
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    (photographs / "me.jpg").write_bytes(b"x")
+    with pytest.raises(ArtifactError, match=r"holds no run\.json"):
+        train(quick(tiny_recipe), training_pack, photographs, force=True)
+    assert (photographs / "me.jpg").read_bytes() == b"x"
+    train(quick(tiny_recipe), training_pack, unfinished, force=True)
+    assert len(rows_of(unfinished)) == 1
+
+
+def bad_runtime(recipe: Recipe) -> Recipe:
+    return replace(recipe, runtime=replace(recipe.runtime, accelerator="gpu", devices=8))
+
+
+def bad_backbone(recipe: Recipe) -> Recipe:
+    return replace(recipe, model=replace(recipe.model, backbone="resnt18"))
+
+
+def bad_batch(recipe: Recipe) -> Recipe:
+    return quick(recipe, batch_size=500)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "expected"),
+    [
+        pytest.param(bad_runtime, RecipeError, "`runtime` does not suit this machine", id="runtime"),
+        pytest.param(bad_backbone, ModelError, "Did you mean resnet18", id="backbone"),
+        pytest.param(bad_batch, DatasetError, "`schedule.batch_size` is 500", id="batch larger than the set"),
+    ],
+)
+def test_a_mistake_is_found_before_the_old_run_is_gone(
+    unfinished: Path,
+    training_pack: Path,
+    tiny_recipe: Recipe,
+    change: Callable[[Recipe], Recipe],
+    kind: type[MienError],
+    expected: str,
+) -> None:
+    """With --force the old run goes only once the new one can begin."""
+    if kind is RecipeError and torch.cuda.device_count() >= 8:
+        pytest.skip("this machine has all that is asked for")
+    before = (unfinished / "metrics.csv").read_bytes()
+    with pytest.raises(kind, match=expected):
+        train(change(tiny_recipe), training_pack, unfinished, force=True)
+    assert (unfinished / "metrics.csv").read_bytes() == before
+
+
+def test_a_loss_that_explodes_is_one_error(training_pack: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    """A rate far too high ends in advice, and no broken weights are kept."""
+    recipe = quick(tiny_recipe, optimizer="sgd", learning_rate=1000.0, warmup_epochs=0.0)
+    with pytest.raises(ModelError, match=r"no longer finite in epoch 1.*learning_rate"):
+        train(recipe, training_pack, tmp_path / "run")
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_a_pack_without_landmarks_trains(
+    make_training_pack: Callable[..., Path], tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    """With nothing to learn for them, landmarks and valence/arousal are left out and the rest trains."""
+    pack = make_training_pack(tmp_path / "bare.pack", n_missing=192)
+    train(quick(tiny_recipe), pack, tmp_path / "run")
+    assert not any(name.startswith(("train_landmarks", "dev_nme")) for name in rows_of(tmp_path / "run")[0])
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+def test_mixed_precision_trains(
+    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, precision: str
+) -> None:
+    """Half precision learns and keeps whole-precision weights."""
+    recipe = replace(quick(tiny_recipe), runtime=replace(tiny_recipe.runtime, precision=precision))
+    train(recipe, training_pack, tmp_path / "run")
+    weights = load_file(tmp_path / "run" / "checkpoints" / "best.safetensors")
+    assert {value.dtype for name, value in weights.items() if name.endswith("weight")} == {torch.float32}
+    assert np.isfinite(rows_of(tmp_path / "run")[0]["train_total"])
+
+
+def test_sgd_deterministic_without_heads(training_pack: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    """The other optimiser, clipping, torch's deterministic mode and a network of one head train."""
+    recipe = replace(
+        quick(tiny_recipe, optimizer="sgd", clip_gradient=1.0, label_smoothing=0.1),
+        model=replace(tiny_recipe.model, landmarks=False, valence_arousal=False),
+        runtime=replace(tiny_recipe.runtime, deterministic=True),
+    )
+    try:
+        train(recipe, training_pack, tmp_path / "run")
+    finally:
+        torch.use_deterministic_algorithms(mode=False)
+    assert set(Run.open(tmp_path / "run").read_result()["dev"]) == {
+        "n", "loss", "accuracy", "balanced_accuracy", "macro_f1"
+    }  # fmt: skip
+
+
+def test_earlier_weights_with_other_classes(trained_run: Path, tiny_recipe: Recipe) -> None:
+    """The backbone and the heads that fit are taken over, the expression head begins anew."""
+    path = trained_run / "checkpoints" / "best.safetensors"
+    weights = load_file(path)
+    recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(path)))
+    network = stage.build_network(recipe, 7)
+    own = network.state_dict()
+    assert own["expression_head.weight"].shape == (7, 1024)
+    taken = {
+        name
+        for name, value in weights.items()
+        if own[name].shape == value.shape and torch.equal(own[name], value)
+    }
+    assert taken == set(weights) - {"expression_head.weight", "expression_head.bias"}
+
+
+def test_a_backbones_own_weights(trained_run: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    """Weights named as timm names them go to the backbone."""
+    from safetensors.torch import save_file
+
+    weights = load_file(trained_run / "checkpoints" / "best.safetensors")
+    bare = {
+        name.removeprefix("backbone."): value
+        for name, value in weights.items()
+        if name.startswith("backbone.")
+    }
+    save_file(bare, tmp_path / "bare.safetensors")
+    recipe = replace(
+        tiny_recipe, model=replace(tiny_recipe.model, weights=str(tmp_path / "bare.safetensors"))
+    )
+    own = stage.build_network(recipe, 3).backbone.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in bare.items())
+
+
+@pytest.mark.parametrize("damage", ["another backbone", "missing", "no safetensors"])
+def test_weights_that_do_not_fit(trained_run: Path, tiny_recipe: Recipe, tmp_path: Path, damage: str) -> None:
+    """Each is one line that says which backbone or file is wrong."""
+    path, backbone = trained_run / "checkpoints" / "best.safetensors", "mobilenetv3_small_050"
+    if damage == "another backbone":
+        backbone = "resnet18"
+    elif damage == "missing":
+        path = tmp_path / "nope.safetensors"
+    else:
+        path = tmp_path / "text.safetensors"
+        path.write_text("hello")
+    recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(path), backbone=backbone))
+    with pytest.raises(ModelError, match=r"`model\.weights` .*(fits only|cannot be read)"):
+        stage.build_network(recipe, 3)
+
+
+def test_the_first_weights_are_the_seeds(tiny_recipe: Recipe) -> None:
+    """A seed decides the first weights, and another seed gives others."""
+    one, same = (stage.build_network(tiny_recipe, 3).expression_head.weight for _ in range(2))
+    assert torch.equal(one, same)
+    other = replace(tiny_recipe, runtime=replace(tiny_recipe.runtime, seed=1))
+    assert not torch.equal(one, stage.build_network(other, 3).expression_head.weight)
+
+
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"])
+def test_only_the_first_process_writes(
+    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Any launcher's number above nought means that another process makes the folder."""
+    monkeypatch.setenv(name, "1")
+    monkeypatch.setattr(stage, "fit", lambda *_, **__: None)
+    assert train(tiny_recipe, training_pack, tmp_path / "run") is None
+    assert not (tmp_path / "run").exists()
+
+
+def test_torchrun_and_the_recipe_must_agree(
+    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes of torchrun with a recipe of one device would each train alone."""
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RecipeError, match=r"torchrun started 2 processes.*is 1"):
+        train(tiny_recipe, training_pack, tmp_path / "run")
+
+
+def test_the_summary_tells_how_it_was_chosen(
+    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is printed names the split and n; the progress names each epoch's dev score."""
+    text = str(train(quick(tiny_recipe), training_pack, tmp_path / "run"))
+    assert "trained on 153 faces" in text
+    assert "epoch 1 of 1, by balanced_accuracy on the dev split of train (n = 39)" in text
+    assert f"run: {tmp_path / 'run'}" in text
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Epoch 1/1: 9 of 9 steps (100%)" in captured.err
+    assert "dev balanced_accuracy 0." in captured.err
+    assert len(captured.err.splitlines()) == 1
+
+
+def test_recipe_text_of_a_run_is_what_print_config_prints(trained_run: Path, tiny_recipe: Recipe) -> None:
+    """One text for one recipe."""
+    assert (trained_run / "recipe.yaml").read_text() == format_recipe(tiny_recipe)

@@ -29,7 +29,10 @@ def make_photos(folder: Path, raw: Path | None, n_photos: int) -> Path:
     out = folder / "photos"
     images = out / "Manually_Annotated_Images"
     images.mkdir(parents=True)
-    with (raw / "training.csv").open(newline="") as source, (out / "training.csv").open("w", newline="") as target:
+    with (
+        (raw / "training.csv").open(newline="") as source,
+        (out / "training.csv").open("w", newline="") as target,
+    ):
         reader = csv.DictReader(source)
         writer = csv.DictWriter(target, list(reader.fieldnames or []))
         writer.writeheader()
@@ -62,7 +65,8 @@ def _enlarge(row: dict[str, str], raw_images: Path, images: Path) -> dict[str, s
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(encode_jpeg(np.asarray(large, dtype=np.uint8), 90))
     boxed = {
-        name: str(round(float(row[name]) * factor)) for name in ("face_x", "face_y", "face_width", "face_height")
+        name: str(round(float(row[name]) * factor))
+        for name in ("face_x", "face_y", "face_width", "face_height")
     }
     points = ";".join(f"{float(value) * factor:.2f}" for value in row["facial_landmarks"].split(";"))
     return {**row, **boxed, "facial_landmarks": points}

@@ -18,10 +18,10 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import cv2
-from photos import make_photos
 
 from mien.faces.images import decode_image
 from mien.prepare import PrepareOptions, prepare
+from photos import make_photos
 
 
 def decode_all(paths: list[Path]) -> int:
@@ -50,7 +50,9 @@ def time_preparing(photos: Path, out: Path, workers: int) -> float:
 
 def main() -> None:
     """Run the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--raw", type=Path, help="a set in AffectNet's layout (default: drawn faces)")
     parser.add_argument("--photos", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)

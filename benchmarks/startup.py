@@ -1,6 +1,6 @@
 """How long a command takes to begin, against starting Python itself.
 
-    python benchmarks/startup.py --model MODEL.onnx --photo PHOTO.jpg [--rounds 9]
+python benchmarks/startup.py --model MODEL.onnx --photo PHOTO.jpg [--rounds 9]
 """
 
 import argparse
@@ -23,7 +23,9 @@ def median_seconds(command: list[str], rounds: int) -> float:
 
 def main() -> None:
     """Run the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path)
     parser.add_argument("--photo", type=Path)
     parser.add_argument("--rounds", type=int, default=9)

@@ -18,7 +18,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from photos import make_photos
 
 from mien.pack import Pack
 from mien.prepare import PrepareOptions, prepare
@@ -27,6 +26,7 @@ from mien.train.augment import change_pixels
 from mien.train.faces import read_training_faces
 from mien.train.loading import FaceBatches
 from mien.train.sampler import EpochBatches
+from photos import make_photos
 
 SIZE = 224
 BATCH = 64
@@ -61,7 +61,9 @@ def from_pack(dataset: FaceBatches, epoch: int) -> float:
 
 def main() -> None:
     """Run the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--raw", type=Path, help="a set in AffectNet's layout (default: drawn faces)")
     parser.add_argument("--photos", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=5)

@@ -19,7 +19,6 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `mien train` does
 
 import torch
-from photos import make_photos
 
 from mien.network import FaceNetwork, create_backbone
 from mien.pack import Pack
@@ -31,6 +30,7 @@ from mien.train.loading import Batch, FaceBatches, build_loader
 from mien.train.losses import joint_loss
 from mien.train.optimisation import build_optimizer
 from mien.train.sampler import EpochBatches
+from photos import make_photos
 
 
 def fed_batches(faces: TrainingFaces, size: int, batch_size: int) -> Iterator[Batch]:
@@ -65,7 +65,9 @@ class Trainer:
 
 def main() -> None:
     """Run the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--raw", type=Path, help="a set in AffectNet's layout (default: drawn faces)")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=5)
@@ -81,7 +83,9 @@ def main() -> None:
         fed = fed_batches(faces, args.size, args.batch)
         fixed = itertools.repeat(next(fed))
         trainer.seconds(fixed, 2)
-        rounds = [(trainer.seconds(fed, args.steps), trainer.seconds(fixed, args.steps)) for _ in range(args.rounds)]
+        rounds = [
+            (trainer.seconds(fed, args.steps), trainer.seconds(fixed, args.steps)) for _ in range(args.rounds)
+        ]
         fed.close()
     ratios = [ours / memory for ours, memory in rounds]
     rate = args.batch * args.steps / statistics.median(ours for ours, _ in rounds)

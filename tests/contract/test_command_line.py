@@ -99,7 +99,9 @@ def test_help_imports_nothing_heavy() -> None:
 def test_stages_without_training_work_with_torch_absent(stage: str) -> None:
     """The plain install has no torch, and these stages must import without it."""
     blocked = ("torch", "timm", "lightning", "jsonargparse", "safetensors", "onnx")
-    done = run_python(f"import sys; sys.modules.update(dict.fromkeys({blocked!r})); import {stage}; print('ok')")
+    done = run_python(
+        f"import sys; sys.modules.update(dict.fromkeys({blocked!r})); import {stage}; print('ok')"
+    )
     assert done.stdout.strip() == "ok", done.stderr
 
 
@@ -127,7 +129,9 @@ def test_every_verb_has_a_guide_page() -> None:
 def test_commands_in_the_docs_parse() -> None:
     """Every `mien` command line in the README is one that the parser takes."""
     for readme in ("README.md", "README.zh-CN.md"):
-        lines = re.findall(rf"^mien ((?:{'|'.join(VERBS)}) .+)$", (ROOT / readme).read_text(encoding="utf-8"), re.MULTILINE)
+        lines = re.findall(
+            rf"^mien ((?:{'|'.join(VERBS)}) .+)$", (ROOT / readme).read_text(encoding="utf-8"), re.MULTILINE
+        )
         assert len(lines) >= 5
         for line in lines:
             _, rest = build_parser().parse_known_args(line.split())

@@ -11,7 +11,16 @@ from sklearn.metrics import accuracy_score, f1_score
 from mien.cli import main
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "demo.yaml"
-SMALL = ["--schedule.epochs", "2", "--data.input_size", "32", "--schedule.batch_size", "16", "--runtime.workers", "0"]
+SMALL = [
+    "--schedule.epochs",
+    "2",
+    "--data.input_size",
+    "32",
+    "--schedule.batch_size",
+    "16",
+    "--runtime.workers",
+    "0",
+]
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +29,29 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("chain")
     commands = [
         ["sample", f"{folder}/faces", "--faces", "150", "--seed", "3", "--workers", "2"],
-        ["prepare", "affectnet", f"{folder}/faces", "--out", f"{folder}/pack", "--size", "64", "--workers", "2"],
+        [
+            "prepare",
+            "affectnet",
+            f"{folder}/faces",
+            "--out",
+            f"{folder}/pack",
+            "--size",
+            "64",
+            "--workers",
+            "2",
+        ],
         ["browse", f"{folder}/pack", "--out", f"{folder}/sheet.png"],
         ["train", "--recipe", str(RECIPE), "--pack", f"{folder}/pack", "--out", f"{folder}/run", *SMALL],
         ["export", f"{folder}/run", "--out", f"{folder}/model.onnx"],
-        ["evaluate", "--model", f"{folder}/model.onnx", "--pack", f"{folder}/pack", "--out", f"{folder}/report"],
+        [
+            "evaluate",
+            "--model",
+            f"{folder}/model.onnx",
+            "--pack",
+            f"{folder}/pack",
+            "--out",
+            f"{folder}/report",
+        ],
     ]
     for command in commands:
         assert main(command) == 0, command
@@ -39,7 +66,10 @@ def read_predictions(chain: Path) -> list[dict[str, str]]:
 def test_rows_read_are_kept_or_rejected(chain: Path) -> None:
     """Nothing of the raw set is lost."""
     info = json.loads((chain / "pack" / "pack.json").read_text())
-    n_rows = sum(len((chain / "faces" / f"{name}.csv").read_text().splitlines()) - 1 for name in ("training", "validation"))
+    n_rows = sum(
+        len((chain / "faces" / f"{name}.csv").read_text().splitlines()) - 1
+        for name in ("training", "validation")
+    )
     assert info["n_kept"] + info["n_rejected"] == info["n_rows"] == n_rows
     assert info["n_rejected"] == len((chain / "pack" / "rejects.csv").read_text().splitlines()) - 1 > 0
 
@@ -75,7 +105,15 @@ def test_predict_reads_whole_pictures_as_evaluate_does(chain: Path) -> None:
     by_key = {row["key"]: row for row in read_predictions(chain)}
     Image.fromarray(faces.image(0)).save(chain / "crop.png")
     out = chain / "whole.jsonl"
-    arguments = [str(chain / "crop.png"), "--model", str(chain / "model.onnx"), "--crop", "whole", "--out", str(out)]
+    arguments = [
+        str(chain / "crop.png"),
+        "--model",
+        str(chain / "model.onnx"),
+        "--crop",
+        "whole",
+        "--out",
+        str(out),
+    ]
     assert main(["predict", *arguments, "--force"]) == 0
     row = json.loads(out.read_text())
     expected = by_key[faces.keys[0]]
@@ -84,7 +122,9 @@ def test_predict_reads_whole_pictures_as_evaluate_does(chain: Path) -> None:
     assert np.abs(got - wanted).max() < 1e-3
 
 
-def test_compare_of_a_report_with_itself_finds_no_difference(chain: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compare_of_a_report_with_itself_finds_no_difference(
+    chain: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The paired test of equal answers has p = 1."""
     out = chain / "compared.json"
     assert main(["compare", str(chain / "report"), str(chain / "report"), "--out", str(out), "--force"]) == 0

@@ -10,8 +10,8 @@ A crop is a similarity transform from the picture to a square. Which one depends
 Resampling, so that any language can repeat it: while the picture is at least twice as fine as the crop, it is
 halved (each 2 x 2 block, counted from the picture's corner, becomes its rounded mean; an odd last row or column
 is dropped); then each crop pixel takes the bilinear value at its place, with pixel centres at half-integers,
-and black outside the picture. A JPEG decoder's smaller pictures (1/2, 1/4, 1/8) are such means too, but for
-rounding, and save most of the work on large photographs.
+and black outside the picture. `prepare` lets the JPEG decoder halve, which is faster: its smaller pictures (1/2,
+1/4, 1/8) are means of blocks too, in brightness within half a grey level on average.
 """
 
 import math

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from mien.faces.crop import (
     ALIGNED_ANCHORS,
     CropContract,
+    count_halvings,
     crop_matrix,
     cut,
+    halved_matrix,
     invert_matrix,
     resize_crop,
     transform_points,
@@ -276,3 +278,18 @@ def test_contract_survives_json_and_pickle() -> None:
     contract = CropContract(method="box", margin=0.2, size=112)
     assert CropContract(**contract.to_dict()) == contract
     assert pickle.loads(pickle.dumps(contract)) == contract  # noqa: S301 - our own bytes
+
+
+@pytest.mark.parametrize("halvings", [1, 2, 3])
+def test_halved_picture_gives_the_same_crop(halvings: int) -> None:
+    """A picture that was halved before gives, by its matrix, the crop of the whole one."""
+    image = smooth_noise((801, 803, 3), blur=9)
+    matrix = matrix_of(side=700, center=(400, 390), angle=0.3)
+    assert count_halvings(matrix, 64) == 3
+    halved = image
+    for _ in range(halvings):
+        height, width = halved.shape[0] // 2, halved.shape[1] // 2
+        halved = cv2.resize(halved[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(
+        cut(np.asarray(halved, np.uint8), halved_matrix(matrix, halvings), 64), cut(image, matrix, 64)
+    )

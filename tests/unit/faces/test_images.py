@@ -20,6 +20,7 @@ from mien.faces.images import (
     decode_image,
     decode_jpeg_rgb,
     encode_jpeg,
+    open_picture,
     to_rgb,
 )
 
@@ -310,3 +311,84 @@ def test_to_rgb_leaves_colour_alone() -> None:
     """Three planes stay as they are, one plane becomes three equal ones."""
     assert to_rgb(PICTURE) is PICTURE
     assert (to_rgb(GREY) == GREY[:, :, None]).all()
+
+
+def photo(height: int, width: int) -> Pixels:
+    """Random colours with as much detail at every size as photographs have (amplitude 1 / frequency)."""
+    random = np.random.default_rng(0)
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(width), np.fft.fftfreq(height)))
+    frequency[0, 0] = np.inf
+    planes = [np.fft.ifft2(np.fft.fft2(random.normal(size=(height, width))) / frequency).real for _ in "rgb"]
+    grey, *tints = [plane / plane.std() for plane in planes]
+    pixels = 128 + 45 * grey[:, :, None] + 12 * np.stack([tints[0], tints[1], -tints[0]], axis=2)
+    return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+def halve(pixels: Pixels) -> Pixels:
+    """Each 2 x 2 block becomes its rounded mean; an odd last row or column is dropped."""
+    height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
+    even = pixels[: 2 * height, : 2 * width].astype(int)
+    blocks = even[0::2, 0::2] + even[1::2, 0::2] + even[0::2, 1::2] + even[1::2, 1::2]
+    return ((blocks + 2) // 4).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [(160, 240), (161, 239), (163, 245), (167, 233)])
+@pytest.mark.parametrize("halvings", [1, 2, 3])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"subsampling": 0}, {"progressive": True}, {"grey": True}],
+    ids=["4:2:0", "4:4:4", "prog", "grey"],
+)
+def test_jpeg_decoded_smaller_is_halved(
+    size: tuple[int, int], halvings: int, options: dict[str, Any]
+) -> None:
+    """A JPEG that libjpeg decodes smaller is the picture halved by the crop's rule, but for rounding.
+
+    Only colours that are stored at half the size are less smooth than where the whole picture is decoded.
+    """
+    is_subsampled = "subsampling" not in options and "grey" not in options
+    image = Image.fromarray(photo(*size))
+    options = dict(options)
+    data = save(image.convert("L") if options.pop("grey", False) else image, "JPEG", quality=92, **options)
+    small, done = open_picture(data).decode(halvings)
+    expected = decode_image(data)
+    for _ in range(halvings):
+        expected = halve(expected)
+    assert done == halvings
+    assert small.shape == expected.shape
+    difference = np.abs(small.astype(int) - expected)
+    assert difference.mean() < (1.5 if is_subsampled else 0.6)
+    assert np.percentile(difference, 99) <= (6 if is_subsampled else 2)
+    brightness = np.abs((to_rgb(small).astype(float) - to_rgb(expected)) @ (0.299, 0.587, 0.114))
+    assert brightness.mean() < 0.6
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(lambda: with_orientation(6, "JPEG"), id="to be turned"),
+        pytest.param(lambda: save(rgb_image(), "PNG"), id="PNG"),
+        pytest.param(lambda: save(rgb_image().convert("CMYK"), "JPEG"), id="CMYK"),
+    ],
+)
+def test_what_cannot_be_decoded_smaller(data: Callable[[], bytes]) -> None:
+    """Other pictures come whole, and say so."""
+    picture = open_picture(data())
+    pixels, done = picture.decode(2)
+    assert done == 0
+    assert (pixels.shape[1], pixels.shape[0]) == picture.size_wh == (60, 44)
+
+
+def test_halvings_end_at_a_pixel() -> None:
+    """However small is asked for, something of the picture is left."""
+    data = save(Image.fromarray(photo(5, 300)), "JPEG")
+    pixels, done = open_picture(data).decode(9)
+    assert (pixels.shape, done) == ((1, 75, 3), 2)
+
+
+def test_damage_shows_in_smaller_pictures_too() -> None:
+    """A truncated JPEG is refused however small it is wanted."""
+    data = save(Image.fromarray(photo(160, 240)), "JPEG", quality=92)
+    for halvings in range(4):
+        with pytest.raises(UnreadableImage, match="Premature end"):
+            open_picture(data[: len(data) * 3 // 4]).decode(halvings)

@@ -86,7 +86,7 @@ WRONG = [
     pytest.param(
         "model: {backbne: x}", "`model.backbne` is unknown. Did you mean `model.backbone`?", id="key"
     ),
-    pytest.param("modle: {backbone: x}", "`modle` is unknown. Did you mean `model`?", id="part"),
+    pytest.param("models: {backbone: x}", "`models` is unknown. Did you mean `model`?", id="part"),
     pytest.param("data: {augment: {flp: 1}}", "Did you mean `data.augment.flip`?", id="nested key"),
     pytest.param(
         "schedule: {epochs: ten}", "`schedule.epochs` must be a whole number, got ten", id="text for int"

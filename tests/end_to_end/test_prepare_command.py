@@ -41,7 +41,7 @@ def command(raw: Path, out: Path, *options: str) -> list[str]:
 
 
 def run(raw: Path, out: Path, *options: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(  # noqa: S603 - our own command
+    return subprocess.run(
         command(raw, out, *options), capture_output=True, text=True, check=False, timeout=120
     )
 
@@ -74,7 +74,7 @@ def is_alive(pid: int) -> bool:
 
 def kill_at_shard(raw: Path, out: Path, n_shards: int, *options: str) -> list[int]:
     """Start prepare, kill -9 it once some shards are there, and return its workers' process numbers."""
-    with subprocess.Popen(  # noqa: S603 - our own command
+    with subprocess.Popen(
         command(raw, out, *options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         deadline = time.monotonic() + 60
@@ -111,7 +111,7 @@ def test_killed_run_goes_on(raw: Path, whole: Path, tmp_path: Path, n_shards: in
 def test_stopped_by_hand(raw: Path, tmp_path: Path) -> None:
     """Ctrl-C ends with one word and exit code 130, whatever the workers were doing."""
     out = tmp_path / "my.pack"
-    with subprocess.Popen(  # noqa: S603 - our own command
+    with subprocess.Popen(
         command(raw, out, "--workers", "2"), stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         while not list(out.glob("*.arrow")) and process.poll() is None:
@@ -132,13 +132,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(folder)]
     try:
-        mounted = subprocess.run(mount, capture_output=True, check=False)  # noqa: S603
+        mounted = subprocess.run(mount, capture_output=True, check=False)
     except OSError:
         pytest.skip("this system has no mount")
     if mounted.returncode:
         pytest.skip("mounting a disk needs rights that this test does not have")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)  # noqa: S603, S607
+    subprocess.run(["umount", str(folder)], check=True)  # noqa: S607
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -154,7 +154,7 @@ def test_really_full_disk(raw: Path, whole: Path, small_disk: Path, workers: str
             "it goes on where it stopped"
         )
     ]
-    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)  # noqa: S603, S607
+    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)  # noqa: S607
     assert run(raw, out, "--workers", workers).returncode == 0
     assert content(out) == content(whole)
 
@@ -195,7 +195,7 @@ def test_raw_set_that_is_not_there(tmp_path: Path) -> None:
 def test_browse_shows_the_pack(whole: Path, tmp_path: Path) -> None:
     """The pack that prepare made can be looked at."""
     sheet = tmp_path / "sheet.png"
-    shown = subprocess.run(  # noqa: S603 - our own command
+    shown = subprocess.run(
         [*MIEN, "browse", str(whole), "--out", str(sheet), "--per-class", "3", "--split", "val"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -227,7 +227,7 @@ def test_memory_is_flat_in_the_number_of_rows(raw: Path, tmp_path: Path) -> None
                 file.write(f"{name},happy,train,{landmarks}\n")
         for number in range(13):
             (tmp_path / f"{number}.jpg").write_bytes((raw / f"{number}.jpg").read_bytes())
-        done = subprocess.run(  # noqa: S603 - our own command
+        done = subprocess.run(
             [sys.executable, "-c", MEASURE, "prepare", "csv", str(rows), "--out", str(tmp_path / f"{n_rows}.pack"),
              "--size", "32", "--workers", "2"],
             capture_output=True, text=True, check=False,

@@ -43,7 +43,7 @@ def command(tiny_recipe: Recipe, training_pack: Path, tmp_path: Path) -> Callabl
 
 
 def call(words: list[str]) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(  # noqa: S603 - our own command
+    return subprocess.run(
         words, capture_output=True, text=True, check=False, timeout=300, start_new_session=True
     )
 
@@ -51,9 +51,7 @@ def call(words: list[str]) -> "subprocess.CompletedProcess[str]":
 @contextmanager
 def started(words: list[str]) -> Iterator["subprocess.Popen[str]"]:
     """Start a command in a process group of its own, of which nothing is left afterwards."""
-    with subprocess.Popen(  # noqa: S603 - our own command
-        words, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         try:
             yield process
         finally:

@@ -26,7 +26,8 @@ from mien.progress import Progress
 from mien.sources.opening import SourceOptions, open_source
 from mien.sources.record import Row, Source
 
-ROWS_PER_SHARD = 512
+# Few enough that small sets keep every core busy and a kill costs seconds.
+ROWS_PER_SHARD = 256
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,6 +156,6 @@ from mien.predict.command import PredictOptions, run_predict
 print(run_predict([Path({str(folder)!r})], Path({str(model_path)!r}), stream=sys.stdout, announce=print,
     options=PredictOptions(crop="whole", draw=Path({str(folder.parent / "drawn")!r}))))
 """
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)  # noqa: S603
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "2 faces in 3 pictures, 1 unreadable" in result.stdout

@@ -158,7 +158,7 @@ def run_measured() -> Any:
 
     def run(code: str) -> tuple[float, float]:
         start = time.monotonic()
-        done = subprocess.run(  # noqa: S603 - our own code
+        done = subprocess.run(
             [sys.executable, "-c", code + MEASURE], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr

@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -34,7 +35,7 @@ def time_decoding(paths: list[Path], workers: int) -> float:
     """Return seconds to decode all pictures in parallel, in parts as large as prepare's."""
     start = time.perf_counter()
     parts = [paths[index : index + 64] for index in range(0, len(paths), 64)]
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
         list(pool.map(decode_all, parts))
     return time.perf_counter() - start
 

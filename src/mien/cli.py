@@ -186,7 +186,7 @@ def _run_prepare(args: argparse.Namespace) -> None:
         source=SourceOptions(votes=args.votes, val_fraction=args.val_fraction, landmarks_csv=args.landmarks),
         force=args.force,
     )
-    _say(prepare(args.kind, args.raw, args.out, options))
+    _say(prepare(args.kind, args.raw, args.out, options, announce=_warn))
 
 
 def _add_browse(verbs: Verbs) -> None:

@@ -8,10 +8,11 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ import mien
 from mien.artifacts import claim_output, disk_errors, read_json, write_json
 from mien.errors import ArtifactError, DatasetError
 from mien.faces.crop import DEFAULT_MARGIN, DEFAULT_SIZE, CropContract, CropMethod
+from mien.faces.detector import find_detector_file
 from mien.pack.schema import SPLITS
 from mien.prepare.closing import PrepareSummary, finish, read_summary
 from mien.prepare.face import PROGRESS_FOLDER, ShardTask, make_shard
@@ -55,7 +57,14 @@ class PrepareOptions:
     force: bool = False
 
 
-def prepare(kind: str, raw: Path, out: Path, options: PrepareOptions = PrepareOptions()) -> PrepareSummary:
+def prepare(
+    kind: str,
+    raw: Path,
+    out: Path,
+    options: PrepareOptions = PrepareOptions(),
+    *,
+    announce: Callable[[str], None] | None = None,
+) -> PrepareSummary:
     """Turn a raw set into a pack.
 
     Args:
@@ -63,6 +72,7 @@ def prepare(kind: str, raw: Path, out: Path, options: PrepareOptions = PrepareOp
         raw: the set; never written to.
         out: the pack's folder.
         options: see `PrepareOptions`.
+        announce: is told, in one line each, of a detector that is fetched or cannot be had.
 
     Raises:
         DatasetError: the set cannot be read as that kind, or has no usable row.
@@ -72,6 +82,8 @@ def prepare(kind: str, raw: Path, out: Path, options: PrepareOptions = PrepareOp
     method = options.crop or source.natural_crop
     crop = CropContract(method=cast("CropMethod", method), margin=options.margin, size=options.size)
     _require_apart(raw, out, options.annotations)
+    if source.natural_crop == "whole" and crop.method != "whole":
+        find_detector_file(options.detector_path, announce=announce)
     plan = _plan(kind, raw, source, crop, options)
     with disk_errors(out, "free some space and run the same command again, it goes on where it stopped"):
         if _is_closed(out, plan):
@@ -164,7 +176,7 @@ def _make_shards(
             make_shard(task)
             progress.advance(len(task.rows))
         return
-    with ProcessPoolExecutor(n_workers, initializer=_start_worker) as pool:
+    with ProcessPoolExecutor(n_workers, mp_context=_context(), initializer=_start_worker) as pool:
         running: dict[Future[dict[str, object]], int] = {}
         try:
             for task in tasks:
@@ -181,6 +193,15 @@ def _make_shards(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _context() -> BaseContext:
+    """Workers are not forked from here: OpenCV's threads, if the caller has used any, would hang in the copy."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["mien.prepare.face"])
+    return context
 
 
 def _start_worker() -> None:

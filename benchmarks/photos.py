@@ -4,6 +4,7 @@ Each picture is enlarged to 1000 px and saved at JPEG quality 90; boxes and land
 """
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -44,7 +45,7 @@ def make_photos(folder: Path, raw: Path | None, n_photos: int) -> Path:
     return out
 
 
-def _usable(rows: csv.DictReader[str], images: Path) -> list[dict[str, str]]:
+def _usable(rows: Iterable[dict[str, str]], images: Path) -> list[dict[str, str]]:
     """Faces only: AffectNet has few others, and no broken files. Shuffled, since sets are sorted by class."""
     usable = [
         row

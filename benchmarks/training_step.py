@@ -18,13 +18,11 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `mien train` does
 
-import torch
 
 from mien.network import FaceNetwork, create_backbone
 from mien.pack import Pack
 from mien.prepare import PrepareOptions, prepare
 from mien.recipe import AugmentConfig, DataConfig, ScheduleConfig
-from mien.train.augment import change_pixels
 from mien.train.faces import TrainingFaces, read_training_faces
 from mien.train.loading import Batch, FaceBatches, build_loader
 from mien.train.losses import joint_loss
@@ -49,14 +47,12 @@ class Trainer:
         ).train()
         self.schedule = ScheduleConfig()
         self.optimizer = build_optimizer(self.network, self.schedule)
-        self.generator = torch.Generator().manual_seed(0)
 
     def seconds(self, batches: Iterator[Batch], n_steps: int) -> float:
         """Return the time of some steps."""
         start = time.perf_counter()
         for batch in itertools.islice(batches, n_steps):
-            pixels = change_pixels(batch.images_rgb, AugmentConfig(), self.generator)
-            loss = joint_loss(self.network(pixels), batch, self.schedule).total
+            loss = joint_loss(self.network(batch.images_rgb), batch, self.schedule).total
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()

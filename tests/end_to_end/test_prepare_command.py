@@ -60,9 +60,13 @@ def whole(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def children_of(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in text.split()]
+def descendants_of(pid: int) -> list[int]:
+    """Return the process numbers of a process's children and theirs; none where there is no /proc."""
+    try:
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+    return [*children, *(pid for child in children for pid in descendants_of(child))]
 
 
 def is_alive(pid: int) -> bool:
@@ -73,7 +77,7 @@ def is_alive(pid: int) -> bool:
 
 
 def kill_at_shard(raw: Path, out: Path, n_shards: int, *options: str) -> list[int]:
-    """Start prepare, kill -9 it once some shards are there, and return its workers' process numbers."""
+    """Start prepare, kill -9 it once some shards are there, and return the numbers of its processes."""
     with subprocess.Popen(
         command(raw, out, *options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
@@ -81,7 +85,7 @@ def kill_at_shard(raw: Path, out: Path, n_shards: int, *options: str) -> list[in
         while len(list(out.glob(".prepare/*-*.json"))) < n_shards and process.poll() is None:
             assert time.monotonic() < deadline, "no shard appeared"
             time.sleep(0.002)
-        workers = children_of(process.pid) if Path("/proc/self/task").exists() else []
+        workers = descendants_of(process.pid)
         process.send_signal(signal.SIGKILL)
     return workers
 
@@ -106,6 +110,26 @@ def test_killed_run_goes_on(raw: Path, whole: Path, tmp_path: Path, n_shards: in
     assert content(out) == content(whole)
     assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in whole.iterdir())
     assert (out / "rejects.csv").read_bytes() == (whole / "rejects.csv").read_bytes()
+
+
+def test_killed_worker_is_told(raw: Path, whole: Path, tmp_path: Path) -> None:
+    """A worker that the system kills is one line, and the same command goes on afterwards."""
+    out = tmp_path / "my.pack"
+    with subprocess.Popen(command(raw, out, "--workers", "2"), stderr=subprocess.PIPE, text=True) as process:
+        while not list(out.glob(".prepare/*-*.json")) and process.poll() is None:
+            time.sleep(0.002)
+        workers = [pid for child in descendants_of(process.pid) for pid in descendants_of(child)]
+        if workers:
+            os.kill(workers[0], signal.SIGKILL)
+        _, errors = process.communicate(timeout=60)
+    if process.returncode == 0:
+        pytest.skip("the machine was too fast: there was no worker left to kill")
+    lines = [line for line in errors.splitlines() if not line.startswith("Preparing")]
+    assert process.returncode == 1, errors
+    assert len(lines) == 1, errors
+    assert lines[0].startswith("mien: A worker process was killed, most often for lack of memory.")
+    assert run(raw, out, "--workers", "2").returncode == 0
+    assert content(out) == content(whole)
 
 
 def test_stopped_by_hand(raw: Path, tmp_path: Path) -> None:

@@ -133,8 +133,10 @@ def transform_points(matrix: NDArray[np.float64], points: NDArray[np.floating]) 
 
 def invert_matrix(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the inverse of a ``(2, 3)`` affine matrix."""
-    inverse = np.linalg.inv(matrix[:, :2])
-    return np.column_stack([inverse, -inverse @ matrix[:, 2]])
+    (a, b, x), (c, d, y) = matrix.tolist()
+    scale = 1 / (a * d - b * c)
+    inverse = ((d * scale, -b * scale), (-c * scale, a * scale))
+    return np.array([[*row, -row[0] * x - row[1] * y] for row in inverse])
 
 
 def cut(image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
@@ -156,10 +158,13 @@ def cut(image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int) -> NDA
     for _ in range(halvings):
         part = _halve(part)
     # crop pixel (u, v) -> part pixel, with centres at half-integers on both sides
-    linear = to_picture[:, :2] / size
-    shift = to_picture[:, 2] - origin + linear @ (0.5, 0.5)
-    sampling = np.column_stack([linear, shift]) / 2**halvings
-    sampling[:, 2] -= 0.5
+    step = size * 2**halvings
+    sampling = np.array(
+        [
+            [along / step, across / step, (at - first + (along + across) / (2 * size)) / 2**halvings - 0.5]
+            for (along, across, at), first in zip(to_picture.tolist(), origin, strict=True)
+        ]
+    )
     return np.asarray(
         cv2.warpAffine(
             part,
@@ -186,17 +191,17 @@ def halved_matrix(matrix: NDArray[np.float64], halvings: int) -> NDArray[np.floa
 
 def _covered_part(
     image: NDArray[np.uint8], to_picture: NDArray[np.float64], *, block: int
-) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """Return the part of the picture that the crop covers, cut at whole blocks, and its origin.
 
     The rest is never touched: a crop of a small face in a large picture costs no more than the face.
     """
     spans = [
-        _covered_span(float(at), [float(along), float(across)], limit=limit, block=block)
-        for (along, across, at), limit in zip(to_picture, image.shape[1::-1], strict=True)
+        _covered_span(at, [along, across], limit=limit, block=block)
+        for (along, across, at), limit in zip(to_picture.tolist(), image.shape[1::-1], strict=True)
     ]
     (x0, x1), (y0, y1) = spans
-    return image[y0:y1, x0:x1], np.array([x0, y0], dtype=np.float64)
+    return image[y0:y1, x0:x1], (x0, y0)
 
 
 def _covered_span(start: float, edges: list[float], *, limit: int, block: int) -> tuple[int, int]:

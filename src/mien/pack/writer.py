@@ -1,7 +1,6 @@
 """Writing shards and closing a pack. Rows that were written are never changed."""
 
 import hashlib
-import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -56,16 +55,21 @@ def compute_content_sha256(folder: Path, shards: Sequence[ShardInfo], classes: S
     columns = ("key", "label", "distribution", "landmarks", "valence", "arousal", "image_sha256")
     for shard in shards:
         for batch in read_columns(folder / shard.name, columns):
-            for row in batch.to_pylist():
-                digest.update(f"\n{shard.split}\0{row['key']}\0{row['label']}\0".encode())
-                for name in ("distribution", "landmarks"):
-                    digest.update(
-                        b"-" if row[name] is None else struct.pack(f"<{len(row[name])}f", *row[name])
-                    )
-                for name in ("valence", "arousal"):
-                    digest.update(b"-" if row[name] is None else struct.pack("<f", row[name]))
-                digest.update(row["image_sha256"])
+            keys, labels, digests = (batch[name].to_pylist() for name in ("key", "label", "image_sha256"))
+            numbers = [_number_bytes(batch[name]) for name in columns[2:6]]
+            for key, label, *parts in zip(keys, labels, *numbers, digests, strict=True):
+                digest.update(f"\n{shard.split}\0{key}\0{label}\0".encode())
+                digest.update(b"".join(parts))
     return digest.hexdigest()
+
+
+def _number_bytes(column: pa.Array) -> list[bytes]:
+    """Return each row's numbers as little-endian float32, ``-`` where it has none."""
+    values, width = column.drop_null(), 1
+    if pa.types.is_fixed_size_list(column.type):
+        values, width = values.flatten(), column.type.list_size
+    rows = iter(values.to_numpy(zero_copy_only=False).astype("<f4").reshape(-1, width))
+    return [next(rows).tobytes() if is_there else b"-" for is_there in column.is_valid().to_pylist()]
 
 
 def close_pack(folder: Path, info: PackInfo, groups: NDArray[np.int64]) -> None:

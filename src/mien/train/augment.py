@@ -1,15 +1,15 @@
 """Random changes of the training faces.
 
-Geometry is drawn for each face and carried out with the crop itself, one resampling in all, in the loader's
-processes. Colour and erasing are carried out on whole batches, on the device that trains.
+Each face's are drawn from its own generator and carried out in the loader's processes: the geometry with the crop
+itself, one resampling in all, then the colours on the bytes. On whole batches of floats the colours took ten
+times as long on a CPU, for ten passes over four times the memory.
 """
 
 import math
 
+import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from mien.faces.landmarks import FLIP_PERMUTATION
 from mien.recipe import AugmentConfig
@@ -46,46 +46,57 @@ def move_landmarks(
     return moved[FLIP_PERMUTATION] if mirrored else moved
 
 
-def change_pixels(images_rgb: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Change colour and erase rectangles, differently in each face.
+def change_pixels(
+    image_rgb: NDArray[np.uint8], config: AugmentConfig, random: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Return a face with its colours changed and a rectangle erased.
+
+    Saturation, contrast and brightness are one linear map of the colours about the face's mean, carried out
+    and rounded once.
 
     Args:
-        images_rgb: ``(B, S, S, 3)`` uint8 RGB.
+        image_rgb: ``(S, S, 3)`` uint8 RGB.
         config: how much.
-        generator: on the CPU.
+        random: the face's own generator.
 
     Returns:
-        ``(B, S, S, 3)`` float32 in [0, 255].
+        ``(S, S, 3)`` uint8 RGB; the given array where nothing changes.
     """
-    n_faces = len(images_rgb)
-    pixels = images_rgb.to(torch.float32)
-    draws = torch.rand((n_faces, 8), generator=generator).to(pixels.device)
-    spread = 2 * draws - 1
+    draws = random.random(8)
+    saturation, contrast, brightness = (
+        1 + spread * (2 * draw - 1)
+        for spread, draw in zip(
+            (config.saturation, config.contrast, config.brightness), draws[:3], strict=True
+        )
+    )
+    erased = draws[3] < config.erase
+    if not erased and (saturation, contrast, brightness) == (1, 1, 1):
+        return image_rgb
+    level = _mean_color(image_rgb).mean()
+    mixing = contrast * (saturation * np.eye(3) + (1 - saturation) / 3)
+    shift = level * (brightness - contrast)
+    changed = cv2.transform(image_rgb, np.column_stack([mixing, np.full(3, shift)]))
+    if erased:
+        _erase(changed, config.erase_area, draws[4:], color=_mean_color(changed))
+    return np.asarray(changed, dtype=np.uint8)
 
-    def column(values: Tensor) -> Tensor:
-        return values.view(-1, 1, 1, 1)
 
-    if config.saturation:
-        grey = pixels.mean(dim=3, keepdim=True)
-        pixels = torch.lerp(grey, pixels, column(1 + config.saturation * spread[:, 0]))
-    if config.contrast or config.brightness:
-        contrast = 1 + config.contrast * spread[:, 1]
-        mean = pixels.mean(dim=(1, 2, 3))
-        shift = mean * (1 + config.brightness * spread[:, 2]) - mean * contrast
-        pixels = pixels * column(contrast) + column(shift)
-    pixels = pixels.clamp(0, 255)
-    return _erase(pixels, config, draws[:, 3:]) if config.erase else pixels
+def _mean_color(image_rgb: cv2.typing.MatLike) -> NDArray[np.float64]:
+    """Return the mean of every fourth pixel of every fourth row, which is as good and a tenth of the work."""
+    return np.array(cv2.mean(np.ascontiguousarray(image_rgb[::4, ::4]))[:3])
 
 
-def _erase(pixels: Tensor, config: AugmentConfig, draws: Tensor) -> Tensor:
-    """Fill a rectangle with the face's mean colour (Zhong et al. 2017, https://arxiv.org/abs/1708.04896)."""
-    size = pixels.shape[1]
-    area = config.erase_area * (0.1 + 0.9 * draws[:, 1])
-    ratio = torch.exp((2 * draws[:, 2] - 1) * math.log(3))
-    height, width = (size * torch.sqrt(area * ratio)), (size * torch.sqrt(area / ratio))
-    top, left = draws[:, 3] * (size - height), draws[:, 4] * (size - width)
-    place = torch.arange(size, device=pixels.device)
-    rows = (place >= top[:, None]) & (place < (top + height)[:, None])
-    columns = (place >= left[:, None]) & (place < (left + width)[:, None])
-    erased = (draws[:, 0] < config.erase)[:, None, None] & rows[:, :, None] & columns[:, None, :]
-    return torch.where(erased[..., None], pixels.mean(dim=(1, 2), keepdim=True), pixels)
+def _erase(
+    image_rgb: cv2.typing.MatLike,
+    largest_area: float,
+    draws: NDArray[np.float64],
+    *,
+    color: NDArray[np.float64],
+) -> None:
+    """Fill a rectangle in place (random erasing, Zhong et al. 2017, https://arxiv.org/abs/1708.04896)."""
+    size = image_rgb.shape[0]
+    area = largest_area * (0.1 + 0.9 * draws[0])
+    ratio = math.exp((2 * draws[1] - 1) * math.log(3))
+    height, width = (min(size, round(size * math.sqrt(value))) for value in (area * ratio, area / ratio))
+    top, left = round(draws[2] * (size - height)), round(draws[3] * (size - width))
+    image_rgb[top : top + height, left : left + width] = np.rint(color)

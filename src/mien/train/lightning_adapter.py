@@ -23,7 +23,6 @@ from mien.errors import ModelError, RecipeError
 from mien.network import FaceNetwork
 from mien.progress import Progress
 from mien.recipe import Recipe, RuntimeConfig
-from mien.train.augment import change_pixels
 from mien.train.dev import DevScores, Reading, join_readings, score_dev
 from mien.train.faces import TrainingFaces
 from mien.train.loading import Batch, FaceBatches, build_loader, plain_batches
@@ -92,11 +91,8 @@ class FaceModule(lightning.LightningModule):
         """Return the loss of one step."""
         seed = self.recipe.runtime.seed
         keys = np.random.SeedSequence((seed, self.global_step, self.global_rank))
-        step_seed = int(keys.generate_state(1)[0])
-        torch.manual_seed(step_seed)
-        generator = torch.Generator().manual_seed(step_seed)
-        pixels = change_pixels(batch.images_rgb, self.recipe.data.augment, generator)
-        losses = joint_loss(self.network(pixels), batch, self.recipe.schedule)
+        torch.manual_seed(int(keys.generate_state(1)[0]))
+        losses = joint_loss(self.network(batch.images_rgb), batch, self.recipe.schedule)
         if batch_index == 0:
             self.epoch_losses, self.n_steps = {}, 0
         for name, value in {"total": losses.total, **losses.parts}.items():

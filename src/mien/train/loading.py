@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mien.faces.crop import cut, resize_crop
 from mien.recipe import AugmentConfig
-from mien.train.augment import draw_geometry, move_landmarks
+from mien.train.augment import change_pixels, draw_geometry, move_landmarks
 from mien.train.faces import LabelledFaces
 from mien.train.sampler import Draw, EpochBatches, random_generator
 
@@ -73,7 +73,8 @@ class FaceBatches(Dataset[Batch]):
         matrix, mirrored = draw_geometry(self.augment, random)
         landmarks[0] = move_landmarks(landmarks[0], matrix, mirrored=mirrored)
         side = crop.shape[0]
-        return cut(crop, matrix / np.array([side, side, 1.0]), self.input_size)
+        moved = cut(crop, matrix / np.array([side, side, 1.0]), self.input_size)
+        return change_pixels(moved, self.augment, random)
 
 
 def _one_thread(_: int) -> None:

@@ -26,7 +26,9 @@ def random_faces(n_faces: int = 4, side: int = 32) -> torch.Tensor:
 
 def change(config: AugmentConfig, seed: int = 0, images: torch.Tensor | None = None) -> torch.Tensor:
     images = random_faces() if images is None else images
-    return change_pixels(images, config, torch.Generator().manual_seed(seed))
+    faces = enumerate(images.numpy())
+    changed = [change_pixels(face, config, np.random.default_rng((seed, place))) for place, face in faces]
+    return torch.from_numpy(np.stack(changed)).float()
 
 
 def test_geometry_that_is_off_is_the_identity() -> None:
@@ -118,12 +120,28 @@ def test_a_grey_face(name: str) -> None:
 
 
 def test_pixels_stay_pixels() -> None:
-    """The strongest colour changes never leave [0, 255], and keep shape and type."""
-    changed = change(AugmentConfig(brightness=1, contrast=1, saturation=1))
-    assert changed.dtype == torch.float32
-    assert changed.shape == random_faces().shape
-    assert changed.min() >= 0
-    assert changed.max() <= 255
+    """The strongest colour changes keep shape and type, and do not wrap around at either end."""
+    ramp = np.linspace(0, 255, 32).astype(np.uint8)[:, None, None].repeat(32, axis=1).repeat(3, axis=2)
+    for seed in range(20):
+        changed = change_pixels(
+            ramp, AugmentConfig(brightness=1, contrast=1, erase=0), np.random.default_rng(seed)
+        )
+        assert changed.dtype == np.uint8
+        assert changed.shape == ramp.shape
+        assert (np.diff(changed[:, 0, 0].astype(int)) >= 0).all()
+
+
+def test_colours_are_the_plain_formula() -> None:
+    """One map of the colours is saturation, then contrast, then brightness, as each is defined alone."""
+    face = random_faces(1).numpy()[0]
+    config = replace(STILL, saturation=0.3, contrast=0.3, brightness=0.3)
+    draws = np.random.default_rng(2).random(8)
+    saturation, contrast, brightness = 1 + 0.3 * (2 * draws[:3] - 1)
+    level = face[::4, ::4].mean()
+    wanted = face.mean(axis=2, keepdims=True) * (1 - saturation) + face * saturation
+    wanted = (wanted - level) * contrast + level * brightness
+    got = change_pixels(face, config, np.random.default_rng(2))
+    np.testing.assert_allclose(got, wanted.clip(0, 255), atol=1)
 
 
 def test_erased_share() -> None:

@@ -99,7 +99,9 @@ def test_damage_further_down_is_refused_by_line(tmp_path: Path, content: str | b
         list(listed.rows())
 
 
-@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(b"path,label\n" * 99)[:-12]])
+@pytest.mark.parametrize(
+    "data", [b"no gzip", gzip.compress(b"path,label\n" * 99)[:-12]], ids=["no gzip", "cut"]
+)
 def test_damaged_gzip_is_refused(tmp_path: Path, data: bytes) -> None:
     """A broken or cut gzip file is one clear error."""
     path = tmp_path / "list.csv.gz"

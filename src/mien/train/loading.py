@@ -94,6 +94,9 @@ def build_loader(
     pin_memory: bool = False,
 ) -> DataLoader[Batch]:
     """Return a loader of whole batches."""
+    if workers:
+        # A worker forked while OpenCV's threads run here would hang when it sets its own number of them.
+        cv2.setNumThreads(1)
     return DataLoader(
         dataset,
         batch_sampler=batches,

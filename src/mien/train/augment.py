@@ -1,8 +1,8 @@
 """Random changes of the training faces.
 
 Each face's are drawn from its own generator and carried out in the loader's processes: the geometry with the crop
-itself, one resampling in all, then the colours on the bytes. On whole batches of floats the colours took ten
-times as long on a CPU, for ten passes over four times the memory.
+itself, one resampling in all, then the colours on the bytes. With the colours on whole batches of floats,
+the input as a whole was five times slower on a CPU core (benchmarks/training_input.py).
 """
 
 import math

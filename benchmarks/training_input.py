@@ -24,7 +24,7 @@ from mien.prepare import PrepareOptions, prepare
 from mien.recipe import AugmentConfig, DataConfig
 from mien.train.faces import read_training_faces
 from mien.train.loading import FaceBatches
-from mien.train.sampler import EpochBatches
+from mien.train.sampler import EpochBatches, FaceOrder
 from photos import make_photos
 
 SIZE = 224
@@ -50,7 +50,7 @@ def usual_loader(paths: list[Path]) -> float:
 def from_pack(dataset: FaceBatches, epoch: int) -> float:
     """Return faces per second from a pack, with every random change on."""
     start, n_faces = time.perf_counter(), 0
-    for draws in EpochBatches(len(dataset.faces), BATCH, 0, epoch):
+    for draws in EpochBatches(FaceOrder(dataset.faces.labels), BATCH, epoch):
         n_faces += len(dataset.__getitems__(draws).images_rgb)
     return n_faces / (time.perf_counter() - start)
 
@@ -71,7 +71,7 @@ def main() -> None:
         paths = sorted(photos.glob("Manually_Annotated_Images/*/*"))
         with contextlib.redirect_stderr(io.StringIO()):
             prepare("affectnet", photos, Path(folder) / "pack", PrepareOptions())
-        faces = read_training_faces(Pack.open(Path(folder) / "pack"), DataConfig(), seed=0)
+        faces = read_training_faces([Pack.open(Path(folder) / "pack")], DataConfig())
         dataset = FaceBatches(faces.train, SIZE, AugmentConfig())
         from_pack(dataset, 0), usual_loader(paths[:BATCH])
         rounds = [(from_pack(dataset, n + 1), usual_loader(paths)) for n in range(args.rounds)]

@@ -18,41 +18,41 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `mien train` does
 
+import numpy as np
 
-from mien.network import FaceNetwork, create_backbone
+from mien.network import build_face_network
 from mien.pack import Pack
 from mien.prepare import PrepareOptions, prepare
-from mien.recipe import AugmentConfig, DataConfig, ScheduleConfig
+from mien.recipe import AugmentConfig, DataConfig, LossConfig, ModelConfig, ScheduleConfig
 from mien.train.faces import TrainingFaces, read_training_faces
 from mien.train.loading import Batch, FaceBatches, build_loader
-from mien.train.losses import joint_loss
+from mien.train.objective import Objective
 from mien.train.optimisation import build_optimizer
-from mien.train.sampler import EpochBatches
+from mien.train.sampler import EpochBatches, FaceOrder
 from photos import make_photos
 
 
 def fed_batches(faces: TrainingFaces, size: int, batch_size: int) -> Iterator[Batch]:
     """Yield augmented batches without end, one loader process ahead."""
     for epoch in itertools.count():
-        batches = EpochBatches(len(faces.train), batch_size, 0, epoch)
+        batches = EpochBatches(FaceOrder(faces.train.labels), batch_size, epoch)
         yield from build_loader(FaceBatches(faces.train, size, AugmentConfig()), batches, workers=1)
 
 
 class Trainer:
     """The step that `mien train` takes, without its book-keeping."""
 
-    def __init__(self, n_classes: int) -> None:
-        self.network = FaceNetwork(
-            create_backbone("efficientnet_b0"), n_classes, landmarks=True, valence_arousal=True
-        ).train()
-        self.schedule = ScheduleConfig()
-        self.optimizer = build_optimizer(self.network, self.schedule)
+    def __init__(self, n_classes: int, size: int) -> None:
+        model = ModelConfig(backbone="efficientnet_b0")
+        self.network = build_face_network(model, n_classes, input_size=size, pretrained=False).train()
+        self.objective = Objective(LossConfig(), np.ones(n_classes, dtype=np.int64))
+        self.optimizer = build_optimizer(self.network, ScheduleConfig())
 
     def seconds(self, batches: Iterator[Batch], n_steps: int) -> float:
         """Return the time of some steps."""
         start = time.perf_counter()
         for batch in itertools.islice(batches, n_steps):
-            loss = joint_loss(self.network(batch.images_rgb), batch, self.schedule).total
+            loss = self.objective(self.network(batch.images_rgb), batch).total
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
@@ -74,8 +74,8 @@ def main() -> None:
         photos = make_photos(Path(folder), args.raw, 400)
         with contextlib.redirect_stderr(io.StringIO()):
             prepare("affectnet", photos, Path(folder) / "pack", PrepareOptions())
-        faces = read_training_faces(Pack.open(Path(folder) / "pack"), DataConfig(), seed=0)
-        trainer = Trainer(len(faces.classes))
+        faces = read_training_faces([Pack.open(Path(folder) / "pack")], DataConfig())
+        trainer = Trainer(len(faces.classes), args.size)
         fed = fed_batches(faces, args.size, args.batch)
         fixed = itertools.repeat(next(fed))
         trainer.seconds(fixed, 2)

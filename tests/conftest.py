@@ -128,5 +128,5 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory, training_pack: Path, t
     from mien.train import train
 
     out = tmp_path_factory.mktemp("runs") / "run"
-    train(tiny_recipe, training_pack, out)
+    train(tiny_recipe, [training_pack], out)
     return out

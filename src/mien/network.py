@@ -10,9 +10,11 @@ import huggingface_hub
 import timm
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mien.errors import ModelError
 from mien.faces.landmarks import N_LANDMARKS
+from mien.recipe import ModelConfig
 
 # To wait for an answer of the hub that holds timm's weights.
 REACH_SECONDS = 5.0
@@ -42,26 +44,24 @@ class FaceNetwork(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self,
-        backbone: nn.Module,
-        n_classes: int,
-        *,
-        landmarks: bool,
-        valence_arousal: bool,
-        drop_rate: float = 0.0,
-    ) -> None:
+    def __init__(self, backbone: nn.Module, n_classes: int, config: ModelConfig) -> None:
         super().__init__()
+        if config.feed_landmarks and not config.landmarks:
+            raise ValueError("`feed_landmarks` needs the landmark head, got `landmarks=False`")
         self.backbone = backbone
         pretrained_cfg = cast("dict[str, Any]", self.backbone.pretrained_cfg)
         for name in ("mean", "std"):
             scaled = 255 * torch.tensor(pretrained_cfg[name])
             self.register_buffer(name, scaled, persistent=False)
         n_features = int(cast("int", self.backbone.head_hidden_size))
-        self.dropout = nn.Dropout(drop_rate)
-        self.expression_head = nn.Linear(n_features, n_classes)
-        self.landmark_head = nn.Linear(n_features, 2 * N_LANDMARKS) if landmarks else None
-        self.affect_head = nn.Linear(n_features, 2) if valence_arousal else None
+        self.dropout = nn.Dropout(config.drop_rate)
+        self.hidden = None if config.hidden_size is None else nn.Linear(n_features, config.hidden_size)
+        n_features = config.hidden_size or n_features
+        self.feeds_landmarks = config.feed_landmarks
+        n_points = 2 * N_LANDMARKS if config.feed_landmarks else 0
+        self.expression_head = nn.Linear(n_features + n_points, n_classes)
+        self.landmark_head = nn.Linear(n_features, 2 * N_LANDMARKS) if config.landmarks else None
+        self.affect_head = nn.Linear(n_features, 2) if config.valence_arousal else None
         if self.landmark_head is not None:
             nn.init.zeros_(self.landmark_head.weight)
             nn.init.constant_(self.landmark_head.bias, 0.5)
@@ -69,12 +69,78 @@ class FaceNetwork(nn.Module):
     def forward(self, images_rgb: Tensor) -> FaceOutputs:
         """Read faces ``(B, S, S, 3)``."""
         pixels = (images_rgb.to(self.mean.dtype) - self.mean) / self.std
-        features = self.dropout(self.backbone(pixels.permute(0, 3, 1, 2)))
+        features = self.backbone(pixels.permute(0, 3, 1, 2))
+        if self.hidden is not None:
+            features = functional.relu(self.hidden(features))
+        features = self.dropout(features)
+        landmarks = None if self.landmark_head is None else self.landmark_head(features)
         return FaceOutputs(
-            self.expression_head(features),
-            None if self.landmark_head is None else self.landmark_head(features).view(-1, N_LANDMARKS, 2),
+            self.expression_head(self._with_points(features, landmarks)),
+            None if landmarks is None else landmarks.view(-1, N_LANDMARKS, 2),
             None if self.affect_head is None else torch.tanh(self.affect_head(features)),
         )
+
+    def _with_points(self, features: Tensor, landmarks: Tensor | None) -> Tensor:
+        """Put the placed landmarks beside the features; the expression's gradient does not move them."""
+        if not self.feeds_landmarks or landmarks is None:
+            return features
+        return torch.cat([features, (landmarks.detach() - 0.5).to(features.dtype)], dim=1)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What is read, in the order of `FaceOutputs`."""
+        heads = {"landmarks": self.landmark_head, "valence_arousal": self.affect_head}
+        return ("expression", *(task for task, head in heads.items() if head is not None))
+
+    def head_modules(self) -> list[nn.Module]:
+        """Return what stands behind the backbone."""
+        heads = (self.hidden, self.expression_head, self.landmark_head, self.affect_head)
+        return [head for head in heads if head is not None]
+
+
+def build_face_network(
+    config: ModelConfig, n_classes: int, *, input_size: int, pretrained: bool
+) -> FaceNetwork:
+    """Build the network that a recipe describes.
+
+    Args:
+        config: the recipe's part.
+        n_classes: expressions to tell apart.
+        input_size: side of its input in pixels.
+        pretrained: fetch the backbone's ImageNet weights.
+
+    Raises:
+        ModelError: there is no such backbone, it cannot be built so, or its weights could not be had.
+    """
+    backbone = create_backbone(
+        config.backbone, input_size=input_size, drop_path_rate=config.drop_path_rate, pretrained=pretrained
+    )
+    if config.stem_stride is not None:
+        set_stem_stride(backbone, config.stem_stride, name=config.backbone)
+    return FaceNetwork(backbone, n_classes, config)
+
+
+def set_stem_stride(backbone: nn.Module, stride: int, *, name: str) -> None:
+    """Give the backbone's first convolution another stride, which keeps its weights.
+
+    Raises:
+        ModelError: the backbone does not begin with a plain convolution of stride 2.
+    """
+    first = next((module for module in backbone.modules() if isinstance(module, nn.Conv2d)), None)
+    if first is None or first.stride != (2, 2) or first.kernel_size == (2, 2):
+        came = "none" if first is None else f"kernel {first.kernel_size}, stride {first.stride}"
+        raise ModelError(
+            f"`model.stem_stride` needs a backbone that begins with a convolution of stride 2; {name} begins with "
+            f"{came}. Leave the key out"
+        )
+    first.stride = (stride, stride)
+    try:
+        with torch.inference_mode():
+            backbone.eval()(torch.zeros(1, 3, 64, 64))
+    except RuntimeError as error:
+        raise ModelError(
+            f"{name} cannot run with `model.stem_stride: {stride}`, since its first layers branch. Leave the key out"
+        ) from error
 
 
 def create_backbone(

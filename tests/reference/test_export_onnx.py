@@ -13,6 +13,7 @@ from mien.bundle import TASKS, Bundle, BundleInfo
 from mien.export.stage import CalibratedNetwork, check_against_torch, to_onnx
 from mien.faces.crop import CropContract
 from mien.network import FaceNetwork, create_backbone
+from mien.recipe import ModelConfig
 
 SIZE = 32
 CLASSES = ("Neutral", "Happy", "Sad", "Anger")
@@ -21,9 +22,8 @@ CLASSES = ("Neutral", "Happy", "Sad", "Anger")
 def build_graph(backbone: str, *, heads: bool, temperature: float) -> torch.nn.Module:
     """A network whose batch norms and heads are not at their starting values, as after training."""
     torch.manual_seed(0)
-    network = FaceNetwork(
-        create_backbone(backbone, input_size=SIZE), len(CLASSES), landmarks=heads, valence_arousal=heads
-    )
+    config = ModelConfig(landmarks=heads, valence_arousal=heads)
+    network = FaceNetwork(create_backbone(backbone, input_size=SIZE), len(CLASSES), config)
     network.train()
     for _ in range(3):
         network(torch.randint(0, 256, (8, SIZE, SIZE, 3), dtype=torch.uint8))

@@ -80,7 +80,8 @@ def may_have_seen(model: BundleInfo, pack: PackInfo, split: str) -> bool:
     Training on the same pack leaves the near-duplicates of its other splits out, unless the recipe's
     ``data.exclude_leaks`` says otherwise.
     """
-    if _entry(model.training, "pack").get("content_sha256") != pack.content_sha256:
+    trained_on = _entry(model.training, "pack")
+    if pack.content_sha256 not in (trained_on.get("content_sha256"), *trained_on.get("members", ())):
         return False
     leaks_left_out = _entry(_entry(model.training, "recipe"), "data").get("exclude_leaks") is True
     return split == "train" or not leaks_left_out

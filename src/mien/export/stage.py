@@ -8,17 +8,15 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mien.artifacts import claim_output, disk_errors, file_sha256
 from mien.bundle import INPUT_NAME, METADATA_KEY, Bundle, BundleInfo
 from mien.errors import ArtifactError, ModelError
 from mien.metrics.calibration import expected_calibration_error, fit_temperature, reliability_bins
-from mien.network import FaceNetwork, create_backbone
-from mien.recipe import recipe_from_dict
+from mien.network import FaceNetwork
 from mien.run import DevOutputs, Run
+from mien.trained import load_trained_network
 
 OPSET = 18
 # Float arithmetic in another order differs in the last digits; a wrong graph differs in the first.
@@ -95,7 +93,7 @@ def export(run_path: Path, out: Path, *, licence: str = "", force: bool = False)
         raise ArtifactError(f"OUT must end in .onnx, got {out.name!r}")
     if not force:
         claim_output(out, force=False)
-    network = _load_network(run)
+    network = load_trained_network(run)
     temperature = fit_temperature(dev.logits, dev.labels)
     info = replace(_describe(run, result, network), temperature=temperature, licence=licence)
     graph = CalibratedNetwork(network, temperature).eval()
@@ -114,26 +112,7 @@ def export(run_path: Path, out: Path, *, licence: str = "", force: bool = False)
     )
 
 
-def _load_network(run: Run) -> FaceNetwork:
-    recipe = recipe_from_dict(run.recipe)
-    network = FaceNetwork(
-        create_backbone(recipe.model.backbone, input_size=recipe.data.input_size),
-        len(run.classes),
-        landmarks=recipe.model.landmarks,
-        valence_arousal=recipe.model.valence_arousal,
-    )
-    try:
-        network.load_state_dict(load_file(run.best_weights_path))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ArtifactError(f"{run.best_weights_path} cannot be loaded: {reason}. Train again") from None
-    return network.eval()
-
-
 def _describe(run: Run, result: dict[str, Any], network: FaceNetwork) -> BundleInfo:
-    tasks = ["expression"]
-    tasks += ["landmarks"] if network.landmark_head is not None else []
-    tasks += ["valence_arousal"] if network.affect_head is not None else []
     training = {
         "backbone": run.recipe["model"]["backbone"],
         "pretrained": run.recipe["model"]["pretrained"],
@@ -150,14 +129,24 @@ def _describe(run: Run, result: dict[str, Any], network: FaceNetwork) -> BundleI
         classes=run.classes,
         crop=run.crop,
         input_size=run.recipe["data"]["input_size"],
-        tasks=tuple(tasks),
+        tasks=network.tasks,
         training=training,
     )
 
 
 def _without_paths(recipe: dict[str, Any]) -> dict[str, Any]:
-    weights = recipe["model"]["weights"]
-    return recipe | {"model": recipe["model"] | {"weights": weights and Path(weights).name}}
+    """Return a recipe for the model file: a path of the maker's machine keeps its last part alone."""
+
+    def last_part(path: str | None) -> str | None:
+        return path and Path(path).name
+
+    model, data, schedule = recipe["model"], recipe["data"], recipe["schedule"]
+    loss = schedule["loss"]
+    return recipe | {
+        "model": model | {"weights": last_part(model["weights"])},
+        "data": data | {"packs": data["packs"] and [last_part(path) for path in data["packs"]]},
+        "schedule": schedule | {"loss": loss | {"teacher": last_part(loss["teacher"])}},
+    }
 
 
 def to_onnx(graph: nn.Module, info: BundleInfo) -> bytes:

@@ -31,6 +31,9 @@ DEFAULT_MARGIN = 0.1
 # A face of this many pixels is a slip in its list; the arithmetic of a crop that large would overflow.
 LARGEST_SIDE = 1e7
 
+# OpenCV's warp takes no longer sides.
+LARGEST_WARPED = 32_767
+
 # Where the anchors stand in an aligned crop of margin 0, as fractions of its side: the eyes at 40 % of the
 # height and 35 % of the width apart, which puts the brows at about 25 % and the chin at the lower edge.
 ALIGNED_ANCHORS = np.array([[0.325, 0.40], [0.675, 0.40], [0.35, 0.77], [0.65, 0.77]])
@@ -139,43 +142,47 @@ def invert_matrix(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([[*row, -row[0] * x - row[1] * y] for row in inverse])
 
 
-def cut(image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
+def cut(
+    image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int, *, out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
     """Return the square crop that a matrix of `crop_matrix` describes.
 
     Args:
         image: ``(H, W, 3)`` or ``(H, W)`` uint8.
         matrix: ``(2, 3)`` from picture coordinates to fractions of the crop.
         size: side of the crop in pixels.
+        out: where to write the crop, which saves a copy; None for a new array.
 
     Returns:
         ``(size, size, 3)`` or ``(size, size)`` uint8.
     """
+    if out is None:
+        out = np.empty((size, size, *image.shape[2:]), dtype=np.uint8)
     to_picture = invert_matrix(matrix)
     halvings = count_halvings(matrix, size)
-    part, origin = _covered_part(image, to_picture, block=2**halvings)
+    part, origin = image, (0, 0)
+    if halvings or max(image.shape) > LARGEST_WARPED:
+        part, origin = _covered_part(image, to_picture, block=2**halvings)
     if part.size == 0:
-        return np.zeros((size, size, *image.shape[2:]), dtype=np.uint8)
+        out[:] = 0
+        return out
     for _ in range(halvings):
         part = _halve(part)
     # crop pixel (u, v) -> part pixel, with centres at half-integers on both sides
-    step = size * 2**halvings
-    sampling = np.array(
-        [
-            [along / step, across / step, (at - first + (along + across) / (2 * size)) / 2**halvings - 0.5]
-            for (along, across, at), first in zip(to_picture.tolist(), origin, strict=True)
-        ]
+    sampling = to_picture / (size, size, 1)
+    sampling[:, 2] += sampling[:, :2].sum(axis=1) / 2 - origin
+    sampling /= 2**halvings
+    sampling[:, 2] -= 0.5
+    cv2.warpAffine(
+        part,
+        sampling,
+        (size, size),
+        dst=out,
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=0,
     )
-    return np.asarray(
-        cv2.warpAffine(
-            part,
-            sampling,
-            (size, size),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=0,
-        ),
-        dtype=np.uint8,
-    )
+    return out
 
 
 def count_halvings(matrix: NDArray[np.float64], size: int) -> int:

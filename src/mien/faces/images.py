@@ -235,7 +235,12 @@ def encode_jpeg(pixels: NDArray[np.uint8], quality: int = JPEG_QUALITY) -> bytes
 
 def decode_jpeg_rgb(data: bytes | memoryview) -> NDArray[np.uint8]:
     """Return a JPEG that `encode_jpeg` wrote as ``(H, W, 3)`` uint8 RGB."""
-    return np.asarray(simplejpeg.decode_jpeg(data, "RGB"), dtype=np.uint8)
+    height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+    # Into aligned memory libjpeg-turbo writes past the cache, and whatever reads the crop next takes twice as
+    # long (benchmarks/training_input.py); an odd address is never aligned.
+    buffer = np.empty(height * width * 3 + 2, dtype=np.uint8)
+    odd = buffer[1 - buffer.ctypes.data % 2 :][: height * width * 3]
+    return np.asarray(simplejpeg.decode_jpeg(data, "RGB", buffer=odd), dtype=np.uint8)
 
 
 def to_rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

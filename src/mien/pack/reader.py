@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mien.artifacts import read_json
 from mien.errors import ArtifactError
 from mien.faces.images import decode_jpeg_rgb
-from mien.pack.schema import GROUPS_SCHEMA, SPLITS, PackInfo, shard_schema
+from mien.pack.schema import GROUPS_SCHEMA, HASH_BYTES, SPLITS, PackInfo, shard_schema
 
 
 class Pack:
@@ -90,6 +90,7 @@ class PackSplit:
             [table[name].to_numpy().astype(np.float32) for name in ("valence", "arousal")]
         )
         self.groups = self._read_groups()
+        self._hashes = table["perceptual_hash"]
         self._chunks = table["image"].chunks
         self._starts = np.cumsum([0, *(len(chunk) for chunk in self._chunks)])
 
@@ -107,6 +108,11 @@ class PackSplit:
         table = _open_table(self.pack.path / "groups.arrow", GROUPS_SCHEMA, n_rows=self.pack.info.n_kept)
         groups = table["group"].to_numpy()
         return np.asarray(groups[start : start + len(self)], dtype=np.int64)
+
+    def read_perceptual_hashes(self) -> NDArray[np.uint8]:
+        """Return ``(N, 32)`` hashes, alike for near-duplicates also of another pack."""
+        joined = b"".join(self._hashes.to_pylist())
+        return np.frombuffer(joined, dtype=np.uint8).reshape(-1, HASH_BYTES)
 
     def jpeg(self, index: int) -> memoryview:
         """Return a face's JPEG file, without a copy.

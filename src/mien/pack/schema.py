@@ -96,7 +96,7 @@ class PackInfo:
         rejected_by_reason: rejected rows by reason code.
         warnings: what was left out of kept faces, by code.
         crop_methods: faces by the method used after fall-backs.
-        duplicates: see `mien.prepare.duplicates`.
+        duplicates: see `mien.faces.near_duplicates`.
         n_rows: rows read.
         n_kept: faces in the pack.
         n_rejected: rows in rejects.csv.

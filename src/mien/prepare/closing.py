@@ -14,10 +14,10 @@ import mien
 from mien.artifacts import read_json, remove_folder, write_atomically
 from mien.errors import DatasetError
 from mien.faces.crop import CropContract
+from mien.faces.near_duplicates import count_duplicates, find_groups
 from mien.pack.reader import Pack
 from mien.pack.schema import FORMAT_VERSION, SPLITS, PackInfo, ShardInfo
 from mien.pack.writer import close_pack, compute_content_sha256, read_columns
-from mien.prepare.duplicates import count_duplicates, find_groups
 from mien.prepare.face import PROGRESS_FOLDER
 from mien.sources.record import REMEDIES, Source
 

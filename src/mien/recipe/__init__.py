@@ -8,6 +8,7 @@ from mien.recipe.reading import build_parser, format_recipe, format_recipe_help,
 from mien.recipe.schema import (
     AugmentConfig,
     DataConfig,
+    LossConfig,
     ModelConfig,
     Recipe,
     RuntimeConfig,
@@ -18,6 +19,7 @@ from mien.recipe.schema import (
 __all__ = [
     "AugmentConfig",
     "DataConfig",
+    "LossConfig",
     "ModelConfig",
     "Recipe",
     "RuntimeConfig",

@@ -10,7 +10,8 @@ import jsonargparse
 import yaml
 
 from mien.errors import RecipeError
-from mien.recipe.schema import PARTS, Recipe, check_values, leaf_types, type_in_words
+from mien.recipe.checks import check_values, leaf_types, type_in_words
+from mien.recipe.schema import PARTS, Recipe
 
 
 class _RecipeParser(jsonargparse.ArgumentParser):

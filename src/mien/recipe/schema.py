@@ -1,10 +1,9 @@
-"""The values of a recipe: four parts of typed fields, and what each may be."""
+"""The values of a recipe: four parts of typed fields."""
 
 from dataclasses import dataclass, field, fields, is_dataclass
-from operator import attrgetter
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal
 
-from mien.errors import ArtifactError, RecipeError
+from mien.errors import ArtifactError
 
 
 @dataclass(frozen=True)
@@ -17,6 +16,10 @@ class ModelConfig:
         weights: Begin from this safetensors file instead: a backbone's, or an earlier run's best.safetensors.
         landmarks: Add the head that places the 68 landmarks.
         valence_arousal: Add the head that reads valence and arousal.
+        stem_stride: Stride of the backbone's first convolution; 1 keeps more detail of small inputs, at about
+            four times the work; null leaves what the backbone has.
+        hidden_size: Width of a layer between the pooled features and the heads; null for none.
+        feed_landmarks: Let the expression head see the predicted landmarks beside the features.
         drop_rate: Share of the pooled features dropped while training.
         drop_path_rate: Share of residual branches dropped while training, at the deepest block.
     """
@@ -26,6 +29,9 @@ class ModelConfig:
     weights: str | None = None
     landmarks: bool = True
     valence_arousal: bool = True
+    stem_stride: int | None = None
+    hidden_size: int | None = None
+    feed_landmarks: bool = False
     drop_rate: float = 0.2
     drop_path_rate: float = 0.0
 
@@ -45,6 +51,10 @@ class AugmentConfig:
         saturation: Colour saturation changed by up to this share either way.
         erase: Probability of erasing a rectangle.
         erase_area: The largest share of the area that is erased.
+        mixup: Probability that a face is blended with another; a blend has no landmarks.
+        mixup_alpha: Of the Beta distribution of the blend's shares; small values leave one face in front.
+        cutmix: Probability that a rectangle of a face is another's; the landmarks outside of it stay.
+        cutmix_alpha: Of the Beta distribution of the rectangle's share of the area; 1 is uniform.
     """
 
     flip: float = 0.5
@@ -57,6 +67,10 @@ class AugmentConfig:
     saturation: float = 0.2
     erase: float = 0.25
     erase_area: float = 0.2
+    mixup: float = 0.0
+    mixup_alpha: float = 0.2
+    cutmix: float = 0.0
+    cutmix_alpha: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -65,19 +79,68 @@ class DataConfig:
 
     Attributes:
         input_size: Side of the network's input in pixels.
+        packs: Packs to learn from together, in place of --pack. Classes are matched by name.
         classes: Classes to learn, by name; null for all of the pack. Faces of other classes are left out.
         labels: hard learns the one label of a face, votes the share of its annotators' votes.
         dev_fraction: Share of the train split kept back to choose the checkpoint and the temperature.
+        folds: Cut the train split into so many folds and keep back one of them instead; null for dev_fraction.
+        fold: Which fold is kept back, from 0.
+        split_seed: Of the choice of the dev split or the folds.
         exclude_leaks: Leave out training faces that have a near-duplicate in another split.
+        sampling: How often the faces of a class are drawn. uniform draws every face once an epoch; inverse draws
+            every class equally often; square_root and effective (Cui et al. 2019) lie between.
+        sampling_cap: Most times that a face is drawn in an epoch, on average; null for no limit.
         augment: Random changes of the training faces.
     """
 
     input_size: int = 224
+    packs: list[str] | None = None
     classes: list[str] | None = None
     labels: Literal["hard", "votes"] = "hard"
     dev_fraction: float = 0.1
+    folds: int | None = None
+    fold: int = 0
+    split_seed: int = 0
     exclude_leaks: bool = True
+    sampling: Literal["uniform", "inverse", "square_root", "effective"] = "uniform"
+    sampling_cap: float | None = None
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What is minimised: the weighted sum of the tasks' losses.
+
+    Attributes:
+        expression_weight: Of the expression loss (cross-entropy).
+        landmarks_weight: Of the landmark loss.
+        valence_arousal_weight: Of the valence and arousal loss.
+        task_weights: fixed keeps these weights; learned begins with them and learns them (Kendall et al. 2018).
+        landmarks: smooth_l1, mse or wing (Feng et al. 2018), in units of 2 % of the crop.
+        valence_arousal: mse, or ccc_mse, which adds 1 - CCC.
+        label_smoothing: Share of the label spread over other classes.
+        smoothing_to: all spreads it evenly; rare gives rare classes more, as 1 / faces (after Zhang et al. 2023).
+        class_weights: Weigh the faces of a class in the expression loss: none, inverse, square_root or effective.
+        logit_adjustment: Add so many times the log of a class's share to its logit while training (Menon et al.
+            2021); 1 is the balanced softmax (Ren et al. 2020).
+        teacher: A finished run whose network teaches this one on the same faces; null for none.
+        teacher_weight: Share of the expression loss that the teacher's answer takes from the labels'.
+        teacher_temperature: Divides both networks' logits in the teacher's part (Hinton et al. 2015).
+    """
+
+    expression_weight: float = 1.0
+    landmarks_weight: float = 0.5
+    valence_arousal_weight: float = 0.5
+    task_weights: Literal["fixed", "learned"] = "fixed"
+    landmarks: Literal["smooth_l1", "mse", "wing"] = "smooth_l1"
+    valence_arousal: Literal["mse", "ccc_mse"] = "mse"
+    label_smoothing: float = 0.0
+    smoothing_to: Literal["all", "rare"] = "all"
+    class_weights: Literal["none", "inverse", "square_root", "effective"] = "none"
+    logit_adjustment: float = 0.0
+    teacher: str | None = None
+    teacher_weight: float = 0.5
+    teacher_temperature: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -92,15 +155,17 @@ class ScheduleConfig:
         base_batch_size: Scale the rate by batch_size / base_batch_size; null leaves it.
         momentum: Of sgd.
         weight_decay: Applied to weights, not to biases and norms.
-        warmup_epochs: Epochs of linear warm-up, counted by step.
+        layer_decay: Multiply the rate by this for each layer further from the heads; null for one rate.
+        head_epochs: Epochs at the beginning in which only the heads learn.
+        head_learning_rate: The rate of those epochs; null for learning_rate.
+        warmup_epochs: Epochs of linear warm-up, counted by step, after the head epochs.
         warmup_start: Where the warm-up begins, as a share of the rate.
         final_rate: Where the cosine ends, as a share of the rate.
         clip_gradient: Largest norm of the gradient; null for no limit.
-        label_smoothing: Share of the label spread over all classes.
-        expression_weight: Of the expression loss (cross-entropy).
-        landmarks_weight: Of the landmark loss (smooth L1, in units of 2 % of the crop).
-        valence_arousal_weight: Of the valence and arousal loss (mean squared error).
+        sam_rho: Radius of sharpness-aware minimisation (Foret et al. 2021), at twice the work; null for none.
+        ema_decay: Keep a moving average of the weights, and measure and choose that; null for none.
         select_by: What chooses the checkpoint, measured on the dev split.
+        loss: What is minimised.
     """
 
     epochs: int = 20
@@ -110,15 +175,17 @@ class ScheduleConfig:
     base_batch_size: int | None = None
     momentum: float = 0.9
     weight_decay: float = 0.05
+    layer_decay: float | None = None
+    head_epochs: float = 0.0
+    head_learning_rate: float | None = None
     warmup_epochs: float = 1.0
     warmup_start: float = 0.01
     final_rate: float = 0.0
     clip_gradient: float | None = None
-    label_smoothing: float = 0.0
-    expression_weight: float = 1.0
-    landmarks_weight: float = 0.5
-    valence_arousal_weight: float = 0.5
+    sam_rho: float | None = None
+    ema_decay: float | None = None
     select_by: Literal["accuracy", "balanced_accuracy", "macro_f1"] = "balanced_accuracy"
+    loss: LossConfig = field(default_factory=LossConfig)
 
 
 @dataclass(frozen=True)
@@ -132,6 +199,7 @@ class RuntimeConfig:
         precision: 32-true, bf16-mixed or 16-mixed.
         workers: Processes that read faces, per device; null chooses.
         threads: Threads that compute on a CPU, per device; null leaves it to torch. 1 suits small networks.
+        compile: Compile the network before training; pays on a graphics card, in runs of more than minutes.
         deterministic: Bit for bit the same result every time, at some speed.
         seed: Of everything random.
     """
@@ -142,6 +210,7 @@ class RuntimeConfig:
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     workers: int | None = None
     threads: int | None = None
+    compile: bool = False
     deterministic: bool = False
     seed: int = 0
 
@@ -157,44 +226,6 @@ class Recipe:
 
 
 PARTS = {"model": ModelConfig, "data": DataConfig, "schedule": ScheduleConfig, "runtime": RuntimeConfig}
-_TYPE_WORDS = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
-
-# What makes sense of a number, by key; both ends are allowed.
-_RANGES: dict[str, tuple[float, float]] = {
-    "model.drop_rate": (0, 0.95),
-    "model.drop_path_rate": (0, 0.95),
-    "data.input_size": (32, 1024),
-    "data.dev_fraction": (0.01, 0.5),
-    "data.augment.flip": (0, 1),
-    "data.augment.affine": (0, 1),
-    "data.augment.rotation_deg": (0, 180),
-    "data.augment.scale": (0, 1),
-    "data.augment.shift": (0, 1),
-    "data.augment.brightness": (0, 1),
-    "data.augment.contrast": (0, 1),
-    "data.augment.saturation": (0, 1),
-    "data.augment.erase": (0, 1),
-    "data.augment.erase_area": (0, 1),
-    "schedule.epochs": (1, 100_000),
-    "schedule.batch_size": (2, 1_000_000),
-    "schedule.learning_rate": (0, 1000),
-    "schedule.base_batch_size": (1, 1_000_000),
-    "schedule.momentum": (0, 0.9999),
-    "schedule.weight_decay": (0, 100),
-    "schedule.warmup_epochs": (0, 100_000),
-    "schedule.warmup_start": (0, 1),
-    "schedule.final_rate": (0, 1),
-    "schedule.clip_gradient": (1e-9, 1e9),
-    "schedule.label_smoothing": (0, 0.99),
-    "schedule.expression_weight": (0, 1e6),
-    "schedule.landmarks_weight": (0, 1e6),
-    "schedule.valence_arousal_weight": (0, 1e6),
-    "runtime.devices": (1, 1024),
-    "runtime.nodes": (1, 1024),
-    "runtime.workers": (0, 1024),
-    "runtime.threads": (1, 1024),
-    "runtime.seed": (0, 2**32 - 1),
-}
 
 
 def recipe_from_dict(value: dict[str, Any]) -> Recipe:
@@ -204,59 +235,13 @@ def recipe_from_dict(value: dict[str, Any]) -> Recipe:
         ArtifactError: a key is missing, or unknown to this release.
     """
     try:
-        parts = {name: dict(value[name]) for name in PARTS}
-        parts["data"]["augment"] = AugmentConfig(**parts["data"]["augment"])
-        return Recipe(**{name: kind(**parts[name]) for name, kind in PARTS.items()})
+        return Recipe(**{name: _part_from_dict(kind, value[name]) for name, kind in PARTS.items()})
     except (KeyError, TypeError) as error:
         raise ArtifactError(
             f"The recipe of the run is from another release of mien: {error}. Train again"
         ) from None
 
 
-def check_values(recipe: Recipe) -> None:
-    """Refuse values of the right type that make no sense, and nothing where something must stand."""
-    for key, kind in leaf_types().items():
-        value = attrgetter(key)(recipe)
-        low, high = _RANGES.get(key, (None, None))
-        if value is None and type(None) not in get_args(kind):
-            raise RecipeError(f"Recipe key `{key}` must be {type_in_words(kind)}, got null")
-        if low is not None and high is not None and value is not None and not low <= value <= high:
-            raise RecipeError(f"Recipe key `{key}` must be from {low} to {high}, got {value}")
-    schedule, runtime = recipe.schedule, recipe.runtime
-    if schedule.warmup_epochs > schedule.epochs:
-        raise RecipeError(
-            f"Recipe key `schedule.warmup_epochs` must be at most the {schedule.epochs} epochs, "
-            f"got {schedule.warmup_epochs}"
-        )
-    n_devices = runtime.devices * runtime.nodes
-    if schedule.batch_size % n_devices:
-        raise RecipeError(
-            f"Recipe key `schedule.batch_size` must be a multiple of the {n_devices} devices, got {schedule.batch_size}"
-        )
-
-
-def leaf_types() -> dict[str, Any]:
-    """Return the type of every key that holds a value, by dotted name."""
-    types: dict[str, Any] = {}
-
-    def add(kind: Any, prefix: str) -> None:
-        for entry in fields(kind):
-            if is_dataclass(entry.type):
-                add(entry.type, f"{prefix}{entry.name}.")
-            else:
-                types[prefix + entry.name] = entry.type
-
-    add(Recipe, "")
-    return types
-
-
-def type_in_words(kind: Any) -> str:
-    """Return what a value of a key's type is, for an error message."""
-    options = [option for option in get_args(kind) if option is not type(None)]
-    if get_origin(kind) is Literal:
-        return "one of " + ", ".join(map(str, options))
-    if get_origin(kind) is list:
-        return "a list such as [Happy, Sad]"
-    if options:
-        return f"{type_in_words(options[0])} or null"
-    return _TYPE_WORDS[kind]
+def _part_from_dict(kind: Any, value: dict[str, Any]) -> Any:
+    inner = {entry.name: entry.type for entry in fields(kind) if is_dataclass(entry.type)}
+    return kind(**{**value, **{name: _part_from_dict(part, value[name]) for name, part in inner.items()}})

@@ -1,11 +1,13 @@
-"""What a run learns from: the training and dev faces of a pack, cut apart by near-duplicate group."""
+"""What a run learns from: the training and dev faces of its packs, cut apart by near-duplicate group."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import DatasetError
+from mien.faces.near_duplicates import find_groups
 from mien.pack import Pack, PackSplit
 from mien.recipe import DataConfig
 from mien.train.sampler import random_generator
@@ -15,26 +17,51 @@ MIN_FACES = 16
 
 @dataclass(frozen=True)
 class LabelledFaces:
-    """Some faces of a pack's train split, with targets in the network's classes.
+    """Some faces of the packs' train splits, with targets in the network's classes.
 
     Attributes:
-        split: where the pictures are.
-        indices: ``(N,)`` int64 rows of the split.
+        splits: where the pictures are, one of each pack.
+        pack_numbers: ``(N,)`` which of ``splits`` a face is in.
+        rows: ``(N,)`` int64 its row there.
         targets: ``(N, C)`` float32, the share of each class.
         labels: ``(N,)`` int64 network classes.
         landmarks: ``(N, 68, 2)`` float32 fractions of the crop, NaN where missing.
         valence_arousal: ``(N, 2)`` float32, NaN where missing.
+        groups: ``(N,)`` int64; faces with one number are near-duplicates.
     """
 
-    split: PackSplit
-    indices: NDArray[np.int64]
+    splits: tuple[PackSplit, ...]
+    pack_numbers: NDArray[np.int64]
+    rows: NDArray[np.int64]
     targets: NDArray[np.float32]
     labels: NDArray[np.int64]
     landmarks: NDArray[np.float32]
     valence_arousal: NDArray[np.float32]
+    groups: NDArray[np.int64]
 
     def __len__(self) -> int:
-        return len(self.indices)
+        return len(self.rows)
+
+    def image(self, face: int) -> NDArray[np.uint8]:
+        """Return a face as ``(S, S, 3)`` uint8 RGB."""
+        return self.splits[int(self.pack_numbers[face])].image(int(self.rows[face]))
+
+    def key(self, face: int) -> str:
+        """Return the path of a face's picture as its source writes it."""
+        return self.splits[int(self.pack_numbers[face])].keys[int(self.rows[face])]
+
+    def part(self, chosen: NDArray[np.bool_]) -> "LabelledFaces":
+        """Return some of the faces, as a ``(N,)`` mask says."""
+        return LabelledFaces(
+            self.splits,
+            self.pack_numbers[chosen],
+            self.rows[chosen],
+            self.targets[chosen],
+            self.labels[chosen],
+            self.landmarks[chosen],
+            self.valence_arousal[chosen],
+            self.groups[chosen],
+        )
 
 
 @dataclass(frozen=True)
@@ -54,39 +81,50 @@ class TrainingFaces:
     n_leaks: int
 
 
-def read_training_faces(pack: Pack, config: DataConfig, *, seed: int) -> TrainingFaces:
+def read_training_faces(packs: Sequence[Pack], config: DataConfig) -> TrainingFaces:
     """Choose classes, leave out leaks, and cut the dev split from train.
 
     Raises:
-        DatasetError: a class or the votes are not in the pack, or too few faces remain.
+        DatasetError: a class or the votes are in no pack, the packs are cropped differently, or too few faces
+            remain.
     """
-    split = pack.split("train")
-    classes = _choose_classes(pack, config)
-    class_of_label = np.array([classes.index(c) if c in classes else -1 for c in pack.info.classes])
-    usable = class_of_label[split.labels] >= 0
-    leaks = _find_leaks(pack, split) if config.exclude_leaks else np.zeros(len(split), dtype=bool)
-    if config.labels == "votes" and split.distributions is None:
+    where = ", ".join(str(pack.path) for pack in packs)
+    _require_one_crop(packs)
+    classes = _choose_classes(packs, config)
+    splits = tuple(pack.split("train") for pack in packs)
+    if config.labels == "votes" and all(split.distributions is None for split in splits):
         raise DatasetError(
-            f"`data.labels: votes` needs a pack with votes, {pack.path} has none. Use `data.labels: hard`"
+            f"`data.labels: votes` needs a pack with votes, {where} has none. Use `data.labels: hard`"
         )
-    rows = np.flatnonzero(usable & ~leaks)
-    labels = class_of_label[split.labels[rows]]
-    in_dev = cut_dev(labels, split.groups[rows], fraction=config.dev_fraction, seed=seed)
+    groups, leaks = _find_groups_and_leaks(packs)
+    faces = _join(splits, groups, classes, votes=config.labels == "votes")
+    leaks = leaks if config.exclude_leaks else np.zeros_like(leaks)
+    usable = faces.labels >= 0
+    n_leaks = int((usable & leaks).sum())
+    faces = faces.part(usable & ~leaks)
+    in_dev = choose_dev(faces.labels, faces.groups, config)
     n_dev = int(in_dev.sum())
-    if min(n_dev, len(rows) - n_dev) < MIN_FACES:
+    if min(n_dev, len(faces) - n_dev) < MIN_FACES:
         raise DatasetError(
-            f"{len(rows)} usable training faces in {pack.path} leave {len(rows) - n_dev} to learn from and {n_dev} "
+            f"{len(faces)} usable training faces in {where} leave {len(faces) - n_dev} to learn from and {n_dev} "
             f"to choose with, at least {MIN_FACES} of each are needed. Add faces, or raise `data.dev_fraction`"
         )
-    train, dev = (
-        _labelled(split, rows[part], labels[part], classes, pack.info.classes, votes=config.labels == "votes")
-        for part in (~in_dev, in_dev)
-    )
-    return TrainingFaces(classes, train, dev, int((usable & leaks).sum()))
+    return TrainingFaces(classes, faces.part(~in_dev), faces.part(in_dev), n_leaks)
 
 
-def _choose_classes(pack: Pack, config: DataConfig) -> tuple[str, ...]:
-    available = pack.info.classes
+def _require_one_crop(packs: Sequence[Pack]) -> None:
+    first = packs[0]
+    for pack in packs[1:]:
+        one, other = first.info.crop, pack.info.crop
+        if (one.method, one.margin) != (other.method, other.margin):
+            raise DatasetError(
+                f"Packs trained together must be cropped alike: {first.path} has crop {one.method} with margin "
+                f"{one.margin}, {pack.path} has {other.method} with {other.margin}. Prepare one of them again"
+            )
+
+
+def _choose_classes(packs: Sequence[Pack], config: DataConfig) -> tuple[str, ...]:
+    available = tuple(dict.fromkeys(name for pack in packs for name in pack.info.classes))
     if config.classes is None:
         return available
     unknown = [name for name in config.classes if name not in available]
@@ -98,9 +136,23 @@ def _choose_classes(pack: Pack, config: DataConfig) -> tuple[str, ...]:
     return tuple(config.classes)
 
 
-def _find_leaks(pack: Pack, split: PackSplit) -> NDArray[np.bool_]:
-    elsewhere = [pack.split(name).groups for name in pack.splits if name != split.name]
-    return np.isin(split.groups, np.concatenate(elsewhere)) if elsewhere else np.zeros(len(split), dtype=bool)
+def _find_groups_and_leaks(packs: Sequence[Pack]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the group of every training face, pack by pack, and whether another split holds one of the group."""
+    splits = [pack.split(name) for pack in packs for name in pack.splits]
+    if len(packs) == 1:
+        groups = np.concatenate([split.groups for split in splits])
+    else:  # the groups that a pack stores say nothing of another pack
+        groups = find_groups(np.concatenate([split.read_perceptual_hashes() for split in splits]))
+    in_train = np.concatenate([np.full(len(split), split.name == "train") for split in splits])
+    return groups[in_train], np.isin(groups[in_train], groups[~in_train])
+
+
+def choose_dev(labels: NDArray[np.int64], groups: NDArray[np.int64], config: DataConfig) -> NDArray[np.bool_]:
+    """Return which faces are kept back: the recipe's fold, or its fraction."""
+    if config.folds is not None:
+        folds = cut_folds(labels, groups, n_folds=config.folds, seed=config.split_seed)
+        return np.asarray(folds == config.fold)
+    return cut_dev(labels, groups, fraction=config.dev_fraction, seed=config.split_seed)
 
 
 def cut_dev(
@@ -114,33 +166,75 @@ def cut_dev(
         fraction: share to keep back.
         seed: of the choice.
     """
-    names, first, inverse, sizes = np.unique(
-        groups, return_index=True, return_inverse=True, return_counts=True
-    )
-    kept_back = np.zeros(len(names), dtype=bool)
+    kept_back = np.zeros(len(labels), dtype=bool)
+    for members, before, total in _shuffled_groups(labels, groups, seed=seed):
+        kept_back |= np.isin(groups, members[before < round(fraction * total)])
+    return kept_back
+
+
+def cut_folds(
+    labels: NDArray[np.int64], groups: NDArray[np.int64], *, n_folds: int, seed: int
+) -> NDArray[np.int64]:
+    """Return the fold of every face, 0 to ``n_folds - 1``: about equal parts of every class, groups kept whole.
+
+    Args:
+        labels: ``(N,)`` classes.
+        groups: ``(N,)`` near-duplicate groups.
+        n_folds: folds.
+        seed: of the choice.
+    """
+    folds = np.zeros(len(labels), dtype=np.int64)
+    for number, (members, before, total) in enumerate(_shuffled_groups(labels, groups, seed=seed)):
+        # A class of fewer faces than folds begins at another fold than the last class did.
+        fold_of_group = (before * n_folds // total + number) % n_folds
+        order = np.argsort(members)
+        place = np.searchsorted(members[order], groups).clip(max=len(members) - 1)
+        mine = members[order][place] == groups
+        folds[mine] = fold_of_group[order][place[mine]]
+    return folds
+
+
+def _shuffled_groups(
+    labels: NDArray[np.int64], groups: NDArray[np.int64], *, seed: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], int]]:
+    """Yield the groups of each class in a random order, the faces before each, and the faces in all."""
+    names, first, sizes = np.unique(groups, return_index=True, return_counts=True)
     rank = random_generator(seed, 1).permutation(len(names))
     for label in np.unique(labels[first]):
         members = np.flatnonzero(labels[first] == label)
         members = members[np.argsort(rank[members])]
-        wanted = round(fraction * sizes[members].sum())
-        before = np.cumsum(sizes[members]) - sizes[members]
-        kept_back[members[before < wanted]] = True
-    return kept_back[inverse]
+        yield names[members], np.cumsum(sizes[members]) - sizes[members], int(sizes[members].sum())
 
 
-def _labelled(
-    split: PackSplit,
-    rows: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    classes: tuple[str, ...],
-    pack_classes: tuple[str, ...],
-    *,
-    votes: bool,
+def _join(
+    splits: tuple[PackSplit, ...], groups: NDArray[np.int64], classes: tuple[str, ...], *, votes: bool
 ) -> LabelledFaces:
-    targets = np.eye(len(classes), dtype=np.float32)[labels]
+    """Put the train splits together; a face of a class that is not learnt has the label -1."""
+    labels, targets = zip(*(_read_labels(split, classes, votes=votes) for split in splits), strict=True)
+    return LabelledFaces(
+        splits,
+        np.repeat(np.arange(len(splits)), [len(split) for split in splits]),
+        np.concatenate([np.arange(len(split)) for split in splits]),
+        np.concatenate(targets),
+        np.concatenate(labels),
+        np.concatenate([split.landmarks for split in splits]),
+        np.concatenate([split.valence_arousal for split in splits]),
+        groups,
+    )
+
+
+def _read_labels(
+    split: PackSplit, classes: tuple[str, ...], *, votes: bool
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the labels of a pack's faces in the network's classes, and their targets: votes where there are any."""
+    names = split.pack.info.classes
+    columns = np.array([classes.index(name) if name in classes else -1 for name in names])
+    labels = columns[split.labels]
+    targets = np.eye(len(classes), dtype=np.float32)[labels.clip(min=0)]
     if votes and split.distributions is not None:
-        shares = split.distributions[rows][:, [pack_classes.index(name) for name in classes]]
+        shares = np.zeros_like(targets)
+        shares[:, columns[columns >= 0]] = split.distributions[:, columns >= 0]
         totals = shares.sum(axis=1, keepdims=True)
         known = np.isfinite(totals[:, 0]) & (totals[:, 0] > 0)
         targets[known] = shares[known] / totals[known]
-    return LabelledFaces(split, rows, targets, labels, split.landmarks[rows], split.valence_arousal[rows])
+    return labels, targets

@@ -6,8 +6,9 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import lightning.pytorch as lightning
 import numpy as np
@@ -16,7 +17,9 @@ import torch.distributed
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from mien.errors import ModelError, RecipeError
@@ -25,10 +28,12 @@ from mien.progress import Progress
 from mien.recipe import Recipe, RuntimeConfig
 from mien.train.dev import DevScores, Reading, join_readings, score_dev
 from mien.train.faces import TrainingFaces
+from mien.train.imbalance import class_quotas
 from mien.train.loading import Batch, FaceBatches, build_loader, plain_batches
-from mien.train.losses import joint_loss
-from mien.train.optimisation import build_optimizer, rate_share
-from mien.train.sampler import EpochBatches
+from mien.train.mixing import mix_faces
+from mien.train.objective import Losses, Objective, Teacher
+from mien.train.optimisation import SharpnessAware, build_optimizer, kept_norm_statistics, rate_share
+from mien.train.sampler import EpochBatches, FaceOrder
 
 EVALUATION_BATCH = 128
 
@@ -45,11 +50,20 @@ class FaceModule(lightning.LightningModule):
         dev_scores: of the last finished epoch.
     """
 
-    def __init__(self, network: FaceNetwork, faces: TrainingFaces, recipe: Recipe) -> None:
+    def __init__(
+        self, network: FaceNetwork, faces: TrainingFaces, recipe: Recipe, *, teacher: Teacher | None = None
+    ) -> None:
         super().__init__()
+        schedule = recipe.schedule
         self.network = network
+        self.average = None if schedule.ema_decay is None else _moving_average(network, schedule.ema_decay)
         self.faces = faces
         self.recipe = recipe
+        counts = np.bincount(faces.train.labels, minlength=len(faces.classes))
+        self.objective = Objective(schedule.loss, counts, tasks=network.tasks, teacher=teacher)
+        self.order = FaceOrder(faces.train.labels, _quotas(recipe, counts), recipe.runtime.seed)
+        if recipe.runtime.compile:
+            network.compile()
         self.dev_scores = DevScores(0, {})
         self.epoch_losses: dict[str, Tensor] = {}
         self.n_steps = 0
@@ -58,20 +72,24 @@ class FaceModule(lightning.LightningModule):
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps in an epoch."""
-        return len(self.faces.train) // self.recipe.schedule.batch_size
+        return len(self.order) // self.recipe.schedule.batch_size
+
+    @property
+    def measured(self) -> FaceNetwork:
+        """The network that is measured and kept: the moving average where there is one."""
+        return self.network if self.average is None else cast("FaceNetwork", self.average.module)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the loader of the present epoch; Lightning asks again at each."""
-        data, schedule, seed = self.recipe.data, self.recipe.schedule, self.recipe.runtime.seed
+        data = self.recipe.data
         batches = EpochBatches(
-            len(self.faces.train),
-            schedule.batch_size,
-            seed,
+            self.order,
+            self.recipe.schedule.batch_size,
             self.current_epoch,
             rank=self.global_rank,
             world_size=self.trainer.world_size,
         )
-        dataset = FaceBatches(self.faces.train, data.input_size, data.augment, seed)
+        dataset = FaceBatches(self.faces.train, data.input_size, data.augment, self.recipe.runtime.seed)
         return self._loader(dataset, batches)
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -89,10 +107,14 @@ class FaceModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Return the loss of one step."""
-        seed = self.recipe.runtime.seed
-        keys = np.random.SeedSequence((seed, self.global_step, self.global_rank))
+        keys = np.random.SeedSequence((self.recipe.runtime.seed, self.global_step, self.global_rank))
         torch.manual_seed(int(keys.generate_state(1)[0]))
-        losses = joint_loss(self.network(batch.images_rgb), batch, self.recipe.schedule)
+        batch = mix_faces(batch, self.recipe.data.augment, np.random.default_rng(keys))
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        if isinstance(optimizer, SharpnessAware) and optimizer.is_at_worst_point:
+            with kept_norm_statistics(self.network):
+                return self._losses(batch).total
+        losses = self._losses(batch)
         if batch_index == 0:
             self.epoch_losses, self.n_steps = {}, 0
         for name, value in {"total": losses.total, **losses.parts}.items():
@@ -100,9 +122,24 @@ class FaceModule(lightning.LightningModule):
         self.n_steps += 1
         return losses.total
 
+    def _losses(self, batch: Batch) -> Losses:
+        losses: Losses = self.objective(self.network(batch.images_rgb), batch)
+        return losses
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Take the step into the moving average."""
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+
+    def on_validation_epoch_start(self) -> None:
+        """Measure one network on all ranks: each has seen other faces, so its batch norms differ a little."""
+        if self.trainer.world_size > 1:
+            for buffer in self.measured.buffers():
+                torch.distributed.broadcast(buffer, 0)
+
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Keep what the network says of a batch."""
-        outputs = self.network(batch.images_rgb)
+        outputs = self.measured.eval()(batch.images_rgb)
         draws = range(
             self.global_rank + batch_index * EVALUATION_BATCH * self.trainer.world_size,
             len(self.faces.dev),
@@ -124,11 +161,27 @@ class FaceModule(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """Return the optimiser and its learning rate, stepped by iteration."""
         schedule, steps = self.recipe.schedule, self.steps_per_epoch
-        optimizer = build_optimizer(self.network, schedule)
-        rates = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: rate_share(step, config=schedule, steps_per_epoch=steps)
-        )
+        optimizer = build_optimizer(self.network, schedule, further=self.objective.parameters())
+        shares: list[Callable[[int], float]] = [
+            partial(rate_share, config=schedule, steps_per_epoch=steps, heads=group["heads"])
+            for group in optimizer.param_groups
+        ]
+        rates = torch.optim.lr_scheduler.LambdaLR(optimizer, shares)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
+
+
+def _moving_average(network: FaceNetwork, decay: float) -> AveragedModel:
+    update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    average = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
+    return average.requires_grad_(requires_grad=False).eval()
+
+
+def _quotas(recipe: Recipe, counts: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    """Return how often an epoch draws each class, None for every face once."""
+    data = recipe.data
+    if data.sampling == "uniform":
+        return None
+    return class_quotas(counts, data.sampling, n_draws=int(counts.sum()), cap=data.sampling_cap)
 
 
 def _as_array(value: Tensor | None) -> Any:
@@ -185,7 +238,7 @@ class _Epochs(Callback):
             name: float(trainer.strategy.reduce(value / pl_module.n_steps))
             for name, value in pl_module.epoch_losses.items()
         }
-        dev, rate = pl_module.dev_scores, trainer.optimizers[0].param_groups[0]["lr"]
+        dev, rate = pl_module.dev_scores, trainer.optimizers[0].param_groups[-1]["lr"]
         if not (math.isfinite(losses["total"]) and math.isfinite(dev.values["loss"])):
             _stop_diverged(trainer)
         if self._progress is None or trainer.logger is None:
@@ -195,7 +248,7 @@ class _Epochs(Callback):
         trainer.logger.log_metrics({**row, "learning_rate": rate}, step=trainer.global_step)
         score = dev.values[self._select_by]
         self._progress.advance(0, f"loss {losses['total']:.3f}, dev {self._select_by} {score:.4f}")
-        self._on_epoch_end(pl_module.network, EpochResult(trainer.current_epoch + 1, rate, losses, dev))
+        self._on_epoch_end(pl_module.measured, EpochResult(trainer.current_epoch + 1, rate, losses, dev))
         self._close(None)
 
     def on_exception(
@@ -302,7 +355,7 @@ def _quieten() -> None:
 def read_dev(module: FaceModule, weights: dict[str, Tensor]) -> Reading:
     """Return what a trained network with some weights says of all dev faces, in one process."""
     device = module.trainer.strategy.root_device
-    network = module.network.eval().to(device)
+    network = module.measured.eval().to(device)
     network.load_state_dict(weights)
     loader = build_loader(
         FaceBatches(module.faces.dev, module.recipe.data.input_size),

@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from mien.faces.crop import cut, resize_crop
 from mien.recipe import AugmentConfig
-from mien.train.augment import change_pixels, draw_geometry, move_landmarks
+from mien.train.augment import N_DRAWS, change_pixels, move_landmarks, plan_changes
 from mien.train.faces import LabelledFaces
-from mien.train.sampler import Draw, EpochBatches, random_generator
+from mien.train.sampler import Draw, EpochBatches, uniform_draws
 
 
 class Batch(NamedTuple):
@@ -51,12 +51,22 @@ class FaceBatches(Dataset[Batch]):
     seed: int = 0
 
     def __getitems__(self, draws: Sequence[Draw]) -> Batch:
-        """Return the faces of the draws as one batch."""
+        """Return the faces of the draws, all of one epoch, as one batch."""
         indices = np.array([draw.face for draw in draws])
+        # numpy asks for huge pages, which torch does not; small ones cost as much as the decoding.
         images = np.empty((len(draws), self.input_size, self.input_size, 3), dtype=np.uint8)
-        landmarks = self.faces.landmarks[indices].copy()
-        for place, draw in enumerate(draws):
-            images[place] = self._read(draw, landmarks[place : place + 1])
+        landmarks = self.faces.landmarks[indices]
+        crops = (self.faces.image(int(face)) for face in indices)
+        if self.augment is None:
+            for place, crop in enumerate(crops):
+                images[place] = resize_crop(crop, self.input_size)
+        else:
+            changes = plan_changes(self.augment, self._draws(draws))
+            landmarks = move_landmarks(landmarks, changes)
+            for place, crop in enumerate(crops):
+                matrix = changes.matrices[place] / (crop.shape[0], crop.shape[0], 1.0)
+                cut(crop, matrix, self.input_size, out=images[place])
+                change_pixels(images[place], changes, place)
         return Batch(
             torch.from_numpy(images),
             torch.from_numpy(self.faces.targets[indices]),
@@ -64,17 +74,9 @@ class FaceBatches(Dataset[Batch]):
             torch.from_numpy(self.faces.valence_arousal[indices]),
         )
 
-    def _read(self, draw: Draw, landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Return a face's pixels, and move its landmarks in place."""
-        crop = self.faces.split.image(int(self.faces.indices[draw.face]))
-        if self.augment is None:
-            return resize_crop(crop, self.input_size)
-        random = random_generator(self.seed, draw.epoch, draw.position)
-        matrix, mirrored = draw_geometry(self.augment, random)
-        landmarks[0] = move_landmarks(landmarks[0], matrix, mirrored=mirrored)
-        side = crop.shape[0]
-        moved = cut(crop, matrix / np.array([side, side, 1.0]), self.input_size)
-        return change_pixels(moved, self.augment, random)
+    def _draws(self, draws: Sequence[Draw]) -> NDArray[np.float64]:
+        positions = np.array([draw.position for draw in draws])
+        return uniform_draws(positions, N_DRAWS, seed=self.seed, epoch=draws[0].epoch)
 
 
 def _one_thread(_: int) -> None:

@@ -1,67 +1,110 @@
-"""The losses of the three tasks and their sum. A task counts only the faces that have its labels."""
+"""The losses of the three tasks: pure functions. A task counts only the faces that have its labels.
 
-from dataclasses import dataclass
+Shapes: B batch, C classes.
+"""
+
+import math
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mien.network import FaceOutputs
-from mien.recipe import ScheduleConfig
-from mien.train.loading import Batch
-
 # Landmark errors are counted in units of 2 % of the crop, about the spread between two annotators, so that
 # the loss has the size of a cross-entropy.
 LANDMARK_UNIT = 0.02
+# Feng et al. 2018, https://arxiv.org/abs/1711.06753: 10 and 2 pixels of a crop of 256, in these units.
+WING_WIDTH = 10 / 256 / LANDMARK_UNIT
+WING_CURVATURE = 2 / 256 / LANDMARK_UNIT
 
 
-def expression_loss(logits: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
-    """Return the cross-entropy against label shares, in nats.
+def smooth_targets(targets: Tensor, share: float, spread: Tensor) -> Tensor:
+    """Take a share of each target and spread it over the classes.
+
+    Args:
+        targets: ``(B, C)``, rows sum to 1.
+        share: in [0, 1).
+        spread: ``(C,)``, sums to 1: even for label smoothing (Szegedy et al. 2016), more for rare classes for
+            the re-balanced kind (after Zhang et al. 2023, https://arxiv.org/abs/2310.19636).
+    """
+    return (1 - share) * targets + share * spread
+
+
+def expression_loss(logits: Tensor, targets: Tensor, *, class_weights: Tensor | None = None) -> Tensor:
+    """Return the cross-entropy against label shares, in nats, the mean over the faces.
 
     Args:
         logits: ``(B, C)``.
         targets: ``(B, C)``, rows sum to 1: one-hot, or the annotators' votes.
-        smoothing: share of the label spread over all classes.
+        class_weights: ``(C,)`` that the classes' terms are multiplied by.
     """
-    return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+    return functional.cross_entropy(logits, targets, weight=class_weights)
 
 
-def landmark_loss(predicted: Tensor, true: Tensor) -> Tensor:
-    """Return the smooth L1 of ``(B, 68, 2)`` landmarks over the faces that have them; 0 where none has."""
+def distillation_loss(logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:
+    """Return how far a network is from its teacher: KL divergence at a temperature, times its square.
+
+    Source: Hinton et al. 2015, https://arxiv.org/abs/1503.02531, section 2.
+
+    Args:
+        logits: ``(B, C)``.
+        teacher_logits: ``(B, C)`` of the same classes.
+        temperature: divides both.
+    """
+    ours = functional.log_softmax(logits / temperature, dim=1)
+    theirs = functional.log_softmax(teacher_logits / temperature, dim=1)
+    return functional.kl_div(ours, theirs, log_target=True, reduction="batchmean") * temperature**2
+
+
+def landmark_loss(predicted: Tensor, true: Tensor, *, kind: str = "smooth_l1") -> Tensor:
+    """Return the mean loss of ``(B, 68, 2)`` landmarks over the coordinates that are known; 0 where none is.
+
+    Args:
+        predicted: fractions of the crop.
+        true: the same, NaN where missing.
+        kind: of an error e in units of `LANDMARK_UNIT`: ``mse``: e^2 / 2; ``smooth_l1``: that up to 1, then
+            ``|e| - 1/2``; ``wing``: ``w log(1 + |e| / c)`` up to w, then ``|e|`` and a constant.
+    """
     known = torch.isfinite(true)
-    error = torch.where(known, predicted - true, 0.0) / LANDMARK_UNIT
-    total = functional.smooth_l1_loss(error, torch.zeros_like(error), reduction="sum")
-    return total / known.sum().clamp(min=1)
+    error = torch.where(known, predicted - true, 0.0).abs() / LANDMARK_UNIT
+    if kind == "wing":
+        constant = WING_WIDTH - WING_WIDTH * math.log1p(WING_WIDTH / WING_CURVATURE)
+        bend = WING_WIDTH * torch.log1p(error / WING_CURVATURE)
+        terms = torch.where(error < WING_WIDTH, bend, error - constant)
+    elif kind == "mse":
+        terms = error.square() / 2
+    else:
+        terms = functional.smooth_l1_loss(error, torch.zeros_like(error), reduction="none")
+    return terms.sum() / known.sum().clamp(min=1)
 
 
-def affect_loss(predicted: Tensor, true: Tensor) -> Tensor:
-    """Return the mean squared error of ``(B, 2)`` over the values that are known; 0 where none is."""
+def affect_loss(predicted: Tensor, true: Tensor, *, kind: str = "mse") -> Tensor:
+    """Return the loss of ``(B, 2)`` valence and arousal over the values that are known; 0 where none is.
+
+    Args:
+        predicted: in [-1, 1].
+        true: the same, NaN where missing.
+        kind: ``mse``: the mean squared error; ``ccc_mse``: that, and 1 - CCC of each of the two, their mean.
+    """
     known = torch.isfinite(true)
     error = torch.where(known, predicted - true, 0.0)
-    return error.square().sum() / known.sum().clamp(min=1)
+    loss = error.square().sum() / known.sum().clamp(min=1)
+    return loss + (1 - concordance(predicted, true)).mean() if kind == "ccc_mse" else loss
 
 
-@dataclass(frozen=True)
-class Losses:
-    """The loss of a step and its parts, scalars.
+def concordance(predicted: Tensor, true: Tensor) -> Tensor:
+    """Return Lin's concordance correlation coefficient of each column, 1 where fewer than two values are known.
 
-    Attributes:
-        total: what is minimised.
-        parts: by task, unweighted.
+    Args:
+        predicted: ``(B, K)``.
+        true: ``(B, K)``, NaN where missing.
     """
-
-    total: Tensor
-    parts: dict[str, Tensor]
-
-
-def joint_loss(outputs: FaceOutputs, batch: Batch, config: ScheduleConfig) -> Losses:
-    """Return the weighted sum of the losses of the heads that are on."""
-    parts = {"expression": expression_loss(outputs.logits, batch.targets, smoothing=config.label_smoothing)}
-    total = config.expression_weight * parts["expression"]
-    if outputs.landmarks is not None:
-        parts["landmarks"] = landmark_loss(outputs.landmarks, batch.landmarks)
-        total = total + config.landmarks_weight * parts["landmarks"]
-    if outputs.valence_arousal is not None:
-        parts["valence_arousal"] = affect_loss(outputs.valence_arousal, batch.valence_arousal)
-        total = total + config.valence_arousal_weight * parts["valence_arousal"]
-    return Losses(total, parts)
+    known = torch.isfinite(true)
+    n = known.sum(dim=0)
+    ours, theirs = (torch.where(known, value.float(), 0.0) for value in (predicted, true))
+    count = n.clamp(min=1)
+    mean, true_mean = ours.sum(dim=0) / count, theirs.sum(dim=0) / count
+    deviation, true_deviation = (ours - mean) * known, (theirs - true_mean) * known
+    covariance = (deviation * true_deviation).sum(dim=0) / count
+    variances = (deviation.square() + true_deviation.square()).sum(dim=0) / count
+    ccc = 2 * covariance / (variances + (mean - true_mean).square() + 1e-8)
+    return torch.where(n >= 2, ccc, 1.0)

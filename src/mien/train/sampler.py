@@ -18,7 +18,7 @@ class Draw(NamedTuple):
 
     Attributes:
         epoch: from 0.
-        position: in the epoch's order, over all ranks; seeds the face's augmentation.
+        position: in the epoch's order, over all ranks; decides the face's random changes.
         face: its index.
     """
 
@@ -32,40 +32,100 @@ def random_generator(*keys: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(keys)))
 
 
-def epoch_order(n_faces: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Return the order of all faces in one epoch, the same on every rank."""
-    return random_generator(seed, epoch, 0).permutation(n_faces)
+def uniform_draws(
+    positions: NDArray[np.int64], n_draws: int, *, seed: int, epoch: int
+) -> NDArray[np.float64]:
+    """Return ``(B, n_draws)`` numbers in [0, 1) that depend on the seed, the epoch and each position alone.
+
+    Philox is counted forward to the first position, so that a batch needs one generator, not one a face.
+
+    Args:
+        positions: ``(B,)`` places in the epoch's order.
+        n_draws: numbers of a place, a multiple of the four that one count of Philox gives.
+        seed: of the run.
+        epoch: from 0.
+    """
+    first = int(positions.min())
+    bits = np.random.Philox(np.random.SeedSequence((seed, epoch, 1)))
+    bits.advance(first * (n_draws // 4))
+    table = np.random.Generator(bits).random((int(positions.max()) - first + 1, n_draws))
+    return table[positions - first]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class FaceOrder:
+    """Which faces an epoch shows, in which order: the same on every rank.
+
+    Classes get their quotas first, then each class is gone through in shuffled passes, so that its faces come
+    equally often, give or take one. Drawing faces one by one with replacement would leave out a third of them.
+
+    Attributes:
+        labels: ``(N,)`` classes of the faces.
+        quotas: ``(C,)`` draws of each class in an epoch, on average; None for every face once.
+        seed: of the order.
+    """
+
+    labels: NDArray[np.int64]
+    quotas: NDArray[np.float64] | None = None
+    seed: int = 0
+
+    def __len__(self) -> int:
+        """Return how many faces an epoch draws."""
+        return len(self.labels) if self.quotas is None else int(self.quotas.sum() + 1e-6)
+
+    def faces(self, epoch: int) -> NDArray[np.int64]:
+        """Return the faces of an epoch, by number."""
+        random = random_generator(self.seed, epoch, 0)
+        if self.quotas is None:
+            return random.permutation(len(self.labels))
+        drawn = [
+            _draw(np.flatnonzero(self.labels == label), n_draws, random)
+            for label, n_draws in enumerate(_round_to_sum(self.quotas, len(self), random))
+        ]
+        return random.permutation(np.concatenate(drawn))
+
+
+def _round_to_sum(quotas: NDArray[np.float64], total: int, random: np.random.Generator) -> list[int]:
+    """Round quotas up or down at random, each right on average, so that they sum to a total (systematic sampling)."""
+    edges = np.concatenate([[0], np.cumsum(quotas)]) * (total / quotas.sum())
+    edges[-1] = total
+    return [int(n) for n in np.diff(np.floor(edges + random.random() * (1 - 1e-9)))]
+
+
+def _draw(members: NDArray[np.int64], n_draws: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """Return whole shuffled passes over a class and a part of one more."""
+    n_passes = -(-n_draws // max(1, len(members)))
+    passes = [random.permutation(members) for _ in range(n_passes)]
+    return np.concatenate([members[:0], *passes])[:n_draws]
+
+
+@dataclass(frozen=True, eq=False)
 class EpochBatches(Sampler[list[Draw]]):
     """The batches of one epoch on one rank.
 
     An epoch's last incomplete batch is dropped, so that every rank has equally many.
 
     Attributes:
-        n_faces: to draw from.
+        order: of the faces.
         batch_size: faces of a step, over all ranks together.
-        seed: of the order.
         epoch: from 0.
         rank: of this process.
         world_size: processes.
     """
 
-    n_faces: int
+    order: FaceOrder
     batch_size: int
-    seed: int
     epoch: int
     rank: int = 0
     world_size: int = 1
 
     def __len__(self) -> int:
-        return self.n_faces // self.batch_size
+        return len(self.order) // self.batch_size
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        order = epoch_order(self.n_faces, seed=self.seed, epoch=self.epoch)
+        faces = self.order.faces(self.epoch)
         for step in range(len(self)):
             positions = range(
                 step * self.batch_size + self.rank, (step + 1) * self.batch_size, self.world_size
             )
-            yield [Draw(self.epoch, position, int(order[position])) for position in positions]
+            yield [Draw(self.epoch, position, int(faces[position])) for position in positions]

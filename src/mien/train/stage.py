@@ -1,9 +1,11 @@
 """The stage: a pack and a recipe become a run folder."""
 
 import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from safetensors.torch import load_file, save
 from mien.artifacts import claim_output, disk_errors, write_atomically, write_json
 from mien.errors import ArtifactError, DatasetError, ModelError
 from mien.faces.crop import resize_crop
-from mien.network import FaceNetwork, create_backbone
+from mien.network import FaceNetwork, build_face_network
 from mien.pack import Pack
 from mien.recipe import Recipe, format_recipe
 from mien.run import Run
@@ -23,6 +25,8 @@ from mien.train.dev import score_dev
 from mien.train.faces import TrainingFaces, read_training_faces
 from mien.train.lightning_adapter import EpochResult, FaceModule, build_trainer, fit, read_dev
 from mien.train.log import append_metrics, best_epoch, draw_curves, read_metrics, write_provenance
+from mien.train.objective import Teacher
+from mien.trained import load_trained_network
 
 N_KEPT_CROPS = 64
 # Drawing the curves takes a second, as long as an epoch of a small pack.
@@ -55,13 +59,13 @@ class TrainSummary:
 
 
 def train(
-    recipe: Recipe, pack_path: Path, out: Path, *, resume: bool = False, force: bool = False
+    recipe: Recipe, pack_paths: Sequence[Path], out: Path, *, resume: bool = False, force: bool = False
 ) -> TrainSummary | None:
     """Train a network.
 
     Args:
         recipe: what to do.
-        pack_path: what to learn from.
+        pack_paths: what to learn from, one pack or several.
         out: the run's folder.
         resume: go on in an unfinished run folder; begin where there is none.
         force: replace an existing run.
@@ -71,32 +75,70 @@ def train(
 
     Raises:
         ArtifactError: OUT exists, or cannot be resumed.
-        DatasetError: the pack does not suit the recipe.
+        DatasetError: the packs do not suit the recipe.
         ModelError: the network cannot be built, or the loss is no longer finite.
         RecipeError: the machine has not what the recipe asks for.
     """
-    pack = Pack.open(pack_path)
-    faces = read_training_faces(pack, recipe.data, seed=recipe.runtime.seed)
-    if len(faces.train) < recipe.schedule.batch_size:
-        raise DatasetError(
-            f"`schedule.batch_size` is {recipe.schedule.batch_size}, but there are only {len(faces.train)} "
-            "faces to learn from. Give a smaller one"
-        )
+    packs = [Pack.open(path) for path in pack_paths]
+    faces = read_training_faces(packs, recipe.data)
     recipe = without_unlabelled_heads(recipe, faces)
-    run = _describe(recipe, pack, faces, out)
+    run = _describe(recipe, packs, faces, out)
     goes_on = resume and (out / "run.json").exists()
     resume_from = _checkpoint_of(run) if goes_on else None
     trainer = build_trainer(recipe, out, _keep_epoch(run, recipe.schedule.select_by))
     network = build_network(recipe, len(faces.classes), from_scratch=resume_from is not None)
+    module = FaceModule(network, faces, recipe, teacher=_load_teacher(recipe, faces.classes))
+    if module.steps_per_epoch < 1:
+        raise DatasetError(
+            f"`schedule.batch_size` is {recipe.schedule.batch_size}, but an epoch has only {len(module.order)} "
+            "faces to learn from. Give a smaller one"
+        )
     if _is_first_process() and not goes_on:
+        _warn_of_doubled_corrections(recipe)
         claim_output(out, force=force, kind_mark="run.json")
         _begin(run, recipe)
-    module = FaceModule(network, faces, recipe)
     with disk_errors(out, "free some space and add --resume"):
         fit(trainer, module, resume_from=resume_from)
         if not _is_first_process():
             return None
         return TrainSummary(out, _finish(run, module), len(faces.train), faces.n_leaks)
+
+
+def _warn_of_doubled_corrections(recipe: Recipe) -> None:
+    """Warn of several cures of one imbalance: together they make rare classes count too much."""
+    loss = recipe.schedule.loss
+    cures = {
+        f"`data.sampling: {recipe.data.sampling}`": recipe.data.sampling != "uniform",
+        f"`schedule.loss.class_weights: {loss.class_weights}`": loss.class_weights != "none",
+        f"`schedule.loss.logit_adjustment: {loss.logit_adjustment:g}`": loss.logit_adjustment > 0,
+    }
+    stacked = [name for name, is_on in cures.items() if is_on]
+    if len(stacked) > 1:
+        sys.stderr.write(
+            f"mien: {' and '.join(stacked)} correct the same imbalance twice, and rare classes may be answered "
+            "too often. One of them is enough\n"
+        )
+
+
+def _load_teacher(recipe: Recipe, classes: tuple[str, ...]) -> Teacher | None:
+    """Return the recipe's teacher, which must know every class that is learnt.
+
+    Raises:
+        ArtifactError: the run is missing, unfinished or damaged.
+        ModelError: it does not know a class.
+    """
+    if recipe.schedule.loss.teacher is None:
+        return None
+    run = Run.open(Path(recipe.schedule.loss.teacher))
+    run.read_result()
+    unknown = [name for name in classes if name not in run.classes]
+    if unknown:
+        raise ModelError(
+            f"The teacher {run.path} does not know {', '.join(unknown)}, it knows {', '.join(run.classes)}. "
+            "Name the classes that it knows in `data.classes`"
+        )
+    columns = [run.classes.index(name) for name in classes]
+    return Teacher(load_trained_network(run), columns, run.recipe["data"]["input_size"])
 
 
 def without_unlabelled_heads(recipe: Recipe, faces: TrainingFaces) -> Recipe:
@@ -126,18 +168,11 @@ def build_network(recipe: Recipe, n_classes: int, *, from_scratch: bool = False)
     """
     torch.manual_seed(recipe.runtime.seed)
     model = recipe.model
-    backbone = create_backbone(
-        model.backbone,
-        input_size=recipe.data.input_size,
-        drop_path_rate=model.drop_path_rate,
-        pretrained=model.pretrained and model.weights is None and not from_scratch,
-    )
-    network = FaceNetwork(
-        backbone,
+    network = build_face_network(
+        model,
         n_classes,
-        landmarks=model.landmarks,
-        valence_arousal=model.valence_arousal,
-        drop_rate=model.drop_rate,
+        input_size=recipe.data.input_size,
+        pretrained=model.pretrained and model.weights is None and not from_scratch,
     )
     if model.weights is not None and not from_scratch:
         _load_weights(network, Path(model.weights))
@@ -167,16 +202,20 @@ def _load_weights(network: FaceNetwork, path: Path) -> None:
     network.load_state_dict(named, strict=False)
 
 
-def _describe(recipe: Recipe, pack: Pack, faces: TrainingFaces, out: Path) -> Run:
+def _describe(recipe: Recipe, packs: Sequence[Pack], faces: TrainingFaces, out: Path) -> Run:
+    contents = [pack.info.content_sha256 for pack in packs]
     return Run(
         out,
         faces.classes,
-        pack.info.crop,
+        packs[0].info.crop,
         asdict(recipe),
         {
-            "source": pack.info.source,
-            "path": str(pack.path),
-            "content_sha256": pack.info.content_sha256,
+            "source": " + ".join(dict.fromkeys(pack.info.source for pack in packs)),
+            "path": ", ".join(str(pack.path) for pack in packs),
+            "content_sha256": contents[0]
+            if len(packs) == 1
+            else sha256("".join(contents).encode()).hexdigest(),
+            "members": contents,
             "n_train": len(faces.train),
             "n_dev": len(faces.dev),
             "n_leaks_left_out": faces.n_leaks,
@@ -201,7 +240,7 @@ def _checkpoint_of(run: Run) -> Path | None:
             f"Run {run.path} was begun on another pack: {earlier.pack['path']}. Resume with that"
         )
     was, now = earlier.recipe, run.recipe
-    # The seed decides the dev split; the rest of `runtime` may differ.
+    # The seed decides every draw; the rest of `runtime` may differ.
     keys = [(part, key) for part in ("model", "data", "schedule") for key in now[part]] + [
         ("runtime", "seed")
     ]
@@ -269,7 +308,7 @@ def _finish(run: Run, module: FaceModule) -> dict[str, Any]:
     dev = module.faces.dev
     scores = score_dev(reading, dev)
     size = module.recipe.data.input_size
-    crops = [resize_crop(dev.split.image(int(index)), size) for index in dev.indices[:N_KEPT_CROPS]]
+    crops = [resize_crop(dev.image(face), size) for face in range(min(N_KEPT_CROPS, len(dev)))]
     arrays = {
         "logits": reading.logits,
         "labels": dev.labels,

@@ -11,15 +11,15 @@ import torch
 
 from mien.errors import ModelError
 from mien.network import FaceNetwork, create_backbone
+from mien.recipe import ModelConfig
 
 
 def build(
     *, landmarks: bool = True, valence_arousal: bool = True, name: str = "mobilenetv3_small_050"
 ) -> Any:
     torch.manual_seed(0)
-    return FaceNetwork(
-        create_backbone(name, input_size=32), 5, landmarks=landmarks, valence_arousal=valence_arousal
-    ).eval()
+    config = ModelConfig(landmarks=landmarks, valence_arousal=valence_arousal)
+    return FaceNetwork(create_backbone(name, input_size=32), 5, config).eval()
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ def test_seeds_cut_differently() -> None:
 def test_train_and_dev_are_the_pack(training_pack: Path) -> None:
     """Every training face is on one side, none on both, and val is on neither."""
     pack = Pack.open(training_pack)
-    faces = read_training_faces(pack, DataConfig(dev_fraction=0.25), seed=0)
+    faces = read_training_faces([pack], DataConfig(dev_fraction=0.25))
     assert faces.classes == pack.info.classes
     assert sorted([*faces.train.indices, *faces.dev.indices]) == list(range(192))
     np.testing.assert_array_equal(np.bincount(faces.dev.labels), [16, 16, 16])
@@ -61,7 +61,7 @@ def test_train_and_dev_are_the_pack(training_pack: Path) -> None:
 def test_a_choice_of_classes(training_pack: Path) -> None:
     """Faces of other classes are left out, and labels count in the chosen order."""
     pack = Pack.open(training_pack)
-    faces = read_training_faces(pack, DataConfig(classes=["Sad", "Neutral"], dev_fraction=0.25), seed=0)
+    faces = read_training_faces([pack], DataConfig(classes=["Sad", "Neutral"], dev_fraction=0.25))
     assert faces.classes == ("Sad", "Neutral")
     assert faces.train.targets.shape[1] == 2
     assert len(faces.train) + len(faces.dev) == 128
@@ -73,7 +73,7 @@ def test_a_choice_of_classes(training_pack: Path) -> None:
 def test_a_wrong_choice_of_classes(training_pack: Path, classes: list[str]) -> None:
     """A class that the pack lacks, one named twice, or fewer than two is told with those that there are."""
     with pytest.raises(DatasetError, match="Neutral, Happy, Sad"):
-        read_training_faces(Pack.open(training_pack), DataConfig(classes=classes), seed=0)
+        read_training_faces([Pack.open(training_pack)], DataConfig(classes=classes))
 
 
 def test_votes_count_among_the_chosen_classes(
@@ -81,7 +81,7 @@ def test_votes_count_among_the_chosen_classes(
 ) -> None:
     """Votes for classes that are left out are dropped, and the rest sums to one."""
     pack = Pack.open(make_training_pack(tmp_path / "votes.pack", votes=True))
-    every = read_training_faces(pack, DataConfig(labels="votes", dev_fraction=0.25), seed=0).train
+    every = read_training_faces([pack], DataConfig(labels="votes", dev_fraction=0.25)).train
     np.testing.assert_allclose(
         np.sort(every.targets, axis=1), np.tile([0.1, 0.1, 0.8], (len(every), 1)), rtol=1e-6
     )
@@ -97,7 +97,7 @@ def test_votes_count_among_the_chosen_classes(
 def test_votes_that_are_not_there(training_pack: Path) -> None:
     """A pack without votes cannot be learnt by votes."""
     with pytest.raises(DatasetError, match=r"Use `data\.labels: hard`"):
-        read_training_faces(Pack.open(training_pack), DataConfig(labels="votes"), seed=0)
+        read_training_faces([Pack.open(training_pack)], DataConfig(labels="votes"))
 
 
 def test_leaks_are_left_out(make_training_pack: Callable[..., Path], tmp_path: Path) -> None:
@@ -105,10 +105,10 @@ def test_leaks_are_left_out(make_training_pack: Callable[..., Path], tmp_path: P
     groups = np.arange(216)
     groups[192:202] = groups[:10]
     pack = Pack.open(make_training_pack(tmp_path / "leaks.pack", groups=groups))
-    faces = read_training_faces(pack, DataConfig(), seed=0)
+    faces = read_training_faces([pack], DataConfig())
     assert faces.n_leaks == 10
     assert not {*faces.train.indices, *faces.dev.indices} & set(range(10))
-    kept = read_training_faces(pack, DataConfig(exclude_leaks=False), seed=0)
+    kept = read_training_faces([pack], DataConfig(exclude_leaks=False))
     assert kept.n_leaks == 0
     assert len(kept.train) + len(kept.dev) == 192
 
@@ -117,4 +117,4 @@ def test_too_few_faces(make_training_pack: Callable[..., Path], tmp_path: Path) 
     """A handful of faces is no training set."""
     pack = Pack.open(make_training_pack(tmp_path / "few.pack", n_train=18, n_missing=0))
     with pytest.raises(DatasetError, match=r"18 usable training faces .* 16 of each are needed"):
-        read_training_faces(pack, DataConfig(), seed=0)
+        read_training_faces([pack], DataConfig())

@@ -21,7 +21,7 @@ from mien.train.sampler import Draw, EpochBatches
 @pytest.fixture(scope="module")
 def faces(training_pack: Path) -> LabelledFaces:
     """The training faces of the pack."""
-    return read_training_faces(Pack.open(training_pack), DataConfig(dev_fraction=0.25), seed=0).train
+    return read_training_faces([Pack.open(training_pack)], DataConfig(dev_fraction=0.25)).train
 
 
 def read_epoch(

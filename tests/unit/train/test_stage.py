@@ -139,8 +139,8 @@ def test_a_run_goes_on_bit_for_bit(
 
         patch.setattr(stage, "best_epoch", stop_in_fourth)
         with pytest.raises(ZeroDivisionError):
-            train(tiny_recipe, training_pack, tmp_path / "run")
-    train(tiny_recipe, training_pack, tmp_path / "run", resume=True)
+            train(tiny_recipe, [training_pack], tmp_path / "run")
+    train(tiny_recipe, [training_pack], tmp_path / "run", resume=True)
     assert (tmp_path / "run" / "metrics.csv").read_text() == (trained_run / "metrics.csv").read_text()
     ours, theirs = (
         load_file(run / "checkpoints" / "best.safetensors") for run in (tmp_path / "run", trained_run)
@@ -157,7 +157,7 @@ def test_a_run_killed_before_its_result_is_finished(
     unfinished: Path, trained_run: Path, training_pack: Path, tiny_recipe: Recipe
 ) -> None:
     """With every epoch done, --resume only measures once more."""
-    train(tiny_recipe, training_pack, unfinished, resume=True)
+    train(tiny_recipe, [training_pack], unfinished, resume=True)
     assert Run.open(unfinished).read_result() == Run.open(trained_run).read_result()
 
 
@@ -165,7 +165,7 @@ def test_resume_begins_where_there_is_nothing(
     training_pack: Path, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
     """One command serves to begin and to go on."""
-    train(quick(tiny_recipe), training_pack, tmp_path / "run", resume=True)
+    train(quick(tiny_recipe), [training_pack], tmp_path / "run", resume=True)
     assert Run.open(tmp_path / "run").read_result()["epochs"] == 1
 
 
@@ -184,7 +184,7 @@ def test_resume_with_another_recipe_is_refused(
     """What changes the learning cannot change in the middle; the key is named."""
     recipe = replace(tiny_recipe, **{part: replace(getattr(tiny_recipe, part), **change)})
     with pytest.raises(ArtifactError, match=rf"another recipe: {expected} differ.*recipe\.yaml"):
-        train(recipe, training_pack, unfinished, resume=True)
+        train(recipe, [training_pack], unfinished, resume=True)
 
 
 def test_resume_on_another_pack_is_refused(
@@ -193,7 +193,7 @@ def test_resume_on_another_pack_is_refused(
     """The pack is known by its content, not its name."""
     other = make_training_pack(tmp_path / "other.pack", n_train=180)
     with pytest.raises(ArtifactError, match="begun on another pack"):
-        train(tiny_recipe, other, unfinished, resume=True)
+        train(tiny_recipe, [other], unfinished, resume=True)
 
 
 def test_a_finished_run_cannot_be_resumed(
@@ -201,7 +201,7 @@ def test_a_finished_run_cannot_be_resumed(
 ) -> None:
     """There is nothing to go on with."""
     with pytest.raises(ArtifactError, match="is finished"):
-        train(tiny_recipe, training_pack, trained_run, resume=True)
+        train(tiny_recipe, [training_pack], trained_run, resume=True)
 
 
 class _Bomb:
@@ -231,7 +231,7 @@ def test_a_damaged_checkpoint_is_one_error(
     else:
         path.write_bytes(b"")
     with pytest.raises(ArtifactError, match=r"last\.ckpt cannot be read.*Remove it to begin") as caught:
-        train(tiny_recipe, training_pack, unfinished, resume=True)
+        train(tiny_recipe, [training_pack], unfinished, resume=True)
     assert "\n" not in str(caught.value)
     assert not proof.exists()
 
@@ -242,7 +242,7 @@ def test_an_existing_run_is_not_overwritten(
     """OUT stays as it is without --force."""
     before = (trained_run / "metrics.csv").read_bytes()
     with pytest.raises(ArtifactError, match=r"exists already.*--force"):
-        train(tiny_recipe, training_pack, trained_run)
+        train(tiny_recipe, [training_pack], trained_run)
     assert (trained_run / "metrics.csv").read_bytes() == before
 
 
@@ -254,9 +254,9 @@ def test_force_replaces_only_runs(
     photographs.mkdir()
     (photographs / "me.jpg").write_bytes(b"x")
     with pytest.raises(ArtifactError, match=r"holds no run\.json"):
-        train(quick(tiny_recipe), training_pack, photographs, force=True)
+        train(quick(tiny_recipe), [training_pack], photographs, force=True)
     assert (photographs / "me.jpg").read_bytes() == b"x"
-    train(quick(tiny_recipe), training_pack, unfinished, force=True)
+    train(quick(tiny_recipe), [training_pack], unfinished, force=True)
     assert len(rows_of(unfinished)) == 1
 
 
@@ -293,7 +293,7 @@ def test_a_mistake_is_found_before_the_old_run_is_gone(
         pytest.skip("this machine has all that is asked for")
     before = (unfinished / "metrics.csv").read_bytes()
     with pytest.raises(kind, match=expected):
-        train(change(tiny_recipe), training_pack, unfinished, force=True)
+        train(change(tiny_recipe), [training_pack], unfinished, force=True)
     assert (unfinished / "metrics.csv").read_bytes() == before
 
 
@@ -301,7 +301,7 @@ def test_a_loss_that_explodes_is_one_error(training_pack: Path, tiny_recipe: Rec
     """A rate far too high ends in advice, and no broken weights are kept."""
     recipe = quick(tiny_recipe, optimizer="sgd", learning_rate=1000.0, warmup_epochs=0.0)
     with pytest.raises(ModelError, match=r"no longer finite in epoch 1.*learning_rate"):
-        train(recipe, training_pack, tmp_path / "run")
+        train(recipe, [training_pack], tmp_path / "run")
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
 
 
@@ -310,7 +310,7 @@ def test_a_pack_without_landmarks_trains(
 ) -> None:
     """With nothing to learn for them, landmarks and valence/arousal are left out and the rest trains."""
     pack = make_training_pack(tmp_path / "bare.pack", n_missing=192)
-    train(quick(tiny_recipe), pack, tmp_path / "run")
+    train(quick(tiny_recipe), [pack], tmp_path / "run")
     assert not any(name.startswith(("train_landmarks", "dev_nme")) for name in rows_of(tmp_path / "run")[0])
 
 
@@ -320,7 +320,7 @@ def test_mixed_precision_trains(
 ) -> None:
     """Half precision learns and keeps whole-precision weights."""
     recipe = replace(quick(tiny_recipe), runtime=replace(tiny_recipe.runtime, precision=precision))
-    train(recipe, training_pack, tmp_path / "run")
+    train(recipe, [training_pack], tmp_path / "run")
     weights = load_file(tmp_path / "run" / "checkpoints" / "best.safetensors")
     assert {value.dtype for name, value in weights.items() if name.endswith("weight")} == {torch.float32}
     assert np.isfinite(rows_of(tmp_path / "run")[0]["train_total"])
@@ -334,7 +334,7 @@ def test_sgd_deterministic_without_heads(training_pack: Path, tiny_recipe: Recip
         runtime=replace(tiny_recipe.runtime, deterministic=True),
     )
     try:
-        train(recipe, training_pack, tmp_path / "run")
+        train(recipe, [training_pack], tmp_path / "run")
     finally:
         torch.use_deterministic_algorithms(mode=False)
     assert set(Run.open(tmp_path / "run").read_result()["dev"]) == {
@@ -407,7 +407,7 @@ def test_only_the_first_process_writes(
     """Any launcher's number above nought means that another process makes the folder."""
     monkeypatch.setenv(name, "1")
     monkeypatch.setattr(stage, "fit", lambda *_, **__: None)
-    assert train(tiny_recipe, training_pack, tmp_path / "run") is None
+    assert train(tiny_recipe, [training_pack], tmp_path / "run") is None
     assert not (tmp_path / "run").exists()
 
 
@@ -418,14 +418,14 @@ def test_torchrun_and_the_recipe_must_agree(
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(RecipeError, match=r"torchrun started 2 processes.*is 1"):
-        train(tiny_recipe, training_pack, tmp_path / "run")
+        train(tiny_recipe, [training_pack], tmp_path / "run")
 
 
 def test_the_summary_tells_how_it_was_chosen(
     training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What is printed names the split and n; the progress names each epoch's dev score."""
-    text = str(train(quick(tiny_recipe), training_pack, tmp_path / "run"))
+    text = str(train(quick(tiny_recipe), [training_pack], tmp_path / "run"))
     assert "trained on 153 faces" in text
     assert "epoch 1 of 1, by balanced_accuracy on the dev split of train (n = 39)" in text
     assert f"run: {tmp_path / 'run'}" in text

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mien.prepare.duplicates import MAX_DISTANCE, count_duplicates, find_groups
+from mien.faces.near_duplicates import MAX_DISTANCE, count_duplicates, find_groups
 
 Hashes = NDArray[np.uint8]
 
@@ -108,7 +108,7 @@ def test_a_million_hashes_in_a_minute(run_measured: Callable[[str], tuple[float,
     """Grouping a million faces takes under 500 MB beyond their hashes, and no more than minutes."""
     code = """
 import numpy as np
-from mien.prepare.duplicates import find_groups
+from mien.faces.near_duplicates import find_groups
 hashes = np.random.default_rng(0).integers(0, 256, (1_000_000, 32), dtype=np.uint8)
 hashes[500_000:510_000] = hashes[:10_000]
 hashes[700_000:900_000] = 0

@@ -1,0 +1,84 @@
+"""The verbs that use a model file and its reports: evaluate, predict, compare."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mien.cli.words import Verbs, add_force, add_verb, say, warn
+
+
+def add_evaluate(verbs: Verbs) -> None:
+    """Add `mien evaluate`."""
+    parser = add_verb(
+        verbs,
+        "evaluate",
+        "Measure a model file on a pack and write a report.",
+        "mien evaluate --model model.onnx --pack my.pack --out report",
+    )
+    parser.add_argument("--model", type=Path, required=True, metavar="MODEL.onnx")
+    parser.add_argument("--pack", type=Path, required=True, metavar="PACK")
+    parser.add_argument("--split", default="val", help="train, val or test (default: val)")
+    parser.add_argument("--out", type=Path, required=True, metavar="REPORT", help="folder to make")
+    add_force(parser)
+    parser.set_defaults(run=_run_evaluate)
+
+
+def _run_evaluate(args: argparse.Namespace) -> None:
+    from mien.evaluate import evaluate
+
+    say(evaluate(args.model, args.pack, split=args.split, out=args.out, force=args.force))
+
+
+def add_predict(verbs: Verbs) -> None:
+    """Add `mien predict`."""
+    parser = add_verb(
+        verbs,
+        "predict",
+        "Read the faces of pictures with a model file.",
+        "mien predict photo.jpg holiday/ --model model.onnx --out faces.jsonl --draw drawn",
+    )
+    parser.add_argument("sources", type=Path, nargs="+", metavar="IMAGE_OR_FOLDER")
+    parser.add_argument("--model", type=Path, required=True, metavar="MODEL.onnx")
+    parser.add_argument(
+        "--crop",
+        choices=("detect", "whole"),
+        default="detect",
+        help="detect: find the faces; whole: every picture is one cropped face (default: detect)",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="a .jsonl or .csv file (default: a table)")
+    parser.add_argument("--draw", type=Path, metavar="DIR", help="write annotated copies there")
+    parser.add_argument("--detector", type=Path, metavar="FILE", help="YuNet's file (default: looked for)")
+    add_force(parser)
+    parser.set_defaults(run=_run_predict)
+
+
+def _run_predict(args: argparse.Namespace) -> None:
+    from mien.predict.command import PredictOptions, run_predict
+
+    options = PredictOptions(
+        crop=args.crop, detector_path=args.detector, out=args.out, draw=args.draw, force=args.force
+    )
+    summary = run_predict(args.sources, args.model, options=options, stream=sys.stdout, announce=warn)
+    warn(str(summary))
+
+
+def add_compare(verbs: Verbs) -> None:
+    """Add `mien compare`."""
+    parser = add_verb(
+        verbs,
+        "compare",
+        "Put reports of the same faces side by side, with a paired test.",
+        "mien compare report_a report_b --plot compared.png",
+    )
+    parser.add_argument("reports", type=Path, nargs="+", metavar="REPORT")
+    parser.add_argument("--protocol", default="all", help="which faces and classes count (default: all)")
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="write the comparison")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the bars with their intervals")
+    add_force(parser)
+    parser.set_defaults(run=_run_compare)
+
+
+def _run_compare(args: argparse.Namespace) -> None:
+    from mien.compare import compare
+
+    say(compare(args.reports, out=args.out, plot=args.plot, protocol=args.protocol, force=args.force))

@@ -1,0 +1,61 @@
+"""What the verbs share: output, options, and the line for an extra that is not installed."""
+
+import argparse
+import sys
+from typing import TypeAlias
+
+from mien.errors import MissingExtraError
+
+
+def say(text: object) -> None:
+    """Print what was asked for."""
+    sys.stdout.write(f"{text}\n")
+
+
+def warn(text: str) -> None:
+    """Tell something beside it."""
+    sys.stderr.write(f"mien: {text}\n")
+
+
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_verb(verbs: Verbs, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+    """Add a verb with its summary and an example."""
+    return verbs.add_parser(
+        name,
+        help=summary,
+        description=summary,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def add_force(parser: argparse.ArgumentParser) -> None:
+    """Add --force."""
+    parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
+
+
+def positive(text: str) -> int:
+    """Return the whole number of an option that must be 1 or more."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {value}")
+    return value
+
+
+positive.__name__ = "whole number"
+
+
+class needs:  # noqa: N801 - reads as a word: with needs("train", "train")
+    """Turns the absence of an extra's packages into one line that names the install command."""
+
+    def __init__(self, verb: str, extra: str) -> None:
+        self.verb, self.extra = verb, extra
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("mien"):
+            raise MissingExtraError(self.verb, self.extra) from error

@@ -1,0 +1,88 @@
+"""Mixing the faces of a batch: mixup and cutmix that never put landmarks where no face has them.
+
+Shapes: B batch, S side of the input.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mien.recipe import AugmentConfig
+from mien.train.loading import Batch
+
+
+def mix_faces(batch: Batch, config: AugmentConfig, random: np.random.Generator) -> Batch:
+    """Blend some faces of a batch with another of it (mixup), or paste a rectangle of another in (cutmix).
+
+    Expression targets, valence and arousal are mixed in the same shares. A blend has no landmarks, since it
+    shows two faces at once; a face with a rectangle in it keeps those outside of it.
+
+    Sources: Zhang et al. 2018, https://arxiv.org/abs/1710.09412; Yun et al. 2019,
+    https://arxiv.org/abs/1905.04899; here each face has a share or rectangle of its own.
+
+    Args:
+        batch: of the loader.
+        config: how many faces, and how strongly.
+        random: of this step.
+
+    Returns:
+        The batch with ``images_rgb`` as floats in [0, 255], or the given one where nothing is to be mixed.
+    """
+    if not config.mixup and not config.cutmix:
+        return batch
+    n_faces, side = batch.images_rgb.shape[:2]
+    device = batch.images_rgb.device
+    partner = torch.from_numpy(random.permutation(n_faces)).to(device)
+    kind = random.random(n_faces)
+    blended = kind < config.mixup
+    pasted = ~blended & (kind < config.mixup + config.cutmix)
+    share = np.where(
+        blended, random.beta(config.mixup_alpha, config.mixup_alpha, n_faces), 1.0
+    )  # of the face itself
+    share = np.where(blended, np.maximum(share, 1 - share), share)
+    boxes = _draw_boxes(pasted, random, alpha=config.cutmix_alpha, side=side)
+    mask = _boxes_to_mask(boxes, side=side)
+    share = share * (1 - mask.mean(axis=(1, 2)))
+    other = torch.from_numpy(1 - np.where(blended, share, 1.0)).float().to(device)[:, None, None]
+    pixel_share = torch.maximum(other, torch.from_numpy(mask).float().to(device))[..., None]
+    images = batch.images_rgb.float()
+    own = torch.from_numpy(share).float().to(device)[:, None]
+    return Batch(
+        torch.lerp(images, images[partner], pixel_share),
+        _mix(batch.targets, partner, own),
+        _hide_landmarks(batch.landmarks, blended, boxes / side),
+        _mix(batch.valence_arousal, partner, own),
+    )
+
+
+def _mix(values: Tensor, partner: Tensor, own: Tensor) -> Tensor:
+    """Mix ``(B, K)`` values; a face that is left as it is keeps its own even where its partner has none."""
+    return torch.where(own < 1, own * values + (1 - own) * values[partner], values)
+
+
+def _draw_boxes(
+    pasted: NDArray[np.bool_], random: np.random.Generator, *, alpha: float, side: int
+) -> NDArray[np.int64]:
+    """Return ``(B, 4)`` xyxy rectangles in whole pixels, empty where nothing is pasted."""
+    n_faces = len(pasted)
+    area = random.beta(alpha, alpha, n_faces)
+    center = random.random((n_faces, 2)) * side
+    half = 0.5 * side * np.sqrt(area)[:, None]
+    boxes = np.rint(np.hstack([center - half, center + half])).clip(0, side).astype(np.int64)
+    boxes[~pasted] = 0
+    return boxes
+
+
+def _boxes_to_mask(boxes: NDArray[np.int64], *, side: int) -> NDArray[np.bool_]:
+    x0, y0, x1, y1 = boxes.T[:, :, None]
+    places = np.arange(side)
+    across, down = (places >= x0) & (places < x1), (places >= y0) & (places < y1)
+    return np.asarray(down[:, :, None] & across[:, None, :])
+
+
+def _hide_landmarks(landmarks: Tensor, blended: NDArray[np.bool_], boxes: NDArray[np.float64]) -> Tensor:
+    corners = torch.from_numpy(boxes).to(landmarks.device, landmarks.dtype)[:, None]
+    under = (landmarks >= corners[..., :2]).all(dim=2) & (landmarks < corners[..., 2:]).all(dim=2)
+    hidden = under | torch.from_numpy(blended).to(landmarks.device)[:, None]
+    return landmarks.masked_fill(hidden[..., None], torch.nan)

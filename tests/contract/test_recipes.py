@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,17 +27,29 @@ def test_there_are_recipes() -> None:
     assert PARTS
 
 
+def read_yaml(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Nested mappings, the second's values where both have one."""
+    nested = {
+        key for key, value in above.items() if isinstance(value, dict) and isinstance(below.get(key), dict)
+    }
+    return below | above | {key: laid_over(below[key], above[key]) for key in nested}
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=name_of)
 def test_a_recipe_holds_what_its_files_say(path: Path) -> None:
     """Each value of the recipe and of its part files arrives, and everything else is the default."""
-    parts = yaml.safe_load(path.read_text(encoding="utf-8"))
+    parts = read_yaml(path)
     values = asdict(read_recipe(path, []))
-    for name, expected in asdict(Recipe()).items():
+    for name, defaults in asdict(Recipe()).items():
         part = parts.get(name, {})
-        if isinstance(part, str):
-            part = yaml.safe_load((path.parent / part).read_text(encoding="utf-8"))
-        augment = expected.get("augment", {}) | part.get("augment", {})
-        assert values[name] == expected | part | ({"augment": augment} if augment else {})
+        part = {"from": part} if isinstance(part, str) else dict(part)
+        file = part.pop("from", None)
+        below = read_yaml(path.parent / file) if file else {}
+        assert values[name] == laid_over(laid_over(defaults, below), part)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=name_of)
@@ -61,4 +74,5 @@ def test_a_recipe_begins_with_a_word_for_people(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.startswith("# ")
     if path in RECIPES:
-        assert f"# Command:  mien train --recipe recipes/{path.name} --pack " in text
+        from_packs = "" if read_recipe(path, []).data.packs else " --pack "
+        assert f"# Command:  mien train --recipe recipes/{path.name}{from_packs}" in text

@@ -1,7 +1,8 @@
 """Recipes: everything that decides a training run, as four parts of typed values.
 
 A recipe is a YAML file with the keys ``model``, ``data``, ``schedule`` and ``runtime``. Each names a part file
-(relative to the recipe) or holds the values. Any value can be overridden, as ``--schedule.epochs 10``.
+(relative to the recipe), holds the values, or both: ``from`` names the file and the other keys change it. Any
+value can be overridden, as ``--schedule.epochs 10``.
 """
 
 from mien.recipe.reading import build_parser, format_recipe, format_recipe_help, read_recipe

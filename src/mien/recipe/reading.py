@@ -75,19 +75,36 @@ def _read_parts(path: Path) -> dict[str, Any]:
     """Return a recipe as nested mappings with known keys, its part files read."""
     parts = dict(_read_yaml(path, what="Recipe"))
     _check_keys(parts, Recipe, "", where=path)
-    for name, value in parts.items():
-        origin = path
-        if isinstance(value, str):
-            origin = path.parent / value
-            parts[name] = _read_yaml(origin, what=f"The `{name}` part of {path},")
-        _check_keys(parts[name], PARTS[name], f"{name}.", where=origin)
-    return parts
+    return {name: _read_part(name, value, path) for name, value in parts.items()}
+
+
+def _read_part(name: str, value: Any, path: Path) -> Any:
+    """Return a part: a file's values, or the recipe's own, which may stand on those of a file that `from` names."""
+    changes = dict(value) if isinstance(value, dict) else {}
+    file = changes.pop("from", None) if isinstance(value, dict) else value
+    part: Any = {}
+    if isinstance(file, str):
+        origin = path.parent / file
+        part = _read_yaml(origin, what=f"The `{name}` part of {path},")
+        _check_keys(part, PARTS[name], f"{name}.", where=origin)
+    elif file is not None or not isinstance(value, dict):
+        raise RecipeError(f"{path}: Recipe key `{name}` must be a part file or a mapping, got {file!r}")
+    _check_keys(changes, PARTS[name], f"{name}.", where=path)
+    return _merge(part, changes)
+
+
+def _merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return nested values with some of them changed."""
+    merged = dict(values)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
 
 
 def _check_keys(value: Any, kind: Any, prefix: str, *, where: Path) -> None:
     if not isinstance(value, dict):
-        wanted = "a part file or a mapping" if prefix.count(".") == 1 else "a mapping"
-        raise RecipeError(f"{where}: Recipe key `{prefix[:-1]}` must be {wanted}, got {value!r}")
+        raise RecipeError(f"{where}: Recipe key `{prefix[:-1]}` must be a mapping, got {value!r}")
     types = {entry.name: entry.type for entry in fields(kind)}
     for key, inner in value.items():
         if key not in types:

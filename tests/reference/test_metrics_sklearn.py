@@ -7,7 +7,15 @@ from sklearn import metrics as judge
 from sklearn.exceptions import UndefinedMetricWarning
 
 from mien.metrics.affect import pearson
-from mien.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, macro_f1, per_class
+from mien.metrics.classification import (
+    accuracy,
+    balanced_accuracy,
+    confusion_matrix,
+    macro_f1,
+    mean_recall,
+    minority_classes,
+    per_class,
+)
 from mien.metrics.comparison import mcnemar_exact
 
 
@@ -41,6 +49,17 @@ def test_figures_are_scikit_learns(truth, predicted, n_classes) -> None:
     assert macro_f1(table) == pytest.approx(
         judge.f1_score(truth, predicted, average="macro", zero_division=0)
     )
+
+
+@pytest.mark.parametrize(("truth", "predicted", "n_classes"), CATALOGUE)
+def test_recall_of_some_classes_is_scikit_learns(truth, predicted, n_classes) -> None:
+    """The macro recall over the labels of few faces, and over those of the others."""
+    table = confusion_matrix(truth, predicted, n_classes=n_classes)
+    few = minority_classes(table, share=0.2)
+    for labels in (few, tuple(set(truth.tolist()) - set(few))):
+        if labels:
+            expected = judge.recall_score(truth, predicted, labels=labels, average="macro")
+            assert mean_recall(table, labels) == pytest.approx(expected)
 
 
 @pytest.mark.filterwarnings(f"ignore::{UndefinedMetricWarning.__module__}.{UndefinedMetricWarning.__name__}")

@@ -19,6 +19,11 @@ def add_evaluate(verbs: Verbs) -> None:
     parser.add_argument("--pack", type=Path, required=True, metavar="PACK")
     parser.add_argument("--split", default="val", help="train, val or test (default: val)")
     parser.add_argument("--out", type=Path, required=True, metavar="REPORT", help="folder to make")
+    parser.add_argument(
+        "--flip-average",
+        action="store_true",
+        help="read every face mirrored as well, at twice the work, and report the averaged readings beside the rest",
+    )
     add_force(parser)
     parser.set_defaults(run=_run_evaluate)
 
@@ -26,7 +31,16 @@ def add_evaluate(verbs: Verbs) -> None:
 def _run_evaluate(args: argparse.Namespace) -> None:
     from mien.evaluate import evaluate
 
-    say(evaluate(args.model, args.pack, split=args.split, out=args.out, force=args.force))
+    say(
+        evaluate(
+            args.model,
+            args.pack,
+            out=args.out,
+            split=args.split,
+            flip_average=args.flip_average,
+            force=args.force,
+        )
+    )
 
 
 def add_predict(verbs: Verbs) -> None:
@@ -71,14 +85,20 @@ def add_compare(verbs: Verbs) -> None:
         "mien compare report_a report_b --plot compared.png",
     )
     parser.add_argument("reports", type=Path, nargs="+", metavar="REPORT")
+    parser.add_argument(
+        "--group",
+        action="store_true",
+        help="a row for each group of reports whose paths differ in seed-<number> alone: mean and spread over seeds",
+    )
     parser.add_argument("--protocol", default="all", help="which faces and classes count (default: all)")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="write the comparison")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the bars with their intervals")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the figures with their intervals")
     add_force(parser)
     parser.set_defaults(run=_run_compare)
 
 
 def _run_compare(args: argparse.Namespace) -> None:
-    from mien.compare import compare
+    from mien.compare import compare, compare_groups
 
-    say(compare(args.reports, out=args.out, plot=args.plot, protocol=args.protocol, force=args.force))
+    run = compare_groups if args.group else compare
+    say(run(args.reports, out=args.out, plot=args.plot, protocol=args.protocol, force=args.force))

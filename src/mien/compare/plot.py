@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from mien.artifacts import write_atomically
 from mien.compare.summary import ComparisonSummary
 
-_COLORS = ("#3554d1", "#e8743b", "#19a979", "#945ecf", "#13a4b4", "#bf399e", "#6c8893", "#d9a400")
-_TEXT, _GRID = "#2b3038", "#e1e5eb"
+COLORS = ("#3554d1", "#e8743b", "#19a979", "#945ecf", "#13a4b4", "#bf399e", "#6c8893", "#d9a400")
+TEXT, GRID = "#2b3038", "#e1e5eb"
 
 
 def draw_comparison(path: Path, summary: ComparisonSummary) -> None:
@@ -24,9 +24,9 @@ def draw_comparison(path: Path, summary: ComparisonSummary) -> None:
         values = np.array(list(model.figures.values())) * 100
         ends = np.array(list(model.intervals.values())).T * 100
         left = places + (index - (n_models - 1) / 2) * width
-        axes.bar(left, values, width * 0.9, color=_COLORS[index % len(_COLORS)], label=model.name)
+        axes.bar(left, values, width * 0.9, color=COLORS[index % len(COLORS)], label=model.name)
         whiskers = np.abs(ends - values)
-        axes.errorbar(left, values, yerr=whiskers, fmt="none", ecolor=_TEXT, elinewidth=1.2, capsize=3)
+        axes.errorbar(left, values, yerr=whiskers, fmt="none", ecolor=TEXT, elinewidth=1.2, capsize=3)
         for x, value, top in zip(left, values, ends[1], strict=True):
             axes.annotate(
                 f"{value:.1f}", (x, top), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=8
@@ -38,7 +38,7 @@ def draw_comparison(path: Path, summary: ComparisonSummary) -> None:
     )
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(length=0)
-    axes.grid(axis="y", color=_GRID)
+    axes.grid(axis="y", color=GRID)
     axes.set_axisbelow(True)
     figure.legend(loc="outside lower center", ncols=min(n_models, 4), frameon=False)
     write_atomically(path, lambda partial: figure.savefig(partial, format="png"))

@@ -28,6 +28,7 @@ class Report:
         faces: ``(N,)`` key and occurrence of every face.
         truth: ``(N,)`` true class names.
         probabilities: ``(N, C)`` float32.
+        landmark_errors: ``(N,)`` NME of each face, NaN where a face has none; None where the model or no face has landmarks.
     """
 
     path: Path
@@ -37,11 +38,28 @@ class Report:
     faces: tuple[tuple[str, int], ...]
     truth: tuple[str, ...]
     probabilities: NDArray[np.float32]
+    landmark_errors: NDArray[np.float64] | None
 
     @property
     def name(self) -> str:
         """The report folder's name."""
         return self.path.resolve().name
+
+    @property
+    def ece(self) -> float | None:
+        """Calibration error, as `evaluate` found it over all faces that count."""
+        return self.metrics.get("ece")
+
+    @property
+    def nme(self) -> float | None:
+        """Landmark error, as `evaluate` found it."""
+        return (self.metrics.get("landmarks") or {}).get("nme")
+
+    @property
+    def ccc(self) -> tuple[float | None, float | None]:
+        """Concordance of valence and of arousal, as `evaluate` found them."""
+        affect = self.metrics.get("valence_arousal") or {}
+        return (affect.get("valence") or {}).get("ccc"), (affect.get("arousal") or {}).get("ccc")
 
 
 def read_report(path: Path) -> Report:
@@ -58,10 +76,19 @@ def read_report(path: Path) -> Report:
             header = next(rows)
             columns = [i for i, name in enumerate(header) if name.startswith(PROBABILITY_PREFIX)]
             key, true = header.index("key"), header.index("true")
-            read = [(row[key], row[true], [float(row[i]) for i in columns]) for row in rows]
-    except (OSError, ValueError, IndexError, StopIteration) as error:
+            error = header.index("nme") if "nme" in header else None
+            read = [
+                (
+                    row[key],
+                    row[true],
+                    [float(row[i]) for i in columns],
+                    np.nan if error is None or not row[error] else float(row[error]),
+                )
+                for row in rows
+            ]
+    except (OSError, ValueError, IndexError, StopIteration) as damage:
         raise ArtifactError(
-            f"{predictions} of the report cannot be read: {error}. Run `mien evaluate` again"
+            f"{predictions} of the report cannot be read: {damage}. Run `mien evaluate` again"
         ) from None
     label_classes = tuple((metrics.get("pack") or {}).get("classes") or ())
     if not {row[1] for row in read} <= set(label_classes):
@@ -78,6 +105,7 @@ def read_report(path: Path) -> Report:
         faces=_number_occurrences([row[0] for row in read]),
         truth=tuple(row[1] for row in read),
         probabilities=np.array([row[2] for row in read], dtype=np.float32),
+        landmark_errors=None if error is None else np.array([row[3] for row in read]),
     )
 
 
@@ -90,14 +118,17 @@ def _number_occurrences(keys: list[str]) -> tuple[tuple[str, int], ...]:
     return tuple(faces)
 
 
-def align_reports(reports: Sequence[Report]) -> list[Report]:
-    """Return the reports with their faces in the order of the first.
+def read_aligned(paths: Sequence[Path]) -> list[Report]:
+    """Read reports and put their faces in the order of the first.
 
     Raises:
-        ArtifactError: the reports are not of the same faces, or do not agree on a face's true class.
+        ArtifactError: fewer than two, one cannot be read, they are not of the same faces, or they do not agree
+            on a face's true class.
     """
-    first = reports[0]
-    return [first, *(_align(report, first) for report in reports[1:])]
+    if len(paths) < 2:
+        raise ArtifactError(f"A comparison needs at least two reports, got {len(paths)}. Name another one")
+    first, *others = (read_report(path) for path in paths)
+    return [first, *(_align(report, first) for report in others)]
 
 
 def _align(report: Report, first: Report) -> Report:
@@ -119,7 +150,13 @@ def _align(report: Report, first: Report) -> Report:
             f"{len(differing):,} faces, such as {first.faces[example][0]!r} ({first.truth[example]} and "
             f"{truth[example]}). Evaluate both models on the same pack"
         )
-    return replace(report, faces=first.faces, truth=truth, probabilities=report.probabilities[order])
+    return replace(
+        report,
+        faces=first.faces,
+        truth=truth,
+        probabilities=report.probabilities[order],
+        landmark_errors=None if report.landmark_errors is None else report.landmark_errors[order],
+    )
 
 
 def _origin(report: Report) -> str:

@@ -5,16 +5,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from mien.artifacts import claim_output, disk_errors, write_json
-from mien.compare.reports import Report, align_reports, read_report
+from mien.compare.reports import Report, read_aligned
+from mien.compare.shared import SharedFaces, count_shared_faces, note_classes
 from mien.compare.summary import ComparedModel, ComparisonSummary
-from mien.errors import ArtifactError
+from mien.compare.writing import claim_outputs, write_outputs
 from mien.metrics.bootstrap import bootstrap_confusion
 from mien.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, macro_f1
 from mien.metrics.comparison import compare_paired
-from mien.metrics.protocols import ClassProtocol, class_protocols
 
 FIGURES = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy, "macro_f1": macro_f1}
 
@@ -40,73 +37,28 @@ def compare(
         ArtifactError: fewer than two reports, one cannot be read, they are of other faces, one has no such
             protocol, or an output is in the way.
     """
-    if len(reports) < 2:
-        raise ArtifactError(f"A comparison needs at least two reports, got {len(reports)}. Name another one")
-    for path in (out, plot):
-        if path is not None:
-            claim_output(path, force=force)
-    aligned = align_reports([read_report(path) for path in reports])
-    protocols = [_find_protocol(report, protocol) for report in aligned]
-    models = _compare_models(aligned, protocols)
-    n = int(np.logical_and.reduce([found.faces for found in protocols]).sum())
-    written = tuple(path for path in (out, plot) if path is not None)
+    aligned = read_aligned(reports)
+    shared = count_shared_faces(aligned, protocol)
+    written = claim_outputs(out, plot, force=force)
+    models = _compare_models(aligned, shared)
     summary = ComparisonSummary(
-        protocol, protocols[0].description, n, models, written, _note_classes(aligned)
+        protocol, shared.description, shared.n, models, written, note_classes(aligned)
     )
-    _write(summary, out, plot)
+    write_outputs(_document(summary), out, plot, draw=lambda path: _draw(path, summary))
     return summary
 
 
-def _write(summary: ComparisonSummary, out: Path | None, plot: Path | None) -> None:
-    if out is not None:
-        with disk_errors(out):
-            write_json(out, _document(summary))
-    if plot is not None:
-        from mien.compare.plot import draw_comparison  # noqa: PLC0415 - matplotlib, only where it is asked for
+def _draw(path: Path, summary: ComparisonSummary) -> None:
+    from mien.compare.plot import draw_comparison  # noqa: PLC0415 - matplotlib, only where it is asked for
 
-        with disk_errors(plot):
-            draw_comparison(plot, summary)
+    draw_comparison(path, summary)
 
 
-def _note_classes(reports: list[Report]) -> tuple[str, ...]:
-    if len({frozenset(report.classes) for report in reports}) == 1:
-        return ()
-    note = (
-        "The models know different classes, so that one may be wrong where another may not even answer so. "
-        "A closed protocol, such as --protocol 8_closed, puts them on equal terms"
-    )
-    return (note,)
-
-
-def _find_protocol(report: Report, name: str) -> ClassProtocol:
-    places = {label: index for index, label in enumerate(report.label_classes)}
-    protocols = class_protocols(
-        report.probabilities,
-        np.array([places[label] for label in report.truth], dtype=np.int64),
-        classes=report.classes,
-        label_classes=report.label_classes,
-    )
-    for protocol in protocols:
-        if protocol.name == name:
-            return protocol
-    raise ArtifactError(
-        f"Report {report.path} has no protocol {name!r}, its classes allow: "
-        f"{', '.join(protocol.name for protocol in protocols)}"
-    )
-
-
-def _compare_models(reports: list[Report], protocols: list[ClassProtocol]) -> tuple[ComparedModel, ...]:
+def _compare_models(reports: list[Report], shared: SharedFaces) -> tuple[ComparedModel, ...]:
     """Score every model on the faces that count for all of them."""
-    shared = np.logical_and.reduce([protocol.faces for protocol in protocols])
-    if not shared.any():
-        raise ArtifactError(
-            "No face counts in all the reports: their models share no class. Compare other reports"
-        )
     rights = []
     models: list[ComparedModel] = []
-    for report, protocol in zip(reports, protocols, strict=True):
-        kept = shared[protocol.faces]
-        truth, predicted = protocol.truth[kept], protocol.predicted[kept]
+    for report, truth, predicted in zip(reports, shared.truths, shared.answers, strict=True):
         rights.append(truth == predicted)
         confusion = confusion_matrix(truth, predicted, n_classes=len(report.classes))
         models.append(
@@ -115,18 +67,13 @@ def _compare_models(reports: list[Report], protocols: list[ClassProtocol]) -> tu
                 model=str((report.metrics.get("model") or {}).get("file", "")),
                 figures={name: float(figure(confusion)) for name, figure in FIGURES.items()},
                 intervals={name: bootstrap_confusion(confusion, figure) for name, figure in FIGURES.items()},
-                ece=report.metrics.get("ece"),
-                nme=(report.metrics.get("landmarks") or {}).get("nme"),
-                ccc=_read_ccc(report.metrics),
+                ece=report.ece,
+                nme=report.nme,
+                ccc=report.ccc,
                 paired=compare_paired(rights[0], rights[-1]) if models else None,
             )
         )
     return tuple(models)
-
-
-def _read_ccc(metrics: dict[str, Any]) -> tuple[float | None, float | None]:
-    affect = metrics.get("valence_arousal") or {}
-    return (affect.get("valence") or {}).get("ccc"), (affect.get("arousal") or {}).get("ccc")
 
 
 def _document(summary: ComparisonSummary) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 import mien
 from mien.bundle import Outputs
+from mien.evaluate.flip import FLIP_NOTE
 from mien.evaluate.provenance import Provenance
 from mien.evaluate.score import AFFECT_DIMENSIONS, AffectDimension, Evaluation, ProtocolScores, Truth
 
@@ -19,7 +20,7 @@ REPORT_VERSION = 1
 def build_metrics(evaluation: Evaluation, provenance: Provenance) -> dict[str, Any]:
     """Return the content of metrics.json: plain values, None where a figure does not exist."""
     main = evaluation.main
-    return {
+    metrics = {
         "format_version": REPORT_VERSION,
         "mien_version": mien.__version__,
         **_describe(provenance),
@@ -38,6 +39,19 @@ def build_metrics(evaluation: Evaluation, provenance: Provenance) -> dict[str, A
         "reliability": [asdict(bin_) for bin_ in evaluation.bins],
         "landmarks": _landmarks(evaluation),
         "valence_arousal": _affect(evaluation.affect),
+    }
+    if evaluation.flip_average is not None:
+        metrics["flip_average"] = _flip_average(evaluation.flip_average)
+    return metrics
+
+
+def _flip_average(averaged: Evaluation) -> dict[str, Any]:
+    return {
+        "description": f"{FLIP_NOTE}.",
+        "protocols": {name: _protocol(scores) for name, scores in averaged.protocols.items()},
+        "ece": averaged.ece,
+        "landmarks": _landmarks(averaged),
+        "valence_arousal": _affect(averaged.affect),
     }
 
 

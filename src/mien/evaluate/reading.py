@@ -17,21 +17,23 @@ _DECODERS = 2
 _BATCHES_AHEAD = 3
 
 
-def read_split(bundle: Bundle, split: PackSplit, *, batch_size: int) -> Outputs:
+def read_split(bundle: Bundle, split: PackSplit, *, batch_size: int, mirrored: bool = False) -> Outputs:
     """Return what the model says of every face of the split, in its order.
 
     Args:
         bundle: the model.
         split: the faces.
         batch_size: faces in one run of the network.
+        mirrored: show it every face mirrored left to right. Landmarks are then the mirrored picture's.
 
     Raises:
         ModelError: the model gives values that are not finite.
     """
     parts: list[Outputs] = []
-    with Progress("Evaluating", total=len(split), unit="face") as progress:
+    title = "Evaluating mirrored" if mirrored else "Evaluating"
+    with Progress(title, total=len(split), unit="face") as progress:
         for images_rgb in _batches(split, bundle.info.input_size, batch_size):
-            outputs = bundle.run(images_rgb)
+            outputs = bundle.run(np.ascontiguousarray(images_rgb[:, :, ::-1]) if mirrored else images_rgb)
             _require_finite(outputs, bundle)
             parts.append(outputs)
             progress.advance(len(images_rgb))

@@ -11,10 +11,11 @@ from markupsafe import Markup
 import mien
 from mien.bundle import Outputs
 from mien.evaluate import figures
+from mien.evaluate.flip import FLIP_NOTE
 from mien.evaluate.gallery import choose_landmark_faces, choose_mistakes
 from mien.evaluate.provenance import Provenance, describe_crop
 from mien.evaluate.score import Evaluation
-from mien.evaluate.wording import SELECTION_UNKNOWN, percent, percent_interval, state_verdict
+from mien.evaluate.wording import FLIP_MARK, SELECTION_UNKNOWN, percent, percent_interval, state_verdict
 from mien.pack import PackSplit
 
 _TEMPLATE = "report.html.j2"
@@ -56,6 +57,8 @@ def write_report(
         few_faces=FEW_FACES,
         max_dots=figures.MAX_DOTS,
         describe_crop=describe_crop,
+        flip_note=FLIP_NOTE,
+        flip_mark=FLIP_MARK,
         training_json=json.dumps(provenance.model.training, indent=2, ensure_ascii=False),
         mien_version=mien.__version__,
     )

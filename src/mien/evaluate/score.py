@@ -119,6 +119,7 @@ class Evaluation:
         ece: expected calibration error under ``all``.
         landmarks: None where model or faces have none.
         affect: by dimension; None where model or faces have none.
+        flip_average: the same figures of flip-averaged readings; None where they were not asked for.
     """
 
     classes: tuple[str, ...]
@@ -128,6 +129,7 @@ class Evaluation:
     ece: float | None
     landmarks: LandmarkScores | None
     affect: dict[str, AffectDimension] | None
+    flip_average: "Evaluation | None" = None
 
     @property
     def main(self) -> ProtocolScores:

@@ -1,6 +1,6 @@
 """The stage `evaluate`: a model file over a split of a pack, to a report."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +9,14 @@ from mien.artifacts import file_sha256, new_folder, write_json
 from mien.bundle import Bundle
 from mien.errors import ArtifactError
 from mien.evaluate.document import build_metrics, write_predictions
+from mien.evaluate.flip import average_flipped
 from mien.evaluate.provenance import Provenance, may_have_seen
 from mien.evaluate.reading import read_split
 from mien.evaluate.score import Evaluation, Truth, score
 from mien.evaluate.wording import write_table
 from mien.pack import Pack, PackSplit
 
-DEFAULT_BATCH_SIZE = 32
+BATCH_SIZE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,8 @@ def evaluate(
     *,
     out: Path,
     split: str = "val",
+    flip_average: bool = False,
     force: bool = False,
-    batch_size: int = DEFAULT_BATCH_SIZE,
 ) -> EvaluationSummary:
     """Run a model file over a split and write metrics.json, predictions.csv and report.html.
 
@@ -53,22 +54,20 @@ def evaluate(
         pack: folder that `prepare` wrote.
         out: the report folder, made whole or not at all.
         split: of the pack.
+        flip_average: read every face mirrored as well, and add figures of the averaged readings. No other
+            figure changes.
         force: replace an existing report.
-        batch_size: faces in one run of the network.
 
     Raises:
         ArtifactError: model, pack or split cannot be read, they share no class, or `out` is in the way.
         ModelError: the model's output is not finite.
-        ValueError: `batch_size` is below 1.
     """
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1, got {batch_size}")
     bundle, opened = Bundle.load(model), Pack.open(pack)
     faces = opened.split(split)
     provenance = _describe(bundle, opened, faces)
     _require_shared_faces(provenance)
     with new_folder(out, force=force, kind_mark="metrics.json") as folder:
-        evaluation = _evaluate_into(folder, bundle, faces, provenance=provenance, batch_size=batch_size)
+        evaluation = _evaluate_into(folder, bundle, faces, provenance=provenance, flip_average=flip_average)
     return EvaluationSummary(evaluation, provenance, out)
 
 
@@ -86,11 +85,11 @@ def _describe(bundle: Bundle, pack: Pack, faces: PackSplit) -> Provenance:
 
 
 def _evaluate_into(
-    folder: Path, bundle: Bundle, faces: PackSplit, *, provenance: Provenance, batch_size: int
+    folder: Path, bundle: Bundle, faces: PackSplit, *, provenance: Provenance, flip_average: bool
 ) -> Evaluation:
     from mien.evaluate.report import write_report  # noqa: PLC0415 - matplotlib and Jinja2, only once there is something to draw
 
-    outputs = read_split(bundle, faces, batch_size=batch_size)
+    outputs = read_split(bundle, faces, batch_size=BATCH_SIZE)
     truth = Truth(
         classes=provenance.pack.classes,
         labels=faces.labels,
@@ -99,6 +98,10 @@ def _evaluate_into(
         train_counts=provenance.pack.counts.get("train", {}),
     )
     evaluation = score(outputs, truth, classes=bundle.info.classes)
+    if flip_average:
+        mirrored = read_split(bundle, faces, batch_size=BATCH_SIZE, mirrored=True)
+        averaged = score(average_flipped(outputs, mirrored), truth, classes=bundle.info.classes)
+        evaluation = replace(evaluation, flip_average=averaged)
     write_json(folder / "metrics.json", build_metrics(evaluation, provenance))
     write_predictions(folder / "predictions.csv", faces.keys, outputs, truth=truth, evaluation=evaluation)
     write_report(folder / "report.html", faces, outputs, evaluation=evaluation, provenance=provenance)

@@ -1,8 +1,11 @@
 """The same figures in words: the verdict, and the table that the command line prints."""
 
+from mien.evaluate.flip import FLIP_NOTE
 from mien.evaluate.provenance import Provenance
-from mien.evaluate.score import Estimate, Evaluation, LandmarkScores, ProtocolScores
+from mien.evaluate.score import Estimate, Evaluation, ProtocolScores
 
+_HEADER = ("protocol", "faces", "accuracy", "balanced accuracy", "macro-F1")
+FLIP_MARK = ", flip averaged"
 SELECTION_UNKNOWN = "the model file does not say which faces chose its checkpoint"
 
 
@@ -46,8 +49,7 @@ def write_table(evaluation: Evaluation, provenance: Provenance) -> str:
         f"{provenance.model_name} on pack {provenance.pack_name}, split {provenance.split}: "
         f"{provenance.n_faces:,} faces; intervals are 95 %"
     )
-    rows: list[tuple[str, ...]] = [("protocol", "faces", "accuracy", "balanced accuracy", "macro-F1")]
-    rows += [_protocol_row(scores) for scores in evaluation.protocols.values()]
+    rows = [_HEADER, *(_protocol_row(scores) for scores in evaluation.protocols.values())]
     main = evaluation.main
     rows.append(
         ("baseline", f"{main.protocol.n:,}", f"{percent(main.majority_share)} always {main.majority_class}",
@@ -56,12 +58,22 @@ def write_table(evaluation: Evaluation, provenance: Provenance) -> str:
     lines = [head, f"Checkpoint: {provenance.selection or SELECTION_UNKNOWN}", "", *_align(rows), ""]
     lines += [state_verdict(main), *_further_lines(evaluation)]
     lines += [f"{name}: {scores.protocol.description}" for name, scores in evaluation.protocols.items()]
+    lines += _flip_lines(evaluation.flip_average) if evaluation.flip_average is not None else []
     return "\n".join([*lines, *(f"Warning: {warning}" for warning in provenance.warnings())])
 
 
-def _protocol_row(scores: ProtocolScores) -> tuple[str, ...]:
+def _flip_lines(averaged: Evaluation) -> list[str]:
+    rows = [_HEADER, *(_protocol_row(scores, mark=FLIP_MARK) for scores in averaged.protocols.values())]
+    return ["", f"Flip averaged: {FLIP_NOTE}.", *_align(rows), *_further_lines(averaged, mark=FLIP_MARK)]
+
+
+def _protocol_row(scores: ProtocolScores, *, mark: str = "") -> tuple[str, ...]:
     figures = (scores.accuracy, scores.balanced_accuracy, scores.macro_f1)
-    return (scores.protocol.name, f"{scores.protocol.n:,}", *(_with_interval(figure) for figure in figures))
+    return (
+        scores.protocol.name + mark,
+        f"{scores.protocol.n:,}",
+        *(_with_interval(figure) for figure in figures),
+    )
 
 
 def _with_interval(estimate: Estimate) -> str:
@@ -75,19 +87,16 @@ def _align(rows: list[tuple[str, ...]]) -> list[str]:
     ]
 
 
-def _further_lines(evaluation: Evaluation) -> list[str]:
-    lines = [f"Calibration error (ECE) {percent(evaluation.ece)}"]
+def _further_lines(evaluation: Evaluation, *, mark: str = "") -> list[str]:
+    lines = [f"Calibration error (ECE){mark} {percent(evaluation.ece)}"]
     if evaluation.landmarks is not None:
-        lines.append(_landmark_line(evaluation.landmarks))
+        nme, n = evaluation.landmarks.nme, evaluation.landmarks.n
+        lines.append(f"Landmark error (NME){mark} {_with_interval(nme)} ({n:,} faces)")
     for name, dimension in (evaluation.affect or {}).items():
         scores = dimension.scores
         figures = (
             f"{label} {'–' if value is None else f'{value:.3f}'}"
             for label, value in (("CCC", scores.ccc), ("RMSE", scores.rmse), ("SAGR", scores.sagr))
         )
-        lines.append(f"{name.capitalize()} {', '.join(figures)} ({scores.n:,} faces)")
+        lines.append(f"{name.capitalize()}{mark} {', '.join(figures)} ({scores.n:,} faces)")
     return lines
-
-
-def _landmark_line(landmarks: LandmarkScores) -> str:
-    return f"Landmark error (NME) {_with_interval(landmarks.nme)} ({landmarks.n:,} faces)"

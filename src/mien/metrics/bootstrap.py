@@ -8,7 +8,7 @@ References:
         widened to the estimate itself where rare classes push the resamples to one side of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +46,7 @@ def bootstrap_confusion(
         raise ValueError("a confusion matrix without a face has no interval")
     drawn = np.random.default_rng(seed).multinomial(total, confusion.ravel() / total, size=n_resamples)
     values = statistic(drawn.reshape(n_resamples, *confusion.shape))
-    return _percentile_interval(values, float(statistic(confusion)))
+    return percentile_interval(values, float(statistic(confusion)))
 
 
 def bootstrap_rows(
@@ -73,9 +73,64 @@ def bootstrap_rows(
     generator = np.random.default_rng(seed)
     drawn = (statistic(rows[generator.integers(0, len(rows), len(rows))]) for _ in range(n_resamples))
     values = [value for value in drawn if value is not None]
-    return _percentile_interval(np.array(values or [estimate]), estimate)
+    return percentile_interval(np.array(values or [estimate]), estimate)
 
 
-def _percentile_interval(values: NDArray[np.float64], estimate: float) -> Interval:
+def resample_confusions(
+    truth: NDArray[np.integer],
+    predicted: NDArray[np.integer],
+    *,
+    n_classes: int,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = DEFAULT_SEED,
+) -> NDArray[np.int64]:
+    """Resample faces and count them again for several models, each time the same faces for all of them.
+
+    Args:
+        truth: ``(N,)`` class indices, N > 0.
+        predicted: ``(K, N)`` class indices, a row for each model.
+        n_classes: C.
+        n_resamples: R.
+        seed: of the resampling.
+
+    Returns:
+        ``(R, K, C, C)`` counts, rows the truth.
+    """
+    n_cells = len(predicted) * n_classes**2
+    matrices = np.arange(len(predicted))[:, None] * n_classes**2
+    cells = matrices + truth.astype(np.int64) * n_classes + predicted
+    drawn = (
+        np.bincount(cells[:, faces].ravel(), minlength=n_cells)
+        for faces in _draw_faces(len(truth), n_resamples, seed)
+    )
+    return np.stack(list(drawn)).reshape(n_resamples, len(predicted), n_classes, n_classes)
+
+
+def resample_means(
+    values: NDArray[np.floating], *, n_resamples: int = N_RESAMPLES, seed: int = DEFAULT_SEED
+) -> NDArray[np.float64]:
+    """Resample faces and average them again for several models, each time the same faces for all of them.
+
+    Args:
+        values: ``(K, N)`` without NaN, a row for each model, N > 0.
+        n_resamples: R.
+        seed: of the resampling.
+
+    Returns:
+        ``(R, K)``.
+    """
+    return np.stack(
+        [values[:, faces].mean(axis=1) for faces in _draw_faces(values.shape[1], n_resamples, seed)]
+    )
+
+
+def _draw_faces(n: int, n_resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    generator = np.random.default_rng(seed)
+    for _ in range(n_resamples):
+        yield generator.integers(0, n, n)
+
+
+def percentile_interval(values: NDArray[np.floating], estimate: float) -> Interval:
+    """Return the middle 95 % of resampled values, widened to the estimate where that lies outside."""
     low, high = np.percentile(values, _TAILS_PERCENT)
     return min(float(low), estimate), max(float(high), estimate)

@@ -5,10 +5,14 @@ axes let a bootstrap score thousands of resampled matrices in one call. The defi
 scikit-learn, so that anyone can recompute a figure from ``predictions.csv``.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+# A class with fewer of the faces than this hardly moves accuracy, whatever becomes of it.
+MINORITY_SHARE = 0.05
 
 
 def confusion_matrix(
@@ -61,9 +65,34 @@ def balanced_accuracy(confusion: NDArray[np.integer]) -> NDArray[np.float64]:
         ValueError: a matrix holds no face.
     """
     _require_faces(confusion)
-    support = confusion.sum(axis=-1)
-    recall = _diagonal(confusion) / np.maximum(support, 1)
-    return np.asarray(recall.sum(axis=-1) / (support > 0).sum(axis=-1), dtype=np.float64)
+    return mean_recall(confusion, range(confusion.shape[-1]))
+
+
+def mean_recall(confusion: NDArray[np.integer], classes: Sequence[int]) -> NDArray[np.float64]:
+    """Return the mean recall over those of some classes that the truth has, ``(...)``.
+
+    Args:
+        confusion: see the module.
+        classes: their places in the matrix.
+
+    Raises:
+        ValueError: a matrix holds no face of any of them.
+    """
+    chosen = np.asarray(classes, dtype=np.int64)
+    support = confusion.sum(axis=-1)[..., chosen]
+    n_present = (support > 0).sum(axis=-1)
+    if not np.all(n_present > 0):
+        raise ValueError(
+            f"a confusion matrix without a face of the classes {chosen.tolist()} has no recall of them"
+        )
+    recall = _diagonal(confusion)[..., chosen] / np.maximum(support, 1)
+    return np.asarray(recall.sum(axis=-1) / n_present, dtype=np.float64)
+
+
+def minority_classes(confusion: NDArray[np.integer], *, share: float = MINORITY_SHARE) -> tuple[int, ...]:
+    """Return the classes that the truth of a single ``(C, C)`` matrix has, but with less than a share of it."""
+    support = confusion.sum(axis=1)
+    return tuple(int(i) for i in np.flatnonzero((support > 0) & (support < share * support.sum())))
 
 
 def macro_f1(confusion: NDArray[np.integer]) -> NDArray[np.float64]:

@@ -1,8 +1,6 @@
 """`compare` on small reports written by hand."""
 
-import csv
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,28 +11,6 @@ from mien.compare import compare
 from mien.errors import ArtifactError
 from mien.faces.classes import AFFECTNET_CLASSES, EXPRESSIONS_8
 
-CLASSES = ("Happy", "Sad")
-
-
-def _write_report(path: Path, answers, truths, *, classes=CLASSES, keys=None, split="val", **metrics) -> Path:
-    """A report whose model is sure of each answer."""
-    path.mkdir(parents=True)
-    keys = keys or [f"{i}.jpg" for i in range(len(truths))]
-    known = tuple(dict.fromkeys((*classes, *truths)))
-    document = {
-        "split": split, "ece": 0.05, "model": {"file": f"{path.name}.onnx"},
-        "pack": {"folder": "faces.pack", "classes": list(known)}, "landmarks": {"n": 0, "nme": None},
-        "valence_arousal": None, **metrics,
-    }  # fmt: skip
-    (path / "metrics.json").write_text(json.dumps(document), encoding="utf-8")
-    with (path / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["key", "true", "predicted", *(f"p_{name}" for name in classes)])
-        for key, truth, answer in zip(keys, truths, answers, strict=True):
-            writer.writerow([key, truth, answer, *(0.9 if name == answer else 0.01 for name in classes)])
-    return path
-
-
 TRUTHS = ["Happy"] * 20 + ["Sad"] * 20
 
 
@@ -42,10 +18,10 @@ def _answers(n_wrong: int) -> list[str]:
     return ["Sad" if i < n_wrong else truth for i, truth in enumerate(TRUTHS)]
 
 
-def test_each_is_tested_against_the_first(tmp_path) -> None:
+def test_each_is_tested_against_the_first(write_report, tmp_path) -> None:
     """12 wrong against 2 wrong: ten pairs, all in one direction."""
-    first = _write_report(tmp_path / "first", _answers(12), TRUTHS)
-    second = _write_report(tmp_path / "second", _answers(2), TRUTHS)
+    first = write_report(tmp_path / "first", _answers(12), TRUTHS)
+    second = write_report(tmp_path / "second", _answers(2), TRUTHS)
     found = compare([first, second])
     paired = found.models[1].paired
     assert found.models[0].paired is None
@@ -56,23 +32,23 @@ def test_each_is_tested_against_the_first(tmp_path) -> None:
     assert "a real difference" in str(found)
 
 
-def test_a_report_does_not_differ_from_itself(tmp_path) -> None:
+def test_a_report_does_not_differ_from_itself(write_report, tmp_path) -> None:
     """The same answers: p = 1, and no difference is claimed."""
-    reports = [_write_report(tmp_path / name, _answers(5), TRUTHS) for name in ("a", "b")]
+    reports = [write_report(tmp_path / name, _answers(5), TRUTHS) for name in ("a", "b")]
     found = compare(reports)
     assert found.models[1].paired is not None
     assert found.models[1].paired.p_value == 1.0
     assert "no difference shown" in str(found)
 
 
-def test_table_has_every_figure(tmp_path) -> None:
+def test_table_has_every_figure(write_report, tmp_path) -> None:
     """Figures of the faces, and the report's own ECE, NME and CCC; a dash where there is none."""
     full = {
         "landmarks": {"nme": 0.042},
         "valence_arousal": {"valence": {"ccc": 0.61}, "arousal": {"ccc": None}},
     }
-    first = _write_report(tmp_path / "first", _answers(10), TRUTHS, **full)
-    second = _write_report(tmp_path / "second", _answers(0), TRUTHS)
+    first = write_report(tmp_path / "first", _answers(10), TRUTHS, **full)
+    second = write_report(tmp_path / "second", _answers(0), TRUTHS)
     lines = str(compare([first, second])).splitlines()
     row = next(line for line in lines if line.startswith("first "))
     for part in ("75.0 %", "5.0 %", "4.2 %", "0.61 / –"):
@@ -80,13 +56,13 @@ def test_table_has_every_figure(tmp_path) -> None:
     assert "40 faces" in lines[0]
 
 
-def test_order_of_rows_does_not_matter(tmp_path) -> None:
+def test_order_of_rows_does_not_matter(write_report, tmp_path) -> None:
     """Faces are matched by key."""
     keys = [f"{i}.jpg" for i in range(40)]
     order = np.random.default_rng(0).permutation(40)
     answers = _answers(7)
-    first = _write_report(tmp_path / "first", answers, TRUTHS, keys=keys)
-    second = _write_report(
+    first = write_report(tmp_path / "first", answers, TRUTHS, keys=keys)
+    second = write_report(
         tmp_path / "second",
         [answers[i] for i in order],
         [TRUTHS[i] for i in order],
@@ -97,41 +73,41 @@ def test_order_of_rows_does_not_matter(tmp_path) -> None:
     assert (paired.n_only_first, paired.n_only_second) == (0, 0)
 
 
-def test_repeated_keys_are_matched_by_occurrence(tmp_path) -> None:
+def test_repeated_keys_are_matched_by_occurrence(write_report, tmp_path) -> None:
     """Two faces of one picture are two faces."""
     keys = ["group.jpg", "group.jpg"]
-    first = _write_report(tmp_path / "first", ["Happy", "Happy"], ["Happy", "Sad"], keys=keys)
-    second = _write_report(tmp_path / "second", ["Happy", "Sad"], ["Happy", "Sad"], keys=keys)
+    first = write_report(tmp_path / "first", ["Happy", "Happy"], ["Happy", "Sad"], keys=keys)
+    second = write_report(tmp_path / "second", ["Happy", "Sad"], ["Happy", "Sad"], keys=keys)
     paired = compare([first, second]).models[1].paired
     assert paired is not None
     assert (paired.n, paired.n_only_first, paired.n_only_second) == (2, 0, 1)
 
 
-def test_other_faces_are_refused(tmp_path) -> None:
+def test_other_faces_are_refused(write_report, tmp_path) -> None:
     """The error says how many faces are shared, and what each report is of."""
-    first = _write_report(tmp_path / "first", _answers(0), TRUTHS)
+    first = write_report(tmp_path / "first", _answers(0), TRUTHS)
     keys = [f"{i}.jpg" for i in range(20, 55)]
-    second = _write_report(tmp_path / "second", _answers(0)[5:], TRUTHS[5:], keys=keys, split="test")
+    second = write_report(tmp_path / "second", _answers(0)[5:], TRUTHS[5:], keys=keys, split="test")
     with pytest.raises(ArtifactError, match=r"40 .*'val'.* 35 .*'test'.*share 20") as error:
         compare([first, second])
     assert "\n" not in str(error.value)
 
 
-def test_other_truth_is_refused(tmp_path) -> None:
+def test_other_truth_is_refused(write_report, tmp_path) -> None:
     """Packs that label a face differently cannot be compared on it."""
-    first = _write_report(tmp_path / "first", _answers(0), TRUTHS)
-    second = _write_report(tmp_path / "second", _answers(0), ["Sad", *TRUTHS[1:]])
+    first = write_report(tmp_path / "first", _answers(0), TRUTHS)
+    second = write_report(tmp_path / "second", _answers(0), ["Sad", *TRUTHS[1:]])
     with pytest.raises(ArtifactError, match=r"differ on 1 faces.*'0.jpg'"):
         compare([first, second])
 
 
-def test_different_classes_share_a_closed_protocol(tmp_path) -> None:
+def test_different_classes_share_a_closed_protocol(write_report, tmp_path) -> None:
     """An 11-class and an 8-class model: the note says how to be fair, and 8_closed is."""
     truths = ["Happy", "Sad", "None", "Contempt"]
-    first = _write_report(
+    first = write_report(
         tmp_path / "eleven", ["None", "Sad", "None", "Contempt"], truths, classes=AFFECTNET_CLASSES
     )
-    second = _write_report(
+    second = write_report(
         tmp_path / "eight", ["Happy", "Sad", "Sad", "Fear"], truths, classes=EXPRESSIONS_8,
         pack={"folder": "faces.pack", "classes": list(AFFECTNET_CLASSES)},
     )  # fmt: skip
@@ -142,16 +118,16 @@ def test_different_classes_share_a_closed_protocol(tmp_path) -> None:
     assert closed.n == 3
 
 
-def test_a_protocol_that_is_not_there(tmp_path) -> None:
+def test_a_protocol_that_is_not_there(write_report, tmp_path) -> None:
     """The error names those that are."""
-    reports = [_write_report(tmp_path / name, _answers(5), TRUTHS) for name in ("a", "b")]
+    reports = [write_report(tmp_path / name, _answers(5), TRUTHS) for name in ("a", "b")]
     with pytest.raises(ArtifactError, match="classes allow: all"):
         compare(reports, protocol="8_closed")
 
 
-def test_writes_plot_and_document(tmp_path) -> None:
+def test_writes_plot_and_document(write_report, tmp_path) -> None:
     """A picture that opens, and the same figures as JSON; neither is overwritten unasked."""
-    reports = [_write_report(tmp_path / name, _answers(n), TRUTHS) for name, n in (("a", 5), ("b", 9))]
+    reports = [write_report(tmp_path / name, _answers(n), TRUTHS) for name, n in (("a", 5), ("b", 9))]
     plot, out = tmp_path / "plot.png", tmp_path / "comparison.json"
     found = compare(reports, plot=plot, out=out)
     with Image.open(plot) as picture:
@@ -166,10 +142,10 @@ def test_writes_plot_and_document(tmp_path) -> None:
     compare(reports, plot=plot, force=True)
 
 
-def test_one_report_is_not_enough(tmp_path) -> None:
+def test_one_report_is_not_enough(write_report, tmp_path) -> None:
     """A comparison needs two."""
     with pytest.raises(ArtifactError, match="at least two"):
-        compare([_write_report(tmp_path / "a", _answers(5), TRUTHS)])
+        compare([write_report(tmp_path / "a", _answers(5), TRUTHS)])
 
 
 def _without(name: str):
@@ -203,9 +179,9 @@ def _overwritten(name: str, text: str):
         ),
     ],
 )
-def test_a_damaged_report_is_one_clear_error(tmp_path, damage, message) -> None:
+def test_a_damaged_report_is_one_clear_error(write_report, tmp_path, damage, message) -> None:
     """Whatever is wrong with a report, its name and what to do are told."""
-    good, bad = (_write_report(tmp_path / name, _answers(5), TRUTHS) for name in ("good", "bad"))
+    good, bad = (write_report(tmp_path / name, _answers(5), TRUTHS) for name in ("good", "bad"))
     damage(bad)
     with pytest.raises(ArtifactError, match=message) as error:
         compare([good, bad])

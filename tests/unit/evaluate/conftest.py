@@ -167,5 +167,5 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of the model on the eight faces, made once for the tests that only read it."""
     folder = tmp_path_factory.mktemp("report")
     out = folder / "report"
-    evaluate(write_model(folder), write_pack(folder, val=VAL), out=out, batch_size=3)
+    evaluate(write_model(folder), write_pack(folder, val=VAL), out=out)
     return out

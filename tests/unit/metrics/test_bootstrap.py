@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mien.metrics.bootstrap import bootstrap_confusion, bootstrap_rows
-from mien.metrics.classification import accuracy, balanced_accuracy, macro_f1
+from mien.metrics.bootstrap import bootstrap_confusion, bootstrap_rows, resample_confusions, resample_means
+from mien.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, macro_f1
 
 
 def test_width_of_an_accuracy_is_the_binomial_one() -> None:
@@ -67,3 +67,35 @@ def test_degenerate_resamples_are_left_out() -> None:
         np.array([0.0, 1.0]), lambda values: float(values.mean()) if values.min() != values.max() else None
     )
     assert interval == (0.5, 0.5)
+
+
+def _answers(n_faces: int = 300) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(5)
+    truth = generator.integers(0, 3, n_faces)
+    return truth, np.where(
+        generator.random((2, n_faces)) < 0.6, truth, generator.integers(0, 3, (2, n_faces))
+    )
+
+
+@pytest.mark.parametrize("figure", [accuracy, balanced_accuracy, macro_f1])
+def test_tables_of_resampled_faces_give_the_interval_of_each_model(figure) -> None:
+    """Every table holds as many faces as there are, and the percentiles are those of the multinomial draws."""
+    truth, predicted = _answers()
+    tables = resample_confusions(truth, predicted, n_classes=3)
+    assert tables.shape == (2000, 2, 3, 3)
+    assert (tables.sum(axis=(2, 3)) == 300).all()
+    for model, answers in enumerate(predicted):
+        low, high = bootstrap_confusion(confusion_matrix(truth, answers, n_classes=3), figure)
+        assert np.percentile(figure(tables[:, model]), [2.5, 97.5]) == pytest.approx((low, high), abs=0.012)
+
+
+def test_every_model_is_resampled_on_the_same_faces() -> None:
+    """A model beside itself never differs, and a paired difference spreads less than two independent ones."""
+    truth, predicted = _answers()
+    twice = resample_confusions(truth, predicted[[0, 0]], n_classes=3, n_resamples=50)
+    assert (twice[:, 0] == twice[:, 1]).all()
+    assert (twice[:, 0].sum(axis=2) != twice[0, 0].sum(axis=1)).any()
+    right = (predicted == truth).astype(float)
+    means = resample_means(right)
+    assert means == pytest.approx(accuracy(resample_confusions(truth, predicted, n_classes=3)))
+    assert resample_means(right, seed=1)[0] != pytest.approx(means[0])

@@ -8,6 +8,8 @@ from mien.metrics.classification import (
     balanced_accuracy,
     confusion_matrix,
     macro_f1,
+    mean_recall,
+    minority_classes,
     per_class,
     reweighted_accuracy,
 )
@@ -91,3 +93,20 @@ def test_wrong_indices_are_refused(truth, predicted) -> None:
     """An index that is no class is a mistake of the caller, not a count somewhere else."""
     with pytest.raises(ValueError, match="must"):
         confusion_matrix(np.array(truth), np.array(predicted), n_classes=2)
+
+
+def test_recall_of_some_classes() -> None:
+    """The mean of the chosen recalls; a class that the truth lacks does not count."""
+    assert mean_recall(TABLE, [1]) == pytest.approx(1 / 2)
+    assert mean_recall(TABLE, [0, 2]) == pytest.approx(3 / 4)
+    assert mean_recall(np.stack([TABLE, TABLE]), [0, 1]).tolist() == pytest.approx([5 / 8, 5 / 8])
+    with pytest.raises(ValueError, match=r"\[2\]"):
+        mean_recall(TABLE, [2])
+
+
+def test_classes_of_few_faces() -> None:
+    """Below the share, not at it; a class without a face is none of them."""
+    counts = np.diag([95, 5, 0, 0])
+    assert minority_classes(counts) == ()
+    assert minority_classes(np.diag([96, 4, 0, 0])) == (1,)
+    assert minority_classes(counts, share=0.06) == (1,)

@@ -1,0 +1,47 @@
+"""Reports written by hand."""
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+
+def _write_report(
+    path: Path,
+    answers: Sequence[str],
+    truths: Sequence[str],
+    *,
+    classes: Sequence[str] = ("Happy", "Sad"),
+    keys: Sequence[str] | None = None,
+    errors: Sequence[float | str] | None = None,
+    split: str = "val",
+    **metrics,
+) -> Path:
+    """Write a report whose model is sure of each answer, with a landmark error a face where they are given."""
+    path.mkdir(parents=True)
+    keys = keys or [f"{i}.jpg" for i in range(len(truths))]
+    known = tuple(dict.fromkeys((*classes, *truths)))
+    document = {
+        "split": split, "ece": 0.05, "model": {"file": f"{path.name}.onnx"},
+        "pack": {"folder": "faces.pack", "classes": list(known)}, "landmarks": {"n": 0, "nme": None},
+        "valence_arousal": None, **metrics,
+    }  # fmt: skip
+    (path / "metrics.json").write_text(json.dumps(document), encoding="utf-8")
+    with (path / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        further = [] if errors is None else ["nme"]
+        writer.writerow(["key", "true", "predicted", *(f"p_{name}" for name in classes), *further])
+        for row, (key, truth, answer) in enumerate(zip(keys, truths, answers, strict=True)):
+            probabilities = [0.9 if name == answer else 0.01 for name in classes]
+            writer.writerow(
+                [key, truth, answer, *probabilities, *([errors[row]] if errors is not None else [])]
+            )
+    return path
+
+
+@pytest.fixture(scope="session")
+def write_report() -> Callable[..., Path]:
+    """Return the writer of a report: its folder, answers, truths, and what else it is to say."""
+    return _write_report

@@ -116,15 +116,15 @@ def build_face_network(
         config.backbone, input_size=input_size, drop_path_rate=config.drop_path_rate, pretrained=pretrained
     )
     if config.stem_stride is not None:
-        set_stem_stride(backbone, config.stem_stride, name=config.backbone)
+        set_stem_stride(backbone, config.stem_stride, name=config.backbone, input_size=input_size)
     return FaceNetwork(backbone, n_classes, config)
 
 
-def set_stem_stride(backbone: nn.Module, stride: int, *, name: str) -> None:
+def set_stem_stride(backbone: nn.Module, stride: int, *, name: str, input_size: int) -> None:
     """Give the backbone's first convolution another stride, which keeps its weights.
 
     Raises:
-        ModelError: the backbone does not begin with a plain convolution of stride 2.
+        ModelError: the backbone does not begin with a plain convolution of stride 2, or cannot run so.
     """
     first = next((module for module in backbone.modules() if isinstance(module, nn.Conv2d)), None)
     if first is None or first.stride != (2, 2) or first.kernel_size == (2, 2):
@@ -136,11 +136,13 @@ def set_stem_stride(backbone: nn.Module, stride: int, *, name: str) -> None:
     first.stride = (stride, stride)
     try:
         with torch.inference_mode():
-            backbone.eval()(torch.zeros(1, 3, 64, 64))
-    except RuntimeError as error:
+            backbone.eval()(torch.zeros(1, 3, input_size, input_size))
+    except (RuntimeError, AssertionError) as error:  # its first layers branch, or it is built for one size
+        reason = " ".join(str(error).split())[:120]
         raise ModelError(
-            f"{name} cannot run with `model.stem_stride: {stride}`, since its first layers branch. Leave the key out"
+            f"{name} cannot run with `model.stem_stride: {stride}` at {input_size} px ({reason}). Leave the key out"
         ) from error
+    backbone.train()
 
 
 def create_backbone(

@@ -5,7 +5,7 @@
 - ``provenance.json``: commit, versions, seed, hardware, command.
 - ``metrics.csv``, ``curves.png``, ``tensorboard/``: how it went, epoch by epoch.
 - ``checkpoints/last.ckpt``: to resume from. ``checkpoints/best.safetensors``: the chosen weights.
-- ``dev.npz``: the chosen network's outputs on the dev split, the truth, and some crops.
+- ``dev.npz``: the chosen network's outputs on the dev split, the truth, which faces they are, and some crops.
 - ``result.json``: the chosen epoch and its dev metrics; written last: its presence means a finished run.
 """
 
@@ -32,11 +32,16 @@ class DevOutputs:
         logits: ``(N, C)`` float32.
         labels: ``(N,)`` int64.
         crops: ``(M, S, S, 3)`` uint8, the first faces as the network saw them.
+        pack_numbers: ``(N,)`` int64 which of the run's packs a face is in, from 0; None in runs made before
+            it was kept.
+        rows: ``(N,)`` int64 its place in that pack's train split, from 0; None likewise.
     """
 
     logits: NDArray[np.float32]
     labels: NDArray[np.int64]
     crops: NDArray[np.uint8]
+    pack_numbers: NDArray[np.int64] | None = None
+    rows: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,11 @@ class Run:
         path = self.path / "dev.npz"
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as values:
-                return DevOutputs(**{name: values[name] for name in DevOutputs.__slots__})
+                return DevOutputs(
+                    values["logits"],
+                    values["labels"],
+                    values["crops"],
+                    *(values.get(name) for name in ("pack_numbers", "rows")),
+                )
         except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"{path} cannot be read: {error}. Train again") from None

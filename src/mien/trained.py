@@ -13,9 +13,12 @@ def load_trained_network(run: Run) -> FaceNetwork:
     """Return a run's network with its chosen weights, in evaluation mode.
 
     Raises:
-        ArtifactError: the weights are missing, damaged or another network's.
+        ArtifactError: the weights are missing, damaged or another network's, or the run another release's.
     """
-    recipe = recipe_from_dict(run.recipe)
+    try:
+        recipe = recipe_from_dict(run.recipe)
+    except ArtifactError as error:
+        raise ArtifactError(f"{run.path}: {error}") from None
     network = build_face_network(
         recipe.model, len(run.classes), input_size=recipe.data.input_size, pretrained=False
     )

@@ -1,5 +1,6 @@
 """The command line's promises: its verbs, its exit codes, and what it imports."""
 
+import io
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mien.cli import build_parser, main
+from mien.cli.words import say
 
 VERBS = ("sample", "prepare", "browse", "train", "export", "evaluate", "predict", "compare", "doctor")
 ROOT = Path(__file__).parents[2]
@@ -95,7 +97,9 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
-@pytest.mark.parametrize("stage", ["mien.predict.command", "mien.evaluate", "mien.prepare", "mien.compare"])
+@pytest.mark.parametrize(
+    "stage", ["mien.predict.command", "mien.evaluate", "mien.prepare", "mien.compare", "mien.browse"]
+)
 def test_stages_without_training_work_with_torch_absent(stage: str) -> None:
     """The plain install has no torch, and these stages must import without it."""
     blocked = ("torch", "timm", "lightning", "jsonargparse", "safetensors", "onnx")
@@ -105,10 +109,16 @@ def test_stages_without_training_work_with_torch_absent(stage: str) -> None:
     assert done.stdout.strip() == "ok", done.stderr
 
 
-@pytest.mark.parametrize("verb", ["train", "export"])
-def test_a_missing_extra_names_the_install_command(verb: str, tmp_path: Path) -> None:
-    """Without torch, `train` and `export` say what to install."""
-    options = ["--pack", "p", "--out", "r"] if verb == "train" else ["run", "--out", "m.onnx"]
+@pytest.mark.parametrize(
+    ("verb", "options"),
+    [
+        ("train", ["--pack", "p", "--out", "r"]),
+        ("export", ["run", "--out", "m.onnx"]),
+        ("browse", ["p", "--recipe", "r.yaml", "--out", "s.png"]),
+    ],
+)
+def test_a_missing_extra_names_the_install_command(verb: str, options: list[str]) -> None:
+    """Without torch, `train`, `export` and `browse --recipe` say what to install."""
     done = run_python(
         "import sys; sys.modules.update(dict.fromkeys(('torch', 'timm', 'lightning', 'jsonargparse')));"
         f"from mien.cli import main; sys.exit(main({[verb, *options]!r}))"
@@ -116,6 +126,15 @@ def test_a_missing_extra_names_the_install_command(verb: str, tmp_path: Path) ->
     assert done.returncode == 1
     assert "pip install 'mien[train]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_terminal_of_few_characters_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a terminal's encoding has not becomes a question mark."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    say("0.01 |▂█")
+    sys.stdout.flush()
+    assert written.getvalue().split() == [b"0.01", b"|??"]
 
 
 def test_every_verb_has_a_guide_page() -> None:

@@ -48,6 +48,7 @@ def test_train_then_export(mien: Mien, recipe_path: Path, training_pack: Path, t
     code, out, err = mien(
         "train", "--recipe", recipe_path, "--pack", training_pack, "--out", run,
         "--schedule.epochs", 1, "--data.classes", "[Sad, Neutral]", "--model.landmarks", "false",
+        "--schedule.loss.label_smoothing", 0.1, "--schedule.ema_decay", 0.5,
     )  # fmt: skip
     assert (code, err.count("\n")) == (0, 1), err
     assert out.splitlines()[-1] == f"run: {run}"
@@ -56,6 +57,7 @@ def test_train_then_export(mien: Mien, recipe_path: Path, training_pack: Path, t
     assert out.splitlines()[-1] == f"model: {model}"
     info = Bundle.load(model).info
     assert (info.classes, info.tasks) == (("Sad", "Neutral"), ("expression", "valence_arousal"))
+    assert info.training["recipe"]["schedule"]["loss"]["label_smoothing"] == 0.1
 
 
 def test_print_config_trains_nothing(mien: Mien, recipe_path: Path) -> None:
@@ -76,10 +78,24 @@ def test_print_config_trains_nothing(mien: Mien, recipe_path: Path) -> None:
         pytest.param([], 1, "exists already", id="existing OUT"),
         pytest.param(["--recipe", "nope.yaml"], 2, "nope.yaml does not exist", id="recipe"),
         pytest.param(["--pack", "nope.pack"], 1, "nope.pack does not exist", id="pack"),
+        pytest.param(["--schedule.loss.teacher", "nope"], 1, "Run nope does not exist", id="teacher"),
+        pytest.param(["--schedule.loss.kind", "x"], 2, "`schedule.loss.kind` is unknown", id="nested key"),
+        pytest.param(
+            ["--model.backbone", "vit_tiny_patch16_224", "--model.stem_stride", 1],
+            1,
+            "begins with kernel (16, 16), stride (16, 16). Leave the key out",
+            id="stem stride",
+        ),
+        pytest.param(
+            ["--schedule.sam_rho", "0.1", "--runtime.precision", "16-mixed"],
+            2,
+            "takes two gradients a step",
+            id="contradiction",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(
-    mien: Mien, finished_words: list[object], words: list[str], code: int, expected: str
+    mien: Mien, finished_words: list[object], words: list[object], code: int, expected: str
 ) -> None:
     """The exit code is 2 for wrong usage and 1 for what went wrong; nothing is printed but one line."""
     got, out, err = mien(*finished_words, *words)
@@ -94,7 +110,7 @@ def test_pack_and_out_are_needed(mien: Mien, recipe_path: Path, capsys: pytest.C
     with pytest.raises(SystemExit) as caught:
         mien("train", "--recipe", recipe_path)
     assert caught.value.code == 2
-    assert "--pack and --out are required" in capsys.readouterr().err
+    assert "--out, and either --pack or the recipe key `data.packs`, are required" in capsys.readouterr().err
 
 
 def test_export_of_a_run_that_has_not_finished(mien: Mien, trained_run: Path, tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ pytest.importorskip("torch", reason="training needs the train extra")
 from mien.faces.crop import cut
 from mien.faces.landmarks import FLIP_PERMUTATION, LEFT_EYE_OUTER_CORNER, RIGHT_EYE_OUTER_CORNER
 from mien.recipe import AugmentConfig
-from mien.train.augment import draw_geometry, move_landmarks
+from mien.train.augment import N_DRAWS, move_landmarks, plan_changes
+from mien.train.sampler import uniform_draws
 
 SIDE, INPUT = 256, 128
 DOT_RADIUS = 5.0
+N_FACES = 8
 
 
 def draw_dot(center: NDArray[np.floating]) -> NDArray[np.uint8]:
@@ -30,7 +32,6 @@ def find_dot(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.array([(columns * weights).sum(), (rows * weights).sum()]) / weights.sum() / len(picture)
 
 
-@pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize(
     "config",
     [
@@ -38,14 +39,18 @@ def find_dot(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
         pytest.param(AugmentConfig(flip=0, rotation_deg=40, scale=0, shift=0), id="turn"),
         pytest.param(AugmentConfig(flip=0, rotation_deg=0, scale=0.3, shift=0.1), id="scale and shift"),
         pytest.param(AugmentConfig(flip=1, rotation_deg=30, scale=0.2, shift=0.1), id="all of them"),
+        pytest.param(AugmentConfig(flip=0.5, rotation_deg=30, scale=0.2, shift=0.1), id="a mixed batch"),
     ],
 )
-def test_landmarks_stay_on_their_pixels(config: AugmentConfig, seed: int) -> None:
-    """Each landmark is within half a pixel of its dot after the change, under its new number."""
-    points = np.random.default_rng(seed).uniform(0.3, 0.7, (68, 2)).astype(np.float32)
-    matrix, mirrored = draw_geometry(config, np.random.default_rng(seed))
-    moved = move_landmarks(points, matrix, mirrored=mirrored)
-    numbers = FLIP_PERMUTATION if mirrored else np.arange(68)
-    for number in (0, 8, 20, LEFT_EYE_OUTER_CORNER, RIGHT_EYE_OUTER_CORNER, 62):
-        changed = cut(draw_dot(points[numbers[number]]), matrix / np.array([SIDE, SIDE, 1.0]), INPUT)
-        np.testing.assert_allclose(moved[number], find_dot(changed), atol=0.5 / INPUT)
+def test_landmarks_stay_on_their_pixels(config: AugmentConfig) -> None:
+    """Each landmark of a batch is within half a pixel of its dot after the change, under its new number."""
+    points = np.random.default_rng(0).uniform(0.3, 0.7, (N_FACES, 68, 2)).astype(np.float32)
+    changes = plan_changes(config, uniform_draws(np.arange(N_FACES), N_DRAWS, seed=0, epoch=0))
+    assert set(changes.mirrored.tolist()) == ({False, True} if config.flip == 0.5 else {config.flip == 1})
+    moved = move_landmarks(points, changes)
+    for place in range(N_FACES):
+        numbers = FLIP_PERMUTATION if changes.mirrored[place] else np.arange(68)
+        for number in (0, 8, 20, LEFT_EYE_OUTER_CORNER, RIGHT_EYE_OUTER_CORNER, 62):
+            picture = draw_dot(points[place, numbers[number]])
+            changed = cut(picture, changes.matrices[place] / (SIDE, SIDE, 1.0), INPUT)
+            np.testing.assert_allclose(moved[place, number], find_dot(changed), atol=0.5 / INPUT)

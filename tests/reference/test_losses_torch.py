@@ -7,7 +7,14 @@ pytest.importorskip("torch", reason="training needs the train extra")
 import torch
 from torch.nn import functional
 
-from mien.train.losses import LANDMARK_UNIT, affect_loss, expression_loss, landmark_loss
+from mien.train.losses import (
+    LANDMARK_UNIT,
+    affect_loss,
+    distillation_loss,
+    expression_loss,
+    landmark_loss,
+    smooth_targets,
+)
 
 
 @pytest.fixture
@@ -16,13 +23,21 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
-def test_hard_labels(generator: torch.Generator, smoothing: float) -> None:
-    """Against one-hot targets the loss is torch's cross-entropy of class indices, smoothed likewise."""
+def test_hard_labels(generator: torch.Generator, smoothing: float, weighted: bool) -> None:
+    """Against one-hot targets the loss is torch's cross-entropy of class indices, smoothed and weighted likewise.
+
+    With weights torch divides its mean by their sum; ours is over the faces, as is torch's sum over their number.
+    """
     logits = torch.randn(32, 8, generator=generator)
     labels = torch.randint(0, 8, (32,), generator=generator)
-    ours = expression_loss(logits, torch.eye(8)[labels], smoothing=smoothing)
-    torch.testing.assert_close(ours, functional.cross_entropy(logits, labels, label_smoothing=smoothing))
+    weights = torch.rand(8, generator=generator) + 0.5 if weighted else None
+    targets = smooth_targets(torch.eye(8)[labels], smoothing, torch.full((8,), 1 / 8))
+    expected = functional.cross_entropy(
+        logits, labels, weight=weights, label_smoothing=smoothing, reduction="sum"
+    )
+    torch.testing.assert_close(expression_loss(logits, targets, class_weights=weights), expected / 32)
 
 
 def test_votes(generator: torch.Generator) -> None:
@@ -34,17 +49,36 @@ def test_votes(generator: torch.Generator) -> None:
     torch.testing.assert_close(expression_loss(logits, votes), divergence + entropy)
 
 
+def test_a_teacher(generator: torch.Generator) -> None:
+    """The teacher's loss is torch's divergence between the two softened answers, times the square."""
+    student, teacher = torch.randn(2, 32, 8, generator=generator)
+    answers = (torch.distributions.Categorical(logits=value / 3) for value in (teacher, student))
+    expected = 9 * torch.distributions.kl_divergence(*answers).mean()
+    torch.testing.assert_close(distillation_loss(student, teacher, temperature=3.0), expected)
+
+
 def test_landmarks(generator: torch.Generator) -> None:
-    """With every landmark known the loss is torch's smooth L1 in the loss's units."""
-    predicted, true = torch.rand(2, 16, 68, 2, generator=generator)
-    expected = functional.smooth_l1_loss(predicted / LANDMARK_UNIT, true / LANDMARK_UNIT)
-    torch.testing.assert_close(landmark_loss(predicted, true), expected)
+    """With every landmark known the loss is torch's smooth L1, or half its square error, in the loss's units."""
+    predicted, true = torch.rand(2, 16, 68, 2, generator=generator) / LANDMARK_UNIT
+    ours = predicted * LANDMARK_UNIT, true * LANDMARK_UNIT
+    torch.testing.assert_close(landmark_loss(*ours), functional.smooth_l1_loss(predicted, true))
+    torch.testing.assert_close(landmark_loss(*ours, kind="mse"), functional.mse_loss(predicted, true) / 2)
 
 
 def test_affect(generator: torch.Generator) -> None:
     """With every value known the loss is torch's mean squared error."""
     predicted, true = torch.rand(2, 16, 2, generator=generator)
     torch.testing.assert_close(affect_loss(predicted, true), functional.mse_loss(predicted, true))
+
+
+def test_concordance(generator: torch.Generator) -> None:
+    """The other part of the loss is 1 - torchmetrics' concordance, which divides by n - 1: the same for many faces."""
+    judge = pytest.importorskip("torchmetrics.functional", reason="torchmetrics comes with the train extra")
+    predicted, true = torch.rand(2, 20_000, 2, generator=generator)
+    predicted = 0.5 * predicted + 0.3 * true
+    ours = affect_loss(predicted, true, kind="ccc_mse") - affect_loss(predicted, true)
+    expected = 1 - judge.concordance_corrcoef(predicted, true).mean()
+    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-4)
 
 
 def test_gradients_of_a_part_are_those_of_the_part_alone(generator: torch.Generator) -> None:

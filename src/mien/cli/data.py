@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mien.cli.words import Verbs, add_force, add_verb, positive, say, warn
+from mien.cli.words import Verbs, add_force, add_verb, needs, positive, say, warn
 
 
 def add_sample(verbs: Verbs) -> None:
@@ -98,21 +98,56 @@ def _run_prepare(args: argparse.Namespace) -> None:
 def add_browse(verbs: Verbs) -> None:
     """Add `mien browse`."""
     parser = add_verb(
-        verbs, "browse", "Draw a sheet of a pack's faces, by class.", "mien browse my.pack --out sheet.png"
+        verbs,
+        "browse",
+        "Draw a sheet of a pack's faces, by class; with --recipe, as training by it would show them.",
+        "mien browse my.pack --out sheet.png --recipe recipes/demo.yaml",
     )
     parser.add_argument("pack", type=Path, metavar="PACK")
     parser.add_argument("--out", type=Path, required=True, metavar="SHEET.png")
     parser.add_argument(
-        "--per-class", type=positive, default=10, metavar="N", help="faces a class (default: 10)"
+        "--recipe", type=Path, metavar="RECIPE.yaml", help="change and mix the faces as this recipe does"
     )
-    parser.add_argument("--split", default="train", help="train, val or test (default: train)")
+    parser.add_argument(
+        "--per-class",
+        type=positive,
+        default=10,
+        metavar="N",
+        help="faces a class, with --recipe changed versions of one (default: 10)",
+    )
+    parser.add_argument(
+        "--split", default="train", help="train, val or test (default: train, all that --recipe changes)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="which faces are taken")
     add_force(parser)
-    parser.set_defaults(run=_run_browse)
+    parser.set_defaults(run=_run_browse, parser=parser)
 
 
 def _run_browse(args: argparse.Namespace) -> None:
-    from mien.browse import browse
+    if args.recipe is None:
+        from mien.browse import browse
 
-    browse(args.pack, args.out, per_class=args.per_class, split=args.split, seed=args.seed, force=args.force)
+        browse(
+            args.pack, args.out, per_class=args.per_class, split=args.split, seed=args.seed, force=args.force
+        )
+    else:
+        _browse_by_recipe(args)
     say(f"sheet: {args.out}")
+
+
+def _browse_by_recipe(args: argparse.Namespace) -> None:
+    from mien.browse import draw_rows, require_picture_ending
+    from mien.pack import Pack
+
+    if args.split != "train":
+        args.parser.error(
+            "--recipe shows faces of the train split, which is the only one that is learnt from"
+        )
+    require_picture_ending(args.out)
+    with needs("browse --recipe", "train"):
+        from mien.recipe import read_recipe
+        from mien.train.preview import preview_faces
+
+    recipe = read_recipe(args.recipe, [])
+    rows = preview_faces(recipe, Pack.open(args.pack), n_versions=args.per_class, seed=args.seed)
+    draw_rows(rows, args.out, input_size=recipe.data.input_size, force=args.force)

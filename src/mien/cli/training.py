@@ -2,8 +2,14 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mien.cli.words import Verbs, add_force, add_verb, needs, say
+from mien.artifacts import claim_output
+from mien.cli.words import Verbs, add_force, add_verb, needs, positive, say
+from mien.errors import RecipeError
+
+if TYPE_CHECKING:
+    from mien.recipe import Recipe
 
 
 class _TrainHelp(argparse.Action):
@@ -38,27 +44,96 @@ def add_train(verbs: Verbs) -> None:
         "--resume", action="store_true", help="go on in RUN after a kill; begin if it is not there"
     )
     parser.add_argument("--print_config", action="store_true", help="print the resolved recipe and stop")
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="say what the run would be and stop; with --out FILE.png also draw its learning rates",
+    )
+    _add_series(parser)
     add_force(parser)
     parser.set_defaults(run=_run_train, parser=parser)
 
 
-def _run_train(args: argparse.Namespace) -> None:
+def _add_series(parser: argparse.ArgumentParser) -> None:
+    """Add what makes several runs of one command."""
+    parser.add_argument(
+        "--seeds", type=positive, metavar="N", help="train with N seeds, the recipe's and those after it"
+    )
+    parser.add_argument(
+        "--sweep",
+        action="append",
+        metavar="KEY=V1,V2,...",
+        help="train with each value of a recipe key; given again, with every combination",
+    )
+    parser.add_argument(
+        "--folds", type=int, metavar="K", help="train K times, each without one K-th of train"
+    )
+
+
+def _run_train(args: argparse.Namespace) -> int:
     with needs("train", "train"):
         from mien.recipe import format_recipe, read_recipe
 
     recipe = read_recipe(args.recipe, args.overrides)
     if args.print_config:
         say(format_recipe(recipe).rstrip())
-        return
+        return 0
     packs = [args.pack] if args.pack is not None else [Path(path) for path in recipe.data.packs or ()]
+    if args.plan:
+        return _plan(args, recipe, packs)
     if args.out is None or not packs or (args.pack is not None and recipe.data.packs):
         args.parser.error("--out, and either --pack or the recipe key `data.packs`, are required")
+    if args.seeds is not None or args.sweep or args.folds is not None:
+        return _run_series(args, packs)
     with needs("train", "train"):
         from mien.train import train
 
     summary = train(recipe, packs, args.out, resume=args.resume, force=args.force)
     if summary is not None:
         say(summary)
+    return 0
+
+
+def _plan(args: argparse.Namespace, recipe: "Recipe", packs: list[Path]) -> int:
+    """Say what a run would be. A RUN given as --out is left alone, so that --plan can be added to any command."""
+    if not packs or (args.pack is not None and recipe.data.packs):
+        args.parser.error("--plan needs either --pack or the recipe key `data.packs`")
+    if args.seeds is not None or args.sweep or args.folds is not None:
+        raise RecipeError("`--plan` is of one run. Leave out `--seeds`, `--sweep` and `--folds`")
+    picture = args.out if args.out is not None and args.out.suffix.lower() == ".png" else None
+    if picture is not None and not args.force:
+        claim_output(picture, force=False)
+    with needs("train", "train"):
+        from mien.train.plan import plan_training
+
+    plan = plan_training(recipe, packs)
+    say(plan)
+    if picture is not None:
+        plan.draw(picture, force=args.force)
+        say(f"\nlearning rates: {picture}")
+    return 0
+
+
+def _run_series(args: argparse.Namespace, packs: list[Path]) -> int:
+    """Train several runs; one that fails has told why itself."""
+    with needs("train", "train"):
+        from mien.train.folds import plan_folds, train_folds
+        from mien.train.series import RunFailed, Series
+        from mien.train.sweep import plan_sweep, train_sweep
+
+    if args.folds is not None and (args.seeds is not None or args.sweep):
+        raise RecipeError("`--folds` cannot be combined with `--seeds` or `--sweep`. Give one of them")
+    options = {"resume": args.resume, "force": args.force}
+    try:
+        if args.folds is not None:
+            runs = plan_folds(args.recipe, args.overrides, args.folds)
+            say(train_folds(Series(args.out, "folds", tuple(packs), runs), **options))
+        else:
+            runs = plan_sweep(args.recipe, args.overrides, args.sweep or [], args.seeds)
+            say(train_sweep(Series(args.out, "sweep", tuple(packs), runs), **options))
+    except RunFailed as failed:
+        return failed.exit_code
+    return 0
 
 
 def add_export(verbs: Verbs) -> None:

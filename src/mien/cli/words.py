@@ -8,8 +8,9 @@ from mien.errors import MissingExtraError
 
 
 def say(text: object) -> None:
-    """Print what was asked for."""
-    sys.stdout.write(f"{text}\n")
+    """Print what was asked for; a character that the terminal has not becomes a question mark."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(f"{text}\n".encode(encoding, "replace").decode(encoding))
 
 
 def warn(text: str) -> None:

@@ -155,9 +155,15 @@ def cut(
 
     Returns:
         ``(size, size, 3)`` or ``(size, size)`` uint8.
+
+    Raises:
+        ValueError: ``out`` is of another shape or type.
     """
+    shape = (size, size, *image.shape[2:])
     if out is None:
-        out = np.empty((size, size, *image.shape[2:]), dtype=np.uint8)
+        out = np.empty(shape, dtype=np.uint8)
+    elif out.shape != shape or out.dtype != np.uint8:  # OpenCV would write elsewhere, without a word
+        raise ValueError(f"`out` must be {shape} uint8, got {out.shape} {out.dtype}")
     to_picture = invert_matrix(matrix)
     halvings = count_halvings(matrix, size)
     part, origin = image, (0, 0)

@@ -6,7 +6,6 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -17,7 +16,6 @@ import torch.distributed
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
@@ -28,12 +26,11 @@ from mien.progress import Progress
 from mien.recipe import Recipe, RuntimeConfig
 from mien.train.dev import DevScores, Reading, join_readings, score_dev
 from mien.train.faces import TrainingFaces
-from mien.train.imbalance import class_quotas
 from mien.train.loading import Batch, FaceBatches, build_loader, plain_batches
 from mien.train.mixing import mix_faces
 from mien.train.objective import Losses, Objective, Teacher
-from mien.train.optimisation import SharpnessAware, build_optimizer, kept_norm_statistics, rate_share
-from mien.train.sampler import EpochBatches, FaceOrder
+from mien.train.optimisation import SharpnessAware, build_optimizer, kept_norm_statistics, rate_shares
+from mien.train.sampler import EpochBatches, build_order, require_steps, step_keys
 
 EVALUATION_BATCH = 128
 
@@ -45,6 +42,7 @@ class FaceModule(lightning.LightningModule):
     on exactly as an uninterrupted one would have.
 
     Attributes:
+        steps_per_epoch: optimiser steps in an epoch.
         epoch_losses: sums of each loss over the epoch's steps on this rank.
         n_steps: the epoch's steps so far.
         dev_scores: of the last finished epoch.
@@ -61,18 +59,14 @@ class FaceModule(lightning.LightningModule):
         self.recipe = recipe
         counts = np.bincount(faces.train.labels, minlength=len(faces.classes))
         self.objective = Objective(schedule.loss, counts, tasks=network.tasks, teacher=teacher)
-        self.order = FaceOrder(faces.train.labels, _quotas(recipe, counts), recipe.runtime.seed)
+        self.order = build_order(faces.train.labels, len(faces.classes), recipe)
+        self.steps_per_epoch = require_steps(self.order, schedule.batch_size)
         if recipe.runtime.compile:
             network.compile()
         self.dev_scores = DevScores(0, {})
         self.epoch_losses: dict[str, Tensor] = {}
         self.n_steps = 0
         self._readings: list[Reading] = []
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimiser steps in an epoch."""
-        return len(self.order) // self.recipe.schedule.batch_size
 
     @property
     def measured(self) -> FaceNetwork:
@@ -107,7 +101,7 @@ class FaceModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Return the loss of one step."""
-        keys = np.random.SeedSequence((self.recipe.runtime.seed, self.global_step, self.global_rank))
+        keys = step_keys(self.recipe.runtime.seed, step=self.global_step, rank=self.global_rank)
         torch.manual_seed(int(keys.generate_state(1)[0]))
         batch = mix_faces(batch, self.recipe.data.augment, np.random.default_rng(keys))
         optimizer = self.optimizers(use_pl_optimizer=False)
@@ -162,10 +156,7 @@ class FaceModule(lightning.LightningModule):
         """Return the optimiser and its learning rate, stepped by iteration."""
         schedule, steps = self.recipe.schedule, self.steps_per_epoch
         optimizer = build_optimizer(self.network, schedule, further=self.objective.parameters())
-        shares: list[Callable[[int], float]] = [
-            partial(rate_share, config=schedule, steps_per_epoch=steps, heads=group["heads"])
-            for group in optimizer.param_groups
-        ]
+        shares = rate_shares(optimizer, schedule, steps_per_epoch=steps)
         rates = torch.optim.lr_scheduler.LambdaLR(optimizer, shares)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
 
@@ -174,14 +165,6 @@ def _moving_average(network: FaceNetwork, decay: float) -> AveragedModel:
     update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
     average = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
     return average.requires_grad_(requires_grad=False).eval()
-
-
-def _quotas(recipe: Recipe, counts: NDArray[np.int64]) -> NDArray[np.float64] | None:
-    """Return how often an epoch draws each class, None for every face once."""
-    data = recipe.data
-    if data.sampling == "uniform":
-        return None
-    return class_quotas(counts, data.sampling, n_draws=int(counts.sum()), cap=data.sampling_cap)
 
 
 def _as_array(value: Tensor | None) -> Any:

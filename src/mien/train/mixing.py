@@ -3,6 +3,8 @@
 Shapes: B batch, S side of the input.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,6 +12,43 @@ from torch import Tensor
 
 from mien.recipe import AugmentConfig
 from mien.train.loading import Batch
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """What is mixed with what in a batch.
+
+    Attributes:
+        partners: ``(B,)`` the other face of each.
+        blended: ``(B,)`` whether the other is blended in (mixup).
+        boxes_xyxy: ``(B, 4)`` rectangles in whole pixels in which the other is pasted (cutmix); empty where none is.
+        own_share: ``(B,)`` of the face itself; 1 where nothing is mixed.
+    """
+
+    partners: NDArray[np.int64]
+    blended: NDArray[np.bool_]
+    boxes_xyxy: NDArray[np.int64]
+    own_share: NDArray[np.float64]
+
+
+def plan_mixing(n_faces: int, config: AugmentConfig, random: np.random.Generator, *, side: int) -> Mixing:
+    """Choose what is mixed with what.
+
+    Args:
+        n_faces: of the batch.
+        config: how many faces, and how strongly.
+        random: of this step.
+        side: of the input in pixels.
+    """
+    partners = random.permutation(n_faces)
+    kind = random.random(n_faces)
+    blended = kind < config.mixup
+    pasted = ~blended & (kind < config.mixup + config.cutmix)
+    share = random.beta(config.mixup_alpha, config.mixup_alpha, n_faces)
+    share = np.where(blended, np.maximum(share, 1 - share), 1.0)
+    boxes = _draw_boxes(pasted, random, alpha=config.cutmix_alpha, side=side)
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return Mixing(partners, blended, boxes, share * (1 - area / side**2))
 
 
 def mix_faces(batch: Batch, config: AugmentConfig, random: np.random.Generator) -> Batch:
@@ -33,25 +72,18 @@ def mix_faces(batch: Batch, config: AugmentConfig, random: np.random.Generator) 
         return batch
     n_faces, side = batch.images_rgb.shape[:2]
     device = batch.images_rgb.device
-    partner = torch.from_numpy(random.permutation(n_faces)).to(device)
-    kind = random.random(n_faces)
-    blended = kind < config.mixup
-    pasted = ~blended & (kind < config.mixup + config.cutmix)
-    share = np.where(
-        blended, random.beta(config.mixup_alpha, config.mixup_alpha, n_faces), 1.0
-    )  # of the face itself
-    share = np.where(blended, np.maximum(share, 1 - share), share)
-    boxes = _draw_boxes(pasted, random, alpha=config.cutmix_alpha, side=side)
-    mask = _boxes_to_mask(boxes, side=side)
-    share = share * (1 - mask.mean(axis=(1, 2)))
-    other = torch.from_numpy(1 - np.where(blended, share, 1.0)).float().to(device)[:, None, None]
+    mixing = plan_mixing(n_faces, config, random, side=side)
+    partner = torch.from_numpy(mixing.partners).to(device)
+    mask = _boxes_to_mask(mixing.boxes_xyxy, side=side)
+    blend = 1 - np.where(mixing.blended, mixing.own_share, 1.0)
+    other = torch.from_numpy(blend).float().to(device)[:, None, None]
     pixel_share = torch.maximum(other, torch.from_numpy(mask).float().to(device))[..., None]
     images = batch.images_rgb.float()
-    own = torch.from_numpy(share).float().to(device)[:, None]
+    own = torch.from_numpy(mixing.own_share).float().to(device)[:, None]
     return Batch(
         torch.lerp(images, images[partner], pixel_share),
         _mix(batch.targets, partner, own),
-        _hide_landmarks(batch.landmarks, blended, boxes / side),
+        _hide_landmarks(batch.landmarks, mixing.blended, mixing.boxes_xyxy / side),
         _mix(batch.valence_arousal, partner, own),
     )
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +20,16 @@ def scale_to_batch(rate: float, config: ScheduleConfig) -> float:
     return rate if config.base_batch_size is None else rate * config.batch_size / config.base_batch_size
 
 
+def count_head_steps(config: ScheduleConfig, steps_per_epoch: int) -> int:
+    """Return for how many steps only the heads learn."""
+    return round(config.head_epochs * steps_per_epoch)
+
+
+def count_warmup_steps(config: ScheduleConfig, steps_per_epoch: int) -> int:
+    """Return how many steps the warm-up takes, after the head epochs."""
+    return round(config.warmup_epochs * steps_per_epoch)
+
+
 def rate_share(step: int, *, config: ScheduleConfig, steps_per_epoch: int, heads: bool = True) -> float:
     """Return the learning rate of a step as a share of the peak: linear warm-up, then cosine, by step.
 
@@ -30,12 +41,12 @@ def rate_share(step: int, *, config: ScheduleConfig, steps_per_epoch: int, heads
         steps_per_epoch: steps in an epoch.
         heads: of the heads, else of the backbone.
     """
-    head_steps = round(config.head_epochs * steps_per_epoch)
+    head_steps = count_head_steps(config, steps_per_epoch)
     if step < head_steps:
         head_rate = config.learning_rate if config.head_learning_rate is None else config.head_learning_rate
         return head_rate / config.learning_rate if heads and config.learning_rate else 0.0
     step -= head_steps
-    warmup = round(config.warmup_epochs * steps_per_epoch)
+    warmup = count_warmup_steps(config, steps_per_epoch)
     total = config.epochs * steps_per_epoch - head_steps
     if step < warmup:
         return config.warmup_start + (1 - config.warmup_start) * step / warmup
@@ -74,6 +85,16 @@ def build_optimizer(
     else:
         optimizer = torch.optim.AdamW(groups, lr=peak)
     return optimizer if config.sam_rho is None else SharpnessAware(optimizer, config.sam_rho)
+
+
+def rate_shares(
+    optimizer: torch.optim.Optimizer, config: ScheduleConfig, *, steps_per_epoch: int
+) -> list[Callable[[int], float]]:
+    """Return for each group of `build_optimizer` the learning rate of a step, as a share of the group's."""
+    return [
+        partial(rate_share, config=config, steps_per_epoch=steps_per_epoch, heads=group["heads"])
+        for group in optimizer.param_groups
+    ]
 
 
 def _backbone_groups(backbone: nn.Module, config: ScheduleConfig) -> list[dict[str, Any]]:
@@ -139,13 +160,13 @@ class SharpnessAware(torch.optim.Optimizer):
 
 @contextmanager
 def kept_norm_statistics(network: nn.Module) -> Iterator[None]:
-    """Let the running means of batch norms stay as they are."""
+    """Let the running means of batch norms, and their count of batches, stay as they are."""
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
+    tracked = [norm.track_running_stats for norm in norms]
     for norm in norms:
-        norm.momentum = 0.0
+        norm.track_running_stats = False
     try:
         yield
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        for norm, tracks in zip(norms, tracked, strict=True):
+            norm.track_running_stats = tracks

@@ -12,6 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+from mien.errors import DatasetError
+from mien.recipe import Recipe
+from mien.train.imbalance import class_quotas
+
 
 class Draw(NamedTuple):
     """One face of one step.
@@ -30,6 +34,17 @@ class Draw(NamedTuple):
 def random_generator(*keys: int) -> np.random.Generator:
     """Return a generator that depends on its keys alone."""
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(keys)))
+
+
+def step_keys(seed: int, *, step: int, rank: int) -> np.random.SeedSequence:
+    """Return what everything random in a step depends on.
+
+    Args:
+        seed: of the run.
+        step: from 0, over all epochs.
+        rank: of the process.
+    """
+    return np.random.SeedSequence((seed, step, rank))
 
 
 def uniform_draws(
@@ -57,7 +72,8 @@ class FaceOrder:
     """Which faces an epoch shows, in which order: the same on every rank.
 
     Classes get their quotas first, then each class is gone through in shuffled passes, so that its faces come
-    equally often, give or take one. Drawing faces one by one with replacement would leave out a third of them.
+    equally often, give or take one, and again only after all the others. Drawing faces one by one with replacement
+    would leave out a third of them.
 
     Attributes:
         labels: ``(N,)`` classes of the faces.
@@ -78,11 +94,43 @@ class FaceOrder:
         random = random_generator(self.seed, epoch, 0)
         if self.quotas is None:
             return random.permutation(len(self.labels))
-        drawn = [
-            _draw(np.flatnonzero(self.labels == label), n_draws, random)
-            for label, n_draws in enumerate(_round_to_sum(self.quotas, len(self), random))
-        ]
-        return random.permutation(np.concatenate(drawn))
+        n_draws = _round_to_sum(self.quotas, len(self), random)
+        classes = random.permutation(np.repeat(np.arange(len(n_draws)), n_draws))
+        faces = np.empty(len(classes), dtype=np.int64)
+        for label, n_faces in enumerate(n_draws):
+            faces[classes == label] = _draw(np.flatnonzero(self.labels == label), n_faces, random)
+        return faces
+
+
+def build_order(labels: NDArray[np.int64], n_classes: int, recipe: Recipe) -> FaceOrder:
+    """Return the order in which a recipe draws its training faces.
+
+    Args:
+        labels: ``(N,)`` classes of the faces.
+        n_classes: of the network.
+        recipe: the recipe.
+    """
+    data, seed = recipe.data, recipe.runtime.seed
+    if data.sampling == "uniform":
+        return FaceOrder(labels, None, seed)
+    counts = np.bincount(labels, minlength=n_classes)
+    quotas = class_quotas(counts, data.sampling, n_draws=int(counts.sum()), cap=data.sampling_cap)
+    return FaceOrder(labels, quotas, seed)
+
+
+def require_steps(order: FaceOrder, batch_size: int) -> int:
+    """Return how many steps an epoch has, at least one.
+
+    Raises:
+        DatasetError: there are too few faces for a single one.
+    """
+    n_steps = len(EpochBatches(order, batch_size, epoch=0))
+    if n_steps < 1:
+        raise DatasetError(
+            f"`schedule.batch_size` is {batch_size}, but an epoch has only {len(order)} faces to learn from. "
+            "Give a smaller one"
+        )
+    return n_steps
 
 
 def _round_to_sum(quotas: NDArray[np.float64], total: int, random: np.random.Generator) -> list[int]:

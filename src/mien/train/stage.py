@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from mien.artifacts import claim_output, disk_errors, write_atomically, write_json
-from mien.errors import ArtifactError, DatasetError, ModelError
+from mien.errors import ArtifactError, ModelError
 from mien.faces.crop import resize_crop
 from mien.network import FaceNetwork, build_face_network
 from mien.pack import Pack
@@ -87,12 +87,7 @@ def train(
     resume_from = _checkpoint_of(run) if goes_on else None
     trainer = build_trainer(recipe, out, _keep_epoch(run, recipe.schedule.select_by))
     network = build_network(recipe, len(faces.classes), from_scratch=resume_from is not None)
-    module = FaceModule(network, faces, recipe, teacher=_load_teacher(recipe, faces.classes))
-    if module.steps_per_epoch < 1:
-        raise DatasetError(
-            f"`schedule.batch_size` is {recipe.schedule.batch_size}, but an epoch has only {len(module.order)} "
-            "faces to learn from. Give a smaller one"
-        )
+    module = FaceModule(network, faces, recipe, teacher=load_teacher(recipe, faces.classes))
     if _is_first_process() and not goes_on:
         _warn_of_doubled_corrections(recipe)
         claim_output(out, force=force, kind_mark="run.json")
@@ -120,7 +115,7 @@ def _warn_of_doubled_corrections(recipe: Recipe) -> None:
         )
 
 
-def _load_teacher(recipe: Recipe, classes: tuple[str, ...]) -> Teacher | None:
+def load_teacher(recipe: Recipe, classes: tuple[str, ...]) -> Teacher | None:
     """Return the recipe's teacher, which must know every class that is learnt.
 
     Raises:
@@ -146,7 +141,15 @@ def without_unlabelled_heads(recipe: Recipe, faces: TrainingFaces) -> Recipe:
     model = recipe.model
     landmarks = model.landmarks and bool(np.isfinite(faces.train.landmarks).any())
     valence_arousal = model.valence_arousal and bool(np.isfinite(faces.train.valence_arousal).any())
-    return replace(recipe, model=replace(model, landmarks=landmarks, valence_arousal=valence_arousal))
+    return replace(
+        recipe,
+        model=replace(
+            model,
+            landmarks=landmarks,
+            valence_arousal=valence_arousal,
+            feed_landmarks=model.feed_landmarks and landmarks,
+        ),
+    )
 
 
 def _is_first_process() -> bool:
@@ -239,12 +242,10 @@ def _checkpoint_of(run: Run) -> Path | None:
         raise ArtifactError(
             f"Run {run.path} was begun on another pack: {earlier.pack['path']}. Resume with that"
         )
-    was, now = earlier.recipe, run.recipe
+    was, now = _by_key(earlier.recipe), _by_key(run.recipe)
     # The seed decides every draw; the rest of `runtime` may differ.
-    keys = [(part, key) for part in ("model", "data", "schedule") for key in now[part]] + [
-        ("runtime", "seed")
-    ]
-    changed = [f"{part}.{key}" for part, key in keys if was.get(part, {}).get(key) != now[part][key]]
+    keys = [key for key in now if not key.startswith("runtime.") or key == "runtime.seed"]
+    changed = [key for key in keys if was.get(key) != now[key]]
     if changed:
         raise ArtifactError(
             f"Run {run.path} was begun with another recipe: {', '.join(changed)} differ. "
@@ -255,6 +256,14 @@ def _checkpoint_of(run: Run) -> Path | None:
         _require_readable(path)
         return path
     return None
+
+
+def _by_key(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of a recipe by dotted key."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _by_key(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
 
 
 def _require_readable(path: Path) -> None:
@@ -313,6 +322,8 @@ def _finish(run: Run, module: FaceModule) -> dict[str, Any]:
         "logits": reading.logits,
         "labels": dev.labels,
         "crops": np.stack(crops),
+        "pack_numbers": dev.pack_numbers,
+        "rows": dev.rows,
     }
     np.savez_compressed(run.path / "dev.npz", **arrays)  # type: ignore[arg-type]
     result = {

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.browse import CELL, LINE_RGB, TITLE_WIDTH, browse
+from mien.browse import browse
+from mien.browse.sheet import LINE_RGB
+from mien.browse.stage import CELL, TITLE_WIDTH
 from mien.errors import ArtifactError
 from mien.pack import Pack
 
@@ -102,7 +104,7 @@ def test_sheet_beyond_all_measure(
     training_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sheet that no picture file could hold is refused, with what to do."""
-    monkeypatch.setattr("mien.browse.LARGEST_SIDE", 1000)
+    monkeypatch.setattr("mien.browse.sheet.LARGEST_SIDE", 1000)
     with pytest.raises(ArtifactError, match="Give fewer --per-class"):
         browse(training_pack, tmp_path / "sheet.jpg", per_class=50)
     browse(training_pack, tmp_path / "sheet.jpg", per_class=5)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,19 @@ pytest.importorskip("torch", reason="export needs the train extra")
 import onnx
 import timm
 import torch
+from safetensors.torch import load_file
 
 from mien.artifacts import file_sha256, read_json, write_json
 from mien.bundle import Bundle
 from mien.errors import ArtifactError, ModelError
 from mien.export import export
-from mien.export.stage import CalibratedNetwork, check_against_torch
+from mien.export.stage import CalibratedNetwork, _without_paths, check_against_torch
 from mien.metrics.calibration import fit_temperature
 from mien.network import FaceOutputs
+from mien.recipe import DataConfig, LossConfig, ModelConfig, Recipe, ScheduleConfig, recipe_from_dict
 from mien.run import Run
+from mien.train import train
+from mien.trained import load_trained_network
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +69,69 @@ def test_the_metadata_is_complete(exported: Any, trained_run: Path) -> None:
     assert training["recipe"]["schedule"] == run.recipe["schedule"]
     assert f"epoch {result['best_epoch']}" in training["selection"]
     assert "dev split of train" in training["selection"]
+
+
+MODELS = {
+    "stem stride": {"stem_stride": 1},
+    "hidden layer": {"hidden_size": 16},
+    "fed landmarks": {"feed_landmarks": True},
+    "all of them": {"stem_stride": 1, "hidden_size": 16, "feed_landmarks": True},
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name != "all of them")) for name in MODELS],
+)
+def test_a_trained_network_of_each_kind_is_exported(
+    name: str, training_pack: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    """The file answers as torch does with the run's chosen weights, here a moving average."""
+    recipe = replace(
+        tiny_recipe,
+        model=replace(tiny_recipe.model, **MODELS[name]),
+        schedule=replace(tiny_recipe.schedule, epochs=1, learning_rate=0.02, ema_decay=0.5),
+    )
+    train(recipe, [training_pack], tmp_path / "run")
+    run = Run.open(tmp_path / "run")
+    summary = export(run.path, tmp_path / "model.onnx")
+    assert summary.largest_difference < 1e-3
+    bundle = Bundle.load(tmp_path / "model.onnx")
+    assert bundle.info.training["recipe"]["model"] == run.recipe["model"]
+    network = load_trained_network(run)
+    chosen = load_file(run.best_weights_path)
+    assert all(torch.equal(value, chosen[key]) for key, value in network.state_dict().items())
+    crops = np.concatenate(
+        [
+            run.read_dev_outputs().crops[:4],
+            np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8),
+        ]
+    )
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(crops))
+    outputs = bundle.run(crops)
+    probabilities = (expected.logits / bundle.info.temperature).softmax(dim=1)
+    np.testing.assert_allclose(outputs.probabilities, probabilities.numpy(), atol=1e-3)
+    np.testing.assert_allclose(outputs.landmarks, expected.landmarks.numpy(), atol=1e-3)
+    np.testing.assert_allclose(outputs.valence_arousal, expected.valence_arousal.numpy(), atol=1e-3)
+    assert np.ptp(outputs.landmarks, axis=0).max() > 1e-3
+    assert np.ptp(outputs.probabilities, axis=0).max() > 1e-3
+
+
+def test_the_recipe_in_the_file_names_no_folder() -> None:
+    """Of the paths that a recipe holds, the last part alone goes with the model; nothing else changes."""
+    recipe = Recipe(
+        ModelConfig(weights="/home/somebody/first.safetensors"),
+        DataConfig(packs=["/home/somebody/a.pack", "b.pack"]),
+        ScheduleConfig(loss=LossConfig(teacher="/home/somebody/runs/teacher")),
+    )
+    kept = recipe_from_dict(_without_paths(asdict(recipe)))
+    assert kept == Recipe(
+        ModelConfig(weights="first.safetensors"),
+        DataConfig(packs=["a.pack", "b.pack"]),
+        ScheduleConfig(loss=LossConfig(teacher="teacher")),
+    )
+    assert _without_paths(asdict(Recipe())) == asdict(Recipe())
 
 
 def test_the_temperature_is_the_dev_splits(exported: Any, trained_run: Path) -> None:
@@ -144,6 +212,12 @@ def change_backbone(run: Path) -> None:
     write_json(run / "run.json", value)
 
 
+def drop_keys(run: Path) -> None:
+    value = read_json(run / "run.json", what="run")
+    del value["recipe"]["schedule"]["loss"]
+    write_json(run / "run.json", value)
+
+
 def drop_dev(run: Path) -> None:
     (run / "dev.npz").unlink()
 
@@ -154,6 +228,7 @@ def drop_dev(run: Path) -> None:
         pytest.param(damage_result, "has not finished", id="unfinished"),
         pytest.param(damage_weights, r"best\.safetensors cannot be loaded", id="weights"),
         pytest.param(change_backbone, r"best\.safetensors cannot be loaded", id="another backbone"),
+        pytest.param(drop_keys, r"run: The recipe of the run is from another release", id="another release"),
         pytest.param(drop_dev, r"dev\.npz cannot be read", id="dev outputs"),
     ],
 )

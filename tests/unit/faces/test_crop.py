@@ -99,6 +99,41 @@ def test_cut_follows_the_written_rule(shape: tuple[int, ...], matrix: Matrix) ->
     assert difference.max() <= 4.5
 
 
+CUTS = [
+    pytest.param((60, 70, 3), matrix_of(side=40, center=(35, 30), angle=0.2), id="not halved"),
+    pytest.param((201, 233, 3), matrix_of(side=150, center=(117, 99), angle=0.2), id="halved"),
+    pytest.param((201, 233), matrix_of(side=150, center=(117, 99)), id="grey"),
+    pytest.param((80, 80, 3), matrix_of(side=300, center=(40, 40)), id="larger than the picture"),
+    pytest.param((80, 80, 3), matrix_of(side=300, center=(9000, 40)), id="far outside"),
+]
+
+
+@pytest.mark.parametrize(("shape", "matrix"), CUTS)
+def test_cut_into_a_given_place(shape: tuple[int, ...], matrix: Matrix) -> None:
+    """Written into a place of a batch, the crop is the same, and the other places are left alone."""
+    image = smooth_noise(shape)
+    batch = np.full((3, 32, 32, *shape[2:]), 123, np.uint8)
+    place = batch[1]
+    assert cut(image, matrix, 32, out=place) is place
+    np.testing.assert_array_equal(batch[1], cut(image, matrix, 32))
+    assert (batch[[0, 2]] == 123).all()
+
+
+@pytest.mark.parametrize(
+    "out",
+    [
+        pytest.param(np.zeros((16, 16, 3), np.uint8), id="too small"),
+        pytest.param(np.zeros((64, 64, 3), np.uint8), id="too large"),
+        pytest.param(np.zeros((32, 32), np.uint8), id="grey"),
+        pytest.param(np.zeros((32, 32, 3), np.float32), id="floats"),
+    ],
+)
+def test_cut_into_a_place_that_does_not_fit(out: Any) -> None:
+    """A place of another shape or type is refused: it would be given back without the crop in it."""
+    with pytest.raises(ValueError, match=r"`out` must be \(32, 32, 3\) uint8, got "):
+        cut(smooth_noise((60, 70, 3)), matrix_of(side=40, center=(35, 30)), 32, out=out)
+
+
 def test_same_size_whole_crop_is_the_picture() -> None:
     """A square picture cut whole at its own size is untouched."""
     image = smooth_noise((64, 64, 3))

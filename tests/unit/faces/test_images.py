@@ -307,6 +307,23 @@ def test_encoded_crop_comes_back() -> None:
     assert len(data) < len(encode_jpeg(to_rgb(GREY)))
 
 
+@pytest.mark.parametrize("shape", [(44, 60, 3), (44, 60), (256, 256, 3), (16, 17, 3), (33, 1), (1, 1, 3)])
+def test_a_crop_is_decoded_into_an_odd_address(shape: tuple[int, ...]) -> None:
+    """The pixels are those of a plain decoding, in memory of their own that no wide store fits into."""
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    data = encode_jpeg(pixels)
+    expected = simplejpeg.decode_jpeg(data, "RGB")
+    decoded = [decode_jpeg_rgb(view) for view in (data, memoryview(data)) for _ in range(8)]
+    for crop in decoded:
+        assert crop.shape == (*shape[:2], 3)
+        assert crop.dtype == np.uint8
+        assert crop.ctypes.data % 2 == 1
+        assert crop.flags.c_contiguous
+        np.testing.assert_array_equal(crop, expected)
+    decoded[0][:] = 255 - decoded[0]
+    np.testing.assert_array_equal(decoded[1], expected)
+
+
 def test_to_rgb_leaves_colour_alone() -> None:
     """Three planes stay as they are, one plane becomes three equal ones."""
     assert to_rgb(PICTURE) is PICTURE

@@ -10,16 +10,17 @@ pytest.importorskip("torch", reason="the network needs the train extra")
 import torch
 
 from mien.errors import ModelError
-from mien.network import FaceNetwork, create_backbone
+from mien.network import build_face_network, create_backbone, set_stem_stride
 from mien.recipe import ModelConfig
 
+SMALL = "mobilenetv3_small_050"
 
-def build(
-    *, landmarks: bool = True, valence_arousal: bool = True, name: str = "mobilenetv3_small_050"
-) -> Any:
+
+def build(name: str = SMALL, *, input_size: int = 32, **model: Any) -> Any:
+    """A network of a recipe's part, always with the same first weights."""
     torch.manual_seed(0)
-    config = ModelConfig(landmarks=landmarks, valence_arousal=valence_arousal)
-    return FaceNetwork(create_backbone(name, input_size=32), 5, config).eval()
+    config = ModelConfig(backbone=name, pretrained=False, **model)
+    return build_face_network(config, 5, input_size=input_size, pretrained=False).eval()
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,144 @@ def test_a_backbone_built_for_one_size_takes_another() -> None:
     """A vision transformer is built for the recipe's input."""
     network = build(name="vit_tiny_patch16_224")
     assert network(torch.zeros(1, 32, 32, 3, dtype=torch.uint8)).logits.shape == (1, 5)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet_b0"])
+def test_a_smaller_stem_stride_keeps_the_weights_and_enlarges_the_maps(name: str) -> None:
+    """ImageNet's weights still fit, and every map of features has twice the side."""
+
+    def maps_of(network: Any) -> list[tuple[int, ...]]:
+        sizes: list[tuple[int, ...]] = []
+        for module in network.backbone.modules():
+            if isinstance(module, torch.nn.Conv2d) and module.kernel_size != (1, 1):
+                module.register_forward_hook(lambda *args: sizes.append(tuple(args[2].shape[2:])))
+        network(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
+        return sizes
+
+    plain, fine = build(name, input_size=64), build(name, input_size=64, stem_stride=1)
+    weights, fine_weights = plain.state_dict(), fine.state_dict()
+    assert list(weights) == list(fine_weights)
+    assert all(torch.equal(weights[key], fine_weights[key]) for key in weights)
+    coarse_maps, fine_maps = maps_of(plain), maps_of(fine)
+    assert coarse_maps[0] == (32, 32)
+    assert len(coarse_maps) > 10
+    assert fine_maps == [(2 * height, 2 * width) for height, width in coarse_maps]
+
+
+def test_a_network_with_another_stem_stride_is_ready_to_train() -> None:
+    """Trying the stride out leaves no part of the network in evaluation mode, nor a trace in its norms."""
+    config = ModelConfig(backbone=SMALL, pretrained=False, stem_stride=1)
+    network = build_face_network(config, 5, input_size=32, pretrained=False)
+    assert {module.training for module in network.modules()} == {True}
+    before = {name: value.clone() for name, value in network.named_buffers()}
+    assert all(not value.any() for name, value in before.items() if "num_batches" in name)
+    network(torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8))
+    assert any(not torch.equal(value, before[name]) for name, value in network.named_buffers())
+
+
+@pytest.mark.parametrize(
+    ("name", "stride", "expected"),
+    [
+        pytest.param(
+            "vit_tiny_patch16_224", 1, r"begins with kernel \(16, 16\), stride \(16, 16\)", id="patches"
+        ),
+        pytest.param("convnext_atto", 1, r"begins with kernel \(4, 4\)", id="small patches"),
+        pytest.param("repvgg_a0", 1, "cannot run with `model.stem_stride: 1` at 64 px", id="branches"),
+        pytest.param("levit_128", 1, "cannot run with `model.stem_stride: 1` at 64 px", id="one size"),
+        pytest.param(
+            "maxvit_nano_rw_256", 4, "cannot run with `model.stem_stride: 4` at 64 px", id="windows"
+        ),
+    ],
+)
+def test_a_backbone_whose_stem_stride_is_its_own(name: str, stride: int, expected: str) -> None:
+    """Where the stride cannot be changed, it is one line that says to leave the key out."""
+    with pytest.raises(ModelError, match=expected + ".*Leave the key out") as caught:
+        build(name, input_size=64, stem_stride=stride)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("first", "came"),
+    [
+        pytest.param(torch.nn.Conv2d(3, 4, 3), r"kernel \(3, 3\), stride \(1, 1\)", id="stride 1 already"),
+        pytest.param(torch.nn.Conv2d(3, 4, 2, stride=2), r"kernel \(2, 2\)", id="patches of 2"),
+        pytest.param(torch.nn.Linear(3, 4), "none", id="no convolution"),
+    ],
+)
+def test_a_first_layer_whose_stride_is_not_for_changing(first: Any, came: str) -> None:
+    """Only a convolution that looks at overlapping places and halves the map is given another stride."""
+    with pytest.raises(ModelError, match=f"of stride 2; mine begins with {came}"):
+        set_stem_stride(torch.nn.Sequential(first), 1, name="mine", input_size=32)
+
+
+def test_a_hidden_layer(images: Any) -> None:
+    """All heads read the rectified layer, which reads the pooled features."""
+    network = build(hidden_size=12)
+    assert {head.in_features for head in network.head_modules() if head is not network.hidden} == {12}
+    outputs = network(images)
+    features = network.backbone(((images - network.mean) / network.std).permute(0, 3, 1, 2))
+    hidden = (features @ network.hidden.weight.T + network.hidden.bias).clamp(min=0)
+    assert (hidden == 0).any()
+    head = network.expression_head
+    torch.testing.assert_close(outputs.logits, hidden @ head.weight.T + head.bias)
+    assert torch.equal(outputs.valence_arousal, torch.tanh(network.affect_head(hidden)))
+
+
+def moved_by(network: Any, images: Any) -> float:
+    """How far the logits move when the predicted landmarks do."""
+    with torch.no_grad():
+        before = network(images).logits
+        network.landmark_head.bias += 0.1
+        after = network(images).logits
+        network.landmark_head.bias -= 0.1
+    return float((after - before).abs().max())
+
+
+def test_the_expression_head_sees_the_landmarks_on_request(images: Any) -> None:
+    """With `feed_landmarks` the logits depend on where the points are placed, and without they do not."""
+    assert moved_by(build(), images) == 0
+    network = build(feed_landmarks=True)
+    assert network.expression_head.in_features == build().expression_head.in_features + 136
+    assert moved_by(network, images) > 1e-3
+    # A point in the middle of the crop adds nothing, wherever its column.
+    logits = network(images).logits
+    with torch.no_grad():
+        network.expression_head.weight[:, -136:] = 0
+    torch.testing.assert_close(network(images).logits, logits)
+
+
+def test_the_expression_does_not_move_the_landmarks(images: Any) -> None:
+    """Its gradient reaches backbone and expression head and not the landmark head, which learns from its own loss."""
+    network = build(feed_landmarks=True)
+    outputs = network(images)
+    outputs.logits.square().sum().backward(retain_graph=True)
+    assert network.expression_head.weight.grad[:, :-136].any()
+    assert network.landmark_head.weight.grad is None
+    assert network.landmark_head.bias.grad is None
+    assert any(value.grad is not None and value.grad.any() for value in network.backbone.parameters())
+    outputs.landmarks.square().sum().backward()
+    assert network.landmark_head.weight.grad.any()
+
+
+def test_landmarks_that_are_not_there_cannot_be_fed() -> None:
+    """The two keys contradict each other."""
+    with pytest.raises(ValueError, match="`feed_landmarks` needs the landmark head"):
+        build(landmarks=False, feed_landmarks=True)
+
+
+def test_the_heads_are_all_that_is_behind_the_backbone() -> None:
+    """`head_modules` and the backbone together hold every weight, whatever is on."""
+    for model in (
+        {},
+        {"hidden_size": 8},
+        {"landmarks": False},
+        {"valence_arousal": False, "landmarks": False},
+    ):
+        network = build(**model)
+        heads = {id(value) for head in network.head_modules() for value in head.parameters()}
+        assert heads == {
+            id(value) for name, value in network.named_parameters() if not name.startswith("backbone.")
+        }
 
 
 @pytest.mark.parametrize(

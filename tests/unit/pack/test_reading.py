@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from mien.errors import ArtifactError
@@ -51,6 +52,29 @@ def test_faces_beyond_a_batch(make_training_pack: Callable[..., Path], tmp_path:
     forward = {index: bytes(split.jpeg(index)) for index in range(600)}
     assert all(bytes(split.jpeg(int(index))) == forward[index] for index in order)
     assert len(set(forward.values())) == 600
+
+
+@pytest.mark.parametrize("n_rows", [192, 50], ids=["one batch", "four batches"])
+def test_perceptual_hashes_are_those_written(pack_copy: Path, n_rows: int) -> None:
+    """Each face has the hash that stands in its row, across the batches of a shard."""
+    hashes = np.random.default_rng(0).integers(0, 256, (192, 32), dtype=np.uint8)
+    path = pack_copy / "train-00000.arrow"
+    table = pa.ipc.open_file(path.read_bytes()).read_all()
+    place = table.schema.get_field_index("perceptual_hash")
+    column = pa.array([row.tobytes() for row in hashes], table.schema.field(place).type)
+    table = table.set_column(place, table.schema.field(place), column)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=n_rows)
+    read = Pack.open(pack_copy).split("train").read_perceptual_hashes()
+    assert read.dtype == np.uint8
+    np.testing.assert_array_equal(read, hashes)
+
+
+def test_perceptual_hashes_are_of_one_split(training_pack: Path) -> None:
+    """Each split gives the hashes of its own faces."""
+    pack = Pack.open(training_pack)
+    shapes = {name: pack.split(name).read_perceptual_hashes().shape for name in pack.splits}
+    assert shapes == {"train": (192, 32), "val": (24, 32)}
 
 
 @pytest.mark.parametrize("index", [-1, 24, 10**9])

@@ -8,7 +8,8 @@ import pytest
 pytest.importorskip("jsonargparse", reason="recipes need the train extra")
 
 from mien.errors import RecipeError
-from mien.recipe import Recipe, format_recipe, format_recipe_help, read_recipe
+from mien.recipe import LossConfig, Recipe, ScheduleConfig, format_recipe, format_recipe_help, read_recipe
+from mien.recipe.checks import leaf_types
 
 Write = Callable[[str, str], Path]
 
@@ -49,6 +50,9 @@ def test_a_part_may_be_a_file_or_inline(write: Write) -> None:
         pytest.param(["--schedule.epochs=10"], (10, "resnet18", 0.5, None), id="equals sign"),
         pytest.param(["--model.backbone", "resnet50"], (3, "resnet50", 0.5, None), id="text"),
         pytest.param(["--data.augment.flip", "0"], (3, "resnet18", 0, None), id="nested"),
+        pytest.param(
+            ["--schedule.loss.landmarks", "wing"], (3, "resnet18", 0.5, None), id="nested elsewhere"
+        ),
         pytest.param(["--data.classes", "[Happy, Sad]"], (3, "resnet18", 0.5, ["Happy", "Sad"]), id="list"),
         pytest.param(
             ["--schedule.epochs", "4", "--schedule.epochs", "5"], (5, "resnet18", 0.5, None), id="last"
@@ -67,6 +71,22 @@ def test_overrides_win(write: Write, overrides: list[str], values: tuple[object,
     )
 
 
+def test_a_part_may_stand_on_a_file(write: Write) -> None:
+    """`from` names the file, and the other keys change it, in nested mappings as well; the file stays as it is."""
+    write(
+        "schedule/long.yaml",
+        "epochs: 90\nlearning_rate: 0.5\nloss: {landmarks: wing, label_smoothing: 0.1}\n",
+    )
+    recipe = read_recipe(
+        write("r.yaml", "schedule: {from: schedule/long.yaml, epochs: 9, loss: {label_smoothing: 0.2}}\n"), []
+    )
+    assert recipe.schedule == ScheduleConfig(
+        epochs=9, learning_rate=0.5, loss=LossConfig(landmarks="wing", label_smoothing=0.2)
+    )
+    whole = read_recipe(write("s.yaml", "schedule: {from: schedule/long.yaml}\n"), [])
+    assert whole.schedule.loss == LossConfig(landmarks="wing", label_smoothing=0.1)
+
+
 def test_a_part_file_on_the_command_line(write: Write) -> None:
     """An override may name a whole part file, from where the command is given."""
     part = write("other.yaml", "backbone: resnet50\n")
@@ -78,7 +98,13 @@ def test_a_part_file_on_the_command_line(write: Write) -> None:
 
 def test_what_is_printed_reads_back(write: Write) -> None:
     """The printed recipe gives the same recipe again."""
-    recipe = read_recipe(None, ["--data.classes", "[Happy, Sad]", "--schedule.clip_gradient", "5"])
+    changes = {
+        "data.classes": "[Happy, Sad]", "schedule.clip_gradient": "5", "schedule.loss.valence_arousal": "ccc_mse",
+        "schedule.ema_decay": "0.99", "data.packs": "[a.pack, b.pack]", "schedule.loss.teacher": "runs/one",
+    }  # fmt: skip
+    recipe = read_recipe(None, [f"--{key}={value}" for key, value in changes.items()])
+    assert recipe.schedule.loss == LossConfig(valence_arousal="ccc_mse", teacher="runs/one")
+    assert recipe.data.packs == ["a.pack", "b.pack"]
     assert read_recipe(write("again.yaml", format_recipe(recipe)), []) == recipe
 
 
@@ -104,10 +130,30 @@ WRONG = [
     pytest.param("schedule: {epochs: 0}", "`schedule.epochs` must be from 1 to 100000, got 0", id="range"),
     pytest.param("schedule: {learning_rate: .nan}", "`schedule.learning_rate` must be from", id="nan"),
     pytest.param("data: {augment: {flip: 3}}", "`data.augment.flip` must be from 0 to 1", id="nested range"),
+    pytest.param("schedule: {loss: {landmarks: huber}}", "one of smooth_l1, mse, wing, got huber", id="loss"),
+    pytest.param(
+        "schedule: {loss: {label_smothing: 1}}",
+        "Did you mean `schedule.loss.label_smoothing`?",
+        id="loss key",
+    ),
+    pytest.param("schedule: {label_smoothing: 0.1}", "`schedule.label_smoothing` is unknown", id="moved key"),
+    pytest.param("schedule: {loss: mse}", "`schedule.loss` must be a mapping, got 'mse'", id="text for loss"),
+    pytest.param(
+        "schedule: {loss: {label_smoothing: 1}}",
+        "`schedule.loss.label_smoothing` must be from 0",
+        id="smoothing",
+    ),
+    pytest.param("model: {stem_stride: 0}", "`model.stem_stride` must be from 1 to 4, got 0", id="stride"),
+    pytest.param("data: {packs: a.pack}", "`data.packs` must be a list", id="text for packs"),
+    pytest.param(
+        "data: {sampling: rare}", "uniform, inverse, square_root, effective, got rare", id="sampling"
+    ),
     pytest.param("runtime: {seed: -1}", "`runtime.seed` must be from 0", id="seed"),
     pytest.param("runtime: {workers: -1}", "`runtime.workers` must be from 0", id="workers"),
     pytest.param(
-        "schedule: {epochs: 2, warmup_epochs: 3}", "`schedule.warmup_epochs` must be at most", id="warm-up"
+        "schedule: {epochs: 2, warmup_epochs: 3}",
+        "`schedule.warmup_epochs` must together be at most the 2 epochs, got 0.0 and 3.0",
+        id="warm-up",
     ),
     pytest.param(
         "schedule: {batch_size: 33}\nruntime: {devices: 2}", "must be a multiple of the 2", id="batch"
@@ -116,6 +162,19 @@ WRONG = [
     pytest.param("model: broken.yaml", "broken.yaml is no readable YAML", id="broken part file"),
     pytest.param(
         "model: list.yaml", "list.yaml must be a mapping of keys to values", id="part file of a list"
+    ),
+    pytest.param("model: {from: nope.yaml}", "nope.yaml does not exist", id="missing file to stand on"),
+    pytest.param("model: {from: wrong.yaml}", "wrong.yaml: Recipe key `model.backbne`", id="key in it"),
+    pytest.param(
+        "model: {from: small.yaml, backbne: x}", "r.yaml: Recipe key `model.backbne`", id="key over it"
+    ),
+    pytest.param(
+        "model: {from: 3}", "`model` must be a part file or a mapping, got 3", id="number to stand on"
+    ),
+    pytest.param(
+        "data: {from: data.yaml, augment: {flip: 3}}",
+        "`data.augment.flip` must be from 0 to 1",
+        id="range over it",
     ),
     pytest.param("model: twice.yaml", "key `backbone` stands twice, line 2", id="key twice in a part file"),
     pytest.param("model: wrong.yaml", "wrong.yaml: Recipe key `model.backbne`", id="key in a part file"),
@@ -142,6 +201,8 @@ def test_what_is_wrong_is_told_in_one_line(write: Write, text: str, expected: st
     write("list.yaml", "- a\n")
     write("twice.yaml", "backbone: a\nbackbone: b\n")
     write("wrong.yaml", "backbne: a\n")
+    write("small.yaml", "backbone: resnet18\n")
+    write("data.yaml", "augment: {flip: 0}\n")
     with pytest.raises(RecipeError) as caught:
         read_recipe(write("r.yaml", text), [])
     message = str(caught.value)
@@ -155,6 +216,12 @@ def test_what_is_wrong_is_told_in_one_line(write: Write, text: str, expected: st
     [
         pytest.param(["--schedule.epohcs", "3"], "Did you mean `schedule.epochs`?", id="key"),
         pytest.param(["--epochs", "3"], "Did you mean `schedule.epochs`?", id="no part"),
+        pytest.param(
+            ["--schedule.teacher", "x"], "Did you mean `schedule.loss.teacher`?", id="one part missing"
+        ),
+        pytest.param(
+            ["--schedule.loss.landmarks", "x"], "one of smooth_l1, mse, wing, got x", id="nested choice"
+        ),
         pytest.param(["--schedule.epochs"], "expected one argument", id="no value"),
         pytest.param(["--schedule.epochs", "x"], "must be a whole number, got x", id="type"),
         pytest.param(["--schedule.epochs", "0"], "must be from 1", id="range"),
@@ -202,6 +269,7 @@ def test_a_recipe_with_a_byte_order_mark(write: Write) -> None:
 def test_the_help_tells_every_key() -> None:
     """Each key stands in the help with its explanation."""
     text = format_recipe_help()
-    for key in ("model.backbone", "data.augment.flip", "schedule.base_batch_size", "runtime.deterministic"):
+    for key in leaf_types():
         assert f"--{key} " in text
     assert "Any timm model name" in text
+    assert "smooth_l1, mse or wing" in text

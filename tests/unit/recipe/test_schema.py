@@ -1,38 +1,173 @@
-"""The values of a recipe."""
+"""The values of a recipe, and what they may be."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 
 pytest.importorskip("jsonargparse", reason="recipes need the train extra")
 
-from mien.errors import ArtifactError
-from mien.recipe import DataConfig, ModelConfig, Recipe, recipe_from_dict
-from mien.recipe.schema import _RANGES, check_values, leaf_types
+from mien.errors import ArtifactError, RecipeError
+from mien.recipe import (
+    AugmentConfig,
+    DataConfig,
+    LossConfig,
+    ModelConfig,
+    Recipe,
+    RuntimeConfig,
+    ScheduleConfig,
+    recipe_from_dict,
+)
+from mien.recipe.checks import _RANGES, check_values, leaf_types
+
+NUMBERS = (int, float, int | None, float | None)
+
+
+def with_value(key: str, value: object) -> Recipe:
+    """The default recipe with one other value, by dotted key."""
+
+    def changed(part: Any, names: list[str]) -> Any:
+        first, *rest = names
+        return replace(part, **{first: changed(getattr(part, first), rest) if rest else value})
+
+    return changed(Recipe(), key.split("."))
 
 
 def test_plain_values_give_the_recipe_back() -> None:
-    """What a run keeps is the recipe."""
-    recipe = Recipe(ModelConfig(backbone="resnet18"), DataConfig(classes=["Happy", "Sad"]))
+    """What a run keeps is the recipe, its nested parts included."""
+    recipe = Recipe(
+        ModelConfig(backbone="resnet18", stem_stride=1),
+        DataConfig(classes=["Happy", "Sad"], packs=["a", "b"], augment=AugmentConfig(mixup=0.5)),
+        ScheduleConfig(loss=LossConfig(landmarks="wing", teacher="run"), sam_rho=0.05),
+        RuntimeConfig(nodes=2),
+    )
     assert recipe_from_dict(asdict(recipe)) == recipe
 
 
-@pytest.mark.parametrize("part", ["model", "data"])
-def test_values_of_another_release(part: str) -> None:
+@pytest.mark.parametrize(
+    "path",
+    [["model"], ["data"], ["data", "augment"], ["schedule", "loss"]],
+    ids=["model", "data", "augment", "loss"],
+)
+def test_values_of_another_release(path: list[str]) -> None:
     """A key that this release does not know, or a part that is not there, is told."""
+    *above, name = path
+    for change in ({"future": 1}, None):
+        values = asdict(Recipe())
+        outer = values
+        for each in above:
+            outer = outer[each]
+        if change is None:
+            del outer[name]
+        else:
+            outer[name] |= change
+        with pytest.raises(ArtifactError, match="another release") as caught:
+            recipe_from_dict(values)
+        assert "\n" not in str(caught.value)
+
+
+def test_losses_stand_where_they_stood_no_longer() -> None:
+    """A run of before, whose losses stood among the schedule's values, is told to be of another release."""
     values = asdict(Recipe())
-    with pytest.raises(ArtifactError, match="another release"):
-        recipe_from_dict(values | {part: values[part] | {"future": 1}})
-    with pytest.raises(ArtifactError, match="another release"):
-        recipe_from_dict({name: value for name, value in values.items() if name != part})
+    loss = values["schedule"].pop("loss")
+    values["schedule"] |= {"label_smoothing": loss["label_smoothing"]}
+    with pytest.raises(ArtifactError, match=r"another release.*Train again"):
+        recipe_from_dict(values)
 
 
 def test_every_number_has_a_range() -> None:
     """No number of a recipe is taken unchecked."""
-    numbers = {key for key, kind in leaf_types().items() if kind in (int, float, int | None, float | None)}
-    assert numbers == set(_RANGES)
+    assert {key for key, kind in leaf_types().items() if kind in NUMBERS} == set(_RANGES)
 
 
 def test_the_defaults_are_in_range() -> None:
     """A recipe of nothing is a good recipe."""
     check_values(Recipe())
+
+
+@pytest.mark.parametrize("key", sorted(_RANGES))
+def test_a_number_out_of_its_range_is_told(key: str) -> None:
+    """Below, above, infinite and no number at all: one line with key, range and value."""
+    low, high = _RANGES[key]
+    for value in (low - 1, high * 2 + 1, float("inf"), float("nan")):
+        with pytest.raises(RecipeError) as caught:
+            check_values(with_value(key, value))
+        message = str(caught.value)
+        assert message == f"Recipe key `{key}` must be from {low} to {high}, got {value}"
+
+
+@pytest.mark.parametrize("key", sorted(_RANGES))
+def test_the_ends_of_a_range_are_allowed(key: str) -> None:
+    """Both ends of a range pass the range's own check, whatever they contradict."""
+    for value in _RANGES[key]:
+        try:
+            check_values(with_value(key, value))
+        except RecipeError as error:
+            assert "must be from" not in str(error)  # noqa: PT017 - a contradiction is another test's
+
+
+CONTRADICTIONS = [
+    pytest.param(
+        Recipe(schedule=ScheduleConfig(epochs=4, head_epochs=2, warmup_epochs=2.5)),
+        "`schedule.head_epochs` and `schedule.warmup_epochs` must together be at most the 4 epochs, got 2 and 2.5",
+        id="head epochs and warm-up",
+    ),
+    pytest.param(
+        Recipe(schedule=ScheduleConfig(batch_size=66), runtime=RuntimeConfig(devices=2, nodes=2)),
+        "`schedule.batch_size` must be a multiple of the 4 devices, got 66",
+        id="batch and devices of all nodes",
+    ),
+    pytest.param(
+        Recipe(data=DataConfig(folds=5, fold=5)),
+        "`data.fold` must be below the 5 folds, got 5",
+        id="fold",
+    ),
+    pytest.param(
+        Recipe(data=DataConfig(augment=AugmentConfig(mixup=0.6, cutmix=0.5))),
+        "`data.augment.mixup` and `data.augment.cutmix` must together be at most 1, got 0.6 and 0.5",
+        id="mixup and cutmix",
+    ),
+    pytest.param(
+        Recipe(ModelConfig(feed_landmarks=True, landmarks=False)),
+        "`model.feed_landmarks` needs `model.landmarks: true`, got false",
+        id="landmarks that are not there",
+    ),
+    pytest.param(
+        Recipe(schedule=ScheduleConfig(sam_rho=0.05), runtime=RuntimeConfig(precision="16-mixed")),
+        "`schedule.sam_rho` takes two gradients a step, which `runtime.precision: 16-mixed` cannot. "
+        "Use bf16-mixed or 32-true",
+        id="sharpness and half precision",
+    ),
+]
+
+
+@pytest.mark.parametrize(("recipe", "expected"), CONTRADICTIONS)
+def test_values_that_contradict_each_other(recipe: Recipe, expected: str) -> None:
+    """What is wrong between two keys is one line that names both."""
+    with pytest.raises(RecipeError) as caught:
+        check_values(recipe)
+    assert expected in str(caught.value)
+    assert str(caught.value).startswith("Recipe key")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        pytest.param(Recipe(schedule=ScheduleConfig(epochs=4, head_epochs=2, warmup_epochs=2)), id="epochs"),
+        pytest.param(
+            Recipe(schedule=ScheduleConfig(batch_size=64), runtime=RuntimeConfig(devices=2, nodes=2)),
+            id="batch",
+        ),
+        pytest.param(Recipe(data=DataConfig(folds=5, fold=4)), id="fold"),
+        pytest.param(Recipe(data=DataConfig(augment=AugmentConfig(mixup=0.5, cutmix=0.5))), id="mixing"),
+        pytest.param(Recipe(ModelConfig(feed_landmarks=True)), id="landmarks"),
+        pytest.param(
+            Recipe(schedule=ScheduleConfig(sam_rho=0.05), runtime=RuntimeConfig(precision="bf16-mixed")),
+            id="sharpness",
+        ),
+    ],
+)
+def test_values_that_only_just_agree(recipe: Recipe) -> None:
+    """What is allowed is not refused."""
+    check_values(recipe)

@@ -67,6 +67,18 @@ def test_dev_outputs(run: Run) -> None:
         np.testing.assert_array_equal(getattr(outputs, name), array)
 
 
+def test_dev_outputs_say_which_faces_they_are(run: Run) -> None:
+    """Pack and row of each face come back; a run made before they were kept has none."""
+    arrays = {"logits": np.zeros((2, 2)), "labels": np.arange(2), "crops": np.zeros((1, 4, 4, 3), np.uint8)}
+    np.savez(run.path / "dev.npz", **arrays)
+    outputs = run.read_dev_outputs()
+    assert (outputs.pack_numbers, outputs.rows) == (None, None)
+    np.savez(run.path / "dev.npz", **arrays, pack_numbers=np.array([0, 1]), rows=np.array([7, 3]))
+    outputs = run.read_dev_outputs()
+    np.testing.assert_array_equal(outputs.pack_numbers, [0, 1])
+    np.testing.assert_array_equal(outputs.rows, [7, 3])
+
+
 @pytest.mark.parametrize("damage", ["missing", "truncated", "text", "another array", "pickle"])
 def test_damaged_dev_outputs(run: Run, damage: str) -> None:
     """Each way in which dev.npz can be unreadable is one line, and no pickle is opened."""

@@ -1,5 +1,7 @@
-"""The losses: limit cases by hand. tests/reference compares them with torch."""
+"""The losses: limit cases and formulas by hand. tests/reference compares them with torch."""
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,46 +11,70 @@ pytest.importorskip("torch", reason="training needs the train extra")
 
 import torch
 
-from mien.network import FaceOutputs
-from mien.recipe import ScheduleConfig
-from mien.train.loading import Batch
-from mien.train.losses import LANDMARK_UNIT, affect_loss, expression_loss, joint_loss, landmark_loss
+from mien.metrics.affect import concordance as metric_concordance
+from mien.train.losses import (
+    LANDMARK_UNIT,
+    affect_loss,
+    concordance,
+    distillation_loss,
+    expression_loss,
+    landmark_loss,
+    smooth_targets,
+)
 
 N = 4
+Loss = Callable[..., Any]
+KINDS = ("smooth_l1", "mse", "wing")
 
 
-def make_outputs(*, landmarks: bool = True, valence_arousal: bool = True) -> FaceOutputs:
-    generator = torch.Generator().manual_seed(0)
-
-    def leaf(*shape: int) -> Any:
-        return torch.rand(shape, generator=generator).requires_grad_()
-
-    return FaceOutputs(
-        leaf(N, 3), leaf(N, 68, 2) if landmarks else None, leaf(N, 2) if valence_arousal else None
-    )
+@pytest.fixture
+def generator() -> torch.Generator:
+    """Randomness of the test's own."""
+    return torch.Generator().manual_seed(0)
 
 
-def make_batch(*, known: slice = slice(None)) -> Batch:
-    """Faces of which only `known` have landmarks, valence and arousal."""
-    landmarks = torch.full((N, 68, 2), torch.nan)
-    valence_arousal = torch.full((N, 2), torch.nan)
-    landmarks[known], valence_arousal[known] = 0.4, -0.2
-    return Batch(
-        torch.zeros(N, 8, 8, 3, dtype=torch.uint8), torch.eye(3)[[0, 1, 2, 0]], landmarks, valence_arousal
-    )
+def landmark_cost(pixels: float, kind: str) -> float:
+    """What it costs that every coordinate is so many pixels off, in a crop of 256."""
+    true = torch.full((1, 68, 2), 0.25, dtype=torch.float64)
+    return float(landmark_loss(true + pixels / 256, true, kind=kind))
 
 
-def test_a_perfect_answer_costs_nothing() -> None:
-    """The right point and the right feeling have no loss, and a sure right class almost none."""
-    batch = make_batch()
-    assert landmark_loss(batch.landmarks, batch.landmarks) == 0
-    assert affect_loss(batch.valence_arousal, batch.valence_arousal) == 0
-    assert expression_loss(100 * batch.targets, batch.targets) < 1e-6
+def landmark_slope(pixels: float, kind: str) -> float:
+    """What one pixel more costs there, in units of the loss."""
+    step, unit_px = 1e-6, 256 * LANDMARK_UNIT
+    rise = landmark_cost(pixels + step, kind) - landmark_cost(pixels - step, kind)
+    return rise / (2 * step) * unit_px
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_right_point_costs_nothing(generator: torch.Generator, kind: str) -> None:
+    """No error, no loss, for each kind of landmark loss."""
+    true = torch.rand(N, 68, 2, generator=generator)
+    assert landmark_loss(true, true, kind=kind) == 0
+
+
+def test_a_sure_right_answer_costs_almost_nothing() -> None:
+    """Large logits for the right classes have next to no cross-entropy."""
+    assert expression_loss(100 * torch.eye(3), torch.eye(3)) < 1e-6
 
 
 def test_no_opinion_costs_the_logarithm_of_the_classes() -> None:
     """Equal logits cost ln C, whatever the label."""
-    assert float(expression_loss(torch.zeros(N, 3), make_batch().targets)) == pytest.approx(np.log(3))
+    assert float(expression_loss(torch.zeros(3, 3), torch.eye(3))) == pytest.approx(np.log(3))
+
+
+def test_a_class_weight_multiplies_its_faces() -> None:
+    """A face of a class that counts twice costs twice, and the mean is over the faces."""
+    logits, weights = torch.tensor([[0.0, 2.0], [1.0, 0.0]]), torch.tensor([2.0, 0.5])
+    loss = expression_loss(logits, torch.eye(2), class_weights=weights)
+    expected = (2 * math.log(1 + math.exp(2)) + 0.5 * math.log(1 + math.exp(1))) / 2
+    assert float(loss) == pytest.approx(expected, rel=1e-6)
+
+
+def test_smoothing_goes_where_it_is_sent() -> None:
+    """The share that the label gives up is spread as asked, and the target still sums to one."""
+    smoothed = smooth_targets(torch.eye(2), 0.4, torch.tensor([0.25, 0.75]))
+    torch.testing.assert_close(smoothed, torch.tensor([[0.7, 0.3], [0.1, 0.9]]))
 
 
 def test_landmarks_are_counted_in_units() -> None:
@@ -58,42 +84,124 @@ def test_landmarks_are_counted_in_units() -> None:
         assert float(landmark_loss(true + units * LANDMARK_UNIT, true)) == pytest.approx(cost, rel=1e-4)
 
 
+@pytest.mark.parametrize("units", [0.01, 1, 10])
+def test_mse_is_square_everywhere(units: float) -> None:
+    """Near and far an error of e units costs e^2 / 2, so that near it equals the smooth L1."""
+    pixels = 256 * LANDMARK_UNIT * units
+    assert landmark_cost(pixels, "mse") == pytest.approx(units**2 / 2)
+    if units <= 1:
+        assert landmark_cost(pixels, "smooth_l1") == pytest.approx(landmark_cost(pixels, "mse"))
+
+
+@pytest.mark.parametrize("pixels", [0.0, 0.1, 1.0, 5.0, 9.99, 10.0, 10.01, 40.0, -3.0, -40.0])
+def test_wing_is_the_papers_formula(pixels: float) -> None:
+    """Feng et al. 2018, equation 5, with w = 10 and epsilon = 2 pixels of a crop of 256."""
+    w, epsilon = 10, 2
+    constant = w - w * math.log(1 + w / epsilon)
+    x = abs(pixels)
+    in_pixels = w * math.log(1 + x / epsilon) if x < w else x - constant
+    assert landmark_cost(pixels, "wing") == pytest.approx(in_pixels / 256 / LANDMARK_UNIT, abs=1e-12)
+
+
+def test_wing_near_and_far() -> None:
+    """A small error counts w / epsilon times, a large one once, and the two pieces meet at w."""
+    assert landmark_slope(1e-4, "wing") == pytest.approx(10 / 2, rel=1e-3)
+    assert landmark_slope(50, "wing") == pytest.approx(1, rel=1e-6)
+    below, above = landmark_cost(10 - 1e-9, "wing"), landmark_cost(10 + 1e-9, "wing")
+    assert above - below == pytest.approx(0, abs=1e-8)
+
+
 def test_affect_is_a_mean_square() -> None:
     """Half a unit off costs a quarter."""
     assert float(affect_loss(torch.zeros(2, 2), torch.full((2, 2), 0.5))) == pytest.approx(0.25)
 
 
-def test_only_the_known_count() -> None:
-    """A face without landmarks changes neither the loss nor the weight of the others."""
-    outputs = make_outputs()
-    batch = make_batch(known=slice(0, 2))
-    for loss, predicted, true in (
-        (landmark_loss, outputs.landmarks, batch.landmarks),
-        (affect_loss, outputs.valence_arousal, batch.valence_arousal),
-    ):
-        torch.testing.assert_close(loss(predicted, true), loss(predicted[:2], true[:2]))
+def test_perfect_agreement_has_a_concordance_of_one(generator: torch.Generator) -> None:
+    """The true values cost nothing, by either part of the loss."""
+    true = 2 * torch.rand(16, 2, generator=generator) - 1
+    torch.testing.assert_close(concordance(true, true), torch.ones(2))
+    assert float(affect_loss(true, true, kind="ccc_mse")) == pytest.approx(0, abs=1e-6)
 
 
-def test_the_missing_have_no_gradient() -> None:
-    """Nothing is learnt from a missing landmark, and no gradient is NaN."""
-    outputs = make_outputs()
-    joint_loss(outputs, make_batch(known=slice(0, 2)), ScheduleConfig()).total.backward()
-    for value in (outputs.landmarks, outputs.valence_arousal):
-        assert torch.isfinite(value.grad).all()
-        assert (value.grad[:2] != 0).all()
-        assert (value.grad[2:] == 0).all()
+def test_concordance_is_the_formula_and_the_metric(generator: torch.Generator) -> None:
+    """2 cov / (var + var + (mean - mean)^2), as written out and as the report computes it."""
+    true = 2 * torch.rand(32, 2, generator=generator) - 1
+    predicted = 0.6 * true + 0.1 + 0.2 * torch.randn(32, 2, generator=generator)
+    ours = concordance(predicted, true)
+    for column in range(2):
+        p, t = (value[:, column].double().numpy() for value in (predicted, true))
+        covariance = np.mean((p - p.mean()) * (t - t.mean()))
+        written_out = 2 * covariance / (p.var() + t.var() + (p.mean() - t.mean()) ** 2)
+        assert float(ours[column]) == pytest.approx(written_out, rel=1e-5)
+        assert float(ours[column]) == pytest.approx(metric_concordance(t, p), rel=1e-5)
+    both = affect_loss(predicted, true, kind="ccc_mse")
+    torch.testing.assert_close(both, affect_loss(predicted, true) + (1 - ours).mean())
 
 
-def test_a_batch_with_nothing_known_trains() -> None:
-    """With no landmarks at all these losses are nought, and the expression is still learnt."""
-    outputs = make_outputs()
-    losses = joint_loss(outputs, make_batch(known=slice(0, 0)), ScheduleConfig())
-    losses.total.backward()
-    assert losses.parts["landmarks"] == losses.parts["valence_arousal"] == 0
-    assert losses.total == losses.parts["expression"]
-    assert (outputs.landmarks.grad == 0).all()
-    assert (outputs.valence_arousal.grad == 0).all()
-    assert (outputs.logits.grad != 0).any()
+def test_a_missing_half_of_valence_and_arousal(generator: torch.Generator) -> None:
+    """The concordance of each of the two is over the faces that have it."""
+    true, predicted = torch.rand(2, 16, 2, generator=generator)
+    known = true.clone()
+    true[10:, 0] = torch.nan
+    ours = concordance(predicted, true)
+    torch.testing.assert_close(ours[0], concordance(predicted[:10], known[:10])[0])
+    torch.testing.assert_close(ours[1], concordance(predicted, known)[1])
+
+
+@pytest.mark.parametrize("n_known", [0, 1])
+def test_no_concordance_of_fewer_than_two(n_known: int) -> None:
+    """There is nothing to agree about: no loss of it and no gradient, and the mean square stays."""
+    true = torch.full((N, 2), torch.nan)
+    true[:n_known] = 0.5
+    predicted = torch.zeros(N, 2, requires_grad=True)
+    loss = affect_loss(predicted, true, kind="ccc_mse")
+    loss.backward()
+    torch.testing.assert_close(loss.detach(), affect_loss(predicted.detach(), true))
+    alone = torch.zeros(N, 2)
+    alone[:n_known] = -0.5
+    torch.testing.assert_close(predicted.grad, alone)
+
+
+def test_equal_answers_have_a_finite_gradient() -> None:
+    """A network that answers every face alike has a concordance of 0, and still learns."""
+    true = torch.tensor([[0.5, -0.5], [-0.5, 0.5]])
+    predicted = torch.full((2, 2), 0.1, requires_grad=True)
+    loss = affect_loss(predicted, true, kind="ccc_mse")
+    loss.backward()
+    assert float(concordance(predicted, true).detach().abs().max()) < 1e-6
+    assert torch.isfinite(predicted.grad).all()
+    assert (predicted.grad != 0).all()
+
+
+LANDMARK_CASES = [pytest.param(landmark_loss, (N, 68, 2), kind, id=f"landmarks {kind}") for kind in KINDS]
+AFFECT_CASES = [pytest.param(affect_loss, (N, 2), kind, id=f"affect {kind}") for kind in ("mse", "ccc_mse")]
+
+
+@pytest.mark.parametrize(("loss", "shape", "kind"), LANDMARK_CASES + AFFECT_CASES)
+def test_only_the_known_count(
+    generator: torch.Generator, loss: Loss, shape: tuple[int, ...], kind: str
+) -> None:
+    """A face without labels changes neither the loss nor the gradient of the others, and gets none itself."""
+    predicted, true = (torch.rand(shape, generator=generator) for _ in range(2))
+    alone, true_alone = predicted[:2].clone().requires_grad_(), true[:2].clone()
+    predicted.requires_grad_()
+    true[2:] = torch.nan
+    both, expected = loss(predicted, true, kind=kind), loss(alone, true_alone, kind=kind)
+    torch.testing.assert_close(both, expected)
+    both.backward()
+    expected.backward()
+    torch.testing.assert_close(predicted.grad[:2], alone.grad)
+    assert (predicted.grad[2:] == 0).all()
+
+
+@pytest.mark.parametrize(("loss", "shape", "kind"), LANDMARK_CASES + AFFECT_CASES)
+def test_a_batch_with_nothing_known_costs_nothing(loss: Loss, shape: tuple[int, ...], kind: str) -> None:
+    """The loss is nought, and so are all gradients."""
+    predicted = torch.full(shape, 0.3, requires_grad=True)
+    cost = loss(predicted, torch.full(shape, torch.nan), kind=kind)
+    cost.backward()
+    assert cost == 0
+    assert (predicted.grad == 0).all()
 
 
 def test_valence_alone_may_be_known() -> None:
@@ -106,21 +214,27 @@ def test_valence_alone_may_be_known() -> None:
     assert predicted.grad.tolist() == [[-1.0, 0.0]]
 
 
-def test_the_sum_is_weighted() -> None:
-    """The total is the parts times the recipe's weights."""
-    config = ScheduleConfig(expression_weight=2, landmarks_weight=3, valence_arousal_weight=5)
-    losses = joint_loss(make_outputs(), make_batch(), config)
-    expected = (
-        2 * losses.parts["expression"] + 3 * losses.parts["landmarks"] + 5 * losses.parts["valence_arousal"]
-    )
-    torch.testing.assert_close(losses.total, expected)
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+def test_a_student_like_its_teacher_costs_nothing(generator: torch.Generator, temperature: float) -> None:
+    """Equal answers, and answers that differ by a constant, have no loss and no gradient."""
+    teacher = torch.randn(N, 5, generator=generator)
+    student = (teacher + 3).requires_grad_()
+    loss = distillation_loss(student, teacher, temperature=temperature)
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(0, abs=1e-6)
+    assert float(student.grad.abs().max()) == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize(("landmarks", "valence_arousal"), [(False, True), (True, False), (False, False)])
-def test_a_head_that_is_off_has_no_loss(landmarks: bool, valence_arousal: bool) -> None:
-    """Only the heads that are on are counted."""
-    losses = joint_loss(
-        make_outputs(landmarks=landmarks, valence_arousal=valence_arousal), make_batch(), ScheduleConfig()
-    )
-    assert ("landmarks" in losses.parts) == landmarks
-    assert ("valence_arousal" in losses.parts) == valence_arousal
+def test_a_students_gradient_is_hintons(generator: torch.Generator) -> None:
+    """Times T^2 it is T (q - p) of each face, equation 2; at a high temperature (z - v) / C, equation 4."""
+    student, teacher = torch.randn(2, N, 5, generator=generator, dtype=torch.float64)
+    student = student.requires_grad_()
+    for temperature in (1.0, 3.0):
+        (gradient,) = torch.autograd.grad(
+            distillation_loss(student, teacher, temperature=temperature), student
+        )
+        q, p = ((value / temperature).softmax(dim=1) for value in (student, teacher))
+        torch.testing.assert_close(gradient, temperature * (q - p).detach() / N)
+    (hot,) = torch.autograd.grad(distillation_loss(student, teacher, temperature=1e4), student)
+    centered, taught = (value - value.mean(dim=1, keepdim=True) for value in (student.detach(), teacher))
+    torch.testing.assert_close(hot, (centered - taught) / 5 / N, rtol=1e-3, atol=1e-6)

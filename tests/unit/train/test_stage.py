@@ -1,8 +1,8 @@
 """The run folder that training leaves, and what is refused. tests/end_to_end trains from the command line."""
 
 import csv
+import itertools
 import json
-import pickle
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,10 +18,9 @@ import torch
 from safetensors.torch import load_file
 
 from mien.errors import ArtifactError, DatasetError, MienError, ModelError, RecipeError
-from mien.recipe import Recipe, format_recipe, read_recipe
+from mien.recipe import LossConfig, Recipe, format_recipe, read_recipe
 from mien.run import Run
 from mien.train import stage, train
-from mien.train.log import best_epoch
 
 
 def quick(recipe: Recipe, **schedule: Any) -> Recipe:
@@ -121,121 +120,6 @@ def test_the_weights_can_be_read_by_others(trained_run: Path) -> None:
     ).stat().st_mode
 
 
-def test_a_run_goes_on_bit_for_bit(
-    trained_run: Path,
-    training_pack: Path,
-    tiny_recipe: Recipe,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Broken off in its fourth epoch and resumed, a run ends with the very weights of one that was not."""
-    with monkeypatch.context() as patch:
-
-        def stop_in_fourth(metrics_path: Path, select_by: str) -> int:
-            epoch = len(rows_of(metrics_path.parent))
-            if epoch == 4:
-                raise ZeroDivisionError
-            return best_epoch(metrics_path, select_by)
-
-        patch.setattr(stage, "best_epoch", stop_in_fourth)
-        with pytest.raises(ZeroDivisionError):
-            train(tiny_recipe, [training_pack], tmp_path / "run")
-    train(tiny_recipe, [training_pack], tmp_path / "run", resume=True)
-    assert (tmp_path / "run" / "metrics.csv").read_text() == (trained_run / "metrics.csv").read_text()
-    ours, theirs = (
-        load_file(run / "checkpoints" / "best.safetensors") for run in (tmp_path / "run", trained_run)
-    )
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-    last, expected = (
-        torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-        for run in (tmp_path / "run", trained_run)
-    )
-    assert all(torch.equal(last[name], expected[name]) for name in expected)
-
-
-def test_a_run_killed_before_its_result_is_finished(
-    unfinished: Path, trained_run: Path, training_pack: Path, tiny_recipe: Recipe
-) -> None:
-    """With every epoch done, --resume only measures once more."""
-    train(tiny_recipe, [training_pack], unfinished, resume=True)
-    assert Run.open(unfinished).read_result() == Run.open(trained_run).read_result()
-
-
-def test_resume_begins_where_there_is_nothing(
-    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path
-) -> None:
-    """One command serves to begin and to go on."""
-    train(quick(tiny_recipe), [training_pack], tmp_path / "run", resume=True)
-    assert Run.open(tmp_path / "run").read_result()["epochs"] == 1
-
-
-@pytest.mark.parametrize(
-    ("part", "change", "expected"),
-    [
-        pytest.param("schedule", {"epochs": 9}, "schedule.epochs", id="schedule"),
-        pytest.param("model", {"drop_rate": 0.5}, "model.drop_rate", id="model"),
-        pytest.param("data", {"input_size": 64}, "data.input_size", id="data"),
-        pytest.param("runtime", {"seed": 5}, "runtime.seed", id="seed, which cuts the dev split"),
-    ],
-)
-def test_resume_with_another_recipe_is_refused(
-    unfinished: Path, training_pack: Path, tiny_recipe: Recipe, part: str, change: dict, expected: str
-) -> None:
-    """What changes the learning cannot change in the middle; the key is named."""
-    recipe = replace(tiny_recipe, **{part: replace(getattr(tiny_recipe, part), **change)})
-    with pytest.raises(ArtifactError, match=rf"another recipe: {expected} differ.*recipe\.yaml"):
-        train(recipe, [training_pack], unfinished, resume=True)
-
-
-def test_resume_on_another_pack_is_refused(
-    unfinished: Path, make_training_pack: Callable[..., Path], tiny_recipe: Recipe, tmp_path: Path
-) -> None:
-    """The pack is known by its content, not its name."""
-    other = make_training_pack(tmp_path / "other.pack", n_train=180)
-    with pytest.raises(ArtifactError, match="begun on another pack"):
-        train(tiny_recipe, [other], unfinished, resume=True)
-
-
-def test_a_finished_run_cannot_be_resumed(
-    trained_run: Path, training_pack: Path, tiny_recipe: Recipe
-) -> None:
-    """There is nothing to go on with."""
-    with pytest.raises(ArtifactError, match="is finished"):
-        train(tiny_recipe, [training_pack], trained_run, resume=True)
-
-
-class _Bomb:
-    """Runs code when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.path,)
-
-
-@pytest.mark.parametrize("damage", ["truncated", "text", "pickle", "torch file with code", "empty"])
-def test_a_damaged_checkpoint_is_one_error(
-    unfinished: Path, training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, damage: str
-) -> None:
-    """Whatever last.ckpt holds, it is one line that says what to do, and no code of it runs."""
-    path, proof = Run.open(unfinished).last_checkpoint_path, tmp_path / "proof"
-    if damage == "truncated":
-        path.write_bytes(path.read_bytes()[:-5000])
-    elif damage == "text":
-        path.write_text("hello")
-    elif damage == "pickle":
-        path.write_bytes(pickle.dumps(_Bomb(proof)))
-    elif damage == "torch file with code":
-        torch.save({"state_dict": _Bomb(proof)}, path)
-    else:
-        path.write_bytes(b"")
-    with pytest.raises(ArtifactError, match=r"last\.ckpt cannot be read.*Remove it to begin") as caught:
-        train(tiny_recipe, [training_pack], unfinished, resume=True)
-    assert "\n" not in str(caught.value)
-    assert not proof.exists()
-
-
 def test_an_existing_run_is_not_overwritten(
     trained_run: Path, training_pack: Path, tiny_recipe: Recipe
 ) -> None:
@@ -272,12 +156,22 @@ def bad_batch(recipe: Recipe) -> Recipe:
     return quick(recipe, batch_size=500)
 
 
+def bad_teacher(recipe: Recipe) -> Recipe:
+    return quick(recipe, loss=LossConfig(teacher="nope"))
+
+
+def bad_stride(recipe: Recipe) -> Recipe:
+    return replace(recipe, model=replace(recipe.model, backbone="vit_tiny_patch16_224", stem_stride=1))
+
+
 @pytest.mark.parametrize(
     ("change", "kind", "expected"),
     [
         pytest.param(bad_runtime, RecipeError, "`runtime` does not suit this machine", id="runtime"),
         pytest.param(bad_backbone, ModelError, "Did you mean resnet18", id="backbone"),
         pytest.param(bad_batch, DatasetError, "`schedule.batch_size` is 500", id="batch larger than the set"),
+        pytest.param(bad_teacher, ArtifactError, "nope does not exist", id="teacher"),
+        pytest.param(bad_stride, ModelError, "`model.stem_stride` needs a backbone", id="stem stride"),
     ],
 )
 def test_a_mistake_is_found_before_the_old_run_is_gone(
@@ -295,6 +189,40 @@ def test_a_mistake_is_found_before_the_old_run_is_gone(
     with pytest.raises(kind, match=expected):
         train(change(tiny_recipe), [training_pack], unfinished, force=True)
     assert (unfinished / "metrics.csv").read_bytes() == before
+
+
+SAMPLING = ("data.sampling", "inverse")
+WEIGHTS = ("schedule.loss.class_weights", "effective")
+ADJUSTMENT = ("schedule.loss.logit_adjustment", "0.5")
+
+
+@pytest.mark.parametrize(
+    "cures",
+    [
+        pytest.param(cures, id=" and ".join(value for _, value in cures) or "none")
+        for n in range(4)
+        for cures in itertools.combinations((SAMPLING, WEIGHTS, ADJUSTMENT), n)
+    ],
+)
+def test_several_cures_of_one_imbalance_are_warned_of_once(
+    training_pack: Path,
+    trained_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    cures: tuple[tuple[str, str], ...],
+) -> None:
+    """One cure says nothing; more are one line that names each with its value, and it stops nothing."""
+    recipe = read_recipe(trained_run / "recipe.yaml", [f"--{key}={value}" for key, value in cures])
+    monkeypatch.setattr(stage, "fit", lambda *_, **__: None)
+    monkeypatch.setattr(stage, "_finish", lambda *_: {})
+    assert train(recipe, [training_pack], tmp_path / "run") is not None
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mien: ")]
+    named = " and ".join(f"`{key}: {value}`" for key, value in cures)
+    advice = (
+        "correct the same imbalance twice, and rare classes may be answered too often. One of them is enough"
+    )
+    assert lines == ([f"mien: {named} {advice}"] if len(cures) > 1 else [])
 
 
 def test_a_loss_that_explodes_is_one_error(training_pack: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
@@ -329,7 +257,7 @@ def test_mixed_precision_trains(
 def test_sgd_deterministic_without_heads(training_pack: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
     """The other optimiser, clipping, torch's deterministic mode and a network of one head train."""
     recipe = replace(
-        quick(tiny_recipe, optimizer="sgd", clip_gradient=1.0, label_smoothing=0.1),
+        quick(tiny_recipe, optimizer="sgd", clip_gradient=1.0, loss=LossConfig(label_smoothing=0.1)),
         model=replace(tiny_recipe.model, landmarks=False, valence_arousal=False),
         runtime=replace(tiny_recipe.runtime, deterministic=True),
     )
@@ -340,64 +268,6 @@ def test_sgd_deterministic_without_heads(training_pack: Path, tiny_recipe: Recip
     assert set(Run.open(tmp_path / "run").read_result()["dev"]) == {
         "n", "loss", "accuracy", "balanced_accuracy", "macro_f1"
     }  # fmt: skip
-
-
-def test_earlier_weights_with_other_classes(trained_run: Path, tiny_recipe: Recipe) -> None:
-    """The backbone and the heads that fit are taken over, the expression head begins anew."""
-    path = trained_run / "checkpoints" / "best.safetensors"
-    weights = load_file(path)
-    recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(path)))
-    network = stage.build_network(recipe, 7)
-    own = network.state_dict()
-    assert own["expression_head.weight"].shape == (7, 1024)
-    taken = {
-        name
-        for name, value in weights.items()
-        if own[name].shape == value.shape and torch.equal(own[name], value)
-    }
-    assert taken == set(weights) - {"expression_head.weight", "expression_head.bias"}
-
-
-def test_a_backbones_own_weights(trained_run: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
-    """Weights named as timm names them go to the backbone."""
-    from safetensors.torch import save_file
-
-    weights = load_file(trained_run / "checkpoints" / "best.safetensors")
-    bare = {
-        name.removeprefix("backbone."): value
-        for name, value in weights.items()
-        if name.startswith("backbone.")
-    }
-    save_file(bare, tmp_path / "bare.safetensors")
-    recipe = replace(
-        tiny_recipe, model=replace(tiny_recipe.model, weights=str(tmp_path / "bare.safetensors"))
-    )
-    own = stage.build_network(recipe, 3).backbone.state_dict()
-    assert all(torch.equal(own[name], value) for name, value in bare.items())
-
-
-@pytest.mark.parametrize("damage", ["another backbone", "missing", "no safetensors"])
-def test_weights_that_do_not_fit(trained_run: Path, tiny_recipe: Recipe, tmp_path: Path, damage: str) -> None:
-    """Each is one line that says which backbone or file is wrong."""
-    path, backbone = trained_run / "checkpoints" / "best.safetensors", "mobilenetv3_small_050"
-    if damage == "another backbone":
-        backbone = "resnet18"
-    elif damage == "missing":
-        path = tmp_path / "nope.safetensors"
-    else:
-        path = tmp_path / "text.safetensors"
-        path.write_text("hello")
-    recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(path), backbone=backbone))
-    with pytest.raises(ModelError, match=r"`model\.weights` .*(fits only|cannot be read)"):
-        stage.build_network(recipe, 3)
-
-
-def test_the_first_weights_are_the_seeds(tiny_recipe: Recipe) -> None:
-    """A seed decides the first weights, and another seed gives others."""
-    one, same = (stage.build_network(tiny_recipe, 3).expression_head.weight for _ in range(2))
-    assert torch.equal(one, same)
-    other = replace(tiny_recipe, runtime=replace(tiny_recipe.runtime, seed=1))
-    assert not torch.equal(one, stage.build_network(other, 3).expression_head.weight)
 
 
 @pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"])

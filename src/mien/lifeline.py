@@ -1,0 +1,69 @@
+"""Starting a `mien` command as a process that cannot outlive the one that started it.
+
+The starter holds a pipe to the process's standard input and never writes to it. When the starter ends, for
+whatever reason, kill -9 included, the pipe is closed, and the process ends as well, with those that it started
+itself: they have the same standard input.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+
+_VARIABLE = "MIEN_ENDS_WITH_STDIN"
+_SECONDS_TO_END = 10.0
+
+
+def run_command(words: Sequence[str]) -> int:
+    """Run a `mien` command to its end in a process of its own.
+
+    Its standard output joins standard error, which leaves the former to the caller. Ctrl-C is for the caller
+    alone, who then ends the process.
+
+    Args:
+        words: of the command, without `mien`.
+
+    Returns:
+        Its exit code; minus the number of the signal that killed it.
+    """
+    # A mask is inherited, and what is held back here meanwhile is delivered afterwards.
+    blocked_before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-P", "-m", "mien", *words],
+            stdin=subprocess.PIPE,
+            stdout=2,
+            env={**os.environ, _VARIABLE: "1"},
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before)
+    try:
+        return process.wait()
+    finally:
+        _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        process.wait(_SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def hold_lifeline() -> None:
+    """End this process as soon as its starter does, if `run_command` started it."""
+    if os.environ.get(_VARIABLE):
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
+
+
+def _end_with_stdin() -> None:
+    # Not through sys.stdin: a forked worker of a loader would wait for the lock that its reader holds.
+    while os.read(0, 4096):
+        pass
+    # At once, as kill -9 would: what a run writes is safe against that.
+    os._exit(1)

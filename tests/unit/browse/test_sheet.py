@@ -1,0 +1,138 @@
+"""Sheets of any faces: cells, hidden landmarks, captions."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.browse import draw_rows
+from mien.browse.sheet import CAPTION_LINE, GAP, LINE_RGB
+from mien.browse.stage import TITLE_WIDTH
+from mien.errors import ArtifactError
+from mien.faces.landmarks import JAW, LEFT_EYE
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face to draw."""
+
+    image_rgb: np.ndarray
+    landmarks: np.ndarray
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Faces to draw."""
+
+    title: str
+    faces: list[Face]
+
+
+HIDDEN = np.full((68, 2), np.nan, np.float32)
+
+
+def noise(side: int = 48) -> np.ndarray:
+    return np.random.default_rng(side).integers(0, 256, (side, side, 3), dtype=np.uint8)
+
+
+def draw(rows: list[Row], tmp_path: Path, *, input_size: int = 48) -> np.ndarray:
+    out = tmp_path / "sheet.png"
+    draw_rows(rows, out, input_size=input_size)
+    with Image.open(out) as image:
+        return np.asarray(image).astype(int)
+
+
+def green(sheet: np.ndarray) -> np.ndarray:
+    """Where a line covers at least half of a black pixel."""
+    return (sheet >= np.array(LINE_RGB) // 2).all(axis=2) & (np.ptp(sheet, axis=2) > 50)
+
+
+@pytest.mark.parametrize(
+    ("input_size", "scale"),
+    [pytest.param(48, 3, id="small"), pytest.param(224, 1, id="large"), pytest.param(100, 1, id="between")],
+)
+def test_every_pixel_of_the_input_is_a_square(tmp_path: Path, input_size: int, scale: int) -> None:
+    """Nothing is smoothed: the sheet holds each pixel of the input, a whole number of times."""
+    image = noise(input_size)
+    sheet = draw([Row("a", [Face(image, HIDDEN)])], tmp_path, input_size=input_size)
+    cell = sheet[: input_size * scale, TITLE_WIDTH : TITLE_WIDTH + input_size * scale]
+    np.testing.assert_array_equal(cell, image.repeat(scale, axis=0).repeat(scale, axis=1))
+
+
+def test_a_face_of_another_size_fills_its_cell(tmp_path: Path) -> None:
+    """The stored face stands beside the changed ones at their size."""
+    bright = np.full((70, 70, 3), 200, np.uint8)
+    sheet = draw([Row("a", [Face(bright, HIDDEN), Face(bright[:48, :48], HIDDEN)])], tmp_path)
+    cells = sheet[:144, TITLE_WIDTH:].mean(axis=(0, 2))
+    assert cells[:144] == pytest.approx(200)
+    assert cells[144 + GAP : 288 + GAP] == pytest.approx(200)
+
+
+def test_hidden_landmarks_are_left_out(tmp_path: Path) -> None:
+    """A line ends at a point that is missing; where one half of the jaw is hidden, the other is drawn."""
+    points = HIDDEN.copy()
+    points[JAW] = np.column_stack([np.linspace(0.1, 0.9, 17), np.full(17, 0.5)])
+    points[8:17] = np.nan
+    sheet = draw([Row("a", [Face(np.zeros((48, 48, 3), np.uint8), points)])], tmp_path)
+    columns = np.flatnonzero(green(sheet[:144, TITLE_WIDTH:]).any(axis=0))
+    assert columns.min() == pytest.approx(0.1 * 144, abs=3)
+    assert columns.max() == pytest.approx(0.45 * 144, abs=3)
+
+
+def test_a_lone_landmark_is_a_dot(tmp_path: Path) -> None:
+    """A point whose neighbours are hidden is still seen."""
+    points = HIDDEN.copy()
+    points[LEFT_EYE.start + 2] = (0.25, 0.75)
+    sheet = draw([Row("a", [Face(np.zeros((48, 48, 3), np.uint8), points)])], tmp_path)
+    rows, columns = np.nonzero(green(sheet[:144, TITLE_WIDTH:]))
+    assert len(rows) >= 4
+    assert (columns.mean() + 0.5, rows.mean() + 0.5) == pytest.approx((36, 108), abs=1)
+
+
+def test_landmarks_beyond_the_picture_stay_in_the_cell(tmp_path: Path) -> None:
+    """What the changes moved out of the picture is not drawn on the neighbour."""
+    points = np.tile(np.linspace(0.5, 2.5, 68, dtype=np.float32)[:, None], (1, 2))
+    black = np.zeros((48, 48, 3), np.uint8)
+    sheet = draw([Row("a", [Face(black, points), Face(black, HIDDEN)]), Row("b", [])], tmp_path)
+    is_line = green(sheet[:, TITLE_WIDTH:])
+    assert is_line[:144, :144].any()
+    assert not is_line[:, 144:].any()
+    assert not is_line[144:].any()
+
+
+def test_captions_make_a_row_higher(tmp_path: Path) -> None:
+    """Each row has room for its longest caption, and one without faces for its title."""
+    face = noise()
+    rows = [
+        Row("one", [Face(face, HIDDEN, "epoch 1")]),
+        Row("two", [Face(face, HIDDEN, "60 % Happy\n40 % Sad"), Face(face, HIDDEN)]),
+        Row("none", []),
+    ]
+    sheet = draw(rows, tmp_path)
+    assert len(sheet) == 3 * (144 + GAP) + 3 * CAPTION_LINE
+    strip = sheet[144 : 144 + CAPTION_LINE, TITLE_WIDTH:]
+    assert (strip > 120).any()
+
+
+def test_a_long_title_gets_its_room(tmp_path: Path) -> None:
+    """No title runs into the faces."""
+    face = Face(np.zeros((48, 48, 3), np.uint8), HIDDEN)
+    sheet = draw([Row("a class with a very long name", [face])], tmp_path)
+    width = sheet.shape[1] - 144 - GAP
+    assert width > TITLE_WIDTH
+    assert (sheet[:144, width - 9 : width] == sheet[0, 0]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [pytest.param("sheet.gif", "must end in", id="ending"), pytest.param("mine.png", "exists", id="exists")],
+)
+def test_what_is_refused(tmp_path: Path, name: str, expected: str) -> None:
+    """Another ending, and a file that is there, as for any sheet."""
+    (tmp_path / "mine.png").write_text("mine")
+    with pytest.raises(ArtifactError, match=expected):
+        draw_rows([Row("a", [Face(noise(), HIDDEN)])], tmp_path / name, input_size=48)
+    assert (tmp_path / "mine.png").read_text() == "mine"

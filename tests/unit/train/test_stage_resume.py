@@ -1,0 +1,287 @@
+"""Going on with a run that was broken off: bit for bit where it may, one clear line where it may not."""
+
+import csv
+import json
+import pickle
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="training needs the train extra")
+
+import torch
+from safetensors.torch import load_file
+
+from mien.errors import ArtifactError
+from mien.recipe import AugmentConfig, LossConfig, Recipe
+from mien.run import Run
+from mien.train import stage, train
+from mien.train.lightning_adapter import FaceModule
+from mien.train.log import best_epoch
+
+
+def changed(recipe: Recipe, **values: Any) -> Recipe:
+    """The recipe with other values, their keys written with two underscores for each dot."""
+
+    def inside(part: Any, names: list[str], value: Any) -> Any:
+        first, *rest = names
+        return replace(part, **{first: inside(getattr(part, first), rest, value) if rest else value})
+
+    for key, value in values.items():
+        recipe = inside(recipe, key.split("__"), value)
+    return recipe
+
+
+def rows_of(run: Path) -> list[dict[str, float]]:
+    with (run / "metrics.csv").open() as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def assert_same(ours: Any, theirs: Any, where: str = "") -> None:
+    """Compare two checkpoints' contents, to the last bit."""
+    assert type(ours) is type(theirs), where
+    if isinstance(theirs, dict):
+        assert list(ours) == list(theirs), where
+        for key in theirs:
+            assert_same(ours[key], theirs[key], f"{where}.{key}")
+    elif isinstance(theirs, list | tuple):
+        assert len(ours) == len(theirs), where
+        for place, pair in enumerate(zip(ours, theirs, strict=True)):
+            assert_same(*pair, f"{where}.{place}")
+    elif isinstance(theirs, torch.Tensor):
+        assert torch.equal(ours, theirs), where
+    else:
+        assert ours == theirs, where
+
+
+def assert_same_end(ours: Path, theirs: Path) -> None:
+    """The metrics, the chosen weights, the last weights and the optimiser's state are equal to the last bit."""
+    assert (ours / "metrics.csv").read_text() == (theirs / "metrics.csv").read_text()
+    assert Run.open(ours).read_result() == Run.open(theirs).read_result()
+    assert_same(*(load_file(Run.open(run).best_weights_path) for run in (ours, theirs)))
+    last, other = (
+        torch.load(Run.open(run).last_checkpoint_path, weights_only=True) for run in (ours, theirs)
+    )
+    for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"):
+        assert_same(last[part], other[part], part)
+
+
+@pytest.fixture
+def unfinished(trained_run: Path, tmp_path: Path) -> Path:
+    """A run that was killed after its last epoch, before its result."""
+    run = Path(shutil.copytree(trained_run, tmp_path / "unfinished"))
+    (run / "result.json").unlink()
+    (run / "dev.npz").unlink()
+    return run
+
+
+@pytest.fixture
+def any_algorithm() -> Iterator[None]:
+    """Take torch's deterministic mode, which is global, back afterwards."""
+    yield
+    torch.use_deterministic_algorithms(mode=False)
+
+
+def test_a_run_goes_on_bit_for_bit(
+    trained_run: Path,
+    training_pack: Path,
+    tiny_recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Broken off in its fourth epoch and resumed, a run ends with the very weights of one that was not."""
+    with monkeypatch.context() as patch:
+
+        def stop_in_fourth(metrics_path: Path, select_by: str) -> int:
+            epoch = len(rows_of(metrics_path.parent))
+            if epoch == 4:
+                raise ZeroDivisionError
+            return best_epoch(metrics_path, select_by)
+
+        patch.setattr(stage, "best_epoch", stop_in_fourth)
+        with pytest.raises(ZeroDivisionError):
+            train(tiny_recipe, [training_pack], tmp_path / "run")
+    train(tiny_recipe, [training_pack], tmp_path / "run", resume=True)
+    assert_same_end(tmp_path / "run", trained_run)
+
+
+@pytest.fixture(scope="module")
+def uneven_pack(make_training_pack: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pack whose second class is left with a third of its faces, since the others repeat one of another split."""
+    n_train, n_val = 144, 12
+    groups = np.arange(n_train + n_val)
+    groups[[face for face in range(n_train) if face % 3 == 1 and face % 9 != 1]] = n_train
+    folder = tmp_path_factory.mktemp("packs") / "uneven.pack"
+    return make_training_pack(folder, n_train=n_train, n_val=n_val, n_missing=18, groups=groups)
+
+
+CHANGES = {
+    "moving average": {"schedule__ema_decay": 0.9},
+    "sharpness-aware": {"schedule__sam_rho": 0.05, "schedule__optimizer": "sgd", "model__drop_rate": 0.2},
+    "mixup and cutmix": {"data__augment__mixup": 0.4, "data__augment__cutmix": 0.4},
+    "inverse sampling": {"data__sampling": "inverse", "data__sampling_cap": 2.0},
+    "learned task weights": {
+        "schedule__loss__task_weights": "learned", "schedule__loss__valence_arousal": "ccc_mse",
+        "schedule__loss__landmarks": "wing",
+    },
+    "head epochs": {
+        "schedule__head_epochs": 0.5, "schedule__head_learning_rate": 0.01, "schedule__layer_decay": 0.8,
+        "schedule__clip_gradient": 1.0,
+    },
+    "everything": {
+        "schedule__ema_decay": 0.9, "schedule__sam_rho": 0.05, "data__augment__mixup": 0.4,
+        "data__sampling": "square_root", "schedule__loss__task_weights": "learned", "model__stem_stride": 1,
+        "model__hidden_size": 16, "model__feed_landmarks": True, "model__drop_rate": 0.2,
+        "schedule__loss__label_smoothing": 0.1, "schedule__loss__smoothing_to": "rare",
+        "schedule__loss__teacher": "TEACHER",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("any_algorithm")
+@pytest.mark.parametrize("name", CHANGES)
+def test_whatever_learns_goes_on_bit_for_bit(
+    name: str,
+    trained_run: Path,
+    uneven_pack: Path,
+    tiny_recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Broken off in the middle of its second epoch, a run of each kind ends as one that was not."""
+    recipe = changed(
+        tiny_recipe,
+        schedule__epochs=2, schedule__batch_size=12, runtime__deterministic=True, data__dev_fraction=0.3,
+        **CHANGES[name],
+    )  # fmt: skip
+    if recipe.schedule.loss.teacher:
+        recipe = changed(recipe, schedule__loss__teacher=str(trained_run))
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(recipe, [uneven_pack], whole)
+    last = torch.load(Run.open(whole).last_checkpoint_path, weights_only=True)
+    steps_per_epoch = last["global_step"] // 2
+    with monkeypatch.context() as patch:
+        step = FaceModule.training_step
+
+        def stop_in_second_epoch(self: FaceModule, batch: Any, batch_index: int) -> torch.Tensor:
+            if self.global_step == steps_per_epoch + steps_per_epoch // 2:
+                raise ZeroDivisionError
+            return step(self, batch, batch_index)
+
+        patch.setattr(FaceModule, "training_step", stop_in_second_epoch)
+        with pytest.raises(ZeroDivisionError):
+            train(recipe, [uneven_pack], broken)
+    assert len(rows_of(broken)) == 1
+    train(recipe, [uneven_pack], broken, resume=True)
+    assert_same_end(broken, whole)
+
+
+def test_a_run_killed_before_its_result_is_finished(
+    unfinished: Path, trained_run: Path, training_pack: Path, tiny_recipe: Recipe
+) -> None:
+    """With every epoch done, --resume only measures once more."""
+    train(tiny_recipe, [training_pack], unfinished, resume=True)
+    assert Run.open(unfinished).read_result() == Run.open(trained_run).read_result()
+
+
+def test_resume_begins_where_there_is_nothing(
+    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    """One command serves to begin and to go on."""
+    train(changed(tiny_recipe, schedule__epochs=1), [training_pack], tmp_path / "run", resume=True)
+    assert Run.open(tmp_path / "run").read_result()["epochs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "expected"),
+    [
+        pytest.param("schedule", {"epochs": 9}, "schedule.epochs", id="schedule"),
+        pytest.param("model", {"drop_rate": 0.5}, "model.drop_rate", id="model"),
+        pytest.param("data", {"input_size": 64}, "data.input_size", id="data"),
+        pytest.param("data", {"classes": ["Sad", "Happy"]}, "data.classes", id="classes"),
+        pytest.param(
+            "schedule", {"loss": LossConfig(landmarks="wing")}, r"schedule\.loss\.landmarks", id="loss"
+        ),
+        pytest.param(
+            "data",
+            {"augment": AugmentConfig(flip=0.1)},
+            r"data\.augment\.flip,.*rotation_deg, .*erase",
+            id="augment",
+        ),
+        pytest.param("runtime", {"seed": 5}, "runtime.seed", id="seed, which cuts the dev split"),
+    ],
+)
+def test_resume_with_another_recipe_is_refused(
+    unfinished: Path, training_pack: Path, tiny_recipe: Recipe, part: str, change: dict, expected: str
+) -> None:
+    """What changes the learning cannot change in the middle; the key is named."""
+    recipe = replace(tiny_recipe, **{part: replace(getattr(tiny_recipe, part), **change)})
+    with pytest.raises(ArtifactError, match=rf"another recipe: {expected} differ.*recipe\.yaml"):
+        train(recipe, [training_pack], unfinished, resume=True)
+
+
+def test_resume_on_another_pack_is_refused(
+    unfinished: Path, make_training_pack: Callable[..., Path], tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    """The pack is known by its content, not its name."""
+    other = make_training_pack(tmp_path / "other.pack", n_train=180)
+    with pytest.raises(ArtifactError, match="begun on another pack"):
+        train(tiny_recipe, [other], unfinished, resume=True)
+
+
+def test_a_finished_run_cannot_be_resumed(
+    trained_run: Path, training_pack: Path, tiny_recipe: Recipe
+) -> None:
+    """There is nothing to go on with."""
+    with pytest.raises(ArtifactError, match="is finished"):
+        train(tiny_recipe, [training_pack], trained_run, resume=True)
+
+
+def test_a_run_of_another_format_is_refused(
+    unfinished: Path, training_pack: Path, tiny_recipe: Recipe
+) -> None:
+    """What an older or newer release began is not gone on with."""
+    value = json.loads((unfinished / "run.json").read_text())
+    (unfinished / "run.json").write_text(json.dumps(value | {"format_version": 99}))
+    with pytest.raises(
+        ArtifactError, match=r"run format version 99, this release reads 1\. Train again"
+    ) as caught:
+        train(tiny_recipe, [training_pack], unfinished, resume=True)
+    assert "\n" not in str(caught.value)
+
+
+class _Bomb:
+    """Runs code when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "text", "pickle", "torch file with code", "empty"])
+def test_a_damaged_checkpoint_is_one_error(
+    unfinished: Path, training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, damage: str
+) -> None:
+    """Whatever last.ckpt holds, it is one line that says what to do, and no code of it runs."""
+    path, proof = Run.open(unfinished).last_checkpoint_path, tmp_path / "proof"
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-5000])
+    elif damage == "text":
+        path.write_text("hello")
+    elif damage == "pickle":
+        path.write_bytes(pickle.dumps(_Bomb(proof)))
+    elif damage == "torch file with code":
+        torch.save({"state_dict": _Bomb(proof)}, path)
+    else:
+        path.write_bytes(b"")
+    with pytest.raises(ArtifactError, match=r"last\.ckpt cannot be read.*Remove it to begin") as caught:
+        train(tiny_recipe, [training_pack], unfinished, resume=True)
+    assert "\n" not in str(caught.value)
+    assert not proof.exists()

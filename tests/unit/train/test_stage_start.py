@@ -1,0 +1,194 @@
+"""What a run begins with: its packs, its first weights, its teacher."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="training needs the train extra")
+
+import torch
+from safetensors.torch import load_file
+
+from mien.errors import ArtifactError, MienError, ModelError
+from mien.pack import PackSplit
+from mien.recipe import LossConfig, Recipe
+from mien.run import Run
+from mien.train import stage, train
+
+
+def quick(recipe: Recipe, **schedule: Any) -> Recipe:
+    """The recipe for one epoch, with other values of its schedule."""
+    return replace(recipe, schedule=replace(recipe.schedule, **{"epochs": 1, **schedule}))
+
+
+def different_hashes(split: PackSplit) -> np.ndarray:
+    """Hashes of pictures that are nothing like each other, nor like those of a split of another length."""
+    return np.random.default_rng(len(split)).integers(0, 256, (len(split), 32), dtype=np.uint8)
+
+
+def test_several_packs_are_learnt_together(
+    make_training_pack: Callable[..., Path],
+    training_pack: Path,
+    tiny_recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The run names each pack by its content, in their order, and all by one hash; resuming with others is refused."""
+    # The hashes of the tests' packs are all alike.
+    monkeypatch.setattr(PackSplit, "read_perceptual_hashes", different_hashes)
+    other = make_training_pack(tmp_path / "other.pack", n_train=48, n_val=6, n_missing=0)
+    hashes = [
+        json.loads((pack / "pack.json").read_text())["content_sha256"] for pack in (training_pack, other)
+    ]
+    out = tmp_path / "run"
+    summary = train(quick(tiny_recipe), [training_pack, other], out)
+    run = Run.open(out)
+    assert run.pack["members"] == hashes
+    assert run.pack["content_sha256"] == hashlib.sha256("".join(hashes).encode()).hexdigest()
+    assert run.pack["path"] == f"{training_pack}, {other}"
+    assert run.pack["n_train"] + run.pack["n_dev"] + run.pack["n_leaks_left_out"] == 192 + 48
+    assert summary is not None
+    assert sum(run.pack["train_counts"]) == run.pack["n_train"] == summary.n_train
+    (out / "result.json").unlink()
+    for packs in ([training_pack], [other, training_pack]):
+        with pytest.raises(ArtifactError, match="begun on another pack"):
+            train(quick(tiny_recipe), packs, out, resume=True)
+    train(quick(tiny_recipe), [training_pack, other], out, resume=True)
+
+
+def test_one_pack_is_a_member_too(trained_run: Path) -> None:
+    """A run of one pack is known by that pack's own hash."""
+    pack = Run.open(trained_run).pack
+    assert pack["members"] == [pack["content_sha256"]]
+
+
+def test_earlier_weights_with_other_classes(trained_run: Path, tiny_recipe: Recipe) -> None:
+    """The backbone and the heads that fit are taken over, the expression head begins anew."""
+    path = trained_run / "checkpoints" / "best.safetensors"
+    weights = load_file(path)
+    recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(path)))
+    network = stage.build_network(recipe, 7)
+    own = network.state_dict()
+    assert own["expression_head.weight"].shape == (7, 1024)
+    taken = {
+        name
+        for name, value in weights.items()
+        if own[name].shape == value.shape and torch.equal(own[name], value)
+    }
+    assert taken == set(weights) - {"expression_head.weight", "expression_head.bias"}
+
+
+def test_a_backbones_own_weights(trained_run: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    """Weights named as timm names them go to the backbone."""
+    from safetensors.torch import save_file
+
+    weights = load_file(trained_run / "checkpoints" / "best.safetensors")
+    bare = {
+        name.removeprefix("backbone."): value
+        for name, value in weights.items()
+        if name.startswith("backbone.")
+    }
+    save_file(bare, tmp_path / "bare.safetensors")
+    recipe = replace(
+        tiny_recipe, model=replace(tiny_recipe.model, weights=str(tmp_path / "bare.safetensors"))
+    )
+    own = stage.build_network(recipe, 3).backbone.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in bare.items())
+
+
+@pytest.mark.parametrize("damage", ["another backbone", "missing", "no safetensors"])
+def test_weights_that_do_not_fit(trained_run: Path, tiny_recipe: Recipe, tmp_path: Path, damage: str) -> None:
+    """Each is one line that says which backbone or file is wrong."""
+    path, backbone = trained_run / "checkpoints" / "best.safetensors", "mobilenetv3_small_050"
+    if damage == "another backbone":
+        backbone = "resnet18"
+    elif damage == "missing":
+        path = tmp_path / "nope.safetensors"
+    else:
+        path = tmp_path / "text.safetensors"
+        path.write_text("hello")
+    recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(path), backbone=backbone))
+    with pytest.raises(ModelError, match=r"`model\.weights` .*(fits only|cannot be read)"):
+        stage.build_network(recipe, 3)
+
+
+def test_the_first_weights_are_the_seeds(tiny_recipe: Recipe) -> None:
+    """A seed decides the first weights, and another seed gives others."""
+    one, same = (stage.build_network(tiny_recipe, 3).expression_head.weight for _ in range(2))
+    assert torch.equal(one, same)
+    other = replace(tiny_recipe, runtime=replace(tiny_recipe.runtime, seed=1))
+    assert not torch.equal(one, stage.build_network(other, 3).expression_head.weight)
+
+
+def with_teacher(recipe: Recipe, teacher: Path) -> Recipe:
+    return quick(recipe, loss=LossConfig(teacher=str(teacher)))
+
+
+def edit_run(run: Path, **changes: Any) -> None:
+    value = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(value | changes))
+
+
+def truncate_weights(run: Path) -> None:
+    path = Run.open(run).best_weights_path
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+@pytest.mark.parametrize(
+    ("damage", "kind", "expected"),
+    [
+        pytest.param(shutil.rmtree, ArtifactError, "teacher does not exist", id="missing"),
+        pytest.param(
+            lambda run: (run / "result.json").unlink(), ArtifactError, "has not finished", id="unfinished"
+        ),
+        pytest.param(
+            lambda run: edit_run(run, format_version=99),
+            ArtifactError,
+            "run format version 99",
+            id="another format",
+        ),
+        pytest.param(
+            truncate_weights, ArtifactError, r"best\.safetensors cannot be loaded", id="truncated weights"
+        ),
+        pytest.param(
+            lambda run: edit_run(run, recipe={}),
+            ArtifactError,
+            "another release of mien",
+            id="another release",
+        ),
+        pytest.param(
+            lambda run: edit_run(run, classes=["Neutral", "Happy", "Fear"]),
+            ModelError,
+            r"does not know Sad, it knows Neutral, Happy, Fear\. Name the classes .* in `data\.classes`",
+            id="lacks a class",
+        ),
+    ],
+)
+def test_a_teacher_that_cannot_teach(
+    trained_run: Path, tiny_recipe: Recipe, tmp_path: Path, damage: Any, kind: type[MienError], expected: str
+) -> None:
+    """Each is one line that names the run."""
+    teacher = Path(shutil.copytree(trained_run, tmp_path / "teacher"))
+    damage(teacher)
+    with pytest.raises(kind, match=expected) as caught:
+        stage.load_teacher(with_teacher(tiny_recipe, teacher), ("Neutral", "Happy", "Sad"))
+    assert str(teacher) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_teachers_classes_are_matched_by_name(trained_run: Path, tiny_recipe: Recipe) -> None:
+    """The student's order decides, and classes that only the teacher knows are left out."""
+    teacher = stage.load_teacher(with_teacher(tiny_recipe, trained_run), ("Sad", "Neutral"))
+    assert Run.open(trained_run).classes == ("Neutral", "Happy", "Sad")
+    images = torch.from_numpy(Run.open(trained_run).read_dev_outputs().crops)
+    logits = torch.from_numpy(Run.open(trained_run).read_dev_outputs().logits)
+    assert len(images) == len(logits)
+    torch.testing.assert_close(teacher.logits(images), logits[:, [2, 0]], rtol=1e-3, atol=1e-4)
+    assert stage.load_teacher(quick(tiny_recipe), ("Sad", "Neutral")) is None

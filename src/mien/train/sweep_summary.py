@@ -52,12 +52,16 @@ class SweepSummary:
     select_by: list[str]
     results: list[SettingResult]
 
+    @property
+    def n_dev(self) -> str:
+        """The faces of the dev split in words; settings that cut it differently have several."""
+        return " or ".join(f"{n:,}" for n in sorted({result.n_dev for result in self.results}))
+
     def __str__(self) -> str:
-        n_dev = " or ".join(f"{n:,}" for n in sorted({result.n_dev for result in self.results}))
         lines = [
             *format_table(self._cells()),
             "",
-            f"mean ± standard deviation over the seeds, on the dev split of train (n = {n_dev}).",
+            f"mean ± standard deviation over the seeds, on the dev split of train (n = {self.n_dev}).",
             f"The dev split chose the checkpoint of every run, by {' or '.join(self.select_by)}: these figures",
             "compare settings and are no headline numbers. `mien evaluate` makes those.",
             f"summary: {self.out / 'summary.csv'}, {SUMMARY}, summary.png",

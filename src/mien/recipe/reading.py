@@ -34,7 +34,16 @@ def _explain(line: str) -> str:
 
 
 def _unknown_key(wrong: str, keys: list[str]) -> str:
-    near = [key for key in keys if key.endswith(f".{wrong}")] or get_close_matches(wrong, keys, cutoff=0.7)
+    """Name the key that was meant: of the same end, of these initials (`lr`), or of nearly these letters."""
+    part, _, last = wrong.rpartition(".")
+    initials = [
+        key
+        for key in keys
+        if key.rpartition(".")[0] == part
+        and "".join(word[0] for word in key.rpartition(".")[2].split("_")) == last
+    ]
+    same_end = [key for key in keys if key.endswith(f".{wrong}")]
+    near = initials or same_end or get_close_matches(wrong, keys, cutoff=0.7)
     hint = f"Did you mean `{near[0]}`?" if near else "See `mien train --help` for the keys"
     return f"Recipe key `{wrong}` is unknown. {hint}"
 

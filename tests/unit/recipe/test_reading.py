@@ -216,6 +216,7 @@ def test_what_is_wrong_is_told_in_one_line(write: Write, text: str, expected: st
     [
         pytest.param(["--schedule.epohcs", "3"], "Did you mean `schedule.epochs`?", id="key"),
         pytest.param(["--epochs", "3"], "Did you mean `schedule.epochs`?", id="no part"),
+        pytest.param(["--schedule.lr", "1"], "Did you mean `schedule.learning_rate`?", id="initials"),
         pytest.param(
             ["--schedule.teacher", "x"], "Did you mean `schedule.loss.teacher`?", id="one part missing"
         ),

@@ -1,7 +1,7 @@
 """Trains one recipe in several settings and seeds at equal budgets, and compares them on the evaluation split.
 
     python benchmarks/ablation.py {multitask,imbalance} --recipe RECIPE.yaml --pack PACK --out OUT [--seeds 3]
-                                  [--schedule.epochs 4 ...]
+                                  [--protocol all] [--schedule.epochs 4 ...]
 
 What stands after the options goes to `mien train` as it is. Every run is exported and evaluated; the table at the end
 is that of `mien compare --group`. A script that was killed goes on where it was.
@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--pack", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--protocol", default="all", help="of the table at the end")
     args, overrides = parser.parse_known_args()
     reports = {}
     # All settings of a seed before the next seed: a script that is stopped early has equally many of each.
@@ -65,7 +66,7 @@ def main() -> None:
             folder = args.out / setting / f"seed-{seed}"
             reports[setting, seed] = measure(folder, args, words)
     in_order = [reports[setting, seed] for setting in TABLES[args.table] for seed in range(args.seeds)]
-    mien("compare", "--group", *in_order)
+    mien("compare", "--group", "--protocol", args.protocol, *in_order)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ def build_graph(model: ModelConfig, *, temperature: float) -> torch.nn.Module:
         pytest.param(
             ModelConfig("mobilenetv3_small_050", stem_stride=1, hidden_size=32, feed_landmarks=True),
             id="stride, hidden layer, fed landmarks",
+            marks=pytest.mark.slow,
         ),
         *(
             pytest.param(ModelConfig(backbone), id=backbone, marks=pytest.mark.slow)

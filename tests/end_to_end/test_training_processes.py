@@ -318,11 +318,11 @@ def test_two_processes_with_batch_norms_learn(command: Callable[..., list[str]],
 
 def test_two_processes_go_on_after_a_kill(command: Callable[..., list[str]], tmp_path: Path) -> None:
     """A run shared by two processes is resumed by two as well, to the same end."""
-    options = ("--runtime.devices", 2, "--schedule.epochs", 8)
+    options = ("--runtime.devices", 2, "--schedule.epochs", 5)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert call(command(whole, *options)).returncode == 0
     with started(command(broken, *options)) as process:
-        wait_for_epochs(process, broken, 3)
+        wait_for_epochs(process, broken, 2)
     done = call(command(broken, *options, "--resume"))
     assert done.returncode == 0, done.stderr
     assert (broken / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()

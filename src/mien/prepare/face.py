@@ -141,7 +141,7 @@ def _make_face(
     anchors = None if record.landmarks is None else anchors_from_landmarks(record.landmarks)
     if crop.method != "whole" and anchors is None and box_xyxy is None:
         picture = Picture(size_wh, picture.decode()[0])
-        anchors, box_xyxy = _detect(picture, detector_path, warnings)
+        anchors, box_xyxy = _detect(picture, record, detector_path, warnings)
     matrix, method = crop_matrix(crop, size_wh, anchors=anchors, box_xyxy=box_xyxy)
     pixels, halvings = picture.decode(count_halvings(matrix, crop.size))
     if box_xyxy is not None and not _touches(box_xyxy, size_wh):
@@ -205,11 +205,14 @@ def _detector(path: Path | None) -> Detector:
 
 
 def _detect(
-    picture: Picture, detector_path: Path | None, warnings: list[str]
-) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
+    picture: Picture, record: FaceRecord, detector_path: Path | None, warnings: list[str]
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
     """Find the largest face of a picture that came without a box."""
     detector = _detector(detector_path)
     faces = detector.find_faces(picture.decode()[0])
+    if not faces and record.is_cropped:
+        warnings.append("taken_whole")
+        return None, None
     if not faces:
         width, height = picture.size_wh
         raise RejectedRow("no_face", f"the detector finds none in {width}x{height} pixels")

@@ -109,6 +109,7 @@ class FerPlus:
             label=label,
             distribution=distribution,
             landmarks=landmarks,
+            is_cropped=True,
             warnings=warnings,
         )
 

@@ -38,6 +38,7 @@ class FaceRecord:
         landmarks: ``(68, 2)`` in pixels, or None.
         valence: in [-1, 1], or None.
         arousal: in [-1, 1], or None.
+        is_cropped: the picture is a cropped face, to be taken whole where no face is found in it.
         warnings: codes of things that were left out of this face, such as ``landmark_count``.
     """
 
@@ -48,6 +49,7 @@ class FaceRecord:
     landmarks: NDArray[np.float64] | None = None
     valence: float | None = None
     arousal: float | None = None
+    is_cropped: bool = False
     warnings: tuple[str, ...] = ()
 
 

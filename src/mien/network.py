@@ -16,6 +16,8 @@ from mien.errors import ModelError
 from mien.faces.landmarks import N_LANDMARKS
 from mien.recipe import ModelConfig
 
+# The shares of red, green and blue in brightness (ITU-R BT.601), which image libraries make grey pictures by.
+BRIGHTNESS_SHARES = (0.299, 0.587, 0.114)
 # To wait for an answer of the hub that holds timm's weights.
 REACH_SECONDS = 5.0
 
@@ -43,6 +45,7 @@ class FaceNetwork(nn.Module):
 
     mean: Tensor
     std: Tensor
+    brightness_shares: Tensor
 
     def __init__(self, backbone: nn.Module, n_classes: int, config: ModelConfig) -> None:
         super().__init__()
@@ -53,6 +56,8 @@ class FaceNetwork(nn.Module):
         for name in ("mean", "std"):
             scaled = 255 * torch.tensor(pretrained_cfg[name])
             self.register_buffer(name, scaled, persistent=False)
+        self.grey = config.grey
+        self.register_buffer("brightness_shares", torch.tensor(BRIGHTNESS_SHARES), persistent=False)
         n_features = int(cast("int", self.backbone.head_hidden_size))
         self.dropout = nn.Dropout(config.drop_rate)
         self.hidden = None if config.hidden_size is None else nn.Linear(n_features, config.hidden_size)
@@ -68,7 +73,10 @@ class FaceNetwork(nn.Module):
 
     def forward(self, images_rgb: Tensor) -> FaceOutputs:
         """Read faces ``(B, S, S, 3)``."""
-        pixels = (images_rgb.to(self.mean.dtype) - self.mean) / self.std
+        pixels = images_rgb.to(self.mean.dtype)
+        if self.grey:
+            pixels = (pixels * self.brightness_shares).sum(dim=-1, keepdim=True)
+        pixels = (pixels - self.mean) / self.std
         features = self.backbone(pixels.permute(0, 3, 1, 2))
         if self.hidden is not None:
             features = functional.relu(self.hidden(features))

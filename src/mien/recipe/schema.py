@@ -20,6 +20,7 @@ class ModelConfig:
             four times the work; null leaves what the backbone has.
         hidden_size: Width of a layer between the pooled features and the heads; null for none.
         feed_landmarks: Let the expression head see the predicted landmarks beside the features.
+        grey: Read brightness alone: a network that learns from grey pictures must not be led by colours later.
         drop_rate: Share of the pooled features dropped while training.
         drop_path_rate: Share of residual branches dropped while training, at the deepest block.
     """
@@ -32,6 +33,7 @@ class ModelConfig:
     stem_stride: int | None = None
     hidden_size: int | None = None
     feed_landmarks: bool = False
+    grey: bool = False
     drop_rate: float = 0.2
     drop_path_rate: float = 0.0
 

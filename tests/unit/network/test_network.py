@@ -3,7 +3,9 @@
 import time
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("torch", reason="the network needs the train extra")
 
@@ -278,3 +280,16 @@ def test_weights_that_cannot_be_had_are_told_soon(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ModelError, match=r"resnet18 could not be had.*--model\.pretrained false"):
         create_backbone("resnet18", pretrained=True)
     assert time.monotonic() - start < 5
+
+
+def test_a_grey_network_reads_the_grey_that_image_libraries_make(images: Any) -> None:
+    network = build(grey=True).eval()
+    grey = np.stack([np.asarray(Image.fromarray(image.numpy()).convert("L")) for image in images])
+    repeated = torch.from_numpy(np.repeat(grey[..., None], 3, axis=3))
+    with torch.inference_mode():
+        difference = {
+            name: (reader(images).logits - reader(repeated).logits).abs().max()
+            for name, reader in (("grey", network), ("plain", build().eval()))
+        }
+    # A grey pixel is rounded to a whole level; colours move the plain network much more.
+    assert difference["grey"] < 0.1 * difference["plain"]

@@ -1,0 +1,60 @@
+"""The golden files: mien still cuts and reads the drawn picture as the page in the browser is held to."""
+
+import hashlib
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from mien.bundle import Bundle
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+REMEDY = "Where the change is meant, run tests/golden/make.py and the tests of the page"
+
+
+def _load_make() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("golden_make", GOLDEN / "make.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+make = _load_make()
+golden, picture_rgb = make.read_golden()
+
+
+@pytest.mark.parametrize("case", golden["crops"], ids=lambda case: case["name"])
+def test_crops_are_the_golden_ones(case: dict[str, Any]) -> None:
+    """A crop has the method and, within rounding, the pixels of its file."""
+    crop, method = make.cut_case(picture_rgb, case)
+    expected = cv2.imread(str(GOLDEN / "crops" / f"{case['name']}.png"))[:, :, ::-1]
+    assert method == case["method"]
+    assert crop.shape == expected.shape
+    difference = np.abs(crop.astype(int) - expected)
+    assert difference.mean() <= 0.25, REMEDY
+    assert difference.max() <= 4, REMEDY
+
+
+def test_the_model_is_the_golden_one() -> None:
+    """The numbers were made with the model that is shipped."""
+    content = (make.MODELS / make.MODEL).read_bytes()
+    assert golden["model"] == make.MODEL
+    assert hashlib.sha256(content).hexdigest() == golden["model_sha256"], REMEDY
+
+
+def test_readings_are_the_golden_ones() -> None:
+    """The model reads in the crops what it read when the files were made."""
+    bundle = Bundle.load(make.MODELS / make.MODEL, threads=1)
+    assert list(bundle.info.classes) == golden["classes"]
+    for case in golden["readings"]:
+        crop, _ = make.cut_case(picture_rgb, case)
+        outputs = bundle.run(crop[None])
+        np.testing.assert_allclose(outputs.probabilities[0], case["probabilities"], atol=5e-3, err_msg=REMEDY)
+        if outputs.landmarks is not None:
+            np.testing.assert_allclose(outputs.landmarks[0], case["landmarks"], atol=5e-3, err_msg=REMEDY)

@@ -1,0 +1,213 @@
+"""Write the golden files: a drawn picture, what mien's own code cuts from it, and what a model reads in it.
+
+The tests of Python (`tests/contract/test_crop_golden.py`) and of the page (`page/tests/`) hold themselves to the same
+files. Run it after a change that is meant to move a crop or a number, or when another model is shipped:
+
+    python tests/golden/make.py
+
+The faces that YuNet finds are written where its file is at hand (`MIEN_DETECTOR`, or the user's cache), and kept
+as they were where it is not.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mien.bundle import Bundle
+from mien.faces.crop import CropContract, crop_matrix, cut, resize_crop
+from mien.faces.detector import YuNetDetector, cached_detector_file, named_detector_file
+from mien.faces.landmarks import anchors_from_landmarks
+from mien.sample.expressions import sample_expression
+from mien.sample.geometry import View, build_face
+from mien.sample.identity import sample_identity
+from mien.sample.picture import paint_head
+from mien.sample.scenes import paint_background
+
+MODEL = "ferplus_resnet10_48.onnx"
+
+HERE = Path(__file__).parent
+MODELS = HERE.parents[1] / "models"
+SIZE_WH = (560, 360)
+# Of each head: class, what its look is drawn from, place and scale as fractions of the height, roll in degrees.
+HEADS = (
+    ("Happy", 71, (0.30, 0.62), 0.155, -8.0),
+    ("Surprise", 21, (0.80, 0.50), 0.17, 3.0),
+    ("Sad", 27, (1.26, 0.66), 0.12, 24.0),
+)
+
+
+def draw_group(size_wh: tuple[int, int], *, seed: int = 12) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Return a picture of several drawn heads ``(H, W, 3)`` RGB, and their landmarks ``(N, 68, 2)``."""
+    height = size_wh[1]
+    pixels = paint_background(size_wh, np.random.default_rng(seed))
+    landmarks = []
+    for name, look, place, scale, roll_deg in HEADS:
+        rng = np.random.default_rng([3, look])
+        movement = sample_expression(name, rng).movement
+        face = build_face(sample_identity(rng), movement)
+        view = View(np.array(place) * height, scale * height, 0.0, 0.0, float(np.radians(roll_deg)))
+        paint_head(pixels, face, view, light_x=0.3)
+        landmarks.append(face.landmarks(view))
+    return pixels, np.stack(landmarks)
+
+
+def crop_cases(landmarks: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """Return what is to be cut: contract, points or box, and the size the crop is resized to."""
+    anchors = [anchors_from_landmarks(points) for points in landmarks]
+    boxes = [np.concatenate([points.min(axis=0), points.max(axis=0)]) for points in landmarks]
+    turned = [[311.0, 120.0], [259.0, 190.0], [239.0, 80.0], [188.0, 140.0]]
+    beyond_edge = [[-30.0, 20.0], [30.0, 12.0], [-20.0, 90.0], [38.0, 84.0]]
+    wide = [[120.0, 100.0], [420.0, 110.0], [130.0, 330.0], [400.0, 340.0]]
+    return [
+        _case("aligned-256", "aligned", 256, anchors=anchors[0]),
+        _case("aligned-64", "aligned", 64, anchors=anchors[1]),
+        _case("aligned-48-rolled", "aligned", 48, anchors=anchors[2]),
+        _case("aligned-112-margin", "aligned", 112, margin=0.5, anchors=anchors[2]),
+        _case("aligned-64-turned", "aligned", 64, anchors=turned),
+        _case("aligned-80-edge", "aligned", 80, anchors=beyond_edge),
+        _case("aligned-32-halved", "aligned", 32, anchors=wide),
+        _case("aligned-16-halved", "aligned", 16, anchors=wide),
+        _case("aligned-64-without-points", "aligned", 64, box=boxes[1]),
+        _case("box-96", "box", 96, box=boxes[0]),
+        _case("box-48-to-32", "box", 48, box=boxes[1], input_size=32),
+        _case("box-64-edge", "box", 64, box=[500.0, 250.0, 640.0, 410.0]),
+        _case("box-40-outside", "box", 40, box=[700.0, 500.0, 800.0, 600.0]),
+        _case("whole-48", "whole", 48),
+        _case("whole-256-to-64", "whole", 256, input_size=64),
+    ]
+
+
+def _case(
+    name: str,
+    method: str,
+    size: int,
+    *,
+    margin: float = 0.1,
+    anchors: Any = None,
+    box: Any = None,
+    input_size: int | None = None,
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "crop": CropContract(method, margin, size).to_dict(),
+        "input_size": input_size or size,
+        "anchors": _plain(anchors),
+        "box_xyxy": _plain(box),
+    }
+
+
+def _plain(values: Any) -> Any:
+    return None if values is None else np.round(np.asarray(values, dtype=np.float64), 3).tolist()
+
+
+def cut_case(image_rgb: NDArray[np.uint8], case: dict[str, Any]) -> tuple[NDArray[np.uint8], str]:
+    """Return the crop of a case at the model's size, and the method that gave it."""
+    contract = CropContract(**case["crop"])
+    anchors, box = (
+        None if case[key] is None else np.array(case[key], dtype=np.float64)
+        for key in ("anchors", "box_xyxy")
+    )
+    matrix, method = crop_matrix(contract, image_rgb.shape[1::-1], anchors=anchors, box_xyxy=box)
+    return resize_crop(cut(image_rgb, matrix, contract.size), case["input_size"]), method
+
+
+def read_golden() -> tuple[dict[str, Any], NDArray[np.uint8]]:
+    """Return what the golden files say, and their picture."""
+    golden = json.loads((HERE / "golden.json").read_text(encoding="utf-8"))
+    return golden, np.asarray(Image.open(HERE / "picture.png").convert("RGB"))
+
+
+def model_cases(image_rgb: NDArray[np.uint8], landmarks: NDArray[np.float64], bundle: Bundle) -> list[Any]:
+    """Return what the model reads in each face, cut aligned and by its box, and in the whole picture."""
+    size, cases = bundle.info.crop.size, []
+    for points in landmarks:
+        anchors, box = (
+            anchors_from_landmarks(points),
+            np.concatenate([points.min(axis=0), points.max(axis=0)]),
+        )
+        cases.append(_case("", "aligned", size, anchors=anchors))
+        cases.append(_case("", "box", size, box=box))
+    cases.append(_case("", "whole", size))
+    for case in cases:
+        case["input_size"] = bundle.info.input_size
+        crop, case["method"] = cut_case(image_rgb, case)
+        case["name"] = f"{case['method']}-{cases.index(case)}"
+        case.update(_outputs_of(bundle, crop))
+    return cases
+
+
+def _outputs_of(bundle: Bundle, crop: NDArray[np.uint8]) -> dict[str, Any]:
+    outputs = bundle.run(crop[None])
+    points, affect = outputs.landmarks, outputs.valence_arousal
+    return {
+        "probabilities": np.round(outputs.probabilities[0].astype(float), 5).tolist(),
+        "landmarks": None if points is None else np.round(points[0].astype(float), 4).tolist(),
+        "valence_arousal": None if affect is None else np.round(affect[0].astype(float), 4).tolist(),
+    }
+
+
+def detected_faces(image_rgb: NDArray[np.uint8], path: Path) -> list[dict[str, Any]]:
+    """Return what YuNet finds in the picture, and in the picture at twice and at 0.6 times its size."""
+    detector = YuNetDetector(path)
+    found = []
+    for scale in (1.0, 2.0, 0.6):
+        size_wh = round(image_rgb.shape[1] * scale), round(image_rgb.shape[0] * scale)
+        scaled = image_rgb if scale == 1 else cv2.resize(image_rgb, size_wh, interpolation=cv2.INTER_NEAREST)
+        faces = [
+            {
+                "box_xyxy": _plain(face.box_xyxy),
+                "score": round(face.score or 0.0, 4),
+                "points": _plain(face.points),
+            }
+            for face in detector.find_faces(scaled)
+        ]
+        found.append({"size_wh": size_wh, "faces": faces})
+    return found
+
+
+def main() -> None:
+    """Write everything."""
+    image_rgb, landmarks = draw_group(SIZE_WH)
+    landmarks = np.round(landmarks, 3)
+    cv2.imwrite(str(HERE / "picture.png"), image_rgb[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    (HERE / "crops").mkdir(exist_ok=True)
+    cases = crop_cases(landmarks)
+    for case in cases:
+        crop, case["method"] = cut_case(image_rgb, case)
+        cv2.imwrite(str(HERE / "crops" / f"{case['name']}.png"), crop[:, :, ::-1])
+    target = HERE / "golden.json"
+    detector_file = named_detector_file() or cached_detector_file()
+    if detector_file.is_file():
+        detected = detected_faces(image_rgb, detector_file)
+    else:
+        detected = json.loads(target.read_text(encoding="utf-8"))["detected"]
+    model_path = MODELS / MODEL
+    golden = {
+        "model": MODEL,
+        "model_sha256": hashlib.sha256(model_path.read_bytes()).hexdigest(),
+        "classes": list(Bundle.load(model_path).info.classes),
+        "crops": cases,
+        "readings": model_cases(image_rgb, landmarks, Bundle.load(model_path)),
+        "detected": detected,
+    }
+    target.write_text(_one_line_an_item(golden), encoding="utf-8")
+
+
+def _one_line_an_item(golden: dict[str, Any]) -> str:
+    """Return JSON in which each item of a list of objects has a line of its own."""
+    parts = []
+    for key, value in golden.items():
+        items = value if isinstance(value, list) and isinstance(value[0], dict) else None
+        text = json.dumps(value) if items is None else "[\n" + ",\n".join(map(json.dumps, items)) + "\n]"
+        parts.append(f"{json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+if __name__ == "__main__":
+    main()

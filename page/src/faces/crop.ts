@@ -1,0 +1,181 @@
+// The crop contract of mien (docs/formats.md), the same as src/mien/faces/crop.py: golden files hold the two together.
+//
+// Coordinates are continuous: a picture spans [0, w] x [0, h], pixel centres lie at half-integers.
+
+import { emptyPicture, halve, type Picture } from "./pixels.ts";
+
+export type CropMethod = "aligned" | "box" | "whole";
+export type Point = [number, number];
+export type Box = [number, number, number, number];
+/** Rows of a 2 x 3 affine matrix: x' = a x + b y + c, y' = d x + e y + f. */
+export type Matrix = [number, number, number, number, number, number];
+
+export interface CropContract {
+  method: CropMethod;
+  margin: number;
+  size: number;
+  resampling: "halve+bilinear";
+  border: "black";
+}
+
+const LARGEST_SIDE = 1e7;
+const ALIGNED_ANCHORS: Point[] = [
+  [0.325, 0.4],
+  [0.675, 0.4],
+  [0.35, 0.77],
+  [0.65, 0.77],
+];
+
+/** Return the transform from picture coordinates to fractions of the crop, and the method after fall-backs. */
+export function cropMatrix(
+  contract: CropContract,
+  width: number,
+  height: number,
+  face: { anchors?: Point[] | null; box?: Box | null },
+): { matrix: Matrix; method: CropMethod } {
+  if (contract.method === "aligned" && face.anchors) {
+    const shrink = 1 / (1 + 2 * contract.margin);
+    const target = ALIGNED_ANCHORS.map(([x, y]): Point => [0.5 + (x - 0.5) * shrink, 0.5 + (y - 0.5) * shrink]);
+    const matrix = similarity(face.anchors, target);
+    if (matrix) return { matrix, method: "aligned" };
+  }
+  if (contract.method !== "whole" && face.box) {
+    const [x0, y0, x1, y1] = face.box;
+    const side = Math.max(x1 - x0, y1 - y0) * (1 + 2 * contract.margin);
+    if (side > 0 && side < LARGEST_SIDE) return { matrix: square((x0 + x1) / 2, (y0 + y1) / 2, side), method: "box" };
+  }
+  return { matrix: square(width / 2, height / 2, Math.max(width, height)), method: "whole" };
+}
+
+function square(centerX: number, centerY: number, side: number): Matrix {
+  return [1 / side, 0, 0.5 - centerX / side, 0, 1 / side, 0.5 - centerY / side];
+}
+
+/** Least-squares rotation, scale and shift without mirroring (Umeyama 1991). */
+function similarity(source: Point[], target: Point[]): Matrix | null {
+  const [sourceX, sourceY] = mean(source);
+  const [targetX, targetY] = mean(target);
+  let spread = 0;
+  let real = 0;
+  let imaginary = 0;
+  source.forEach(([x, y], index) => {
+    const px = x - sourceX;
+    const py = y - sourceY;
+    const qx = target[index][0] - targetX;
+    const qy = target[index][1] - targetY;
+    spread += px * px + py * py;
+    real += px * qx + py * qy;
+    imaginary += px * qy - py * qx;
+  });
+  if (!(spread > 1e-6 && spread < LARGEST_SIDE ** 2)) return null;
+  const a = real / spread;
+  const b = imaginary / spread;
+  if (Math.hypot(a, b) < 1 / LARGEST_SIDE) return null;
+  return [a, -b, targetX - a * sourceX + b * sourceY, b, a, targetY - b * sourceX - a * sourceY];
+}
+
+function mean(points: Point[]): Point {
+  const sum = points.reduce(([x, y], point): Point => [x + point[0], y + point[1]], [0, 0] as Point);
+  return [sum[0] / points.length, sum[1] / points.length];
+}
+
+export function transform([a, b, c, d, e, f]: Matrix, [x, y]: Point): Point {
+  return [a * x + b * y + c, d * x + e * y + f];
+}
+
+export function invert([a, b, c, d, e, f]: Matrix): Matrix {
+  const scale = 1 / (a * e - b * d);
+  return [e * scale, -b * scale, (b * f - c * e) * scale, -d * scale, a * scale, (c * d - a * f) * scale];
+}
+
+function countHalvings(matrix: Matrix, size: number): number {
+  const pixelsPerStep = 1 / (size * Math.hypot(matrix[0], matrix[3]));
+  return Math.max(0, Math.floor(Math.log2(pixelsPerStep) + 1e-9));
+}
+
+/** Return the square crop that a matrix of `cropMatrix` describes. */
+export function cut(picture: Picture, matrix: Matrix, size: number): Picture {
+  const toPicture = invert(matrix);
+  const halvings = countHalvings(matrix, size);
+  const block = 2 ** halvings;
+  let part = picture;
+  let originX = 0;
+  let originY = 0;
+  if (halvings) {
+    const [x0, x1] = coveredSpan(toPicture[2], toPicture[0], toPicture[1], picture.width, block);
+    const [y0, y1] = coveredSpan(toPicture[5], toPicture[3], toPicture[4], picture.height, block);
+    if (x1 <= x0 || y1 <= y0) return emptyPicture(size, size);
+    part = window(picture, x0, y0, x1, y1);
+    originX = x0;
+    originY = y0;
+  }
+  for (let count = 0; count < halvings; count++) part = halve(part);
+  // Crop pixel (u, v) -> pixel of the part, with centres at half-integers on both sides.
+  const [a, b, c, d, e, f] = toPicture;
+  return sample(part, size, [
+    a / size / block,
+    b / size / block,
+    (c + (a + b) / size / 2 - originX) / block - 0.5,
+    d / size / block,
+    e / size / block,
+    (f + (d + e) / size / 2 - originY) / block - 0.5,
+  ]);
+}
+
+/** Which of a picture's columns or rows lie between the crop's corners, and a block around them. */
+function coveredSpan(start: number, along: number, across: number, limit: number, block: number): [number, number] {
+  const low = start + Math.min(0, along) + Math.min(0, across);
+  const high = start + Math.max(0, along) + Math.max(0, across);
+  const clamped = (value: number): number => Math.min(Math.max(value, 0), limit);
+  return [clamped((Math.floor(low / block) - 1) * block), clamped((Math.ceil(high / block) + 1) * block)];
+}
+
+function window(picture: Picture, x0: number, y0: number, x1: number, y1: number): Picture {
+  const part = emptyPicture(x1 - x0, y1 - y0);
+  for (let y = y0; y < y1; y++) {
+    const from = (y * picture.width + x0) * 3;
+    part.rgb.set(picture.rgb.subarray(from, from + part.width * 3), (y - y0) * part.width * 3);
+  }
+  return part;
+}
+
+/** Bilinear sampling, black outside. */
+function sample(part: Picture, size: number, [a, b, c, d, e, f]: Matrix): Picture {
+  const result = emptyPicture(size, size);
+  const { width, height, rgb } = part;
+  let to = 0;
+  for (let v = 0; v < size; v++) {
+    for (let u = 0; u < size; u++, to += 3) {
+      const x = a * u + b * v + c;
+      const y = d * u + e * v + f;
+      const left = Math.floor(x);
+      const top = Math.floor(y);
+      if (left < -1 || top < -1 || left >= width || top >= height) continue;
+      const fx = x - left;
+      const fy = y - top;
+      for (let corner = 0; corner < 4; corner++) {
+        const px = left + (corner & 1);
+        const py = top + (corner >> 1);
+        if (px < 0 || py < 0 || px >= width || py >= height) continue;
+        const weight = (corner & 1 ? fx : 1 - fx) * (corner >> 1 ? fy : 1 - fy);
+        const at = (py * width + px) * 3;
+        sums[0] += weight * rgb[at];
+        sums[1] += weight * rgb[at + 1];
+        sums[2] += weight * rgb[at + 2];
+      }
+      for (let channel = 0; channel < 3; channel++) {
+        result.rgb[to + channel] = sums[channel] + 0.5;
+        sums[channel] = 0;
+      }
+    }
+  }
+  return result;
+}
+
+const sums = new Float64Array(3);
+
+/** Return a square crop at another size, by the same rule as `cut`. */
+export function resizeCrop(crop: Picture, size: number): Picture {
+  const side = crop.width;
+  return side === size ? crop : cut(crop, square(side / 2, side / 2, side), size);
+}

@@ -1,0 +1,115 @@
+// A mien model file: RGB crops in, calibrated probabilities and what else the model reads out.
+
+import type { InferenceSession, Tensor } from "onnxruntime-common";
+import { cropMatrix, cut, invert, resizeCrop, transform, type Box, type CropContract, type Point } from "./crop.ts";
+import { anchorsOf, type DetectedFace } from "./detector.ts";
+import type { Picture } from "./pixels.ts";
+import type { Runtime } from "./runtime.ts";
+
+export const FORMAT_VERSION = 1;
+const BATCH_FACES = 16;
+
+/** model.json: the metadata that the model file holds under `mien`, its name, and its card. */
+export interface ModelInfo {
+  format_version: number;
+  classes: string[];
+  crop: CropContract;
+  input_size: number;
+  tasks: string[];
+  licence?: string;
+  training?: Record<string, unknown>;
+  name?: string;
+  card?: string;
+}
+
+/** What is read in one face. Places are in pixels of the picture. */
+export interface Reading {
+  box: Box;
+  score: number | null;
+  probabilities: number[];
+  landmarks: Point[] | null;
+  valence: number | null;
+  arousal: number | null;
+}
+
+export interface Outputs {
+  probabilities: number[];
+  /** Fractions of the crop. */
+  landmarks: Point[] | null;
+  affect: [number, number] | null;
+}
+
+export function checkInfo(info: ModelInfo): ModelInfo {
+  if (info.format_version !== FORMAT_VERSION) {
+    throw new Error(`model.json has format version ${info.format_version}, this page reads ${FORMAT_VERSION}`);
+  }
+  if (!Array.isArray(info.classes) || !info.crop || !info.input_size) throw new Error("model.json lacks fields");
+  return info;
+}
+
+export class Model {
+  private constructor(
+    private readonly runtime: Runtime,
+    private readonly session: InferenceSession,
+    readonly info: ModelInfo,
+  ) {}
+
+  static async load(runtime: Runtime, file: Uint8Array, info: ModelInfo): Promise<Model> {
+    const options = { logSeverityLevel: 3 as const };
+    return new Model(runtime, await runtime.InferenceSession.create(file, options), checkInfo(info));
+  }
+
+  /** Read crops of `input_size`. */
+  async run(crops: Picture[]): Promise<Outputs[]> {
+    const { input_size: size, classes, tasks } = this.info;
+    const pixels = new Uint8Array(crops.length * size * size * 3);
+    crops.forEach((crop, index) => pixels.set(crop.rgb, index * size * size * 3));
+    const images = new this.runtime.Tensor("uint8", pixels, [crops.length, size, size, 3]);
+    const outputs = await this.session.run({ images }, tasks);
+    const values = (name: string): Float32Array | null => (outputs[name]?.data as Float32Array | undefined) ?? null;
+    const results = crops.map((_, index) => ({
+      probabilities: Array.from(values("expression")!.subarray(index * classes.length, (index + 1) * classes.length)),
+      landmarks: pointsOf(values("landmarks"), index),
+      affect: affectOf(values("valence_arousal"), index),
+    }));
+    for (const tensor of Object.values(outputs) as Tensor[]) tensor.dispose();
+    return results;
+  }
+
+  /** Read the faces of a picture, cut exactly as mien cuts them: at the contract's size, then to the model's. */
+  async read(picture: Picture, faces: DetectedFace[]): Promise<Reading[]> {
+    const readings: Reading[] = [];
+    for (let start = 0; start < faces.length; start += BATCH_FACES) {
+      const batch = faces.slice(start, start + BATCH_FACES);
+      const matrices = batch.map(
+        (face) =>
+          cropMatrix(this.info.crop, picture.width, picture.height, { anchors: anchorsOf(face), box: face.box }).matrix,
+      );
+      const crops = matrices.map((matrix) =>
+        resizeCrop(cut(picture, matrix, this.info.crop.size), this.info.input_size),
+      );
+      const outputs = await this.run(crops);
+      outputs.forEach(({ probabilities, landmarks, affect }, index) => {
+        const toPicture = invert(matrices[index]);
+        readings.push({
+          box: batch[index].box,
+          score: batch[index].score,
+          probabilities,
+          landmarks: landmarks && landmarks.map((point) => transform(toPicture, point)),
+          valence: affect && affect[0],
+          arousal: affect && affect[1],
+        });
+      });
+    }
+    return readings;
+  }
+}
+
+function pointsOf(values: Float32Array | null, index: number): Point[] | null {
+  if (!values) return null;
+  return Array.from({ length: 68 }, (_, n): Point => [values[index * 136 + 2 * n], values[index * 136 + 2 * n + 1]]);
+}
+
+function affectOf(values: Float32Array | null, index: number): [number, number] | null {
+  return values && [values[index * 2], values[index * 2 + 1]];
+}

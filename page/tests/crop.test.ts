@@ -1,0 +1,36 @@
+// The page's crops are those of mien, pixel by pixel within rounding.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { cropMatrix, cut, invert, resizeCrop, transform } from "../src/faces/crop.ts";
+import { golden, goldenCrop, picture, type CropCase } from "./golden.ts";
+
+export function cutCase(entry: CropCase) {
+  const face = { anchors: entry.anchors, box: entry.box_xyxy };
+  const { matrix, method } = cropMatrix(entry.crop, picture.width, picture.height, face);
+  return { crop: resizeCrop(cut(picture, matrix, entry.crop.size), entry.input_size), matrix, method };
+}
+
+for (const entry of golden.crops) {
+  test(`crop ${entry.name}`, (context) => {
+    const { crop, method } = cutCase(entry);
+    const expected = goldenCrop(entry.name);
+    assert.equal(method, entry.method);
+    assert.equal(crop.rgb.length, expected.rgb.length);
+    let sum = 0;
+    let largest = 0;
+    crop.rgb.forEach((value, index) => {
+      const difference = Math.abs(value - expected.rgb[index]);
+      sum += difference;
+      largest = Math.max(largest, difference);
+    });
+    context.diagnostic(`mean ${(sum / crop.rgb.length).toFixed(3)}, largest ${largest} grey levels`);
+    assert.ok(sum / crop.rgb.length <= 1, `mean difference ${sum / crop.rgb.length}`);
+  });
+}
+
+test("a matrix and its inverse lead back", () => {
+  const { matrix } = cutCase(golden.crops[0]);
+  const [x, y] = transform(invert(matrix), transform(matrix, [123.25, 77.5]));
+  assert.ok(Math.abs(x - 123.25) < 1e-9 && Math.abs(y - 77.5) < 1e-9);
+});

@@ -1,0 +1,105 @@
+// The golden files that Python wrote (tests/golden/make.py), and what the tests need to read them.
+
+import { existsSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { inflateSync } from "node:zlib";
+import type { Box, CropContract, CropMethod, Point } from "../src/faces/crop.ts";
+import type { Picture } from "../src/faces/pixels.ts";
+
+// The tests run from page/.
+const root = join(process.cwd(), "..");
+const folder = join(root, "tests", "golden");
+
+export interface CropCase {
+  name: string;
+  crop: CropContract;
+  input_size: number;
+  anchors: Point[] | null;
+  box_xyxy: Box | null;
+  method: CropMethod;
+}
+
+export interface ReadingCase extends CropCase {
+  probabilities: number[];
+  landmarks: Point[] | null;
+}
+
+export interface Golden {
+  model: string;
+  classes: string[];
+  crops: CropCase[];
+  readings: ReadingCase[];
+  detected: { size_wh: [number, number]; faces: { box_xyxy: Box; score: number; points: Point[] }[] }[];
+}
+
+export const golden = JSON.parse(readFileSync(join(folder, "golden.json"), "utf8")) as Golden;
+export const picture = readPng(join(folder, "picture.png"));
+
+export function goldenCrop(name: string): Picture {
+  return readPng(join(folder, "crops", `${name}.png`));
+}
+
+export function modelFile(): Uint8Array {
+  return readFileSync(join(root, "models", golden.model));
+}
+
+/** YuNet's file where it is at hand: as mien looks for it, without fetching it. */
+export function detectorFile(): Uint8Array | null {
+  const name = "face_detection_yunet_2023mar.onnx";
+  const cache = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
+  const shared = process.env.MIEN_SHARED || join(root, "..", "shared");
+  const places = [process.env.MIEN_DETECTOR, join(cache, "mien", name), join(shared, "models", name)];
+  const place = places.find((path) => path && existsSync(path));
+  return place ? readFileSync(place) : null;
+}
+
+/** Enlarge or shrink by nearest neighbour, as OpenCV's INTER_NEAREST. */
+export function nearest(source: Picture, width: number, height: number): Picture {
+  const rgb = new Uint8Array(width * height * 3);
+  for (let y = 0; y < height; y++) {
+    const fromY = Math.min(source.height - 1, Math.floor((y * source.height) / height));
+    for (let x = 0; x < width; x++) {
+      const from = (fromY * source.width + Math.min(source.width - 1, Math.floor((x * source.width) / width))) * 3;
+      rgb.set(source.rgb.subarray(from, from + 3), (y * width + x) * 3);
+    }
+  }
+  return { width, height, rgb };
+}
+
+/** Read a PNG of 8 bits red, green and blue, not interlaced, as OpenCV writes them. */
+function readPng(path: string): Picture {
+  const file = readFileSync(path);
+  const width = file.readUInt32BE(16);
+  const height = file.readUInt32BE(20);
+  if (file[24] !== 8 || file[25] !== 2) throw new Error(`${path} is not 8-bit RGB`);
+  const parts: Buffer[] = [];
+  for (let at = 8; at < file.length; ) {
+    const length = file.readUInt32BE(at);
+    if (file.toString("latin1", at + 4, at + 8) === "IDAT") parts.push(file.subarray(at + 8, at + 8 + length));
+    at += length + 12;
+  }
+  return { width, height, rgb: unfilter(inflateSync(Buffer.concat(parts)), width * 3, height) };
+}
+
+function unfilter(data: Buffer, stride: number, height: number): Uint8Array {
+  const rgb = new Uint8Array(stride * height);
+  for (let y = 0; y < height; y++) {
+    const filter = data[y * (stride + 1)];
+    for (let x = 0; x < stride; x++) {
+      const left = x >= 3 ? rgb[y * stride + x - 3] : 0;
+      const up = y ? rgb[(y - 1) * stride + x] : 0;
+      const corner = x >= 3 && y ? rgb[(y - 1) * stride + x - 3] : 0;
+      const guess = [0, left, up, (left + up) >> 1, paeth(left, up, corner)][filter];
+      rgb[y * stride + x] = data[y * (stride + 1) + 1 + x] + guess;
+    }
+  }
+  return rgb;
+}
+
+function paeth(left: number, up: number, corner: number): number {
+  const guess = left + up - corner;
+  const [a, b, c] = [left, up, corner].map((value) => Math.abs(guess - value));
+  if (a <= b && a <= c) return left;
+  return b <= c ? up : corner;
+}

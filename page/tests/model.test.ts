@@ -1,0 +1,45 @@
+// The page's runtime reads what Python's reads.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as ort from "onnxruntime-web";
+import { cropMatrix, cut, resizeCrop } from "../src/faces/crop.ts";
+import { Model, checkInfo, type ModelInfo } from "../src/faces/model.ts";
+import { golden, modelFile, picture } from "./golden.ts";
+
+ort.env.wasm.numThreads = 1;
+
+test("readings are those of Python", async (context) => {
+  const [first] = golden.readings;
+  const info: ModelInfo = {
+    format_version: 1,
+    classes: golden.classes,
+    crop: first.crop,
+    input_size: first.input_size,
+    tasks: first.landmarks ? ["expression", "landmarks"] : ["expression"],
+  };
+  const model = await Model.load(ort, modelFile(), info);
+  const crops = golden.readings.map((entry) => {
+    const face = { anchors: entry.anchors, box: entry.box_xyxy };
+    const { matrix } = cropMatrix(entry.crop, picture.width, picture.height, face);
+    return resizeCrop(cut(picture, matrix, entry.crop.size), entry.input_size);
+  });
+  let largest = 0;
+  let farthest = 0;
+  (await model.run(crops)).forEach((outputs, index) => {
+    const expected = golden.readings[index];
+    outputs.probabilities.forEach((value, place) => {
+      largest = Math.max(largest, Math.abs(value - expected.probabilities[place]));
+    });
+    outputs.landmarks?.forEach(([x, y], place) => {
+      farthest = Math.max(farthest, Math.hypot(x - expected.landmarks![place][0], y - expected.landmarks![place][1]));
+    });
+  });
+  context.diagnostic(`probabilities within ${largest.toFixed(5)}, landmarks within ${farthest.toFixed(5)} of the side`);
+  assert.ok(largest <= 0.02, `probabilities differ by ${largest}`);
+  assert.ok(farthest <= 0.01, `landmarks differ by ${farthest}`);
+});
+
+test("another format version is refused", () => {
+  assert.throws(() => checkInfo({ format_version: 2 } as ModelInfo), /format version 2/);
+});

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mien.cli.words import Verbs, add_force, add_verb, say, warn
+from mien.cli.words import Verbs, add_force, add_model, add_verb, positive, say, share, warn
 
 
 def add_evaluate(verbs: Verbs) -> None:
@@ -15,7 +15,7 @@ def add_evaluate(verbs: Verbs) -> None:
         "Measure a model file on a pack and write a report.",
         "mien evaluate --model model.onnx --pack my.pack --out report",
     )
-    parser.add_argument("--model", type=Path, required=True, metavar="MODEL.onnx")
+    add_model(parser)
     parser.add_argument("--pack", type=Path, required=True, metavar="PACK")
     parser.add_argument("--split", default="val", help="train, val or test (default: val)")
     parser.add_argument("--out", type=Path, required=True, metavar="REPORT", help="folder to make")
@@ -48,18 +48,39 @@ def add_predict(verbs: Verbs) -> None:
     parser = add_verb(
         verbs,
         "predict",
-        "Read the faces of pictures with a model file.",
-        "mien predict photo.jpg holiday/ --model model.onnx --out faces.jsonl --draw drawn",
+        "Read the faces of pictures.",
+        "mien predict photo.jpg holiday/ --out faces.jsonl --draw drawn",
     )
     parser.add_argument("sources", type=Path, nargs="+", metavar="IMAGE_OR_FOLDER")
-    parser.add_argument("--model", type=Path, required=True, metavar="MODEL.onnx")
+    add_model(parser)
     parser.add_argument(
         "--crop",
         choices=("detect", "whole"),
         default="detect",
         help="detect: find the faces; whole: every picture is one cropped face (default: detect)",
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="a .jsonl or .csv file (default: a table)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="a .jsonl, .csv or .parquet file (default: a table)"
+    )
+    parser.add_argument(
+        "--classes",
+        type=int,
+        choices=(7, 8, 11),
+        help="answer among AffectNet's first 7 (no Contempt), 8 or 11 classes (default: all that the model knows)",
+    )
+    parser.add_argument(
+        "--min-confidence",
+        type=share,
+        default=0.0,
+        metavar="P",
+        help="call a face `unsure` where the likeliest class is less probable than P, 0 to 1 (default: 0)",
+    )
+    parser.add_argument(
+        "--top",
+        type=positive,
+        metavar="K",
+        help="tell the K likeliest classes (default: all in files, 1 in a table)",
+    )
     parser.add_argument("--draw", type=Path, metavar="DIR", help="write annotated copies there")
     parser.add_argument("--detector", type=Path, metavar="FILE", help="YuNet's file (default: looked for)")
     add_force(parser)
@@ -68,9 +89,15 @@ def add_predict(verbs: Verbs) -> None:
 
 def _run_predict(args: argparse.Namespace) -> None:
     from mien.predict.command import PredictOptions, run_predict
+    from mien.reading.answers import AnswerRule
 
     options = PredictOptions(
-        crop=args.crop, detector_path=args.detector, out=args.out, draw=args.draw, force=args.force
+        crop=args.crop,
+        detector_path=args.detector,
+        rule=AnswerRule(args.classes, args.min_confidence, args.top),
+        out=args.out,
+        draw=args.draw,
+        force=args.force,
     )
     summary = run_predict(args.sources, args.model, options=options, stream=sys.stdout, announce=warn)
     warn(str(summary))

@@ -38,6 +38,15 @@ def add_force(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
 
 
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add --model."""
+    parser.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="a file that `mien export` wrote, or the name of a model in the box (default: the one in the box)",
+    )
+
+
 def positive(text: str) -> int:
     """Return the whole number of an option that must be 1 or more."""
     value = int(text)
@@ -47,6 +56,17 @@ def positive(text: str) -> int:
 
 
 positive.__name__ = "whole number"
+
+
+def share(text: str) -> float:
+    """Return the number of an option that must be from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 1, got {value}")
+    return value
+
+
+share.__name__ = "number"
 
 
 class needs:  # noqa: N801 - reads as a word: with needs("train", "train")

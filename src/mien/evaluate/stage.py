@@ -15,6 +15,7 @@ from mien.evaluate.reading import read_split
 from mien.evaluate.score import Evaluation, Truth, score
 from mien.evaluate.wording import write_table
 from mien.pack import Pack, PackSplit
+from mien.zoo import find_model
 
 BATCH_SIZE = 32
 
@@ -39,7 +40,7 @@ class EvaluationSummary:
 
 
 def evaluate(
-    model: Path,
+    model: str | Path | None,
     pack: Path,
     *,
     out: Path,
@@ -50,7 +51,7 @@ def evaluate(
     """Run a model file over a split and write metrics.json, predictions.csv and report.html.
 
     Args:
-        model: file that `export` wrote.
+        model: the name of a model in the box, a file that `export` wrote, or None for the default.
         pack: folder that `prepare` wrote.
         out: the report folder, made whole or not at all.
         split: of the pack.
@@ -62,7 +63,7 @@ def evaluate(
         ArtifactError: model, pack or split cannot be read, they share no class, or `out` is in the way.
         ModelError: the model's output is not finite.
     """
-    bundle, opened = Bundle.load(model), Pack.open(pack)
+    bundle, opened = Bundle.load(find_model(model)), Pack.open(pack)
     faces = opened.split(split)
     provenance = _describe(bundle, opened, faces)
     _require_shared_faces(provenance)

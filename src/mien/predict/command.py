@@ -1,8 +1,8 @@
 """The verb `predict`: everything checked first, then picture by picture, written as it comes."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TextIO
 
@@ -10,14 +10,17 @@ from mien.artifacts import claim_output, disk_errors
 from mien.bundle import Bundle
 from mien.errors import ArtifactError
 from mien.faces.detector import load_detector
-from mien.predict.annotate import annotate
 from mien.predict.copies import claim_copies_folder, name_copies, write_copy
-from mien.predict.gather import Picture, gather_pictures
-from mien.predict.reading import NO_FACE, OK, PictureReading
-from mien.predict.recognise import read_pictures
-from mien.predict.writers import CsvWriter, JsonLinesWriter, RowWriter, TableWriter
+from mien.predict.gather import gather_pictures
+from mien.predict.writers import CsvWriter, JsonLinesWriter, ParquetWriter, RowWriter, TableWriter
 from mien.progress import Progress
+from mien.reading.annotate import annotate
+from mien.reading.answers import AnswerRule
+from mien.reading.readings import NO_FACE, OK, PictureReading
+from mien.reading.recognise import read_pictures
+from mien.zoo import find_model
 
+SUFFIXES = (".jsonl", ".csv", ".parquet")
 # Fewer pictures than this are done before a bar says anything.
 MIN_PICTURES_FOR_PROGRESS = 8
 
@@ -29,13 +32,15 @@ class PredictOptions:
     Attributes:
         crop: find the faces, or take every picture as one face.
         detector_path: YuNet's file, or None to look where `mien.faces.detector` says.
-        out: a ``.jsonl`` or ``.csv`` file, or None for a table on the stream.
+        rule: how answers are given.
+        out: a ``.jsonl``, ``.csv`` or ``.parquet`` file, or None for a table on the stream.
         draw: a folder for annotated copies, or None.
         force: replace what is there.
     """
 
     crop: Literal["detect", "whole"] = "detect"
     detector_path: Path | None = None
+    rule: AnswerRule = field(default_factory=AnswerRule)
     out: Path | None = None
     draw: Path | None = None
     force: bool = False
@@ -75,7 +80,7 @@ class PredictSummary:
 
 def run_predict(
     sources: Sequence[Path],
-    model: Path,
+    model: str | Path | None = None,
     *,
     options: PredictOptions,
     stream: TextIO,
@@ -85,7 +90,7 @@ def run_predict(
 
     Args:
         sources: picture files and folders of them.
-        model: a file that `mien export` wrote.
+        model: the name of a model in the box, a file that `mien export` wrote, or None for the default.
         options: see `PredictOptions`.
         stream: takes the table where no file was asked for.
         announce: is told in one line what a person should know, such as a missing detector.
@@ -93,31 +98,35 @@ def run_predict(
     Raises:
         SourceError: a source does not exist, or the detector's file does not.
         ArtifactError: the model cannot be used, or an output is in the way or cannot be written.
-        ModelError: the detector's file is not one, or the model gives no finite numbers.
+        ModelError: the detector's file is not one, or the model gives no finite numbers or lacks a class.
     """
     pictures = gather_pictures(sources, leave_out=options.draw)
     _claim_outputs(options)
-    bundle = Bundle.load(model)
+    bundle = Bundle.load(find_model(model))
+    classes = options.rule.classes(bundle.info.classes)
     detector = load_detector(options.detector_path, announce=announce) if options.crop == "detect" else None
     copies = {} if options.draw is None else name_copies(pictures, options.draw)
     paths = [picture.path for picture in pictures]
     summary = PredictSummary()
-    with _open_writer(options.out, bundle, pictures=pictures, stream=stream) as writer:
-        for picture in _with_progress(
-            read_pictures(paths, bundle, detector=detector, keep_images=bool(copies)), total=len(paths)
-        ):
+    readings = read_pictures(paths, bundle, detector=detector, rule=options.rule, keep_images=bool(copies))
+    names = [str(path) for path in paths]
+    table = TableWriter(stream, classes, names, top=options.rule.top)
+    with _open_writer(options.out, classes, otherwise=table) as writer:
+        for picture in _with_progress(readings, total=len(paths)):
             for row in picture.rows:
                 writer.write(row)
             if copies and picture.image_rgb is not None:
-                write_copy(copies[picture.source], annotate(picture.image_rgb, picture.rows))
+                write_copy(copies[Path(picture.source)], annotate(picture.image_rgb, picture.rows))
             summary.count(picture)
     return summary
 
 
 def _claim_outputs(options: PredictOptions) -> None:
     if options.out is not None:
-        if options.out.suffix.lower() not in (".jsonl", ".csv"):
-            raise ArtifactError(f"--out {options.out} must end in .jsonl or .csv, which says what is written")
+        if options.out.suffix.lower() not in SUFFIXES:
+            raise ArtifactError(
+                f"--out {options.out} must end in {' or '.join(SUFFIXES)}, which says what is written"
+            )
         _claim_file(options.out, force=options.force)
     if options.draw is not None:
         claim_copies_folder(options.draw, force=options.force)
@@ -134,19 +143,21 @@ def _claim_file(out: Path, *, force: bool) -> None:
 
 
 @contextmanager
-def _open_writer(
-    out: Path | None, bundle: Bundle, *, pictures: Sequence[Picture], stream: TextIO
-) -> Iterator[RowWriter]:
+def _open_writer(out: Path | None, classes: Sequence[str], *, otherwise: RowWriter) -> Iterator[RowWriter]:
     """Give a writer. A file takes its name when all is written; until then, and after a stop, it is a partial."""
     if out is None:
-        yield TableWriter(stream, bundle.info.classes, [picture.path for picture in pictures])
+        yield otherwise
         return
     partial = out.with_name(out.name + ".partial")
     with disk_errors(out):
-        # A file name that is no text is written in the notation that JSON reads back.
-        with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            is_csv = out.suffix.lower() == ".csv"
-            yield CsvWriter(file, bundle.info.classes) if is_csv else JsonLinesWriter(file)
+        if out.suffix.lower() == ".parquet":
+            with closing(ParquetWriter(partial, classes)) as writer:
+                yield writer
+        else:
+            # A file name that is no text is written in the notation that JSON reads back.
+            with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+                is_csv = out.suffix.lower() == ".csv"
+                yield CsvWriter(file, classes) if is_csv else JsonLinesWriter(file)
         partial.replace(out)
 
 

@@ -1,4 +1,4 @@
-"""Writing readings down: JSON Lines and CSV for programs, a table for people. All write row by row."""
+"""Writing readings down: JSON Lines, CSV and Parquet for programs, a table for people. All write row by row."""
 
 import csv
 import json
@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-import numpy as np
-from numpy.typing import NDArray
+from mien.reading.readings import NO_FACE, OK, FaceReading, in_order_of_probability
 
-from mien.predict.reading import NO_FACE, OK, FaceReading
-
-PIXEL_DECIMALS = 2
-VALUE_DECIMALS = 6
 MAX_SOURCE_COLUMNS = 56
+# Rows that wait in memory for their place in a Parquet file.
+PARQUET_GROUP_ROWS = 4096
 
 
 class RowWriter(Protocol):
@@ -36,65 +33,97 @@ class JsonLinesWriter:
         Raises:
             ValueError: a number is not finite.
         """
-        value = {
-            "source": str(reading.source),
-            "face": reading.face,
-            "status": reading.status,
-            "detail": reading.detail,
-            "box_xyxy": _pixels(reading.box_xyxy),
-            "score": _rounded(reading.score),
-            "expression": reading.expression,
-            "confidence": _rounded(reading.confidence),
-            "probabilities": _rounded_probabilities(reading),
-            "landmarks": _pixels(reading.landmarks),
-            "valence": _rounded(reading.valence),
-            "arousal": _rounded(reading.arousal),
-        }
-        self._stream.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+        self._stream.write(json.dumps(reading.to_dict(), ensure_ascii=False, allow_nan=False) + "\n")
+
+
+BOX_COLUMNS = ("box_x0", "box_y0", "box_x1", "box_y1")
+
+
+def flat_columns(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns of CSV and Parquet: the box in four, ``p_<Class>`` for every class."""
+    return (
+        *("source", "frame", "seconds", "face", "track", "status", "detail", *BOX_COLUMNS, "score"),
+        *("expression", "confidence", *(f"p_{name}" for name in classes)),
+        *("landmarks", "valence", "arousal"),
+    )
+
+
+def flatten(reading: FaceReading) -> dict[str, Any]:
+    """Return a row by `flat_columns`, the landmarks as 136 numbers x, y, x, y, ..."""
+    row = reading.to_dict()
+    row.update(zip(BOX_COLUMNS, row.pop("box_xyxy") or [None] * 4, strict=True))
+    row.update({f"p_{name}": share for name, share in (row.pop("probabilities") or {}).items()})
+    if row["landmarks"] is not None:
+        row["landmarks"] = [value for point in row["landmarks"] for value in point]
+    return row
 
 
 class CsvWriter:
-    """One line a row; the box in four columns, ``p_<Class>`` for every class, landmarks as ``x;y;x;y;...``."""
+    """One line a row; landmarks as ``x;y;x;y;...``."""
 
     def __init__(self, stream: TextIO, classes: Sequence[str]) -> None:
-        self._classes = tuple(classes)
+        self._columns = flat_columns(classes)
         self._csv = csv.writer(stream, lineterminator="\n")
-        self._csv.writerow(
-            (
-                *("source", "face", "status", "detail", "box_x0", "box_y0", "box_x1", "box_y1", "score"),
-                *("expression", "confidence", *(f"p_{name}" for name in self._classes)),
-                *("landmarks", "valence", "arousal"),
-            )
-        )
+        self._csv.writerow(self._columns)
 
     def write(self, reading: FaceReading) -> None:
         """Write one row."""
-        probabilities = _rounded_probabilities(reading) or {}
-        landmarks = [] if reading.landmarks is None else _pixels(reading.landmarks.reshape(-1))
-        self._csv.writerow(
-            (
-                str(reading.source),
-                reading.face,
-                reading.status,
-                reading.detail,
-                *(_pixels(reading.box_xyxy) or [None] * 4),
-                _rounded(reading.score),
-                reading.expression,
-                _rounded(reading.confidence),
-                *(probabilities.get(name) for name in self._classes),
-                ";".join(str(value) for value in landmarks),
-                _rounded(reading.valence),
-                _rounded(reading.arousal),
-            )
-        )
+        row = flatten(reading)
+        row["landmarks"] = ";".join(str(value) for value in row["landmarks"] or [])
+        self._csv.writerow([row.get(column) for column in self._columns])
+
+
+class ParquetWriter:
+    """The columns of `CsvWriter` with their types; landmarks as a list of 136 numbers."""
+
+    def __init__(self, path: Path, classes: Sequence[str]) -> None:
+        import pyarrow as pa  # noqa: PLC0415 - only this format waits for it
+        from pyarrow import parquet  # noqa: PLC0415
+
+        text = ("source", "status", "detail", "expression")
+        whole = ("frame", "face", "track")
+
+        def type_of(column: str) -> Any:
+            if column in text:
+                return pa.string()
+            if column in whole:
+                return pa.int64()
+            return pa.list_(pa.float32()) if column == "landmarks" else pa.float64()
+
+        self._schema = pa.schema([(column, type_of(column)) for column in flat_columns(classes)])
+        self._table_of = pa.Table.from_pylist
+        self._file = parquet.ParquetWriter(path, self._schema)
+        self._waiting: list[dict[str, Any]] = []
+
+    def write(self, reading: FaceReading) -> None:
+        """Write one row, in groups."""
+        row = flatten(reading)
+        # A file name that is no text is written in the notation of Python.
+        row["source"] = row["source"].encode("utf-8", "backslashreplace").decode("utf-8")
+        self._waiting.append(row)
+        if len(self._waiting) >= PARQUET_GROUP_ROWS:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        self._file.write_table(self._table_of(self._waiting, schema=self._schema))
+        self._waiting = []
+
+    def close(self) -> None:
+        """Write the last group and the file's end, without which it cannot be read."""
+        if self._waiting:
+            self._write_group()
+        self._file.close()
 
 
 class TableWriter:
     """Aligned columns for a terminal. The width of the first is known before the first row: the names are."""
 
-    def __init__(self, stream: TextIO, classes: Sequence[str], sources: Sequence[Path]) -> None:
+    def __init__(
+        self, stream: TextIO, classes: Sequence[str], sources: Sequence[str], *, top: int | None = None
+    ) -> None:
         self._stream = stream
-        longest = max((_columns(str(source)) for source in sources), default=0)
+        self._top = top or 1
+        longest = max((_columns(source) for source in sources), default=0)
         self._source_columns = min(MAX_SOURCE_COLUMNS, max(longest, len("picture")))
         self._class_columns = max(len("expression"), *(_columns(name) for name in classes))
         self._has_header = False
@@ -102,9 +131,10 @@ class TableWriter:
     def write(self, reading: FaceReading) -> None:
         """Write one row, and the heading before the first."""
         if not self._has_header:
-            self._line(("picture", "face", "expression", "conf.", "valence", "arousal"))
+            likeliest = ("likeliest",) if self._top > 1 else ()
+            self._line(("picture", "face", "expression", "conf.", "valence", "arousal", *likeliest))
             self._has_header = True
-        source = str(reading.source)
+        source = reading.source
         if reading.status != OK:
             what = "no face found" if reading.status == NO_FACE else f"{reading.status}: {reading.detail}"
             self._line((source, "-", what))
@@ -117,8 +147,16 @@ class TableWriter:
                 f"{reading.confidence or 0:.0%}",
                 "-" if reading.valence is None else f"{reading.valence:+.2f}",
                 "-" if reading.arousal is None else f"{reading.arousal:+.2f}",
+                *self._likeliest(reading),
             )
         )
+
+    def _likeliest(self, reading: FaceReading) -> tuple[str, ...]:
+        """Return the cell that names several classes, where several were asked for."""
+        if self._top < 2 or reading.probabilities is None:
+            return ()
+        ordered = in_order_of_probability(reading.probabilities)[: self._top]
+        return (", ".join(f"{name} {share:.0%}" for name, share in ordered),)
 
     def _line(self, cells: Sequence[str]) -> None:
         source, face, *rest = cells
@@ -130,20 +168,6 @@ class TableWriter:
                 f"  {cell:>7}" for cell in rest[1:]
             )
         self._stream.write(_printable(line.rstrip()) + "\n")
-
-
-def _pixels(values: NDArray[np.float64] | None) -> Any:
-    return None if values is None else np.round(values, PIXEL_DECIMALS).tolist()
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, VALUE_DECIMALS)
-
-
-def _rounded_probabilities(reading: FaceReading) -> dict[str, float] | None:
-    if reading.probabilities is None:
-        return None
-    return {name: round(value, VALUE_DECIMALS) for name, value in reading.probabilities.items()}
 
 
 def _columns(text: str) -> int:

@@ -3,18 +3,17 @@
 import csv
 import io
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from mien.predict.reading import FaceReading
 from mien.predict.writers import CsvWriter, JsonLinesWriter, TableWriter
+from mien.reading.readings import FaceReading
 
 CLASSES = ("Neutral", "Happy")
 FACE = FaceReading(
-    Path("in/ä, b.jpg"),
+    "in/ä, b.jpg",
     face=0,
     box_xyxy=np.array([1.234, 2, 3, 4]),
     score=0.987654321,
@@ -25,8 +24,8 @@ FACE = FaceReading(
     valence=0.5,
     arousal=-0.25,
 )
-NO_FACE = FaceReading(Path("empty.jpg"), status="no_face")
-UNREADABLE = FaceReading(Path("bad.jpg"), status="not_an_image", detail='begins with b"<html>\n"')
+NO_FACE = FaceReading("empty.jpg", status="no_face")
+UNREADABLE = FaceReading("bad.jpg", status="not_an_image", detail='begins with b"<html>\n"')
 
 
 def json_rows(*readings: FaceReading) -> list[dict[str, Any]]:
@@ -82,7 +81,7 @@ def test_json_rows_have_the_same_keys() -> None:
 def test_json_refuses_what_is_no_number() -> None:
     """NaN never reaches a file."""
     with pytest.raises(ValueError, match="Out of range"):
-        json_rows(FaceReading(Path("a.jpg"), valence=float("nan")))
+        json_rows(FaceReading("a.jpg", valence=float("nan")))
 
 
 def test_csv_holds_a_face() -> None:
@@ -104,9 +103,7 @@ def test_csv_has_empty_cells_where_there_is_nothing() -> None:
 
 def test_the_table_is_aligned() -> None:
     """The expression begins in one column, whatever the names' lengths and widths."""
-    wide = FaceReading(
-        Path("中文照片.jpg"), face=0, expression="Happy", confidence=0.5, valence=0.1, arousal=0.2
-    )
+    wide = FaceReading("中文照片.jpg", face=0, expression="Happy", confidence=0.5, valence=0.1, arousal=0.2)
     heading, first, second = table_lines(FACE, wide)
     assert heading.index("expression") == first.index("Happy")
     # five characters that take two columns each: the line is shorter by them
@@ -124,7 +121,7 @@ def test_the_table_says_what_went_wrong_in_one_line() -> None:
 
 def test_the_table_keeps_the_end_of_a_long_name() -> None:
     """A deep path is cut at its beginning."""
-    deep = FaceReading(Path("folder/" * 30 + "photo.jpg"), status="no_face")
+    deep = FaceReading("folder/" * 30 + "photo.jpg", status="no_face")
     line = table_lines(deep)[1]
     assert line.startswith("…")
     assert "folder/photo.jpg" in line
@@ -133,4 +130,4 @@ def test_the_table_keeps_the_end_of_a_long_name() -> None:
 
 def test_a_name_that_is_no_text_is_written() -> None:
     """A file name of foreign bytes does not stop the table."""
-    table_lines(FaceReading(Path("photo\udcff.jpg"), status="no_face"))[1].encode("utf-8")
+    table_lines(FaceReading("photo\udcff.jpg", status="no_face"))[1].encode("utf-8")

@@ -14,8 +14,8 @@ from mien.faces.crop import CropContract, crop_matrix, cut, resize_crop
 from mien.faces.detector import DetectedFace, Detector
 from mien.faces.images import decode_image
 from mien.faces.landmarks import anchors_from_landmarks
-from mien.predict import recognise
-from mien.predict.recognise import read_pictures
+from mien.reading import recognise
+from mien.reading.recognise import read_pictures
 
 MakePicture = Callable[..., Path]
 INPUT_SIZE = 32
@@ -47,7 +47,7 @@ def test_every_face_is_read_from_its_own_pixels(
         make_picture("b.png", ("Neutral", 30, 30, 60)),
     ]
     rows = [row for picture in read_pictures(paths, bundle, detector=detector) for row in picture.rows]
-    assert [(row.source.name, row.face, row.expression) for row in rows] == [
+    assert [(Path(row.source).name, row.face, row.expression) for row in rows] == [
         ("a.png", 0, "Sad"),
         ("a.png", 1, "Happy"),
         ("b.png", 0, "Neutral"),

@@ -1,15 +1,13 @@
 """Drawing readings on pictures."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mien.predict.annotate import MIN_LONGER_SIDE, annotate
-from mien.predict.card import build_card, build_pill, class_color
-from mien.predict.placement import Layout, best_place
-from mien.predict.reading import FaceReading
+from mien.reading.annotate import MIN_LONGER_SIDE, annotate
+from mien.reading.card import build_card, build_pill, class_color
+from mien.reading.placement import Layout, best_place
+from mien.reading.readings import FaceReading
 
 
 def reading(box: tuple[float, float, float, float], *, landmarks: bool = True) -> FaceReading:
@@ -17,7 +15,7 @@ def reading(box: tuple[float, float, float, float], *, landmarks: bool = True) -
     x0, y0, x1, y1 = box
     points = np.random.default_rng(0).uniform(0.2, 0.8, (68, 2)) * (x1 - x0, y1 - y0) + (x0, y0)
     return FaceReading(
-        Path("a.jpg"),
+        "a.jpg",
         face=0,
         box_xyxy=np.array(box, dtype=np.float64),
         score=0.9,
@@ -83,7 +81,7 @@ def test_a_very_thin_picture_can_be_drawn() -> None:
 
 def test_a_picture_without_a_face_says_so() -> None:
     """A label in the corner, the rest untouched."""
-    copy = annotate(picture(900, 600), [FaceReading(Path("a.jpg"), status="no_face")])
+    copy = annotate(picture(900, 600), [FaceReading("a.jpg", status="no_face")])
     assert (copy[:100, :300] != 128).any()
     assert (copy[150:] == 128).all()
 
@@ -101,7 +99,7 @@ def test_a_bar_is_as_long_as_its_probability() -> None:
     lengths = []
     for share in (0.25, 0.5, 1.0):
         face = FaceReading(
-            Path("a.jpg"),
+            "a.jpg",
             expression="Sad",
             confidence=share,
             probabilities={"Sad": share, "Happy": 1 - share},

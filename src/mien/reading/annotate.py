@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.faces.landmarks import CONTOURS
-from mien.predict.card import OTHER_COLOR, Rgb, build_card, build_pill, class_color
-from mien.predict.placement import Box, Layout, area, best_place
-from mien.predict.reading import NO_FACE, FaceReading
+from mien.reading.card import OTHER_COLOR, Rgb, build_card, build_pill, class_color
+from mien.reading.placement import Box, Layout, area, best_place
+from mien.reading.readings import NO_FACE, FaceReading
 
 # A smaller picture is drawn enlarged to this many pixels, so that the writing can be read.
 MIN_LONGER_SIDE = 720

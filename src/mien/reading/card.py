@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from mien.predict.reading import FaceReading
+from mien.reading.readings import FaceReading
 
 Rgb = tuple[int, int, int]
 Rgba = tuple[int, int, int, int]

@@ -1,0 +1,50 @@
+"""Which file a model's name means."""
+
+from pathlib import Path
+
+import pytest
+
+from mien import zoo
+from mien.errors import ArtifactError
+
+
+@pytest.fixture
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a box of two models, one with a card."""
+    folder = tmp_path / "box"
+    folder.mkdir()
+    for name in ("another", "first-int8"):
+        (folder / f"{name}.onnx").touch()
+    (folder / "first-int8.md").write_text("# First", encoding="utf-8")
+    monkeypatch.setattr(zoo, "FOLDER", folder)
+    monkeypatch.setattr(zoo, "DEFAULT_MODEL", "first-int8")
+    return folder
+
+
+def test_the_default_comes_first(box: Path) -> None:
+    assert zoo.model_names() == ("first-int8", "another")
+    assert zoo.find_model() == box / "first-int8.onnx"
+    assert zoo.find_model("another") == box / "another.onnx"
+
+
+def test_a_file_goes_before_a_name(box: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("another").touch()
+    assert zoo.find_model("another") == Path("another")
+
+
+@pytest.mark.parametrize("wrong", ["first-int", "nothing/at/all.onnx"])
+def test_what_is_neither_names_those_that_are(box: Path, wrong: str) -> None:
+    with pytest.raises(ArtifactError, match=r"does not exist.*In the box: first-int8, another") as raised:
+        zoo.find_model(wrong)
+    assert ("Did you mean first-int8?" in str(raised.value)) == (wrong == "first-int")
+
+
+def test_a_folder_is_no_model(box: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="is a folder"):
+        zoo.find_model(tmp_path)
+
+
+def test_the_card_lies_beside_the_model(box: Path) -> None:
+    assert zoo.read_card(zoo.find_model()) == "# First"
+    assert not zoo.read_card(zoo.find_model("another"))

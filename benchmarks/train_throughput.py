@@ -172,17 +172,23 @@ def main() -> None:
     parser.add_argument("--recipe", type=Path, default=recipes / "ferplus_resnet10_fine_48.yaml")
     parser.add_argument("--raw", type=Path, help="a set in AffectNet's layout (default: drawn faces)")
     parser.add_argument("--photos", type=int, default=500)
+    parser.add_argument(
+        "--pack-size", type=int, help="side of the pack's crops (default: the recipe's input)"
+    )
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     args, overrides = parser.parse_known_args()
     recipe = read_recipe(args.recipe, [*overrides, "--data.labels", "hard"])
+    size = args.pack_size or recipe.data.input_size
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    workers = recipe.runtime.workers or (8 if device.type == "cuda" else 1)
+    workers = recipe.runtime.workers
+    if workers is None:
+        workers = 8 if device.type == "cuda" else 1
     timing = {"batch_size": recipe.schedule.batch_size, "seconds": args.seconds}
     with tempfile.TemporaryDirectory() as folder:
         photos = make_photos(Path(folder), args.raw, args.photos)
         with contextlib.redirect_stderr(io.StringIO()):
-            prepare("affectnet", photos, Path(folder) / "pack", PrepareOptions())
+            prepare("affectnet", photos, Path(folder) / "pack", PrepareOptions(size=size))
         faces = read_training_faces([Pack.open(Path(folder) / "pack")], recipe.data)
         plain = straightforward(recipe, sorted(photos.glob("Manually_Annotated_Images/*/*")), device, workers)
         fed, step = by_recipe(recipe, faces, device, workers)

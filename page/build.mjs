@@ -35,19 +35,21 @@ async function buildPage() {
   rmSync(out, { recursive: true, force: true });
   const assets = join(out, "assets");
   mkdirSync(assets, { recursive: true });
-  await build({
-    entryPoints: ["app.ts", "worker.ts", "theme.ts", "style.css"].map((name) => join(here, "src", name)),
+  const common = {
     outdir: assets,
     bundle: true,
     minify: true,
-    format: "esm",
     target: ["es2022"],
     platform: "browser",
     conditions: ["onnxruntime-web-use-extern-wasm"],
     charset: "utf8",
     legalComments: "none",
     logLevel: "warning",
-  });
+  };
+  const entries = (...names) => names.map((name) => join(here, "src", name));
+  await build({ ...common, entryPoints: entries("app.ts", "worker.ts", "style.css"), format: "esm" });
+  // It runs before the page is painted, as modules do not.
+  await build({ ...common, entryPoints: entries("theme.ts"), format: "iife" });
   for (const name of RUNTIME_FILES) copyFileSync(join(runtime, name), join(assets, name));
   copyFileSync(join(here, "src", "index.html"), join(out, "index.html"));
   for (const name of readdirSync(join(here, "public"))) copyFileSync(join(here, "public", name), join(assets, name));

@@ -6,7 +6,7 @@ files. Run it after a change that is meant to move a crop or a number, or when a
     python tests/golden/make.py
 
 The faces that YuNet finds are written where its file is at hand (`MIEN_DETECTOR`, or the user's cache), and kept
-as they were where it is not.
+as they were where it is not. The example of the page, `page/public/example.jpg`, is the same group drawn larger.
 """
 
 import hashlib
@@ -34,6 +34,8 @@ MODEL = "ferplus_resnet10_48.onnx"
 HERE = Path(__file__).parent
 MODELS = HERE.parents[1] / "models"
 SIZE_WH = (560, 360)
+EXAMPLE = HERE.parents[1] / "page" / "public" / "example.jpg"
+EXAMPLE_SIZE_WH = (1260, 810)
 # Of each head: class, what its look is drawn from, place and scale as fractions of the height, roll in degrees.
 HEADS = (
     ("Happy", 71, (0.30, 0.62), 0.155, -8.0),
@@ -196,6 +198,8 @@ def main() -> None:
         "readings": model_cases(image_rgb, landmarks, Bundle.load(model_path)),
         "detected": detected,
     }
+    example = draw_group(EXAMPLE_SIZE_WH)[0]
+    cv2.imwrite(str(EXAMPLE), example[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
     target.write_text(_one_line_an_item(golden), encoding="utf-8")
 
 

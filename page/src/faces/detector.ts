@@ -42,14 +42,24 @@ export class Detector {
     return new Detector(runtime, await runtime.InferenceSession.create(openSizes(file), options));
   }
 
-  /** Return the faces of a picture, the largest first. `fineSide` bounds the second look; 0 leaves it out. */
+  /** Return the faces of a picture, the largest first, after both looks. */
   async findFaces(picture: Picture, fineSide = FINE_SIDE): Promise<DetectedFace[]> {
+    return this.lookFine(picture, await this.lookClose(picture), fineSide);
+  }
+
+  /** The first look: at 320 pixels with a border, for faces that fill the picture. */
+  async lookClose(picture: Picture): Promise<DetectedFace[]> {
     const longer = Math.max(picture.width, picture.height);
-    const closeUp = CLOSE_UP_SIDE / (longer * (1 + 2 * CLOSE_UP_BORDER));
-    const faces = await this.findAt(picture, closeUp, roundHalfEven(longer * CLOSE_UP_BORDER * closeUp));
-    const fine = Math.min(1, fineSide / longer);
-    if (fine > 1.5 * closeUp) faces.push(...(await this.findAt(picture, fine, 0)));
+    const scale = closeUpScale(picture);
+    const faces = await this.findAt(picture, scale, roundHalfEven(longer * CLOSE_UP_BORDER * scale));
     return largestFirst(withoutRepeats(faces));
+  }
+
+  /** The second look, for small faces in a large picture; returns them together with those of the first. */
+  async lookFine(picture: Picture, close: DetectedFace[], fineSide: number): Promise<DetectedFace[]> {
+    const scale = Math.min(1, fineSide / Math.max(picture.width, picture.height));
+    if (scale <= 1.5 * closeUpScale(picture)) return close;
+    return largestFirst(withoutRepeats([...close, ...(await this.findAt(picture, scale, 0))]));
   }
 
   private async findAt(picture: Picture, scale: number, border: number): Promise<DetectedFace[]> {
@@ -78,6 +88,10 @@ export class Detector {
     for (const tensor of Object.values(outputs)) tensor.dispose();
     return suppress(found);
   }
+}
+
+function closeUpScale(picture: Picture): number {
+  return CLOSE_UP_SIDE / (Math.max(picture.width, picture.height) * (1 + 2 * CLOSE_UP_BORDER));
 }
 
 interface Row {

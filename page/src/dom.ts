@@ -1,0 +1,46 @@
+// Finding and making nodes.
+
+export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
+  const node = document.getElementById(id);
+  if (!node) throw new Error(`index.html has no #${id}`);
+  return node as T;
+}
+
+export function make<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  options: { class?: string; text?: string; hiddenFromReaders?: boolean } = {},
+  children: Node[] = [],
+): HTMLElementTagNameMap[K] {
+  const node = document.createElement(tag);
+  if (options.class) node.className = options.class;
+  if (options.text !== undefined) node.textContent = options.text;
+  if (options.hiddenFromReaders) node.setAttribute("aria-hidden", "true");
+  node.append(...children);
+  return node;
+}
+
+/** Show one of assets/icons.svg in a button or a line. */
+export function setIcon(parent: HTMLElement, name: string): void {
+  let use = parent.querySelector("use");
+  if (!use) {
+    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    svg.setAttribute("aria-hidden", "true");
+    use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+    svg.append(use);
+    parent.prepend(svg);
+  }
+  use.setAttribute("href", `assets/icons.svg#${name}`);
+}
+
+export function setText(node: HTMLElement, text: string): void {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/** Hand a file to the person. */
+export function download(blob: Blob, name: string): void {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}

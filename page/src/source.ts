@@ -1,0 +1,117 @@
+// Where pictures come from: a photograph, a camera or a video file; and how each is shown.
+
+import { byId } from "./dom.ts";
+
+export type Kind = "none" | "photo" | "camera" | "video";
+
+// Above this a photograph is read smaller: a browser's canvas has bounds, and faces have pixels enough.
+const MAX_PIXELS = 24_000_000;
+const MAX_FILM_SIDE = 1280;
+const CAMERA: MediaStreamConstraints = {
+  audio: false,
+  video: { facingMode: "user", width: { ideal: 960 }, height: { ideal: 720 }, frameRate: { ideal: 30 } },
+};
+
+export class Source {
+  readonly still = byId<HTMLCanvasElement>("still");
+  readonly film = byId<HTMLVideoElement>("film");
+  kind: Kind = "none";
+  name = "";
+  /** The photograph's file, for the server. */
+  file: Blob | null = null;
+  isMirrored = false;
+  private address = "";
+
+  get isLive(): boolean {
+    return this.kind === "camera" || this.kind === "video";
+  }
+
+  get size(): { width: number; height: number } {
+    return this.isLive
+      ? { width: this.film.videoWidth, height: this.film.videoHeight }
+      : { width: this.still.width, height: this.still.height };
+  }
+
+  /** What is on the stage, to draw from. */
+  get image(): CanvasImageSource {
+    return this.isLive ? this.film : this.still;
+  }
+
+  async openPhoto(file: Blob, name: string): Promise<void> {
+    let bitmap = await createImageBitmap(file);
+    const pixels = bitmap.width * bitmap.height;
+    if (pixels > MAX_PIXELS) {
+      const resizeWidth = Math.floor(bitmap.width * Math.sqrt(MAX_PIXELS / pixels));
+      bitmap.close();
+      bitmap = await createImageBitmap(file, { resizeWidth, resizeQuality: "high" });
+    }
+    this.close();
+    this.still.width = bitmap.width;
+    this.still.height = bitmap.height;
+    this.still.getContext("2d")!.drawImage(bitmap, 0, 0);
+    bitmap.close();
+    this.begin("photo", name);
+    this.file = file;
+  }
+
+  async openCamera(): Promise<void> {
+    const stream = await navigator.mediaDevices.getUserMedia(CAMERA);
+    this.close();
+    this.film.srcObject = stream;
+    await this.film.play();
+    this.begin("camera", "camera");
+  }
+
+  async openVideo(file: Blob, name: string): Promise<void> {
+    const address = URL.createObjectURL(file);
+    this.close();
+    this.address = address;
+    this.film.src = address;
+    this.film.loop = true;
+    await this.film.play();
+    this.begin("video", name);
+  }
+
+  close(): void {
+    if (this.film.srcObject) for (const track of (this.film.srcObject as MediaStream).getTracks()) track.stop();
+    this.film.pause();
+    this.film.srcObject = null;
+    this.film.removeAttribute("src");
+    if (this.address) URL.revokeObjectURL(this.address);
+    this.address = "";
+    this.file = null;
+    this.begin("none", "");
+  }
+
+  private begin(kind: Kind, name: string): void {
+    this.kind = kind;
+    this.name = name;
+    this.still.hidden = kind !== "photo";
+    this.film.hidden = !this.isLive;
+  }
+
+  /** The picture that is to be read now. */
+  grab(): Promise<ImageBitmap> {
+    const { width, height } = this.size;
+    const scale = this.isLive ? Math.min(1, MAX_FILM_SIDE / Math.max(width, height)) : 1;
+    if (scale === 1) return createImageBitmap(this.image);
+    return createImageBitmap(this.image, { resizeWidth: Math.round(width * scale), resizeQuality: "medium" });
+  }
+
+  /** Wait until the film shows another frame. */
+  nextFrame(): Promise<void> {
+    return new Promise((resolve) => {
+      const film = this.film as HTMLVideoElement & { requestVideoFrameCallback?: (done: () => void) => number };
+      if (film.requestVideoFrameCallback) film.requestVideoFrameCallback(() => resolve());
+      else requestAnimationFrame(() => resolve());
+    });
+  }
+}
+
+/** A picture as a JPEG file, for the server. The picture is used up. */
+export async function asJpeg(bitmap: ImageBitmap): Promise<Blob> {
+  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+  canvas.getContext("2d")!.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 });
+}

@@ -1,0 +1,175 @@
+// Frames, landmarks and labels over a picture.
+
+import type { Box, Point } from "../faces/crop.ts";
+import { FONT } from "./surface.ts";
+
+// Lines that make a face of the 68 points: first, last, closed (mien.faces.landmarks).
+const CONTOURS: [number, number, boolean][] = [
+  [0, 16, false],
+  [17, 21, false],
+  [22, 26, false],
+  [27, 30, false],
+  [31, 35, false],
+  [36, 41, true],
+  [42, 47, true],
+  [48, 59, true],
+  [60, 67, true],
+];
+const DARK = "rgb(12 14 18 / 55%)";
+
+export interface DrawnFace {
+  box: Box;
+  landmarks: Point[] | null;
+  label: string;
+  color: string;
+  isChosen: boolean;
+  isUnsure: boolean;
+}
+
+/** Where a picture of a size lies in a surface: scaled to fit, in the middle, perhaps mirrored. */
+export class Placement {
+  readonly scale: number;
+  private readonly left: number;
+  private readonly top: number;
+
+  constructor(
+    private readonly picture: { width: number; height: number },
+    surface: { width: number; height: number },
+    private readonly isMirrored: boolean,
+  ) {
+    this.scale = Math.min(surface.width / picture.width, surface.height / picture.height);
+    this.left = (surface.width - picture.width * this.scale) / 2;
+    this.top = (surface.height - picture.height * this.scale) / 2;
+  }
+
+  point([x, y]: Point): Point {
+    const across = this.isMirrored ? this.picture.width - x : x;
+    return [this.left + across * this.scale, this.top + y * this.scale];
+  }
+
+  box([x0, y0, x1, y1]: Box): Box {
+    const [ax, ay] = this.point([x0, y0]);
+    const [bx, by] = this.point([x1, y1]);
+    return [Math.min(ax, bx), ay, Math.max(ax, bx), by];
+  }
+}
+
+export interface Shown {
+  frames: boolean;
+  landmarks: boolean;
+}
+
+/** Draw faces; the chosen one comes last, on top. */
+export function drawFaces(
+  pen: CanvasRenderingContext2D,
+  faces: DrawnFace[],
+  placement: Placement,
+  surface: { width: number; height: number },
+  shown: Shown,
+  unit = 1,
+): void {
+  const order = [...faces].sort((one, other) => Number(one.isChosen) - Number(other.isChosen));
+  for (const face of order) {
+    const box = placement.box(face.box);
+    if (shown.landmarks && face.landmarks) {
+      const points = face.landmarks.map((point) => placement.point(point));
+      drawLandmarks(pen, points, face, box, unit);
+    }
+    if (shown.frames) drawFrame(pen, box, face, unit);
+  }
+  if (shown.frames) for (const face of order) drawLabel(pen, placement.box(face.box), face, surface, unit);
+}
+
+function drawLandmarks(pen: CanvasRenderingContext2D, points: Point[], face: DrawnFace, box: Box, unit: number): void {
+  const size = (box[2] - box[0]) / unit;
+  const width = Math.min(1.6, Math.max(0.8, size / 110)) * unit;
+  const path = new Path2D();
+  for (const [first, last, isClosed] of CONTOURS) {
+    path.moveTo(...points[first]);
+    for (let index = first + 1; index <= last; index++) path.lineTo(...points[index]);
+    if (isClosed) path.closePath();
+  }
+  pen.lineJoin = pen.lineCap = "round";
+  pen.globalAlpha = face.isChosen ? 1 : 0.6;
+  pen.lineWidth = width * 2.2;
+  pen.strokeStyle = "rgb(12 14 18 / 35%)";
+  pen.stroke(path);
+  pen.lineWidth = width;
+  pen.strokeStyle = "rgb(255 255 255 / 85%)";
+  pen.stroke(path);
+  if (size > 90) {
+    pen.fillStyle = face.color;
+    for (const [x, y] of points) {
+      pen.beginPath();
+      pen.arc(x, y, Math.max(1.2, Math.min(2.2, size / 90)) * unit, 0, 2 * Math.PI);
+      pen.fill();
+    }
+  }
+  pen.globalAlpha = 1;
+}
+
+function drawFrame(pen: CanvasRenderingContext2D, [x0, y0, x1, y1]: Box, face: DrawnFace, unit: number): void {
+  const side = Math.min(x1 - x0, y1 - y0);
+  const radius = Math.min(14 * unit, side * 0.16);
+  const path = face.isChosen ? rounded(x0, y0, x1, y1, radius) : corners(x0, y0, x1, y1, radius, side * 0.2);
+  pen.lineCap = "round";
+  pen.lineWidth = (face.isChosen ? 4.5 : 3.5) * unit;
+  pen.strokeStyle = DARK;
+  pen.stroke(path);
+  pen.setLineDash(face.isUnsure && face.isChosen ? [7 * unit, 6 * unit] : []);
+  pen.lineWidth = (face.isChosen ? 2.5 : 1.75) * unit;
+  pen.strokeStyle = face.color;
+  pen.stroke(path);
+  pen.setLineDash([]);
+}
+
+function rounded(x0: number, y0: number, x1: number, y1: number, radius: number): Path2D {
+  const path = new Path2D();
+  path.roundRect(x0, y0, x1 - x0, y1 - y0, radius);
+  return path;
+}
+
+function corners(x0: number, y0: number, x1: number, y1: number, radius: number, arm: number): Path2D {
+  const path = new Path2D();
+  for (const [x, y, dx, dy] of [
+    [x0, y0, 1, 1],
+    [x1, y0, -1, 1],
+    [x1, y1, -1, -1],
+    [x0, y1, 1, -1],
+  ]) {
+    path.moveTo(x + dx * (radius + arm), y);
+    path.arcTo(x, y, x, y + dy * (radius + arm), radius);
+    path.lineTo(x, y + dy * (radius + arm));
+  }
+  return path;
+}
+
+function drawLabel(
+  pen: CanvasRenderingContext2D,
+  [x0, y0, , y1]: Box,
+  face: DrawnFace,
+  surface: { width: number; height: number },
+  unit: number,
+): void {
+  const size = (face.isChosen ? 13.5 : 12) * unit;
+  pen.font = `${face.isChosen ? 600 : 500} ${size}px ${FONT}`;
+  pen.textBaseline = "middle";
+  const height = size * 1.75;
+  const width = pen.measureText(face.label).width + size * 2.15;
+  const gap = 6 * unit;
+  const left = Math.max(gap, Math.min(x0, surface.width - width - gap));
+  let top = y0 - height - gap;
+  if (top < gap) top = y1 + gap + height < surface.height ? y1 + gap : Math.max(gap, y0 + gap);
+  pen.fillStyle = "rgb(17 20 26 / 84%)";
+  pen.fill(rounded(left, top, left + width, top + height, height / 2));
+  pen.fillStyle = face.color;
+  pen.beginPath();
+  pen.arc(left + size * 0.85, top + height / 2, size * 0.3, 0, 2 * Math.PI);
+  if (face.isUnsure) {
+    pen.lineWidth = 1.6 * unit;
+    pen.strokeStyle = face.color;
+    pen.stroke();
+  } else pen.fill();
+  pen.fillStyle = "#fff";
+  pen.fillText(face.label, left + size * 1.45, top + height / 2 + size * 0.04);
+}

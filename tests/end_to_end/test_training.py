@@ -8,6 +8,9 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs the train extra")
 
+import torch
+from safetensors.torch import load_file
+
 from mien.bundle import Bundle
 from mien.cli import main
 from mien.recipe import Recipe, format_recipe
@@ -58,6 +61,33 @@ def test_train_then_export(mien: Mien, recipe_path: Path, training_pack: Path, t
     info = Bundle.load(model).info
     assert (info.classes, info.tasks) == (("Sad", "Neutral"), ("expression", "valence_arousal"))
     assert info.training["recipe"]["schedule"]["loss"]["label_smoothing"] == 0.1
+
+
+def test_a_run_goes_on_from_an_earlier_runs_weights(
+    mien: Mien, recipe_path: Path, training_pack: Path, trained_run: Path, tmp_path: Path
+) -> None:
+    """A run is named by its folder; a step of rate 0 leaves its weights as they were."""
+    run = tmp_path / "run"
+    words = [
+        "train",
+        "--recipe",
+        recipe_path,
+        "--pack",
+        training_pack,
+        "--out",
+        run,
+        "--model.weights",
+        trained_run,
+    ]
+    code, _, err = mien(*words, "--schedule.epochs", 1, "--schedule.learning_rate", 1e-12)
+    assert code == 0, err
+    before, after = (load_file(path / "checkpoints" / "best.safetensors") for path in (trained_run, run))
+    weights = [name for name in before if name.endswith("weight") and "head" in name]
+    assert weights
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in weights)
+    code, _, err = mien(*words[:-3], tmp_path / "other", "--model.weights", tmp_path)
+    assert (code, err.count("\n")) == (1, 1)
+    assert "is no run" in err
 
 
 def test_print_config_trains_nothing(mien: Mien, recipe_path: Path) -> None:

@@ -13,7 +13,7 @@ class ModelConfig:
     Attributes:
         backbone: Any timm model name, see `timm.list_models()`.
         pretrained: Begin from ImageNet weights, fetched by timm. False begins from scratch.
-        weights: Begin from this safetensors file instead: a backbone's, or an earlier run's best.safetensors.
+        weights: Begin from an earlier run instead, or from a backbone's safetensors file.
         landmarks: Add the head that places the 68 landmarks.
         valence_arousal: Add the head that reads valence and arousal.
         stem_stride: Stride of the backbone's first convolution; 1 keeps more detail of small inputs, at about

@@ -183,7 +183,9 @@ def build_network(recipe: Recipe, n_classes: int, *, from_scratch: bool = False)
 
 
 def _load_weights(network: FaceNetwork, path: Path) -> None:
-    """Take over every weight of the right name and shape; heads of other classes begin anew."""
+    """Take over every weight of the right name and shape, of a run or a file; heads of other classes begin anew."""
+    if path.is_dir():
+        path = Run.open(path).best_weights_path
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:

@@ -36,6 +36,8 @@ class BundleInfo:
         temperature: that the logits are divided by inside the graph.
         training: recipe, data, selection rule and dev metrics, for the model card.
         licence: of the weights, as told by their maker.
+        quantisation: of an int8 file, how it was made and what it scores beside the float file; None in a float
+            file.
         format_version: of this metadata.
     """
 
@@ -46,11 +48,15 @@ class BundleInfo:
     temperature: float = 1.0
     training: dict[str, Any] = field(default_factory=dict)
     licence: str = ""
+    quantisation: dict[str, Any] | None = None
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
         """Return the value of the metadata key."""
-        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False)
+        values = asdict(self)
+        if self.quantisation is None:  # releases that know no int8 read a float file
+            del values["quantisation"]
+        return json.dumps(values, ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str, *, where: str) -> "BundleInfo":
@@ -93,9 +99,17 @@ class Outputs:
 class Bundle:
     """A loaded model file."""
 
-    def __init__(self, path: Path, session: onnxruntime.InferenceSession, info: BundleInfo) -> None:
+    def __init__(
+        self,
+        path: Path,
+        session: onnxruntime.InferenceSession,
+        info: BundleInfo,
+        *,
+        threads: int | None = None,
+    ) -> None:
         self.path = path
         self.info = info
+        self.threads = threads
         self._session = session
 
     @classmethod
@@ -125,7 +139,8 @@ class Bundle:
                 f"{path} is an ONNX model, but not one of mien's: it lacks the metadata {METADATA_KEY!r}. "
                 "Use a file that `mien export` wrote"
             )
-        return cls(path, session, BundleInfo.from_json(metadata[METADATA_KEY], where=str(path)))
+        info = BundleInfo.from_json(metadata[METADATA_KEY], where=str(path))
+        return cls(path, session, info, threads=threads)
 
     def run(self, images_rgb: NDArray[np.uint8]) -> Outputs:
         """Read faces.

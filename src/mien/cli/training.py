@@ -147,12 +147,32 @@ def add_export(verbs: Verbs) -> None:
     parser.add_argument("run_path", type=Path, metavar="RUN")
     parser.add_argument("--out", type=Path, required=True, metavar="MODEL.onnx")
     parser.add_argument("--licence", default="", help="of the weights, written into the file")
+    parser.add_argument(
+        "--int8",
+        action="store_true",
+        help="write a quarter of the size, if accuracy bears it; needs --calibrate",
+    )
+    parser.add_argument(
+        "--calibrate",
+        type=Path,
+        action="append",
+        metavar="PACK",
+        help="the run's pack, for --int8; given again for each of several",
+    )
+    parser.add_argument(
+        "--float-layers", nargs="+", default=[], metavar="NAME", help="layers that --int8 leaves in float"
+    )
     add_force(parser)
-    parser.set_defaults(run=_run_export)
+    parser.set_defaults(run=_run_export, parser=parser)
 
 
 def _run_export(args: argparse.Namespace) -> None:
+    if args.int8 != bool(args.calibrate):
+        args.parser.error("--int8 needs --calibrate PACK, the run's pack, and --calibrate is for --int8")
+    if args.float_layers and not args.int8:
+        args.parser.error("--float-layers is for --int8")
     with needs("export", "train"):
-        from mien.export import export
+        from mien.export import Int8Options, export
 
-    say(export(args.run_path, args.out, licence=args.licence, force=args.force))
+    int8 = Int8Options(tuple(args.calibrate), tuple(args.float_layers)) if args.int8 else None
+    say(export(args.run_path, args.out, licence=args.licence, int8=int8, force=args.force))

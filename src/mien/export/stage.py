@@ -1,42 +1,29 @@
-"""The stage: calibrate, write the graph, attach the metadata, and check the file against torch."""
+"""The stage: calibrate, write the graph, attach the metadata, and check the file against torch; int8 behind a gate."""
 
-import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-import torch
-from torch import Tensor, nn
 
 from mien.artifacts import claim_output, disk_errors, file_sha256
-from mien.bundle import INPUT_NAME, METADATA_KEY, Bundle, BundleInfo
-from mien.errors import ArtifactError, ModelError
+from mien.bundle import Bundle, BundleInfo
+from mien.errors import ArtifactError
+from mien.export.gate import GateResult
+from mien.export.graph import CalibratedNetwork, check_against_torch, to_file, to_onnx
+from mien.export.int8 import Int8Options, make_int8, plan_int8
 from mien.metrics.calibration import expected_calibration_error, fit_temperature, reliability_bins
 from mien.network import FaceNetwork
 from mien.run import DevOutputs, Run
 from mien.trained import load_trained_network
 
-OPSET = 18
-# Float arithmetic in another order differs in the last digits; a wrong graph differs in the first.
-TOLERANCE = 1e-3
 
+@dataclass(frozen=True)
+class Int8Summary:
+    """What int8 changed."""
 
-class CalibratedNetwork(nn.Module):
-    """The graph of a model file: the network, its temperature, and probabilities instead of logits."""
-
-    def __init__(self, network: FaceNetwork, temperature: float) -> None:
-        super().__init__()
-        self.network = network
-        self.temperature = temperature
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return the outputs of the tasks that the network has, in the order of `mien.bundle.TASKS`."""
-        outputs = self.network(images)
-        probabilities = torch.softmax(outputs.logits / self.temperature, dim=1)
-        further = (outputs.landmarks, outputs.valence_arousal)
-        return (probabilities, *(value for value in further if value is not None))
+    n_float_bytes: int
+    gate: GateResult
 
 
 @dataclass(frozen=True)
@@ -50,9 +37,11 @@ class ExportSummary:
     n_checked_crops: int
     ece_before: float
     ece_after: float
+    int8: Int8Summary | None = None
 
     def __str__(self) -> str:
         training = self.info.training
+        subject = "torch and onnxruntime" if self.int8 is None else "torch and onnxruntime, in float,"
         return "\n".join(
             [
                 (
@@ -64,27 +53,49 @@ class ExportSummary:
                     f"(n = {training['dev']['n']:,}): ECE {self.ece_before:.4f} -> {self.ece_after:.4f} there"
                 ),
                 (
-                    f"torch and onnxruntime differ by at most {self.largest_difference:.1e} on "
+                    f"{subject} differ by at most {self.largest_difference:.1e} on "
                     f"{self.n_checked_crops} real crops"
                 ),
+                *self._int8_lines(),
                 f"sha256 {file_sha256(self.out)}",
                 f"model: {self.out}",
             ]
         )
 
+    def _int8_lines(self) -> list[str]:
+        if self.int8 is None or self.info.quantisation is None:
+            return []
+        made = self.info.quantisation
+        kept = ", ".join(["the heads", *made["float_layers"]])
+        return [
+            (
+                f"int8, calibrated on {made['calibration']['n']:,} training faces: {self.int8.n_float_bytes / 1e6:.2f} -> "
+                f"{self.n_bytes / 1e6:.2f} MB; in float: {kept}"
+            ),
+            self.int8.gate.table(),
+        ]
 
-def export(run_path: Path, out: Path, *, licence: str = "", force: bool = False) -> ExportSummary:
+
+def export(
+    run_path: Path,
+    out: Path,
+    *,
+    licence: str = "",
+    int8: Int8Options | None = None,
+    force: bool = False,
+) -> ExportSummary:
     """Write a run's chosen network as one ONNX file.
 
     Args:
         run_path: a finished run.
         out: the file.
         licence: of the weights, for the file's metadata.
+        int8: how to make the file in int8, or None for float.
         force: replace an existing file.
 
     Raises:
-        ArtifactError: the run is missing or unfinished, or OUT exists.
-        ModelError: the written file does not compute what torch computes.
+        ArtifactError: the run is missing or unfinished, OUT exists, or a pack is not the run's.
+        ModelError: the written file does not compute what torch computes, or int8 loses too much.
     """
     run = Run.open(run_path)
     result = run.read_result()
@@ -93,22 +104,37 @@ def export(run_path: Path, out: Path, *, licence: str = "", force: bool = False)
         raise ArtifactError(f"OUT must end in .onnx, got {out.name!r}")
     if not force:
         claim_output(out, force=False)
+    plan = None if int8 is None else plan_int8(run, dev, int8)
     network = load_trained_network(run)
     temperature = fit_temperature(dev.logits, dev.labels)
     info = replace(_describe(run, result, network), temperature=temperature, licence=licence)
     graph = CalibratedNetwork(network, temperature).eval()
     partial = out.with_name(out.stem + ".partial.onnx")
+    int8_summary = None
     with disk_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         try:
-            partial.write_bytes(to_onnx(graph, info))
-            difference = check_against_torch(Bundle.load(partial), graph, dev.crops)
+            model = to_onnx(graph, info)
+            partial.write_bytes(to_file(model, info))
+            float_bundle = Bundle.load(partial)
+            difference = check_against_torch(float_bundle, graph, dev.crops)
+            if plan is not None:
+                content, info, gate = make_int8(plan, model, float_bundle)
+                int8_summary = Int8Summary(partial.stat().st_size, gate)
+                partial.write_bytes(content)
             claim_output(out, force=force)
             partial.rename(out)
         finally:
             partial.unlink(missing_ok=True)
     return ExportSummary(
-        out, info, out.stat().st_size, difference, len(dev.crops), _ece(dev, 1.0), _ece(dev, temperature)
+        out,
+        info,
+        out.stat().st_size,
+        difference,
+        len(dev.crops),
+        _ece(dev, 1.0),
+        _ece(dev, temperature),
+        int8_summary,
     )
 
 
@@ -147,71 +173,6 @@ def _without_paths(recipe: dict[str, Any]) -> dict[str, Any]:
         "data": data | {"packs": data["packs"] and [last_part(path) for path in data["packs"]]},
         "schedule": schedule | {"loss": loss | {"teacher": last_part(loss["teacher"])}},
     }
-
-
-def to_onnx(graph: nn.Module, info: BundleInfo) -> bytes:
-    """Return the model file of a graph, with its metadata.
-
-    Raises:
-        ModelError: torch cannot write this network as ONNX.
-    """
-    example = torch.zeros((2, info.input_size, info.input_size, 3), dtype=torch.uint8)
-    try:
-        program = torch.onnx.export(
-            graph,
-            (example,),
-            input_names=[INPUT_NAME],
-            output_names=list(info.tasks),
-            dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1, max=65_536)}},
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
-        )
-    except torch.onnx.OnnxExporterError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(
-            f"torch cannot write this network as ONNX: {reason}. Try another backbone"
-        ) from error
-    if program is None:
-        raise ModelError("torch cannot write this network as ONNX. Try another backbone")
-    model = program.model_proto
-    _forget_sources(model)
-    entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, info.to_json()
-    onnx.checker.check_model(model)
-    buffer = io.BytesIO()
-    onnx.save_model(model, buffer)
-    return buffer.getvalue()
-
-
-def _forget_sources(model: onnx.ModelProto) -> None:
-    """Take out the lines and paths of the training machine's files, which torch writes beside every node."""
-    graph = model.graph
-    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
-        part.ClearField("metadata_props")
-        part.ClearField("doc_string")
-
-
-@torch.inference_mode()
-def check_against_torch(bundle: Bundle, graph: nn.Module, crops: np.ndarray) -> float:
-    """Return the largest difference between the file and torch on real crops.
-
-    Raises:
-        ModelError: it is larger than rounding explains.
-    """
-    expected = graph(torch.from_numpy(crops))
-    outputs = bundle.run(crops)
-    values = [outputs.probabilities, outputs.landmarks, outputs.valence_arousal]
-    present = [value for value in values if value is not None]
-    difference = max(
-        float(np.abs(value - tensor.numpy()).max()) for value, tensor in zip(present, expected, strict=True)
-    )
-    if not difference <= TOLERANCE:
-        raise ModelError(
-            f"The exported file differs from torch by {difference:.2e} on real crops, at most {TOLERANCE} is "
-            "rounding. Nothing was written; try another backbone"
-        )
-    return difference
 
 
 def _ece(dev: DevOutputs, temperature: float) -> float:

@@ -24,7 +24,8 @@ from mien.artifacts import file_sha256, read_json, write_json
 from mien.bundle import Bundle
 from mien.errors import ArtifactError, ModelError
 from mien.export import export
-from mien.export.stage import CalibratedNetwork, _without_paths, check_against_torch
+from mien.export.graph import CalibratedNetwork, check_against_torch
+from mien.export.stage import _without_paths
 from mien.metrics.calibration import fit_temperature
 from mien.network import FaceOutputs
 from mien.recipe import DataConfig, LossConfig, ModelConfig, Recipe, ScheduleConfig, recipe_from_dict

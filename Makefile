@@ -16,7 +16,7 @@ setup: $(READY) ## make .venv with every extra and the development tools
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[train,dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[train,serve,dev]'
 	@touch $(READY)
 
 demo: setup ## draw faces, prepare, train, export, evaluate: the whole chain in a few minutes

@@ -8,6 +8,7 @@ import mien
 from mien.cli.data import add_browse, add_prepare, add_sample
 from mien.cli.machine import add_doctor
 from mien.cli.reading import add_compare, add_evaluate, add_predict
+from mien.cli.serving import add_page, add_serve
 from mien.cli.training import add_export, add_train
 from mien.errors import MienError
 
@@ -62,6 +63,8 @@ def build_parser() -> argparse.ArgumentParser:
         add_evaluate,
         add_predict,
         add_compare,
+        add_serve,
+        add_page,
         add_doctor,
     ):
         add(verbs)

@@ -35,11 +35,12 @@ class UnreadableImage(Exception):  # noqa: N818 - a value as much as an error: i
         return self.detail
 
 
-def decode_image(data: bytes) -> NDArray[np.uint8]:
+def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Decode an image file's bytes, whatever its name says, and turn it upright.
 
     Args:
         data: a JPEG, PNG, BMP, WebP, GIF or TIFF file's content.
+        max_pixels: a larger picture is refused before it is decoded.
 
     Returns:
         RGB or grey pixels, see the module. Transparency is laid on black, CMYK and palettes become RGB,
@@ -48,7 +49,7 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
     Raises:
         UnreadableImage: with the reason.
     """
-    return open_picture(data).decode()[0]
+    return open_picture(data, max_pixels=max_pixels).decode()[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,21 +87,25 @@ class Picture:
         try:
             pixels = _decode_jpeg(self.jpeg, self.colorspace, self.size_wh, halvings)
         except ValueError:
-            return _decode_with_pillow(self.jpeg), 0
+            return _decode_with_pillow(self.jpeg, MAX_PIXELS), 0
         return _upright(pixels[:, :, 0] if self.colorspace == "GRAY" else pixels, self.orientation), halvings
 
 
-def open_picture(data: bytes) -> Picture:
+def open_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Find out the size of an image file's picture, decoding it where there is no other way.
+
+    Args:
+        data: as of `decode_image`.
+        max_pixels: as of `decode_image`.
 
     Raises:
         UnreadableImage: as `decode_image`; the damage of a common JPEG shows only in `Picture.decode`.
     """
     if not data:
         raise UnreadableImage("empty_file", "the file has 0 bytes")
-    picture = _open_plain_jpeg(data) if data[:2] == b"\xff\xd8" else None
+    picture = _open_plain_jpeg(data, max_pixels) if data[:2] == b"\xff\xd8" else None
     if picture is None:
-        pixels = _decode_with_pillow(data)
+        pixels = _decode_with_pillow(data, max_pixels)
         picture = Picture((pixels.shape[1], pixels.shape[0]), pixels)
     return picture
 
@@ -111,13 +116,13 @@ _MOST_JPEG_HALVINGS = 3
 _JPEG_DAMAGES = ("premature end", "bad huffman code", "instead of rst")
 
 
-def _open_plain_jpeg(data: bytes) -> Picture | None:
+def _open_plain_jpeg(data: bytes, max_pixels: int) -> Picture | None:
     """Open the common JPEG, which decodes three times as fast without Pillow; None where it is none (CMYK)."""
     try:
         height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
         return None
-    _require_size(width, height)
+    _require_size(width, height, max_pixels)
     if colorspace not in ("YCbCr", "Gray", "RGB"):
         return None
     orientation = _orientation(partial(_jpeg_exif, data))
@@ -144,9 +149,9 @@ def _decode_jpeg(data: bytes, colorspace: str, size_wh: tuple[int, int], halving
     return np.asarray(pixels[:height, :width] if halvings else pixels, dtype=np.uint8)
 
 
-def _require_size(width: int, height: int) -> None:
-    if height * width > MAX_PIXELS:
-        raise UnreadableImage("image_too_large", f"{width}x{height} pixels, the limit is {MAX_PIXELS:,}")
+def _require_size(width: int, height: int, max_pixels: int) -> None:
+    if height * width > max_pixels:
+        raise UnreadableImage("image_too_large", f"{width}x{height} pixels, the limit is {max_pixels:,}")
 
 
 _ORIENTATION_TAG = 0x0112
@@ -170,13 +175,13 @@ _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8")
 
 
-def _decode_with_pillow(data: bytes) -> NDArray[np.uint8]:
+def _decode_with_pillow(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
     try:
         with (
             warnings.catch_warnings(action="ignore"),
             Image.open(io.BytesIO(data), formats=_FORMATS) as image,
         ):
-            _require_size(image.width, image.height)
+            _require_size(image.width, image.height, max_pixels)
             image.load()
             return _upright(_to_pixels(image), _orientation(image.getexif))
     except (UnreadableImage, MemoryError):

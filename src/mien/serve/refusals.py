@@ -1,0 +1,74 @@
+"""What the server does not do, and the one shape in which it says so: ``{"error": {"code", "message", "status"}}``."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+
+class Refusal(Exception):  # noqa: N818 - an answer as much as an error
+    """A request that gets no other answer.
+
+    Attributes:
+        status: of HTTP.
+        code: a word for programs.
+        message: for a person: what was required, what came, what to do.
+        headers: of the answer.
+    """
+
+    def __init__(
+        self, status: int, code: str, message: str, *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+        self.headers = dict(headers or {})
+
+    def to_response(self) -> JSONResponse:
+        """Return the answer."""
+        error = {"code": self.code, "message": self.message, "status": self.status}
+        return JSONResponse({"error": error}, self.status, self.headers)
+
+
+def add_refusals(app: FastAPI) -> None:
+    """Let every failure of an app be answered in the one shape."""
+
+    @app.exception_handler(Refusal)
+    async def refuse(_request: Request, refusal: Refusal) -> JSONResponse:
+        return refusal.to_response()
+
+    @app.exception_handler(HTTPException)
+    async def refuse_route(request: Request, error: HTTPException) -> JSONResponse:
+        return _of_route(request, error).to_response()
+
+    @app.exception_handler(RequestValidationError)
+    async def refuse_value(_request: Request, error: RequestValidationError) -> JSONResponse:
+        return Refusal(422, "bad_value", _told(error)).to_response()
+
+    @app.exception_handler(Exception)
+    async def refuse_bug(_request: Request, _error: Exception) -> JSONResponse:
+        message = "The server failed; its log says how. Other requests are not affected"
+        return Refusal(500, "server_error", message).to_response()
+
+
+def _of_route(request: Request, error: HTTPException) -> Refusal:
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    what = f"{request.method} {request.url.path}"
+    told = {
+        404: f"There is no {what}. /openapi.json lists what there is",
+        405: f"{what} is not possible here. /openapi.json lists what is",
+    }
+    return Refusal(
+        error.status_code, code, told.get(error.status_code, str(error.detail)), headers=error.headers
+    )
+
+
+def _told(error: RequestValidationError) -> str:
+    """Return all that is wrong with a request's values in one line."""
+    parts = []
+    for one in error.errors():
+        name = ".".join(str(part) for part in one["loc"][1:]) or str(one["loc"][0])
+        parts.append(f"`{name}`: {one['msg']}, got {str(one.get('input'))[:80]!r}")
+    return "; ".join(parts)

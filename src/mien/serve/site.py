@@ -1,0 +1,64 @@
+"""The page's files: what the server gives a browser, and what `mien page` writes for any other server of files."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mien.artifacts import new_folder, write_json
+from mien.bundle import Bundle
+from mien.errors import ArtifactError, SourceError
+from mien.faces.detector import find_detector_file, how_to_get_yunet
+from mien.zoo import find_model, model_name, read_card
+
+STATIC = Path(__file__).parent / "static"
+INDEX = "index.html"
+MODEL_JSON = "model.json"
+MODEL_FILE = "models/model.onnx"
+DETECTOR_FILE = "models/detector.onnx"
+NO_PAGE = "The page's files are not part of this installation: install a release of mien, or build the page"
+
+
+def describe_model(bundle: Bundle) -> dict[str, Any]:
+    """Return what a model file says of itself, with its name and its Markdown card, as plain values for JSON."""
+    return {"name": model_name(bundle.path), "card": read_card(bundle.path), **asdict(bundle.info)}
+
+
+def write_page(
+    out: Path,
+    model: str | Path | None = None,
+    *,
+    detector: Path | None = None,
+    force: bool = False,
+    announce: Callable[[str], None] | None = None,
+) -> int:
+    """Write the page as a folder of files for any web server, with the model and the detector in it.
+
+    Args:
+        out: the folder to make.
+        model: the name of a model in the box, a file that `mien export` wrote, or None for the default.
+        detector: YuNet's file, or None to look where `mien.faces.detector` says.
+        force: replace such a folder.
+        announce: is told in one line of a download.
+
+    Returns:
+        How many files it has.
+
+    Raises:
+        ArtifactError: there is no such model, the page's files are missing, or the folder is in the way.
+        SourceError: YuNet's file is missing.
+    """
+    bundle = Bundle.load(find_model(model))
+    if not (STATIC / INDEX).is_file():
+        raise ArtifactError(NO_PAGE)
+    detector_file = find_detector_file(detector, announce=announce)
+    if detector_file is None:
+        raise SourceError(f"The page needs YuNet's file. {how_to_get_yunet()}")
+    with new_folder(out, force=force, kind_mark=MODEL_JSON) as folder:
+        shutil.copytree(STATIC, folder, dirs_exist_ok=True)
+        (folder / MODEL_FILE).parent.mkdir(exist_ok=True)
+        shutil.copyfile(bundle.path, folder / MODEL_FILE)
+        shutil.copyfile(detector_file, folder / DETECTOR_FILE)
+        write_json(folder / MODEL_JSON, describe_model(bundle))
+    return sum(path.is_file() for path in out.rglob("*"))

@@ -3,7 +3,7 @@
 import { Chips } from "./chips.ts";
 import { byId, download, make, setIcon, setText } from "./dom.ts";
 import type { ModelInfo } from "./faces/model.ts";
-import type { PictureReadings } from "./messages.ts";
+import type { PictureReadings, Timing } from "./messages.ts";
 import { recall, remember } from "./memory.ts";
 import { overlayColor, pageColor } from "./palette.ts";
 import { Panel } from "./panel.ts";
@@ -22,6 +22,9 @@ const reader = new BrowserReader();
 const panel = new Panel();
 const tracks = new Tracks();
 const chips = new Chips(choose);
+// A frame that takes longer is shown with its reading, so that the two agree; below the other the film itself is.
+const SLOW_MS = 150;
+const FAST_MS = 90;
 const shown = { frames: true, landmarks: true };
 
 let info: ModelInfo | null = null;
@@ -82,6 +85,7 @@ async function readPhoto(own: number): Promise<void> {
     if (own !== session) return;
     take(result);
     setText(byId("speed"), speedText(say("speedOnce", { ms: Math.round(result.ms.all) })));
+    byId("speed").title = timingText(result.ms);
   } catch (error) {
     if (own === session) showReadProblem(error);
   }
@@ -99,12 +103,17 @@ async function follow(own: number): Promise<void> {
         ? await readOnServer(await asJpeg(bitmap), "frame.jpg", size, info!.classes)
         : await reader.read(bitmap, true);
       if (own !== session) return;
+      source.keepFrame();
       take(result);
       const now = performance.now();
       rate = rate ? rate + 0.1 * (1000 / (now - last) - rate) : 1000 / (now - last);
       last = now;
+      // Between the two bounds it stays as it is.
+      if (result.ms.all > SLOW_MS) source.showReadFrames(true);
+      else if (result.ms.all < FAST_MS) source.showReadFrames(false);
       const values = { rate: rate.toFixed(rate < 9.95 ? 1 : 0), ms: Math.round(result.ms.all) };
       setText(byId("speed"), speedText(say("speed", values)));
+      byId("speed").title = timingText(result.ms);
     } catch (error) {
       if (own !== session) return;
       showReadProblem(error);
@@ -126,6 +135,12 @@ function usesServer(): boolean {
 
 function speedText(text: string): string {
   return usesServer() ? `${text} · ${say("onServer")}` : text;
+}
+
+function timingText(ms: Timing): string {
+  return Object.entries(ms)
+    .map(([part, time]) => `${part} ${Math.round(time)} ms`)
+    .join(", ");
 }
 
 function showAgreement(here: PictureReadings, there: PictureReadings): void {
@@ -166,7 +181,7 @@ function wait(text: () => string, hint = ""): void {
 function redraw(): void {
   const chosen = chosenTrack();
   drawOverlay(chosen);
-  chips.show(faces, chosen, source.image, source.size.width / readSize.width, shortText);
+  chips.show(faces, chosen, source.still, source.still.width / readSize.width, shortText);
   byId("saves").hidden = !faces.length;
   if (!info) return;
   if (chosen) panel.showFace(chosen, faces, threshold, source.isLive);
@@ -223,15 +238,15 @@ function showSource(): void {
   const { kind } = source;
   const isOpen = kind !== "none";
   source.isMirrored = kind === "camera" && byId("show-mirrored").getAttribute("aria-pressed") === "true";
-  source.film.classList.toggle("mirrored", source.isMirrored);
+  for (const node of [source.film, source.still]) node.classList.toggle("mirrored", source.isMirrored);
   byId("empty").hidden = isOpen;
   byId("views").hidden = !isOpen;
   byId("show-mirrored").hidden = kind !== "camera";
   byId("show-landmarks").hidden = !info?.tasks.includes("landmarks");
   byId("stage").classList.toggle("filled", isOpen);
   byId("stage").style.setProperty("--shape", isOpen ? String(source.size.width / source.size.height) : "");
-  byId("transport").hidden = !source.isLive;
-  for (const id of ["play", "position", "clock"]) byId(id).hidden = kind !== "video";
+  byId("transport").hidden = kind !== "video";
+  byId("stop").hidden = !source.isLive;
   for (const name of ["photo", "camera", "video"] as Kind[]) byId(name).setAttribute("aria-pressed", String(name === kind));
   showPlaying();
 }
@@ -266,6 +281,7 @@ function showModel(model: ModelInfo): void {
   ];
   const nodes = facts.flatMap(([term, text]) => (text ? [make("dt", { text: term }), make("dd", { text })] : []));
   byId("facts").replaceChildren(...nodes);
+  if (byId("about").hidden) byId<HTMLDetailsElement>("about").open = innerWidth > 700;
   byId("about").hidden = false;
   byId("card").hidden = !model.card;
   byId("card").textContent = model.card ?? "";
@@ -437,10 +453,10 @@ function listenToFilm(): void {
 
 function listenToSaves(): void {
   onClick("save-picture", () => {
-    const { width, height } = source.size;
+    const { width, height } = source.still;
     const canvas = new OffscreenCanvas(width, height);
     const pen = canvas.getContext("2d") as unknown as CanvasRenderingContext2D;
-    pen.drawImage(source.image, 0, 0);
+    pen.drawImage(source.still, 0, 0);
     const place = new Placement(readSize, { width, height }, false);
     const unit = Math.max(1, Math.max(width, height) / 900);
     drawFaces(pen, drawnFaces(chosenTrack()), place, { width, height }, shown, unit);

@@ -21,6 +21,8 @@ export class Source {
   file: Blob | null = null;
   isMirrored = false;
   private address = "";
+  /** The frame that is being read; `still` shows the last one that was. */
+  private readonly coming = document.createElement("canvas");
 
   get isLive(): boolean {
     return this.kind === "camera" || this.kind === "video";
@@ -32,9 +34,19 @@ export class Source {
       : { width: this.still.width, height: this.still.height };
   }
 
-  /** What is on the stage, to draw from. */
-  get image(): CanvasImageSource {
-    return this.isLive ? this.film : this.still;
+  private showsReadFrame = false;
+
+  /** Show the frames that were read instead of the film, where reading is too slow to keep up with it. */
+  showReadFrames(isSlow: boolean): void {
+    this.showsReadFrame = isSlow;
+    this.still.hidden = this.kind === "none" || (this.isLive && !isSlow);
+  }
+
+  /** The frame that was grabbed last has been read. */
+  keepFrame(): void {
+    if (!this.isLive) return;
+    resizeCanvas(this.still, this.coming.width, this.coming.height);
+    this.still.getContext("2d")!.drawImage(this.coming, 0, 0);
   }
 
   async openPhoto(file: Blob, name: string): Promise<void> {
@@ -86,16 +98,18 @@ export class Source {
   private begin(kind: Kind, name: string): void {
     this.kind = kind;
     this.name = name;
-    this.still.hidden = kind !== "photo";
     this.film.hidden = !this.isLive;
+    this.showReadFrames(this.isLive && this.showsReadFrame);
   }
 
   /** The picture that is to be read now. */
-  grab(): Promise<ImageBitmap> {
+  async grab(): Promise<ImageBitmap> {
+    if (!this.isLive) return createImageBitmap(this.still);
     const { width, height } = this.size;
-    const scale = this.isLive ? Math.min(1, MAX_FILM_SIDE / Math.max(width, height)) : 1;
-    if (scale === 1) return createImageBitmap(this.image);
-    return createImageBitmap(this.image, { resizeWidth: Math.round(width * scale), resizeQuality: "medium" });
+    const scale = Math.min(1, MAX_FILM_SIDE / Math.max(width, height));
+    resizeCanvas(this.coming, Math.round(width * scale), Math.round(height * scale));
+    this.coming.getContext("2d")!.drawImage(this.film, 0, 0, this.coming.width, this.coming.height);
+    return createImageBitmap(this.coming);
   }
 
   /** Wait until the film shows another frame. */
@@ -106,6 +120,11 @@ export class Source {
       else requestAnimationFrame(() => resolve());
     });
   }
+}
+
+function resizeCanvas(canvas: HTMLCanvasElement, width: number, height: number): void {
+  if (canvas.width !== width) canvas.width = width;
+  if (canvas.height !== height) canvas.height = height;
 }
 
 /** A picture as a JPEG file, for the server. The picture is used up. */

@@ -4,6 +4,7 @@ import { iou } from "./faces/detector.ts";
 import type { Reading } from "./faces/model.ts";
 
 export const HISTORY_S = 60;
+// A face is lost when it is missing for this long and in more than one frame.
 const LOST_AFTER_S = 1;
 const SAME_FACE_IOU = 0.25;
 // Readings of a film are averaged over about this time, so that the word does not flicker.
@@ -19,6 +20,8 @@ export interface Moment {
 export interface Track {
   id: number;
   seen: number;
+  /** Frames since then. */
+  missed: number;
   /** The last frame's, its probabilities and affect averaged where the picture moves. */
   reading: Reading;
   history: Moment[];
@@ -37,21 +40,26 @@ export class Tracks {
   update(readings: Reading[], time: number, isLive: boolean): Track[] {
     if (!isLive) this.clear();
     const free = new Set(this.list);
+    for (const track of this.list) track.missed++;
     const seen: Track[] = readings.map((reading) => {
       const track = nearest(reading, free);
       if (!track) return this.begin(reading, time);
       free.delete(track);
       track.reading = blend(track.reading, reading, 1 - Math.exp(-(time - track.seen) / SMOOTHING_S));
       track.seen = time;
+      track.missed = 0;
       return track;
     });
-    this.list = [...this.list.filter((track) => time - track.seen < LOST_AFTER_S), ...seen.filter(isNew(this.list))];
+    this.list = [
+      ...this.list.filter((track) => time - track.seen < LOST_AFTER_S || track.missed < 2),
+      ...seen.filter(isNew(this.list)),
+    ];
     for (const track of seen) remember(track, time);
     return seen.sort((one, other) => one.id - other.id);
   }
 
   private begin(reading: Reading, time: number): Track {
-    return { id: ++this.count, seen: time, reading, history: [] };
+    return { id: ++this.count, seen: time, missed: 0, reading, history: [] };
   }
 }
 

@@ -47,7 +47,7 @@ export function className(name: string): string {
 
 export function percent(share: number): string {
   const rounded = Math.round(share * 100);
-  return language === "zh" ? `${rounded}%` : `${rounded} %`;
+  return language === "zh" ? `${rounded}%` : `${rounded}\u00a0%`;
 }
 
 export function signed(value: number): string {

@@ -6,10 +6,10 @@ import { Model, checkInfo, type ModelInfo } from "./faces/model.ts";
 import { fromRgba, type Picture } from "./faces/pixels.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
 
-// A film is looked at less finely than a photograph, and its second look is taken in every third frame, as long as the
-// first one misses nothing.
+// A film is looked at less finely than a photograph, and its second look is taken in every sixth frame, as long as
+// the first one misses nothing.
 const LIVE_FINE_SIDE = 640;
-const LIVE_FINE_EVERY = 3;
+const LIVE_FINE_EVERY = 6;
 const MAX_THREADS = 4;
 
 let detector: Detector;

@@ -26,6 +26,7 @@ export interface ReadingCase extends CropCase {
 }
 
 export interface Golden {
+  /** Its path from the root of the repository. */
   model: string;
   classes: string[];
   crops: CropCase[];
@@ -41,7 +42,7 @@ export function goldenCrop(name: string): Picture {
 }
 
 export function modelFile(): Uint8Array {
-  return readFileSync(join(root, "models", golden.model));
+  return readFileSync(join(root, golden.model));
 }
 
 /** YuNet's file where it is at hand: as mien looks for it, without fetching it. */

@@ -43,14 +43,14 @@ def test_crops_are_the_golden_ones(case: dict[str, Any]) -> None:
 
 def test_the_model_is_the_golden_one() -> None:
     """The numbers were made with the model that is shipped."""
-    content = (make.MODELS / make.MODEL).read_bytes()
+    content = (make.ROOT / make.MODEL).read_bytes()
     assert golden["model"] == make.MODEL
     assert hashlib.sha256(content).hexdigest() == golden["model_sha256"], REMEDY
 
 
 def test_readings_are_the_golden_ones() -> None:
     """The model reads in the crops what it read when the files were made."""
-    bundle = Bundle.load(make.MODELS / make.MODEL, threads=1)
+    bundle = Bundle.load(make.ROOT / make.MODEL, threads=1)
     assert list(bundle.info.classes) == golden["classes"]
     for case in golden["readings"]:
         crop, _ = make.cut_case(picture_rgb, case)

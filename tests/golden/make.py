@@ -29,12 +29,12 @@ from mien.sample.identity import sample_identity
 from mien.sample.picture import paint_head
 from mien.sample.scenes import paint_background
 
-MODEL = "ferplus_resnet10_48.onnx"
-
 HERE = Path(__file__).parent
-MODELS = HERE.parents[1] / "models"
+ROOT = HERE.parents[1]
+# The model of the readings, from the root of the repository.
+MODEL = "models/ferplus_resnet10_48.onnx"
 SIZE_WH = (560, 360)
-EXAMPLE = HERE.parents[1] / "page" / "public" / "example.jpg"
+EXAMPLE = ROOT / "page" / "public" / "example.jpg"
 EXAMPLE_SIZE_WH = (1260, 810)
 # Of each head: class, what its look is drawn from, place and scale as fractions of the height, roll in degrees.
 HEADS = (
@@ -189,7 +189,7 @@ def main() -> None:
         detected = detected_faces(image_rgb, detector_file)
     else:
         detected = json.loads(target.read_text(encoding="utf-8"))["detected"]
-    model_path = MODELS / MODEL
+    model_path = ROOT / MODEL
     golden = {
         "model": MODEL,
         "model_sha256": hashlib.sha256(model_path.read_bytes()).hexdigest(),

@@ -146,7 +146,7 @@ function corners(x0: number, y0: number, x1: number, y1: number, radius: number,
 
 function drawLabel(
   pen: CanvasRenderingContext2D,
-  [x0, y0, , y1]: Box,
+  [x0, y0]: Box,
   face: DrawnFace,
   surface: { width: number; height: number },
   unit: number,
@@ -158,8 +158,8 @@ function drawLabel(
   const width = pen.measureText(face.label).width + size * 2.15;
   const gap = 6 * unit;
   const left = Math.max(gap, Math.min(x0, surface.width - width - gap));
-  let top = y0 - height - gap;
-  if (top < gap) top = y1 + gap + height < surface.height ? y1 + gap : Math.max(gap, y0 + gap);
+  // Above the frame, or inside it where there is no room.
+  const top = y0 - height - gap >= gap ? y0 - height - gap : Math.max(gap, y0 + gap);
   pen.fillStyle = "rgb(17 20 26 / 84%)";
   pen.fill(rounded(left, top, left + width, top + height, height / 2));
   pen.fillStyle = face.color;

@@ -6,7 +6,7 @@ import { className, say } from "../words.ts";
 import { FONT, prepareCanvas, styleColor } from "./surface.ts";
 
 const FOOT = 20;
-const GAP_S = 0.8;
+const GAP_S = 2.5;
 
 export function drawStream(canvas: HTMLCanvasElement, history: Moment[], classes: string[], now: number): void {
   const { pen, width, height } = prepareCanvas(canvas);

@@ -1,0 +1,284 @@
+"""From a run to an int8 file, and the gate that refuses one."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="export needs the train extra")
+
+import onnx
+from safetensors.torch import load_file, save_file
+
+from mien.bundle import Bundle, BundleInfo, Outputs
+from mien.cli import main
+from mien.errors import ArtifactError, ModelError
+from mien.export import Int8Options, export
+from mien.export.faces import choose_calibration, dev_faces, open_train_splits
+from mien.export.gate import FileScores, GateResult, score_files
+from mien.metrics.landmarks import nme_per_face
+from mien.pack import Pack
+from mien.recipe import Recipe
+from mien.run import Run
+from mien.train import train
+
+
+@pytest.fixture(scope="module")
+def relu_run(training_pack: Path, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of a small ResNet."""
+    recipe = replace(
+        tiny_recipe,
+        model=replace(tiny_recipe.model, backbone="test_resnet"),
+        schedule=replace(tiny_recipe.schedule, epochs=8),
+    )
+    out = tmp_path_factory.mktemp("runs") / "run"
+    train(recipe, [training_pack], out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def exported(relu_run: Path, training_pack: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The summary of an int8 export and of a float one."""
+    folder = tmp_path_factory.mktemp("models")
+    return (
+        export(relu_run, folder / "int8.onnx", int8=Int8Options((training_pack,))),
+        export(relu_run, folder / "float.onnx"),
+    )
+
+
+def dev_crops(run: Path, pack: Path) -> np.ndarray:
+    opened = Run.open(run)
+    faces = dev_faces(opened, opened.read_dev_outputs(), (Pack.open(pack).split("train"),))
+    return next(faces.batches(32, len(faces)))
+
+
+def test_the_int8_file_answers_like_the_float_file(
+    exported: Any, relu_run: Path, training_pack: Path
+) -> None:
+    """Same input, same outputs, within what 8 bits lose."""
+    int8, as_float = (Bundle.load(summary.out) for summary in exported)
+    crops = dev_crops(relu_run, training_pack)
+    found, expected = int8.run(crops), as_float.run(crops)
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=0.25)
+    np.testing.assert_allclose(found.landmarks, expected.landmarks, atol=0.1)
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-5)
+    assert np.abs(found.probabilities - expected.probabilities).max() > 0
+
+
+def test_the_weights_are_7_bit_integers_and_the_heads_are_float(exported: Any) -> None:
+    """Every convolution reads int8 weights within 64, a scale a channel; the heads' matrices are as torch wrote them."""
+    model = onnx.load(exported[0].out)
+    values = {entry.name: onnx.numpy_helper.to_array(entry) for entry in model.graph.initializer}
+    by_output = {name: node for node in model.graph.node for name in node.output}
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    for node in convolutions:
+        dequantize = by_output[node.input[1]]
+        weights, scales = values[dequantize.input[0]], values[dequantize.input[1]]
+        assert weights.dtype == np.int8
+        assert np.abs(weights.astype(int)).max() <= 64
+        assert scales.shape == (len(weights),)
+    assert len(convolutions) >= 5
+    for head in ("expression_head", "landmark_head", "affect_head"):
+        assert values[f"network.{head}.weight"].dtype == np.float32
+    assert all(
+        node.op_type != "DequantizeLinear" for node in model.graph.node if "head" in "".join(node.input)
+    )
+    assert exported[0].n_bytes < exported[1].n_bytes
+
+
+def test_the_metadata_tells_how_and_how_good(exported: Any, relu_run: Path, training_pack: Path) -> None:
+    """The figures in the file are those of both files on the dev split; all other metadata is the float file's."""
+    summary, as_float = exported
+    info = Bundle.load(summary.out).info
+    assert replace(info, quantisation=None) == Bundle.load(as_float.out).info
+    made = info.quantisation
+    assert made is not None
+    assert made["float_layers"] == []
+    n_dev = Run.open(relu_run).read_result()["dev"]["n"]
+    assert made["calibration"] == {"n": 192 - n_dev, "seed": 0}
+    gate, dev = made["gate"], Run.open(relu_run).read_dev_outputs()
+    crops = dev_crops(relu_run, training_pack)
+    landmarks = Pack.open(training_pack).split("train").landmarks[dev.rows]
+    answers = {}
+    for name, path in (("int8", summary.out), ("float", as_float.out)):
+        outputs = Bundle.load(path).run(crops)
+        answers[name] = outputs.probabilities.argmax(axis=1)
+        assert gate[name]["accuracy"] == pytest.approx((answers[name] == dev.labels).mean())
+        assert gate[name]["nme"] == pytest.approx(
+            np.nanmean(nme_per_face(landmarks, outputs.landmarks)), rel=1e-3
+        )
+    assert gate["agreement"] == (answers["int8"] == answers["float"]).mean()
+    assert gate["n"] == n_dev
+    assert gate["n_landmarks"] == np.isfinite(landmarks[:, 0, 0]).sum()
+
+
+def test_the_summary_has_both_columns(exported: Any) -> None:
+    """Sizes, n and a row for each figure are printed; of a float file they are not."""
+    text = str(exported[0])
+    assert f"{exported[1].n_bytes / 1e6:.2f} -> {exported[0].n_bytes / 1e6:.2f} MB" in text
+    gate = exported[0].int8.gate
+    assert f"dev split, n = {gate.n}" in text
+    assert f"{100 * gate.int8_scores.accuracy:.2f} %" in text
+    assert all(row in text for row in ("macro-F1", "ECE", "landmark error", "same answer"))
+    assert "int8" not in str(exported[1])
+
+
+def test_a_file_of_an_earlier_release_reads(exported: Any) -> None:
+    """A float file's metadata has no key that an earlier release would not know."""
+    text = exported[1].info.to_json()
+    assert "quantisation" not in text
+    assert BundleInfo.from_json(text, where="here") == exported[1].info
+
+
+def test_layers_can_stay_in_float(relu_run: Path, training_pack: Path, tmp_path: Path) -> None:
+    """A name takes every layer below it; the file keeps their weights as they are and says so."""
+    options = Int8Options((training_pack,), ("backbone.layer1",))
+    summary = export(relu_run, tmp_path / "model.onnx", int8=options)
+    made = summary.info.quantisation
+    assert made is not None
+    assert made["float_layers"]
+    assert all(name.startswith("backbone.layer1.") for name in made["float_layers"])
+    values = {entry.name: entry.data_type for entry in onnx.load(summary.out).graph.initializer}
+    for name in made["float_layers"]:
+        assert values[f"network.{name}.weight"] == onnx.TensorProto.FLOAT
+    assert made["float_layers"][0] in str(summary)
+
+
+def test_an_unknown_layer_is_told_with_others(relu_run: Path, training_pack: Path, tmp_path: Path) -> None:
+    """A slip of the pen is answered with the nearest names."""
+    with pytest.raises(ModelError, match=r"no layer 'backbone\.conv2'.*backbone\.conv1"):
+        export(relu_run, tmp_path / "m.onnx", int8=Int8Options((training_pack,), ("backbone.conv2",)))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def broken_run(relu_run: Path, tmp_path: Path) -> Path:
+    """The same function in float, but half of the channels between two convolutions are 3000 times as large.
+
+    A tensor has one scale for all its channels, so that 8 bits leave nothing of the other half, and nothing of the
+    weights that read this one.
+    """
+    run = Path(shutil.copytree(relu_run, tmp_path / "run"))
+    weights = load_file(Run.open(run).best_weights_path)
+    for part in ("weight", "bias"):
+        weights[f"backbone.conv1.1.{part}"][::2] *= 3000
+    weights["backbone.conv1.3.weight"][:, ::2] /= 3000
+    save_file(weights, Run.open(run).best_weights_path)
+    return run
+
+
+def test_the_gate_refuses_and_its_advice_helps(broken_run: Path, training_pack: Path, tmp_path: Path) -> None:
+    """What int8 breaks is not written; the layers that the message names make it pass."""
+    out = tmp_path / "model.onnx"
+    with pytest.raises(ModelError, match="int8 loses too much on the dev split") as caught:
+        export(broken_run, out, int8=Int8Options((training_pack,)))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert not list(tmp_path.glob("*.onnx"))
+    named = message.split("--float-layers ")[1].split()
+    assert {"backbone.conv1.0", "backbone.conv1.3"} & set(named)
+    summary = export(broken_run, out, int8=Int8Options((training_pack,), tuple(named)))
+    assert summary.int8 is not None
+    assert summary.int8.gate.passes
+
+
+def test_calibration_faces_are_spread_and_no_dev_faces(
+    make_training_pack: Callable[..., Path], relu_run: Path, tmp_path: Path
+) -> None:
+    """Near-duplicates of dev and val faces are left out too; the classes take turns; the seed decides."""
+    groups = np.arange(216)
+    groups[:3] = groups[-3:]  # three training faces repeat val faces
+    pack = make_training_pack(tmp_path / "pack", groups=groups)
+    run = Run.open(relu_run)
+    dev = replace(dev_faces(run, run.read_dev_outputs(), open_train_splits(run, [pack])))
+    chosen = choose_calibration(run, dev, n_faces=30, seed=1)
+    assert np.bincount(chosen.labels).tolist() == [10, 10, 10]
+    assert len(set(chosen.rows.tolist())) == 30
+    everything = choose_calibration(run, dev, n_faces=1000, seed=1)
+    assert set(everything.rows.tolist()) == set(range(3, 192)) - set(dev.rows.tolist())
+    assert (everything.labels == everything.rows % 3).all()
+    again, other = (choose_calibration(run, dev, n_faces=30, seed=seed) for seed in (1, 2))
+    assert (again.rows == chosen.rows).all()
+    assert set(other.rows.tolist()) != set(chosen.rows.tolist())
+
+
+def test_another_pack_is_refused(
+    make_training_pack: Callable[..., Path], relu_run: Path, training_pack: Path, tmp_path: Path
+) -> None:
+    """A pack of other content, or none, is told before any work."""
+    other = make_training_pack(tmp_path / "other.pack", n_train=96)
+    with pytest.raises(ArtifactError, match=r"other\.pack is not a pack that .* was trained on"):
+        export(relu_run, tmp_path / "model.onnx", int8=Int8Options((other,)))
+    with pytest.raises(ArtifactError, match=r"was trained on 1 packs, got 0"):
+        export(relu_run, tmp_path / "model.onnx", int8=Int8Options(()))
+
+
+def test_a_run_that_does_not_know_its_dev_faces(relu_run: Path, training_pack: Path, tmp_path: Path) -> None:
+    """Runs of an earlier release cannot be judged, and the message says why."""
+    run = Path(shutil.copytree(relu_run, tmp_path / "run"))
+    dev = Run.open(run).read_dev_outputs()
+    np.savez(run / "dev.npz", logits=dev.logits, labels=dev.labels, crops=dev.crops)
+    with pytest.raises(ArtifactError, match="does not say which faces"):
+        export(run, tmp_path / "model.onnx", int8=Int8Options((training_pack,)))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(["--int8"], id="no pack"),
+        pytest.param(["--calibrate", "p"], id="no int8"),
+        pytest.param(["--float-layers", "a"], id="layers of a float file"),
+    ],
+)
+def test_options_that_need_each_other(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Each is wrong usage, and the message names the missing option."""
+    with pytest.raises(SystemExit) as ended:
+        main(["export", "run", "--out", "m.onnx", *options])
+    assert ended.value.code == 2
+    assert "--int8" in capsys.readouterr().err
+
+
+def test_the_command_exports(relu_run: Path, training_pack: Path, tmp_path: Path, capsys: Any) -> None:
+    """The options reach the stage."""
+    words = [
+        "export",
+        str(relu_run),
+        "--out",
+        str(tmp_path / "m.onnx"),
+        "--int8",
+        "--calibrate",
+        str(training_pack),
+    ]
+    assert main([*words, "--float-layers", "backbone.conv1"]) == 0
+    assert "in float: the heads, backbone.conv1" in capsys.readouterr().out
+
+
+def test_the_gates_limits() -> None:
+    """Agreement of 98 % and a loss of half a point are enough, less is not; a gain is none."""
+    scores = FileScores(0.8, 0.5, 0.03, None)
+    result = GateResult(1000, 0, 0.98, scores, replace(scores, accuracy=0.795))
+    assert result.passes
+    assert not replace(result, agreement=0.979).passes
+    assert not replace(result, int8_scores=replace(scores, accuracy=0.794)).passes
+    assert replace(result, int8_scores=replace(scores, accuracy=0.9)).passes
+    assert "landmark error" not in result.table()
+
+
+def test_scores_of_known_answers() -> None:
+    """Four faces counted by hand."""
+    labels = np.array([0, 0, 1, 1])
+    landmarks = np.full((4, 68, 2), np.nan, np.float32)
+    before = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]], np.float32)
+    after = before[[0, 1, 2, 2]]
+    result = score_files(
+        Outputs(before, None, None), Outputs(after, None, None), labels=labels, landmarks=landmarks
+    )
+    assert (result.n, result.n_landmarks, result.agreement) == (4, 0, 0.75)
+    assert (result.float_scores.accuracy, result.int8_scores.accuracy) == (0.75, 1.0)
+    assert result.float_scores.macro_f1 == pytest.approx((4 / 5 + 2 / 3) / 2)
+    assert result.int8_scores.ece == pytest.approx((0.1 + 0.2 + 0.3 + 0.3) / 4)
+    assert result.float_scores.nme is None

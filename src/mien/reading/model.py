@@ -1,6 +1,9 @@
 """The Python interface: `mien.load` gives a `Model`, which reads pictures and watches videos."""
 
+import os
 import warnings
+from collections.abc import Generator
+from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias, overload
 
@@ -9,10 +12,13 @@ from numpy.typing import NDArray
 
 from mien.bundle import Bundle, BundleInfo
 from mien.faces.detector import Detector, load_detector
-from mien.faces.images import to_rgb
+from mien.faces.images import UnreadableImage, to_rgb
 from mien.reading.answers import AnswerRule, ClassCount
+from mien.reading.frames import open_frames
 from mien.reading.readings import PictureReading
 from mien.reading.recognise import CutPicture, cut_encoded, cut_file, cut_pixels, read_cut_pictures
+from mien.reading.smoothing import SMOOTHING_S
+from mien.reading.watch import DETECT_EVERY, WatchOptions, reading_of_unreadable, watch
 from mien.zoo import find_model
 
 # A path, a picture file's bytes, or RGB or grey pixels.
@@ -39,7 +45,8 @@ def load(
         min_confidence: less probable answers become ``"unsure"``, in [0, 1].
         top: give the probabilities of so many of the likeliest classes alone.
         detector: YuNet's file; None: looked for, or fetched once, when the first face is to be found.
-        threads: for one call of the model; None: one per core.
+        threads: for one call of the model; None: one per core, and half as many for a video, whose next frames
+            are decoded and searched for faces meanwhile.
 
     Raises:
         ArtifactError: there is no such model, or it cannot be used.
@@ -136,12 +143,82 @@ class Model:
             return cut_encoded("", picture, self.info, detector=detector, keep_image=keep_image)
         return cut_pixels("", _require_pixels(picture), self.info, detector=detector, keep_image=keep_image)
 
+    def watch(  # noqa: PLR0913 - one keyword an option, as in the command
+        self,
+        source: str | Path | int,
+        *,
+        detect_every: int = DETECT_EVERY,
+        smoothing: float = SMOOTHING_S,
+        whole: bool = False,
+        keep_images: bool = False,
+        max_frames: int | None = None,
+        max_seconds: float | None = None,
+    ) -> Generator[PictureReading, None, None]:
+        """Read a video or camera, frame by frame.
+
+        Each row has ``frame``, ``seconds`` and ``track``; a frame without a face, a damaged one, and an end that comes
+        too early have a row that says so. A file that is no video gives one reading with one row. Of a camera the
+        newest frame is read; those that came meanwhile are dropped. Closing the generator lets go of the camera.
+
+        Args:
+            source: a video file, a camera's index, or an ``rtsp://`` or ``http(s)://`` address.
+            detect_every: faces are looked for in one frame of so many, and followed in those between.
+            smoothing: time constant, in seconds, of the smoothing of a person's probabilities, affect and
+                landmarks; 0 for none.
+            whole: every frame is one cropped face; none is looked for.
+            keep_images: give each frame's pixels with its reading, to draw on.
+            max_frames: read so many frames at most.
+            max_seconds: read the frames of the first so many seconds.
+
+        Raises:
+            SourceError: there is no such camera, or the address gives no video.
+            ValueError: an option makes no sense.
+            ModelError: the model gives values that are not finite.
+
+        Example:
+            >>> for reading in model.watch("talk.mp4"):
+            ...     for face in reading:
+            ...         print(face.seconds, face.track, face.expression)
+        """
+        options = WatchOptions(
+            detect_every=detect_every,
+            smoothing_s=smoothing,
+            whole=whole,
+            keep_images=keep_images,
+            max_frames=max_frames,
+            max_seconds=max_seconds,
+        )
+        return self._watch(source, options)
+
+    def _watch(
+        self, source: str | Path | int, options: WatchOptions
+    ) -> Generator[PictureReading, None, None]:
+        detector = None if options.whole else self.detector
+        try:
+            frames = open_frames(source)
+        except UnreadableImage as error:
+            yield reading_of_unreadable(str(source), error)
+            return
+        yield from watch(frames, self._video_bundle, detector=detector, rule=self.rule, options=options)
+
+    @cached_property
+    def _video_bundle(self) -> Bundle:
+        """The model with the threads that a video leaves it; onnxruntime's spinning ones would take all cores."""
+        if self.bundle.threads is not None:
+            return self.bundle
+        return Bundle.load(self.bundle.path, threads=threads_for_video())
+
     def __repr__(self) -> str:
         info = self.info
         return (
             f"Model({self.bundle.path.name}: {', '.join(info.tasks)}; {len(self.classes)} classes; "
             f"{info.input_size} px)"
         )
+
+
+def threads_for_video() -> int:
+    """Return how many threads a call of the model gets while other threads decode and look for faces: half the cores."""
+    return max(1, (os.cpu_count() or 1) // 2)
 
 
 def _require_pixels(picture: object) -> NDArray[np.uint8]:

@@ -8,8 +8,9 @@ import { fileURLToPath } from "node:url";
 const here = dirname(fileURLToPath(import.meta.url));
 const out = join(here, "..", "src", "mien", "serve", "static");
 const runtime = join(here, "node_modules", "onnxruntime-web", "dist");
-// The page bundles the runtime's own code; its WebAssembly, and the script that starts it, are files beside it.
-const RUNTIME_FILES = ["ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];
+// The page bundles the runtime's own code; its WebAssembly, and the script that starts it, are files beside it. The
+// script is named .js, since not every web server knows .mjs for a script.
+const RUNTIME_FILES = { "ort-wasm-simd-threaded.mjs": "ort.js", "ort-wasm-simd-threaded.wasm": "ort.wasm" };
 const MAX_BYTES = 16 * 1024 * 1024;
 
 if (process.argv.includes("--tests")) await buildTests();
@@ -50,7 +51,7 @@ async function buildPage() {
   await build({ ...common, entryPoints: entries("app.ts", "worker.ts", "style.css"), format: "esm" });
   // It runs before the page is painted, as modules do not.
   await build({ ...common, entryPoints: entries("theme.ts"), format: "iife" });
-  for (const name of RUNTIME_FILES) copyFileSync(join(runtime, name), join(assets, name));
+  for (const [name, target] of Object.entries(RUNTIME_FILES)) copyFileSync(join(runtime, name), join(assets, target));
   copyFileSync(join(here, "src", "index.html"), join(out, "index.html"));
   for (const name of readdirSync(join(here, "public"))) copyFileSync(join(here, "public", name), join(assets, name));
   report(out);

@@ -1,7 +1,10 @@
 // The page: what a person does, and what is shown for it.
 
+import { showModel } from "./about.ts";
+import { agreementText } from "./agreement.ts";
 import { Chips } from "./chips.ts";
-import { byId, download, make, setIcon, setText } from "./dom.ts";
+import { byId, download, setIcon, setText } from "./dom.ts";
+import { listenToDrops } from "./drops.ts";
 import type { ModelInfo } from "./faces/model.ts";
 import type { PictureReadings, Timing } from "./messages.ts";
 import { recall, remember } from "./memory.ts";
@@ -15,7 +18,7 @@ import { drawFaces, Placement, type DrawnFace } from "./view/overlay.ts";
 import { drawPlane } from "./view/plane.ts";
 import { drawStream } from "./view/stream.ts";
 import { prepareCanvas } from "./view/surface.ts";
-import { className, currentLanguage, percent, say, sayCount, setLanguage, signed, translatePage } from "./words.ts";
+import { className, currentLanguage, percent, say, setLanguage, signed, translatePage } from "./words.ts";
 
 const source = new Source();
 const reader = new BrowserReader();
@@ -25,6 +28,7 @@ const chips = new Chips(choose);
 // A frame that takes longer is shown with its reading, so that the two agree; below the other the film itself is.
 const SLOW_MS = 150;
 const FAST_MS = 90;
+const RETRY_MS = 2000;
 const shown = { frames: true, landmarks: true };
 
 let info: ModelInfo | null = null;
@@ -47,7 +51,7 @@ async function start(): Promise<void> {
     const loaded = await reader.load((share) => panel.showLoading(share));
     ({ info, threads } = loaded);
     panel.prepare(info);
-    showModel(info);
+    showModel(info, threads);
     if (source.kind === "none") wait(() => say("ready"));
     else begin();
   } catch (error) {
@@ -80,7 +84,7 @@ async function readPhoto(own: number): Promise<void> {
     let result = here;
     if (usesServer()) {
       result = await readOnServer(source.file!, source.name, source.size, info!.classes);
-      if (own === session) showAgreement(here, result);
+      if (own === session) setText(byId("server-note"), agreementText(here.readings, result.readings));
     }
     if (own !== session) return;
     take(result);
@@ -103,6 +107,7 @@ async function follow(own: number): Promise<void> {
         ? await readOnServer(await asJpeg(bitmap), "frame.jpg", size, info!.classes)
         : await reader.read(bitmap, true);
       if (own !== session) return;
+      if (problemText) showProblem(null);
       source.keepFrame();
       take(result);
       const now = performance.now();
@@ -117,7 +122,7 @@ async function follow(own: number): Promise<void> {
     } catch (error) {
       if (own !== session) return;
       showReadProblem(error);
-      return;
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }
 }
@@ -141,19 +146,6 @@ function timingText(ms: Timing): string {
   return Object.entries(ms)
     .map(([part, time]) => `${part} ${Math.round(time)} ms`)
     .join(", ");
-}
-
-function showAgreement(here: PictureReadings, there: PictureReadings): void {
-  const counts = [there, here].map(({ readings }) => sayCount("nFaces", readings.length));
-  let text = say("agreementFaces", { server: counts[0], browser: counts[1] });
-  if (here.readings.length === there.readings.length) {
-    const differences = here.readings.flatMap(({ probabilities }, face) =>
-      probabilities.map((value, index) => Math.abs(value - there.readings[face].probabilities[index])),
-    );
-    const largest = Math.max(0, ...differences);
-    text = say("agreement", { value: `${(largest * 100).toFixed(1)} %` });
-  }
-  setText(byId("server-note"), text);
 }
 
 // ---- showing
@@ -237,18 +229,22 @@ function drawOverlay(chosen: Track | null): void {
 function showSource(): void {
   const { kind } = source;
   const isOpen = kind !== "none";
-  source.isMirrored = kind === "camera" && byId("show-mirrored").getAttribute("aria-pressed") === "true";
+  source.isMirrored = kind === "camera" && !source.facesAway && isPressed("show-mirrored");
   for (const node of [source.film, source.still]) node.classList.toggle("mirrored", source.isMirrored);
   byId("empty").hidden = isOpen;
   byId("views").hidden = !isOpen;
-  byId("show-mirrored").hidden = kind !== "camera";
-  byId("show-landmarks").hidden = !info?.tasks.includes("landmarks");
+  byId("show-mirrored").hidden = kind !== "camera" || source.facesAway;
+  if (kind !== "camera") byId("other-camera").hidden = true;
   byId("stage").classList.toggle("filled", isOpen);
   byId("stage").style.setProperty("--shape", isOpen ? String(source.size.width / source.size.height) : "");
   byId("transport").hidden = kind !== "video";
   byId("stop").hidden = !source.isLive;
   for (const name of ["photo", "camera", "video"] as Kind[]) byId(name).setAttribute("aria-pressed", String(name === kind));
   showPlaying();
+}
+
+function isPressed(id: string): boolean {
+  return byId(id).getAttribute("aria-pressed") === "true";
 }
 
 function showPlaying(): void {
@@ -263,35 +259,6 @@ function showPlaying(): void {
 
 function clock(seconds: number): string {
   return `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
-}
-
-function showModel(model: ModelInfo): void {
-  const tasks: Record<string, string> = {
-    expression: say("taskExpression"),
-    landmarks: say("taskLandmarks"),
-    valence_arousal: say("taskAffect"),
-  };
-  const facts: [string, string | undefined][] = [
-    [say("modelName"), model.name],
-    [say("modelTasks"), model.tasks.map((task) => tasks[task] ?? task).join(", ")],
-    [say("modelClasses"), model.classes.map(className).join(", ")],
-    [say("modelInput"), say("modelInputValue", { size: model.input_size, method: model.crop.method })],
-    [say("modelLicence"), model.licence],
-    [say("runsOn"), sayCount("runsOnValue", threads)],
-  ];
-  const nodes = facts.flatMap(([term, text]) => (text ? [make("dt", { text: term }), make("dd", { text })] : []));
-  byId("facts").replaceChildren(...nodes);
-  if (byId("about").hidden) byId<HTMLDetailsElement>("about").open = innerWidth > 700;
-  byId("about").hidden = false;
-  byId("card").hidden = !model.card;
-  byId("card").textContent = model.card ?? "";
-  const hasAffect = model.tasks.includes("valence_arousal");
-  byId("affect").hidden = false;
-  byId("affect").classList.toggle("missing", !hasAffect);
-  byId("plane").hidden = !hasAffect;
-  setText(byId("affect-text"), hasAffect ? "" : say("affectMissing"));
-  byId("hint").hidden = model.crop.method !== "whole";
-  setText(byId("hint"), say("wholeHint"));
 }
 
 function showPrivacy(): void {
@@ -333,16 +300,21 @@ async function openFile(file: File | Blob, name: string): Promise<void> {
   }
 }
 
-async function openCamera(): Promise<void> {
+async function openCamera(deviceId: string | null = null): Promise<void> {
   showProblem(null);
   if (!navigator.mediaDevices?.getUserMedia) {
     showProblem(() => say("errorCameraInsecure"));
     return;
   }
   try {
-    await source.openCamera();
+    await source.openCamera(deviceId, () => {
+      stop();
+      showProblem(() => say("errorCameraMissing"));
+    });
     begin();
+    byId("other-camera").hidden = (await source.otherCamera()) === null;
   } catch (error) {
+    if (source.kind === "none") begin();
     const name = error instanceof Error ? error.name : "";
     const detail = messageOf(error);
     if (name === "NotAllowedError") showProblem(() => say("errorCameraDenied"));
@@ -371,6 +343,7 @@ function listenToSources(): void {
   for (const id of ["camera", "start-camera"]) onClick(id, () => void openCamera());
   onClick("video", () => videoFile.click());
   onClick("stop", stop);
+  onClick("other-camera", async () => openCamera(await source.otherCamera()));
   onClick("example", async () => {
     const response = await fetch(new URL("assets/example.jpg", document.baseURI));
     await openFile(await response.blob(), "example.jpg");
@@ -382,37 +355,13 @@ function listenToSources(): void {
       input.value = "";
     });
   }
-  document.addEventListener("paste", (event) => openFirst(event.clipboardData?.files));
-  listenToDrops();
-}
-
-function openFirst(files: FileList | undefined): void {
-  if (files?.length) void openFile(files[0], files[0].name);
-}
-
-function listenToDrops(): void {
-  const veil = byId("veil");
-  let depth = 0;
-  const hasFiles = (event: DragEvent): boolean => event.dataTransfer?.types.includes("Files") ?? false;
-  document.addEventListener("dragenter", (event) => {
-    if (hasFiles(event)) veil.hidden = ++depth < 1;
-  });
-  document.addEventListener("dragleave", (event) => {
-    if (hasFiles(event)) veil.hidden = --depth < 1;
-  });
-  document.addEventListener("dragover", (event) => event.preventDefault());
-  document.addEventListener("drop", (event) => {
-    event.preventDefault();
-    depth = 0;
-    veil.hidden = true;
-    openFirst(event.dataTransfer?.files);
-  });
+  listenToDrops((file) => void openFile(file, file.name));
 }
 
 function listenToViews(): void {
   const toggle = (id: string, act: (isOn: boolean) => void): void =>
     onClick(id, () => {
-      const isOn = byId(id).getAttribute("aria-pressed") !== "true";
+      const isOn = !isPressed(id);
       byId(id).setAttribute("aria-pressed", String(isOn));
       act(isOn);
       redraw();
@@ -503,11 +452,12 @@ function showTheme(): void {
 /** Say everything in the language chosen. */
 function translate(): void {
   translatePage();
+  byId("language").lang = currentLanguage() === "en" ? "zh-CN" : "en";
   setText(byId("threshold-value"), percent(threshold));
   showPrivacy();
   showTheme();
   showPlaying();
-  if (info) showModel(info);
+  if (info) showModel(info, threads);
   if (problemText) showProblem(problemText);
   if (info && !faces.length) panel.showWaiting(waitingText(), hasRead ? say("noFaceHint") : "");
   redraw();

@@ -65,8 +65,7 @@ export class Panel {
     const [first, second] = order;
     const isUnsure = probabilities[first] < threshold;
     const number = faces.indexOf(track) + 1;
-    const face =
-      faces.length > 1 ? say("faceOf", { number, count: faces.length }) : isLive ? say("face", { number: 1 }) : sayCount("nFaces", 1);
+    const face = faces.length > 1 ? say("faceOf", { number, count: faces.length }) : sayCount("nFaces", 1);
     const values = {
       first: className(this.classes[first]),
       firstPercent: percent(probabilities[first]),

@@ -101,3 +101,11 @@ export function readingsOf(
       arousal: row.arousal,
     }));
 }
+
+/** How far two readings of a picture's faces, in one order, differ in the probability of any class. */
+export function largestDifference(here: Reading[], there: Reading[]): number {
+  const differences = here.flatMap(({ probabilities }, face) =>
+    probabilities.map((value, index) => Math.abs(value - there[face].probabilities[index])),
+  );
+  return Math.max(0, ...differences);
+}

@@ -7,10 +7,7 @@ export type Kind = "none" | "photo" | "camera" | "video";
 // Above this a photograph is read smaller: a browser's canvas has bounds, and faces have pixels enough.
 const MAX_PIXELS = 24_000_000;
 const MAX_FILM_SIDE = 1280;
-const CAMERA: MediaStreamConstraints = {
-  audio: false,
-  video: { facingMode: "user", width: { ideal: 960 }, height: { ideal: 720 }, frameRate: { ideal: 30 } },
-};
+const CAMERA = { width: { ideal: 960 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
 
 export class Source {
   readonly still = byId<HTMLCanvasElement>("still");
@@ -20,6 +17,9 @@ export class Source {
   /** The photograph's file, for the server. */
   file: Blob | null = null;
   isMirrored = false;
+  /** Whether the camera looks at the world: then a mirror would confuse. */
+  facesAway = false;
+  private cameraId = "";
   private address = "";
   /** The frame that is being read; `still` shows the last one that was. */
   private readonly coming = document.createElement("canvas");
@@ -66,12 +66,27 @@ export class Source {
     this.file = file;
   }
 
-  async openCamera(): Promise<void> {
-    const stream = await navigator.mediaDevices.getUserMedia(CAMERA);
+  /** Open the camera that faces the person, or the one named. `onEnd` hears when it is pulled out. */
+  async openCamera(deviceId: string | null, onEnd: () => void): Promise<void> {
+    // A phone gives its cameras to one page at a time.
+    if (this.kind === "camera") this.close();
+    const which = deviceId ? { deviceId: { exact: deviceId } } : { facingMode: "user" };
+    const stream = await navigator.mediaDevices.getUserMedia({ audio: false, video: { ...CAMERA, ...which } });
     this.close();
+    const [track] = stream.getVideoTracks();
+    track.addEventListener("ended", onEnd);
+    this.cameraId = track.getSettings().deviceId ?? "";
+    this.facesAway = track.getSettings().facingMode === "environment";
     this.film.srcObject = stream;
     await this.film.play();
     this.begin("camera", "camera");
+  }
+
+  /** The camera after the one in use, or null where there is no other. */
+  async otherCamera(): Promise<string | null> {
+    const devices = (await navigator.mediaDevices.enumerateDevices()).filter(({ kind }) => kind === "videoinput");
+    const at = devices.findIndex(({ deviceId }) => deviceId === this.cameraId);
+    return devices.length > 1 ? devices[(at + 1) % devices.length].deviceId : null;
   }
 
   async openVideo(file: Blob, name: string): Promise<void> {

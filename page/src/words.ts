@@ -45,8 +45,8 @@ export function className(name: string): string {
   return languages[language].words.classes[name] ?? name;
 }
 
-export function percent(share: number): string {
-  const rounded = Math.round(share * 100);
+export function percent(share: number, digits = 0): string {
+  const rounded = (share * 100).toFixed(digits);
   return language === "zh" ? `${rounded}%` : `${rounded}\u00a0%`;
 }
 

@@ -33,7 +33,7 @@ function send(message: FromWorker): void {
 
 async function load(base: string): Promise<void> {
   const here = new URL(".", self.location.href).href;
-  ort.env.wasm.wasmPaths = { mjs: `${here}ort-wasm-simd-threaded.mjs`, wasm: `${here}ort-wasm-simd-threaded.wasm` };
+  ort.env.wasm.wasmPaths = { mjs: `${here}ort.js`, wasm: `${here}ort.wasm` };
   ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MAX_THREADS, navigator.hardwareConcurrency || 1) : 1;
   ort.env.logLevel = "error";
   const info = checkInfo(JSON.parse(new TextDecoder().decode(await fetchFile(base, "model.json"))) as ModelInfo);

@@ -1,0 +1,26 @@
+// Files that are dropped on the page or pasted into it.
+
+import { byId } from "./dom.ts";
+
+export function listenToDrops(open: (file: File) => void): void {
+  const veil = byId("veil");
+  let depth = 0;
+  const hasFiles = (event: DragEvent): boolean => event.dataTransfer?.types.includes("Files") ?? false;
+  const openFirst = (files: FileList | undefined): void => {
+    if (files?.length) open(files[0]);
+  };
+  document.addEventListener("paste", (event) => openFirst(event.clipboardData?.files));
+  document.addEventListener("dragenter", (event) => {
+    if (hasFiles(event)) veil.hidden = ++depth < 1;
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (hasFiles(event)) veil.hidden = --depth < 1;
+  });
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    depth = 0;
+    veil.hidden = true;
+    openFirst(event.dataTransfer?.files);
+  });
+}

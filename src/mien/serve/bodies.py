@@ -111,6 +111,7 @@ class Model(BaseModel):
     temperature: float
     training: dict[str, Any]
     licence: str
+    quantisation: dict[str, Any] | None = Field(description="Of an int8 file; null in a float file")
     format_version: int
 
 

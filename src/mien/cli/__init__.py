@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import mien
 from mien.cli.data import add_browse, add_prepare, add_sample
-from mien.cli.machine import add_doctor
+from mien.cli.machine import add_bench, add_doctor
 from mien.cli.reading import add_compare, add_evaluate, add_predict
 from mien.cli.serving import add_page, add_serve
 from mien.cli.training import add_export, add_train
@@ -66,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_serve,
         add_page,
         add_doctor,
+        add_bench,
     ):
         add(verbs)
     return parser

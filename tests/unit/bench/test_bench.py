@@ -1,0 +1,156 @@
+"""Timing the steps on a machine."""
+
+import json
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from mien.bench import BenchOptions, bench
+from mien.bench.picture import DRAWN_PICTURE, read_picture
+from mien.bench.timing import Step, time_in_turns
+from mien.cli import main
+from mien.errors import ArtifactError, MienError, SourceError
+from mien.faces.detector import CascadeDetector, DetectedFace
+
+
+class Recorder:
+    """Takes a fixed box for the only face, and notes what it was shown."""
+
+    def __init__(self, faces: list[DetectedFace]) -> None:
+        self.faces = faces
+        self.shapes: list[tuple[int, ...]] = []
+        self.threads: set[int] = set()
+
+    def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
+        """Return the faces given."""
+        self.shapes.append(image_rgb.shape)
+        self.threads.add(cv2.getNumThreads())
+        return self.faces
+
+
+FACE = DetectedFace(np.array([10.0, 10, 50, 50]), 0.9, None)
+
+
+def test_every_step_is_timed(model_path: Path) -> None:
+    """Detect, crop, and infer at three batch sizes, with what was timed beside them."""
+    detector = Recorder([FACE])
+    report = bench(model_path, detector, BenchOptions(rounds=4))
+    steps = [(timing.step, timing.batch_size) for timing in report.timings]
+    assert steps == [("detect", 1), ("crop", 1), ("infer", 1), ("infer", 8), ("infer", 32)]
+    assert all(0 < timing.median_ms <= timing.p95_ms for timing in report.timings)
+    # once to find the face, three times before the clock starts, four times on it
+    assert detector.shapes == [(480, 640, 3)] * 8
+    assert (report.picture, report.picture_wh, report.n_found) == (None, (640, 480), 1)
+    assert report.picture_ms == pytest.approx(sum(timing.median_ms for timing in report.timings[:3]))
+    text = str(report)
+    assert f"colors.onnx: {model_path.stat().st_size / 1e6:.2f} MB, 32 px in" in text
+    assert "the drawn picture, 640 x 480, faces found: 1\n" in text
+    assert len([line for line in text.splitlines() if line.startswith("infer ")]) == 3
+
+
+def test_the_clock_is_right() -> None:
+    """Steps take turns; a slow call moves the 95th percentile and leaves the median."""
+    calls: list[str] = []
+
+    def slow() -> None:
+        calls.append("slow")
+        time.sleep(0.05 if calls.count("slow") == 10 else 0.002)
+
+    timings = time_in_turns([Step("slow", 1, slow), Step("quick", 8, lambda: calls.append("quick"))], 7)
+    assert calls[6:] == ["slow", "quick"] * 7
+    assert 2 <= timings[0].median_ms < timings[0].p95_ms
+    assert timings[0].p95_ms > 0.65 * 50
+    assert timings[1].median_ms < timings[0].median_ms
+    assert (timings[1].step, timings[1].batch_size) == ("quick", 8)
+
+
+def test_a_photo_without_a_face(model_path: Path, tmp_path: Path) -> None:
+    """Its middle is cut, and the report says so."""
+    photo = tmp_path / "wall.png"
+    Image.new("RGB", (90, 60), (10, 20, 30)).save(photo)
+    report = bench(model_path, Recorder([]), BenchOptions(photo=photo, rounds=1))
+    assert (report.picture, report.picture_wh, report.n_found) == ("wall.png", (90, 60), 0)
+    assert "wall.png, 90 x 60, faces found: 0, so its middle is cut" in str(report)
+
+
+def test_threads_are_set_for_opencv_too_and_given_back(model_path: Path) -> None:
+    """The detector runs with the threads asked for; afterwards the process has its own again."""
+    before = cv2.getNumThreads()
+    detector = Recorder([FACE])
+    report = bench(model_path, detector, BenchOptions(threads=before + 1, rounds=1))
+    assert detector.threads == {before + 1}
+    assert report.threads == before + 1
+    assert cv2.getNumThreads() == before
+
+
+def test_the_drawn_picture_has_one_face() -> None:
+    """OpenCV's own detector finds it."""
+    assert len(CascadeDetector().find_faces(read_picture(DRAWN_PICTURE))) == 1
+
+
+def test_the_report_as_json(model_path: Path, tmp_path: Path) -> None:
+    """The file holds what is printed; it is replaced only when asked."""
+    out = tmp_path / "bench.json"
+    report = bench(model_path, Recorder([FACE]), BenchOptions(rounds=1), out=out)
+    written = json.loads(out.read_text())
+    assert written["timings"][4]["batch_size"] == 32
+    assert written["timings"][4]["median_ms"] == report.timings[4].median_ms
+    assert written["detector"] == "cascade"
+    assert written["picture_ms"] == report.picture_ms
+    with pytest.raises(ArtifactError, match="--force"):
+        bench(model_path, Recorder([FACE]), BenchOptions(rounds=1), out=out)
+    again = bench(model_path, Recorder([FACE]), BenchOptions(rounds=2), out=out, force=True)
+    assert json.loads(out.read_text())["rounds"] == again.rounds == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        pytest.param(None, "No such file", id="missing"),
+        pytest.param(b"not a picture", r"cannot be read: .*--photo", id="no picture"),
+    ],
+)
+def test_a_photo_that_cannot_be_read(
+    model_path: Path, tmp_path: Path, content: bytes | None, expected: str
+) -> None:
+    """It is one line."""
+    photo = tmp_path / "photo.jpg"
+    if content is not None:
+        photo.write_bytes(content)
+    with pytest.raises(SourceError, match=expected) as caught:
+        bench(model_path, Recorder([FACE]), BenchOptions(photo=photo, rounds=1))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The options reach the stage, and the table is printed."""
+    monkeypatch.setattr("mien.faces.detector.load_detector", lambda **_: Recorder([FACE]))
+    words = [
+        "bench",
+        "--model",
+        str(model_path),
+        "--rounds",
+        "2",
+        "--threads",
+        "1",
+        "--out",
+        str(tmp_path / "b.json"),
+    ]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "threads: 1" in printed
+    assert "2 calls of each step" in printed
+    assert json.loads((tmp_path / "b.json").read_text())["threads"] == 1
+
+
+def test_an_unknown_model_is_told(tmp_path: Path) -> None:
+    """As everywhere, in one line."""
+    with pytest.raises(MienError, match="does not exist"):
+        bench(tmp_path / "none.onnx", Recorder([FACE]))

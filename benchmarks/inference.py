@@ -1,0 +1,121 @@
+"""Time a face takes with a model of mien, against EfficientNet-B0 at 224 px in onnxruntime and in eager PyTorch.
+
+    python benchmarks/inference.py --model MODEL.onnx [--rounds 15] [--threads N] [--skip-torch]
+
+EfficientNet-B0 is what the field's models mostly are. Its weights here are random, which changes its answers and not its
+time; it is written by the code that writes mien's models and runs with onnxruntime's defaults. The three take turns;
+printed are medians over the rounds, and ratios of medians. Aims: a third of B0's time in onnxruntime, a seventh of its
+time in eager PyTorch.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mien.bundle import Bundle, BundleInfo
+from mien.export.graph import CalibratedNetwork, to_file, to_onnx
+from mien.faces.classes import EXPRESSIONS_8
+from mien.faces.crop import CropContract
+from mien.network import FaceNetwork, build_face_network
+from mien.recipe import ModelConfig
+
+PEER_SIZE = 224
+BATCH_SIZES = (1, 8, 32)
+WARM_UPS = 2
+AIMS = {"EfficientNet-B0, onnxruntime": 1 / 3, "EfficientNet-B0, eager PyTorch": 1 / 7}
+
+
+def build_peer() -> FaceNetwork:
+    """Return EfficientNet-B0 with one head of eight classes and random weights."""
+    torch.manual_seed(0)
+    config = ModelConfig(backbone="efficientnet_b0", pretrained=False, landmarks=False, valence_arousal=False)
+    return build_face_network(config, len(EXPRESSIONS_8), input_size=PEER_SIZE, pretrained=False).eval()
+
+
+def export_peer(network: FaceNetwork, path: Path) -> Path:
+    """Write EfficientNet-B0 as `mien export` would."""
+    info = BundleInfo(EXPRESSIONS_8, CropContract(), PEER_SIZE, network.tasks)
+    path.write_bytes(to_file(to_onnx(CalibratedNetwork(network, 1.0).eval(), info), info))
+    return path
+
+
+def crops(n: int, size: int) -> np.ndarray:
+    """Return noise in the shape of faces."""
+    return np.random.default_rng(0).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
+
+
+def run_bundle(bundle: Bundle, n: int) -> Callable[[], object]:
+    """Return a call that reads n faces with a model file."""
+    images = crops(n, bundle.info.input_size)
+    return lambda: bundle.run(images)
+
+
+def run_eager(network: FaceNetwork, n: int) -> Callable[[], object]:
+    """Return a call that reads n faces in PyTorch."""
+    images = torch.from_numpy(crops(n, PEER_SIZE))
+
+    def call() -> object:
+        with torch.inference_mode():
+            return network(images)
+
+    return call
+
+
+def medians_ms(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Return the median time of calls that take turns."""
+    for call in calls.values():
+        for _ in range(WARM_UPS):
+            call()
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            times[name].append(1000 * (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def main() -> None:
+    """Run the comparison."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--threads", type=int, help="of each call (default: each library's own choice)")
+    parser.add_argument("--skip-torch", action="store_true", help="leave eager PyTorch out")
+    args = parser.parse_args()
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    ours, network = Bundle.load(args.model, threads=args.threads), build_peer()
+    with tempfile.TemporaryDirectory() as folder:
+        peer_path = export_peer(network, Path(folder) / "b0.onnx")
+        peer, peer_bytes = Bundle.load(peer_path, threads=args.threads), peer_path.stat().st_size
+    size = ours.info.input_size
+    kind = "float" if ours.info.quantisation is None else "int8"
+    print(f"{args.model.name}: {kind}, {size} px, {args.model.stat().st_size / 1e6:.2f} MB")
+    print(f"EfficientNet-B0: float, {PEER_SIZE} px, {peer_bytes / 1e6:.2f} MB, random weights")
+    print(f"onnxruntime threads: {args.threads or 'its default'}; PyTorch threads: {torch.get_num_threads()}")
+    for n in BATCH_SIZES:
+        calls = {"mien": run_bundle(ours, n), "EfficientNet-B0, onnxruntime": run_bundle(peer, n)}
+        if not args.skip_torch:
+            calls["EfficientNet-B0, eager PyTorch"] = run_eager(network, n)
+        found = medians_ms(calls, args.rounds)
+        print(f"\nbatch {n} (medians of {args.rounds} rounds)")
+        print(f"  mien: {found['mien'] / n:.2f} ms a face")
+        for name, aim in AIMS.items():
+            if name in found:
+                ratio = found["mien"] / found[name]
+                print(
+                    f"  {name}: {found[name] / n:.2f} ms a face; mien / B0 = {ratio:.3f} (aim: at most {aim:.3f})"
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -2,6 +2,7 @@
 
 import { byId, make, setText } from "./dom.ts";
 import type { ModelInfo } from "./faces/model.ts";
+import { renderMarkdown } from "./markdown.ts";
 import { className, say, sayCount } from "./words.ts";
 
 const WIDE_ENOUGH = 700;
@@ -26,7 +27,7 @@ export function showModel(model: ModelInfo, threads: number): void {
   if (about.hidden) about.open = innerWidth > WIDE_ENOUGH;
   about.hidden = false;
   byId("card").hidden = !model.card;
-  byId("card").textContent = model.card ?? "";
+  byId("card").replaceChildren(...renderMarkdown(model.card ?? ""));
   showTasks(model);
 }
 

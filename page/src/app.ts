@@ -2,17 +2,18 @@
 
 import { showModel } from "./about.ts";
 import { agreementText } from "./agreement.ts";
+import { listenToAppearance, showAppearance } from "./appearance.ts";
 import { Chips } from "./chips.ts";
 import { byId, download, setIcon, setText } from "./dom.ts";
 import { listenToDrops } from "./drops.ts";
 import type { ModelInfo } from "./faces/model.ts";
 import type { PictureReadings, Timing } from "./messages.ts";
-import { recall, remember } from "./memory.ts";
 import { overlayColor, pageColor } from "./palette.ts";
 import { Panel } from "./panel.ts";
 import { BrowserReader, hasServer, readOnServer } from "./reader.ts";
 import { readingsCsv } from "./save.ts";
 import { asJpeg, Source, type Kind } from "./source.ts";
+import { Transport } from "./transport.ts";
 import { topClass, Tracks, type Track } from "./tracks.ts";
 import { drawFaces, Placement, type DrawnFace } from "./view/overlay.ts";
 import { drawPlane } from "./view/plane.ts";
@@ -22,6 +23,7 @@ import { className, currentLanguage, percent, say, setLanguage, signed, translat
 
 const source = new Source();
 const reader = new BrowserReader();
+const transport = new Transport(source);
 const panel = new Panel();
 const tracks = new Tracks();
 const chips = new Chips(choose);
@@ -29,6 +31,7 @@ const chips = new Chips(choose);
 const SLOW_MS = 150;
 const FAST_MS = 90;
 const RETRY_MS = 2000;
+const STREAM_EVERY_S = 0.1;
 const shown = { frames: true, landmarks: true };
 
 let info: ModelInfo | null = null;
@@ -40,6 +43,7 @@ let threshold = 0.5;
 /** Counts what was opened: a loop that finds another number than its own ends. */
 let session = 0;
 let rate = 0;
+let streamDrawn = 0;
 let hasRead = false;
 let waitingText: () => string = () => "";
 
@@ -185,7 +189,10 @@ function showTime(chosen: Track | null): void {
   const history = chosen?.history ?? [];
   byId("timeline").hidden = !source.isLive;
   const now = performance.now() / 1000;
-  if (source.isLive) drawStream(byId<HTMLCanvasElement>("stream"), history, info!.classes, now);
+  if (source.isLive && now - streamDrawn > STREAM_EVERY_S) {
+    streamDrawn = now;
+    drawStream(byId<HTMLCanvasElement>("stream"), history, info!.classes, now);
+  }
   if (!info!.tasks.includes("valence_arousal")) return;
   const color = chosen ? pageColor(info!.classes[topClass(chosen.reading.probabilities)]) : "";
   drawPlane(byId<HTMLCanvasElement>("plane"), history, color);
@@ -237,28 +244,13 @@ function showSource(): void {
   if (kind !== "camera") byId("other-camera").hidden = true;
   byId("stage").classList.toggle("filled", isOpen);
   byId("stage").style.setProperty("--shape", isOpen ? String(source.size.width / source.size.height) : "");
-  byId("transport").hidden = kind !== "video";
   byId("stop").hidden = !source.isLive;
   for (const name of ["photo", "camera", "video"] as Kind[]) byId(name).setAttribute("aria-pressed", String(name === kind));
-  showPlaying();
+  transport.show();
 }
 
 function isPressed(id: string): boolean {
   return byId(id).getAttribute("aria-pressed") === "true";
-}
-
-function showPlaying(): void {
-  const { paused, currentTime, duration } = source.film;
-  const button = byId("play");
-  setIcon(button, paused ? "play" : "pause");
-  button.setAttribute("aria-label", say(paused ? "play" : "pause"));
-  if (source.kind !== "video" || !Number.isFinite(duration)) return;
-  byId<HTMLInputElement>("position").value = String(Math.round((1000 * currentTime) / duration));
-  setText(byId("clock"), `${clock(currentTime)} / ${clock(duration)}`);
-}
-
-function clock(seconds: number): string {
-  return `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 }
 
 function showPrivacy(): void {
@@ -389,17 +381,6 @@ function chooseAt(x: number, y: number): void {
   if (hit) choose(hit.id);
 }
 
-function listenToFilm(): void {
-  const { film } = source;
-  onClick("play", () => void (film.paused ? film.play() : film.pause()));
-  for (const name of ["play", "pause", "timeupdate"]) film.addEventListener(name, showPlaying);
-  film.addEventListener("resize", showSource);
-  const position = byId<HTMLInputElement>("position");
-  position.addEventListener("input", () => {
-    if (Number.isFinite(film.duration)) film.currentTime = (Number(position.value) / 1000) * film.duration;
-  });
-}
-
 function listenToSaves(): void {
   onClick("save-picture", () => {
     const { width, height } = source.still;
@@ -422,14 +403,7 @@ function listenToSettings(): void {
     setLanguage(currentLanguage() === "en" ? "zh" : "en");
     translate();
   });
-  onClick("theme", () => {
-    const order = ["", "light", "dark"];
-    const next = order[(order.indexOf(recall("theme") ?? "") + 1) % order.length];
-    remember("theme", next);
-    document.documentElement.dataset.theme = next;
-    showTheme();
-  });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTheme);
+  listenToAppearance(showTheme);
   byId("use-server").addEventListener("change", () => {
     showPrivacy();
     showProblem(null);
@@ -439,12 +413,7 @@ function listenToSettings(): void {
 }
 
 function showTheme(): void {
-  const theme = recall("theme") || "auto";
-  const button = byId("theme");
-  setIcon(button, theme);
-  const label = say(theme === "light" ? "themeLight" : theme === "dark" ? "themeDark" : "themeAuto");
-  button.setAttribute("aria-label", label);
-  button.title = label;
+  showAppearance();
   panel.recolor();
   redraw();
 }
@@ -456,7 +425,7 @@ function translate(): void {
   setText(byId("threshold-value"), percent(threshold));
   showPrivacy();
   showTheme();
-  showPlaying();
+  transport.show();
   if (info) showModel(info, threads);
   if (problemText) showProblem(problemText);
   if (info && !faces.length) panel.showWaiting(waitingText(), hasRead ? say("noFaceHint") : "");
@@ -465,7 +434,7 @@ function translate(): void {
 
 listenToSources();
 listenToViews();
-listenToFilm();
+source.film.addEventListener("resize", showSource);
 listenToSaves();
 listenToSettings();
 translate();

@@ -91,14 +91,14 @@ function unfilter(data: Buffer, stride: number, height: number): Uint8Array {
       const left = x >= 3 ? rgb[y * stride + x - 3] : 0;
       const up = y ? rgb[(y - 1) * stride + x] : 0;
       const corner = x >= 3 && y ? rgb[(y - 1) * stride + x - 3] : 0;
-      const guess = [0, left, up, (left + up) >> 1, paeth(left, up, corner)][filter];
+      const guess = [0, left, up, (left + up) >> 1, nearestOfThree(left, up, corner)][filter];
       rgb[y * stride + x] = data[y * (stride + 1) + 1 + x] + guess;
     }
   }
   return rgb;
 }
 
-function paeth(left: number, up: number, corner: number): number {
+function nearestOfThree(left: number, up: number, corner: number): number {
   const guess = left + up - corner;
   const [a, b, c] = [left, up, corner].map((value) => Math.abs(guess - value));
   if (a <= b && a <= c) return left;

@@ -9,6 +9,7 @@ const TRAIL_S = 12;
 export function drawPlane(canvas: HTMLCanvasElement, history: Moment[], color: string): void {
   const { pen, width, height } = prepareCanvas(canvas);
   const side = Math.min(width - 8, height - 40);
+  if (side <= 0) return; // not on the page yet
   const left = (width - side) / 2;
   const top = (height - side) / 2;
   const place = (valence: number, arousal: number): [number, number] => [

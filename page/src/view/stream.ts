@@ -11,6 +11,7 @@ const GAP_S = 2.5;
 export function drawStream(canvas: HTMLCanvasElement, history: Moment[], classes: string[], now: number): void {
   const { pen, width, height } = prepareCanvas(canvas);
   const floor = height - FOOT;
+  if (floor <= 0) return; // not on the page yet
   const x = (time: number): number => width - ((now - time) / HISTORY_S) * width;
   drawGround(pen, width, floor, x, now);
   for (const run of unbroken(history)) drawRun(pen, run, classes, x, floor);

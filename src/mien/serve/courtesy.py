@@ -23,7 +23,8 @@ class Courtesy:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        is_all_there = False
+        # A client that waits to be told to go on has sent nothing, and is not to be told so.
+        is_all_there = _waits_for_a_word(scope)
 
         async def note_end() -> Message:
             nonlocal is_all_there
@@ -42,6 +43,10 @@ class Courtesy:
             await send(message)
 
         await self.app(scope, note_end, send_in_time)
+
+
+def _waits_for_a_word(scope: Scope) -> bool:
+    return any(name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"])
 
 
 async def _within(seconds: float, work: "asyncio._CoroutineLike[None]") -> None:

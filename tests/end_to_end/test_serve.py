@@ -1,0 +1,361 @@
+"""A real `mien serve` process: the rows of `mien predict`, hostile clients, a graceful stop, hours of load."""
+
+import io
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("fastapi", reason="serving needs the serve extra")
+
+import httpx2
+
+from mien.cli import main
+
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "models" / "ferplus_resnet10_48.onnx"
+PICTURE = ROOT / "tests" / "golden" / "picture.png"
+# YuNet where it is at hand; where it is not, fetching it fails at once, and OpenCV's cascade serves.
+ENVIRONMENT = {**os.environ, "https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
+MAX_PIXELS = 4_000_000
+LOAD_SECONDS = float(os.environ.get("MIEN_LOAD_SECONDS", "1800"))
+
+
+class Server:
+    """A `mien serve` process on a free port."""
+
+    def __init__(self, *options: str) -> None:
+        words = [sys.executable, "-m", "mien", "serve", "--model", str(MODEL), "--port", "0", *options]
+        self.process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+        self.lines: list[str] = []
+        self.is_there = threading.Event()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        assert self.is_there.wait(60), self.lines
+        self.url = re.findall(r"http://\S+", self.lines[-1])[0]
+        self.port = int(self.url.rsplit(":", 1)[1].strip("/"))
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        with self.process.stderr:
+            for line in self.process.stderr:
+                self.lines.append(line)
+                if "http://127" in line:
+                    self.is_there.set()
+
+    def get(self, path: str) -> httpx2.Response:
+        """Ask for an address."""
+        return httpx2.get(self.url + path, timeout=30)
+
+    def predict(self, *files: tuple[str, bytes]) -> httpx2.Response:
+        """Send files, each with its name."""
+        return httpx2.post(self.url + "v1/predict", files=[("images", file) for file in files], timeout=60)
+
+    def send(self, data: bytes, *, leave: bool) -> bytes:
+        """Return all that comes back for bytes sent as they are, or what does after the client has left."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            answer = b""
+            try:
+                connection.sendall(data)
+                if leave:
+                    connection.shutdown(socket.SHUT_WR)
+                while part := connection.recv(65536):
+                    answer += part
+            except (ConnectionResetError, BrokenPipeError):
+                pass
+            return answer
+
+    def memory_mb(self, kind: str) -> float:
+        """Return ``VmHWM``, the most memory that the process had, or ``VmRSS``, what it has."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.findall(rf"{kind}:\s+(\d+) kB", status)[0]) / 1024
+
+    def stop(self) -> int:
+        """Send the signal to stop, and return the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for the end, and return the exit code."""
+        self._reader.join(60)
+        return self.process.wait(60)
+
+    def kill(self) -> None:
+        """End it, if it has not ended."""
+        self.process.kill()
+        self.wait()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A server that all tests of this file share; it must outlive them and end well."""
+    server = Server("--image-pixels", str(MAX_PIXELS), "--body-seconds", "5")
+    yield server
+    assert server.process.poll() is None, server.lines
+    assert server.stop() == 0
+    assert not any("Traceback" in line for line in server.lines), server.lines
+
+
+def test_the_rows_are_those_of_predict(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's answer is what `mien predict` writes of the same picture."""
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    out = tmp_path / "rows.jsonl"
+    assert main(["predict", str(PICTURE), "--model", str(MODEL), "--out", str(out)]) == 0
+    written = [json.loads(line) for line in out.read_text().splitlines()]
+    answer = server.predict((str(PICTURE), PICTURE.read_bytes()))
+    assert answer.json() == {"results": [{"source": str(PICTURE), "rows": written}]}
+
+
+def test_the_page_is_served(server: Server) -> None:
+    """The installed page comes with its model, and the address of its description."""
+    assert "<!doctype html>" in server.get("").text.lower()
+    assert server.get("model.json").json()["name"] == MODEL.stem
+    assert server.get("models/model.onnx").content == MODEL.read_bytes()
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_of(width: int, height: int, *extra: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(b"\0" * 1_000_000)
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + b"".join(extra) + png_chunk(b"IDAT", pixels)
+
+
+def jpeg_of(pixels: np.ndarray) -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, "JPEG")
+    return data.getvalue()
+
+
+def polyglot() -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("run.sh", "echo no")
+    return jpeg_of(np.full((60, 60, 3), 90, np.uint8)) + archive.getvalue()
+
+
+GREY_JPEG = jpeg_of(np.full((60, 60, 3), 90, np.uint8))
+HUGE_JPEG = re.sub(
+    rb"(\xff\xc0.{3}).{4}", lambda found: found[1] + b"\xff" * 4, GREY_JPEG, count=1, flags=re.DOTALL
+)
+TEXT_BOMB = png_chunk(b"zTXt", b"k\0\0" + zlib.compress(b"\0" * 50_000_000))
+
+
+@pytest.mark.parametrize(
+    ("data", "statuses"),
+    [
+        pytest.param(png_of(50_000, 50_000), {"image_too_large"}, id="PNG of 2,500 megapixels"),
+        pytest.param(png_of(2_000, 2_000), {"truncated_image"}, id="PNG with too few pixels"),
+        pytest.param(png_of(100, 100, TEXT_BOMB), {"truncated_image", "no_face", "ok"}, id="PNG with a text bomb"),
+        pytest.param(HUGE_JPEG, {"image_too_large"}, id="JPEG of 4,295 megapixels"),
+        pytest.param(GREY_JPEG[:300], {"truncated_image"}, id="cut JPEG"),
+        pytest.param(polyglot(), {"no_face", "ok"}, id="JPEG that is an archive too"),
+        pytest.param(b"GIF89a" + b"\xff" * 4 + b"\0" * 30, {"truncated_image", "image_too_large"}, id="huge GIF"),
+        pytest.param(b"BM" + b"\xff" * 60, {"truncated_image", "image_too_large", "not_an_image"}, id="mad BMP"),
+        pytest.param(b"II*\0" + b"\xff" * 4, {"truncated_image", "not_an_image"}, id="TIFF that leads nowhere"),
+        pytest.param(b"<svg xmlns='http://www.w3.org/2000/svg'/>", {"not_an_image"}, id="SVG"),
+        pytest.param(b"<html><script>alert(1)</script>", {"not_an_image"}, id="HTML"),
+        pytest.param(b"%!PS-Adobe-3.0\n(run) run", {"not_an_image"}, id="PostScript"),
+        pytest.param(b"\x7fELF" + b"\0" * 100, {"not_an_image"}, id="a program"),
+        pytest.param(b"\0" * 1_000_000, {"not_an_image"}, id="nothing"),
+        pytest.param(np.random.default_rng(0).bytes(100_000), {"not_an_image"}, id="noise"),
+    ],
+)  # fmt: skip
+def test_a_hostile_file_is_a_row(data: bytes, statuses: set[str], server: Server) -> None:
+    """Beside a good picture, a bad one costs neither it nor the server."""
+    answer = server.predict(("bad", data), ("good.png", PICTURE.read_bytes()))
+    bad, good = answer.json()["results"]
+    assert bad["rows"][0]["status"] in statuses
+    assert good["rows"][0]["status"] == "ok"
+
+
+def form_of(*parts: bytes) -> bytes:
+    body = b"".join(b"--b\r\n" + part + b"\r\n" for part in parts) + b"--b--\r\n"
+    return (
+        b"POST /v1/predict HTTP/1.1\r\nHost: m\r\nConnection: close\r\n"
+        b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n" % len(body)
+    ) + body
+
+
+IMAGE = b'Content-Disposition: form-data; name="images"; filename="a.png"\r\n'
+TINY = IMAGE + b"\r\nx"
+NESTED = b"\r\n".join(
+    b'--%d\r\nContent-Type: multipart/mixed; boundary="%d"\r\n' % (i, i + 1) for i in range(5_000)
+)
+HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: m\r\nContent-Type: image/png\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "statuses"),
+    [
+        pytest.param(form_of(*[TINY] * 10_000), {413}, id="10,000 pictures"),
+        pytest.param(form_of(*[b'Content-Disposition: form-data; name="x"\r\n\r\ny'] * 10_000), {400}, id="10,000 fields"),
+        pytest.param(form_of(b"Content-Type: multipart/mixed; boundary=0\r\n\r\n" + NESTED), {422}, id="deep form"),
+        pytest.param(form_of(IMAGE * 1_000 + b"\r\nx"), {400}, id="1,000 headers of a part"),
+        pytest.param(form_of(b"A: " + b"a" * 1_000_000 + b"\r\n\r\nx"), {400}, id="a header of a megabyte"),
+        pytest.param(form_of(IMAGE.replace(b"a.png", b"\xff\xfe\xfd") + b"\r\nx"), {422}, id="a name in no encoding"),
+        pytest.param(form_of(IMAGE.replace(b"a.png", b"a" * 5_000) + b"\r\nx"), {400}, id="a name of 5 kB"),
+        pytest.param(HEAD + b"Content-Length: -1\r\n\r\nx", {400}, id="a negative length"),
+        pytest.param(HEAD + b"Content-Length: 99999999999999999999\r\n\r\nx", {400, 413}, id="an endless length"),
+        pytest.param(HEAD + b"Expect: 100-continue\r\nContent-Length: 99999999\r\n\r\n", {413}, id="a question first"),
+        pytest.param(HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nxxxxx", {400}, id="two lengths"),
+        pytest.param(HEAD + b"Content-Length: 100\r\n\r\nx", {400, None}, id="a body that ends early"),
+        pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzzz\r\n", {400, None}, id="mad chunks"),
+        pytest.param(HEAD + b"A: " + b"a" * 1_000_000, {400, None}, id="a header without end"),
+        pytest.param(b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: m\r\n\r\n", {400, None}, id="a long address"),
+        pytest.param(b"GET /%00%ff/..%2f..%2fetc HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n", {404}, id="a mad address"),
+        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00", {400, None}, id="TLS"),
+    ],
+)  # fmt: skip
+def test_a_hostile_request_is_refused(
+    request_bytes: bytes, statuses: set[int | None], server: Server
+) -> None:
+    """The server answers in words, or closes the connection, and goes on."""
+    answer = server.send(request_bytes, leave=None in statuses)
+    status = int(answer[9:12]) if answer else None
+    assert status in statuses, answer[:200]
+    assert server.get("healthz").status_code == 200
+
+
+def test_clients_that_never_finish_keep_nobody_out(server: Server) -> None:
+    """Connections that stop in the middle of a request cost others nothing."""
+    held = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(100)]
+    try:
+        for connection in held:
+            connection.sendall(HEAD)
+        assert server.predict(("a.png", PICTURE.read_bytes())).status_code == 200
+    finally:
+        for connection in held:
+            connection.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the memory is told by /proc alone")
+def test_hostile_clients_cost_little_memory(server: Server) -> None:
+    """Many bad files at once take no more memory than good ones."""
+    server.predict(("a.png", PICTURE.read_bytes()))
+    before = server.memory_mb("VmHWM")
+    bombs = [png_of(50_000, 50_000), png_of(2_000, 2_000), png_of(100, 100, TEXT_BOMB), HUGE_JPEG]
+
+    def send(number: int) -> int:
+        return server.predict(*[("bomb", bombs[(number + i) % len(bombs)]) for i in range(16)]).status_code
+
+    with ThreadPoolExecutor(8) as clients:
+        assert set(clients.map(send, range(16))) == {200}
+    assert server.memory_mb("VmHWM") < before + 200
+
+
+def test_a_signal_lets_accepted_work_be_finished() -> None:
+    """From SIGTERM on new work is 503; a request whose body is half there is still answered; then the end is 0."""
+    server = Server()
+    try:
+        picture = PICTURE.read_bytes()
+        head = HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(picture)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as accepted:
+            accepted.sendall(head + picture[:100])
+            wait_until(lambda: "mien_queue_length 1.0" in server.get("metrics").text)
+            server.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: server.get("readyz").status_code == 503)
+            assert server.predict(("a.png", picture)).json()["error"]["code"] == "stopping"
+            accepted.sendall(picture[100:])
+            answer = b"".join(iter(lambda: accepted.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b'"status": "ok"' in answer
+        assert server.wait() == 0
+    finally:
+        server.kill()
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_port_that_is_taken_is_one_line(server: Server) -> None:
+    """The failure that everybody meets once."""
+    words = [sys.executable, "-m", "mien", "serve", "--model", str(MODEL), "--port", str(server.port)]
+    done = subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        f"mien: Port {server.port} of 127.0.0.1 cannot be listened at"
+    )
+
+
+def test_without_the_extra_the_install_command_is_told() -> None:
+    """Without FastAPI `mien serve` says what to install; `mien page` needs none of it."""
+    block = "import sys; sys.modules.update(dict.fromkeys(('fastapi', 'starlette', 'uvicorn', 'prometheus_client')));"
+    serve = run_python(block + "from mien.cli import main; sys.exit(main(['serve']))")
+    assert (serve.returncode, serve.stdout) == (1, "")
+    assert serve.stderr == "mien: `mien serve` needs the `serve` extra: pip install 'mien[serve]'\n"
+    page = run_python(block + "import mien.serve.site; print('ok')")
+    assert page.stdout == "ok\n", page.stderr
+
+
+def run_python(code: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the memory is told by /proc alone")
+def test_half_an_hour_of_load() -> None:
+    """Eight clients that send good and bad requests for `MIEN_LOAD_SECONDS`: no 5xx, and no memory that stays."""
+    server = Server()
+    try:
+        counts = load(server, LOAD_SECONDS / 10)
+        settled = server.memory_mb("VmRSS")
+        n_files = len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+        counts.update(load(server, LOAD_SECONDS * 9 / 10))
+        assert set(counts) <= {200, 413, 415, 422}, counts
+        assert counts[200] > LOAD_SECONDS
+        assert server.memory_mb("VmRSS") < settled * 1.2 + 50
+        assert len(list(Path(f"/proc/{server.process.pid}/fd").iterdir())) < n_files + 20
+        assert server.stop() == 0
+    finally:
+        server.kill()
+
+
+def load(server: Server, seconds: float) -> Counter[int]:
+    """Let eight clients ask for so long, and return how often each status came."""
+    good = ("good.png", PICTURE.read_bytes())
+    requests: list[dict[str, Any]] = [
+        {"files": [("images", good)]},
+        {"files": [("images", good)] * 3 + [("images", ("cut.jpg", GREY_JPEG[:300]))]},
+        {"files": [("images", good), ("images", ("bomb.png", png_of(50_000, 50_000)))]},
+        {"content": PICTURE.read_bytes(), "headers": {"Content-Type": "image/png"}},
+        {"files": [("images", ("text", b"no picture"))]},
+        {"files": [("images", ("a", b"x"))] * 65},
+        {"json": {}},
+    ]
+    end = time.monotonic() + seconds
+
+    def ask(seed: int) -> Counter[int]:
+        draws, counts = np.random.default_rng(seed), Counter[int]()
+        with httpx2.Client(base_url=server.url, timeout=60) as client:
+            while time.monotonic() < end:
+                counts[client.post("/v1/predict", **requests[draws.integers(len(requests))]).status_code] += 1
+        return counts
+
+    with ThreadPoolExecutor(8) as clients:
+        return sum(clients.map(ask, range(8)), Counter[int]())

@@ -1,6 +1,6 @@
 """Time a face takes with a model of mien, against EfficientNet-B0 at 224 px in onnxruntime and in eager PyTorch.
 
-    python benchmarks/inference.py --model MODEL.onnx [--rounds 15] [--threads N] [--skip-torch]
+    python benchmarks/inference.py [--model MODEL] [--rounds 15] [--threads N] [--skip-torch]
 
 EfficientNet-B0 is what the field's models mostly are. Its weights here are random, which changes its answers and not its
 time; it is written by the code that writes mien's models and runs with onnxruntime's defaults. The three take turns;
@@ -24,6 +24,7 @@ from mien.faces.classes import EXPRESSIONS_8
 from mien.faces.crop import CropContract
 from mien.network import FaceNetwork, build_face_network
 from mien.recipe import ModelConfig
+from mien.zoo import find_model
 
 PEER_SIZE = 224
 BATCH_SIZES = (1, 8, 32)
@@ -86,20 +87,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--model", help="a file, or the name of a model in the box (default: that one)")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, help="of each call (default: each library's own choice)")
     parser.add_argument("--skip-torch", action="store_true", help="leave eager PyTorch out")
     args = parser.parse_args()
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    ours, network = Bundle.load(args.model, threads=args.threads), build_peer()
+    model = find_model(args.model)
+    ours, network = Bundle.load(model, threads=args.threads), build_peer()
     with tempfile.TemporaryDirectory() as folder:
         peer_path = export_peer(network, Path(folder) / "b0.onnx")
         peer, peer_bytes = Bundle.load(peer_path, threads=args.threads), peer_path.stat().st_size
     size = ours.info.input_size
     kind = "float" if ours.info.quantisation is None else "int8"
-    print(f"{args.model.name}: {kind}, {size} px, {args.model.stat().st_size / 1e6:.2f} MB")
+    print(f"{model.name}: {kind}, {size} px, {model.stat().st_size / 1e6:.2f} MB")
     print(f"EfficientNet-B0: float, {PEER_SIZE} px, {peer_bytes / 1e6:.2f} MB, random weights")
     print(f"onnxruntime threads: {args.threads or 'its default'}; PyTorch threads: {torch.get_num_threads()}")
     for n in BATCH_SIZES:

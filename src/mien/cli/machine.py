@@ -31,7 +31,9 @@ def add_bench(verbs: Verbs) -> None:
         "mien bench --photo photo.jpg --threads 2",
     )
     add_model(parser)
-    parser.add_argument("--photo", type=Path, metavar="PHOTO", help="(default: a drawn one of 640 x 480 pixels)")
+    parser.add_argument(
+        "--photo", type=Path, metavar="PHOTO", help="(default: a drawn one of 640 x 480 pixels)"
+    )
     parser.add_argument("--threads", type=positive, metavar="N", help="of each call (default: one a core)")
     parser.add_argument(
         "--rounds", type=positive, default=50, metavar="N", help="calls of each step (default: 50)"

@@ -11,13 +11,18 @@ export class BrowserReader {
   private count = 0;
 
   load(tell: (share: number) => void): Promise<{ info: ModelInfo; threads: number }> {
+    let hasFailed = false;
     return new Promise((resolve, reject) => {
-      this.worker.onerror = (event) => reject(new Error(event.message || "worker.js"));
+      const fail = (message: string): void => {
+        hasFailed = true; // what else comes of the other file is of no interest
+        reject(new Error(message));
+      };
+      this.worker.onerror = (event) => fail(event.message || "worker.js");
       this.worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
-        if (data.kind === "loading") tell(data.share);
+        if (data.kind === "loading") hasFailed || tell(data.share);
         else if (data.kind === "ready") resolve(data);
         else if (data.kind === "readings") this.settle(data.id)?.resolve(data);
-        else if (data.id === null) reject(new Error(data.message));
+        else if (data.id === null) fail(data.message);
         else this.settle(data.id)?.reject(new Error(data.message));
       };
       this.post({ kind: "load", base: document.baseURI });

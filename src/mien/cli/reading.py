@@ -4,7 +4,18 @@ import argparse
 import sys
 from pathlib import Path
 
-from mien.cli.words import Verbs, add_force, add_model, add_verb, positive, say, share, warn
+from mien.cli.words import (
+    Verbs,
+    add_force,
+    add_model,
+    add_verb,
+    camera_index,
+    positive,
+    say,
+    seconds,
+    share,
+    warn,
+)
 
 
 def add_evaluate(verbs: Verbs) -> None:
@@ -48,20 +59,37 @@ def add_predict(verbs: Verbs) -> None:
     parser = add_verb(
         verbs,
         "predict",
-        "Read the faces of pictures.",
-        "mien predict photo.jpg holiday/ --out faces.jsonl --draw drawn",
+        "Read the faces of pictures, videos and cameras.",
+        "mien predict photo.jpg holiday/ 'shots/*.png' --out faces.jsonl --draw drawn\n"
+        "  mien predict talk.mp4 --out talk.csv --timeline talk.png --draw drawn\n"
+        "  mien predict --camera 0 --show --max-seconds 60",
     )
-    parser.add_argument("sources", type=Path, nargs="+", metavar="IMAGE_OR_FOLDER")
+    parser.add_argument(
+        "sources",
+        nargs="*",
+        metavar="SOURCE",
+        help="a picture, a video, a folder of these, a pattern in quotes, a camera's index, an rtsp:// or http(s):// "
+        "address, or - for a list of these on standard input",
+    )
+    parser.add_argument(
+        "--camera", type=camera_index, metavar="N", help="read the camera of this index: 0 is the first"
+    )
     add_model(parser)
     parser.add_argument(
         "--crop",
         choices=("detect", "whole"),
         default="detect",
-        help="detect: find the faces; whole: every picture is one cropped face (default: detect)",
+        help="detect: find the faces; whole: every picture and frame is one cropped face (default: detect)",
     )
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="a .jsonl, .csv or .parquet file (default: a table)"
-    )
+    _add_answers(parser)
+    _add_outputs(parser)
+    _add_video_options(parser)
+    parser.add_argument("--detector", type=Path, metavar="FILE", help="YuNet's file (default: looked for)")
+    add_force(parser)
+    parser.set_defaults(run=lambda args: _run_predict(args, parser))
+
+
+def _add_answers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--classes",
         type=int,
@@ -81,25 +109,76 @@ def add_predict(verbs: Verbs) -> None:
         metavar="K",
         help="tell the K likeliest classes (default: all in files, 1 in a table)",
     )
-    parser.add_argument("--draw", type=Path, metavar="DIR", help="write annotated copies there")
-    parser.add_argument("--detector", type=Path, metavar="FILE", help="YuNet's file (default: looked for)")
-    add_force(parser)
-    parser.set_defaults(run=_run_predict)
 
 
-def _run_predict(args: argparse.Namespace) -> None:
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="a .jsonl, .csv or .parquet file (default: a table, and of a video a few lines)",
+    )
+    parser.add_argument(
+        "--draw", type=Path, metavar="DIR", help="write annotated pictures and videos (.mp4) there"
+    )
+    parser.add_argument(
+        "--timeline",
+        type=Path,
+        metavar="FILE",
+        help="draw what each person of the one video showed over time, as .png or .svg",
+    )
+    parser.add_argument(
+        "--show", action="store_true", help="show the video in a window while it is read; q or Esc closes it"
+    )
+
+
+def _add_video_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--every",
+        type=positive,
+        default=3,
+        metavar="K",
+        help="look for faces in every K-th frame of a video and follow them between (default: 3)",
+    )
+    parser.add_argument(
+        "--no-smoothing", action="store_true", help="give what each frame shows, not smoothed over time"
+    )
+    parser.add_argument(
+        "--max-seconds", type=seconds, metavar="S", help="read the first S seconds of a video or camera"
+    )
+    parser.add_argument(
+        "--frames", type=positive, metavar="N", help="read the first N frames of a video or camera"
+    )
+
+
+def _run_predict(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from mien.predict.command import PredictOptions, run_predict
     from mien.reading.answers import AnswerRule
+    from mien.reading.smoothing import SMOOTHING_S
+    from mien.reading.watch import WatchOptions
 
+    sources = [*args.sources, *([] if args.camera is None else [args.camera])]
+    if not sources:
+        parser.error("name a picture, video, folder, camera or address")
     options = PredictOptions(
         crop=args.crop,
         detector_path=args.detector,
         rule=AnswerRule(args.classes, args.min_confidence, args.top),
+        video=WatchOptions(
+            detect_every=args.every,
+            smoothing_s=0.0 if args.no_smoothing else SMOOTHING_S,
+            max_frames=args.frames,
+            max_seconds=args.max_seconds,
+        ),
         out=args.out,
         draw=args.draw,
+        timeline=args.timeline,
+        show=args.show,
         force=args.force,
     )
-    summary = run_predict(args.sources, args.model, options=options, stream=sys.stdout, announce=warn)
+    summary = run_predict(
+        sources, args.model, options=options, stream=sys.stdout, announce=warn, lines=sys.stdin
+    )
     warn(str(summary))
 
 

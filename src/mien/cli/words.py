@@ -69,6 +69,28 @@ def share(text: str) -> float:
 share.__name__ = "number"
 
 
+def seconds(text: str) -> float:
+    """Return the number of an option that must be more than 0."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be more than 0, got {value}")
+    return value
+
+
+seconds.__name__ = "number"
+
+
+def camera_index(text: str) -> int:
+    """Return the whole number of an option that must be 0 or more."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must be 0 or more, got {value}")
+    return value
+
+
+camera_index.__name__ = "whole number"
+
+
 class needs:  # noqa: N801 - reads as a word: with needs("train", "train")
     """Turns the absence of an extra's packages into one line that names the install command."""
 

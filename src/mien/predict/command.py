@@ -1,48 +1,61 @@
-"""The verb `predict`: everything checked first, then picture by picture, written as it comes."""
+"""The verb `predict`: everything checked first, then source by source, written as it comes."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Literal, TextIO
 
-from mien.artifacts import claim_output, disk_errors
 from mien.bundle import Bundle
 from mien.errors import ArtifactError
-from mien.faces.detector import load_detector
+from mien.faces.detector import Detector, load_detector
 from mien.predict.copies import claim_copies_folder, name_copies, write_copy
-from mien.predict.gather import gather_pictures
-from mien.predict.writers import CsvWriter, JsonLinesWriter, ParquetWriter, RowWriter, TableWriter
+from mien.predict.film import Film
+from mien.predict.gather import Picture, Source, Video, gather_sources
+from mien.predict.outputs import claim_rows, open_rows
+from mien.predict.tally import Tally
+from mien.predict.timeline import Timeline, claim_timeline
+from mien.predict.videos import OpenVideo, open_video
+from mien.predict.window import Window
+from mien.predict.writers import RowWriter, TableWriter
 from mien.progress import Progress
 from mien.reading.annotate import annotate
 from mien.reading.answers import AnswerRule
+from mien.reading.model import threads_for_video
 from mien.reading.readings import NO_FACE, OK, PictureReading
 from mien.reading.recognise import read_pictures
+from mien.reading.watch import WatchOptions
 from mien.zoo import find_model
 
-SUFFIXES = (".jsonl", ".csv", ".parquet")
 # Fewer pictures than this are done before a bar says anything.
 MIN_PICTURES_FOR_PROGRESS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictOptions:
-    """How to read pictures and where to write.
+    """How to read and where to write.
 
     Attributes:
-        crop: find the faces, or take every picture as one face.
+        crop: find the faces, or take every picture and frame as one face.
         detector_path: YuNet's file, or None to look where `mien.faces.detector` says.
         rule: how answers are given.
+        video: how videos are read; `whole` and `keep_images` of it follow from the rest.
         out: a ``.jsonl``, ``.csv`` or ``.parquet`` file, or None for a table on the stream.
         draw: a folder for annotated copies, or None.
+        timeline: a ``.png`` or ``.svg`` file for the timeline of the one video, or None.
+        show: open a window and show videos in it.
         force: replace what is there.
     """
 
     crop: Literal["detect", "whole"] = "detect"
     detector_path: Path | None = None
     rule: AnswerRule = field(default_factory=AnswerRule)
+    video: WatchOptions = field(default_factory=WatchOptions)
     out: Path | None = None
     draw: Path | None = None
+    timeline: Path | None = None
+    show: bool = False
     force: bool = False
 
 
@@ -51,26 +64,37 @@ class PredictSummary:
     """What was read.
 
     Attributes:
-        n_pictures: in all.
+        n_pictures: in all, unreadable ones too.
+        n_videos: likewise, cameras too.
+        n_frames: of the videos.
         n_faces: rows with a reading.
-        n_without_face: pictures in which none was found.
-        n_unreadable: pictures that could not be read.
+        n_without_face: pictures and frames in which none was found.
+        n_unreadable: pictures that could not be read, and parts of videos.
     """
 
     n_pictures: int = 0
+    n_videos: int = 0
+    n_frames: int = 0
     n_faces: int = 0
     n_without_face: int = 0
     n_unreadable: int = 0
 
-    def count(self, picture: PictureReading) -> None:
-        """Add a picture."""
-        self.n_pictures += 1
-        self.n_faces += sum(row.status == OK for row in picture.rows)
-        self.n_without_face += picture.rows[0].status == NO_FACE
-        self.n_unreadable += picture.rows[0].status not in (OK, NO_FACE)
+    def count(self, reading: PictureReading, *, is_frame: bool = False) -> None:
+        """Add a picture or frame."""
+        status = reading.rows[0].status
+        self.n_pictures += not is_frame
+        self.n_frames += is_frame and status in (OK, NO_FACE)
+        self.n_faces += sum(row.status == OK for row in reading.rows)
+        self.n_without_face += status == NO_FACE
+        self.n_unreadable += status not in (OK, NO_FACE)
 
     def __str__(self) -> str:
-        parts = [f"{_counted(self.n_faces, 'face')} in {_counted(self.n_pictures, 'picture')}"]
+        where = []
+        if self.n_pictures or not self.n_videos:
+            where.append(_counted(self.n_pictures, "picture"))
+        if self.n_videos:
+            where.append(f"{_counted(self.n_frames, 'frame')} of {_counted(self.n_videos, 'video')}")
+        parts = [f"{_counted(self.n_faces, 'face')} in {' and '.join(where)}"]
         if self.n_without_face:
             parts.append(f"{self.n_without_face:,} with no face")
         if self.n_unreadable:
@@ -78,87 +102,161 @@ class PredictSummary:
         return ", ".join(parts)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """What the reading of every source needs.
+
+    Attributes:
+        bundle: the model.
+        detector: finds the faces, or None.
+        options: of the command.
+        classes: that are answered.
+        copies: where annotated copies go, by the source's name; empty for none.
+        stream: takes the tallies of videos.
+        writer: takes the rows of pictures, and of videos where there is a file for them.
+        window: shows videos, or None.
+        summary: counts.
+    """
+
+    bundle: Bundle
+    detector: Detector | None
+    options: PredictOptions
+    classes: tuple[str, ...]
+    copies: dict[str, Path]
+    stream: TextIO
+    writer: RowWriter
+    window: Window | None
+    summary: PredictSummary
+
+    def write(self, reading: PictureReading) -> None:
+        """Write a reading's rows."""
+        for row in reading.rows:
+            self.writer.write(row)
+
+
 def run_predict(
-    sources: Sequence[Path],
+    sources: Sequence[str | Path | int],
     model: str | Path | None = None,
     *,
     options: PredictOptions,
     stream: TextIO,
     announce: Callable[[str], None],
+    lines: Iterable[str] = (),
 ) -> PredictSummary:
     """Read the faces of the sources with a model and write them down.
 
     Args:
-        sources: picture files and folders of them.
+        sources: see `gather.gather_sources`.
         model: the name of a model in the box, a file that `mien export` wrote, or None for the default.
         options: see `PredictOptions`.
         stream: takes the table where no file was asked for.
         announce: is told in one line what a person should know, such as a missing detector.
+        lines: the list that the source ``-`` stands for.
 
     Raises:
-        SourceError: a source does not exist, or the detector's file does not.
+        SourceError: a source does not exist, a camera cannot be opened, or the detector's file does not exist.
         ArtifactError: the model cannot be used, or an output is in the way or cannot be written.
         ModelError: the detector's file is not one, or the model gives no finite numbers or lacks a class.
+        MienError: there is no screen for a window.
     """
-    pictures = gather_pictures(sources, leave_out=options.draw)
-    _claim_outputs(options)
-    bundle = Bundle.load(find_model(model))
+    gathered = gather_sources(sources, lines=lines, leave_out=options.draw)
+    n_videos = sum(isinstance(source, Video) for source in gathered)
+    _claim_outputs(options, n_videos)
+    # While the model reads frames of a video, the next are decoded and searched for faces.
+    bundle = Bundle.load(find_model(model), threads=threads_for_video() if n_videos else None)
     classes = options.rule.classes(bundle.info.classes)
     detector = load_detector(options.detector_path, announce=announce) if options.crop == "detect" else None
-    copies = {} if options.draw is None else name_copies(pictures, options.draw)
-    paths = [picture.path for picture in pictures]
-    summary = PredictSummary()
-    readings = read_pictures(paths, bundle, detector=detector, rule=options.rule, keep_images=bool(copies))
-    names = [str(path) for path in paths]
-    table = TableWriter(stream, classes, names, top=options.rule.top)
-    with _open_writer(options.out, classes, otherwise=table) as writer:
-        for picture in _with_progress(readings, total=len(paths)):
-            for row in picture.rows:
-                writer.write(row)
-            if copies and picture.image_rgb is not None:
-                write_copy(copies[Path(picture.source)], annotate(picture.image_rgb, picture.rows))
-            summary.count(picture)
-    return summary
+    names = [source.name for source in gathered if isinstance(source, Picture)]
+    with ExitStack() as stack:
+        writer: RowWriter = TableWriter(stream, classes, names, top=options.rule.top)
+        window = stack.enter_context(closing(Window("mien"))) if options.show else None
+        if options.out is not None:
+            writer = stack.enter_context(open_rows(options.out, classes, announce=announce))
+        run = _Run(
+            bundle=bundle,
+            detector=detector,
+            options=options,
+            classes=classes,
+            copies={} if options.draw is None else name_copies(gathered, options.draw),
+            stream=stream,
+            writer=writer,
+            window=window,
+            summary=PredictSummary(),
+        )
+        _read_sources(gathered, run)
+    return run.summary
 
 
-def _claim_outputs(options: PredictOptions) -> None:
+def _claim_outputs(options: PredictOptions, n_videos: int) -> None:
     if options.out is not None:
-        if options.out.suffix.lower() not in SUFFIXES:
-            raise ArtifactError(
-                f"--out {options.out} must end in {' or '.join(SUFFIXES)}, which says what is written"
-            )
-        _claim_file(options.out, force=options.force)
+        claim_rows(options.out, force=options.force)
     if options.draw is not None:
         claim_copies_folder(options.draw, force=options.force)
+    if options.timeline is not None:
+        if n_videos != 1:
+            raise ArtifactError(f"--timeline is of one video or camera, and {n_videos:,} were named")
+        claim_timeline(options.timeline, force=options.force)
+    if options.show and not n_videos:
+        raise ArtifactError("--show is for videos and cameras, and none was named. Use --draw for pictures")
 
 
-def _claim_file(out: Path, *, force: bool) -> None:
-    """As `claim_output`, but a file to be replaced stays until the new one is whole."""
-    if not force:
-        claim_output(out, force=False)
-    elif out.is_dir():
-        raise ArtifactError(f"--out {out} is a folder, and the predictions need a file. Choose another path")
-    with disk_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
+def _read_sources(sources: Sequence[Source], run: _Run) -> None:
+    """Read neighbouring pictures together, and each video alone."""
+    for _, group in groupby(sources, key=type):
+        together = list(group)
+        _read_pictures([source.path for source in together if isinstance(source, Picture)], run)
+        for source in together:
+            if isinstance(source, Video) and (run.window is None or not run.window.is_closed):
+                _read_video(source, run)
 
 
-@contextmanager
-def _open_writer(out: Path | None, classes: Sequence[str], *, otherwise: RowWriter) -> Iterator[RowWriter]:
-    """Give a writer. A file takes its name when all is written; until then, and after a stop, it is a partial."""
-    if out is None:
-        yield otherwise
-        return
-    partial = out.with_name(out.name + ".partial")
-    with disk_errors(out):
-        if out.suffix.lower() == ".parquet":
-            with closing(ParquetWriter(partial, classes)) as writer:
-                yield writer
-        else:
-            # A file name that is no text is written in the notation that JSON reads back.
-            with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-                is_csv = out.suffix.lower() == ".csv"
-                yield CsvWriter(file, classes) if is_csv else JsonLinesWriter(file)
-        partial.replace(out)
+def _read_pictures(paths: Sequence[Path], run: _Run) -> None:
+    readings = read_pictures(
+        paths, run.bundle, detector=run.detector, rule=run.options.rule, keep_images=bool(run.copies)
+    )
+    for reading in _with_progress(readings, total=len(paths)):
+        run.write(reading)
+        if run.copies and reading.image_rgb is not None:
+            write_copy(run.copies[reading.source], annotate(reading.image_rgb, reading.rows))
+        run.summary.count(reading)
+
+
+def _read_video(video: Video, run: _Run) -> None:
+    """Read a video to its end, to the limits of the options, or until a person stops it."""
+    options = replace(run.options.video, keep_images=bool(run.copies) or run.window is not None)
+    run.summary.n_videos += 1
+    with ExitStack() as stack:
+        opened = stack.enter_context(
+            open_video(video, run.bundle, detector=run.detector, rule=run.options.rule, options=options)
+        )
+        tally, timeline = Tally(video.name, rate=opened.rate), Timeline(run.classes)
+        film = stack.enter_context(_film(video, opened, run)) if run.copies else None
+        for reading in opened.readings:
+            if run.options.out is not None:
+                run.write(reading)
+            run.summary.count(reading, is_frame=True)
+            tally.take(reading)
+            if film is not None:
+                film.take(reading)
+            if run.options.timeline is not None:
+                timeline.take(reading)
+            if run.window is not None and _show(reading, run.window):
+                break
+    if run.options.out is None:
+        run.stream.writelines(f"{line}\n" for line in tally.lines())
+    if run.options.timeline is not None:
+        timeline.draw(run.options.timeline, title=video.name)
+
+
+def _film(video: Video, opened: OpenVideo, run: _Run) -> Film:
+    return Film(run.copies[video.name], rate=opened.rate, is_live=opened.is_live)
+
+
+def _show(reading: PictureReading, window: Window) -> bool:
+    """Show a frame, and return whether the window was closed."""
+    if reading.image_rgb is not None:
+        window.show(annotate(reading.image_rgb, reading.rows))
+    return window.is_closed
 
 
 def _with_progress(readings: Iterator[PictureReading], *, total: int) -> Iterator[PictureReading]:

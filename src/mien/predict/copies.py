@@ -1,4 +1,4 @@
-"""The folder of annotated copies: a name for each, and the files."""
+"""The folder of annotated copies: a name for each, and the files of pictures."""
 
 import io
 from collections.abc import Sequence
@@ -10,8 +10,9 @@ from PIL import Image
 
 from mien.artifacts import disk_errors, write_atomically
 from mien.errors import ArtifactError
-from mien.predict.gather import Picture
+from mien.predict.gather import Source, Video
 
+FILM_SUFFIX = ".mp4"
 _JPEG_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif"))
 _JPEG_QUALITY = 92
 
@@ -32,26 +33,32 @@ def claim_copies_folder(folder: Path, *, force: bool) -> None:
         )
 
 
-def name_copies(pictures: Sequence[Picture], folder: Path) -> dict[Path, Path]:
-    """Return where the copy of each picture goes, by the picture's path.
+def name_copies(sources: Sequence[Source], folder: Path) -> dict[str, Path]:
+    """Return where the copy of each picture and video goes, by the source's name.
 
-    Sub-folders are kept. A PNG's copy is a PNG, any other a JPEG, named after the whole name of the picture; names
-    that would meet, on file systems that ignore case too, get a number.
+    Sub-folders are kept. A PNG's copy is a PNG, any other picture's a JPEG, a video's an MP4, named after the whole
+    name of the source; names that would meet, on file systems that ignore case too, get a number.
     """
     taken: set[str] = set()
-    copies: dict[Path, Path] = {}
-    for picture in pictures:
-        suffix = picture.place.suffix.lower()
-        added = "" if suffix == ".png" or suffix in _JPEG_SUFFIXES else ".jpg"
-        place = picture.place.with_name(picture.place.name + added)
+    copies: dict[str, Path] = {}
+    for source in sources:
+        added = _added_suffix(source)
+        place = source.place.with_name(source.place.name + added)
         number = 1
         while str(place).casefold() in taken:
             number += 1
-            stem = picture.place.stem if not added else picture.place.name
-            place = picture.place.with_name(f"{stem}-{number}{added or picture.place.suffix}")
+            stem = source.place.stem if not added else source.place.name
+            place = source.place.with_name(f"{stem}-{number}{added or source.place.suffix}")
         taken.add(str(place).casefold())
-        copies[picture.path] = folder / place
+        copies[source.name] = folder / place
     return copies
+
+
+def _added_suffix(source: Source) -> str:
+    suffix = source.place.suffix.lower()
+    if isinstance(source, Video):
+        return "" if suffix == FILM_SUFFIX else FILM_SUFFIX
+    return "" if suffix == ".png" or suffix in _JPEG_SUFFIXES else ".jpg"
 
 
 def write_copy(path: Path, drawing_rgb: NDArray[np.uint8]) -> None:

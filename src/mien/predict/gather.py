@@ -1,20 +1,45 @@
-"""Which pictures `mien predict` was asked to read."""
+"""What `mien predict` was asked to read: pictures, videos, cameras and addresses, in order."""
 
+import glob
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from mien.errors import SourceError
+from mien.faces.images import UnreadableImage
+from mien.reading.frames import is_address, is_camera, is_video_content, read_header, without_password
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 )
+VIDEO_SUFFIXES = frozenset(
+    (
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".avi",
+        ".mkv",
+        ".webm",
+        ".mpg",
+        ".mpeg",
+        ".wmv",
+        ".flv",
+        ".ogv",
+        ".3gp",
+        ".mts",
+        ".m2ts",
+    )
+)
+STANDARD_INPUT = "-"
+_WILDCARDS = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A file to read.
+    """A picture file to read.
 
     Attributes:
         path: as it was named, or the named folder joined with the way down from it.
@@ -24,45 +49,135 @@ class Picture:
     path: Path
     place: Path
 
+    @property
+    def name(self) -> str:
+        """What its rows call it."""
+        return str(self.path)
 
-def gather_pictures(sources: Sequence[Path], *, leave_out: Path | None = None) -> list[Picture]:
-    """Return the files that the sources name, and the image files in the folders that they name.
 
-    Folders are walked to the bottom in sorted order; files whose name has no image suffix or begins with a dot
-    are passed over, and links to folders are not followed. A file that is named counts whatever its suffix. A
-    file that is named twice is read once.
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A video file, camera or address to read.
+
+    Attributes:
+        source: as `mien.reading.frames.open_frames` takes it.
+        place: as of a `Picture`.
+    """
+
+    source: Path | int | str
+    place: Path
+
+    @property
+    def name(self) -> str:
+        """What its rows call it."""
+        if isinstance(self.source, int):
+            return f"camera {self.source}"
+        return without_password(self.source) if isinstance(self.source, str) else str(self.source)
+
+
+Source: TypeAlias = Picture | Video
+
+
+def gather_sources(
+    names: Sequence[str | Path | int], *, lines: Iterable[str] = (), leave_out: Path | None = None
+) -> list[Source]:
+    """Return what the names stand for, in order.
+
+    A name is a file, a folder, a pattern such as ``'shots/**/*.jpg'``, a camera's index (a number, or digits where no
+    file is called so), an address, or ``-`` for
+    a list of these. Folders are walked to the bottom in sorted order; files whose name has neither an image's nor a
+    video's suffix, or begins with a dot, are passed over, and links to folders are not followed. A file that is
+    named counts whatever its suffix. What is named twice is read once.
 
     Args:
-        sources: files and folders.
+        names: see above.
+        lines: the list that ``-`` stands for, a name a line.
         leave_out: a folder that is not walked into.
 
     Raises:
-        SourceError: a source does not exist or is neither file nor folder, or a folder holds no image file.
+        SourceError: a file does not exist or is none, a pattern matches nothing, a folder or the list holds nothing
+            to read.
     """
-    n_folders = sum(source.is_dir() for source in sources)
-    pictures: dict[str, Picture] = {}
-    for source in sources:
-        for picture in _pictures_of(source, name_folder=n_folders > 1, leave_out=leave_out):
-            pictures.setdefault(os.path.abspath(picture.path), picture)  # noqa: PTH100 - links stay as named
-    return list(pictures.values())
+    listed = list(_listed(names, lines))
+    n_folders = sum(os.path.isdir(name) for name in listed if not isinstance(name, int))  # noqa: PTH112
+    sources: dict[str, Source] = {}
+    for name in listed:
+        for source in _sources_of(name, name_folder=n_folders > 1, leave_out=leave_out):
+            sources.setdefault(_identity(source), source)
+    return list(sources.values())
 
 
-def _pictures_of(source: Path, *, name_folder: bool, leave_out: Path | None) -> Iterator[Picture]:
-    if source.is_file():
-        yield Picture(source, Path(source.name))
+def _identity(source: Source) -> str:
+    if isinstance(source, Video) and not isinstance(source.source, Path):
+        return str(source.source)
+    return os.path.abspath(source.name)  # noqa: PTH100 - links stay as named
+
+
+def _listed(names: Sequence[str | Path | int], lines: Iterable[str]) -> Iterator[str | Path | int]:
+    """Yield the names, those of the list in the place of ``-``, and the files of patterns in theirs."""
+    for name in names:
+        if str(name) != STANDARD_INPUT:
+            yield from _expanded(name)
+            continue
+        listed = [line.strip() for line in lines]
+        if not any(listed):
+            raise SourceError(
+                "The list on standard input names nothing. Write a file, folder or address a line"
+            )
+        for line in filter(None, listed):
+            yield from _expanded(line)
+
+
+def _expanded(name: str | Path | int) -> Iterator[str | Path | int]:
+    text = str(name)
+    if not _WILDCARDS.search(text) or is_address(text) or os.path.lexists(text):
+        yield name
         return
-    if not source.is_dir():
-        what = "is neither a file nor a folder" if source.exists() else "does not exist"
-        raise SourceError(f"{source} {what}. Name image files or folders of them")
-    top = Path(source.resolve().name) if name_folder else Path()
-    found = False
-    for path in _walk(source, None if leave_out is None else leave_out.resolve()):
-        found = True
-        yield Picture(path, top / path.relative_to(source))
+    found = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute patterns
     if not found:
+        raise SourceError(f"No file matches the pattern {text}")
+    yield from found
+
+
+def _sources_of(name: str | Path | int, *, name_folder: bool, leave_out: Path | None) -> Iterator[Source]:
+    text = str(name)
+    if isinstance(name, int) or is_camera(text):
+        yield Video(int(text), Path(f"camera-{int(text)}"))
+        return
+    if is_address(text):
+        yield Video(text, Path(re.sub(r"[^A-Za-z0-9._-]+", "-", without_password(text)).strip("-.")))
+        return
+    path = Path(name)
+    if path.is_file():
+        yield _file_source(path, Path(path.name))
+        return
+    if not path.is_dir():
+        what = "is neither a file nor a folder" if path.exists() else "does not exist"
         raise SourceError(
-            f"The folder {source} holds no image file ({', '.join(sorted(IMAGE_SUFFIXES))}). Name another one"
+            f"{path} {what}. Name pictures, videos, folders of them, a camera's index or an address"
         )
+    yield from _sources_of_folder(path, name_folder=name_folder, leave_out=leave_out)
+
+
+def _sources_of_folder(folder: Path, *, name_folder: bool, leave_out: Path | None) -> Iterator[Source]:
+    top = Path(folder.resolve().name) if name_folder else Path()
+    found = False
+    for path in _walk(folder, None if leave_out is None else leave_out.resolve()):
+        found = True
+        place = top / path.relative_to(folder)
+        yield Picture(path, place) if path.suffix.lower() in IMAGE_SUFFIXES else Video(path, place)
+    if not found:
+        suffixes = ", ".join((*sorted(IMAGE_SUFFIXES), *sorted(VIDEO_SUFFIXES)))
+        raise SourceError(f"The folder {folder} holds no picture or video ({suffixes}). Name another one")
+
+
+def _file_source(path: Path, place: Path) -> Source:
+    """Tell a video by its content, and by its suffix where the content says nothing."""
+    try:
+        is_video = is_video_content(read_header(path))
+    except UnreadableImage:
+        is_video = False
+    return Video(path, place) if is_video or path.suffix.lower() in VIDEO_SUFFIXES else Picture(path, place)
 
 
 def _walk(folder: Path, leave_out: Path | None) -> Iterator[Path]:
@@ -73,5 +188,5 @@ def _walk(folder: Path, leave_out: Path | None) -> Iterator[Path]:
             if not name.startswith(".") and (leave_out is None or Path(parent, name).resolve() != leave_out)
         )  # fmt: skip
         for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
+            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
                 yield Path(parent, name)

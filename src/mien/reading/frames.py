@@ -30,7 +30,8 @@ NETWORK_TIMEOUT_MS = 10_000
 MAX_RATE, USUAL_RATE = 1000.0, 25.0
 # The number of frames that a file tells is an estimate in some formats: so many may lack, and this share.
 MISSING_FRAMES, MISSING_SHARE = 2, 0.02
-HEADER_BYTES = 16
+# So much of a file tells what it is: a transport stream shows itself at its second packet.
+HEADER_BYTES, PACKET_BYTES = 189, 188
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -315,7 +316,7 @@ def _open_file(path: Path) -> Recording:
             raise UnreadableImage(
                 "truncated_video", "the file ends early or is damaged where it tells what it holds"
             )
-        raise UnreadableImage("not_a_video", f"begins with {header!r}")
+        raise UnreadableImage("not_a_video", f"begins with {header[:16]!r}")
     return Recording(str(path), capture)
 
 
@@ -343,7 +344,7 @@ _FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
 def is_video_content(header: bytes) -> bool:
     """Return whether a file's first `HEADER_BYTES` bytes are those of a video, whatever its name says."""
-    if header.startswith(_BEGINNINGS):
+    if header.startswith(_BEGINNINGS) or (header[:1] == b"G" and header[PACKET_BYTES:] == b"G"):
         return True
     if header[:4] == b"RIFF":
         return header[8:12] == b"AVI "

@@ -8,7 +8,7 @@ from PIL import Image
 
 from mien.errors import ArtifactError
 from mien.predict.copies import claim_copies_folder, name_copies, write_copy
-from mien.predict.gather import Picture
+from mien.predict.gather import Picture, Video
 
 
 def names(*places: str) -> list[str]:
@@ -59,3 +59,17 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "drawn").touch()
     with pytest.raises(ArtifactError, match="is a file"):
         claim_copies_folder(tmp_path / "drawn", force=True)
+
+
+def test_copies_of_videos_are_mp4() -> None:
+    """A camera's too; they never meet those of pictures or of each other."""
+    videos = [Video(Path("in/a.mp4"), Path("a.mp4")), Video(Path("b/a.MP4"), Path("a.MP4"))]
+    videos += [Video(Path("a.avi"), Path("a.avi")), Video(0, Path("camera-0"))]
+    copies = name_copies([*videos, Picture(Path("a"), Path("a"))], Path("d"))
+    assert {name: str(copy) for name, copy in copies.items()} == {
+        "in/a.mp4": "d/a.mp4",
+        "b/a.MP4": "d/a-2.MP4",
+        "a.avi": "d/a.avi.mp4",
+        "camera 0": "d/camera-0.mp4",
+        "a": "d/a.jpg",
+    }

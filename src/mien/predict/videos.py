@@ -1,0 +1,99 @@
+"""A video or camera opened for reading: its readings, with progress, until it ends or a person stops it."""
+
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+from mien.bundle import Bundle
+from mien.faces.detector import Detector
+from mien.faces.images import UnreadableImage
+from mien.predict.gather import Video
+from mien.progress import Progress
+from mien.reading.answers import AnswerRule
+from mien.reading.frames import USUAL_RATE, FrameSource, open_frames
+from mien.reading.readings import PictureReading
+from mien.reading.watch import WatchOptions, reading_of_unreadable, watch
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVideo:
+    """A video that is being read.
+
+    Attributes:
+        readings: one a frame.
+        rate: frames a second, as the video tells.
+        is_live: it is a camera or stream.
+    """
+
+    readings: Iterable[PictureReading]
+    rate: float
+    is_live: bool
+
+
+@contextmanager
+def open_video(
+    video: Video, bundle: Bundle, *, detector: Detector | None, rule: AnswerRule, options: WatchOptions
+) -> Iterator[OpenVideo]:
+    """Open a video, and let go of it at the end.
+
+    Of a camera an interrupt (Ctrl-C) is the usual end: the frame at hand is still given. A second one interrupts
+    what is under way.
+
+    Raises:
+        SourceError: there is no such camera, or an address gives no video.
+    """
+    try:
+        frames = open_frames(video.source)
+    except UnreadableImage as error:
+        yield OpenVideo([reading_of_unreadable(video.name, error)], USUAL_RATE, is_live=False)
+        return
+    with closing(watch(frames, bundle, detector=detector, rule=rule, options=options)) as watched:
+        if not frames.is_live:
+            yield OpenVideo(_with_progress(watched, frames, options), frames.rate, is_live=False)
+            return
+        with _polite_interrupts() as is_stopped:
+            readings = _with_progress(_until(is_stopped, watched), frames, options)
+            yield OpenVideo(readings, frames.rate, is_live=True)
+
+
+def _with_progress(
+    readings: Iterable[PictureReading], frames: FrameSource, options: WatchOptions
+) -> Iterator[PictureReading]:
+    n_frames = frames.n_frames
+    if n_frames is not None and options.max_seconds is not None:
+        n_frames = min(n_frames, round(options.max_seconds * frames.rate))
+    if options.max_frames is not None:
+        n_frames = min(n_frames or options.max_frames, options.max_frames)
+    with Progress(f"Reading {frames.name}", total=n_frames, unit="frame") as progress:
+        for reading in readings:
+            yield reading
+            progress.advance()
+
+
+def _until(is_stopped: threading.Event, readings: Iterable[PictureReading]) -> Iterator[PictureReading]:
+    for reading in readings:
+        yield reading
+        if is_stopped.is_set():
+            return
+
+
+@contextmanager
+def _polite_interrupts() -> Iterator[threading.Event]:
+    """Give an event that the first interrupt sets. Only the main thread can listen for interrupts."""
+    is_stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield is_stopped
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def stop(_number: int, _frame: object) -> None:
+        is_stopped.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield is_stopped
+    finally:
+        signal.signal(signal.SIGINT, before)

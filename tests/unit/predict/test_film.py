@@ -1,0 +1,71 @@
+"""Annotated videos of uneven frames, and films that cannot be written."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mien.errors import ArtifactError
+from mien.predict.film import MAX_REPEATS_S, Film
+from mien.reading.readings import FaceReading, PictureReading
+
+
+def frame(seconds: float, size_wh: tuple[int, int] = (800, 600)) -> PictureReading:
+    """Return a frame without a face."""
+    image = np.full((size_wh[1], size_wh[0], 3), 90, np.uint8)
+    return PictureReading("a", (FaceReading("a", seconds=seconds, status="no_face"),), image)
+
+
+def count_frames(path: Path) -> tuple[int, tuple[int, int]]:
+    """Return the number of frames and their size."""
+    capture = cv2.VideoCapture(str(path))
+    count, size = 0, (0, 0)
+    while True:
+        is_there, image = capture.read()
+        if not is_there:
+            return count, size
+        count, size = count + 1, image.shape[1::-1]
+
+
+def test_a_camera_is_shown_as_time_ran(tmp_path: Path) -> None:
+    """Frames at 0, 0.1 and 1 s make a film of 11 frames at 10 a second."""
+    with Film(tmp_path / "a.mp4", rate=10, is_live=True) as film:
+        for seconds in (0.0, 0.1, 1.0):
+            film.take(frame(seconds))
+    assert count_frames(tmp_path / "a.mp4")[0] == 11
+
+
+def test_a_camera_that_stood_still_for_long_does_not_fill_the_disk(tmp_path: Path) -> None:
+    with Film(tmp_path / "a.mp4", rate=2, is_live=True) as film:
+        film.take(frame(0.0, (720, 40)))
+        film.take(frame(86_400.0, (720, 40)))
+    assert count_frames(tmp_path / "a.mp4")[0] == 2 + 2 * MAX_REPEATS_S
+
+
+def test_a_recordings_frames_are_neither_repeated_nor_left_out(tmp_path: Path) -> None:
+    with Film(tmp_path / "a.mp4", rate=10, is_live=False) as film:
+        for seconds in (0.0, 0.01, 5.0):
+            film.take(frame(seconds))
+    assert count_frames(tmp_path / "a.mp4")[0] == 3
+
+
+def test_odd_sides_and_a_change_of_size(tmp_path: Path) -> None:
+    """The film has even sides, those of its first frame."""
+    with Film(tmp_path / "a.mp4", rate=10, is_live=False) as film:
+        for size in ((801, 601), (400, 1000), (1201, 901)):
+            film.take(frame(0.0, size))
+    assert count_frames(tmp_path / "a.mp4") == (3, (800, 600))
+
+
+def test_a_video_without_a_frame_leaves_no_film(tmp_path: Path) -> None:
+    with Film(tmp_path / "a.mp4", rate=10, is_live=False) as film:
+        film.take(PictureReading("a", (FaceReading("a", status="empty_file"),)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_film_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    film = Film(tmp_path / "file" / "a.mp4", rate=10, is_live=False)
+    with pytest.raises(ArtifactError, match="cannot be written"):
+        film.take(frame(0.0))

@@ -1,0 +1,73 @@
+"""The window, with a screen that is none."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mien.predict.window import CLOSING_KEYS, SCREEN_SHARE, Window
+
+tkinter = pytest.importorskip("tkinter")
+
+
+class Root:
+    """A screen of 400 x 300 pixels that presses no key by itself."""
+
+    winfo_screenwidth = staticmethod(lambda: 400)
+    winfo_screenheight = staticmethod(lambda: 300)
+    title = resizable = staticmethod(lambda *_: None)
+
+    def __init__(self) -> None:
+        self.bound: dict[str, Callable[..., None]] = {}
+        self.n_updates = 0
+        self.is_destroyed = False
+
+    def bind(self, name: str, call: Callable[..., None]) -> None:
+        """Remember what is to be called."""
+        self.bound[name] = call
+
+    protocol = bind
+
+    def update(self) -> None:
+        """Count."""
+        self.n_updates += 1
+
+    def destroy(self) -> None:
+        """Remember it."""
+        self.is_destroyed = True
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Return the pictures that are shown, as PPM files."""
+    pictures: list[bytes] = []
+
+    def configure(image: bytes) -> None:
+        pictures.append(image)
+
+    label = SimpleNamespace(pack=lambda: None, configure=configure)
+    monkeypatch.setattr(tkinter, "Tk", Root)
+    monkeypatch.setattr(tkinter, "Label", lambda _root, borderwidth: label)
+    monkeypatch.setattr(tkinter, "PhotoImage", lambda data, **_: data)
+    return pictures
+
+
+def test_pictures_are_shown_as_they_are_or_made_to_fit(shown: list[bytes]) -> None:
+    window = Window("a")
+    small = np.random.default_rng(0).integers(0, 255, (100, 120, 3), np.uint8)
+    window.show(small)
+    assert shown[0] == b"P6 120 100 255\n" + small.tobytes()
+    window.show(np.zeros((1000, 500, 3), np.uint8))
+    assert shown[1].startswith(f"P6 {round(150 * SCREEN_SHARE)} {round(300 * SCREEN_SHARE)} 255\n".encode())
+    assert window._root.n_updates == 2
+    window.close()
+    assert window._root.is_destroyed
+
+
+@pytest.mark.parametrize("how", [*CLOSING_KEYS, "WM_DELETE_WINDOW"])
+def test_keys_and_the_close_button_end_it(shown: list[bytes], how: str) -> None:
+    window = Window("a")
+    assert not window.is_closed
+    window._root.bound[f"<{how}>" if how == "Escape" else how]()
+    assert window.is_closed

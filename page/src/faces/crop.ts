@@ -139,15 +139,21 @@ function window(picture: Picture, x0: number, y0: number, x1: number, y1: number
   return part;
 }
 
+// OpenCV samples at 32nds of a pixel, which it counts in 1024ths: the same here, so that both read the same.
+const FINE = 1024;
+const STEPS = 32;
+
 /** Bilinear sampling, black outside. */
 function sample(part: Picture, size: number, [a, b, c, d, e, f]: Matrix): Picture {
   const result = emptyPicture(size, size);
   const { width, height, rgb } = part;
   let to = 0;
   for (let v = 0; v < size; v++) {
+    const startX = Math.round((b * v + c) * FINE) + FINE / STEPS / 2;
+    const startY = Math.round((e * v + f) * FINE) + FINE / STEPS / 2;
     for (let u = 0; u < size; u++, to += 3) {
-      const x = a * u + b * v + c;
-      const y = d * u + e * v + f;
+      const x = Math.floor((startX + Math.round(a * u * FINE)) / (FINE / STEPS)) / STEPS;
+      const y = Math.floor((startY + Math.round(d * u * FINE)) / (FINE / STEPS)) / STEPS;
       const left = Math.floor(x);
       const top = Math.floor(y);
       if (left < -1 || top < -1 || left >= width || top >= height) continue;

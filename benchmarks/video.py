@@ -1,0 +1,188 @@
+"""Times videos: `Model.watch` against a plain loop over frames, its memory over a long video, and a photo of 20 faces.
+
+    python benchmarks/video.py --photo PHOTO.jpg [--model MODEL] [--frames 300] [--long 10000] [--repeats 3]
+
+The video is 640x480 and has one face: the photo, which should hold one, moving a little. The plain loop is
+`cv2.VideoCapture` and `Model.predict` for each frame: two looks of the detector, one call of the model. Both are
+run in turn, and their medians compared. The photo of 20 faces is made of the photo too, 20 times; what is compared
+with its reading is one call of the model with 20 crops. YuNet's file is looked for as `mien` does (`MIEN_DETECTOR`).
+
+What else runs on the machine slows both sides, but not alike: the load is printed with the ratios.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+import mien
+from mien.faces.images import decode_image, to_rgb
+
+SIZE_WH = (640, 480)
+RATE = 30
+# Side of the photo in the video, and of each of the 20 in the group.
+FACE_PX, CELL_PX = 300, 160
+GROUP = (5, 4)
+WARM_FRAMES = 500
+
+
+def moving(photo_rgb: NDArray[np.uint8], n_frames: int) -> Iterator[NDArray[np.uint8]]:
+    """Yield BGR frames in which the photo moves, turns and grows a little."""
+    photo = cv2.cvtColor(fitted(photo_rgb, FACE_PX), cv2.COLOR_RGB2BGR)
+    noise = np.random.default_rng(0).integers(0, 255, (SIZE_WH[1], SIZE_WH[0], 3), np.uint8)
+    background = cv2.GaussianBlur(noise, (0, 0), 9)
+    center = (photo.shape[1] / 2, photo.shape[0] / 2)
+    for index in range(n_frames):
+        motion = cv2.getRotationMatrix2D(center, 6 * np.sin(index / 20), 1 + 0.1 * np.sin(index / 33))
+        motion[:, 2] += (170 + 110 * np.sin(index / 25), 90 + 50 * np.cos(index / 31))
+        frame = background.copy()
+        cv2.warpAffine(photo, motion, SIZE_WH, dst=frame, borderMode=cv2.BORDER_TRANSPARENT)
+        yield frame
+
+
+def fitted(photo_rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Return the photo with this longer side."""
+    scale = side / max(photo_rgb.shape[:2])
+    return np.asarray(cv2.resize(photo_rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def write_video(path: Path, photo_rgb: NDArray[np.uint8], n_frames: int) -> Path:
+    """Write the video as MP4."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), RATE, SIZE_WH)
+    for frame in moving(photo_rgb, n_frames):
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+def group_of(photo_rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a picture of 20 faces."""
+    small = fitted(photo_rgb, CELL_PX)
+    picture = np.full((GROUP[1] * CELL_PX, GROUP[0] * CELL_PX, 3), 120, np.uint8)
+    for row in range(GROUP[1]):
+        for column in range(GROUP[0]):
+            y, x = row * CELL_PX, column * CELL_PX
+            picture[y : y + small.shape[0], x : x + small.shape[1]] = small
+    return picture
+
+
+def plain_loop(model: mien.Model, video: Path) -> int:
+    """Read a video as one would without `watch`, and return the number of faces."""
+    capture = cv2.VideoCapture(str(video))
+    n_faces = 0
+    while True:
+        is_there, frame = capture.read()
+        if not is_there:
+            return n_faces
+        n_faces += len(model.predict(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)))
+
+
+def watched(model: mien.Model, video: Path) -> int:
+    """Read a video with `watch`, and return the number of faces."""
+    return sum(len(reading) for reading in model.watch(video))
+
+
+def timed(run: Callable[[], object]) -> tuple[float, float]:
+    """Return the seconds that a call took on the clock, and those of all cores that it used."""
+    start, used = time.perf_counter(), time.process_time()
+    run()
+    return time.perf_counter() - start, time.process_time() - used
+
+
+def median(times: list[tuple[float, float]]) -> tuple[float, float]:
+    """Return the medians of both."""
+    return statistics.median(clock for clock, _ in times), statistics.median(used for _, used in times)
+
+
+def load() -> str:
+    """Return how busy the machine is."""
+    return f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+
+
+def compare_video(model: mien.Model, video: Path, *, n_frames: int, repeats: int) -> None:
+    """Print the frames a second of both ways, and their ratio."""
+    ways: dict[str, Callable[[mien.Model, Path], int]] = {"watch": watched, "plain loop": plain_loop}
+    faces = {name: run(model, video) for name, run in ways.items()}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, run in ways.items():
+            times[name].append(timed(lambda run=run: run(model, video)))
+    for name in ways:
+        clock, used = median(times[name])
+        print(
+            f"{name:<12} {n_frames / clock:6.1f} frames/s, {1000 * used / n_frames:5.1f} ms of a core a frame, "
+            f"a face in {faces[name] / n_frames:.1%} of the frames"
+        )
+    (clock, used), (plain_clock, plain_used) = median(times["watch"]), median(times["plain loop"])
+    print(
+        f"watch is {plain_clock / clock:.2f} times as fast, for {plain_used / used:.2f} times less work; {load()}"
+    )
+
+
+def resident_mib() -> float:
+    """Return the memory that this process holds (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def measure_memory(model: mien.Model, video: Path, n_frames: int) -> None:
+    """Print what is held after the first frames and after the last."""
+    first = last = 0.0
+    for index, _ in enumerate(model.watch(video), start=1):
+        if index == min(WARM_FRAMES, n_frames // 2):
+            first = resident_mib()
+        last = resident_mib() if index == n_frames else last
+    print(
+        f"memory: {first:.0f} MiB at the beginning, {last:.0f} MiB after {n_frames:,} frames: {last / first:.3f} times"
+    )
+
+
+def compare_group(model: mien.Model, photo_rgb: NDArray[np.uint8], *, repeats: int) -> None:
+    """Print what a photo of 20 faces takes, in calls of the model with 20."""
+    group = group_of(photo_rgb)
+    crops = np.stack([face.crop for face in model.cut(group).faces])
+    photo_times, model_times = [], []
+    for _ in range(5 * repeats):
+        photo_times.append(timed(lambda: model.predict(group)))
+        model_times.append(timed(lambda: model.bundle.run(crops)))
+    (photo_clock, photo_used), (model_clock, model_used) = median(photo_times), median(model_times)
+    print(
+        f"a photo of {group.shape[1]}x{group.shape[0]} with {len(crops)} faces: {1000 * photo_clock:.0f} ms; the model "
+        f"alone on {len(crops)}: {1000 * model_clock:.0f} ms: {photo_clock / model_clock:.2f} times, {photo_used / model_used:.2f} times the work; {load()}"
+    )
+
+
+def main() -> None:
+    """Run the three."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--photo", type=Path, required=True, help="of one face")
+    parser.add_argument(
+        "--model", help="a file or the name of a model in the box (default: the one in the box)"
+    )
+    parser.add_argument("--frames", type=int, default=300, help="of the video whose speed is measured")
+    parser.add_argument(
+        "--long", type=int, default=10_000, help="frames of the video whose memory is measured"
+    )
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    photo_rgb = to_rgb(decode_image(args.photo.read_bytes()))
+    model = mien.load(args.model)
+    with tempfile.TemporaryDirectory() as folder:
+        short = write_video(Path(folder) / "short.mp4", photo_rgb, args.frames)
+        compare_video(model, short, n_frames=args.frames, repeats=args.repeats)
+        compare_group(model, photo_rgb, repeats=args.repeats)
+        long = write_video(Path(folder) / "long.mp4", photo_rgb, args.long)
+        measure_memory(model, long, args.long)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,8 +1,8 @@
 """Times videos: `Model.watch` against a plain loop over frames, its memory over a long video, and a photo of 20 faces.
 
-    python benchmarks/video.py --photo PHOTO.jpg [--model MODEL] [--frames 300] [--long 10000] [--repeats 3]
+    python benchmarks/video.py [--photo PHOTO.jpg] [--model MODEL] [--frames 300] [--long 10000] [--repeats 3]
 
-The video is 640x480 and has one face: the photo, which should hold one, moving a little. The plain loop is
+The video is 640x480 and has one face: the photo, which should hold one (default: a drawn face), moving a little. The plain loop is
 `cv2.VideoCapture` and `Model.predict` for each frame: two looks of the detector, one call of the model. Both are
 run in turn, and their medians compared. The photo of 20 faces is made of the photo too, 20 times; what is compared
 with its reading is one call of the model with 20 crops. YuNet's file is looked for as `mien` does (`MIEN_DETECTOR`).
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 import mien
 from mien.faces.images import decode_image, to_rgb
+from mien.sample.picture import draw_picture
 
 SIZE_WH = (640, 480)
 RATE = 30
@@ -164,7 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--photo", type=Path, required=True, help="of one face")
+    parser.add_argument("--photo", type=Path, help="of one face (default: a drawn one)")
     parser.add_argument(
         "--model", help="a file or the name of a model in the box (default: the one in the box)"
     )
@@ -174,7 +175,11 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
-    photo_rgb = to_rgb(decode_image(args.photo.read_bytes()))
+    photo_rgb = (
+        draw_picture("Happy", seed=3, index=2).pixels
+        if args.photo is None
+        else to_rgb(decode_image(args.photo.read_bytes()))
+    )
     model = mien.load(args.model)
     with tempfile.TemporaryDirectory() as folder:
         short = write_video(Path(folder) / "short.mp4", photo_rgb, args.frames)

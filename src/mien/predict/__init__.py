@@ -1,4 +1,4 @@
-"""Reading the faces of pictures with a model file: found, cut as the model was trained, read, and written down.
+"""Reading the faces of pictures, videos and cameras with a model file, and writing down what was read.
 
-`command.run_predict` is the whole verb; `recognise.read_pictures` is its core for programs.
+`command.run_predict` is the whole verb; programs use `mien.load`.
 """

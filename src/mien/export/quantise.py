@@ -25,6 +25,7 @@ import onnx
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationMethod, QuantType, create_calibrator
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+from onnxruntime.quantization.quant_utils import save_and_reload_model_with_shape_infer
 
 from mien.bundle import INPUT_NAME
 from mien.errors import ModelError
@@ -68,7 +69,8 @@ class Quantiser:
             faces: to calibrate on.
             input_size: of the graph, in pixels.
         """
-        self._model = model
+        # The quantiser would do this for every graph that it makes.
+        self._model = save_and_reload_model_with_shape_infer(model)
         self._layers = {
             node.name: _layer_name(node) for node in model.graph.node if node.op_type in LAYER_TYPES
         }

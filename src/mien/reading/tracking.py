@@ -24,6 +24,8 @@ MAX_SIDE_RATIO = 2.0
 SPEED_TIME_S, TRUSTED_SPEED_S = 0.15, 0.5
 # Where two faces share so much of their boxes, one may be taken for the other: the detector looks at every frame.
 CLOSE_IOU = 0.05
+# Following so many faces takes as long as looking for them.
+MAX_FOLLOWED = 24
 # Small faces are looked for this often, since finding them costs several times as much.
 THOROUGH_EVERY_S = 1.0
 
@@ -136,8 +138,8 @@ class Follower:
         Args:
             detector: finds the faces.
             detect_every: it looks at one frame of so many. Between, faces are moved on by the picture
-                (`flow.move_face`). Where nobody is seen, where that is not certain, and where faces touch, it looks at
-                every frame; a face that joins others is found at the next look.
+                (`flow.move_face`). Where nobody is seen, where that is not certain, where faces touch, and in a crowd it
+                looks at every frame; a face that joins others is found at the next look.
         """
         self._detector = detector
         self._detect_every = detect_every
@@ -166,7 +168,7 @@ class Follower:
         before = self._before
         if before is None or before.shape != image_rgb.shape or self._n_since_look >= self._detect_every:
             return None
-        if not self._seen or _are_close([track.face for track in self._seen]):
+        if not 0 < len(self._seen) <= MAX_FOLLOWED or _are_close([track.face for track in self._seen]):
             return None
         faces = []
         for track in self._seen:

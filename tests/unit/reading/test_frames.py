@@ -1,7 +1,10 @@
 """Where frames come from: files, cameras, addresses."""
 
+import contextlib
+import functools
 import struct
 import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +257,30 @@ def test_an_index_below_zero() -> None:
 def test_an_address_that_gives_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SourceError, match=r"http://127\.0\.0\.1:9/x gives no video"):
         open_frames("http://me:secret@127.0.0.1:9/x")
+
+
+def test_a_video_at_an_address_is_read_whole(tmp_path: Path, tools: Any, ten_frames: list[Any]) -> None:
+    """From a server of this machine; its end is told by the file, so no frame is dropped."""
+    tools.write_video(tmp_path / "a.avi", ten_frames)
+    handler = functools.partial(QuietHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        given = list(open_frames(f"http://127.0.0.1:{server.server_port}/a.avi"))
+        server.shutdown()
+    assert [frame.number for frame in given] == list(range(10))
+    assert [frame.problem for frame in given] == [None] * 10
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves files without a word."""
+
+    def log_message(self, *_words: Any) -> None:
+        """Say nothing."""
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        """Take it well that a reader goes away early."""
+        with contextlib.suppress(ConnectionError):
+            super().copyfile(source, outputfile)
 
 
 def test_what_an_address_gives(tools: Any, ten_frames: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -197,3 +197,20 @@ def test_a_face_that_the_quick_look_misses_is_looked_for_again() -> None:
     two.faces = []
     assert follower.follow(np.zeros((240, 320, 3), np.uint8), 0.1) == []
     assert two.looks == ["all", "large", "all"]
+
+
+def test_a_crowd_is_looked_for_in_every_frame_and_keeps_its_numbers() -> None:
+    """Hundreds of faces, each a little further in every frame, in any order."""
+    rng = np.random.default_rng(0)
+    corners = np.stack(np.meshgrid(np.arange(20) * 60.0, np.arange(15) * 60.0), axis=2).reshape(-1, 2)
+    crowd = TwoLooks([])
+    follower = Follower(crowd, detect_every=5)
+    picture = np.zeros((900, 1200, 3), np.uint8)
+    numbers: dict[int, int] = {}
+    for index in range(4):
+        order = rng.permutation(len(corners))
+        crowd.faces = [face(*(corners[place] + 2 * index), side=40) for place in order]
+        for place, (track, _) in zip(order, follower.follow(picture, index / RATE), strict=True):
+            assert numbers.setdefault(place, track) == track
+    assert len(set(numbers.values())) == 300
+    assert len(crowd.looks) == 4

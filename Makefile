@@ -6,7 +6,7 @@ DEMO := demo
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check fix bench clean
+.PHONY: help setup demo test test-slow test-page page check fix bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,15 @@ test: setup ## run the tests
 
 test-slow: setup ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+page: ## build the web page into src/mien/serve/static (needs Node 20 or newer)
+	npm ci --prefix page --silent
+	npm run build --prefix page --silent
+
+test-page: ## check and test the web page (needs Node 20 or newer)
+	npm ci --prefix page --silent
+	npm run check --prefix page --silent
+	npm test --prefix page --silent
 
 check: setup ## format, lint, types, layers, spelling
 	$(BIN)/ruff format --check .

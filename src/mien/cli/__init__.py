@@ -17,7 +17,10 @@ Facial-expression recognition: a labelled face set goes in, one small ONNX file 
 expression, 68 landmarks and valence/arousal on a CPU, with an honest report of how good it is.
 
   raw set --prepare--> pack --train--> run --export--> model.onnx --evaluate--> report
-                                                           `--predict--> predictions
+                                                           |--predict--> predictions
+                                                           `--serve----> HTTP API + web page
+
+`mien predict photo.jpg` works at once, with the model in the box.
 """
 EXIT_CODES = "Exit codes: 0 done, 1 an expected failure told in one line, 2 wrong usage."
 

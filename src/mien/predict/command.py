@@ -240,7 +240,7 @@ def _read_video(video: Video, run: _Run) -> None:
                 film.take(reading)
             if run.options.timeline is not None:
                 timeline.take(reading)
-            if run.window is not None and _show(reading, run.window):
+            if run.window is not None and run.window.take(reading):
                 break
     if run.options.out is None:
         run.stream.writelines(f"{line}\n" for line in tally.lines())
@@ -250,13 +250,6 @@ def _read_video(video: Video, run: _Run) -> None:
 
 def _film(video: Video, opened: OpenVideo, run: _Run) -> Film:
     return Film(run.copies[video.name], rate=opened.rate, is_live=opened.is_live)
-
-
-def _show(reading: PictureReading, window: Window) -> bool:
-    """Show a frame, and return whether the window was closed."""
-    if reading.image_rgb is not None:
-        window.show(annotate(reading.image_rgb, reading.rows))
-    return window.is_closed
 
 
 def _with_progress(readings: Iterator[PictureReading], *, total: int) -> Iterator[PictureReading]:

@@ -35,6 +35,7 @@ class Film:
         self._writer: Any = None
         self._size_wh = (0, 0)
         self._n_written = 0
+        self._sides: dict[int, int] = {}
         self._last: NDArray[np.uint8] | None = None
 
     def take(self, reading: PictureReading) -> None:
@@ -46,7 +47,7 @@ class Film:
         if reading.image_rgb is None:
             return
         self._repeat_last(reading.rows[0].seconds or 0.0)
-        drawing = annotate(reading.image_rgb, reading.rows)
+        drawing = annotate(reading.image_rgb, reading.rows, sides=self._sides)
         if self._writer is None:
             self._open(drawing.shape[1] // 2 * 2, drawing.shape[0] // 2 * 2)
         width, height = self._size_wh

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
+from mien.reading.annotate import annotate
+from mien.reading.readings import PictureReading
 
 # Of the screen, what a frame may take.
 SCREEN_SHARE = 0.9
@@ -45,12 +47,19 @@ class Window:
         self._label = tk.Label(self._root, borderwidth=0)
         self._label.pack()
         self.is_closed = False
+        self._sides: dict[int, int] = {}
         self._root.protocol("WM_DELETE_WINDOW", self._end)
         for key in CLOSING_KEYS:
             self._root.bind(f"<{key}>" if len(key) > 1 else key, self._end)
 
     def _end(self, *_event: Any) -> None:
         self.is_closed = True
+
+    def take(self, reading: PictureReading) -> bool:
+        """Show a frame with its readings, and return whether the window was closed."""
+        if reading.image_rgb is not None:
+            self.show(annotate(reading.image_rgb, reading.rows, sides=self._sides))
+        return self.is_closed
 
     def show(self, image_rgb: NDArray[np.uint8]) -> None:
         """Show a picture ``(H, W, 3)``, made smaller where the screen is; q, Esc and the close button end it."""

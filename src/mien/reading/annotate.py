@@ -52,12 +52,16 @@ class _DrawnFace:
         return left, top, right, bottom
 
 
-def annotate(image_rgb: NDArray[np.uint8], rows: Sequence[FaceReading]) -> NDArray[np.uint8]:
+def annotate(
+    image_rgb: NDArray[np.uint8], rows: Sequence[FaceReading], *, sides: dict[int, int] | None = None
+) -> NDArray[np.uint8]:
     """Return a copy of a picture with its readings drawn on it.
 
     Args:
         image_rgb: ``(H, W, 3)`` uint8.
         rows: the picture's readings.
+        sides: for the frames of a video, one dictionary for all: on which side of a track's face its label stands, so
+            that labels do not jump. It is changed.
 
     Returns:
         ``(H', W', 3)`` uint8 RGB: the picture's size, or larger for a small picture.
@@ -75,7 +79,7 @@ def annotate(image_rgb: NDArray[np.uint8], rows: Sequence[FaceReading]) -> NDArr
         if face.landmarks is not None:
             _draw_landmarks(drawing, face.landmarks, side=face.side, color=color)
         _draw_frame(drawing, face.box, color=color)
-    _draw_labels(drawing, faces)
+    _draw_labels(drawing, faces, {} if sides is None else sides)
     if any(row.status == NO_FACE for row in rows):
         font_px = _font_px(drawing, max(drawing.shape[:2]))
         margin = round(font_px * 0.7)
@@ -157,10 +161,16 @@ def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
     return np.round(np.clip(points, -1e6, 1e6) * (1 << _SHIFT)).astype(np.int32)
 
 
-def _draw_labels(drawing: NDArray[np.uint8], faces: Sequence[_DrawnFace]) -> None:
+def _draw_labels(drawing: NDArray[np.uint8], faces: Sequence[_DrawnFace], sides: dict[int, int]) -> None:
     """Label the large faces first: a full card where there is room for it, else one line."""
+    tracks = [face.reading.track for face in faces]
     layout = Layout(
-        (drawing.shape[1], drawing.shape[0]), [face.box for face in faces], [face.features for face in faces]
+        (drawing.shape[1], drawing.shape[0]),
+        [face.box for face in faces],
+        [face.features for face in faces],
+        sides={
+            index: sides[track] for index, track in enumerate(tracks) if track is not None and track in sides
+        },
     )
     max_cost = MAX_CARD_COST if len(faces) > 1 else MAX_CARD_COST_ALONE
     for index, face in enumerate(faces):
@@ -174,6 +184,8 @@ def _draw_labels(drawing: NDArray[np.uint8], faces: Sequence[_DrawnFace]) -> Non
             place, _ = best_place((label.shape[1], label.shape[0]), index, layout)
         layout.labels.append(place)
         _lay(drawing, label, round(place[0]), round(place[1]))
+    sides.clear()
+    sides.update({track: layout.sides[index] for index, track in enumerate(tracks) if track is not None})
 
 
 def _lay(drawing: NDArray[np.uint8], tile_rgba: NDArray[np.uint8], x: int, y: int) -> None:

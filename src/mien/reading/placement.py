@@ -10,6 +10,8 @@ Box = tuple[float, float, float, float]
 # the boxes of others; of another label.
 _FEATURES_COST, _OWN_BOX_COST, _OTHER_BOX_COST, _LABEL_COST = 1.0, 0.25, 1.5, 6.0
 _EDGE = 4
+# In a video a label stays on its side of the face until another is better by this, by pixel of the label.
+_STAY_COST = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,22 +23,30 @@ class Layout:
         boxes: of all faces.
         features: of all faces, in the same order: from the brows to the chin.
         labels: those placed already.
+        sides: by face, where its label stood in the frame before, and then where it stands now; a number of
+            `_places_around`.
     """
 
     size_wh: tuple[int, int]
     boxes: Sequence[Box]
     features: Sequence[Box]
     labels: list[Box] = field(default_factory=list)
+    sides: dict[int, int] = field(default_factory=dict)
 
 
 def best_place(label_wh: tuple[int, int], face: int, layout: Layout) -> tuple[Box, float]:
     """Return where a label of a face goes, and the cost of what it hides there.
 
-    Above the face is tried first, then beside and below it; near the edge a place is moved into the picture.
+    Above the face is tried first, then beside and below it; near the edge a place is moved into the picture. The side
+    is noted in the layout.
     """
     places = [_inside(place, layout.size_wh) for place in _places_around(layout.boxes[face], label_wh)]
     costs = [_cost(place, face, layout) for place in places]
     best = min(range(len(places)), key=lambda index: round(costs[index]))
+    before = layout.sides.get(face)
+    if before is not None and costs[before] <= costs[best] + _STAY_COST * label_wh[0] * label_wh[1]:
+        best = before
+    layout.sides[face] = best
     return places[best], costs[best]
 
 

@@ -18,6 +18,7 @@ from mien.predict import command, videos
 from mien.predict.command import PredictOptions, PredictSummary, run_predict
 from mien.reading import frames
 from mien.reading.frames import Live
+from mien.reading.readings import PictureReading
 from mien.reading.watch import WatchOptions
 
 N_FRAMES = 20
@@ -297,9 +298,11 @@ def test_closing_the_window_ends_the_reading(
         def __init__(self, title: str) -> None:
             pass
 
-        def show(self, image_rgb: NDArray[np.uint8]) -> None:
+        def take(self, reading: PictureReading) -> bool:
+            assert reading.image_rgb is not None
             type(self).n_shown += 1
             self.is_closed = self.n_shown == 3
+            return self.is_closed
 
         def close(self) -> None:
             type(self).n_shown += 100

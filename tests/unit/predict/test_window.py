@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mien.predict.window import CLOSING_KEYS, SCREEN_SHARE, Window
+from mien.reading.readings import FaceReading, PictureReading
 
 tkinter = pytest.importorskip("tkinter")
 
@@ -71,3 +72,15 @@ def test_keys_and_the_close_button_end_it(shown: list[bytes], how: str) -> None:
     assert not window.is_closed
     window._root.bound[f"<{how}>" if how == "Escape" else how]()
     assert window.is_closed
+
+
+def test_a_frame_is_shown_with_its_readings(shown: list[bytes]) -> None:
+    """What cannot be read shows nothing."""
+    window = Window("a")
+    row = FaceReading("a", status="no_face")
+    assert not window.take(PictureReading("a", (row,)))
+    assert not shown
+    assert not window.take(PictureReading("a", (row,), np.full((200, 300, 3), 90, np.uint8)))
+    pixels = np.frombuffer(shown[0].split(b"\n", 1)[1], np.uint8)
+    assert (pixels == 90).mean() > 0.8
+    assert (pixels != 90).any()

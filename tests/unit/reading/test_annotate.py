@@ -1,5 +1,7 @@
 """Drawing readings on pictures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -129,3 +131,26 @@ def test_a_label_in_a_tight_picture_goes_where_it_hides_least() -> None:
     layout = Layout((400, 400), [(20, 10, 380, 390)], [(80, 150, 320, 380)])
     place, _ = best_place((120, 60), 0, layout)
     assert place[3] <= 150
+
+
+def test_a_label_of_a_video_stays_on_its_side_until_another_is_much_better() -> None:
+    """Of two sides that are about as good the one before is kept; a face that goes to the edge moves its label."""
+
+    def side(box: tuple[float, float, float, float], before: dict[int, int]) -> tuple[int, float]:
+        layout = Layout((640, 480), [box], [box], sides=before)
+        place, _ = best_place((150, 80), 0, layout)
+        return layout.sides[0], place[1]
+
+    above, y = side((200, 120, 400, 400), {})
+    assert y < 120
+    # ten rows of the face are hidden now, which a place beside it would not
+    assert side((200, 75, 400, 355), {})[0] != above
+    assert side((200, 75, 400, 355), {0: above})[0] == above
+    assert side((200, 5, 400, 285), {0: above})[0] != above
+
+
+def test_the_sides_of_those_who_are_seen_are_remembered() -> None:
+    sides: dict[int, int] = {7: 3}
+    face = replace(reading((300, 300, 500, 500)), track=4)
+    annotate(picture(900, 900), [face], sides=sides)
+    assert list(sides) == [4]

@@ -1,0 +1,90 @@
+"""`mien predict` from its words to what it does."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mien.cli import main
+from mien.faces.detector import Detector
+from mien.predict import command
+from mien.reading.smoothing import SMOOTHING_S
+
+
+@pytest.fixture(autouse=True)
+def squares_are_faces(monkeypatch: pytest.MonkeyPatch, detector: Detector) -> None:
+    """Let the verb find colored squares."""
+    monkeypatch.setattr(command, "load_detector", lambda path, *, announce: detector)
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return what the verb is given, which it then does not do."""
+    seen: dict[str, Any] = {}
+
+    def run_predict(sources: Any, model: Any, **rest: Any) -> str:
+        seen.update(rest, sources=sources, model=model)
+        return "done"
+
+    monkeypatch.setattr(command, "run_predict", run_predict)
+    return seen
+
+
+def test_options_arrive(given: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    words = "a.mp4 --camera 2 --every 5 --no-smoothing --max-seconds 1.5 --frames 9 --timeline t.svg --show --draw d"
+    assert main(["predict", *words.split(), "--top", "2", "--classes", "7", "--min-confidence", "0.4"]) == 0
+    options = given["options"]
+    assert given["sources"] == ["a.mp4", 2]
+    video = options.video
+    assert (video.detect_every, video.smoothing_s, video.max_seconds, video.max_frames) == (5, 0.0, 1.5, 9)
+    assert (options.timeline, options.draw, options.show) == (Path("t.svg"), Path("d"), True)
+    assert (options.rule.n_classes, options.rule.min_confidence, options.rule.top) == (7, 0.4, 2)
+    assert capsys.readouterr().err == "mien: done\n"
+
+
+def test_what_is_taken_where_nothing_is_said(given: dict[str, Any]) -> None:
+    assert main(["predict", "a.jpg"]) == 0
+    assert (given["options"].video.detect_every, given["options"].video.smoothing_s) == (3, SMOOTHING_S)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("", "name a picture, video, folder, camera or address"),
+        ("--camera -1", "must be 0 or more, got -1"),
+        ("--camera front", "invalid whole number value"),
+        ("a.mp4 --every 0", "must be 1 or more, got 0"),
+        ("a.mp4 --max-seconds 0", "must be more than 0, got 0.0"),
+        ("a.mp4 --max-seconds nan", "must be more than 0, got nan"),
+        ("a.mp4 --frames -3", "must be 1 or more, got -3"),
+    ],
+)
+def test_wrong_usage_ends_with_2(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", *words.split()])
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_failure_is_one_line_and_ends_with_1(model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "no such file.jpg", "--model", str(model_path)]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("mien: no such file.jpg does not exist.")
+    assert told.count("\n") == 1
+
+
+def test_a_list_on_standard_input_is_read(
+    tmp_path: Path,
+    model_path: Path,
+    make_picture: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paths = [make_picture(f"{name}.png", ("Happy", 10, 10, 40)) for name in "ba"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{path}\n" for path in paths)))
+    out = tmp_path / "rows.jsonl"
+    assert main(["predict", "-", "--model", str(model_path), "--out", str(out)]) == 0
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert [row["source"] for row in rows] == [str(path) for path in paths]

@@ -78,7 +78,7 @@ class Server:
                     connection.shutdown(socket.SHUT_WR)
                 while part := connection.recv(65536):
                     answer += part
-            except (ConnectionResetError, BrokenPipeError):
+            except OSError:
                 pass
             return answer
 
@@ -159,6 +159,7 @@ GREY_JPEG = jpeg_of(np.full((60, 60, 3), 90, np.uint8))
 HUGE_JPEG = re.sub(
     rb"(\xff\xc0.{3}).{4}", lambda found: found[1] + b"\xff" * 4, GREY_JPEG, count=1, flags=re.DOTALL
 )
+MANY_SCANS = GREY_JPEG[:-2] + GREY_JPEG[GREY_JPEG.rindex(b"\xff\xda") : -2] * 100_000 + b"\xff\xd9"
 TEXT_BOMB = png_chunk(b"zTXt", b"k\0\0" + zlib.compress(b"\0" * 50_000_000))
 
 
@@ -169,6 +170,7 @@ TEXT_BOMB = png_chunk(b"zTXt", b"k\0\0" + zlib.compress(b"\0" * 50_000_000))
         pytest.param(png_of(2_000, 2_000), {"truncated_image"}, id="PNG with too few pixels"),
         pytest.param(png_of(100, 100, TEXT_BOMB), {"truncated_image", "no_face", "ok"}, id="PNG with a text bomb"),
         pytest.param(HUGE_JPEG, {"image_too_large"}, id="JPEG of 4,295 megapixels"),
+        pytest.param(MANY_SCANS, {"image_too_large"}, id="JPEG of 100,000 scans"),
         pytest.param(GREY_JPEG[:300], {"truncated_image"}, id="cut JPEG"),
         pytest.param(polyglot(), {"no_face", "ok"}, id="JPEG that is an archive too"),
         pytest.param(b"GIF89a" + b"\xff" * 4 + b"\0" * 30, {"truncated_image", "image_too_large"}, id="huge GIF"),

@@ -17,6 +17,9 @@ from PIL import Image, UnidentifiedImageError
 # A frame of 50 megapixels is larger than any camera's face picture; above it a file is taken for a bomb.
 MAX_PIXELS = 50_000_000
 JPEG_QUALITY = 92
+# Cameras write a progressive JPEG in about ten scans. One scan more costs a file some bytes and its reader the time of
+# a whole picture: 30 kB can hold seconds of work.
+MAX_JPEG_SCANS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,10 @@ def open_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """
     if not data:
         raise UnreadableImage("empty_file", "the file has 0 bytes")
-    picture = _open_plain_jpeg(data, max_pixels) if data[:2] == b"\xff\xd8" else None
+    picture = None
+    if data[:2] == b"\xff\xd8":
+        _require_few_scans(data)
+        picture = _open_plain_jpeg(data, max_pixels)
     if picture is None:
         pixels = _decode_with_pillow(data, max_pixels)
         picture = Picture((pixels.shape[1], pixels.shape[0]), pixels)
@@ -147,6 +153,13 @@ def _decode_jpeg(data: bytes, colorspace: str, size_wh: tuple[int, int], halving
             raise UnreadableImage("truncated_image", str(error)) from None
         pixels = simplejpeg.decode_jpeg(data, colorspace, strict=False, **wanted)
     return np.asarray(pixels[:height, :width] if halvings else pixels, dtype=np.uint8)
+
+
+def _require_few_scans(jpeg: bytes) -> None:
+    # Within a scan 0xff is followed by 0 alone, so that nearly each of these pairs is a scan.
+    n_scans = jpeg.count(b"\xff\xda")
+    if n_scans > MAX_JPEG_SCANS:
+        raise UnreadableImage("image_too_large", f"{n_scans:,} scans, the limit is {MAX_JPEG_SCANS}")
 
 
 def _require_size(width: int, height: int, max_pixels: int) -> None:

@@ -75,6 +75,7 @@ def reading_routes(bundle: Bundle) -> APIRouter:
         "/v1/predict",
         summary="Read the faces of pictures",
         response_model=Readings,
+        response_description="The pictures in the order in which they were sent, a row a face",
         responses=_failures(400, 401, 408, 413, 415, 422, 429, 500, 503, 504),
         openapi_extra=_BODY,
     )

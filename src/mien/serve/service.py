@@ -70,16 +70,18 @@ class FaceService:
         require_media_type(content_type)
         with self._place():
             body = await read_body(request, self._settings, self._bytes)
+            n_bytes = len(body)
             try:
                 async with asyncio.timeout(self._settings.request_seconds):
                     uploads = await self._cutter.run(pictures_of, body, content_type, self._settings)
+                    body.clear()
                     readings = await self._read_all(uploads, question)
                     return await self._cutter.run(_to_json, readings)
             except TimeoutError:
                 message = f"The answer took more than {self._settings.request_seconds:g} seconds. Send fewer pictures"
                 raise Refusal(504, "too_slow", message) from None
             finally:
-                self._bytes.give_back(len(body))
+                self._bytes.give_back(n_bytes)
 
     async def close(self) -> None:
         """Stop; nothing may be in hand."""
@@ -88,9 +90,6 @@ class FaceService:
 
     @contextmanager
     def _place(self) -> Iterator[None]:
-        if self.is_stopping:
-            message = "The server is stopping and takes no new work. Ask another, or later"
-            raise Refusal(503, "stopping", message, headers={"Retry-After": "5", "Connection": "close"})
         if self.n_in_hand >= self._settings.queue:
             message = (
                 f"The server has {self.n_in_hand} requests in hand, as many as it takes. Try again later"

@@ -13,6 +13,7 @@ from mien.serve.settings import ServeSettings
 FIELD = "images"
 # Parts of a form that are no pictures are skipped, as long as they are so few.
 MAX_OTHER_PARTS = 16
+_CHUNK_BYTES = 1024**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,8 @@ def _parts_of(body: bytes | bytearray, content_type: str, settings: ServeSetting
     try:
         # The types of python-multipart spell the callbacks out one by one.
         parser = MultipartParser(boundary, {name: getattr(parts, name) for name in _CALLBACKS})  # type: ignore[arg-type]
-        parser.write(bytes(body))
+        for start in range(0, len(body), _CHUNK_BYTES):
+            parser.write(bytes(body[start : start + _CHUNK_BYTES]))
         parser.finalize()
     except (FormParserError, UnicodeError) as error:
         raise Refusal(400, "bad_form", f"The form cannot be read: {error}") from None

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.faces.images import (
+    MAX_JPEG_SCANS,
     MAX_PIXELS,
     UnreadableImage,
     decode_image,
@@ -337,6 +338,18 @@ def halve(pixels: Pixels) -> Pixels:
     even = pixels[: 2 * height, : 2 * width].astype(int)
     blocks = even[0::2, 0::2] + even[1::2, 0::2] + even[0::2, 1::2] + even[1::2, 1::2]
     return ((blocks + 2) // 4).astype(np.uint8)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK"])
+def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded(mode: str) -> None:
+    """Some bytes more are as much work as a whole picture more; a camera's few scans are read."""
+    data = save(Image.fromarray(photo(40, 60)).convert(mode), "JPEG", progressive=True)
+    assert decode_image(data).shape == (40, 60, 3)
+    last_scan = data[data.rindex(b"\xff\xda") : -2]
+    with pytest.raises(UnreadableImage) as refused:
+        decode_image(data[:-2] + last_scan * MAX_JPEG_SCANS + data[-2:])
+    assert refused.value.reason == "image_too_large"
+    assert "scans, the limit is 100" in refused.value.detail
 
 
 @pytest.mark.parametrize("size", [(160, 240), (161, 239), (163, 245), (167, 233)])

@@ -7,6 +7,12 @@ function element(name, text, ...children) {
   return made;
 }
 
+// Text in which what stands between backticks is code.
+function prose(name, text) {
+  const parts = (text ?? "").split("`").map((part, index) => (index % 2 ? code(part) : part));
+  return element(name, "", ...parts);
+}
+
 function code(text) {
   return element("code", text);
 }
@@ -24,6 +30,10 @@ function typeOf(document, schema) {
   return whole.title && whole.properties ? whole.title : whole.type ?? "any";
 }
 
+function told(document, schema, description) {
+  return prose("span", `${typeOf(document, schema)}${description ? `. ${description}` : ""}`);
+}
+
 function table(rows) {
   const body = element("tbody");
   for (const cells of rows) body.append(element("tr", "", ...cells.map((cell) => element("td", "", cell))));
@@ -34,31 +44,31 @@ function fields(document, schema) {
   const properties = Object.entries(resolve(document, schema).properties ?? {});
   return table(properties.map(([name, one]) => [
     code(name),
-    `${typeOf(document, one)}${one.description ? `. ${one.description}` : ""}`,
+    told(document, one, one.description),
   ]));
 }
 
 function operation(document, method, path, one) {
   const part = element("section", "", element("h2", "", code(`${method.toUpperCase()} ${path}`)));
-  part.append(element("p", one.description ?? one.summary));
+  part.append(prose("p", one.description ?? one.summary));
   if (one.parameters) {
     part.append(element("h3", "Query"), table(one.parameters.map((parameter) => [
       code(parameter.name),
-      `${typeOf(document, parameter.schema)}${parameter.description ? `. ${parameter.description}` : ""}`,
+      told(document, parameter.schema, parameter.description),
     ])));
   }
   if (one.requestBody) {
     const kinds = Object.keys(one.requestBody.content).join(", ");
-    part.append(element("h3", "Body"), element("p", `${one.requestBody.description} Sent as ${kinds}.`));
+    part.append(element("h3", "Body"), prose("p", `${one.requestBody.description} Sent as ${kinds}.`));
   }
   part.append(element("h3", "Answers"), table(Object.entries(one.responses).map(([status, answer]) => [
-    code(status), answer.description,
+    code(status), prose("span", answer.description),
   ])));
   return part;
 }
 
 function shape(document, name, schema) {
-  const part = element("section", "", element("h2", name), element("p", schema.description ?? ""));
+  const part = element("section", "", element("h2", name), prose("p", schema.description));
   part.append(fields(document, schema));
   if (schema.examples) part.append(element("pre", JSON.stringify(schema.examples[0], null, 2)));
   return part;
@@ -72,7 +82,7 @@ async function draw() {
     return;
   }
   const read = await answer.json();
-  const parts = [element("p", read.info.description)];
+  const parts = [prose("p", read.info.description)];
   for (const [path, methods] of Object.entries(read.paths)) {
     for (const [method, one] of Object.entries(methods)) parts.push(operation(read, method, path, one));
   }

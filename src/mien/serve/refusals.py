@@ -8,6 +8,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+# A message repeats so many characters of what a client sent.
+MAX_TOLD = 200
+
 
 class Refusal(Exception):  # noqa: N818 - an answer as much as an error
     """A request that gets no other answer.
@@ -55,7 +58,7 @@ def add_refusals(app: FastAPI) -> None:
 
 def _of_route(request: Request, error: HTTPException) -> Refusal:
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-    what = f"{request.method} {request.url.path}"
+    what = f"{request.method} {request.url.path[:MAX_TOLD]}"
     told = {
         404: f"There is no {what}. /openapi.json lists what there is",
         405: f"{what} is not possible here. /openapi.json lists what is",
@@ -69,6 +72,6 @@ def _told(error: RequestValidationError) -> str:
     """Return all that is wrong with a request's values in one line."""
     parts = []
     for one in error.errors():
-        name = ".".join(str(part) for part in one["loc"][1:]) or str(one["loc"][0])
-        parts.append(f"`{name}`: {one['msg']}, got {str(one.get('input'))[:80]!r}")
+        name = ".".join(str(part)[:MAX_TOLD] for part in one["loc"][1:]) or str(one["loc"][0])
+        parts.append(f"`{name}`: {one['msg']}, got {str(one.get('input'))[:MAX_TOLD]!r}")
     return "; ".join(parts)

@@ -48,6 +48,18 @@ def test_a_wrong_address_has_the_one_shape(
     assert (answer.status_code, error["status"], error["code"]) == (status, status, code)
 
 
+@pytest.mark.parametrize(
+    "path", ["/" + "a" * 5_000, "/v1/predict?top=" + "a" * 5_000, f"/v1/predict?{'a' * 5_000}"]
+)
+def test_a_message_repeats_little_of_what_was_sent(path: str, make_app: MakeApp, png: bytes) -> None:
+    """An endless address or value is told by its beginning."""
+    with TestClient(make_app()) as client:
+        answer = client.post(path, files={"images": png})
+    assert answer.status_code in (404, 422)
+    assert "aaa" in answer.json()["error"]["message"]
+    assert len(answer.content) < 1_000
+
+
 def test_before_the_model_is_there_the_server_is_not_ready(make_app: MakeApp, png: bytes) -> None:
     """Without its lifespan, readiness and readings are 503, and health is not."""
     client = TestClient(make_app())

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 # A message repeats so many characters of what a client sent.
 MAX_TOLD = 200
+MAX_TOLD_VALUES = 5
 
 
 class Refusal(Exception):  # noqa: N818 - an answer as much as an error
@@ -69,9 +70,9 @@ def _of_route(request: Request, error: HTTPException) -> Refusal:
 
 
 def _told(error: RequestValidationError) -> str:
-    """Return all that is wrong with a request's values in one line."""
+    """Return what is wrong with a request's values, the first few of them, in one line."""
     parts = []
-    for one in error.errors():
+    for one in error.errors()[:MAX_TOLD_VALUES]:
         name = ".".join(str(part)[:MAX_TOLD] for part in one["loc"][1:]) or str(one["loc"][0])
         parts.append(f"`{name}`: {one['msg']}, got {str(one.get('input'))[:MAX_TOLD]!r}")
     return "; ".join(parts)

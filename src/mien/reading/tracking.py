@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.faces.detector import CLOSE_UP_SHARE, DetectedFace, Detector, QuickDetector
+from mien.faces.detector import DetectedFace, Detector, QuickDetector
 from mien.reading.flow import move_face
 
 # A track waits so long for its face.
@@ -26,8 +26,9 @@ SPEED_TIME_S, TRUSTED_SPEED_S = 0.15, 0.5
 CLOSE_IOU = 0.05
 # Following so many faces takes as long as looking for them.
 MAX_FOLLOWED = 24
-# Small faces are looked for this often, since finding them costs several times as much.
-THOROUGH_EVERY_S = 1.0
+# Faces of all sizes are looked for this often, since that costs several times as much as looking for those of the sizes
+# that are followed.
+THOROUGH_EVERY_S = 0.5
 
 
 @dataclass(slots=True, eq=False)
@@ -147,6 +148,7 @@ class Follower:
         self._seen: list[Track] = []
         self._before: NDArray[np.uint8] | None = None
         self._n_since_look = 0
+        self._n_since_thorough = 0
         self._thorough_look_s: float | None = None
 
     def follow(self, image_rgb: NDArray[np.uint8], seconds: float) -> list[tuple[int, DetectedFace]]:
@@ -179,19 +181,27 @@ class Follower:
         return faces
 
     def _look(self, image_rgb: NDArray[np.uint8], seconds: float) -> list[DetectedFace]:
-        """Find the faces, small ones only where there were some, or now and then."""
-        if isinstance(self._detector, QuickDetector) and not self._is_thorough_due(image_rgb, seconds):
-            faces = self._detector.find_large_faces(image_rgb)
+        """Find the faces: those like the ones that are followed, and now and then those of any size."""
+        if isinstance(self._detector, QuickDetector) and not self._is_thorough_due(seconds):
+            sides = [max(image_rgb.shape[:2])] if not self._seen else _sides(_boxes(self._seen))
+            faces = self._detector.find_faces_like(
+                image_rgb, smallest=float(min(sides)), largest=float(max(sides))
+            )
             if len(faces) >= len(self._seen):
                 return faces
-        self._thorough_look_s = seconds
+        self._thorough_look_s, self._n_since_thorough = seconds, 0
         return self._detector.find_faces(image_rgb)
 
-    def _is_thorough_due(self, image_rgb: NDArray[np.uint8], seconds: float) -> bool:
+    def _is_thorough_due(self, seconds: float) -> bool:
+        """While nobody is seen every look is quick but each K-th, so that nobody appears much later than with others."""
+        self._n_since_thorough += 1
         if self._thorough_look_s is None or seconds - self._thorough_look_s >= THOROUGH_EVERY_S:
             return True
-        smallest = CLOSE_UP_SHARE * max(image_rgb.shape[:2])
-        return any(_sides(track.face.box_xyxy[None])[0] < smallest for track in self._seen)
+        return not self._seen and self._n_since_thorough >= self._detect_every
+
+
+def _boxes(tracks: list[Track]) -> NDArray[np.float64]:
+    return np.stack([track.face.box_xyxy for track in tracks])
 
 
 def _are_close(faces: list[DetectedFace]) -> bool:

@@ -8,6 +8,7 @@ import os
 import threading
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -241,6 +242,61 @@ def test_yunet_finds_small_faces_beside_large_ones(yunet: YuNetDetector, photogr
     assert len(faces) == 4
     assert [face.area for face in faces] == sorted((face.area for face in faces), reverse=True)
     assert np.all(np.diff([face.box_xyxy[0] for face in faces]) > 0)
+
+
+@pytest.mark.parametrize("share", [0.07, 0.12, 0.2, 0.35, 0.6])
+def test_yunet_finds_faces_of_a_known_size_in_one_look(
+    yunet: YuNetDetector, photographs: Photographs, share: float
+) -> None:
+    """Nearly all of them, whatever part of the picture they take, where two looks find them."""
+    found = 0
+    for image, _ in photographs[:20]:
+        box = yunet.find_faces(image)[0].box_xyxy
+        side = share * 1280
+        scale = side / (box[2:] - box[:2]).max()
+        small = cv2.resize(to_rgb(image), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)[:900]
+        picture = np.full((960, 1280, 3), 120, np.uint8)
+        picture[20 : 20 + small.shape[0], 30 : 30 + small.shape[1]] = small
+        found += len(yunet.find_faces_like(picture, smallest=side, largest=side)) == 1
+    assert found >= 19
+
+
+def test_yunet_looks_twice_where_no_size_suits_all(
+    yunet: YuNetDetector, photographs: Photographs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faces of 60 and 700 pixels need both looks; those of 300 alone the smallest one."""
+    looks: list[tuple[int, int]] = []
+    real = YuNetDetector._find_at
+
+    def find_at(
+        self: YuNetDetector, image_bgr: NDArray[np.uint8], scale: float, *, border: int
+    ) -> list[DetectedFace]:
+        looks.append((round(image_bgr.shape[1] * scale), border))
+        return real(self, image_bgr, scale, border=border)
+
+    monkeypatch.setattr(YuNetDetector, "_find_at", find_at)
+    picture = np.full((800, 1000, 3), 120, np.uint8)
+    yunet.find_faces_like(picture, smallest=60, largest=700)
+    assert looks == [(267, 27), (1000, 0)]
+    looks.clear()
+    yunet.find_faces_like(picture, smallest=400, largest=700)
+    assert looks == [(267, 27)]
+    looks.clear()
+    yunet.find_faces_like(picture, smallest=160, largest=300)
+    assert looks == [(500, 0)]
+
+
+def test_one_yunet_serves_several_threads(yunet: YuNetDetector, photographs: Photographs) -> None:
+    """Pictures of different sizes at once: each gets its own faces."""
+    pictures = [
+        np.asarray(cv2.resize(to_rgb(image), (side, side)), np.uint8)
+        for (image, _), side in zip(photographs[:4], (200, 320, 260, 400), strict=True)
+    ]
+    alone = [yunet.find_faces(picture)[0].box_xyxy for picture in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(yunet.find_faces, pictures * 6))
+    for index, faces in enumerate(together):
+        np.testing.assert_allclose(faces[0].box_xyxy, alone[index % 4], atol=1e-3)
 
 
 def test_yunet_finds_nothing_in_an_empty_picture(yunet: YuNetDetector) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mien.faces.detector import CLOSE_UP_SHARE, DetectedFace, Detector
+from mien.faces.detector import DetectedFace, Detector
 from mien.reading.flow import move_face
 from mien.reading.tracking import PATIENCE_S, THOROUGH_EVERY_S, Follower, Tracker, iou
 
@@ -156,47 +156,56 @@ def test_faces_that_cross_in_a_picture_keep_their_numbers(detector: Detector, to
 
 
 class TwoLooks:
-    """A detector with a quick look, which sees large faces alone."""
+    """A detector with a quick look, which sees faces of the sizes asked for alone."""
 
     def __init__(self, faces: list[DetectedFace]) -> None:
         self.faces = faces
-        self.looks: list[str] = []
+        self.looks: list[str | tuple[float, float]] = []
 
     def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
         """See all."""
         self.looks.append("all")
         return self.faces
 
-    def find_large_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
-        """See the large ones."""
-        self.looks.append("large")
-        least = CLOSE_UP_SHARE * max(image_rgb.shape[:2])
-        return [face for face in self.faces if face.box_xyxy[2] - face.box_xyxy[0] >= least]
+    def find_faces_like(
+        self, image_rgb: NDArray[np.uint8], *, smallest: float, largest: float
+    ) -> list[DetectedFace]:
+        """See some."""
+        self.looks.append((smallest, largest))
+        return [face for face in self.faces if smallest <= face.box_xyxy[2] - face.box_xyxy[0] <= largest]
 
 
-def test_small_faces_are_looked_for_now_and_then() -> None:
-    two = TwoLooks([face(10, 10, 60)])
+def look_at(follower: Follower, *seconds: float) -> list[int]:
+    """Follow through frames at these times, and return how many faces each has."""
+    return [len(follower.follow(np.zeros((240, 320, 3), np.uint8), second)) for second in seconds]
+
+
+def test_faces_of_other_sizes_are_looked_for_now_and_then() -> None:
+    """Between, faces like those that are followed; a smaller one that joins them is found in time."""
+    two = TwoLooks([face(10, 10, 60), face(150, 10, 90)])
     follower = Follower(two)
-    for index in range(4):
-        follower.follow(np.zeros((240, 320, 3), np.uint8), index * THOROUGH_EVERY_S / 3)
-    assert two.looks == ["all", "large", "large", "all"]
+    look_at(follower, 0.0, THOROUGH_EVERY_S / 3)
+    two.faces.append(face(250, 200, 20))
+    assert look_at(follower, THOROUGH_EVERY_S / 2, THOROUGH_EVERY_S) == [2, 3]
+    assert two.looks == ["all", (60, 90), (60, 90), "all"]
+    look_at(follower, 1.1 * THOROUGH_EVERY_S)
+    assert two.looks[-1] == (20, 90)
 
 
-def test_small_faces_that_are_there_are_looked_for_always() -> None:
-    two = TwoLooks([face(10, 10, 60), face(200, 10, 0.5 * CLOSE_UP_SHARE * 320)])
-    follower = Follower(two)
-    for index in range(3):
-        assert len(follower.follow(np.zeros((240, 320, 3), np.uint8), index / RATE)) == 2
-    assert two.looks == ["all"] * 3
+def test_while_nobody_is_seen_every_kth_look_is_for_all() -> None:
+    """And those between are for faces that fill the picture."""
+    two = TwoLooks([])
+    look_at(Follower(two, detect_every=3), *(index / 100 for index in range(7)))
+    assert two.looks == ["all", (320, 320), (320, 320), "all", (320, 320), (320, 320), "all"]
 
 
 def test_a_face_that_the_quick_look_misses_is_looked_for_again() -> None:
     two = TwoLooks([face(10, 10, 60)])
     follower = Follower(two)
-    follower.follow(np.zeros((240, 320, 3), np.uint8), 0.0)
+    look_at(follower, 0.0)
     two.faces = []
-    assert follower.follow(np.zeros((240, 320, 3), np.uint8), 0.1) == []
-    assert two.looks == ["all", "large", "all"]
+    assert look_at(follower, 0.1) == [0]
+    assert two.looks == ["all", (60, 60), "all"]
 
 
 def test_a_crowd_is_looked_for_in_every_frame_and_keeps_its_numbers() -> None:

@@ -31,7 +31,8 @@ SECURITY_HEADERS = {
 # A page of this site leads on, not a redirect: on one that began at another site's link, the browser would hold a
 # strict cookie back.
 _LET_IN = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=./"><title>mien</title>
+<html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=./"><link rel="icon" href="data:,">
+<title>mien</title>
 <p><a href="./">Go on to mien</a></p></html>
 """
 

@@ -11,7 +11,10 @@ import pytest
 from mien.cli import build_parser, main
 from mien.cli.words import say
 
-VERBS = ("sample", "prepare", "browse", "train", "export", "evaluate", "predict", "compare", "doctor")
+VERBS = (
+    *("sample", "prepare", "browse", "train", "export", "evaluate", "predict", "serve", "page"),
+    *("compare", "bench", "doctor"),
+)
 ROOT = Path(__file__).parents[2]
 
 
@@ -98,7 +101,16 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "stage", ["mien.predict.command", "mien.evaluate", "mien.prepare", "mien.compare", "mien.browse"]
+    "stage",
+    [
+        "mien.predict.command",
+        "mien.serve.command",
+        "mien.bench",
+        "mien.evaluate",
+        "mien.prepare",
+        "mien.compare",
+        "mien.browse",
+    ],
 )
 def test_stages_without_training_work_with_torch_absent(stage: str) -> None:
     """The plain install has no torch, and these stages must import without it."""

@@ -30,7 +30,7 @@ import httpx2
 from mien.cli import main
 
 ROOT = Path(__file__).parents[2]
-MODEL = ROOT / "models" / "ferplus_resnet10_48.onnx"
+MODEL = ROOT / "src" / "mien" / "models" / "ferplus-resnet10-int8.onnx"
 PICTURE = ROOT / "tests" / "golden" / "picture.png"
 # YuNet where it is at hand; where it is not, fetching it fails at once, and OpenCV's cascade serves.
 ENVIRONMENT = {**os.environ, "https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}

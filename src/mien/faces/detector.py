@@ -1,4 +1,4 @@
-"""Finding faces in a picture: YuNet through OpenCV, or OpenCV's own cascade where YuNet cannot be had.
+"""Finding faces in a picture: YuNet, or OpenCV's own cascade where YuNet cannot be had.
 
 YuNet's file comes from a path that is named, the environment variable ``MIEN_DETECTOR``, the user's cache, or
 once from OpenCV's model zoo; `find_detector_file` says which.
@@ -11,7 +11,6 @@ import http.client
 import math
 import os
 import tempfile
-import threading
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from mien.errors import ModelError, SourceError
 from mien.faces.images import to_rgb
+from mien.faces.yunet import YuNet
 
 YUNET_NAME = "face_detection_yunet_2023mar.onnx"
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
@@ -45,7 +45,7 @@ SURE_SIDE = 80
 # Small faces in a large picture are looked for in a second pass, at most at this size: in a picture of 3000 pixels
 # it finds faces of about 100 pixels (at 1024: 110; at 1600: 70, for 1.5 times the time).
 FINE_SIDE = 1280
-# OpenCV 4.14 gives nonsense for pictures of at most 32 pixels' height: smaller ones get a border.
+# Smaller pictures get a border: YuNet has no cells for them.
 MIN_SIDE = 64
 # Two boxes are one face where they share this part of their union, or this part of the smaller one.
 SAME_FACE_IOU = 0.4
@@ -110,19 +110,13 @@ class YuNetDetector:
             ModelError: it is not YuNet.
         """
         try:
-            network = np.frombuffer(path.read_bytes(), np.uint8)
+            data = path.read_bytes()
         except OSError as error:
             raise SourceError(f"The face detector {path} cannot be read: {error.strerror}") from None
-        self._lock = threading.Lock()
         try:
-            self._network: Any = cv2.FaceDetectorYN.create(
-                "onnx", network, np.empty(0, np.uint8), (MIN_SIDE, MIN_SIDE), score_threshold=SCORE_THRESHOLD
-            )
-            self._network.detect(np.zeros((MIN_SIDE, MIN_SIDE, 3), np.uint8))
-        except cv2.error as error:
-            raise ModelError(
-                f"{path} is not the YuNet face detector that OpenCV reads: {error.err}. Use {YUNET_NAME}"
-            ) from None
+            self._network = YuNet(data)
+        except ValueError as error:
+            raise ModelError(f"{path} is not the YuNet face detector: {error}. Use {YUNET_NAME}") from None
 
     def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
         """Return the faces of a picture, the largest first. See `Detector`."""
@@ -162,12 +156,9 @@ class YuNetDetector:
         right, bottom = (border + max(0, MIN_SIDE - side - 2 * border) for side in size_wh)
         if right or bottom:
             scaled = cv2.copyMakeBorder(scaled, border, bottom, border, right, cv2.BORDER_CONSTANT)
-        # A video is searched in a thread of its own, and one network serves one picture at a time.
-        with self._lock:
-            self._network.setInputSize((scaled.shape[1], scaled.shape[0]))
-            found = self._network.detect(scaled)[1]
+        found = self._network.detect(np.asarray(scaled, dtype=np.uint8), score_threshold=SCORE_THRESHOLD)
         to_picture = np.array([width / size_wh[0], height / size_wh[1]])
-        return [] if found is None else [_face_of(row, to_picture, border=border) for row in found]
+        return [_face_of(row, to_picture, border=border) for row in found]
 
 
 def _to_bgr(image_rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -27,6 +27,7 @@ from mien.faces.detector import (
 )
 from mien.faces.images import decode_image, to_rgb
 from mien.faces.landmarks import anchors_from_landmarks
+from mien.faces.yunet import YuNet
 
 SHARED = Path(os.environ.get("MIEN_SHARED", Path(__file__).resolve().parents[4] / "shared"))
 OFFICIAL = b"stands for the official file"
@@ -172,12 +173,18 @@ def test_the_cascade_finds_nothing_in_an_empty_picture() -> None:
 
 
 @pytest.fixture(scope="module")
-def yunet() -> YuNetDetector:
-    """Return YuNet, or skip the test."""
+def yunet_path() -> Path:
+    """Return YuNet's file, or skip the test."""
     path = SHARED / "models" / "face_detection_yunet_2023mar.onnx"
     if not path.exists():
         pytest.skip(f"needs {path.name} of the shared models (MIEN_SHARED)")
-    return YuNetDetector(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def yunet(yunet_path: Path) -> YuNetDetector:
+    """Return YuNet."""
+    return YuNetDetector(yunet_path)
 
 
 @pytest.fixture(scope="module")
@@ -284,6 +291,39 @@ def test_yunet_looks_twice_where_no_size_suits_all(
     looks.clear()
     yunet.find_faces_like(picture, smallest=160, largest=300)
     assert looks == [(500, 0)]
+
+
+@pytest.mark.parametrize("size_wh", [(350, 350), (320, 240), (161, 203), (640, 480), (64, 64)])
+def test_yunet_computes_what_opencv_computes(
+    yunet_path: Path, photographs: Photographs, size_wh: tuple[int, int]
+) -> None:
+    """Boxes and points to a hundredth of a pixel, scores to a ten-thousandth, in the same order of certainty."""
+    opencv = cv2.FaceDetectorYN.create(str(yunet_path), "", size_wh, 0.6, 0.3, 5000)
+    network = YuNet(yunet_path.read_bytes())
+    n_faces = 0
+    for image, _ in photographs[:12]:
+        picture = np.ascontiguousarray(cv2.resize(to_rgb(image), size_wh)[:, :, ::-1])
+        # several faces, and one that is cut off
+        picture = np.ascontiguousarray(np.roll(picture, size_wh[0] // 3, axis=1))
+        expected, found = opencv.detect(picture)[1], network.detect(picture, score_threshold=0.6)
+        expected = np.empty((0, 15)) if expected is None else expected
+        assert len(expected) == len(found)
+        n_faces += len(found)
+        np.testing.assert_allclose(found[:, :14], expected[:, :14], atol=0.01)
+        np.testing.assert_allclose(found[:, 14], expected[:, 14], atol=1e-4)
+    assert n_faces >= 8
+
+
+@pytest.mark.parametrize("n_bytes", [0, 1, 100, 20_000, 232_588])
+def test_a_file_of_yunet_that_was_cut_off_is_an_error(yunet_path: Path, n_bytes: int) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        YuNet(yunet_path.read_bytes()[:n_bytes])
+
+
+def test_another_network_is_not_yunet(model_path: Path) -> None:
+    """A model that onnxruntime loads, but whose outputs are others."""
+    with pytest.raises(ValueError, match="it gives "):
+        YuNet(model_path.read_bytes())
 
 
 def test_one_yunet_serves_several_threads(yunet: YuNetDetector, photographs: Photographs) -> None:

@@ -1,6 +1,7 @@
 """The YuNet network in onnxruntime: what its file computes, and how its outputs become faces.
 
-OpenCV's ``FaceDetectorYN`` runs the same file in twice the time (benchmarks/detector.py); boxes, points, scores suppression of repeats are computed as there [0], which a test compares.
+OpenCV's ``FaceDetectorYN`` runs the same file in twice the time (benchmarks/detector.py). Boxes, points, scores and the
+suppression of repeats are computed as there [0], which a test compares.
 
 References:
     [0] https://github.com/opencv/opencv/blob/4.x/modules/objdetect/src/face_detect.cpp

@@ -92,10 +92,12 @@ def _listen(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SourceError(f"Port {port} of {host} cannot be listened at: {reason}. Choose another") from None
+    # asyncio sends at once (TCP_NODELAY) only on sockets that say they are TCP; others wait 40 ms for the client's word.
+    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=listener.detach())
 
 
 class _Server(uvicorn.Server):

@@ -1,6 +1,6 @@
 """Accuracy of a model on faces that are blurred, dark, badly compressed, small, badly cut, turned or covered.
 
-    python benchmarks/robustness.py --model MODEL.onnx --pack PACK [--split val] [--protocol all] [--limit N]
+    python benchmarks/robustness.py --pack PACK [--model MODEL] [--split val] [--protocol all] [--limit N]
                                     [--out FILE.json] [--plot FILE.png]
 
 Each change is made to the pack's crops at their own resolution, before they are resized for the model, at growing strengths;
@@ -30,6 +30,7 @@ from mien.metrics.comparison import compare_paired
 from mien.metrics.protocols import ClassProtocol, class_protocols
 from mien.pack import Pack, PackSplit
 from mien.progress import Progress
+from mien.zoo import find_model
 
 Crop = NDArray[np.uint8]
 Change = Callable[[Crop, float, np.random.Generator], Crop]
@@ -233,7 +234,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--model", help="a file, or the name of a model in the box (default: that one)")
     parser.add_argument("--pack", type=Path, required=True)
     parser.add_argument("--split", default="val")
     parser.add_argument("--protocol", default="all")
@@ -242,16 +243,17 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, metavar="FILE.png")
     args = parser.parse_args()
     try:
-        bundle, split = Bundle.load(args.model), Pack.open(args.pack).split(args.split)
+        model = find_model(args.model)
+        bundle, split = Bundle.load(model), Pack.open(args.pack).split(args.split)
         faces = np.sort(np.random.default_rng(SEED).permutation(len(split))[: args.limit])
         rows = measure_all(Measure(bundle, split, faces, args.protocol))
     except MienError as error:
         parser.error(str(error))
-    print(f"{args.model.name} on {args.pack.name}, split {args.split}, protocol `{args.protocol}`\n")
+    print(f"{model.name} on {args.pack.name}, split {args.split}, protocol `{args.protocol}`\n")
     print(table(rows))
     if args.out is not None:
         subject = {
-            "model": args.model.name,
+            "model": model.name,
             "pack": args.pack.name,
             "split": args.split,
             "protocol": args.protocol,

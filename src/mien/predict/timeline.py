@@ -1,5 +1,6 @@
 """The timeline of a video: what each person's face showed, second by second, as a picture."""
 
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,9 @@ class Timeline:
         FigureCanvasAgg(figure)
         axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
         n_hidden = len(tracks) - len(drawn)
-        figure.suptitle(title + (f" ({n_hidden} more persons, seen for less time)" if n_hidden else ""))
+        title += f" ({n_hidden} more persons, seen for less time)" if n_hidden else ""
+        # A name may hold dollar signs; it is no formula.
+        figure.suptitle(title, parse_math=False)
         step = len(heights) // max(1, len(drawn))
         for index, track in enumerate(drawn):
             self._draw_person(axes[index * step : (index + 1) * step], track)
@@ -96,7 +99,9 @@ class Timeline:
         axes[-1].set_xlim(0, max(self._last_s, self.place_s))
         axes[-1].set_xlabel("seconds")
         self._add_legend(figure)
-        with disk_errors(path):
+        with disk_errors(path), warnings.catch_warnings():
+            # A title in a script that the font lacks is drawn as boxes; nobody can do anything about it.
+            warnings.filterwarnings("ignore", "Glyph")
             figure.savefig(path, dpi=130, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
 
     def _n_rows(self, track: int) -> float:

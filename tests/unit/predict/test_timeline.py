@@ -109,3 +109,13 @@ def test_any_video_can_be_drawn(tmp_path: Path, affect: float | None) -> None:
             timeline.take(reading)
         timeline.draw(tmp_path / "t.png", title="a")
         assert (tmp_path / "t.png").stat().st_size > 1000
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("title", ["cost $x_{$ 5.mp4", "$5.mp4", "\u65e5\u672c.mp4"])
+def test_any_name_can_be_the_title(tmp_path: Path, title: str) -> None:
+    """It is no formula, and a script that the font lacks is no matter for the user."""
+    timeline = Timeline(CLASSES)
+    timeline.take(frame(0.0, 0))
+    timeline.draw(tmp_path / "t.png", title=title)
+    assert (tmp_path / "t.png").stat().st_size > 0

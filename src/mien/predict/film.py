@@ -11,12 +11,19 @@ from numpy.typing import NDArray
 from mien.artifacts import disk_errors
 from mien.errors import ArtifactError
 from mien.reading.annotate import annotate
+from mien.reading.frames import name_for_opencv
 from mien.reading.readings import PictureReading
 
 # Every OpenCV that can write videos writes this.
 CODEC = "mp4v"
 # A camera that stood still is shown standing still for so long at most.
 MAX_REPEATS_S = 10.0
+
+
+def _written_rate(rate: float) -> float:
+    """Return the nearest rate that the codec can tell: a fraction whose parts are below 2**16."""
+    decimals = 3 if rate < 65 else 2 if rate < 650 else 1
+    return max(round(rate, decimals), 0.002)
 
 
 class Film:
@@ -30,7 +37,7 @@ class Film:
             rate: frames a second.
             is_live: frames come unevenly: each is shown until the next, so that the film runs as time ran.
         """
-        self._path, self._rate, self._is_live = path, rate, is_live
+        self._path, self._rate, self._is_live = path, _written_rate(rate), is_live
         self._partial = path.with_name(f"{path.stem}.partial{path.suffix}")
         self._writer: Any = None
         self._size_wh = (0, 0)
@@ -75,7 +82,7 @@ class Film:
             self._partial.touch()
         fourcc = cv2.VideoWriter.fourcc(*CODEC)
         self._writer = cv2.VideoWriter(
-            str(self._partial), cv2.CAP_FFMPEG, fourcc, self._rate, (width, height)
+            name_for_opencv(self._partial), cv2.CAP_FFMPEG, fourcc, self._rate, (width, height)
         )
         if not self._writer.isOpened():
             raise ArtifactError(f"{self._path} cannot be written: this OpenCV writes no {CODEC} video")

@@ -308,9 +308,10 @@ def _open_file(path: Path) -> Recording:
     if not header:
         raise UnreadableImage("empty_file", "the file has 0 bytes")
     # As a whole path no name is taken for an address or a numbered series.
-    capture = _quiet_capture(str(path.resolve()), cv2.CAP_FFMPEG)
+    name = name_for_opencv(path.resolve())
+    capture = _quiet_capture(name, cv2.CAP_FFMPEG)
     if not capture.isOpened():
-        capture = _quiet_capture(str(path.resolve()))
+        capture = _quiet_capture(name)
     if not capture.isOpened():
         if is_video_content(header):
             raise UnreadableImage(
@@ -318,6 +319,16 @@ def _open_file(path: Path) -> Recording:
             )
         raise UnreadableImage("not_a_video", f"begins with {header[:16]!r}")
     return Recording(str(path), capture)
+
+
+def name_for_opencv(path: Path) -> Any:
+    """Return a path as OpenCV takes it: as bytes where it is no Unicode, since such a `str` crashes the process."""
+    name = str(path)
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return os.fsencode(path)
+    return name
 
 
 def read_header(path: Path) -> bytes:

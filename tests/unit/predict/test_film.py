@@ -69,3 +69,15 @@ def test_a_film_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     film = Film(tmp_path / "file" / "a.mp4", rate=10, is_live=False)
     with pytest.raises(ArtifactError, match="cannot be written"):
         film.take(frame(0.0))
+
+
+@pytest.mark.parametrize("rate", [0.0004, 0.5, 23.976, 64.9994, 119.683, 655.371, 1000])
+def test_any_rate_can_be_written(tmp_path: Path, rate: float) -> None:
+    """Uneven frames have a mean rate of many digits."""
+    with Film(tmp_path / "a.mp4", rate=rate, is_live=False) as film:
+        film.take(frame(0.0))
+        film.take(frame(0.1))
+    assert count_frames(tmp_path / "a.mp4")[0] == 2
+    if rate > 0.01:
+        written = cv2.VideoCapture(str(tmp_path / "a.mp4")).get(cv2.CAP_PROP_FPS)
+        assert written == pytest.approx(rate, rel=1e-4)

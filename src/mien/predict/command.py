@@ -18,7 +18,7 @@ from mien.predict.tally import Tally
 from mien.predict.timeline import Timeline, claim_timeline
 from mien.predict.videos import OpenVideo, open_video
 from mien.predict.window import Window
-from mien.predict.writers import RowWriter, TableWriter
+from mien.predict.writers import RowWriter, TableWriter, printable
 from mien.progress import Progress
 from mien.reading.annotate import annotate
 from mien.reading.answers import AnswerRule
@@ -159,9 +159,10 @@ def run_predict(
         ModelError: the detector's file is not one, or the model gives no finite numbers or lacks a class.
         MienError: there is no screen for a window.
     """
-    gathered = gather_sources(sources, lines=lines, leave_out=options.draw)
+    gathered = gather_sources(sources, lines=lines, leave_out=options.draw, announce=announce)
     n_videos = sum(isinstance(source, Video) for source in gathered)
     _claim_outputs(options, n_videos)
+    copies = {} if options.draw is None else name_copies(gathered, options.draw)
     # While the model reads frames of a video, the next are decoded and searched for faces.
     bundle = Bundle.load(find_model(model), threads=threads_for_video() if n_videos else None)
     classes = options.rule.classes(bundle.info.classes)
@@ -177,7 +178,7 @@ def run_predict(
             detector=detector,
             options=options,
             classes=classes,
-            copies={} if options.draw is None else name_copies(gathered, options.draw),
+            copies=copies,
             stream=stream,
             writer=writer,
             window=window,
@@ -243,9 +244,9 @@ def _read_video(video: Video, run: _Run) -> None:
             if run.window is not None and run.window.take(reading):
                 break
     if run.options.out is None:
-        run.stream.writelines(f"{line}\n" for line in tally.lines())
+        run.stream.writelines(f"{printable(line)}\n" for line in tally.lines())
     if run.options.timeline is not None:
-        timeline.draw(run.options.timeline, title=video.name)
+        timeline.draw(run.options.timeline, title=printable(video.name))
 
 
 def _film(video: Video, opened: OpenVideo, run: _Run) -> Film:

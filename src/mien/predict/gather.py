@@ -3,7 +3,7 @@
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -79,7 +79,11 @@ Source: TypeAlias = Picture | Video
 
 
 def gather_sources(
-    names: Sequence[str | Path | int], *, lines: Iterable[str] = (), leave_out: Path | None = None
+    names: Sequence[str | Path | int],
+    *,
+    lines: Iterable[str] = (),
+    leave_out: Path | None = None,
+    announce: Callable[[str], None] = lambda _line: None,
 ) -> list[Source]:
     """Return what the names stand for, in order.
 
@@ -93,6 +97,7 @@ def gather_sources(
         names: see above.
         lines: the list that ``-`` stands for, a name a line.
         leave_out: a folder that is not walked into.
+        announce: is told in one line of a folder that may not be read.
 
     Raises:
         SourceError: a file does not exist or is none, a pattern matches nothing, a folder or the list holds nothing
@@ -100,9 +105,10 @@ def gather_sources(
     """
     listed = list(_listed(names, lines))
     n_folders = sum(os.path.isdir(name) for name in listed if not isinstance(name, int))  # noqa: PTH112
+    walk = _Walk(None if leave_out is None else leave_out.resolve(), announce)
     sources: dict[str, Source] = {}
     for name in listed:
-        for source in _sources_of(name, name_folder=n_folders > 1, leave_out=leave_out):
+        for source in _sources_of(name, walk, name_folder=n_folders > 1):
             sources.setdefault(_identity(source), source)
     return list(sources.values())
 
@@ -139,7 +145,7 @@ def _expanded(name: str | Path | int) -> Iterator[str | Path | int]:
     yield from found
 
 
-def _sources_of(name: str | Path | int, *, name_folder: bool, leave_out: Path | None) -> Iterator[Source]:
+def _sources_of(name: str | Path | int, walk: "_Walk", *, name_folder: bool) -> Iterator[Source]:
     text = str(name)
     if isinstance(name, int) or is_camera(text):
         yield Video(int(text), Path(f"camera-{int(text)}"))
@@ -156,13 +162,13 @@ def _sources_of(name: str | Path | int, *, name_folder: bool, leave_out: Path | 
         raise SourceError(
             f"{path} {what}. Name pictures, videos, folders of them, a camera's index or an address"
         )
-    yield from _sources_of_folder(path, name_folder=name_folder, leave_out=leave_out)
+    yield from _sources_of_folder(path, walk, name_folder=name_folder)
 
 
-def _sources_of_folder(folder: Path, *, name_folder: bool, leave_out: Path | None) -> Iterator[Source]:
+def _sources_of_folder(folder: Path, walk: "_Walk", *, name_folder: bool) -> Iterator[Source]:
     top = Path(folder.resolve().name) if name_folder else Path()
     found = False
-    for path in _walk(folder, None if leave_out is None else leave_out.resolve()):
+    for path in walk.files(folder):
         found = True
         place = top / path.relative_to(folder)
         yield Picture(path, place) if path.suffix.lower() in IMAGE_SUFFIXES else Video(path, place)
@@ -180,13 +186,30 @@ def _file_source(path: Path, place: Path) -> Source:
     return Video(path, place) if is_video or path.suffix.lower() in VIDEO_SUFFIXES else Picture(path, place)
 
 
-def _walk(folder: Path, leave_out: Path | None) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
-        # os.walk goes on into what is left in `folders`, in that order.
-        folders[:] = sorted(
-            name for name in folders
-            if not name.startswith(".") and (leave_out is None or Path(parent, name).resolve() != leave_out)
-        )  # fmt: skip
-        for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
-                yield Path(parent, name)
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """How folders are walked.
+
+    Attributes:
+        leave_out: a folder that is not walked into, as a whole path, or None.
+        announce: is told of a folder that may not be read.
+    """
+
+    leave_out: Path | None
+    announce: Callable[[str], None]
+
+    def files(self, folder: Path) -> Iterator[Path]:
+        """Yield the pictures and videos of a folder, down to the bottom."""
+        for parent, folders, files in os.walk(folder, onerror=self._tell):
+            # os.walk goes on into what is left in `folders`, in that order.
+            folders[:] = sorted(
+                name for name in folders
+                if not name.startswith(".")
+                and (self.leave_out is None or Path(parent, name).resolve() != self.leave_out)
+            )  # fmt: skip
+            for name in sorted(files):
+                if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
+                    yield Path(parent, name)
+
+    def _tell(self, error: OSError) -> None:
+        self.announce(f"The folder {error.filename} cannot be read and is left out: {error.strerror}")

@@ -93,6 +93,14 @@ def test_copies_within_the_source_are_not_read_again(folder: Path, model_path: P
     assert counts == [3, 3]
 
 
+def test_a_picture_is_never_replaced_by_its_copy(folder: Path, model_path: Path) -> None:
+    """Not with --force either, which is for what mien made."""
+    before = (folder / "a.png").read_bytes()
+    with pytest.raises(ArtifactError, match="would replace it"):
+        run(folder, model=model_path, options=PredictOptions(draw=folder, force=True))
+    assert (folder / "a.png").read_bytes() == before
+
+
 def test_an_existing_file_is_refused(tmp_path: Path, folder: Path, model_path: Path) -> None:
     """It is not touched without --force, and replaced with it."""
     out = tmp_path / "rows.jsonl"

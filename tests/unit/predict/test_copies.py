@@ -73,3 +73,22 @@ def test_copies_of_videos_are_mp4() -> None:
         "camera 0": "d/camera-0.mp4",
         "a": "d/a.jpg",
     }
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "x/b.png"])
+def test_a_copy_never_takes_the_place_of_what_is_read(tmp_path: Path, name: str) -> None:
+    """Not by another name of the folder either."""
+    source = tmp_path / "in" / name
+    source.parent.mkdir(parents=True)
+    source.touch()
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    for folder in (tmp_path / "in", tmp_path / "link"):
+        with pytest.raises(ArtifactError, match="would replace it"):
+            name_copies([Picture(source, Path(name))], folder)
+    assert len(name_copies([Picture(source, Path(name))], tmp_path)) == 1
+
+
+def test_a_copy_too_long_for_a_jpeg_is_shrunk(tmp_path: Path) -> None:
+    write_copy(tmp_path / "a.jpg", np.zeros((20, 70_000, 3), np.uint8))
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert image.size == (65_500, 18)

@@ -155,3 +155,19 @@ def test_cameras_and_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         Video("rtsp://me:secret@host:554/a b?x=1", Path("rtsp-host-554-a-b-x-1")),
     ]
     assert [source.name for source in found] == ["camera 0", "camera 1", "7", "rtsp://host:554/a b?x=1"]
+
+
+def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies beside it is read."""
+    touch(tmp_path, "a.jpg", "secret/b.jpg")
+    listed = os.scandir
+
+    def scandir(path: str) -> object:
+        if Path(path).name == "secret":
+            raise PermissionError(13, "Permission denied", path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    told: list[str] = []
+    assert len(gather_sources([tmp_path], announce=told.append)) == 1
+    assert told == [f"The folder {tmp_path / 'secret'} cannot be read and is left out: Permission denied"]

@@ -312,3 +312,16 @@ def test_closing_the_window_ends_the_reading(
     run(make_video(), make_video("b.avi"), model=model_path, show=True, out=out)
     assert {row["frame"] for row in read_rows(out)} == {0, 1, 2}
     assert ClosedAfterThree.n_shown == 103
+
+
+def test_a_name_that_is_no_text(tmp_path: Path, model_path: Path, make_video: MakeVideo) -> None:
+    """Bytes that are no Unicode, and characters that move the cursor."""
+    name = "a\udcff\n.avi"
+    try:
+        path = make_video().rename(tmp_path / name)
+    except OSError:
+        pytest.skip("this file system has no such names")
+    summary, told = run(path, model=model_path, draw=tmp_path / "drawn", timeline=tmp_path / "t.png")
+    assert summary.n_frames == N_FRAMES
+    assert "a\\udcff?.avi: 20 frames" in told or "a??.avi: 20 frames" in told
+    assert [copy.name for copy in (tmp_path / "drawn").iterdir()] == [f"{name}.mp4"]

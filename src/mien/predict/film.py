@@ -42,6 +42,7 @@ class Film:
         self._writer: Any = None
         self._size_wh = (0, 0)
         self._n_written = 0
+        self._left_out_s = 0.0
         self._sides: dict[int, int] = {}
         self._last: NDArray[np.uint8] | None = None
 
@@ -67,8 +68,12 @@ class Film:
     def _repeat_last(self, seconds: float) -> None:
         if not self._is_live or self._last is None:
             return
-        missing = round(seconds * self._rate) - self._n_written
-        for _ in range(min(missing, round(MAX_REPEATS_S * self._rate))):
+        missing = round((seconds - self._left_out_s) * self._rate) - self._n_written
+        too_many = missing - round(MAX_REPEATS_S * self._rate)
+        if too_many > 0:
+            self._left_out_s += too_many / self._rate
+            missing -= too_many
+        for _ in range(missing):
             self._write()
 
     def _write(self) -> None:

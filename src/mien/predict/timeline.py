@@ -1,5 +1,7 @@
 """The timeline of a video: what each person's face showed, second by second, as a picture."""
 
+import errno
+import os
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,7 +154,8 @@ def claim_timeline(path: Path, *, force: bool) -> None:
     """Make sure that a timeline may be written.
 
     Raises:
-        ArtifactError: its name says neither PNG nor SVG, or it exists and ``force`` is not set.
+        ArtifactError: its name says neither PNG nor SVG, its folder cannot be written into, or it exists and
+            ``force`` is not set.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise ArtifactError(
@@ -166,3 +169,6 @@ def claim_timeline(path: Path, *, force: bool) -> None:
         raise ArtifactError(f"{path} exists already. Choose another path, or add --force to replace it")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        # It is drawn at the end of the video: too late to find out.
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path.parent))

@@ -1,12 +1,14 @@
 """Timelines: what is collected, and that memory does not grow with the video."""
 
+import os
 from pathlib import Path
 
 import matplotlib.image
 import numpy as np
 import pytest
 
-from mien.predict.timeline import FIRST_PLACE_S, MAX_DRAWN, MAX_PLACES, Timeline
+from mien.errors import ArtifactError
+from mien.predict.timeline import FIRST_PLACE_S, MAX_DRAWN, MAX_PLACES, Timeline, claim_timeline
 from mien.reading.card import class_color
 from mien.reading.readings import FaceReading, PictureReading, without_face
 
@@ -119,3 +121,13 @@ def test_any_name_can_be_the_title(tmp_path: Path, title: str) -> None:
     timeline.take(frame(0.0, 0))
     timeline.draw(tmp_path / "t.png", title=title)
     assert (tmp_path / "t.png").stat().st_size > 0
+
+
+def test_a_folder_that_cannot_be_written_into_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not after the whole video was read."""
+    claim_timeline(tmp_path / "t.png", force=False)
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    with pytest.raises(ArtifactError, match="cannot be written: Permission denied"):
+        claim_timeline(tmp_path / "t.png", force=False)

@@ -100,8 +100,9 @@ class ServeApp:
         return self.api.state.service.n_in_hand if hasattr(self.api.state, "service") else 0
 
     def stop_taking(self) -> None:
-        """Refuse new work from now on."""
-        self.api.state.service.is_stopping = True
+        """Refuse new work from now on; before the start there is none to refuse."""
+        if hasattr(self.api.state, "service"):
+            self.api.state.service.is_stopping = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""

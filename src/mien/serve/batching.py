@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mien.bundle import Bundle
 from mien.reading.answers import AnswerRule
 from mien.reading.readings import PictureReading, without_face
-from mien.reading.recognise import CutPicture, row_of_face, run_in_batches
+from mien.reading.recognise import BATCH_FACES, CutPicture, row_of_face, run_in_batches
 from mien.serve.settings import ServeSettings
 
 
@@ -98,8 +98,8 @@ class Batcher:
 
     def _read_batch(self, batch: list[_Waiting]) -> list[PictureReading]:
         crops = [face.crop for one in batch for face in one.picture.faces]
-        if crops:
-            self._count(len(crops))
+        for start in range(0, len(crops), BATCH_FACES):
+            self._count(min(BATCH_FACES, len(crops) - start))
         outputs = run_in_batches(crops, self._bundle)
         readings = []
         for one in batch:

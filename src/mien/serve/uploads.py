@@ -1,6 +1,7 @@
 """A request's body becomes pictures' bytes, in memory alone: nothing that is uploaded reaches a disk or a log."""
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 
 from python_multipart.exceptions import FormParserError
@@ -14,6 +15,9 @@ FIELD = "images"
 # Parts of a form that are no pictures are skipped, as long as they are so few.
 MAX_OTHER_PARTS = 16
 _CHUNK_BYTES = 1024**2
+
+# The form's parser would write into the log whatever it does not like of what a client sends; the answer says it.
+logging.getLogger("python_multipart.multipart").disabled = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,3 +182,9 @@ def test_a_stop_finishes_what_was_accepted(
             return [answer.status_code for answer in (refused, ready, alive, await first)]
 
     assert asyncio.run(ask()) == [503, 503, 200, 200]
+
+
+def test_a_signal_before_the_start_is_no_error(make_app: Callable[..., ServeApp]) -> None:
+    app = make_app()
+    app.stop_taking()
+    assert app.n_in_hand == 0

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from starlette.testclient import TestClient
 
 from mien.bundle import Bundle
-from mien.faces.detector import Detector
+from mien.faces.detector import DetectedFace, Detector
 from mien.reading.answers import AnswerRule
 from mien.reading.recognise import read_pictures
 from mien.serve.app import ServeApp
@@ -150,6 +151,14 @@ def test_what_cannot_be_answered_has_a_code(
     assert "\n" not in error["message"]
 
 
+def test_nothing_of_a_damaged_form_is_logged(make_app: MakeApp, caplog: pytest.LogCaptureFixture) -> None:
+    """The answer says what is wrong, and a client cannot fill the log."""
+    headers = {"Content-Type": "multipart/form-data; boundary=a"}
+    with TestClient(make_app()) as client:
+        assert client.post(ROUTE, content=b"secret", headers=headers).status_code == 400
+    assert not [record for record in caplog.records if "multipart" in record.name]
+
+
 def test_a_damaged_file_alone_is_a_row(make_app: MakeApp, png: bytes) -> None:
     """A file that begins as a picture may be one: that is a reading, not an error."""
     with TestClient(make_app()) as client:
@@ -167,6 +176,21 @@ def test_a_large_picture_is_not_decoded(
         answer = client.post(ROUTE, files=form(("a.png", png)))
     [row] = answer.json()["results"][0]["rows"]
     assert (row["status"], row["detail"]) == ("image_too_large", "200x120 pixels, the limit is 23,999")
+
+
+def test_a_crowd_counts_as_the_calls_that_it_takes(make_app: MakeApp, detector: Detector, png: bytes) -> None:
+    """One picture of 40 faces is read in two calls of the model."""
+
+    class Crowd:
+        def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
+            return detector.find_faces(image_rgb) * 40
+
+    with TestClient(make_app(finder=Crowd())) as client:
+        client.post(ROUTE, files=form(("crowd.png", png)))
+        figures = client.get("/metrics").text
+    assert "mien_faces_read_total 40.0" in figures
+    assert "mien_batch_faces_count 2.0" in figures
+    assert 'mien_batch_faces_bucket{le="32.0"} 2.0' in figures
 
 
 def test_faces_beyond_the_limit_are_told(make_app: MakeApp, make_picture: Callable[..., Path]) -> None:

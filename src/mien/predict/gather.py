@@ -96,16 +96,17 @@ def gather_sources(
     Args:
         names: see above.
         lines: the list that ``-`` stands for, a name a line.
-        leave_out: a folder that is not walked into.
+        leave_out: a folder that is not walked into, and whose files patterns do not match.
         announce: is told in one line of a folder that may not be read.
 
     Raises:
         SourceError: a file does not exist or is none, a pattern matches nothing, a folder or the list holds nothing
             to read.
     """
-    listed = list(_listed(names, lines))
+    left_out = None if leave_out is None else leave_out.resolve()
+    listed = list(_listed(names, lines, left_out))
     n_folders = sum(os.path.isdir(name) for name in listed if not isinstance(name, int))  # noqa: PTH112
-    walk = _Walk(None if leave_out is None else leave_out.resolve(), announce)
+    walk = _Walk(left_out, announce)
     sources: dict[str, Source] = {}
     for name in listed:
         for source in _sources_of(name, walk, name_folder=n_folders > 1):
@@ -119,11 +120,13 @@ def _identity(source: Source) -> str:
     return os.path.abspath(source.name)  # noqa: PTH100 - links stay as named
 
 
-def _listed(names: Sequence[str | Path | int], lines: Iterable[str]) -> Iterator[str | Path | int]:
+def _listed(
+    names: Sequence[str | Path | int], lines: Iterable[str], left_out: Path | None
+) -> Iterator[str | Path | int]:
     """Yield the names, those of the list in the place of ``-``, and the files of patterns in theirs."""
     for name in names:
         if str(name) != STANDARD_INPUT:
-            yield from _expanded(name)
+            yield from _expanded(name, left_out)
             continue
         listed = [line.strip() for line in lines]
         if not any(listed):
@@ -131,10 +134,10 @@ def _listed(names: Sequence[str | Path | int], lines: Iterable[str]) -> Iterator
                 "The list on standard input names nothing. Write a file, folder or address a line"
             )
         for line in filter(None, listed):
-            yield from _expanded(line)
+            yield from _expanded(line, left_out)
 
 
-def _expanded(name: str | Path | int) -> Iterator[str | Path | int]:
+def _expanded(name: str | Path | int, left_out: Path | None) -> Iterator[str | Path | int]:
     text = str(name)
     if not _WILDCARDS.search(text) or is_address(text) or os.path.lexists(text):
         yield name
@@ -142,7 +145,14 @@ def _expanded(name: str | Path | int) -> Iterator[str | Path | int]:
     found = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute patterns
     if not found:
         raise SourceError(f"No file matches the pattern {text}")
-    yield from found
+    yield from _beside(left_out, found) or found
+
+
+def _beside(left_out: Path | None, found: list[str]) -> list[str]:
+    """Return those of a pattern's files that do not lie in a folder."""
+    if left_out is None:
+        return found
+    return [name for name in found if not Path(name).resolve().is_relative_to(left_out)]
 
 
 def _sources_of(name: str | Path | int, walk: "_Walk", *, name_folder: bool) -> Iterator[Source]:

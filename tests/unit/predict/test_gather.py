@@ -171,3 +171,13 @@ def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pyte
     told: list[str] = []
     assert len(gather_sources([tmp_path], announce=told.append)) == 1
     assert told == [f"The folder {tmp_path / 'secret'} cannot be read and is left out: Permission denied"]
+
+
+def test_a_pattern_matches_nothing_of_the_folder_of_copies(tmp_path: Path) -> None:
+    """So a second run reads the same pictures; a pattern that matches copies alone means them."""
+    touch(tmp_path, "x/a.jpg", "drawn/a.jpg")
+    pattern, drawn = f"{tmp_path}/**/*.jpg", tmp_path / "drawn"
+    assert [source.name for source in gather_sources([pattern], leave_out=drawn)] == [
+        str(tmp_path / "x" / "a.jpg")
+    ]
+    assert len(gather_sources([f"{drawn}/*.jpg"], leave_out=drawn)) == 1

@@ -117,7 +117,8 @@ class Recording:
                 continue
             seconds = times.of(number, self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
             if failures:
-                lost, number = number, max(number + 1, round(seconds * self.rate))
+                n_lost = round((seconds - times.expected) * self.rate)
+                lost, number = number, number + max(1, n_lost)
                 yield Frame(lost, times.expected, None, ("damaged_frame", _lost_frames(lost, number - 1)))
             yield Frame(number, seconds, image_rgb)
             number, failures = number + 1, 0

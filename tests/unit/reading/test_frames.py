@@ -110,6 +110,16 @@ def test_a_damaged_part_has_a_frame_without_pixels_and_the_rest_is_given(
     assert capture.is_released
 
 
+def test_damage_is_counted_by_its_own_length(tools: Any, ten_frames: list[Any]) -> None:
+    """Frames that came slowly before it do not count as lost."""
+    told = [0.0, 1000, 2000, 3000, 4000, 4040, 4080, 4120, 4160, 4200]
+    capture = tools.FakeCapture([*ten_frames[:5], None, *ten_frames[6:]], FPS=25, FRAME_COUNT=10)
+    capture.get = lambda what: told[capture.n_read - 1] if what == cv2.CAP_PROP_POS_MSEC else 25
+    given = list(Recording("a", capture))
+    assert given[5].problem == ("damaged_frame", "frame 5 cannot be read")
+    assert [frame.number for frame in given[:10]] == list(range(10))
+
+
 def test_an_end_that_comes_too_early_is_told(tmp_path: Path, tools: Any, ten_frames: list[Any]) -> None:
     path = tools.write_video(
         tmp_path / "a.avi", [np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)] * 30

@@ -48,3 +48,8 @@ def test_a_folder_is_no_model(box: Path, tmp_path: Path) -> None:
 def test_the_card_lies_beside_the_model(box: Path) -> None:
     assert zoo.read_card(zoo.find_model()) == "# First"
     assert not zoo.read_card(zoo.find_model("another"))
+
+
+def test_a_card_that_is_no_text_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "m.md").write_bytes(b"\xff card")
+    assert zoo.read_card(tmp_path / "m.onnx") == "\ufffd card"

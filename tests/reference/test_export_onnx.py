@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="export needs the train extra")
 import torch
 
 from mien.bundle import TASKS, Bundle, BundleInfo
-from mien.export.stage import CalibratedNetwork, check_against_torch, to_onnx
+from mien.export.graph import CalibratedNetwork, check_against_torch, to_file, to_onnx
 from mien.faces.crop import CropContract
 from mien.network import build_face_network
 from mien.recipe import ModelConfig
@@ -36,7 +36,8 @@ def build_graph(model: ModelConfig, *, temperature: float) -> torch.nn.Module:
     "model",
     [
         pytest.param(
-            ModelConfig("resnet18", landmarks=False, valence_arousal=False), id="resnet18 without heads"
+            ModelConfig("resnet18", landmarks=False, valence_arousal=False, grey=True),
+            id="resnet18 without heads, reading brightness",
         ),
         pytest.param(
             ModelConfig("mobilenetv3_small_050", stem_stride=1, hidden_size=32, feed_landmarks=True),
@@ -65,7 +66,7 @@ def test_the_file_computes_what_torch_computes(tmp_path: Path, model: ModelConfi
     info = BundleInfo(CLASSES, CropContract(size=SIZE), SIZE, graph.network.tasks, temperature=1.7)
     assert set(info.tasks) <= set(TASKS)
     path = tmp_path / "model.onnx"
-    path.write_bytes(to_onnx(graph, info))
+    path.write_bytes(to_file(to_onnx(graph, info), info))
     bundle = Bundle.load(path, threads=1)
     assert bundle.info == info
     random = np.random.default_rng(0)

@@ -51,6 +51,6 @@ def model_name(path: Path) -> str:
 
 
 def read_card(path: Path) -> str:
-    """Return the Markdown card that lies beside a model's file, empty where there is none; bytes that are no text show."""
+    """Return the Markdown card that lies beside a model's file, empty where there is none."""
     card = path.with_suffix(".md")
     return card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""

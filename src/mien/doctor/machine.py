@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from mien.cores import usable_cores
 from mien.doctor.finding import Finding
 from mien.doctor.packages import installed_version
 from mien.errors import MienError
@@ -18,7 +19,7 @@ LOW_SHARED_MEMORY_BYTES = 512 * 1024**2
 
 def examine_machine() -> Iterator[Finding]:
     """Yield processor, memory and disk."""
-    yield Finding("machine", "cpu", f"{_cpu_name()}, {_usable_cpus()} of {os.cpu_count()} cores usable")
+    yield Finding("machine", "cpu", f"{_cpu_name()}, {usable_cores()} of {os.cpu_count()} cores usable")
     yield Finding("machine", "memory", _memory())
     yield _shared_memory()
     yield _disk(Path.cwd())
@@ -58,11 +59,6 @@ def _cpu_name() -> str:
     except OSError:
         pass  # not Linux
     return platform.processor() or platform.machine()
-
-
-def _usable_cpus() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _memory() -> str:

@@ -90,7 +90,7 @@ class Timeline:
         FigureCanvasAgg(figure)
         axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
         n_hidden = len(tracks) - len(drawn)
-        title += f" ({n_hidden} more persons, seen for less time)" if n_hidden else ""
+        title += f" ({n_hidden} more, seen for less time)" if n_hidden else ""
         # A name may hold dollar signs; it is no formula.
         figure.suptitle(title, parse_math=False)
         step = len(heights) // max(1, len(drawn))

@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import mien
 from mien.artifacts import claim_output, disk_errors, read_json, write_json
+from mien.cores import usable_cores
 from mien.errors import ArtifactError, DatasetError
 from mien.faces.crop import DEFAULT_MARGIN, DEFAULT_SIZE, CropContract, CropMethod
 from mien.faces.detector import find_detector_file
@@ -162,7 +163,7 @@ def _begin(out: Path, plan: dict[str, Any], options: PrepareOptions) -> int:
 def _make_shards(
     source: Source, crop: CropContract, out: Path, options: PrepareOptions, progress: Progress
 ) -> None:
-    n_workers = options.workers or os.cpu_count() or 1
+    n_workers = options.workers or usable_cores()
     detector_path = None if options.detector_path is None else options.detector_path.resolve()
     tasks = _undone(
         (

@@ -1,6 +1,5 @@
 """The Python interface: `mien.load` gives a `Model`, which reads pictures and watches videos."""
 
-import os
 import warnings
 from collections.abc import Generator
 from functools import cached_property
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.bundle import Bundle, BundleInfo
+from mien.cores import usable_cores
 from mien.faces.detector import Detector, load_detector
 from mien.faces.images import UnreadableImage, to_rgb
 from mien.reading.answers import AnswerRule, ClassCount
@@ -218,7 +218,7 @@ class Model:
 
 def threads_for_video() -> int:
     """Return how many threads a call of the model gets while other threads decode and look for faces: half the cores."""
-    return max(1, (os.cpu_count() or 1) // 2)
+    return max(1, usable_cores() // 2)
 
 
 def _require_pixels(picture: object) -> NDArray[np.uint8]:

@@ -3,7 +3,6 @@
 import csv
 import functools
 import multiprocessing
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.artifacts import new_folder, write_json
+from mien.cores import usable_cores
 from mien.faces.classes import AFFECTNET_CLASSES
 from mien.progress import Progress
 from mien.sample.picture import Picture, draw_picture
@@ -103,7 +103,7 @@ def _draw_all(rows: list[PlannedRow], pictures: Path, *, seed: int, workers: int
 
 def _lines(rows: list[PlannedRow], pictures: Path, *, seed: int, workers: int | None) -> Iterator[list[str]]:
     draw = functools.partial(_draw_row, pictures=pictures, seed=seed)
-    n_workers = workers or os.cpu_count() or 1
+    n_workers = workers or usable_cores()
     if n_workers == 1 or len(rows) < _WORTH_PROCESSES:
         yield from map(draw, rows)
         return

@@ -1,7 +1,6 @@
 """From a picture's bytes to cut faces, in a few threads that each have a detector of their own."""
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.bundle import BundleInfo
+from mien.cores import usable_cores
 from mien.faces.detector import DetectedFace, Detector
 from mien.faces.images import UnreadableImage, decode_image, to_rgb
 from mien.reading.recognise import CutPicture, cut_pixels
@@ -43,10 +43,10 @@ class Cutter:
     def __init__(
         self, info: BundleInfo, settings: ServeSettings, make_detector: Callable[[], Detector]
     ) -> None:
-        """Make the threads; each makes its detector when it first needs one, since YuNet's are not shared."""
+        """Make the threads; each makes its detector when it first needs one, since OpenCV's cascade cannot be shared."""
         self._info, self._settings, self._make_detector = info, settings, make_detector
         self._own = threading.local()
-        self._threads = ThreadPoolExecutor(settings.threads or os.cpu_count() or 1, "mien-cut")
+        self._threads = ThreadPoolExecutor(settings.threads or usable_cores(), "mien-cut")
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do a piece of work in one of the threads; one that nobody waits for any more does not begin."""

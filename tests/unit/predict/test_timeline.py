@@ -99,7 +99,7 @@ def test_a_crowd_is_drawn_by_those_seen_longest(tmp_path: Path) -> None:
     for index in range(40):
         timeline.take(frame(index / 25, *range(min(40, index + 1))))
     timeline.draw(tmp_path / "t.svg", title="a")
-    assert f"({40 - MAX_DRAWN} more persons" in (tmp_path / "t.svg").read_text(encoding="utf-8")
+    assert f"({40 - MAX_DRAWN} more, seen" in (tmp_path / "t.svg").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("affect", [None, 0.5])

@@ -1,6 +1,6 @@
 """The YuNet network in onnxruntime: what its file computes, and how its outputs become faces.
 
-OpenCV's ``FaceDetectorYN`` runs the same file in twice the time (benchmarks/detector.py). Boxes, points, scores and the
+OpenCV's ``FaceDetectorYN`` needs two threads and more time for the same file (benchmarks/detector.py). Boxes, points, scores and the
 suppression of repeats are computed as there [0], which a test compares.
 
 References:

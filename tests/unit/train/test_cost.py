@@ -168,7 +168,9 @@ def test_everything_a_step_keeps_is_counted(dataset: FaceBatches, tiny_recipe: R
     losses = objective(network, Teacher(other, [2, 0, 1], 24), task_weights="learned")
     memory = estimate_memory(network, losses, dataset, recipe)
     learnt = 4 * (count_parameters(network) + 1)
-    kept = 4 * count_parameters(network) + 4 * 2 * 8 + 8 + 3 * 3 * 4  # the norm's statistics, mean, std, brightness
+    kept = (
+        4 * count_parameters(network) + 4 * 2 * 8 + 8 + 3 * 3 * 4
+    )  # the norm's statistics, mean, std, brightness
     assert memory.n_faces == 4
     assert memory.parts == {
         "weights": kept,

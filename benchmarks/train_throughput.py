@@ -3,7 +3,7 @@
     python benchmarks/train_throughput.py [--recipe RECIPE.yaml] [--raw AFFECTNET_LAYOUT] [--seconds 20] [--rounds 3]
 
 The straightforward script is what a tutorial shows: torchvision's transforms on each original picture in a DataLoader
-of as many workers, the same network, batch and optimiser, in float32 with channels first. mien feeds from a pack,
+of as many workers (one on a CPU), the same network, batch and optimiser, in float32 with channels first. mien feeds from a pack,
 with the recipe's random changes, mixing, moving average and precision, channels last. The third rate is mien's step on
 one batch that stays on the device: with feeding that is never the limit the first comes to at least 0.95 of it.
 """
@@ -183,14 +183,15 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     workers = recipe.runtime.workers
     if workers is None:
-        workers = 8 if device.type == "cuda" else 1
+        workers = 8 if device.type == "cuda" else 0
     timing = {"batch_size": recipe.schedule.batch_size, "seconds": args.seconds}
     with tempfile.TemporaryDirectory() as folder:
         photos = make_photos(Path(folder), args.raw, args.photos)
         with contextlib.redirect_stderr(io.StringIO()):
             prepare("affectnet", photos, Path(folder) / "pack", PrepareOptions(size=size))
         faces = read_training_faces([Pack.open(Path(folder) / "pack")], recipe.data)
-        plain = straightforward(recipe, sorted(photos.glob("Manually_Annotated_Images/*/*")), device, workers)
+        originals = sorted(photos.glob("Manually_Annotated_Images/*/*"))
+        plain = straightforward(recipe, originals, device, max(1, workers))
         fed, step = by_recipe(recipe, faces, device, workers)
         fixed = itertools.repeat(Batch(*(value.to(device) for value in next(fed))))
         rounds = [

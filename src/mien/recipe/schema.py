@@ -199,7 +199,7 @@ class RuntimeConfig:
         devices: Devices, or processes on a CPU, that share each batch (DDP). Batch norms see a device's share.
         nodes: Machines; start the same command on each under torchrun.
         precision: 32-true, bf16-mixed or 16-mixed.
-        workers: Processes that read faces, per device; null chooses.
+        workers: Processes that read faces, per device; null chooses 8 for a GPU and none for a CPU.
         threads: Threads that compute on a CPU, per device; null leaves it to torch. 1 suits small networks.
         compile: Compile the network before training; pays on a graphics card, in runs of more than minutes.
         deterministic: Bit for bit the same result every time, at some speed.

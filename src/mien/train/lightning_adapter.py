@@ -174,7 +174,9 @@ def _as_array(value: Tensor | None) -> Any:
 def _n_workers(runtime: RuntimeConfig, *, on_gpu: bool) -> int:
     if runtime.workers is not None:
         return runtime.workers
-    return 8 if on_gpu else 1
+    # On a CPU a process that reads would take from the cores what the step needs, and it needs all of them: training a
+    # ResNet-10 at 48 px on two cores went at 0.98 of the step's own rate without one, and at 0.55 with one.
+    return 8 if on_gpu else 0
 
 
 @dataclass(frozen=True)

@@ -311,7 +311,7 @@ def test_the_models_threads(model_path: Path, monkeypatch: pytest.MonkeyPatch) -
         return real(path, threads)
 
     monkeypatch.setattr(Bundle, "load", load)
-    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(model, "usable_cores", lambda: 6)
     for threads in (None, 5):
         assert mien.load(model_path, threads=threads)._video_bundle.threads == (threads or 3)
     assert given == [None, 3, 5]

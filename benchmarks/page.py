@@ -24,7 +24,7 @@ SIZE_WH, FRAMES = (640, 480), 60
 
 
 def write_film(photo: Path, path: Path) -> None:
-    """Write uncompressed frames in which a photo moves to and fro, as Chromium's camera of files takes them."""
+    """Write uncompressed frames in which a photo moves from side to side, as Chromium's camera of files takes them."""
     face = cv2.resize(cv2.imread(str(photo)), (320, 320))
     with path.open("wb") as file:
         file.write(f"YUV4MPEG2 W{SIZE_WH[0]} H{SIZE_WH[1]} F30:1 Ip A1:1 C420jpeg\n".encode())

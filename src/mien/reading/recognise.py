@@ -176,13 +176,20 @@ def read_cut_pictures(
     """
     outputs = run_in_batches([face.crop for picture in pictures for face in picture.faces], bundle)
     for picture in pictures:
-        rows = tuple(
-            row_of_face(picture.source, number, face, next(outputs), bundle.info, rule or AnswerRule())
-            for number, face in enumerate(picture.faces)
-        )
-        yield PictureReading(
-            picture.source, rows or (without_face(picture.source, picture.problem),), picture.image_rgb
-        )
+        yield reading_of(picture, outputs, bundle.info, rule or AnswerRule())
+
+
+def reading_of(
+    picture: CutPicture, outputs: Iterator[Outputs], info: BundleInfo, rule: AnswerRule
+) -> PictureReading:
+    """Return a picture's reading, taking an output of `run_in_batches` for each of its faces."""
+    rows = tuple(
+        row_of_face(picture.source, number, face, next(outputs), info, rule)
+        for number, face in enumerate(picture.faces)
+    )
+    return PictureReading(
+        picture.source, rows or (without_face(picture.source, picture.problem),), picture.image_rgb
+    )
 
 
 def run_in_batches(crops: list[NDArray[np.uint8]], bundle: Bundle) -> Iterator[Outputs]:

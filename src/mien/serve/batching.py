@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mien.bundle import Bundle
 from mien.reading.answers import AnswerRule
 from mien.reading.readings import PictureReading, without_face
-from mien.reading.recognise import BATCH_FACES, CutPicture, row_of_face, run_in_batches
+from mien.reading.recognise import BATCH_FACES, CutPicture, reading_of, run_in_batches
 from mien.serve.settings import ServeSettings
 
 
@@ -101,15 +101,7 @@ class Batcher:
         for start in range(0, len(crops), BATCH_FACES):
             self._count(min(BATCH_FACES, len(crops) - start))
         outputs = run_in_batches(crops, self._bundle)
-        readings = []
-        for one in batch:
-            source = one.picture.source
-            rows = tuple(
-                row_of_face(source, number, face, next(outputs), self._bundle.info, one.rule)
-                for number, face in enumerate(one.picture.faces)
-            )
-            readings.append(PictureReading(source, rows))
-        return readings
+        return [reading_of(one.picture, outputs, self._bundle.info, one.rule) for one in batch]
 
 
 def _answer_all(batch: list[_Waiting], answers: list[PictureReading] | Exception) -> None:

@@ -11,7 +11,7 @@ from mien.bundle import Bundle, BundleInfo, Outputs
 from mien.errors import ModelError
 from mien.faces.crop import crop_matrix, cut, invert_matrix, resize_crop, transform_points
 from mien.faces.detector import DetectedFace, Detector
-from mien.faces.images import UnreadableImage, decode_image, to_rgb
+from mien.faces.images import MAX_PIXELS, UnreadableImage, decode_image, to_rgb
 from mien.reading.answers import AnswerRule
 from mien.reading.readings import FaceReading, PictureReading, without_face
 
@@ -108,11 +108,17 @@ def cut_file(
 
 
 def cut_encoded(
-    source: str, data: bytes, info: BundleInfo, *, detector: Detector | None, keep_image: bool = False
+    source: str,
+    data: bytes,
+    info: BundleInfo,
+    *,
+    detector: Detector | None,
+    keep_image: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> CutPicture:
-    """Decode a picture file's bytes and cut its faces; what cannot be read has a reason instead."""
+    """Decode a picture file's bytes and cut its faces; what cannot be read, or is too large, has a reason instead."""
     try:
-        image_rgb = to_rgb(decode_image(data))
+        image_rgb = to_rgb(decode_image(data, max_pixels=max_pixels))
     except UnreadableImage as error:
         return CutPicture(source, (), problem=(error.reason, error.detail))
     return cut_pixels(source, image_rgb, info, detector=detector, keep_image=keep_image)

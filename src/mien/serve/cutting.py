@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from mien.bundle import BundleInfo
 from mien.cores import usable_cores
 from mien.faces.detector import DetectedFace, Detector
-from mien.faces.images import UnreadableImage, decode_image, to_rgb
-from mien.reading.recognise import CutPicture, cut_pixels
+from mien.reading.recognise import CutPicture, cut_encoded
 from mien.serve.settings import ServeSettings
 from mien.serve.uploads import Upload
 
@@ -59,11 +58,13 @@ class Cutter:
 
     def _cut(self, upload: Upload, crop: CropWay) -> tuple[CutPicture, int]:
         detector = _LargestFaces(self._detector(), self._settings.faces) if crop == "detect" else None
-        try:
-            image_rgb = to_rgb(decode_image(upload.data, max_pixels=self._settings.image_pixels))
-        except UnreadableImage as error:
-            return CutPicture(upload.source, (), problem=(error.reason, error.detail)), 0
-        picture = cut_pixels(upload.source, image_rgb, self._info, detector=detector)
+        picture = cut_encoded(
+            upload.source,
+            upload.data,
+            self._info,
+            detector=detector,
+            max_pixels=self._settings.image_pixels,
+        )
         return picture, 0 if detector is None else detector.n_left_out
 
     def _detector(self) -> Detector:

@@ -85,13 +85,23 @@ def new_folder(path: Path, *, force: bool, kind_mark: str) -> Iterator[Path]:
 
 
 _REFUSALS = frozenset(
-    {errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG}
+    {
+        errno.EACCES,
+        errno.EROFS,
+        errno.EPERM,
+        errno.ENOTDIR,
+        errno.EEXIST,
+        errno.EISDIR,
+        errno.ENAMETOOLONG,
+        errno.EIO,
+        errno.ESTALE,
+    }
 )
 
 
 @contextmanager
 def disk_errors(path: Path, advice: str = "free some space and run the same command again") -> Iterator[None]:
-    """Turn a full disk, missing permission or a path that cannot be into one clear error."""
+    """Turn a full disk, missing permission, a path that cannot be or one that vanished into one clear error."""
     try:
         yield
     except OSError as error:
@@ -99,6 +109,11 @@ def disk_errors(path: Path, advice: str = "free some space and run the same comm
             raise ArtifactError(f"The disk is full while writing {path}: {advice}") from error
         if error.errno in _REFUSALS:
             raise ArtifactError(f"{error.filename or path} cannot be written: {error.strerror}") from error
+        if error.errno == errno.ENOENT and str(error.filename).startswith(str(path)):
+            raise ArtifactError(
+                f"{path} vanished while it was written: {error.filename} is not there any more. "
+                "Run the same command again"
+            ) from error
         raise
 
 

@@ -6,11 +6,14 @@ MienError
 ├── ArtifactError   a pack, run, model or report is missing, broken or from another version
 ├── SourceError     a picture, folder, video or camera given to ``predict`` cannot be used
 ├── ModelError      a network cannot be built, loaded or exported
+├── StoppedError    a SIGTERM asked a training to end (exit code 143)
 └── MissingExtraError   an optional part of mien is not installed
 
 A message says what was required, what came, where, and what to do next, in one line. Mistakes of a
 programmer calling the Python API are ``ValueError`` and ``TypeError``, not these.
 """
+
+import signal
 
 
 class MienError(Exception):
@@ -39,6 +42,12 @@ class SourceError(MienError):
 
 class ModelError(MienError):
     """A network cannot be built, loaded or exported."""
+
+
+class StoppedError(MienError):
+    """A SIGTERM asked a training to end before its time."""
+
+    exit_code = 128 + signal.SIGTERM
 
 
 class MissingExtraError(MienError):

@@ -163,17 +163,31 @@ def test_killed_in_any_step_of_any_kind(command: Callable[..., list[str]], tmp_p
 
 
 @pytest.mark.parametrize("devices", [1, 2])
-def test_ctrl_c_stops_with_one_line(command: Callable[..., list[str]], tmp_path: Path, devices: int) -> None:
-    """A person's Ctrl-C reaches every process, and ends without a traceback; the run can be resumed."""
+@pytest.mark.parametrize(
+    ("sign", "exit_code", "last_words"),
+    [(signal.SIGINT, 130, "mien: stopped"), (signal.SIGTERM, 143, "add --resume to go on")],
+)
+def test_a_signal_stops_with_one_line(
+    command: Callable[..., list[str]],
+    tmp_path: Path,
+    devices: int,
+    sign: signal.Signals,
+    exit_code: int,
+    last_words: str,
+) -> None:
+    """A person's Ctrl-C and a cluster's SIGTERM reach every process, and end without a traceback.
+
+    The run can be resumed, and no script takes it for a finished one.
+    """
     run = tmp_path / "run"
     words = command(run, "--schedule.epochs", 500, "--runtime.devices", devices)
     with started(words) as process:
         wait_for_epochs(process, run, 2)
-        os.killpg(process.pid, signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+        os.killpg(process.pid, sign)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == exit_code
     assert "Traceback" not in err
-    assert err.splitlines()[-1] == "mien: stopped"
+    assert err.splitlines()[-1].endswith(last_words)
     assert Run.open(run).last_checkpoint_path.exists()
 
 
@@ -265,7 +279,7 @@ def call_on_two_hosts(words: list[str]) -> "list[subprocess.CompletedProcess[str
     ]  # fmt: skip
     with started([*agent, "--node-rank", "0", "--no-python", *words]) as first:
         second = call([*agent, "--node-rank", "1", "--no-python", *words])
-        out, err = first.communicate(timeout=60)
+        out, err = first.communicate(timeout=120)
     return [subprocess.CompletedProcess(words, first.returncode, out, err), second]
 
 

@@ -1,7 +1,8 @@
 """What a run learns from: the training and dev faces of its packs, cut apart by near-duplicate group."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,6 @@ from mien.errors import DatasetError
 from mien.faces.near_duplicates import find_groups
 from mien.pack import Pack, PackSplit
 from mien.recipe import DataConfig
-from mien.train.sampler import random_generator
 
 MIN_FACES = 16
 
@@ -102,7 +102,8 @@ def read_training_faces(packs: Sequence[Pack], config: DataConfig) -> TrainingFa
     usable = faces.labels >= 0
     n_leaks = int((usable & leaks).sum())
     faces = faces.part(usable & ~leaks)
-    in_dev = choose_dev(faces.labels, faces.groups, config)
+    draws = draw_by_name(map(faces.key, range(len(faces))), seed=config.split_seed)
+    in_dev = choose_dev(faces.labels, faces.groups, draws, config)
     n_dev = int(in_dev.sum())
     if min(n_dev, len(faces) - n_dev) < MIN_FACES:
         raise DatasetError(
@@ -147,44 +148,60 @@ def _find_groups_and_leaks(packs: Sequence[Pack]) -> tuple[NDArray[np.int64], ND
     return groups[in_train], np.isin(groups[in_train], groups[~in_train])
 
 
-def choose_dev(labels: NDArray[np.int64], groups: NDArray[np.int64], config: DataConfig) -> NDArray[np.bool_]:
+def draw_by_name(keys: Iterable[str], *, seed: int) -> NDArray[np.uint64]:
+    """Return a random number for every face that hangs on its name and the seed alone.
+
+    So that the same photographs are kept back when a set is prepared anew, with another crop or fewer rejects:
+    a run that goes on from an earlier one's weights is not measured on what that one has learnt.
+
+    Args:
+        keys: the paths of the faces' pictures, as their sources write them.
+        seed: of the draw.
+    """
+    salt = seed.to_bytes(8, "little")
+    digests = [blake2b(key.encode(), digest_size=8, key=salt).digest() for key in keys]
+    return np.frombuffer(b"".join(digests), dtype="<u8")
+
+
+def choose_dev(
+    labels: NDArray[np.int64], groups: NDArray[np.int64], draws: NDArray[np.uint64], config: DataConfig
+) -> NDArray[np.bool_]:
     """Return which faces are kept back: the recipe's fold, or its fraction."""
     if config.folds is not None:
-        folds = cut_folds(labels, groups, n_folds=config.folds, seed=config.split_seed)
-        return np.asarray(folds == config.fold)
-    return cut_dev(labels, groups, fraction=config.dev_fraction, seed=config.split_seed)
+        return np.asarray(cut_folds(labels, groups, draws, n_folds=config.folds) == config.fold)
+    return cut_dev(labels, groups, draws, fraction=config.dev_fraction)
 
 
 def cut_dev(
-    labels: NDArray[np.int64], groups: NDArray[np.int64], *, fraction: float, seed: int
+    labels: NDArray[np.int64], groups: NDArray[np.int64], draws: NDArray[np.uint64], *, fraction: float
 ) -> NDArray[np.bool_]:
     """Return which faces are kept back, about ``fraction`` of every class, never cutting a group in two.
 
     Args:
         labels: ``(N,)`` classes.
-        groups: ``(N,)`` near-duplicate groups. A group counts to the class of its first face.
+        groups: ``(N,)`` near-duplicate groups. A group counts to the class of its lowest draw, and goes by it.
+        draws: ``(N,)`` random numbers; the lowest are kept back.
         fraction: share to keep back.
-        seed: of the choice.
     """
     kept_back = np.zeros(len(labels), dtype=bool)
-    for members, before, total in _shuffled_groups(labels, groups, seed=seed):
+    for members, before, total in _ordered_groups(labels, groups, draws):
         kept_back |= np.isin(groups, members[before < round(fraction * total)])
     return kept_back
 
 
 def cut_folds(
-    labels: NDArray[np.int64], groups: NDArray[np.int64], *, n_folds: int, seed: int
+    labels: NDArray[np.int64], groups: NDArray[np.int64], draws: NDArray[np.uint64], *, n_folds: int
 ) -> NDArray[np.int64]:
     """Return the fold of every face, 0 to ``n_folds - 1``: about equal parts of every class, groups kept whole.
 
     Args:
         labels: ``(N,)`` classes.
         groups: ``(N,)`` near-duplicate groups.
+        draws: ``(N,)`` random numbers, by which the faces are dealt.
         n_folds: folds.
-        seed: of the choice.
     """
     folds = np.zeros(len(labels), dtype=np.int64)
-    for number, (members, before, total) in enumerate(_shuffled_groups(labels, groups, seed=seed)):
+    for number, (members, before, total) in enumerate(_ordered_groups(labels, groups, draws)):
         # A class of fewer faces than folds begins at another fold than the last class did.
         fold_of_group = (before * n_folds // total + number) % n_folds
         order = np.argsort(members)
@@ -194,15 +211,16 @@ def cut_folds(
     return folds
 
 
-def _shuffled_groups(
-    labels: NDArray[np.int64], groups: NDArray[np.int64], *, seed: int
+def _ordered_groups(
+    labels: NDArray[np.int64], groups: NDArray[np.int64], draws: NDArray[np.uint64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], int]]:
-    """Yield the groups of each class in a random order, the faces before each, and the faces in all."""
-    names, first, sizes = np.unique(groups, return_index=True, return_counts=True)
-    rank = random_generator(seed, 1).permutation(len(names))
-    for label in np.unique(labels[first]):
-        members = np.flatnonzero(labels[first] == label)
-        members = members[np.argsort(rank[members])]
+    """Yield the groups of each class in the order of their lowest draws, the faces before each, and those in all."""
+    order = np.argsort(draws, kind="stable")
+    names, first, sizes = np.unique(groups[order], return_index=True, return_counts=True)
+    labels_of_groups = labels[order[first]]
+    for label in np.unique(labels_of_groups):
+        members = np.flatnonzero(labels_of_groups == label)
+        members = members[np.argsort(first[members])]
         yield names[members], np.cumsum(sizes[members]) - sizes[members], int(sizes[members].sum())
 
 

@@ -3,6 +3,8 @@
 import logging
 import math
 import os
+import signal
+import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from mien.errors import ModelError, RecipeError
+from mien.errors import ModelError, RecipeError, StoppedError
 from mien.network import FaceNetwork
 from mien.progress import Progress
 from mien.recipe import Recipe, RuntimeConfig
@@ -197,12 +199,15 @@ class EpochResult:
 
 
 class _Epochs(Callback):
-    """Shows an epoch's steps, and at its end logs it and calls back on the first process."""
+    """Shows an epoch's steps, at its end logs it and calls back on the first process, and ends at a SIGTERM."""
 
     def __init__(self, on_epoch_end: Callable[[FaceNetwork, EpochResult], None], *, select_by: str) -> None:
         self._on_epoch_end = on_epoch_end
         self._select_by = select_by
         self._progress: Progress | None = None
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        _stop_at_sigterm()
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         if trainer.is_global_zero:
@@ -319,13 +324,37 @@ def fit(trainer: lightning.Trainer, module: FaceModule, *, resume_from: Path | N
 
     Raises:
         ModelError: the loss is no longer finite.
+        StoppedError: a SIGTERM came.
     """
     try:
         trainer.fit(module, ckpt_path=resume_from, weights_only=True)
-    except SystemExit as stop:
-        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning makes an exit of it
+    except SystemExit as stop:  # Lightning makes an exit of an interrupt
+        if isinstance(stop.__context__, _Terminated):
+            raise StoppedError(
+                "Stopped by SIGTERM. The finished epochs are kept; add --resume to go on"
+            ) from None
+        if isinstance(stop.__context__, KeyboardInterrupt):
             raise stop.__context__ from None
         raise
+
+
+class _Terminated(KeyboardInterrupt):
+    """A SIGTERM: it goes the way of Ctrl-C, which ends the other processes and waits for none."""
+
+
+def _stop_at_sigterm() -> None:
+    """Take SIGTERM from Lightning.
+
+    Lightning ends with code 0, as though all had been done, and among several processes waits in its handler
+    for those that may be waiting for this one (pull request 20825 of Lightning).
+    """
+
+    def stop(number: int, _: object) -> NoReturn:
+        signal.signal(number, signal.SIG_DFL)
+        raise _Terminated
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)
 
 
 def _quieten() -> None:

@@ -138,12 +138,20 @@ def test_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
         (errno.EACCES, "out cannot be written: Permission denied"),
         (errno.EROFS, "out cannot be written: Read-only file system"),
         (errno.ENAMETOOLONG, "out cannot be written: File name too long"),
+        (errno.EIO, "out cannot be written: Input/output error"),
     ],
 )
 def test_disk_errors_are_told(code: int, told: str) -> None:
     """What a disk refuses is one clear error."""
     with pytest.raises(ArtifactError, match=told), disk_errors(Path("out")):
         raise OSError(code, os.strerror(code))
+
+
+def test_a_folder_that_vanishes_is_told(tmp_path: Path) -> None:
+    """Somebody removed what was being written."""
+    out = tmp_path / "out"
+    with pytest.raises(ArtifactError, match=r"vanished while it was written.*0\.png"), disk_errors(out):
+        (out / "0.png").write_bytes(b"")
 
 
 def test_other_errors_keep_their_kind() -> None:

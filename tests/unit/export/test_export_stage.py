@@ -112,11 +112,12 @@ def test_a_trained_network_of_each_kind_is_exported(
         expected = network(torch.from_numpy(crops))
     outputs = bundle.run(crops)
     probabilities = (expected.logits / bundle.info.temperature).softmax(dim=1)
-    np.testing.assert_allclose(outputs.probabilities, probabilities.numpy(), atol=1e-3)
+    # After one epoch the calibrated probabilities are almost equal, so they are compared more closely.
+    np.testing.assert_allclose(outputs.probabilities, probabilities.numpy(), atol=1e-5)
     np.testing.assert_allclose(outputs.landmarks, expected.landmarks.numpy(), atol=1e-3)
     np.testing.assert_allclose(outputs.valence_arousal, expected.valence_arousal.numpy(), atol=1e-3)
     assert np.ptp(outputs.landmarks, axis=0).max() > 1e-3
-    assert np.ptp(outputs.probabilities, axis=0).max() > 1e-3
+    assert np.ptp(outputs.probabilities, axis=0).max() > 1e-4
 
 
 def test_the_recipe_in_the_file_names_no_folder() -> None:

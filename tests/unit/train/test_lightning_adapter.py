@@ -117,7 +117,7 @@ def test_a_sharpness_aware_epoch_without_a_radius_is_a_plain_one(
 
     As the radius goes to nought the run therefore ends where a plain one does; with a real one it does not.
     """
-    recipe = short(tiny_recipe, optimizer="sgd", learning_rate=0.05, clip_gradient=1.0, warmup_epochs=0.0)
+    recipe = short(tiny_recipe, optimizer="sgd", learning_rate=0.01, clip_gradient=1.0, warmup_epochs=0.0)
     recipe = replace(
         recipe,
         model=replace(recipe.model, drop_rate=0.3, drop_path_rate=0.2),

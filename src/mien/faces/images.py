@@ -195,6 +195,8 @@ def _decode_with_pillow(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
             Image.open(io.BytesIO(data), formats=_FORMATS) as image,
         ):
             _require_size(image.width, image.height, max_pixels)
+            if image.format == "TIFF":
+                _require_size(*_tile_size(image), max_pixels)
             image.load()
             return _upright(_to_pixels(image), _orientation(image.getexif))
     except (UnreadableImage, MemoryError):
@@ -207,6 +209,15 @@ def _decode_with_pillow(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
         raise UnreadableImage("not_an_image", f"begins with {data[:16]!r}") from None
     except Exception as error:  # noqa: BLE001 - damaged files lead Pillow's readers into errors of any kind
         raise UnreadableImage("truncated_image", str(error) or type(error).__name__) from None
+
+
+_TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 0x0142, 0x0143
+
+
+def _tile_size(tiff: Image.Image) -> tuple[int, int]:
+    """Return the width and height of a TIFF's tiles, 0 where it has none: one is decoded whole, however small the picture."""
+    tags = tiff.getexif()
+    return int(tags.get(_TIFF_TILE_WIDTH, 0)), int(tags.get(_TIFF_TILE_HEIGHT, 0))
 
 
 def _orientation(read_exif: Callable[[], Image.Exif]) -> int:

@@ -4,6 +4,7 @@ A shard file that exists is done. A run that was killed leaves its shards, and t
 rest. Memory does not grow with the set: rows are read as they are needed, a few shards ahead of the workers.
 """
 
+import hashlib
 import multiprocessing
 import os
 import signal
@@ -85,12 +86,13 @@ def prepare(
     _require_apart(raw, out, options.annotations)
     if source.natural_crop == "whole" and crop.method != "whole":
         find_detector_file(options.detector_path, announce=announce)
-    plan = _plan(kind, raw, source, crop, options)
+    n_rows, rows_digest = _count_rows(source)
+    plan = _plan(kind, raw, source, crop, options) | {"rows": rows_digest}
     with disk_errors(out, "free some space and run the same command again, it goes on where it stopped"):
         if _is_closed(out, plan):
             return read_summary(out, source)
         n_resumed = _begin(out, plan, options)
-        with Progress("Preparing", total=sum(1 for _ in source.rows()), unit="row") as progress:
+        with Progress("Preparing", total=n_rows, unit="row") as progress:
             _make_shards(source, crop, out, options, progress)
         return finish(out, source, crop, n_resumed=n_resumed, annotations=options.annotations)
 
@@ -127,6 +129,15 @@ def _plan(
     }
 
 
+def _count_rows(source: Source) -> tuple[int, str]:
+    """Return how many rows a set has and a digest of them: shards of other rows than these do not go together."""
+    n_rows, digest = 0, hashlib.sha256()
+    for row in source.rows():
+        n_rows += 1
+        digest.update(repr(row).encode("utf-8", "surrogatepass"))
+    return n_rows, digest.hexdigest()
+
+
 def _is_closed(out: Path, plan: dict[str, Any]) -> bool:
     """Whether the same command was killed after it had finished the pack, before it had cleared up."""
     plan_path = out / PROGRESS_FOLDER / "plan.json"
@@ -147,7 +158,7 @@ def _begin(out: Path, plan: dict[str, Any], options: PrepareOptions) -> int:
             return len(list(folder.glob("*-[0-9]*.json")))
         if found is not None and not options.force:
             raise ArtifactError(
-                f"{out} was begun with other options or another version. Give the same ones to go on, "
+                f"{out} was begun with other options, other rows or another version. Give the same ones to go on, "
                 "or add --force to begin again"
             )
         claim_output(out, force=True, kind_mark=PROGRESS_FOLDER)

@@ -274,6 +274,26 @@ def test_bomb_of_real_pixels() -> None:
     assert refusal.value.reason == "image_too_large"
 
 
+def tiled_tiff(tile_side: int) -> bytes:
+    """A white TIFF of 16 x 16 pixels in one tile, which may be larger than the picture."""
+    tile = zlib.compress(b"\xff" * tile_side**2)
+    size, bits, compression, photometric, samples = (256, 257), 258, 259, 262, 277
+    fields = [(tag, 4, 16) for tag in size]
+    fields += [(bits, 3, 8), (compression, 3, 8), (photometric, 3, 1), (samples, 3, 1)]
+    place_of_tile = 8 + 2 + 12 * (len(fields) + 4) + 4
+    fields += [(322, 4, tile_side), (323, 4, tile_side), (324, 4, place_of_tile), (325, 4, len(tile))]
+    directory = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in fields)
+    return struct.pack("<2sHIH", b"II", 42, 8, len(fields)) + directory + bytes(4) + tile
+
+
+def test_a_tiff_of_huge_tiles_is_refused_before_it_is_decoded() -> None:
+    """A tile is decoded whole, so it is held to the limit of a picture, however small the picture in it."""
+    assert (decode_image(tiled_tiff(16)) == 255).all()
+    with pytest.raises(UnreadableImage, match="8192x8192 pixels, the limit is 50,000,000") as refusal:
+        decode_image(tiled_tiff(8192))
+    assert refusal.value.reason == "image_too_large"
+
+
 def test_damaged_files_never_crash() -> None:
     """Whatever damage a file of any kind has, it is read or refused, in one way."""
     random = np.random.default_rng(0)

@@ -171,6 +171,23 @@ def test_going_on_with_other_options_is_refused(
     assert summary.n_resumed == 0
 
 
+def test_going_on_with_other_rows_is_refused(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_shards: None
+) -> None:
+    """Shards of a list that has changed since do not go together: a row would be in two of them or in none."""
+    out = tmp_path / "my.pack"
+    with monkeypatch.context() as patched:
+        stop_at_shard(patched, 2)
+        with pytest.raises(KeyboardInterrupt):
+            prepare("affectnet", faces, out, OPTIONS)
+    path = faces / "training.csv"
+    header, first, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([header, *rest, first]))
+    with pytest.raises(ArtifactError, match=r"was begun with other options, other rows"):
+        prepare("affectnet", faces, out, OPTIONS)
+    assert prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, force=True)).n_resumed == 0
+
+
 def test_workers_may_change_when_going_on(
     faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_shards: None
 ) -> None:

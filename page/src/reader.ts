@@ -84,10 +84,15 @@ export async function readOnServer(
   const answer = (await response.json().catch(() => null)) as { results?: { rows: ServerRow[] }[] } | null;
   const rows = answer?.results?.[0]?.rows;
   if (!response.ok || !rows) throw new Error(`v1/predict: ${response.status} ${response.statusText}`);
-  const refused = rows.find((row) => row.status !== "ok" && row.status !== "no_face");
-  if (refused) throw new Error(refused.detail || refused.status);
+  requireRead(rows);
   const all = performance.now() - start;
   return { ...size, readings: readingsOf(rows, size, classes), ms: { pixels: 0, faces: 0, model: 0, all } };
+}
+
+/** Throw unless the picture was read; that a crowd was read in part, as another row says, is no failure. */
+export function requireRead(rows: Pick<ServerRow, "status" | "detail">[]): void {
+  const [first] = rows;
+  if (first && first.status !== "ok" && first.status !== "no_face") throw new Error(first.detail || first.status);
 }
 
 export function readingsOf(

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cropMatrix, cut, invert, resizeCrop, transform } from "../src/faces/crop.ts";
+import { cropMatrix, cut, forFoundFaces, invert, resizeCrop, transform } from "../src/faces/crop.ts";
 import { golden, goldenCrop, picture, type CropCase } from "./golden.ts";
 
 export function cutCase(entry: CropCase) {
@@ -28,6 +28,16 @@ for (const entry of golden.crops) {
     assert.ok(sum / crop.rgb.length <= 1, `mean difference ${sum / crop.rgb.length}`);
   });
 }
+
+test("a found face is cut by its box where the model learnt whole pictures", () => {
+  const [entry] = golden.crops;
+  const box: [number, number, number, number] = [100, 50, 180, 150];
+  const { matrix, method } = cropMatrix(forFoundFaces({ ...entry.crop, method: "whole" }), 560, 360, { box });
+  assert.equal(method, "box");
+  assert.deepEqual(transform(invert(matrix), [0, 0]), [90, 50]);
+  assert.deepEqual(transform(invert(matrix), [1, 1]), [190, 150]);
+  assert.equal(forFoundFaces(entry.crop), entry.crop);
+});
 
 test("a matrix and its inverse lead back", () => {
   const { matrix } = cutCase(golden.crops[0]);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Box } from "../src/faces/crop.ts";
 import type { Reading } from "../src/faces/model.ts";
-import { largestDifference, readingsOf } from "../src/reader.ts";
+import { largestDifference, readingsOf, requireRead } from "../src/reader.ts";
 import { readingsCsv } from "../src/save.ts";
 import { HISTORY_S, Tracks } from "../src/tracks.ts";
 
@@ -54,6 +54,13 @@ test("the table has a row a face, and a name cannot become a formula", () => {
   const [header, row] = readingsCsv(tracks, '=1,"2"', ["Neutral", "Happy"], false).split("\r\n");
   assert.match(header, /^source,time_s,face,x0,y0,x1,y1,expression,confidence,valence,arousal,p_Neutral,p_Happy$/);
   assert.equal(row, `"'=1,""2""",,0,1.0,2.0,3.0,4.0,Happy,0.7500,,,0.2500,0.7500`);
+});
+
+test("a crowd of which the server read a part is read, a broken picture is not", () => {
+  const rest = { status: "too_many_faces", detail: "3 more faces, the limit is 1" };
+  requireRead([{ status: "ok", detail: "" }, rest]);
+  requireRead([{ status: "no_face", detail: "" }]);
+  assert.throws(() => requireRead([{ status: "truncated_image", detail: "ends early" }]), /ends early/);
 });
 
 test("the server's rows are matched by the name of the class", () => {

@@ -26,6 +26,11 @@ const ALIGNED_ANCHORS: Point[] = [
   [0.65, 0.77],
 ];
 
+/** Return the contract for faces that were found in a picture: of `whole` the square around the box, without a margin. */
+export function forFoundFaces(contract: CropContract): CropContract {
+  return contract.method === "whole" ? { ...contract, method: "box", margin: 0 } : contract;
+}
+
 /** Return the transform from picture coordinates to fractions of the crop, and the method after fall-backs. */
 export function cropMatrix(
   contract: CropContract,

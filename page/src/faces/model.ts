@@ -1,7 +1,7 @@
 // A mien model file: RGB crops in, calibrated probabilities and what else the model reads out.
 
 import type { InferenceSession, Tensor } from "onnxruntime-common";
-import { cropMatrix, cut, invert, resizeCrop, transform, type Box, type CropContract, type Point } from "./crop.ts";
+import { cropMatrix, cut, forFoundFaces, invert, resizeCrop, transform, type Box, type CropContract, type Point } from "./crop.ts";
 import { anchorsOf, type DetectedFace } from "./detector.ts";
 import type { Picture } from "./pixels.ts";
 import type { Runtime } from "./runtime.ts";
@@ -81,9 +81,10 @@ export class Model {
     const readings: Reading[] = [];
     for (let start = 0; start < faces.length; start += BATCH_FACES) {
       const batch = faces.slice(start, start + BATCH_FACES);
+      const contract = forFoundFaces(this.info.crop);
       const matrices = batch.map(
         (face) =>
-          cropMatrix(this.info.crop, picture.width, picture.height, { anchors: anchorsOf(face), box: face.box }).matrix,
+          cropMatrix(contract, picture.width, picture.height, { anchors: anchorsOf(face), box: face.box }).matrix,
       );
       const crops = matrices.map((matrix) =>
         resizeCrop(cut(picture, matrix, this.info.crop.size), this.info.input_size),

@@ -55,7 +55,7 @@ export const en = {
   unsureShort: "unsure",
   unsureBelow: "Unsure below",
   barsLabel: "Probability of each expression",
-  wholeHint: "This model was taught pictures that hold one face each: crop close for a fair reading.",
+  wholeHint: "This model was taught pictures cut to one face each; here it reads what the face’s box holds, less surely.",
 
   affect: "Valence and arousal",
   affectLabel: "Plane of valence, from unpleasant to pleasant, and arousal, from calm to excited",

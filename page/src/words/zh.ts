@@ -57,7 +57,7 @@ export const zh: typeof en = {
   unsureShort: "不确定",
   unsureBelow: "低于此概率算不确定",
   barsLabel: "各种表情的概率",
-  wholeHint: "这个模型学的是每张只有一张脸的图片：请裁剪到只剩人脸，结果才可靠。",
+  wholeHint: "这个模型学的是裁剪好的人脸图片；这里读取的是检测框内的人脸，把握会差一些。",
 
   affect: "效价与唤醒度",
   affectLabel: "平面图：横轴为效价，从不愉快到愉快；纵轴为唤醒度，从平静到激动",

@@ -14,9 +14,9 @@ from mien.artifacts import claim_output, disk_errors, write_json
 from mien.bench.picture import DRAWN_PICTURE, read_picture
 from mien.bench.report import BenchReport
 from mien.bench.timing import Step, time_in_turns
-from mien.bundle import Bundle, BundleInfo
-from mien.faces.crop import crop_matrix, cut, resize_crop
+from mien.bundle import Bundle
 from mien.faces.detector import DetectedFace, Detector, YuNetDetector
+from mien.reading.recognise import cut_face
 from mien.zoo import find_model
 
 BATCH_SIZES = (1, 8, 32)
@@ -101,8 +101,8 @@ def _opencv_threads(threads: int | None) -> Iterator[int]:
 def _plan_steps(
     bundle: Bundle, detector: Detector, image_rgb: NDArray[np.uint8], found: list[DetectedFace]
 ) -> list[Step]:
-    crop = partial(_cut_face, image_rgb, found[0] if found else _middle(image_rgb), bundle.info)
-    batches = [(n, np.repeat(crop()[None], n, axis=0)) for n in BATCH_SIZES]
+    crop = partial(cut_face, image_rgb, found[0] if found else _middle(image_rgb), bundle.info)
+    batches = [(n, np.repeat(crop().crop[None], n, axis=0)) for n in BATCH_SIZES]
     return [
         Step("detect", 1, partial(detector.find_faces, image_rgb)),
         Step("crop", 1, crop),
@@ -113,10 +113,3 @@ def _plan_steps(
 def _middle(image_rgb: NDArray[np.uint8]) -> DetectedFace:
     height, width = image_rgb.shape[:2]
     return DetectedFace(np.array([width, height, 3 * width, 3 * height]) / 4, None, None)
-
-
-def _cut_face(image_rgb: NDArray[np.uint8], face: DetectedFace, info: BundleInfo) -> NDArray[np.uint8]:
-    """Cut a face as `predict` does: by the contract at its size, then to the model's."""
-    height, width = image_rgb.shape[:2]
-    matrix, _ = crop_matrix(info.crop, (width, height), anchors=face.anchors, box_xyxy=face.box_xyxy)
-    return resize_crop(cut(image_rgb, matrix, info.crop.size), info.input_size)

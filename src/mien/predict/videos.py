@@ -38,8 +38,8 @@ def open_video(
 ) -> Iterator[OpenVideo]:
     """Open a video, and let go of it at the end.
 
-    Of a camera an interrupt (Ctrl-C) is the usual end: the frame at hand is still given. A second one interrupts
-    what is under way.
+    Of a camera an interrupt (Ctrl-C) is the usual end, or a SIGTERM where it is read as a service: the frame at hand is
+    still given. A second one interrupts what is under way.
 
     Raises:
         SourceError: there is no such camera, or an address gives no video.
@@ -81,19 +81,22 @@ def _until(is_stopped: threading.Event, readings: Iterable[PictureReading]) -> I
 
 @contextmanager
 def _polite_interrupts() -> Iterator[threading.Event]:
-    """Give an event that the first interrupt sets. Only the main thread can listen for interrupts."""
+    """Give an event that the first Ctrl-C or SIGTERM sets. Only the main thread can listen for signals."""
     is_stopped = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield is_stopped
         return
-    before = signal.getsignal(signal.SIGINT)
 
     def stop(_number: int, _frame: object) -> None:
         is_stopped.set()
-        signal.signal(signal.SIGINT, before)
+        listen_as_before()
 
-    signal.signal(signal.SIGINT, stop)
+    def listen_as_before() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield is_stopped
     finally:
-        signal.signal(signal.SIGINT, before)
+        listen_as_before()

@@ -200,6 +200,15 @@ class Live:
             thread.join()
 
     def _keep_newest(self) -> None:
+        try:
+            self._read_until_over()
+        finally:
+            self._capture.release()
+            with self._changed:
+                self._is_over = True
+                self._changed.notify()
+
+    def _read_until_over(self) -> None:
         number, start, last = 0, 0.0, time.monotonic()
         while not self._is_stopped and time.monotonic() - last <= LIVE_PATIENCE_S:
             image_rgb = _read(self._capture)
@@ -212,21 +221,17 @@ class Live:
                 self._newest = Frame(number, now - start, image_rgb)
                 self._changed.notify()
             number, last = number + 1, now
-        self._capture.release()
-        with self._changed:
-            self._is_over = True
-            self._changed.notify()
 
 
 def _read(capture: Capture) -> NDArray[np.uint8] | None:
     try:
         is_there, image_bgr = capture.read()
+        if not is_there or image_bgr is None or image_bgr.size == 0:
+            return None
+        order = cv2.COLOR_GRAY2RGB if image_bgr.ndim == 2 else cv2.COLOR_BGR2RGB
+        return np.asarray(cv2.cvtColor(image_bgr, order), dtype=np.uint8)
     except cv2.error:
         return None
-    if not is_there or image_bgr is None or image_bgr.size == 0:
-        return None
-    order = cv2.COLOR_GRAY2RGB if image_bgr.ndim == 2 else cv2.COLOR_BGR2RGB
-    return np.asarray(cv2.cvtColor(image_bgr, order), dtype=np.uint8)
 
 
 def _rate(capture: Capture) -> float:

@@ -1,6 +1,6 @@
 """From pixels to readings: find faces, cut them by the model's contract, read them in batches."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,6 +155,15 @@ def _read_file(path: Path) -> bytes:
         raise UnreadableImage("unreadable_file", error.strerror or str(error)) from None
 
 
+def say_how_faces_are_cut(info: BundleInfo, announce: Callable[[str], None]) -> None:
+    """Tell a person whose model is to find faces, and learnt pictures that were faces already."""
+    if info.crop.method == "whole":
+        announce(
+            "This model learnt pictures that were cut to a face already: faces that are found are cut by their boxes. "
+            "Name crop `whole` for pictures of that kind; `mien prepare --crop aligned` makes a pack for photographs"
+        )
+
+
 def cut_face(image_rgb: NDArray[np.uint8], face: DetectedFace | None, info: BundleInfo) -> CutFace:
     """Cut a face exactly as a pack is made and evaluated: at the contract's size, then to the model's.
 
@@ -164,9 +173,12 @@ def cut_face(image_rgb: NDArray[np.uint8], face: DetectedFace | None, info: Bund
         info: of the model.
     """
     height, width = image_rgb.shape[:2]
-    # Without a box every method falls back to the whole picture.
-    anchors, box_xyxy = (None, None) if face is None else (face.anchors, face.box_xyxy)
-    matrix, _ = crop_matrix(info.crop, (width, height), anchors=anchors, box_xyxy=box_xyxy)
+    if face is None:
+        # without a box every method falls back to the whole picture
+        matrix, _ = crop_matrix(info.crop, (width, height))
+    else:
+        contract = info.crop.for_found_faces()
+        matrix, _ = crop_matrix(contract, (width, height), anchors=face.anchors, box_xyxy=face.box_xyxy)
     crop = resize_crop(cut(image_rgb, matrix, info.crop.size), info.input_size)
     whole = DetectedFace(np.array([0, 0, width, height], dtype=np.float64), None, None)
     return CutFace(crop, invert_matrix(matrix), face or whole)

@@ -14,6 +14,7 @@ import uvicorn
 from mien.bundle import Bundle
 from mien.errors import SourceError
 from mien.faces.detector import CascadeDetector, Detector, YuNetDetector, find_detector_file
+from mien.reading.recognise import say_how_faces_are_cut
 from mien.serve.app import ServeApp
 from mien.serve.settings import ServeSettings
 from mien.zoo import find_model, model_name
@@ -58,6 +59,7 @@ def run_serve(
         SourceError: the detector's file does not exist, or the address cannot be listened at.
     """
     bundle = Bundle.load(find_model(model))
+    say_how_faces_are_cut(bundle.info, announce)
     file = find_detector_file(options.detector_path, announce=announce)
 
     def make_detector() -> Detector:

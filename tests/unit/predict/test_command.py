@@ -7,11 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from PIL import Image
 
 from mien.errors import ArtifactError, SourceError
+from mien.faces.crop import CropContract, CropMethod
 from mien.faces.detector import Detector
 from mien.predict import command
 from mien.predict.command import PredictOptions, PredictSummary, run_predict
@@ -55,6 +57,30 @@ def test_json_lines_have_a_row_a_face_and_one_for_every_other_picture(
         ("b.jpg", None, "no_face"),
     ]
     assert str(summary) == "2 faces in 3 pictures, 1 with no face, 1 unreadable"
+
+
+@pytest.mark.parametrize(
+    ("method", "crop", "is_told"),
+    [("whole", "detect", True), ("whole", "whole", False), ("box", "detect", False)],
+)
+def test_a_model_of_cropped_pictures_that_is_to_find_faces_says_so(
+    folder: Path,
+    write_model: Callable[..., Path],
+    method: CropMethod,
+    crop: Literal["detect", "whole"],
+    is_told: bool,
+) -> None:
+    """Its faces are cut by a box that it never learnt from."""
+    told: list[str] = []
+    model = write_model(contract=CropContract(method))
+    run_predict(
+        [folder / "a.png"],
+        model,
+        options=PredictOptions(crop=crop),
+        stream=io.StringIO(),
+        announce=told.append,
+    )
+    assert ["cut to a face already" in line for line in told] == [True] * is_told
 
 
 def test_csv_has_the_columns_of_the_model(tmp_path: Path, folder: Path, model_path: Path) -> None:

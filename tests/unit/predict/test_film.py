@@ -1,5 +1,6 @@
 """Annotated videos of uneven frames, and films that cannot be written."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -71,6 +72,34 @@ def test_a_film_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     film = Film(tmp_path / "file" / "a.mp4", rate=10, is_live=False)
     with pytest.raises(ArtifactError, match="cannot be written"):
         film.take(frame(0.0))
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """Let no file grow beyond 20 kB: a full disk refuses writes just so."""
+    resource = pytest.importorskip("resource", reason="Windows knows no such limit")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_film_on_a_full_disk_is_an_error_and_keeps_its_partial_name(
+    tmp_path: Path, small_files: None
+) -> None:
+    """OpenCV writes on without a word; a broken film must not look whole."""
+    noise = np.random.default_rng(0)
+
+    def write() -> None:
+        with Film(tmp_path / "a.mp4", rate=10, is_live=False) as film:
+            for index in range(5):
+                image = noise.integers(0, 255, (240, 320, 3), dtype=np.uint8)
+                row = FaceReading("a", seconds=index / 10, status="no_face")
+                film.take(PictureReading("a", (row,), image))
+
+    with pytest.raises(ArtifactError, match=r"a\.mp4 is not whole: .* holds 0 of 5 frames"):
+        write()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.partial.mp4"]
 
 
 @pytest.mark.parametrize("rate", [0.0004, 0.5, 23.976, 64.9994, 119.683, 655.371, 1000])

@@ -221,21 +221,22 @@ def test_a_camera_that_is_unplugged_ends_with_a_row(
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_an_interrupt_ends_a_camera_and_its_file_is_whole(
-    tmp_path: Path, model_path: Path, plug_in: Callable[[Camera], Camera]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_camera_and_its_file_is_whole(
+    tmp_path: Path, model_path: Path, plug_in: Callable[[Camera], Camera], number: signal.Signals
 ) -> None:
     def interrupt(index: int) -> None:
         if index == 5:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
 
     camera = plug_in(Camera(10_000_000, interrupt))
     out = tmp_path / "rows.jsonl"
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(number)
     run(0, model=model_path, out=out, draw=tmp_path / "drawn")
     assert read_rows(out)
     assert (tmp_path / "drawn" / "camera-0.mp4").stat().st_size > 0
     assert camera.is_released
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(number) is before
 
 
 def test_a_camera_that_is_not_there_is_an_error(model_path: Path) -> None:

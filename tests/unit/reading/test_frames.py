@@ -254,6 +254,31 @@ def test_a_camera_that_never_gives_a_frame(tools: Any, monkeypatch: pytest.Monke
     assert (only.number, only.problem[0]) == (0, "stream_ended")
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_camera_whose_reader_fails_is_let_go_of(tools: Any, ten_frames: list[Any]) -> None:
+    """Whatever goes wrong in the thread, who waits for a frame hears that there are no more."""
+
+    def before_read(index: int) -> None:
+        if index == 3:
+            raise MemoryError
+
+    capture = tools.FakeCapture(ten_frames, before_read=before_read)
+    *_, last = Live("camera 0", capture)
+    assert last.problem == ("stream_ended", "camera 0 gives no more frames")
+    assert capture.is_released
+
+
+def test_frames_of_no_known_kind_are_missed_frames(
+    tools: Any, ten_frames: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some cameras give their raw two channels."""
+    monkeypatch.setattr(frames, "LIVE_PATIENCE_S", 0.5)
+    capture = tools.FakeCapture([np.zeros((4, 4, 2), np.uint8), ten_frames[1]])
+    first, _ = Live("camera 0", capture)
+    assert first.image_rgb is not None
+    assert first.image_rgb[0, 0, 0] == 20
+
+
 def test_a_camera_that_is_not_there() -> None:
     with pytest.raises(SourceError, match="Camera 93 cannot be opened"):
         open_frames(93)

@@ -24,7 +24,7 @@ demo: setup ## draw faces, prepare, train, export, evaluate: the whole chain in 
 	$(BIN)/mien sample $(DEMO)/faces --force
 	$(BIN)/mien prepare affectnet $(DEMO)/faces --out $(DEMO)/faces.pack --size 64 --force
 	$(BIN)/mien browse $(DEMO)/faces.pack --out $(DEMO)/faces.png --force
-	$(BIN)/mien train --recipe recipes/demo.yaml --pack $(DEMO)/faces.pack --out $(DEMO)/run --force
+	$(BIN)/mien train --recipe demo --pack $(DEMO)/faces.pack --out $(DEMO)/run --force
 	$(BIN)/mien export $(DEMO)/run --out $(DEMO)/model.onnx --force
 	$(BIN)/mien evaluate --model $(DEMO)/model.onnx --pack $(DEMO)/faces.pack --out $(DEMO)/report --force
 

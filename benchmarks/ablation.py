@@ -1,6 +1,6 @@
 """Trains one recipe in several settings and seeds at equal budgets, and compares them on the evaluation split.
 
-    python benchmarks/ablation.py {multitask,imbalance} --recipe RECIPE.yaml --pack PACK --out OUT [--seeds 3]
+    python benchmarks/ablation.py {multitask,imbalance} --recipe RECIPE --pack PACK --out OUT [--seeds 3]
                                   [--protocol all] [--schedule.epochs 4 ...]
 
 What stands after the options goes to `mien train` as it is. Every run is exported and evaluated; the table at the end
@@ -52,7 +52,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("table", choices=TABLES)
-    parser.add_argument("--recipe", type=Path, required=True)
+    parser.add_argument("--recipe", required=True)
     parser.add_argument("--pack", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)

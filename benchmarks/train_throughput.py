@@ -1,6 +1,6 @@
 """Training by a recipe from a pack, against the straightforward script and against data that needs no feeding.
 
-    python benchmarks/train_throughput.py [--recipe RECIPE.yaml] [--raw AFFECTNET_LAYOUT] [--seconds 20] [--rounds 3]
+    python benchmarks/train_throughput.py [--recipe RECIPE] [--raw AFFECTNET_LAYOUT] [--seconds 20] [--rounds 3]
 
 The straightforward script is what a tutorial shows: torchvision's transforms on each original picture in a DataLoader
 of as many workers (one on a CPU), the same network, batch and optimiser, in float32 with channels first. mien feeds from a pack,
@@ -168,8 +168,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    recipes = Path(__file__).parents[1] / "recipes"
-    parser.add_argument("--recipe", type=Path, default=recipes / "ferplus_resnet10_fine_48.yaml")
+    parser.add_argument("--recipe", default="ferplus_resnet10_fine_48")
     parser.add_argument("--raw", type=Path, help="a set in AffectNet's layout (default: drawn faces)")
     parser.add_argument("--photos", type=int, default=500)
     parser.add_argument(

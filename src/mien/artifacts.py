@@ -72,11 +72,11 @@ def new_folder(path: Path, *, force: bool, kind_mark: str) -> Iterator[Path]:
     if not force:
         claim_output(path, force=False)
     partial = path.with_name(path.name + ".partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
     try:
         with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
             yield partial
             claim_output(path, force=force, kind_mark=kind_mark)
             partial.rename(path)

@@ -96,6 +96,29 @@ class Outputs:
     valence_arousal: NDArray[np.float32] | None
 
 
+def _require_agreement(session: onnxruntime.InferenceSession, info: BundleInfo, path: Path) -> None:
+    """Refuse a file whose metadata are of another network, or hold values of another kind.
+
+    Raises:
+        ArtifactError: they do not describe the graph.
+    """
+    inputs = {tensor.name: tensor.shape[1:] for tensor in session.get_inputs()}
+    outputs = {tensor.name: tensor.shape[1:] for tensor in session.get_outputs()}
+    is_described = (
+        isinstance(info.training, dict)
+        and inputs == {INPUT_NAME: [info.input_size, info.input_size, 3]}
+        and "expression" in info.tasks
+        and outputs.get("expression") == [len(info.classes)]
+        and set(info.tasks) == set(outputs)
+    )
+    if not is_described:
+        raise ArtifactError(
+            f"The metadata of {path} does not describe its network: inputs {inputs}, outputs {outputs}, but "
+            f"{len(info.classes)} classes, tasks {', '.join(map(str, info.tasks))} and input size {info.input_size!r}. "
+            "Export it again"
+        )
+
+
 class Bundle:
     """A loaded model file."""
 
@@ -140,6 +163,7 @@ class Bundle:
                 "Use a file that `mien export` wrote"
             )
         info = BundleInfo.from_json(metadata[METADATA_KEY], where=str(path))
+        _require_agreement(session, info, path)
         return cls(path, session, info, threads=threads)
 
     def run(self, images_rgb: NDArray[np.uint8]) -> Outputs:

@@ -12,7 +12,7 @@ import yaml
 
 from mien.recipe import Recipe, format_recipe, read_recipe
 
-FOLDER = Path(__file__).parents[2] / "recipes"
+FOLDER = Path(__file__).parents[2] / "src" / "mien" / "recipes"
 RECIPES = sorted(FOLDER.glob("*.yaml"))
 PARTS = sorted(FOLDER.glob("*/*.yaml"))
 
@@ -75,4 +75,4 @@ def test_a_recipe_begins_with_a_word_for_people(path: Path) -> None:
     assert text.startswith("# ")
     if path in RECIPES:
         from_packs = "" if read_recipe(path, []).data.packs else " --pack "
-        assert f"# Command:  mien train --recipe recipes/{path.name}{from_packs}" in text
+        assert f"# Command:  mien train --recipe {path.stem}{from_packs}" in text

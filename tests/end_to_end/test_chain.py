@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from mien.cli import main
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "demo.yaml"
+RECIPE = "demo"
 SMALL = [
     "--schedule.epochs",
     "2",
@@ -41,7 +41,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "2",
         ],
         ["browse", f"{folder}/pack", "--out", f"{folder}/sheet.png"],
-        ["train", "--recipe", str(RECIPE), "--pack", f"{folder}/pack", "--out", f"{folder}/run", *SMALL],
+        ["train", "--recipe", RECIPE, "--pack", f"{folder}/pack", "--out", f"{folder}/run", *SMALL],
         ["export", f"{folder}/run", "--out", f"{folder}/model.onnx"],
         [
             "evaluate",
@@ -137,7 +137,7 @@ def test_an_existing_output_is_refused(chain: Path, capsys: pytest.CaptureFixtur
         ["sample", f"{chain}/faces"],
         ["prepare", "affectnet", f"{chain}/faces", "--out", f"{chain}/pack"],
         ["browse", f"{chain}/pack", "--out", f"{chain}/sheet.png"],
-        ["train", "--recipe", str(RECIPE), "--pack", f"{chain}/pack", "--out", f"{chain}/run", *SMALL],
+        ["train", "--recipe", RECIPE, "--pack", f"{chain}/pack", "--out", f"{chain}/run", *SMALL],
         ["export", f"{chain}/run", "--out", f"{chain}/model.onnx"],
         ["evaluate", "--model", f"{chain}/model.onnx", "--pack", f"{chain}/pack", "--out", f"{chain}/report"],
     ]

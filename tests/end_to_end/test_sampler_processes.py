@@ -48,7 +48,7 @@ if __name__ == "__main__":
     seen = []
     out = Path(sys.argv[3])
     trainer = build_trainer(recipe, out, lambda network, result: None)
-    module = Watched(build_network(recipe, len(faces.classes)), faces, recipe)
+    module = Watched(build_network(recipe, faces.classes), faces, recipe)
     fit(trainer, module, resume_from=None)
     strategy = type(trainer.strategy).__name__
     report = {"strategy": strategy, "world_size": trainer.world_size, "seen": seen}

@@ -101,13 +101,11 @@ def add_browse(verbs: Verbs) -> None:
         verbs,
         "browse",
         "Draw a sheet of a pack's faces, by class; with --recipe, as training by it would show them.",
-        "mien browse my.pack --out sheet.png --recipe recipes/demo.yaml",
+        "mien browse my.pack --out sheet.png --recipe demo",
     )
     parser.add_argument("pack", type=Path, metavar="PACK")
     parser.add_argument("--out", type=Path, required=True, metavar="SHEET.png")
-    parser.add_argument(
-        "--recipe", type=Path, metavar="RECIPE.yaml", help="change and mix the faces as this recipe does"
-    )
+    parser.add_argument("--recipe", metavar="RECIPE", help="change and mix the faces as this recipe does")
     parser.add_argument(
         "--per-class",
         type=positive,

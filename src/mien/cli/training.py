@@ -29,7 +29,7 @@ def add_train(verbs: Verbs) -> None:
         "train",
         help="Train a network on a pack by a recipe.",
         description="Train a network on a pack by a recipe. Any key of the recipe can be overridden.",
-        epilog="example:\n  mien train --recipe recipes/demo.yaml --pack my.pack --out run --schedule.epochs 10",
+        epilog="example:\n  mien train --recipe demo --pack my.pack --out run --schedule.epochs 10",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         add_help=False,
@@ -37,7 +37,11 @@ def add_train(verbs: Verbs) -> None:
     parser.add_argument(
         "-h", "--help", nargs=0, action=_TrainHelp, help="show this and every key of a recipe"
     )
-    parser.add_argument("--recipe", type=Path, metavar="RECIPE.yaml", help="(default: every key's default)")
+    parser.add_argument(
+        "--recipe",
+        metavar="RECIPE",
+        help="a recipe in the box by its name, listed below, or a YAML file (default: every key's default)",
+    )
     parser.add_argument("--pack", type=Path, metavar="PACK", help="what to learn from")
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder to make")
     parser.add_argument(

@@ -4,6 +4,7 @@ Convention: ``(H, W, 3)`` uint8 RGB, or ``(H, W)`` uint8 where the file itself i
 """
 
 import io
+import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -188,10 +189,40 @@ _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8")
 
 
+class _QuietPillow:
+    """Silences Pillow's remarks on damaged metadata while any thread is inside.
+
+    The filters of warnings belong to the whole process: `warnings.catch_warnings` in threads that overlap would leave
+    them changed for good.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_inside = 0
+        self._before = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._n_inside += 1
+            if self._n_inside == 1:
+                self._before = warnings.catch_warnings()
+                self._before.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._n_inside -= 1
+            if self._n_inside == 0:
+                self._before.__exit__(None, None, None)
+
+
+_QUIET_PILLOW = _QuietPillow()
+
+
 def _decode_with_pillow(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
     try:
         with (
-            warnings.catch_warnings(action="ignore"),
+            _QUIET_PILLOW,
             Image.open(io.BytesIO(data), formats=_FORMATS) as image,
         ):
             _require_size(image.width, image.height, max_pixels)
@@ -223,7 +254,7 @@ def _tile_size(tiff: Image.Image) -> tuple[int, int]:
 def _orientation(read_exif: Callable[[], Image.Exif]) -> int:
     """Return the EXIF orientation, 1 to 8; 1 where there is none or it is damaged, which costs no picture."""
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with _QUIET_PILLOW:
             orientation = int(read_exif().get(_ORIENTATION_TAG, 1))
     except Exception:  # noqa: BLE001 - Pillow meets damaged EXIF with errors of any kind
         return 1

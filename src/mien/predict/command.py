@@ -239,7 +239,8 @@ def _read_video(video: Video, run: _Run) -> None:
             if run.options.out is not None:
                 run.write(reading)
             run.summary.count(reading, is_frame=True)
-            tally.take(reading)
+            if run.options.out is None:
+                tally.take(reading)
             if film is not None:
                 film.take(reading)
             if run.options.timeline is not None:

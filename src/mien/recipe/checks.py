@@ -95,6 +95,18 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
         )
     if data.folds is not None and data.fold >= data.folds:
         yield f"Recipe key `data.fold` must be below the {data.folds} folds, got {data.fold}"
+    if data.folds is None and data.fold:
+        yield f"Recipe key `data.fold` needs `data.folds`, got {data.fold} without it"
+    if schedule.head_learning_rate is not None and not schedule.head_epochs:
+        yield (
+            f"Recipe key `schedule.head_learning_rate` needs `schedule.head_epochs`, got {schedule.head_learning_rate} "
+            "without it"
+        )
+    if schedule.head_learning_rate is not None and not schedule.learning_rate:
+        yield (
+            "Recipe key `schedule.learning_rate` must be above 0 beside `schedule.head_learning_rate`. "
+            "To train the heads alone set `schedule.head_epochs` to all the epochs"
+        )
     if data.augment.mixup + data.augment.cutmix > 1:
         yield (
             "Recipe keys `data.augment.mixup` and `data.augment.cutmix` must together be at most 1, "

@@ -3,6 +3,7 @@
 import re
 from dataclasses import asdict, fields, is_dataclass
 from difflib import get_close_matches
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -56,28 +57,63 @@ def build_parser() -> jsonargparse.ArgumentParser:
     return parser
 
 
-def read_recipe(path: Path | None, overrides: list[str]) -> Recipe:
+FOLDER = Path(__file__).parents[1] / "recipes"
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Return the names of the recipes in the box."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+
+
+def find_recipe(recipe: str | Path) -> Path:
+    """Return the file of a recipe: of this path, or of this name in the box. A file that exists goes before a name.
+
+    Raises:
+        RecipeError: there is neither.
+    """
+    path = Path(recipe)
+    if path.is_file():
+        return path
+    if str(recipe) in recipe_names():
+        return FOLDER / f"{recipe}.yaml"
+    near = get_close_matches(path.stem, recipe_names(), n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise RecipeError(f"Recipe {recipe} does not exist.{hint} In the box: {', '.join(recipe_names())}")
+
+
+def read_recipe(recipe: str | Path | None, overrides: list[str]) -> Recipe:
     """Read a recipe with its part files and overrides.
 
     Args:
-        path: the YAML file, or None for the defaults.
-        overrides: such as ``["--schedule.epochs", "10"]``.
+        recipe: a name of `recipe_names`, a YAML file, or None for the defaults.
+        overrides: such as ``["--schedule.epochs", "10"]``; ``["--runtime", "gpu"]`` takes a part in the box.
 
     Raises:
         RecipeError: a file is missing, or a key, type or value is wrong; one line that names it.
     """
     parser = build_parser()
     values = None
-    if path is not None:
+    if recipe is not None:
+        path = find_recipe(recipe)
         parts = _read_parts(path)
         try:
             values = parser.parse_object(parts)
         except RecipeError as error:
             raise RecipeError(f"{path}: {error}") from None
-    parsed = parser.instantiate(parser.parse_args(overrides, namespace=values))
-    recipe = Recipe(*(getattr(parsed, name) for name in PARTS))
-    check_values(recipe)
-    return recipe
+    parsed = parser.instantiate(parser.parse_args(_find_parts(overrides), namespace=values))
+    result = Recipe(*(getattr(parsed, name) for name in PARTS))
+    check_values(result)
+    return result
+
+
+def _find_parts(overrides: list[str]) -> list[str]:
+    """Return overrides in which parts in the box are named by their files."""
+    found = list(overrides)
+    for place, (option, value) in enumerate(pairwise(overrides), start=1):
+        in_box = FOLDER / option.removeprefix("--") / f"{value}.yaml"
+        if option.removeprefix("--") in PARTS and not Path(value).exists() and in_box.is_file():
+            found[place] = str(in_box)
+    return found
 
 
 def _read_parts(path: Path) -> dict[str, Any]:
@@ -166,4 +202,13 @@ def format_recipe(recipe: Recipe) -> str:
 def format_recipe_help() -> str:
     """Return the help of every key, by part."""
     text = str(build_parser().format_help())
-    return "recipe keys:\n" + text[text.index("The network:") :]
+    names = "\n".join(f"  {name:<32} {_first_words(FOLDER / f'{name}.yaml')}" for name in recipe_names())
+    return f"recipes in the box:\n{names}\n\nrecipe keys:\n" + text[text.index("The network:") :]
+
+
+def _first_words(path: Path) -> str:
+    """Return what a recipe is, as the comment that it begins with says: the first sentence of it."""
+    lines = takewhile(
+        lambda line: not re.match("# [A-Z][a-z]+: ", line), path.read_text("utf-8").splitlines()
+    )
+    return re.split(r"[.:;](?: |$)", " ".join(line.removeprefix("# ") for line in lines))[0]

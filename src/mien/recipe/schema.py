@@ -122,7 +122,8 @@ class LossConfig:
         valence_arousal: mse, or ccc_mse, which adds 1 - CCC.
         label_smoothing: Share of the label spread over other classes.
         smoothing_to: all spreads it evenly; rare gives rare classes more, as 1 / faces (after Zhang et al. 2023).
-        class_weights: Weigh the faces of a class in the expression loss: none, inverse, square_root or effective.
+        class_weights: Weigh the terms of a class in the expression loss (with label_smoothing rare classes also get more of
+            that): none, inverse, square_root or effective.
         logit_adjustment: Add so many times the log of a class's share to its logit while training (Menon et al.
             2021); 1 is the balanced softmax (Ren et al. 2020).
         teacher: A finished run whose network teaches this one on the same faces; null for none.

@@ -23,7 +23,16 @@ ANNOTATIONS = (EXPRESSION, VALENCE, AROUSAL, LANDMARKS)
 MAX_ANNOTATION_BYTES = 65_536
 
 # What numpy raises over damaged files, found by damaging some: its header is parsed as Python.
-_DAMAGES = (ValueError, TypeError, EOFError, MemoryError, SyntaxError, SystemError, tokenize.TokenError)
+_DAMAGES = (
+    ValueError,
+    TypeError,
+    EOFError,
+    MemoryError,
+    OverflowError,
+    SyntaxError,
+    SystemError,
+    tokenize.TokenError,
+)
 
 
 @dataclass(frozen=True, slots=True)

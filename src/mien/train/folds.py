@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.artifacts import disk_errors, write_atomically, write_json
-from mien.errors import ArtifactError
+from mien.errors import ArtifactError, RecipeError
 from mien.lifeline import run_command
 from mien.metrics.bootstrap import Interval, bootstrap_confusion
 from mien.metrics.calibration import fit_temperature
 from mien.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, macro_f1
 from mien.pack import Pack
-from mien.recipe import read_recipe
+from mien.recipe import Recipe, read_recipe
 from mien.train.series import SUMMARY, PlannedRun, Series, Start, open_finished, train_series
 from mien.train.spread import NOTHING, Spread, format_table, metric_names, spread_of_metrics, write_table
 
@@ -119,23 +119,35 @@ class FoldsSummary:
         return rows
 
 
-def plan_folds(recipe_path: Path | None, overrides: list[str], n_folds: int) -> tuple[PlannedRun, ...]:
+def plan_folds(recipe_name: str | Path | None, overrides: list[str], n_folds: int) -> tuple[PlannedRun, ...]:
     """Return the runs of a cross-validation.
 
     Args:
-        recipe_path: the recipe, or None for the defaults.
+        recipe_name: as of `read_recipe`, or None for the defaults.
         overrides: as of `read_recipe`.
         n_folds: folds.
 
     Raises:
-        RecipeError: a key or value is wrong, or there are too few or too many folds.
+        RecipeError: a key or value is wrong, there are too few or too many folds, or the runs would go on from a run.
     """
 
     def plan(fold: int) -> PlannedRun:
         given = [f"--data.folds={n_folds}", f"--data.fold={fold}"]
-        return PlannedRun(f"fold-{fold}", f"fold {fold}", read_recipe(recipe_path, [*overrides, *given]), {})
+        recipe = read_recipe(recipe_name, [*overrides, *given])
+        _require_no_earlier_run(recipe)
+        return PlannedRun(f"fold-{fold}", f"fold {fold}", recipe, {})
 
     return tuple(plan(fold) for fold in range(max(n_folds, 1)))
+
+
+def _require_no_earlier_run(recipe: Recipe) -> None:
+    weights, teacher = recipe.model.weights, recipe.schedule.loss.teacher
+    for key, run in (("model.weights", weights), ("schedule.loss.teacher", teacher)):
+        if run is not None and Path(run).is_dir():
+            raise RecipeError(
+                f"--folds cannot go with the run {run} of `{key}`: it learnt faces that the folds are to be asked about. "
+                "Leave it out, or name a file of weights made from other faces"
+            )
 
 
 def train_folds(

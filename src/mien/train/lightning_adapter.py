@@ -323,11 +323,23 @@ def fit(trainer: lightning.Trainer, module: FaceModule, *, resume_from: Path | N
     """Train to the end of the recipe, from the beginning or from a last.ckpt.
 
     Raises:
-        ModelError: the loss is no longer finite.
+        ModelError: the loss is no longer finite, or memory is short.
         StoppedError: a SIGTERM came.
     """
     try:
         trainer.fit(module, ckpt_path=resume_from, weights_only=True)
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            f"The device has too little memory for {module.recipe.schedule.batch_size} faces a step. Lower "
+            "`schedule.batch_size` (`--plan` tells what a step needs), or set `runtime.precision: bf16-mixed`"
+        ) from error
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise ModelError(
+            "A loader process was killed, most often for lack of memory, in a container of shared memory (/dev/shm). "
+            "Lower `runtime.workers` and add --resume"
+        ) from error
     except SystemExit as stop:  # Lightning makes an exit of an interrupt
         if isinstance(stop.__context__, _Terminated):
             raise StoppedError(

@@ -12,7 +12,7 @@ from torch.nn import functional
 # Landmark errors are counted in units of 2 % of the crop, about the spread between two annotators, so that
 # the loss has the size of a cross-entropy.
 LANDMARK_UNIT = 0.02
-# Feng et al. 2018, https://arxiv.org/abs/1711.06753: 10 and 2 pixels of a crop of 256, in these units.
+# Feng et al. 2018, https://arxiv.org/abs/1711.06753: 10 and 2 pixels, taken here as those of a crop of 256, in these units.
 WING_WIDTH = 10 / 256 / LANDMARK_UNIT
 WING_CURVATURE = 2 / 256 / LANDMARK_UNIT
 

@@ -84,10 +84,12 @@ class Objective(nn.Module):
         super().__init__()
         self.config = config
         self.teacher = teacher
-        share = np.maximum(counts, 1) / np.maximum(counts, 1).sum()
-        rare = 1 / share if config.smoothing_to == "rare" else np.ones(len(counts))
+        # A class without a face is neither rare nor adjusted for: nothing would hold back what it was given.
+        share = counts / counts.sum()
+        known = np.where(counts > 0, share, 1)
+        rare = (counts > 0) / known if config.smoothing_to == "rare" else np.ones(len(counts))
         values = {
-            "log_prior": np.log(share),
+            "log_prior": np.log(known),
             "spread": rare / rare.sum(),
             "class_weights": face_weights(counts, config.class_weights),
         }
@@ -112,11 +114,17 @@ class Objective(nn.Module):
             parts["valence_arousal"] = affect_loss(
                 outputs.valence_arousal, batch.valence_arousal, kind=self.config.valence_arousal
             )
-        total = torch.stack([self._weighted(task, loss) for task, loss in parts.items()]).sum()
+        is_labelled = {
+            "landmarks": batch.landmarks.isfinite().any(),
+            "valence_arousal": batch.valence_arousal.isfinite().any(),
+        }
+        total = torch.stack(
+            [self._weighted(task, loss, is_labelled.get(task)) for task, loss in parts.items()]
+        ).sum()
         return Losses(total, parts)
 
-    def _weighted(self, task: str, loss: Tensor) -> Tensor:
-        """Weigh a task; a learned weight w costs -log w, so that it stays finite.
+    def _weighted(self, task: str, loss: Tensor, is_labelled: Tensor | None) -> Tensor:
+        """Weigh a task; a learned weight w costs -log w, so that it stays finite, in the batches that have its labels.
 
         Source: Kendall et al. 2018, https://arxiv.org/abs/1705.07115, with w = 1 / (2 sigma^2), up to constants.
         """
@@ -124,7 +132,7 @@ class Objective(nn.Module):
             return self._weight(task) * loss
         log_weight = self.log_weights[task]
         weighted: Tensor = log_weight.exp() * loss - log_weight
-        return weighted
+        return weighted if is_labelled is None else weighted * is_labelled
 
     def _expression(self, logits: Tensor, batch: Batch) -> Tensor:
         config = self.config

@@ -131,7 +131,12 @@ class SharpnessAware(torch.optim.Optimizer):
         """
         with torch.enable_grad():
             loss = closure()
-        moved = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        # In the head epochs the backbone stands still: the worst point is that of the heads alone.
+        learning = [group for group in self.param_groups if group["lr"] > 0]
+        moved = [p for group in learning for p in group["params"] if p.grad is not None]
+        if not moved:
+            self.inner.step()
+            return loss
         gradients = [p.grad for p in moved]
         weights = [p.detach().clone() for p in moved]
         reach = self.rho / (torch.nn.utils.get_total_norm(gradients) + 1e-12)

@@ -108,13 +108,14 @@ def plan_training(recipe: Recipe, pack_paths: Sequence[Path]) -> TrainingPlan:
         DatasetError: the packs do not suit the recipe.
         ModelError: the network cannot be built.
     """
-    faces = read_training_faces([Pack.open(path) for path in pack_paths], recipe.data)
+    packs = [Pack.open(path) for path in pack_paths]
+    faces = read_training_faces(packs, recipe.data)
     asked, recipe = recipe, without_unlabelled_heads(recipe, faces)
     counts = _count(faces.train.labels, faces)
     order = build_order(faces.train.labels, len(faces.classes), recipe)
     n_steps = require_steps(order, recipe.schedule.batch_size)
-    network = build_network(_without_pretrained(recipe), len(faces.classes))
-    teacher = load_teacher(recipe, faces.classes)
+    network = build_network(_without_pretrained(recipe), faces.classes)
+    teacher = load_teacher(recipe, faces.classes, packs[0].info.crop)
     objective = Objective(recipe.schedule.loss, counts, tasks=network.tasks, teacher=teacher)
     optimizer = build_optimizer(network, recipe.schedule, further=objective.parameters())
     dataset = FaceBatches(faces.train, recipe.data.input_size, recipe.data.augment, recipe.runtime.seed)

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save
 
 from mien.artifacts import claim_output, disk_errors, write_atomically, write_json
 from mien.errors import ArtifactError, ModelError
-from mien.faces.crop import resize_crop
+from mien.faces.crop import CropContract, resize_crop
 from mien.network import FaceNetwork, build_face_network
 from mien.pack import Pack
 from mien.recipe import Recipe, format_recipe
@@ -86,13 +86,15 @@ def train(
     goes_on = resume and (out / "run.json").exists()
     resume_from = _checkpoint_of(run) if goes_on else None
     trainer = build_trainer(recipe, out, _keep_epoch(run, recipe.schedule.select_by))
-    network = build_network(recipe, len(faces.classes), from_scratch=resume_from is not None)
-    module = FaceModule(network, faces, recipe, teacher=load_teacher(recipe, faces.classes))
-    if _is_first_process() and not goes_on:
-        _warn_of_doubled_corrections(recipe)
-        claim_output(out, force=force, kind_mark="run.json")
-        _begin(run, recipe)
+    network = build_network(recipe, faces.classes, from_scratch=resume_from is not None)
+    module = FaceModule(network, faces, recipe, teacher=load_teacher(recipe, faces.classes, run.crop))
     with disk_errors(out, "free some space and add --resume"):
+        if _is_first_process() and resume_from is None:
+            _warn_of_doubled_corrections(recipe)
+            _warn_of_learnt_dev_faces(run)
+            if not goes_on:
+                claim_output(out, force=force, kind_mark="run.json")
+            _begin(run, recipe)
         fit(trainer, module, resume_from=resume_from)
         if not _is_first_process():
             return None
@@ -115,12 +117,31 @@ def _warn_of_doubled_corrections(recipe: Recipe) -> None:
         )
 
 
-def load_teacher(recipe: Recipe, classes: tuple[str, ...]) -> Teacher | None:
-    """Return the recipe's teacher, which must know every class that is learnt.
+def _warn_of_learnt_dev_faces(run: Run) -> None:
+    """Warn of an earlier run on the same set that kept back other faces: it learnt some of this run's dev faces."""
+    data = run.recipe["data"]
+    for name in (run.recipe["model"]["weights"], run.recipe["schedule"]["loss"]["teacher"]):
+        if name is None or not Path(name).is_dir():
+            continue
+        earlier = Run.open(Path(name))
+        before = earlier.recipe["data"]
+        changed = [
+            key for key in ("dev_fraction", "split_seed", "folds", "fold") if before.get(key) != data[key]
+        ]
+        if changed and earlier.pack["source"] == run.pack["source"]:
+            differ = ", ".join(f"`data.{key}` was {before.get(key)}, is {data[key]}" for key in changed)
+            sys.stderr.write(
+                f"mien: {name} kept back other dev faces ({differ}), so it learnt some of those that will choose the "
+                "checkpoint: the figures on them will be too good. Give the same values\n"
+            )
+
+
+def load_teacher(recipe: Recipe, classes: tuple[str, ...], crop: CropContract) -> Teacher | None:
+    """Return the recipe's teacher, which must know every class that is learnt and faces that are cut alike.
 
     Raises:
         ArtifactError: the run is missing, unfinished or damaged.
-        ModelError: it does not know a class.
+        ModelError: it does not know a class, or learnt other crops.
     """
     if recipe.schedule.loss.teacher is None:
         return None
@@ -131,6 +152,11 @@ def load_teacher(recipe: Recipe, classes: tuple[str, ...]) -> Teacher | None:
         raise ModelError(
             f"The teacher {run.path} does not know {', '.join(unknown)}, it knows {', '.join(run.classes)}. "
             "Name the classes that it knows in `data.classes`"
+        )
+    if (run.crop.method, run.crop.margin) != (crop.method, crop.margin):
+        raise ModelError(
+            f"The teacher {run.path} learnt {run.crop.method} crops with margin {run.crop.margin:g}, the pack's are "
+            f"{crop.method} with margin {crop.margin:g}. Prepare the pack like the teacher's"
         )
     columns = [run.classes.index(name) for name in classes]
     return Teacher(load_trained_network(run), columns, run.recipe["data"]["input_size"])
@@ -158,12 +184,12 @@ def _is_first_process() -> bool:
     return all(int(os.environ.get(name, "0")) == 0 for name in ranks)
 
 
-def build_network(recipe: Recipe, n_classes: int, *, from_scratch: bool = False) -> FaceNetwork:
+def build_network(recipe: Recipe, classes: tuple[str, ...], *, from_scratch: bool = False) -> FaceNetwork:
     """Build the network of a recipe with its first weights.
 
     Args:
         recipe: what to build.
-        n_classes: expressions to tell apart.
+        classes: expressions to tell apart.
         from_scratch: leave the first weights random, since others will be loaded.
 
     Raises:
@@ -173,23 +199,25 @@ def build_network(recipe: Recipe, n_classes: int, *, from_scratch: bool = False)
     model = recipe.model
     network = build_face_network(
         model,
-        n_classes,
+        len(classes),
         input_size=recipe.data.input_size,
         pretrained=model.pretrained and model.weights is None and not from_scratch,
     )
     if model.weights is not None and not from_scratch:
-        _load_weights(network, Path(model.weights))
+        _load_weights(network, Path(model.weights), classes)
     return network
 
 
-def _load_weights(network: FaceNetwork, path: Path) -> None:
+def _load_weights(network: FaceNetwork, path: Path, classes: tuple[str, ...]) -> None:
     """Take over every weight of the right name and shape, of a run or a file; heads of other classes begin anew."""
-    if path.is_dir():
-        path = Run.open(path).best_weights_path
+    run = Run.open(path) if path.is_dir() else None
+    path = path if run is None else run.best_weights_path
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"`model.weights` {path} cannot be read as safetensors: {error}") from None
+    if run is not None and run.classes != classes:
+        weights = {name: value for name, value in weights.items() if not name.startswith("expression_head.")}
     own = network.state_dict()
     named = {
         name: value
@@ -279,8 +307,10 @@ def _require_readable(path: Path) -> None:
 
 
 def _begin(run: Run, recipe: Recipe) -> None:
-    (run.path / "checkpoints").mkdir(parents=True)
+    run.path.mkdir(parents=True, exist_ok=True)
+    # first, so that a folder which a kill leaves can be gone on in, or replaced
     write_json(run.path / "run.json", run.to_dict())
+    (run.path / "checkpoints").mkdir(exist_ok=True)
     (run.path / "recipe.yaml").write_text(format_recipe(recipe), encoding="utf-8")
     write_provenance(run.path / "provenance.json", {"seed": recipe.runtime.seed, "pack": run.pack})
 

@@ -40,7 +40,7 @@ def train_sweep(
 
 
 def plan_sweep(
-    recipe_path: Path | None,
+    recipe_name: str | Path | None,
     overrides: list[str],
     sweeps: Sequence[str],
     n_seeds: int | None,
@@ -48,7 +48,7 @@ def plan_sweep(
     """Return the runs of every combination of values and every seed, the seeds of a combination together.
 
     Args:
-        recipe_path: the recipe, or None for the defaults.
+        recipe_name: as of `read_recipe`, or None for the defaults.
         overrides: as of `read_recipe`; a value that is swept counts instead of its override.
         sweeps: such as ``["schedule.learning_rate=0.001,0.01"]``.
         n_seeds: seeds to train each combination with, the recipe's and those after it; None for its one.
@@ -64,7 +64,7 @@ def plan_sweep(
     runs: list[PlannedRun] = []
     for texts in product(*values.values()):
         given = [f"--{key}={text}" for key, text in zip(values, texts, strict=True)]
-        recipe = read_recipe(recipe_path, [*overrides, *given])
+        recipe = read_recipe(recipe_name, [*overrides, *given])
         setting = {key: attrgetter(key)(recipe) for key in values}
         if any(run.setting == setting for run in runs):
             raise RecipeError(f"`--sweep` gives {name_setting(setting)} twice. Give each value once")

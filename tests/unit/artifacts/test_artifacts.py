@@ -104,6 +104,17 @@ def test_file_where_a_folder_is_needed(tmp_path: Path) -> None:
             claim_output(out, force=False)
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_a_new_folder_where_none_can_be_is_one_clear_error(tmp_path: Path, force: bool) -> None:
+    """With --force nothing has looked at the place before."""
+    (tmp_path / "file").write_text("x")
+    with (
+        pytest.raises(ArtifactError, match="cannot be written"),
+        new_folder(tmp_path / "file" / "out", force=force, kind_mark="metrics.json"),
+    ):
+        pass
+
+
 def test_new_folder_takes_its_name_at_the_end(tmp_path: Path) -> None:
     """The folder is there when all went well."""
     with new_folder(tmp_path / "report", force=False, kind_mark="metrics.json") as folder:

@@ -114,6 +114,25 @@ def test_foreign_model(save_model: Callable[..., Path]) -> None:
         Bundle.load(save_model(None))
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"classes": ["Neutral", "Happy"]}, id="a class too few"),
+        pytest.param({"tasks": ["landmarks"]}, id="another task"),
+        pytest.param({"tasks": ["expression", "landmarks"]}, id="a task too many"),
+        pytest.param({"tasks": [["expression"]]}, id="a task that is no name"),
+        pytest.param({"input_size": 9}, id="another size"),
+        pytest.param({"input_size": "8"}, id="a size that is no number"),
+        pytest.param({"training": [1]}, id="training that is no object"),
+    ],
+)
+def test_metadata_of_another_network(save_model: Callable[..., Path], changes: dict[str, object]) -> None:
+    """What does not describe the graph is refused when the file is loaded, not when the first face is read."""
+    metadata = json.dumps({**json.loads(INFO.to_json()), **changes})
+    with pytest.raises(ArtifactError, match=r"does not describe its network|is damaged"):
+        Bundle.load(save_model(metadata))
+
+
 @pytest.mark.parametrize("version", [FORMAT_VERSION + 1, None, "1"])
 def test_other_version(save_model: Callable[..., Path], version: object) -> None:
     """Another format version is told with the one that is read, and with what to do."""

@@ -3,8 +3,10 @@
 import contextlib
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import cv2
@@ -307,6 +309,14 @@ def test_damaged_files_never_crash() -> None:
                 damaged[place] = random.integers(0, 256)
             with contextlib.suppress(UnreadableImage):
                 assert decode_image(bytes(damaged)).dtype == np.uint8
+
+
+def test_threads_leave_the_filters_of_warnings_as_they_were() -> None:
+    """The filters belong to the process: threads that decode at once must not leave them changed."""
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(decode_image, [with_orientation(6, "JPEG"), PNG] * 200))
+    assert warnings.filters == before
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (3, 5)])

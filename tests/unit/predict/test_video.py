@@ -250,16 +250,16 @@ def test_a_stopped_run_leaves_a_partial_file_which_the_next_tells_of_and_replace
     out = tmp_path / "rows.jsonl"
     path = make_video()
     taken: list[int] = []
-    real = command.Tally.take
+    real = command.PredictSummary.count
 
-    def stop(self: Any, reading: Any) -> None:
+    def stop(self: Any, reading: Any, *, is_frame: bool) -> None:
         taken.append(1)
         if len(taken) == 10:
             raise KeyboardInterrupt
-        real(self, reading)
+        real(self, reading, is_frame=is_frame)
 
     with monkeypatch.context() as patch:
-        patch.setattr(command.Tally, "take", stop)
+        patch.setattr(command.PredictSummary, "count", stop)
         with pytest.raises(KeyboardInterrupt):
             run(path, model=model_path, out=out, draw=tmp_path / "drawn")
     partial = tmp_path / "rows.jsonl.partial"

@@ -123,6 +123,19 @@ CONTRADICTIONS = [
         id="fold",
     ),
     pytest.param(
+        Recipe(data=DataConfig(fold=3)), "`data.fold` needs `data.folds`, got 3 without it", id="fold of none"
+    ),
+    pytest.param(
+        Recipe(schedule=ScheduleConfig(head_learning_rate=0.01)),
+        "`schedule.head_learning_rate` needs `schedule.head_epochs`, got 0.01 without it",
+        id="rate of no head epochs",
+    ),
+    pytest.param(
+        Recipe(schedule=ScheduleConfig(learning_rate=0, head_learning_rate=0.01, head_epochs=1)),
+        "`schedule.learning_rate` must be above 0 beside `schedule.head_learning_rate`",
+        id="heads alone",
+    ),
+    pytest.param(
         Recipe(data=DataConfig(augment=AugmentConfig(mixup=0.6, cutmix=0.5))),
         "`data.augment.mixup` and `data.augment.cutmix` must together be at most 1, got 0.6 and 0.5",
         id="mixup and cutmix",

@@ -115,6 +115,11 @@ def test_pictures_of_other_names_are_rows(
         pytest.param(b"<html>", "broken_annotation", id="a web page"),
         pytest.param(npy("1").replace(b"}", b"{"), "broken_annotation", id="header that is no Python"),
         pytest.param(npy("1")[:-4] + b"\xff" * 4, "broken_annotation", id="text that is no Unicode"),
+        pytest.param(
+            npy([1]).replace(b"(1,), }" + b" " * 29, b"(1" + b"0" * 29 + b",), }"),
+            "broken_annotation",
+            id="shape beyond all numbers",
+        ),
         pytest.param(b"x" * 70_000, "broken_annotation", id="far too large"),
         pytest.param(np.array([None]), "broken_annotation", id="pickled objects"),
         pytest.param(np.array(1j), "broken_annotation", id="complex"),

@@ -63,6 +63,12 @@ def test_paths_that_lead_nowhere_or_out_are_rejected(tmp_path: Path, written: st
     assert rejected.value.reason == reason
 
 
+def test_a_name_that_no_disk_takes_is_only_a_missing_file(tmp_path: Path) -> None:
+    """One row of a list cannot stop all the others."""
+    written = "1\\" + "a" * 300 + ".jpg"
+    assert locate(tmp_path.resolve(), written).parent.name == "1"
+
+
 def test_a_link_that_leads_out_is_rejected(tmp_path: Path) -> None:
     """A link inside the folder does not open what lies outside it."""
     (tmp_path / "set").mkdir()

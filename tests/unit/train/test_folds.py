@@ -78,6 +78,13 @@ def test_too_few_or_too_many_folds(recipe_path: Path, n_folds: int) -> None:
         plan_folds(recipe_path, [], n_folds)
 
 
+@pytest.mark.parametrize("key", ["model.weights", "schedule.loss.teacher"])
+def test_folds_cannot_go_on_from_a_run(recipe_path: Path, tmp_path: Path, key: str) -> None:
+    """It learnt the very faces that each fold is to be asked about."""
+    with pytest.raises(RecipeError, match=rf"--folds cannot go with the run .* of `{key}`"):
+        plan_folds(recipe_path, [f"--{key}={tmp_path}"], 4)
+
+
 def test_every_training_face_stands_there_once(rows: list[dict[str, str]], training_pack: Path) -> None:
     """In the pack's order, with its label."""
     split = Pack.open(training_pack).split("train")

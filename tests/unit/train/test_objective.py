@@ -128,6 +128,7 @@ def test_logit_adjustment_of_nought_is_plain() -> None:
     torch.testing.assert_close(expression_of(LossConfig(logit_adjustment=0.0)), expected)
     objective = Objective(LossConfig(logit_adjustment=1.0), np.array([10, 10, 0]))
     assert torch.isfinite(objective(make_outputs(), make_batch()).total)
+    assert objective.log_prior.tolist() == pytest.approx([np.log(0.5), np.log(0.5), 0])
 
 
 def test_even_smoothing_is_torchs() -> None:
@@ -148,6 +149,12 @@ def test_rare_smoothing_gives_rare_classes_more() -> None:
     log_shares = make_outputs().logits.detach().log_softmax(dim=1).numpy()
     ours = expression_of(LossConfig(label_smoothing=0.2, smoothing_to="rare"))
     assert float(ours) == pytest.approx(-(targets * log_shares).sum(axis=1).mean(), rel=1e-6)
+
+
+def test_smoothing_gives_a_class_without_faces_nothing() -> None:
+    """It is absent, not rare: nobody could learn what the labels would give up to it."""
+    spread = Objective(LossConfig(smoothing_to="rare"), np.array([5000, 500, 0])).spread.numpy()
+    assert spread == pytest.approx([1 / 11, 10 / 11, 0])
 
 
 def test_inverse_class_weights_make_the_classes_count_alike() -> None:
@@ -188,6 +195,17 @@ def test_a_learned_weight_ends_at_one_over_its_loss() -> None:
     assert len(losses.parts) == 3
     for task, loss in losses.parts.items():
         assert objective.log_weights[task].exp().item() == pytest.approx(1 / loss.item(), rel=1e-3)
+
+
+def test_a_learned_weight_rests_in_a_batch_without_its_labels() -> None:
+    """Else it would rise without end; it stays a part of the sum, as several processes need it to."""
+    objective = Objective(LossConfig(task_weights="learned"), COUNTS)
+    batch = make_batch()
+    batch = batch._replace(landmarks=torch.full_like(batch.landmarks, torch.nan))
+    objective(make_outputs(), batch).total.backward()
+    slopes = {task: weight.grad.item() for task, weight in objective.log_weights.items()}
+    assert slopes["landmarks"] == 0
+    assert slopes["valence_arousal"] != 0
 
 
 def test_a_task_of_no_weight_stays_out() -> None:

@@ -257,6 +257,28 @@ def test_a_quadratic_by_hand() -> None:
     assert not optimizer.is_at_worst_point
 
 
+def test_what_stands_still_is_not_moved_to_the_worst_point() -> None:
+    """In the head epochs the radius is the heads' alone; with every rate at nought there is no second gradient."""
+    head, backbone = (torch.nn.Parameter(torch.tensor(value)) for value in (1.0, 3.0))
+    groups = [{"params": [head], "lr": 0.1}, {"params": [backbone], "lr": 0.0}]
+    optimizer = SharpnessAware(torch.optim.SGD(groups), rho=0.5)
+    seen = []
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        seen.append((head.item(), backbone.item()))
+        loss = (head.square() + backbone.square()) / 2
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert seen == [(1.0, 3.0), (pytest.approx(1.5), 3.0)]
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+    optimizer.step(closure)
+    assert len(seen) == 3
+
+
 @pytest.mark.parametrize("kind", [sgd, adamw])
 def test_without_a_radius_it_is_the_inner_optimiser(kind: Callable[..., torch.optim.Optimizer]) -> None:
     """As rho goes to nought the steps become the inner optimiser's, and the nearer the smaller it is."""

@@ -23,8 +23,6 @@ from mien.train.faces import read_training_faces
 from mien.train.plan import TrainingPlan, plan_training
 from mien.train.sampler import EpochBatches, build_order
 
-RECIPES = Path(__file__).parents[3] / "recipes"
-
 
 def change(recipe: Recipe, part: str, **values: Any) -> Recipe:
     return replace(recipe, **{part: replace(getattr(recipe, part), **values)})
@@ -46,7 +44,7 @@ def recipe_file(tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_parameters_are_those_of_the_network(plan: TrainingPlan, tiny_recipe: Recipe) -> None:
     """The sum over the very network that training builds."""
-    network = stage.build_network(tiny_recipe, 3)
+    network = stage.build_network(tiny_recipe, ("Neutral", "Happy", "Sad"))
     assert plan.parameters == sum(value.numel() for value in network.parameters())
     assert plan.backbone_parameters == sum(value.numel() for value in network.backbone.parameters())
     assert plan.head_parameters == 1024 * (3 + 136 + 2) + 3 + 136 + 2
@@ -153,7 +151,7 @@ def test_shipped_recipes_can_be_planned(name: str, training_pack: Path) -> None:
         "--data.input_size=64",
         "--schedule.batch_size=32",
     ]
-    recipe = read_recipe(RECIPES / f"{name}.yaml", small)
+    recipe = read_recipe(name, small)
     plan = plan_training(recipe, [training_pack])
     assert plan.rates.n_steps == plan.rates.steps_per_epoch * recipe.schedule.epochs
     assert plan.memory.total > 12 * plan.parameters

@@ -197,6 +197,26 @@ def test_resume_begins_where_there_is_nothing(
     assert Run.open(tmp_path / "run").read_result()["epochs"] == 1
 
 
+def test_a_run_killed_while_its_folder_is_made_begins_anew(
+    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a folder that was only begun the same command makes a run like any other."""
+    recipe = changed(tiny_recipe, schedule__epochs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "format_recipe", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, [training_pack], tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "run.json").exists()
+    assert not (tmp_path / "run" / "recipe.yaml").exists()
+    train(recipe, [training_pack], tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "recipe.yaml").exists()
+    assert Run.open(tmp_path / "run").read_result()["epochs"] == 1
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize(
     ("part", "change", "expected"),
     [

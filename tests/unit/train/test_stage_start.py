@@ -13,14 +13,18 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs the train extra")
 
+import lightning.pytorch as lightning
 import torch
 from safetensors.torch import load_file
 
 from mien.errors import ArtifactError, MienError, ModelError
+from mien.faces.crop import CropContract
 from mien.pack import PackSplit
 from mien.recipe import LossConfig, Recipe
 from mien.run import Run
 from mien.train import stage, train
+
+CLASSES = ("Neutral", "Happy", "Sad")
 
 
 def quick(recipe: Recipe, **schedule: Any) -> Recipe:
@@ -74,7 +78,7 @@ def test_earlier_weights_with_other_classes(trained_run: Path, tiny_recipe: Reci
     path = trained_run / "checkpoints" / "best.safetensors"
     weights = load_file(path)
     recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(path)))
-    network = stage.build_network(recipe, 7)
+    network = stage.build_network(recipe, tuple("abcdefg"))
     own = network.state_dict()
     assert own["expression_head.weight"].shape == (7, 1024)
     taken = {
@@ -83,6 +87,63 @@ def test_earlier_weights_with_other_classes(trained_run: Path, tiny_recipe: Reci
         if own[name].shape == value.shape and torch.equal(own[name], value)
     }
     assert taken == set(weights) - {"expression_head.weight", "expression_head.bias"}
+
+
+def test_earlier_weights_with_the_classes_in_another_order(trained_run: Path, tiny_recipe: Recipe) -> None:
+    """A head of the same shape would answer Happy for Sad: of a run with other classes it begins anew."""
+    recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(trained_run)))
+    learnt = load_file(Run.open(trained_run).best_weights_path)
+    for classes, is_taken in ((CLASSES, True), (CLASSES[::-1], False)):
+        own = stage.build_network(recipe, classes).state_dict()
+        assert torch.equal(own["expression_head.weight"], learnt["expression_head.weight"]) == is_taken
+        assert torch.equal(own["landmark_head.weight"], learnt["landmark_head.weight"])
+
+
+def test_an_earlier_run_with_other_dev_faces_is_warned_of(
+    training_pack: Path,
+    trained_run: Path,
+    tiny_recipe: Recipe,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It learnt some of the faces that are to choose the checkpoint."""
+    monkeypatch.setattr(stage, "fit", lambda *_, **__: None)
+    monkeypatch.setattr(stage, "_finish", lambda *_: {})
+    same = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(trained_run)))
+    train(same, [training_pack], tmp_path / "same")
+    assert capsys.readouterr().err == ""
+    train(replace(same, data=replace(same.data, split_seed=5)), [training_pack], tmp_path / "other")
+    was = f"{trained_run} kept back other dev faces (`data.split_seed` was {same.data.split_seed}, is 5)"
+    assert was in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), "too little memory for 24 faces a step"),
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error."),
+            "A loader process was killed",
+        ),
+    ],
+)
+def test_a_lack_of_memory_is_one_line(
+    training_pack: Path,
+    tiny_recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    expected: str,
+) -> None:
+    """It says what to lower; any other error of torch keeps its traceback."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(lightning.Trainer, "fit", fail)
+    with pytest.raises(ModelError, match=expected):
+        train(quick(tiny_recipe, batch_size=24), [training_pack], tmp_path / "run")
 
 
 def test_a_backbones_own_weights(trained_run: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
@@ -99,7 +160,7 @@ def test_a_backbones_own_weights(trained_run: Path, tiny_recipe: Recipe, tmp_pat
     recipe = replace(
         tiny_recipe, model=replace(tiny_recipe.model, weights=str(tmp_path / "bare.safetensors"))
     )
-    own = stage.build_network(recipe, 3).backbone.state_dict()
+    own = stage.build_network(recipe, CLASSES).backbone.state_dict()
     assert all(torch.equal(own[name], value) for name, value in bare.items())
 
 
@@ -116,15 +177,15 @@ def test_weights_that_do_not_fit(trained_run: Path, tiny_recipe: Recipe, tmp_pat
         path.write_text("hello")
     recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(path), backbone=backbone))
     with pytest.raises(ModelError, match=r"`model\.weights` .*(fits only|cannot be read)"):
-        stage.build_network(recipe, 3)
+        stage.build_network(recipe, CLASSES)
 
 
 def test_the_first_weights_are_the_seeds(tiny_recipe: Recipe) -> None:
     """A seed decides the first weights, and another seed gives others."""
-    one, same = (stage.build_network(tiny_recipe, 3).expression_head.weight for _ in range(2))
+    one, same = (stage.build_network(tiny_recipe, CLASSES).expression_head.weight for _ in range(2))
     assert torch.equal(one, same)
     other = replace(tiny_recipe, runtime=replace(tiny_recipe.runtime, seed=1))
-    assert not torch.equal(one, stage.build_network(other, 3).expression_head.weight)
+    assert not torch.equal(one, stage.build_network(other, CLASSES).expression_head.weight)
 
 
 def with_teacher(recipe: Recipe, teacher: Path) -> Recipe:
@@ -169,6 +230,12 @@ def truncate_weights(run: Path) -> None:
             r"does not know Sad, it knows Neutral, Happy, Fear\. Name the classes .* in `data\.classes`",
             id="lacks a class",
         ),
+        pytest.param(
+            lambda run: edit_run(run, crop=CropContract("aligned", margin=0.3).to_dict()),
+            ModelError,
+            r"learnt aligned crops with margin 0\.3, the pack's are \w+ with margin .*Prepare the pack like",
+            id="learnt other crops",
+        ),
     ],
 )
 def test_a_teacher_that_cannot_teach(
@@ -178,17 +245,21 @@ def test_a_teacher_that_cannot_teach(
     teacher = Path(shutil.copytree(trained_run, tmp_path / "teacher"))
     damage(teacher)
     with pytest.raises(kind, match=expected) as caught:
-        stage.load_teacher(with_teacher(tiny_recipe, teacher), ("Neutral", "Happy", "Sad"))
+        stage.load_teacher(
+            with_teacher(tiny_recipe, teacher), ("Neutral", "Happy", "Sad"), Run.open(trained_run).crop
+        )
     assert str(teacher) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_teachers_classes_are_matched_by_name(trained_run: Path, tiny_recipe: Recipe) -> None:
     """The student's order decides, and classes that only the teacher knows are left out."""
-    teacher = stage.load_teacher(with_teacher(tiny_recipe, trained_run), ("Sad", "Neutral"))
+    teacher = stage.load_teacher(
+        with_teacher(tiny_recipe, trained_run), ("Sad", "Neutral"), Run.open(trained_run).crop
+    )
     assert Run.open(trained_run).classes == ("Neutral", "Happy", "Sad")
     images = torch.from_numpy(Run.open(trained_run).read_dev_outputs().crops)
     logits = torch.from_numpy(Run.open(trained_run).read_dev_outputs().logits)
     assert len(images) == len(logits)
     torch.testing.assert_close(teacher.logits(images), logits[:, [2, 0]], rtol=1e-3, atol=1e-4)
-    assert stage.load_teacher(quick(tiny_recipe), ("Sad", "Neutral")) is None
+    assert stage.load_teacher(quick(tiny_recipe), ("Sad", "Neutral"), CropContract()) is None

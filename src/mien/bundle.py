@@ -7,6 +7,7 @@ fields of `BundleInfo`.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from mien.errors import ArtifactError
+from mien.errors import ArtifactError, ModelError
 from mien.faces.crop import CropContract
 
 FORMAT_VERSION = 1
@@ -94,6 +95,20 @@ class Outputs:
     probabilities: NDArray[np.float32]
     landmarks: NDArray[np.float32] | None
     valence_arousal: NDArray[np.float32] | None
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["Outputs"]) -> "Outputs":
+        """Put outputs of one model together, in order."""
+
+        def joined(values: list[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
+            present = [value for value in values if value is not None]
+            return np.concatenate(present) if present else None
+
+        return cls(
+            np.concatenate([part.probabilities for part in parts]),
+            joined([part.landmarks for part in parts]),
+            joined([part.valence_arousal for part in parts]),
+        )
 
 
 def _require_agreement(session: onnxruntime.InferenceSession, info: BundleInfo, path: Path) -> None:
@@ -174,6 +189,7 @@ class Bundle:
 
         Raises:
             ValueError: another shape or type.
+            ModelError: the model gives values that are not finite.
         """
         size = self.info.input_size
         if images_rgb.dtype != np.uint8 or images_rgb.shape[1:] != (size, size, 3):
@@ -182,4 +198,10 @@ class Bundle:
             )
         values = self._session.run(list(self.info.tasks), {INPUT_NAME: images_rgb})
         outputs = dict(zip(self.info.tasks, values, strict=True))
+        for task, value in outputs.items():
+            if not np.isfinite(value).all():
+                raise ModelError(
+                    f"Model {self.path} gives values of {task} that are not finite numbers. "
+                    "Its training diverged: look at the run's curves, and train it again"
+                )
         return Outputs(outputs["expression"], outputs.get("landmarks"), outputs.get("valence_arousal"))

@@ -1,4 +1,4 @@
-"""The comparison as a picture: bars with their 95 % intervals. Only this module imports matplotlib."""
+"""The comparison as a picture: bars with their 95 % intervals."""
 
 from pathlib import Path
 

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.bundle import Bundle, Outputs
-from mien.errors import ModelError
 from mien.faces.crop import resize_crop
 from mien.pack import PackSplit
 from mien.progress import Progress
@@ -34,14 +33,9 @@ def read_split(bundle: Bundle, split: PackSplit, *, batch_size: int, mirrored: b
     with Progress(title, total=len(split), unit="face") as progress:
         for images_rgb in _batches(split, bundle.info.input_size, batch_size):
             outputs = bundle.run(np.ascontiguousarray(images_rgb[:, :, ::-1]) if mirrored else images_rgb)
-            _require_finite(outputs, bundle)
             parts.append(outputs)
             progress.advance(len(images_rgb))
-    return Outputs(
-        probabilities=np.concatenate([part.probabilities for part in parts]),
-        landmarks=_joined([part.landmarks for part in parts]),
-        valence_arousal=_joined([part.valence_arousal for part in parts]),
-    )
+    return Outputs.concatenate(parts)
 
 
 def _batches(split: PackSplit, size: int, batch_size: int) -> Iterator[NDArray[np.uint8]]:
@@ -59,18 +53,3 @@ def _batches(split: PackSplit, size: int, batch_size: int) -> Iterator[NDArray[n
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-
-
-def _require_finite(outputs: Outputs, bundle: Bundle) -> None:
-    for name in ("probabilities", "landmarks", "valence_arousal"):
-        values = getattr(outputs, name)
-        if values is not None and not np.isfinite(values).all():
-            raise ModelError(
-                f"Model {bundle.path} gives {name} that are not finite numbers. "
-                "Its training diverged: look at the run's curves, and train it again"
-            )
-
-
-def _joined(parts: list[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
-    present = [part for part in parts if part is not None]
-    return np.concatenate(present) if present else None

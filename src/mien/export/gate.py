@@ -95,7 +95,12 @@ def compare_files(float_bundle: Bundle, int8_bundle: Bundle, faces: ChosenFaces)
             float_parts.append(float_bundle.run(images_rgb))
             int8_parts.append(int8_bundle.run(images_rgb))
             progress.advance(len(images_rgb))
-    return score_files(_join(float_parts), _join(int8_parts), labels=faces.labels, landmarks=faces.landmarks)
+    return score_files(
+        Outputs.concatenate(float_parts),
+        Outputs.concatenate(int8_parts),
+        labels=faces.labels,
+        landmarks=faces.landmarks,
+    )
 
 
 def score_files(
@@ -134,14 +139,4 @@ def _score(outputs: Outputs, labels: NDArray[np.int64], landmarks: NDArray[np.fl
         macro_f1=float(macro_f1(confusion)),
         ece=expected_calibration_error(bins) or 0.0,
         nme=None if outputs.landmarks is None else mean_nme(nme_per_face(landmarks, outputs.landmarks)),
-    )
-
-
-def _join(parts: list[Outputs]) -> Outputs:
-    def joined(name: str) -> NDArray[np.float32] | None:
-        values = [getattr(part, name) for part in parts]
-        return None if values[0] is None else np.concatenate(values)
-
-    return Outputs(
-        np.concatenate([part.probabilities for part in parts]), joined("landmarks"), joined("valence_arousal")
     )

@@ -21,6 +21,10 @@ JPEG_QUALITY = 92
 # Cameras write a progressive JPEG in about ten scans. One scan more costs a file some bytes and its reader the time of
 # a whole picture: 30 kB can hold seconds of work.
 MAX_JPEG_SCANS = 100
+# What files of pictures are called; what a file is, its content decides.
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+)
 
 
 @dataclass(frozen=True, slots=True)

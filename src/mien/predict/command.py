@@ -18,7 +18,7 @@ from mien.predict.tally import Tally
 from mien.predict.timeline import Timeline, claim_timeline
 from mien.predict.videos import OpenVideo, open_video
 from mien.predict.window import Window
-from mien.predict.writers import RowWriter, TableWriter, printable
+from mien.predict.writers import RowWriter, TableWriter, on_one_line
 from mien.progress import Progress
 from mien.reading.annotate import annotate
 from mien.reading.answers import AnswerRule
@@ -248,9 +248,9 @@ def _read_video(video: Video, run: _Run) -> None:
             if run.window is not None and run.window.take(reading):
                 break
     if run.options.out is None:
-        run.stream.writelines(f"{printable(line)}\n" for line in tally.lines())
+        run.stream.writelines(f"{on_one_line(line)}\n" for line in tally.lines())
     if run.options.timeline is not None:
-        timeline.draw(run.options.timeline, title=printable(video.name))
+        timeline.draw(run.options.timeline, title=on_one_line(video.name))
 
 
 def _film(video: Video, opened: OpenVideo, run: _Run) -> Film:

@@ -9,12 +9,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from mien.errors import SourceError
-from mien.faces.images import UnreadableImage
+from mien.faces.images import PICTURE_SUFFIXES, UnreadableImage
 from mien.reading.frames import is_address, is_camera, is_video_content, read_header, without_password
 
-IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-)
 VIDEO_SUFFIXES = frozenset(
     (
         ".mp4",
@@ -181,9 +178,9 @@ def _sources_of_folder(folder: Path, walk: "_Walk", *, name_folder: bool) -> Ite
     for path in walk.files(folder):
         found = True
         place = top / path.relative_to(folder)
-        yield Picture(path, place) if path.suffix.lower() in IMAGE_SUFFIXES else Video(path, place)
+        yield Picture(path, place) if path.suffix.lower() in PICTURE_SUFFIXES else Video(path, place)
     if not found:
-        suffixes = ", ".join((*sorted(IMAGE_SUFFIXES), *sorted(VIDEO_SUFFIXES)))
+        suffixes = ", ".join((*sorted(PICTURE_SUFFIXES), *sorted(VIDEO_SUFFIXES)))
         raise SourceError(f"The folder {folder} holds no picture or video ({suffixes}). Name another one")
 
 
@@ -218,7 +215,10 @@ class _Walk:
                 and (self.leave_out is None or Path(parent, name).resolve() != self.leave_out)
             )  # fmt: skip
             for name in sorted(files):
-                if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
+                if (
+                    not name.startswith(".")
+                    and Path(name).suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES
+                ):
                     yield Path(parent, name)
 
     def _tell(self, error: OSError) -> None:

@@ -167,7 +167,7 @@ class TableWriter:
             line += f"  {_padded(rest[0], self._class_columns)}" + "".join(
                 f"  {cell:>7}" for cell in rest[1:]
             )
-        self._stream.write(printable(line.rstrip()) + "\n")
+        self._stream.write(on_one_line(line.rstrip()) + "\n")
 
 
 def _columns(text: str) -> int:
@@ -188,7 +188,7 @@ def _shortened(text: str, columns: int) -> str:
     return "…" + text
 
 
-def printable(text: str) -> str:
+def on_one_line(text: str) -> str:
     """Return a line that any terminal takes, whatever characters and bytes a file name holds."""
     text = "".join(character if character.isprintable() else "?" for character in text)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.bundle import Bundle, BundleInfo, Outputs
-from mien.errors import ModelError
 from mien.faces.crop import crop_matrix, cut, invert_matrix, resize_crop, transform_points
 from mien.faces.detector import DetectedFace, Detector
 from mien.faces.images import MAX_PIXELS, UnreadableImage, decode_image, to_rgb
@@ -214,21 +213,12 @@ def run_in_batches(crops: list[NDArray[np.uint8]], bundle: Bundle) -> Iterator[O
     """Yield the model's outputs face by face, each with N = 1; a crowd in one picture takes several calls."""
     for start in range(0, len(crops), BATCH_FACES):
         outputs = bundle.run(np.stack(crops[start : start + BATCH_FACES]))
-        _require_finite(outputs, bundle)
         for index in range(len(outputs.probabilities)):
             one = slice(index, index + 1)
             yield Outputs(
                 outputs.probabilities[one],
                 None if outputs.landmarks is None else outputs.landmarks[one],
                 None if outputs.valence_arousal is None else outputs.valence_arousal[one],
-            )
-
-
-def _require_finite(outputs: Outputs, bundle: Bundle) -> None:
-    for values in (outputs.probabilities, outputs.landmarks, outputs.valence_arousal):
-        if values is not None and not np.isfinite(values).all():
-            raise ModelError(
-                f"The model {bundle.path} gives values that are not finite. Train and export it again"
             )
 
 

@@ -73,7 +73,7 @@ class Batcher:
                 _answer_all(batch, readings)
 
     async def _next_batch(self) -> list[_Waiting]:
-        """Return the pictures that are read next: at least one, and no more faces than a batch has, if it can be."""
+        """Return the pictures that are read next: no more faces than a batch has, if it can be; none if nobody waits any more."""
         while not self._waiting:
             self._arrival.clear()
             await self._arrival.wait()

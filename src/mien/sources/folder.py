@@ -7,16 +7,13 @@ from pathlib import Path
 
 from mien.errors import DatasetError
 from mien.faces.classes import canonical_class, ordered_classes
+from mien.faces.images import PICTURE_SUFFIXES
+from mien.pack.schema import SPLITS
 from mien.sources.files import list_names, printable
 from mien.sources.record import FaceRecord, RejectedRow, Row, Source
-from mien.sources.splits import SPLITS, drawn_split, require_val_fraction, split_named
+from mien.sources.splits import drawn_split, require_val_fraction, split_named
 
 LAYOUT = "a folder for each class with pictures in it, or `train/`, `val/` and `test/` with such folders"
-
-# A file that lies in no class folder counts as a lost picture only where its name says that it is one.
-PICTURE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
-)
 
 
 @dataclass(frozen=True, slots=True)

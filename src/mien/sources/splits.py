@@ -2,8 +2,6 @@
 
 import hashlib
 
-SPLITS = ("train", "val", "test")
-
 _WORDS = {
     "train": "train", "training": "train",
     "val": "val", "valid": "val", "validation": "val",

@@ -17,12 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mien.errors import DatasetError
+from mien.pack.schema import SPLITS
 from mien.sources.cells import parse_box_xywh, parse_box_xyxy, require_readable
 from mien.sources.files import locate
 from mien.sources.labels import name_labels, order_label_classes
 from mien.sources.lists import CsvList, open_list
 from mien.sources.record import FaceRecord, RejectedRow, Row, Source, parse_affect, parse_landmarks
-from mien.sources.splits import SPLITS, drawn_split, require_val_fraction, split_named
+from mien.sources.splits import drawn_split, require_val_fraction, split_named
 
 LAYOUT = "a CSV file with the columns `path` and `label`, or a folder with one such file"
 

@@ -124,15 +124,16 @@ def build_face_network(
         config.backbone, input_size=input_size, drop_path_rate=config.drop_path_rate, pretrained=pretrained
     )
     if config.stem_stride is not None:
-        set_stem_stride(backbone, config.stem_stride, name=config.backbone, input_size=input_size)
+        set_stem_stride(backbone, config.stem_stride, name=config.backbone)
+    _require_runs(backbone, config, input_size)
     return FaceNetwork(backbone, n_classes, config)
 
 
-def set_stem_stride(backbone: nn.Module, stride: int, *, name: str, input_size: int) -> None:
+def set_stem_stride(backbone: nn.Module, stride: int, *, name: str) -> None:
     """Give the backbone's first convolution another stride, which keeps its weights.
 
     Raises:
-        ModelError: the backbone does not begin with a plain convolution of stride 2, or cannot run so.
+        ModelError: the backbone does not begin with a plain convolution of stride 2.
     """
     first = next((module for module in backbone.modules() if isinstance(module, nn.Conv2d)), None)
     if first is None or first.stride != (2, 2) or first.kernel_size == (2, 2):
@@ -142,13 +143,24 @@ def set_stem_stride(backbone: nn.Module, stride: int, *, name: str, input_size: 
             f"{came}. Leave the key out"
         )
     first.stride = (stride, stride)
+
+
+def _require_runs(backbone: nn.Module, config: ModelConfig, input_size: int) -> None:
+    """Show the backbone a picture: some are built for one size, or have first layers that branch.
+
+    Raises:
+        ModelError: it cannot run so.
+    """
     try:
         with torch.inference_mode():
             backbone.eval()(torch.zeros(1, 3, input_size, input_size))
-    except (RuntimeError, AssertionError) as error:  # its first layers branch, or it is built for one size
-        reason = " ".join(str(error).split())[:120]
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        stride, advice = "", "Choose another `data.input_size` or `model.backbone`"
+        if config.stem_stride is not None:
+            stride, advice = f" with `model.stem_stride: {config.stem_stride}`", "Leave the key out"
         raise ModelError(
-            f"{name} cannot run with `model.stem_stride: {stride}` at {input_size} px ({reason}). Leave the key out"
+            f"{config.backbone} cannot run{stride} at {input_size} px ({reason}). {advice}"
         ) from error
     backbone.train()
 
@@ -178,8 +190,10 @@ def create_backbone(
         _go_offline_if_cut_off()
     try:
         backbone: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
-    except TypeError as error:
-        raise ModelError(f"timm's {name} cannot be built with {options}: {error}") from error
+    except (TypeError, AssertionError) as error:
+        raise ModelError(
+            f"timm's {name} cannot be built with {options or 'its defaults'}: {error}"
+        ) from error
     except Exception as error:
         if not pretrained:
             raise

@@ -139,6 +139,22 @@ def test_a_network_with_another_stem_stride_is_ready_to_train() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("twins_svt_small", "cannot be built with {'img_size': 48}: "),
+        (
+            "gcvit_xxtiny",
+            r"cannot run at 48 px \(.*\)\. Choose another `data.input_size` or `model.backbone`",
+        ),
+    ],
+)
+def test_a_backbone_that_cannot_read_such_faces(name: str, expected: str) -> None:
+    """It is told before the first step, in one line."""
+    with pytest.raises(ModelError, match=expected):
+        build(name, input_size=48)
+
+
+@pytest.mark.parametrize(
     ("name", "stride", "expected"),
     [
         pytest.param(
@@ -170,7 +186,7 @@ def test_a_backbone_whose_stem_stride_is_its_own(name: str, stride: int, expecte
 def test_a_first_layer_whose_stride_is_not_for_changing(first: Any, came: str) -> None:
     """Only a convolution that looks at overlapping places and halves the map is given another stride."""
     with pytest.raises(ModelError, match=f"of stride 2; mine begins with {came}"):
-        set_stem_stride(torch.nn.Sequential(first), 1, name="mine", input_size=32)
+        set_stem_stride(torch.nn.Sequential(first), 1, name="mine")
 
 
 def test_a_hidden_layer(images: Any) -> None:

@@ -106,7 +106,7 @@ class Server:
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """A server that all tests of this file share; it must outlive them and end well."""
-    server = Server("--image-pixels", str(MAX_PIXELS), "--body-seconds", "5")
+    server = Server("--image-pixels", str(MAX_PIXELS), "--body-seconds", "5", "--head-seconds", "2")
     yield server
     assert server.process.poll() is None, server.lines
     assert server.stop() == 0
@@ -238,6 +238,24 @@ def test_a_hostile_request_is_refused(
     status = int(answer[9:12]) if answer else None
     assert status in statuses, answer[:200]
     assert server.get("healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"GET /healthz HTTP/1.1\r\nHost: a\r\n", id="half a head"),
+        pytest.param(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /heal", id="half of a second one"),
+    ],
+)
+def test_a_connection_that_does_not_say_what_it_wants_is_closed(server: Server, head: bytes) -> None:
+    """Else a few thousand of them would take all that the system has."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(head)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 200") == head.endswith(b"/heal")
 
 
 def test_clients_that_never_finish_keep_nobody_out(server: Server) -> None:

@@ -16,6 +16,7 @@ from mien.errors import SourceError
 from mien.faces.detector import CascadeDetector, Detector, YuNetDetector, find_detector_file
 from mien.reading.recognise import say_how_faces_are_cut
 from mien.serve.app import ServeApp
+from mien.serve.connections import connections_with_patience
 from mien.serve.settings import ServeSettings
 from mien.zoo import find_model, model_name
 
@@ -109,7 +110,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=connections_with_patience(settings.head_seconds),
                 ws="none",
                 lifespan="on",
                 log_config=None,

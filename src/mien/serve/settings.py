@@ -30,13 +30,18 @@ class ServeSettings:
         256 * 1024**2,
         "bytes of the bodies of all requests in hand; one that would pass it is refused with 429",
     )
+    head_seconds: float = _setting(
+        10.0,
+        "seconds for a request's first line and headers to come; a slower connection is closed",
+        least=0.001,
+    )
     body_seconds: float = _setting(
         30.0, "seconds for a request's body to come; a slower one is refused with 408", least=0.001
     )
     request_seconds: float = _setting(
         30.0, "seconds to answer a request whose body is there; a longer one ends with 504", least=0.001
     )
-    keep_alive_seconds: int = _setting(5, "seconds that an idle connection is kept open")
+    keep_alive_seconds: int = _setting(5, "seconds that a connection is kept open between requests")
     drain_seconds: float = _setting(
         0.0, "seconds to go on answering 503 after a signal to stop, so that a proxy sees it", least=0
     )

@@ -1,18 +1,11 @@
 """Recipes: everything that decides a training run, as four parts of typed values.
 
-A recipe is a YAML file, one of those in the box by its name or one of your own, with the keys ``model``, ``data``, ``schedule`` and ``runtime``. Each names a part file
-(relative to the recipe), holds the values, or both: ``from`` names the file and the other keys change it. Any
-value can be overridden, as ``--schedule.epochs 10``.
+A recipe is a YAML file, one of those in the box by its name or one of your own, with the keys ``model``, ``data``,
+``schedule`` and ``runtime``. Each names a part file (relative to the recipe), holds the values, or both: ``from`` names
+the file and the other keys change it. Any value can be overridden, as ``--schedule.epochs 10``.
 """
 
-from mien.recipe.reading import (
-    build_parser,
-    find_recipe,
-    format_recipe,
-    format_recipe_help,
-    read_recipe,
-    recipe_names,
-)
+from mien.recipe.reading import build_parser, format_recipe, format_recipe_help, read_recipe
 from mien.recipe.schema import (
     AugmentConfig,
     DataConfig,
@@ -33,10 +26,8 @@ __all__ = [
     "RuntimeConfig",
     "ScheduleConfig",
     "build_parser",
-    "find_recipe",
     "format_recipe",
     "format_recipe_help",
     "read_recipe",
     "recipe_from_dict",
-    "recipe_names",
 ]

@@ -32,6 +32,25 @@ def test_no_file_gives_the_defaults() -> None:
     assert read_recipe(None, []) == Recipe()
 
 
+def test_recipes_in_the_box_have_names(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of that name goes before it, a part in the box may be named as well, and the help lists all recipes."""
+    monkeypatch.chdir(tmp_path)
+    assert read_recipe("demo", []).model.backbone == "resnet10t"
+    assert read_recipe("demo", ["--runtime", "gpu"]).runtime.accelerator == "gpu"
+    for name in ("demo", "ferplus_resnet10_aligned_48"):
+        assert f"\n  {name}  " in format_recipe_help()
+    write("demo", "model: {backbone: resnet18}\n")
+    assert read_recipe("demo", []).model.backbone == "resnet18"
+
+
+def test_a_recipe_that_is_nowhere() -> None:
+    """The error names the nearest, and all that there are."""
+    with pytest.raises(
+        RecipeError, match=r"affectnet_b0 does not exist\. Did you mean affectnet_b0_224\?.* demo, "
+    ):
+        read_recipe("affectnet_b0", [])
+
+
 def test_a_part_may_be_a_file_or_inline(write: Write) -> None:
     """Parts named by file are found beside the recipe, inline ones are taken as they are."""
     write("model/small.yaml", "backbone: resnet18\npretrained: false\n")

@@ -211,9 +211,7 @@ def build_network(recipe: Recipe, classes: tuple[str, ...], *, from_scratch: boo
 def _load_weights(network: FaceNetwork, path: Path, classes: tuple[str, ...]) -> None:
     """Take over every weight of the right name and shape, of a run or a file; heads of other classes begin anew."""
     if not path.exists():
-        raise ModelError(
-            f"`model.weights` {path} does not exist. Name an earlier run or a safetensors file"
-        )
+        raise ModelError(f"`model.weights` {path} does not exist. Name an earlier run or a safetensors file")
     run = Run.open(path) if path.is_dir() else None
     path = path if run is None else run.best_weights_path
     try:

@@ -224,7 +224,7 @@ def test_mixing_losses_and_a_teacher(trained_run: Path, training_pack: Path, tin
             "schedule", {"batch_size": 500}, DatasetError, "`schedule.batch_size` is 500", id="batch"
         ),
         pytest.param("model", {"backbone": "resnet19"}, ModelError, "Did you mean resnet18", id="backbone"),
-        pytest.param("model", {"weights": "none.safetensors"}, ModelError, "cannot be read", id="weights"),
+        pytest.param("model", {"weights": "none.safetensors"}, ModelError, "does not exist", id="weights"),
     ],
 )
 def test_a_mistake_is_found_as_in_training(

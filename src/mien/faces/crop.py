@@ -65,6 +65,10 @@ class CropContract:
         if not 16 <= self.size <= 1024:
             raise ValueError(f"`size` must be in [16, 1024] pixels, got {self.size!r}")
 
+    def cuts_like(self, other: "CropContract") -> bool:
+        """Whether both show the same part of a picture, at whatever size."""
+        return (self.method, self.margin) == (other.method, other.margin)
+
     def for_found_faces(self) -> "CropContract":
         """Return the contract for faces that were found in a picture.
 

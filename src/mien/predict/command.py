@@ -236,11 +236,11 @@ def _read_video(video: Video, run: _Run) -> None:
         tally, timeline = Tally(video.name, rate=opened.rate), Timeline(run.classes)
         film = stack.enter_context(_film(video, opened, run)) if run.copies else None
         for reading in opened.readings:
-            if run.options.out is not None:
-                run.write(reading)
-            run.summary.count(reading, is_frame=True)
             if run.options.out is None:
                 tally.take(reading)
+            else:
+                run.write(reading)
+            run.summary.count(reading, is_frame=True)
             if film is not None:
                 film.take(reading)
             if run.options.timeline is not None:

@@ -117,7 +117,7 @@ def _require_one_crop(packs: Sequence[Pack]) -> None:
     first = packs[0]
     for pack in packs[1:]:
         one, other = first.info.crop, pack.info.crop
-        if (one.method, one.margin) != (other.method, other.margin):
+        if not one.cuts_like(other):
             raise DatasetError(
                 f"Packs trained together must be cropped alike: {first.path} has crop {one.method} with margin "
                 f"{one.margin}, {pack.path} has {other.method} with {other.margin}. Prepare one of them again"

@@ -153,7 +153,7 @@ def load_teacher(recipe: Recipe, classes: tuple[str, ...], crop: CropContract) -
             f"The teacher {run.path} does not know {', '.join(unknown)}, it knows {', '.join(run.classes)}. "
             "Name the classes that it knows in `data.classes`"
         )
-    if (run.crop.method, run.crop.margin) != (crop.method, crop.margin):
+    if not run.crop.cuts_like(crop):
         raise ModelError(
             f"The teacher {run.path} learnt {run.crop.method} crops with margin {run.crop.margin:g}, the pack's are "
             f"{crop.method} with margin {crop.margin:g}. Prepare the pack like the teacher's"

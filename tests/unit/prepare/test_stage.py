@@ -40,8 +40,8 @@ def content(pack: Path) -> str:
     return str(json.loads((pack / "pack.json").read_text())["content_sha256"])
 
 
-def stop_at_shard(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Make the work stop, as by Ctrl-C, when it comes to a shard."""
+def prepare_until_shard(number: int, faces: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prepare, and stop, as by Ctrl-C, when the work comes to a shard."""
     make_shard = mien.prepare.stage.make_shard
 
     def make(task: Any) -> object:
@@ -49,7 +49,10 @@ def stop_at_shard(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
             raise KeyboardInterrupt
         return make_shard(task)
 
-    monkeypatch.setattr("mien.prepare.stage.make_shard", make)
+    with monkeypatch.context() as patched:
+        patched.setattr("mien.prepare.stage.make_shard", make)
+        with pytest.raises(KeyboardInterrupt):
+            prepare("affectnet", faces, out, OPTIONS)
 
 
 def test_workers_make_no_difference(faces: Path, tmp_path: Path, small_shards: None) -> None:
@@ -91,10 +94,7 @@ def test_stopped_run_goes_on(
     """A run that stopped goes on where it was and ends in the same pack, rejects and all."""
     prepare("affectnet", faces, tmp_path / "whole.pack", OPTIONS)
     out = tmp_path / "stopped.pack"
-    with monkeypatch.context() as patched:
-        stop_at_shard(patched, stop)
-        with pytest.raises(KeyboardInterrupt):
-            prepare("affectnet", faces, out, OPTIONS)
+    prepare_until_shard(stop, faces, out, monkeypatch)
     with pytest.raises(ArtifactError, match=r"is unfinished"):
         Pack.open(out)
     summary = prepare("affectnet", faces, out, OPTIONS)
@@ -111,10 +111,7 @@ def test_half_written_shard_is_made_again(
     """What a kill leaves of a shard, its part or the shard without notes, is no finished shard."""
     prepare("affectnet", faces, tmp_path / "whole.pack", OPTIONS)
     out = tmp_path / "stopped.pack"
-    with monkeypatch.context() as patched:
-        stop_at_shard(patched, 2)
-        with pytest.raises(KeyboardInterrupt):
-            prepare("affectnet", faces, out, OPTIONS)
+    prepare_until_shard(2, faces, out, monkeypatch)
     (out / "train-00002.arrow.partial").write_bytes(b"half")
     (out / ".prepare" / "train-00001.json").unlink()
     (out / "train-00001.arrow").write_bytes(b"unfinished")
@@ -159,10 +156,7 @@ def test_going_on_with_other_options_is_refused(
 ) -> None:
     """Half a pack of one kind is not completed with another; --force begins again."""
     out = tmp_path / "my.pack"
-    with monkeypatch.context() as patched:
-        stop_at_shard(patched, 0)
-        with pytest.raises(KeyboardInterrupt):
-            prepare("affectnet", faces, out, OPTIONS)
+    prepare_until_shard(0, faces, out, monkeypatch)
     if "annotations" in changes:
         changes = {"annotations": tmp_path / "lists"}
     with pytest.raises(ArtifactError, match=r"was begun with other options"):
@@ -176,10 +170,7 @@ def test_going_on_with_other_rows_is_refused(
 ) -> None:
     """Shards of a list that has changed since do not go together: a row would be in two of them or in none."""
     out = tmp_path / "my.pack"
-    with monkeypatch.context() as patched:
-        stop_at_shard(patched, 2)
-        with pytest.raises(KeyboardInterrupt):
-            prepare("affectnet", faces, out, OPTIONS)
+    prepare_until_shard(2, faces, out, monkeypatch)
     path = faces / "training.csv"
     header, first, *rest = path.read_text().splitlines(keepends=True)
     path.write_text("".join([header, *rest, first]))
@@ -193,10 +184,7 @@ def test_workers_may_change_when_going_on(
 ) -> None:
     """The number of processes is no part of what must stay the same."""
     out = tmp_path / "my.pack"
-    with monkeypatch.context() as patched:
-        stop_at_shard(patched, 2)
-        with pytest.raises(KeyboardInterrupt):
-            prepare("affectnet", faces, out, OPTIONS)
+    prepare_until_shard(2, faces, out, monkeypatch)
     assert prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, workers=2)).n_resumed == 2
 
 
@@ -335,10 +323,7 @@ def begin_on_full_disk(faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     out = tmp_path / "my.pack"
-    with monkeypatch.context() as patched:
-        stop_at_shard(patched, 0)
-        with pytest.raises(KeyboardInterrupt):
-            prepare("affectnet", faces, out, OPTIONS)
+    prepare_until_shard(0, faces, out, monkeypatch)
     (out / name).symlink_to("/dev/full")
     return out
 

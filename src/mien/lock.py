@@ -27,8 +27,10 @@ if sys.platform == "win32":
 
     def _lock(descriptor: int) -> None:
         os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        os.lseek(descriptor, 0, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        finally:
+            os.lseek(descriptor, 0, os.SEEK_SET)
 
     def _remove_and_close(descriptor: int, lock_path: Path) -> None:
         # An open file cannot be removed here: whoever else has opened it meanwhile keeps it.
@@ -73,8 +75,8 @@ def hold_lock(lock_path: Path, output: Path) -> Iterator[None]:
         yield
     finally:
         with _guard:
-            _remove_and_close(descriptor, lock_path)
             _held.discard(key)
+            _remove_and_close(descriptor, lock_path)
 
 
 def _acquire(lock_path: Path, output: Path) -> int:

@@ -135,6 +135,12 @@ def new_folder(path: Path, *, force: bool, kind_mark: str) -> Iterator[Path]:
             shutil.rmtree(partial, ignore_errors=True)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder that is written in place, and the folders above it, so that a power cut does not take it back."""
+    path.mkdir(parents=True, exist_ok=True)
+    _sync_folder(path.parent)
+
+
 def replace_folder(path: Path, new: Path, *, kind_mark: str) -> None:
     """Give a whole folder its name. What had the name before is moved aside first and removed last.
 
@@ -265,11 +271,17 @@ def disk_errors(path: Path, advice: str = "free some space and run the same comm
 
 
 def write_atomically(path: Path, write: Callable[[Path], None], *, replace: bool = True) -> None:
-    """Let ``write`` fill a new file under a name of its own, then sync it and give it its name.
+    """Let ``write`` fill a new file under a name of its own, then sync it and give it its name, as `new_file`."""
+    with new_file(path, replace=replace) as partial:
+        write(partial)
+
+
+@contextmanager
+def new_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
+    """Give an empty file to write to; it is synced and takes its name only when all went well.
 
     Args:
         path: the file.
-        write: is given an empty file to write to.
         replace: take the place of a file that is there by then.
 
     Raises:
@@ -278,7 +290,7 @@ def write_atomically(path: Path, write: Callable[[Path], None], *, replace: bool
     partial = _partial_name(path)
     try:
         partial.touch(exist_ok=False)
-        write(partial)
+        yield partial
         publish(partial, path, replace=replace)
     except FileNotFoundError as error:
         if error.filename is not None:
@@ -333,14 +345,15 @@ def _sync_tree(folder: Path) -> None:
         _sync_folder(Path(root))
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically; NaN and infinity are refused.
+def write_json(path: Path, value: Any, *, replace: bool = True) -> None:
+    """Write JSON as `write_atomically`; NaN and infinity are refused.
 
     Raises:
         ValueError: a number is not finite.
+        ArtifactError: there is a file, and `replace` is not set.
     """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(path, lambda partial: _write_text(partial, text))
+    write_atomically(path, lambda partial: _write_text(partial, text), replace=replace)
 
 
 def _write_text(path: Path, text: str) -> None:

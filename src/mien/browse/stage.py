@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.artifacts import claim_output
+from mien.artifacts import claim_output, one_writer
 from mien.browse.sheet import GAP, Row, Sheet, measure_title, require_picture_ending
 from mien.pack import Pack
 
@@ -54,14 +54,15 @@ def browse(
     names = pack.info.classes
     columns = min(per_class, int(np.bincount(faces.labels).max()))
     sheet = Sheet([0] * len(names), columns, side=CELL - GAP, title_width=TITLE_WIDTH)
-    claim_output(out, force=force)
     random = np.random.default_rng(seed)
-    for row, name in enumerate(names):
-        members = np.flatnonzero(faces.labels == row)
-        sheet.write_title(row, f"{name}\n{len(members):,}")
-        for column, index in enumerate(np.sort(random.permutation(members)[:per_class]).tolist()):
-            sheet.place_face(row, column, _PackedFace(faces.image(index), faces.landmarks[index]))
-    sheet.write(out)
+    with one_writer(out):
+        claim_output(out, force=force)
+        for row, name in enumerate(names):
+            members = np.flatnonzero(faces.labels == row)
+            sheet.write_title(row, f"{name}\n{len(members):,}")
+            for column, index in enumerate(np.sort(random.permutation(members)[:per_class]).tolist()):
+                sheet.place_face(row, column, _PackedFace(faces.image(index), faces.landmarks[index]))
+        sheet.write(out)
 
 
 def draw_rows(rows: Sequence[Row], out: Path, *, input_size: int, force: bool = False) -> None:
@@ -84,9 +85,10 @@ def draw_rows(rows: Sequence[Row], out: Path, *, input_size: int, force: bool = 
         side=input_size * max(1, round(WANTED_SIDE / input_size)),
         title_width=max(TITLE_WIDTH, 20 + max(measure_title(row.title) for row in rows)),
     )
-    claim_output(out, force=force)
-    for number, row in enumerate(rows):
-        sheet.write_title(number, row.title)
-        for column, face in enumerate(row.faces):
-            sheet.place_face(number, column, face)
-    sheet.write(out)
+    with one_writer(out):
+        claim_output(out, force=force)
+        for number, row in enumerate(rows):
+            sheet.write_title(number, row.title)
+            for column, face in enumerate(row.faces):
+                sheet.place_face(number, column, face)
+        sheet.write(out)

@@ -55,18 +55,18 @@ def compare_groups(
     for name, places in members.items():
         require_different_models(name, [aligned[place] for place in places])
     shared = count_shared_faces(aligned, protocol)
-    written = claim_outputs(out, plot, force=force)
-    answers = _Answers.of(aligned, shared)
-    summary = GroupedSummary(
-        protocol=protocol,
-        description=shared.description,
-        n=shared.n,
-        minority=answers.minority,
-        groups=_compare(members, reports, _measure(aligned, answers)),
-        written=written,
-        notes=_note(members, aligned),
-    )
-    write_outputs(_document(summary), out, plot, draw=lambda path: _draw(path, summary))
+    with claim_outputs(out, plot, force=force) as written:
+        answers = _Answers.of(aligned, shared)
+        summary = GroupedSummary(
+            protocol=protocol,
+            description=shared.description,
+            n=shared.n,
+            minority=answers.minority,
+            groups=_compare(members, reports, _measure(aligned, answers)),
+            written=written,
+            notes=_note(members, aligned),
+        )
+        write_outputs(_document(summary), out, plot, draw=lambda path: _draw(path, summary))
     return summary
 
 

@@ -39,12 +39,12 @@ def compare(
     """
     aligned = read_aligned(reports)
     shared = count_shared_faces(aligned, protocol)
-    written = claim_outputs(out, plot, force=force)
-    models = _compare_models(aligned, shared)
-    summary = ComparisonSummary(
-        protocol, shared.description, shared.n, models, written, note_classes(aligned)
-    )
-    write_outputs(_document(summary), out, plot, draw=lambda path: _draw(path, summary))
+    with claim_outputs(out, plot, force=force) as written:
+        models = _compare_models(aligned, shared)
+        summary = ComparisonSummary(
+            protocol, shared.description, shared.n, models, written, note_classes(aligned)
+        )
+        write_outputs(_document(summary), out, plot, draw=lambda path: _draw(path, summary))
     return summary
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mien
-from mien.artifacts import read_json, remove_folder, write_atomically
+from mien.artifacts import read_json, remove_folder, replace_folder, write_atomically
 from mien.errors import DatasetError
 from mien.faces.crop import CropContract
 from mien.faces.near_duplicates import count_duplicates, find_groups
@@ -77,27 +77,35 @@ class PrepareSummary:
 
 
 def finish(
-    out: Path, source: Source, crop: CropContract, *, n_resumed: int, annotations: Path | None
+    work: Path, out: Path, source: Source, crop: CropContract, *, n_resumed: int, annotations: Path | None
 ) -> PrepareSummary:
     """Turn the finished shards into a pack, and write annotation files where wanted.
+
+    Args:
+        work: where the shards are.
+        out: where the pack is to be. What is there is replaced, if it is not the same folder.
+        source: of the rows.
+        crop: how the faces were cut.
+        n_resumed: shards that an earlier run made.
+        annotations: a folder, or None.
 
     Raises:
         DatasetError: not one row could be used.
     """
-    notes = _write_rejects(out)
+    notes = _write_rejects(work)
     shards = tuple(notes.shards)
     n_kept = sum(shard.n_faces for shard in shards)
     n_rejected = notes.reasons.total()
     reasons = dict(notes.reasons.most_common())
     if n_kept == 0:
         # The owner will mend the set: the same command must look at every row again.
-        for path in _notes_in_order(out):
+        for path in _notes_in_order(work):
             path.unlink()
         raise DatasetError(
-            f"Not one of {n_rejected:,} rows could be used: {reasons}. See {out / 'rejects.csv'}"
+            f"Not one of {n_rejected:,} rows could be used: {reasons}. See {work / 'rejects.csv'}"
         )
-    counts, methods = _count_faces(out, shards, source.classes)
-    groups, duplicates = _group_faces(out, shards)
+    counts, methods = _count_faces(work, shards, source.classes)
+    groups, duplicates = _group_faces(work, shards)
     info = PackInfo(
         format_version=FORMAT_VERSION,
         mien_version=mien.__version__,
@@ -113,12 +121,14 @@ def finish(
         n_rows=n_kept + n_rejected,
         n_kept=n_kept,
         n_rejected=n_rejected,
-        content_sha256=compute_content_sha256(out, shards, source.classes),
+        content_sha256=compute_content_sha256(work, shards, source.classes),
         shards=shards,
     )
     if annotations is not None:
-        _write_annotations(annotations, info, out)
-    close_pack(out, info, groups)
+        _write_annotations(annotations, info, work)
+    close_pack(work, info, groups)
+    if work != out:
+        replace_folder(out, work, kind_mark="pack.json")
     remove_folder(out / PROGRESS_FOLDER, last="plan.json")
     return PrepareSummary(out, info, n_resumed, tuple(source.notes))
 

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.artifacts import write_json
+from mien.artifacts import file_sha256, read_json, write_json
+from mien.errors import ArtifactError
 from mien.faces.crop import (
     CropContract,
     CropMethod,
@@ -89,6 +90,15 @@ def make_shard(task: ShardTask) -> dict[str, object]:
     entry = {"name": info.name, "split": info.split, "n_faces": info.n_faces, "sha256": info.sha256}
     write_json(task.notes_path, {"shard": entry, "rejects": notes.rejects, "warnings": dict(notes.warnings)})
     return entry
+
+
+def is_made(task: ShardTask) -> bool:
+    """Whether a shard and its notes are there and belong together. What a power cut spoiled is to be made again."""
+    try:
+        entry = read_json(task.notes_path, what="unfinished pack")["shard"]
+        return bool(entry["sha256"] == file_sha256(task.folder / task.name))
+    except (ArtifactError, OSError, KeyError, TypeError):
+        return False
 
 
 def _parse_rows(task: ShardTask, notes: ShardNotes) -> list[tuple[Row, FaceRecord]]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mien.artifacts import new_folder, write_json
 from mien.cores import usable_cores
 from mien.faces.classes import AFFECTNET_CLASSES
+from mien.lifeline import start_worker
 from mien.progress import Progress
 from mien.sample.picture import Picture, draw_picture
 from mien.sample.plan import N_COPIES, SPLITS, PlannedRow, plan_rows
@@ -109,8 +110,13 @@ def _lines(rows: list[PlannedRow], pictures: Path, *, seed: int, workers: int | 
         return
     # A forked child of a process where OpenCV has threads hangs in `setNumThreads`: start afresh.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n_workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(n_workers, context, initializer=_start_worker) as pool:
         yield from pool.map(draw, rows, chunksize=16)
+
+
+def _start_worker() -> None:
+    start_worker()
+    cv2.setNumThreads(1)
 
 
 def _draw_row(row: PlannedRow, *, pictures: Path, seed: int) -> list[str]:

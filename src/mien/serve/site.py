@@ -56,7 +56,11 @@ def write_page(
     if detector_file is None:
         raise SourceError(f"The page needs YuNet's file. {how_to_get_yunet()}")
     with new_folder(out, force=force, kind_mark=MODEL_JSON) as folder:
-        shutil.copytree(STATIC, folder, dirs_exist_ok=True)
+        # not by copytree, which tells of a full disk in words alone
+        for path in filter(Path.is_file, STATIC.rglob("*")):
+            copy = folder / path.relative_to(STATIC)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
         (folder / MODEL_FILE).parent.mkdir(exist_ok=True)
         shutil.copyfile(bundle.path, folder / MODEL_FILE)
         shutil.copyfile(detector_file, folder / DETECTOR_FILE)

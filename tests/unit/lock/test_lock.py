@@ -110,7 +110,7 @@ def test_two_threads_of_a_process(tmp_path: Path) -> None:
         thread.start()
         thread.join()
     assert len(told) == 1
-    assert "is being written by this very process" in told[0]
+    assert "is being written by this process already" in told[0]
     with hold_lock(tmp_path / ".out.lock", Path("out")):
         pass
 

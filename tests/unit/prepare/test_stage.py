@@ -1,7 +1,9 @@
 """The stage: what it refuses, how it goes on, and that the same set gives the same pack."""
 
 import dataclasses
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import mien.artifacts
 import mien.prepare.stage
 from mien.errors import ArtifactError, DatasetError
 from mien.pack import Pack
@@ -40,7 +43,13 @@ def content(pack: Path) -> str:
     return str(json.loads((pack / "pack.json").read_text())["content_sha256"])
 
 
-def prepare_until_shard(number: int, faces: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def prepare_until_shard(
+    number: int,
+    faces: Path,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: PrepareOptions = OPTIONS,
+) -> None:
     """Prepare, and stop, as by Ctrl-C, when the work comes to a shard."""
     make_shard = mien.prepare.stage.make_shard
 
@@ -52,7 +61,7 @@ def prepare_until_shard(number: int, faces: Path, out: Path, monkeypatch: pytest
     with monkeypatch.context() as patched:
         patched.setattr("mien.prepare.stage.make_shard", make)
         with pytest.raises(KeyboardInterrupt):
-            prepare("affectnet", faces, out, OPTIONS)
+            prepare("affectnet", faces, out, options)
 
 
 def test_workers_make_no_difference(faces: Path, tmp_path: Path, small_shards: None) -> None:
@@ -112,7 +121,7 @@ def test_half_written_shard_is_made_again(
     prepare("affectnet", faces, tmp_path / "whole.pack", OPTIONS)
     out = tmp_path / "stopped.pack"
     prepare_until_shard(2, faces, out, monkeypatch)
-    (out / "train-00002.arrow.partial").write_bytes(b"half")
+    (out / "train-00002.arrow.0123abcd.partial").write_bytes(b"half")
     (out / ".prepare" / "train-00001.json").unlink()
     (out / "train-00001.arrow").write_bytes(b"unfinished")
     assert prepare("affectnet", faces, out, OPTIONS).n_resumed == 1
@@ -200,6 +209,80 @@ def test_existing_pack_is_kept_without_force(faces: Path, tmp_path: Path) -> Non
     prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, size=32, force=True))
     assert content(out) != before
     assert not (out / "old shard.arrow").exists()
+
+
+def test_force_keeps_the_old_pack_until_the_new_one_is_whole(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_shards: None
+) -> None:
+    """Stopped half-way, the old pack is as it was; the same command goes on beside it, then replaces it."""
+    out, new = tmp_path / "my.pack", dataclasses.replace(OPTIONS, size=32, force=True)
+    prepare("affectnet", faces, out, OPTIONS)
+    before = content(out)
+    prepare_until_shard(2, faces, out, monkeypatch, new)
+    assert content(out) == before
+    assert len(Pack.open(out).split("train")) == 16
+    assert (tmp_path / "my.pack.partial" / "train-00001.arrow").exists()
+    with pytest.raises(ArtifactError, match=r"exists already"):
+        prepare("affectnet", faces, out, dataclasses.replace(new, force=False))
+    assert prepare("affectnet", faces, out, new).n_resumed == 2
+    assert Pack.open(out).info.crop.size == 32
+    prepare_until_shard(2, faces, out, monkeypatch, new)
+    assert prepare("affectnet", faces, out, dataclasses.replace(new, size=48)).n_resumed == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["my.pack", "raw"]
+
+
+def test_pack_without_a_usable_row_replaces_none(faces: Path, tmp_path: Path) -> None:
+    """An old pack is worth more than a new one of nothing."""
+    out = tmp_path / "my.pack"
+    prepare("affectnet", faces, out, OPTIONS)
+    for picture in (faces / "Manually_Annotated_Images").iterdir():
+        picture.write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"my\.pack\.partial/rejects\.csv"):
+        prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, force=True))
+    assert Pack.open(out).info.n_kept == 21
+
+
+def test_folder_in_the_way_of_the_new_pack(faces: Path, tmp_path: Path) -> None:
+    """Somebody's folder that has the name stays, and so does the pack."""
+    out, other = tmp_path / "my.pack", tmp_path / "my.pack.partial"
+    prepare("affectnet", faces, out, OPTIONS)
+    other.mkdir()
+    (other / "dear.jpg").write_text("x")
+    with pytest.raises(ArtifactError, match=r"my\.pack\.partial is in the way"):
+        prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, force=True))
+    assert (other / "dear.jpg").exists()
+    assert Pack.open(out).info.n_kept == 21
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]"])
+def test_spoiled_plan_is_told(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_shards: None, text: str
+) -> None:
+    """Without its plan nobody knows what the shards are of; --force begins again."""
+    out = tmp_path / "my.pack"
+    prepare_until_shard(2, faces, out, monkeypatch)
+    (out / ".prepare" / "plan.json").write_text(text)
+    with pytest.raises(
+        ArtifactError, match=r"plan\.json of the unfinished pack .*or add --force to begin again"
+    ):
+        prepare("affectnet", faces, out, OPTIONS)
+    assert prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, force=True)).n_resumed == 0
+
+
+def test_spoiled_shards_are_made_again(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_shards: None
+) -> None:
+    """Notes or shards that a power cut has emptied or cut are no finished shards."""
+    prepare("affectnet", faces, tmp_path / "whole.pack", OPTIONS)
+    out = tmp_path / "my.pack"
+    prepare_until_shard(4, faces, out, monkeypatch)
+    (out / ".prepare" / "train-00000.json").write_text("")
+    (out / "train-00001.arrow").write_text("")
+    shard = out / "train-00002.arrow"
+    shard.write_bytes(shard.read_bytes()[:-8] + bytes(8))
+    assert prepare("affectnet", faces, out, OPTIONS).n_resumed == 1
+    for path in (tmp_path / "whole.pack").iterdir():
+        assert (out / path.name).read_bytes() == path.read_bytes()
 
 
 def test_force_replaces_only_a_pack(faces: Path, tmp_path: Path) -> None:
@@ -307,37 +390,55 @@ def test_duplicates_are_found(raw_set: Any, tools: Any, tmp_path: Path) -> None:
     assert "4 faces repeat another (2 of them exactly); 7 faces stand in more than one split" in str(summary)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_full_disk_in_a_worker(
-    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
-) -> None:
-    """A disk that fills up while a worker writes is one clear error, with what to do."""
-    out = begin_on_full_disk(faces, tmp_path, monkeypatch, "train-00000.arrow.partial")
-    with pytest.raises(ArtifactError, match=r"The disk is full while writing .*it goes on where it stopped"):
-        prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, workers=workers))
+def test_what_a_disk_refuses_a_worker(faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of a worker process is one clear error, as one of this process is."""
+    out = tmp_path / "my.pack"
+    prepare_until_shard(0, faces, out, monkeypatch)
+    (out / "train-00000.arrow").mkdir()
+    for workers in (1, 2):
+        with pytest.raises(ArtifactError, match=r"train-00000\.arrow cannot be written: Is a directory"):
+            prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, workers=workers))
+    (out / "train-00000.arrow").rmdir()
     assert prepare("affectnet", faces, out, OPTIONS).info.n_kept == 21
 
 
-def begin_on_full_disk(faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> Path:
-    """Begin a pack in which one file leads to a device that is always full, and return it."""
-    if not Path("/dev/full").exists():
-        pytest.skip("this system has no /dev/full")
-    out = tmp_path / "my.pack"
-    prepare_until_shard(0, faces, out, monkeypatch)
-    (out / name).symlink_to("/dev/full")
-    return out
-
-
-@pytest.mark.parametrize("name", ["pack.json.partial", "groups.arrow.partial", "rejects.csv.partial"])
-def test_full_disk_at_the_end(
-    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+@pytest.mark.parametrize(
+    ("name", "n_resumed"),
+    [("train-00000.arrow", 0), ("rejects.csv", 2), ("groups.arrow", 2), ("pack.json", 2)],
+)
+def test_full_disk(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, n_resumed: int
 ) -> None:
-    """A disk that is full for the last files loses no work."""
-    out = begin_on_full_disk(faces, tmp_path, monkeypatch, name)
-    with pytest.raises(ArtifactError, match=r"The disk is full while writing"):
-        prepare("affectnet", faces, out, OPTIONS)
+    """A disk that is full for a file is told, with what to do, and no work before it is lost."""
+    out, sync_file = tmp_path / "my.pack", mien.artifacts._sync_file
+
+    def refuse(path: Path) -> None:
+        if path.name.startswith(name):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync_file(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mien.artifacts, "_sync_file", refuse)
+        with pytest.raises(
+            ArtifactError, match=r"The disk is full while writing .*it goes on where it stopped"
+        ):
+            prepare("affectnet", faces, out, OPTIONS)
     assert not (out / "pack.json").exists()
-    assert prepare("affectnet", faces, out, OPTIONS).n_resumed == 2
+    assert prepare("affectnet", faces, out, OPTIONS).n_resumed == n_resumed
+
+
+def test_folder_that_vanishes(faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody removes the unfinished pack: one clear error, whoever comes to notice."""
+    out = tmp_path / "my.pack"
+    make_shard = mien.prepare.stage.make_shard
+
+    def make_and_remove(task: Any) -> None:
+        make_shard(task)
+        shutil.rmtree(out)
+
+    monkeypatch.setattr("mien.prepare.stage.make_shard", make_and_remove)
+    with pytest.raises(ArtifactError, match=r"vanished while it was written"):
+        prepare("affectnet", faces, out, OPTIONS)
 
 
 def test_moved_pack_is_the_same(faces: Path, tmp_path: Path) -> None:

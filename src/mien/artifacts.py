@@ -44,9 +44,7 @@ def one_writer(path: Path, *, within: bool = False) -> Iterator[None]:
             folder.mkdir(parents=True, exist_ok=True)
             lock_path = folder.resolve() / (".mien.lock" if within else f".{path.name}.lock")
             stack.enter_context(hold_lock(lock_path, path))
-            for entry in folder.iterdir():
-                if _is_partial(entry.name) and (within or entry.name.startswith(f"{path.name}.")):
-                    _remove(entry)
+            remove_partials(folder, of="" if within else f"{path.name}.")
         yield
 
 
@@ -152,7 +150,7 @@ def replace_folder(path: Path, new: Path, *, kind_mark: str) -> None:
     drop_aside(path, kind_mark=kind_mark)
 
 
-def set_aside(path: Path, *, kind_mark: str, whole_mark: str) -> None:
+def set_aside(path: Path, *, kind_mark: str, whole_mark: str) -> Path | None:
     """Move an output out of the way of a new one that is written in place and looked at meanwhile.
 
     It stays as ``<name>.replaced`` until `drop_aside`, since only then there is a new one, or comes back by
@@ -163,11 +161,15 @@ def set_aside(path: Path, *, kind_mark: str, whole_mark: str) -> None:
         path: the folder.
         kind_mark: as of `claim_output`.
         whole_mark: a file whose presence shows that such an output is finished.
+
+    Returns:
+        Where the earlier one is; None where the path was a link, which is removed.
     """
     if _aside(path).exists() and not (path / whole_mark).exists():
         remove_folder(path, last=kind_mark)
     else:
         _move_aside(path, kind_mark)
+    return _aside(path) if _aside(path).exists() else None
 
 
 def _move_aside(path: Path, kind_mark: str) -> None:
@@ -214,10 +216,10 @@ def _holds_nothing(path: Path) -> bool:
     return path.is_dir() and all(_is_partial(entry.name) for entry in path.iterdir())
 
 
-def remove_partials(folder: Path) -> None:
-    """Remove what killed writers left of files in a folder and below it. Only its one writer may do that."""
-    for path in folder.rglob("*.partial"):
-        if _is_partial(path.name):
+def remove_partials(folder: Path, *, of: str = "") -> None:
+    """Remove what killed writers left in a folder, of the outputs whose name begins so. Only their one writer may."""
+    for path in folder.iterdir():
+        if _is_partial(path.name) and path.name.startswith(of):
             _remove(path)
 
 
@@ -352,12 +354,13 @@ def write_json(path: Path, value: Any, *, replace: bool = True) -> None:
         ValueError: a number is not finite.
         ArtifactError: there is a file, and `replace` is not set.
     """
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(path, lambda partial: _write_text(partial, text), replace=replace)
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", replace=replace)
 
 
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+def write_text(path: Path, text: str, *, replace: bool = True) -> None:
+    """Write UTF-8 text as `write_atomically`."""
+    with new_file(path, replace=replace) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def read_json(path: Path, *, what: str) -> dict[str, Any]:

@@ -172,6 +172,7 @@ def _begin(out: Path, plan: dict[str, Any], lists: list[Path], *, force: bool) -
     if (work / PROGRESS_FOLDER).is_dir():
         if _goes_on(work, plan, force=force):
             remove_partials(work)
+            remove_partials(work / PROGRESS_FOLDER)
             return work
         remove_folder(work, last=PROGRESS_FOLDER)
     if os.path.lexists(work):

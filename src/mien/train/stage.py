@@ -3,7 +3,8 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +15,20 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from mien.artifacts import claim_output, disk_errors, write_atomically, write_json
+from mien.artifacts import (
+    claim_output,
+    disk_errors,
+    drop_aside,
+    make_folder,
+    new_file,
+    one_writer,
+    remove_partials,
+    restore_aside,
+    set_aside,
+    write_atomically,
+    write_json,
+    write_text,
+)
 from mien.errors import ArtifactError, ModelError
 from mien.faces.crop import CropContract, resize_crop
 from mien.network import FaceNetwork, build_face_network
@@ -79,6 +93,13 @@ def train(
         ModelError: the network cannot be built, or the loss is no longer finite.
         RecipeError: the machine has not what the recipe asks for.
     """
+    with one_writer(out) if _is_first_process() else nullcontext():
+        return _train(recipe, pack_paths, out, resume=resume, force=force)
+
+
+def _train(
+    recipe: Recipe, pack_paths: Sequence[Path], out: Path, *, resume: bool, force: bool
+) -> TrainSummary | None:
     packs = [Pack.open(path) for path in pack_paths]
     faces = read_training_faces(packs, recipe.data)
     recipe = without_unlabelled_heads(recipe, faces)
@@ -88,17 +109,41 @@ def train(
     trainer = build_trainer(recipe, out, _keep_epoch(run, recipe.schedule.select_by))
     network = build_network(recipe, faces.classes, from_scratch=resume_from is not None)
     module = FaceModule(network, faces, recipe, teacher=load_teacher(recipe, faces.classes, run.crop))
-    with disk_errors(out, "free some space and add --resume"):
+    with disk_errors(out, "free some space and add --resume"), _earlier_run_kept(run):
         if _is_first_process() and resume_from is None:
             _warn_of_doubled_corrections(recipe)
             _warn_of_learnt_dev_faces(run)
             if not goes_on:
-                claim_output(out, force=force, kind_mark="run.json")
+                _claim(out, force=force)
             _begin(run, recipe)
+        if _is_first_process():
+            remove_partials(out)
+            remove_partials(out / "checkpoints")
         fit(trainer, module, resume_from=resume_from)
         if not _is_first_process():
             return None
         return TrainSummary(out, _finish(run, module), len(faces.train), faces.n_leaks)
+
+
+def _claim(out: Path, *, force: bool) -> None:
+    claim_output(out, force=force, kind_mark="run.json")
+    if os.path.lexists(out):
+        aside = set_aside(out, kind_mark="run.json", whole_mark="result.json")
+        if aside is not None:
+            sys.stderr.write(f"mien: {aside} keeps the earlier run until this one is finished\n")
+
+
+@contextmanager
+def _earlier_run_kept(run: Run) -> Iterator[None]:
+    """Remove the run that this one replaces once this one is finished; put it back if there is no checkpoint of this one."""
+    try:
+        yield
+    except BaseException:
+        if _is_first_process() and not run.last_checkpoint_path.exists():
+            restore_aside(run.path, kind_mark="run.json")
+        raise
+    if _is_first_process():
+        drop_aside(run.path, kind_mark="run.json")
 
 
 def _warn_of_doubled_corrections(recipe: Recipe) -> None:
@@ -309,11 +354,11 @@ def _require_readable(path: Path) -> None:
 
 
 def _begin(run: Run, recipe: Recipe) -> None:
-    run.path.mkdir(parents=True, exist_ok=True)
+    make_folder(run.path)
     # first, so that a folder which a kill leaves can be gone on in, or replaced
     write_json(run.path / "run.json", run.to_dict())
-    (run.path / "checkpoints").mkdir(exist_ok=True)
-    (run.path / "recipe.yaml").write_text(format_recipe(recipe), encoding="utf-8")
+    make_folder(run.path / "checkpoints")
+    write_text(run.path / "recipe.yaml", format_recipe(recipe))
     write_provenance(run.path / "provenance.json", {"seed": recipe.runtime.seed, "pack": run.pack})
 
 
@@ -359,7 +404,8 @@ def _finish(run: Run, module: FaceModule) -> dict[str, Any]:
         "pack_numbers": dev.pack_numbers,
         "rows": dev.rows,
     }
-    np.savez_compressed(run.path / "dev.npz", **arrays)  # type: ignore[arg-type]
+    with new_file(run.path / "dev.npz") as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     result = {
         "best_epoch": best_epoch(metrics_path, select_by),
         "epochs": len(read_metrics(metrics_path)),

@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs the train extra")
 
+from mien.artifacts import one_writer
 from mien.cli import main
 from mien.errors import ArtifactError, MienError, RecipeError
 from mien.train.series import RunFailed, Series
@@ -184,16 +185,35 @@ def test_a_mistake_does_not_cost_the_earlier_sweep(
     assert [path.name for path in copied_sweep.out.parent.iterdir() if path.name.startswith("out")] == ["out"]
 
 
-def test_what_a_killed_force_left_is_not_removed(
+def test_the_earlier_sweep_stays_until_the_new_one_is_finished(
     copied_sweep: Series, make_series: Callable[..., Series]
 ) -> None:
-    """What it had set aside may be all that is left of the earlier sweep."""
+    """Stopped once or twice, it is still there; the finished new one takes its place."""
     aside = copied_sweep.out.with_name("out.replaced")
-    shutil.copytree(copied_sweep.out, aside)
-    with pytest.raises(ArtifactError, match=r"out\.replaced is in the way"):
-        train_sweep(make_series(seeds=1), force=True, start=refuse)
-    assert (aside / "summary.json").exists()
+    before = (copied_sweep.out / "summary.json").read_bytes()
+    train_first = InThisProcess()
+
+    def stop_at_the_second(words: Sequence[str]) -> int:
+        if "seed-1" in " ".join(words):
+            raise KeyboardInterrupt
+        return train_first(words)
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            train_sweep(make_series(seeds=2), force=True, start=stop_at_the_second)
+        assert (aside / "summary.json").read_bytes() == before
+        assert not (copied_sweep.out / "summary.json").exists()
+    train_sweep(make_series(seeds=2), resume=True, start=InThisProcess())
+    assert not aside.exists()
     assert (copied_sweep.out / "summary.json").exists()
+
+
+def test_a_sweep_has_one_writer(make_series: Callable[..., Series]) -> None:
+    """The second is told, and does nothing."""
+    series = make_series(seeds=1)
+    with one_writer(series.out), pytest.raises(ArtifactError, match="is being written by this process"):
+        train_sweep(series, start=refuse)
+    assert not series.out.exists()
 
 
 def test_torchrun_and_several_machines_are_refused(

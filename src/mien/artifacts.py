@@ -20,6 +20,7 @@ from typing import Any
 from mien.errors import ArtifactError
 from mien.lock import hold_lock
 
+LOCK_WITHIN = ".mien.lock"
 _PARTIAL = re.compile(r"\.[0-9a-f]{8}\.partial")
 
 
@@ -31,7 +32,7 @@ def one_writer(path: Path, *, within: bool = False) -> Iterator[None]:
 
     Args:
         path: the output, a file or a folder. The folders above it are made.
-        within: it is a folder into which files are put, which may be somebody's: the lock is ``.mien.lock`` in it.
+        within: it is a folder into which files are put, which may be somebody's: the lock is `LOCK_WITHIN` in it.
 
     Raises:
         ArtifactError: somebody else writes it, or its folder cannot be written.
@@ -42,9 +43,10 @@ def one_writer(path: Path, *, within: bool = False) -> Iterator[None]:
     with ExitStack() as stack:
         with disk_errors(path):
             folder.mkdir(parents=True, exist_ok=True)
-            lock_path = folder.resolve() / (".mien.lock" if within else f".{path.name}.lock")
+            lock_path = folder.resolve() / (LOCK_WITHIN if within else f".{path.name}.lock")
             stack.enter_context(hold_lock(lock_path, path))
-            remove_partials(folder, of="" if within else f"{path.name}.")
+            if not within:
+                remove_partials(folder, of=f"{path.name}.")
         yield
 
 
@@ -217,7 +219,7 @@ def _holds_nothing(path: Path) -> bool:
 
 
 def remove_partials(folder: Path, *, of: str = "") -> None:
-    """Remove what killed writers left in a folder, of the outputs whose name begins so. Only their one writer may."""
+    """Remove what killed writers left in a folder, of files whose name begins so. Only the one writer of them may."""
     for path in folder.iterdir():
         if _is_partial(path.name) and path.name.startswith(of):
             _remove(path)

@@ -1,8 +1,8 @@
 """The timeline of a video: what each person's face showed, second by second, as a picture."""
 
-import errno
-import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.artifacts import disk_errors
+from mien.artifacts import claim_output, disk_errors, new_file, one_writer
 from mien.errors import ArtifactError
 from mien.reading.card import class_color
 from mien.reading.readings import PictureReading
@@ -101,10 +101,11 @@ class Timeline:
         axes[-1].set_xlim(0, max(self._last_s, self.place_s))
         axes[-1].set_xlabel("seconds")
         self._add_legend(figure)
-        with disk_errors(path), warnings.catch_warnings():
+        kind = path.suffix.lower().removeprefix(".")
+        with disk_errors(path), new_file(path) as partial, warnings.catch_warnings():
             # A title in a script that the font lacks is drawn as boxes; nobody can do anything about it.
             warnings.filterwarnings("ignore", "Glyph")
-            figure.savefig(path, dpi=130, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
+            figure.savefig(partial, format=kind, dpi=130, metadata={"Date": None} if kind == "svg" else None)
 
     def _n_rows(self, track: int) -> float:
         return float(sum(sums[0] for sums in self.people[track].values()))
@@ -150,8 +151,9 @@ class Timeline:
         figure.legend(handles=entries, loc="outside lower center", ncols=min(6, len(entries)), frameon=False)
 
 
-def claim_timeline(path: Path, *, force: bool) -> None:
-    """Make sure that a timeline may be written.
+@contextmanager
+def claim_timeline(path: Path, *, force: bool) -> Iterator[None]:
+    """Make sure that a timeline may be written, by nobody else meanwhile.
 
     Raises:
         ArtifactError: its name says neither PNG nor SVG, its folder cannot be written into, or it exists and
@@ -165,10 +167,7 @@ def claim_timeline(path: Path, *, force: bool) -> None:
         raise ArtifactError(
             f"--timeline {path} is a folder, and the timeline needs a file. Choose another path"
         )
-    if path.exists() and not force:
-        raise ArtifactError(f"{path} exists already. Choose another path, or add --force to replace it")
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # It is drawn at the end of the video: too late to find out.
-        if not os.access(path.parent, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path.parent))
+    # It is drawn at the end of the video: too late to find out.
+    with one_writer(path):
+        claim_output(path, force=force)
+        yield

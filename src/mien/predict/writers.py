@@ -5,7 +5,7 @@ import json
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, BinaryIO, Protocol, TextIO
 
 from mien.reading.readings import NO_FACE, OK, FaceReading, in_order_of_probability
 
@@ -76,7 +76,7 @@ class CsvWriter:
 class ParquetWriter:
     """The columns of `CsvWriter` with their types; landmarks as a list of 136 numbers."""
 
-    def __init__(self, path: Path, classes: Sequence[str]) -> None:
+    def __init__(self, file: BinaryIO, classes: Sequence[str]) -> None:
         import pyarrow as pa  # noqa: PLC0415 - only this format waits for it
         from pyarrow import parquet  # noqa: PLC0415
 
@@ -92,7 +92,7 @@ class ParquetWriter:
 
         self._schema = pa.schema([(column, type_of(column)) for column in flat_columns(classes)])
         self._table_of = pa.Table.from_pylist
-        self._file = parquet.ParquetWriter(path, self._schema)
+        self._file = parquet.ParquetWriter(file, self._schema)
         self._waiting: list[dict[str, Any]] = []
 
     def write(self, reading: FaceReading) -> None:
@@ -113,6 +113,17 @@ class ParquetWriter:
         if self._waiting:
             self._write_group()
         self._file.close()
+
+
+def holds_parquet_rows(path: Path) -> bool:
+    """Whether a file has a row that can be read: a Parquet file without its end, as a kill leaves it, has none."""
+    import pyarrow as pa  # noqa: PLC0415 - only this format waits for it
+    from pyarrow import parquet  # noqa: PLC0415
+
+    try:
+        return int(parquet.read_metadata(path).num_rows) > 0
+    except pa.ArrowInvalid:
+        return False
 
 
 class TableWriter:

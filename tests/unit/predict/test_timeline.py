@@ -1,6 +1,5 @@
 """Timelines: what is collected, and that memory does not grow with the video."""
 
-import os
 from pathlib import Path
 
 import matplotlib.image
@@ -123,11 +122,32 @@ def test_any_name_can_be_the_title(tmp_path: Path, title: str) -> None:
     assert (tmp_path / "t.png").stat().st_size > 0
 
 
-def test_a_folder_that_cannot_be_written_into_is_told_at_once(
+def test_a_folder_that_cannot_be_written_into_is_told_at_once(tmp_path: Path) -> None:
+    """Not after the whole video was read."""
+    with claim_timeline(tmp_path / "t.png", force=False):
+        pass
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(ArtifactError, match="cannot be written"),
+        claim_timeline(tmp_path / "file" / "t.png", force=False),
+    ):
+        pass
+
+
+def test_a_timeline_that_is_replaced_stays_until_the_new_one_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not after the whole video was read."""
-    claim_timeline(tmp_path / "t.png", force=False)
-    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
-    with pytest.raises(ArtifactError, match="cannot be written: Permission denied"):
-        claim_timeline(tmp_path / "t.png", force=False)
+    """Drawing may fail."""
+    from matplotlib.figure import Figure
+
+    out = tmp_path / "t.png"
+    out.write_text("old")
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Figure, "savefig", stop)
+    with pytest.raises(KeyboardInterrupt):
+        Timeline(("Happy",)).draw(out, title="a")
+    assert out.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [out]

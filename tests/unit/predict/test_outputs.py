@@ -101,6 +101,18 @@ def test_partial_follows_no_link(tmp_path: Path) -> None:
     assert not out.is_symlink()
 
 
+@pytest.mark.parametrize(("suffix", "n_head"), [(".jsonl", 0), (".csv", 1)])
+def test_a_row_is_on_the_disk_once_it_is_written(tmp_path: Path, suffix: str, n_head: int) -> None:
+    """So a kill loses none that was read."""
+    out = tmp_path / f"rows{suffix}"
+    with claim_rows(out, force=False), open_rows(out, ("Happy",), force=False, announce=print) as writer:
+        for n_rows in range(1, 4):
+            writer.write(ROW)
+            text = (tmp_path / f"rows{suffix}.partial").read_text()
+            assert text.endswith("\n")
+            assert text.count("\n") == n_head + n_rows
+
+
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
 def test_a_killed_run_leaves_whole_lines(tmp_path: Path, suffix: str) -> None:
     """Up to the last row that was written, and nothing under the final name."""

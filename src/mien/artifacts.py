@@ -267,8 +267,9 @@ def disk_errors(path: Path, advice: str = "free some space and run the same comm
         if error.errno == errno.ENOENT and str(path) in str(
             error.filename or error
         ):  # pyarrow: in its text alone
+            gone = os.fsdecode(error.filename or "a file of it")
             raise ArtifactError(
-                f"{path} vanished while it was written: {error.filename or 'a file of it'} is not there any more. "
+                f"{path} vanished while it was written: {gone} is not there any more. "
                 "Run the same command again"
             ) from error
         raise

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mien
-from mien.artifacts import read_json, remove_folder, replace_folder, write_atomically
+from mien.artifacts import drop_aside, read_json, remove_folder, replace_folder, write_atomically
 from mien.errors import DatasetError
 from mien.faces.crop import CropContract
 from mien.faces.near_duplicates import count_duplicates, find_groups
@@ -135,6 +135,7 @@ def finish(
 
 def read_summary(out: Path, source: Source) -> PrepareSummary:
     """Return the summary of a pack that was finished but not cleared up, and clear up."""
+    drop_aside(out, kind_mark="pack.json")
     remove_folder(out / PROGRESS_FOLDER, last="plan.json")
     info = Pack.open(out).info
     return PrepareSummary(out, info, len(info.shards), tuple(source.notes))

@@ -38,7 +38,14 @@ from mien.run import Run
 from mien.train.dev import score_dev
 from mien.train.faces import TrainingFaces, read_training_faces
 from mien.train.lightning_adapter import EpochResult, FaceModule, build_trainer, fit, read_dev
-from mien.train.log import append_metrics, best_epoch, draw_curves, read_metrics, write_provenance
+from mien.train.log import (
+    append_metrics,
+    best_epoch,
+    draw_curves,
+    quiet_event_writer,
+    read_metrics,
+    write_provenance,
+)
 from mien.train.objective import Teacher
 from mien.trained import load_trained_network
 
@@ -119,7 +126,8 @@ def _train(
         if _is_first_process():
             remove_partials(out)
             remove_partials(out / "checkpoints")
-        fit(trainer, module, resume_from=resume_from)
+        with quiet_event_writer():
+            fit(trainer, module, resume_from=resume_from)
         if not _is_first_process():
             return None
         return TrainSummary(out, _finish(run, module), len(faces.train), faces.n_leaks)

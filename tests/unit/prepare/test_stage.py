@@ -145,12 +145,14 @@ def test_run_killed_while_clearing_up_is_finished(
         patched.setattr("mien.prepare.closing.remove_folder", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             prepare("affectnet", faces, out, OPTIONS)
+    shutil.copytree(out, tmp_path / "my.pack.replaced")
     for note in (out / ".prepare").glob("train-*"):
         note.unlink()
     before = (out / "pack.json").read_bytes()
     assert prepare("affectnet", faces, out, OPTIONS).info.n_kept == 21
     assert (out / "pack.json").read_bytes() == before
     assert not (out / ".prepare").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["my.pack", "raw"]
 
 
 def _interrupt(*_: object, **__: object) -> None:

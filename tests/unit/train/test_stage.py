@@ -212,6 +212,26 @@ def test_a_full_disk_is_told(
     assert Run.open(run).read_result()["epochs"] == 1
 
 
+def test_a_folder_that_vanishes_is_told(
+    training_pack: Path,
+    tiny_recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Somebody removes the run while it trains: one clear error, and none of TensorBoard's thread beside it."""
+    append_metrics = stage.append_metrics
+
+    def append_and_remove(path: Path, row: Any) -> None:
+        append_metrics(path, row)
+        shutil.rmtree(path.parent)
+
+    monkeypatch.setattr(stage, "append_metrics", append_and_remove)
+    with pytest.raises(ArtifactError, match=r"run vanished while it was written: /.*"):
+        train(quick(tiny_recipe, epochs=2), [training_pack], tmp_path / "run")
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def bad_runtime(recipe: Recipe) -> Recipe:
     return replace(recipe, runtime=replace(recipe.runtime, accelerator="gpu", devices=8))
 

@@ -220,13 +220,13 @@ def test_a_folder_that_vanishes_is_told(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Somebody removes the run while it trains: one clear error, and none of TensorBoard's thread beside it."""
-    append_metrics = stage.append_metrics
+    write_atomically = stage.write_atomically
 
-    def append_and_remove(path: Path, row: Any) -> None:
-        append_metrics(path, row)
-        shutil.rmtree(path.parent)
+    def write_and_remove(path: Path, write: Callable[[Path], None]) -> None:
+        write_atomically(path, write)
+        shutil.rmtree(tmp_path / "run")
 
-    monkeypatch.setattr(stage, "append_metrics", append_and_remove)
+    monkeypatch.setattr(stage, "write_atomically", write_and_remove)
     with pytest.raises(ArtifactError, match=r"run vanished while it was written: /.*"):
         train(quick(tiny_recipe, epochs=2), [training_pack], tmp_path / "run")
     assert "Traceback" not in capfd.readouterr().err

@@ -57,10 +57,12 @@ def write_page(
         raise SourceError(f"The page needs YuNet's file. {how_to_get_yunet()}")
     with new_folder(out, force=force, kind_mark=MODEL_JSON) as folder:
         # not by copytree, which tells of a full disk in words alone
-        for path in filter(Path.is_file, STATIC.rglob("*")):
+        for path in sorted(STATIC.rglob("*")):
             copy = folder / path.relative_to(STATIC)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
+            if path.is_dir():
+                copy.mkdir()
+            else:
+                shutil.copyfile(path, copy)
         (folder / MODEL_FILE).parent.mkdir(exist_ok=True)
         shutil.copyfile(bundle.path, folder / MODEL_FILE)
         shutil.copyfile(detector_file, folder / DETECTOR_FILE)

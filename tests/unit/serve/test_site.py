@@ -1,6 +1,9 @@
 """The page's files: as the server gives them, and as `mien page` writes them."""
 
+import errno
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +13,12 @@ from starlette.testclient import TestClient
 
 from mien.bundle import Bundle
 from mien.cli import main
+from mien.errors import ArtifactError
 from mien.serve import site
 from mien.serve.app import ServeApp
 from mien.serve.refusals import add_refusals
 from mien.serve.routes import page_routes
+from mien.serve.site import write_page
 
 MakeApp = Callable[..., ServeApp]
 
@@ -131,3 +136,34 @@ def test_page_without_its_files_is_one_line(
     assert main(["page", str(tmp_path / "site"), "--model", str(model_path), "--detector", str(yunet)]) == 1
     assert capsys.readouterr().err == f"mien: {site.NO_PAGE}\n"
     assert not (tmp_path / "site").exists()
+
+
+def test_a_page_that_vanishes_while_it_is_written_is_told(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of one must not be made again under its name."""
+    copyfile, out = shutil.copyfile, tmp_path / "sites" / "page"
+
+    def copy_and_remove(source: Path, target: Path) -> None:
+        copyfile(source, target)
+        monkeypatch.setattr(shutil, "copyfile", copyfile)
+        shutil.rmtree(out.parent)
+
+    monkeypatch.setattr(shutil, "copyfile", copy_and_remove)
+    with pytest.raises(ArtifactError, match="page vanished while it was written"):
+        write_page(out, model_path, detector=model_path)
+    assert not out.parent.exists()
+
+
+def test_a_page_on_a_full_disk_is_told(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of its files finds no room."""
+
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source), None, str(target))
+
+    monkeypatch.setattr(shutil, "copyfile", refuse)
+    with pytest.raises(ArtifactError, match="The disk is full while writing"):
+        write_page(tmp_path / "page", model_path, detector=model_path)
+    assert list(tmp_path.iterdir()) == []

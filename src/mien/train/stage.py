@@ -3,8 +3,8 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -16,15 +16,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from mien.artifacts import (
-    claim_output,
     disk_errors,
-    drop_aside,
     make_folder,
     new_file,
     one_writer,
     remove_partials,
-    restore_aside,
-    set_aside,
     write_atomically,
     write_json,
     write_text,
@@ -47,6 +43,7 @@ from mien.train.log import (
     write_provenance,
 )
 from mien.train.objective import Teacher
+from mien.train.replacing import claim_run, keep_earlier_run
 from mien.trained import load_trained_network
 
 N_KEPT_CROPS = 64
@@ -116,12 +113,13 @@ def _train(
     trainer = build_trainer(recipe, out, _keep_epoch(run, recipe.schedule.select_by))
     network = build_network(recipe, faces.classes, from_scratch=resume_from is not None)
     module = FaceModule(network, faces, recipe, teacher=load_teacher(recipe, faces.classes, run.crop))
-    with disk_errors(out, "free some space and add --resume"), _earlier_run_kept(run):
+    earlier_run = keep_earlier_run(run) if _is_first_process() else nullcontext()
+    with disk_errors(out, "free some space and add --resume"), earlier_run:
         if _is_first_process() and resume_from is None:
             _warn_of_doubled_corrections(recipe)
             _warn_of_learnt_dev_faces(run)
             if not goes_on:
-                _claim(out, force=force)
+                claim_run(out, force=force)
             _begin(run, recipe)
         if _is_first_process():
             remove_partials(out)
@@ -131,27 +129,6 @@ def _train(
         if not _is_first_process():
             return None
         return TrainSummary(out, _finish(run, module), len(faces.train), faces.n_leaks)
-
-
-def _claim(out: Path, *, force: bool) -> None:
-    claim_output(out, force=force, kind_mark="run.json")
-    if os.path.lexists(out):
-        aside = set_aside(out, kind_mark="run.json", whole_mark="result.json")
-        if aside is not None:
-            sys.stderr.write(f"mien: {aside} keeps the earlier run until this one is finished\n")
-
-
-@contextmanager
-def _earlier_run_kept(run: Run) -> Iterator[None]:
-    """Remove the run that this one replaces once this one is finished; put it back if there is no checkpoint of this one."""
-    try:
-        yield
-    except BaseException:
-        if _is_first_process() and not run.last_checkpoint_path.exists():
-            restore_aside(run.path, kind_mark="run.json")
-        raise
-    if _is_first_process():
-        drop_aside(run.path, kind_mark="run.json")
 
 
 def _warn_of_doubled_corrections(recipe: Recipe) -> None:

@@ -9,6 +9,14 @@ const MAX_PIXELS = 24_000_000;
 const MAX_FILM_SIDE = 1280;
 const CAMERA = { width: { ideal: 960 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
 
+/** A frame of a film. */
+export interface Frame {
+  /** In seconds: the video's own time, or since the camera's start. */
+  time: number;
+  /** Counts how often the film was moved, or began anew. */
+  pass: number;
+}
+
 export class Source {
   readonly still = byId<HTMLCanvasElement>("still");
   readonly film = byId<HTMLVideoElement>("film");
@@ -21,8 +29,14 @@ export class Source {
   facesAway = false;
   private cameraId = "";
   private address = "";
+  pass = 0;
+  private startedAt = 0;
   /** The frame that is being read; `still` shows the last one that was. */
   private readonly coming = document.createElement("canvas");
+
+  constructor() {
+    this.film.addEventListener("seeking", () => this.pass++);
+  }
 
   get isLive(): boolean {
     return this.kind === "camera" || this.kind === "video";
@@ -79,6 +93,7 @@ export class Source {
     this.facesAway = track.getSettings().facingMode === "environment";
     this.film.srcObject = stream;
     await this.film.play();
+    this.startedAt = performance.now();
     this.begin("camera", "camera");
   }
 
@@ -96,6 +111,10 @@ export class Source {
     this.film.src = address;
     this.film.loop = true;
     await this.film.play();
+    if (!this.film.videoWidth) {
+      this.close();
+      throw new Error("no picture in it");
+    }
     this.begin("video", name);
   }
 
@@ -128,11 +147,16 @@ export class Source {
   }
 
   /** Wait until the film shows another frame. */
-  nextFrame(): Promise<void> {
+  nextFrame(): Promise<Frame> {
     return new Promise((resolve) => {
-      const film = this.film as HTMLVideoElement & { requestVideoFrameCallback?: (done: () => void) => number };
-      if (film.requestVideoFrameCallback) film.requestVideoFrameCallback(() => resolve());
-      else requestAnimationFrame(() => resolve());
+      const done = (mediaTime: number): void => {
+        const time = this.kind === "video" ? mediaTime : (performance.now() - this.startedAt) / 1000;
+        resolve({ time, pass: this.pass });
+      };
+      // Not every browser has it.
+      const { requestVideoFrameCallback } = this.film as Partial<HTMLVideoElement>;
+      if (requestVideoFrameCallback) this.film.requestVideoFrameCallback((_, { mediaTime }) => done(mediaTime));
+      else requestAnimationFrame(() => done(this.film.currentTime));
     });
   }
 }

@@ -11,12 +11,22 @@ export class Transport {
 
   constructor(private readonly source: Source) {
     this.film = source.film;
-    this.button.addEventListener("click", () => void (this.film.paused ? this.film.play() : this.film.pause()));
+    this.button.addEventListener("click", () => void this.toggle());
     for (const name of ["play", "pause", "timeupdate"]) this.film.addEventListener(name, () => this.show());
     this.position.addEventListener("input", () => {
       const { duration } = this.film;
       if (Number.isFinite(duration)) this.film.currentTime = (Number(this.position.value) / 1000) * duration;
     });
+  }
+
+  private async toggle(): Promise<void> {
+    if (!this.film.paused) return this.film.pause();
+    try {
+      await this.film.play();
+    } catch (error) {
+      // Paused again, or closed, before it began.
+      if (!(error instanceof DOMException && error.name === "AbortError")) throw error;
+    }
   }
 
   show(): void {
@@ -31,6 +41,6 @@ export class Transport {
   }
 }
 
-function clock(seconds: number): string {
+export function clock(seconds: number): string {
   return `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 }

@@ -63,13 +63,12 @@ async function start(): Promise<void> {
   problems.solve("model", "reading");
   isLoading = true;
   threads = null;
-  session++; // what is read goes on when the model is there
+  session++;
   panel.showLoading(0);
   try {
     ({ threads } = await reader.load((share) => panel.showLoading(share), (loaded) => (info = loaded)));
   } catch (error) {
-    if (!(error instanceof LoadError)) throw error;
-    const { failure } = error;
+    const { failure } = error as LoadError;
     problems.tell("model", () => explainLoad(failure), () => void start());
   }
   isLoading = false;
@@ -129,9 +128,9 @@ async function readPhoto(own: number): Promise<void> {
 async function follow(own: number): Promise<void> {
   let last = performance.now();
   while (own === session) {
-    const frame = await source.nextFrame();
-    if (own !== session) return;
     try {
+      const frame = await source.nextFrame();
+      if (own !== session) return;
       const bitmap = await source.grab();
       const size = { width: bitmap.width, height: bitmap.height };
       const result = usesServer()

@@ -30,6 +30,8 @@ export class Source {
   private cameraId = "";
   private address = "";
   pass = 0;
+  /** How far a video has come: its first frame is to be read, it waits for that, or it plays as a person wants. */
+  private start: "unread" | "waiting" | "done" = "done";
   private startedAt = 0;
   /** The frame that is being read; `still` shows the last one that was. */
   private readonly coming = document.createElement("canvas");
@@ -111,6 +113,14 @@ export class Source {
     this.film.src = address;
     this.film.loop = true;
     await this.film.play();
+    // It waits at its first frame until that has been read, so that nothing of it is missed.
+    this.film.pause();
+    if (this.film.seekable.length) {
+      const isAtStart = new Promise((resolve) => this.film.addEventListener("seeked", resolve, { once: true }));
+      this.film.currentTime = 0;
+      await isAtStart;
+    }
+    this.start = "unread";
     if (!this.film.videoWidth) {
       this.close();
       throw new Error("no picture in it");
@@ -125,6 +135,7 @@ export class Source {
     this.film.removeAttribute("src");
     if (this.address) URL.revokeObjectURL(this.address);
     this.address = "";
+    this.start = "done";
     this.file = null;
     this.begin("none", "");
   }
@@ -146,11 +157,27 @@ export class Source {
     return createImageBitmap(this.coming);
   }
 
-  /** Wait until the film shows another frame. */
-  nextFrame(): Promise<Frame> {
+  /** Start the film, or go on with it. */
+  async play(): Promise<void> {
+    try {
+      await this.film.play();
+    } catch (error) {
+      // Paused again, or closed, before it began.
+      if (!(error instanceof DOMException && error.name === "AbortError")) throw error;
+    }
+  }
+
+  /** Wait until the film shows another frame; a video that has just been opened shows its first, and goes on after it. */
+  async nextFrame(): Promise<Frame> {
+    if (this.start === "unread") {
+      this.start = "waiting";
+      return { time: this.film.currentTime, pass: this.pass };
+    }
+    if (this.start === "waiting") await this.play();
+    this.start = "done";
     return new Promise((resolve) => {
       const done = (mediaTime: number): void => {
-        const time = this.kind === "video" ? mediaTime : (performance.now() - this.startedAt) / 1000;
+        const time = this.film.srcObject ? (performance.now() - this.startedAt) / 1000 : mediaTime;
         resolve({ time, pass: this.pass });
       };
       // Not every browser has it.

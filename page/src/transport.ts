@@ -11,22 +11,12 @@ export class Transport {
 
   constructor(private readonly source: Source) {
     this.film = source.film;
-    this.button.addEventListener("click", () => void this.toggle());
+    this.button.addEventListener("click", () => void (this.film.paused ? source.play() : this.film.pause()));
     for (const name of ["play", "pause", "timeupdate"]) this.film.addEventListener(name, () => this.show());
     this.position.addEventListener("input", () => {
       const { duration } = this.film;
       if (Number.isFinite(duration)) this.film.currentTime = (Number(this.position.value) / 1000) * duration;
     });
-  }
-
-  private async toggle(): Promise<void> {
-    if (!this.film.paused) return this.film.pause();
-    try {
-      await this.film.play();
-    } catch (error) {
-      // Paused again, or closed, before it began.
-      if (!(error instanceof DOMException && error.name === "AbortError")) throw error;
-    }
   }
 
   show(): void {

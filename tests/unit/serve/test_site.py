@@ -91,6 +91,9 @@ def test_missing_files_are_told(bundle: Bundle, tmp_path: Path) -> None:
         client.get(path).json()["error"]["code"] for path in ("/", "/models/detector.onnx", "/assets/app.js")
     ]
     assert codes == ["page_missing", "detector_missing", "not_found"]
+    message = client.get("/models/detector.onnx").json()["error"]["message"]
+    assert detector.YUNET_NAME in message
+    assert str(detector.cached_detector_file().parent) not in message
 
 
 def test_page_writes_all_that_a_web_server_needs(

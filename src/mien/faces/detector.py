@@ -31,6 +31,7 @@ YUNET_URL = "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection
 YUNET_BYTES = 232_589
 PATH_VARIABLE = "MIEN_DETECTOR"
 FETCH_TIMEOUT_S = 10.0
+CASCADE_INSTEAD = "OpenCV's cascade is used, which finds fewer faces and crops them less exactly"
 
 # Above this score 588 of 600 FER+ faces (48x48) and 100 of 100 LFW faces are found, and nothing in 150 patches
 # of background.
@@ -244,12 +245,20 @@ def load_detector(path: Path | None = None, *, announce: Callable[[str], None] |
 
 
 def find_detector_file(
-    path: Path | None = None, *, announce: Callable[[str], None] | None = None
+    path: Path | None = None,
+    *,
+    announce: Callable[[str], None] | None = None,
+    otherwise: str = CASCADE_INSTEAD,
 ) -> Path | None:
     """Return where YuNet's file is, after fetching it into the user's cache if need be.
 
     Looks at ``path``, then the environment variable ``MIEN_DETECTOR``, then the cache. A file in the cache that
     is not the official one is fetched again; a file that was named is taken as it is.
+
+    Args:
+        path: YuNet's file, or None.
+        announce: is told, in one line each, of a download and of its failure.
+        otherwise: what follows from the failure, for that line.
 
     Returns:
         The file, or None where it is not there and could not be fetched.
@@ -271,10 +280,7 @@ def find_detector_file(
     try:
         _fetch_yunet(cached)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        say(
-            f"YuNet could not be fetched ({error}): OpenCV's cascade is used, which finds fewer faces and "
-            f"crops them less exactly. {how_to_get_yunet()}"
-        )
+        say(f"YuNet could not be fetched ({error}): {otherwise}. {how_to_get_yunet()}")
         return None
     return cached
 

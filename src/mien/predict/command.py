@@ -10,6 +10,7 @@ from typing import Literal, TextIO
 from mien.bundle import Bundle
 from mien.errors import ArtifactError
 from mien.faces.detector import Detector, load_detector
+from mien.fonts import tell_missing
 from mien.predict.copies import claim_copies_folder, name_copies, write_copy
 from mien.predict.film import Film
 from mien.predict.gather import Picture, Source, Video, gather_sources
@@ -166,6 +167,9 @@ def run_predict(
     # While the model reads frames of a video, the next are decoded and searched for faces.
     bundle = Bundle.load(find_model(model), threads=threads_for_video() if n_videos else None)
     classes = options.rule.classes(bundle.info.classes)
+    if options.draw is not None or options.timeline is not None or options.show:
+        titles = [source.name for source in gathered] if options.timeline is not None else []
+        tell_missing([*classes, *titles], announce)
     detector = None
     if options.crop == "detect":
         say_how_faces_are_cut(bundle.info, announce)

@@ -8,6 +8,7 @@ from PIL import Image
 from scipy import stats
 
 from mien.compare import compare
+from mien.compare.plot import draw_bars
 from mien.errors import ArtifactError
 from mien.faces.classes import AFFECTNET_CLASSES, EXPRESSIONS_8
 
@@ -140,6 +141,19 @@ def test_writes_plot_and_document(write_report, tmp_path) -> None:
     with pytest.raises(ArtifactError, match="exists already"):
         compare(reports, plot=plot)
     compare(reports, plot=plot, force=True)
+
+
+def test_any_names_can_be_in_the_plot(write_report, tmp_path, monkeypatch) -> None:
+    """A name is no formula, no reason to be left out of the legend, and told where no font has it."""
+    monkeypatch.setattr("mien.fonts._candidates", lambda *_: iter(()))
+    names = ("cost $x_{$", "_b", "模型甲")
+    reports = [write_report(tmp_path / name, _answers(5), TRUTHS) for name in names]
+    told: list[str] = []
+    summary = compare(reports, plot=tmp_path / "plot.png", announce=told.append)
+    assert [line.split(":")[0] for line in told] == ["No font on this machine has 模型甲"]
+    (legend,) = draw_bars(summary).legends
+    shown = ["cost $x_{$", " _b", r"\u6a21\u578b\u7532"]
+    assert [text.get_text() for text in legend.get_texts()] == shown
 
 
 def test_one_report_is_not_enough(write_report, tmp_path) -> None:

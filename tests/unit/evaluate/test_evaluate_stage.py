@@ -161,6 +161,21 @@ def test_a_mistakes_key_is_escaped(make_model, make_pack, tmp_path) -> None:
     assert '<b>"x"' not in page
 
 
+def test_control_characters_of_names_are_shown(make_model, make_pack, tmp_path) -> None:
+    """A class or a key with an escape sequence or a change of direction is on the page in the open."""
+    classes = ("Neutral", "Hap\x1b[31mpy", "Sa\u202ed")
+    rows = [("a\x07.jpg", "Sa\u202ed", "Happy")] * 3
+    evaluate(
+        make_model(tasks=EXPRESSION, classes=classes),
+        make_pack(classes=classes, val=rows),
+        out=tmp_path / "report",
+    )
+    page = (tmp_path / "report" / "report.html").read_text("utf-8")
+    assert not re.findall(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e]", page)
+    for shown in (r"Hap\x1b[31mpy", r"Sa\u202ed", r"a\x07.jpg"):
+        assert shown in page
+
+
 def test_same_input_same_bytes(make_model, make_pack, tmp_path, val) -> None:
     """A report holds no date and no randomness."""
     model, pack = make_model(), make_pack(val=val)

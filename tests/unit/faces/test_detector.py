@@ -174,7 +174,9 @@ def test_one_cascade_serves_several_threads() -> None:
     """Each image has the face that it has when it is looked at alone."""
     face = to_rgb(decode_image((PACKAGE / "bench" / "picture.jpg").read_bytes()))
     sizes = [(192, 144), (256, 192), (320, 240), (384, 288)]
-    images = [np.asarray(cv2.resize(face, size, interpolation=cv2.INTER_AREA), np.uint8) for size in sizes] * 5
+    images = [
+        np.asarray(cv2.resize(face, size, interpolation=cv2.INTER_AREA), np.uint8) for size in sizes
+    ] * 5
     cascade = CascadeDetector()
 
     def find_boxes(image: NDArray[np.uint8]) -> list[list[float]]:

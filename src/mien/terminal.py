@@ -10,8 +10,8 @@ def on_one_line(text: str) -> str:
     no text. Letters of any script stay.
 
     Example:
-        >>> on_one_line("caf\u00e9 \x1b[2J\n\u202egpj.exe \udce9")
-        'café \\x1b[2J\\n\\u202egpj.exe \\udce9'
+        >>> on_one_line("\u00e9 \x1b[2J\n\u202egpj.exe \udce9")
+        'é \\x1b[2J\\n\\u202egpj.exe \\udce9'
     """
     if text.isprintable():
         return text

@@ -17,6 +17,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from mien.errors import ArtifactError, ModelError
+from mien.faces.classes import current_class, problem_of_names
 from mien.faces.crop import CropContract
 
 FORMAT_VERSION = 1
@@ -74,12 +75,16 @@ class BundleInfo:
                     f"{where} has model format version {version!r}, this release reads {FORMAT_VERSION}. "
                     "Export it again with `mien export`"
                 )
-            value["classes"] = tuple(value["classes"])
+            value["classes"] = tuple(map(current_class, value["classes"]))
             value["tasks"] = tuple(value["tasks"])
             value["crop"] = CropContract(**value["crop"])
-            return cls(**value)
+            info = cls(**value)
+            problem = problem_of_names(info.classes)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(f"The metadata of {where} is damaged: {error}. Export it again") from None
+            problem = str(error) or type(error).__name__
+        if problem:
+            raise ArtifactError(f"The metadata of {where} is damaged: {problem}. Export it again")
+        return info
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from mien.artifacts import read_json
 from mien.errors import ArtifactError
+from mien.faces.classes import current_class
 from mien.faces.crop import CropContract
 
 FORMAT_VERSION = 1
@@ -79,7 +80,11 @@ class Run:
             )
         try:
             return cls(
-                path, tuple(value["classes"]), CropContract(**value["crop"]), value["recipe"], value["pack"]
+                path,
+                tuple(map(current_class, value["classes"])),
+                CropContract(**value["crop"]),
+                value["recipe"],
+                value["pack"],
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"{path / 'run.json'} is damaged: {error}") from None

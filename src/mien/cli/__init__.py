@@ -11,6 +11,7 @@ from mien.cli.reading import add_compare, add_evaluate, add_predict
 from mien.cli.serving import add_page, add_serve
 from mien.cli.training import add_export, add_train
 from mien.errors import MienError
+from mien.terminal import on_one_line
 
 DESCRIPTION = """\
 Facial-expression recognition: a labelled face set goes in, one small ONNX file comes out that reads
@@ -30,13 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     known, rest = parser.parse_known_args(arguments)
     if rest and known.verb != "train":
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        parser.error(f"unrecognized arguments: {on_one_line(' '.join(rest))}")
     if known.verb == "train":
         known.overrides = rest
     try:
         return int(known.run(known) or 0)
     except MienError as error:
-        sys.stderr.write(f"mien: {error}\n")
+        sys.stderr.write(f"mien: {on_one_line(str(error))}\n")
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("mien: stopped\n")

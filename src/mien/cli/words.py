@@ -5,17 +5,18 @@ import sys
 from typing import TypeAlias
 
 from mien.errors import MissingExtraError
+from mien.terminal import on_its_lines, on_one_line
 
 
 def say(text: object) -> None:
     """Print what was asked for; a character that the terminal has not becomes a question mark."""
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(f"{text}\n".encode(encoding, "replace").decode(encoding))
+    sys.stdout.write(f"{on_its_lines(str(text))}\n".encode(encoding, "replace").decode(encoding))
 
 
 def warn(text: str) -> None:
     """Tell something beside it."""
-    sys.stderr.write(f"mien: {text}\n")
+    sys.stderr.write(f"mien: {on_one_line(text)}\n")
 
 
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"

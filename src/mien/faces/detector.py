@@ -12,6 +12,7 @@ import math
 import os
 import tempfile
 import urllib.request
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,7 +172,10 @@ def _close_up_scale(longer_side: int) -> float:
 
 
 class CascadeDetector:
-    """OpenCV's bundled frontal-face cascade: no points, no score, and blind to turned and covered faces."""
+    """OpenCV's bundled frontal-face cascade: no points, no score, and blind to turned and covered faces.
+
+    It can be used from several threads at once.
+    """
 
     def __init__(self) -> None:
         """Load the cascade.
@@ -179,10 +183,8 @@ class CascadeDetector:
         Raises:
             ModelError: this OpenCV has none.
         """
-        path = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt2.xml"
-        self._cascade: Any = cv2.CascadeClassifier(str(path))
-        if self._cascade.empty():
-            raise ModelError(f"OpenCV's cascade {path} cannot be loaded. {how_to_get_yunet()}")
+        # OpenCV's classifier keeps the image in itself: each call takes one that no other call has.
+        self._free = deque([_load_cascade()])
 
     def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
         """Return the faces of a picture, the largest first. See `Detector`."""
@@ -190,10 +192,28 @@ class CascadeDetector:
         scale = min(1.0, FINE_SIDE / max(grey.shape))
         if scale < 1:
             grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        boxes = self._cascade.detectMultiScale(cv2.equalizeHist(grey), scaleFactor=1.1, minNeighbors=4)
+        try:
+            cascade = self._free.pop()
+        except IndexError:
+            cascade = _load_cascade()
+        boxes = cascade.detectMultiScale(cv2.equalizeHist(grey), scaleFactor=1.1, minNeighbors=4)
+        self._free.append(cascade)
         return _largest_first(
             [DetectedFace(np.array([x, y, x + w, y + h]) / scale, None, None) for x, y, w, h in boxes]
         )
+
+
+def _load_cascade() -> Any:
+    """Return OpenCV's classifier.
+
+    Raises:
+        ModelError: this OpenCV has none.
+    """
+    path = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt2.xml"
+    cascade = cv2.CascadeClassifier(str(path))
+    if cascade.empty():
+        raise ModelError(f"OpenCV's cascade {path} cannot be loaded. {how_to_get_yunet()}")
+    return cascade
 
 
 def _face_of(row: NDArray[np.float32], to_picture: NDArray[np.float64], *, border: int) -> DetectedFace:

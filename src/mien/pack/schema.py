@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mien.errors import ArtifactError
+from mien.faces.classes import current_class
 from mien.faces.crop import CropContract
 
 FORMAT_VERSION = 1
@@ -142,10 +143,17 @@ class PackInfo:
             return cls(
                 **{
                     **value,
-                    "classes": tuple(value["classes"]),
+                    "classes": tuple(map(current_class, value["classes"])),
+                    **{
+                        name: {
+                            split: {current_class(each): count for each, count in of_split.items()}
+                            for split, of_split in value[name].items()
+                        }
+                        for name in ("counts", "rejected")
+                    },
                     "crop": CropContract(**value["crop"]),
                     "shards": tuple(ShardInfo(**shard) for shard in value["shards"]),
                 }
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"{where} is damaged: {error}. Run `mien prepare` again") from None

@@ -19,7 +19,7 @@ from mien.predict.tally import Tally
 from mien.predict.timeline import Timeline, claim_timeline
 from mien.predict.videos import OpenVideo, open_video
 from mien.predict.window import Window
-from mien.predict.writers import RowWriter, TableWriter, on_one_line
+from mien.predict.writers import RowWriter, TableWriter
 from mien.progress import Progress
 from mien.reading.annotate import annotate
 from mien.reading.answers import AnswerRule
@@ -27,6 +27,7 @@ from mien.reading.model import threads_for_video
 from mien.reading.readings import NO_FACE, OK, PictureReading
 from mien.reading.recognise import read_pictures, say_how_faces_are_cut
 from mien.reading.watch import WatchOptions
+from mien.terminal import on_one_line
 from mien.zoo import find_model
 
 # Fewer pictures than this are done before a bar says anything.

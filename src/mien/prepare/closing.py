@@ -20,6 +20,8 @@ from mien.pack.schema import FORMAT_VERSION, SPLITS, PackInfo, ShardInfo
 from mien.pack.writer import close_pack, compute_content_sha256, read_columns
 from mien.prepare.face import PROGRESS_FOLDER
 from mien.sources.record import REMEDIES, Source
+from mien.tables import CsvLines
+from mien.terminal import on_one_line
 
 REJECT_COLUMNS = ("split", "row", "path", "label", "reason", "detail", "remedy")
 
@@ -38,7 +40,7 @@ class PrepareSummary:
         lines = [f"{info.n_rows:,} rows read = {info.n_kept:,} faces kept + {info.n_rejected:,} rejected"]
         if self.n_resumed:
             lines.append(f"went on from {self.n_resumed} finished shards")
-        lines += [*self.notes, "", *self._class_table(), ""]
+        lines += [*map(on_one_line, self.notes), "", *self._class_table(), ""]
         lines += [f"rejected, {reason}: {count:,}" for reason, count in info.rejected_by_reason.items()]
         lines += [f"kept with a warning, {code}: {count:,}" for code, count in info.warnings.items()]
         methods = ", ".join(f"{count:,} {method}" for method, count in info.crop_methods.items())
@@ -150,7 +152,7 @@ def _write_rejects(out: Path) -> _Notes:
 
     def write(temporary: Path) -> None:
         with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, REJECT_COLUMNS)
+            writer = csv.DictWriter(CsvLines(file), REJECT_COLUMNS)
             writer.writeheader()
             for path in _notes_in_order(out):
                 of_shard = read_json(path, what="unfinished pack")
@@ -204,7 +206,10 @@ def _write_lines(path: Path, *, shards: Iterable[Path]) -> None:
     with path.open("w", encoding="utf-8") as file:
         for shard in shards:
             for batch in read_columns(shard, ("key", "label")):
-                file.writelines(
-                    f"{key} {label}\n"
-                    for key, label in zip(batch["key"].to_pylist(), batch["label"].to_pylist(), strict=True)
-                )
+                for key, label in zip(batch["key"].to_pylist(), batch["label"].to_pylist(), strict=True):
+                    if len(key.splitlines()) > 1:
+                        raise DatasetError(
+                            f"A line of --annotations must name a picture, and {key!r} holds a line break. Rename the "
+                            "picture, or leave --annotations out, and add --force"
+                        )
+                    file.write(f"{key} {label}\n")

@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ import mien
 from mien.artifacts import claim_output, disk_errors, read_json, write_json
 from mien.cores import usable_cores
 from mien.errors import ArtifactError, DatasetError
+from mien.faces.classes import MISSING_VALUES, problem_of_names
 from mien.faces.crop import DEFAULT_MARGIN, DEFAULT_SIZE, CropContract, CropMethod
 from mien.faces.detector import find_detector_file
 from mien.pack.schema import SPLITS
@@ -81,6 +82,7 @@ def prepare(
         ArtifactError: ``out`` exists, was begun with other options, or the disk is full.
     """
     source = open_source(kind, raw, options.source)
+    _require_names(raw, source.classes)
     method = options.crop or source.natural_crop
     crop = CropContract(method=cast("CropMethod", method), margin=options.margin, size=options.size)
     _require_apart(raw, out, options.annotations)
@@ -95,6 +97,19 @@ def prepare(
         with Progress("Preparing", total=n_rows, unit="row") as progress:
             _make_shards(source, crop, out, options, progress)
         return finish(out, source, crop, n_resumed=n_resumed, annotations=options.annotations)
+
+
+def _require_names(raw: Path, classes: Sequence[str]) -> None:
+    """Refuse classes that would not come back from the tables that mien writes."""
+    problem = problem_of_names(classes)
+    for name in classes:
+        if name.strip() in MISSING_VALUES:
+            problem = f"{name!r} is a missing value to pandas and other programs that read tables"
+    if problem:
+        raise DatasetError(
+            f"The classes of {raw} must have names that tables can hold: {problem}. Rename the folder, or the label in the "
+            "list; where a face has no label, leave the list's cell empty"
+        )
 
 
 def _require_apart(raw: Path, out: Path, annotations: Path | None) -> None:

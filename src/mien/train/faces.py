@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import DatasetError
+from mien.faces.classes import current_class
 from mien.faces.near_duplicates import find_groups
 from mien.pack import Pack, PackSplit
 from mien.recipe import DataConfig
@@ -128,13 +129,14 @@ def _choose_classes(packs: Sequence[Pack], config: DataConfig) -> tuple[str, ...
     available = tuple(dict.fromkeys(name for pack in packs for name in pack.info.classes))
     if config.classes is None:
         return available
-    unknown = [name for name in config.classes if name not in available]
-    if unknown or len(set(config.classes)) != len(config.classes) or len(config.classes) < 2:
+    chosen = tuple(map(current_class, config.classes))
+    unknown = [name for name in chosen if name not in available]
+    if unknown or len(set(chosen)) != len(chosen) or len(chosen) < 2:
         raise DatasetError(
             f"`data.classes` must name two or more different classes of {', '.join(available)}; "
             f"got {', '.join(config.classes)}"
         )
-    return tuple(config.classes)
+    return chosen
 
 
 def _find_groups_and_leaks(packs: Sequence[Pack]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

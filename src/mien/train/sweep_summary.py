@@ -134,7 +134,10 @@ def write_sweep_summary(summary: SweepSummary) -> None:
 
 
 def _csv_row(result: SettingResult) -> dict[str, Any]:
-    row: dict[str, Any] = {key: format_value(value) for key, value in result.setting.items()}
+    # YAML's other word for null, which tables do not take for a missing value
+    row: dict[str, Any] = {
+        key: "~" if value is None else format_value(value) for key, value in result.setting.items()
+    }
     row |= {"n_seeds": len(result.runs), "n_dev": result.n_dev}
     for name, spread in result.metrics.items():
         row |= {f"{name}_mean": spread.mean, f"{name}_sd": spread.sd}

@@ -104,9 +104,12 @@ def test_other_truth_is_refused(write_report, tmp_path) -> None:
 
 def test_different_classes_share_a_closed_protocol(write_report, tmp_path) -> None:
     """An 11-class and an 8-class model: the note says how to be fair, and 8_closed is."""
-    truths = ["Happy", "Sad", "None", "Contempt"]
+    truths = ["Happy", "Sad", "NoneOfEight", "Contempt"]
     first = write_report(
-        tmp_path / "eleven", ["None", "Sad", "None", "Contempt"], truths, classes=AFFECTNET_CLASSES
+        tmp_path / "eleven",
+        ["NoneOfEight", "Sad", "NoneOfEight", "Contempt"],
+        truths,
+        classes=AFFECTNET_CLASSES,
     )
     second = write_report(
         tmp_path / "eight", ["Happy", "Sad", "Sad", "Fear"], truths, classes=EXPRESSIONS_8,
@@ -117,6 +120,20 @@ def test_different_classes_share_a_closed_protocol(write_report, tmp_path) -> No
     assert (found.n, found.models[0].figures["accuracy"]) == (3, pytest.approx(2 / 3))
     closed = compare([first, second], protocol="8_closed")
     assert closed.n == 3
+
+
+def test_a_report_of_an_earlier_release_names_its_classes_otherwise(write_report, tmp_path) -> None:
+    truths = ["Happy", "Sad", "None", "None"]
+    classes = tuple("None" if name == "NoneOfEight" else name for name in AFFECTNET_CLASSES)
+    earlier = write_report(tmp_path / "earlier", ["Happy", "Sad", "None", "Sad"], truths, classes=classes)
+    today = write_report(
+        tmp_path / "today",
+        ["Happy", "Sad", "NoneOfEight", "NoneOfEight"],
+        [name.replace("None", "NoneOfEight") for name in truths],
+        classes=AFFECTNET_CLASSES,
+    )
+    found = compare([earlier, today])
+    assert (found.n, [model.figures["accuracy"] for model in found.models]) == (4, [0.75, 1.0])
 
 
 def test_a_protocol_that_is_not_there(write_report, tmp_path) -> None:

@@ -5,6 +5,7 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import metrics as judge
 
@@ -129,6 +130,20 @@ def test_affectnet_classes_have_every_protocol(make_model, make_pack, tmp_path, 
     assert list(_metrics(tmp_path / "report")["protocols"]) == names
     page = (tmp_path / "report" / "report.html").read_text("utf-8")
     assert all(f"<code>{name}</code>" in page for name in names)
+
+
+def test_no_face_is_lost_to_a_reader_of_tables(make_model, make_pack, tmp_path, val) -> None:
+    """A pack and a model of an earlier release have a class None, which pandas takes for a missing value."""
+    earlier = ("Neutral", "Happy", "None")
+    pack = make_pack(
+        classes=earlier, val=[(key, label.replace("Sad", "None"), color) for key, label, color in val]
+    )
+    evaluate(make_model(classes=earlier), pack, out=tmp_path / "report")
+    table = pd.read_csv(tmp_path / "report" / "predictions.csv")
+    assert not table[["true", "predicted", "p_NoneOfEight"]].isna().any(axis=None)
+    counts = _metrics(tmp_path / "report")["per_class"]
+    assert {name: found["n"] for name, found in counts.items()} == table["true"].value_counts().to_dict()
+    assert set(counts) == {"Neutral", "Happy", "NoneOfEight"}
 
 
 def test_summary_says_what_a_reader_needs(make_model, make_pack, tmp_path, val) -> None:

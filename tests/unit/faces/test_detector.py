@@ -29,6 +29,7 @@ from mien.faces.images import decode_image, to_rgb
 from mien.faces.landmarks import anchors_from_landmarks
 from mien.faces.yunet import YuNet
 
+PACKAGE = Path(detector.__file__).parents[1]
 SHARED = Path(os.environ.get("MIEN_SHARED", Path(__file__).resolve().parents[4] / "shared"))
 OFFICIAL = b"stands for the official file"
 
@@ -167,6 +168,24 @@ def test_the_cascade_finds_nothing_in_an_empty_picture() -> None:
     """A plain picture, grey or colored, has no face."""
     assert CascadeDetector().find_faces(np.full((64, 80, 3), 90, np.uint8)) == []
     assert CascadeDetector().find_faces(np.full((64, 80), 90, np.uint8)) == []
+
+
+def test_one_cascade_serves_several_threads() -> None:
+    """Each image has the face that it has when it is looked at alone."""
+    face = to_rgb(decode_image((PACKAGE / "bench" / "picture.jpg").read_bytes()))
+    sizes = [(192, 144), (256, 192), (320, 240), (384, 288)]
+    images = [
+        np.asarray(cv2.resize(face, size, interpolation=cv2.INTER_AREA), np.uint8) for size in sizes
+    ] * 5
+    cascade = CascadeDetector()
+
+    def find_boxes(image: NDArray[np.uint8]) -> list[list[float]]:
+        return [found.box_xyxy.tolist() for found in cascade.find_faces(image)]
+
+    alone = [find_boxes(image) for image in images]
+    assert all(len(boxes) == 1 for boxes in alone)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(find_boxes, images)) == alone
 
 
 # On real photographs.

@@ -108,7 +108,7 @@ def test_a_crowd_is_drawn_by_those_seen_longest(tmp_path: Path) -> None:
 def test_any_video_can_be_drawn(tmp_path: Path, affect: float | None) -> None:
     """Nobody, one frame, a model without affect, more classes than colors."""
     for readings in ([], [frame(0.0)], [frame(0.0, 3, affect=affect)]):
-        timeline = Timeline((*CLASSES, "None", "Uncertain", "NonFace"))
+        timeline = Timeline((*CLASSES, "NoneOfEight", "Uncertain", "NonFace"))
         for reading in readings:
             timeline.take(reading)
         timeline.draw(tmp_path / "t.png", title="a")

@@ -96,3 +96,9 @@ def test_damaged_dev_outputs(run: Run, damage: str) -> None:
         np.savez(path, logits=np.array([object()]), labels=np.zeros(1), crops=np.zeros(1))
     with pytest.raises(ArtifactError, match=r"dev\.npz cannot be read"):
         run.read_dev_outputs()
+
+
+def test_a_class_of_an_earlier_release_has_its_name_of_today(run: Run) -> None:
+    path = run.path / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"classes": ["Happy", "None"]}))
+    assert Run.open(run.path).classes == ("Happy", "NoneOfEight")

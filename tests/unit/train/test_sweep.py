@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
 
 pytest.importorskip("torch", reason="training needs the train extra")
 
@@ -228,3 +230,13 @@ def test_a_metric_that_a_run_lacks(copied_sweep: Series) -> None:
     with (series.out / "summary.csv").open() as file:
         cells = [row["valence_ccc_mean"] for row in csv.DictReader(file)]
     assert [bool(cell) for cell in cells] == [False, True]
+
+
+def test_a_setting_that_is_null_is_no_missing_value(copied_sweep: Series) -> None:
+    """The cell is a word of YAML that pandas reads as text, so that no setting is lost in a group."""
+    summary = summarise_sweep(copied_sweep)
+    results = [replace(summary.results[0], setting={"model.weights": None}), *summary.results[1:]]
+    write_sweep_summary(replace(summary, results=results))
+    table = pd.read_csv(copied_sweep.out / "summary.csv")
+    assert table["model.weights"][0] == "~"
+    assert yaml.safe_load("~") is None

@@ -45,9 +45,10 @@ class PrepareSummary:
         lines.append(f"crop: {methods}, {info.crop.size} px, margin {info.crop.margin:g}")
         duplicates = info.duplicates
         lines.append(
-            f"duplicates: {duplicates['near_copies']:,} faces repeat another "
+            f"duplicates: {duplicates['near_copies']:,} faces repeat another, mirrored or not "
             f"({duplicates['exact_copies']:,} of them exactly); "
-            f"{duplicates['in_several_splits']:,} faces stand in more than one split"
+            f"{duplicates['in_several_splits']:,} faces stand in more than one split. "
+            "Copies that are turned, shifted or cropped otherwise are not looked for"
         )
         lines += [f"content: {info.content_sha256}", f"pack: {self.out}"]
         return "\n".join(lines)

@@ -34,10 +34,10 @@ def find_groups(hashes: NDArray[np.uint8]) -> NDArray[np.int64]:
     n_distinct = len(distinct)
     parent = list(range(n_distinct))
     both = np.concatenate([distinct, mirrored_hashes(distinct)])
-    for left, right in _candidate_pairs(both):
+    for one, other in _candidate_pairs(both):
         # Of two mirrored images the distance is that of the images themselves.
-        told = np.minimum(left, right) < n_distinct
-        left, right = left[told], right[told]
+        is_new = np.minimum(one, other) < n_distinct
+        left, right = one[is_new], other[is_new]
         distance = np.bitwise_count(both[left] ^ both[right]).sum(axis=1)
         near = distance <= MAX_DISTANCE
         for a, b in zip((left[near] % n_distinct).tolist(), (right[near] % n_distinct).tolist(), strict=True):

@@ -38,6 +38,9 @@ class PrepareSummary:
         lines = [f"{info.n_rows:,} rows read = {info.n_kept:,} faces kept + {info.n_rejected:,} rejected"]
         if self.n_resumed:
             lines.append(f"went on from {self.n_resumed} finished shards")
+        empty = [name for name in info.classes if not any(kept.get(name) for kept in info.counts.values())]
+        if empty and info.source in ("csv", "folder"):
+            lines.append(f"No face was kept of: {', '.join(empty)}.")
         lines += [*self.notes, "", *self._class_table(), ""]
         lines += [f"rejected, {reason}: {count:,}" for reason, count in info.rejected_by_reason.items()]
         lines += [f"kept with a warning, {code}: {count:,}" for code, count in info.warnings.items()]

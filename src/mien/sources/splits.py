@@ -9,6 +9,7 @@ _WORDS = {
     "test": "test", "testing": "test", "privatetest": "test",
 }  # fmt: skip
 _ENDINGS = re.compile(r"[ _-]?(sets?|split|data|images)$")
+# "patition" is RAF-DB's spelling.
 _NAMES_OF_COLUMNS = frozenset(
     (
         *("split", "splits", "phase", "usage", "set", "subset", "partition", "patition", "fold", "folds"),

@@ -131,6 +131,11 @@ def open_folder(raw: Path, *, val_fraction: float = 0.1, label_names: LabelNames
     classes = ordered_classes(set(folder_classes.values()))
     if len(classes) < 2:
         found = ", ".join(f"`{name}`" for name in sorted(names)) or "none"
+        if label_names is not None:
+            raise DatasetError(
+                f"`{raw}` must hold two classes or more; --label-names makes {len(classes)} of the folders {found}: name "
+                "the class folders in it"
+            )
         raise DatasetError(
             f"`{raw}` must hold {LAYOUT}, at least two with files; found {found}: "
             "give the folder right above the class folders"

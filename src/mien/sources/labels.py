@@ -17,7 +17,7 @@ def parse_label_names(text: str) -> LabelNames:
     A label without ``=`` stands for itself.
 
     Raises:
-        ValueError: a label is empty, or stands there twice.
+        ValueError: a label or class is empty or still the ``NAME`` of an example, or a label stands there twice.
 
     Example:
         >>> parse_label_names("1=surprised, 2=Fear,bored")
@@ -27,9 +27,9 @@ def parse_label_names(text: str) -> LabelNames:
         return AFFECTNET_NUMBERS
     names: dict[str, str] = {}
     for item in text.split(","):
-        written, _, name = (part.strip() for part in item.partition("="))
-        label, name = _as_compared(written), name or written
-        if not label:
+        written, equals, name = (part.strip() for part in item.partition("="))
+        label, name = _as_compared(written), name if equals else written
+        if not label or name in ("", "NAME"):
             raise ValueError(f"must be like 1=Surprise,2=Fear or affectnet, got {text!r}")
         if label in names:
             raise ValueError(f"names the label {written!r} twice in {text!r}")

@@ -208,6 +208,13 @@ def test_label_names_say_what_folders_are(
     assert "Classes of their own, which AffectNet does not have: 'images'" in notes
 
 
+def test_label_names_that_name_no_folders(make_set: Callable[..., Path]) -> None:
+    """What is missing is told with the folders that there are."""
+    raw = make_set("1/a.jpg", "2/b.jpg")
+    with pytest.raises(DatasetError, match=r"--label-names makes 1 of the folders `1`, `2`"):
+        open_folder(raw, label_names=parse_label_names("1=Happy,3=Sad"))
+
+
 def test_affectnet_s_numbers_can_be_named_at_once(make_set: Callable[..., Path]) -> None:
     """In folders as in lists."""
     raw = make_set("train/0/a.jpg", "train/7/b.jpg", "val/7/c.jpg")

@@ -61,7 +61,7 @@ def test_affectnet_s_numbers_have_a_name() -> None:
     assert name_labels({"0": 1, "10": 1}, AFFECTNET_NUMBERS, where="")[0] == {"0": "Neutral", "10": "NonFace"}
 
 
-@pytest.mark.parametrize("text", ["", "1=Happy,,2=Sad", "=Happy", "1=Happy,1.0=Sad", "a,a"])
+@pytest.mark.parametrize("text", ["", "1=Happy,,2=Sad", "=Happy", "1=", "1=NAME", "1=Happy,1.0=Sad", "a,a"])
 def test_label_names_that_are_none(text: str) -> None:
     """A label is missing, or has two classes."""
     with pytest.raises(ValueError, match=r"affectnet, got|twice"):

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import SourceError
-from mien.faces.images import UnreadableImage, decode_image, read_image_file, to_rgb
+from mien.faces.image_files import read_image_file
+from mien.faces.images import UnreadableImage, decode_image, to_rgb
 
 DRAWN_PICTURE = Path(__file__).with_name("picture.jpg")
 

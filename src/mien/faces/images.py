@@ -10,14 +10,11 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-
-from mien.inputs import NotAFileError, TooLargeError, open_regular, read_regular
 
 # A frame of 50 megapixels is larger than any camera's face picture; above it a file is taken for a bomb.
 MAX_PIXELS = 50_000_000
@@ -25,8 +22,6 @@ JPEG_QUALITY = 92
 # Cameras write a progressive JPEG in about ten scans. One scan more costs a file some bytes and its reader the time of
 # a whole picture: 30 kB can hold seconds of work.
 MAX_JPEG_SCANS = 100
-# That many pixels of four channels of 16 bits take 400 MB.
-MAX_FILE_BYTES = 512 * 1024 * 1024
 # What files of pictures are called; what a file is, its content decides.
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -39,7 +34,7 @@ class UnreadableImage(Exception):  # noqa: N818 - a value as much as an error: i
 
     Attributes:
         reason: ``empty_file``, ``not_an_image``, ``truncated_image``, ``image_too_large`` or ``unclear_depth``; of
-            `read_image_file` also ``missing_file``, ``not_a_file`` or ``unreadable_file``.
+            `mien.faces.image_files` also ``missing_file``, ``not_a_file`` or ``unreadable_file``.
         detail: what was found, for a person.
     """
 
@@ -48,43 +43,6 @@ class UnreadableImage(Exception):  # noqa: N818 - a value as much as an error: i
 
     def __str__(self) -> str:
         return self.detail
-
-
-def read_image_file(path: Path) -> bytes:
-    """Return the bytes of what may be an image file.
-
-    Raises:
-        UnreadableImage: there is no such file, it may not be read, it is a pipe, socket or device, or it is too large.
-    """
-    try:
-        return read_regular(path, max_bytes=MAX_FILE_BYTES)
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise UnreadableImage("missing_file", f"there is no file {path.name!r}") from None
-    except NotAFileError as error:
-        raise UnreadableImage("not_a_file", str(error.strerror)) from None
-    except TooLargeError as error:
-        raise UnreadableImage("image_too_large", str(error.strerror)) from None
-    except OSError as error:
-        raise UnreadableImage("unreadable_file", error.strerror or str(error)) from None
-
-
-_TIFF_BEGINNINGS = (b"II*\0", b"MM\0*")
-# What the files that are read begin with, WebP apart.
-_IMAGE_BEGINNINGS = (
-    *(b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM"),
-    *_TIFF_BEGINNINGS,
-    *(b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"Pf"),
-)
-
-
-def looks_like_image(path: Path) -> bool:
-    """Return whether a file begins as an image file does. What cannot be read does not."""
-    try:
-        with open_regular(path) as file:
-            header = file.read(12)
-    except OSError:
-        return False
-    return header.startswith(_IMAGE_BEGINNINGS) or (header[:4] == b"RIFF" and header[8:] == b"WEBP")
 
 
 def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -233,6 +191,7 @@ def _jpeg_exif(data: bytes) -> Image.Exif:
     return exif
 
 
+_TIFF_BEGINNINGS = (b"II*\0", b"MM\0*")
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8")
 

@@ -23,7 +23,8 @@ from mien.faces.crop import (
     transform_points,
 )
 from mien.faces.detector import CascadeDetector, Detector, open_detector
-from mien.faces.images import Picture, UnreadableImage, encode_jpeg, open_picture, read_image_file
+from mien.faces.image_files import read_image_file
+from mien.faces.images import Picture, UnreadableImage, encode_jpeg, open_picture
 from mien.faces.landmarks import anchors_from_landmarks
 from mien.faces.perceptual_hash import perceptual_hash
 from mien.pack.schema import PackedFace

@@ -28,6 +28,7 @@ from mien.errors import ArtifactError, DatasetError
 from mien.faces import images
 from mien.faces.crop import DEFAULT_MARGIN, DEFAULT_SIZE, CropContract, CropMethod
 from mien.faces.detector import describe_detector, find_detector_file
+from mien.faces.image_files import MAX_FILE_BYTES
 from mien.pack.schema import SPLITS
 from mien.prepare.closing import PrepareSummary, finish, read_summary
 from mien.prepare.face import PROGRESS_FOLDER, ShardTask, make_shard
@@ -147,7 +148,7 @@ def _plan(
         },
         "limits": {
             "pixels": images.MAX_PIXELS,
-            "file_bytes": images.MAX_FILE_BYTES,
+            "file_bytes": MAX_FILE_BYTES,
             "jpeg_scans": images.MAX_JPEG_SCANS,
         },
         "jpeg_quality": images.JPEG_QUALITY,

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from mien.bundle import Bundle, BundleInfo, Outputs
 from mien.faces.crop import crop_matrix, cut, invert_matrix, resize_crop, transform_points
 from mien.faces.detector import DetectedFace, Detector
-from mien.faces.images import MAX_PIXELS, UnreadableImage, decode_image, read_image_file, to_rgb
+from mien.faces.image_files import read_image_file
+from mien.faces.images import MAX_PIXELS, UnreadableImage, decode_image, to_rgb
 from mien.reading.answers import AnswerRule
 from mien.reading.readings import FaceReading, PictureReading, without_face
 

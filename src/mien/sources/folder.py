@@ -7,7 +7,8 @@ from pathlib import Path
 
 from mien.errors import DatasetError
 from mien.faces.classes import ordered_classes
-from mien.faces.images import PICTURE_SUFFIXES, looks_like_image
+from mien.faces.image_files import looks_like_image
+from mien.faces.images import PICTURE_SUFFIXES
 from mien.pack.schema import SPLITS
 from mien.sources.cells import parse_whole_number
 from mien.sources.files import list_names, printable

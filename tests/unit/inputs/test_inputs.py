@@ -10,7 +10,8 @@ import pytest
 
 from mien.errors import ArtifactError, DatasetError
 from mien.faces.detector import YuNetDetector, is_official_yunet
-from mien.faces.images import UnreadableImage, read_image_file
+from mien.faces.image_files import read_image_file
+from mien.faces.images import UnreadableImage
 from mien.inputs import NotAFileError, TooLargeError, open_regular, read_regular
 from mien.pack import Pack
 from mien.reading.frames import read_header

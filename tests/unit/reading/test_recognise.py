@@ -190,7 +190,7 @@ def test_a_file_too_large_for_a_picture_is_not_read(
     bundle: Bundle, detector: Detector, make_picture: MakePicture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its row names the limit."""
-    monkeypatch.setattr("mien.faces.images.MAX_FILE_BYTES", 10)
+    monkeypatch.setattr("mien.faces.image_files.MAX_FILE_BYTES", 10)
     (picture,) = read_pictures([make_picture("a.png")], bundle, detector=detector)
     assert picture.rows[0].status == "image_too_large"
 

@@ -10,6 +10,7 @@ from mien.cli.machine import add_bench, add_doctor
 from mien.cli.reading import add_compare, add_evaluate, add_predict
 from mien.cli.serving import add_page, add_serve
 from mien.cli.training import add_export, add_train
+from mien.cli.words import Parser
 from mien.errors import MienError
 from mien.terminal import on_one_line
 
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every verb."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="mien",
         description=DESCRIPTION,
         epilog=EXIT_CODES,

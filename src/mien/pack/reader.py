@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mien.artifacts import read_json
 from mien.errors import ArtifactError
 from mien.faces.images import decode_jpeg_rgb
+from mien.inputs import open_regular
 from mien.pack.schema import GROUPS_SCHEMA, HASH_BYTES, SPLITS, PackInfo, shard_schema
 
 
@@ -136,6 +137,7 @@ def _reopen(path: Path, name: str) -> PackSplit:
 
 def _open_table(path: Path, schema: pa.Schema, *, n_rows: int) -> pa.Table:
     try:
+        open_regular(path).close()
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     except (OSError, pa.ArrowInvalid) as error:
         raise ArtifactError(f"{path} of the pack cannot be read: {error}. Run `mien prepare` again") from None

@@ -40,6 +40,9 @@ class PrepareSummary:
         lines = [f"{info.n_rows:,} rows read = {info.n_kept:,} faces kept + {info.n_rejected:,} rejected"]
         if self.n_resumed:
             lines.append(f"went on from {self.n_resumed} finished shards")
+        empty = [name for name in info.classes if not any(kept.get(name) for kept in info.counts.values())]
+        if empty and info.source in ("csv", "folder"):
+            lines.append(f"No face was kept of: {', '.join(empty)}.")
         lines += [*map(on_one_line, self.notes), "", *self._class_table(), ""]
         lines += [f"rejected, {reason}: {count:,}" for reason, count in info.rejected_by_reason.items()]
         lines += [f"kept with a warning, {code}: {count:,}" for code, count in info.warnings.items()]
@@ -47,9 +50,10 @@ class PrepareSummary:
         lines.append(f"crop: {methods}, {info.crop.size} px, margin {info.crop.margin:g}")
         duplicates = info.duplicates
         lines.append(
-            f"duplicates: {duplicates['near_copies']:,} faces repeat another "
+            f"duplicates: {duplicates['near_copies']:,} faces repeat another, mirrored or not "
             f"({duplicates['exact_copies']:,} of them exactly); "
-            f"{duplicates['in_several_splits']:,} faces stand in more than one split"
+            f"{duplicates['in_several_splits']:,} faces stand in more than one split. "
+            "Copies that are turned, shifted or cropped otherwise are not looked for"
         )
         lines += [f"content: {info.content_sha256}", f"pack: {self.out}"]
         return "\n".join(lines)

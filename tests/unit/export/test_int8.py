@@ -18,7 +18,7 @@ from mien.bundle import Bundle, BundleInfo, Outputs
 from mien.cli import main
 from mien.errors import ArtifactError, ModelError
 from mien.export import Int8Options, export
-from mien.export.faces import choose_calibration, dev_faces, open_train_splits
+from mien.export.faces import ChosenFaces, choose_calibration, dev_faces, open_train_splits
 from mien.export.gate import FileScores, GateResult, score_files
 from mien.metrics.landmarks import nme_per_face
 from mien.pack import Pack
@@ -204,6 +204,25 @@ def test_calibration_faces_are_spread_and_no_dev_faces(
     again, other = (choose_calibration(run, dev, n_faces=30, seed=seed) for seed in (1, 2))
     assert (again.rows == chosen.rows).all()
     assert set(other.rows.tolist()) != set(chosen.rows.tolist())
+
+
+def test_calibration_looks_for_leaks_in_all_packs(
+    make_training_pack: Callable[..., Path], relu_run: Path, tmp_path: Path
+) -> None:
+    """A near-duplicate in another pack's val, or of another pack's dev face, is left out as training leaves it out."""
+    one, other = np.random.default_rng(0).integers(0, 256, (2, 36, 32), dtype=np.uint8)
+    other[33] = one[4]  # in val of the second pack
+    one[11] = other[20]  # a dev face of the second pack
+    packs = [
+        Pack.open(make_training_pack(tmp_path / name, n_train=30, n_val=6, hashes=hashes))
+        for name, hashes in (("a.pack", one), ("b.pack", other))
+    ]
+    splits = tuple(pack.split("train") for pack in packs)
+    dev = ChosenFaces(splits, np.array([0, 1]), np.array([0, 20]), np.array([0, 2]))
+    chosen = choose_calibration(Run.open(relu_run), dev, n_faces=1000, seed=1)
+    assert set(chosen.rows[chosen.pack_numbers == 0].tolist()) == set(range(30)) - {0, 4, 11}
+    assert set(chosen.rows[chosen.pack_numbers == 1].tolist()) == set(range(30)) - {20}
+    assert (chosen.labels == chosen.rows % 3).all()
 
 
 def test_another_pack_is_refused(

@@ -1,6 +1,7 @@
 """The stage: what it refuses, how it goes on, and that the same set gives the same pack."""
 
 import dataclasses
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from PIL import Image
 
 import mien.prepare.stage
 from mien.errors import ArtifactError, DatasetError
+from mien.faces import detector
 from mien.pack import Pack
 from mien.prepare import PrepareOptions, prepare
 
@@ -304,7 +306,9 @@ def test_duplicates_are_found(raw_set: Any, tools: Any, tmp_path: Path) -> None:
     assert pack.split("train").groups.tolist() == [0, 1, 2, 3, 4, 5, 0]
     assert pack.split("val").groups.tolist() == [1, 2, 0]
     assert pack.info.duplicates == {"exact_copies": 2, "near_copies": 4, "in_several_splits": 7}
-    assert "4 faces repeat another (2 of them exactly); 7 faces stand in more than one split" in str(summary)
+    assert "4 faces repeat another, mirrored or not (2 of them exactly); 7 faces stand in more" in str(
+        summary
+    )
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -347,3 +351,89 @@ def test_moved_pack_is_the_same(faces: Path, tmp_path: Path) -> None:
     assert len(Pack.open(moved).split("train")) == 16
     for path in moved.iterdir():
         assert str(tmp_path).encode() not in path.read_bytes()
+
+
+@pytest.fixture
+def detector_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the detector's file is looked for, with nothing there and no network."""
+    monkeypatch.delenv("MIEN_DETECTOR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(detector, "YUNET_URL", "http://127.0.0.1:9/nobody-listens")
+    monkeypatch.setattr(detector, "YUNET_SHA256", hashlib.sha256(b"official").hexdigest())
+    path = detector.cached_detector_file()
+    path.parent.mkdir(parents=True)
+    return path
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["vanishes", "appears"])
+def test_a_detector_that_comes_or_goes_does_not_mix(
+    faces: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    small_shards: None,
+    detector_cache: Path,
+    is_there: bool,
+) -> None:
+    """A pack begun with one detector is not finished with another; with the first one it is."""
+    out = tmp_path / "my.pack"
+
+    def put(there: bool) -> None:
+        if there:
+            detector_cache.write_bytes(b"official")
+        else:
+            detector_cache.unlink(missing_ok=True)
+
+    put(is_there)
+    prepare_until_shard(2, faces, out, monkeypatch)
+    put(not is_there)
+    with pytest.raises(ArtifactError, match="was begun with other options"):
+        prepare("affectnet", faces, out, OPTIONS)
+    put(is_there)
+    assert prepare("affectnet", faces, out, OPTIONS).n_resumed == 2
+
+
+@pytest.mark.parametrize(
+    "where", ["cv2.__version__", "simplejpeg.__version__", "mien.faces.images.MAX_PIXELS"]
+)
+def test_what_changes_pixels_is_part_of_the_plan(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_shards: None, where: str
+) -> None:
+    """Another decoder or another limit would give other faces."""
+    out = tmp_path / "my.pack"
+    prepare_until_shard(2, faces, out, monkeypatch)
+    with monkeypatch.context() as patched:
+        patched.setattr(where, 12345)
+        with pytest.raises(ArtifactError, match="was begun with other options"):
+            prepare("affectnet", faces, out, OPTIONS)
+    assert prepare("affectnet", faces, out, OPTIONS).n_resumed == 2
+
+
+def test_the_detector_is_looked_for_once(
+    tmp_path: Path, tools: Any, monkeypatch: pytest.MonkeyPatch, detector_cache: Path
+) -> None:
+    """Before the work; a worker does not fetch another than the plan has."""
+    for name in ("happy", "sad"):
+        (tmp_path / "raw" / name).mkdir(parents=True)
+        (tmp_path / "raw" / name / "a.jpg").write_bytes(tools.encode(tools.draw_picture()))
+    fetched: list[Path] = []
+
+    def fetch(target: Path) -> None:
+        fetched.append(target)
+        raise OSError("no network")
+
+    monkeypatch.setattr(detector, "_fetch_yunet", fetch)
+    with pytest.raises(DatasetError, match="no_face"):
+        prepare(
+            "folder", tmp_path / "raw", tmp_path / "my.pack", dataclasses.replace(OPTIONS, crop="aligned")
+        )
+    assert fetched == [detector_cache]
+
+
+def test_a_class_of_which_nothing_is_kept_is_told(tmp_path: Path, tools: Any) -> None:
+    """Its images are all broken: the summary says so before its table."""
+    for name in ("happy", "sad", "fear"):
+        (tmp_path / "raw" / name).mkdir(parents=True)
+        data = b"broken" if name == "fear" else tools.encode(tools.draw_picture())
+        (tmp_path / "raw" / name / "a.jpg").write_bytes(data)
+    summary = prepare("folder", tmp_path / "raw", tmp_path / "my.pack", OPTIONS)
+    assert "No face was kept of: Fear." in str(summary)

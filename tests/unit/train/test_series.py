@@ -221,7 +221,8 @@ def test_a_mistake_is_one_line(
     quick_recipe_path: Path, training_pack: Path, tmp_path: Path, words: list[str], code: int, expected: str
 ) -> None:
     """From the command line, before anything is made."""
-    start = ["train", "--recipe", quick_recipe_path, "--pack", training_pack, "--out", tmp_path / "out"]
+    pack = [] if "--pack" in words else ["--pack", training_pack]
+    start = ["train", "--recipe", quick_recipe_path, *pack, "--out", tmp_path / "out"]
     told = StringIO()
     with redirect_stderr(told):
         assert main([str(word) for word in [*start, *words]]) == code

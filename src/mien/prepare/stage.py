@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ from mien.cores import usable_cores
 from mien.errors import ArtifactError, DatasetError
 from mien.faces.crop import DEFAULT_MARGIN, DEFAULT_SIZE, CropContract, CropMethod
 from mien.faces.detector import find_detector_file
-from mien.pack.schema import SPLITS
+from mien.pack.schema import LONGEST_CLASS_NAME, SPLITS, is_class_name
 from mien.prepare.closing import PrepareSummary, finish, read_summary
 from mien.prepare.face import PROGRESS_FOLDER, ShardTask, make_shard
 from mien.progress import Progress
@@ -81,6 +81,7 @@ def prepare(
         ArtifactError: ``out`` exists, was begun with other options, or the disk is full.
     """
     source = open_source(kind, raw, options.source)
+    _require_class_names(source.classes)
     method = options.crop or source.natural_crop
     crop = CropContract(method=cast("CropMethod", method), margin=options.margin, size=options.size)
     _require_apart(raw, out, options.annotations)
@@ -95,6 +96,15 @@ def prepare(
         with Progress("Preparing", total=n_rows, unit="row") as progress:
             _make_shards(source, crop, out, options, progress)
         return finish(out, source, crop, n_resumed=n_resumed, annotations=options.annotations)
+
+
+def _require_class_names(classes: Sequence[str]) -> None:
+    for name in classes:
+        if not is_class_name(name):
+            raise DatasetError(
+                f"A class must have a name of at most {LONGEST_CLASS_NAME} letters without control characters, got "
+                f"{name!r:.80}. Give it another name"
+            )
 
 
 def _require_apart(raw: Path, out: Path, annotations: Path | None) -> None:

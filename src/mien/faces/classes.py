@@ -4,6 +4,8 @@ AffectNet numbers eleven classes (Mollahosseini et al. 2017, https://arxiv.org/a
 Every other set is mapped onto them by name, never by position.
 """
 
+import unicodedata
+
 AFFECTNET_CLASSES = (
     "Neutral",
     "Happy",
@@ -19,6 +21,7 @@ AFFECTNET_CLASSES = (
 )
 EXPRESSIONS_8 = AFFECTNET_CLASSES[:8]
 EXPRESSIONS_7 = AFFECTNET_CLASSES[:7]
+LONGEST_CLASS_NAME = 200
 
 _SYNONYMS = {
     "neutral": "Neutral", "neutrality": "Neutral", "normal": "Neutral",
@@ -52,3 +55,12 @@ def ordered_classes(names: set[str]) -> tuple[str, ...]:
     """
     known = [name for name in AFFECTNET_CLASSES if name in names]
     return (*known, *sorted(names.difference(AFFECTNET_CLASSES)))
+
+
+def is_class_name(name: object) -> bool:
+    """Whether a value can name a class: some text without control characters, which a terminal would obey."""
+    return (
+        isinstance(name, str)
+        and 0 < len(name) <= LONGEST_CLASS_NAME
+        and not any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name)
+    )

@@ -1,7 +1,6 @@
 """The rows of a pack and the content of pack.json. docs/formats.md is their specification."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from mien.artifacts import json_sha256
 from mien.errors import ArtifactError
+from mien.faces.classes import is_class_name
 from mien.faces.crop import CropContract
 
 FORMAT_VERSION = 2
@@ -22,7 +22,6 @@ SPLITS = ("train", "val", "test")
 # Small batches keep a read of one face small, on disk and over a network.
 BATCH_ROWS = 256
 HASH_BYTES = 32
-LONGEST_CLASS_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,15 +195,6 @@ def _class_names(names: Any) -> tuple[str, ...]:
     ):
         raise ValueError(f"`classes` must be different names, got {names!r:.80}")
     return tuple(names)
-
-
-def is_class_name(name: object) -> bool:
-    """Whether a value can name a class: some text without control characters, which a terminal would obey."""
-    return (
-        isinstance(name, str)
-        and 0 < len(name) <= LONGEST_CLASS_NAME
-        and not any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name)
-    )
 
 
 def _require_types(info: PackInfo) -> None:

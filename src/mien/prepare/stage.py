@@ -21,9 +21,10 @@ import mien
 from mien.artifacts import claim_output, disk_errors, read_json, write_json
 from mien.cores import usable_cores
 from mien.errors import ArtifactError, DatasetError
+from mien.faces.classes import LONGEST_CLASS_NAME, is_class_name
 from mien.faces.crop import DEFAULT_MARGIN, DEFAULT_SIZE, CropContract, CropMethod
 from mien.faces.detector import find_detector_file
-from mien.pack.schema import LONGEST_CLASS_NAME, SPLITS, is_class_name
+from mien.pack.schema import SPLITS
 from mien.prepare.closing import PrepareSummary, finish, read_summary
 from mien.prepare.face import PROGRESS_FOLDER, ShardTask, make_shard
 from mien.progress import Progress

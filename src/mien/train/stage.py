@@ -214,6 +214,7 @@ def _load_weights(network: FaceNetwork, path: Path, classes: tuple[str, ...]) ->
         raise ModelError(f"`model.weights` {path} does not exist. Name an earlier run or a safetensors file")
     run = Run.open(path) if path.is_dir() else None
     if run is not None:
+        run.require_unchanged("run.json")
         run.require_unchanged(WEIGHTS)
         path = run.best_weights_path
     try:

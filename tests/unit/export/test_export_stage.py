@@ -27,6 +27,7 @@ from mien.export import export
 from mien.export.graph import CalibratedNetwork, check_against_torch
 from mien.export.stage import _without_paths
 from mien.metrics.calibration import fit_temperature
+from mien.model_file import read_model_file
 from mien.network import FaceOutputs
 from mien.recipe import DataConfig, LossConfig, ModelConfig, Recipe, ScheduleConfig, recipe_from_dict
 from mien.run import Run
@@ -189,6 +190,19 @@ def test_the_summary_tells_the_file(exported: Any) -> None:
     assert f"{summary.out.stat().st_size / 1e6:.2f} MB" in text
     assert summary.largest_difference < 1e-3
     assert not list(summary.out.parent.glob("*partial*"))
+
+
+def test_the_file_holds_its_hash(exported: Any, tmp_path: Path) -> None:
+    """A file that was damaged on its way is told, wherever the damage lies."""
+    content = exported[0].out.read_bytes()
+    assert read_model_file(exported[0].out).sha256 is not None
+    for place in np.random.default_rng(0).integers(0, 8 * len(content), 20).tolist():
+        changed = bytearray(content)
+        changed[place // 8] ^= 1 << place % 8
+        (tmp_path / "model.onnx").write_bytes(changed)
+        with pytest.raises(ArtifactError) as caught:
+            Bundle.load(tmp_path / "model.onnx")
+        assert "\n" not in str(caught.value)
 
 
 def test_an_existing_file_is_not_overwritten(exported: Any, trained_run: Path) -> None:

@@ -171,6 +171,11 @@ def test_weights_of_a_finished_run_are_its_own(
     run = Path(shutil.copytree(trained_run, tmp_path / "run"))
     recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(run)))
     stage.build_network(recipe, CLASSES)
+    description = (run / "run.json").read_text()
+    (run / "run.json").write_text(description.replace("Sad", "Fear"))
+    with pytest.raises(ArtifactError, match=r"run\.json has changed since it was written"):
+        stage.build_network(recipe, CLASSES)
+    (run / "run.json").write_text(description)
     truncate_weights(run)
     with pytest.raises(ArtifactError, match=r"best\.safetensors has changed since it was written"):
         stage.build_network(recipe, CLASSES)

@@ -23,6 +23,7 @@ AFFECTNET_CLASSES = (
 )
 EXPRESSIONS_8 = AFFECTNET_CLASSES[:8]
 EXPRESSIONS_7 = AFFECTNET_CLASSES[:7]
+LONGEST_CLASS_NAME = 200
 
 _SYNONYMS = {
     "neutral": "Neutral", "neutrality": "Neutral", "normal": "Neutral",
@@ -89,10 +90,12 @@ def problem_of_names(names: Iterable[str]) -> str | None:
     seen: set[str] = set()
     for name in names:
         if not isinstance(name, str):
-            return f"{name!r} is no text"
-        if any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in name):
-            return f"{name!r} holds a line break or another control character"
+            return f"{name!r:.80} is no text"
+        if not 0 < len(name) <= LONGEST_CLASS_NAME:
+            return f"{name!r:.80} has {len(name)} characters, not 1 to {LONGEST_CLASS_NAME}"
+        if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in name):
+            return f"{name!r:.80} holds a line break or another control character"
         if name in seen:
-            return f"{name!r} stands twice"
+            return f"{name!r:.80} stands twice"
         seen.add(name)
     return None

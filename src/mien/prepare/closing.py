@@ -124,7 +124,7 @@ def finish(
     )
     if annotations is not None:
         _write_annotations(annotations, info, out)
-    close_pack(out, info, groups)
+    info = close_pack(out, info, groups)
     remove_folder(out / PROGRESS_FOLDER, last="plan.json")
     return PrepareSummary(out, info, n_resumed, tuple(source.notes))
 

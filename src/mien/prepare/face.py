@@ -27,7 +27,7 @@ from mien.faces.image_files import read_image_file
 from mien.faces.images import Picture, UnreadableImage, encode_jpeg, open_picture
 from mien.faces.landmarks import anchors_from_landmarks
 from mien.faces.perceptual_hash import perceptual_hash
-from mien.pack.schema import PackedFace
+from mien.pack.schema import PackedFace, shard_name
 from mien.pack.writer import write_shard
 from mien.sources.record import FaceRecord, RejectedRow, Row, Source
 
@@ -55,7 +55,7 @@ class ShardTask:
     @property
     def name(self) -> str:
         """The shard's file name."""
-        return f"{self.split}-{self.number:05d}.arrow"
+        return shard_name(self.split, self.number)
 
     @property
     def notes_path(self) -> Path:

@@ -239,6 +239,26 @@ def test_output_around_the_raw_set_is_refused(faces: Path) -> None:
     assert (faces / "training.csv").exists()
 
 
+def test_output_beside_the_raw_set(faces: Path) -> None:
+    """A folder is inside another by its parts: one whose name merely begins like the set's stands beside it."""
+    beside = faces.with_name(f"{faces.name}.pack")
+    options = dataclasses.replace(OPTIONS, annotations=faces.with_name(f"{faces.name}-lists"))
+    prepare("affectnet", faces, beside, options)
+    assert Pack.open(beside).splits == ("train", "val")
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[31m", "n" * 201])
+def test_class_that_no_terminal_should_show(tmp_path: Path, name: str) -> None:
+    """A class that a reader of the pack would refuse is refused before any work."""
+    picture = tmp_path / "set" / "face.png"
+    picture.parent.mkdir()
+    Image.new("L", (32, 32)).save(picture)
+    rows = "".join(f'face.png,"{label}"\n' for label in (name, "Happy"))
+    (tmp_path / "set" / "list.csv").write_text(f"path,label\n{rows}")
+    with pytest.raises(DatasetError, match=r"control character|characters, not 1 to"):
+        prepare("csv", tmp_path / "set" / "list.csv", tmp_path / "my.pack", OPTIONS)
+
+
 def test_annotation_files(faces: Path, tmp_path: Path) -> None:
     """train.txt and val.txt have a line for each kept face, the path and the number of its class."""
     lists = tmp_path / "deep" / "lists"

@@ -219,10 +219,10 @@ def test_a_single_seed_has_no_spread(trained_sweep: tuple[Series, str]) -> None:
 def test_a_metric_that_a_run_lacks(copied_sweep: Series) -> None:
     """A correlation with a constant is no number; the other settings have theirs, and the cell stays empty."""
     series = copied_sweep
-    path = series.out / series.runs[0].folder / "result.json"
-    result = json.loads(path.read_text())
+    run = Run.open(series.out / series.runs[0].folder)
+    result = run.read_result()
     del result["dev"]["valence_ccc"]
-    path.write_text(json.dumps(result))
+    run.write_result(result)
     summary = summarise_sweep(series)
     write_sweep_summary(summary)
     assert "–" in str(summary).splitlines()[1]

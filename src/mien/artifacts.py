@@ -8,6 +8,7 @@ that is written in place and looked at meanwhile, as a run is, goes through `set
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
@@ -373,7 +374,7 @@ def read_json(path: Path, *, what: str) -> dict[str, Any]:
         ArtifactError: it is missing or broken.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{path.parent} is no {what}: it has no {path.name}") from None
     except (OSError, ValueError) as error:
@@ -383,7 +384,62 @@ def read_json(path: Path, *, what: str) -> dict[str, Any]:
     return value
 
 
+def parse_json(text: str) -> Any:
+    """Return what a JSON text says.
+
+    Raises:
+        ValueError: it is no JSON, is nested too deeply, or holds a number that is not finite or beyond 64 bits.
+    """
+    try:
+        return json.loads(
+            text, parse_constant=_finite_float, parse_float=_finite_float, parse_int=_int_of_64_bits
+        )
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _finite_float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:20]} is not finite")
+    return value
+
+
+def _int_of_64_bits(text: str) -> int:
+    if len(text) > 20 or not -(2**63) <= (value := int(text)) < 2**63:
+        raise ValueError(f"the number {text[:20]} has more than 64 bits")
+    return value
+
+
+def json_sha256(value: Any) -> str:
+    """Return the SHA-256 in hex of a JSON value, written with sorted keys, without blanks and in ASCII."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
 def file_sha256(path: Path) -> str:
     """Return a file's SHA-256 in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_sha256(path: Path, expected: str, *, record: str, advice: str) -> None:
+    """Refuse a file that is not the one of which a hash was recorded.
+
+    Args:
+        path: the file.
+        expected: its SHA-256 in hex, as recorded.
+        record: the file that says so, for the message.
+        advice: what to do, for the message.
+
+    Raises:
+        ArtifactError: the file has another hash, or cannot be read.
+    """
+    try:
+        found = file_sha256(path)
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}. {advice}") from None
+    if found != expected:
+        raise ArtifactError(
+            f"{path} has changed since it was written: its SHA-256 is {found[:12]}..., {record} says "
+            f"{expected[:12]}.... {advice}"
+        )

@@ -7,6 +7,8 @@ from typing import Self
 
 from tqdm import tqdm
 
+from mien.terminal import on_one_line
+
 SECONDS_BETWEEN_LINES = 15.0
 
 
@@ -19,7 +21,7 @@ class Progress:
     """
 
     def __init__(self, title: str, *, total: int | None = None, unit: str = "item") -> None:
-        self.title = title
+        self.title = on_one_line(title)
         self.total = total
         self.unit = unit
         self.done = 0

@@ -1,9 +1,11 @@
 """The command line's promises: its verbs, its exit codes, and what it imports."""
 
+import argparse
 import io
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,33 @@ def test_wrong_usage_ends_with_2(arguments: list[str], code: int) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == code
+
+
+def options_with_one_value() -> Iterator[tuple[str, str]]:
+    """Every option of every verb that has a value and would keep the last of two."""
+    verbs = next(a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
+    for verb, parser in verbs.choices.items():
+        for action in parser._actions:
+            takes_values = action.nargs not in (0, argparse.SUPPRESS)
+            if action.option_strings and takes_values and not isinstance(action, argparse._AppendAction):
+                yield verb, action.option_strings[-1]
+
+
+@pytest.mark.parametrize(("verb", "option"), list(options_with_one_value()))
+def test_an_option_given_twice_is_refused(verb: str, option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first value would be forgotten without a word."""
+    value = {"--crop": "whole", "--votes": "majority", "--classes": "7", "--split": "val"}.get(option, "1")
+    with pytest.raises(SystemExit) as ended:
+        build_parser().parse_known_args([verb, option, value, option, value])
+    assert ended.value.code == 2
+    assert f"{option} is given twice" in capsys.readouterr().err
+
+
+def test_options_of_several_verbs_do_not_meet() -> None:
+    """Parsing one command leaves nothing behind for the next."""
+    parser = build_parser()
+    for _ in range(2):
+        assert parser.parse_args(["sample", "out", "--seed", "1", "--force", "--force"]).seed == 1
 
 
 @pytest.mark.parametrize(

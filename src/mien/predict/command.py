@@ -11,6 +11,7 @@ from mien.artifacts import remove_partials
 from mien.bundle import Bundle
 from mien.errors import ArtifactError
 from mien.faces.detector import Detector, load_detector
+from mien.fonts import tell_missing
 from mien.predict.copies import claim_copies_folder, name_copies, write_copy
 from mien.predict.film import Film
 from mien.predict.gather import Picture, Source, Video, gather_sources
@@ -19,7 +20,7 @@ from mien.predict.tally import Tally
 from mien.predict.timeline import Timeline, claim_timeline
 from mien.predict.videos import OpenVideo, open_video
 from mien.predict.window import Window
-from mien.predict.writers import RowWriter, TableWriter, on_one_line
+from mien.predict.writers import RowWriter, TableWriter
 from mien.progress import Progress
 from mien.reading.annotate import annotate
 from mien.reading.answers import AnswerRule
@@ -27,6 +28,7 @@ from mien.reading.model import threads_for_video
 from mien.reading.readings import NO_FACE, OK, PictureReading
 from mien.reading.recognise import read_pictures, say_how_faces_are_cut
 from mien.reading.watch import WatchOptions
+from mien.terminal import on_one_line
 from mien.zoo import find_model
 
 # Fewer pictures than this are done before a bar says anything.
@@ -170,6 +172,9 @@ def run_predict(
         # While the model reads frames of a video, the next are decoded and searched for faces.
         bundle = Bundle.load(find_model(model), threads=threads_for_video() if n_videos else None)
         classes = options.rule.classes(bundle.info.classes)
+        if options.draw is not None or options.timeline is not None or options.show:
+            titles = [source.name for source in gathered] if options.timeline is not None else []
+            tell_missing([*classes, *titles], announce)
         detector = None
         if options.crop == "detect":
             say_how_faces_are_cut(bundle.info, announce)

@@ -2,15 +2,48 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import TextIO
 
 from mien.artifacts import claim_output, disk_errors, one_writer, publish
 from mien.errors import ArtifactError
 from mien.predict.writers import CsvWriter, JsonLinesWriter, ParquetWriter, RowWriter, holds_parquet_rows
 
-SUFFIXES = (".jsonl", ".csv", ".parquet")
+
+@contextmanager
+def _open_text(path: Path) -> Iterator[TextIO]:
+    # A file name that is no text is written in the notation that JSON reads back. Line by line, so that a kill leaves
+    # whole ones.
+    with path.open("x", buffering=1, encoding="utf-8", errors="backslashreplace", newline="") as file:
+        yield file
+
+
+@contextmanager
+def _open_json_lines(path: Path, _classes: Sequence[str]) -> Iterator[RowWriter]:
+    with _open_text(path) as file:
+        yield JsonLinesWriter(file)
+
+
+@contextmanager
+def _open_csv(path: Path, classes: Sequence[str]) -> Iterator[RowWriter]:
+    with _open_text(path) as file:
+        yield CsvWriter(file, classes)
+
+
+@contextmanager
+def _open_parquet(path: Path, classes: Sequence[str]) -> Iterator[RowWriter]:
+    with path.open("xb") as file, closing(ParquetWriter(file, classes)) as writer:
+        yield writer
+
+
+_WRITERS: dict[str, Callable[[Path, Sequence[str]], AbstractContextManager[RowWriter]]] = {
+    ".jsonl": _open_json_lines,
+    ".csv": _open_csv,
+    ".parquet": _open_parquet,
+}
+SUFFIXES = tuple(_WRITERS)
 
 
 @contextmanager
@@ -21,8 +54,7 @@ def claim_rows(out: Path, *, force: bool) -> Iterator[None]:
         ArtifactError: its name says no format that there is, something is in the way, or a run that was stopped left
             rows and ``force`` is not set.
     """
-    if out.suffix.lower() not in SUFFIXES:
-        raise ArtifactError(f"--out {out} must end in {' or '.join(SUFFIXES)}, which says what is written")
+    _writer_of(out)
     if out.is_dir() and force:
         raise ArtifactError(f"--out {out} is a folder, and the predictions need a file. Choose another path")
     with one_writer(out):
@@ -49,24 +81,19 @@ def open_rows(
         classes: that are answered.
         force: replace a file that is there by then.
         announce: is told that the partial file of an earlier run is replaced.
+
+    Raises:
+        ArtifactError: the name says no format that there is.
     """
+    open_writer = _writer_of(out)
     partial = _partial(out)
     with disk_errors(out):
         if os.path.lexists(partial):
             announce(f"{partial} is of a run that was stopped; this run begins anew and replaces it")
         partial.unlink(missing_ok=True)
         try:
-            if out.suffix.lower() == ".parquet":
-                with partial.open("xb") as file, closing(ParquetWriter(file, classes)) as writer:
-                    yield writer
-            else:
-                # A file name that is no text is written in the notation that JSON reads back. Line by line, so that a
-                # kill leaves whole ones.
-                with partial.open(
-                    "x", buffering=1, encoding="utf-8", errors="backslashreplace", newline=""
-                ) as text:
-                    is_csv = out.suffix.lower() == ".csv"
-                    yield CsvWriter(text, classes) if is_csv else JsonLinesWriter(text)
+            with open_writer(partial, classes) as writer:
+                yield writer
         except BaseException:
             if not _holds_rows(partial):
                 partial.unlink(missing_ok=True)
@@ -89,3 +116,10 @@ def _holds_rows(partial: Path) -> bool:
         return holds_parquet_rows(partial)
     with partial.open("rb") as file:
         return len(list(islice(file, 2))) > (kind == ".csv")
+
+
+def _writer_of(out: Path) -> Callable[[Path, Sequence[str]], AbstractContextManager[RowWriter]]:
+    writer = _WRITERS.get(out.suffix.lower())
+    if writer is None:
+        raise ArtifactError(f"--out {out} must end in {' or '.join(SUFFIXES)}, which says what is written")
+    return writer

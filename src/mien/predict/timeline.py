@@ -1,6 +1,5 @@
 """The timeline of a video: what each person's face showed, second by second, as a picture."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from mien.artifacts import claim_output, disk_errors, new_file, one_writer
 from mien.errors import ArtifactError
+from mien.fonts import plot_style, plot_text
 from mien.reading.card import class_color
 from mien.reading.readings import PictureReading
 
@@ -79,7 +79,14 @@ class Timeline:
 
         Raises:
             ArtifactError: the file cannot be written.
+            SourceError: what ``MIEN_FONT`` names is no font.
         """
+        from matplotlib import rc_context  # noqa: PLC0415 - only a timeline needs it
+
+        with rc_context(plot_style([title, *self.classes])):
+            self._draw(path, title)
+
+    def _draw(self, path: Path, title: str) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - only a timeline needs it
         from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -91,8 +98,7 @@ class Timeline:
         axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
         n_hidden = len(tracks) - len(drawn)
         title += f" ({n_hidden} more, seen for less time)" if n_hidden else ""
-        # A name may hold dollar signs; it is no formula.
-        figure.suptitle(title, parse_math=False)
+        figure.suptitle(plot_text(title))
         step = len(heights) // max(1, len(drawn))
         for index, track in enumerate(drawn):
             self._draw_person(axes[index * step : (index + 1) * step], track)
@@ -102,9 +108,7 @@ class Timeline:
         axes[-1].set_xlabel("seconds")
         self._add_legend(figure)
         kind = path.suffix.lower().removeprefix(".")
-        with disk_errors(path), new_file(path) as partial, warnings.catch_warnings():
-            # A title in a script that the font lacks is drawn as boxes; nobody can do anything about it.
-            warnings.filterwarnings("ignore", "Glyph")
+        with disk_errors(path), new_file(path) as partial:
             figure.savefig(partial, format=kind, dpi=130, metadata={"Date": None} if kind == "svg" else None)
 
     def _n_rows(self, track: int) -> float:
@@ -141,7 +145,8 @@ class Timeline:
         from matplotlib.patches import Patch  # noqa: PLC0415
 
         entries: list[Any] = [
-            Patch(color=color, label=name) for name, color in zip(self.classes, self._colors(), strict=True)
+            Patch(color=color, label=plot_text(name))
+            for name, color in zip(self.classes, self._colors(), strict=True)
         ]
         if self._has_affect:
             entries += [

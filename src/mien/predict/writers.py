@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TextIO
 
 from mien.reading.readings import NO_FACE, OK, FaceReading, in_order_of_probability
+from mien.tables import CsvLines
+from mien.terminal import on_one_line
 
 MAX_SOURCE_COLUMNS = 56
 # Rows that wait in memory for their place in a Parquet file.
@@ -63,7 +65,7 @@ class CsvWriter:
 
     def __init__(self, stream: TextIO, classes: Sequence[str]) -> None:
         self._columns = flat_columns(classes)
-        self._csv = csv.writer(stream, lineterminator="\n")
+        self._csv = csv.writer(CsvLines(stream))
         self._csv.writerow(self._columns)
 
     def write(self, reading: FaceReading) -> None:
@@ -127,14 +129,14 @@ def holds_parquet_rows(path: Path) -> bool:
 
 
 class TableWriter:
-    """Aligned columns for a terminal. The width of the first is known before the first row: the names are."""
+    """Aligned columns for a terminal, which takes every character (`on_one_line`). The width of the first is known before the first row: the names are."""
 
     def __init__(
         self, stream: TextIO, classes: Sequence[str], sources: Sequence[str], *, top: int | None = None
     ) -> None:
         self._stream = stream
         self._top = top or 1
-        longest = max((_columns(source) for source in sources), default=0)
+        longest = max((_columns(on_one_line(source)) for source in sources), default=0)
         self._source_columns = min(MAX_SOURCE_COLUMNS, max(longest, len("picture")))
         self._class_columns = max(len("expression"), *(_columns(name) for name in classes))
         self._has_header = False
@@ -145,7 +147,7 @@ class TableWriter:
             likeliest = ("likeliest",) if self._top > 1 else ()
             self._line(("picture", "face", "expression", "conf.", "valence", "arousal", *likeliest))
             self._has_header = True
-        source = reading.source
+        source = on_one_line(reading.source)
         if reading.status != OK:
             what = "no face found" if reading.status == NO_FACE else f"{reading.status}: {reading.detail}"
             self._line((source, "-", what))
@@ -197,9 +199,3 @@ def _shortened(text: str, columns: int) -> str:
     while _columns(text) > columns - 1:
         text = text[1:]
     return "…" + text
-
-
-def on_one_line(text: str) -> str:
-    """Return a line that any terminal takes, whatever characters and bytes a file name holds."""
-    text = "".join(character if character.isprintable() else "?" for character in text)
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -7,14 +7,18 @@ pack that is to be replaced stays until the new one is whole: this is made besid
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, cast
+
+import cv2
+import PIL
+import simplejpeg
 
 import mien
 from mien.artifacts import (
@@ -29,8 +33,11 @@ from mien.artifacts import (
 )
 from mien.cores import usable_cores
 from mien.errors import ArtifactError, DatasetError
+from mien.faces import images
+from mien.faces.classes import MISSING_VALUES, problem_of_names
 from mien.faces.crop import DEFAULT_MARGIN, DEFAULT_SIZE, CropContract, CropMethod
-from mien.faces.detector import find_detector_file
+from mien.faces.detector import describe_detector, find_detector_file
+from mien.faces.image_files import MAX_FILE_BYTES
 from mien.lifeline import start_worker
 from mien.pack.schema import SPLITS
 from mien.prepare.closing import PrepareSummary, finish, read_summary
@@ -90,11 +97,15 @@ def prepare(
         ArtifactError: ``out`` exists, was begun with other options, or the disk is full.
     """
     source = open_source(kind, raw, options.source)
+    _require_names(raw, source.classes)
     method = options.crop or source.natural_crop
     crop = CropContract(method=cast("CropMethod", method), margin=options.margin, size=options.size)
     _require_apart(raw, out, options.annotations)
-    if source.natural_crop == "whole" and crop.method != "whole":
-        find_detector_file(options.detector_path, announce=announce)
+    if crop.method != "whole":
+        # A set with landmarks or boxes wants it for the few faces without: not worth a download.
+        fetch = source.natural_crop == "whole"
+        found = find_detector_file(options.detector_path, fetch=fetch, announce=announce)
+        options = replace(options, detector_path=found)
     n_rows, rows_digest = _count_rows(source)
     plan = _plan(kind, raw, source, crop, options) | {"rows": rows_digest}
     lists = [] if options.annotations is None else [options.annotations / f"{split}.txt" for split in SPLITS]
@@ -110,6 +121,19 @@ def prepare(
         with Progress("Preparing", total=n_rows, unit="row") as progress:
             n_resumed = _make_shards(source, crop, work, options, progress)
         return finish(work, out, source, crop, n_resumed=n_resumed, annotations=options.annotations)
+
+
+def _require_names(raw: Path, classes: Sequence[str]) -> None:
+    """Refuse classes that would not come back from the tables that mien writes."""
+    problem = problem_of_names(classes)
+    for name in classes:
+        if name.strip() in MISSING_VALUES:
+            problem = f"{name!r} is a missing value to pandas and other programs that read tables"
+    if problem:
+        raise DatasetError(
+            f"The classes of {raw} must have names that tables can hold: {problem}. Rename the folder, or the label in the "
+            "list; where a face has no label, leave the list's cell empty"
+        )
 
 
 def _require_apart(raw: Path, out: Path, annotations: Path | None) -> None:
@@ -129,7 +153,15 @@ def _require_apart(raw: Path, out: Path, annotations: Path | None) -> None:
 def _plan(
     kind: str, raw: Path, source: Source, crop: CropContract, options: PrepareOptions
 ) -> dict[str, Any]:
-    """Return what must be the same for a run to go on where another stopped."""
+    """Return what must be the same for a run to go on where another stopped: all that decides the pack.
+
+    Args:
+        kind: of set.
+        raw: the set.
+        source: its reader.
+        crop: how faces are cropped.
+        options: with the detector that was found, None for the cascade.
+    """
     return {
         "mien_version": mien.__version__,
         "kind": kind,
@@ -138,7 +170,18 @@ def _plan(
         "classes": list(source.classes),
         "options": repr(options.source),
         "crop": crop.to_dict(),
-        "detector": str(options.detector_path),
+        "detector": None if crop.method == "whole" else describe_detector(options.detector_path),
+        "libraries": {
+            "opencv": cv2.__version__,
+            "pillow": PIL.__version__,
+            "simplejpeg": simplejpeg.__version__,
+        },
+        "limits": {
+            "pixels": images.MAX_PIXELS,
+            "file_bytes": MAX_FILE_BYTES,
+            "jpeg_scans": images.MAX_JPEG_SCANS,
+        },
+        "jpeg_quality": images.JPEG_QUALITY,
         "annotations": str(options.annotations),
         "rows_per_shard": ROWS_PER_SHARD,
     }

@@ -118,7 +118,8 @@ class LossConfig:
         landmarks_weight: Of the landmark loss.
         valence_arousal_weight: Of the valence and arousal loss.
         task_weights: fixed keeps these weights; learned begins with them and learns them (Kendall et al. 2018).
-        landmarks: smooth_l1, mse or wing (Feng et al. 2018), in units of 2 % of the crop.
+        landmarks: smooth_l1 or wing (Feng et al. 2018), in units of 2 % of the crop; or mse, of the plain coordinates as
+            fractions of the crop, which weighs far less.
         valence_arousal: mse, or ccc_mse, which adds 1 - CCC.
         label_smoothing: Share of the label spread over other classes.
         smoothing_to: all spreads it evenly; rare gives rare classes more, as 1 / faces (after Zhang et al. 2023).

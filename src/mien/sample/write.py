@@ -19,6 +19,7 @@ from mien.lifeline import start_worker
 from mien.progress import Progress
 from mien.sample.picture import Picture, draw_picture
 from mien.sample.plan import N_COPIES, SPLITS, PlannedRow, plan_rows
+from mien.tables import CsvLines
 
 HEADER = (
     "subDirectory_filePath", "face_x", "face_y", "face_width", "face_height", "facial_landmarks", "expression",
@@ -161,7 +162,7 @@ def _affect(picture: Picture) -> list[str]:
 
 def _write_list(path: Path, lines: list[list[str]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(CsvLines(file))
         writer.writerow(HEADER)
         writer.writerows(lines)
 

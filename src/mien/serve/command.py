@@ -13,7 +13,13 @@ import uvicorn
 
 from mien.bundle import Bundle
 from mien.errors import SourceError
-from mien.faces.detector import CascadeDetector, Detector, YuNetDetector, find_detector_file
+from mien.faces.detector import (
+    CASCADE_INSTEAD,
+    CascadeDetector,
+    Detector,
+    YuNetDetector,
+    find_detector_file,
+)
 from mien.reading.recognise import say_how_faces_are_cut
 from mien.serve.app import ServeApp
 from mien.serve.connections import connections_with_patience
@@ -61,7 +67,11 @@ def run_serve(
     """
     bundle = Bundle.load(find_model(model))
     say_how_faces_are_cut(bundle.info, announce)
-    file = find_detector_file(options.detector_path, announce=announce)
+    file = find_detector_file(
+        options.detector_path,
+        announce=announce,
+        otherwise=f"{CASCADE_INSTEAD}, and the page finds faces by the server alone",
+    )
 
     def make_detector() -> Detector:
         return CascadeDetector() if file is None else YuNetDetector(file)

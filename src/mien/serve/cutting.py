@@ -42,7 +42,7 @@ class Cutter:
     def __init__(
         self, info: BundleInfo, settings: ServeSettings, make_detector: Callable[[], Detector]
     ) -> None:
-        """Make the threads; each makes its detector when it first needs one, since OpenCV's cascade cannot be shared."""
+        """Make the threads; each makes its detector when it first needs one."""
         self._info, self._settings, self._make_detector = info, settings, make_detector
         self._own = threading.local()
         self._threads = ThreadPoolExecutor(settings.threads or usable_cores(), "mien-cut")

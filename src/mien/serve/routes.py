@@ -10,7 +10,7 @@ from starlette.staticfiles import StaticFiles
 
 from mien.bundle import Bundle
 from mien.errors import ModelError
-from mien.faces.detector import how_to_get_yunet
+from mien.faces.detector import PATH_VARIABLE, YUNET_NAME
 from mien.reading.answers import AnswerRule
 from mien.serve.bodies import Failure, Health, Model, PredictQuery, Readings
 from mien.serve.counters import Counters
@@ -156,7 +156,12 @@ def page_routes(bundle: Bundle, detector_file: Path | None, static: Path = STATI
     @router.api_route(f"/{DETECTOR_FILE}", methods=["GET", "HEAD"])
     async def detector(request: Request) -> Response:
         if detector_file is None or not detector_file.is_file():
-            raise Refusal(404, "detector_missing", f"The server has no YuNet file. {how_to_get_yunet()}")
+            # Not where it is looked for: whoever asks need not know the server's folders.
+            raise Refusal(
+                404,
+                "detector_missing",
+                f"The server has no YuNet file. Start it with {PATH_VARIABLE} naming {YUNET_NAME} of OpenCV's model zoo",
+            )
         return _revalidated(_model_response(folder, detector_file, request))
 
     @router.api_route("/docs", methods=["GET", "HEAD"])

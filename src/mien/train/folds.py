@@ -21,6 +21,7 @@ from mien.metrics.calibration import fit_temperature
 from mien.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, macro_f1
 from mien.pack import Pack
 from mien.recipe import Recipe, read_recipe
+from mien.tables import CsvLines
 from mien.train.series import MARK, SUMMARY, PlannedRun, Series, Start, open_finished, train_series
 from mien.train.spread import NOTHING, Spread, format_table, metric_names, spread_of_metrics, write_table
 
@@ -282,7 +283,7 @@ def write_out_of_fold(path: Path, faces: OutOfFold, packs: Sequence[Path]) -> No
 
     def write(partial: Path) -> None:
         with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
+            writer = csv.writer(CsvLines(file))
             writer.writerow(["key", "pack", "fold", "true", "predicted", *(f"p_{name}" for name in classes)])
             for face, (pack, row) in enumerate(zip(faces.pack_numbers, faces.rows, strict=True)):
                 named = [keys[pack][row], packs[pack], faces.folds[face]]

@@ -18,6 +18,7 @@ import torch
 
 import mien
 from mien.artifacts import write_atomically, write_json
+from mien.tables import CsvLines
 
 PACKAGES = (
     "torch",
@@ -55,7 +56,9 @@ def append_metrics(path: Path, row: dict[str, float | int]) -> None:
     def write(partial: Path) -> None:
         with partial.open("w", newline="", encoding="utf-8") as file:
             # A metric may be missing in some epoch, as a correlation with a constant.
-            writer = csv.DictWriter(file, list(dict.fromkeys(name for each in rows for name in each)))
+            writer = csv.DictWriter(
+                CsvLines(file), list(dict.fromkeys(name for each in rows for name in each))
+            )
             writer.writeheader()
             writer.writerows(rows)
 

@@ -210,6 +210,7 @@ def _train_run(series: Series, place: int, start: Start) -> None:
     folder = series.out / run.folder
     line = f"run {place + 1} of {len(series.runs)}: {run.title}"
     if (folder / "result.json").exists():
+        Run.open(folder).read_result()
         sys.stderr.write(f"{line}: finished earlier\n")
         return
     sys.stderr.write(f"{line}\n")

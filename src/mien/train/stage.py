@@ -30,7 +30,7 @@ from mien.faces.crop import CropContract, resize_crop
 from mien.network import FaceNetwork, build_face_network
 from mien.pack import Pack
 from mien.recipe import Recipe, format_recipe
-from mien.run import Run
+from mien.run import WEIGHTS, Run
 from mien.train.dev import score_dev
 from mien.train.faces import TrainingFaces, read_training_faces
 from mien.train.lightning_adapter import EpochResult, FaceModule, build_trainer, fit, read_dev
@@ -243,7 +243,10 @@ def _load_weights(network: FaceNetwork, path: Path, classes: tuple[str, ...]) ->
     if not path.exists():
         raise ModelError(f"`model.weights` {path} does not exist. Name an earlier run or a safetensors file")
     run = Run.open(path) if path.is_dir() else None
-    path = path if run is None else run.best_weights_path
+    if run is not None:
+        run.require_unchanged("run.json")
+        run.require_unchanged(WEIGHTS)
+        path = run.best_weights_path
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -397,5 +400,5 @@ def _finish(run: Run, module: FaceModule) -> dict[str, Any]:
         "select_by": select_by,
         "dev": {"n": scores.n, **scores.values},
     }
-    write_json(run.path / "result.json", result)
+    run.write_result(result)
     return result

@@ -1,5 +1,6 @@
-"""The file of rows: its partial, its name, and what a stopped run left."""
+"""The file of rows: its formats, its partial, its name, and what a stopped run left."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from mien.errors import ArtifactError
-from mien.predict.outputs import claim_rows, open_rows
+from mien.predict.outputs import SUFFIXES, claim_rows, open_rows
 from mien.reading.readings import FaceReading
 
-SUFFIXES = (".jsonl", ".csv", ".parquet")
 ROW = FaceReading("a.png", status="no_face")
 # Writes rows for ever.
 ENDLESS = """
@@ -137,3 +137,31 @@ def test_a_killed_parquet_file_is_told_and_replaced(tmp_path: Path) -> None:
     partial.write_bytes(b"PAR1" + bytes(1000))
     assert len(write(out)) == 1
     assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("name", ["rows.json", "rows", "rows.jsonl.gz", "rows.tsv"])
+def test_an_ending_of_no_format_is_refused(tmp_path: Path, name: str) -> None:
+    """By both doors, with the formats that there are; nothing is written in a format that nobody asked for."""
+    with (
+        pytest.raises(ArtifactError, match=r"must end in \.jsonl or \.csv or \.parquet"),
+        claim_rows(tmp_path / name, force=False),
+    ):
+        pass
+    with (
+        pytest.raises(ArtifactError, match=r"must end in \.jsonl or \.csv or \.parquet"),
+        open_rows(tmp_path / name, ("Happy",), force=False, announce=print) as writer,
+    ):
+        writer.write(ROW)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_format_is_written_under_its_ending(tmp_path: Path, suffix: str) -> None:
+    """In capitals as well."""
+    out = tmp_path / f"rows{suffix.upper()}"
+    with claim_rows(out, force=False), open_rows(out, ("Happy",), force=False, announce=print) as writer:
+        writer.write(ROW)
+    begins = {".jsonl": b'{"source"', ".csv": b"source,", ".parquet": b"PAR1"}[suffix]
+    assert out.read_bytes().startswith(begins)
+    if suffix == ".jsonl":
+        assert json.loads(out.read_text())["status"] == "no_face"

@@ -327,5 +327,5 @@ def test_a_name_that_is_no_text(tmp_path: Path, model_path: Path, make_video: Ma
         pytest.skip("this file system has no such names")
     summary, told = run(path, model=model_path, draw=tmp_path / "drawn", timeline=tmp_path / "t.png")
     assert summary.n_frames == N_FRAMES
-    assert "a\\udcff?.avi: 20 frames" in told or "a??.avi: 20 frames" in told
+    assert "a\\udcff\\n.avi: 20 frames" in told
     assert [copy.name for copy in (tmp_path / "drawn").iterdir()] == [f"{name}.mp4"]

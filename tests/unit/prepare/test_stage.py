@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from PIL import Image
 import mien.artifacts
 import mien.prepare.stage
 from mien.errors import ArtifactError, DatasetError
+from mien.faces import detector
 from mien.pack import Pack
 from mien.prepare import PrepareOptions, prepare
 
@@ -322,6 +324,26 @@ def test_output_around_the_raw_set_is_refused(faces: Path) -> None:
     assert (faces / "training.csv").exists()
 
 
+def test_output_beside_the_raw_set(faces: Path) -> None:
+    """A folder is inside another by its parts: one whose name merely begins like the set's stands beside it."""
+    beside = faces.with_name(f"{faces.name}.pack")
+    options = dataclasses.replace(OPTIONS, annotations=faces.with_name(f"{faces.name}-lists"))
+    prepare("affectnet", faces, beside, options)
+    assert Pack.open(beside).splits == ("train", "val")
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[31m", "n" * 201])
+def test_class_that_no_terminal_should_show(tmp_path: Path, name: str) -> None:
+    """A class that a reader of the pack would refuse is refused before any work."""
+    picture = tmp_path / "set" / "face.png"
+    picture.parent.mkdir()
+    Image.new("L", (32, 32)).save(picture)
+    rows = "".join(f'face.png,"{label}"\n' for label in (name, "Happy"))
+    (tmp_path / "set" / "list.csv").write_text(f"path,label\n{rows}")
+    with pytest.raises(DatasetError, match=r"control character|characters, not 1 to"):
+        prepare("csv", tmp_path / "set" / "list.csv", tmp_path / "my.pack", OPTIONS)
+
+
 def test_annotation_files(faces: Path, tmp_path: Path) -> None:
     """train.txt and val.txt have a line for each kept face, the path and the number of its class."""
     lists = tmp_path / "deep" / "lists"
@@ -389,7 +411,9 @@ def test_duplicates_are_found(raw_set: Any, tools: Any, tmp_path: Path) -> None:
     assert pack.split("train").groups.tolist() == [0, 1, 2, 3, 4, 5, 0]
     assert pack.split("val").groups.tolist() == [1, 2, 0]
     assert pack.info.duplicates == {"exact_copies": 2, "near_copies": 4, "in_several_splits": 7}
-    assert "4 faces repeat another (2 of them exactly); 7 faces stand in more than one split" in str(summary)
+    assert "4 faces repeat another, mirrored or not (2 of them exactly); 7 faces stand in more" in str(
+        summary
+    )
 
 
 def test_what_a_disk_refuses_a_worker(faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -450,3 +474,89 @@ def test_moved_pack_is_the_same(faces: Path, tmp_path: Path) -> None:
     assert len(Pack.open(moved).split("train")) == 16
     for path in moved.iterdir():
         assert str(tmp_path).encode() not in path.read_bytes()
+
+
+@pytest.fixture
+def detector_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the detector's file is looked for, with nothing there and no network."""
+    monkeypatch.delenv("MIEN_DETECTOR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(detector, "YUNET_URL", "http://127.0.0.1:9/nobody-listens")
+    monkeypatch.setattr(detector, "YUNET_SHA256", hashlib.sha256(b"official").hexdigest())
+    path = detector.cached_detector_file()
+    path.parent.mkdir(parents=True)
+    return path
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["vanishes", "appears"])
+def test_a_detector_that_comes_or_goes_does_not_mix(
+    faces: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    small_shards: None,
+    detector_cache: Path,
+    is_there: bool,
+) -> None:
+    """A pack begun with one detector is not finished with another; with the first one it is."""
+    out = tmp_path / "my.pack"
+
+    def put(there: bool) -> None:
+        if there:
+            detector_cache.write_bytes(b"official")
+        else:
+            detector_cache.unlink(missing_ok=True)
+
+    put(is_there)
+    prepare_until_shard(2, faces, out, monkeypatch)
+    put(not is_there)
+    with pytest.raises(ArtifactError, match="was begun with other options"):
+        prepare("affectnet", faces, out, OPTIONS)
+    put(is_there)
+    assert prepare("affectnet", faces, out, OPTIONS).n_resumed == 2
+
+
+@pytest.mark.parametrize(
+    "where", ["cv2.__version__", "simplejpeg.__version__", "mien.faces.images.MAX_PIXELS"]
+)
+def test_what_changes_pixels_is_part_of_the_plan(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_shards: None, where: str
+) -> None:
+    """Another decoder or another limit would give other faces."""
+    out = tmp_path / "my.pack"
+    prepare_until_shard(2, faces, out, monkeypatch)
+    with monkeypatch.context() as patched:
+        patched.setattr(where, 12345)
+        with pytest.raises(ArtifactError, match="was begun with other options"):
+            prepare("affectnet", faces, out, OPTIONS)
+    assert prepare("affectnet", faces, out, OPTIONS).n_resumed == 2
+
+
+def test_the_detector_is_looked_for_once(
+    tmp_path: Path, tools: Any, monkeypatch: pytest.MonkeyPatch, detector_cache: Path
+) -> None:
+    """Before the work; a worker does not fetch another than the plan has."""
+    for name in ("happy", "sad"):
+        (tmp_path / "raw" / name).mkdir(parents=True)
+        (tmp_path / "raw" / name / "a.jpg").write_bytes(tools.encode(tools.draw_picture()))
+    fetched: list[Path] = []
+
+    def fetch(target: Path) -> None:
+        fetched.append(target)
+        raise OSError("no network")
+
+    monkeypatch.setattr(detector, "_fetch_yunet", fetch)
+    with pytest.raises(DatasetError, match="no_face"):
+        prepare(
+            "folder", tmp_path / "raw", tmp_path / "my.pack", dataclasses.replace(OPTIONS, crop="aligned")
+        )
+    assert fetched == [detector_cache]
+
+
+def test_a_class_of_which_nothing_is_kept_is_told(tmp_path: Path, tools: Any) -> None:
+    """Its images are all broken: the summary says so before its table."""
+    for name in ("happy", "sad", "fear"):
+        (tmp_path / "raw" / name).mkdir(parents=True)
+        data = b"broken" if name == "fear" else tools.encode(tools.draw_picture())
+        (tmp_path / "raw" / name / "a.jpg").write_bytes(data)
+    summary = prepare("folder", tmp_path / "raw", tmp_path / "my.pack", OPTIONS)
+    assert "No face was kept of: Fear." in str(summary)

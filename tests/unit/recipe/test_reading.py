@@ -292,4 +292,4 @@ def test_the_help_tells_every_key() -> None:
     for key in leaf_types():
         assert f"--{key} " in text
     assert "Any timm model name" in text
-    assert "smooth_l1, mse or wing" in text
+    assert "smooth_l1 or wing" in text

@@ -66,6 +66,16 @@ def test_a_sweep_goes_on(copied_sweep: Series, capsys: pytest.CaptureFixture[str
     assert {path.name: path.read_bytes() for path in copied_sweep.out.glob("summary.*")} == before
 
 
+def test_a_finished_run_that_has_changed_is_told(copied_sweep: Series) -> None:
+    """What stands in the folder of a finished run must be what the run wrote, before the next is trained."""
+    folder = copied_sweep.out / copied_sweep.runs[0].folder
+    (folder / "result.json").write_text((folder / "result.json").read_text().replace("accuracy", "macro_f1"))
+    start = Failing(1)
+    with pytest.raises(ArtifactError, match=r"result\.json is damaged"):
+        train_sweep(copied_sweep, resume=True, start=start)
+    assert start.folders == []
+
+
 def test_seeds_can_be_added(copied_sweep: Series, make_series: Callable[..., Series]) -> None:
     """The first run that is started is the first that is not there yet; the old summary no longer stands."""
     start = Failing(1)
@@ -241,7 +251,8 @@ def test_a_mistake_is_one_line(
     quick_recipe_path: Path, training_pack: Path, tmp_path: Path, words: list[str], code: int, expected: str
 ) -> None:
     """From the command line, before anything is made."""
-    start = ["train", "--recipe", quick_recipe_path, "--pack", training_pack, "--out", tmp_path / "out"]
+    pack = [] if "--pack" in words else ["--pack", training_pack]
+    start = ["train", "--recipe", quick_recipe_path, *pack, "--out", tmp_path / "out"]
     told = StringIO()
     with redirect_stderr(told):
         assert main([str(word) for word in [*start, *words]]) == code

@@ -269,7 +269,7 @@ def test_a_run_of_another_format_is_refused(
     value = json.loads((unfinished / "run.json").read_text())
     (unfinished / "run.json").write_text(json.dumps(value | {"format_version": 99}))
     with pytest.raises(
-        ArtifactError, match=r"run format version 99, this release reads 1\. Train again"
+        ArtifactError, match=r"run format version 99, this release reads 1 and 2\. Train again"
     ) as caught:
         train(tiny_recipe, [training_pack], unfinished, resume=True)
     assert "\n" not in str(caught.value)
@@ -304,4 +304,20 @@ def test_a_damaged_checkpoint_is_one_error(
     with pytest.raises(ArtifactError, match=r"last\.ckpt cannot be read.*Remove it to begin") as caught:
         train(tiny_recipe, [training_pack], unfinished, resume=True)
     assert "\n" not in str(caught.value)
+    assert not proof.exists()
+
+
+def test_no_code_of_a_checkpoint_runs_where_it_is_gone_on_from(
+    unfinished: Path,
+    training_pack: Path,
+    tiny_recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A checkpoint that was exchanged after it was looked at is not unpickled by the loop either."""
+    proof = tmp_path / "proof"
+    torch.save({"state_dict": _Bomb(proof)}, Run.open(unfinished).last_checkpoint_path)
+    monkeypatch.setattr(stage, "_require_readable", lambda _: None)
+    with pytest.raises(pickle.UnpicklingError):
+        train(tiny_recipe, [training_pack], unfinished, resume=True)
     assert not proof.exists()

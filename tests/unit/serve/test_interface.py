@@ -97,7 +97,7 @@ def test_the_document_describes_every_failure_and_has_examples(make_app: MakeApp
     assert document["paths"].keys() == {"/v1/predict", "/v1/model", "/healthz", "/readyz", "/metrics"}
     responses = document["paths"]["/v1/predict"]["post"]["responses"]
     failures = {status for status in responses if status != "200"}
-    assert failures == {"400", "401", "408", "413", "415", "422", "429", "500", "503", "504"}
+    assert failures == {"400", "401", "408", "413", "415", "421", "422", "429", "500", "503", "504"}
     for status in failures:
         schema = responses[status]["content"]["application/json"]["schema"]
         assert schema == {"$ref": "#/components/schemas/Failure"}

@@ -99,6 +99,9 @@ def _in_words(start: Message, text: bytes) -> Refusal:
 
 
 def _code_of(status: int) -> str:
+    # Python 3.13 renamed the phrase.
+    if status == 416:
+        return "range_not_satisfiable"
     return HTTPStatus(status).phrase.lower().replace(" ", "_")
 
 

@@ -4,6 +4,7 @@ uvicorn's own timers are set and cleared by events, and a byte at the wrong time
 connection is looked at a few times a second: what is it at, and since when? No order of events escapes that.
 """
 
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -19,8 +20,7 @@ from mien.serve.gate import OPEN_PATHS, SECURITY_HEADERS
 from mien.serve.refusals import MAX_TOLD, Refusal
 from mien.serve.settings import ServeSettings
 
-# h11 looks at the length of a head after each piece that it is given: so much, and one piece more, is the most.
-_HEAD_PIECE = 8 * 1024
+MAX_HEAD_BYTES = 16 * 1024
 MAX_HEADERS = 100
 # h11 takes about 10 microseconds for a chunk, however small, in which nobody else is served.
 FREE_CHUNKS = 32
@@ -32,16 +32,20 @@ _GRACE_SECONDS = 5.0
 GUEST_SECONDS = 2.0
 # When the server stops, those whose client does nothing get so long.
 _STOPPING_SECONDS = 1.0
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
 
 
 class _BoundedParser(h11.Connection):
     """h11's parser, with bounds to what a request can cost."""
 
     refusal = Refusal(400, "bad_request", "This is no valid HTTP request")
+    is_chunked = False
     _n_chunks = 0
     _n_bytes = 0
 
     def next_event(self) -> Any:
+        if self.their_state is h11.IDLE:
+            self._require_small_head()
         try:
             event = super().next_event()
         except h11.RemoteProtocolError as error:
@@ -49,10 +53,11 @@ class _BoundedParser(h11.Connection):
             raise
         if isinstance(event, h11.Request):
             self._n_chunks = self._n_bytes = 0
+            self.is_chunked = any(name == b"transfer-encoding" for name, _ in event.headers)
             if len(event.headers) > MAX_HEADERS:
                 self._refuse(431, "head_too_large", f"A request may have {MAX_HEADERS} headers")
         elif isinstance(event, h11.Data):
-            self._n_chunks += event.chunk_start
+            self._n_chunks += event.chunk_end
             self._n_bytes += len(event.data)
             if self._n_chunks > FREE_CHUNKS + self._n_bytes // MIN_CHUNK_BYTES:
                 message = (
@@ -62,6 +67,13 @@ class _BoundedParser(h11.Connection):
                 self._refuse(400, "chunks_too_small", message)
         return event
 
+    def _require_small_head(self) -> None:
+        # h11 looks at the length of a head only as long as it is not whole.
+        head = self.trailing_data[0][:MAX_HEAD_BYTES]
+        if len(head) == MAX_HEAD_BYTES and not _END_OF_HEAD.search(head):
+            message = f"A request's first line and headers may have {MAX_HEAD_BYTES:,} bytes"
+            self._refuse(431, "head_too_large", message)
+
     def _refuse(self, status: int, code: str, message: str) -> None:
         self.refusal = Refusal(status, code, message)
         raise h11.RemoteProtocolError(message, error_status_hint=status)
@@ -69,8 +81,7 @@ class _BoundedParser(h11.Connection):
 
 def _refusal_of(error: h11.RemoteProtocolError) -> Refusal:
     if error.error_status_hint == 431:
-        message = f"A request's first line and headers may have {2 * _HEAD_PIECE:,} bytes"
-        return Refusal(431, "head_too_large", message)
+        return Refusal(431, "head_too_large", "A line between the chunks, or what follows them, is too long")
     if error.error_status_hint == 501:
         return Refusal(501, "not_implemented", f"{error}"[:MAX_TOLD])
     return Refusal(400, "bad_request", f"This is no valid HTTP request: {error}"[:MAX_TOLD])
@@ -114,7 +125,7 @@ class PatientConnection(H11Protocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.conn = self._parser = _BoundedParser(h11.SERVER, _HEAD_PIECE)
+        self.conn = self._parser = _BoundedParser(h11.SERVER, MAX_HEAD_BYTES)
         self.address = ""
         self._is_admitted = False
         self._phase: tuple[Any, ...] = ()
@@ -136,7 +147,7 @@ class PatientConnection(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on; a head in pieces, so that it cannot be longer than is allowed, and nothing more from a guest."""
+        """Read on; of a guest, what asks for health, and nothing more."""
         if not self._is_admitted:
             if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
                 return
@@ -145,12 +156,12 @@ class PatientConnection(H11Protocol):
                 self.transport.close()
                 return
             data = b"".join(data.partition(b"\r\n\r\n")[:2])
-        while self.conn.their_state is h11.IDLE and len(data) > _HEAD_PIECE:
-            super().data_received(data[:_HEAD_PIECE])
-            data = data[_HEAD_PIECE:]
-            if self.transport.is_closing():
-                return
-        super().data_received(data)
+        while data and not self.transport.is_closing():
+            # All but a body of known length in pieces, after each of which h11 looks whether a line is too long.
+            is_plain_body = self.conn.their_state is h11.SEND_BODY and not self._parser.is_chunked
+            n_bytes = len(data) if is_plain_body else MAX_HEAD_BYTES
+            super().data_received(data[:n_bytes])
+            data = data[n_bytes:]
 
     def resume_writing(self) -> None:
         """Note that the client takes its answer."""

@@ -13,7 +13,7 @@ import pytest
 
 from mien.serve.app import ServeApp
 from mien.serve.command import Server, _listen
-from mien.serve.connections import FREE_CHUNKS, MAX_HEADERS, MIN_CHUNK_BYTES
+from mien.serve.connections import FREE_CHUNKS, MAX_HEAD_BYTES, MAX_HEADERS, MIN_CHUNK_BYTES
 from mien.serve.crowd import MAX_GUESTS, CrowdLimits
 from mien.serve.settings import ServeSettings
 
@@ -175,7 +175,7 @@ def test_health_is_told_beyond_the_limit(
     limits: dict[str, int], serve: Callable[..., Running], png: bytes
 ) -> None:
     """Of many connections that stay, so many may ask; the rest are told why not, and health is told to all."""
-    running = serve(**limits)
+    running = serve(head_seconds=1000, **limits)
     with ExitStack() as stack:
         held = [stack.enter_context(running.connect(POST)) for _ in range(5)]
         assert running.is_well()
@@ -208,10 +208,24 @@ def test_guests_displace_each_other(serve: Callable[..., Running]) -> None:
         assert running.is_well()
 
 
+def test_a_head_may_be_as_large_as_is_said(serve: Callable[..., Running]) -> None:
+    """Its limit does not depend on the pieces in which it comes."""
+    running = serve()
+    for n_bytes, status in ((MAX_HEAD_BYTES, b"200"), (MAX_HEAD_BYTES + 1, b"431")):
+        start = HEALTH + b"Connection: close\r\nA: "
+        head = start + b"a" * (n_bytes - len(start) - 4) + b"\r\n\r\n"
+        assert len(head) == n_bytes
+        for n_first in (n_bytes, 9_000):
+            with running.connect(head[:n_first]) as connection:
+                time.sleep(0.02)
+                connection.sendall(head[n_first:])
+                assert rest_of(connection).startswith(b"HTTP/1.1 " + status)
+
+
 def test_tiny_chunks_are_refused(serve: Callable[..., Running]) -> None:
     """A body of one-byte chunks costs a bounded time; one of fair chunks, and a few small ones, is read."""
     running = serve()
-    error = error_of(running.ask(CHUNKED + b"1\r\nx\r\n" * 40_000))
+    error = error_of(running.ask(CHUNKED + b"1\r\nx\r\n" * 1_000))
     assert (error["code"], error["status"]) == ("chunks_too_small", 400)
     fair = b"1\r\nx\r\n" * FREE_CHUNKS + b"%x\r\n%b\r\n" % (MIN_CHUNK_BYTES, bytes(MIN_CHUNK_BYTES)) * 100
     error = error_of(
@@ -250,10 +264,12 @@ def test_health_is_told_among_clients_of_tiny_chunks(serve: Callable[..., Runnin
     [
         pytest.param(b"\x16\x03\x01\x02\x00\r\n\r\n", 400, "bad_request", id="TLS"),
         pytest.param(POST + b"Content-Length: -1\r\n\r\n", 400, "bad_request", id="negative length"),
+        pytest.param(CHUNKED + b"0\r\n" + b"A: a\r\n" * 8_000 + b"\r\n", 431, "head_too_large", id="long trailers"),
         pytest.param(CHUNKED + b"zz\r\n", 400, "bad_request", id="no chunk"),
         pytest.param(POST + b"Transfer-Encoding: gzip\r\n\r\n", 501, "not_implemented", id="another encoding"),
         pytest.param(HEALTH + b"A: " + b"a" * 17_000, 431, "head_too_large", id="long head"),
         pytest.param(HEALTH + b"A: " + b"a" * 17_000 + b"\r\n\r\n", 431, "head_too_large", id="long head, whole"),
+        pytest.param(HEALTH + b"Connection: keep-alive\r\n\r\n" + HEALTH + b"A: a\r\n" * 8_000 + b"\r\n", 431, "head_too_large", id="long second head"),
         pytest.param(HEALTH + b"A: a\r\n" * MAX_HEADERS + b"\r\n", 431, "head_too_large", id="many headers"),
         pytest.param(HEALTH + b"Connection: close\r\nContent-Length: 1\r\n\r\nx", 400, "unexpected_body", id="body of a GET"),
     ],
@@ -267,7 +283,7 @@ def test_what_is_no_http_has_the_one_shape(
 ) -> None:
     """The parser's refusals are the API's, with its headers, and fill no log."""
     answer = serve().ask(request_bytes)
-    error = error_of(answer)
+    error = error_of(answer[answer.rindex(b"HTTP/1.1 ") :])
     assert (error["status"], error["code"]) == (status, code)
     assert b"x-content-type-options: nosniff" in answer
     assert capfd.readouterr().err == ""

@@ -22,6 +22,7 @@ if sys.platform != "win32":
 ACCEPTED_AT_ONCE = 16
 MAX_GUESTS = 64
 MAX_CONNECTIONS = 1000
+MAX_PER_CLIENT = 100
 # The model, the listener, libraries, and a few that are only about to be closed.
 _OTHER_FILES = 64
 # A client that downloads has a connection and the file.
@@ -71,7 +72,8 @@ def crowd_limits(settings: ServeSettings, n_files: int | None) -> CrowdLimits:
             f"{wanted:,} connections need {needed:,} open files, and this process may have {n_files:,}. "
             f"Run `ulimit -n {needed}` before, or ask for fewer `--connections`"
         )
-    return CrowdLimits(wanted, settings.connections_per_client or max(1, wanted // 2))
+    per_client = settings.connections_per_client or max(1, min(MAX_PER_CLIENT, wanted // 2))
+    return CrowdLimits(wanted, per_client)
 
 
 def open_files_limit() -> int | None:

@@ -34,7 +34,7 @@ class ServeSettings:
         0, "connections at once; 0: as many as the limit of open files allows, 1,000 at most", least=0
     )
     connections_per_client: int = _setting(
-        0, "connections at once from one address; 0: half of all that there may be", least=0
+        0, "connections at once from one address; 0: half of all, 100 at most", least=0
     )
     head_seconds: float = _setting(
         10.0,

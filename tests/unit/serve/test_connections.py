@@ -290,19 +290,30 @@ def test_what_is_no_http_has_the_one_shape(
     assert capfd.readouterr().err == ""
 
 
-def test_a_stop_does_not_wait_for_idle_and_slow_clients(
+def test_a_stop_does_not_wait_for_clients_that_do_nothing(
     serve: Callable[..., Running], tmp_path: Path
 ) -> None:
-    """Clients that drip a body, take no answer, or say nothing do not hold the end up; those in hand are told."""
+    """Those who say nothing, half of something, or take no answer, however much time there is."""
     file = tmp_path / "large.onnx"
     file.write_bytes(bytes(16_000_000))
-    running = serve(detector_file=file, stop_seconds=0.5)
+    running = serve(detector_file=file, stop_seconds=1000, answer_seconds=1000, head_seconds=1000)
+    download = b"GET /models/detector.onnx HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with (
         running.connect(),
+        running.connect(HEALTH),
         running.connect(HEALTH + b"\r\n"),
-        running.connect(b"GET /models/detector.onnx HTTP/1.1\r\nHost: localhost\r\n\r\n"),
-        running.connect(POST + b"Content-Length: 100\r\n\r\nx") as in_hand,
+        running.connect(download) as stands,
     ):
+        assert stands.recv(10) == b"HTTP/1.1 2"
+        running.stop()
+        running.thread.join(PATIENCE)
+        assert not running.thread.is_alive()
+
+
+def test_a_stop_tells_those_who_are_too_late(serve: Callable[..., Running]) -> None:
+    """Whose body is not there when the time is up is refused in words, and holds the end up no further."""
+    running = serve(stop_seconds=0.3, body_seconds=1000)
+    with running.connect(POST + b"Content-Length: 100\r\n\r\nx") as in_hand:
         until(lambda: running.app.n_in_hand == 1)
         running.stop()
         assert error_of(rest_of(in_hand))["code"] == "stopping"

@@ -11,7 +11,7 @@ from mien.cli import build_parser, main
 from mien.errors import SourceError
 from mien.reading.recognise import BATCH_FACES
 from mien.serve import command
-from mien.serve.crowd import client_of, crowd_limits
+from mien.serve.crowd import Crowd, CrowdLimits, client_of, crowd_limits
 from mien.serve.settings import MOST_BATCH_FACES, ServeSettings
 
 GUIDE = Path(__file__).parents[3] / "docs" / "guide" / "serve.md"
@@ -104,6 +104,27 @@ def test_connections_that_cannot_be_are_refused(settings: dict[str, int], n_file
 def test_a_client_is_an_address_or_a_network(address: str, client: str) -> None:
     """One customer has more IPv6 addresses than anyone can count."""
     assert client_of(address) == client
+
+
+class Caller:
+    """A connection that does nothing."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def abort(self) -> None:
+        """Stay."""
+
+
+def test_a_client_that_has_left_is_forgotten() -> None:
+    """Neither its place nor its address stays: addresses are without number."""
+    crowd = Crowd(CrowdLimits(connections=1, per_client=1))
+    for number in range(3):
+        first, guest = Caller(f"192.0.2.{number}"), Caller("192.0.2.99")
+        assert (crowd.enter(first), crowd.enter(guest)) == (True, False)
+        crowd.leave(guest, was_admitted=False)
+        crowd.leave(first, was_admitted=True)
+    assert (crowd._n_admitted, len(crowd._of_client), len(crowd._guests)) == (0, 0, 0)
 
 
 def test_answers_are_sent_at_once() -> None:

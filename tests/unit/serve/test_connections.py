@@ -199,6 +199,12 @@ def until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def test_a_large_body_is_refused_before_it_is_sent(serve: Callable[..., Running]) -> None:
+    """Who asks first is not told to go on."""
+    answer = serve().ask(POST + b"Expect: 100-continue\r\nContent-Length: 99999999\r\n\r\n")
+    assert error_of(answer)["code"] == "body_too_large"
+
+
 def test_guests_displace_each_other(serve: Callable[..., Running]) -> None:
     """More connections beyond the limit than are kept: the oldest goes, and the newest is heard."""
     running = serve(connections=1)

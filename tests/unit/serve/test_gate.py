@@ -72,6 +72,14 @@ def test_a_browser_gets_a_cookie(make_app: MakeApp) -> None:
         assert client.get("/v1/model", headers={"Cookie": "mien=s3cret"}).status_code == 401
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_cookie_goes_the_way_it_came(scheme: str, make_app: MakeApp) -> None:
+    """One that was given over TLS, as a proxy says, is never sent without."""
+    with TestClient(make_app(token=TOKEN), base_url=f"{scheme}://testserver") as client:
+        cookie = client.get("/", params={"token": TOKEN}).headers["set-cookie"].lower()
+    assert ("secure" in cookie) == (scheme == "https")
+
+
 def test_an_empty_token_is_none(make_app: MakeApp) -> None:
     """A token that everybody has is a mistake."""
     with pytest.raises(ValueError, match="must not be empty"):

@@ -191,7 +191,12 @@ class Server(uvicorn.Server):
         finally:
             sweeping.cancel()
         if self.force_exit:
-            # uvicorn leaves it out, and would tell of what it then cancels.
+            # uvicorn would cancel all that is left, and write a traceback for each.
+            self._app.give_up()
+            for connection in self._connections():
+                connection.abort()
+            if self.server_state.tasks:
+                await asyncio.wait(self.server_state.tasks, timeout=1)
             await self.lifespan.shutdown()
 
     async def _sweep_to_the_end(self) -> None:

@@ -3,6 +3,8 @@
 import json
 import signal
 import socket
+import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ import pytest
 from mien.serve.app import ServeApp
 from mien.serve.command import Server, _listen
 from mien.serve.connections import FREE_CHUNKS, MAX_HEAD_BYTES, MAX_HEADERS, MIN_CHUNK_BYTES
-from mien.serve.crowd import MAX_GUESTS, CrowdLimits
+from mien.serve.crowd import ACCEPTED_AT_ONCE, MAX_GUESTS, CrowdLimits
 from mien.serve.settings import ServeSettings
 
 MakeApp = Callable[..., ServeApp]
@@ -286,14 +288,14 @@ def test_what_is_no_http_has_the_one_shape(
     status: int,
     code: str,
     serve: Callable[..., Running],
-    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The parser's refusals are the API's, with its headers, and fill no log."""
     answer = serve().ask(request_bytes)
     error = error_of(answer[answer.rindex(b"HTTP/1.1 ") :])
     assert (error["status"], error["code"]) == (status, code)
     assert b"x-content-type-options: nosniff" in answer
-    assert capfd.readouterr().err == ""
+    assert not caplog.records
 
 
 def test_a_stop_does_not_wait_for_clients_that_do_nothing(
@@ -325,6 +327,29 @@ def test_a_stop_tells_those_who_are_too_late(serve: Callable[..., Running]) -> N
         assert error_of(rest_of(in_hand))["code"] == "stopping"
         running.thread.join(PATIENCE)
         assert not running.thread.is_alive()
+
+
+def test_a_second_signal_ends_it_at_once(
+    serve: Callable[..., Running], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever is in hand, and without a traceback."""
+    running = serve(stop_seconds=1000, body_seconds=1000)
+    with running.connect(POST + b"Content-Length: 100\r\n\r\nx"):
+        until(lambda: running.app.n_in_hand == 1)
+        running.stop()
+        running.server.handle_exit(signal.SIGTERM, None)
+        running.thread.join(PATIENCE)
+        assert not running.thread.is_alive()
+    assert not caplog.records
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system tells only here")
+def test_many_clients_may_wait_to_be_accepted(serve: Callable[..., Running]) -> None:
+    """Though few are accepted at once: others would be told nothing, and try again a second later."""
+    running = serve()
+    # `tcpi_sacked` of a socket that listens is how many may wait.
+    told = running._listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+    assert struct.unpack_from("I", told, 28)[0] > 4 * ACCEPTED_AT_ONCE
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -73,6 +73,8 @@ def check_values(recipe: Recipe) -> None:
         low, high = _RANGES.get(key, (None, None))
         if value is None and type(None) not in get_args(kind):
             raise RecipeError(f"Recipe key `{key}` must be {type_in_words(kind)}, got null")
+        if get_origin(kind) is Literal and value not in get_args(kind):
+            raise RecipeError(f"Recipe key `{key}` must be {type_in_words(kind)}, got {value}")
         if low is not None and high is not None and value is not None and not low <= value <= high:
             raise RecipeError(f"Recipe key `{key}` must be from {low} to {high}, got {value}")
     for complaint in _contradictions(recipe):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mien.artifacts import claim_output
 from mien.pack import Pack
 from mien.recipe import ModelConfig, Recipe
+from mien.recipe.checks import check_values
 from mien.train.cost import StepMemory, count_multiply_adds, count_parameters, estimate_memory
 from mien.train.faces import TrainingFaces, read_training_faces
 from mien.train.loading import FaceBatches
@@ -107,7 +108,9 @@ def plan_training(recipe: Recipe, pack_paths: Sequence[Path]) -> TrainingPlan:
         ArtifactError: a pack or the teacher is missing or damaged.
         DatasetError: the packs do not suit the recipe.
         ModelError: the network cannot be built.
+        RecipeError: a value makes no sense.
     """
+    check_values(recipe)
     packs = [Pack.open(path) for path in pack_paths]
     faces = read_training_faces(packs, recipe.data)
     asked, recipe = recipe, without_unlabelled_heads(recipe, faces)

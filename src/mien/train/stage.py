@@ -20,6 +20,7 @@ from mien.faces.crop import CropContract, resize_crop
 from mien.network import FaceNetwork, build_face_network
 from mien.pack import Pack
 from mien.recipe import Recipe, format_recipe
+from mien.recipe.checks import check_values
 from mien.run import Run
 from mien.train.dev import score_dev
 from mien.train.faces import TrainingFaces, read_training_faces
@@ -77,8 +78,9 @@ def train(
         ArtifactError: OUT exists, or cannot be resumed.
         DatasetError: the packs do not suit the recipe.
         ModelError: the network cannot be built, or the loss is no longer finite.
-        RecipeError: the machine has not what the recipe asks for.
+        RecipeError: a value makes no sense, or the machine has not what the recipe asks for.
     """
+    check_values(recipe)
     packs = [Pack.open(path) for path in pack_paths]
     faces = read_training_faces(packs, recipe.data)
     recipe = without_unlabelled_heads(recipe, faces)

@@ -106,6 +106,20 @@ def test_the_ends_of_a_range_are_allowed(key: str) -> None:
             assert "must be from" not in str(error)  # noqa: PT017 - a contradiction is another test's
 
 
+@pytest.mark.parametrize(
+    ("key", "choices"),
+    [
+        ("schedule.loss.landmarks", "smooth_l1, mse, wing"),
+        ("schedule.loss.valence_arousal", "mse, ccc_mse"),
+        ("schedule.optimizer", "sgd, adamw"),
+    ],
+)
+def test_a_choice_that_is_none_is_told(key: str, choices: str) -> None:
+    """A recipe made in Python is not read by YAML's parser, and a slip of the pen would be some other choice."""
+    with pytest.raises(RecipeError, match=rf"^Recipe key `{key}` must be one of {choices}, got wng$"):
+        check_values(with_value(key, "wng"))
+
+
 CONTRADICTIONS = [
     pytest.param(
         Recipe(schedule=ScheduleConfig(epochs=4, head_epochs=2, warmup_epochs=2.5)),

@@ -18,10 +18,21 @@ class Progress:
             progress.advance(10)
     """
 
-    def __init__(self, title: str, *, total: int | None = None, unit: str = "item") -> None:
+    def __init__(
+        self, title: str, *, total: int | None = None, unit: str = "item", stays: bool = False
+    ) -> None:
+        """Prepare it.
+
+        Args:
+            title: what is done.
+            total: how many items there are, if that is known.
+            unit: what an item is.
+            stays: leave the last line on a terminal too, where else the bar vanishes.
+        """
         self.title = title
         self.total = total
         self.unit = unit
+        self._stays = stays
         self.done = 0
         self._skipped = 0
         self._note = ""
@@ -76,5 +87,5 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
-        elif kind is None and self.done:
+        if (self._bar is None or self._stays) and kind is None and self.done:
             self._print_line()

@@ -84,16 +84,16 @@ def check_values(recipe: Recipe) -> None:
 def _contradictions(recipe: Recipe) -> Iterator[str]:
     """Yield what is wrong between the values of several keys."""
     model, data, schedule, runtime = recipe.model, recipe.data, recipe.schedule, recipe.runtime
-    if schedule.head_epochs + schedule.warmup_epochs > schedule.epochs:
-        yield (
-            "Recipe keys `schedule.head_epochs` and `schedule.warmup_epochs` must together be at most the "
-            f"{schedule.epochs} epochs, got {schedule.head_epochs} and {schedule.warmup_epochs}"
-        )
     n_devices = runtime.devices * runtime.nodes
     if schedule.batch_size % n_devices:
         yield (
             f"Recipe key `schedule.batch_size` must be a multiple of the {n_devices} devices, "
             f"got {schedule.batch_size}"
+        )
+    elif schedule.batch_size < 2 * n_devices:
+        yield (
+            f"Recipe key `schedule.batch_size` must give each of the {n_devices} devices two faces or more, which "
+            f"batch norms need, got {schedule.batch_size}"
         )
     if data.folds is not None and data.fold >= data.folds:
         yield f"Recipe key `data.fold` must be below the {data.folds} folds, got {data.fold}"

@@ -22,7 +22,7 @@ from mien.train.objective import Objective
 from mien.train.optimisation import build_optimizer, scale_to_batch
 from mien.train.rates import RateCurve, draw_as_picture, draw_as_text, read_rates
 from mien.train.sampler import FaceOrder, build_order, require_steps
-from mien.train.stage import build_network, load_teacher, without_unlabelled_heads
+from mien.train.stage import build_network, fit_recipe, load_teacher, warn_of_short_phases
 
 WIDTH = 110
 _INDENT = " " * 15
@@ -113,7 +113,8 @@ def plan_training(recipe: Recipe, pack_paths: Sequence[Path]) -> TrainingPlan:
     check_values(recipe)
     packs = [Pack.open(path) for path in pack_paths]
     faces = read_training_faces(packs, recipe.data)
-    asked, recipe = recipe, without_unlabelled_heads(recipe, faces)
+    asked, recipe = recipe, fit_recipe(recipe, faces)
+    warn_of_short_phases(asked, recipe)
     counts = _count(faces.train.labels, faces)
     order = build_order(faces.train.labels, len(faces.classes), recipe)
     n_steps = require_steps(order, recipe.schedule.batch_size)

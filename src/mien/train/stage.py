@@ -1,6 +1,5 @@
 """The stage: a pack and a recipe become a run folder."""
 
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +26,7 @@ from mien.train.faces import TrainingFaces, read_training_faces
 from mien.train.lightning_adapter import EpochResult, FaceModule, build_trainer, fit, read_dev
 from mien.train.log import append_metrics, best_epoch, draw_curves, read_metrics, write_provenance
 from mien.train.objective import Teacher
+from mien.train.optimisation import fit_to_epochs
 from mien.trained import load_trained_network
 
 N_KEPT_CROPS = 64
@@ -83,7 +83,7 @@ def train(
     check_values(recipe)
     packs = [Pack.open(path) for path in pack_paths]
     faces = read_training_faces(packs, recipe.data)
-    recipe = without_unlabelled_heads(recipe, faces)
+    asked, recipe = recipe, fit_recipe(recipe, faces)
     run = _describe(recipe, packs, faces, out)
     goes_on = resume and (out / "run.json").exists()
     resume_from = _checkpoint_of(run) if goes_on else None
@@ -91,16 +91,27 @@ def train(
     network = build_network(recipe, faces.classes, from_scratch=resume_from is not None)
     module = FaceModule(network, faces, recipe, teacher=load_teacher(recipe, faces.classes, run.crop))
     with disk_errors(out, "free some space and add --resume"):
-        if _is_first_process() and resume_from is None:
+        if trainer.is_global_zero and resume_from is None:
+            warn_of_short_phases(asked, recipe)
             _warn_of_doubled_corrections(recipe)
             _warn_of_learnt_dev_faces(run)
             if not goes_on:
                 claim_output(out, force=force, kind_mark="run.json")
             _begin(run, recipe)
         fit(trainer, module, resume_from=resume_from)
-        if not _is_first_process():
+        if not trainer.is_global_zero:
             return None
         return TrainSummary(out, _finish(run, module), len(faces.train), faces.n_leaks)
+
+
+def warn_of_short_phases(asked: Recipe, recipe: Recipe) -> None:
+    """Tell that the head epochs or the warm-up gave way to a small number of epochs."""
+    was, now = asked.schedule, recipe.schedule
+    if was != now:
+        sys.stderr.write(
+            f"mien: `schedule.head_epochs` {was.head_epochs:g} and `schedule.warmup_epochs` {was.warmup_epochs:g} do not "
+            f"fit into `schedule.epochs` {was.epochs}: taken as {now.head_epochs:g} and {now.warmup_epochs:g}\n"
+        )
 
 
 def _warn_of_doubled_corrections(recipe: Recipe) -> None:
@@ -164,8 +175,12 @@ def load_teacher(recipe: Recipe, classes: tuple[str, ...], crop: CropContract) -
     return Teacher(load_trained_network(run), columns, run.recipe["data"]["input_size"])
 
 
-def without_unlabelled_heads(recipe: Recipe, faces: TrainingFaces) -> Recipe:
-    """Switch off the heads that no training face has labels for: they would learn nothing and still answer."""
+def fit_recipe(recipe: Recipe, faces: TrainingFaces) -> Recipe:
+    """Return what of a recipe can be done.
+
+    Heads that no training face has labels for are off: they would learn nothing and still answer. Head epochs and
+    warm-up give way to a small number of epochs.
+    """
     model = recipe.model
     landmarks = model.landmarks and bool(np.isfinite(faces.train.landmarks).any())
     valence_arousal = model.valence_arousal and bool(np.isfinite(faces.train.valence_arousal).any())
@@ -177,13 +192,8 @@ def without_unlabelled_heads(recipe: Recipe, faces: TrainingFaces) -> Recipe:
             valence_arousal=valence_arousal,
             feed_landmarks=model.feed_landmarks and landmarks,
         ),
+        schedule=fit_to_epochs(recipe.schedule),
     )
-
-
-def _is_first_process() -> bool:
-    """Whether this process is the one that writes; torchrun, Lightning and SLURM number the others here."""
-    ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
-    return all(int(os.environ.get(name, "0")) == 0 for name in ranks)
 
 
 def build_network(recipe: Recipe, classes: tuple[str, ...], *, from_scratch: bool = False) -> FaceNetwork:

@@ -170,11 +170,6 @@ WRONG = [
     pytest.param("runtime: {seed: -1}", "`runtime.seed` must be from 0", id="seed"),
     pytest.param("runtime: {workers: -1}", "`runtime.workers` must be from 0", id="workers"),
     pytest.param(
-        "schedule: {epochs: 2, warmup_epochs: 3}",
-        "`schedule.warmup_epochs` must together be at most the 2 epochs, got 0.0 and 3.0",
-        id="warm-up",
-    ),
-    pytest.param(
         "schedule: {batch_size: 33}\nruntime: {devices: 2}", "must be a multiple of the 2", id="batch"
     ),
     pytest.param("model: nope.yaml", "nope.yaml does not exist", id="missing part file"),

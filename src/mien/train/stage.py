@@ -98,6 +98,9 @@ def train(
             if not goes_on:
                 claim_output(out, force=force, kind_mark="run.json")
             _begin(run, recipe)
+        if trainer.is_global_zero:
+            for partial in out.rglob("*.partial"):  # of a kill while a file was written
+                partial.unlink()
         fit(trainer, module, resume_from=resume_from)
         if not trainer.is_global_zero:
             return None
@@ -354,6 +357,11 @@ def _write_bytes(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
+def _write_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    with path.open("wb") as file:  # numpy would put .npz at the end of a name
+        np.savez_compressed(file, **arrays)
+
+
 def _finish(run: Run, module: FaceModule) -> dict[str, Any]:
     """Measure the chosen weights once more and write what `export` needs."""
     select_by = module.recipe.schedule.select_by
@@ -371,7 +379,7 @@ def _finish(run: Run, module: FaceModule) -> dict[str, Any]:
         "pack_numbers": dev.pack_numbers,
         "rows": dev.rows,
     }
-    np.savez_compressed(run.path / "dev.npz", **arrays)  # type: ignore[arg-type]
+    write_atomically(run.path / "dev.npz", lambda partial: _write_arrays(partial, arrays))
     result = {
         "best_epoch": best_epoch(metrics_path, select_by),
         "epochs": len(read_metrics(metrics_path)),

@@ -10,6 +10,7 @@ from mien.cli.machine import add_bench, add_doctor
 from mien.cli.reading import add_compare, add_evaluate, add_predict
 from mien.cli.serving import add_page, add_serve
 from mien.cli.training import add_export, add_train
+from mien.cli.words import OnceParser
 from mien.errors import MienError
 
 DESCRIPTION = """\
@@ -28,12 +29,12 @@ EXIT_CODES = "Exit codes: 0 done, 1 an expected failure told in one line, 2 wron
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. A bug keeps its traceback."""
     parser = build_parser()
-    known, rest = parser.parse_known_args(arguments)
-    if rest and known.verb != "train":
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    if known.verb == "train":
-        known.overrides = rest
     try:
+        known, rest = parser.parse_known_args(arguments)
+        if rest and known.verb != "train":
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        if known.verb == "train":
+            known.overrides = rest
         return int(known.run(known) or 0)
     except MienError as error:
         sys.stderr.write(f"mien: {error}\n")
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every verb."""
-    parser = argparse.ArgumentParser(
+    parser = OnceParser(
         prog="mien",
         description=DESCRIPTION,
         epilog=EXIT_CODES,

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from mien.errors import MissingExtraError
 
@@ -19,6 +19,32 @@ def warn(text: str) -> None:
 
 
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+class _StoreOnce(argparse.Action):
+    """Stores a value as argparse does, and refuses a second one: the first would be lost without a word."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option: str | None = None,
+    ) -> None:
+        given = namespace.__dict__.setdefault("options_given", set())
+        if option is not None and self.dest in given:
+            parser.error(f"argument {option} is given twice, and takes one value. Give it once")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
+class OnceParser(argparse.ArgumentParser):
+    """A parser whose options of one value may stand once; so are those of its verbs."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        for name in (None, "store"):
+            self.register("action", name, _StoreOnce)
 
 
 def add_verb(verbs: Verbs, name: str, summary: str, example: str) -> argparse.ArgumentParser:

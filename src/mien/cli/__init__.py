@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every verb."""
-    parser = OnceParser(
+    parser: argparse.ArgumentParser = OnceParser(
         prog="mien",
         description=DESCRIPTION,
         epilog=EXIT_CODES,

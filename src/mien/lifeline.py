@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 _VARIABLE = "MIEN_ENDS_WITH_STDIN"
 _SECONDS_TO_END = 10.0
@@ -29,21 +30,34 @@ def run_command(words: Sequence[str]) -> int:
     Returns:
         Its exit code; minus the number of the signal that killed it.
     """
-    # A mask is inherited, and what is held back here meanwhile is delivered afterwards.
-    blocked_before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    with _interrupts_kept():
         process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-P", "-m", "mien", *words],
             stdin=subprocess.PIPE,
             stdout=2,
             env={**os.environ, _VARIABLE: "1"},
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before)
     try:
         return process.wait()
     finally:
         _end(process)
+
+
+@contextmanager
+def _interrupts_kept() -> Iterator[None]:
+    """Keep Ctrl-C from what is started meanwhile: a mask is inherited, and what it keeps here is delivered afterwards.
+
+    Windows has no masks; there a process group of its own, given when the process is made, does the same.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    blocked_before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

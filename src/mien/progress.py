@@ -20,10 +20,21 @@ class Progress:
             progress.advance(10)
     """
 
-    def __init__(self, title: str, *, total: int | None = None, unit: str = "item") -> None:
+    def __init__(
+        self, title: str, *, total: int | None = None, unit: str = "item", stays: bool = False
+    ) -> None:
+        """Prepare it.
+
+        Args:
+            title: what is done.
+            total: how many items there are, if that is known.
+            unit: what an item is.
+            stays: leave the last line on a terminal too, where else the bar vanishes.
+        """
         self.title = on_one_line(title)
         self.total = total
         self.unit = unit
+        self._stays = stays
         self.done = 0
         self._skipped = 0
         self._note = ""
@@ -78,5 +89,5 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
-        elif kind is None and self.done:
+        if (self._bar is None or self._stays) and kind is None and self.done:
             self._print_line()

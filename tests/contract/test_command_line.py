@@ -169,6 +169,33 @@ def test_a_missing_extra_names_the_install_command(verb: str, options: list[str]
     assert "Traceback" not in done.stderr
 
 
+def test_help_works_or_tells_without_the_extras() -> None:
+    """On the plain install `--help` of every verb shows its options; that of `train` also says where its keys are."""
+    blocked = ("torch", "timm", "lightning", "jsonargparse", "safetensors", "onnx", "fastapi", "uvicorn")
+    for verb in VERBS:
+        done = run_python(
+            f"import sys; sys.modules.update(dict.fromkeys({blocked!r}));"
+            f"from mien.cli import main; sys.exit(main(['{verb}', '--help']))"
+        )
+        assert f"usage: mien {verb}" in done.stdout
+        missing = "mien: `mien train` needs the `train` extra: pip install 'mien[train]'\n"
+        assert (done.returncode, done.stderr) == ((1, missing) if verb == "train" else (0, ""))
+
+
+def test_an_option_of_one_value_may_stand_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of every verb: the last one would win without a word. Those of several values add up."""
+    for arguments in (
+        ["sample", "out", "--faces", "8", "--faces=9"],
+        ["predict", "a", "--model", "b", "--model", "c"],
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+        assert "is given twice, and takes one value" in capsys.readouterr().err
+    known, _ = build_parser().parse_known_args(["train", "--pack", "a", "--pack", "b", "--out", "r"])
+    assert known.pack == [Path("a"), Path("b")]
+
+
 def test_a_terminal_of_few_characters_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a terminal's encoding has not becomes a question mark."""
     written = io.BytesIO()

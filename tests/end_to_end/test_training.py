@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="training needs the train extra")
@@ -13,7 +14,9 @@ from safetensors.torch import load_file
 
 from mien.bundle import Bundle
 from mien.cli import main
+from mien.pack import PackSplit
 from mien.recipe import Recipe, format_recipe
+from mien.run import Run
 
 Mien = Callable[..., tuple[int, str, str]]
 
@@ -106,9 +109,14 @@ def test_print_config_trains_nothing(mien: Mien, recipe_path: Path) -> None:
         pytest.param(["--data.classes", "[Joy, Sad]"], 1, "got Joy, Sad", id="class"),
         pytest.param(["--resume"], 1, "is finished", id="resume of a finished run"),
         pytest.param([], 1, "exists already", id="existing OUT"),
-        pytest.param(["--recipe", "nope.yaml"], 2, "nope.yaml does not exist", id="recipe"),
         pytest.param(["--pack", "nope.pack"], 1, "nope.pack does not exist", id="pack"),
         pytest.param(["--schedule.loss.teacher", "nope"], 1, "Run nope does not exist", id="teacher"),
+        pytest.param(
+            ["--schedule.epochs", "3", "--schedule.epochs=4"],
+            2,
+            "`--schedule.epochs` is given twice",
+            id="key twice",
+        ),
         pytest.param(["--schedule.loss.kind", "x"], 2, "`schedule.loss.kind` is unknown", id="nested key"),
         pytest.param(
             ["--model.backbone", "vit_tiny_patch16_224", "--model.stem_stride", 1],
@@ -133,6 +141,45 @@ def test_a_mistake_is_one_line(
     assert err.startswith("mien: ")
     assert err.count("\n") == 1
     assert expected in err
+
+
+def different_hashes(split: PackSplit) -> np.ndarray:
+    """Hashes of pictures that are nothing like each other, nor like those of a split of another length."""
+    return np.random.default_rng(len(split)).integers(0, 256, (len(split), 32), dtype=np.uint8)
+
+
+def test_several_packs_of_one_command(
+    mien: Mien,
+    recipe_path: Path,
+    training_pack: Path,
+    make_training_pack: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each --pack is trained on; one that is given twice is refused."""
+    # The hashes of the tests' packs are all alike.
+    monkeypatch.setattr(PackSplit, "read_perceptual_hashes", different_hashes)
+    other = make_training_pack(tmp_path / "other.pack", n_train=48, n_val=6, n_missing=0)
+    words = ["train", "--recipe", recipe_path, "--pack", training_pack, "--schedule.epochs", 1]
+    code, _, err = mien(*words, "--pack", other, "--out", tmp_path / "run")
+    assert code == 0, err
+    run = Run.open(tmp_path / "run")
+    assert run.pack["path"] == f"{training_pack}, {other}"
+    assert run.pack["n_train"] + run.pack["n_dev"] == 192 + 48
+    code, _, err = mien(*words, "--pack", training_pack, "--out", tmp_path / "other")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "hold the very same faces" in err
+
+
+@pytest.mark.parametrize("option", ["--recipe", "--out", "--seeds"])
+def test_an_option_of_one_value_may_stand_once(
+    finished_words: list[object], option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last one would win without a word."""
+    with pytest.raises(SystemExit) as caught:
+        main([*map(str, finished_words), option, "3", option, "4"])
+    assert caught.value.code == 2
+    assert f"argument {option} is given twice" in capsys.readouterr().err
 
 
 def test_pack_and_out_are_needed(mien: Mien, recipe_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,12 +30,12 @@ EXIT_CODES = "Exit codes: 0 done, 1 an expected failure told in one line, 2 wron
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. A bug keeps its traceback."""
     parser = build_parser()
-    known, rest = parser.parse_known_args(arguments)
-    if rest and known.verb != "train":
-        parser.error(f"unrecognized arguments: {on_one_line(' '.join(rest))}")
-    if known.verb == "train":
-        known.overrides = rest
     try:
+        known, rest = parser.parse_known_args(arguments)
+        if rest and known.verb != "train":
+            parser.error(f"unrecognized arguments: {on_one_line(' '.join(rest))}")
+        if known.verb == "train":
+            known.overrides = rest
         return int(known.run(known) or 0)
     except MienError as error:
         sys.stderr.write(f"mien: {on_one_line(str(error))}\n")

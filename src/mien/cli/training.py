@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 
 
 class _TrainHelp(argparse.Action):
-    """The verb's own options, then every key of a recipe."""
+    """The verb's own options, then every key of a recipe, which the extra knows."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        say(parser.format_help())
         with needs("train", "train"):
             from mien.recipe import format_recipe_help
 
-            say(parser.format_help() + "\n" + format_recipe_help())
+            say(format_recipe_help())
         parser.exit()
 
 
@@ -42,7 +43,13 @@ def add_train(verbs: Verbs) -> None:
         metavar="RECIPE",
         help="a recipe in the box by its name, listed below, or a YAML file (default: every key's default)",
     )
-    parser.add_argument("--pack", type=Path, metavar="PACK", help="what to learn from")
+    parser.add_argument(
+        "--pack",
+        type=Path,
+        action="append",
+        metavar="PACK",
+        help="what to train on; given again for each of several",
+    )
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder to make")
     parser.add_argument(
         "--resume", action="store_true", help="go on in RUN after a kill; begin if it is not there"
@@ -78,11 +85,12 @@ def _run_train(args: argparse.Namespace) -> int:
     with needs("train", "train"):
         from mien.recipe import format_recipe, read_recipe
 
+    _require_once(args.overrides)
     recipe = read_recipe(args.recipe, args.overrides)
     if args.print_config:
         say(format_recipe(recipe).rstrip())
         return 0
-    packs = [args.pack] if args.pack is not None else [Path(path) for path in recipe.data.packs or ()]
+    packs = args.pack or [Path(path) for path in recipe.data.packs or ()]
     if args.plan:
         return _plan(args, recipe, packs)
     if args.out is None or not packs or (args.pack is not None and recipe.data.packs):
@@ -96,6 +104,14 @@ def _run_train(args: argparse.Namespace) -> int:
     if summary is not None:
         say(summary)
     return 0
+
+
+def _require_once(overrides: list[str]) -> None:
+    """Refuse a recipe key that is given twice: the first value would be lost without a word."""
+    keys = [word.partition("=")[0] for word in overrides if word.startswith("--")]
+    for place, key in enumerate(keys):
+        if key in keys[:place]:
+            raise RecipeError(f"`{key}` is given twice, and takes one value. Give it once")
 
 
 def _plan(args: argparse.Namespace, recipe: "Recipe", packs: list[Path]) -> int:

@@ -73,6 +73,8 @@ def check_values(recipe: Recipe) -> None:
         low, high = _RANGES.get(key, (None, None))
         if value is None and type(None) not in get_args(kind):
             raise RecipeError(f"Recipe key `{key}` must be {type_in_words(kind)}, got null")
+        if get_origin(kind) is Literal and value not in get_args(kind):
+            raise RecipeError(f"Recipe key `{key}` must be {type_in_words(kind)}, got {value}")
         if low is not None and high is not None and value is not None and not low <= value <= high:
             raise RecipeError(f"Recipe key `{key}` must be from {low} to {high}, got {value}")
     for complaint in _contradictions(recipe):
@@ -82,16 +84,16 @@ def check_values(recipe: Recipe) -> None:
 def _contradictions(recipe: Recipe) -> Iterator[str]:
     """Yield what is wrong between the values of several keys."""
     model, data, schedule, runtime = recipe.model, recipe.data, recipe.schedule, recipe.runtime
-    if schedule.head_epochs + schedule.warmup_epochs > schedule.epochs:
-        yield (
-            "Recipe keys `schedule.head_epochs` and `schedule.warmup_epochs` must together be at most the "
-            f"{schedule.epochs} epochs, got {schedule.head_epochs} and {schedule.warmup_epochs}"
-        )
     n_devices = runtime.devices * runtime.nodes
     if schedule.batch_size % n_devices:
         yield (
             f"Recipe key `schedule.batch_size` must be a multiple of the {n_devices} devices, "
             f"got {schedule.batch_size}"
+        )
+    elif schedule.batch_size < 2 * n_devices:
+        yield (
+            f"Recipe key `schedule.batch_size` must give each of the {n_devices} devices two faces or more, which "
+            f"batch norms need, got {schedule.batch_size}"
         )
     if data.folds is not None and data.fold >= data.folds:
         yield f"Recipe key `data.fold` must be below the {data.folds} folds, got {data.fold}"

@@ -3,7 +3,7 @@
 import re
 from dataclasses import asdict, fields, is_dataclass
 from difflib import get_close_matches
-from itertools import pairwise, takewhile
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,7 +29,7 @@ def _explain(line: str) -> str:
         return _unknown_key(unknown[1], [*PARTS, *leaf_types()])
     value = re.match(r'Parser key "([\w.]+)": .*(?:Got|Given) value: (.*)', line)
     if value and value[1] in leaf_types():
-        return f"Recipe key `{value[1]}` must be {type_in_words(leaf_types()[value[1]])}, got {value[2]}"
+        return f"Recipe key `{value[1]}` must be {type_in_words(leaf_types()[value[1]])}, got {value[2][:80]}"
     file = re.search(r"Unable to load config ['\"]([^'\"]+)", line)
     return f"The part file {file[1]} does not exist, or is no mapping of keys to values" if file else line
 
@@ -57,6 +57,7 @@ def build_parser() -> jsonargparse.ArgumentParser:
     return parser
 
 
+LARGEST_FILE = 100_000
 FOLDER = Path(__file__).parents[1] / "recipes"
 
 
@@ -107,12 +108,21 @@ def read_recipe(recipe: str | Path | None, overrides: list[str]) -> Recipe:
 
 
 def _find_parts(overrides: list[str]) -> list[str]:
-    """Return overrides in which parts in the box are named by their files."""
+    """Return overrides in which parts in the box are named by their files, after checking the files of parts."""
     found = list(overrides)
-    for place, (option, value) in enumerate(pairwise(overrides), start=1):
-        in_box = FOLDER / option.removeprefix("--") / f"{value}.yaml"
-        if option.removeprefix("--") in PARTS and not Path(value).exists() and in_box.is_file():
-            found[place] = str(in_box)
+    for place, word in enumerate(overrides):
+        option, equals, value = word.partition("=")
+        name = option.removeprefix("--")
+        if name not in PARTS or option == name:
+            continue
+        if not equals:
+            place, value = place + 1, "".join(overrides[place + 1 : place + 2])  # noqa: PLW2901
+        in_box = FOLDER / name / f"{value}.yaml"
+        if not Path(value).exists() and in_box.is_file():
+            value, found[place] = str(in_box), f"{option}={in_box}" if equals else str(in_box)
+        if Path(value).is_file():
+            part = _read_yaml(Path(value), what=f"The `{name}` part")
+            _check_keys(part, PARTS[name], f"{name}.", where=Path(value))
     return found
 
 
@@ -159,7 +169,18 @@ def _check_keys(value: Any, kind: Any, prefix: str, *, where: Path) -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain YAML in which no key may stand twice: the earlier value would be lost without a word."""
+    """Plain YAML in which no key may stand twice: the earlier value would be lost without a word.
+
+    Nor may an alias: a few lines of them stand for gigabytes of values.
+    """
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.composer.ComposerError(
+                problem="a recipe has no aliases (*name); write the value out",
+                problem_mark=self.peek_event().start_mark,
+            )
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]
@@ -181,11 +202,17 @@ _Loader.add_implicit_resolver(
 def _read_yaml(path: Path, *, what: str) -> dict[str, Any]:
     if not path.is_file():
         raise RecipeError(f"{what} {path} does not exist")
+    if path.stat().st_size > LARGEST_FILE:
+        raise RecipeError(
+            f"{what} {path} has {path.stat().st_size:,} bytes, a recipe has at most {LARGEST_FILE:,}"
+        )
     try:
         value = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_Loader)  # noqa: S506 - a safe loader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise RecipeError(f"{what} {path} is no readable YAML: {error.problem}, line {line}") from None
+    except RecursionError:
+        raise RecipeError(f"{what} {path} has brackets in brackets, deeper than a recipe goes") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"{what} {path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(value, dict):

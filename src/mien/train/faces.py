@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,10 +87,11 @@ def read_training_faces(packs: Sequence[Pack], config: DataConfig) -> TrainingFa
     """Choose classes, leave out leaks, and cut the dev split from train.
 
     Raises:
-        DatasetError: a class or the votes are in no pack, the packs are cropped differently, or too few faces
-            remain.
+        DatasetError: a class or the votes are in no pack, the packs are cropped differently or are one pack twice,
+            or too few faces remain.
     """
     where = ", ".join(str(pack.path) for pack in packs)
+    _require_different(packs)
     _require_one_crop(packs)
     classes = _choose_classes(packs, config)
     splits = tuple(pack.split("train") for pack in packs)
@@ -112,6 +114,16 @@ def read_training_faces(packs: Sequence[Pack], config: DataConfig) -> TrainingFa
             f"to choose with, at least {MIN_FACES} of each are needed. Add faces, or raise `data.dev_fraction`"
         )
     return TrainingFaces(classes, faces.part(~in_dev), faces.part(in_dev), n_leaks)
+
+
+def _require_different(packs: Sequence[Pack]) -> None:
+    paths: dict[str, Path] = {}
+    for pack in packs:
+        first = paths.setdefault(pack.info.content_sha256, pack.path)
+        if first is not pack.path:
+            raise DatasetError(
+                f"Packs {first} and {pack.path} hold the very same faces, which would be trained on twice. Give one of them"
+            )
 
 
 def _require_one_crop(packs: Sequence[Pack]) -> None:

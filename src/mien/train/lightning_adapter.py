@@ -2,12 +2,10 @@
 
 import logging
 import math
-import os
-import signal
-import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -17,24 +15,32 @@ import torch
 import torch.distributed
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins import TorchCheckpointIO
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from mien.errors import ModelError, RecipeError, StoppedError
+from mien.artifacts import write_atomically
+from mien.errors import ModelError, RecipeError
 from mien.network import FaceNetwork
 from mien.progress import Progress
 from mien.recipe import Recipe, RuntimeConfig
 from mien.train.dev import DevScores, Reading, join_readings, score_dev
 from mien.train.faces import TrainingFaces
+from mien.train.failures import stop_at_sigterm, told_in_one_line
 from mien.train.loading import Batch, FaceBatches, build_loader, plain_batches
 from mien.train.mixing import mix_faces
 from mien.train.objective import Losses, Objective, Teacher
 from mien.train.optimisation import SharpnessAware, build_optimizer, kept_norm_statistics, rate_shares
+from mien.train.processes import require_launcher, require_place
 from mien.train.sampler import EpochBatches, build_order, require_steps, step_keys
 
 EVALUATION_BATCH = 128
+# Reading the loss waits for the device, so it is done once in so many steps.
+STEPS_BETWEEN_LOOKS = 20
 
 
 class FaceModule(lightning.LightningModule):
@@ -207,21 +213,26 @@ class _Epochs(Callback):
         self._progress: Progress | None = None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        _stop_at_sigterm()
+        stop_at_sigterm()
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         if trainer.is_global_zero:
             title = f"Epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            self._progress = Progress(title, total=int(trainer.num_training_batches), unit="step")
+            total = int(trainer.num_training_batches)
+            self._progress = Progress(title, total=total, unit="step", stays=True)
             self._progress.__enter__()
 
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, *_: Any
-    ) -> None:
+    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, *_: Any) -> None:
+        note = ""
+        if trainer.global_step % STEPS_BETWEEN_LOOKS == 0:
+            # On all ranks, and the same on each: one that stopped alone would be waited for.
+            loss = pl_module.epoch_losses["total"] / pl_module.n_steps
+            mean = float(trainer.strategy.reduce(loss))
+            if not math.isfinite(mean):
+                _stop_diverged(trainer, pl_module.recipe)
+            note = f"loss {mean:.3f}"
         if self._progress is not None:
-            # Reading the loss waits for the device, so it is done for a few steps only.
-            step = trainer.global_step
-            self._progress.advance(1, f"loss {float(outputs['loss']):.3f}" if step % 20 == 0 else "")
+            self._progress.advance(1, note)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         losses = {
@@ -230,7 +241,7 @@ class _Epochs(Callback):
         }
         dev, rate = pl_module.dev_scores, trainer.optimizers[0].param_groups[-1]["lr"]
         if not (math.isfinite(losses["total"]) and math.isfinite(dev.values["loss"])):
-            _stop_diverged(trainer)
+            _stop_diverged(trainer, pl_module.recipe)
         if self._progress is None or trainer.logger is None:
             return
         row = {f"train/{name}": value for name, value in losses.items()}
@@ -252,14 +263,35 @@ class _Epochs(Callback):
         self._progress = None
 
 
-def _stop_diverged(trainer: lightning.Trainer) -> NoReturn:
+def _stop_diverged(trainer: lightning.Trainer, recipe: Recipe) -> NoReturn:
     """Leave on every rank, since a rank left behind would wait for the others; the first one tells why."""
     if not trainer.is_global_zero:
         raise SystemExit(0)
+    clip, rate = recipe.schedule.clip_gradient, recipe.schedule.learning_rate
+    is_clipped = clip is not None and clip <= 1
+    advice = f"--schedule.learning_rate {rate / 10:g}" if is_clipped else "--schedule.clip_gradient 1"
     raise ModelError(
-        f"The loss is no longer finite in epoch {trainer.current_epoch + 1}. Lower `schedule.learning_rate`, or set "
-        "`schedule.clip_gradient`"
+        f"The loss is no longer finite in epoch {trainer.current_epoch + 1}, by step {trainer.global_step} of the run. "
+        f"Begin again with `{advice}`, and with --force in place of --resume"
     )
+
+
+class _Checkpoints(TorchCheckpointIO):
+    """Writes last.ckpt beside its place, so that the one before is there until the new one is whole.
+
+    Lightning's own way is through TMPDIR, and from there to another file system it copies into the old file.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        # Not into the file at once: torch makes another error of a full disk.
+        buffer = BytesIO()
+        torch.save(checkpoint, buffer)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(Path(path), lambda partial: _write_bytes(partial, buffer))
+
+
+def _write_bytes(path: Path, content: BytesIO) -> None:
+    path.write_bytes(content.getbuffer())
 
 
 def build_trainer(
@@ -273,21 +305,18 @@ def build_trainer(
         on_epoch_end: called on the first process after each epoch.
 
     Raises:
-        RecipeError: the machine has not what `runtime` asks for.
+        RecipeError: the machine has not what `runtime` asks for, or the environment speaks of another launcher.
     """
     _quieten()
     runtime = recipe.runtime
     if runtime.threads is not None:
         torch.set_num_threads(runtime.threads)
     n_processes = runtime.devices * runtime.nodes
-    n_started = int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else n_processes
-    if n_started != n_processes:
-        raise RecipeError(
-            f"torchrun started {n_started} processes, but `runtime.devices` times `runtime.nodes` is {n_processes}. "
-            "Make them equal"
-        )
+    require_launcher(n_processes)
+    # A single process is its own first one, whatever a launcher left in the environment.
+    plugins: list[Any] = [_Checkpoints()] + ([LightningEnvironment()] if n_processes == 1 else [])
     try:
-        return lightning.Trainer(
+        trainer = lightning.Trainer(
             accelerator=runtime.accelerator,
             devices=runtime.devices,
             num_nodes=runtime.nodes,
@@ -296,6 +325,7 @@ def build_trainer(
             gradient_clip_val=recipe.schedule.clip_gradient,
             precision=runtime.precision,
             deterministic=runtime.deterministic,
+            plugins=plugins,
             callbacks=[
                 _Epochs(on_epoch_end, select_by=recipe.schedule.select_by),
                 ModelCheckpoint(
@@ -314,59 +344,24 @@ def build_trainer(
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-    except (MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise RecipeError(f"Recipe part `runtime` does not suit this machine: {reason}") from error
+    require_place(trainer.global_rank, n_processes)
+    # Lightning set it from the environment when it was imported, and its loggers go by it.
+    rank_zero_only.rank = trainer.global_rank
+    return trainer
 
 
 def fit(trainer: lightning.Trainer, module: FaceModule, *, resume_from: Path | None) -> None:
     """Train to the end of the recipe, from the beginning or from a last.ckpt.
 
     Raises:
-        ModelError: the loss is no longer finite, or memory is short.
+        ModelError: the loss is no longer finite, memory is short, or the processes have lost each other.
         StoppedError: a SIGTERM came.
     """
-    try:
+    with told_in_one_line(module.recipe.schedule.batch_size):
         trainer.fit(module, ckpt_path=resume_from, weights_only=True)
-    except torch.OutOfMemoryError as error:
-        raise ModelError(
-            f"The device has too little memory for {module.recipe.schedule.batch_size} faces a step. Lower "
-            "`schedule.batch_size` (`--plan` tells what a step needs), or set `runtime.precision: bf16-mixed`"
-        ) from error
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise ModelError(
-            "A loader process was killed, most often for lack of memory, in a container of shared memory (/dev/shm). "
-            "Lower `runtime.workers` and add --resume"
-        ) from error
-    except SystemExit as stop:  # Lightning makes an exit of an interrupt
-        if isinstance(stop.__context__, _Terminated):
-            raise StoppedError(
-                "Stopped by SIGTERM. The finished epochs are kept; add --resume to go on"
-            ) from None
-        if isinstance(stop.__context__, KeyboardInterrupt):
-            raise stop.__context__ from None
-        raise
-
-
-class _Terminated(KeyboardInterrupt):
-    """A SIGTERM: it goes the way of Ctrl-C, which ends the other processes and waits for none."""
-
-
-def _stop_at_sigterm() -> None:
-    """Take SIGTERM from Lightning.
-
-    Lightning ends with code 0, as though all had been done, and among several processes waits in its handler
-    for those that may be waiting for this one (pull request 20825 of Lightning).
-    """
-
-    def stop(number: int, _: object) -> NoReturn:
-        signal.signal(number, signal.SIG_DFL)
-        raise _Terminated
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, stop)
 
 
 def _quieten() -> None:

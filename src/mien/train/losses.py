@@ -4,6 +4,7 @@ Shapes: B batch, C classes.
 """
 
 import math
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -56,6 +57,33 @@ def distillation_loss(logits: Tensor, teacher_logits: Tensor, *, temperature: fl
     return functional.kl_div(ours, theirs, log_target=True, reduction="batchmean") * temperature**2
 
 
+def _smooth_l1(difference: Tensor) -> Tensor:
+    error = difference.abs() / LANDMARK_UNIT
+    return functional.smooth_l1_loss(error, torch.zeros_like(error), reduction="none")
+
+
+def _wing(difference: Tensor) -> Tensor:
+    error = difference.abs() / LANDMARK_UNIT
+    constant = WING_WIDTH - WING_WIDTH * math.log1p(WING_WIDTH / WING_CURVATURE)
+    bend = WING_WIDTH * torch.log1p(error / WING_CURVATURE)
+    return torch.where(error < WING_WIDTH, bend, error - constant)
+
+
+# What each coordinate's difference costs.
+LANDMARK_KINDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "smooth_l1": _smooth_l1,
+    "mse": torch.square,
+    "wing": _wing,
+}
+# Whether 1 - CCC is added to the mean squared error.
+AFFECT_KINDS = {"mse": False, "ccc_mse": True}
+
+
+def _require_kind(kind: str, kinds: Mapping[str, object]) -> None:
+    if kind not in kinds:
+        raise ValueError(f"kind must be one of {', '.join(kinds)}, got {kind!r}")
+
+
 def landmark_loss(predicted: Tensor, true: Tensor, *, kind: str = "smooth_l1") -> Tensor:
     """Return the mean loss of ``(B, 68, 2)`` landmarks over the coordinates that are known; 0 where none is.
 
@@ -65,18 +93,13 @@ def landmark_loss(predicted: Tensor, true: Tensor, *, kind: str = "smooth_l1") -
         kind: ``mse``: the squared error of the coordinates as they are. Of an error e in units of
             `LANDMARK_UNIT`, ``smooth_l1``: e^2 / 2 up to 1, then ``|e| - 1/2``; ``wing``:
             ``w log(1 + |e| / c)`` up to w, then ``|e|`` and a constant.
+
+    Raises:
+        ValueError: there is no such kind.
     """
+    _require_kind(kind, LANDMARK_KINDS)
     known = torch.isfinite(true)
-    difference = torch.where(known, predicted - true, 0.0)
-    error = difference.abs() / LANDMARK_UNIT
-    if kind == "wing":
-        constant = WING_WIDTH - WING_WIDTH * math.log1p(WING_WIDTH / WING_CURVATURE)
-        bend = WING_WIDTH * torch.log1p(error / WING_CURVATURE)
-        terms = torch.where(error < WING_WIDTH, bend, error - constant)
-    elif kind == "mse":
-        terms = difference.square()
-    else:
-        terms = functional.smooth_l1_loss(error, torch.zeros_like(error), reduction="none")
+    terms = LANDMARK_KINDS[kind](torch.where(known, predicted - true, 0.0))
     return terms.sum() / known.sum().clamp(min=1)
 
 
@@ -87,11 +110,15 @@ def affect_loss(predicted: Tensor, true: Tensor, *, kind: str = "mse") -> Tensor
         predicted: in [-1, 1].
         true: the same, NaN where missing.
         kind: ``mse``: the mean squared error; ``ccc_mse``: that, and 1 - CCC of each of the two, their mean.
+
+    Raises:
+        ValueError: there is no such kind.
     """
+    _require_kind(kind, AFFECT_KINDS)
     known = torch.isfinite(true)
     error = torch.where(known, predicted - true, 0.0)
     loss = error.square().sum() / known.sum().clamp(min=1)
-    return loss + (1 - concordance(predicted, true)).mean() if kind == "ccc_mse" else loss
+    return loss + (1 - concordance(predicted, true)).mean() if AFFECT_KINDS[kind] else loss
 
 
 def concordance(predicted: Tensor, true: Tensor) -> Tensor:

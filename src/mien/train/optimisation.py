@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,17 @@ from mien.recipe import ScheduleConfig
 def scale_to_batch(rate: float, config: ScheduleConfig) -> float:
     """Return a learning rate scaled to the batch size, where the recipe asks for it."""
     return rate if config.base_batch_size is None else rate * config.batch_size / config.base_batch_size
+
+
+def fit_to_epochs(config: ScheduleConfig) -> ScheduleConfig:
+    """Shorten the head epochs and the warm-up of a schedule that has too few epochs for them.
+
+    The head epochs go before the warm-up, which then takes half of what they leave.
+    """
+    if config.head_epochs + config.warmup_epochs <= config.epochs:
+        return config
+    head_epochs = min(config.head_epochs, config.epochs)
+    return replace(config, head_epochs=head_epochs, warmup_epochs=(config.epochs - head_epochs) / 2)
 
 
 def count_head_steps(config: ScheduleConfig, steps_per_epoch: int) -> int:

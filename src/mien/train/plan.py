@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mien.artifacts import claim_output, one_writer
 from mien.pack import Pack
 from mien.recipe import ModelConfig, Recipe
+from mien.recipe.checks import check_values
 from mien.train.cost import StepMemory, count_multiply_adds, count_parameters, estimate_memory
 from mien.train.faces import TrainingFaces, read_training_faces
 from mien.train.loading import FaceBatches
@@ -21,7 +22,7 @@ from mien.train.objective import Objective
 from mien.train.optimisation import build_optimizer, scale_to_batch
 from mien.train.rates import RateCurve, draw_as_picture, draw_as_text, read_rates
 from mien.train.sampler import FaceOrder, build_order, require_steps
-from mien.train.stage import build_network, load_teacher, without_unlabelled_heads
+from mien.train.stage import build_network, fit_recipe, load_teacher, warn_of_short_phases
 
 WIDTH = 110
 _INDENT = " " * 15
@@ -108,10 +109,13 @@ def plan_training(recipe: Recipe, pack_paths: Sequence[Path]) -> TrainingPlan:
         ArtifactError: a pack or the teacher is missing or damaged.
         DatasetError: the packs do not suit the recipe.
         ModelError: the network cannot be built.
+        RecipeError: a value makes no sense.
     """
+    check_values(recipe)
     packs = [Pack.open(path) for path in pack_paths]
     faces = read_training_faces(packs, recipe.data)
-    asked, recipe = recipe, without_unlabelled_heads(recipe, faces)
+    asked, recipe = recipe, fit_recipe(recipe, faces)
+    warn_of_short_phases(asked, recipe)
     counts = _count(faces.train.labels, faces)
     order = build_order(faces.train.labels, len(faces.classes), recipe)
     n_steps = require_steps(order, recipe.schedule.batch_size)

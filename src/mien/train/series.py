@@ -223,7 +223,8 @@ def _train_run(series: Series, place: int, start: Start) -> None:
     write_text(recipe_path, format_recipe(run.recipe))
     words = ["train", "--recipe", str(recipe_path), "--out", str(folder), "--resume"]
     if run.recipe.data.packs is None:
-        words += ["--pack", str(series.packs[0])]
+        for pack in series.packs:
+            words += ["--pack", str(pack)]
     exit_code = start(words)
     if exit_code < 0:
         raise MienError(

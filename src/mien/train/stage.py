@@ -1,10 +1,9 @@
 """The stage: a pack and a recipe become a run folder."""
 
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -30,6 +29,7 @@ from mien.faces.crop import CropContract, resize_crop
 from mien.network import FaceNetwork, build_face_network
 from mien.pack import Pack
 from mien.recipe import Recipe, format_recipe
+from mien.recipe.checks import check_values
 from mien.run import WEIGHTS, Run
 from mien.train.dev import score_dev
 from mien.train.faces import TrainingFaces, read_training_faces
@@ -43,6 +43,7 @@ from mien.train.log import (
     write_provenance,
 )
 from mien.train.objective import Teacher
+from mien.train.optimisation import fit_to_epochs
 from mien.train.replacing import claim_run, keep_earlier_run
 from mien.trained import load_trained_network
 
@@ -95,40 +96,50 @@ def train(
         ArtifactError: OUT exists, or cannot be resumed.
         DatasetError: the packs do not suit the recipe.
         ModelError: the network cannot be built, or the loss is no longer finite.
-        RecipeError: the machine has not what the recipe asks for.
+        RecipeError: a value makes no sense, or the machine has not what the recipe asks for.
     """
-    with one_writer(out) if _is_first_process() else nullcontext():
-        return _train(recipe, pack_paths, out, resume=resume, force=force)
-
-
-def _train(
-    recipe: Recipe, pack_paths: Sequence[Path], out: Path, *, resume: bool, force: bool
-) -> TrainSummary | None:
+    check_values(recipe)
     packs = [Pack.open(path) for path in pack_paths]
     faces = read_training_faces(packs, recipe.data)
-    recipe = without_unlabelled_heads(recipe, faces)
+    asked, recipe = recipe, fit_recipe(recipe, faces)
     run = _describe(recipe, packs, faces, out)
-    goes_on = resume and (out / "run.json").exists()
-    resume_from = _checkpoint_of(run) if goes_on else None
     trainer = build_trainer(recipe, out, _keep_epoch(run, recipe.schedule.select_by))
-    network = build_network(recipe, faces.classes, from_scratch=resume_from is not None)
-    module = FaceModule(network, faces, recipe, teacher=load_teacher(recipe, faces.classes, run.crop))
-    earlier_run = keep_earlier_run(run) if _is_first_process() else nullcontext()
-    with disk_errors(out, "free some space and add --resume"), earlier_run:
-        if _is_first_process() and resume_from is None:
+    is_first = trainer.is_global_zero
+    with ExitStack() as held:
+        if is_first:
+            held.enter_context(one_writer(out))
+        goes_on = resume and (out / "run.json").exists()
+        resume_from = _checkpoint_of(run) if goes_on else None
+        network = build_network(recipe, faces.classes, from_scratch=resume_from is not None)
+        module = FaceModule(network, faces, recipe, teacher=load_teacher(recipe, faces.classes, run.crop))
+        held.enter_context(disk_errors(out, "free some space and add --resume"))
+        if is_first:
+            held.enter_context(keep_earlier_run(run))
+        if is_first and resume_from is None:
+            warn_of_short_phases(asked, recipe)
             _warn_of_doubled_corrections(recipe)
             _warn_of_learnt_dev_faces(run)
             if not goes_on:
                 claim_run(out, force=force)
             _begin(run, recipe)
-        if _is_first_process():
+        if is_first:
             remove_partials(out)
             remove_partials(out / "checkpoints")
         with quiet_event_writer():
             fit(trainer, module, resume_from=resume_from)
-        if not _is_first_process():
+        if not is_first:
             return None
         return TrainSummary(out, _finish(run, module), len(faces.train), faces.n_leaks)
+
+
+def warn_of_short_phases(asked: Recipe, recipe: Recipe) -> None:
+    """Tell that the head epochs or the warm-up gave way to a small number of epochs."""
+    was, now = asked.schedule, recipe.schedule
+    if was != now:
+        sys.stderr.write(
+            f"mien: `schedule.head_epochs` {was.head_epochs:g} and `schedule.warmup_epochs` {was.warmup_epochs:g} do not "
+            f"fit into `schedule.epochs` {was.epochs}: taken as {now.head_epochs:g} and {now.warmup_epochs:g}\n"
+        )
 
 
 def _warn_of_doubled_corrections(recipe: Recipe) -> None:
@@ -192,8 +203,12 @@ def load_teacher(recipe: Recipe, classes: tuple[str, ...], crop: CropContract) -
     return Teacher(load_trained_network(run), columns, run.recipe["data"]["input_size"])
 
 
-def without_unlabelled_heads(recipe: Recipe, faces: TrainingFaces) -> Recipe:
-    """Switch off the heads that no training face has labels for: they would learn nothing and still answer."""
+def fit_recipe(recipe: Recipe, faces: TrainingFaces) -> Recipe:
+    """Return what of a recipe can be done.
+
+    Heads that no training face has labels for are off: they would learn nothing and still answer. Head epochs and
+    warm-up give way to a small number of epochs.
+    """
     model = recipe.model
     landmarks = model.landmarks and bool(np.isfinite(faces.train.landmarks).any())
     valence_arousal = model.valence_arousal and bool(np.isfinite(faces.train.valence_arousal).any())
@@ -205,13 +220,8 @@ def without_unlabelled_heads(recipe: Recipe, faces: TrainingFaces) -> Recipe:
             valence_arousal=valence_arousal,
             feed_landmarks=model.feed_landmarks and landmarks,
         ),
+        schedule=fit_to_epochs(recipe.schedule),
     )
-
-
-def _is_first_process() -> bool:
-    """Whether this process is the one that writes; torchrun, Lightning and SLURM number the others here."""
-    ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
-    return all(int(os.environ.get(name, "0")) == 0 for name in ranks)
 
 
 def build_network(recipe: Recipe, classes: tuple[str, ...], *, from_scratch: bool = False) -> FaceNetwork:

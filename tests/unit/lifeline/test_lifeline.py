@@ -1,6 +1,7 @@
 """A process that ends with its starter. tests/end_to_end/test_sweep_processes.py kills and stops real runs."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +26,12 @@ def test_a_command_ends_with_its_exit_code(
     printed = capfd.readouterr()
     assert printed.out == ""
     assert "mien" in printed.err
+
+
+def test_a_command_is_started_where_there_are_no_signal_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows has no `signal.pthread_sigmask`."""
+    monkeypatch.delattr(signal, "pthread_sigmask", raising=False)
+    assert run_command(["--version"]) == 0
 
 
 def test_a_closed_standard_input_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,21 @@
 
 import contextlib
 import io
+import os
 import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import mien.progress
 from mien.progress import Progress
+
+if TYPE_CHECKING:
+    from mien.recipe import Recipe
 
 
 class Clock:
@@ -88,3 +97,53 @@ def test_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         progress.advance(3, note="loss 1.5")
     assert "Preparing" in terminal.getvalue()
     assert "20%" in terminal.getvalue()
+
+
+@contextlib.contextmanager
+def pseudo_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Make standard error a real terminal; afterwards the list has the lines that a person sees of it in the end."""
+    pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
+    ours, theirs = pty.openpty()
+    received, lines = bytearray(), []
+
+    def receive() -> None:
+        with contextlib.suppress(OSError):  # Linux's way to say that the other end is closed
+            while content := os.read(ours, 4096):
+                received.extend(content)
+
+    reader = threading.Thread(target=receive)
+    reader.start()
+    with monkeypatch.context() as patch, os.fdopen(theirs, "w", encoding="utf-8") as terminal:
+        patch.setattr(sys, "stderr", terminal)
+        yield lines
+    reader.join()
+    os.close(ours)
+    # A carriage return alone begins the line anew.
+    lines += [line.rstrip("\r").rpartition("\r")[2] for line in received.decode().split("\n")]
+
+
+def test_what_stays_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bar vanishes; of work whose result a person wants to look up, a line stays."""
+    with pseudo_terminal(monkeypatch) as lines:
+        for title, stays in (("Preparing", False), ("Epoch 1/2", True), ("Epoch 2/2", True)):
+            with Progress(title, total=3, unit="step", stays=stays) as progress:
+                progress.advance(3)
+                progress.advance(0, note=f"dev accuracy of {title}")
+    staying = [line for line in lines if line.strip()]
+    assert len(staying) == 2, staying
+    for line, title in zip(staying, ("Epoch 1/2", "Epoch 2/2"), strict=True):
+        assert line.startswith(f"{title}: 3 of 3 steps (100%)")
+        assert line.endswith(f"dev accuracy of {title}")
+
+
+def test_each_epoch_of_a_training_stays_on_a_terminal(
+    training_pack: Path, tiny_recipe: "Recipe", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person sees each epoch's dev score, as a log file does."""
+    from mien.train import train
+
+    recipe = replace(tiny_recipe, schedule=replace(tiny_recipe.schedule, epochs=2))
+    with pseudo_terminal(monkeypatch) as lines:
+        train(recipe, [training_pack], tmp_path / "run")
+    epochs = [line.partition(":")[0] for line in lines if "dev balanced_accuracy" in line]
+    assert epochs == ["Epoch 1/2", "Epoch 2/2"]

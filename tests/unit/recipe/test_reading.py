@@ -1,6 +1,8 @@
 """Reading recipes: parts, overrides, and one clear line for everything that is wrong."""
 
+import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -127,6 +129,11 @@ def test_what_is_printed_reads_back(write: Write) -> None:
     assert read_recipe(write("again.yaml", format_recipe(recipe)), []) == recipe
 
 
+# Nine to the power of eight words, if it is ever spelled out.
+BOMB = "a: &a [x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{below}'] * 9)}]\n" for below, name in pairwise("abcdefghi")
+)
+
 WRONG = [
     pytest.param(
         "model: {backbne: x}", "`model.backbne` is unknown. Did you mean `model.backbone`?", id="key"
@@ -170,11 +177,6 @@ WRONG = [
     pytest.param("runtime: {seed: -1}", "`runtime.seed` must be from 0", id="seed"),
     pytest.param("runtime: {workers: -1}", "`runtime.workers` must be from 0", id="workers"),
     pytest.param(
-        "schedule: {epochs: 2, warmup_epochs: 3}",
-        "`schedule.warmup_epochs` must together be at most the 2 epochs, got 0.0 and 3.0",
-        id="warm-up",
-    ),
-    pytest.param(
         "schedule: {batch_size: 33}\nruntime: {devices: 2}", "must be a multiple of the 2", id="batch"
     ),
     pytest.param("model: nope.yaml", "nope.yaml does not exist", id="missing part file"),
@@ -207,6 +209,16 @@ WRONG = [
         "model: {backbone: a}\nmodel: {backbone: b}", "key `model` stands twice, line 2", id="part twice"
     ),
     pytest.param("model: [", "is no readable YAML", id="broken"),
+    pytest.param(
+        "a: &a [x]\nb: &b [*a, *a]",
+        "a recipe has no aliases (*name); write the value out, line 2",
+        id="alias",
+    ),
+    pytest.param(
+        "model: bomb.yaml", "bomb.yaml is no readable YAML: a recipe has no aliases", id="bomb in a part"
+    ),
+    pytest.param("model: " + "[" * 5000, "brackets in brackets", id="deep"),
+    pytest.param("# " + "x" * 100_000, "has 100,002 bytes, a recipe has at most 100,000", id="large"),
     pytest.param("schedule:\n\tepochs: 3", "is no readable YAML", id="tab"),
     pytest.param("- a", "must be a mapping of keys to values", id="list for a recipe"),
     pytest.param("", "must be a mapping of keys to values, got nothing", id="empty"),
@@ -216,6 +228,7 @@ WRONG = [
 @pytest.mark.parametrize(("text", "expected"), WRONG)
 def test_what_is_wrong_is_told_in_one_line(write: Write, text: str, expected: str) -> None:
     """Each mistake in a file is one line that names it, with the exit code of wrong usage."""
+    write("bomb.yaml", BOMB)
     write("broken.yaml", "backbone: [a\n")
     write("list.yaml", "- a\n")
     write("twice.yaml", "backbone: a\nbackbone: b\n")
@@ -228,6 +241,26 @@ def test_what_is_wrong_is_told_in_one_line(write: Write, text: str, expected: st
     assert expected in message
     assert "\n" not in message
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("option", [["--model", "{}"], ["--model={}"]], ids=["two words", "equals sign"])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("backbone: &a x\nweights: *a\n", "a recipe has no aliases", id="alias"),
+        pytest.param("backbone: a\nbackbone: b\n", "key `backbone` stands twice, line 2", id="key twice"),
+        pytest.param("backbne: a\n", "Did you mean `model.backbone`?", id="key"),
+    ],
+)
+def test_a_part_file_on_the_command_line_is_read_like_any(
+    write: Write, option: list[str], text: str, expected: str
+) -> None:
+    """What is refused in a recipe's part file is refused in one that an override names."""
+    path = write("part.yaml", text)
+    with pytest.raises(RecipeError, match=re.escape(expected)):
+        read_recipe(None, [word.format(path) for word in option])
+    write("part.yaml", "backbone: resnet50\n")
+    assert read_recipe(None, [word.format(path) for word in option]).model.backbone == "resnet50"
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,16 @@ def landmark_slope(pixels: float, kind: str) -> float:
     return rise / (2 * step) * unit_px
 
 
+@pytest.mark.parametrize(
+    ("loss", "shape", "kinds"),
+    [(landmark_loss, (1, 68, 2), "smooth_l1, mse, wing"), (affect_loss, (1, 2), "mse, ccc_mse")],
+)
+def test_an_unknown_kind_is_an_error(loss: Loss, shape: tuple[int, ...], kinds: str) -> None:
+    """A slip of the pen is not some other loss."""
+    with pytest.raises(ValueError, match=f"kind must be one of {kinds}, got 'wng'"):
+        loss(torch.zeros(shape), torch.zeros(shape), kind="wng")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_right_point_costs_nothing(generator: torch.Generator, kind: str) -> None:
     """No error, no loss, for each kind of landmark loss."""

@@ -18,6 +18,7 @@ from mien.recipe import ModelConfig, ScheduleConfig
 from mien.train.optimisation import (
     SharpnessAware,
     build_optimizer,
+    fit_to_epochs,
     kept_norm_statistics,
     rate_share,
     scale_to_batch,
@@ -86,6 +87,27 @@ def test_the_heads_learn_alone_at_first(head_rate: float | None, share: float) -
     # 35 steps are left, a tenth of a schedule of 7 epochs of 50: every step of it stands for ten.
     scaled = [rate_share(step, config=rest, steps_per_epoch=50) for step in range(0, 350, 10)]
     assert backbone[15:] == pytest.approx(scaled)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "head", "warmup", "expected"),
+    [
+        pytest.param(100, 0, 5, (0, 5), id="they fit"),
+        pytest.param(8, 3, 5, (3, 5), id="only just"),
+        pytest.param(1, 0, 5, (0, 0.5), id="warm-up"),
+        pytest.param(4, 3, 2, (3, 0.5), id="both"),
+        pytest.param(2, 3, 0, (2, 0), id="head epochs"),
+        pytest.param(2, 2, 1, (2, 0), id="heads alone"),
+    ],
+)
+def test_head_epochs_and_warmup_give_way(
+    epochs: int, head: float, warmup: float, expected: tuple[float, float]
+) -> None:
+    """What does not fit into the epochs is shorter, the warm-up first, and the rate still reaches its height."""
+    fitted = fit_to_epochs(ScheduleConfig(epochs=epochs, head_epochs=head, warmup_epochs=warmup))
+    assert (fitted.head_epochs, fitted.warmup_epochs) == expected
+    rates = [rate_share(step, config=fitted, steps_per_epoch=10) for step in range(10 * epochs)]
+    assert max(rates) == pytest.approx(1)
 
 
 def test_head_epochs_all_the_way() -> None:

@@ -76,6 +76,21 @@ def test_a_finished_run_that_has_changed_is_told(copied_sweep: Series) -> None:
     assert start.folders == []
 
 
+def test_every_pack_is_given_to_every_run(make_series: Callable[..., Series], training_pack: Path) -> None:
+    """A run of a series learns from all packs of the command."""
+    given: list[Sequence[str]] = []
+
+    def start(words: Sequence[str]) -> int:
+        given.append(words)
+        return 1
+
+    with pytest.raises(RunFailed):
+        train_sweep(make_series(seeds=1, packs=(training_pack, training_pack)), start=start)
+    assert [given[0][place + 1] for place, word in enumerate(given[0]) if word == "--pack"] == [
+        str(training_pack)
+    ] * 2
+
+
 def test_seeds_can_be_added(copied_sweep: Series, make_series: Callable[..., Series]) -> None:
     """The first run that is started is the first that is not there yet; the old summary no longer stands."""
     start = Failing(1)

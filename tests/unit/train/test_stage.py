@@ -5,6 +5,7 @@ import errno
 import itertools
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,6 +26,7 @@ from mien.errors import ArtifactError, DatasetError, MienError, ModelError, Reci
 from mien.recipe import LossConfig, Recipe, format_recipe, read_recipe
 from mien.run import Run
 from mien.train import stage, train
+from mien.train.plan import plan_training
 
 
 def quick(recipe: Recipe, **schedule: Any) -> Recipe:
@@ -313,12 +315,65 @@ def test_several_cures_of_one_imbalance_are_warned_of_once(
     assert lines == ([f"mien: {named} {advice}"] if len(cures) > 1 else [])
 
 
-def test_a_loss_that_explodes_is_one_error(training_pack: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
-    """A rate far too high ends in advice, and no broken weights are kept."""
-    recipe = quick(tiny_recipe, optimizer="sgd", learning_rate=1000.0, warmup_epochs=0.0)
-    with pytest.raises(ModelError, match=r"no longer finite in epoch 1.*learning_rate"):
+@pytest.mark.parametrize(
+    ("batch_size", "step"),
+    [pytest.param(16, 9, id="end of a short epoch"), pytest.param(4, 20, id="long epoch")],
+)
+def test_a_loss_that_explodes_is_one_error(
+    training_pack: Path,
+    tiny_recipe: Recipe,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    batch_size: int,
+    step: int,
+) -> None:
+    """A rate far too high ends within some steps, shows no loss that is none, and keeps no broken weights."""
+    recipe = quick(
+        tiny_recipe, optimizer="sgd", learning_rate=1000.0, warmup_epochs=0.0, batch_size=batch_size, epochs=2
+    )
+    with pytest.raises(ModelError, match=rf"no longer finite in epoch 1, by step {step} of") as caught:
         train(recipe, [training_pack], tmp_path / "run")
+    assert "\n" not in str(caught.value)
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
+    assert "nan" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param({"learning_rate": 10.0}, id="not clipped"),
+        pytest.param({"learning_rate": 10.0, "clip_gradient": 1e9}, id="hardly clipped"),
+        pytest.param({"learning_rate": 1000.0, "clip_gradient": 1.0}, id="clipped"),
+    ],
+)
+def test_the_advice_for_a_loss_that_explodes_helps(
+    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, values: dict[str, float]
+) -> None:
+    """With the words that the error names the same command trains to its end."""
+    recipe = quick(tiny_recipe, optimizer="sgd", warmup_epochs=0.0, **values)
+    with pytest.raises(ModelError) as caught:
+        train(recipe, [training_pack], tmp_path / "run")
+    advice = re.search(r"Begin again with `(--\S+ \S+)`, and with --force", str(caught.value))
+    assert advice is not None
+    (tmp_path / "recipe.yaml").write_text(format_recipe(recipe))
+    advised = read_recipe(tmp_path / "recipe.yaml", advice[1].split())
+    assert train(advised, [training_pack], tmp_path / "run", force=True) is not None
+
+
+def test_few_epochs_are_enough_of_a_command(
+    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With one epoch the warm-up and the head epochs give way, which one line tells and the run keeps; so in a plan."""
+    recipe = quick(tiny_recipe, warmup_epochs=5.0, head_epochs=0.5)
+    assert train(recipe, [training_pack], tmp_path / "run") is not None
+    assert (
+        "mien: `schedule.head_epochs` 0.5 and `schedule.warmup_epochs` 5 do not fit into `schedule.epochs` 1: taken as "
+        "0.5 and 0.25\n"
+    ) in capsys.readouterr().err
+    kept = read_recipe(tmp_path / "run" / "recipe.yaml", [])
+    assert (kept.schedule.head_epochs, kept.schedule.warmup_epochs) == (0.5, 0.25)
+    assert plan_training(recipe, [training_pack]).recipe == kept
+    assert "do not fit" in capsys.readouterr().err
 
 
 def test_a_pack_without_landmarks_trains(
@@ -356,27 +411,6 @@ def test_sgd_deterministic_without_heads(training_pack: Path, tiny_recipe: Recip
     assert set(Run.open(tmp_path / "run").read_result()["dev"]) == {
         "n", "loss", "accuracy", "balanced_accuracy", "macro_f1"
     }  # fmt: skip
-
-
-@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"])
-def test_only_the_first_process_writes(
-    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    """Any launcher's number above nought means that another process makes the folder."""
-    monkeypatch.setenv(name, "1")
-    monkeypatch.setattr(stage, "fit", lambda *_, **__: None)
-    assert train(tiny_recipe, [training_pack], tmp_path / "run") is None
-    assert not (tmp_path / "run").exists()
-
-
-def test_torchrun_and_the_recipe_must_agree(
-    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two processes of torchrun with a recipe of one device would each train alone."""
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(RecipeError, match=r"torchrun started 2 processes.*is 1"):
-        train(tiny_recipe, [training_pack], tmp_path / "run")
 
 
 def test_the_summary_tells_how_it_was_chosen(

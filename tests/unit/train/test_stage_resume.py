@@ -1,9 +1,15 @@
 """Going on with a run that was broken off: bit for bit where it may, one clear line where it may not."""
 
 import csv
+import errno
 import json
+import os
 import pickle
 import shutil
+import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +111,98 @@ def test_a_run_goes_on_bit_for_bit(
 
         patch.setattr(stage, "best_epoch", stop_in_fourth)
         with pytest.raises(ZeroDivisionError):
+            train(tiny_recipe, [training_pack], tmp_path / "run")
+    train(tiny_recipe, [training_pack], tmp_path / "run", resume=True)
+    assert_same_end(tmp_path / "run", trained_run)
+
+
+# `mien train` that ends itself by kill -9 as soon as the third epoch's checkpoint is on its way to the disk.
+KILLED_WHILE_WRITING = """
+import os, signal, sys, threading
+from pathlib import Path
+from mien.cli import main
+from mien.train.lightning_adapter import FaceModule
+
+def state_of(folder):
+    status = os.stat(folder / "last.ckpt")
+    return sorted(os.listdir(folder)), status.st_ino, status.st_size
+
+def watch(folder):
+    sys.setswitchinterval(1e-5)
+    before = state_of(folder)
+    while state_of(folder) == before:
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def on_train_epoch_start(self):
+    if self.current_epoch == 2:
+        threading.Thread(target=watch, args=(Path(sys.argv[-1]) / "checkpoints",), daemon=True).start()
+
+FaceModule.on_train_epoch_start = on_train_epoch_start
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def other_file_system(tmp_path: Path) -> Iterator[Path]:
+    """A folder on another file system than the tests' own."""
+    memory = Path("/dev/shm")  # noqa: S108 - a file system, not a file
+    if not (
+        memory.is_dir() and os.access(memory, os.W_OK) and memory.stat().st_dev != tmp_path.stat().st_dev
+    ):
+        pytest.skip("this machine has no second file system that can be written to")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
+
+
+def test_a_kill_while_the_checkpoint_is_written_costs_an_epoch_at_most(
+    trained_run: Path, training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, other_file_system: Path
+) -> None:
+    """The one before is there until the new one is whole, wherever TMPDIR is; nothing half-written stays."""
+    out = tmp_path / "run"
+    words = [
+        "train",
+        "--recipe",
+        str(trained_run / "recipe.yaml"),
+        "--pack",
+        str(training_pack),
+        "--out",
+        str(out),
+    ]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_WHILE_WRITING, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TMPDIR": str(other_file_system)},
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(rows_of(out)) == 3
+    train(tiny_recipe, [training_pack], out, resume=True)
+    assert_same_end(out, trained_run)
+    assert not list(out.rglob("*.partial"))
+    assert not list(other_file_system.rglob("last*"))
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint(
+    trained_run: Path,
+    training_pack: Path,
+    tiny_recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One line says so, and the run goes on to the same end once there is room."""
+    write_bytes = Path.write_bytes
+
+    def write_half(self: Path, content: Any) -> int:
+        if self.name.startswith("last.ckpt") and len(rows_of(tmp_path / "run")) == 3:
+            write_bytes(self, content[: len(content) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_bytes(self, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", write_half)
+        with pytest.raises(ArtifactError, match=r"disk is full.*--resume"):
             train(tiny_recipe, [training_pack], tmp_path / "run")
     train(tiny_recipe, [training_pack], tmp_path / "run", resume=True)
     assert_same_end(tmp_path / "run", trained_run)
@@ -307,17 +405,17 @@ def test_a_damaged_checkpoint_is_one_error(
     assert not proof.exists()
 
 
-def test_no_code_of_a_checkpoint_runs_where_it_is_gone_on_from(
+def test_lightning_runs_no_code_of_a_checkpoint(
     unfinished: Path,
     training_pack: Path,
     tiny_recipe: Recipe,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A checkpoint that was exchanged after it was looked at is not unpickled by the loop either."""
-    proof = tmp_path / "proof"
-    torch.save({"state_dict": _Bomb(proof)}, Run.open(unfinished).last_checkpoint_path)
+    """The file may be another by the time that Lightning reads it: that reads data alone as well."""
+    path, proof = Run.open(unfinished).last_checkpoint_path, tmp_path / "proof"
     monkeypatch.setattr(stage, "_require_readable", lambda _: None)
+    torch.save({**torch.load(path, weights_only=True), "bomb": _Bomb(proof)}, path)
     with pytest.raises(pickle.UnpicklingError):
         train(tiny_recipe, [training_pack], unfinished, resume=True)
     assert not proof.exists()

@@ -17,12 +17,13 @@ import lightning.pytorch as lightning
 import torch
 from safetensors.torch import load_file
 
-from mien.errors import ArtifactError, MienError, ModelError
+from mien.errors import ArtifactError, MienError, ModelError, RecipeError
 from mien.faces.crop import CropContract
 from mien.pack import PackSplit
 from mien.recipe import LossConfig, Recipe
 from mien.run import Run
 from mien.train import stage, train
+from mien.train.plan import plan_training
 
 CLASSES = ("Neutral", "Happy", "Sad")
 
@@ -65,6 +66,18 @@ def test_several_packs_are_learnt_together(
         with pytest.raises(ArtifactError, match="begun on another pack"):
             train(quick(tiny_recipe), packs, out, resume=True)
     train(quick(tiny_recipe), [training_pack, other], out, resume=True)
+
+
+@pytest.mark.parametrize("do", [train, plan_training])
+def test_a_recipe_made_in_python_is_checked(
+    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, do: Callable[..., object]
+) -> None:
+    """A value that YAML's reader would refuse is refused before anything is made."""
+    recipe = quick(tiny_recipe, loss=LossConfig(landmarks="wng"))  # type: ignore[arg-type]
+    arguments = (tmp_path / "run",) if do is train else ()
+    with pytest.raises(RecipeError, match=r"`schedule\.loss\.landmarks` must be one of smooth_l1, mse, wing"):
+        do(recipe, [training_pack], *arguments)
+    assert not (tmp_path / "run").exists()
 
 
 def test_one_pack_is_a_member_too(trained_run: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_sweep_alone_has_one_seed(quick_recipe_path: Path) -> None:
         pytest.param("schedule.learning_rte=1,2", None, r"Did you mean `schedule\.learning_rate`", id="key"),
         pytest.param("schedule.learning_rate=1,x", None, "must be a number, got x", id="type"),
         pytest.param("schedule.epochs=1,0", None, "must be from 1 to 100000, got 0", id="range"),
-        pytest.param("schedule.warmup_epochs=0,9", None, "at most the 1 epochs", id="contradiction"),
+        pytest.param("data.fold=0,9", None, "needs `data.folds`", id="contradiction"),
         pytest.param("schedule.learning_rate=0.1,1e-1", None, "gives learning_rate=0.1 twice", id="value twice"),
         pytest.param("runtime.seed=1,2", 2, "`--seeds` counts up from `runtime.seed`", id="seeds twice"),
     ],

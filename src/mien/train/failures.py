@@ -1,0 +1,79 @@
+"""What ends a training before its time, told in one line: too little memory, a lost process, SIGTERM."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import torch
+from torch.distributed import DistError
+
+from mien.errors import MienError, ModelError, StoppedError
+
+
+class _Terminated(KeyboardInterrupt):
+    """A SIGTERM: it goes the way of Ctrl-C, which ends the other processes and waits for none."""
+
+
+def stop_at_sigterm() -> None:
+    """Take SIGTERM from Lightning.
+
+    Lightning ends with code 0, as though all had been done, and among several processes waits in its handler
+    for those that may be waiting for this one (pull request 20825 of Lightning).
+    """
+
+    def stop(number: int, _: object) -> NoReturn:
+        signal.signal(number, signal.SIG_DFL)
+        raise _Terminated
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)
+
+
+@contextmanager
+def told_in_one_line(batch_size: int) -> Iterator[None]:
+    """Turn what can end a training into an error of one line. Anything else of torch keeps its traceback.
+
+    Args:
+        batch_size: faces of a step.
+
+    Raises:
+        MienError: what a loader's process raised, without that process's traceback.
+        ModelError: memory is short, or the processes have lost each other.
+        StoppedError: a SIGTERM came.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            f"The device has too little memory for {batch_size} faces a step. Lower "
+            "`schedule.batch_size` (`--plan` tells what a step needs), or set `runtime.precision: bf16-mixed`"
+        ) from error
+    except DistError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"The processes of `runtime.devices` and `runtime.nodes` cannot reach each other: {reason}. Start the run "
+            "again with --resume; if it happens at once, MASTER_ADDR and MASTER_PORT in the environment may be wrong"
+        ) from error
+    except MienError as error:
+        # A loader's process sends its traceback as the message; what it raised is the last line.
+        lines = str(error).splitlines()
+        if "in DataLoader worker process" not in lines[0]:
+            raise
+        raise type(error)(lines[-1].partition(": ")[2]) from error
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise ModelError(
+            "A loader process was killed, most often for lack of memory, in a container of shared memory (/dev/shm). "
+            "Lower `runtime.workers` and add --resume"
+        ) from error
+    except SystemExit as stop:  # Lightning makes an exit of an interrupt
+        if isinstance(stop.__context__, _Terminated):
+            raise StoppedError(
+                "Stopped by SIGTERM. The finished epochs are kept; add --resume to go on"
+            ) from None
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            raise stop.__context__ from None
+        raise

@@ -1,0 +1,83 @@
+"""Every recipe in the box trains: from scratch, on small faces, at its own peak rate and with its own losses."""
+
+import csv
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="training needs the train extra")
+
+from mien.pack import PackSplit
+from mien.recipe import Recipe, read_recipe
+from mien.recipe.reading import recipe_names
+from mien.train import train
+
+EPOCHS, BATCH_SIZE = 4, 16
+
+
+def made_small(recipe: Recipe, *, weights: Path | None = None, teacher: Path | None = None) -> Recipe:
+    """The recipe for small faces and few steps on a CPU; the peak rate, and the shape of the schedule, stay."""
+    schedule = recipe.schedule
+    base = schedule.base_batch_size
+    shorter = EPOCHS / schedule.epochs
+    return replace(
+        recipe,
+        model=replace(recipe.model, pretrained=False, weights=None if weights is None else str(weights)),
+        data=replace(recipe.data, input_size=32, dev_fraction=0.2, packs=None),
+        schedule=replace(
+            schedule,
+            epochs=EPOCHS,
+            batch_size=BATCH_SIZE,
+            base_batch_size=None if base is None else round(base * BATCH_SIZE / schedule.batch_size),
+            head_epochs=schedule.head_epochs * shorter,
+            warmup_epochs=schedule.warmup_epochs * shorter,
+            loss=replace(schedule.loss, teacher=None if teacher is None else str(teacher)),
+        ),
+        runtime=replace(recipe.runtime, accelerator="cpu", workers=0),
+    )
+
+
+@pytest.fixture(scope="module")
+def votes_pack(make_training_pack: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pack with votes, of other faces than the plain one has."""
+    return make_training_pack(tmp_path_factory.mktemp("packs") / "votes.pack", n_train=190, votes=True)
+
+
+def different_hashes(split: PackSplit) -> np.ndarray:
+    """Hashes of pictures that are nothing like each other, nor like those of a split of another length."""
+    return np.random.default_rng(len(split)).integers(0, 256, (len(split), 32), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_in_the_box_learns(
+    name: str,
+    training_pack: Path,
+    votes_pack: Path,
+    trained_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The loss is finite in every epoch and falls; weights and a teacher are those of a small run."""
+    # The hashes of the tests' packs are all alike.
+    monkeypatch.setattr(PackSplit, "read_perceptual_hashes", different_hashes)
+    recipe = read_recipe(name, [])
+    packs = [votes_pack if recipe.data.labels == "votes" else training_pack]
+    if recipe.data.packs is not None:
+        packs = [training_pack, votes_pack]
+    weights = None
+    if recipe.model.weights is not None:
+        weights = tmp_path / "weights"
+        begun = made_small(recipe)
+        train(replace(begun, schedule=replace(begun.schedule, epochs=1)), packs, weights)
+    teacher = trained_run if recipe.schedule.loss.teacher is not None else None
+    small = made_small(recipe, weights=weights, teacher=teacher)
+    train(small, packs, tmp_path / "run")
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        losses = [float(row["train_total"]) for row in csv.DictReader(file)]
+    assert len(losses) == EPOCHS
+    assert all(math.isfinite(loss) for loss in losses)
+    assert losses[-1] < losses[0]

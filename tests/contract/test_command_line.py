@@ -182,20 +182,6 @@ def test_help_works_or_tells_without_the_extras() -> None:
         assert (done.returncode, done.stderr) == ((1, missing) if verb == "train" else (0, ""))
 
 
-def test_an_option_of_one_value_may_stand_once(capsys: pytest.CaptureFixture[str]) -> None:
-    """Of every verb: the last one would win without a word. Those of several values add up."""
-    for arguments in (
-        ["sample", "out", "--faces", "8", "--faces=9"],
-        ["predict", "a", "--model", "b", "--model", "c"],
-    ):
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        assert ended.value.code == 2
-        assert "is given twice, and takes one value" in capsys.readouterr().err
-    known, _ = build_parser().parse_known_args(["train", "--pack", "a", "--pack", "b", "--out", "r"])
-    assert known.pack == [Path("a"), Path("b")]
-
-
 def test_a_terminal_of_few_characters_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a terminal's encoding has not becomes a question mark."""
     written = io.BytesIO()

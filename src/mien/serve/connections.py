@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 import h11
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mien.serve.counters import Counters
@@ -139,7 +139,9 @@ class PatientConnection(H11Protocol):
         self._since = self.loop.time()
         if not self._is_admitted:
             self.counters.ended.labels("guest").inc()
-            self.app: ASGIApp = closing(self.app)
+            self.app = closing(self.app)
+        self._whole_app: ASGIApp = self.app
+        self.app: ASGIApp = self._answer
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Make room."""
@@ -162,6 +164,11 @@ class PatientConnection(H11Protocol):
             n_bytes = len(data) if is_plain_body else MAX_HEAD_BYTES
             super().data_received(data[:n_bytes])
             data = data[n_bytes:]
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # A request whose body is refused in the same turn costs no more than its parsing.
+        if not self.cycle.disconnected:
+            await self._whole_app(scope, receive, send)
 
     def resume_writing(self) -> None:
         """Note that the client takes its answer."""

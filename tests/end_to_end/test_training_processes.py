@@ -366,10 +366,14 @@ def test_two_processes_refuse_an_existing_run(
     assert {path: path.stat().st_mtime_ns for path in trained_run.rglob("*")} == before
 
 
-def test_a_loss_that_explodes_stops_both_processes(command: Callable[..., list[str]], tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch_size", [16, 4], ids=["end of a short epoch", "long epoch"])
+def test_a_loss_that_explodes_stops_both_processes(
+    command: Callable[..., list[str]], tmp_path: Path, batch_size: int
+) -> None:
     """Both ranks leave with one line between them, and none waits for the other."""
     options = ("--schedule.optimizer", "sgd", "--schedule.learning_rate", 1000, "--schedule.warmup_epochs", 0)
-    done = call(command(tmp_path / "run", "--runtime.devices", 2, *options))
+    batch = ("--schedule.batch_size", batch_size)
+    done = call(command(tmp_path / "run", "--runtime.devices", 2, *options, *batch))
     assert done.returncode == 1
     assert done.stderr.count("no longer finite") == 1
     assert "Traceback" not in done.stderr

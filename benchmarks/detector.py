@@ -2,7 +2,7 @@
 
     python benchmarks/detector.py --photo PHOTO.jpg [PHOTO.jpg ...] [--rounds 15]
 
-Both look at the same pixels, at several sizes of the picture, and take turns with rests between; OpenCV has its default threads,
+Both look at the same pixels, at several sizes of the photo, and take turns with rests between; OpenCV has its default threads,
 mien one. YuNet's file is looked for as `mien` does (MIEN_DETECTOR).
 """
 
@@ -52,24 +52,24 @@ def main() -> None:
     )
     images = [to_rgb(decode_image(photo.read_bytes()))[:, :, ::-1] for photo in args.photo]
     for size_wh in SIZES_WH:
-        pictures = [np.ascontiguousarray(cv2.resize(image, size_wh)) for image in images]
+        photos = [np.ascontiguousarray(cv2.resize(image, size_wh)) for image in images]
         opencv.setInputSize(size_wh)
         times: dict[str, list[float]] = {"mien": [], "OpenCV": []}
         for number in range(args.rounds):
-            picture = pictures[number % len(pictures)]
-            times["mien"] += turn_ms(lambda: ours.detect(picture, score_threshold=SCORE_THRESHOLD))  # noqa: B023
-            times["OpenCV"] += turn_ms(lambda: opencv.detect(picture))  # noqa: B023
+            photo = photos[number % len(photos)]
+            times["mien"] += turn_ms(lambda: ours.detect(photo, score_threshold=SCORE_THRESHOLD))  # noqa: B023
+            times["OpenCV"] += turn_ms(lambda: opencv.detect(photo))  # noqa: B023
         mien, other = (statistics.median(values) for values in times.values())
-        apart = max(_apart(ours, opencv, picture) for picture in pictures)
+        apart = max(_apart(ours, opencv, photo) for photo in photos)
         print(
             f"{size_wh[0]}x{size_wh[1]}: mien {mien:.1f} ms, OpenCV {other:.1f} ms, ratio {mien / other:.2f}; "
             f"boxes apart by at most {apart:.4f} px"
         )
 
 
-def _apart(ours: YuNet, opencv: "cv2.FaceDetectorYN", picture: np.ndarray) -> float:
+def _apart(ours: YuNet, opencv: "cv2.FaceDetectorYN", photo: np.ndarray) -> float:
     """Return the largest difference between the boxes of both, or infinity where they find other faces."""
-    expected, found = opencv.detect(picture)[1], ours.detect(picture, score_threshold=SCORE_THRESHOLD)
+    expected, found = opencv.detect(photo)[1], ours.detect(photo, score_threshold=SCORE_THRESHOLD)
     expected = np.empty((0, 15)) if expected is None else expected
     if len(expected) != len(found):
         return float("inf")

@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mien.bundle import Bundle, BundleInfo
+from mien.assets.bundled_models import find_model
 from mien.export.graph import CalibratedNetwork, to_file, to_onnx
 from mien.faces.classes import EXPRESSIONS_8
 from mien.faces.crop import CropContract
-from mien.network import FaceNetwork, build_face_network
+from mien.formats.onnx_model import ModelInfo, OnnxModel
+from mien.nets.network import FaceNetwork, build_face_network
 from mien.recipe import ModelConfig
-from mien.zoo import find_model
 
 PEER_SIZE = 224
 BATCH_SIZES = (1, 8, 32)
@@ -44,7 +44,7 @@ def build_peer() -> FaceNetwork:
 
 def export_peer(network: FaceNetwork, path: Path) -> Path:
     """Write EfficientNet-B0 as `mien export` would."""
-    info = BundleInfo(EXPRESSIONS_8, CropContract(), PEER_SIZE, network.tasks)
+    info = ModelInfo(EXPRESSIONS_8, CropContract(), PEER_SIZE, network.tasks)
     path.write_bytes(to_file(to_onnx(CalibratedNetwork(network, 1.0).eval(), info), info))
     return path
 
@@ -54,7 +54,7 @@ def crops(n: int, size: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
 
 
-def run_bundle(bundle: Bundle, n: int) -> Callable[[], object]:
+def run_model(bundle: OnnxModel, n: int) -> Callable[[], object]:
     """Return a call that reads n faces with a model file."""
     images = crops(n, bundle.info.input_size)
     return lambda: bundle.run(images)
@@ -99,17 +99,17 @@ def main() -> None:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     model = find_model(args.model)
-    ours, network = Bundle.load(model, threads=args.threads), build_peer()
+    ours, network = OnnxModel.load(model, threads=args.threads), build_peer()
     with tempfile.TemporaryDirectory() as folder:
         peer_path = export_peer(network, Path(folder) / "b0.onnx")
-        peer, peer_bytes = Bundle.load(peer_path, threads=args.threads), peer_path.stat().st_size
+        peer, peer_bytes = OnnxModel.load(peer_path, threads=args.threads), peer_path.stat().st_size
     size = ours.info.input_size
     kind = "float" if ours.info.quantisation is None else "int8"
     print(f"{model.name}: {kind}, {size} px, {model.stat().st_size / 1e6:.2f} MB")
     print(f"EfficientNet-B0: float, {PEER_SIZE} px, {peer_bytes / 1e6:.2f} MB, random weights")
     print(f"onnxruntime threads: {args.threads or 'its default'}; PyTorch threads: {torch.get_num_threads()}")
     for n in BATCH_SIZES:
-        calls = {"mien": run_bundle(ours, n), "EfficientNet-B0, onnxruntime": run_bundle(peer, n)}
+        calls = {"mien": run_model(ours, n), "EfficientNet-B0, onnxruntime": run_model(peer, n)}
         if not args.skip_torch:
             calls["EfficientNet-B0, eager PyTorch"] = run_eager(network, n)
         found = medians_ms(calls, args.rounds)

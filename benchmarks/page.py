@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--photo", type=Path, default=ROOT / "tests" / "golden" / "picture.png")
+    parser.add_argument("--photo", type=Path, default=ROOT / "tests" / "golden" / "image.png")
     parser.add_argument("--seconds", type=int, default=20)
     args = parser.parse_args()
     words = [sys.executable, "-m", "mien", "serve", "--port", "0"]

@@ -1,6 +1,6 @@
-"""Pictures of about 1000 x 1000 px in AffectNet's layout, as that set has them, made from any such set.
+"""Images of about 1000 x 1000 px in AffectNet's layout, as that set has them, made from any such set.
 
-Each picture is enlarged to 1000 px and saved at JPEG quality 90; boxes and landmarks are enlarged with it. An
+Each image is enlarged to 1000 px and saved at JPEG quality 90; boxes and landmarks are enlarged with it. An
 enlargement is smoother than a photograph of its size and sooner decoded, so it gets grain: about as much as gives
 it the bits a pixel of the photographs that it is made from (1.2 for LFW's).
 """
@@ -20,7 +20,7 @@ GRAIN = 2.7
 
 
 def make_photos(folder: Path, raw: Path | None, n_photos: int) -> Path:
-    """Write a set of large pictures and return its folder.
+    """Write a set of large images and return its folder.
 
     Args:
         folder: where to write.

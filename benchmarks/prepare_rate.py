@@ -1,4 +1,4 @@
-"""`mien prepare` against merely decoding every picture, with the same decoder and as many processes.
+"""`mien prepare` against merely decoding every image, with the same decoder and as many processes.
 
     python benchmarks/prepare_rate.py [--raw AFFECTNET_LAYOUT] [--photos 1000] [--rounds 5]
 
@@ -32,7 +32,7 @@ def decode_all(paths: list[Path]) -> int:
 
 
 def time_decoding(paths: list[Path], workers: int) -> float:
-    """Return seconds to decode all pictures in parallel, in parts as large as prepare's."""
+    """Return seconds to decode all images in parallel, in parts as large as prepare's."""
     start = time.perf_counter()
     parts = [paths[index : index + 64] for index in range(0, len(paths), 64)]
     with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
@@ -41,7 +41,7 @@ def time_decoding(paths: list[Path], workers: int) -> float:
 
 
 def time_preparing(photos: Path, out: Path, workers: int) -> float:
-    """Return seconds to prepare all pictures."""
+    """Return seconds to prepare all images."""
     shutil.rmtree(out, ignore_errors=True)
     start = time.perf_counter()
     with contextlib.redirect_stderr(io.StringIO()):
@@ -69,7 +69,7 @@ def main() -> None:
             preparing = time_preparing(photos, Path(folder) / "pack", args.workers)
             ratios.append(decoding / preparing)
             rates.append(len(paths) / preparing)
-    print(f"{len(paths)} pictures of {1000} px, {args.workers} processes, {args.rounds} rounds")
+    print(f"{len(paths)} images of {1000} px, {args.workers} processes, {args.rounds} rounds")
     print(f"prepare: {statistics.median(rates):.0f} faces a second (median)")
     print(
         f"rate of prepare / rate of decoding: {statistics.median(ratios):.2f} (median, {min(ratios):.2f} to {max(ratios):.2f})"

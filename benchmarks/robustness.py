@@ -20,17 +20,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.bundle import Bundle
+from mien.assets.bundled_models import find_model
 from mien.errors import MienError
 from mien.faces.crop import cut, resize_crop
 from mien.faces.images import decode_jpeg_rgb, encode_jpeg
+from mien.formats.onnx_model import OnnxModel
+from mien.formats.pack import Pack, PackSplit
 from mien.metrics.bootstrap import Interval, bootstrap_confusion
 from mien.metrics.classification import accuracy, confusion_matrix
 from mien.metrics.comparison import compare_paired
 from mien.metrics.protocols import ClassProtocol, class_protocols
-from mien.pack import Pack, PackSplit
-from mien.progress import Progress
-from mien.zoo import find_model
+from mien.runtime.progress import Progress
 
 Crop = NDArray[np.uint8]
 Change = Callable[[Crop, float, np.random.Generator], Crop]
@@ -133,7 +133,7 @@ class Row:
 class Measure:
     """A model on the faces of a split under one protocol."""
 
-    def __init__(self, bundle: Bundle, split: PackSplit, faces: NDArray[np.int64], protocol: str) -> None:
+    def __init__(self, bundle: OnnxModel, split: PackSplit, faces: NDArray[np.int64], protocol: str) -> None:
         self.bundle, self.split, self.faces, self.protocol = bundle, split, faces, protocol
 
     def count(self, change: Callable[[Crop, np.random.Generator], Crop], progress: Progress) -> ClassProtocol:
@@ -207,7 +207,7 @@ def _percent(value: float, ci95: Interval, *, sign: str = "") -> str:
 
 def plot(rows: list[Row], path: Path) -> None:
     """Draw accuracy by strength, a panel a change, with the clean accuracy as a line."""
-    import matplotlib as mpl  # noqa: PLC0415 - only where a picture was asked for
+    import matplotlib as mpl  # noqa: PLC0415 - only where an image was asked for
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt  # noqa: PLC0415
@@ -244,7 +244,7 @@ def main() -> None:
     args = parser.parse_args()
     try:
         model = find_model(args.model)
-        bundle, split = Bundle.load(model), Pack.open(args.pack).split(args.split)
+        bundle, split = OnnxModel.load(model), Pack.open(args.pack).split(args.split)
         faces = np.sort(np.random.default_rng(SEED).permutation(len(split))[: args.limit])
         rows = measure_all(Measure(bundle, split, faces, args.protocol))
     except MienError as error:

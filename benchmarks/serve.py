@@ -3,7 +3,7 @@
     python benchmarks/serve.py [--photo PHOTO.jpg ...] [--model MODEL] [--seconds 5] [--rounds 3]
 
 Prints requests a second with their ratio to the loop, and the latencies, from alternating rounds. The clients run on the
-same machine: what they and HTTP cost is in the server's rate. The time of the processor that a picture takes is told
+same machine: what they and HTTP cost is in the server's rate. The time of the processor that an image takes is told
 beside it, since it hardly depends on what else the machine does.
 """
 
@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import mien
-from mien.reading.model import Model
+from mien.inference.model import Model
 
 PHOTO = Path(__file__).parents[1] / "page" / "public" / "example.jpg"
 CLIENTS = (1, 8, 32)
@@ -29,7 +29,7 @@ SERVERS = {"batching": (), "batching off": ("--window-ms", "0", "--batch-faces",
 
 
 def rate_of_loop(model: Model, photos: list[bytes], seconds: float) -> tuple[float, float]:
-    """Return pictures a second, one after the other in this process, and processor seconds a picture."""
+    """Return images a second, one after the other in this process, and processor seconds an image."""
     start, start_cpu, n = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - start < seconds:
         model.predict(photos[n % len(photos)])
@@ -132,9 +132,7 @@ def main() -> None:
                     times[name, n_clients] += seconds
     base = statistics.median(loop)
     cost = statistics.median(costs["loop"]) * 1000
-    print(
-        f"loop in one process: {base:.1f} pictures/s (median of {args.rounds}), {cost:.1f} ms of a processor"
-    )
+    print(f"loop in one process: {base:.1f} images/s (median of {args.rounds}), {cost:.1f} ms of a processor")
     for (name, n_clients), ratios in rates.items():
         marks = statistics.quantiles(times[name, n_clients], n=100)
         shown = ", ".join(f"p{p} {marks[p - 1] * 1000:.0f} ms" for p in (50, 95, 99))

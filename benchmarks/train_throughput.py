@@ -2,7 +2,7 @@
 
     python benchmarks/train_throughput.py [--recipe RECIPE] [--raw AFFECTNET_LAYOUT] [--seconds 20] [--rounds 3]
 
-The straightforward script is what a tutorial shows: torchvision's transforms on each original picture in a DataLoader
+The straightforward script is what a tutorial shows: torchvision's transforms on each original photo in a DataLoader
 of as many workers (one on a CPU), the same network, batch and optimiser, in float32 with channels first. mien feeds from a pack,
 with the recipe's random changes, mixing, moving average and precision, channels last. The third rate is mien's step on
 one batch that stays on the device: with feeding that is never the limit the first comes to at least 0.95 of it.
@@ -32,22 +32,22 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from mien.network import build_face_network
-from mien.pack import Pack
+from mien.formats.pack import Pack
+from mien.nets.network import build_face_network
 from mien.prepare import PrepareOptions, prepare
 from mien.recipe import Recipe, read_recipe
-from mien.train.faces import TrainingFaces, read_training_faces
-from mien.train.loading import Batch, FaceBatches, build_loader
+from mien.train.dataloader import Batch, FaceBatches, build_loader
+from mien.train.dataset import TrainingFaces, read_training_faces
 from mien.train.mixing import mix_faces
 from mien.train.objective import Objective
-from mien.train.optimisation import build_optimizer
+from mien.train.optimization import build_optimizer
 from mien.train.sampler import EpochBatches, FaceOrder
 from photos import make_photos
 
 Step = Callable[[Any], None]
 
 
-class OriginalPictures(Dataset[tuple[torch.Tensor, int]]):
+class OriginalImages(Dataset[tuple[torch.Tensor, int]]):
     """The original files, each through torchvision's transforms."""
 
     def __init__(self, paths: list[Path], size: int) -> None:
@@ -68,7 +68,7 @@ class OriginalPictures(Dataset[tuple[torch.Tensor, int]]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        """Return a changed picture and its label."""
+        """Return a changed photo and its label."""
         return self.transform(Image.open(self.paths[index]).convert("RGB")), index % 8
 
 
@@ -90,8 +90,8 @@ def straightforward(
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
 
     def loader(_: int) -> DataLoader[Any]:
-        pictures = OriginalPictures(paths, size)
-        return DataLoader(pictures, batch_size, shuffle=True, drop_last=True, num_workers=workers)
+        photos = OriginalImages(paths, size)
+        return DataLoader(photos, batch_size, shuffle=True, drop_last=True, num_workers=workers)
 
     def step(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
         images, labels = (value.to(device) for value in batch)
@@ -147,7 +147,7 @@ def by_recipe(
 
 
 def rate(batches: Iterator[Any], step: Step, *, batch_size: int, seconds: float) -> float:
-    """Return pictures per second over about so many seconds."""
+    """Return photos per second over about so many seconds."""
     step(next(batches))
     _wait()
     start, n_steps = time.perf_counter(), 0

@@ -4,7 +4,7 @@
 
 The usual loader reads the original JPEG with OpenCV, resizes it to 224 px and normalises it. mien decodes
 the pack's crop, moves it and its landmarks at random, changes its colours and erases a part.
-Both run in this one process, on one thread: pictures per second per core.
+Both run in this one process, on one thread: images per second per core.
 """
 
 import argparse
@@ -19,11 +19,11 @@ import cv2
 import numpy as np
 import torch
 
-from mien.pack import Pack
+from mien.formats.pack import Pack
 from mien.prepare import PrepareOptions, prepare
 from mien.recipe import AugmentConfig, DataConfig
-from mien.train.faces import read_training_faces
-from mien.train.loading import FaceBatches
+from mien.train.dataloader import FaceBatches
+from mien.train.dataset import read_training_faces
 from mien.train.sampler import EpochBatches, FaceOrder
 from photos import make_photos
 
@@ -32,7 +32,7 @@ BATCH = 64
 
 
 def usual_loader(paths: list[Path]) -> float:
-    """Return pictures per second of the usual way."""
+    """Return images per second of the usual way."""
     mean = np.array([0.485, 0.456, 0.406], dtype=np.float32)
     std = np.array([0.229, 0.224, 0.225], dtype=np.float32)
     start = time.perf_counter()
@@ -76,7 +76,7 @@ def main() -> None:
         from_pack(dataset, 0), usual_loader(paths[:BATCH])
         rounds = [(from_pack(dataset, n + 1), usual_loader(paths)) for n in range(args.rounds)]
     ratios = [ours / usual for ours, usual in rounds]
-    print(f"{len(paths)} pictures, {SIZE} px, {args.rounds} rounds, one core each")
+    print(f"{len(paths)} images, {SIZE} px, {args.rounds} rounds, one core each")
     print(f"usual loader: {statistics.median(usual for _, usual in rounds):.0f} a second")
     print(f"from a pack, with augmentation: {statistics.median(ours for ours, _ in rounds):.0f} a second")
     print(f"ratio: {statistics.median(ratios):.1f} (median, {min(ratios):.1f} to {max(ratios):.1f})")

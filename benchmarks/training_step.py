@@ -21,14 +21,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `mien train` does
 
 import numpy as np
 
-from mien.network import build_face_network
-from mien.pack import Pack
+from mien.formats.pack import Pack
+from mien.nets.network import build_face_network
 from mien.prepare import PrepareOptions, prepare
 from mien.recipe import AugmentConfig, DataConfig, LossConfig, ModelConfig, ScheduleConfig
-from mien.train.faces import TrainingFaces, read_training_faces
-from mien.train.loading import Batch, FaceBatches, build_loader
+from mien.train.dataloader import Batch, FaceBatches, build_loader
+from mien.train.dataset import TrainingFaces, read_training_faces
 from mien.train.objective import Objective
-from mien.train.optimisation import build_optimizer
+from mien.train.optimization import build_optimizer
 from mien.train.sampler import EpochBatches, FaceOrder
 from photos import make_photos
 

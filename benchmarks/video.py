@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 import mien
 from mien.faces.images import decode_image, to_rgb
-from mien.sample.picture import draw_picture
+from mien.sample.image import draw_image
 
 SIZE_WH = (640, 480)
 RATE = 30
@@ -64,14 +64,14 @@ def write_video(path: Path, photo_rgb: NDArray[np.uint8], n_frames: int) -> Path
 
 
 def group_of(photo_rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a picture of 20 faces."""
+    """Return an image of 20 faces."""
     small = fitted(photo_rgb, CELL_PX)
-    picture = np.full((GROUP[1] * CELL_PX, GROUP[0] * CELL_PX, 3), 120, np.uint8)
+    image = np.full((GROUP[1] * CELL_PX, GROUP[0] * CELL_PX, 3), 120, np.uint8)
     for row in range(GROUP[1]):
         for column in range(GROUP[0]):
             y, x = row * CELL_PX, column * CELL_PX
-            picture[y : y + small.shape[0], x : x + small.shape[1]] = small
-    return picture
+            image[y : y + small.shape[0], x : x + small.shape[1]] = small
+    return image
 
 
 def plain_loop(model: mien.Model, video: Path) -> int:
@@ -176,7 +176,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     photo_rgb = (
-        draw_picture("Happy", seed=3, index=2).pixels
+        draw_image("Happy", seed=3, index=2).pixels
         if args.photo is None
         else to_rgb(decode_image(args.photo.read_bytes()))
     )

@@ -16,8 +16,8 @@ import pytest
 
 from mien.faces.crop import CropContract
 from mien.faces.images import encode_jpeg
-from mien.pack.schema import FORMAT_VERSION, PackedFace, PackInfo
-from mien.pack.writer import close_pack, compute_content_sha256, write_shard
+from mien.formats.pack.schema import FORMAT_VERSION, PackedFace, PackInfo
+from mien.formats.pack.writer import close_pack, compute_content_sha256, write_shard
 
 if TYPE_CHECKING:
     from mien.recipe import Recipe

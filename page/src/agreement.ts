@@ -1,4 +1,4 @@
-// How far the server and this browser agree about a picture.
+// How far the server and this browser agree about an image.
 
 import type { Reading } from "./faces/model.ts";
 import { largestDifference } from "./reader.ts";

@@ -6,7 +6,7 @@ import { listenToAppearance, showAppearance } from "./appearance.ts";
 import { Chips } from "./chips.ts";
 import { byId, download, onClick, setIcon, setText } from "./dom.ts";
 import type { ModelInfo } from "./faces/model.ts";
-import type { PictureReadings } from "./messages.ts";
+import type { ImageReadings } from "./messages.ts";
 import { Opening } from "./opening.ts";
 import { overlayColor, pageColor } from "./palette.ts";
 import { Panel } from "./panel.ts";
@@ -157,7 +157,7 @@ async function follow(own: number): Promise<void> {
 }
 
 /** Take what was read in a photograph, or in a frame of a film. */
-function take(result: PictureReadings, frame: Frame): void {
+function take(result: ImageReadings, frame: Frame): void {
   hasRead = true;
   readSize = result;
   if (frame.pass !== seenIn.pass) tracks.clear(); // the film was moved, or begins anew
@@ -206,7 +206,7 @@ function redraw(): void {
   const chosen = chosenTrack();
   drawOverlay(chosen);
   chips.show(faces, chosen, source.still, source.still.width / readSize.width, shortText);
-  byId("save-picture").hidden = !faces.length;
+  byId("save-image").hidden = !faces.length;
   byId("save-readings").hidden = source.kind === "photo" ? !faces.length : (recording?.isEmpty ?? true);
   if (!info) return;
   if (chosen) panel.showFace(chosen, faces, threshold, source.isLive);
@@ -331,7 +331,7 @@ function chooseAt(x: number, y: number): void {
 }
 
 function listenToSaves(): void {
-  onClick("save-picture", async () => {
+  onClick("save-image", async () => {
     const { width, height } = source.still;
     const canvas = new OffscreenCanvas(width, height);
     const pen = canvas.getContext("2d") as unknown as CanvasRenderingContext2D;

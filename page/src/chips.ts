@@ -1,4 +1,4 @@
-// The faces of a picture as a row of choices, for the keyboard and the finger.
+// The faces of an image as a row of choices, for the keyboard and the finger.
 
 import { byId, make, setText } from "./dom.ts";
 import type { Track } from "./tracks.ts";

@@ -1,4 +1,4 @@
-// What the page remembers: the language and the colours, nothing of any picture.
+// What the page remembers: the language and the colours, nothing of any image.
 
 export function recall(key: string): string | null {
   try {

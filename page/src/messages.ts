@@ -13,7 +13,7 @@ export interface Timing {
   all: number;
 }
 
-export interface PictureReadings {
+export interface ImageReadings {
   readings: Reading[];
   width: number;
   height: number;
@@ -35,5 +35,5 @@ export type FromWorker =
   | { kind: "info"; info: ModelInfo }
   | { kind: "ready"; threads: number }
   | ({ kind: "unloaded" } & LoadFailure)
-  | ({ kind: "readings"; id: number } & PictureReadings)
+  | ({ kind: "readings"; id: number } & ImageReadings)
   | { kind: "failed"; id: number; message: string };

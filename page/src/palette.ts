@@ -33,7 +33,7 @@ export function pageColor(name: string): string {
   return isDarkPage() ? overlayColor(name) : (onLight[name] ?? otherOnLight);
 }
 
-/** On a picture, where labels are dark. */
+/** On an image, where labels are dark. */
 export function overlayColor(name: string): string {
   return onDark[name] ?? otherOnDark;
 }

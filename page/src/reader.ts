@@ -1,8 +1,8 @@
-// Who reads a picture: the worker in this browser, or the server that the page came from, if it is one.
+// Who reads an image: the worker in this browser, or the server that the page came from, if it is one.
 
 import type { Box, Point } from "./faces/crop.ts";
 import type { ModelInfo, Reading } from "./faces/model.ts";
-import type { FromWorker, LoadFailure, PictureReadings, ToWorker } from "./messages.ts";
+import type { FromWorker, LoadFailure, ImageReadings, ToWorker } from "./messages.ts";
 
 /** Why the worker cannot read. */
 export class LoadError extends Error {
@@ -11,10 +11,10 @@ export class LoadError extends Error {
   }
 }
 
-/** The worker, one picture at a time. */
+/** The worker, one image at a time. */
 export class BrowserReader {
   private worker: Worker | null = null;
-  private readonly waiting = new Map<number, { resolve(value: PictureReadings): void; reject(error: Error): void }>();
+  private readonly waiting = new Map<number, { resolve(value: ImageReadings): void; reject(error: Error): void }>();
   private count = 0;
   private lastFailure = "";
   isReady = false;
@@ -47,8 +47,8 @@ export class BrowserReader {
     });
   }
 
-  /** Read a picture, which is handed over. */
-  read(bitmap: ImageBitmap, isLive: boolean): Promise<PictureReadings> {
+  /** Read an image, which is handed over. */
+  read(bitmap: ImageBitmap, isLive: boolean): Promise<ImageReadings> {
     if (!this.isReady) {
       bitmap.close();
       return Promise.reject(new Error(this.lastFailure));
@@ -107,16 +107,16 @@ export async function hasServer(): Promise<boolean> {
   }
 }
 
-/** Send a picture to the server and return what it reads. */
+/** Send an image to the server and return what it reads. */
 export async function readOnServer(
-  picture: Blob,
+  image: Blob,
   name: string,
   size: { width: number; height: number },
   classes: string[],
-): Promise<PictureReadings> {
+): Promise<ImageReadings> {
   const start = performance.now();
   const form = new FormData();
-  form.append("images", picture, name);
+  form.append("images", image, name);
   const response = await fetch(new URL("v1/predict", document.baseURI), { method: "POST", body: form });
   const answer = (await response.json().catch(() => null)) as ServerAnswer | null;
   const rows = answer?.results?.[0]?.rows;
@@ -128,7 +128,7 @@ export async function readOnServer(
   return { ...size, readings: readingsOf(rows, size, classes), ms: { pixels: 0, faces: 0, model: 0, all } };
 }
 
-/** Throw unless the picture was read; that a crowd was read in part, as another row says, is no failure. */
+/** Throw unless the image was read; that a crowd was read in part, as another row says, is no failure. */
 export function requireRead(rows: Pick<ServerRow, "status" | "detail">[]): void {
   const [first] = rows;
   if (first && first.status !== "ok" && first.status !== "no_face") throw new Error(first.detail || first.status);
@@ -151,7 +151,7 @@ export function readingsOf(
     }));
 }
 
-/** How far two readings of a picture's faces, in one order, differ in the probability of any class. */
+/** How far two readings of an image's faces, in one order, differ in the probability of any class. */
 export function largestDifference(here: Reading[], there: Reading[]): number {
   const differences = here.flatMap(({ probabilities }, face) =>
     probabilities.map((value, index) => Math.abs(value - there[face].probabilities[index])),

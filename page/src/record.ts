@@ -15,7 +15,7 @@ const NO_FACE = -1;
 // The number of the pass that all earlier ones have become.
 const MERGED = -1;
 
-/** A row of the table: a face of a picture or of a frame, or a frame without one. */
+/** A row of the table: a face of an image or of a frame, or a frame without one. */
 export interface Row {
   seconds: number | null;
   /** Place among the frame's faces, the largest first; null where there is none. */

@@ -1,4 +1,4 @@
-// Where pictures come from: a photograph, a camera or a video file; and how each is shown.
+// Where images come from: a photograph, a camera or a video file; and how each is shown.
 
 import { byId } from "./dom.ts";
 
@@ -123,7 +123,7 @@ export class Source {
     this.start = "unread";
     if (!this.film.videoWidth) {
       this.close();
-      throw new Error("no picture in it");
+      throw new Error("no image in it");
     }
     this.begin("video", name);
   }
@@ -147,7 +147,7 @@ export class Source {
     this.showReadFrames(this.isLive && this.showsReadFrame);
   }
 
-  /** The picture that is to be read now. */
+  /** The image that is to be read now. */
   async grab(): Promise<ImageBitmap> {
     if (!this.isLive) return createImageBitmap(this.still);
     const { width, height } = this.size;
@@ -193,7 +193,7 @@ function resizeCanvas(canvas: HTMLCanvasElement, width: number, height: number):
   if (canvas.height !== height) canvas.height = height;
 }
 
-/** A picture as a JPEG file, for the server. The picture is used up. */
+/** An image as a JPEG file, for the server. The image is used up. */
 export async function asJpeg(bitmap: ImageBitmap): Promise<Blob> {
   const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
   canvas.getContext("2d")!.drawImage(bitmap, 0, 0);

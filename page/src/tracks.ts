@@ -22,7 +22,7 @@ export interface Track {
   seen: number;
   /** Frames since then. */
   missed: number;
-  /** The last frame's, its probabilities and affect averaged where the picture moves. */
+  /** The last frame's, its probabilities and affect averaged where the image moves. */
   reading: Reading;
   history: Moment[];
 }

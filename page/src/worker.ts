@@ -1,9 +1,9 @@
-// The worker that reads faces: pictures come in, readings go out, and the page stays responsive.
+// The worker that reads faces: images come in, readings go out, and the page stays responsive.
 
 import * as ort from "onnxruntime-web/wasm";
 import { Detector, FINE_SIDE, type DetectedFace } from "./faces/detector.ts";
 import { Model, checkInfo, type ModelInfo } from "./faces/model.ts";
-import { fromRgba, type Picture } from "./faces/pixels.ts";
+import { fromRgba, type Image } from "./faces/pixels.ts";
 import type { FromWorker, Part, ToWorker } from "./messages.ts";
 
 // A film is looked at less finely than a photograph, and its second look is taken in every sixth frame, as long as
@@ -114,28 +114,28 @@ async function fetchFile(base: string, path: string, tell?: (share: number) => v
 
 async function read(id: number, bitmap: ImageBitmap, isLive: boolean): Promise<void> {
   const start = performance.now();
-  const picture = pixelsOf(bitmap);
+  const image = pixelsOf(bitmap);
   const found = performance.now();
-  const faces = isLive ? await findLive(picture) : await detector.findFaces(picture, FINE_SIDE);
+  const faces = isLive ? await findLive(image) : await detector.findFaces(image, FINE_SIDE);
   const detected = performance.now();
-  const readings = await model.read(picture, faces);
+  const readings = await model.read(image, faces);
   const end = performance.now();
   const ms = { pixels: found - start, faces: detected - found, model: end - detected, all: end - start };
-  send({ kind: "readings", id, readings, width: picture.width, height: picture.height, ms });
+  send({ kind: "readings", id, readings, width: image.width, height: image.height, ms });
 }
 
-async function findLive(picture: Picture): Promise<DetectedFace[]> {
-  const closeUp = await detector.lookClose(picture);
+async function findLive(image: Image): Promise<DetectedFace[]> {
+  const closeUp = await detector.lookClose(image);
   const isFineTurn = frame++ % LIVE_FINE_EVERY === 0;
   if (!isFineTurn && !needsFineLook && closeUp.length) return closeUp;
-  const faces = await detector.lookFine(picture, closeUp, LIVE_FINE_SIDE);
+  const faces = await detector.lookFine(image, closeUp, LIVE_FINE_SIDE);
   needsFineLook = faces.length > closeUp.length;
   return faces;
 }
 
 let canvas: OffscreenCanvas | undefined;
 
-function pixelsOf(bitmap: ImageBitmap): Picture {
+function pixelsOf(bitmap: ImageBitmap): Image {
   const { width, height } = bitmap;
   canvas ??= new OffscreenCanvas(width, height);
   if (canvas.width !== width || canvas.height !== height) {

@@ -103,7 +103,7 @@ async function openPage(locale: string): Promise<{ page: Page; faults: string[] 
   return { page, faults };
 }
 
-test("a picture is read, face by face", { skip: missing, timeout: 240_000 }, async () => {
+test("an image is read, face by face", { skip: missing, timeout: 240_000 }, async () => {
   const { page, faults } = await openPage("en-GB");
   assert.equal(await page.locator("#server").isVisible(), false);
   await page.click("#example");
@@ -211,11 +211,11 @@ test("a camera that is refused, a file that is none and an example that is gone 
 
   const none = { name: "none.mp4", mimeType: "video/mp4", buffer: Buffer.from("no video at all") };
   await page.setInputFiles("#video-file", none);
-  await page.getByText("“none.mp4” is no picture or video").waitFor();
+  await page.getByText("“none.mp4” is no image or video").waitFor();
 
   await give404(page, "assets/example.jpg");
   await page.click("#example");
-  await page.getByText("The drawn picture could not be loaded. assets/example.jpg: 404").waitFor();
+  await page.getByText("The drawn image could not be loaded. assets/example.jpg: 404").waitFor();
   await page.unroute("**/assets/example.jpg");
   await page.click("#problem button");
   await page.locator("#faces button").nth(2).waitFor({ timeout: 120_000 });

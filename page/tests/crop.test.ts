@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { cropMatrix, cut, forFoundFaces, invert, resizeCrop, transform } from "../src/faces/crop.ts";
-import { golden, goldenCrop, picture, type CropCase } from "./golden.ts";
+import { golden, goldenCrop, image, type CropCase } from "./golden.ts";
 
 export function cutCase(entry: CropCase) {
   const face = { anchors: entry.anchors, box: entry.box_xyxy };
-  const { matrix, method } = cropMatrix(entry.crop, picture.width, picture.height, face);
-  return { crop: resizeCrop(cut(picture, matrix, entry.crop.size), entry.input_size), matrix, method };
+  const { matrix, method } = cropMatrix(entry.crop, image.width, image.height, face);
+  return { crop: resizeCrop(cut(image, matrix, entry.crop.size), entry.input_size), matrix, method };
 }
 
 for (const entry of golden.crops) {
@@ -29,7 +29,7 @@ for (const entry of golden.crops) {
   });
 }
 
-test("a found face is cut by its box where the model learnt whole pictures", () => {
+test("a found face is cut by its box where the model learnt whole images", () => {
   const [entry] = golden.crops;
   const box: [number, number, number, number] = [100, 50, 180, 150];
   const { matrix, method } = cropMatrix(forFoundFaces({ ...entry.crop, method: "whole" }), 560, 360, { box });

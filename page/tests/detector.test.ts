@@ -5,16 +5,16 @@ import { test } from "node:test";
 import * as ort from "onnxruntime-web";
 import { Detector, iou } from "../src/faces/detector.ts";
 import { openSizes } from "../src/faces/open-sizes.ts";
-import { detectorFile, golden, nearest, picture } from "./golden.ts";
+import { detectorFile, golden, nearest, image } from "./golden.ts";
 
 ort.env.wasm.numThreads = 1;
 const file = detectorFile();
 const options = { skip: file ? false : "the YuNet detector file is not at hand" };
 
 for (const { size_wh, faces } of golden.detected) {
-  test(`faces of the picture at ${size_wh.join(" x ")}`, options, async (context) => {
+  test(`faces of the image at ${size_wh.join(" x ")}`, options, async (context) => {
     const detector = await Detector.load(ort, file!);
-    const found = await detector.findFaces(nearest(picture, ...size_wh));
+    const found = await detector.findFaces(nearest(image, ...size_wh));
     assert.equal(found.length, faces.length);
     let worst = 1;
     let farthest = 0;

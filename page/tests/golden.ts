@@ -5,7 +5,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { inflateSync } from "node:zlib";
 import type { Box, CropContract, CropMethod, Point } from "../src/faces/crop.ts";
-import type { Picture } from "../src/faces/pixels.ts";
+import type { Image } from "../src/faces/pixels.ts";
 
 // The tests run from page/.
 const root = join(process.cwd(), "..");
@@ -35,9 +35,9 @@ export interface Golden {
 }
 
 export const golden = JSON.parse(readFileSync(join(folder, "golden.json"), "utf8")) as Golden;
-export const picture = readPng(join(folder, "picture.png"));
+export const image = readPng(join(folder, "image.png"));
 
-export function goldenCrop(name: string): Picture {
+export function goldenCrop(name: string): Image {
   return readPng(join(folder, "crops", `${name}.png`));
 }
 
@@ -56,7 +56,7 @@ export function detectorFile(): Uint8Array | null {
 }
 
 /** Enlarge or shrink by nearest neighbour, as OpenCV's INTER_NEAREST. */
-export function nearest(source: Picture, width: number, height: number): Picture {
+export function nearest(source: Image, width: number, height: number): Image {
   const rgb = new Uint8Array(width * height * 3);
   for (let y = 0; y < height; y++) {
     const fromY = Math.min(source.height - 1, Math.floor((y * source.height) / height));
@@ -69,7 +69,7 @@ export function nearest(source: Picture, width: number, height: number): Picture
 }
 
 /** Read a PNG of 8 bits red, green and blue, not interlaced, as OpenCV writes them. */
-function readPng(path: string): Picture {
+function readPng(path: string): Image {
   const file = readFileSync(path);
   const width = file.readUInt32BE(16);
   const height = file.readUInt32BE(20);

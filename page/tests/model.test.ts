@@ -5,7 +5,7 @@ import { test } from "node:test";
 import * as ort from "onnxruntime-web";
 import { cropMatrix, cut, resizeCrop } from "../src/faces/crop.ts";
 import { Model, checkInfo, type ModelInfo } from "../src/faces/model.ts";
-import { golden, modelFile, picture } from "./golden.ts";
+import { golden, modelFile, image } from "./golden.ts";
 
 ort.env.wasm.numThreads = 1;
 
@@ -21,8 +21,8 @@ test("readings are those of Python", async (context) => {
   const model = await Model.load(ort, modelFile(), info);
   const crops = golden.readings.map((entry) => {
     const face = { anchors: entry.anchors, box: entry.box_xyxy };
-    const { matrix } = cropMatrix(entry.crop, picture.width, picture.height, face);
-    return resizeCrop(cut(picture, matrix, entry.crop.size), entry.input_size);
+    const { matrix } = cropMatrix(entry.crop, image.width, image.height, face);
+    return resizeCrop(cut(image, matrix, entry.crop.size), entry.input_size);
   });
   let largest = 0;
   let farthest = 0;

@@ -116,7 +116,7 @@ test("a frame that is read twice has one row", () => {
   assert.deepEqual(read(recording).map(([time]) => time), [1, 2]);
 });
 
-test("a crowd of which the server read a part is read, a broken picture is not", () => {
+test("a crowd of which the server read a part is read, a broken image is not", () => {
   const rest = { status: "too_many_faces", detail: "3 more faces, the limit is 1" };
   requireRead([{ status: "ok", detail: "" }, rest]);
   requireRead([{ status: "no_face", detail: "" }]);

@@ -10,22 +10,22 @@ Example:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mien.telemetry import switch_off_telemetry
+from mien.runtime.telemetry import switch_off_telemetry
 
 if TYPE_CHECKING:
-    from mien.reading.model import Model, load
-    from mien.reading.readings import FaceReading, PictureReading
+    from mien.inference.model import Model, load
+    from mien.inference.results import FacePrediction, ImagePrediction
 
 __version__ = "0.1.0"
-__all__ = ["FaceReading", "Model", "PictureReading", "__version__", "load"]
+__all__ = ["FacePrediction", "ImagePrediction", "Model", "__version__", "load"]
 
 switch_off_telemetry()
 
 _HOMES = {
-    "Model": "mien.reading.model",
-    "load": "mien.reading.model",
-    "FaceReading": "mien.reading.readings",
-    "PictureReading": "mien.reading.readings",
+    "Model": "mien.inference.model",
+    "load": "mien.inference.model",
+    "FacePrediction": "mien.inference.results",
+    "ImagePrediction": "mien.inference.results",
 }
 
 

@@ -3,9 +3,9 @@
 import sys
 
 from mien.cli import main
-from mien.lifeline import hold_lifeline
+from mien.runtime.child_process import end_with_parent
 
 if __name__ == "__main__":
     sys.argv[0] = "mien"
-    hold_lifeline()
+    end_with_parent()
     sys.exit(main())

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import ArtifactError
-from mien.lock import hold_lock
+from mien.runtime.lock import hold_lock
 
 LOCK_WITHIN = ".mien.lock"
 _PARTIAL = re.compile(r"\.[0-9a-f]{8}\.partial")

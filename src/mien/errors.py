@@ -4,7 +4,7 @@ MienError
 ├── DatasetError    a raw set cannot be read as what it was said to be
 ├── RecipeError     a recipe has a wrong key, type or value (exit code 2)
 ├── ArtifactError   a pack, run, model or report is missing, broken or from another version
-├── SourceError     a picture, folder, video or camera given to ``predict`` cannot be used
+├── SourceError     an image, folder, video or camera given to ``predict`` cannot be used
 ├── ModelError      a network cannot be built, loaded or exported
 ├── StoppedError    a SIGTERM asked a training to end (exit code 143)
 └── MissingExtraError   an optional part of mien is not installed
@@ -37,7 +37,7 @@ class ArtifactError(MienError):
 
 
 class SourceError(MienError):
-    """A picture, folder, video, camera or address given to ``predict`` cannot be used."""
+    """An image, folder, video, camera or address given to ``predict`` cannot be used."""
 
 
 class ModelError(MienError):

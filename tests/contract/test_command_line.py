@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mien.cli import build_parser, main
-from mien.cli.words import say
+from mien.cli.options import say
 
 VERBS = (
     *("sample", "prepare", "browse", "train", "export", "evaluate", "predict", "serve", "page"),
@@ -132,8 +132,8 @@ def test_help_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     "stage",
     [
-        "mien.predict.command",
-        "mien.serve.command",
+        "mien.predict.stage",
+        "mien.serve.server",
         "mien.bench",
         "mien.evaluate",
         "mien.prepare",

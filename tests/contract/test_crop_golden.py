@@ -1,4 +1,4 @@
-"""The golden files: mien still cuts and reads the drawn picture as the page in the browser is held to."""
+"""The golden files: mien still cuts and reads the drawn image as the page in the browser is held to."""
 
 import hashlib
 import importlib.util
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mien.bundle import Bundle
+from mien.formats.onnx_model import OnnxModel
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 REMEDY = "Where the change is meant, run tests/golden/make.py and the tests of the page"
@@ -26,13 +26,13 @@ def _load_make() -> ModuleType:
 
 
 make = _load_make()
-golden, picture_rgb = make.read_golden()
+golden, image_rgb = make.read_golden()
 
 
 @pytest.mark.parametrize("case", golden["crops"], ids=lambda case: case["name"])
 def test_crops_are_the_golden_ones(case: dict[str, Any]) -> None:
     """A crop has the method and, within rounding, the pixels of its file."""
-    crop, method = make.cut_case(picture_rgb, case)
+    crop, method = make.cut_case(image_rgb, case)
     expected = cv2.imread(str(GOLDEN / "crops" / f"{case['name']}.png"))[:, :, ::-1]
     assert method == case["method"]
     assert crop.shape == expected.shape
@@ -50,10 +50,10 @@ def test_the_model_is_the_golden_one() -> None:
 
 def test_readings_are_the_golden_ones() -> None:
     """The model reads in the crops what it read when the files were made."""
-    bundle = Bundle.load(make.ROOT / make.MODEL, threads=1)
+    bundle = OnnxModel.load(make.ROOT / make.MODEL, threads=1)
     assert list(bundle.info.classes) == golden["classes"]
     for case in golden["readings"]:
-        crop, _ = make.cut_case(picture_rgb, case)
+        crop, _ = make.cut_case(image_rgb, case)
         outputs = bundle.run(crop[None])
         np.testing.assert_allclose(outputs.probabilities[0], case["probabilities"], atol=5e-3, err_msg=REMEDY)
         if outputs.landmarks is not None:

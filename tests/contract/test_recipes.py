@@ -12,7 +12,7 @@ import yaml
 
 from mien.recipe import Recipe, format_recipe, read_recipe
 
-FOLDER = Path(__file__).parents[2] / "src" / "mien" / "recipes"
+FOLDER = Path(__file__).parents[2] / "src" / "mien" / "assets" / "recipes"
 RECIPES = sorted(FOLDER.glob("*.yaml"))
 PARTS = sorted(FOLDER.glob("*/*.yaml"))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from mien.telemetry import ONNXRUNTIME_SINCE, ONNXRUNTIME_SWITCH
+from mien.runtime.telemetry import ONNXRUNTIME_SINCE, ONNXRUNTIME_SWITCH
 
 ROOT = Path(__file__).parents[2]
 READ_A_FACE = """
@@ -95,8 +95,8 @@ def test_no_identifier_is_left_behind(program: str, tmp_path: Path) -> None:
 
 
 def test_the_command_line_leaves_no_identifier_behind(tmp_path: Path) -> None:
-    done = run(READ_A_FACE_BY_COMMAND, tmp_path / "home", str(ROOT / "tests" / "golden" / "picture.png"))
-    assert "picture.png" in done.stdout
+    done = run(READ_A_FACE_BY_COMMAND, tmp_path / "home", str(ROOT / "tests" / "golden" / "image.png"))
+    assert "image.png" in done.stdout
     assert files_under(tmp_path) == []
 
 

@@ -95,11 +95,11 @@ def test_probabilities_name_the_prediction(chain: Path) -> None:
         assert max(shares, key=lambda name: shares[name]) == row["predicted"]
 
 
-def test_predict_reads_whole_pictures_as_evaluate_does(chain: Path) -> None:
+def test_predict_reads_whole_images_as_evaluate_does(chain: Path) -> None:
     """A pack's own crop, given to `predict --crop whole` without loss, has the probabilities of the report."""
     from PIL import Image
 
-    from mien.pack import Pack
+    from mien.formats.pack import Pack
 
     faces = Pack.open(chain / "pack").split("val")
     by_key = {row["key"]: row for row in read_predictions(chain)}

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
-PICTURE = ROOT / "tests" / "golden" / "picture.png"
+IMAGE = ROOT / "tests" / "golden" / "image.png"
 
 
 def oldest_requirements() -> list[str]:
@@ -23,9 +23,9 @@ def oldest_requirements() -> list[str]:
     return [f"{match[1]}=={match[2]}.*" for match in found if match is not None]
 
 
-def read(python: Path | str, picture: Path, out: Path) -> list[dict[str, object]]:
-    """Read a picture that is one face with the model in the box."""
-    command = [str(python), "-m", "mien", "predict", str(picture), "--crop", "whole", "--out", str(out)]
+def read(python: Path | str, image: Path, out: Path) -> list[dict[str, object]]:
+    """Read an image that is one face with the model in the box."""
+    command = [str(python), "-m", "mien", "predict", str(image), "--crop", "whole", "--out", str(out)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -39,12 +39,12 @@ def test_the_oldest_versions_read_alike(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "old"], check=True)
     python = tmp_path / "old" / "bin" / "python"
     subprocess.run([python, "-m", "pip", "install", "--quiet", *requirements], check=True)
-    picture = tmp_path / "face.jpg"
-    with Image.open(PICTURE) as drawn:
-        drawn.convert("RGB").save(picture, quality=95)
+    image = tmp_path / "face.jpg"
+    with Image.open(IMAGE) as drawn:
+        drawn.convert("RGB").save(image, quality=95)
     (old,), (new,) = (
-        read(python, picture, tmp_path / "old.jsonl"),
-        read(sys.executable, picture, tmp_path / "new.jsonl"),
+        read(python, image, tmp_path / "old.jsonl"),
+        read(sys.executable, image, tmp_path / "new.jsonl"),
     )
     assert old["expression"] == new["expression"]
     for name in ("probabilities", "landmarks"):

@@ -20,7 +20,7 @@ MIEN = [sys.executable, "-c", "import sys; from mien.cli import main; sys.exit(m
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CSV of many rows on few pictures: several shards, quickly made."""
+    """A CSV of many rows on few images: several shards, quickly made."""
     folder = tmp_path_factory.mktemp("raw")
     random = np.random.default_rng(0)
     for number in range(20):

@@ -12,9 +12,9 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs the train extra")
 
-from mien.pack import Pack
+from mien.formats.pack import Pack
 from mien.recipe import DataConfig, Recipe, format_recipe
-from mien.train.faces import TrainingFaces, read_training_faces
+from mien.train.dataset import TrainingFaces, read_training_faces
 from mien.train.imbalance import class_quotas
 
 pytestmark = pytest.mark.slow
@@ -27,9 +27,9 @@ N_EPOCHS, BATCH, CAP = 2, 16, 2.5
 PROGRAM = """
 import json, sys, zlib
 from pathlib import Path
-from mien.pack import Pack
+from mien.formats.pack import Pack
 from mien.recipe import read_recipe
-from mien.train.faces import read_training_faces
+from mien.train.dataset import read_training_faces
 from mien.train.lightning_adapter import FaceModule, build_trainer, fit
 from mien.train.stage import build_network
 

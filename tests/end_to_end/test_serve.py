@@ -31,7 +31,7 @@ from mien.cli import main
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "src" / "mien" / "models" / "ferplus-resnet10-int8.onnx"
-PICTURE = ROOT / "tests" / "golden" / "picture.png"
+IMAGE = ROOT / "tests" / "golden" / "image.png"
 # YuNet where it is at hand; where it is not, fetching it fails at once, and OpenCV's cascade serves.
 ENVIRONMENT = {**os.environ, "https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
 MAX_PIXELS = 4_000_000
@@ -118,13 +118,13 @@ def server() -> Iterator[Server]:
 def test_the_rows_are_those_of_predict(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server's answer is what `mien predict` writes of the same picture."""
+    """The server's answer is what `mien predict` writes of the same image."""
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     out = tmp_path / "rows.jsonl"
-    assert main(["predict", str(PICTURE), "--model", str(MODEL), "--out", str(out)]) == 0
+    assert main(["predict", str(IMAGE), "--model", str(MODEL), "--out", str(out)]) == 0
     written = [json.loads(line) for line in out.read_text().splitlines()]
-    answer = server.predict((str(PICTURE), PICTURE.read_bytes()))
-    assert answer.json() == {"results": [{"source": str(PICTURE), "rows": written}]}
+    answer = server.predict((str(IMAGE), IMAGE.read_bytes()))
+    assert answer.json() == {"results": [{"source": str(IMAGE), "rows": written}]}
 
 
 def test_the_page_is_served(server: Server) -> None:
@@ -187,8 +187,8 @@ TEXT_BOMB = png_chunk(b"zTXt", b"k\0\0" + zlib.compress(b"\0" * 50_000_000))
     ],
 )  # fmt: skip
 def test_a_hostile_file_is_a_row(data: bytes, statuses: set[str], server: Server) -> None:
-    """Beside a good picture, a bad one costs neither it nor the server."""
-    answer = server.predict(("bad", data), ("good.png", PICTURE.read_bytes()))
+    """Beside a good image, a bad one costs neither it nor the server."""
+    answer = server.predict(("bad", data), ("good.png", IMAGE.read_bytes()))
     bad, good = answer.json()["results"]
     assert bad["rows"][0]["status"] in statuses
     assert good["rows"][0]["status"] == "ok"
@@ -213,7 +213,7 @@ HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png
 @pytest.mark.parametrize(
     ("request_bytes", "statuses"),
     [
-        pytest.param(form_of(*[TINY] * 10_000), {413}, id="10,000 pictures"),
+        pytest.param(form_of(*[TINY] * 10_000), {413}, id="10,000 images"),
         pytest.param(form_of(*[b'Content-Disposition: form-data; name="x"\r\n\r\ny'] * 10_000), {400}, id="10,000 fields"),
         pytest.param(form_of(b"Content-Type: multipart/mixed; boundary=0\r\n\r\n" + NESTED), {422}, id="deep form"),
         pytest.param(form_of(IMAGE * 1_000 + b"\r\nx"), {400}, id="1,000 headers of a part"),
@@ -266,7 +266,7 @@ def test_clients_that_never_finish_keep_nobody_out(server: Server) -> None:
     try:
         for connection in held:
             connection.sendall(HEAD)
-        assert server.predict(("a.png", PICTURE.read_bytes())).status_code == 200
+        assert server.predict(("a.png", IMAGE.read_bytes())).status_code == 200
     finally:
         for connection in held:
             connection.close()
@@ -275,7 +275,7 @@ def test_clients_that_never_finish_keep_nobody_out(server: Server) -> None:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the memory is told by /proc alone")
 def test_hostile_clients_cost_little_memory(server: Server) -> None:
     """Many bad files at once take no more memory than good ones."""
-    server.predict(("a.png", PICTURE.read_bytes()))
+    server.predict(("a.png", IMAGE.read_bytes()))
     before = server.memory_mb("VmHWM")
     bombs = [png_of(50_000, 50_000), png_of(2_000, 2_000), png_of(100, 100, TEXT_BOMB), HUGE_JPEG]
 
@@ -291,15 +291,15 @@ def test_a_signal_lets_accepted_work_be_finished() -> None:
     """From SIGTERM on new work is 503; a request whose body is half there is still answered; then the end is 0."""
     server = Server()
     try:
-        picture = PICTURE.read_bytes()
-        head = HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(picture)
+        image = IMAGE.read_bytes()
+        head = HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(image)
         with socket.create_connection(("127.0.0.1", server.port), timeout=30) as accepted:
-            accepted.sendall(head + picture[:100])
+            accepted.sendall(head + image[:100])
             wait_until(lambda: "mien_queue_length 1.0" in server.get("metrics").text)
             server.process.send_signal(signal.SIGTERM)
             wait_until(lambda: server.get("readyz").status_code == 503)
-            assert server.predict(("a.png", picture)).json()["error"]["code"] == "stopping"
-            accepted.sendall(picture[100:])
+            assert server.predict(("a.png", image)).json()["error"]["code"] == "stopping"
+            accepted.sendall(image[100:])
             answer = b"".join(iter(lambda: accepted.recv(65536), b""))
         assert answer.startswith(b"HTTP/1.1 200")
         assert b'"status": "ok"' in answer
@@ -341,7 +341,7 @@ def test_a_decoder_that_never_returns_does_not_hold_up_the_end(n_signals: int) -
     limits = ("--request-seconds", "0.2", "--stall-seconds", "0.3", "--threads", "1", "--stop-seconds", "1")
     server = Server(*limits, python=("-c", HANGS))
     try:
-        assert server.predict(("a.png", PICTURE.read_bytes())).status_code == 504
+        assert server.predict(("a.png", IMAGE.read_bytes())).status_code == 504
         wait_until(lambda: server.get("healthz").status_code == 503)
         assert server.get("healthz").json()["error"]["code"] == "stalled"
         for _ in range(n_signals):
@@ -405,13 +405,13 @@ def test_half_an_hour_of_load() -> None:
 
 def load(server: Server, seconds: float) -> Counter[int]:
     """Let eight clients ask for so long, and return how often each status came."""
-    good = ("good.png", PICTURE.read_bytes())
+    good = ("good.png", IMAGE.read_bytes())
     requests: list[dict[str, Any]] = [
         {"files": [("images", good)]},
         {"files": [("images", good)] * 3 + [("images", ("cut.jpg", GREY_JPEG[:300]))]},
         {"files": [("images", good), ("images", ("bomb.png", png_of(50_000, 50_000)))]},
-        {"content": PICTURE.read_bytes(), "headers": {"Content-Type": "image/png"}},
-        {"files": [("images", ("text", b"no picture"))]},
+        {"content": IMAGE.read_bytes(), "headers": {"Content-Type": "image/png"}},
+        {"files": [("images", ("text", b"no image"))]},
         {"files": [("images", ("a", b"x"))] * 65},
         {"json": {}},
     ]

@@ -12,11 +12,11 @@ pytest.importorskip("torch", reason="training needs the train extra")
 import torch
 from safetensors.torch import load_file
 
-from mien.bundle import Bundle
 from mien.cli import main
-from mien.pack import PackSplit
+from mien.formats.onnx_model import OnnxModel
+from mien.formats.pack import PackSplit
+from mien.formats.run import Run
 from mien.recipe import Recipe, format_recipe
-from mien.run import Run
 
 Mien = Callable[..., tuple[int, str, str]]
 
@@ -61,7 +61,7 @@ def test_train_then_export(mien: Mien, recipe_path: Path, training_pack: Path, t
     code, out, err = mien("export", run, "--out", model)
     assert (code, err) == (0, "")
     assert out.splitlines()[-1] == f"model: {model}"
-    info = Bundle.load(model).info
+    info = OnnxModel.load(model).info
     assert (info.classes, info.tasks) == (("Sad", "Neutral"), ("expression", "valence_arousal"))
     assert info.training["recipe"]["schedule"]["loss"]["label_smoothing"] == 0.1
 
@@ -144,7 +144,7 @@ def test_a_mistake_is_one_line(
 
 
 def different_hashes(split: PackSplit) -> np.ndarray:
-    """Hashes of pictures that are nothing like each other, nor like those of a split of another length."""
+    """Hashes of images that are nothing like each other, nor like those of a split of another length."""
     return np.random.default_rng(len(split)).integers(0, 256, (len(split), 32), dtype=np.uint8)
 
 

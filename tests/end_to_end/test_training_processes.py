@@ -20,8 +20,8 @@ pytest.importorskip("torch", reason="training needs the train extra")
 import torch
 from safetensors.torch import load_file
 
+from mien.formats.run import Run
 from mien.recipe import AugmentConfig, ModelConfig, Recipe, ScheduleConfig, format_recipe
-from mien.run import Run
 
 pytestmark = pytest.mark.slow
 

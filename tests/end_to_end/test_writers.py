@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.pack import Pack
+from mien.formats.pack import Pack
 
 MIEN = [sys.executable, "-m", "mien"]
 ROUNDS = 2
@@ -23,7 +23,7 @@ ROUNDS = 2
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CSV of 300 rows on a few pictures, two shards; and the pictures in two folders, 8 and 12."""
+    """A CSV of 300 rows on a few images, two shards; and the images in two folders, 8 and 12."""
     folder = tmp_path_factory.mktemp("raw")
     noise = np.random.default_rng(0)
     for number in range(20):

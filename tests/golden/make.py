@@ -1,4 +1,4 @@
-"""Write the golden files: a drawn picture, what mien's own code cuts from it, and what a model reads in it.
+"""Write the golden files: a drawn image, what mien's own code cuts from it, and what a model reads in it.
 
 The tests of Python (`tests/contract/test_crop_golden.py`) and of the page (`page/tests/`) hold themselves to the same
 files. Run it after a change that is meant to move a crop or a number, or when another model is shipped:
@@ -20,20 +20,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.bundle import Bundle
 from mien.faces.crop import CropContract, crop_matrix, cut, resize_crop
 from mien.faces.detector import YuNetDetector, cached_detector_file, named_detector_file
 from mien.faces.landmarks import anchors_from_landmarks
+from mien.formats.onnx_model import OnnxModel
 from mien.sample.expressions import sample_expression
 from mien.sample.geometry import View, build_face
 from mien.sample.identity import sample_identity
-from mien.sample.picture import paint_head
+from mien.sample.image import paint_head
 from mien.sample.scenes import paint_background
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 # The model of the readings, from the root of the repository.
-MODEL = "src/mien/models/ferplus-resnet10-int8.onnx"
+MODEL = "src/mien/assets/models/ferplus-resnet10-int8.onnx"
 SIZE_WH = (560, 360)
 EXAMPLE = ROOT / "page" / "public" / "example.jpg"
 EXAMPLE_SIZE_WH = (1260, 810)
@@ -47,7 +47,7 @@ HEADS = (
 
 
 def draw_group(size_wh: tuple[int, int], *, seed: int = 12) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Return a picture of several drawn heads ``(H, W, 3)`` RGB, and their landmarks ``(N, 68, 2)``."""
+    """Return an image of several drawn heads ``(H, W, 3)`` RGB, and their landmarks ``(N, 68, 2)``."""
     height = size_wh[1]
     pixels = paint_background(size_wh, np.random.default_rng(seed))
     landmarks = []
@@ -122,13 +122,13 @@ def cut_case(image_rgb: NDArray[np.uint8], case: dict[str, Any]) -> tuple[NDArra
 
 
 def read_golden() -> tuple[dict[str, Any], NDArray[np.uint8]]:
-    """Return what the golden files say, and their picture."""
+    """Return what the golden files say, and their image."""
     golden = json.loads((HERE / "golden.json").read_text(encoding="utf-8"))
-    return golden, np.asarray(Image.open(HERE / "picture.png").convert("RGB"))
+    return golden, np.asarray(Image.open(HERE / "image.png").convert("RGB"))
 
 
-def model_cases(image_rgb: NDArray[np.uint8], landmarks: NDArray[np.float64], bundle: Bundle) -> list[Any]:
-    """Return what the model reads in each face, cut aligned and by its box, and in the whole picture."""
+def model_cases(image_rgb: NDArray[np.uint8], landmarks: NDArray[np.float64], bundle: OnnxModel) -> list[Any]:
+    """Return what the model reads in each face, cut aligned and by its box, and in the whole image."""
     size, cases = bundle.info.crop.size, []
     for points in landmarks:
         anchors, box = (
@@ -146,7 +146,7 @@ def model_cases(image_rgb: NDArray[np.uint8], landmarks: NDArray[np.float64], bu
     return cases
 
 
-def _outputs_of(bundle: Bundle, crop: NDArray[np.uint8]) -> dict[str, Any]:
+def _outputs_of(bundle: OnnxModel, crop: NDArray[np.uint8]) -> dict[str, Any]:
     outputs = bundle.run(crop[None])
     points, affect = outputs.landmarks, outputs.valence_arousal
     return {
@@ -157,7 +157,7 @@ def _outputs_of(bundle: Bundle, crop: NDArray[np.uint8]) -> dict[str, Any]:
 
 
 def detected_faces(image_rgb: NDArray[np.uint8], path: Path) -> list[dict[str, Any]]:
-    """Return what YuNet finds in the picture, and in the picture at twice and at 0.6 times its size."""
+    """Return what YuNet finds in the image, and in the image at twice and at 0.6 times its size."""
     detector = YuNetDetector(path)
     found = []
     for scale in (1.0, 2.0, 0.6):
@@ -176,7 +176,7 @@ def detected_faces(image_rgb: NDArray[np.uint8], path: Path) -> list[dict[str, A
 
 
 def write_film(path: Path, image_rgb: NDArray[np.uint8]) -> None:
-    """Write a film of one picture at half its size, a frame a second."""
+    """Write a film of one image at half its size, a frame a second."""
     width, height = SIZE_WH[0] // 2, SIZE_WH[1] // 2
     image_bgr = cv2.resize(image_rgb[:, :, ::-1], (width, height), interpolation=cv2.INTER_AREA)
     film = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"VP80"), 1, (width, height))
@@ -189,7 +189,7 @@ def main() -> None:
     """Write everything."""
     image_rgb, landmarks = draw_group(SIZE_WH)
     landmarks = np.round(landmarks, 3)
-    cv2.imwrite(str(HERE / "picture.png"), image_rgb[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    cv2.imwrite(str(HERE / "image.png"), image_rgb[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
     write_film(HERE / "film.webm", image_rgb)
     (HERE / "crops").mkdir(exist_ok=True)
     cases = crop_cases(landmarks)
@@ -206,9 +206,9 @@ def main() -> None:
     golden = {
         "model": MODEL,
         "model_sha256": hashlib.sha256(model_path.read_bytes()).hexdigest(),
-        "classes": list(Bundle.load(model_path).info.classes),
+        "classes": list(OnnxModel.load(model_path).info.classes),
         "crops": cases,
-        "readings": model_cases(image_rgb, landmarks, Bundle.load(model_path)),
+        "readings": model_cases(image_rgb, landmarks, OnnxModel.load(model_path)),
         "detected": detected,
     }
     example = draw_group(EXAMPLE_SIZE_WH)[0]

@@ -88,7 +88,7 @@ def test_aligned_crop_is_the_best_fit(
 def test_any_box_can_be_cut(
     width: int, height: int, box: tuple[float, float, float, float], size: int, *, grey: bool
 ) -> None:
-    """Any box in or outside any picture gives a crop of the right shape, black but for the picture."""
+    """Any box in or outside any image gives a crop of the right shape, black but for the image."""
     image = np.full((height, width) if grey else (height, width, 3), 200, np.uint8)
     x, y, w, h = box
     contract = CropContract(method="box", size=size)
@@ -98,7 +98,7 @@ def test_any_box_can_be_cut(
     assert crop.max(initial=0) <= 200
     centers = (np.indices((size, size))[::-1].reshape(2, -1).T + 0.5) / size
     inside = transform_points(invert_matrix(matrix), centers)
-    # A sample further from the edge than the widest halved pixel sees nothing but the picture.
+    # A sample further from the edge than the widest halved pixel sees nothing but the image.
     reach = max(2.0, 2 * max(w, h) * 1.2 / size)
     sure = ((inside > reach) & (inside < np.array([width, height]) - reach)).all(axis=1).reshape(size, size)
     assert (crop[sure] == 200).all()

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from mien.faces.crop import CropContract
 from mien.faces.images import encode_jpeg
-from mien.pack import FORMAT_VERSION, Pack, PackedFace, PackInfo
-from mien.pack.schema import SPLITS
-from mien.pack.writer import close_pack, compute_content_sha256, write_shard
+from mien.formats.pack import FORMAT_VERSION, Pack, PackedFace, PackInfo
+from mien.formats.pack.schema import SPLITS
+from mien.formats.pack.writer import close_pack, compute_content_sha256, write_shard
 
 CLASSES = ("Neutral", "Happy", "öde")
 JPEGS = [encode_jpeg(np.full((16, 16, 3), value, np.uint8)) for value in (0, 90, 250)]
@@ -73,7 +73,7 @@ def expected(values: list[Any], width: int) -> np.ndarray:
     )
 )
 def test_round_trip(shards_of: dict[str, list[list[PackedFace]]]) -> None:
-    """Every face of every split comes back with its picture and all that it is labelled with."""
+    """Every face of every split comes back with its image and all that it is labelled with."""
     with tempfile.TemporaryDirectory() as folder:
         write_pack(Path(folder), shards_of)
         pack = Pack.open(Path(folder))

@@ -18,18 +18,18 @@ N_FACES = 8
 
 
 def draw_dot(center: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """A picture that is black but for a soft dot around a point in fractions of the side."""
+    """An image that is black but for a soft dot around a point in fractions of the side."""
     rows, columns = np.mgrid[:SIDE, :SIDE] + 0.5
     distance = np.hypot(columns - center[0] * SIDE, rows - center[1] * SIDE)
     grey = 255 * np.clip(DOT_RADIUS + 0.5 - distance, 0, 1)
     return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
 
 
-def find_dot(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
+def find_dot(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     """The dot's centre in fractions of the side."""
-    weights = picture[..., 0].astype(np.float64)
-    rows, columns = np.mgrid[: len(picture), : len(picture)] + 0.5
-    return np.array([(columns * weights).sum(), (rows * weights).sum()]) / weights.sum() / len(picture)
+    weights = image[..., 0].astype(np.float64)
+    rows, columns = np.mgrid[: len(image), : len(image)] + 0.5
+    return np.array([(columns * weights).sum(), (rows * weights).sum()]) / weights.sum() / len(image)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,6 @@ def test_landmarks_stay_on_their_pixels(config: AugmentConfig) -> None:
     for place in range(N_FACES):
         numbers = FLIP_PERMUTATION if changes.mirrored[place] else np.arange(68)
         for number in (0, 8, 20, LEFT_EYE_OUTER_CORNER, RIGHT_EYE_OUTER_CORNER, 62):
-            picture = draw_dot(points[place, numbers[number]])
-            changed = cut(picture, changes.matrices[place] / (SIDE, SIDE, 1.0), INPUT)
+            image = draw_dot(points[place, numbers[number]])
+            changed = cut(image, changes.matrices[place] / (SIDE, SIDE, 1.0), INPUT)
             np.testing.assert_allclose(moved[place, number], find_dot(changed), atol=0.5 / INPUT)

@@ -9,10 +9,10 @@ pytest.importorskip("torch", reason="export needs the train extra")
 
 import torch
 
-from mien.bundle import TASKS, Bundle, BundleInfo
 from mien.export.graph import CalibratedNetwork, check_against_torch, to_file, to_onnx
 from mien.faces.crop import CropContract
-from mien.network import build_face_network
+from mien.formats.onnx_model import TASKS, ModelInfo, OnnxModel
+from mien.nets.network import build_face_network
 from mien.recipe import ModelConfig
 
 SIZE = 32
@@ -63,11 +63,11 @@ def build_graph(model: ModelConfig, *, temperature: float) -> torch.nn.Module:
 def test_the_file_computes_what_torch_computes(tmp_path: Path, model: ModelConfig) -> None:
     """Every output of one face and of many agrees with torch, and nothing else is in the file."""
     graph = build_graph(model, temperature=1.7)
-    info = BundleInfo(CLASSES, CropContract(size=SIZE), SIZE, graph.network.tasks, temperature=1.7)
+    info = ModelInfo(CLASSES, CropContract(size=SIZE), SIZE, graph.network.tasks, temperature=1.7)
     assert set(info.tasks) <= set(TASKS)
     path = tmp_path / "model.onnx"
     path.write_bytes(to_file(to_onnx(graph, info), info))
-    bundle = Bundle.load(path, threads=1)
+    bundle = OnnxModel.load(path, threads=1)
     assert bundle.info == info
     random = np.random.default_rng(0)
     for n_faces in (1, 2, 5):

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from mien.network import build_face_network
-from mien.pack import Pack
+from mien.formats.pack import Pack
+from mien.nets.network import build_face_network
 from mien.recipe import ModelConfig, Recipe
-from mien.train.cost import estimate_memory
-from mien.train.faces import read_training_faces
-from mien.train.loading import FaceBatches
+from mien.train.dataloader import FaceBatches
+from mien.train.dataset import read_training_faces
+from mien.train.dry_run.cost import estimate_memory
 from mien.train.objective import Objective
 from mien.train.sampler import Draw
 

@@ -10,9 +10,9 @@ pytest.importorskip("torch", reason="training needs the train extra")
 import torch
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LambdaLR, LinearLR, SequentialLR
 
-from mien.network import FaceNetwork, create_backbone
+from mien.nets.network import FaceNetwork, create_backbone
 from mien.recipe import ModelConfig, ScheduleConfig
-from mien.train.optimisation import build_optimizer, rate_shares, scale_to_batch
+from mien.train.optimization import build_optimizer, rate_shares, scale_to_batch
 
 STEPS = 7
 CLASSIC = ScheduleConfig(

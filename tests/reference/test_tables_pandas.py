@@ -10,10 +10,10 @@ import pytest
 from pandas._libs.parsers import STR_NA_VALUES
 
 from mien.faces.classes import AFFECTNET_CLASSES, MISSING_VALUES
+from mien.inference.results import FacePrediction
 from mien.predict.writers import CsvWriter
 from mien.prepare import PrepareOptions, prepare
-from mien.reading.readings import FaceReading
-from mien.tables import CsvLines
+from mien.runtime.csv_text import CsvLines
 
 NAMES = [
     "a.jpg", "a\rb.jpg", "a\nb.jpg", "a\r\nb.jpg", '"quoted", with comma.jpg', "=1+1.jpg", " blanks .jpg", "tab\t.jpg",
@@ -29,7 +29,7 @@ def test_the_missing_values_are_those_of_pandas() -> None:
 def test_every_class_comes_back(name: str) -> None:
     text = io.StringIO()
     writer = CsvWriter(text, AFFECTNET_CLASSES)
-    writer.write(FaceReading("a.jpg", face=0, expression=name, confidence=1.0, probabilities={name: 1.0}))
+    writer.write(FacePrediction("a.jpg", face=0, expression=name, confidence=1.0, probabilities={name: 1.0}))
     table = pd.read_csv(io.StringIO(text.getvalue()))
     assert table["expression"].tolist() == [name]
     assert table[f"p_{name}"].tolist() == [1.0]
@@ -63,11 +63,11 @@ def test_rejected_files_of_any_name_have_a_row_each(tmp_path: Path) -> None:
         (raw / folder).mkdir(parents=True)
         for name in NAMES:
             try:
-                (raw / folder / name).write_bytes(b"no picture")
+                (raw / folder / name).write_bytes(b"no image")
             except OSError:
                 pytest.skip("this file system has no such names")
         (raw / folder / "good.png").write_bytes(
-            (Path(__file__).parents[1] / "golden" / "picture.png").read_bytes()
+            (Path(__file__).parents[1] / "golden" / "image.png").read_bytes()
         )
     prepare("folder", raw, tmp_path / "a.pack", PrepareOptions(size=16, workers=1))
     rejects = pd.read_csv(tmp_path / "a.pack" / "rejects.csv")

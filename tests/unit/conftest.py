@@ -1,4 +1,4 @@
-"""A tiny real model file, pictures of colored squares, and a detector that takes the squares for faces."""
+"""A tiny real model file, images of colored squares, and a detector that takes the squares for faces."""
 
 import io
 import subprocess
@@ -13,9 +13,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.bundle import METADATA_KEY, BundleInfo
 from mien.faces.crop import ALIGNED_ANCHORS, CropContract
 from mien.faces.detector import DetectedFace
+from mien.formats.onnx_model import METADATA_KEY, ModelInfo
 
 CLASSES = ("Neutral", "Happy", "Sad")
 COLORS = {"Neutral": (255, 0, 0), "Happy": (0, 255, 0), "Sad": (0, 0, 255)}
@@ -66,7 +66,7 @@ def save_model(path: Path, *, landmarks: NDArray[np.float32], contract: CropCont
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    helper.set_model_props(model, {METADATA_KEY: BundleInfo(CLASSES, contract, size).to_json()})
+    helper.set_model_props(model, {METADATA_KEY: ModelInfo(CLASSES, contract, size).to_json()})
     onnx.save(model, path)
     return path
 
@@ -101,8 +101,8 @@ def detector() -> SquareDetector:
 
 
 @pytest.fixture
-def make_picture(tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that writes a grey picture with squares: ``(expression, x, y, side)`` each."""
+def make_image(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a grey image with squares: ``(expression, x, y, side)`` each."""
 
     def make(name: str, *squares: tuple[str, int, int, int], size_wh: tuple[int, int] = (200, 120)) -> Path:
         pixels = np.full((size_wh[1], size_wh[0], 3), 100, np.uint8)

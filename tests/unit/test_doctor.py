@@ -105,7 +105,7 @@ def test_a_missing_detector_is_a_note(tmp_path: Path, monkeypatch: pytest.Monkey
     """The plain install works without it, by the cascade."""
     monkeypatch.delenv("MIEN_DETECTOR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    finding = {finding.name: finding for finding in machine.examine_pictures()}["detector"]
+    finding = {finding.name: finding for finding in machine.examine_images()}["detector"]
     assert finding.state == "note"
     assert str(tmp_path) in finding.value
 
@@ -115,7 +115,7 @@ def test_a_detector_that_was_named_and_is_not_there_is_broken(
 ) -> None:
     """Every prediction would stop at it."""
     monkeypatch.setenv("MIEN_DETECTOR", str(tmp_path / "no.onnx"))
-    finding = {finding.name: finding for finding in machine.examine_pictures()}["detector"]
+    finding = {finding.name: finding for finding in machine.examine_images()}["detector"]
     assert finding.state == "broken"
 
 

@@ -29,7 +29,7 @@ def write(
         export(request.getfixturevalue("trained_run"), out, force=True)
 
     def draw_plan(out: Path) -> None:
-        from mien.train.plan import plan_training
+        from mien.train.dry_run.plan import plan_training
 
         recipe = request.getfixturevalue("tiny_recipe")
         plan_training(recipe, [training_pack]).draw(out, force=True)

@@ -1,8 +1,8 @@
 // The crop contract of mien (docs/formats.md), the same as src/mien/faces/crop.py: golden files hold the two together.
 //
-// Coordinates are continuous: a picture spans [0, w] x [0, h], pixel centres lie at half-integers.
+// Coordinates are continuous: an image spans [0, w] x [0, h], pixel centres lie at half-integers.
 
-import { emptyPicture, halve, type Picture } from "./pixels.ts";
+import { emptyImage, halve, type Image } from "./pixels.ts";
 
 export type CropMethod = "aligned" | "box" | "whole";
 export type Point = [number, number];
@@ -26,12 +26,12 @@ const ALIGNED_ANCHORS: Point[] = [
   [0.65, 0.77],
 ];
 
-/** Return the contract for faces that were found in a picture: of `whole` the square around the box, without a margin. */
+/** Return the contract for faces that were found in an image: of `whole` the square around the box, without a margin. */
 export function forFoundFaces(contract: CropContract): CropContract {
   return contract.method === "whole" ? { ...contract, method: "box", margin: 0 } : contract;
 }
 
-/** Return the transform from picture coordinates to fractions of the crop, and the method after fall-backs. */
+/** Return the transform from image coordinates to fractions of the crop, and the method after fall-backs. */
 export function cropMatrix(
   contract: CropContract,
   width: number,
@@ -99,24 +99,24 @@ function countHalvings(matrix: Matrix, size: number): number {
 }
 
 /** Return the square crop that a matrix of `cropMatrix` describes. */
-export function cut(picture: Picture, matrix: Matrix, size: number): Picture {
-  const toPicture = invert(matrix);
+export function cut(image: Image, matrix: Matrix, size: number): Image {
+  const toImage = invert(matrix);
   const halvings = countHalvings(matrix, size);
   const block = 2 ** halvings;
-  let part = picture;
+  let part = image;
   let originX = 0;
   let originY = 0;
   if (halvings) {
-    const [x0, x1] = coveredSpan(toPicture[2], toPicture[0], toPicture[1], picture.width, block);
-    const [y0, y1] = coveredSpan(toPicture[5], toPicture[3], toPicture[4], picture.height, block);
-    if (x1 <= x0 || y1 <= y0) return emptyPicture(size, size);
-    part = window(picture, x0, y0, x1, y1);
+    const [x0, x1] = coveredSpan(toImage[2], toImage[0], toImage[1], image.width, block);
+    const [y0, y1] = coveredSpan(toImage[5], toImage[3], toImage[4], image.height, block);
+    if (x1 <= x0 || y1 <= y0) return emptyImage(size, size);
+    part = window(image, x0, y0, x1, y1);
     originX = x0;
     originY = y0;
   }
   for (let count = 0; count < halvings; count++) part = halve(part);
   // Crop pixel (u, v) -> pixel of the part, with centres at half-integers on both sides.
-  const [a, b, c, d, e, f] = toPicture;
+  const [a, b, c, d, e, f] = toImage;
   return sample(part, size, [
     a / size / block,
     b / size / block,
@@ -127,7 +127,7 @@ export function cut(picture: Picture, matrix: Matrix, size: number): Picture {
   ]);
 }
 
-/** Which of a picture's columns or rows lie between the crop's corners, and a block around them. */
+/** Which of an image's columns or rows lie between the crop's corners, and a block around them. */
 function coveredSpan(start: number, along: number, across: number, limit: number, block: number): [number, number] {
   const low = start + Math.min(0, along) + Math.min(0, across);
   const high = start + Math.max(0, along) + Math.max(0, across);
@@ -135,11 +135,11 @@ function coveredSpan(start: number, along: number, across: number, limit: number
   return [clamped((Math.floor(low / block) - 1) * block), clamped((Math.ceil(high / block) + 1) * block)];
 }
 
-function window(picture: Picture, x0: number, y0: number, x1: number, y1: number): Picture {
-  const part = emptyPicture(x1 - x0, y1 - y0);
+function window(image: Image, x0: number, y0: number, x1: number, y1: number): Image {
+  const part = emptyImage(x1 - x0, y1 - y0);
   for (let y = y0; y < y1; y++) {
-    const from = (y * picture.width + x0) * 3;
-    part.rgb.set(picture.rgb.subarray(from, from + part.width * 3), (y - y0) * part.width * 3);
+    const from = (y * image.width + x0) * 3;
+    part.rgb.set(image.rgb.subarray(from, from + part.width * 3), (y - y0) * part.width * 3);
   }
   return part;
 }
@@ -149,8 +149,8 @@ const FINE = 1024;
 const STEPS = 32;
 
 /** Bilinear sampling, black outside. */
-function sample(part: Picture, size: number, [a, b, c, d, e, f]: Matrix): Picture {
-  const result = emptyPicture(size, size);
+function sample(part: Image, size: number, [a, b, c, d, e, f]: Matrix): Image {
+  const result = emptyImage(size, size);
   const { width, height, rgb } = part;
   let to = 0;
   for (let v = 0; v < size; v++) {
@@ -186,7 +186,7 @@ function sample(part: Picture, size: number, [a, b, c, d, e, f]: Matrix): Pictur
 const sums = new Float64Array(3);
 
 /** Return a square crop at another size, by the same rule as `cut`. */
-export function resizeCrop(crop: Picture, size: number): Picture {
+export function resizeCrop(crop: Image, size: number): Image {
   const side = crop.width;
   return side === size ? crop : cut(crop, square(side / 2, side / 2, side), size);
 }

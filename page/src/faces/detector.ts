@@ -3,7 +3,7 @@
 import type { InferenceSession, Tensor } from "onnxruntime-common";
 import type { Box, Point } from "./crop.ts";
 import { openSizes } from "./open-sizes.ts";
-import { resize, type Picture } from "./pixels.ts";
+import { resize, type Image } from "./pixels.ts";
 import type { Runtime } from "./runtime.ts";
 
 const SCORE_THRESHOLD = 0.7;
@@ -22,7 +22,7 @@ export const FINE_SIDE = 1280;
 export interface DetectedFace {
   box: Box;
   score: number;
-  /** The eye that is left in the picture, the right eye, nose, left and right corner of the mouth. */
+  /** The eye that is left in the image, the right eye, nose, left and right corner of the mouth. */
   points: Point[];
 }
 
@@ -42,35 +42,35 @@ export class Detector {
     return new Detector(runtime, await runtime.InferenceSession.create(openSizes(file), options));
   }
 
-  /** Return the faces of a picture, the largest first, after both looks. */
-  async findFaces(picture: Picture, fineSide = FINE_SIDE): Promise<DetectedFace[]> {
-    return this.lookFine(picture, await this.lookClose(picture), fineSide);
+  /** Return the faces of an image, the largest first, after both looks. */
+  async findFaces(image: Image, fineSide = FINE_SIDE): Promise<DetectedFace[]> {
+    return this.lookFine(image, await this.lookClose(image), fineSide);
   }
 
-  /** The first look: at 320 pixels with a border, for faces that fill the picture. */
-  async lookClose(picture: Picture): Promise<DetectedFace[]> {
-    const longer = Math.max(picture.width, picture.height);
-    const scale = closeUpScale(picture);
-    const faces = await this.findAt(picture, scale, roundHalfEven(longer * CLOSE_UP_BORDER * scale));
+  /** The first look: at 320 pixels with a border, for faces that fill the image. */
+  async lookClose(image: Image): Promise<DetectedFace[]> {
+    const longer = Math.max(image.width, image.height);
+    const scale = closeUpScale(image);
+    const faces = await this.findAt(image, scale, roundHalfEven(longer * CLOSE_UP_BORDER * scale));
     return largestFirst(withoutRepeats(faces));
   }
 
-  /** The second look, for small faces in a large picture; returns them together with those of the first. */
-  async lookFine(picture: Picture, close: DetectedFace[], fineSide: number): Promise<DetectedFace[]> {
-    const scale = Math.min(1, fineSide / Math.max(picture.width, picture.height));
-    if (scale <= 1.5 * closeUpScale(picture)) return close;
-    return largestFirst(withoutRepeats([...close, ...(await this.findAt(picture, scale, 0))]));
+  /** The second look, for small faces in a large image; returns them together with those of the first. */
+  async lookFine(image: Image, close: DetectedFace[], fineSide: number): Promise<DetectedFace[]> {
+    const scale = Math.min(1, fineSide / Math.max(image.width, image.height));
+    if (scale <= 1.5 * closeUpScale(image)) return close;
+    return largestFirst(withoutRepeats([...close, ...(await this.findAt(image, scale, 0))]));
   }
 
-  private async findAt(picture: Picture, scale: number, border: number): Promise<DetectedFace[]> {
-    const width = Math.max(1, roundHalfEven(picture.width * scale));
-    const height = Math.max(1, roundHalfEven(picture.height * scale));
-    const scaled = resize(picture, width, height);
+  private async findAt(image: Image, scale: number, border: number): Promise<DetectedFace[]> {
+    const width = Math.max(1, roundHalfEven(image.width * scale));
+    const height = Math.max(1, roundHalfEven(image.height * scale));
+    const scaled = resize(image, width, height);
     const paddedWidth = border + width + border + Math.max(0, MIN_SIDE - width - 2 * border);
     const paddedHeight = border + height + border + Math.max(0, MIN_SIDE - height - 2 * border);
     const rows = await this.detect(scaled, border, paddedWidth, paddedHeight);
-    const scaleX = picture.width / width;
-    const scaleY = picture.height / height;
+    const scaleX = image.width / width;
+    const scaleY = image.height / height;
     const place = (x: number, y: number): Point => [(x - border) * scaleX, (y - border) * scaleY];
     return rows.map(({ x, y, w, h, points, score }) => ({
       box: [...place(x, y), ...place(x + w, y + h)],
@@ -79,7 +79,7 @@ export class Detector {
     }));
   }
 
-  private async detect(scaled: Picture, border: number, width: number, height: number): Promise<Row[]> {
+  private async detect(scaled: Image, border: number, width: number, height: number): Promise<Row[]> {
     const columns = Math.ceil(width / DIVISOR) * DIVISOR;
     const rows = Math.ceil(height / DIVISOR) * DIVISOR;
     const input = new this.runtime.Tensor("float32", planesBgr(scaled, border, columns, rows), [1, 3, rows, columns]);
@@ -90,8 +90,8 @@ export class Detector {
   }
 }
 
-function closeUpScale(picture: Picture): number {
-  return CLOSE_UP_SIDE / (Math.max(picture.width, picture.height) * (1 + 2 * CLOSE_UP_BORDER));
+function closeUpScale(image: Image): number {
+  return CLOSE_UP_SIDE / (Math.max(image.width, image.height) * (1 + 2 * CLOSE_UP_BORDER));
 }
 
 interface Row {
@@ -103,8 +103,8 @@ interface Row {
   score: number;
 }
 
-/** Blue, green and red planes of 0 to 255, the picture inside a black border. */
-function planesBgr(scaled: Picture, border: number, columns: number, rows: number): Float32Array {
+/** Blue, green and red planes of 0 to 255, the image inside a black border. */
+function planesBgr(scaled: Image, border: number, columns: number, rows: number): Float32Array {
   const area = columns * rows;
   const planes = new Float32Array(3 * area);
   let from = 0;

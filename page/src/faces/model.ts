@@ -3,7 +3,7 @@
 import type { InferenceSession, Tensor } from "onnxruntime-common";
 import { cropMatrix, cut, forFoundFaces, invert, resizeCrop, transform, type Box, type CropContract, type Point } from "./crop.ts";
 import { anchorsOf, type DetectedFace } from "./detector.ts";
-import type { Picture } from "./pixels.ts";
+import type { Image } from "./pixels.ts";
 import type { Runtime } from "./runtime.ts";
 
 export const FORMAT_VERSION = 1;
@@ -22,7 +22,7 @@ export interface ModelInfo {
   card?: string;
 }
 
-/** What is read in one face. Places are in pixels of the picture. */
+/** What is read in one face. Places are in pixels of the image. */
 export interface Reading {
   box: Box;
   score: number | null;
@@ -60,7 +60,7 @@ export class Model {
   }
 
   /** Read crops of `input_size`. */
-  async run(crops: Picture[]): Promise<Outputs[]> {
+  async run(crops: Image[]): Promise<Outputs[]> {
     const { input_size: size, classes, tasks } = this.info;
     const pixels = new Uint8Array(crops.length * size * size * 3);
     crops.forEach((crop, index) => pixels.set(crop.rgb, index * size * size * 3));
@@ -76,27 +76,27 @@ export class Model {
     return results;
   }
 
-  /** Read the faces of a picture, cut exactly as mien cuts them: at the contract's size, then to the model's. */
-  async read(picture: Picture, faces: DetectedFace[]): Promise<Reading[]> {
+  /** Read the faces of an image, cut exactly as mien cuts them: at the contract's size, then to the model's. */
+  async read(image: Image, faces: DetectedFace[]): Promise<Reading[]> {
     const readings: Reading[] = [];
     for (let start = 0; start < faces.length; start += BATCH_FACES) {
       const batch = faces.slice(start, start + BATCH_FACES);
       const contract = forFoundFaces(this.info.crop);
       const matrices = batch.map(
         (face) =>
-          cropMatrix(contract, picture.width, picture.height, { anchors: anchorsOf(face), box: face.box }).matrix,
+          cropMatrix(contract, image.width, image.height, { anchors: anchorsOf(face), box: face.box }).matrix,
       );
       const crops = matrices.map((matrix) =>
-        resizeCrop(cut(picture, matrix, this.info.crop.size), this.info.input_size),
+        resizeCrop(cut(image, matrix, this.info.crop.size), this.info.input_size),
       );
       const outputs = await this.run(crops);
       outputs.forEach(({ probabilities, landmarks, affect }, index) => {
-        const toPicture = invert(matrices[index]);
+        const toImage = invert(matrices[index]);
         readings.push({
           box: batch[index].box,
           score: batch[index].score,
           probabilities,
-          landmarks: landmarks && landmarks.map((point) => transform(toPicture, point)),
+          landmarks: landmarks && landmarks.map((point) => transform(toImage, point)),
           valence: affect && affect[0],
           arousal: affect && affect[1],
         });

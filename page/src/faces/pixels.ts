@@ -1,19 +1,19 @@
-// Pictures as plain arrays: three bytes a pixel, red green blue, row by row.
+// Images as plain arrays: three bytes a pixel, red green blue, row by row.
 
-export interface Picture {
+export interface Image {
   width: number;
   height: number;
   rgb: Uint8Array;
 }
 
-export function emptyPicture(width: number, height: number): Picture {
+export function emptyImage(width: number, height: number): Image {
   return { width, height, rgb: new Uint8Array(width * height * 3) };
 }
 
 /** Drop the alpha of a canvas. What is transparent lies on black, as in mien. */
-export function fromRgba(rgba: Uint8ClampedArray | Uint8Array, width: number, height: number): Picture {
-  const picture = emptyPicture(width, height);
-  const { rgb } = picture;
+export function fromRgba(rgba: Uint8ClampedArray | Uint8Array, width: number, height: number): Image {
+  const image = emptyImage(width, height);
+  const { rgb } = image;
   for (let from = 0, to = 0; to < rgb.length; from += 4, to += 3) {
     const alpha = rgba[from + 3];
     if (alpha === 255) {
@@ -26,20 +26,20 @@ export function fromRgba(rgba: Uint8ClampedArray | Uint8Array, width: number, he
       }
     }
   }
-  return picture;
+  return image;
 }
 
 /** Each 2 x 2 block becomes its rounded mean; an odd last row or column is dropped. */
-export function halve(picture: Picture): Picture {
-  const width = Math.max(1, picture.width >> 1);
-  const height = Math.max(1, picture.height >> 1);
-  const half = emptyPicture(width, height);
-  const source = picture.rgb;
-  const right = picture.width > 1 ? 3 : 0;
-  const below = picture.height > 1 ? picture.width * 3 : 0;
+export function halve(image: Image): Image {
+  const width = Math.max(1, image.width >> 1);
+  const height = Math.max(1, image.height >> 1);
+  const half = emptyImage(width, height);
+  const source = image.rgb;
+  const right = image.width > 1 ? 3 : 0;
+  const below = image.height > 1 ? image.width * 3 : 0;
   let to = 0;
   for (let y = 0; y < height; y++) {
-    let from = y * 2 * picture.width * 3;
+    let from = y * 2 * image.width * 3;
     for (let x = 0; x < width; x++, from += 6) {
       for (let channel = 0; channel < 3; channel++) {
         const at = from + channel;
@@ -89,12 +89,12 @@ function clamp(place: number, length: number): number {
   return Math.min(length - 1, Math.max(0, place));
 }
 
-/** Resize as OpenCV does: by area where the picture shrinks, else bilinear. */
-export function resize(picture: Picture, width: number, height: number): Picture {
-  if (width === picture.width && height === picture.height) return picture;
-  const across = tapsOf(picture.width, width);
-  const down = tapsOf(picture.height, height);
-  const result = emptyPicture(width, height);
+/** Resize as OpenCV does: by area where the image shrinks, else bilinear. */
+export function resize(image: Image, width: number, height: number): Image {
+  if (width === image.width && height === image.height) return image;
+  const across = tapsOf(image.width, width);
+  const down = tapsOf(image.height, height);
+  const result = emptyImage(width, height);
   const row = new Float32Array(width * 3);
   const sum = new Float32Array(width * 3);
   let inRow = -1;
@@ -103,7 +103,7 @@ export function resize(picture: Picture, width: number, height: number): Picture
     for (let tap = down.starts[y]; tap < down.starts[y + 1]; tap++) {
       if (down.places[tap] !== inRow) {
         inRow = down.places[tap];
-        gatherRow(picture, inRow, across, row);
+        gatherRow(image, inRow, across, row);
       }
       const weight = down.weights[tap];
       for (let at = 0; at < sum.length; at++) sum[at] += weight * row[at];
@@ -114,9 +114,9 @@ export function resize(picture: Picture, width: number, height: number): Picture
   return result;
 }
 
-function gatherRow(picture: Picture, y: number, across: Taps, row: Float32Array): void {
-  const source = picture.rgb;
-  const from = y * picture.width * 3;
+function gatherRow(image: Image, y: number, across: Taps, row: Float32Array): void {
+  const source = image.rgb;
+  const from = y * image.width * 3;
   const { starts, places, weights } = across;
   for (let x = 0, to = 0; x < starts.length - 1; x++, to += 3) {
     let red = 0;

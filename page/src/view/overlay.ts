@@ -1,4 +1,4 @@
-// Frames, landmarks and labels over a picture.
+// Frames, landmarks and labels over an image.
 
 import type { Box, Point } from "../faces/crop.ts";
 import { FONT } from "./surface.ts";
@@ -26,24 +26,24 @@ export interface DrawnFace {
   isUnsure: boolean;
 }
 
-/** Where a picture of a size lies in a surface: scaled to fit, in the middle, perhaps mirrored. */
+/** Where an image of a size lies in a surface: scaled to fit, in the middle, perhaps mirrored. */
 export class Placement {
   readonly scale: number;
   private readonly left: number;
   private readonly top: number;
 
   constructor(
-    private readonly picture: { width: number; height: number },
+    private readonly image: { width: number; height: number },
     surface: { width: number; height: number },
     private readonly isMirrored: boolean,
   ) {
-    this.scale = Math.min(surface.width / picture.width, surface.height / picture.height);
-    this.left = (surface.width - picture.width * this.scale) / 2;
-    this.top = (surface.height - picture.height * this.scale) / 2;
+    this.scale = Math.min(surface.width / image.width, surface.height / image.height);
+    this.left = (surface.width - image.width * this.scale) / 2;
+    this.top = (surface.height - image.height * this.scale) / 2;
   }
 
   point([x, y]: Point): Point {
-    const across = this.isMirrored ? this.picture.width - x : x;
+    const across = this.isMirrored ? this.image.width - x : x;
     return [this.left + across * this.scale, this.top + y * this.scale];
   }
 

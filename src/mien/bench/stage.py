@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.artifacts import claim_output, disk_errors, one_writer, write_json
-from mien.bench.picture import DRAWN_PICTURE, read_picture
+from mien.assets.bundled_models import find_model
+from mien.bench.image import DRAWN_IMAGE, read_image
 from mien.bench.report import BenchReport
 from mien.bench.timing import Step, time_in_turns
-from mien.bundle import Bundle
 from mien.faces.detector import DetectedFace, Detector, YuNetDetector
-from mien.reading.recognise import cut_face
-from mien.zoo import find_model
+from mien.formats.onnx_model import OnnxModel
+from mien.inference.pipeline import crop_face
 
 BATCH_SIZES = (1, 8, 32)
 
@@ -27,7 +27,7 @@ class BenchOptions:
     """What to time.
 
     Attributes:
-        photo: a picture file, or None for the drawn one.
+        photo: an image file, or None for the drawn one.
         threads: of each call, or None for one a core.
         rounds: calls of each step.
     """
@@ -45,7 +45,7 @@ def bench(
     out: Path | None = None,
     force: bool = False,
 ) -> BenchReport:
-    """Time the steps between a decoded picture and a reading.
+    """Time the steps between a decoded image and a reading.
 
     Args:
         model: the name of a model in the box, a file that `export` wrote, or None for the default.
@@ -71,8 +71,8 @@ def bench(
 
 
 def _measure(model: str | Path | None, detector: Detector, options: BenchOptions) -> BenchReport:
-    bundle = Bundle.load(find_model(model), threads=options.threads)
-    image_rgb = read_picture(options.photo or DRAWN_PICTURE)
+    bundle = OnnxModel.load(find_model(model), threads=options.threads)
+    image_rgb = read_image(options.photo or DRAWN_IMAGE)
     with _opencv_threads(options.threads) as threads:
         found = detector.find_faces(image_rgb)
         steps = _plan_steps(bundle, detector, image_rgb, found)
@@ -82,8 +82,8 @@ def _measure(model: str | Path | None, detector: Detector, options: BenchOptions
         n_bytes=bundle.path.stat().st_size,
         input_size=bundle.info.input_size,
         detector="yunet" if isinstance(detector, YuNetDetector) else "cascade",
-        picture=None if options.photo is None else options.photo.name,
-        picture_wh=(image_rgb.shape[1], image_rgb.shape[0]),
+        image=None if options.photo is None else options.photo.name,
+        image_wh=(image_rgb.shape[1], image_rgb.shape[0]),
         n_found=len(found),
         threads=threads,
         rounds=options.rounds,
@@ -104,9 +104,9 @@ def _opencv_threads(threads: int | None) -> Iterator[int]:
 
 
 def _plan_steps(
-    bundle: Bundle, detector: Detector, image_rgb: NDArray[np.uint8], found: list[DetectedFace]
+    bundle: OnnxModel, detector: Detector, image_rgb: NDArray[np.uint8], found: list[DetectedFace]
 ) -> list[Step]:
-    crop = partial(cut_face, image_rgb, found[0] if found else _middle(image_rgb), bundle.info)
+    crop = partial(crop_face, image_rgb, found[0] if found else _middle(image_rgb), bundle.info)
     batches = [(n, np.repeat(crop().crop[None], n, axis=0)) for n in BATCH_SIZES]
     return [
         Step("detect", 1, partial(detector.find_faces, image_rgb)),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mien.progress import Progress
+from mien.runtime.progress import Progress
 
 # Calls before the clock starts: in the first ones buffers are made and caches filled.
 WARM_UPS = 3

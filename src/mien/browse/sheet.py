@@ -1,4 +1,4 @@
-"""A sheet: titled rows of faces with their landmarks, as one picture."""
+"""A sheet: titled rows of faces with their landmarks, as one image."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from mien.artifacts import disk_errors, write_atomically
+from mien.drawing.fonts import draw_text, fit_text
 from mien.errors import ArtifactError
 from mien.faces.landmarks import CONTOURS
-from mien.fonts import draw_text, fit_text
 
 GAP = 2
 CAPTION_LINE = 18
@@ -30,8 +30,8 @@ class Face(Protocol):
 
     Attributes:
         image_rgb: ``(S, S, 3)`` uint8 RGB.
-        landmarks: ``(68, 2)`` fractions of the picture; NaN where a point is missing or hidden.
-        caption: lines below the picture, or none.
+        landmarks: ``(68, 2)`` fractions of the image; NaN where a point is missing or hidden.
+        caption: lines below the image, or none.
     """
 
     @property
@@ -56,18 +56,18 @@ class Row(Protocol):
     def faces(self) -> Sequence[Face]: ...  # noqa: D102
 
 
-def require_picture_ending(path: Path) -> None:
+def require_image_suffix(path: Path) -> None:
     """Refuse a file that a sheet cannot be written to.
 
     Raises:
-        ArtifactError: OUT has no picture's ending.
+        ArtifactError: OUT has no image's ending.
     """
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise ArtifactError(f"OUT must end in .png or .jpg, got {path.name!r}")
 
 
 class Sheet:
-    """A picture with room for titled rows of square cells.
+    """An image with room for titled rows of square cells.
 
     Attributes:
         image: so far.
@@ -84,7 +84,7 @@ class Sheet:
             title_width: of the column on the left.
 
         Raises:
-            ArtifactError: no picture file could hold it.
+            ArtifactError: no image file could hold it.
         """
         heights = [side + GAP + lines * CAPTION_LINE for lines in caption_lines]
         size_wh = (title_width + columns * (side + GAP), sum(heights))
@@ -114,7 +114,7 @@ class Sheet:
             draw_text(self._pen, place, face.caption, size_px=_CAPTION_SIZE, **how)
 
     def write(self, path: Path) -> None:
-        """Write the picture to a PNG or JPEG file."""
+        """Write the image to a PNG or JPEG file."""
         kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
         with disk_errors(path):
             write_atomically(path, lambda partial: self.image.save(partial, format=kind))
@@ -127,18 +127,16 @@ def measure_title(text: str) -> int:
 
 def _draw_face(face: Face, side: int) -> Image.Image:
     """Return a face in a cell, with its landmarks. Where the cell is a multiple of it, every pixel stays a square."""
-    picture = Image.fromarray(face.image_rgb)
-    is_multiple = side % picture.width == 0
-    picture = picture.resize(
-        (side, side), Image.Resampling.NEAREST if is_multiple else Image.Resampling.LANCZOS
-    )
+    image = Image.fromarray(face.image_rgb)
+    is_multiple = side % image.width == 0
+    image = image.resize((side, side), Image.Resampling.NEAREST if is_multiple else Image.Resampling.LANCZOS)
     if np.isfinite(face.landmarks).any():
         mask = Image.new("L", (side * _FINER, side * _FINER))
         _draw_landmarks(
             ImageDraw.Draw(mask), face.landmarks * mask.width, width=max(_FINER, mask.width // 110)
         )
-        picture.paste(LINE_RGB, mask=mask.resize((side, side), Image.Resampling.BOX))
-    return picture
+        image.paste(LINE_RGB, mask=mask.resize((side, side), Image.Resampling.BOX))
+    return image
 
 
 def _draw_landmarks(pen: ImageDraw.ImageDraw, points: NDArray[np.float32], *, width: int) -> None:

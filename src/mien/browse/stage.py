@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.artifacts import claim_output, one_writer
-from mien.browse.sheet import GAP, Row, Sheet, measure_title, require_picture_ending
-from mien.fonts import printable
-from mien.pack import Pack
+from mien.browse.sheet import GAP, Row, Sheet, measure_title, require_image_suffix
+from mien.drawing.fonts import printable
+from mien.formats.pack import Pack
 
 CELL = 112
 TITLE_WIDTH = 130
@@ -47,10 +47,10 @@ def browse(
         force: replace an existing file.
 
     Raises:
-        ArtifactError: pack or split is missing, OUT exists or has no picture's ending, or the sheet is too large.
+        ArtifactError: pack or split is missing, OUT exists or has no image's ending, or the sheet is too large.
         SourceError: what ``MIEN_FONT`` names is no font.
     """
-    require_picture_ending(out)
+    require_image_suffix(out)
     pack = Pack.open(pack_path)
     faces = pack.split(split)
     names = pack.info.classes
@@ -83,10 +83,10 @@ def draw_rows(rows: Sequence[Row], out: Path, *, input_size: int, force: bool = 
         force: replace an existing file.
 
     Raises:
-        ArtifactError: OUT exists or has no picture's ending, or the sheet is too large.
+        ArtifactError: OUT exists or has no image's ending, or the sheet is too large.
         SourceError: what ``MIEN_FONT`` names is no font.
     """
-    require_picture_ending(out)
+    require_image_suffix(out)
     captions = [max((len(face.caption.splitlines()) for face in row.faces), default=0) for row in rows]
     sheet = Sheet(
         captions,

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import mien
 from mien.cli.data import add_browse, add_prepare, add_sample
+from mien.cli.inference import add_compare, add_evaluate, add_predict
 from mien.cli.machine import add_bench, add_doctor
-from mien.cli.reading import add_compare, add_evaluate, add_predict
+from mien.cli.options import Parser
 from mien.cli.serving import add_page, add_serve
 from mien.cli.training import add_export, add_train
-from mien.cli.words import Parser
 from mien.errors import MienError
-from mien.terminal import on_one_line
+from mien.runtime.terminal import on_one_line
 
 DESCRIPTION = """\
 Facial-expression recognition: a labelled face set goes in, one small ONNX file comes out that reads

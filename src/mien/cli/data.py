@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mien.cli.words import Verbs, add_force, add_verb, needs, positive, say, warn
+from mien.cli.options import Verbs, add_force, add_verb, needs, positive, say, warn
 
 
 def add_sample(verbs: Verbs) -> None:
@@ -48,7 +48,7 @@ def add_prepare(verbs: Verbs) -> None:
     parser.add_argument(
         "--crop",
         choices=("aligned", "box", "whole"),
-        help="aligned: upright by eyes and mouth; box: square around the face box; whole: the picture as it is "
+        help="aligned: upright by eyes and mouth; box: square around the face box; whole: the image as it is "
         "(default: what suits the set)",
     )
     parser.add_argument(
@@ -63,7 +63,7 @@ def add_prepare(verbs: Verbs) -> None:
         default="majority",
         help="FER+: the rule that labels a face",
     )
-    parser.add_argument("--landmarks", type=Path, metavar="CSV", help="FER+: landmarks by picture name")
+    parser.add_argument("--landmarks", type=Path, metavar="CSV", help="FER+: landmarks by image name")
     parser.add_argument(
         "--label-names",
         metavar="L=CLASS,...",
@@ -87,9 +87,9 @@ def add_prepare(verbs: Verbs) -> None:
 
 
 def _run_prepare(args: argparse.Namespace) -> None:
+    from mien.datasets.labels import parse_label_names
+    from mien.datasets.registry import SourceOptions
     from mien.prepare import PrepareOptions, prepare
-    from mien.sources.labels import parse_label_names
-    from mien.sources.opening import SourceOptions
 
     for name, low, high in (("size", 16, 1024), ("margin", 0, 2), ("val_fraction", 0, 0.9)):
         if not low <= getattr(args, name) <= high:
@@ -146,8 +146,8 @@ def add_browse(verbs: Verbs) -> None:
 def _run_browse(args: argparse.Namespace) -> None:
     if args.recipe is None:
         from mien.browse import browse
-        from mien.fonts import tell_missing
-        from mien.pack import Pack
+        from mien.drawing.fonts import tell_missing
+        from mien.formats.pack import Pack
 
         tell_missing(Pack.open(args.pack).info.classes, warn)
         browse(
@@ -159,18 +159,18 @@ def _run_browse(args: argparse.Namespace) -> None:
 
 
 def _browse_by_recipe(args: argparse.Namespace) -> None:
-    from mien.browse import draw_rows, require_picture_ending
-    from mien.fonts import tell_missing
-    from mien.pack import Pack
+    from mien.browse import draw_rows, require_image_suffix
+    from mien.drawing.fonts import tell_missing
+    from mien.formats.pack import Pack
 
     if args.split != "train":
         args.parser.error(
             "--recipe shows faces of the train split, which is the only one that is learnt from"
         )
-    require_picture_ending(args.out)
+    require_image_suffix(args.out)
     with needs("browse --recipe", "train"):
         from mien.recipe import read_recipe
-        from mien.train.preview import preview_faces
+        from mien.train.dry_run.augmentations import preview_faces
 
     recipe = read_recipe(args.recipe, [])
     rows = preview_faces(recipe, Pack.open(args.pack), n_versions=args.per_class, seed=args.seed)

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mien.cli.words import Verbs, add_force, add_model, add_verb, positive, say, warn
+from mien.cli.options import Verbs, add_force, add_model, add_verb, positive, say, warn
 
 
 def add_doctor(verbs: Verbs) -> None:

@@ -5,7 +5,7 @@ import os
 from dataclasses import Field, fields
 from pathlib import Path
 
-from mien.cli.words import Verbs, add_force, add_model, add_verb, needs, say, warn
+from mien.cli.options import Verbs, add_force, add_model, add_verb, needs, say, warn
 from mien.serve.settings import ServeSettings
 
 TOKEN_VARIABLE = "MIEN_TOKEN"  # noqa: S105 - the name of a variable
@@ -92,7 +92,7 @@ def _token(text: str) -> str:
 
 def _run_serve(args: argparse.Namespace) -> None:
     with needs("serve", "serve"):
-        from mien.serve.command import ServeOptions, run_serve
+        from mien.serve.server import ServeOptions, run_serve
 
     run_serve(
         args.model,

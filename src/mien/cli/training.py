@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.artifacts import claim_output
-from mien.cli.words import Verbs, add_force, add_verb, needs, positive, say
+from mien.cli.options import Verbs, add_force, add_verb, needs, positive, say
 from mien.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -120,26 +120,26 @@ def _plan(args: argparse.Namespace, recipe: "Recipe", packs: list[Path]) -> int:
         args.parser.error("--plan needs either --pack or the recipe key `data.packs`")
     if args.seeds is not None or args.sweep or args.folds is not None:
         raise RecipeError("`--plan` is of one run. Leave out `--seeds`, `--sweep` and `--folds`")
-    picture = args.out if args.out is not None and args.out.suffix.lower() == ".png" else None
-    if picture is not None and not args.force:
-        claim_output(picture, force=False)
+    image = args.out if args.out is not None and args.out.suffix.lower() == ".png" else None
+    if image is not None and not args.force:
+        claim_output(image, force=False)
     with needs("train", "train"):
-        from mien.train.plan import plan_training
+        from mien.train.dry_run.plan import plan_training
 
     plan = plan_training(recipe, packs)
     say(plan)
-    if picture is not None:
-        plan.draw(picture, force=args.force)
-        say(f"\nlearning rates: {picture}")
+    if image is not None:
+        plan.draw(image, force=args.force)
+        say(f"\nlearning rates: {image}")
     return 0
 
 
 def _run_series(args: argparse.Namespace, packs: list[Path]) -> int:
     """Train several runs; one that fails has told why itself."""
     with needs("train", "train"):
-        from mien.train.folds import plan_folds, train_folds
-        from mien.train.series import RunFailed, Series
-        from mien.train.sweep import plan_sweep, train_sweep
+        from mien.experiments.cross_validation import plan_folds, train_folds
+        from mien.experiments.series import RunFailed, Series
+        from mien.experiments.sweep import plan_sweep, train_sweep
 
     if args.folds is not None and (args.seeds is not None or args.sweep):
         raise RecipeError("`--folds` cannot be combined with `--seeds` or `--sweep`. Give one of them")

@@ -14,10 +14,10 @@ from mien.compare.grouping import group_paths, note_recipes, require_different_m
 from mien.compare.reports import Report, read_aligned
 from mien.compare.shared import SharedFaces, count_shared_faces, note_classes
 from mien.compare.writing import claim_outputs, write_outputs
-from mien.fonts import tell_missing
+from mien.drawing.fonts import tell_missing
 from mien.metrics.bootstrap import Interval, resample_confusions, resample_means
 from mien.metrics.classification import (
-    MINORITY_SHARE,
+    MINORITY_FRACTION,
     accuracy,
     balanced_accuracy,
     confusion_matrix,
@@ -25,7 +25,7 @@ from mien.metrics.classification import (
     mean_recall,
     minority_classes,
 )
-from mien.metrics.seeds import SeedDifference, SeedMean, compare_seeds, summarise_seeds
+from mien.metrics.seeds import SeedDifference, SeedMean, compare_seeds, summarize_seeds
 
 
 def compare_groups(
@@ -186,16 +186,16 @@ def _compare(
         ComparedGroup(
             name=name,
             reports=tuple(str(paths[place]) for place in places),
-            figures=_summarise(figures, places),
+            figures=_summarize(figures, places),
             against_first=None if places is first else _subtract(figures, first, places),
         )
         for name, places in members.items()
     )
 
 
-def _summarise(figures: dict[str, _Figure], places: list[int]) -> dict[str, SeedMean]:
+def _summarize(figures: dict[str, _Figure], places: list[int]) -> dict[str, SeedMean]:
     return {
-        name: summarise_seeds(values, figure.resample(places), limits=figure.limits)
+        name: summarize_seeds(values, figure.resample(places), limits=figure.limits)
         for name, figure in figures.items()
         if (values := figure.of(places)) is not None
     }
@@ -233,7 +233,7 @@ def _document(summary: GroupedSummary) -> dict[str, Any]:
         "protocol": summary.protocol,
         "description": summary.description,
         "n": summary.n,
-        "minority": {"share_below": MINORITY_SHARE, "classes": summary.minority},
+        "minority": {"share_below": MINORITY_FRACTION, "classes": summary.minority},
         "intervals": f"{INTERVALS_NOTE}.",
         "groups": [{"n_reports": len(group.reports), **asdict(group)} for group in summary.groups],
         "notes": list(summary.notes),

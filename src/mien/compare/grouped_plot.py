@@ -1,4 +1,4 @@
-"""Groups as a picture: a point for each seed, a mark for the mean, a line for its 95 % interval."""
+"""Groups as an image: a point for each seed, a mark for the mean, a line for its 95 % interval."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from mien.artifacts import write_atomically
 from mien.compare.grouped_summary import FIGURE_NAMES, GroupedSummary
 from mien.compare.plot import COLORS, GRID, TEXT
-from mien.fonts import plot_style, plot_text
+from mien.drawing.fonts import plot_style, plot_text
 from mien.metrics.seeds import SeedMean
 
 _COLUMNS = 3

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.metrics.bootstrap import Interval
-from mien.metrics.classification import MINORITY_SHARE
+from mien.metrics.classification import MINORITY_FRACTION
 from mien.metrics.seeds import SeedDifference, SeedMean
 
 # Every figure there may be, in the table's order, and its name in words.
@@ -73,7 +73,7 @@ class GroupedSummary:
     @property
     def minority_note(self) -> str:
         """Which classes the minority recall is of."""
-        limit = f"fewer than {100 * MINORITY_SHARE:g} % of the faces"
+        limit = f"fewer than {100 * MINORITY_FRACTION:g} % of the faces"
         if not self.minority:
             return f"No minority recall: no class has {limit}"
         named = ", ".join(f"{name} ({count:,} faces)" for name, count in self.minority.items())

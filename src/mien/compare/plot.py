@@ -1,4 +1,4 @@
-"""The comparison as a picture: bars with their 95 % intervals."""
+"""The comparison as an image: bars with their 95 % intervals."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from mien.artifacts import write_atomically
 from mien.compare.summary import ComparisonSummary
-from mien.fonts import plot_style, plot_text
+from mien.drawing.fonts import plot_style, plot_text
 
 COLORS = ("#3554d1", "#e8743b", "#19a979", "#945ecf", "#13a4b4", "#bf399e", "#6c8893", "#d9a400")
 TEXT, GRID = "#2b3038", "#e1e5eb"

@@ -9,7 +9,7 @@ from mien.compare.reports import Report, read_aligned
 from mien.compare.shared import SharedFaces, count_shared_faces, note_classes
 from mien.compare.summary import ComparedModel, ComparisonSummary
 from mien.compare.writing import claim_outputs, write_outputs
-from mien.fonts import tell_missing
+from mien.drawing.fonts import tell_missing
 from mien.metrics.bootstrap import bootstrap_confusion
 from mien.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, macro_f1
 from mien.metrics.comparison import compare_paired

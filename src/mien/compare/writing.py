@@ -1,4 +1,4 @@
-"""The files of a comparison: a document and a picture, each only where it is asked for."""
+"""The files of a comparison: a document and an image, each only where it is asked for."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager

@@ -1,4 +1,4 @@
-"""What this machine offers: processor, memory, devices, picture codec, detector, disk."""
+"""What this machine offers: processor, memory, devices, image codec, detector, disk."""
 
 import os
 import platform
@@ -7,10 +7,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from mien.cores import usable_cores
 from mien.doctor.finding import Finding
 from mien.doctor.packages import installed_version
 from mien.errors import MienError
+from mien.runtime.cpu import usable_cpu_cores
 
 # Below these, work that is not small stops half-way.
 LOW_DISK_BYTES = 2 * 1024**3
@@ -19,7 +19,7 @@ LOW_SHARED_MEMORY_BYTES = 512 * 1024**2
 
 def examine_machine() -> Iterator[Finding]:
     """Yield processor, memory and disk."""
-    yield Finding("machine", "cpu", f"{_cpu_name()}, {usable_cores()} of {os.cpu_count()} cores usable")
+    yield Finding("machine", "cpu", f"{_cpu_name()}, {usable_cpu_cores()} of {os.cpu_count()} cores usable")
     yield Finding("machine", "memory", _memory())
     yield _shared_memory()
     yield _disk(Path.cwd())
@@ -45,8 +45,8 @@ def examine_devices() -> Iterator[Finding]:
         yield Finding("devices", "torch", f"cannot be imported: {error}", "note", remedy)
 
 
-def examine_pictures() -> Iterator[Finding]:
-    """Yield whether pictures can be read and faces found."""
+def examine_images() -> Iterator[Finding]:
+    """Yield whether images can be read and faces found."""
     yield _jpeg()
     yield from _detector()
 
@@ -128,18 +128,18 @@ def _jpeg() -> Finding:
 
         grey = np.full((32, 32, 3), 128, np.uint8)
         if abs(int(decode_jpeg_rgb(encode_jpeg(grey)).mean()) - 128) > 2:
-            raise ValueError("a grey picture comes back in another shade")  # noqa: TRY301
+            raise ValueError("a grey image comes back in another shade")  # noqa: TRY301
     except (ImportError, OSError, ValueError) as error:
         remedy = "Install it again: pip install --force-reinstall simplejpeg"
-        return Finding("pictures", "jpeg", f"does not work: {error}", "broken", remedy)
-    return Finding("pictures", "jpeg", f"simplejpeg {installed_version('simplejpeg')}, written and read back")
+        return Finding("images", "jpeg", f"does not work: {error}", "broken", remedy)
+    return Finding("images", "jpeg", f"simplejpeg {installed_version('simplejpeg')}, written and read back")
 
 
 def _detector() -> Iterator[Finding]:
     try:
         from mien.faces import detector as faces  # noqa: PLC0415
     except (ImportError, OSError) as error:
-        yield Finding("pictures", "detector", f"cannot be imported: {error}", "broken", "See packages above")
+        yield Finding("images", "detector", f"cannot be imported: {error}", "broken", "See packages above")
         return
     named, cached = faces.named_detector_file(), faces.cached_detector_file()
     path = named or cached
@@ -147,13 +147,13 @@ def _detector() -> Iterator[Finding]:
         found = "is not the official file and will be fetched again" if cached.exists() else "is not there"
         value = f"{cached} {found}: fetched at first use, or else OpenCV's weaker cascade serves"
         yield Finding(
-            "pictures", "detector", value, "note", f"To find faces offline: {faces.how_to_get_yunet()}"
+            "images", "detector", value, "note", f"To find faces offline: {faces.how_to_get_yunet()}"
         )
         return
     try:
         faces.YuNetDetector(path)
     except MienError as error:
-        yield Finding("pictures", "detector", str(error), "broken", faces.how_to_get_yunet())
+        yield Finding("images", "detector", str(error), "broken", faces.how_to_get_yunet())
         return
     kind = "the official file" if faces.is_official_yunet(path) else "not the official file, but it works"
-    yield Finding("pictures", "detector", f"YuNet, {path} ({kind})")
+    yield Finding("images", "detector", f"YuNet, {path} ({kind})")

@@ -5,7 +5,7 @@ from itertools import chain
 from typing import TextIO
 
 from mien.doctor.finding import Finding
-from mien.doctor.machine import examine_devices, examine_machine, examine_pictures
+from mien.doctor.machine import examine_devices, examine_images, examine_machine
 from mien.doctor.packages import examine_extras, examine_install, examine_packages, read_requirements
 
 _MARKS = {"ok": "ok", "note": "--", "broken": "!!"}
@@ -50,7 +50,7 @@ def _examine() -> Iterator[Finding]:
         examine_packages(requirements),
         examine_extras(requirements, extras),
         examine_machine(),
-        examine_pictures(),
+        examine_images(),
         examine_devices(),
     )
 

@@ -1,10 +1,10 @@
-"""Flip averaging: a face's own reading and that of its mirrored picture, averaged."""
+"""Flip averaging: a face's own reading and that of its mirrored image, averaged."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.bundle import Outputs
 from mien.faces.landmarks import FLIP_PERMUTATION
+from mien.formats.onnx_model import Outputs
 
 FLIP_NOTE = (
     "Every face is read twice, as it is and mirrored, and the two readings are averaged, which is twice the "

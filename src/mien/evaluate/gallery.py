@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.bundle import Outputs
 from mien.evaluate.score import Evaluation, LandmarkScores
 from mien.faces.landmarks import CONTOURS
-from mien.pack import PackSplit
+from mien.formats.onnx_model import Outputs
+from mien.formats.pack import PackSplit
 
 N_MISTAKES = 24
 # From a good face to the worst one: where each shown face stands among all, by landmark error.
@@ -20,9 +20,9 @@ _RANK_NAMES = ("among the best 5 %", "better than most", "the median face", "wor
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """A face called wrong: its picture, the truth, the answer, and how sure the model was of each."""
+    """A face called wrong: its image, the truth, the answer, and how sure the model was of each."""
 
-    picture: str
+    image: str
     key: str
     truth: str
     predicted: str
@@ -34,7 +34,7 @@ class Mistake:
 class LandmarkFace:
     """A face with true and predicted landmarks as SVG paths on a unit square."""
 
-    picture: str
+    image: str
     key: str
     rank: str
     nme: float
@@ -51,7 +51,7 @@ def choose_mistakes(faces: PackSplit, outputs: Outputs, evaluation: Evaluation) 
     surest = wrong[np.argsort(-confidence, kind="stable")[:N_MISTAKES]]
     return [
         Mistake(
-            picture=_inline(faces, int(places[i])),
+            image=_inline(faces, int(places[i])),
             key=faces.keys[places[i]],
             truth=evaluation.classes[protocol.truth[i]],
             predicted=evaluation.classes[protocol.predicted[i]],
@@ -72,7 +72,7 @@ def choose_landmark_faces(
               for rank, name in zip(_NME_RANKS, _RANK_NAMES, strict=True)}  # fmt: skip
     return [
         LandmarkFace(
-            picture=_inline(faces, place),
+            image=_inline(faces, place),
             key=faces.keys[place],
             rank=name,
             nme=float(scores.errors[place]),

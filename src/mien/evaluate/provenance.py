@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from mien.bundle import BundleInfo
 from mien.faces.crop import CropContract
-from mien.pack import PackInfo
+from mien.formats.onnx_model import ModelInfo
+from mien.formats.pack import PackInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Provenance:
 
     model_name: str
     model_sha256: str
-    model: BundleInfo
+    model: ModelInfo
     pack_name: str
     pack: PackInfo
     split: str
@@ -74,7 +74,7 @@ class Provenance:
         return f"Faces of classes that the model does not know are left out of every figure: {named}"
 
 
-def may_have_seen(model: BundleInfo, pack: PackInfo, split: str) -> bool:
+def may_have_seen(model: ModelInfo, pack: PackInfo, split: str) -> bool:
     """Return whether the model may have been trained on faces of this split, as far as its file tells.
 
     Training on the same pack leaves the near-duplicates of its other splits out, unless the recipe's

@@ -9,15 +9,15 @@ import numpy as np
 from markupsafe import Markup
 
 import mien
-from mien.bundle import Outputs
+from mien.drawing.fonts import printable_lines
 from mien.evaluate import figures
 from mien.evaluate.flip import FLIP_NOTE
 from mien.evaluate.gallery import choose_landmark_faces, choose_mistakes
 from mien.evaluate.provenance import Provenance, describe_crop
 from mien.evaluate.score import Evaluation
-from mien.evaluate.wording import FLIP_MARK, SELECTION_UNKNOWN, percent, percent_interval, state_verdict
-from mien.fonts import printable_lines
-from mien.pack import PackSplit
+from mien.evaluate.summary import FLIP_MARK, SELECTION_UNKNOWN, percent, percent_interval, state_verdict
+from mien.formats.onnx_model import Outputs
+from mien.formats.pack import PackSplit
 
 _TEMPLATE = "report.html.j2"
 # Below this many faces a class's figures move by more than 15 points by chance alone.
@@ -31,7 +31,7 @@ def write_report(
 
     Args:
         path: of report.html.
-        faces: the split, for its pictures.
+        faces: the split, for its images.
         outputs: what the model said of them.
         evaluation: the figures.
         provenance: what was evaluated on what.

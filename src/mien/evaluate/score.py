@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.bundle import Outputs
+from mien.formats.onnx_model import Outputs
 from mien.metrics.affect import AffectScores, concordance, score_affect
 from mien.metrics.bootstrap import Interval, bootstrap_confusion, bootstrap_rows
 from mien.metrics.calibration import ReliabilityBin, expected_calibration_error, reliability_bins

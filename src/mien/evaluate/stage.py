@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 
 from mien.artifacts import file_sha256, new_folder, write_json
-from mien.bundle import Bundle
+from mien.assets.bundled_models import find_model
 from mien.errors import ArtifactError
-from mien.evaluate.document import build_metrics, write_predictions
 from mien.evaluate.flip import average_flipped
+from mien.evaluate.metrics_file import build_metrics, write_predictions
+from mien.evaluate.predictions import read_split
 from mien.evaluate.provenance import Provenance, may_have_seen
-from mien.evaluate.reading import read_split
 from mien.evaluate.score import Evaluation, Truth, score
-from mien.evaluate.wording import write_table
-from mien.pack import Pack, PackSplit
-from mien.zoo import find_model
+from mien.evaluate.summary import write_table
+from mien.formats.onnx_model import OnnxModel
+from mien.formats.pack import Pack, PackSplit
 
 BATCH_SIZE = 32
 
@@ -63,7 +63,7 @@ def evaluate(
         ArtifactError: model, pack or split cannot be read, they share no class, or `out` is in the way.
         ModelError: the model's output is not finite.
     """
-    bundle, opened = Bundle.load(find_model(model)), Pack.open(pack)
+    bundle, opened = OnnxModel.load(find_model(model)), Pack.open(pack)
     faces = opened.split(split)
     provenance = _describe(bundle, opened, faces)
     _require_shared_faces(provenance)
@@ -72,7 +72,7 @@ def evaluate(
     return EvaluationSummary(evaluation, provenance, out)
 
 
-def _describe(bundle: Bundle, pack: Pack, faces: PackSplit) -> Provenance:
+def _describe(bundle: OnnxModel, pack: Pack, faces: PackSplit) -> Provenance:
     return Provenance(
         model_name=bundle.path.name,
         model_sha256=file_sha256(bundle.path),
@@ -86,7 +86,7 @@ def _describe(bundle: Bundle, pack: Pack, faces: PackSplit) -> Provenance:
 
 
 def _evaluate_into(
-    folder: Path, bundle: Bundle, faces: PackSplit, *, provenance: Provenance, flip_average: bool
+    folder: Path, bundle: OnnxModel, faces: PackSplit, *, provenance: Provenance, flip_average: bool
 ) -> Evaluation:
     from mien.evaluate.report import write_report  # noqa: PLC0415 - matplotlib and Jinja2, only once there is something to draw
 
@@ -109,7 +109,7 @@ def _evaluate_into(
     return evaluation
 
 
-def _count_trained_on(bundle: Bundle, pack: Pack, faces: PackSplit) -> int:
+def _count_trained_on(bundle: OnnxModel, pack: Pack, faces: PackSplit) -> int:
     """Count the faces whose duplicate group has a face that the model was trained on, as far as is known."""
     if "train" not in pack.splits or not may_have_seen(bundle.info, pack.info, faces.name):
         return 0

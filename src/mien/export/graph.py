@@ -7,10 +7,10 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from mien.bundle import INPUT_NAME, METADATA_KEY, Bundle, BundleInfo
 from mien.errors import ModelError
-from mien.model_file import HASH_KEY, ZEROS, with_hash
-from mien.network import FaceNetwork
+from mien.formats.model_file import HASH_KEY, ZEROS, with_hash
+from mien.formats.onnx_model import INPUT_NAME, METADATA_KEY, ModelInfo, OnnxModel
+from mien.nets.network import FaceNetwork
 
 OPSET = 18
 # Float arithmetic in another order differs in the last digits; a wrong graph differs in the first.
@@ -26,14 +26,14 @@ class CalibratedNetwork(nn.Module):
         self.temperature = temperature
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return the outputs of the tasks that the network has, in the order of `mien.bundle.TASKS`."""
+        """Return the outputs of the tasks that the network has, in the order of `mien.formats.onnx_model.TASKS`."""
         outputs = self.network(images)
         probabilities = torch.softmax(outputs.logits / self.temperature, dim=1)
         further = (outputs.landmarks, outputs.valence_arousal)
         return (probabilities, *(value for value in further if value is not None))
 
 
-def to_onnx(graph: nn.Module, info: BundleInfo) -> onnx.ModelProto:
+def to_onnx(graph: nn.Module, info: ModelInfo) -> onnx.ModelProto:
     """Return a graph as ONNX, without metadata.
 
     Raises:
@@ -63,7 +63,7 @@ def to_onnx(graph: nn.Module, info: BundleInfo) -> onnx.ModelProto:
     return model
 
 
-def to_file(model: onnx.ModelProto, info: BundleInfo) -> bytes:
+def to_file(model: onnx.ModelProto, info: ModelInfo) -> bytes:
     """Return the model file: the graph with mien's metadata and no other, and the file's hash."""
     onnx.helper.set_model_props(model, {METADATA_KEY: info.to_json(), HASH_KEY: ZEROS.decode()})
     onnx.checker.check_model(model)
@@ -82,7 +82,7 @@ def _forget_sources(model: onnx.ModelProto) -> None:
 
 
 @torch.inference_mode()
-def check_against_torch(bundle: Bundle, graph: nn.Module, crops: np.ndarray) -> float:
+def check_against_torch(bundle: OnnxModel, graph: nn.Module, crops: np.ndarray) -> float:
     """Return the largest difference between the file and torch on real crops.
 
     Raises:

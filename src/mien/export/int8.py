@@ -1,4 +1,4 @@
-"""From a checked float graph to an int8 file: calibrate, quantise, measure, and refuse what loses too much."""
+"""From a checked float graph to an int8 file: calibrate, quantize, measure, and refuse what loses too much."""
 
 import tempfile
 from dataclasses import dataclass, replace
@@ -6,14 +6,14 @@ from pathlib import Path
 
 import onnx
 
-from mien.bundle import Bundle, BundleInfo
 from mien.errors import ModelError
-from mien.export.faces import ChosenFaces, choose_calibration, dev_faces, open_train_splits
-from mien.export.gate import LARGEST_LOSS, LEAST_AGREEMENT, GateResult, compare_files
+from mien.export.calibration_faces import ChosenFaces, choose_calibration, dev_faces, open_train_splits
 from mien.export.graph import to_file
-from mien.export.quantise import SCHEME, Quantiser
+from mien.export.int8_check import LARGEST_LOSS, LEAST_AGREEMENT, Int8Check, compare_files
+from mien.export.quantize import SCHEME, Quantizer
 from mien.export.sensitivity import find_worst_layers
-from mien.run import DevOutputs, Run
+from mien.formats.onnx_model import ModelInfo, OnnxModel
+from mien.formats.run import DevOutputs, Run
 
 N_CALIBRATION_FACES = 512
 CALIBRATION_SEED = 0
@@ -59,8 +59,8 @@ def plan_int8(run: Run, dev: DevOutputs, options: Int8Options) -> Int8Plan:
 
 
 def make_int8(
-    plan: Int8Plan, model: onnx.ModelProto, float_bundle: Bundle
-) -> tuple[bytes, BundleInfo, GateResult]:
+    plan: Int8Plan, model: onnx.ModelProto, float_model: OnnxModel
+) -> tuple[bytes, ModelInfo, Int8Check]:
     """Return an int8 file, its metadata, and what it scores beside the float file.
 
     The temperature stays the float file's: fitted again on int8's answers it moved by 1 % on the FER+ network of
@@ -69,31 +69,31 @@ def make_int8(
     Args:
         plan: see `plan_int8`.
         model: the float graph.
-        float_bundle: the float file.
+        float_model: the float file.
 
     Raises:
         ModelError: a layer's name is unknown, or int8 loses more than the gate allows.
     """
-    info, float_layers = float_bundle.info, plan.options.float_layers
-    quantiser = Quantiser(model, plan.calibration, input_size=info.input_size)
-    quantiser.require_layers(float_layers)
+    info, float_layers = float_model.info, plan.options.float_layers
+    quantizer = Quantizer(model, plan.calibration, input_size=info.input_size)
+    quantizer.require_layers(float_layers)
     with tempfile.TemporaryDirectory() as folder:
 
-        def load(graph: onnx.ModelProto) -> Bundle:
+        def load(graph: onnx.ModelProto) -> OnnxModel:
             path = Path(folder) / "candidate.onnx"
             path.write_bytes(to_file(graph, info))
-            return Bundle.load(path)
+            return OnnxModel.load(path)
 
-        quantised = quantiser.quantise(float_layers=float_layers)
-        result = compare_files(float_bundle, load(quantised), plan.dev)
+        quantised = quantizer.quantize(float_layers=float_layers)
+        result = compare_files(float_model, load(quantised), plan.dev)
         if not result.passes:
-            advice = find_worst_layers(quantiser, load, float_bundle, plan.dev, float_layers)
+            advice = find_worst_layers(quantizer, load, float_model, plan.dev, float_layers)
             raise ModelError(f"{_refusal(result)} {advice.sentence(float_layers)}")
-    info = replace(info, quantisation=_describe(plan, quantiser.within(float_layers), result))
+    info = replace(info, quantisation=_describe(plan, quantizer.within(float_layers), result))
     return to_file(quantised, info), info, result
 
 
-def _describe(plan: Int8Plan, float_layers: set[str], result: GateResult) -> dict[str, object]:
+def _describe(plan: Int8Plan, float_layers: set[str], result: Int8Check) -> dict[str, object]:
     return {
         "scheme": SCHEME,
         "float_layers": sorted(float_layers),
@@ -106,7 +106,7 @@ def _describe(plan: Int8Plan, float_layers: set[str], result: GateResult) -> dic
     }
 
 
-def _refusal(result: GateResult) -> str:
+def _refusal(result: Int8Check) -> str:
     before, after = result.float_scores.accuracy, result.int8_scores.accuracy
     return (
         f"int8 loses too much on the dev split (n = {result.n:,}): it answers like the float file on "

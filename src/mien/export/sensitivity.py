@@ -7,18 +7,18 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from mien.bundle import Bundle, Outputs
-from mien.export.faces import ChosenFaces
-from mien.export.gate import BATCH_SIZE, GateResult, score_files
-from mien.export.quantise import Quantiser
-from mien.progress import Progress
+from mien.export.calibration_faces import ChosenFaces
+from mien.export.int8_check import BATCH_SIZE, Int8Check, score_files
+from mien.export.quantize import Quantizer
+from mien.formats.onnx_model import OnnxModel, Outputs
+from mien.runtime.progress import Progress
 
 # Dev faces that every layer is measured on.
 N_FACES = 256
 # Layers that a message names where no choice of layers helps.
 N_NAMED = 3
 
-Load = Callable[[onnx.ModelProto], Bundle]
+Load = Callable[[onnx.ModelProto], OnnxModel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,32 +54,32 @@ class Advice:
 
 
 def find_worst_layers(
-    quantiser: Quantiser, load: Load, float_bundle: Bundle, faces: ChosenFaces, float_layers: Sequence[str]
+    quantizer: Quantizer, load: Load, float_model: OnnxModel, faces: ChosenFaces, float_layers: Sequence[str]
 ) -> Advice:
     """Measure every layer alone, and find how many of the worst must stay in float.
 
     Args:
-        quantiser: of the float file.
+        quantizer: of the float file.
         load: makes a session of a graph.
-        float_bundle: the float file.
+        float_model: the float file.
         faces: the dev split; a part of it is read.
         float_layers: layers that are in float already.
     """
     part = faces.part(np.linspace(0, len(faces) - 1, min(N_FACES, len(faces))).round().astype(np.int64))
-    batches = list(part.batches(float_bundle.info.input_size, BATCH_SIZE))
-    expected = _read(float_bundle, batches)
-    layers = [layer for layer in quantiser.layers if layer not in quantiser.within(float_layers)]
+    batches = list(part.batches(float_model.info.input_size, BATCH_SIZE))
+    expected = _read(float_model, batches)
+    layers = [layer for layer in quantizer.layers if layer not in quantizer.within(float_layers)]
     shifts = {}
     with Progress("Measuring layers", total=len(layers), unit="layer") as progress:
         for layer in layers:
-            outputs = _read(load(quantiser.quantise_alone(layer)), batches)
+            outputs = _read(load(quantizer.quantize_alone(layer)), batches)
             shifts[layer] = _moved(expected.probabilities, outputs.probabilities)
             progress.advance()
     ranked = tuple(sorted(shifts.items(), key=lambda item: -item[1]))
     n_kept = 1
     while n_kept <= len(ranked) / 2:
         keep = tuple(layer for layer, _ in ranked[:n_kept])
-        outputs = _read(load(quantiser.quantise(float_layers=[*float_layers, *keep])), batches)
+        outputs = _read(load(quantizer.quantize(float_layers=[*float_layers, *keep])), batches)
         result = _score(expected, outputs, part)
         if result.passes:
             return Advice(len(part), ranked, keep, result.agreement)
@@ -87,7 +87,7 @@ def find_worst_layers(
     return Advice(len(part), ranked, (), 0.0)
 
 
-def _read(bundle: Bundle, batches: Sequence[NDArray[np.uint8]]) -> Outputs:
+def _read(bundle: OnnxModel, batches: Sequence[NDArray[np.uint8]]) -> Outputs:
     return Outputs(np.concatenate([bundle.run(batch).probabilities for batch in batches]), None, None)
 
 
@@ -96,5 +96,5 @@ def _moved(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
     return float(np.abs(expected.astype(np.float64) - found).sum(axis=1).mean() / 2)
 
 
-def _score(expected: Outputs, found: Outputs, faces: ChosenFaces) -> GateResult:
+def _score(expected: Outputs, found: Outputs, faces: ChosenFaces) -> Int8Check:
     return score_files(expected, found, labels=faces.labels, landmarks=faces.landmarks)

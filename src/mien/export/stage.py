@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from mien.artifacts import claim_output, disk_errors, file_sha256, new_file, one_writer
-from mien.bundle import Bundle, BundleInfo
 from mien.errors import ArtifactError
-from mien.export.gate import GateResult
 from mien.export.graph import CalibratedNetwork, check_against_torch, to_file, to_onnx
 from mien.export.int8 import Int8Options, make_int8, plan_int8
+from mien.export.int8_check import Int8Check
+from mien.formats.onnx_model import ModelInfo, OnnxModel
+from mien.formats.run import DevOutputs, Run
 from mien.metrics.calibration import expected_calibration_error, fit_temperature, reliability_bins
-from mien.network import FaceNetwork
-from mien.run import DevOutputs, Run
-from mien.trained import load_trained_network
+from mien.nets.checkpoint import load_network
+from mien.nets.network import FaceNetwork
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Int8Summary:
     """What int8 changed."""
 
     n_float_bytes: int
-    gate: GateResult
+    gate: Int8Check
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ExportSummary:
     """What `export` did. Its text is what the command prints."""
 
     out: Path
-    info: BundleInfo
+    info: ModelInfo
     n_bytes: int
     largest_difference: float
     n_checked_crops: int
@@ -106,17 +106,17 @@ def export(
     with one_writer(out):
         claim_output(out, force=force)
         plan = None if int8 is None else plan_int8(run, dev, int8)
-        network = load_trained_network(run)
+        network = load_network(run)
         temperature = fit_temperature(dev.logits, dev.labels)
         info = replace(_describe(run, result, network), temperature=temperature, licence=licence)
         graph = CalibratedNetwork(network, temperature).eval()
         with disk_errors(out), new_file(out, replace=force) as partial:
             model = to_onnx(graph, info)
             partial.write_bytes(to_file(model, info))
-            float_bundle = Bundle.load(partial)
-            difference = check_against_torch(float_bundle, graph, dev.crops)
+            float_model = OnnxModel.load(partial)
+            difference = check_against_torch(float_model, graph, dev.crops)
             if plan is not None:
-                content, info, gate = make_int8(plan, model, float_bundle)
+                content, info, gate = make_int8(plan, model, float_model)
                 int8_summary = Int8Summary(partial.stat().st_size, gate)
                 partial.write_bytes(content)
     return ExportSummary(
@@ -131,7 +131,7 @@ def export(
     )
 
 
-def _describe(run: Run, result: dict[str, Any], network: FaceNetwork) -> BundleInfo:
+def _describe(run: Run, result: dict[str, Any], network: FaceNetwork) -> ModelInfo:
     training = {
         "backbone": run.recipe["model"]["backbone"],
         "pretrained": run.recipe["model"]["pretrained"],
@@ -144,7 +144,7 @@ def _describe(run: Run, result: dict[str, Any], network: FaceNetwork) -> BundleI
         "dev": result["dev"],
         "n_parameters": sum(value.numel() for value in network.parameters()),
     }
-    return BundleInfo(
+    return ModelInfo(
         classes=run.classes,
         crop=run.crop,
         input_size=run.recipe["data"]["input_size"],

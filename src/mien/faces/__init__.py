@@ -1,1 +1,1 @@
-"""What a face is: its classes, landmarks, crop, picture and detector. Imports nothing else of mien but errors."""
+"""What a face is: its classes, landmarks, crop, image and detector. Imports nothing else of mien but errors."""

@@ -1,16 +1,16 @@
 """The crop: one contract for `prepare`, `predict` and every program that feeds a mien model.
 
-A crop is a similarity transform from the picture to a square. Which one depends on the method:
+A crop is a similarity transform from the image to a square. Which one depends on the method:
 
 - ``aligned``: eyes and mouth corners go to fixed places. Both the 68 landmarks and a detector's five points
   give them. A face that has no such points falls back to ``box``.
 - ``box``: the square around a face box, upright. A face without a box falls back to ``whole``.
-- ``whole``: the whole picture, for sets whose files are faces already.
+- ``whole``: the whole image, for sets whose files are faces already.
 
-Resampling, so that any language can repeat it: while the picture is at least twice as fine as the crop, it is
-halved (each 2 x 2 block, counted from the picture's corner, becomes its rounded mean; an odd last row or column
+Resampling, so that any language can repeat it: while the image is at least twice as fine as the crop, it is
+halved (each 2 x 2 block, counted from the image's corner, becomes its rounded mean; an odd last row or column
 is dropped); then each crop pixel takes the bilinear value at its place, with pixel centres at half-integers,
-and black outside the picture. `prepare` lets the JPEG decoder halve, which is faster: its smaller pictures (1/2,
+and black outside the image. `prepare` lets the JPEG decoder halve, which is faster: its smaller images (1/2,
 1/4, 1/8) are means of blocks too, in brightness within half a grey level on average.
 """
 
@@ -41,14 +41,14 @@ ALIGNED_ANCHORS = np.array([[0.325, 0.40], [0.675, 0.40], [0.35, 0.77], [0.65, 0
 
 @dataclass(frozen=True, slots=True)
 class CropContract:
-    """How a face is cut from a picture. Stored in a pack and carried into the model made from it.
+    """How a face is cut from an image. Stored in a pack and carried into the model made from it.
 
     Attributes:
         method: see the module.
         margin: added on each side, as a fraction of the side at margin 0. Not used by ``whole``.
         size: side of the crop in pixels.
         resampling: the rule of the module, by name.
-        border: value of pixels outside the picture, by name.
+        border: value of pixels outside the image, by name.
     """
 
     method: CropMethod = "aligned"
@@ -85,15 +85,15 @@ class CropContract:
         except TypeError as error:  # a size that is text cannot be compared
             raise ValueError(f"`crop` holds a value of another type: {error}") from None
 
-    def cuts_like(self, other: "CropContract") -> bool:
-        """Whether both show the same part of a picture, at whatever size."""
+    def crops_like(self, other: "CropContract") -> bool:
+        """Whether both show the same part of an image, at whatever size."""
         return (self.method, self.margin) == (other.method, other.margin)
 
     def for_found_faces(self) -> "CropContract":
-        """Return the contract for faces that were found in a picture.
+        """Return the contract for faces that were found in an image.
 
-        Of ``whole`` that is the square around the box: the picture is not the face there. No margin, since sets of
-        cropped faces are about that tight (in FER2013 the side is 0.98 of YuNet's box, the median of 296 pictures).
+        Of ``whole`` that is the square around the box: the image is not the face there. No margin, since sets of
+        cropped faces are about that tight (in FER2013 the side is 0.98 of YuNet's box, the median of 296 images).
         """
         return replace(self, method="box", margin=0.0) if self.method == "whole" else self
 
@@ -109,13 +109,13 @@ def crop_matrix(
     anchors: NDArray[np.floating] | None = None,
     box_xyxy: NDArray[np.floating] | None = None,
 ) -> tuple[NDArray[np.float64], CropMethod]:
-    """Return the transform from picture coordinates to fractions of the crop, and the method that gave it.
+    """Return the transform from image coordinates to fractions of the crop, and the method that gave it.
 
-    Convention: continuous coordinates, the picture spans ``[0, w] x [0, h]`` and the crop ``[0, 1] x [0, 1]``.
+    Convention: continuous coordinates, the image spans ``[0, w] x [0, h]`` and the crop ``[0, 1] x [0, 1]``.
 
     Args:
         contract: the crop wanted.
-        size_wh: width and height of the picture.
+        size_wh: width and height of the image.
         anchors: ``(4, 2)`` eyes and mouth corners in pixels, or None.
         box_xyxy: ``(4,)`` face box in pixels, or None.
 
@@ -181,7 +181,7 @@ def cut(
 
     Args:
         image: ``(H, W, 3)`` or ``(H, W)`` uint8.
-        matrix: ``(2, 3)`` from picture coordinates to fractions of the crop.
+        matrix: ``(2, 3)`` from image coordinates to fractions of the crop.
         size: side of the crop in pixels.
         out: where to write the crop, which saves a copy; None for a new array.
 
@@ -196,18 +196,18 @@ def cut(
         out = np.empty(shape, dtype=np.uint8)
     elif out.shape != shape or out.dtype != np.uint8:  # OpenCV would write elsewhere, without a word
         raise ValueError(f"`out` must be {shape} uint8, got {out.shape} {out.dtype}")
-    to_picture = invert_matrix(matrix)
+    to_image = invert_matrix(matrix)
     halvings = count_halvings(matrix, size)
     part, origin = image, (0, 0)
     if halvings or max(image.shape) > LARGEST_WARPED:
-        part, origin = _covered_part(image, to_picture, block=2**halvings)
+        part, origin = _covered_part(image, to_image, block=2**halvings)
     if part.size == 0:
         out[:] = 0
         return out
     for _ in range(halvings):
         part = _halve(part)
     # crop pixel (u, v) -> part pixel, with centres at half-integers on both sides
-    sampling = to_picture / (size, size, 1)
+    sampling = to_image / (size, size, 1)
     sampling[:, 2] += sampling[:, :2].sum(axis=1) / 2 - origin
     sampling /= 2**halvings
     sampling[:, 2] -= 0.5
@@ -224,33 +224,33 @@ def cut(
 
 
 def count_halvings(matrix: NDArray[np.float64], size: int) -> int:
-    """Return how many times `cut` halves the picture for a matrix and a size of the crop."""
+    """Return how many times `cut` halves the image for a matrix and a size of the crop."""
     pixels_per_step = 1 / (size * math.hypot(matrix[0, 0], matrix[1, 0]))
     return max(0, math.floor(math.log2(pixels_per_step) + 1e-9))
 
 
 def halved_matrix(matrix: NDArray[np.float64], halvings: int) -> NDArray[np.float64]:
-    """Return a matrix of `crop_matrix` for the picture halved so many times already."""
+    """Return a matrix of `crop_matrix` for the image halved so many times already."""
     return np.asarray(matrix * (2.0**halvings, 2.0**halvings, 1.0), dtype=np.float64)
 
 
 def _covered_part(
-    image: NDArray[np.uint8], to_picture: NDArray[np.float64], *, block: int
+    image: NDArray[np.uint8], to_image: NDArray[np.float64], *, block: int
 ) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """Return the part of the picture that the crop covers, cut at whole blocks, and its origin.
+    """Return the part of the image that the crop covers, cut at whole blocks, and its origin.
 
-    The rest is never touched: a crop of a small face in a large picture costs no more than the face.
+    The rest is never touched: a crop of a small face in a large image costs no more than the face.
     """
     spans = [
         _covered_span(at, [along, across], limit=limit, block=block)
-        for (along, across, at), limit in zip(to_picture.tolist(), image.shape[1::-1], strict=True)
+        for (along, across, at), limit in zip(to_image.tolist(), image.shape[1::-1], strict=True)
     ]
     (x0, x1), (y0, y1) = spans
     return image[y0:y1, x0:x1], (x0, y0)
 
 
 def _covered_span(start: float, edges: list[float], *, limit: int, block: int) -> tuple[int, int]:
-    """Return which of a picture's rows or columns lie between the crop's corners, and a block around them."""
+    """Return which of an image's rows or columns lie between the crop's corners, and a block around them."""
     low = start + sum(min(0.0, edge) for edge in edges)
     high = start + sum(max(0.0, edge) for edge in edges)
     first = (math.floor(low / block) - 1) * block

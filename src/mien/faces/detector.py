@@ -1,9 +1,9 @@
-"""Finding faces in a picture: YuNet, or OpenCV's own cascade where YuNet cannot be had.
+"""Finding faces in a photo: YuNet, or OpenCV's own cascade where YuNet cannot be had.
 
 YuNet's file comes from a path that is named, the environment variable ``MIEN_DETECTOR``, the user's cache, or
 once from OpenCV's model zoo; `find_detector_file` says which.
 
-Convention: boxes ``xyxy`` in picture pixels, x right, y down; they may reach beyond the picture's edge.
+Convention: boxes ``xyxy`` in photo pixels, x right, y down; they may reach beyond the photo's edge.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from mien.errors import ModelError, SourceError
 from mien.faces.images import to_rgb
 from mien.faces.yunet import YuNet
-from mien.inputs import read_regular
+from mien.runtime.regular_files import read_regular
 
 YUNET_NAME = "face_detection_yunet_2023mar.onnx"
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
@@ -48,15 +48,15 @@ MAX_DETECTOR_BYTES = 16 * 1024 * 1024
 SCORE_THRESHOLD = 0.7
 # YuNet learned faces of 10 to 300 pixels.
 LARGEST_SIDE = 300
-# A face that fills the picture is found at this size, with a border.
+# A face that fills the photo is found at this size, with a border.
 CLOSE_UP_SIDE = 320
 CLOSE_UP_BORDER = 0.1
 # A face of this many pixels is found for certain: of 60 LFW faces 59 are at 77 pixels, 55 at 64 and 50 at 51.
 SURE_SIDE = 80
-# Small faces in a large picture are looked for in a second pass, at most at this size: in a picture of 3000 pixels
+# Small faces in a large photo are looked for in a second pass, at most at this size: in a photo of 3000 pixels
 # it finds faces of about 100 pixels (at 1024: 110; at 1600: 70, for 1.5 times the time).
 FINE_SIDE = 1280
-# Smaller pictures get a border: YuNet has no cells for them.
+# Smaller photos get a border: YuNet has no cells for them.
 MIN_SIDE = 64
 # Two boxes are one face where they share this part of their union, or this part of the smaller one.
 SAME_FACE_IOU = 0.4
@@ -65,12 +65,12 @@ SAME_FACE_COVER = 0.7
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectedFace:
-    """A face in a picture.
+    """A face in a photo.
 
     Attributes:
         box_xyxy: ``(4,)`` float64.
         score: the detector's certainty in [0, 1], or None where it gives none.
-        points: ``(5, 2)`` float64: the eye that is left in the picture, the right eye, the nose, the left and
+        points: ``(5, 2)`` float64: the eye that is left in the photo, the right eye, the nose, the left and
             the right corner of the mouth; or None.
     """
 
@@ -93,7 +93,7 @@ class Detector(Protocol):
     """Anything that finds faces."""
 
     def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
-        """Return the faces of a picture, the largest first.
+        """Return the faces of a photo, the largest first.
 
         Args:
             image_rgb: ``(H, W, 3)`` RGB or ``(H, W)`` grey uint8.
@@ -111,7 +111,7 @@ class QuickDetector(Detector, Protocol):
 
 
 class YuNetDetector:
-    """YuNet (Wu et al. 2023, https://doi.org/10.1007/s11633-023-1423-y), looking at two sizes of the picture."""
+    """YuNet (Wu et al. 2023, https://doi.org/10.1007/s11633-023-1423-y), looking at two sizes of the photo."""
 
     def __init__(self, path: Path) -> None:
         """Load the network.
@@ -130,7 +130,7 @@ class YuNetDetector:
             raise ModelError(f"{path} is not the YuNet face detector: {error}. Use {YUNET_NAME}") from None
 
     def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
-        """Return the faces of a picture, the largest first. See `Detector`."""
+        """Return the faces of a photo, the largest first. See `Detector`."""
         image_bgr = _to_bgr(image_rgb)
         faces = self._find_close_up(image_bgr)
         longer = max(image_bgr.shape[:2])
@@ -142,7 +142,7 @@ class YuNetDetector:
     def find_faces_like(
         self, image_rgb: NDArray[np.uint8], *, smallest: float, largest: float
     ) -> list[DetectedFace]:
-        """Look once, at the size of the picture that suits these faces; twice where none does. See `QuickDetector`."""
+        """Look once, at the size of the photo that suits these faces; twice where none does. See `QuickDetector`."""
         longer = max(image_rgb.shape[:2])
         # In steps of a square root of two: the network is laid out anew for each size.
         wanted = 2 ** (math.ceil(2 * math.log2(SURE_SIDE / max(1.0, smallest))) / 2)
@@ -168,8 +168,8 @@ class YuNetDetector:
         if right or bottom:
             scaled = cv2.copyMakeBorder(scaled, border, bottom, border, right, cv2.BORDER_CONSTANT)
         found = self._network.detect(np.asarray(scaled, dtype=np.uint8), score_threshold=SCORE_THRESHOLD)
-        to_picture = np.array([width / size_wh[0], height / size_wh[1]])
-        return [_face_of(row, to_picture, border=border) for row in found]
+        to_image = np.array([width / size_wh[0], height / size_wh[1]])
+        return [_face_of(row, to_image, border=border) for row in found]
 
 
 def _to_bgr(image_rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -196,7 +196,7 @@ class CascadeDetector:
         self._free = deque([_load_cascade()])
 
     def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
-        """Return the faces of a picture, the largest first. See `Detector`."""
+        """Return the faces of a photo, the largest first. See `Detector`."""
         grey = image_rgb if image_rgb.ndim == 2 else cv2.cvtColor(image_rgb, cv2.COLOR_RGB2GRAY)
         scale = min(1.0, FINE_SIDE / max(grey.shape))
         if scale < 1:
@@ -224,11 +224,11 @@ def _load_cascade() -> Any:
     return cascade
 
 
-def _face_of(row: NDArray[np.float32], to_picture: NDArray[np.float64], *, border: int) -> DetectedFace:
+def _face_of(row: NDArray[np.float32], to_image: NDArray[np.float64], *, border: int) -> DetectedFace:
     """Read one of YuNet's rows: x, y, w, h, five points, score."""
     x, y, w, h = (float(value) for value in row[:4])
-    corners = (np.array([[x, y], [x + w, y + h]]) - border) * to_picture
-    points = (row[4:14].reshape(5, 2).astype(np.float64) - border) * to_picture
+    corners = (np.array([[x, y], [x + w, y + h]]) - border) * to_image
+    points = (row[4:14].reshape(5, 2).astype(np.float64) - border) * to_image
     return DetectedFace(corners.reshape(4), min(1.0, float(row[14])), points)
 
 

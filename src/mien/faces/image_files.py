@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from mien.faces.images import UnreadableImage
-from mien.inputs import NotAFileError, TooLargeError, open_regular, read_regular
+from mien.runtime.regular_files import NotAFileError, TooLargeError, open_regular, read_regular
 
-# The largest picture that is decoded takes 400 MB where its pixels have four channels of 16 bits.
+# The largest image that is decoded takes 400 MB where its pixels have four channels of 16 bits.
 MAX_FILE_BYTES = 512 * 1024 * 1024
 # What the files that are read begin with, WebP apart.
 _IMAGE_BEGINNINGS = (

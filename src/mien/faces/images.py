@@ -1,4 +1,4 @@
-"""Reading pictures: any file that may be an image becomes RGB or grey pixels, or a named refusal.
+"""Reading images: any file that may be an image becomes RGB or grey pixels, or a named refusal.
 
 Convention: ``(H, W, 3)`` uint8 RGB, or ``(H, W)`` uint8 where the file itself is grey; upright (EXIF applied).
 """
@@ -16,21 +16,21 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-# A frame of 50 megapixels is larger than any camera's face picture; above it a file is taken for a bomb.
+# A frame of 50 megapixels is larger than any camera's face image; above it a file is taken for a bomb.
 MAX_PIXELS = 50_000_000
 JPEG_QUALITY = 92
 # Cameras write a progressive JPEG in about ten scans. One scan more costs a file some bytes and its reader the time of
-# a whole picture: 30 kB can hold seconds of work.
+# a whole image: 30 kB can hold seconds of work.
 MAX_JPEG_SCANS = 100
-# What files of pictures are called; what a file is, its content decides.
-PICTURE_SUFFIXES = frozenset(
+# What files of images are called; what a file is, its content decides.
+IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 )
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadableImage(Exception):  # noqa: N818 - a value as much as an error: it becomes a row
-    """Why a file is no usable picture.
+    """Why a file is no usable image.
 
     Attributes:
         reason: ``empty_file``, ``not_an_image``, ``truncated_image``, ``image_too_large`` or ``unclear_depth``; of
@@ -50,7 +50,7 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uin
 
     Args:
         data: a JPEG, PNG, BMP, WebP, GIF or TIFF file's content.
-        max_pixels: a larger picture is refused before it is decoded.
+        max_pixels: a larger image is refused before it is decoded.
 
     Returns:
         RGB or grey pixels, see the module. Transparency is laid on black, CMYK and palettes become RGB,
@@ -59,15 +59,15 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uin
     Raises:
         UnreadableImage: with the reason.
     """
-    return open_picture(data, max_pixels=max_pixels).decode()[0]
+    return open_image(data, max_pixels=max_pixels).decode()[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
-    """A picture whose size is known, and whose pixels a common JPEG can give halved for less than whole.
+class EncodedImage:
+    """An image whose size is known, and whose pixels a common JPEG can give halved for less than whole.
 
     Attributes:
-        size_wh: width and height of the upright picture.
+        size_wh: width and height of the upright image.
         pixels: of what is decoded already, else None.
         jpeg: the file of what is not.
         colorspace: to decode the JPEG to, ``RGB`` or ``GRAY``.
@@ -83,11 +83,11 @@ class Picture:
     def decode(self, halvings: int = 0) -> tuple[NDArray[np.uint8], int]:
         """Return upright pixels, and how many of the halvings wanted they have had.
 
-        A halving is that of `mien.faces.crop`: libjpeg's smaller pictures are means of blocks too. What it was
+        A halving is that of `mien.faces.crop`: libjpeg's smaller images are means of blocks too. What it was
         not built for has had none: other files, and JPEGs that are to be turned.
 
         Raises:
-            UnreadableImage: the picture is damaged.
+            UnreadableImage: the image is damaged.
         """
         if self.pixels is not None:
             return self.pixels, 0
@@ -101,35 +101,35 @@ class Picture:
         return _upright(pixels[:, :, 0] if self.colorspace == "GRAY" else pixels, self.orientation), halvings
 
 
-def open_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Find out the size of an image file's picture, decoding it where there is no other way.
+def open_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> EncodedImage:
+    """Find out the size of an image file's image, decoding it where there is no other way.
 
     Args:
         data: as of `decode_image`.
         max_pixels: as of `decode_image`.
 
     Raises:
-        UnreadableImage: as `decode_image`; the damage of a common JPEG shows only in `Picture.decode`.
+        UnreadableImage: as `decode_image`; the damage of a common JPEG shows only in `EncodedImage.decode`.
     """
     if not data:
         raise UnreadableImage("empty_file", "the file has 0 bytes")
-    picture = None
+    image = None
     if data[:2] == b"\xff\xd8":
         _require_few_scans(data)
-        picture = _open_plain_jpeg(data, max_pixels)
-    if picture is None:
+        image = _open_plain_jpeg(data, max_pixels)
+    if image is None:
         pixels = _decode_with_pillow(data, max_pixels)
-        picture = Picture((pixels.shape[1], pixels.shape[0]), pixels)
-    return picture
+        image = EncodedImage((pixels.shape[1], pixels.shape[0]), pixels)
+    return image
 
 
-# libjpeg gives a picture at 1/2, 1/4 and 1/8 of its size.
+# libjpeg gives an image at 1/2, 1/4 and 1/8 of its size.
 _MOST_JPEG_HALVINGS = 3
 # Of the warnings of libjpeg, those that mean lost pixels; others, such as stray bytes, do no harm.
 _JPEG_DAMAGES = ("premature end", "bad huffman code", "instead of rst")
 
 
-def _open_plain_jpeg(data: bytes, max_pixels: int) -> Picture | None:
+def _open_plain_jpeg(data: bytes, max_pixels: int) -> EncodedImage | None:
     """Open the common JPEG, which decodes three times as fast without Pillow; None where it is none (CMYK)."""
     try:
         height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data)
@@ -139,7 +139,7 @@ def _open_plain_jpeg(data: bytes, max_pixels: int) -> Picture | None:
     if colorspace not in ("YCbCr", "Gray", "RGB"):
         return None
     orientation = _orientation(partial(_jpeg_exif, data))
-    return Picture(
+    return EncodedImage(
         size_wh=(height, width) if orientation >= 5 else (width, height),
         jpeg=data,
         colorspace="GRAY" if colorspace == "Gray" else "RGB",
@@ -262,13 +262,13 @@ _PNG_DEPTH = 24
 
 
 def _tile_size(tiff: Image.Image) -> tuple[int, int]:
-    """Return the width and height of a TIFF's tiles, 0 where it has none: one is decoded whole, however small the picture."""
+    """Return the width and height of a TIFF's tiles, 0 where it has none: one is decoded whole, however small the image."""
     tags = tiff.getexif()
     return int(tags.get(_TIFF_TILE_WIDTH, 0)), int(tags.get(_TIFF_TILE_HEIGHT, 0))
 
 
 def _orientation(read_exif: Callable[[], Image.Exif]) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 where there is none or it is damaged, which costs no picture."""
+    """Return the EXIF orientation, 1 to 8; 1 where there is none or it is damaged, which costs no image."""
     try:
         with _QUIET_PILLOW:
             orientation = int(read_exif().get(_ORIENTATION_TAG, 1))

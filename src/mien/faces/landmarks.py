@@ -1,7 +1,7 @@
 """The 68 landmarks in the iBUG order (https://ibug.doc.ic.ac.uk/resources/facial-point-annotations/).
 
 Convention: ``(68, 2)`` float arrays of x, y; x to the right, y down. "Left" and "right" are the
-picture's, as a viewer sees them. A face without landmarks has None or a row of NaN, never a magic number.
+image's, as a viewer sees them. A face without landmarks has None or a row of NaN, never a magic number.
 """
 
 import numpy as np
@@ -33,7 +33,7 @@ CONTOURS = (
     (INNER_MOUTH, True),
 )
 
-# Where each point goes in a mirrored picture: mirrored[i] = original[FLIP_PERMUTATION[i]].
+# Where each point goes in a mirrored image: mirrored[i] = original[FLIP_PERMUTATION[i]].
 FLIP_PERMUTATION = np.array(
     [
         *range(16, -1, -1),

@@ -17,7 +17,7 @@ from mien.faces.perceptual_hash import mirrored_hashes
 MAX_DISTANCE = 12
 # With one band more than differing bits, two near-duplicates agree in a whole band.
 _N_BANDS = MAX_DISTANCE + 1
-# In real sets a band is shared by fewer than 10 of 30,000 hashes; pictures that are nearly blank could share one
+# In real sets a band is shared by fewer than 10 of 30,000 hashes; images that are nearly blank could share one
 # by the thousand, and are compared with this many neighbours at most.
 _MAX_NEIGHBOURS = 64
 

@@ -15,7 +15,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 STRIDES = (8, 16, 32)
-# Pictures are filled up with black to whole multiples of this.
+# Images are filled up with black to whole multiples of this.
 BLOCK = 32
 NMS_IOU = 0.3
 MAX_CANDIDATES = 5000
@@ -39,7 +39,7 @@ class YuNet:
         """
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
-        # A second thread gains nothing on pictures of the usual sizes, and its waiting slows the rest.
+        # A second thread gains nothing on images of the usual sizes, and its waiting slows the rest.
         options.intra_op_num_threads = 1
         try:
             self._session = onnxruntime.InferenceSession(
@@ -52,7 +52,7 @@ class YuNet:
             raise ValueError(f"it gives {', '.join(sorted(names)[:4])}, not {', '.join(_OUTPUTS[:4])}, ...")
 
     def detect(self, image_bgr: NDArray[np.uint8], *, score_threshold: float) -> NDArray[np.float32]:
-        """Return the faces of a picture at its own size.
+        """Return the faces of an image at its own size.
 
         Args:
             image_bgr: ``(H, W, 3)`` uint8.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # A class with fewer of the faces than this hardly moves accuracy, whatever becomes of it.
-MINORITY_SHARE = 0.05
+MINORITY_FRACTION = 0.05
 
 
 def confusion_matrix(
@@ -89,7 +89,7 @@ def mean_recall(confusion: NDArray[np.integer], classes: Sequence[int]) -> NDArr
     return np.asarray(recall.sum(axis=-1) / n_present, dtype=np.float64)
 
 
-def minority_classes(confusion: NDArray[np.integer], *, share: float = MINORITY_SHARE) -> tuple[int, ...]:
+def minority_classes(confusion: NDArray[np.integer], *, share: float = MINORITY_FRACTION) -> tuple[int, ...]:
     """Return the classes that the truth of a single ``(C, C)`` matrix has, but with less than a share of it."""
     support = confusion.sum(axis=1)
     return tuple(int(i) for i in np.flatnonzero((support > 0) & (support < share * support.sum())))

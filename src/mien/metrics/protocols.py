@@ -88,7 +88,7 @@ def class_protocols(
         if set(shared) != set(group):
             text = f"{only}; the answer may be any of the model's {len(classes)} classes, one outside the {number} is wrong."
             found.append(faces.count(f"{number}_open", text, group, classes))
-        text = f"{only}; the answer is the likeliest of the {number}, other classes are not considered."
+        text = f"{only}; the answer is the top_class of the {number}, other classes are not considered."
         found.append(faces.count(f"{number}_closed", text, group, group))
     return tuple(protocol for protocol in found if protocol.n or protocol.name == "all")
 
@@ -108,7 +108,7 @@ class _Faces:
     def count(
         self, name: str, description: str, truths: tuple[str, ...], answers: tuple[str, ...]
     ) -> ClassProtocol:
-        """Take the faces of the classes `truths` and the likeliest of the classes `answers` for each."""
+        """Take the faces of the classes `truths` and the top_class of the classes `answers` for each."""
         counted = np.array([label in truths for label in self.label_classes], dtype=np.bool_)[self.labels]
         # a class that does not count may lack a place among the model's; its 0 is never read
         place = np.array(

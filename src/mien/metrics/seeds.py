@@ -57,7 +57,7 @@ class SeedDifference:
     covers_seeds: bool
 
 
-def summarise_seeds(
+def summarize_seeds(
     values: Sequence[float],
     resampled: NDArray[np.floating] | None,
     *,

@@ -1,4 +1,4 @@
-"""Reading the faces of pictures, videos and cameras with a model file, and writing down what was read.
+"""Reading the faces of images, videos and cameras with a model file, and writing down what was read.
 
 `command.run_predict` is the whole verb; programs use `mien.load`.
 """

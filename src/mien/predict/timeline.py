@@ -1,4 +1,4 @@
-"""The timeline of a video: what each person's face showed, second by second, as a picture."""
+"""The timeline of a video: what each person's face showed, second by second, as an image."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.artifacts import claim_output, disk_errors, new_file, one_writer
+from mien.drawing.fonts import plot_style, plot_text
+from mien.drawing.label_card import class_color
 from mien.errors import ArtifactError
-from mien.fonts import plot_style, plot_text
-from mien.reading.card import class_color
-from mien.reading.readings import PictureReading
+from mien.inference.results import ImagePrediction
 
 SUFFIXES = (".png", ".svg")
 # However long the video, a person has at most this many places in memory and in the plot: where they are used up,
@@ -43,7 +43,7 @@ class Timeline:
     _last_s: float = 0.0
     _has_affect: bool = False
 
-    def take(self, reading: PictureReading) -> None:
+    def take(self, reading: ImagePrediction) -> None:
         """Add a frame."""
         for row in reading.faces:
             seconds = row.seconds or 0.0

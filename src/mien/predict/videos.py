@@ -6,15 +6,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from mien.bundle import Bundle
 from mien.faces.detector import Detector
 from mien.faces.images import UnreadableImage
-from mien.predict.gather import Video
-from mien.progress import Progress
-from mien.reading.answers import AnswerRule
-from mien.reading.frames import USUAL_RATE, FrameSource, open_frames
-from mien.reading.readings import PictureReading
-from mien.reading.watch import WatchOptions, reading_of_unreadable, watch
+from mien.formats.onnx_model import OnnxModel
+from mien.inference.answers import AnswerRule
+from mien.inference.results import ImagePrediction
+from mien.inference.video.capture import USUAL_RATE, FrameSource, open_frames
+from mien.inference.video.stream import WatchOptions, unreadable_prediction, watch
+from mien.predict.inputs import Video
+from mien.runtime.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,14 @@ class OpenVideo:
         is_live: it is a camera or stream.
     """
 
-    readings: Iterable[PictureReading]
+    readings: Iterable[ImagePrediction]
     rate: float
     is_live: bool
 
 
 @contextmanager
 def open_video(
-    video: Video, bundle: Bundle, *, detector: Detector | None, rule: AnswerRule, options: WatchOptions
+    video: Video, bundle: OnnxModel, *, detector: Detector | None, rule: AnswerRule, options: WatchOptions
 ) -> Iterator[OpenVideo]:
     """Open a video, and let go of it at the end.
 
@@ -47,7 +47,7 @@ def open_video(
     try:
         frames = open_frames(video.source)
     except UnreadableImage as error:
-        yield OpenVideo([reading_of_unreadable(video.name, error)], USUAL_RATE, is_live=False)
+        yield OpenVideo([unreadable_prediction(video.name, error)], USUAL_RATE, is_live=False)
         return
     with closing(watch(frames, bundle, detector=detector, rule=rule, options=options)) as watched:
         if not frames.is_live:
@@ -59,8 +59,8 @@ def open_video(
 
 
 def _with_progress(
-    readings: Iterable[PictureReading], frames: FrameSource, options: WatchOptions
-) -> Iterator[PictureReading]:
+    readings: Iterable[ImagePrediction], frames: FrameSource, options: WatchOptions
+) -> Iterator[ImagePrediction]:
     n_frames = frames.n_frames
     if n_frames is not None and options.max_seconds is not None:
         n_frames = min(n_frames, round(options.max_seconds * frames.rate))
@@ -72,7 +72,7 @@ def _with_progress(
             progress.advance()
 
 
-def _until(is_stopped: threading.Event, readings: Iterable[PictureReading]) -> Iterator[PictureReading]:
+def _until(is_stopped: threading.Event, readings: Iterable[ImagePrediction]) -> Iterator[ImagePrediction]:
     for reading in readings:
         yield reading
         if is_stopped.is_set():

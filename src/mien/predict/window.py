@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.drawing.annotate import annotate
 from mien.errors import MienError
-from mien.reading.annotate import annotate
-from mien.reading.readings import PictureReading
+from mien.inference.results import ImagePrediction
 
 # Of the screen, what a frame may take.
 SCREEN_SHARE = 0.9
@@ -20,7 +20,7 @@ CLOSING_KEYS = ("q", "Q", "Escape")
 
 
 class Window:
-    """A window with one picture. It must be used in the thread that made it."""
+    """A window with one image. It must be used in the thread that made it."""
 
     def __init__(self, title: str) -> None:
         """Open the window.
@@ -41,7 +41,7 @@ class Window:
             raise MienError(
                 f"--show needs a screen: {error}. Without one, use --draw to write an annotated video"
             ) from None
-        self._picture_of = tk.PhotoImage
+        self._image_of = tk.PhotoImage
         self._root.title(title)
         self._root.resizable(False, False)
         self._label = tk.Label(self._root, borderwidth=0)
@@ -55,14 +55,14 @@ class Window:
     def _end(self, *_event: Any) -> None:
         self.is_closed = True
 
-    def take(self, reading: PictureReading) -> bool:
+    def take(self, reading: ImagePrediction) -> bool:
         """Show a frame with its readings, and return whether the window was closed."""
         if reading.image_rgb is not None:
             self.show(annotate(reading.image_rgb, reading.rows, sides=self._sides))
         return self.is_closed
 
     def show(self, image_rgb: NDArray[np.uint8]) -> None:
-        """Show a picture ``(H, W, 3)``, made smaller where the screen is; q, Esc and the close button end it."""
+        """Show an image ``(H, W, 3)``, made smaller where the screen is; q, Esc and the close button end it."""
         limits = self._root.winfo_screenwidth(), self._root.winfo_screenheight()
         height, width = image_rgb.shape[:2]
         scale = min(1.0, SCREEN_SHARE * limits[0] / width, SCREEN_SHARE * limits[1] / height)
@@ -71,9 +71,9 @@ class Window:
                 cv2.resize(image_rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8
             )
         header = f"P6 {image_rgb.shape[1]} {image_rgb.shape[0]} 255\n".encode()
-        # Tk forgets a picture that Python does not hold.
-        self._picture = self._picture_of(data=header + image_rgb.tobytes(), format="PPM")
-        self._label.configure(image=self._picture)
+        # Tk forgets an image that Python does not hold.
+        self._image = self._image_of(data=header + image_rgb.tobytes(), format="PPM")
+        self._label.configure(image=self._image)
         self._root.update()
 
     def close(self) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TextIO
 
-from mien.reading.readings import NO_FACE, OK, FaceReading, in_order_of_probability
-from mien.tables import CsvLines
-from mien.terminal import on_one_line
+from mien.inference.results import NO_FACE, OK, FacePrediction, in_order_of_probability
+from mien.runtime.csv_text import CsvLines
+from mien.runtime.terminal import on_one_line
 
 MAX_SOURCE_COLUMNS = 56
 # Rows that wait in memory for their place in a Parquet file.
@@ -19,7 +19,7 @@ PARQUET_GROUP_ROWS = 4096
 class RowWriter(Protocol):
     """Takes readings one by one."""
 
-    def write(self, reading: FaceReading) -> None:
+    def write(self, reading: FacePrediction) -> None:
         """Write one row."""
 
 
@@ -29,7 +29,7 @@ class JsonLinesWriter:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def write(self, reading: FaceReading) -> None:
+    def write(self, reading: FacePrediction) -> None:
         """Write one row.
 
         Raises:
@@ -50,7 +50,7 @@ def flat_columns(classes: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def flatten(reading: FaceReading) -> dict[str, Any]:
+def flatten(reading: FacePrediction) -> dict[str, Any]:
     """Return a row by `flat_columns`, the landmarks as 136 numbers x, y, x, y, ..."""
     row = reading.to_dict()
     row.update(zip(BOX_COLUMNS, row.pop("box_xyxy") or [None] * 4, strict=True))
@@ -68,7 +68,7 @@ class CsvWriter:
         self._csv = csv.writer(CsvLines(stream))
         self._csv.writerow(self._columns)
 
-    def write(self, reading: FaceReading) -> None:
+    def write(self, reading: FacePrediction) -> None:
         """Write one row."""
         row = flatten(reading)
         row["landmarks"] = ";".join(str(value) for value in row["landmarks"] or [])
@@ -97,7 +97,7 @@ class ParquetWriter:
         self._file = parquet.ParquetWriter(file, self._schema)
         self._waiting: list[dict[str, Any]] = []
 
-    def write(self, reading: FaceReading) -> None:
+    def write(self, reading: FacePrediction) -> None:
         """Write one row, in groups."""
         row = flatten(reading)
         # A file name that is no text is written in the notation of Python.
@@ -137,15 +137,15 @@ class TableWriter:
         self._stream = stream
         self._top = top or 1
         longest = max((_columns(on_one_line(source)) for source in sources), default=0)
-        self._source_columns = min(MAX_SOURCE_COLUMNS, max(longest, len("picture")))
+        self._source_columns = min(MAX_SOURCE_COLUMNS, max(longest, len("image")))
         self._class_columns = max(len("expression"), *(_columns(name) for name in classes))
         self._has_header = False
 
-    def write(self, reading: FaceReading) -> None:
+    def write(self, reading: FacePrediction) -> None:
         """Write one row, and the heading before the first."""
         if not self._has_header:
-            likeliest = ("likeliest",) if self._top > 1 else ()
-            self._line(("picture", "face", "expression", "conf.", "valence", "arousal", *likeliest))
+            top_class = ("top_class",) if self._top > 1 else ()
+            self._line(("image", "face", "expression", "conf.", "valence", "arousal", *top_class))
             self._has_header = True
         source = on_one_line(reading.source)
         if reading.status != OK:
@@ -160,11 +160,11 @@ class TableWriter:
                 f"{reading.confidence or 0:.0%}",
                 "-" if reading.valence is None else f"{reading.valence:+.2f}",
                 "-" if reading.arousal is None else f"{reading.arousal:+.2f}",
-                *self._likeliest(reading),
+                *self._top_class(reading),
             )
         )
 
-    def _likeliest(self, reading: FaceReading) -> tuple[str, ...]:
+    def _top_class(self, reading: FacePrediction) -> tuple[str, ...]:
         """Return the cell that names several classes, where several were asked for."""
         if self._top < 2 or reading.probabilities is None:
             return ()

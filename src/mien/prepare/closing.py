@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 
 import mien
 from mien.artifacts import drop_aside, read_json, remove_folder, replace_folder, write_atomically
+from mien.datasets.base import REMEDIES, Source
 from mien.errors import DatasetError
 from mien.faces.crop import CropContract
 from mien.faces.near_duplicates import count_duplicates, find_groups
-from mien.pack.reader import Pack
-from mien.pack.schema import FORMAT_VERSION, SPLITS, PackInfo, ShardInfo
-from mien.pack.writer import close_pack, compute_content_sha256, read_columns
+from mien.formats.pack.reader import Pack
+from mien.formats.pack.schema import FORMAT_VERSION, SPLITS, PackInfo, ShardInfo
+from mien.formats.pack.writer import close_pack, compute_content_sha256, read_columns
 from mien.prepare.face import PROGRESS_FOLDER
-from mien.sources.record import REMEDIES, Source
-from mien.tables import CsvLines
-from mien.terminal import on_one_line
+from mien.runtime.csv_text import CsvLines
+from mien.runtime.terminal import on_one_line
 
 REJECT_COLUMNS = ("split", "row", "path", "label", "reason", "detail", "remedy")
 
@@ -224,7 +224,7 @@ def _write_lines(path: Path, *, shards: Iterable[Path]) -> None:
                 for key, label in zip(batch["key"].to_pylist(), batch["label"].to_pylist(), strict=True):
                     if len(key.splitlines()) > 1:
                         raise DatasetError(
-                            f"A line of --annotations must name a picture, and {key!r} holds a line break. Rename the "
-                            "picture, or leave --annotations out, and add --force"
+                            f"A line of --annotations must name an image, and {key!r} holds a line break. Rename the "
+                            "image, or leave --annotations out, and add --force"
                         )
                     file.write(f"{key} {label}\n")

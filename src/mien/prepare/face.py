@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.artifacts import file_sha256, read_json, write_json
+from mien.datasets.base import FaceRecord, RejectedRow, Row, Source
 from mien.errors import ArtifactError
 from mien.faces.crop import (
     CropContract,
@@ -25,12 +26,11 @@ from mien.faces.crop import (
 )
 from mien.faces.detector import CascadeDetector, Detector, open_detector
 from mien.faces.image_files import read_image_file
-from mien.faces.images import Picture, UnreadableImage, encode_jpeg, open_picture
+from mien.faces.images import EncodedImage, UnreadableImage, encode_jpeg, open_image
 from mien.faces.landmarks import anchors_from_landmarks
 from mien.faces.perceptual_hash import perceptual_hash
-from mien.pack.schema import PackedFace, shard_name
-from mien.pack.writer import write_shard
-from mien.sources.record import FaceRecord, RejectedRow, Row, Source
+from mien.formats.pack.schema import PackedFace, shard_name
+from mien.formats.pack.writer import write_shard
 
 Pixels = NDArray[np.uint8]
 
@@ -106,7 +106,7 @@ def is_made(task: ShardTask) -> bool:
 
 
 def _parse_rows(task: ShardTask, notes: ShardNotes) -> list[tuple[Row, FaceRecord]]:
-    """Parse a task's rows, all at once: between two pictures it would take twice as long, with cold caches."""
+    """Parse a task's rows, all at once: between two images it would take twice as long, with cold caches."""
     parsed = []
     for row in task.rows:
         try:
@@ -145,23 +145,23 @@ def make_face(
 
 
 def _make_face(
-    row: Row, record: FaceRecord, picture: Picture, crop: CropContract, *, detector_path: Path | None
+    row: Row, record: FaceRecord, image: EncodedImage, crop: CropContract, *, detector_path: Path | None
 ) -> tuple[PackedFace, list[str]]:
     warnings = list(record.warnings)
-    size_wh, box_xyxy = picture.size_wh, record.box_xyxy
+    size_wh, box_xyxy = image.size_wh, record.box_xyxy
     if record.landmarks is not None and not _belong(record.landmarks, size_wh):
         record = replace(record, landmarks=None)
         warnings.append("landmark_place")
     anchors = None if record.landmarks is None else anchors_from_landmarks(record.landmarks)
     if crop.method != "whole" and anchors is None and box_xyxy is None:
-        picture = Picture(size_wh, picture.decode()[0])
-        anchors, box_xyxy = _detect(picture, record, detector_path, warnings)
+        image = EncodedImage(size_wh, image.decode()[0])
+        anchors, box_xyxy = _detect(image, record, detector_path, warnings)
     matrix, method = crop_matrix(crop, size_wh, anchors=anchors, box_xyxy=box_xyxy)
-    pixels, halvings = picture.decode(count_halvings(matrix, crop.size))
+    pixels, halvings = image.decode(count_halvings(matrix, crop.size))
     if box_xyxy is not None and not _touches(box_xyxy, size_wh):
         raise RejectedRow(
             "box_outside",
-            f"box {box_xyxy.round(1).tolist()} (x0, y0, x1, y1) in a {size_wh[0]}x{size_wh[1]} picture",
+            f"box {box_xyxy.round(1).tolist()} (x0, y0, x1, y1) in a {size_wh[0]}x{size_wh[1]} image",
         )
     cropped = cut(pixels, halved_matrix(matrix, halvings), crop.size)
     return _packed(row, record, cropped, matrix, method), warnings
@@ -188,20 +188,20 @@ def _packed(
     )
 
 
-def _open(record: FaceRecord) -> Picture:
+def _open(record: FaceRecord) -> EncodedImage:
     if not isinstance(record.image, Path):
-        return Picture((record.image.shape[1], record.image.shape[0]), record.image)
-    return open_picture(read_image_file(record.image))
+        return EncodedImage((record.image.shape[1], record.image.shape[0]), record.image)
+    return open_image(read_image_file(record.image))
 
 
 def _touches(box_xyxy: NDArray[np.float64], size_wh: tuple[int, int]) -> bool:
-    """Whether a box and the picture share any area."""
+    """Whether a box and the image share any area."""
     x0, y0, x1, y1 = box_xyxy
     return bool(x0 < size_wh[0] and y0 < size_wh[1] and x1 > 0 and y1 > 0)
 
 
 def _belong(landmarks: NDArray[np.float64], size_wh: tuple[int, int]) -> bool:
-    """Whether landmarks can be of a picture: no further from it than its own size, and not all on one spot."""
+    """Whether landmarks can be of an image: no further from it than its own size, and not all on one spot."""
     low, high = landmarks.min(axis=0), landmarks.max(axis=0)
     side = max(size_wh)
     return bool((low > -side).all() and (high < 2 * side).all() and (high - low).max() > 1)
@@ -213,16 +213,16 @@ def _detector(file: Path | None) -> Detector:
 
 
 def _detect(
-    picture: Picture, record: FaceRecord, detector_path: Path | None, warnings: list[str]
+    image: EncodedImage, record: FaceRecord, detector_path: Path | None, warnings: list[str]
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    """Find the largest face of a picture that came without a box."""
+    """Find the largest face of an image that came without a box."""
     detector = _detector(detector_path)
-    faces = detector.find_faces(picture.decode()[0])
+    faces = detector.find_faces(image.decode()[0])
     if not faces and record.is_cropped:
         warnings.append("taken_whole")
         return None, None
     if not faces:
-        width, height = picture.size_wh
+        width, height = image.size_wh
         raise RejectedRow("no_face", f"the detector finds none in {width}x{height} pixels")
     if isinstance(detector, CascadeDetector):
         warnings.append("found_without_yunet")

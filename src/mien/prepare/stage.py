@@ -31,20 +31,20 @@ from mien.artifacts import (
     remove_partials,
     write_json,
 )
-from mien.cores import usable_cores
+from mien.datasets.base import Row, Source
+from mien.datasets.registry import SourceOptions, open_source
 from mien.errors import ArtifactError, DatasetError
 from mien.faces import images
 from mien.faces.classes import MISSING_VALUES, problem_of_names
 from mien.faces.crop import DEFAULT_MARGIN, DEFAULT_SIZE, CropContract, CropMethod
 from mien.faces.detector import describe_detector, find_detector_file
 from mien.faces.image_files import MAX_FILE_BYTES
-from mien.lifeline import start_worker
-from mien.pack.schema import SPLITS
+from mien.formats.pack.schema import SPLITS
 from mien.prepare.closing import PrepareSummary, finish, read_summary
 from mien.prepare.face import PROGRESS_FOLDER, ShardTask, is_made, make_shard
-from mien.progress import Progress
-from mien.sources.opening import SourceOptions, open_source
-from mien.sources.record import Row, Source
+from mien.runtime.child_process import start_worker
+from mien.runtime.cpu import usable_cpu_cores
+from mien.runtime.progress import Progress
 
 # Few enough that small sets keep every core busy and a kill costs seconds.
 ROWS_PER_SHARD = 256
@@ -59,7 +59,7 @@ class PrepareOptions:
         crop: method, or None for the one that suits the set.
         margin: around the face, see `CropContract`.
         workers: processes, or None for one per core.
-        detector_path: YuNet's file, for pictures without box and landmarks, or None to look for it.
+        detector_path: YuNet's file, for images without box and landmarks, or None to look for it.
         annotations: a folder for train.txt and val.txt, or None.
         source: options of the reader.
         force: replace an existing pack.
@@ -253,7 +253,7 @@ def _make_shards(
     source: Source, crop: CropContract, work: Path, options: PrepareOptions, progress: Progress
 ) -> int:
     """Make the shards that are not there yet. Returns how many were."""
-    n_workers = options.workers or usable_cores()
+    n_workers = options.workers or usable_cpu_cores()
     detector_path = None if options.detector_path is None else options.detector_path.resolve()
     made: list[str] = []
     tasks = _undone(

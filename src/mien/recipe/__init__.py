@@ -5,7 +5,7 @@ A recipe is a YAML file, one of those in the box by its name or one of your own,
 the file and the other keys change it. Any value can be overridden, as ``--schedule.epochs 10``.
 """
 
-from mien.recipe.reading import build_parser, format_recipe, format_recipe_help, read_recipe
+from mien.recipe.parsing import build_parser, format_recipe, format_recipe_help, read_recipe
 from mien.recipe.schema import (
     AugmentConfig,
     DataConfig,

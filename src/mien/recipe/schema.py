@@ -20,7 +20,7 @@ class ModelConfig:
             four times the work; null leaves what the backbone has.
         hidden_size: Width of a layer between the pooled features and the heads; null for none.
         feed_landmarks: Let the expression head see the predicted landmarks beside the features.
-        grey: Read brightness alone: a network that learns from grey pictures must not be led by colours later.
+        grey: Read brightness alone: a network that learns from grey images must not be led by colours later.
         drop_rate: Share of the pooled features dropped while training.
         drop_path_rate: Share of residual branches dropped while training, at the deepest block.
     """

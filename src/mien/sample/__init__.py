@@ -2,11 +2,11 @@
 
 Parametric faces with exact landmarks, valence and arousal; nobody's photograph. From the ground up: `curves`
 and `canvas` (shapes on pixels), `identity` and `expressions` (who, and what it shows), `geometry` (where all
-is), `skin`, `features`, `hair`, `wear`, `scenes` and `light` (what is painted), `picture` (one picture), `plan`
+is), `skin`, `features`, `hair`, `wear`, `scenes` and `light` (what is painted), `image` (one image), `plan`
 and `write` (the set).
 """
 
-from mien.sample.picture import Picture, draw_picture
+from mien.sample.image import Image, draw_image
 from mien.sample.write import SampleSummary, write_sample
 
-__all__ = ["Picture", "SampleSummary", "draw_picture", "write_sample"]
+__all__ = ["Image", "SampleSummary", "draw_image", "write_sample"]

@@ -1,6 +1,6 @@
 """Painting on pixels: crisp shapes with smooth edges, and soft light and shadow.
 
-Convention: pixels are ``(H, W, 3)`` uint8 RGB; pixel coordinates are continuous, the picture spans
+Convention: pixels are ``(H, W, 3)`` uint8 RGB; pixel coordinates are continuous, the image spans
 ``[0, w] x [0, h]`` (pixel centres at half-integers); a colour is three numbers in [0, 255].
 """
 
@@ -109,7 +109,7 @@ class Sketch:
         Shadows, redness and creases go over all that was filled before the first of them, together.
 
         Args:
-            pixels: the picture.
+            pixels: the image.
             place: gives the pixel coordinates of points, from these and their lifts.
             unit: pixels per unit of the sketch, for the softness of shadows.
         """

@@ -19,15 +19,15 @@ class Movement:
         brow_inner: inner ends of the brows up.
         brow_outer: outer ends of the brows up.
         brow_knit: brows drawn down and together.
-        brow_asym: one brow up, the other down; positive raises the picture's right one.
+        brow_asym: one brow up, the other down; positive raises the image's right one.
         lid: upper lids: positive wide, -1 closed.
         squint: lower lids and cheeks up.
-        wink: positive closes the picture's right eye, negative the left.
-        gaze_x: eyes to the picture's right.
+        wink: positive closes the image's right eye, negative the left.
+        gaze_x: eyes to the image's right.
         gaze_y: eyes down.
         nose: wrinkled nose.
         smile: lip corners up, negative down.
-        corner_asym: one corner up and tight; positive is the picture's right.
+        corner_asym: one corner up and tight; positive is the image's right.
         stretch: mouth wide.
         pucker: mouth narrow and round.
         part: lips apart, teeth closed.

@@ -1,7 +1,7 @@
 """Where everything of a face is: the 68 landmarks and the curves through them.
 
 Head units: half of a face's width is 1, the origin lies between the eyes, x to the right, y down, z to the
-viewer. `View` turns a head and puts it into a picture. What is painted is painted along these curves, and the
+viewer. `View` turns a head and puts it into an image. What is painted is painted along these curves, and the
 landmarks are points of them: there is nothing to agree or disagree.
 """
 
@@ -42,7 +42,7 @@ class View:
     Attributes:
         center: ``(2,)`` pixels where the head's origin would be, were it not turned.
         scale: pixels per head unit.
-        yaw: turn to the picture's right, radians.
+        yaw: turn to the image's right, radians.
         pitch: turn down, radians.
         roll: tilt clockwise, radians.
     """
@@ -77,7 +77,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Eye:
-    """One eye in head units; ``side`` is -1 for the picture's left one.
+    """One eye in head units; ``side`` is -1 for the image's left one.
 
     Attributes:
         side: -1 or 1.
@@ -238,7 +238,7 @@ def _outline(identity: Identity, movement: Movement) -> Points:
 
 
 def _brow(side: float, identity: Identity, movement: Movement) -> Points:
-    """Return five points of a brow, from the picture's left to its right."""
+    """Return five points of a brow, from the image's left to its right."""
     t = np.linspace(0, 1, 5)  # from the inner end to the outer one
     knit = movement.brow_knit
     asym = movement.brow_asym * side

@@ -1,4 +1,4 @@
-"""The light on a head and the camera that took the picture."""
+"""The light on a head and the camera that took the image."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -17,16 +17,16 @@ _GRAIN_SCALE = 24.0
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """How a picture is lit and taken.
+    """How an image is lit and taken.
 
     Attributes:
-        x: where light comes from, -1 from the picture's left to 1 from its right.
+        x: where light comes from, -1 from the image's left to 1 from its right.
         y: -1 from above to 1 from below.
         contrast: 0 for light from everywhere, 1 for a single lamp.
         tint: ``(3,)`` factor for red, green and blue, with the exposure in it.
         blur: of the lens, standard deviation in pixels.
         grain: noise, standard deviation in grey levels.
-        is_grey: whether the picture is black and white.
+        is_grey: whether the image is black and white.
         quality: of the JPEG.
     """
 
@@ -57,13 +57,13 @@ def sample_light(rng: np.random.Generator) -> Light:
 def apply_light(
     pixels: Pixels, light: Light, view: View | None, *, background: Pixels | None, rng: np.random.Generator
 ) -> Pixels:
-    """Return a painted picture as it looks in a light, through a camera.
+    """Return a painted image as it looks in a light, through a camera.
 
     Args:
         pixels: ``(H, W, 3)`` uint8 RGB, evenly lit.
         light: the light and camera.
         view: the head that the light falls on; None where there is no head.
-        background: the picture as it was before the head was painted; None where there is no head.
+        background: the image as it was before the head was painted; None where there is no head.
         rng: source of randomness, for the grain.
     """
     height, width = pixels.shape[:2]

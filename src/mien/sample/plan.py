@@ -1,4 +1,4 @@
-"""Which pictures a sample set has: how many of each class in each split, under which names, and which are bad.
+"""Which images a sample set has: how many of each class in each split, under which names, and which are bad.
 
 AffectNet's imbalance is kept in kind, not in degree: at its true shares three thousand faces would hold 27 of
 contempt.
@@ -42,10 +42,10 @@ class PlannedRow:
     """A row of a sample set.
 
     Attributes:
-        index: what the picture is drawn from, together with the set's seed.
+        index: what the image is drawn from, together with the set's seed.
         class_name: one of AffectNet's classes.
         split: the list that the row stands in.
-        path: of its file, relative to the folder of pictures.
+        path: of its file, relative to the folder of images.
         fault: why the row cannot be used, or None.
     """
 
@@ -61,7 +61,7 @@ def plan_rows(n_faces: int, *, seed: int) -> list[PlannedRow]:
 
     Args:
         n_faces: usable rows; `N_UNUSABLE` more cannot be used. The last `N_COPIES` of validation that are
-            shuffled in are copies of training pictures.
+            shuffled in are copies of training images.
         seed: of the set.
 
     Raises:
@@ -113,7 +113,7 @@ def _path(seed: int, index: int, n_folders: int) -> str:
 
 
 def _with_copies(rows: list[PlannedRow]) -> list[PlannedRow]:
-    """Let the first validation faces of two classes show training pictures, as happens in real sets."""
+    """Let the first validation faces of two classes show training images, as happens in real sets."""
     rows = list(rows)
     for name in ("Neutral", "Happy")[:N_COPIES]:
         places = {

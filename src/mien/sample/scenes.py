@@ -1,4 +1,4 @@
-"""Backgrounds: walls, gradients, lights out of focus, patterns and things; also pictures with no face."""
+"""Backgrounds: walls, gradients, lights out of focus, patterns and things; also images with no face."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ def paint_background(size_wh: tuple[int, int], rng: np.random.Generator) -> Pixe
 
 
 def paint_scene(size_wh: tuple[int, int], rng: np.random.Generator) -> Pixels:
-    """Return a picture of things, with no face in it."""
+    """Return an image of things, with no face in it."""
     pixels = _wash(size_wh, rng)
     if rng.random() < 0.35:
         _paint_pattern(pixels, rng)

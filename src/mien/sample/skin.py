@@ -22,7 +22,7 @@ def sketch_skin(sketch: Sketch, face: Face, *, light_x: float) -> None:
     Args:
         sketch: in head units.
         face: its geometry.
-        light_x: where light comes from, -1 from the picture's left to 1 from its right.
+        light_x: where light comes from, -1 from the image's left to 1 from its right.
     """
     skin = face.identity.palette.skin
     for side in (-1.0, 1.0):

@@ -13,19 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.artifacts import new_folder, write_json
-from mien.cores import usable_cores
 from mien.faces.classes import AFFECTNET_CLASSES
-from mien.lifeline import start_worker
-from mien.progress import Progress
-from mien.sample.picture import Picture, draw_picture
+from mien.runtime.child_process import start_worker
+from mien.runtime.cpu import usable_cpu_cores
+from mien.runtime.csv_text import CsvLines
+from mien.runtime.progress import Progress
+from mien.sample.image import Image, draw_image
 from mien.sample.plan import N_COPIES, SPLITS, PlannedRow, plan_rows
-from mien.tables import CsvLines
 
 HEADER = (
     "subDirectory_filePath", "face_x", "face_y", "face_width", "face_height", "facial_landmarks", "expression",
     "valence", "arousal",
 )  # fmt: skip
-PICTURES_DIR = "Manually_Annotated_Images"
+IMAGES_DIR = "Manually_Annotated_Images"
 # Says that mien drew the folder, so that --force may replace it; a real AffectNet has no such file.
 MARK = "sample.json"
 _NO_LANDMARKS = ";".join(["-1"] * 136)
@@ -42,7 +42,7 @@ class SampleSummary:
         path: the set's folder.
         counts: usable rows by split and class.
         n_unusable: rows that no face can be read from, put there on purpose.
-        n_copies: validation rows whose picture stands in training too, put there on purpose.
+        n_copies: validation rows whose image stands in training too, put there on purpose.
     """
 
     path: Path
@@ -58,9 +58,9 @@ class SampleSummary:
             f"  {name:<12}{training:>10,}{validation:>12,}" for name, training, validation in rows
         )
         return (
-            f"{self.path}: {sum(totals.values()):,} drawn pictures in the layout of AffectNet 2017\n\n"
+            f"{self.path}: {sum(totals.values()):,} drawn images in the layout of AffectNet 2017\n\n"
             f"  {'':<12}{'training':>10}{'validation':>12}\n{table}\n\n"
-            f"{self.n_unusable} more rows cannot be used and {self.n_copies} pictures stand in both splits, "
+            f"{self.n_unusable} more rows cannot be used and {self.n_copies} images stand in both splits, "
             "as in real sets: `mien prepare` finds them."
         )
 
@@ -83,29 +83,29 @@ def write_sample(
     """
     rows = plan_rows(n_faces, seed=seed)
     with new_folder(out, force=force, kind_mark=MARK) as folder:
-        pictures = folder / PICTURES_DIR
+        images = folder / IMAGES_DIR
         for name in sorted({row.path.split("/")[0] for row in rows}):
-            (pictures / name).mkdir(parents=True)
-        lines = _draw_all(rows, pictures, seed=seed, workers=workers)
+            (images / name).mkdir(parents=True)
+        lines = _draw_all(rows, images, seed=seed, workers=workers)
         for split in SPLITS:
             chosen = [line for row, line in zip(rows, lines, strict=True) if row.split == split]
             _write_list(folder / f"{split}.csv", chosen)
         write_json(folder / MARK, {"made_by": "mien sample", "faces": n_faces, "seed": seed})
-    return _summarise(out, rows)
+    return _summarize(out, rows)
 
 
-def _draw_all(rows: list[PlannedRow], pictures: Path, *, seed: int, workers: int | None) -> list[list[str]]:
-    with Progress("Drawing", total=len(rows), unit="picture") as progress:
+def _draw_all(rows: list[PlannedRow], images: Path, *, seed: int, workers: int | None) -> list[list[str]]:
+    with Progress("Drawing", total=len(rows), unit="image") as progress:
         lines = []
-        for line in _lines(rows, pictures, seed=seed, workers=workers):
+        for line in _lines(rows, images, seed=seed, workers=workers):
             lines.append(line)
             progress.advance()
     return lines
 
 
-def _lines(rows: list[PlannedRow], pictures: Path, *, seed: int, workers: int | None) -> Iterator[list[str]]:
-    draw = functools.partial(_draw_row, pictures=pictures, seed=seed)
-    n_workers = workers or usable_cores()
+def _lines(rows: list[PlannedRow], images: Path, *, seed: int, workers: int | None) -> Iterator[list[str]]:
+    draw = functools.partial(_draw_row, images=images, seed=seed)
+    n_workers = workers or usable_cpu_cores()
     if n_workers == 1 or len(rows) < _WORTH_PROCESSES:
         yield from map(draw, rows)
         return
@@ -120,24 +120,24 @@ def _start_worker() -> None:
     cv2.setNumThreads(1)
 
 
-def _draw_row(row: PlannedRow, *, pictures: Path, seed: int) -> list[str]:
-    """Draw a row's picture, write its file and return the row's cells."""
-    picture = draw_picture(row.class_name, seed=seed, index=row.index)
-    content = _file_content(picture.jpeg, row)
+def _draw_row(row: PlannedRow, *, images: Path, seed: int) -> list[str]:
+    """Draw a row's image, write its file and return the row's cells."""
+    image = draw_image(row.class_name, seed=seed, index=row.index)
+    content = _file_content(image.jpeg, row)
     if content is not None:
-        (pictures / row.path).write_bytes(content)
+        (images / row.path).write_bytes(content)
     expression = "?" if row.fault == "label" else str(AFFECTNET_CLASSES.index(row.class_name))
     return [
         row.path,
-        *map(str, picture.box_xywh),
-        _landmark_text(picture.landmarks),
+        *map(str, image.box_xywh),
+        _landmark_text(image.landmarks),
         expression,
-        *_affect(picture),
+        *_affect(image),
     ]
 
 
 def _file_content(jpeg: bytes, row: PlannedRow) -> bytes | None:
-    """Return what stands in a row's file: its picture, or what its fault makes of it; None for no file."""
+    """Return what stands in a row's file: its image, or what its fault makes of it; None for no file."""
     match row.fault:
         case "empty":
             return b""
@@ -156,8 +156,8 @@ def _landmark_text(landmarks: NDArray[np.float64] | None) -> str:
     return ";".join(f"{value:.2f}" for value in landmarks.ravel())
 
 
-def _affect(picture: Picture) -> list[str]:
-    return [_NO_AFFECT if value is None else f"{value:.6g}" for value in (picture.valence, picture.arousal)]
+def _affect(image: Image) -> list[str]:
+    return [_NO_AFFECT if value is None else f"{value:.6g}" for value in (image.valence, image.arousal)]
 
 
 def _write_list(path: Path, lines: list[list[str]]) -> None:
@@ -167,7 +167,7 @@ def _write_list(path: Path, lines: list[list[str]]) -> None:
         writer.writerows(lines)
 
 
-def _summarise(out: Path, rows: list[PlannedRow]) -> SampleSummary:
+def _summarize(out: Path, rows: list[PlannedRow]) -> SampleSummary:
     counts = {split: dict.fromkeys(AFFECTNET_CLASSES, 0) for split in SPLITS}
     for row in rows:
         if row.fault is None:

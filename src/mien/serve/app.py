@@ -9,19 +9,19 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import mien
-from mien.bundle import Bundle
 from mien.faces.detector import Detector
-from mien.serve.counters import Counters, CountRequests
-from mien.serve.courtesy import BodyWhereDue, Courtesy
-from mien.serve.gate import Access, Gate, KnownHosts, SecurityHeaders
-from mien.serve.refusals import OneShape, add_refusals
+from mien.formats.onnx_model import OnnxModel
+from mien.serve.api_errors import OneShape, add_error_handlers
+from mien.serve.authentication import Access, BearerAuth, KnownHosts, SecurityHeaders
+from mien.serve.body_drain import BodyDrain, BodyWhereDue
+from mien.serve.metrics import Counters, CountRequests
 from mien.serve.routes import health_routes, page_routes, reading_routes
 from mien.serve.service import FaceService
 from mien.serve.settings import ServeSettings
 
-_ABOUT = """Faces read in pictures: expression, 68 landmarks, valence and arousal.
+_ABOUT = """Faces read in images: expression, 68 landmarks, valence and arousal.
 
-Every answer that is no success has one shape: `{"error": {"code", "message", "status"}}`. Uploaded pictures are held
+Every answer that is no success has one shape: `{"error": {"code", "message", "status"}}`. Uploaded images are held
 in memory while they are read, and nowhere else.
 """
 
@@ -31,7 +31,7 @@ class ServeApp:
 
     def __init__(
         self,
-        bundle: Bundle,
+        bundle: OnnxModel,
         settings: ServeSettings | None = None,
         *,
         make_detector: Callable[[], Detector],
@@ -57,7 +57,7 @@ class ServeApp:
             redoc_url=None,
             lifespan=self._live,
         )
-        add_refusals(self.api)
+        add_error_handlers(self.api)
         self.api.include_router(reading_routes(bundle))
         self.api.include_router(health_routes(self.counters))
         self.api.include_router(page_routes(bundle, detector_file))
@@ -66,7 +66,7 @@ class ServeApp:
     def _wrapped(self, access: Access) -> ASGIApp:
         asgi: ASGIApp = self.api
         if access.token is not None:
-            asgi = Gate(asgi, access.token)
+            asgi = BearerAuth(asgi, access.token)
         if access.allow_origins:
             asgi = CORSMiddleware(
                 asgi,
@@ -77,7 +77,7 @@ class ServeApp:
         if access.known_hosts is not None:
             asgi = KnownHosts(asgi, access.known_hosts)
         asgi = CountRequests(BodyWhereDue(asgi), self.counters)
-        return SecurityHeaders(OneShape(Courtesy(asgi, self._settings.body_bytes)))
+        return SecurityHeaders(OneShape(BodyDrain(asgi, self._settings.body_bytes)))
 
     @asynccontextmanager
     async def _live(self, api: FastAPI) -> AsyncIterator[None]:
@@ -91,9 +91,9 @@ class ServeApp:
             await service.close()
 
     @property
-    def n_in_hand(self) -> int:
-        """Requests to read pictures that are not answered yet."""
-        return self.api.state.service.n_in_hand if hasattr(self.api.state, "service") else 0
+    def n_in_flight(self) -> int:
+        """Requests to read images that are not answered yet."""
+        return self.api.state.service.n_in_flight if hasattr(self.api.state, "service") else 0
 
     @property
     def is_at_work(self) -> bool:
@@ -105,7 +105,7 @@ class ServeApp:
         if hasattr(self.api.state, "service"):
             self.api.state.service.give_up()
 
-    def stop_taking(self) -> None:
+    def drain(self) -> None:
         """Refuse new work from now on; before the start there is none to refuse."""
         if hasattr(self.api.state, "service"):
             self.api.state.service.is_stopping = True

@@ -1,6 +1,6 @@
-"""Faces of several clients' pictures, read in one call of the model.
+"""Faces of several clients' images, read in one call of the model.
 
-A picture waits a short time for others. While the model is busy, those that arrive gather for its next call.
+An image waits a short time for others. While the model is busy, those that arrive gather for its next call.
 """
 
 import asyncio
@@ -8,28 +8,28 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mien.bundle import Bundle
-from mien.reading.answers import AnswerRule
-from mien.reading.readings import PictureReading, without_face
-from mien.reading.recognise import BATCH_FACES, CutPicture, reading_of, run_in_batches
+from mien.formats.onnx_model import OnnxModel
+from mien.inference.answers import AnswerRule
+from mien.inference.pipeline import BATCH_FACES, CroppedImage, prediction_of, run_in_batches
+from mien.inference.results import ImagePrediction, without_face
 from mien.serve.settings import ServeSettings
-from mien.serve.workers import Workers
+from mien.serve.worker_threads import Workers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
-    picture: CutPicture
+    image: CroppedImage
     rule: AnswerRule
-    answer: asyncio.Future[PictureReading]
+    answer: asyncio.Future[ImagePrediction]
 
 
 class Batcher:
-    """Reads cut pictures, in one thread, as many together as there are. Lives in one event loop."""
+    """Reads cut images, in one thread, as many together as there are. Lives in one event loop."""
 
     def __init__(
-        self, bundle: Bundle, settings: ServeSettings, *, count: Callable[[int], None] = lambda _n: None
+        self, bundle: OnnxModel, settings: ServeSettings, *, count: Callable[[int], None] = lambda _n: None
     ) -> None:
-        """Begin to wait for pictures.
+        """Begin to wait for images.
 
         Args:
             bundle: the model.
@@ -42,16 +42,16 @@ class Batcher:
         self._arrival = asyncio.Event()
         self._task = asyncio.create_task(self._read_all())
 
-    async def read(self, picture: CutPicture, rule: AnswerRule) -> PictureReading:
-        """Read a picture.
+    async def read(self, image: CroppedImage, rule: AnswerRule) -> ImagePrediction:
+        """Read an image.
 
         Raises:
             ModelError: the model gives values that are not finite.
         """
-        if not picture.faces:
-            return PictureReading(picture.source, (without_face(picture.source, picture.problem),))
-        answer: asyncio.Future[PictureReading] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(picture, rule, answer))
+        if not image.faces:
+            return ImagePrediction(image.source, (without_face(image.source, image.problem),))
+        answer: asyncio.Future[ImagePrediction] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(image, rule, answer))
         self._arrival.set()
         return await answer
 
@@ -72,15 +72,15 @@ class Batcher:
                 _answer_all(batch, readings)
 
     async def _next_batch(self) -> list[_Waiting]:
-        """Return the pictures that are read next: no more faces than a batch has, if it can be; none if nobody waits any more."""
+        """Return the images that are read next: no more faces than a batch has, if it can be; none if nobody waits any more."""
         while not self._waiting:
             self._arrival.clear()
             await self._arrival.wait()
         await self._wait_for_more()
         batch, n_faces = [self._waiting.popleft()], 0
-        n_faces = len(batch[0].picture.faces)
+        n_faces = len(batch[0].image.faces)
         while self._waiting:
-            n_faces += len(self._waiting[0].picture.faces)
+            n_faces += len(self._waiting[0].image.faces)
             if n_faces > self._settings.batch_faces:
                 break
             batch.append(self._waiting.popleft())
@@ -89,21 +89,21 @@ class Batcher:
     async def _wait_for_more(self) -> None:
         try:
             async with asyncio.timeout(self._settings.window_ms / 1000):
-                while sum(len(one.picture.faces) for one in self._waiting) < self._settings.batch_faces:
+                while sum(len(one.image.faces) for one in self._waiting) < self._settings.batch_faces:
                     self._arrival.clear()
                     await self._arrival.wait()
         except TimeoutError:
             return
 
-    def _read_batch(self, batch: list[_Waiting]) -> list[PictureReading]:
-        crops = [face.crop for one in batch for face in one.picture.faces]
+    def _read_batch(self, batch: list[_Waiting]) -> list[ImagePrediction]:
+        crops = [face.crop for one in batch for face in one.image.faces]
         for start in range(0, len(crops), BATCH_FACES):
             self._count(min(BATCH_FACES, len(crops) - start))
         outputs = run_in_batches(crops, self._bundle)
-        return [reading_of(one.picture, outputs, self._bundle.info, one.rule) for one in batch]
+        return [prediction_of(one.image, outputs, self._bundle.info, one.rule) for one in batch]
 
 
-def _answer_all(batch: list[_Waiting], answers: list[PictureReading] | Exception) -> None:
+def _answer_all(batch: list[_Waiting], answers: list[ImagePrediction] | Exception) -> None:
     """Answer those who have not gone meanwhile."""
     for index, one in enumerate(batch):
         if one.answer.done():

@@ -12,12 +12,12 @@ import h11
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from mien.serve.counters import Counters
-from mien.serve.courtesy import MAX_SECONDS as REST_SECONDS
-from mien.serve.courtesy import closing
-from mien.serve.crowd import Crowd
-from mien.serve.gate import OPEN_PATHS, SECURITY_HEADERS
-from mien.serve.refusals import MAX_TOLD, Refusal
+from mien.serve.api_errors import MAX_TOLD, ApiError
+from mien.serve.authentication import OPEN_PATHS, SECURITY_HEADERS
+from mien.serve.body_drain import MAX_SECONDS as REST_SECONDS
+from mien.serve.body_drain import closing
+from mien.serve.connection_limits import Crowd
+from mien.serve.metrics import Counters
 from mien.serve.settings import ServeSettings
 
 MAX_HEAD_BYTES = 16 * 1024
@@ -38,7 +38,7 @@ _END_OF_HEAD = re.compile(rb"\n\r?\n")
 class _BoundedParser(h11.Connection):
     """h11's parser, with bounds to what a request can cost."""
 
-    refusal = Refusal(400, "bad_request", "This is no valid HTTP request")
+    refusal = ApiError(400, "bad_request", "This is no valid HTTP request")
     is_chunked = False
     _n_chunks = 0
     _n_bytes = 0
@@ -75,19 +75,19 @@ class _BoundedParser(h11.Connection):
             self._refuse(431, "head_too_large", message)
 
     def _refuse(self, status: int, code: str, message: str) -> None:
-        self.refusal = Refusal(status, code, message)
+        self.refusal = ApiError(status, code, message)
         raise h11.RemoteProtocolError(message, error_status_hint=status)
 
 
-def _refusal_of(error: h11.RemoteProtocolError) -> Refusal:
+def _refusal_of(error: h11.RemoteProtocolError) -> ApiError:
     if error.error_status_hint == 431:
-        return Refusal(431, "head_too_large", "A line between the chunks, or what follows them, is too long")
+        return ApiError(431, "head_too_large", "A line between the chunks, or what follows them, is too long")
     if error.error_status_hint == 501:
-        return Refusal(501, "not_implemented", f"{error}"[:MAX_TOLD])
-    return Refusal(400, "bad_request", f"This is no valid HTTP request: {error}"[:MAX_TOLD])
+        return ApiError(501, "not_implemented", f"{error}"[:MAX_TOLD])
+    return ApiError(400, "bad_request", f"This is no valid HTTP request: {error}"[:MAX_TOLD])
 
 
-def _bytes_of(refusal: Refusal) -> bytes:
+def _bytes_of(refusal: ApiError) -> bytes:
     """Return a refusal as it goes over the wire, without the time that an app takes; the connection ends with it."""
     answer = refusal.to_response()
     own = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
@@ -99,7 +99,7 @@ def _bytes_of(refusal: Refusal) -> bytes:
 
 _HEALTH = tuple(b"GET %b" % path.encode() for path in OPEN_PATHS)
 _CROWDED = _bytes_of(
-    Refusal(
+    ApiError(
         503,
         "too_many_connections",
         "The server has as many connections as it takes. Try again later",

@@ -8,13 +8,13 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
-from mien.bundle import Bundle
 from mien.errors import ModelError
 from mien.faces.detector import PATH_VARIABLE, YUNET_NAME
-from mien.reading.answers import AnswerRule
-from mien.serve.bodies import Failure, Health, Model, PredictQuery, Readings
-from mien.serve.counters import Counters
-from mien.serve.refusals import Refusal
+from mien.formats.onnx_model import OnnxModel
+from mien.inference.answers import AnswerRule
+from mien.serve.api_errors import ApiError
+from mien.serve.metrics import Counters
+from mien.serve.schemas import Failure, Health, Model, Predictions, PredictQuery
 from mien.serve.service import FaceService, Question
 from mien.serve.site import DETECTOR_FILE, INDEX, MODEL_FILE, MODEL_JSON, NO_PAGE, STATIC, describe_model
 from mien.serve.uploads import FIELD
@@ -32,7 +32,7 @@ _FORM = {
 _BODY = {
     "requestBody": {
         "required": True,
-        "description": f"Picture files as `{FIELD}`, whose names become `source`; or one picture as the body.",
+        "description": f"ImageResult files as `{FIELD}`, whose names become `source`; or one image as the body.",
         "content": {"multipart/form-data": _FORM, "image/*": _BINARY, "application/octet-stream": _BINARY},
     }
 }
@@ -41,10 +41,10 @@ _FAILURES = {
     401: "The token is missing or wrong",
     404: "There is no such thing",
     408: "The body came too slowly",
-    413: "The body is too large, or has too many pictures",
-    415: "The body is neither a form nor a picture, or is compressed",
+    413: "The body is too large, or has too many images",
+    415: "The body is neither a form nor an image, or is compressed",
     421: "The address in `Host` is none of the server's",
-    422: "A parameter is wrong, or nothing in the body is a picture",
+    422: "A parameter is wrong, or nothing in the body is an image",
     429: "The server has as many requests in hand as it takes: try again after `Retry-After` seconds",
     500: "The server failed",
     503: "The server is starting, stopping or stuck, or has too many connections",
@@ -61,44 +61,44 @@ def _service(request: Request) -> FaceService | None:
     return service
 
 
-def _stalled(what: str) -> Refusal:
-    return Refusal(503, "stalled", f"{what}. /metrics tells for how long", headers={"Retry-After": "5"})
+def _stalled(what: str) -> ApiError:
+    return ApiError(503, "stalled", f"{what}. /metrics tells for how long", headers={"Retry-After": "5"})
 
 
 def _is_ready(request: Request) -> FaceService:
     """Return the service of the request's app.
 
     Raises:
-        Refusal: 503, it is not there yet, or stopping.
+        ApiError: 503, it is not there yet, or stopping.
     """
     service = _service(request)
     if service is None or service.is_stopping:
-        raise Refusal(503, "stopping", "The server is starting or stopping", headers={"Retry-After": "5"})
+        raise ApiError(503, "stopping", "The server is starting or stopping", headers={"Retry-After": "5"})
     return service
 
 
-def reading_routes(bundle: Bundle) -> APIRouter:
+def reading_routes(bundle: OnnxModel) -> APIRouter:
     """Return the routes of the API that know the model."""
     router = APIRouter(tags=["readings"])
 
     @router.post(
         "/v1/predict",
-        summary="Read the faces of pictures",
-        response_model=Readings,
-        response_description="The pictures in the order in which they were sent, a row a face",
+        summary="Read the faces of images",
+        response_model=Predictions,
+        response_description="The images in the order in which they were sent, a row a face",
         responses=_failures(400, 401, 408, 413, 415, 421, 422, 429, 500, 503, 504),
         openapi_extra=_BODY,
     )
     async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> Response:
-        """Read one picture or many; a picture that cannot be read has a row that says why.
+        """Read one image or many; an image that cannot be read has a row that says why.
 
-        The rows are those of `mien predict`. Only a request in which nothing is a picture is an error.
+        The rows are those of `mien predict`. Only a request in which nothing is an image is an error.
         """
         rule = AnswerRule(query.classes, query.min_confidence, query.top)
         try:
             rule.classes(bundle.info.classes)
         except ModelError as error:
-            raise Refusal(422, "bad_value", str(error)) from None
+            raise ApiError(422, "bad_value", str(error)) from None
         text = await _is_ready(request).answer(request, Question(rule, query.crop))
         return Response(text, media_type="application/json")
 
@@ -129,9 +129,7 @@ def health_routes(counters: Counters) -> APIRouter:
         """Answer while the process lives; 503 where only a new process helps, since nothing gets on in this one."""
         service = _service(request)
         if service is not None and service.is_stuck():
-            raise _stalled(
-                "The model's thread, or each that decodes pictures, is stuck. Start the server anew"
-            )
+            raise _stalled("The model's thread, or each that decodes images, is stuck. Start the server anew")
         return JSONResponse({"status": "ok"})
 
     @router.get(
@@ -140,7 +138,7 @@ def health_routes(counters: Counters) -> APIRouter:
     async def readyz(request: Request) -> Response:
         """Answer 503 before the model is loaded, while a piece of work takes far too long, and from the signal to stop on."""
         if _is_ready(request).is_slow():
-            raise _stalled("A picture being decoded, or a call of the model, takes far too long")
+            raise _stalled("An image being decoded, or a call of the model, takes far too long")
         return JSONResponse({"status": "ok"})
 
     @router.get(
@@ -156,7 +154,7 @@ def health_routes(counters: Counters) -> APIRouter:
     return router
 
 
-def page_routes(bundle: Bundle, detector_file: Path | None, static: Path = STATIC) -> APIRouter:
+def page_routes(bundle: OnnxModel, detector_file: Path | None, static: Path = STATIC) -> APIRouter:
     """Return the routes of the files that a browser asks for."""
     router = APIRouter(include_in_schema=False)
     folder, reference = StaticFiles(directory=static, check_dir=False), StaticFiles(directory=REFERENCE)
@@ -164,7 +162,7 @@ def page_routes(bundle: Bundle, detector_file: Path | None, static: Path = STATI
     @router.api_route("/", methods=["GET", "HEAD"])
     async def index(request: Request) -> Response:
         if not (static / INDEX).is_file():
-            raise Refusal(404, "page_missing", NO_PAGE)
+            raise ApiError(404, "page_missing", NO_PAGE)
         return _revalidated(await folder.get_response(INDEX, request.scope))
 
     @router.api_route("/assets/{path:path}", methods=["GET", "HEAD"])
@@ -179,7 +177,7 @@ def page_routes(bundle: Bundle, detector_file: Path | None, static: Path = STATI
     async def detector(request: Request) -> Response:
         if detector_file is None or not detector_file.is_file():
             # Not where it is looked for: whoever asks need not know the server's folders.
-            raise Refusal(
+            raise ApiError(
                 404,
                 "detector_missing",
                 f"The server has no YuNet file. Start it with {PATH_VARIABLE} naming {YUNET_NAME} of OpenCV's model zoo",

@@ -1,4 +1,4 @@
-"""Reading the pictures of one request, among those of others."""
+"""Reading the images of one request, among those of others."""
 
 import asyncio
 import json
@@ -8,35 +8,35 @@ from dataclasses import dataclass, replace
 
 from starlette.requests import Request
 
-from mien.bundle import Bundle
 from mien.faces.detector import Detector
-from mien.reading.answers import AnswerRule
-from mien.reading.readings import FaceReading, PictureReading
+from mien.formats.onnx_model import OnnxModel
+from mien.inference.answers import AnswerRule
+from mien.inference.results import FacePrediction, ImagePrediction
+from mien.serve.api_errors import ApiError
 from mien.serve.batching import Batcher
-from mien.serve.counters import Counters
-from mien.serve.cutting import CropWay, Cutter
-from mien.serve.refusals import Refusal
+from mien.serve.metrics import Counters
+from mien.serve.preprocessing import CropMode, Preprocessor
 from mien.serve.settings import ServeSettings
-from mien.serve.uploads import BytesInHand, Upload, pictures_of, read_body, require_media_type
+from mien.serve.uploads import MemoryBudget, Upload, images_of, read_body, require_media_type
 
-# Pictures of all requests that may be between their decoding and their reading: bounds the memory of cut faces.
-MAX_PICTURES_AT_WORK = 64
-# What a row says of a picture with more faces than are read.
+# Images of all requests that may be between their decoding and their reading: bounds the memory of cut faces.
+MAX_IMAGES_AT_WORK = 64
+# What a row says of an image with more faces than are read.
 TOO_MANY_FACES = "too_many_faces"
 _NO_IMAGE = ("not_an_image", "empty_file")
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of the pictures of a request.
+    """What is asked of the images of a request.
 
     Attributes:
         rule: how answers are given.
-        crop: find the faces, or take every picture as one.
+        crop: find the faces, or take every image as one.
     """
 
     rule: AnswerRule
-    crop: CropWay
+    crop: CropMode
 
 
 class FaceService:
@@ -44,7 +44,7 @@ class FaceService:
 
     def __init__(
         self,
-        bundle: Bundle,
+        bundle: OnnxModel,
         settings: ServeSettings,
         *,
         make_detector: Callable[[], Detector],
@@ -55,18 +55,18 @@ class FaceService:
         self._in_hand: set[asyncio.Task[object]] = set()
         self._is_giving_up = False
         self._settings, self._counters = settings, counters
-        self._bytes = BytesInHand(settings.queue_bytes)
-        self._at_work = asyncio.Semaphore(MAX_PICTURES_AT_WORK)
-        self._cutter = Cutter(bundle.info, settings, make_detector)
+        self._bytes = MemoryBudget(settings.queue_bytes)
+        self._at_work = asyncio.Semaphore(MAX_IMAGES_AT_WORK)
+        self._cutter = Preprocessor(bundle.info, settings, make_detector)
         self._batcher = Batcher(bundle, settings, count=counters.count_batch)
         self._workers = (self._cutter.workers, self._batcher.workers)
         counters.oldest_work.set_function(self._seconds_of_oldest)
 
     async def answer(self, request: Request, question: Question) -> bytes:
-        """Return the JSON text of the readings of a request's pictures.
+        """Return the JSON text of the readings of a request's images.
 
         Raises:
-            Refusal: see the pages of the API.
+            ApiError: see the pages of the API.
             ModelError: the model gives values that are not finite.
         """
         content_type = request.headers.get("content-type", "")
@@ -76,19 +76,21 @@ class FaceService:
             n_bytes = len(body)
             try:
                 async with asyncio.timeout(self._settings.request_seconds):
-                    uploads = await self._cutter.workers.run(pictures_of, body, content_type, self._settings)
+                    uploads = await self._cutter.workers.run(images_of, body, content_type, self._settings)
                     body.clear()
                     readings = await self._read_all(uploads, question)
                     return await self._cutter.workers.run(_to_json, readings)
             except TimeoutError:
-                message = f"The answer took more than {self._settings.request_seconds:g} seconds. Send fewer pictures"
-                raise Refusal(504, "too_slow", message) from None
+                message = (
+                    f"The answer took more than {self._settings.request_seconds:g} seconds. Send fewer images"
+                )
+                raise ApiError(504, "too_slow", message) from None
             finally:
                 self._bytes.give_back(n_bytes)
 
     @property
-    def n_in_hand(self) -> int:
-        """Requests to read pictures that are not answered yet."""
+    def n_in_flight(self) -> int:
+        """Requests to read images that are not answered yet."""
         return len(self._in_hand)
 
     def give_up(self) -> None:
@@ -122,13 +124,13 @@ class FaceService:
     @contextmanager
     def _place(self) -> Iterator[None]:
         task = asyncio.current_task()
-        if task is None or self.n_in_hand >= self._settings.queue:
+        if task is None or self.n_in_flight >= self._settings.queue:
             message = (
-                f"The server has {self.n_in_hand} requests in hand, as many as it takes. Try again later"
+                f"The server has {self.n_in_flight} requests in hand, as many as it takes. Try again later"
             )
-            raise Refusal(429, "busy", message, headers={"Retry-After": "1"})
+            raise ApiError(429, "busy", message, headers={"Retry-After": "1"})
         self._in_hand.add(task)
-        self._counters.queue.set(self.n_in_hand)
+        self._counters.queue.set(self.n_in_flight)
         try:
             yield
         except asyncio.CancelledError:
@@ -136,32 +138,32 @@ class FaceService:
                 raise
             task.uncancel()
             message = "The server stops, and could not answer in time. Ask again elsewhere, or later"
-            raise Refusal(503, "stopping", message) from None
+            raise ApiError(503, "stopping", message) from None
         finally:
             self._in_hand.discard(task)
-            self._counters.queue.set(self.n_in_hand)
+            self._counters.queue.set(self.n_in_flight)
 
-    async def _read_all(self, uploads: Sequence[Upload], question: Question) -> list[PictureReading]:
+    async def _read_all(self, uploads: Sequence[Upload], question: Question) -> list[ImagePrediction]:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._read(upload, question)) for upload in uploads]
         readings = [task.result() for task in tasks]
         if all(reading.rows[0].status in _NO_IMAGE for reading in readings):
             row = readings[0].rows[0]
-            message = f"Nothing in the request is a picture; the first: {row.status}, {row.detail}"
-            raise Refusal(422, "not_an_image", message)
+            message = f"Nothing in the request is an image; the first: {row.status}, {row.detail}"
+            raise ApiError(422, "not_an_image", message)
         return readings
 
-    async def _read(self, upload: Upload, question: Question) -> PictureReading:
+    async def _read(self, upload: Upload, question: Question) -> ImagePrediction:
         async with self._at_work:
-            picture, n_left_out = await self._cutter.cut(upload, question.crop)
-            reading = await self._batcher.read(picture, question.rule)
+            image, n_left_out = await self._cutter.cut(upload, question.crop)
+            reading = await self._batcher.read(image, question.rule)
         if n_left_out:
             detail = f"{n_left_out} more faces, the limit is {self._settings.faces}"
-            rest = FaceReading(upload.source, status=TOO_MANY_FACES, detail=detail)
+            rest = FacePrediction(upload.source, status=TOO_MANY_FACES, detail=detail)
             reading = replace(reading, rows=(*reading.rows, rest))
         return reading
 
 
-def _to_json(readings: Sequence[PictureReading]) -> bytes:
+def _to_json(readings: Sequence[ImagePrediction]) -> bytes:
     results = {"results": [reading.to_dict() for reading in readings]}
     return json.dumps(results, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")

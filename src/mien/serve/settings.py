@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-# The model reads so many faces in one call at most (`mien.reading.recognise.BATCH_FACES`).
+# The model reads so many faces in one call at most (`mien.inference.pipeline.BATCH_FACES`).
 MOST_BATCH_FACES = 32
 
 
@@ -20,11 +20,11 @@ class ServeSettings:
     """What the server takes and how long it waits. The meaning of a field is its help on the command line."""
 
     body_bytes: int = _setting(32 * 1024**2, "bytes of a request's body; a larger one is refused with 413")
-    images: int = _setting(64, "pictures of a request; more are refused with 413")
+    images: int = _setting(64, "images of a request; more are refused with 413")
     image_pixels: int = _setting(
-        25_000_000, "pixels of a picture, looked at before it is decoded; a larger one is not read"
+        25_000_000, "pixels of an image, looked at before it is decoded; a larger one is not read"
     )
-    faces: int = _setting(100, "faces read in a picture, the largest first; more are left out and said to be")
+    faces: int = _setting(100, "faces read in an image, the largest first; more are left out and said to be")
     queue: int = _setting(64, "requests in hand at once; one more is refused with 429")
     queue_bytes: int = _setting(
         256 * 1024**2,
@@ -61,17 +61,17 @@ class ServeSettings:
     )
     stall_seconds: float = _setting(
         60.0,
-        "seconds after which a picture being decoded or a call of the model is taken for stuck, and told by health",
+        "seconds after which an image being decoded or a call of the model is taken for stuck, and told by health",
         least=0.001,
     )
     window_ms: float = _setting(
         2.0, "milliseconds that a face waits for others to be read in the same call of the model", least=0
     )
     batch_faces: int = _setting(
-        MOST_BATCH_FACES, "faces of several pictures in one call of the model", most=MOST_BATCH_FACES
+        MOST_BATCH_FACES, "faces of several images in one call of the model", most=MOST_BATCH_FACES
     )
     threads: int = _setting(
-        0, "threads that decode pictures and find faces; 0: one per core", least=0, most=1024
+        0, "threads that decode images and find faces; 0: one per core", least=0, most=1024
     )
 
     def __post_init__(self) -> None:

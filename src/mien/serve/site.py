@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from mien.artifacts import new_folder, write_json
-from mien.bundle import Bundle
+from mien.assets.bundled_models import find_model, model_name, read_card
 from mien.errors import ArtifactError
 from mien.faces.detector import YUNET_NAME, find_detector_file
-from mien.zoo import find_model, model_name, read_card
+from mien.formats.onnx_model import OnnxModel
 
 STATIC = Path(__file__).parent / "static"
 INDEX = "index.html"
@@ -20,7 +20,7 @@ DETECTOR_FILE = "models/detector.onnx"
 NO_PAGE = "The page's files are not part of this installation: install a release of mien, or build the page"
 
 
-def describe_model(bundle: Bundle) -> dict[str, Any]:
+def describe_model(bundle: OnnxModel) -> dict[str, Any]:
     """Return what a model file says of itself, with its name and its Markdown card, as plain values for JSON."""
     return {"name": model_name(bundle.path), "card": read_card(bundle.path), **asdict(bundle.info)}
 
@@ -51,7 +51,7 @@ def write_page(
         ArtifactError: there is no such model, the page's files are missing, or the folder is in the way.
         SourceError: a detector's file that was named does not exist.
     """
-    bundle = Bundle.load(find_model(model))
+    bundle = OnnxModel.load(find_model(model))
     if not (STATIC / INDEX).is_file():
         raise ArtifactError(NO_PAGE)
     detector_file = find_detector_file(

@@ -1,4 +1,4 @@
-"""A request's body becomes pictures' bytes, in memory alone: nothing that is uploaded reaches a disk or a log."""
+"""A request's body becomes images' bytes, in memory alone: nothing that is uploaded reaches a disk or a log."""
 
 import asyncio
 import logging
@@ -8,11 +8,11 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
-from mien.serve.refusals import Refusal
+from mien.serve.api_errors import ApiError
 from mien.serve.settings import ServeSettings
 
 FIELD = "images"
-# Parts of a form that are no pictures are skipped, as long as they are so few.
+# Parts of a form that are no images are skipped, as long as they are so few.
 MAX_OTHER_PARTS = 16
 _CHUNK_BYTES = 1024**2
 
@@ -22,7 +22,7 @@ logging.getLogger("python_multipart.multipart").disabled = True
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that may be a picture.
+    """A file that may be an image.
 
     Attributes:
         source: its file's name as it was sent, empty where there is none.
@@ -34,7 +34,7 @@ class Upload:
 
 
 @dataclass(slots=True)
-class BytesInHand:
+class MemoryBudget:
     """How many bytes all requests together hold.
 
     Attributes:
@@ -49,11 +49,11 @@ class BytesInHand:
         """Take so many more.
 
         Raises:
-            Refusal: 429, they are too many.
+            ApiError: 429, they are too many.
         """
         if self.held + n_bytes > self.limit:
             message = f"Requests in hand hold {self.held:,} bytes of at most {self.limit:,}. Try again later"
-            raise Refusal(429, "busy", message, headers={"Retry-After": "1"})
+            raise ApiError(429, "busy", message, headers={"Retry-After": "1"})
         self.held += n_bytes
 
     def give_back(self, n_bytes: int) -> None:
@@ -62,32 +62,32 @@ class BytesInHand:
 
 
 def require_media_type(content_type: str) -> str:
-    """Return a body's media type, which may be a form's or a picture's.
+    """Return a body's media type, which may be a form's or an image's.
 
     Raises:
-        Refusal: 415, it is neither.
+        ApiError: 415, it is neither.
     """
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type not in ("multipart/form-data", "application/octet-stream") and not media_type.startswith(
         "image/"
     ):
-        raise Refusal(
+        raise ApiError(
             415,
             "unsupported_media_type",
-            f"The body must be multipart/form-data with `{FIELD}`, or a picture as image/* or "
+            f"The body must be multipart/form-data with `{FIELD}`, or an image as image/* or "
             f"application/octet-stream; got {media_type[:80]!r}",
         )
     return media_type
 
 
-async def read_body(request: Request, settings: ServeSettings, in_hand: BytesInHand) -> bytearray:
+async def read_body(request: Request, settings: ServeSettings, in_hand: MemoryBudget) -> bytearray:
     """Read a body as it comes, no further than the limits; the caller gives its bytes back.
 
     Raises:
-        Refusal: 408, 413, 429: too slow, too large, or too much is in hand; 415: it is compressed.
+        ApiError: 408, 413, 429: too slow, too large, or too much is in hand; 415: it is compressed.
     """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise Refusal(415, "unsupported_media_type", "A compressed body is not read. Send it as it is")
+        raise ApiError(415, "unsupported_media_type", "A compressed body is not read. Send it as it is")
     announced = request.headers.get("content-length", "")
     if announced.isascii() and announced.isdigit():
         _require_size(int(announced), settings)
@@ -102,32 +102,32 @@ async def read_body(request: Request, settings: ServeSettings, in_hand: BytesInH
         in_hand.give_back(len(body))
         if isinstance(error, TimeoutError):
             message = f"The body must come within {settings.body_seconds:g} seconds"
-            raise Refusal(408, "request_timeout", message) from None
+            raise ApiError(408, "request_timeout", message) from None
         if isinstance(error, ClientDisconnect):
-            raise Refusal(400, "client_left", "The client left before its body had come") from None
+            raise ApiError(400, "client_left", "The client left before its body had come") from None
         raise
     return body
 
 
 def _require_size(n_bytes: int, settings: ServeSettings) -> None:
     if n_bytes > settings.body_bytes:
-        message = f"A body may have {settings.body_bytes:,} bytes. Send fewer or smaller pictures"
-        raise Refusal(413, "body_too_large", message)
+        message = f"A body may have {settings.body_bytes:,} bytes. Send fewer or smaller images"
+        raise ApiError(413, "body_too_large", message)
 
 
-def pictures_of(body: bytes | bytearray, content_type: str, settings: ServeSettings) -> list[Upload]:
-    """Return the pictures of a body.
+def images_of(body: bytes | bytearray, content_type: str, settings: ServeSettings) -> list[Upload]:
+    """Return the images of a body.
 
     Raises:
-        Refusal: 400: the form is damaged; 413: it has too many pictures; 422: it has none.
+        ApiError: 400: the form is damaged; 413: it has too many images; 422: it has none.
     """
     if require_media_type(content_type) != "multipart/form-data":
         uploads = [Upload("", bytes(body))] if body else []
     else:
         uploads = _parts_of(body, content_type, settings)
     if not uploads:
-        message = f"The request has no picture. Send files as `{FIELD}`, or a picture as the body"
-        raise Refusal(422, "no_picture", message)
+        message = f"The request has no image. Send files as `{FIELD}`, or an image as the body"
+        raise ApiError(422, "no_image", message)
     return uploads
 
 
@@ -141,9 +141,9 @@ def _parts_of(body: bytes | bytearray, content_type: str, settings: ServeSetting
             parser.write(bytes(body[start : start + _CHUNK_BYTES]))
         parser.finalize()
     except (FormParserError, UnicodeError) as error:
-        raise Refusal(400, "bad_form", f"The form cannot be read: {error}") from None
+        raise ApiError(400, "bad_form", f"The form cannot be read: {error}") from None
     if not parts.ended:
-        raise Refusal(400, "bad_form", "The form ends too early, or has no boundary")
+        raise ApiError(400, "bad_form", "The form ends too early, or has no boundary")
     return parts.uploads
 
 
@@ -161,9 +161,9 @@ _CALLBACKS = (
 
 @dataclass(slots=True)
 class _Parts:
-    """Takes the events of the form's parser and keeps the pictures."""
+    """Takes the events of the form's parser and keeps the images."""
 
-    max_pictures: int
+    max_images: int
     uploads: list[Upload] = field(default_factory=list)
     ended: bool = False
     _n_others: int = 0
@@ -188,14 +188,16 @@ class _Parts:
 
     def on_headers_finished(self) -> None:
         options = parse_options_header(self._disposition)[1]
-        is_picture = options.get(b"name", b"") == FIELD.encode()
-        self._source = options.get(b"filename", b"").decode("utf-8", "replace") if is_picture else None
-        if is_picture and len(self.uploads) == self.max_pictures:
-            message = f"A request may have {self.max_pictures} pictures. Send them in several"
-            raise Refusal(413, "too_many_pictures", message)
-        self._n_others += not is_picture
+        is_image = options.get(b"name", b"") == FIELD.encode()
+        self._source = options.get(b"filename", b"").decode("utf-8", "replace") if is_image else None
+        if is_image and len(self.uploads) == self.max_images:
+            message = f"A request may have {self.max_images} images. Send them in several"
+            raise ApiError(413, "too_many_images", message)
+        self._n_others += not is_image
         if self._n_others > MAX_OTHER_PARTS:
-            raise Refusal(400, "bad_form", f"The form has more than {MAX_OTHER_PARTS} parts beside `{FIELD}`")
+            raise ApiError(
+                400, "bad_form", f"The form has more than {MAX_OTHER_PARTS} parts beside `{FIELD}`"
+            )
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._source is not None:

@@ -25,21 +25,21 @@ from torch.utils.data import DataLoader
 
 from mien.artifacts import write_atomically
 from mien.errors import ModelError, RecipeError
-from mien.network import FaceNetwork
-from mien.progress import Progress
+from mien.nets.network import FaceNetwork
 from mien.recipe import Recipe, RuntimeConfig
-from mien.train.dev import DevScores, Reading, join_readings, score_dev
-from mien.train.faces import TrainingFaces
+from mien.runtime.progress import Progress
+from mien.train.dataloader import Batch, FaceBatches, build_loader, plain_batches
+from mien.train.dataset import TrainingFaces
 from mien.train.failures import stop_at_sigterm, told_in_one_line
-from mien.train.loading import Batch, FaceBatches, build_loader, plain_batches
 from mien.train.mixing import mix_faces
 from mien.train.objective import Losses, Objective, Teacher
-from mien.train.optimisation import SharpnessAware, build_optimizer, kept_norm_statistics, rate_shares
+from mien.train.optimization import SharpnessAware, build_optimizer, kept_norm_statistics, rate_shares
 from mien.train.processes import require_launcher, require_place
 from mien.train.sampler import EpochBatches, build_order, require_steps, step_keys
+from mien.train.validation import DevPredictions, DevScores, join_predictions, score_dev
 
 EVALUATION_BATCH = 128
-# Reading the loss waits for the device, so it is done once in so many steps.
+# DevPredictions the loss waits for the device, so it is done once in so many steps.
 STEPS_BETWEEN_LOOKS = 20
 
 
@@ -74,7 +74,7 @@ class FaceModule(lightning.LightningModule):
         self.dev_scores = DevScores(0, {})
         self.epoch_losses: dict[str, Tensor] = {}
         self.n_steps = 0
-        self._readings: list[Reading] = []
+        self._predictions: list[DevPredictions] = []
 
     @property
     def measured(self) -> FaceNetwork:
@@ -148,17 +148,17 @@ class FaceModule(lightning.LightningModule):
             self.trainer.world_size,
         )
         indices = np.array(draws[: len(batch.images_rgb)])
-        self._readings.append(Reading(indices, *(_as_array(value) for value in outputs)))
+        self._predictions.append(DevPredictions(indices, *(_as_array(value) for value in outputs)))
 
     def on_validation_epoch_end(self) -> None:
         """Gather the ranks' readings and score them all."""
-        parts = self._readings
+        parts = self._predictions
         if self.trainer.world_size > 1:
             gathered: list[Any] = [None] * self.trainer.world_size
             torch.distributed.all_gather_object(gathered, parts)
             parts = [part for rank in gathered for part in rank]
-        self._readings = []
-        self.dev_scores = score_dev(join_readings(parts), self.faces.dev)
+        self._predictions = []
+        self.dev_scores = score_dev(join_predictions(parts), self.faces.dev)
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser and its learning rate, stepped by iteration."""
@@ -373,7 +373,7 @@ def _quieten() -> None:
 
 
 @torch.inference_mode()
-def read_dev(module: FaceModule, weights: dict[str, Tensor]) -> Reading:
+def read_dev(module: FaceModule, weights: dict[str, Tensor]) -> DevPredictions:
     """Return what a trained network with some weights says of all dev faces, in one process."""
     device = module.trainer.strategy.root_device
     network = module.measured.eval().to(device)
@@ -387,6 +387,6 @@ def read_dev(module: FaceModule, weights: dict[str, Tensor]) -> Reading:
     for batch in loader:
         outputs = network(batch.images_rgb.to(device))
         indices = np.arange(start, start + len(batch.images_rgb))
-        parts.append(Reading(indices, *(_as_array(value) for value in outputs)))
+        parts.append(DevPredictions(indices, *(_as_array(value) for value in outputs)))
         start += len(indices)
-    return join_readings(parts)
+    return join_predictions(parts)

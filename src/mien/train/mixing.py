@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mien.recipe import AugmentConfig
-from mien.train.loading import Batch
+from mien.train.dataloader import Batch
 
 
 @dataclass(frozen=True)

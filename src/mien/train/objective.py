@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.network import FaceNetwork, FaceOutputs
+from mien.nets.network import FaceNetwork, FaceOutputs
 from mien.recipe import LossConfig
+from mien.train.dataloader import Batch
 from mien.train.imbalance import face_weights
-from mien.train.loading import Batch
 from mien.train.losses import affect_loss, distillation_loss, expression_loss, landmark_loss, smooth_targets
 
 

@@ -26,15 +26,16 @@ from mien.artifacts import (
 )
 from mien.errors import ArtifactError, ModelError
 from mien.faces.crop import CropContract, resize_crop
-from mien.network import FaceNetwork, build_face_network
-from mien.pack import Pack
+from mien.formats.pack import Pack
+from mien.formats.run import WEIGHTS, Run
+from mien.nets.checkpoint import load_network
+from mien.nets.network import FaceNetwork, build_face_network
 from mien.recipe import Recipe, format_recipe
-from mien.recipe.checks import check_values
-from mien.run import WEIGHTS, Run
-from mien.train.dev import score_dev
-from mien.train.faces import TrainingFaces, read_training_faces
+from mien.recipe.validation import check_values
+from mien.train.dataset import TrainingFaces, read_training_faces
+from mien.train.earlier_run import claim_run, keep_earlier_run
 from mien.train.lightning_adapter import EpochResult, FaceModule, build_trainer, fit, read_dev
-from mien.train.log import (
+from mien.train.logs import (
     append_metrics,
     best_epoch,
     draw_curves,
@@ -43,9 +44,8 @@ from mien.train.log import (
     write_provenance,
 )
 from mien.train.objective import Teacher
-from mien.train.optimisation import fit_to_epochs
-from mien.train.replacing import claim_run, keep_earlier_run
-from mien.trained import load_trained_network
+from mien.train.optimization import fit_to_epochs
+from mien.train.validation import score_dev
 
 N_KEPT_CROPS = 64
 # Drawing the curves takes a second, as long as an epoch of a small pack.
@@ -194,13 +194,13 @@ def load_teacher(recipe: Recipe, classes: tuple[str, ...], crop: CropContract) -
             f"The teacher {run.path} does not know {', '.join(unknown)}, it knows {', '.join(run.classes)}. "
             "Name the classes that it knows in `data.classes`"
         )
-    if not run.crop.cuts_like(crop):
+    if not run.crop.crops_like(crop):
         raise ModelError(
             f"The teacher {run.path} learnt {run.crop.method} crops with margin {run.crop.margin:g}, the pack's are "
             f"{crop.method} with margin {crop.margin:g}. Prepare the pack like the teacher's"
         )
     columns = [run.classes.index(name) for name in classes]
-    return Teacher(load_trained_network(run), columns, run.recipe["data"]["input_size"])
+    return Teacher(load_network(run), columns, run.recipe["data"]["input_size"])
 
 
 def fit_recipe(recipe: Recipe, faces: TrainingFaces) -> Recipe:

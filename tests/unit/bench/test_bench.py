@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.bench import BenchOptions, bench
-from mien.bench.picture import DRAWN_PICTURE, read_picture
+from mien.bench.image import DRAWN_IMAGE, read_image
 from mien.bench.timing import Step, time_in_turns
 from mien.cli import main
 from mien.errors import ArtifactError, MienError, SourceError
@@ -45,11 +45,11 @@ def test_every_step_is_timed(model_path: Path) -> None:
     assert all(0 < timing.median_ms <= timing.p95_ms for timing in report.timings)
     # once to find the face, three times before the clock starts, four times on it
     assert detector.shapes == [(480, 640, 3)] * 8
-    assert (report.picture, report.picture_wh, report.n_found) == (None, (640, 480), 1)
-    assert report.picture_ms == pytest.approx(sum(timing.median_ms for timing in report.timings[:3]))
+    assert (report.image, report.image_wh, report.n_found) == (None, (640, 480), 1)
+    assert report.image_ms == pytest.approx(sum(timing.median_ms for timing in report.timings[:3]))
     text = str(report)
     assert f"colors.onnx: {model_path.stat().st_size / 1e6:.2f} MB, 32 px in" in text
-    assert "the drawn picture, 640 x 480, faces found: 1\n" in text
+    assert "the drawn image, 640 x 480, faces found: 1\n" in text
     assert len([line for line in text.splitlines() if line.startswith("infer ")]) == 3
 
 
@@ -74,7 +74,7 @@ def test_a_photo_without_a_face(model_path: Path, tmp_path: Path) -> None:
     photo = tmp_path / "wall.png"
     Image.new("RGB", (90, 60), (10, 20, 30)).save(photo)
     report = bench(model_path, Recorder([]), BenchOptions(photo=photo, rounds=1))
-    assert (report.picture, report.picture_wh, report.n_found) == ("wall.png", (90, 60), 0)
+    assert (report.image, report.image_wh, report.n_found) == ("wall.png", (90, 60), 0)
     assert "wall.png, 90 x 60, faces found: 0, so its middle is cut" in str(report)
 
 
@@ -88,9 +88,9 @@ def test_threads_are_set_for_opencv_too_and_given_back(model_path: Path) -> None
     assert cv2.getNumThreads() == before
 
 
-def test_the_drawn_picture_has_one_face() -> None:
+def test_the_drawn_image_has_one_face() -> None:
     """OpenCV's own detector finds it."""
-    assert len(CascadeDetector().find_faces(read_picture(DRAWN_PICTURE))) == 1
+    assert len(CascadeDetector().find_faces(read_image(DRAWN_IMAGE))) == 1
 
 
 def test_the_report_as_json(model_path: Path, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_the_report_as_json(model_path: Path, tmp_path: Path) -> None:
     assert written["timings"][4]["batch_size"] == 32
     assert written["timings"][4]["median_ms"] == report.timings[4].median_ms
     assert written["detector"] == "cascade"
-    assert written["picture_ms"] == report.picture_ms
+    assert written["image_ms"] == report.image_ms
     with pytest.raises(ArtifactError, match="--force"):
         bench(model_path, Recorder([FACE]), BenchOptions(rounds=1), out=out)
     again = bench(model_path, Recorder([FACE]), BenchOptions(rounds=2), out=out, force=True)
@@ -112,7 +112,7 @@ def test_the_report_as_json(model_path: Path, tmp_path: Path) -> None:
     ("content", "expected"),
     [
         pytest.param(None, "there is no file", id="missing"),
-        pytest.param(b"not a picture", r"cannot be read: .*--photo", id="no picture"),
+        pytest.param(b"not an image", r"cannot be read: .*--photo", id="no image"),
     ],
 )
 def test_a_photo_that_cannot_be_read(

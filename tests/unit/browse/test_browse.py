@@ -11,7 +11,7 @@ from mien.browse import browse
 from mien.browse.sheet import LINE_RGB
 from mien.browse.stage import CELL, TITLE_WIDTH
 from mien.errors import ArtifactError
-from mien.pack import Pack
+from mien.formats.pack import Pack
 
 
 def read(path: Path) -> np.ndarray:
@@ -67,7 +67,7 @@ def test_class_with_fewer_faces(training_pack: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["sheet.gif", "sheet", "sheet.png.txt"])
 def test_other_endings_are_refused(training_pack: Path, tmp_path: Path, name: str) -> None:
-    """OUT must say that it is a picture."""
+    """OUT must say that it is an image."""
     with pytest.raises(ArtifactError, match=r"must end in .png or .jpg, got"):
         browse(training_pack, tmp_path / name)
 
@@ -103,7 +103,7 @@ def test_faces_without_landmarks(make_training_pack: Callable[..., Path], tmp_pa
 def test_sheet_beyond_all_measure(
     training_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A sheet that no picture file could hold is refused, with what to do."""
+    """A sheet that no image file could hold is refused, with what to do."""
     monkeypatch.setattr("mien.browse.sheet.LARGEST_SIDE", 1000)
     with pytest.raises(ArtifactError, match="Give fewer --per-class"):
         browse(training_pack, tmp_path / "sheet.jpg", per_class=50)

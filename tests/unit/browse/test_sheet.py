@@ -92,8 +92,8 @@ def test_a_lone_landmark_is_a_dot(tmp_path: Path) -> None:
     assert (columns.mean() + 0.5, rows.mean() + 0.5) == pytest.approx((36, 108), abs=1)
 
 
-def test_landmarks_beyond_the_picture_stay_in_the_cell(tmp_path: Path) -> None:
-    """What the changes moved out of the picture is not drawn on the neighbour."""
+def test_landmarks_beyond_the_image_stay_in_the_cell(tmp_path: Path) -> None:
+    """What the changes moved out of the image is not drawn on the neighbour."""
     points = np.tile(np.linspace(0.5, 2.5, 68, dtype=np.float32)[:, None], (1, 2))
     black = np.zeros((48, 48, 3), np.uint8)
     sheet = draw([Row("a", [Face(black, points), Face(black, HIDDEN)]), Row("b", [])], tmp_path)

@@ -75,7 +75,7 @@ def test_order_of_rows_does_not_matter(write_report, tmp_path) -> None:
 
 
 def test_repeated_keys_are_matched_by_occurrence(write_report, tmp_path) -> None:
-    """Two faces of one picture are two faces."""
+    """Two faces of one image are two faces."""
     keys = ["group.jpg", "group.jpg"]
     first = write_report(tmp_path / "first", ["Happy", "Happy"], ["Happy", "Sad"], keys=keys)
     second = write_report(tmp_path / "second", ["Happy", "Sad"], ["Happy", "Sad"], keys=keys)
@@ -144,13 +144,13 @@ def test_a_protocol_that_is_not_there(write_report, tmp_path) -> None:
 
 
 def test_writes_plot_and_document(write_report, tmp_path) -> None:
-    """A picture that opens, and the same figures as JSON; neither is overwritten unasked."""
+    """An image that opens, and the same figures as JSON; neither is overwritten unasked."""
     reports = [write_report(tmp_path / name, _answers(n), TRUTHS) for name, n in (("a", 5), ("b", 9))]
     plot, out = tmp_path / "plot.png", tmp_path / "comparison.json"
     found = compare(reports, plot=plot, out=out)
-    with Image.open(plot) as picture:
-        assert picture.format == "PNG"
-        assert min(picture.size) > 400
+    with Image.open(plot) as image:
+        assert image.format == "PNG"
+        assert min(image.size) > 400
     document = json.loads(out.read_text("utf-8"))
     assert [model["name"] for model in document["models"]] == ["a", "b"]
     assert document["models"][1]["paired"]["n_only_first"] == 4
@@ -162,7 +162,7 @@ def test_writes_plot_and_document(write_report, tmp_path) -> None:
 
 def test_any_names_can_be_in_the_plot(write_report, tmp_path, monkeypatch) -> None:
     """A name is no formula, no reason to be left out of the legend, and told where no font has it."""
-    monkeypatch.setattr("mien.fonts._candidates", lambda *_: iter(()))
+    monkeypatch.setattr("mien.drawing.fonts._candidates", lambda *_: iter(()))
     names = ("cost $x_{$", "_b", "模型甲")
     reports = [write_report(tmp_path / name, _answers(5), TRUTHS) for name in names]
     told: list[str] = []

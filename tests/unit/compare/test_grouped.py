@@ -228,8 +228,8 @@ def test_other_faces_are_refused(write_seeds, write_report, tmp_path) -> None:
         compare_groups([*write_seeds("a", [_answers(0)]), other])
 
 
-def test_document_and_picture_from_the_command_line(write_seeds, tmp_path, capsys) -> None:
-    """The same figures as JSON, a picture that opens, the same bytes again."""
+def test_document_and_image_from_the_command_line(write_seeds, tmp_path, capsys) -> None:
+    """The same figures as JSON, an image that opens, the same bytes again."""
     reports = write_seeds("a", [_answers(0), _answers(1)]) + write_seeds("b", [_answers(2), _answers(3)])
     out, plot = tmp_path / "groups.json", tmp_path / "groups.png"
     arguments = ["compare", "--group", *map(str, reports), "--out", str(out), "--plot", str(plot)]
@@ -244,9 +244,9 @@ def test_document_and_picture_from_the_command_line(write_seeds, tmp_path, capsy
     assert document["minority"] == {"share_below": 0.05, "classes": {"Fear": 4}}
     assert "Student's t" in document["intervals"]
     assert f"Written: {plot}" in printed
-    with Image.open(plot) as picture:
-        assert picture.format == "PNG"
-        assert min(picture.size) > 300
+    with Image.open(plot) as image:
+        assert image.format == "PNG"
+        assert min(image.size) > 300
     assert main(arguments) == 1
     assert main([*arguments, "--force"]) == 0
     assert out.read_bytes() == written

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.bundle import METADATA_KEY, BundleInfo
 from mien.evaluate import evaluate
 from mien.faces.crop import CropContract
 from mien.faces.images import encode_jpeg
-from mien.pack.schema import FORMAT_VERSION, PackedFace, PackInfo
-from mien.pack.writer import close_pack, compute_content_sha256, write_shard
+from mien.formats.onnx_model import METADATA_KEY, ModelInfo
+from mien.formats.pack.schema import FORMAT_VERSION, PackedFace, PackInfo
+from mien.formats.pack.writer import close_pack, compute_content_sha256, write_shard
 
 onnx = pytest.importorskip("onnx", reason="onnx is part of the train extra")
 
@@ -130,7 +130,7 @@ def write_model(
         [onnx.numpy_helper.from_array(np.asarray(array), key) for key, array in constants.items()],
     )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
-    info = BundleInfo(
+    info = ModelInfo(
         classes=classes,
         crop=crop,
         input_size=INPUT_SIZE,

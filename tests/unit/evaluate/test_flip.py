@@ -8,13 +8,13 @@ import onnxruntime
 import pytest
 from sklearn import metrics as judge
 
-from mien.bundle import METADATA_KEY, BundleInfo, Outputs
 from mien.cli import main
 from mien.evaluate import evaluate
 from mien.evaluate.flip import average_flipped, mirror_landmarks
 from mien.faces.crop import CropContract, resize_crop
 from mien.faces.landmarks import LEFT_EYE, RIGHT_EYE
-from mien.pack import Pack
+from mien.formats.onnx_model import METADATA_KEY, ModelInfo, Outputs
+from mien.formats.pack import Pack
 
 onnx = pytest.importorskip("onnx", reason="onnx is part of the train extra")
 
@@ -31,7 +31,7 @@ _LEFT = {
     60: (0.38, 0.75), 61: (0.45, 0.74), 67: (0.45, 0.77),
 }  # fmt: skip
 _MIDDLE = {8: 0.92, 27: 0.40, 28: 0.46, 29: 0.52, 30: 0.57, 33: 0.62, 51: 0.72, 57: 0.83, 62: 0.74, 66: 0.77}
-# The pairs of the picture in the iBUG document, written out apart from the code under test.
+# The pairs of the image in the iBUG document, written out apart from the code under test.
 PAIRS = {
     **{i: 16 - i for i in range(8)}, **{17 + i: 26 - i for i in range(5)}, 31: 35, 32: 34,
     36: 45, 37: 44, 38: 43, 39: 42, 40: 47, 41: 46, 48: 54, 49: 53, 50: 52, 59: 55, 58: 56, 60: 64, 61: 63, 67: 65,
@@ -88,7 +88,7 @@ def _write_model(path: Path, *, equivariant: bool = False) -> Path:
         [onnx.numpy_helper.from_array(np.asarray(array), key) for key, array in constants.items()],
     )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
-    info = BundleInfo(classes=CLASSES, crop=CropContract(method="whole", size=40), input_size=SIDE)
+    info = ModelInfo(classes=CLASSES, crop=CropContract(method="whole", size=40), input_size=SIDE)
     model.metadata_props.add(key=METADATA_KEY, value=info.to_json())
     onnx.save(model, path)
     return path

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mien.bundle import Outputs
 from mien.evaluate.score import Truth, score
+from mien.formats.onnx_model import Outputs
 
 CLASSES = ("Neutral", "Happy")
 

@@ -21,18 +21,18 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mien.artifacts import file_sha256, read_json, write_json
-from mien.bundle import Bundle
 from mien.errors import ArtifactError, ModelError
 from mien.export import export
 from mien.export.graph import CalibratedNetwork, check_against_torch
 from mien.export.stage import _without_paths
+from mien.formats.model_file import read_model_file
+from mien.formats.onnx_model import OnnxModel
+from mien.formats.run import Run
 from mien.metrics.calibration import fit_temperature
-from mien.model_file import read_model_file
-from mien.network import FaceOutputs
+from mien.nets.checkpoint import load_network
+from mien.nets.network import FaceOutputs
 from mien.recipe import DataConfig, LossConfig, ModelConfig, Recipe, ScheduleConfig, recipe_from_dict
-from mien.run import Run
 from mien.train import train
-from mien.trained import load_trained_network
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_export_says_nothing_of_its_own(exported: Any) -> None:
 def test_the_metadata_is_complete(exported: Any, trained_run: Path) -> None:
     """Who has the file alone knows classes, crop, tasks, calibration, origin and how it was chosen."""
     run, result = Run.open(trained_run), Run.open(trained_run).read_result()
-    info = Bundle.load(exported[0].out).info
+    info = OnnxModel.load(exported[0].out).info
     assert info == exported[0].info
     assert (info.classes, info.crop, info.input_size) == (run.classes, run.crop, 32)
     assert info.tasks == ("expression", "landmarks", "valence_arousal")
@@ -98,9 +98,9 @@ def test_a_trained_network_of_each_kind_is_exported(
     run = Run.open(tmp_path / "run")
     summary = export(run.path, tmp_path / "model.onnx")
     assert summary.largest_difference < 1e-3
-    bundle = Bundle.load(tmp_path / "model.onnx")
+    bundle = OnnxModel.load(tmp_path / "model.onnx")
     assert bundle.info.training["recipe"]["model"] == run.recipe["model"]
-    network = load_trained_network(run)
+    network = load_network(run)
     chosen = load_file(run.best_weights_path)
     assert all(torch.equal(value, chosen[key]) for key, value in network.state_dict().items())
     crops = np.concatenate(
@@ -163,7 +163,9 @@ def test_the_file_agrees_with_the_dev_outputs(exported: Any, trained_run: Path) 
     dev = Run.open(trained_run).read_dev_outputs()
     n = len(dev.crops)
     expected = torch.from_numpy(dev.logits[:n] / exported[0].info.temperature).softmax(dim=1).numpy()
-    np.testing.assert_allclose(Bundle.load(exported[0].out).run(dev.crops).probabilities, expected, atol=2e-4)
+    np.testing.assert_allclose(
+        OnnxModel.load(exported[0].out).run(dev.crops).probabilities, expected, atol=2e-4
+    )
 
 
 def test_no_path_of_this_machine_is_in_the_file(exported: Any, training_pack: Path) -> None:
@@ -201,7 +203,7 @@ def test_the_file_holds_its_hash(exported: Any, tmp_path: Path) -> None:
         changed[place // 8] ^= 1 << place % 8
         (tmp_path / "model.onnx").write_bytes(changed)
         with pytest.raises(ArtifactError) as caught:
-            Bundle.load(tmp_path / "model.onnx")
+            OnnxModel.load(tmp_path / "model.onnx")
         assert "\n" not in str(caught.value)
 
 
@@ -317,7 +319,7 @@ def test_a_file_that_computes_something_else_is_refused(exported: Any, trained_r
     """The check on real crops finds a file that is not the network."""
     crops = Run.open(trained_run).read_dev_outputs().crops[:4]
     with pytest.raises(ModelError, match="differs from torch"):
-        check_against_torch(Bundle.load(exported[0].out), CalibratedNetwork(_Constant(), 1.0), crops)
+        check_against_torch(OnnxModel.load(exported[0].out), CalibratedNetwork(_Constant(), 1.0), crops)
 
 
 def test_the_file_needs_no_torch(exported: Any) -> None:
@@ -327,8 +329,8 @@ import sys
 sys.modules.update(dict.fromkeys(("torch", "timm", "lightning", "onnx", "jsonargparse")))
 from pathlib import Path
 import numpy as np
-from mien.bundle import Bundle
-bundle = Bundle.load(Path({str(exported[0].out)!r}), threads=1)
+from mien.formats.onnx_model import OnnxModel
+bundle = OnnxModel.load(Path({str(exported[0].out)!r}), threads=1)
 print(bundle.run(np.zeros((2, 32, 32, 3), np.uint8)).probabilities.shape)
 """
     command = [sys.executable, "-c", program]

@@ -14,16 +14,16 @@ pytest.importorskip("torch", reason="export needs the train extra")
 import onnx
 from safetensors.torch import load_file, save_file
 
-from mien.bundle import Bundle, BundleInfo, Outputs
 from mien.cli import main
 from mien.errors import ArtifactError, ModelError
 from mien.export import Int8Options, export
-from mien.export.faces import ChosenFaces, choose_calibration, dev_faces, open_train_splits
-from mien.export.gate import FileScores, GateResult, score_files
+from mien.export.calibration_faces import ChosenFaces, choose_calibration, dev_faces, open_train_splits
+from mien.export.int8_check import FileScores, Int8Check, score_files
+from mien.formats.onnx_model import ModelInfo, OnnxModel, Outputs
+from mien.formats.pack import Pack
+from mien.formats.run import Run
 from mien.metrics.landmarks import nme_per_face
-from mien.pack import Pack
 from mien.recipe import Recipe
-from mien.run import Run
 from mien.train import train
 
 
@@ -60,7 +60,7 @@ def test_the_int8_file_answers_like_the_float_file(
     exported: Any, relu_run: Path, training_pack: Path
 ) -> None:
     """Same input, same outputs, within what 8 bits lose."""
-    int8, as_float = (Bundle.load(summary.out) for summary in exported)
+    int8, as_float = (OnnxModel.load(summary.out) for summary in exported)
     crops = dev_crops(relu_run, training_pack)
     found, expected = int8.run(crops), as_float.run(crops)
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=0.25)
@@ -93,8 +93,8 @@ def test_the_weights_are_7_bit_integers_and_the_heads_are_float(exported: Any) -
 def test_the_metadata_tells_how_and_how_good(exported: Any, relu_run: Path, training_pack: Path) -> None:
     """The figures in the file are those of both files on the dev split; all other metadata is the float file's."""
     summary, as_float = exported
-    info = Bundle.load(summary.out).info
-    assert replace(info, quantisation=None) == Bundle.load(as_float.out).info
+    info = OnnxModel.load(summary.out).info
+    assert replace(info, quantisation=None) == OnnxModel.load(as_float.out).info
     made = info.quantisation
     assert made is not None
     assert made["float_layers"] == []
@@ -105,7 +105,7 @@ def test_the_metadata_tells_how_and_how_good(exported: Any, relu_run: Path, trai
     landmarks = Pack.open(training_pack).split("train").landmarks[dev.rows]
     answers = {}
     for name, path in (("int8", summary.out), ("float", as_float.out)):
-        outputs = Bundle.load(path).run(crops)
+        outputs = OnnxModel.load(path).run(crops)
         answers[name] = outputs.probabilities.argmax(axis=1)
         assert gate[name]["accuracy"] == pytest.approx((answers[name] == dev.labels).mean())
         assert gate[name]["nme"] == pytest.approx(
@@ -131,7 +131,7 @@ def test_a_file_of_an_earlier_release_reads(exported: Any) -> None:
     """A float file's metadata has no key that an earlier release would not know."""
     text = exported[1].info.to_json()
     assert "quantisation" not in text
-    assert BundleInfo.from_json(text, where="here") == exported[1].info
+    assert ModelInfo.from_json(text, where="here") == exported[1].info
 
 
 def test_layers_can_stay_in_float(relu_run: Path, training_pack: Path, tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_the_command_exports(relu_run: Path, training_pack: Path, tmp_path: Path
 def test_the_gates_limits() -> None:
     """Agreement of 98 % and a loss of half a point are enough, less is not; a gain is none."""
     scores = FileScores(0.8, 0.5, 0.03, None)
-    result = GateResult(1000, 0, 0.98, scores, replace(scores, accuracy=0.795))
+    result = Int8Check(1000, 0, 0.98, scores, replace(scores, accuracy=0.795))
     assert result.passes
     assert not replace(result, agreement=0.979).passes
     assert not replace(result, int8_scores=replace(scores, accuracy=0.794)).passes

@@ -35,7 +35,7 @@ def smooth_noise(shape: tuple[int, ...], seed: int = 0, blur: float = 1.5) -> Pi
 
 
 def matrix_of(*, side: float, center: tuple[float, float], angle: float = 0.0) -> Matrix:
-    """Return the transform to fractions of a square with that side, centre and turn, in picture pixels."""
+    """Return the transform to fractions of a square with that side, centre and turn, in photo pixels."""
     c, s = math.cos(angle) / side, math.sin(angle) / side
     linear = np.array([[c, s], [-s, c]])
     return np.column_stack([linear, 0.5 - linear @ center])
@@ -43,30 +43,30 @@ def matrix_of(*, side: float, center: tuple[float, float], angle: float = 0.0) -
 
 def cut_slowly(image: Pixels, matrix: Matrix, size: int) -> NDArray[np.float64]:
     """The rule in the crop module's docstring, word by word, one pixel at a time."""
-    to_picture = invert_matrix(matrix)
-    step = math.hypot(to_picture[0, 0], to_picture[1, 0]) / size
-    picture, scale = image.astype(np.int64), 1.0
+    to_image = invert_matrix(matrix)
+    step = math.hypot(to_image[0, 0], to_image[1, 0]) / size
+    photo, scale = image.astype(np.int64), 1.0
     while step / scale >= 2:
-        height, width = picture.shape[0] // 2, picture.shape[1] // 2
-        even = picture[: 2 * height, : 2 * width]
+        height, width = photo.shape[0] // 2, photo.shape[1] // 2
+        even = photo[: 2 * height, : 2 * width]
         blocks = even[0::2, 0::2] + even[1::2, 0::2] + even[0::2, 1::2] + even[1::2, 1::2]
-        picture, scale = (blocks + 2) // 4, scale * 2
+        photo, scale = (blocks + 2) // 4, scale * 2
     crop = np.zeros((size, size, *image.shape[2:]))
     for row in range(size):
         for column in range(size):
             fraction = np.array([(column + 0.5) / size, (row + 0.5) / size])
-            x, y = (to_picture[:, :2] @ fraction + to_picture[:, 2]) / scale - 0.5
-            crop[row, column] = bilinear(picture, float(x), float(y))
+            x, y = (to_image[:, :2] @ fraction + to_image[:, 2]) / scale - 0.5
+            crop[row, column] = bilinear(photo, float(x), float(y))
     return crop
 
 
-def bilinear(picture: NDArray[np.int64], x: float, y: float) -> Any:
+def bilinear(photo: NDArray[np.int64], x: float, y: float) -> Any:
     left, top = math.floor(x), math.floor(y)
     total: Any = 0.0
     for row, row_weight in ((top, 1 - (y - top)), (top + 1, y - top)):
         for column, weight in ((left, 1 - (x - left)), (left + 1, x - left)):
-            if 0 <= row < picture.shape[0] and 0 <= column < picture.shape[1]:
-                total = total + row_weight * weight * picture[row, column]
+            if 0 <= row < photo.shape[0] and 0 <= column < photo.shape[1]:
+                total = total + row_weight * weight * photo[row, column]
     return total
 
 
@@ -80,7 +80,7 @@ def bilinear(picture: NDArray[np.int64], x: float, y: float) -> Any:
         pytest.param((201, 233, 3), matrix_of(side=150, center=(117, 99), angle=0.2), id="halved twice, odd"),
         pytest.param((201, 233), matrix_of(side=190, center=(120, 90), angle=1.2), id="grey"),
         pytest.param((301, 299, 3), matrix_of(side=290, center=(30, 280), angle=0.1), id="at the corner"),
-        pytest.param((80, 80, 3), matrix_of(side=300, center=(40, 40)), id="larger than the picture"),
+        pytest.param((80, 80, 3), matrix_of(side=300, center=(40, 40)), id="larger than the photo"),
         pytest.param(
             (511, 700, 3), matrix_of(side=260, center=(505, 371), angle=2.9), id="part of a large one"
         ),
@@ -103,7 +103,7 @@ CUTS = [
     pytest.param((60, 70, 3), matrix_of(side=40, center=(35, 30), angle=0.2), id="not halved"),
     pytest.param((201, 233, 3), matrix_of(side=150, center=(117, 99), angle=0.2), id="halved"),
     pytest.param((201, 233), matrix_of(side=150, center=(117, 99)), id="grey"),
-    pytest.param((80, 80, 3), matrix_of(side=300, center=(40, 40)), id="larger than the picture"),
+    pytest.param((80, 80, 3), matrix_of(side=300, center=(40, 40)), id="larger than the photo"),
     pytest.param((80, 80, 3), matrix_of(side=300, center=(9000, 40)), id="far outside"),
 ]
 
@@ -134,8 +134,8 @@ def test_cut_into_a_place_that_does_not_fit(out: Any) -> None:
         cut(smooth_noise((60, 70, 3)), matrix_of(side=40, center=(35, 30)), 32, out=out)
 
 
-def test_same_size_whole_crop_is_the_picture() -> None:
-    """A square picture cut whole at its own size is untouched."""
+def test_same_size_whole_crop_is_the_image() -> None:
+    """A square photo cut whole at its own size is untouched."""
     image = smooth_noise((64, 64, 3))
     matrix, method = crop_matrix(CropContract(method="whole", size=64), (64, 64))
     assert method == "whole"
@@ -150,8 +150,8 @@ def test_box_of_whole_pixels_is_a_slice() -> None:
     np.testing.assert_array_equal(cut(image, matrix, 40), image[20:60, 30:70])
 
 
-def test_outside_of_the_picture_is_black() -> None:
-    """A box over the corner gives black where there is no picture, and the picture where there is."""
+def test_outside_of_the_image_is_black() -> None:
+    """A box over the corner gives black where there is no photo, and the photo where there is."""
     image = np.full((100, 100, 3), 200, np.uint8)
     matrix, _ = crop_matrix(
         CropContract(method="box", margin=0, size=40), (100, 100), box_xyxy=np.array([-20.0, -20, 20, 20])
@@ -163,7 +163,7 @@ def test_outside_of_the_picture_is_black() -> None:
 
 
 def test_crop_far_outside_is_black() -> None:
-    """A crop that has nothing of the picture is black, of the right shape."""
+    """A crop that has nothing of the photo is black, of the right shape."""
     for shape in ((30, 30, 3), (30, 30)):
         crop = cut(np.full(shape, 255, np.uint8), matrix_of(side=20, center=(500, 500)), 24)
         assert crop.shape == (24, 24, *shape[2:])
@@ -251,7 +251,7 @@ def whole_crop() -> tuple[Matrix, tuple[int, int]]:
 
 @pytest.mark.parametrize("build", [lambda: aligned_crop(0.4), boxed_crop, whole_crop])
 def test_points_move_with_pixels(build: Callable[[], tuple[Matrix, tuple[int, int]]]) -> None:
-    """A dot drawn at a point of the picture is found in the crop where the point was moved to."""
+    """A dot drawn at a point of the photo is found in the crop where the point was moved to."""
     matrix, (width, height) = build()
     for x, y in [(202.5, 150.5), (240.0, 190.0), (180.5, 220.0)]:
         rows, columns = np.mgrid[:height, :width] + 0.5
@@ -287,8 +287,8 @@ def test_resize_keeps_level_and_shape(size: int) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 300, 3), (300, 1), (2, 3)])
 @pytest.mark.parametrize("size", [16, 64])
-def test_tiny_pictures_can_be_cut(shape: tuple[int, ...], size: int) -> None:
-    """Pictures of a pixel, a row or a column give a crop of the right shape."""
+def test_tiny_images_can_be_cut(shape: tuple[int, ...], size: int) -> None:
+    """Images of a pixel, a row or a column give a crop of the right shape."""
     matrix, _ = crop_matrix(CropContract(method="whole", size=size), (shape[1], shape[0]))
     assert cut(np.full(shape, 255, np.uint8), matrix, size).shape == (size, size, *shape[2:])
 
@@ -316,8 +316,8 @@ def test_contract_survives_json_and_pickle() -> None:
 
 
 @pytest.mark.parametrize("halvings", [1, 2, 3])
-def test_halved_picture_gives_the_same_crop(halvings: int) -> None:
-    """A picture that was halved before gives, by its matrix, the crop of the whole one."""
+def test_halved_image_gives_the_same_crop(halvings: int) -> None:
+    """A photo that was halved before gives, by its matrix, the crop of the whole one."""
     image = smooth_noise((801, 803, 3), blur=9)
     matrix = matrix_of(side=700, center=(400, 390), angle=0.3)
     assert count_halvings(matrix, 64) == 3

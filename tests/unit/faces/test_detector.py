@@ -205,12 +205,12 @@ class BrightSquare:
 
 @pytest.mark.parametrize(("side", "at"), [(30, (40, 700)), (150, (300, 300)), (600, (200, 500))])
 def test_two_looks_find_faces_that_one_does_not(side: int, at: tuple[int, int]) -> None:
-    """Small faces of a large picture are found in the second look, large ones in the first, middling ones once."""
+    """Small faces of a large photo are found in the second look, large ones in the first, middling ones once."""
     found = YuNetDetector.__new__(YuNetDetector)
     found._network = BrightSquare()  # type: ignore[assignment]
-    picture = np.full((1000, 1280, 3), 90, np.uint8)
-    picture[at[0] : at[0] + side, at[1] : at[1] + side] = 255
-    (face,) = found.find_faces(picture)
+    photo = np.full((1000, 1280, 3), 90, np.uint8)
+    photo[at[0] : at[0] + side, at[1] : at[1] + side] = 255
+    (face,) = found.find_faces(photo)
     np.testing.assert_allclose(face.box_xyxy, [at[1], at[0], at[1] + side, at[0] + side], atol=10)
 
 
@@ -237,7 +237,7 @@ def test_anchors_are_in_the_order_of_the_landmarks() -> None:
     landmarks = np.zeros((68, 2))
     landmarks[36:42], landmarks[42:48], landmarks[48], landmarks[54] = (30, 40), (70, 40), (35, 80), (65, 80)
     # the order that OpenCV's documentation gives: right eye, left eye, nose, right and left corner of the mouth,
-    # of the person, whose right is the picture's left
+    # of the person, whose right is the photo's left
     points = np.array([[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]], dtype=np.float64)
     face = DetectedFace(np.zeros(4), 1.0, points)
     np.testing.assert_array_equal(face.anchors, anchors_from_landmarks(landmarks))
@@ -248,15 +248,15 @@ def test_a_face_without_points_has_no_anchors() -> None:
     assert DetectedFace(np.zeros(4), None, None).anchors is None
 
 
-def test_the_cascade_finds_nothing_in_an_empty_picture() -> None:
-    """A plain picture, grey or colored, has no face."""
+def test_the_cascade_finds_nothing_in_an_empty_image() -> None:
+    """A plain photo, grey or colored, has no face."""
     assert CascadeDetector().find_faces(np.full((64, 80, 3), 90, np.uint8)) == []
     assert CascadeDetector().find_faces(np.full((64, 80), 90, np.uint8)) == []
 
 
 def test_one_cascade_serves_several_threads() -> None:
     """Each image has the face that it has when it is looked at alone."""
-    face = to_rgb(decode_image((PACKAGE / "bench" / "picture.jpg").read_bytes()))
+    face = to_rgb(decode_image((PACKAGE / "bench" / "photo.jpg").read_bytes()))
     sizes = [(192, 144), (256, 192), (320, 240), (384, 288)]
     images = [
         np.asarray(cv2.resize(face, size, interpolation=cv2.INTER_AREA), np.uint8) for size in sizes
@@ -332,7 +332,7 @@ def test_yunet_agrees_with_the_landmarks(yunet: YuNetDetector, photographs: Phot
 def test_yunet_finds_a_close_up_at_any_size(
     yunet: YuNetDetector, photographs: Photographs, side: int
 ) -> None:
-    """A face that fills a tiny or a large picture is found, at the place that scaling moves it to."""
+    """A face that fills a tiny or a large photo is found, at the place that scaling moves it to."""
     for image, _ in photographs[:4]:
         scaled = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
         one, other = yunet.find_faces(image), yunet.find_faces(np.asarray(scaled, np.uint8))
@@ -342,41 +342,41 @@ def test_yunet_finds_a_close_up_at_any_size(
 
 
 def test_yunet_finds_small_faces_beside_large_ones(yunet: YuNetDetector, photographs: Photographs) -> None:
-    """Faces of 80 to 600 pixels in one picture are all found once, the largest first."""
-    picture = np.full((1000, 1600, 3), 120, np.uint8)
+    """Faces of 80 to 600 pixels in one photo are all found once, the largest first."""
+    photo = np.full((1000, 1600, 3), 120, np.uint8)
     sides, x = (700, 350, 200, 110), 20
     for (image, _), side in zip(photographs[:4], sides, strict=True):
-        picture[100 : 100 + side, x : x + side] = cv2.resize(to_rgb(image), (side, side))
+        photo[100 : 100 + side, x : x + side] = cv2.resize(to_rgb(image), (side, side))
         x += side + 40
-    faces = yunet.find_faces(picture)
+    faces = yunet.find_faces(photo)
     assert len(faces) == 4
     assert [face.area for face in faces] == sorted((face.area for face in faces), reverse=True)
     assert np.all(np.diff([face.box_xyxy[0] for face in faces]) > 0)
 
 
 def test_yunet_finds_faces_of_a_crowd(yunet: YuNetDetector, photographs: Photographs) -> None:
-    """Faces of about 35 pixels in a picture of 1280 are seen at full size alone."""
-    picture = np.full((960, 1280, 3), 120, np.uint8)
+    """Faces of about 35 pixels in a photo of 1280 are seen at full size alone."""
+    photo = np.full((960, 1280, 3), 120, np.uint8)
     for number, (image, _) in enumerate(photographs[:12]):
         x, y = 100 + 280 * (number % 4), 120 + 280 * (number // 4)
-        picture[y : y + 70, x : x + 70] = cv2.resize(to_rgb(image), (70, 70), interpolation=cv2.INTER_AREA)
-    assert len(yunet.find_faces(picture)) >= 11
+        photo[y : y + 70, x : x + 70] = cv2.resize(to_rgb(image), (70, 70), interpolation=cv2.INTER_AREA)
+    assert len(yunet.find_faces(photo)) >= 11
 
 
 @pytest.mark.parametrize("share", [0.07, 0.12, 0.2, 0.35, 0.6])
 def test_yunet_finds_faces_of_a_known_size_in_one_look(
     yunet: YuNetDetector, photographs: Photographs, share: float
 ) -> None:
-    """Nearly all of them, whatever part of the picture they take, where two looks find them."""
+    """Nearly all of them, whatever part of the photo they take, where two looks find them."""
     found = 0
     for image, _ in photographs[:20]:
         box = yunet.find_faces(image)[0].box_xyxy
         side = share * 1280
         scale = side / (box[2:] - box[:2]).max()
         small = cv2.resize(to_rgb(image), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)[:900]
-        picture = np.full((960, 1280, 3), 120, np.uint8)
-        picture[20 : 20 + small.shape[0], 30 : 30 + small.shape[1]] = small
-        found += len(yunet.find_faces_like(picture, smallest=side, largest=side)) == 1
+        photo = np.full((960, 1280, 3), 120, np.uint8)
+        photo[20 : 20 + small.shape[0], 30 : 30 + small.shape[1]] = small
+        found += len(yunet.find_faces_like(photo, smallest=side, largest=side)) == 1
     assert found >= 19
 
 
@@ -394,14 +394,14 @@ def test_yunet_looks_twice_where_no_size_suits_all(
         return real(self, image_bgr, scale, border=border)
 
     monkeypatch.setattr(YuNetDetector, "_find_at", find_at)
-    picture = np.full((800, 1000, 3), 120, np.uint8)
-    yunet.find_faces_like(picture, smallest=60, largest=700)
+    photo = np.full((800, 1000, 3), 120, np.uint8)
+    yunet.find_faces_like(photo, smallest=60, largest=700)
     assert looks == [(267, 27), (1000, 0)]
     looks.clear()
-    yunet.find_faces_like(picture, smallest=400, largest=700)
+    yunet.find_faces_like(photo, smallest=400, largest=700)
     assert looks == [(267, 27)]
     looks.clear()
-    yunet.find_faces_like(picture, smallest=160, largest=300)
+    yunet.find_faces_like(photo, smallest=160, largest=300)
     assert looks == [(500, 0)]
 
 
@@ -414,10 +414,10 @@ def test_yunet_computes_what_opencv_computes(
     network = YuNet(yunet_path.read_bytes())
     n_faces = 0
     for image, _ in photographs[:12]:
-        picture = np.ascontiguousarray(cv2.resize(to_rgb(image), size_wh)[:, :, ::-1])
+        photo = np.ascontiguousarray(cv2.resize(to_rgb(image), size_wh)[:, :, ::-1])
         # several faces, and one that is cut off
-        picture = np.ascontiguousarray(np.roll(picture, size_wh[0] // 3, axis=1))
-        expected, found = opencv.detect(picture)[1], network.detect(picture, score_threshold=0.6)
+        photo = np.ascontiguousarray(np.roll(photo, size_wh[0] // 3, axis=1))
+        expected, found = opencv.detect(photo)[1], network.detect(photo, score_threshold=0.6)
         expected = np.empty((0, 15)) if expected is None else expected
         assert len(expected) == len(found)
         n_faces += len(found)
@@ -439,20 +439,20 @@ def test_another_network_is_not_yunet(model_path: Path) -> None:
 
 
 def test_one_yunet_serves_several_threads(yunet: YuNetDetector, photographs: Photographs) -> None:
-    """Pictures of different sizes at once: each gets its own faces."""
-    pictures = [
+    """Images of different sizes at once: each gets its own faces."""
+    photos = [
         np.asarray(cv2.resize(to_rgb(image), (side, side)), np.uint8)
         for (image, _), side in zip(photographs[:4], (200, 320, 260, 400), strict=True)
     ]
-    alone = [yunet.find_faces(picture)[0].box_xyxy for picture in pictures]
+    alone = [yunet.find_faces(photo)[0].box_xyxy for photo in photos]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(yunet.find_faces, pictures * 6))
+        together = list(pool.map(yunet.find_faces, photos * 6))
     for index, faces in enumerate(together):
         np.testing.assert_allclose(faces[0].box_xyxy, alone[index % 4], atol=1e-3)
 
 
-def test_yunet_finds_nothing_in_an_empty_picture(yunet: YuNetDetector) -> None:
-    """Noise and plain pictures of any shape have no face."""
+def test_yunet_finds_nothing_in_an_empty_image(yunet: YuNetDetector) -> None:
+    """Noise and plain photos of any shape have no face."""
     noise = np.random.default_rng(0).integers(0, 255, (300, 500, 3), dtype=np.uint8)
     assert yunet.find_faces(noise) == []
     for shape in ((1, 1, 3), (1, 900), (30, 900), (2000, 3, 3)):

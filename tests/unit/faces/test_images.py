@@ -1,4 +1,4 @@
-"""Reading pictures of every kind, and refusing what is none."""
+"""Reading images of every kind, and refusing what is none."""
 
 import contextlib
 import io
@@ -23,14 +23,14 @@ from mien.faces.images import (
     decode_image,
     decode_jpeg_rgb,
     encode_jpeg,
-    open_picture,
+    open_image,
     to_rgb,
 )
 
 Pixels = NDArray[np.uint8]
 
 
-def smooth_picture(width: int = 60, height: int = 44) -> Pixels:
+def smooth_image(width: int = 60, height: int = 44) -> Pixels:
     """Four coloured quarters, blurred: no two of its eight turned and mirrored versions are alike."""
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[: height // 2, : width // 2] = (220, 40, 40)
@@ -40,8 +40,8 @@ def smooth_picture(width: int = 60, height: int = 44) -> Pixels:
     return np.asarray(cv2.GaussianBlur(pixels, (9, 9), 3), dtype=np.uint8)
 
 
-PICTURE = smooth_picture()
-GREY = np.asarray(Image.fromarray(PICTURE).convert("L"))
+IMAGE = smooth_image()
+GREY = np.asarray(Image.fromarray(IMAGE).convert("L"))
 
 
 def save(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -51,7 +51,7 @@ def save(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def rgb_image() -> Image.Image:
-    return Image.fromarray(PICTURE)
+    return Image.fromarray(IMAGE)
 
 
 def stray_bytes() -> bytes:
@@ -76,7 +76,7 @@ def stray_bytes() -> bytes:
         pytest.param(lambda: save(rgb_image().convert("CMYK"), "JPEG", quality=95), 16, id="Adobe CMYK JPEG"),
         pytest.param(lambda: save(rgb_image().convert("CMYK"), "TIFF"), 0, id="CMYK TIFF"),
         pytest.param(lambda: save(rgb_image().convert("RGBA"), "PNG"), 0, id="opaque RGBA"),
-        pytest.param(lambda: png_16_bit(PICTURE), 0, id="16-bit RGB PNG"),
+        pytest.param(lambda: png_16_bit(IMAGE), 0, id="16-bit RGB PNG"),
         pytest.param(
             lambda: save(rgb_image(), "JPEG", quality=95) + b"\0junk" * 9, 12, id="junk after the end"
         ),
@@ -84,12 +84,12 @@ def stray_bytes() -> bytes:
     ],
 )
 def test_every_kind_gives_its_pixels(data: Callable[[], bytes], tolerance: int) -> None:
-    """Each kind of file is read as the RGB picture that it holds."""
+    """Each kind of file is read as the RGB image that it holds."""
     pixels = decode_image(data())
     assert pixels.dtype == np.uint8
     assert pixels.flags.c_contiguous
-    assert pixels.shape == PICTURE.shape
-    assert np.abs(pixels.astype(int) - PICTURE).max() <= tolerance
+    assert pixels.shape == IMAGE.shape
+    assert np.abs(pixels.astype(int) - IMAGE).max() <= tolerance
 
 
 def png_16_bit(pixels: Pixels) -> bytes:
@@ -125,13 +125,13 @@ FLOATS = GREY.astype(np.float32)
 
 @pytest.mark.parametrize("pixels", [FLOATS / 255, FLOATS], ids=["0 to 1", "0 to 255"])
 def test_floating_point_is_scaled(pixels: NDArray[np.float32]) -> None:
-    """A TIFF as scikit-image and scipy write it gives the picture that it holds, not a black one."""
+    """A TIFF as scikit-image and scipy write it gives the image that it holds, not a black one."""
     np.testing.assert_array_equal(decode_image(save(Image.fromarray(pixels), "TIFF")), GREY)
 
 
 def deep_color(top: int, ending: str) -> bytes:
-    """A picture of colors of 16 bits whose white is at `top`."""
-    pixels = np.rint(PICTURE[:, :, ::-1].astype(np.float64) * top / 255).astype(np.uint16)
+    """An image of colors of 16 bits whose white is at `top`."""
+    pixels = np.rint(IMAGE[:, :, ::-1].astype(np.float64) * top / 255).astype(np.uint16)
     return bytes(cv2.imencode(ending, pixels)[1])
 
 
@@ -152,11 +152,11 @@ def test_fewer_bits_in_16_are_refused(make: Callable[[int, str], bytes], top: in
 
 @pytest.mark.parametrize("top", [255, 65535])
 @pytest.mark.parametrize("ending", [".png", ".tiff"])
-def test_deep_pictures_are_never_black(top: int, ending: str) -> None:
+def test_deep_images_are_never_black(top: int, ending: str) -> None:
     """8 bits in 16 are read where both bytes can be seen, else refused; 16 bits are scaled."""
     assert np.abs(decode_image(deep_grey(top, ending)).astype(int) - GREY).max() <= 1
     if top == 65535:
-        assert np.abs(decode_image(deep_color(top, ending)).astype(int) - PICTURE).max() <= 1
+        assert np.abs(decode_image(deep_color(top, ending)).astype(int) - IMAGE).max() <= 1
     else:
         with pytest.raises(UnreadableImage):
             decode_image(deep_color(top, ending))
@@ -180,7 +180,7 @@ def test_ranges_that_nobody_knows_are_refused(pixels: NDArray[np.generic]) -> No
 
 def test_colors_of_floating_point_are_told() -> None:
     """Pillow does not know them; the message says how to go on."""
-    tiff = bytes(cv2.imencode(".tiff", PICTURE.astype(np.float32) / 255)[1])
+    tiff = bytes(cv2.imencode(".tiff", IMAGE.astype(np.float32) / 255)[1])
     with pytest.raises(UnreadableImage, match="a TIFF of a kind that is not read"):
         decode_image(tiff)
 
@@ -197,8 +197,8 @@ def test_transparency_is_laid_on_black() -> None:
     alpha = np.zeros(GREY.shape, np.uint8)
     alpha[:, 20:] = 128
     alpha[:, 40:] = 255
-    rgba = decode_image(save(Image.fromarray(np.dstack([PICTURE, alpha])), "PNG"))
-    expected = PICTURE * (alpha[:, :, None] / 255)
+    rgba = decode_image(save(Image.fromarray(np.dstack([IMAGE, alpha])), "PNG"))
+    expected = IMAGE * (alpha[:, :, None] / 255)
     np.testing.assert_allclose(rgba, expected, atol=1)
     la = decode_image(save(Image.merge("LA", [Image.fromarray(GREY), Image.fromarray(alpha)]), "PNG"))
     np.testing.assert_allclose(la[:, :, 1], GREY * (alpha / 255), atol=1)
@@ -208,13 +208,13 @@ def test_transparency_is_laid_on_black() -> None:
 
 
 def test_first_frame_of_an_animation() -> None:
-    """A GIF that moves gives its first picture."""
+    """A GIF that moves gives its first image."""
     frames = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
     pixels = decode_image(save(frames[0], "GIF", save_all=True, append_images=frames[1:]))
     assert np.abs((pixels if pixels.ndim == 2 else pixels[:, :, 0]).astype(int) - GREY).max() <= 2
 
 
-# How a picture is stored under each orientation, so that the reader must undo it (EXIF 2.3, tag 0x0112).
+# How an image is stored under each orientation, so that the reader must undo it (EXIF 2.3, tag 0x0112).
 STORED: dict[int, Callable[[Pixels], Pixels]] = {
     1: lambda p: p,
     2: lambda p: p[:, ::-1],
@@ -227,7 +227,7 @@ STORED: dict[int, Callable[[Pixels], Pixels]] = {
 }
 
 
-def with_orientation(orientation: int, kind: str, pixels: Pixels = PICTURE) -> bytes:
+def with_orientation(orientation: int, kind: str, pixels: Pixels = IMAGE) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = orientation
     options: dict[str, Any] = (
@@ -240,11 +240,11 @@ def with_orientation(orientation: int, kind: str, pixels: Pixels = PICTURE) -> b
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_all_eight_orientations(orientation: int, kind: str) -> None:
-    """A picture stored turned or mirrored comes out upright, as Pillow turns it."""
+    """An image stored turned or mirrored comes out upright, as Pillow turns it."""
     data = with_orientation(orientation, kind)
     pixels = decode_image(data)
-    assert pixels.shape == PICTURE.shape
-    assert np.abs(pixels.astype(int) - PICTURE).max() <= (20 if kind == "JPEG" else 0)
+    assert pixels.shape == IMAGE.shape
+    assert np.abs(pixels.astype(int) - IMAGE).max() <= (20 if kind == "JPEG" else 0)
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
@@ -254,25 +254,25 @@ def test_orientation_of_grey_and_cmyk_jpegs(orientation: int) -> None:
     assert np.abs(grey.astype(int) - GREY).max() <= 8
     exif = Image.Exif()
     exif[0x0112] = orientation
-    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](PICTURE))).convert("CMYK")
+    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](IMAGE))).convert("CMYK")
     cmyk = decode_image(save(stored, "JPEG", quality=95, exif=exif.tobytes()))
-    assert np.abs(cmyk.astype(int) - PICTURE).max() <= 16
+    assert np.abs(cmyk.astype(int) - IMAGE).max() <= 16
 
 
 def test_orientation_behind_a_long_segment() -> None:
     """EXIF is found behind other segments, a colour profile of 60 kB among them."""
     data = with_orientation(6, "JPEG")
     profile = b"\xff\xe2" + struct.pack(">H", 60_002) + b"ICC_PROFILE\0\1\1" + bytes(59_986)
-    assert decode_image(data[:2] + profile + data[2:]).shape == PICTURE.shape
+    assert decode_image(data[:2] + profile + data[2:]).shape == IMAGE.shape
 
 
 @pytest.mark.parametrize("tail", [b"", b"II*\0", b"MM\0*\0\0\0\x08\xff\xff", b"\xff" * 40])
-def test_damaged_exif_costs_no_picture(tail: bytes) -> None:
-    """A picture whose EXIF cannot be read is taken as it is stored."""
+def test_damaged_exif_costs_no_image(tail: bytes) -> None:
+    """An image whose EXIF cannot be read is taken as it is stored."""
     segment = b"Exif\0\0" + tail
     data = save(rgb_image(), "JPEG", quality=95)
     data = data[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + data[2:]
-    assert decode_image(data).shape == PICTURE.shape
+    assert decode_image(data).shape == IMAGE.shape
 
 
 JPEG = save(rgb_image(), "JPEG", quality=95)
@@ -303,7 +303,7 @@ def jpeg_header(width: int, height: int) -> bytes:
     ("data", "reason"),
     [
         pytest.param(b"", "empty_file", id="empty"),
-        pytest.param(b"hello, this is no picture\n", "not_an_image", id="text"),
+        pytest.param(b"hello, this is no image\n", "not_an_image", id="text"),
         pytest.param(b"<!DOCTYPE html><html><body>404</body></html>", "not_an_image", id="HTML"),
         pytest.param(b"\0" * 4096, "not_an_image", id="zeros"),
         pytest.param(b"%PDF-1.4 ...", "not_an_image", id="PDF"),
@@ -323,8 +323,8 @@ def jpeg_header(width: int, height: int) -> bytes:
         pytest.param(jpeg_header(60_000, 60_000), "image_too_large", id="bomb by JPEG header"),
     ],
 )
-def test_what_is_no_picture_is_refused(data: bytes, reason: str) -> None:
-    """Anything that is no whole picture of a sane size is refused with its reason and some detail."""
+def test_what_is_no_image_is_refused(data: bytes, reason: str) -> None:
+    """Anything that is no whole image of a sane size is refused with its reason and some detail."""
     with pytest.raises(UnreadableImage) as refusal:
         decode_image(data)
     assert refusal.value.reason == reason
@@ -342,7 +342,7 @@ def test_bomb_of_real_pixels() -> None:
 
 
 def tiled_tiff(tile_side: int) -> bytes:
-    """A white TIFF of 16 x 16 pixels in one tile, which may be larger than the picture."""
+    """A white TIFF of 16 x 16 pixels in one tile, which may be larger than the image."""
     tile = zlib.compress(b"\xff" * tile_side**2)
     size, bits, compression, photometric, samples = (256, 257), 258, 259, 262, 277
     fields = [(tag, 4, 16) for tag in size]
@@ -354,7 +354,7 @@ def tiled_tiff(tile_side: int) -> bytes:
 
 
 def test_a_tiff_of_huge_tiles_is_refused_before_it_is_decoded() -> None:
-    """A tile is decoded whole, so it is held to the limit of a picture, however small the picture in it."""
+    """A tile is decoded whole, so it is held to the limit of an image, however small the image in it."""
     assert (decode_image(tiled_tiff(16)) == 255).all()
     with pytest.raises(UnreadableImage, match="8192x8192 pixels, the limit is 50,000,000") as refusal:
         decode_image(tiled_tiff(8192))
@@ -385,17 +385,17 @@ def test_threads_leave_the_filters_of_warnings_as_they_were() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (3, 5)])
-def test_tiny_pictures(shape: tuple[int, int]) -> None:
-    """A picture of one row, one column or one pixel is a picture."""
+def test_tiny_images(shape: tuple[int, int]) -> None:
+    """An image of one row, one column or one pixel is an image."""
     grey = np.full(shape, 90, np.uint8)
     for kind in ("PNG", "JPEG"):
         assert decode_image(save(Image.fromarray(grey), kind)).shape == shape
 
 
 def test_encoded_crop_comes_back() -> None:
-    """A crop written and read is the same picture, grey ones as grey files."""
-    decoded = decode_jpeg_rgb(encode_jpeg(PICTURE))
-    assert np.abs(decoded.astype(int) - PICTURE).mean() < 3
+    """A crop written and read is the same image, grey ones as grey files."""
+    decoded = decode_jpeg_rgb(encode_jpeg(IMAGE))
+    assert np.abs(decoded.astype(int) - IMAGE).mean() < 3
     data = encode_jpeg(GREY)
     assert simplejpeg.decode_jpeg_header(data)[2] == "Gray"
     np.testing.assert_allclose(decode_jpeg_rgb(data), to_rgb(GREY), atol=6)
@@ -404,7 +404,7 @@ def test_encoded_crop_comes_back() -> None:
 
 def test_crops_are_decoded_into_odd_addresses() -> None:
     """The pixels are those of a plain decoding, each crop's in memory of its own that begins at an odd address."""
-    for data in map(encode_jpeg, (PICTURE, GREY, PICTURE[:1, :1])):
+    for data in map(encode_jpeg, (IMAGE, GREY, IMAGE[:1, :1])):
         crops = [decode_jpeg_rgb(memoryview(data)) for _ in range(8)]
         assert {crop.ctypes.data % 2 for crop in crops} == {1}
         np.testing.assert_array_equal(crops, [simplejpeg.decode_jpeg(data, "RGB")] * 8)
@@ -412,7 +412,7 @@ def test_crops_are_decoded_into_odd_addresses() -> None:
 
 def test_to_rgb_leaves_colour_alone() -> None:
     """Three planes stay as they are, one plane becomes three equal ones."""
-    assert to_rgb(PICTURE) is PICTURE
+    assert to_rgb(IMAGE) is IMAGE
     assert (to_rgb(GREY) == GREY[:, :, None]).all()
 
 
@@ -437,7 +437,7 @@ def halve(pixels: Pixels) -> Pixels:
 
 @pytest.mark.parametrize("mode", ["RGB", "CMYK"])
 def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded(mode: str) -> None:
-    """Some bytes more are as much work as a whole picture more; a camera's few scans are read."""
+    """Some bytes more are as much work as a whole image more; a camera's few scans are read."""
     data = save(Image.fromarray(photo(40, 60)).convert(mode), "JPEG", progressive=True)
     assert decode_image(data).shape == (40, 60, 3)
     last_scan = data[data.rindex(b"\xff\xda") : -2]
@@ -457,15 +457,15 @@ def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded(mode: str) -> None
 def test_jpeg_decoded_smaller_is_halved(
     size: tuple[int, int], halvings: int, options: dict[str, Any]
 ) -> None:
-    """A JPEG that libjpeg decodes smaller is the picture halved by the crop's rule, but for rounding.
+    """A JPEG that libjpeg decodes smaller is the image halved by the crop's rule, but for rounding.
 
-    Only colours that are stored at half the size are less smooth than where the whole picture is decoded.
+    Only colours that are stored at half the size are less smooth than where the whole image is decoded.
     """
     is_subsampled = "subsampling" not in options and "grey" not in options
     image = Image.fromarray(photo(*size))
     options = dict(options)
     data = save(image.convert("L") if options.pop("grey", False) else image, "JPEG", quality=92, **options)
-    small, done = open_picture(data).decode(halvings)
+    small, done = open_image(data).decode(halvings)
     expected = decode_image(data)
     for _ in range(halvings):
         expected = halve(expected)
@@ -487,22 +487,22 @@ def test_jpeg_decoded_smaller_is_halved(
     ],
 )
 def test_what_cannot_be_decoded_smaller(data: Callable[[], bytes]) -> None:
-    """Other pictures come whole, and say so."""
-    picture = open_picture(data())
-    pixels, done = picture.decode(2)
+    """Other images come whole, and say so."""
+    image = open_image(data())
+    pixels, done = image.decode(2)
     assert done == 0
-    assert (pixels.shape[1], pixels.shape[0]) == picture.size_wh == (60, 44)
+    assert (pixels.shape[1], pixels.shape[0]) == image.size_wh == (60, 44)
 
 
 def test_halvings_end_at_a_pixel() -> None:
-    """However small is asked for, something of the picture is left."""
-    pixels, done = open_picture(save(Image.fromarray(photo(5, 300)), "JPEG")).decode(9)
+    """However small is asked for, something of the image is left."""
+    pixels, done = open_image(save(Image.fromarray(photo(5, 300)), "JPEG")).decode(9)
     assert (pixels.shape, done) == ((1, 75, 3), 2)
 
 
-def test_damage_shows_in_smaller_pictures_too() -> None:
+def test_damage_shows_in_smaller_images_too() -> None:
     """A truncated JPEG is refused however small it is wanted."""
     data = save(Image.fromarray(photo(160, 240)), "JPEG", quality=92)
     for halvings in range(4):
         with pytest.raises(UnreadableImage, match="Premature end"):
-            open_picture(data[: len(data) * 3 // 4]).decode(halvings)
+            open_image(data[: len(data) * 3 // 4]).decode(halvings)

@@ -1,4 +1,4 @@
-"""The perceptual hash: near for copies, far for other pictures."""
+"""The perceptual hash: near for copies, far for other images."""
 
 import io
 from collections.abc import Callable
@@ -14,8 +14,8 @@ Pixels = NDArray[np.uint8]
 SEEDS = range(12)
 
 
-def picture(seed: int, side: int = 256) -> Pixels:
-    """A random picture with as much detail at every size as photographs have (amplitude 1 / frequency)."""
+def image(seed: int, side: int = 256) -> Pixels:
+    """A random image with as much detail at every size as photographs have (amplitude 1 / frequency)."""
     random = np.random.default_rng(seed)
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side)))
     frequency[0, 0] = np.inf
@@ -46,28 +46,28 @@ def distance(a: bytes, b: bytes) -> int:
 @pytest.mark.parametrize("copy", [recompressed, rescaled, brightened])
 def test_copies_are_near(copy: Callable[[Pixels], Pixels]) -> None:
     """A copy differs in few of the 256 bits."""
-    distances = [distance(perceptual_hash(picture(s)), perceptual_hash(copy(picture(s)))) for s in SEEDS]
+    distances = [distance(perceptual_hash(image(s)), perceptual_hash(copy(image(s)))) for s in SEEDS]
     assert max(distances) <= 12
 
 
-def test_other_pictures_are_far() -> None:
-    """Different pictures differ in many bits."""
-    hashes = [perceptual_hash(picture(seed)) for seed in SEEDS]
+def test_other_images_are_far() -> None:
+    """Different images differ in many bits."""
+    hashes = [perceptual_hash(image(seed)) for seed in SEEDS]
     assert min(distance(a, b) for a in hashes for b in hashes if a is not b) > 50
 
 
 def test_grey_copy_is_near() -> None:
-    """A picture and its grey version are near."""
+    """An image and its grey version are near."""
     for seed in SEEDS:
-        grey = np.asarray(Image.fromarray(picture(seed)).convert("L"))
-        assert distance(perceptual_hash(picture(seed)), perceptual_hash(grey)) <= 2
+        grey = np.asarray(Image.fromarray(image(seed)).convert("L"))
+        assert distance(perceptual_hash(image(seed)), perceptual_hash(grey)) <= 2
 
 
 @pytest.mark.parametrize("side", [256, 255, 48])
-def test_the_hash_of_a_mirrored_picture_follows_from_its_own(side: int) -> None:
+def test_the_hash_of_a_mirrored_image_follows_from_its_own(side: int) -> None:
     """Bit for bit, but for frequencies that rounding decides; and a mirrored copy that was saved anew is near."""
     for seed in SEEDS:
-        pixels = picture(seed, side)
+        pixels = image(seed, side)
         derived = mirrored_hashes(np.frombuffer(perceptual_hash(pixels), np.uint8)).tobytes()
         mirrored = np.ascontiguousarray(pixels[:, ::-1])
         assert distance(perceptual_hash(mirrored), derived) <= 1
@@ -75,6 +75,6 @@ def test_the_hash_of_a_mirrored_picture_follows_from_its_own(side: int) -> None:
 
 
 @pytest.mark.parametrize("value", [0, 127, 255])
-def test_blank_picture_has_a_hash(value: int) -> None:
-    """A picture of one colour is no special case."""
+def test_blank_image_has_a_hash(value: int) -> None:
+    """An image of one colour is no special case."""
     assert len(perceptual_hash(np.full((64, 64, 3), value, np.uint8))) == 32

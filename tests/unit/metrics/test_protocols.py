@@ -10,7 +10,7 @@ from mien.metrics.protocols import ClassProtocol, class_protocols
 def _protocols(
     answers, truths, *, classes=AFFECTNET_CLASSES, label_classes=AFFECTNET_CLASSES
 ) -> dict[str, ClassProtocol]:
-    """Each answer lists class names from the likeliest on."""
+    """Each answer lists class names from the top_class on."""
     probabilities = np.zeros((len(answers), len(classes)))
     for row, names in enumerate(answers):
         for rank, name in enumerate(names):

@@ -8,7 +8,7 @@ from scipy import stats
 
 from mien.metrics.bootstrap import resample_means
 from mien.metrics.comparison import compare_paired
-from mien.metrics.seeds import compare_seeds, summarise_seeds
+from mien.metrics.seeds import compare_seeds, summarize_seeds
 
 FIRST, SECOND = (0.70, 0.72, 0.71), (0.75, 0.74, 0.79, 0.76)
 
@@ -20,7 +20,7 @@ def _still(values, n_resamples: int = 2000) -> np.ndarray:
 
 def test_mean_and_deviation_are_numpys() -> None:
     """The deviation is over n - 1."""
-    found = summarise_seeds(FIRST, None)
+    found = summarize_seeds(FIRST, None)
     assert (found.values, found.ci95) == (FIRST, None)
     assert found.mean == pytest.approx(np.mean(FIRST))
     assert found.deviation == pytest.approx(np.std(FIRST, ddof=1))
@@ -28,7 +28,7 @@ def test_mean_and_deviation_are_numpys() -> None:
 
 def test_interval_over_seeds_alone_is_students() -> None:
     """Where faces move nothing, SciPy's t interval, as near as draws come to it."""
-    found = summarise_seeds(FIRST, _still(FIRST))
+    found = summarize_seeds(FIRST, _still(FIRST))
     assert found.ci95 == pytest.approx(
         stats.t.interval(0.95, 2, loc=np.mean(FIRST), scale=stats.sem(FIRST)), abs=0.003
     )
@@ -43,7 +43,7 @@ def test_interval_of_single_models_is_over_faces_alone() -> None:
     generator = np.random.default_rng(0)
     right = generator.random((2, 500)) < np.array([[0.6], [0.7]])
     resampled = resample_means(right)
-    found = summarise_seeds([right[0].mean()], resampled[:, :1])
+    found = summarize_seeds([right[0].mean()], resampled[:, :1])
     assert found.deviation is None
     assert found.ci95 == pytest.approx(np.percentile(resampled[:, 0], [2.5, 97.5]))
     difference = compare_seeds([right[0].mean()], [right[1].mean()], resampled[:, :1], resampled[:, 1:])
@@ -61,13 +61,13 @@ def test_one_group_of_several_lends_its_spread() -> None:
 
 def test_an_interval_stays_within_the_figures_range() -> None:
     """Two seeds far apart say nothing, but no accuracy is above 1."""
-    found = summarise_seeds([0.5, 0.9], _still([0.5, 0.9]), limits=(0, 1))
+    found = summarize_seeds([0.5, 0.9], _still([0.5, 0.9]), limits=(0, 1))
     assert found.ci95 == (0, 1)
 
 
 def test_same_seed_same_interval() -> None:
     """An interval can be made again, and another seed gives a slightly other one."""
-    made = [summarise_seeds(FIRST, _still(FIRST, 50), seed=seed).ci95 for seed in (1, 1, 2)]
+    made = [summarize_seeds(FIRST, _still(FIRST, 50), seed=seed).ci95 for seed in (1, 1, 2)]
     assert made[0] == made[1] != made[2]
 
 

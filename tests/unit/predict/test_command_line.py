@@ -10,8 +10,8 @@ import pytest
 
 from mien.cli import main
 from mien.faces.detector import Detector
-from mien.predict import command
-from mien.reading.smoothing import SMOOTHING_S
+from mien.inference.video.smoothing import SMOOTHING_S
+from mien.predict import stage as command
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def test_what_is_taken_where_nothing_is_said(given: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("", "name a picture, video, folder, camera or address"),
+        ("", "name an image, video, folder, camera or address"),
         ("--camera -1", "must be 0 or more, got -1"),
         ("--camera front", "invalid whole number value"),
         ("a.mp4 --every 0", "must be 1 or more, got 0"),
@@ -79,10 +79,10 @@ def test_a_failure_is_one_line_and_ends_with_1(model_path: Path, capsys: pytest.
 def test_a_list_on_standard_input_is_read(
     tmp_path: Path,
     model_path: Path,
-    make_picture: Callable[..., Path],
+    make_image: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    paths = [make_picture(f"{name}.png", ("Happy", 10, 10, 40)) for name in "ba"]
+    paths = [make_image(f"{name}.png", ("Happy", 10, 10, 40)) for name in "ba"]
     monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{path}\n" for path in paths)))
     out = tmp_path / "rows.jsonl"
     assert main(["predict", "-", "--model", str(model_path), "--out", str(out)]) == 0

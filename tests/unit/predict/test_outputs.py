@@ -10,21 +10,21 @@ from pathlib import Path
 import pytest
 
 from mien.errors import ArtifactError
+from mien.inference.results import FacePrediction
 from mien.predict.outputs import SUFFIXES, claim_rows, open_rows
-from mien.reading.readings import FaceReading
 
-ROW = FaceReading("a.png", status="no_face")
+ROW = FacePrediction("a.png", status="no_face")
 # Writes rows for ever.
 ENDLESS = """
 import sys
 from pathlib import Path
 from mien.predict.outputs import claim_rows, open_rows
-from mien.reading.readings import FaceReading
+from mien.inference.results import FacePrediction
 out = Path(sys.argv[1])
 with claim_rows(out, force=False), open_rows(out, ("Happy",), force=False, announce=print) as writer:
     print("ready", flush=True)
     for number in range(10**9):
-        writer.write(FaceReading("x" * (number % 5000), status="no_face", detail=str(number)))
+        writer.write(FacePrediction("x" * (number % 5000), status="no_face", detail=str(number)))
 """
 
 

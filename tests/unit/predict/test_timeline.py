@@ -7,19 +7,19 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from mien.drawing.fonts import fit_text
+from mien.drawing.label_card import class_color
 from mien.errors import ArtifactError
-from mien.fonts import fit_text
+from mien.inference.results import FacePrediction, ImagePrediction, without_face
 from mien.predict.timeline import FIRST_PLACE_S, MAX_DRAWN, MAX_PLACES, Timeline, claim_timeline
-from mien.reading.card import class_color
-from mien.reading.readings import FaceReading, PictureReading, without_face
 
 CLASSES = ("Happy", "Sad")
 
 
-def frame(seconds: float, *tracks: int, happy: float = 0.75, affect: float | None = 0.5) -> PictureReading:
+def frame(seconds: float, *tracks: int, happy: float = 0.75, affect: float | None = 0.5) -> ImagePrediction:
     """Return a frame in which these tracks are seen."""
     rows = [
-        FaceReading(
+        FacePrediction(
             "a",
             seconds=seconds,
             track=track,
@@ -31,7 +31,7 @@ def frame(seconds: float, *tracks: int, happy: float = 0.75, affect: float | Non
         )
         for track in tracks
     ]
-    return PictureReading("a", tuple(rows) or (without_face("a"),))
+    return ImagePrediction("a", tuple(rows) or (without_face("a"),))
 
 
 def test_a_gap_parts_a_persons_time() -> None:
@@ -68,7 +68,7 @@ def test_a_long_video_takes_no_more_memory_than_a_short_one() -> None:
 
 
 def colored_share(path: Path, name: str) -> float:
-    """Return the part of a picture that has a class's color."""
+    """Return the part of an image that has a class's color."""
     pixels = np.round(matplotlib.image.imread(path)[:, :, :3] * 255)
     return float((np.abs(pixels - class_color(name)).max(axis=2) < 3).mean())
 
@@ -88,7 +88,7 @@ def test_a_gap_is_empty(tmp_path: Path) -> None:
         whole.take(frame(index / 25, 0))
         half.take(frame(index / 25, 0) if index < 50 else frame(index / 25))
     # the timeline's time goes on while nobody is seen
-    half.take(PictureReading("a", (FaceReading("a", seconds=99 / 25, status="no_face"),)))
+    half.take(ImagePrediction("a", (FacePrediction("a", seconds=99 / 25, status="no_face"),)))
     for name, timeline in (("whole", whole), ("half", half)):
         timeline.draw(tmp_path / f"{name}.png", title="a")
     ratio = colored_share(tmp_path / "half.png", "Happy") / colored_share(tmp_path / "whole.png", "Happy")
@@ -129,8 +129,8 @@ def test_any_class_is_in_the_legend(tmp_path: Path) -> None:
     """A name is no formula, and an underscore before it hides nothing."""
     names = ("$x_{$", "$5$", "_hidden", "two\nlines", "高兴", "\x1b[31mred")
     timeline = Timeline(names)
-    row = FaceReading("a", seconds=0.0, track=0, probabilities=dict.fromkeys(names, 1 / len(names)))
-    timeline.take(PictureReading("a", (row,)))
+    row = FacePrediction("a", seconds=0.0, track=0, probabilities=dict.fromkeys(names, 1 / len(names)))
+    timeline.take(ImagePrediction("a", (row,)))
     timeline.draw(tmp_path / "t.svg", title="a")
     # matplotlib writes each text beside its outlines as a comment
     drawn = re.findall(r"<!-- (.*?) -->", (tmp_path / "t.svg").read_text(encoding="utf-8"))

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from mien.errors import ArtifactError, MienError, SourceError
 from mien.faces.detector import Detector
-from mien.predict import command, videos
-from mien.predict.command import PredictOptions, PredictSummary, run_predict
-from mien.reading import frames
-from mien.reading.frames import Live
-from mien.reading.readings import PictureReading
-from mien.reading.watch import WatchOptions
+from mien.inference.results import ImagePrediction
+from mien.inference.video import capture as frames
+from mien.inference.video.capture import Live
+from mien.inference.video.stream import WatchOptions
+from mien.predict import stage as command
+from mien.predict import videos
+from mien.predict.stage import PredictOptions, PredictSummary, run_predict
 
 N_FRAMES = 20
 COLORS = {"Happy": (0, 255, 0), "Sad": (0, 0, 255)}
@@ -106,12 +107,12 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_a_video_among_pictures_has_its_rows_in_its_place(
-    tmp_path: Path, model_path: Path, make_video: MakeVideo, make_picture: Callable[..., Path]
+def test_a_video_among_images_has_its_rows_in_its_place(
+    tmp_path: Path, model_path: Path, make_video: MakeVideo, make_image: Callable[..., Path]
 ) -> None:
-    picture = make_picture("p.png", ("Happy", 10, 10, 40))
+    image = make_image("p.png", ("Happy", 10, 10, 40))
     out = tmp_path / "rows.jsonl"
-    summary, told = run(picture, make_video(), picture.parent / "p.png", model=model_path, out=out)
+    summary, told = run(image, make_video(), image.parent / "p.png", model=model_path, out=out)
     rows = read_rows(out)
     assert [row["frame"] for row in rows] == [
         None,
@@ -121,7 +122,7 @@ def test_a_video_among_pictures_has_its_rows_in_its_place(
     assert rows[-1]["seconds"] == pytest.approx(19 / 25)
     assert {row["track"] for row in rows if row["status"] == "ok"} == {None, 0, 1}
     assert [row["frame"] for row in rows if row["status"] == "no_face"] == [5, 6, 7]
-    assert str(summary) == "35 faces in 1 picture and 20 frames of 1 video, 3 with no face"
+    assert str(summary) == "35 faces in 1 image and 20 frames of 1 video, 3 with no face"
     assert told == ""
 
 
@@ -175,10 +176,10 @@ def test_a_timeline_is_drawn(tmp_path: Path, model_path: Path, make_video: MakeV
 
 
 def test_a_timeline_is_of_one_video(
-    tmp_path: Path, model_path: Path, make_video: MakeVideo, make_picture: Callable[..., Path]
+    tmp_path: Path, model_path: Path, make_video: MakeVideo, make_image: Callable[..., Path]
 ) -> None:
     with pytest.raises(ArtifactError, match="of one video or camera, and 0 were named"):
-        run(make_picture("p.png"), model=model_path, timeline=tmp_path / "t.png")
+        run(make_image("p.png"), model=model_path, timeline=tmp_path / "t.png")
     with pytest.raises(ArtifactError, match="and 2 were named"):
         run(make_video(), make_video("b.avi"), model=model_path, timeline=tmp_path / "t.png")
 
@@ -286,9 +287,9 @@ def test_a_window_needs_a_screen(
         run(make_video(), model=model_path, show=True)
 
 
-def test_a_window_is_for_videos(model_path: Path, make_picture: Callable[..., Path]) -> None:
+def test_a_window_is_for_videos(model_path: Path, make_image: Callable[..., Path]) -> None:
     with pytest.raises(ArtifactError, match="--show is for videos"):
-        run(make_picture("p.png"), model=model_path, show=True)
+        run(make_image("p.png"), model=model_path, show=True)
 
 
 def test_closing_the_window_ends_the_reading(
@@ -302,7 +303,7 @@ def test_closing_the_window_ends_the_reading(
         def __init__(self, title: str) -> None:
             pass
 
-        def take(self, reading: PictureReading) -> bool:
+        def take(self, reading: ImagePrediction) -> bool:
             assert reading.image_rgb is not None
             type(self).n_shown += 1
             self.is_closed = self.n_shown == 3

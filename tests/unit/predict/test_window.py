@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mien.inference.results import FacePrediction, ImagePrediction
 from mien.predict.window import CLOSING_KEYS, SCREEN_SHARE, Window
-from mien.reading.readings import FaceReading, PictureReading
 
 tkinter = pytest.importorskip("tkinter")
 
@@ -41,20 +41,20 @@ class Root:
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """Return the pictures that are shown, as PPM files."""
-    pictures: list[bytes] = []
+    """Return the images that are shown, as PPM files."""
+    images: list[bytes] = []
 
     def configure(image: bytes) -> None:
-        pictures.append(image)
+        images.append(image)
 
     label = SimpleNamespace(pack=lambda: None, configure=configure)
     monkeypatch.setattr(tkinter, "Tk", Root)
     monkeypatch.setattr(tkinter, "Label", lambda _root, borderwidth: label)
     monkeypatch.setattr(tkinter, "PhotoImage", lambda data, **_: data)
-    return pictures
+    return images
 
 
-def test_pictures_are_shown_as_they_are_or_made_to_fit(shown: list[bytes]) -> None:
+def test_images_are_shown_as_they_are_or_made_to_fit(shown: list[bytes]) -> None:
     window = Window("a")
     small = np.random.default_rng(0).integers(0, 255, (100, 120, 3), np.uint8)
     window.show(small)
@@ -77,10 +77,10 @@ def test_keys_and_the_close_button_end_it(shown: list[bytes], how: str) -> None:
 def test_a_frame_is_shown_with_its_readings(shown: list[bytes]) -> None:
     """What cannot be read shows nothing."""
     window = Window("a")
-    row = FaceReading("a", status="no_face")
-    assert not window.take(PictureReading("a", (row,)))
+    row = FacePrediction("a", status="no_face")
+    assert not window.take(ImagePrediction("a", (row,)))
     assert not shown
-    assert not window.take(PictureReading("a", (row,), np.full((200, 300, 3), 90, np.uint8)))
+    assert not window.take(ImagePrediction("a", (row,), np.full((200, 300, 3), 90, np.uint8)))
     pixels = np.frombuffer(shown[0].split(b"\n", 1)[1], np.uint8)
     assert (pixels == 90).mean() > 0.8
     assert (pixels != 90).any()

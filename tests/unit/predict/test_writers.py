@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mien.inference.results import FacePrediction
 from mien.predict.writers import CsvWriter, JsonLinesWriter, TableWriter
-from mien.reading.readings import FaceReading
 
 CLASSES = ("Neutral", "Happy")
-FACE = FaceReading(
+FACE = FacePrediction(
     "in/ä, b.jpg",
     face=0,
     box_xyxy=np.array([1.234, 2, 3, 4]),
@@ -24,11 +24,11 @@ FACE = FaceReading(
     valence=0.5,
     arousal=-0.25,
 )
-NO_FACE = FaceReading("empty.jpg", status="no_face")
-UNREADABLE = FaceReading("bad.jpg", status="not_an_image", detail='begins with b"<html>\n"')
+NO_FACE = FacePrediction("empty.jpg", status="no_face")
+UNREADABLE = FacePrediction("bad.jpg", status="not_an_image", detail='begins with b"<html>\n"')
 
 
-def json_rows(*readings: FaceReading) -> list[dict[str, Any]]:
+def json_rows(*readings: FacePrediction) -> list[dict[str, Any]]:
     """Write and read back, refusing what is not strict JSON."""
 
     def refuse(name: str) -> None:
@@ -40,7 +40,7 @@ def json_rows(*readings: FaceReading) -> list[dict[str, Any]]:
     return [json.loads(line, parse_constant=refuse) for line in stream.getvalue().splitlines()]
 
 
-def csv_rows(*readings: FaceReading) -> list[dict[str, str]]:
+def csv_rows(*readings: FacePrediction) -> list[dict[str, str]]:
     """Write and read back."""
     stream = io.StringIO()
     writer = CsvWriter(stream, CLASSES)
@@ -49,7 +49,7 @@ def csv_rows(*readings: FaceReading) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(stream.getvalue())))
 
 
-def table_lines(*readings: FaceReading) -> list[str]:
+def table_lines(*readings: FacePrediction) -> list[str]:
     """Write and split."""
     stream = io.StringIO()
     writer = TableWriter(stream, CLASSES, [reading.source for reading in readings])
@@ -70,7 +70,7 @@ def test_json_holds_a_face() -> None:
 
 
 def test_json_rows_have_the_same_keys() -> None:
-    """A picture without a face, or unreadable, has null where there is nothing."""
+    """An image without a face, or unreadable, has null where there is nothing."""
     face, empty, bad = json_rows(FACE, NO_FACE, UNREADABLE)
     assert list(face) == list(empty) == list(bad)
     assert empty["status"] == "no_face"
@@ -81,7 +81,7 @@ def test_json_rows_have_the_same_keys() -> None:
 def test_json_refuses_what_is_no_number() -> None:
     """NaN never reaches a file."""
     with pytest.raises(ValueError, match="Out of range"):
-        json_rows(FaceReading("a.jpg", valence=float("nan")))
+        json_rows(FacePrediction("a.jpg", valence=float("nan")))
 
 
 def test_csv_holds_a_face() -> None:
@@ -103,7 +103,9 @@ def test_csv_has_empty_cells_where_there_is_nothing() -> None:
 
 def test_the_table_is_aligned() -> None:
     """The expression begins in one column, whatever the names' lengths and widths."""
-    wide = FaceReading("中文照片.jpg", face=0, expression="Happy", confidence=0.5, valence=0.1, arousal=0.2)
+    wide = FacePrediction(
+        "中文照片.jpg", face=0, expression="Happy", confidence=0.5, valence=0.1, arousal=0.2
+    )
     heading, first, second = table_lines(FACE, wide)
     assert heading.index("expression") == first.index("Happy")
     # five characters that take two columns each: the line is shorter by them
@@ -121,7 +123,7 @@ def test_the_table_says_what_went_wrong_in_one_line() -> None:
 
 def test_the_table_keeps_the_end_of_a_long_name() -> None:
     """A deep path is cut at its beginning."""
-    deep = FaceReading("folder/" * 30 + "photo.jpg", status="no_face")
+    deep = FacePrediction("folder/" * 30 + "photo.jpg", status="no_face")
     line = table_lines(deep)[1]
     assert line.startswith("…")
     assert "folder/photo.jpg" in line
@@ -130,4 +132,4 @@ def test_the_table_keeps_the_end_of_a_long_name() -> None:
 
 def test_a_name_that_is_no_text_is_written() -> None:
     """A file name of foreign bytes does not stop the table."""
-    table_lines(FaceReading("photo\udcff.jpg", status="no_face"))[1].encode("utf-8")
+    table_lines(FacePrediction("photo\udcff.jpg", status="no_face"))[1].encode("utf-8")

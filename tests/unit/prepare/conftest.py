@@ -1,4 +1,4 @@
-"""A builder of raw sets in AffectNet's 2017 layout, with pictures that can be recognised."""
+"""A builder of raw sets in AffectNet's 2017 layout, with images that can be recognised."""
 
 import csv
 import hashlib
@@ -24,15 +24,15 @@ HEADER = (
 )  # fmt: skip
 
 
-def draw_picture(seed: int = 0, width: int = WIDTH, height: int = HEIGHT) -> Pixels:
-    """A smooth picture of random colours."""
+def draw_image(seed: int = 0, width: int = WIDTH, height: int = HEIGHT) -> Pixels:
+    """A smooth image of random colours."""
     random = np.random.default_rng(seed)
     small = random.integers(20, 236, (6, 7, 3), dtype=np.uint8)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
 
 
 def draw_photo(seed: int = 0, width: int = 2 * WIDTH, height: int = 2 * HEIGHT) -> Pixels:
-    """A random picture with as much detail at every size as photographs have (amplitude 1 / frequency)."""
+    """A random image with as much detail at every size as photographs have (amplitude 1 / frequency)."""
     random = np.random.default_rng(seed)
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(width), np.fft.fftfreq(height)))
     frequency[0, 0] = np.inf
@@ -68,11 +68,11 @@ class RawSet:
 
     @property
     def images(self) -> Path:
-        """The folder of pictures."""
+        """The folder of images."""
         return self.root / "Manually_Annotated_Images"
 
     def put(self, name: str, data: bytes) -> Path:
-        """Write a picture's file."""
+        """Write an image's file."""
         path = self.images / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -123,7 +123,7 @@ def shared_raw_set(tmp_path_factory: pytest.TempPathFactory) -> RawSet:
 def tools() -> SimpleNamespace:
     """The builders of this file, for tests to call."""
     return SimpleNamespace(
-        draw_picture=draw_picture,
+        draw_image=draw_image,
         draw_photo=draw_photo,
         face_points=face_points,
         write_points=write_points,

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.pack import Pack, PackSplit
+from mien.formats.pack import Pack, PackSplit
 from mien.prepare import PrepareOptions, prepare
 
 OPTIONS = PrepareOptions(size=48, workers=1)
@@ -31,23 +31,23 @@ def faces_by_name(split: PackSplit) -> dict[str, NDArray[np.uint8]]:
     return {key: split.image(index) for index, key in enumerate(split.keys)}
 
 
-def test_kinds_of_pictures(raw_set: Any, tools: Any) -> None:
-    """Grey, palette, CMYK, 16-bit and alpha pictures give the crop that the plain colour picture gives."""
-    picture = tools.draw_picture()
-    image = Image.fromarray(picture)
+def test_kinds_of_images(raw_set: Any, tools: Any) -> None:
+    """Grey, palette, CMYK, 16-bit and alpha photos give the crop that the plain colour photo gives."""
+    photo = tools.draw_image()
+    image = Image.fromarray(photo)
     grey = np.asarray(image.convert("L"))
     encode = tools.encode
-    opaque = np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
+    opaque = np.dstack([photo, np.full(photo.shape[:2], 255, np.uint8)])
     files = {
-        "plain.png": encode(picture, "PNG"),
-        "plain.jpg": encode(picture),
-        "progressive.jpg": encode(picture, progressive=True),
+        "plain.png": encode(photo, "PNG"),
+        "plain.jpg": encode(photo),
+        "progressive.jpg": encode(photo, progressive=True),
         "cmyk.jpg": save_cmyk(image),
-        "16 bit.png": bytes(cv2.imencode(".png", picture[:, :, ::-1].astype(np.uint16) * 257)[1]),
+        "16 bit.png": bytes(cv2.imencode(".png", photo[:, :, ::-1].astype(np.uint16) * 257)[1]),
         "alpha.png": encode(opaque, "PNG"),
-        "bitmap.bmp": encode(picture, "BMP"),
-        "web.webp": encode(picture, "WEBP", lossless=True),
-        "tagged.tif": encode(picture, "TIFF"),
+        "bitmap.bmp": encode(photo, "BMP"),
+        "web.webp": encode(photo, "WEBP", lossless=True),
+        "tagged.tif": encode(photo, "TIFF"),
         "grey.jpg": encode(grey),
         "grey.png": encode(grey, "PNG"),
         "grey 16 bit.png": encode(grey.astype(np.uint16) * 257, "PNG"),
@@ -74,12 +74,12 @@ def save_cmyk(image: Image.Image) -> bytes:
 
 def test_names_and_endings(raw_set: Any, tools: Any) -> None:
     """Upper-case and lying endings, Unicode, spaces, commas and quotes in names are names like others."""
-    picture = tools.draw_picture()
-    jpeg, png = tools.encode(picture), tools.encode(picture, "PNG")
+    photo = tools.draw_image()
+    jpeg, png = tools.encode(photo), tools.encode(photo, "PNG")
     names = {
         "UPPER.JPG": jpeg, "a png.jpg": png, "a jpeg.png": jpeg, "no ending": jpeg, "Bild ä ö.jpg": jpeg,
         "表情/笑.jpg": jpeg, "with, comma.jpg": jpeg, 'with "quotes".jpg': jpeg, "two  spaces .jpg": jpeg,
-        "web.jpg": tools.encode(picture, "WEBP"), "moving.jpg": tools.encode(picture, "GIF"), "%41.jpg": jpeg,
+        "web.jpg": tools.encode(photo, "WEBP"), "moving.jpg": tools.encode(photo, "GIF"), "%41.jpg": jpeg,
     }  # fmt: skip
     for name, data in names.items():
         raw_set.add(name, data)
@@ -94,7 +94,7 @@ def test_names_and_endings(raw_set: Any, tools: Any) -> None:
 @pytest.mark.parametrize(("begin", "end"), [("\ufeff", "\n"), ("", "\r\n"), ("\ufeff", "\r\n")])
 def test_byte_order_mark_and_crlf(raw_set: Any, tools: Any, begin: str, end: str) -> None:
     """Lists as Excel saves them are read like others."""
-    raw_set.add("a.jpg", tools.encode(tools.draw_picture()), affect=(0.5, -0.25))
+    raw_set.add("a.jpg", tools.encode(tools.draw_image()), affect=(0.5, -0.25))
     pack, _ = run(raw_set.write(begin=begin, end=end))
     assert pack.split("train").valence_arousal.tolist() == [[0.5, -0.25]]
 
@@ -113,12 +113,12 @@ UNDO: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
 
 @pytest.mark.parametrize("crop", ["aligned", "box"])
 def test_exif_orientations(raw_set: Any, tools: Any, crop: Any) -> None:
-    """A picture stored turned or mirrored gives the crop of its upright twin: box and landmarks are upright."""
-    picture = tools.draw_picture()
+    """A photo stored turned or mirrored gives the crop of its upright twin: box and landmarks are upright."""
+    photo = tools.draw_image()
     for orientation, stored in UNDO.items():
         exif = Image.Exif()
         exif[0x0112] = orientation
-        data = tools.encode(np.ascontiguousarray(stored(picture)), exif=exif.tobytes())
+        data = tools.encode(np.ascontiguousarray(stored(photo)), exif=exif.tobytes())
         raw_set.add(f"{orientation}.jpg", data)
     pack, _ = run(raw_set.write(), PrepareOptions(size=48, workers=1, crop=crop))
     split = pack.split("train")
@@ -132,13 +132,13 @@ def test_landmarks_move_with_pixels(raw_set: Any, tools: Any) -> None:
     """Dots drawn at landmarks are found where the pack says that the landmarks are."""
     points = tools.face_points()
     marked = [8, 30, 57]
-    picture = np.zeros((96, 120, 3), np.uint8)
+    photo = np.zeros((96, 120, 3), np.uint8)
     for channel, index in enumerate(marked):
         rows, columns = np.mgrid[:96, :120] + 0.5
         x, y = points[index]
         spot = 255 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 8)
-        picture[:, :, channel] = spot.round()
-    raw_set.add("dots.png", tools.encode(picture, "PNG"), points=tools.write_points(points))
+        photo[:, :, channel] = spot.round()
+    raw_set.add("dots.png", tools.encode(photo, "PNG"), points=tools.write_points(points))
     pack, _ = run(raw_set.write(), PrepareOptions(size=128, workers=1))
     split = pack.split("train")
     crop = split.image(0).astype(float)
@@ -153,7 +153,7 @@ def test_boxes_over_the_edge(raw_set: Any, tools: Any) -> None:
     """A box that is partly outside is cut with black around, whether it hangs over one edge or all."""
     boxes = [(-20, -10, 60, 60), (100, 70, 60, 60), (-50, -50, 400, 400), (119, 95, 10, 10), (30, 20, 1, 1)]
     for number, box in enumerate(boxes):
-        raw_set.add(f"{number}.jpg", tools.encode(tools.draw_picture()), box=box, points="")
+        raw_set.add(f"{number}.jpg", tools.encode(tools.draw_image()), box=box, points="")
     pack, warnings = run(raw_set.write(), PrepareOptions(size=48, workers=1, margin=0))
     split = pack.split("train")
     assert (warnings, pack.info.crop_methods) == ({}, {"box": 5})
@@ -183,8 +183,8 @@ def test_landmarks_that_are_missing_or_wrong(
     raw_set: Any, tools: Any, points: str, warning: str | None
 ) -> None:
     """The face is kept, cut by its box, without landmarks; wrong ones are counted as a warning."""
-    raw_set.add("a.jpg", tools.encode(tools.draw_picture()), points=points)
-    raw_set.add("b.jpg", tools.encode(tools.draw_picture(1)))
+    raw_set.add("a.jpg", tools.encode(tools.draw_image()), points=points)
+    raw_set.add("b.jpg", tools.encode(tools.draw_image(1)))
     pack, warnings = run(raw_set.write())
     split = pack.split("train")
     assert warnings == ({} if warning is None else {warning: 1})
@@ -204,14 +204,14 @@ def test_landmarks_that_are_missing_or_wrong(
 )
 def test_valence_and_arousal(raw_set: Any, tools: Any, affect: Any, expected: Any) -> None:
     """-2 and what is no number mean that the face has none."""
-    raw_set.add("a.jpg", tools.encode(tools.draw_picture()), affect=affect)
+    raw_set.add("a.jpg", tools.encode(tools.draw_image()), affect=affect)
     pack, _ = run(raw_set.write())
     np.testing.assert_array_equal(pack.split("train").valence_arousal[0], expected)
 
 
 def test_box_beyond_all_measure(raw_set: Any, tools: Any) -> None:
-    """A slip that makes a box larger than any picture costs the box, not the run."""
-    raw_set.add("a.jpg", tools.encode(tools.draw_picture()), box=(0, 0, "1e300", "1e300"), points="")
+    """A slip that makes a box larger than any photo costs the box, not the run."""
+    raw_set.add("a.jpg", tools.encode(tools.draw_image()), box=(0, 0, "1e300", "1e300"), points="")
     pack, _ = run(raw_set.write())
     assert pack.info.crop_methods == {"whole": 1}
 
@@ -219,7 +219,7 @@ def test_box_beyond_all_measure(raw_set: Any, tools: Any) -> None:
 def test_rows_that_lack_a_box_are_detected(
     raw_set: Any, tools: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Without box and landmarks a face is looked for; a picture without one is rejected as that."""
+    """Without box and landmarks a face is looked for; a photo without one is rejected as that."""
     from mien.faces.detector import DetectedFace
 
     class OnlyBright:

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from mien.pack import Pack
-from mien.pack.leaks import find_leaks
+from mien.datasets.registry import SourceOptions
+from mien.formats.pack import Pack
+from mien.formats.pack.leaks import find_leaks
 from mien.prepare import PrepareOptions, prepare
-from mien.sources.opening import SourceOptions
 
 
 def test_mirrored_copies_are_leaks(tmp_path: Path, tools: Any) -> None:

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.pack import Pack
+from mien.datasets.base import REMEDIES
+from mien.formats.pack import Pack
 from mien.prepare import PrepareOptions, prepare
 from mien.prepare.closing import PrepareSummary
-from mien.sources.record import REMEDIES
 
 OUTSIDE = "outside.jpg"
 
@@ -67,7 +67,7 @@ def bomb_header(width: int, height: int) -> bytes:
 
 def fill_with_bad_rows(raw: Any, tools: Any) -> None:
     """Put every kind of bad row between good ones."""
-    jpeg, png = tools.encode(tools.draw_picture()), tools.encode(tools.draw_picture(), "PNG")
+    jpeg, png = tools.encode(tools.draw_image()), tools.encode(tools.draw_image(), "PNG")
     frame = jpeg.index(b"\xff\xc0")
     bad_jpeg = jpeg[: frame + 5] + struct.pack(">HH", 50_000, 60_000) + jpeg[frame + 9 :]
     outside = raw.put("../" + OUTSIDE, jpeg)
@@ -83,7 +83,7 @@ def fill_with_bad_rows(raw: Any, tools: Any) -> None:
         "half.jpg": jpeg[: len(jpeg) // 2],
         "closed half.jpg": jpeg[: len(jpeg) // 2] + b"\xff\xd9",
         "half.png": png[: len(png) // 2],
-        "text.jpg": b"not a picture",
+        "text.jpg": b"not an image",
         "page.jpg": b"<!DOCTYPE html><html><body>404 Not Found</body></html>",
         "header bomb.png": bomb_header(60_000, 60_000),
         "header bomb.jpg": bad_jpeg,

@@ -18,7 +18,7 @@ import mien.artifacts
 import mien.prepare.stage
 from mien.errors import ArtifactError, DatasetError
 from mien.faces import detector
-from mien.pack import Pack
+from mien.formats.pack import Pack
 from mien.prepare import PrepareOptions, prepare
 
 OPTIONS = PrepareOptions(size=24, workers=1)
@@ -34,10 +34,10 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 def faces(raw_set: Any, tools: Any) -> Path:
     """A set of 18 training rows, two of them bad, and 5 for validation."""
     for number in range(18):
-        data = None if number in (5, 11) else tools.encode(tools.draw_picture(number))
+        data = None if number in (5, 11) else tools.encode(tools.draw_image(number))
         raw_set.add(f"{number}.jpg", data, expression=number % 3)
     for number in range(5):
-        raw_set.add(f"v{number}.jpg", tools.encode(tools.draw_picture(50 + number)), split="validation")
+        raw_set.add(f"v{number}.jpg", tools.encode(tools.draw_image(50 + number)), split="validation")
     return raw_set.write()
 
 
@@ -89,7 +89,7 @@ def test_shards_make_no_difference(faces: Path, tmp_path: Path, monkeypatch: pyt
 
 
 def test_content_hash_sees_a_label(faces: Path, tmp_path: Path) -> None:
-    """Another label, another picture or another size gives another content hash."""
+    """Another label, another image or another size gives another content hash."""
     prepare("affectnet", faces, tmp_path / "a.pack", OPTIONS)
     prepare("affectnet", faces, tmp_path / "b.pack", dataclasses.replace(OPTIONS, size=25))
     text = (faces / "training.csv").read_text()
@@ -239,8 +239,8 @@ def test_pack_without_a_usable_row_replaces_none(faces: Path, tmp_path: Path) ->
     """An old pack is worth more than a new one of nothing."""
     out = tmp_path / "my.pack"
     prepare("affectnet", faces, out, OPTIONS)
-    for picture in (faces / "Manually_Annotated_Images").iterdir():
-        picture.write_bytes(b"")
+    for image in (faces / "Manually_Annotated_Images").iterdir():
+        image.write_bytes(b"")
     with pytest.raises(DatasetError, match=r"my\.pack\.partial/rejects\.csv"):
         prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, force=True))
     assert Pack.open(out).info.n_kept == 21
@@ -335,9 +335,9 @@ def test_output_beside_the_raw_set(faces: Path) -> None:
 @pytest.mark.parametrize("name", ["a\nb", "a\x1b[31m", "n" * 201])
 def test_class_that_no_terminal_should_show(tmp_path: Path, name: str) -> None:
     """A class that a reader of the pack would refuse is refused before any work."""
-    picture = tmp_path / "set" / "face.png"
-    picture.parent.mkdir()
-    Image.new("L", (32, 32)).save(picture)
+    image = tmp_path / "set" / "face.png"
+    image.parent.mkdir()
+    Image.new("L", (32, 32)).save(image)
     rows = "".join(f'face.png,"{label}"\n' for label in (name, "Happy"))
     (tmp_path / "set" / "list.csv").write_text(f"path,label\n{rows}")
     with pytest.raises(DatasetError, match=r"control character|characters, not 1 to"):
@@ -377,13 +377,13 @@ def test_set_without_a_usable_row(raw_set: Any, tools: Any, tmp_path: Path) -> N
         prepare("affectnet", raw, out, OPTIONS)
     assert len((out / "rejects.csv").read_text().splitlines()) == 7
     for number in range(6):
-        raw_set.put(f"{number}.jpg", tools.encode(tools.draw_picture(number)))
+        raw_set.put(f"{number}.jpg", tools.encode(tools.draw_image(number)))
     assert prepare("affectnet", raw, out, OPTIONS).info.n_kept == 6
 
 
 def test_split_without_a_usable_row(raw_set: Any, tools: Any, tmp_path: Path) -> None:
     """A split of which nothing was kept is counted, and is no split of the pack."""
-    raw_set.add("a.jpg", tools.encode(tools.draw_picture()))
+    raw_set.add("a.jpg", tools.encode(tools.draw_image()))
     raw_set.add("b.jpg", split="validation", expression=4)
     info = prepare("affectnet", raw_set.write(), tmp_path / "my.pack", OPTIONS).info
     assert (info.n_kept, info.n_rejected, info.rejected) == (1, 1, {"val": {"Fear": 1}})
@@ -393,18 +393,18 @@ def test_split_without_a_usable_row(raw_set: Any, tools: Any, tmp_path: Path) ->
 def test_duplicates_are_found(raw_set: Any, tools: Any, tmp_path: Path) -> None:
     """Copies, recompressed and rescaled ones too, are one group, also across splits; other faces are not."""
     points = tools.write_points(tools.face_points())
-    pictures = [tools.draw_photo(seed) for seed in range(6)]
+    images = [tools.draw_photo(seed) for seed in range(6)]
     doubled = tools.write_points(tools.face_points() * 2)
     box = tuple(2 * value for value in tools.box)
-    for number, picture in enumerate(pictures):
-        raw_set.add(f"{number}.jpg", tools.encode(picture), points=doubled, box=box)
-    raw_set.add("0 again.jpg", tools.encode(pictures[0]), points=doubled, box=box)
+    for number, image in enumerate(images):
+        raw_set.add(f"{number}.jpg", tools.encode(image), points=doubled, box=box)
+    raw_set.add("0 again.jpg", tools.encode(images[0]), points=doubled, box=box)
     raw_set.add(
-        "1 poor.jpg", tools.encode(pictures[1], quality=50), points=doubled, box=box, split="validation"
+        "1 poor.jpg", tools.encode(images[1], quality=50), points=doubled, box=box, split="validation"
     )
-    half = np.asarray(Image.fromarray(pictures[2]).resize((120, 96), Image.Resampling.BOX))
+    half = np.asarray(Image.fromarray(images[2]).resize((120, 96), Image.Resampling.BOX))
     raw_set.add("2 small.png", tools.encode(half, "PNG"), points=points, split="validation")
-    raw_set.add("0 third.jpg", tools.encode(pictures[0]), points=doubled, box=box, split="validation")
+    raw_set.add("0 third.jpg", tools.encode(images[0]), points=doubled, box=box, split="validation")
     options = dataclasses.replace(OPTIONS, size=128)
     summary = prepare("affectnet", raw_set.write(), tmp_path / "my.pack", options)
     pack = Pack.open(tmp_path / "my.pack")
@@ -537,7 +537,7 @@ def test_the_detector_is_looked_for_once(
     """Before the work; a worker does not fetch another than the plan has."""
     for name in ("happy", "sad"):
         (tmp_path / "raw" / name).mkdir(parents=True)
-        (tmp_path / "raw" / name / "a.jpg").write_bytes(tools.encode(tools.draw_picture()))
+        (tmp_path / "raw" / name / "a.jpg").write_bytes(tools.encode(tools.draw_image()))
     fetched: list[Path] = []
 
     def fetch(target: Path) -> None:
@@ -556,7 +556,7 @@ def test_a_class_of_which_nothing_is_kept_is_told(tmp_path: Path, tools: Any) ->
     """Its images are all broken: the summary says so before its table."""
     for name in ("happy", "sad", "fear"):
         (tmp_path / "raw" / name).mkdir(parents=True)
-        data = b"broken" if name == "fear" else tools.encode(tools.draw_picture())
+        data = b"broken" if name == "fear" else tools.encode(tools.draw_image())
         (tmp_path / "raw" / name / "a.jpg").write_bytes(data)
     summary = prepare("folder", tmp_path / "raw", tmp_path / "my.pack", OPTIONS)
     assert "No face was kept of: Fear." in str(summary)

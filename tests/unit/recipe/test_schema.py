@@ -18,7 +18,7 @@ from mien.recipe import (
     ScheduleConfig,
     recipe_from_dict,
 )
-from mien.recipe.checks import _RANGES, check_values, leaf_types
+from mien.recipe.validation import _RANGES, check_values, leaf_types
 
 NUMBERS = (int, float, int | None, float | None)
 

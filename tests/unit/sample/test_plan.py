@@ -50,7 +50,7 @@ def test_paths_are_unique() -> None:
 
 
 def test_copies_cross_the_splits() -> None:
-    """Exactly the promised pictures stand in both splits, with the same class."""
+    """Exactly the promised images stand in both splits, with the same class."""
     rows = [row for row in plan_rows(300, seed=0) if row.fault is None]
     by_split = {
         split: {(r.index, r.class_name) for r in rows if r.split == split}

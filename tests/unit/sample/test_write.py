@@ -66,8 +66,8 @@ def test_classes_without_affect_have_minus_two(sample: tuple[Path, SampleSummary
             assert abs(float(row["arousal"])) <= 1
 
 
-def test_all_pictures_decode_but_the_planted_ones(sample: tuple[Path, SampleSummary]) -> None:
-    """One file is empty, one cut off, one a web page, one missing; all others are pictures."""
+def test_all_images_decode_but_the_planted_ones(sample: tuple[Path, SampleSummary]) -> None:
+    """One file is empty, one cut off, one a web page, one missing; all others are images."""
     found: Counter[str] = Counter()
     for row in rows_of(sample[0]):
         path = sample[0] / "Manually_Annotated_Images" / row["subDirectory_filePath"]
@@ -86,7 +86,7 @@ def test_one_expression_is_no_number(sample: tuple[Path, SampleSummary]) -> None
     assert sum(not row["expression"].isdigit() for row in rows_of(sample[0])) == 1
 
 
-def test_two_pictures_stand_in_both_splits(sample: tuple[Path, SampleSummary]) -> None:
+def test_two_images_stand_in_both_splits(sample: tuple[Path, SampleSummary]) -> None:
     """Two validation files repeat training files byte for byte, under other names."""
     contents: dict[str, set[bytes]] = {"training": set(), "validation": set()}
     for row in rows_of(sample[0]):
@@ -102,7 +102,7 @@ def test_the_summary_counts_what_is_there(sample: tuple[Path, SampleSummary]) ->
     assert sum(sum(classes.values()) for classes in summary.counts.values()) == N_FACES
     assert len(rows_of(out)) == N_FACES + summary.n_unusable
     assert summary.counts["validation"] == dict.fromkeys(AFFECTNET_CLASSES, 1)
-    assert f"{N_FACES} drawn pictures" in str(summary)
+    assert f"{N_FACES} drawn images" in str(summary)
     assert "Contempt" in str(summary)
 
 

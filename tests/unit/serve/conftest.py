@@ -15,10 +15,10 @@ pytest.importorskip("fastapi", reason="serving needs the serve extra")
 
 import httpx2
 
-from mien.bundle import Bundle
 from mien.faces.detector import DetectedFace, Detector
+from mien.formats.onnx_model import OnnxModel
 from mien.serve.app import ServeApp
-from mien.serve.gate import Access
+from mien.serve.authentication import Access
 from mien.serve.settings import ServeSettings
 
 GREEN = (0, 255, 0)
@@ -32,16 +32,16 @@ def green_square(side: int = 60) -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="session")
 def png() -> bytes:
-    """A picture with one green, hence Happy, face."""
+    """An image with one green, hence Happy, face."""
     data = io.BytesIO()
     Image.fromarray(green_square()).save(data, "PNG")
     return data.getvalue()
 
 
 @pytest.fixture(scope="session")
-def bundle(model_path: Path) -> Bundle:
+def bundle(model_path: Path) -> OnnxModel:
     """The tiny model, loaded."""
-    return Bundle.load(model_path, threads=1)
+    return OnnxModel.load(model_path, threads=1)
 
 
 class HeldDetector:
@@ -65,7 +65,7 @@ def held_detector(detector: Detector) -> HeldDetector:
 
 
 @pytest.fixture
-def make_app(bundle: Bundle, detector: Detector) -> Callable[..., ServeApp]:
+def make_app(bundle: OnnxModel, detector: Detector) -> Callable[..., ServeApp]:
     """Return a function that makes an app; settings are given by name."""
 
     def make(
@@ -75,7 +75,7 @@ def make_app(bundle: Bundle, detector: Detector) -> Callable[..., ServeApp]:
         allow_origins: tuple[str, ...] = (),
         known_hosts: tuple[str, ...] | None = None,
         detector_file: Path | None = None,
-        model: Bundle | None = None,
+        model: OnnxModel | None = None,
         **settings: float,
     ) -> ServeApp:
         return ServeApp(

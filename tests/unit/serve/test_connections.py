@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from mien.serve.app import ServeApp
-from mien.serve.command import Server, _listen
+from mien.serve.connection_limits import ACCEPTED_AT_ONCE, MAX_GUESTS, CrowdLimits
 from mien.serve.connections import FREE_CHUNKS, MAX_HEAD_BYTES, MAX_HEADERS, MIN_CHUNK_BYTES
-from mien.serve.crowd import ACCEPTED_AT_ONCE, MAX_GUESTS, CrowdLimits
+from mien.serve.server import Server, _listen
 from mien.serve.settings import ServeSettings
 
 MakeApp = Callable[..., ServeApp]
@@ -322,7 +322,7 @@ def test_a_stop_tells_those_who_are_too_late(serve: Callable[..., Running]) -> N
     """Whose body is not there when the time is up is refused in words, and holds the end up no further."""
     running = serve(stop_seconds=0.3, body_seconds=1000)
     with running.connect(POST + b"Content-Length: 100\r\n\r\nx") as in_hand:
-        until(lambda: running.app.n_in_hand == 1)
+        until(lambda: running.app.n_in_flight == 1)
         running.stop()
         assert error_of(rest_of(in_hand))["code"] == "stopping"
         running.thread.join(PATIENCE)
@@ -335,7 +335,7 @@ def test_a_second_signal_ends_it_at_once(
     """Whatever is in hand, and without a traceback."""
     running = serve(stop_seconds=1000, body_seconds=1000)
     with running.connect(POST + b"Content-Length: 100\r\n\r\nx"):
-        until(lambda: running.app.n_in_hand == 1)
+        until(lambda: running.app.n_in_flight == 1)
         running.stop()
         running.server.handle_exit(signal.SIGTERM, None)
         running.thread.join(PATIENCE)
@@ -356,7 +356,7 @@ def test_many_clients_may_wait_to_be_accepted(serve: Callable[..., Running]) -> 
 def test_health_tells_of_stuck_work(
     threads: int, serve: Callable[..., Running], held_detector: object, png: bytes
 ) -> None:
-    """Not ready while a picture takes too long; not well when no thread is left; both again when it is done."""
+    """Not ready while an image takes too long; not well when no thread is left; both again when it is done."""
     running = serve(finder=held_detector, stall_seconds=0.2, request_seconds=0.1, threads=threads)
     ready = HEALTH.replace(b"healthz", b"readyz") + b"Connection: close\r\n\r\n"
     well = HEALTH + b"Connection: close\r\n\r\n"

@@ -12,11 +12,11 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from starlette.testclient import TestClient
 
-from mien.bundle import Bundle, BundleInfo
-from mien.reading.readings import FaceReading
+from mien.formats.onnx_model import ModelInfo, OnnxModel
+from mien.inference.results import FacePrediction
 from mien.serve.app import ServeApp
-from mien.serve.bodies import Face, Model
 from mien.serve.routes import REFERENCE
+from mien.serve.schemas import Face, Model
 
 MakeApp = Callable[..., ServeApp]
 ROOT = Path(__file__).parents[3]
@@ -108,20 +108,20 @@ def test_before_the_model_is_there_the_server_is_not_ready(make_app: MakeApp, pn
     assert client.get("/healthz").status_code == 200
 
 
-def test_the_model_describes_itself(make_app: MakeApp, bundle: Bundle) -> None:
+def test_the_model_describes_itself(make_app: MakeApp, bundle: OnnxModel) -> None:
     """`/v1/model` and the page's `model.json` are the file's metadata with its name and card."""
     with TestClient(make_app()) as client:
         told, for_page = client.get("/v1/model").json(), client.get("/model.json").json()
     assert told == for_page
     assert (told["name"], told["card"], told["classes"]) == ("colors", "", ["Neutral", "Happy", "Sad"])
     assert told["crop"]["method"] == bundle.info.crop.method
-    assert told.keys() == {"name", "card"} | {one.name for one in fields(BundleInfo)}
+    assert told.keys() == {"name", "card"} | {one.name for one in fields(ModelInfo)}
     assert told.keys() == Model.model_fields.keys()
 
 
 def test_the_document_has_every_field_of_a_row() -> None:
     """The described row is the row, in its order."""
-    assert list(Face.model_fields) == [one.name for one in fields(FaceReading)]
+    assert list(Face.model_fields) == [one.name for one in fields(FacePrediction)]
 
 
 def test_the_document_describes_every_failure_and_has_examples(make_app: MakeApp) -> None:
@@ -181,7 +181,7 @@ class NoFaces:
 @pytest.fixture(scope="session")
 def api_document(model_path: Path) -> Any:
     """The document of an app, and the app behind it."""
-    app = ServeApp(Bundle.load(model_path, threads=1), make_detector=NoFaces)
+    app = ServeApp(OnnxModel.load(model_path, threads=1), make_detector=NoFaces)
     return schemathesis.openapi.from_asgi("/openapi.json", app)
 
 
@@ -207,7 +207,7 @@ def test_what_the_document_allows_is_answered_as_it_says(
     def check(case: schemathesis.Case) -> None:
         nonlocal n_answers
         n_answers += 1
-        # No schema says which bytes are a picture, so that some bodies it allows are refused.
+        # No schema says which bytes are an image, so that some bodies it allows are refused.
         case.call_and_validate(excluded_checks=[positive_data_acceptance])
 
     check()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mien.bundle import Bundle, Outputs
+from mien.formats.onnx_model import OnnxModel, Outputs
 from mien.serve.app import ServeApp
 
 MakeApp = Callable[..., ServeApp]
@@ -46,7 +46,7 @@ def test_clients_share_calls_of_the_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Faces of requests that come together are read in one call, each by its own rule."""
-    bundle, sizes = Bundle.load(model_path, threads=1), []
+    bundle, sizes = OnnxModel.load(model_path, threads=1), []
     run = bundle.run
 
     def run_and_note(images_rgb: NDArray[np.uint8]) -> Outputs:
@@ -74,7 +74,7 @@ def test_a_failing_model_fails_those_who_asked(
     make_app: MakeApp, running: Any, model_path: Path, png: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A call that fails is 500 for its clients, and the next one is answered."""
-    bundle = Bundle.load(model_path, threads=1)
+    bundle = OnnxModel.load(model_path, threads=1)
     run, n_calls = bundle.run, 0
 
     def fail_once(images_rgb: NDArray[np.uint8]) -> Outputs:
@@ -97,10 +97,10 @@ def test_a_failing_model_fails_those_who_asked(
     assert failed.headers["x-content-type-options"] == "nosniff"
 
 
-def test_the_loop_answers_while_a_picture_is_worked_at(
+def test_the_loop_answers_while_a_image_is_worked_at(
     make_app: MakeApp, running: Any, held_detector: Any, png: bytes
 ) -> None:
-    """A picture that takes long keeps nobody else waiting."""
+    """An image that takes long keeps nobody else waiting."""
 
     async def ask() -> tuple[int, int]:
         async with running(make_app(finder=held_detector)) as client:
@@ -174,10 +174,10 @@ def test_a_stop_finishes_what_was_accepted(
             assert (await client.get("/readyz")).status_code == 200
             first = asyncio.create_task(post(client, png))
             await until(held_detector.is_at_it.is_set)
-            app.stop_taking()
+            app.drain()
             refused, ready = await post(client, png), await client.get("/readyz")
             alive = await client.get("/healthz")
-            assert app.n_in_hand == 1
+            assert app.n_in_flight == 1
             held_detector.release.set()
             return [answer.status_code for answer in (refused, ready, alive, await first)]
 
@@ -186,5 +186,5 @@ def test_a_stop_finishes_what_was_accepted(
 
 def test_a_signal_before_the_start_is_no_error(make_app: Callable[..., ServeApp]) -> None:
     app = make_app()
-    app.stop_taking()
-    assert app.n_in_hand == 0
+    app.drain()
+    assert app.n_in_flight == 0

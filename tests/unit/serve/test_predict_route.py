@@ -1,4 +1,4 @@
-"""`POST /v1/predict`: the rows of `mien predict`, one or many pictures, in any of the ways to send them."""
+"""`POST /v1/predict`: the rows of `mien predict`, one or many images, in any of the ways to send them."""
 
 import asyncio
 import io
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from starlette.testclient import TestClient
 
-from mien.bundle import Bundle
 from mien.faces.detector import DetectedFace, Detector
-from mien.reading.answers import AnswerRule
-from mien.reading.recognise import read_pictures
+from mien.formats.onnx_model import OnnxModel
+from mien.inference.answers import AnswerRule
+from mien.inference.pipeline import predict_files
 from mien.serve.app import ServeApp
 from mien.serve.uploads import MAX_OTHER_PARTS
 
@@ -56,17 +56,17 @@ def test_the_answer_is_that_of_predict(
     query: str,
     rule: AnswerRule,
     make_app: MakeApp,
-    make_picture: Callable[..., Path],
-    bundle: Bundle,
+    make_image: Callable[..., Path],
+    bundle: OnnxModel,
     detector: Detector,
 ) -> None:
-    """Several pictures of a form come back in order, as the rows that `mien predict` writes."""
+    """Several images of a form come back in order, as the rows that `mien predict` writes."""
     paths = [
-        make_picture("two.png", ("Happy", 10, 10, 60), ("Sad", 100, 30, 40)),
-        make_picture("none.png"),
-        make_picture("one.png", ("Neutral", 50, 20, 50)),
+        make_image("two.png", ("Happy", 10, 10, 60), ("Sad", 100, 30, 40)),
+        make_image("none.png"),
+        make_image("one.png", ("Neutral", 50, 20, 50)),
     ]
-    expected = [reading.to_dict() for reading in read_pictures(paths, bundle, detector=detector, rule=rule)]
+    expected = [reading.to_dict() for reading in predict_files(paths, bundle, detector=detector, rule=rule)]
     with TestClient(make_app()) as client:
         answer = client.post(ROUTE + query, files=form(*((str(path), path.read_bytes()) for path in paths)))
     assert answer.status_code == 200
@@ -74,24 +74,24 @@ def test_the_answer_is_that_of_predict(
 
 
 @pytest.mark.parametrize("kind", ["image/png", "IMAGE/JPEG; q=1", "application/octet-stream"])
-def test_a_picture_is_the_body(kind: str, make_app: MakeApp, png: bytes) -> None:
-    """A picture sent as it is has no name; its content decides, not its type."""
+def test_a_image_is_the_body(kind: str, make_app: MakeApp, png: bytes) -> None:
+    """An image sent as it is has no name; its content decides, not its type."""
     with TestClient(make_app()) as client:
         answer = client.post(ROUTE, content=png, headers={"Content-Type": kind})
     [result] = answer.json()["results"]
     assert (result["source"], result["rows"][0]["expression"]) == ("", "Happy")
 
 
-def test_crop_whole_takes_the_picture_for_the_face(make_app: MakeApp, png: bytes) -> None:
-    """With `crop=whole` the box is the picture."""
+def test_crop_whole_takes_the_image_for_the_face(make_app: MakeApp, png: bytes) -> None:
+    """With `crop=whole` the box is the image."""
     with TestClient(make_app()) as client:
         answer = client.post(ROUTE + "?crop=whole", files=form(("a.png", png)))
     assert answer.json()["results"][0]["rows"][0]["box_xyxy"] == [0, 0, 200, 120]
 
 
-def test_an_unreadable_picture_is_a_row_among_others(make_app: MakeApp, png: bytes) -> None:
+def test_an_unreadable_image_is_a_row_among_others(make_app: MakeApp, png: bytes) -> None:
     """What cannot be read has its status, as in `mien predict`; the rest is read."""
-    files = form(("good.png", png), ("cut.png", png[:60]), ("text.png", b"not a picture"), ("empty.png", b""))
+    files = form(("good.png", png), ("cut.png", png[:60]), ("text.png", b"not an image"), ("empty.png", b""))
     with TestClient(make_app()) as client:
         answer = client.post(ROUTE, files=files)
     statuses = {one["source"]: one["rows"][0]["status"] for one in answer.json()["results"]}
@@ -106,13 +106,9 @@ def test_an_unreadable_picture_is_a_row_among_others(make_app: MakeApp, png: byt
 @pytest.mark.parametrize(
     ("asked", "status", "code"),
     [
-        pytest.param(
-            {"files": form(("a", b"text"), ("b", b""))}, 422, "not_an_image", id="no picture at all"
-        ),
-        pytest.param({"files": [("other", ("a.png", b"x"))]}, 422, "no_picture", id="another field"),
-        pytest.param(
-            {"content": b"", "headers": {"Content-Type": "image/png"}}, 422, "no_picture", id="empty"
-        ),
+        pytest.param({"files": form(("a", b"text"), ("b", b""))}, 422, "not_an_image", id="no image at all"),
+        pytest.param({"files": [("other", ("a.png", b"x"))]}, 422, "no_image", id="another field"),
+        pytest.param({"content": b"", "headers": {"Content-Type": "image/png"}}, 422, "no_image", id="empty"),
         pytest.param({"json": {"image": "..."}}, 415, "unsupported_media_type", id="JSON"),
         pytest.param({"content": b"x"}, 415, "unsupported_media_type", id="no type"),
         pytest.param(
@@ -161,17 +157,15 @@ def test_nothing_of_a_damaged_form_is_logged(make_app: MakeApp, caplog: pytest.L
 
 
 def test_a_damaged_file_alone_is_a_row(make_app: MakeApp, png: bytes) -> None:
-    """A file that begins as a picture may be one: that is a reading, not an error."""
+    """A file that begins as an image may be one: that is a reading, not an error."""
     with TestClient(make_app()) as client:
         answer = client.post(ROUTE, content=png[:60], headers={"Content-Type": "image/png"})
     assert answer.status_code == 200
     assert answer.json()["results"][0]["rows"][0]["status"] == "truncated_image"
 
 
-def test_a_large_picture_is_not_decoded(
-    make_app: MakeApp, png: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A picture beyond the limit is told by its header."""
+def test_a_large_image_is_not_decoded(make_app: MakeApp, png: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image beyond the limit is told by its header."""
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("it was decoded"))
     with TestClient(make_app(image_pixels=200 * 120 - 1)) as client:
         answer = client.post(ROUTE, files=form(("a.png", png)))
@@ -180,7 +174,7 @@ def test_a_large_picture_is_not_decoded(
 
 
 def test_a_crowd_counts_as_the_calls_that_it_takes(make_app: MakeApp, detector: Detector, png: bytes) -> None:
-    """One picture of 40 faces is read in two calls of the model."""
+    """One image of 40 faces is read in two calls of the model."""
 
     class Crowd:
         def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
@@ -194,9 +188,9 @@ def test_a_crowd_counts_as_the_calls_that_it_takes(make_app: MakeApp, detector: 
     assert 'mien_batch_faces_bucket{le="32.0"} 2.0' in figures
 
 
-def test_faces_beyond_the_limit_are_told(make_app: MakeApp, make_picture: Callable[..., Path]) -> None:
+def test_faces_beyond_the_limit_are_told(make_app: MakeApp, make_image: Callable[..., Path]) -> None:
     """The largest faces are read, and one more row says how many are not."""
-    path = make_picture("three.png", ("Happy", 0, 0, 60), ("Sad", 70, 0, 40), ("Neutral", 120, 0, 30))
+    path = make_image("three.png", ("Happy", 0, 0, 60), ("Sad", 70, 0, 40), ("Neutral", 120, 0, 30))
     with TestClient(make_app(faces=2)) as client:
         answer = client.post(ROUTE, files=form(("three.png", path.read_bytes())))
     rows = answer.json()["results"][0]["rows"]
@@ -218,11 +212,11 @@ def test_faces_beyond_the_limit_are_told(make_app: MakeApp, make_picture: Callab
     ],
 )
 def test_formats_of_photographs_are_read(
-    kind: str, is_read: bool, make_app: MakeApp, make_picture: Callable[..., Path]
+    kind: str, is_read: bool, make_app: MakeApp, make_image: Callable[..., Path]
 ) -> None:
     """What decodes slowly or noisily is refused before a decoder sees it, and what is read is told."""
-    with Image.open(make_picture("one.png", ("Happy", 50, 20, 50))) as picture:
-        data = encoded(np.asarray(picture.convert("RGB")), kind)
+    with Image.open(make_image("one.png", ("Happy", 50, 20, 50))) as image:
+        data = encoded(np.asarray(image.convert("RGB")), kind)
     files = form(("a", data), ("b.png", encoded(np.zeros((9, 9, 3), np.uint8))))
     with TestClient(make_app()) as client:
         [row, *_] = client.post(ROUTE, files=files).json()["results"][0]["rows"]
@@ -243,7 +237,7 @@ def test_a_hostile_tiff_prints_nothing(make_app: MakeApp, capfd: pytest.CaptureF
 
 
 def test_a_few_other_parts_are_skipped_and_many_refused(make_app: MakeApp, png: bytes) -> None:
-    """A form may have parts that are no pictures, as many as the guide's readers would send."""
+    """A form may have parts that are no images, as many as the guide's readers would send."""
     others = [(f"field{number}", ("", b"x")) for number in range(MAX_OTHER_PARTS + 1)]
     assert MAX_OTHER_PARTS == 16
     with TestClient(make_app()) as client:
@@ -284,12 +278,12 @@ def test_a_body_gives_its_bytes_back_however_it_ends(make_app: MakeApp, running:
     assert asyncio.run(ask()) == [408, 413, 413, 400, 422, 200, 200]
 
 
-def test_too_many_pictures_are_refused(make_app: MakeApp, png: bytes) -> None:
-    """One picture more than the limit is 413."""
+def test_too_many_images_are_refused(make_app: MakeApp, png: bytes) -> None:
+    """One image more than the limit is 413."""
     with TestClient(make_app(images=2)) as client:
         assert client.post(ROUTE, files=form(*[("a.png", png)] * 2)).status_code == 200
         answer = client.post(ROUTE, files=form(*[("a.png", png)] * 3))
-    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_many_pictures")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_many_images")
 
 
 def test_a_large_body_is_refused_announced_or_not(make_app: MakeApp, running: Any) -> None:
@@ -330,9 +324,9 @@ def test_a_slow_body_is_refused(make_app: MakeApp, running: Any) -> None:
 
 
 def test_uploads_reach_no_disk_and_no_log(
-    make_app: MakeApp, caplog: pytest.LogCaptureFixture, bundle: Bundle
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture, bundle: OnnxModel
 ) -> None:
-    """Megabytes of pictures are read without a file being opened for writing, and no name of theirs is logged."""
+    """Megabytes of images are read without a file being opened for writing, and no name of theirs is logged."""
     large = encoded(np.random.default_rng(0).integers(0, 255, (900, 900, 3), dtype=np.uint8))
     assert len(large) > 2_000_000
     sys.addaudithook(note_opening)

@@ -9,9 +9,9 @@ import pytest
 
 from mien.cli import build_parser, main
 from mien.errors import SourceError
-from mien.reading.recognise import BATCH_FACES
-from mien.serve import command
-from mien.serve.crowd import Crowd, CrowdLimits, client_of, crowd_limits
+from mien.inference.pipeline import BATCH_FACES
+from mien.serve import server as command
+from mien.serve.connection_limits import Crowd, CrowdLimits, client_of, crowd_limits
 from mien.serve.settings import MOST_BATCH_FACES, ServeSettings
 
 GUIDE = Path(__file__).parents[3] / "docs" / "guide" / "serve.md"

@@ -11,13 +11,13 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from mien.bundle import Bundle
 from mien.cli import main
 from mien.errors import ArtifactError
 from mien.faces import detector
+from mien.formats.onnx_model import OnnxModel
 from mien.serve import site
+from mien.serve.api_errors import add_error_handlers
 from mien.serve.app import ServeApp
-from mien.serve.refusals import add_refusals
 from mien.serve.routes import page_routes
 from mien.serve.site import write_page
 
@@ -45,10 +45,10 @@ def yunet(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def client(static: Path, bundle: Bundle, yunet: Path) -> TestClient:
+def client(static: Path, bundle: OnnxModel, yunet: Path) -> TestClient:
     """A client of the page's routes alone."""
     api = FastAPI()
-    add_refusals(api)
+    add_error_handlers(api)
     api.include_router(page_routes(bundle, yunet, static))
     return TestClient(api)
 
@@ -72,7 +72,7 @@ def test_a_file_is_sent_once(path: str, kind: str, client: TestClient) -> None:
     assert client.head(path).status_code == 200
 
 
-def test_the_models_are_the_files(client: TestClient, bundle: Bundle) -> None:
+def test_the_models_are_the_files(client: TestClient, bundle: OnnxModel) -> None:
     """The browser gets the served file, byte for byte."""
     assert client.get("/models/model.onnx").content == bundle.path.read_bytes()
     assert client.get("/models/detector.onnx").content == b"a network"
@@ -86,10 +86,10 @@ def test_nothing_beside_the_page_is_given(path: str, client: TestClient) -> None
     assert client.get(path).status_code == 404
 
 
-def test_missing_files_are_told(bundle: Bundle, tmp_path: Path) -> None:
+def test_missing_files_are_told(bundle: OnnxModel, tmp_path: Path) -> None:
     """Without the page's files, or YuNet's, the answer says what to do."""
     api = FastAPI()
-    add_refusals(api)
+    add_error_handlers(api)
     api.include_router(page_routes(bundle, None, tmp_path / "nothing"))
     client = TestClient(api)
     codes = [

@@ -91,7 +91,7 @@ def test_affine_with_no_room_is_the_identity() -> None:
 
 
 def test_a_mirror_turns_every_pixel() -> None:
-    """Flip alone is the picture from right to left, to the pixel."""
+    """Flip alone is the image from right to left, to the pixel."""
     changes = plan(replace(STILL, flip=1))
     assert changes.mirrored.all()
     face = random_faces(1)[0]
@@ -99,7 +99,7 @@ def test_a_mirror_turns_every_pixel() -> None:
 
 
 def test_a_mirror_swaps_left_and_right() -> None:
-    """The left eye of the mirrored picture is the right eye, on the other side; twice is as before."""
+    """The left eye of the mirrored image is the right eye, on the other side; twice is as before."""
     points = np.random.default_rng(0).random((3, 68, 2)).astype(np.float32)
     changes = plan(replace(STILL, flip=1), 3)
     moved = move_landmarks(points, changes)

@@ -16,18 +16,18 @@ from mien.faces.crop import CropContract
 from mien.faces.images import encode_jpeg
 from mien.faces.near_duplicates import find_groups
 from mien.faces.perceptual_hash import perceptual_hash
-from mien.pack import FORMAT_VERSION, Pack, PackedFace, PackInfo
-from mien.pack.writer import close_pack, compute_content_sha256, write_shard
+from mien.formats.pack import FORMAT_VERSION, Pack, PackedFace, PackInfo
+from mien.formats.pack.writer import close_pack, compute_content_sha256, write_shard
 from mien.recipe import AugmentConfig, DataConfig
-from mien.train.faces import LabelledFaces, TrainingFaces, read_training_faces
-from mien.train.loading import FaceBatches
+from mien.train.dataloader import FaceBatches
+from mien.train.dataset import LabelledFaces, TrainingFaces, read_training_faces
 from mien.train.sampler import Draw
 
 SIDE = 64
 
 
-def picture(number: int, side: int = SIDE) -> NDArray[np.uint8]:
-    """A smooth picture, like no other one's, of as much detail as a photograph has."""
+def photo(number: int, side: int = SIDE) -> NDArray[np.uint8]:
+    """A smooth photo, like no other one's, of as much detail as a photograph has."""
     noise = np.random.default_rng(number).integers(0, 256, (side, side, 3), dtype=np.uint8)
     blurred = cv2.GaussianBlur(noise, (0, 0), 1.5)
     return np.asarray(cv2.normalize(blurred, None, 0, 255, cv2.NORM_MINMAX), dtype=np.uint8)
@@ -36,8 +36,8 @@ def picture(number: int, side: int = SIDE) -> NDArray[np.uint8]:
 def make_face(
     number: int, label: int, *, side: int = SIDE, quality: int = 92, votes: Sequence[float] | None = None
 ) -> PackedFace:
-    """A face that shows a picture; its valence tells the number."""
-    jpeg = encode_jpeg(picture(number, side), quality)
+    """A face that shows a photo; its valence tells the number."""
+    jpeg = encode_jpeg(photo(number, side), quality)
     decoded = np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB), dtype=np.uint8)
     return PackedFace(
         key=f"{number}.jpg",
@@ -86,7 +86,7 @@ def write_pack(
 
 
 def numbers_of(faces: LabelledFaces) -> list[int]:
-    """Which pictures the faces show."""
+    """Which photos the faces show."""
     return [int(number) for number in np.rint(faces.valence_arousal[:, 0] * 1000)]
 
 
@@ -98,7 +98,7 @@ A_CLASSES, B_CLASSES = ("Neutral", "Happy", "Sad"), ("Fear", "Sad", "Happy")
 
 
 def name_of(number: int) -> str:
-    """The expression on a picture: of the first 100 one of A's classes, of the others one of B's."""
+    """The expression on a photo: of the first 100 one of A's classes, of the others one of B's."""
     return A_CLASSES[number % 3] if number < 100 else B_CLASSES[number % 3]
 
 
@@ -108,7 +108,7 @@ def faces_of(numbers: Sequence[int], classes: Sequence[str], *, quality: int = 9
 
 @pytest.fixture(scope="module")
 def two_packs(tmp_path_factory: pytest.TempPathFactory) -> list[Pack]:
-    """Packs A of pictures 0 to 59 (val: 60 to 69), and B of 100 to 159 (val: 160 to 169), in other classes."""
+    """Packs A of photos 0 to 59 (val: 60 to 69), and B of 100 to 159 (val: 160 to 169), in other classes."""
     folder = tmp_path_factory.mktemp("two")
     return [
         write_pack(
@@ -141,15 +141,15 @@ def test_the_order_of_the_packs_is_the_order_of_classes(two_packs: list[Pack]) -
         assert faces.classes[label] == name_of(number)
 
 
-def test_pictures_of_two_packs(two_packs: list[Pack]) -> None:
-    """A face's picture, path and landmarks come from its own pack."""
+def test_images_of_two_packs(two_packs: list[Pack]) -> None:
+    """A face's photo, path and landmarks come from its own pack."""
     faces = read_training_faces(two_packs, DataConfig(dev_fraction=0.25)).train
     for face, number in enumerate(numbers_of(faces)):
         assert faces.key(face) == f"{number}.jpg"
         assert faces.pack_numbers[face] == (number >= 100)
         assert (faces.landmarks[face] == np.float32(number / 1000)).all()
         if face % 8 == 0:
-            assert np.abs(faces.image(face).astype(int) - picture(number)).mean() < 8
+            assert np.abs(faces.image(face).astype(int) - photo(number)).mean() < 8
 
 
 def test_a_choice_of_classes_from_two_packs(two_packs: list[Pack]) -> None:
@@ -190,7 +190,7 @@ def test_votes_of_two_packs(two_packs: list[Pack], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("quality", [92, 50])
 def test_leaks_between_packs_are_left_out(two_packs: list[Pack], tmp_path: Path, quality: int) -> None:
-    """A picture of A's train that stands in B's val, saved anew, is not learnt from, unless the recipe wants it."""
+    """A photo of A's train that stands in B's val, saved anew, is not learnt from, unless the recipe wants it."""
     a, _ = two_packs
     leaking = write_pack(
         tmp_path / "b.pack",
@@ -221,7 +221,7 @@ def test_a_leak_in_the_other_direction(two_packs: list[Pack], tmp_path: Path) ->
 
 
 def test_copies_in_two_packs_stay_on_one_side(two_packs: list[Pack], tmp_path: Path) -> None:
-    """A picture that both packs learn from is on one side of the dev split, whichever the seed and the fold."""
+    """A photo that both packs learn from is on one side of the dev split, whichever the seed and the fold."""
     a, _ = two_packs
     again = write_pack(tmp_path / "b.pack", A_CLASSES, train=faces_of(range(40), A_CLASSES, quality=50))
     for data in (

@@ -13,11 +13,11 @@ pytest.importorskip("torch", reason="training needs the train extra")
 import torch
 from safetensors.torch import load_file
 
+from mien.formats.run import Run
+from mien.nets.checkpoint import load_network
 from mien.recipe import LossConfig, Recipe
-from mien.run import Run
 from mien.train import stage, train
 from mien.train.lightning_adapter import FaceModule
-from mien.trained import load_trained_network
 
 Weights = dict[str, torch.Tensor]
 
@@ -86,8 +86,8 @@ def test_the_moving_average_is_what_is_measured(
     train(short(tiny_recipe, ema_decay=0.8), [training_pack], out)
     run = Run.open(out)
     dev = run.read_dev_outputs()
-    average = load_trained_network(run)
-    raw = load_trained_network(run)
+    average = load_network(run)
+    raw = load_network(run)
     raw.load_state_dict(last_weights(out))
     with (out / "metrics.csv").open() as file:
         row = next(csv.DictReader(file))

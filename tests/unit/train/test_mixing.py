@@ -13,7 +13,7 @@ from scipy import stats
 from torch import Tensor
 
 from mien.recipe import AugmentConfig
-from mien.train.loading import Batch
+from mien.train.dataloader import Batch
 from mien.train.mixing import mix_faces, plan_mixing
 
 MIXUP = AugmentConfig(mixup=1, mixup_alpha=0.4)
@@ -180,8 +180,8 @@ def test_landmarks_under_a_rectangle_are_hidden() -> None:
     assert n_hidden > 1000
 
 
-def test_landmarks_outside_of_the_picture_stay() -> None:
-    """No rectangle hides what is not on the picture."""
+def test_landmarks_outside_of_the_image_stay() -> None:
+    """No rectangle hides what is not on the image."""
     batch = make_batch()
     outside = batch._replace(landmarks=torch.full_like(batch.landmarks, -0.01))
     outside.landmarks[:, ::2] = 1.01

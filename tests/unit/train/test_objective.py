@@ -10,9 +10,9 @@ pytest.importorskip("torch", reason="training needs the train extra")
 import torch
 from torch.nn import functional
 
-from mien.network import FaceNetwork, FaceOutputs, build_face_network
+from mien.nets.network import FaceNetwork, FaceOutputs, build_face_network
 from mien.recipe import LossConfig, ModelConfig
-from mien.train.loading import Batch
+from mien.train.dataloader import Batch
 from mien.train.objective import Objective, Teacher
 
 N = 4
@@ -132,7 +132,7 @@ def test_logit_adjustment_of_nought_is_plain() -> None:
 
 
 def test_even_smoothing_is_torchs() -> None:
-    """Spread over all classes it is torch's `label_smoothing`."""
+    """MeanStd over all classes it is torch's `label_smoothing`."""
     expected = functional.cross_entropy(
         make_outputs().logits.detach(), torch.tensor(LABELS), label_smoothing=0.2
     )
@@ -265,7 +265,7 @@ def test_a_teachers_classes_are_picked_in_the_students_order() -> None:
 
 @pytest.mark.parametrize("side", [20, 48])
 def test_a_teacher_of_another_input_size_sees_the_face_resized(side: int) -> None:
-    """Its input is the student's picture, smoothed as Pillow's bilinear filter does, up and down."""
+    """Its input is the student's image, smoothed as Pillow's bilinear filter does, up and down."""
     image_module = pytest.importorskip("PIL.Image", reason="Pillow comes with torchvision")
     network, seen = make_network(), []
     network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))

@@ -13,9 +13,9 @@ pytest.importorskip("torch", reason="training needs the train extra")
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from mien.errors import ArtifactError, MienError, ModelError, RecipeError
-from mien.pack import PackSplit
+from mien.formats.pack import PackSplit
+from mien.formats.run import Run
 from mien.recipe import Recipe
-from mien.run import Run
 from mien.train import train
 from mien.train.processes import require_launcher, require_numbers, require_place
 

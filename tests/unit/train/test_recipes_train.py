@@ -11,9 +11,9 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs the train extra")
 
-from mien.pack import PackSplit
+from mien.formats.pack import PackSplit
 from mien.recipe import Recipe, read_recipe
-from mien.recipe.reading import recipe_names
+from mien.recipe.parsing import recipe_names
 from mien.train import train
 
 EPOCHS, BATCH_SIZE = 4, 16
@@ -48,7 +48,7 @@ def votes_pack(make_training_pack: Callable[..., Path], tmp_path_factory: pytest
 
 
 def different_hashes(split: PackSplit) -> np.ndarray:
-    """Hashes of pictures that are nothing like each other, nor like those of a split of another length."""
+    """Hashes of images that are nothing like each other, nor like those of a split of another length."""
     return np.random.default_rng(len(split)).integers(0, 256, (len(split), 32), dtype=np.uint8)
 
 

@@ -23,10 +23,10 @@ from safetensors.torch import load_file
 from mien import artifacts
 from mien.artifacts import one_writer
 from mien.errors import ArtifactError, DatasetError, MienError, ModelError, RecipeError
+from mien.formats.run import Run
 from mien.recipe import LossConfig, Recipe, format_recipe, read_recipe
-from mien.run import Run
 from mien.train import stage, train
-from mien.train.plan import plan_training
+from mien.train.dry_run.plan import plan_training
 
 
 def quick(recipe: Recipe, **schedule: Any) -> Recipe:

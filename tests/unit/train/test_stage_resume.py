@@ -24,11 +24,11 @@ import torch
 from safetensors.torch import load_file
 
 from mien.errors import ArtifactError
+from mien.formats.run import Run
 from mien.recipe import AugmentConfig, LossConfig, Recipe
-from mien.run import Run
 from mien.train import stage, train
 from mien.train.lightning_adapter import FaceModule
-from mien.train.log import best_epoch
+from mien.train.logs import best_epoch
 
 
 def changed(recipe: Recipe, **values: Any) -> Recipe:

@@ -19,11 +19,11 @@ from safetensors.torch import load_file
 
 from mien.errors import ArtifactError, MienError, ModelError, RecipeError
 from mien.faces.crop import CropContract
-from mien.pack import PackSplit
+from mien.formats.pack import PackSplit
+from mien.formats.run import Run
 from mien.recipe import LossConfig, Recipe
-from mien.run import Run
 from mien.train import stage, train
-from mien.train.plan import plan_training
+from mien.train.dry_run.plan import plan_training
 
 CLASSES = ("Neutral", "Happy", "Sad")
 
@@ -34,7 +34,7 @@ def quick(recipe: Recipe, **schedule: Any) -> Recipe:
 
 
 def different_hashes(split: PackSplit) -> np.ndarray:
-    """Hashes of pictures that are nothing like each other, nor like those of a split of another length."""
+    """Hashes of images that are nothing like each other, nor like those of a split of another length."""
     return np.random.default_rng(len(split)).integers(0, 256, (len(split), 32), dtype=np.uint8)
 
 

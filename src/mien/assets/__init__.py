@@ -1,0 +1,1 @@
+"""What the package carries: bundled models with their cards, and recipes."""

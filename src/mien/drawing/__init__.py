@@ -1,0 +1,1 @@
+"""Drawing predictions on images: boxes, landmark contours and labels."""

@@ -1,0 +1,1 @@
+"""Several training runs: seeds, sweeps, cross-validation, and their summaries."""

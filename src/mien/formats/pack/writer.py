@@ -1,0 +1,96 @@
+"""Writing shards and closing a pack. Rows that were written are never changed."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mien.artifacts import file_sha256, write_atomically, write_json
+from mien.formats.pack.schema import BATCH_ROWS, GROUPS_SCHEMA, PackedFace, PackInfo, ShardInfo, shard_schema
+
+
+def write_shard(path: Path, split: str, faces: Sequence[PackedFace], n_classes: int) -> ShardInfo:
+    """Write faces as one Arrow file; it takes its name when it is complete."""
+    schema = shard_schema(n_classes)
+    batch = pa.record_batch(
+        [
+            [face.key for face in faces],
+            [face.row for face in faces],
+            [face.jpeg for face in faces],
+            [face.image_sha256 for face in faces],
+            [face.perceptual_hash for face in faces],
+            [face.label for face in faces],
+            [face.crop_method for face in faces],
+            [face.distribution for face in faces],
+            [None if face.landmarks is None else face.landmarks.reshape(-1).tolist() for face in faces],
+            [face.valence for face in faces],
+            [face.arousal for face in faces],
+        ],
+        schema=schema,
+    )
+
+    def write(partial: Path) -> None:
+        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+            for start in range(0, batch.num_rows, BATCH_ROWS):
+                writer.write_batch(batch.slice(start, BATCH_ROWS))
+
+    write_atomically(path, write)
+    return ShardInfo(path.name, split, len(faces), file_sha256(path))
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yield some columns of a shard, batch after batch; the other columns' pages are not touched."""
+    with pa.memory_map(str(path)) as file:
+        reader = pa.ipc.open_file(file)
+        for index in range(reader.num_record_batches):
+            yield reader.get_batch(index).select(list(columns))
+
+
+def compute_content_sha256(folder: Path, shards: Sequence[ShardInfo], classes: Sequence[str]) -> str:
+    """Return the hash of kept faces and labels: equal for equal content, however it was made."""
+    digest = hashlib.sha256("\0".join(classes).encode())
+    columns = ("key", "label", "distribution", "landmarks", "valence", "arousal", "image_sha256")
+    for shard in shards:
+        for batch in read_columns(folder / shard.name, columns):
+            keys, labels, digests = (batch[name].to_pylist() for name in ("key", "label", "image_sha256"))
+            numbers = [_number_bytes(batch[name]) for name in columns[2:6]]
+            for key, label, *parts in zip(keys, labels, *numbers, digests, strict=True):
+                digest.update(f"\n{shard.split}\0{key}\0{label}\0".encode())
+                digest.update(b"".join(parts))
+    return digest.hexdigest()
+
+
+def _number_bytes(column: pa.Array) -> list[bytes]:
+    """Return each row's numbers as little-endian float32, ``-`` where it has none."""
+    values, width = column.drop_null(), 1
+    if pa.types.is_fixed_size_list(column.type):
+        values, width = values.flatten(), column.type.list_size
+    rows = iter(values.to_numpy(zero_copy_only=False).astype("<f4").reshape(-1, width))
+    return [next(rows).tobytes() if is_there else b"-" for is_there in column.is_valid().to_pylist()]
+
+
+def close_pack(folder: Path, info: PackInfo, groups: NDArray[np.int64]) -> PackInfo:
+    """Write the groups, then pack.json, which makes the folder a pack.
+
+    Returns:
+        What pack.json says: ``info`` with the hashes of groups.arrow, and of rejects.csv where there is one.
+    """
+    table = pa.table({"group": groups}, schema=GROUPS_SCHEMA)
+
+    def write(partial: Path) -> None:
+        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+
+    write_atomically(folder / "groups.arrow", write)
+    rejects = folder / "rejects.csv"
+    info = replace(
+        info,
+        groups_sha256=file_sha256(folder / "groups.arrow"),
+        rejects_sha256=file_sha256(rejects) if rejects.exists() else None,
+    )
+    write_json(folder / "pack.json", info.to_dict())
+    return info

@@ -1,0 +1,72 @@
+"""From an image's bytes to cut faces, in a few threads that each have a detector of their own."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.faces.detector import DetectedFace, Detector
+from mien.formats.onnx_model import ModelInfo
+from mien.inference.pipeline import CroppedImage, crop_encoded
+from mien.runtime.cpu import usable_cpu_cores
+from mien.serve.settings import ServeSettings
+from mien.serve.uploads import Upload
+from mien.serve.worker_threads import Workers
+
+CropMode = Literal["detect", "whole"]
+# What is read here: photographs as cameras and browsers have them, and nothing whose reader is slow, as Pillow's is for
+# PPM and for packed BMP, or talks to standard error, as libtiff does.
+FORMATS = {"JPEG": b"\xff\xd8", "PNG": b"\x89PNG", "WebP": b"RIFF", "GIF": b"GIF8"}
+
+
+@dataclass(slots=True)
+class _LargestFaces:
+    """Finds no more than so many faces of an image, and counts the others."""
+
+    detector: Detector
+    limit: int
+    n_left_out: int = 0
+
+    def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
+        faces = self.detector.find_faces(image_rgb)
+        self.n_left_out = max(0, len(faces) - self.limit)
+        return faces[: self.limit]
+
+
+class Preprocessor:
+    """Decodes images and cuts their faces, off the event loop."""
+
+    def __init__(
+        self, info: ModelInfo, settings: ServeSettings, make_detector: Callable[[], Detector]
+    ) -> None:
+        """Make the threads; each makes its detector when it first needs one."""
+        self._info, self._settings, self._make_detector = info, settings, make_detector
+        self._own = threading.local()
+        self.workers = Workers(settings.threads or usable_cpu_cores(), "mien-cut")
+
+    async def cut(self, upload: Upload, crop: CropMode) -> tuple[CroppedImage, int]:
+        """Return an image's cut faces, and how many more it has than are read."""
+        return await self.workers.run(self._cut, upload, crop)
+
+    def _cut(self, upload: Upload, crop: CropMode) -> tuple[CroppedImage, int]:
+        if upload.data and not upload.data.startswith(tuple(FORMATS.values())):
+            detail = f"begins with {upload.data[:16]!r}; {', '.join(FORMATS)} are read here"
+            return CroppedImage(upload.source, (), problem=("not_an_image", detail)), 0
+        detector = _LargestFaces(self._detector(), self._settings.faces) if crop == "detect" else None
+        image = crop_encoded(
+            upload.source,
+            upload.data,
+            self._info,
+            detector=detector,
+            max_pixels=self._settings.image_pixels,
+        )
+        return image, 0 if detector is None else detector.n_left_out
+
+    def _detector(self) -> Detector:
+        if not hasattr(self._own, "detector"):
+            self._own.detector = self._make_detector()
+        detector: Detector = self._own.detector
+        return detector

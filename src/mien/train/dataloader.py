@@ -1,0 +1,116 @@
+"""Feeding training: whole batches of uint8 faces with their targets, made in the loader's processes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from mien.faces.crop import cut, resize_crop
+from mien.recipe import AugmentConfig
+from mien.train.augment import N_DRAWS, change_pixels, move_landmarks, plan_changes
+from mien.train.dataset import LabelledFaces
+from mien.train.sampler import Draw, EpochBatches, uniform_draws
+
+
+class Batch(NamedTuple):
+    """Faces and their targets; NaN stands where a face has no landmarks or no valence and arousal.
+
+    Attributes:
+        images_rgb: ``(B, S, S, 3)`` uint8.
+        targets: ``(B, C)`` float32 share of each class.
+        landmarks: ``(B, 68, 2)`` float32 fractions of the input.
+        valence_arousal: ``(B, 2)`` float32.
+    """
+
+    images_rgb: Tensor
+    targets: Tensor
+    landmarks: Tensor
+    valence_arousal: Tensor
+
+
+@dataclass(frozen=True)
+class FaceBatches(Dataset[Batch]):
+    """Makes the batch that a list of draws asks for. Without ``augment`` the faces come as they are.
+
+    Attributes:
+        faces: to draw from.
+        input_size: side of the network's input.
+        augment: random changes, or None.
+        seed: of the changes; each depends on the seed and the draw alone.
+    """
+
+    faces: LabelledFaces
+    input_size: int
+    augment: AugmentConfig | None = None
+    seed: int = 0
+
+    def __getitems__(self, draws: Sequence[Draw]) -> Batch:
+        """Return the faces of the draws, all of one epoch, as one batch."""
+        indices = np.array([draw.face for draw in draws])
+        # numpy asks for huge pages, which torch does not; small ones cost as much as the decoding.
+        images = np.empty((len(draws), self.input_size, self.input_size, 3), dtype=np.uint8)
+        landmarks = self.faces.landmarks[indices]
+        crops = (self.faces.image(int(face)) for face in indices)
+        if self.augment is None:
+            for place, crop in enumerate(crops):
+                images[place] = resize_crop(crop, self.input_size)
+        else:
+            changes = plan_changes(self.augment, self._draws(draws))
+            landmarks = move_landmarks(landmarks, changes)
+            for place, crop in enumerate(crops):
+                matrix = changes.matrices[place] / (crop.shape[0], crop.shape[0], 1.0)
+                cut(crop, matrix, self.input_size, out=images[place])
+                change_pixels(images[place], changes, place)
+        return Batch(
+            torch.from_numpy(images),
+            torch.from_numpy(self.faces.targets[indices]),
+            torch.from_numpy(landmarks),
+            torch.from_numpy(self.faces.valence_arousal[indices]),
+        )
+
+    def _draws(self, draws: Sequence[Draw]) -> NDArray[np.float64]:
+        positions = np.array([draw.position for draw in draws])
+        return uniform_draws(positions, N_DRAWS, seed=self.seed, epoch=draws[0].epoch)
+
+
+def _one_thread(_: int) -> None:
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def build_loader(
+    dataset: FaceBatches,
+    batches: "EpochBatches | list[list[Draw]]",
+    *,
+    workers: int,
+    pin_memory: bool = False,
+) -> DataLoader[Batch]:
+    """Return a loader of whole batches."""
+    if workers:
+        # A worker forked while OpenCV's threads run here would hang when it sets its own number of them.
+        cv2.setNumThreads(1)
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        worker_init_fn=_one_thread,
+        pin_memory=pin_memory,
+        prefetch_factor=4 if workers else None,
+    )
+
+
+def plain_batches(n_faces: int, batch_size: int, *, rank: int = 0, world_size: int = 1) -> list[list[Draw]]:
+    """Return every face once over all ranks together, in order, for measuring; nothing is padded."""
+    mine = [Draw(0, index, index) for index in range(rank, n_faces, world_size)]
+    return [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]

@@ -1,0 +1,1 @@
+"""`mien train --plan`: what a run would do, without training."""

@@ -1,0 +1,72 @@
+"""Builders of tiny raw sets, and the one way these tests read a source."""
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mien.datasets.base import REMEDIES, FaceRecord, RejectedRow, Row, Source
+
+
+@dataclass
+class ReadSet:
+    """What reading a whole source gave."""
+
+    rows: list[Row] = field(default_factory=list)
+    records: dict[str, FaceRecord] = field(default_factory=dict)
+    rejects: dict[tuple[str, int], tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def reasons(self) -> list[str]:
+        """The rejected rows' reasons, in order."""
+        return [reason for reason, _ in self.rejects.values()]
+
+
+@pytest.fixture
+def read_set() -> Callable[[Source], ReadSet]:
+    """Return a function that parses every row, in a copy of the source that went through pickle."""
+
+    def read(source: Source) -> ReadSet:
+        worker: Source = pickle.loads(pickle.dumps(source))  # noqa: S301 - our own bytes
+        result = ReadSet(rows=list(source.rows()))
+        for row in result.rows:
+            assert row.split in ("train", "val", "test")
+            try:
+                record = worker.parse(row)
+            except RejectedRow as rejected:
+                result.rejects[row.split, row.number] = (rejected.reason, rejected.detail)
+            else:
+                assert worker.class_of(row) == source.classes[record.label]
+                result.records[row.key] = record
+        assert set(result.reasons) <= set(REMEDIES)
+        return result
+
+    return read
+
+
+@pytest.fixture
+def points() -> NDArray[np.float64]:
+    """Return 68 points."""
+    return np.arange(136, dtype=np.float64).reshape(68, 2) + 0.5
+
+
+@pytest.fixture
+def points_text(points: NDArray[np.float64]) -> str:
+    """Return the 68 points as AffectNet's lists write them."""
+    return ";".join(f"{value:.2f}" for value in points.ravel())
+
+
+@pytest.fixture
+def put() -> Callable[..., Path]:
+    """Return a function that writes a file, making its folders."""
+
+    def write(path: Path, content: str | bytes = b"image") -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write

@@ -1,0 +1,74 @@
+"""Cells of lists."""
+
+import pytest
+
+from mien.datasets.base import RejectedRow
+from mien.datasets.csv_cells import parse_box_xywh, parse_box_xyxy, parse_whole_number, require_readable
+from mien.datasets.csv_files import PROBLEM
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("7", 7),
+        (" 7 ", 7),
+        ("7.0", 7),
+        ("-2", -2),
+        ("7.5", None),
+        ("", None),
+        ("seven", None),
+        ("nan", None),
+        ("inf", None),
+    ],
+)
+def test_whole_numbers(text: str, number: int | None) -> None:
+    """A whole number is read as people and spreadsheets write it, and nothing else is."""
+    assert parse_whole_number(text) == number
+
+
+def test_box_of_width_and_height() -> None:
+    """Left, top, width, height become left, top, right, bottom; a box may overlap the image's edge."""
+    box_xyxy, warnings = parse_box_xywh(("-3", "2.5", "10", "20"))
+    assert box_xyxy is not None
+    assert (box_xyxy.tolist(), warnings) == ([-3.0, 2.5, 7.0, 22.5], ())
+
+
+def test_box_of_corners() -> None:
+    """Left, top, right, bottom stay what they are."""
+    box_xyxy, warnings = parse_box_xyxy(("1", "2", "3", "4"))
+    assert box_xyxy is not None
+    assert (box_xyxy.tolist(), warnings) == ([1, 2, 3, 4], ())
+
+
+@pytest.mark.parametrize("cells", [(), ("", " ", "", "")])
+def test_no_box_is_no_warning(cells: tuple[str, ...]) -> None:
+    """A row may have no box."""
+    assert parse_box_xywh(cells) == (None, ())
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        pytest.param(("NULL",) * 4, id="NULL"),
+        pytest.param(("1", "2", "", "4"), id="one missing"),
+        pytest.param(("1", "2", "0", "4"), id="no width"),
+        pytest.param(("1", "2", "3", "-4"), id="height below 0"),
+        pytest.param(("nan", "2", "3", "4"), id="nan"),
+        pytest.param(("1", "2", "inf", "4"), id="inf"),
+        pytest.param(("1e308", "2", "1e308", "4"), id="beyond float"),
+    ],
+)
+def test_cells_that_are_no_box_are_warned_of(cells: tuple[str, ...]) -> None:
+    """What cannot be a box is left out, and said."""
+    assert parse_box_xywh(cells) == (None, ("box_value",))
+
+
+def test_corners_the_wrong_way_round_are_no_box() -> None:
+    """A right edge left of the left edge is no box."""
+    assert parse_box_xyxy(("3", "2", "1", "4")) == (None, ("box_value",))
+
+
+def test_a_row_with_a_problem_is_rejected() -> None:
+    """A row that its list could not split into cells is rejected with what the list said."""
+    with pytest.raises(RejectedRow, match="malformed_row: 3 columns"):
+        require_readable({PROBLEM: "3 columns"})

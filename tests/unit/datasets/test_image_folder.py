@@ -1,0 +1,253 @@
+"""A folder for each class."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mien.datasets.image_folder import open_folder
+from mien.datasets.labels import parse_label_names
+from mien.errors import DatasetError
+
+
+@pytest.fixture
+def make_set(tmp_path: Path, put: Callable[..., Path]) -> Callable[..., Path]:
+    """Return a function that writes files at the places given."""
+
+    def make(*places: str) -> Path:
+        for place in places:
+            put(tmp_path / place)
+        return tmp_path
+
+    return make
+
+
+def test_folders_are_classes(make_set: Callable[..., Path], read_set: Callable[..., Any]) -> None:
+    """Names that stand for AffectNet's classes become these, others stay; nested folders belong to theirs."""
+    raw = make_set("bored/a.jpg", "Happiness/a b.jpg", "Happiness/more/面.PNG", "angry/x,y.jpeg", "zen/a.jpg")
+    source = open_folder(raw, val_fraction=0)
+    assert (source.name, source.natural_crop) == ("folder", "whole")
+    assert source.classes == ("Happy", "Anger", "bored", "zen")
+    read = read_set(source)
+    assert {key: source.classes[record.label] for key, record in read.records.items()} == {
+        "Happiness/a b.jpg": "Happy",
+        "Happiness/more/面.PNG": "Happy",
+        "angry/x,y.jpeg": "Anger",
+        "bored/a.jpg": "bored",
+        "zen/a.jpg": "zen",
+    }
+    assert [row.number for row in read.rows] == [1, 2, 3, 4, 5]
+    assert read.records["Happiness/a b.jpg"].image == raw.resolve() / "Happiness" / "a b.jpg"
+
+
+def test_two_folders_may_be_one_class(make_set: Callable[..., Path]) -> None:
+    """Folders whose names mean the same class are that class."""
+    assert open_folder(make_set("sad/a.jpg", "Sadness/b.jpg", "fear/c.jpg")).classes == ("Sad", "Fear")
+
+
+def test_every_file_in_a_class_folder_is_a_row(make_set: Callable[..., Path]) -> None:
+    """Only hidden files and what systems leave are passed over: the rest is rejected later, with a reason."""
+    raw = make_set(
+        "happy/a.jpg", "happy/notes.txt", "happy/noending", "happy/.DS_Store", "happy/Thumbs.db",
+        "happy/.cache/b.jpg", "sad/._c.jpg", "sad/c.jpg", "__MACOSX/happy/a.jpg", ".git/config",
+    )  # fmt: skip
+    source = open_folder(raw, val_fraction=0)
+    assert [row.key for row in source.rows()] == [
+        "happy/a.jpg",
+        "happy/noending",
+        "happy/notes.txt",
+        "sad/c.jpg",
+    ]
+
+
+@pytest.mark.parametrize("folder", ["", "train/"])
+def test_image_in_no_class_folder_is_rejected(
+    make_set: Callable[..., Path], read_set: Callable[..., Any], folder: str
+) -> None:
+    """An image beside the class folders is a rejected row; other files there are none of the set's."""
+    raw = make_set(*(folder + place for place in ("happy/a.jpg", "sad/b.jpg", "stray.jpg", "README.md")))
+    source = open_folder(raw, val_fraction=0)
+    read = read_set(source)
+    assert len(read.rows) == 3
+    assert read.reasons == ["unknown_label"]
+    assert source.class_of(read.rows[-1]) == "?"
+
+
+@pytest.mark.parametrize(
+    ("folders", "splits"),
+    [
+        (("train", "val", "test"), ["train", "val", "test"]),
+        (("Training", "validation"), ["train", "val"]),
+        (("train", "valid"), ["train", "val"]),
+        (("train_set", "Test-Images"), ["train", "test"]),
+        (("train", "test"), ["train", "test"]),
+        (("val",), ["val"]),
+    ],
+)
+def test_splits_of_its_own_are_kept(
+    make_set: Callable[..., Path], read_set: Callable[..., Any], folders: tuple[str, ...], splits: list[str]
+) -> None:
+    """Split folders are the splits, in mien's order, each numbered from 1; nothing is drawn."""
+    raw = make_set(*(f"{folder}/{name}/a.jpg" for folder in folders for name in ("happy", "sad")))
+    read = read_set(open_folder(raw, val_fraction=0.5))
+    assert [(row.split, row.number) for row in read.rows] == [(split, n) for split in splits for n in (1, 2)]
+    assert {record.label for record in read.records.values()} == {0, 1}
+
+
+def test_classes_are_those_of_all_splits(make_set: Callable[..., Path]) -> None:
+    """A class that only one split has is a class."""
+    raw = make_set("train/happy/a.jpg", "train/sad/a.jpg", "val/fear/a.jpg")
+    assert open_folder(raw).classes == ("Happy", "Sad", "Fear")
+
+
+@pytest.mark.parametrize("folder", ["", "train/"])
+def test_val_is_drawn_where_there_is_none(make_set: Callable[..., Path], folder: str) -> None:
+    """A part of train becomes val, the same each time, nothing twice and nothing lost."""
+    places = [f"{folder}{name}/{number}.jpg" for name in ("happy", "sad") for number in range(50)]
+    raw = make_set(*places)
+    rows = list(open_folder(raw, val_fraction=0.2).rows())
+    assert rows == list(open_folder(raw, val_fraction=0.2).rows())
+    assert sorted(row.key for row in rows) == sorted(places)
+    assert [row.split for row in rows] == sorted(row.split for row in rows)
+    assert 5 < sum(row.split == "val" for row in rows) < 40
+
+
+def test_links_to_folders_and_files_are_followed_once(
+    make_set: Callable[..., Path], tmp_path: Path, put: Callable[..., Path]
+) -> None:
+    """Sets made of links work, and a link to a folder above does not go round for ever."""
+    put(tmp_path / "elsewhere" / "a.jpg")
+    raw = make_set("set/happy/b.jpg", "set/sad/c.jpg") / "set"
+    (raw / "angry").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (raw / "happy" / "a.jpg").symlink_to(tmp_path / "elsewhere" / "a.jpg")
+    (raw / "happy" / "again").symlink_to(raw / "happy", target_is_directory=True)
+    keys = [row.key for row in open_folder(raw, val_fraction=0).rows()]
+    assert keys == ["angry/a.jpg", "happy/a.jpg", "happy/b.jpg", "sad/c.jpg"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are UTF-16 on Windows")
+def test_name_in_another_encoding_is_a_row(
+    make_set: Callable[..., Path], read_set: Callable[..., Any]
+) -> None:
+    """A file whose name is no UTF-8 is found, under a key that can be written."""
+    raw = make_set("happy/a.jpg", "sad/b.jpg")
+    try:
+        path = raw / "happy" / os.fsdecode(b"\xe9.jpg")
+        path.touch()
+    except OSError:
+        pytest.skip("the file system takes UTF-8 names only")
+    read = read_set(open_folder(raw, val_fraction=0))
+    assert read.records[r"happy/\xe9.jpg"].image == path.resolve()
+
+
+def test_empty_class_folder_is_no_class(make_set: Callable[..., Path]) -> None:
+    """A class without a file would be a class that nothing can be learnt of: it is told of instead."""
+    raw = make_set("happy/a.jpg", "sad/b.jpg")
+    (raw / "fear").mkdir()
+    source = open_folder(raw)
+    assert source.classes == ("Happy", "Sad")
+    assert "`fear`" in source.notes[0]
+
+
+AFFECTNET_2021 = [f"{s}/{part}/1.jpg" for s in ("train_set", "val_set") for part in ("images", "annotations")]
+
+
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        pytest.param(
+            ["happy/a.jpg", "images/b.jpg", "sad/c.jpg"], "`images` is called like no class", id="images"
+        ),
+        pytest.param(
+            ["train/images/a.jpg", "train/labels/a.txt", "valid/images/b.jpg", "valid/labels/b.txt"],
+            r"`train/images` is called like no class .*YOLO",
+            id="YOLO",
+        ),
+        pytest.param(AFFECTNET_2021, r"`train_set/annotations` is .*use `mien prepare affectnet`", id="2021"),
+        pytest.param(["happy/a.jpg", "sad/b.jpg", "notes/c.txt"], "`notes` holds no image", id="no image"),
+        pytest.param(
+            ["happy/train/a.jpg", "happy/test/b.jpg", "sad/train/c.jpg", "sad/test/d.jpg"],
+            "`happy` holds `test`, `train`: move the folders, so that it is `test/happy`",
+            id="splits below classes",
+        ),
+        pytest.param(
+            ["0/a.jpg", "1/b.jpg"], "--label-names 0=NAME,1=NAME or --label-names affectnet", id="numbers"
+        ),
+        pytest.param(["0/a.jpg", "happy/b.jpg"], "--label-names 0=NAME,happy$", id="a number among names"),
+        pytest.param(["train/1/a.jpg", "test/2/b.jpg"], "are numbers", id="numbers in splits"),
+    ],
+)
+def test_folders_that_are_no_classes_stop(
+    make_set: Callable[..., Path], places: list[str], message: str
+) -> None:
+    """They would be learnt without a fault, as images are told from text; the message names folder and remedy."""
+    with pytest.raises(DatasetError, match=message.replace(" or --", r" \(or --")) as error:
+        open_folder(make_set(*places))
+    assert "\n" not in str(error.value)
+
+
+def test_label_names_say_what_folders_are(
+    make_set: Callable[..., Path], read_set: Callable[..., Any]
+) -> None:
+    """Numbers get names, what is not named is passed over and told of, and any name may be a class."""
+    raw = make_set("1/a.jpg", "02/b.jpg", "images/c.jpg", "labels/c.txt", "README.md")
+    source = open_folder(raw, val_fraction=0, label_names=parse_label_names("1=surprised,2=Fear,images"))
+    assert source.classes == ("Surprise", "Fear", "images")
+    read = read_set(source)
+    assert {key: source.classes[record.label] for key, record in read.records.items()} == {
+        "02/b.jpg": "Fear",
+        "1/a.jpg": "Surprise",
+        "images/c.jpg": "images",
+    }
+    assert len(read.rows) == 3
+    notes = " ".join(source.notes)
+    assert "`labels` is passed over" in notes
+    assert "not read: `README.md`" in notes
+    assert "Classes of their own, which AffectNet does not have: 'images'" in notes
+
+
+def test_label_names_that_name_no_folders(make_set: Callable[..., Path]) -> None:
+    """What is missing is told with the folders that there are."""
+    raw = make_set("1/a.jpg", "2/b.jpg")
+    with pytest.raises(DatasetError, match=r"--label-names makes 1 of the folders `1`, `2`"):
+        open_folder(raw, label_names=parse_label_names("1=Happy,3=Sad"))
+
+
+def test_affectnet_s_numbers_can_be_named_at_once(make_set: Callable[..., Path]) -> None:
+    """In folders as in lists."""
+    raw = make_set("train/0/a.jpg", "train/7/b.jpg", "val/7/c.jpg")
+    assert open_folder(raw, label_names=parse_label_names("affectnet")).classes == ("Neutral", "Contempt")
+
+
+def test_a_class_folder_of_images_without_endings(
+    make_set: Callable[..., Path], put: Callable[..., Path]
+) -> None:
+    """What a file holds says that it is an image."""
+    raw = make_set("happy/a.jpg")
+    put(raw / "sad" / "b", b"\x89PNG\r\n\x1a\n")
+    assert open_folder(raw).classes == ("Happy", "Sad")
+
+
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        pytest.param([], "found none", id="empty"),
+        pytest.param(["a.jpg", "b.jpg"], "found none", id="images only"),
+        pytest.param(["dataset/happy/a.jpg", "dataset/sad/b.jpg"], "found `dataset`", id="a folder too high"),
+        pytest.param(["train/a.jpg"], "found none", id="split without classes"),
+        pytest.param(["train/happy/a.jpg", "sad/b.jpg"], "`train` beside `sad`", id="splits and classes"),
+    ],
+)
+def test_other_layouts_are_refused(make_set: Callable[..., Path], places: list[str], message: str) -> None:
+    """What is not two class folders is one clear error that says what was found."""
+    with pytest.raises(DatasetError) as error:
+        open_folder(make_set(*places))
+    assert message in str(error.value)
+
+
+def test_a_file_is_refused(tmp_path: Path, put: Callable[..., Path]) -> None:
+    """A file in the folder's place is one clear error."""
+    with pytest.raises(DatasetError, match="must be a folder"):
+        open_folder(put(tmp_path / "set.zip"))

@@ -1,0 +1,311 @@
+"""The network: what goes in, what comes out, and what is told when it cannot be built."""
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("torch", reason="the network needs the train extra")
+
+import torch
+
+from mien.errors import ModelError
+from mien.nets.network import build_face_network, create_backbone, set_stem_stride
+from mien.recipe import ModelConfig
+
+SMALL = "mobilenetv3_small_050"
+
+
+def build(name: str = SMALL, *, input_size: int = 32, **model: Any) -> Any:
+    """A network of a recipe's part, always with the same first weights."""
+    torch.manual_seed(0)
+    config = ModelConfig(backbone=name, pretrained=False, **model)
+    return build_face_network(config, 5, input_size=input_size, pretrained=False).eval()
+
+
+@pytest.fixture(scope="module")
+def network() -> Any:
+    """A network with every head."""
+    return build()
+
+
+@pytest.fixture(scope="module")
+def images() -> Any:
+    """Three random faces."""
+    return torch.randint(
+        0, 256, (3, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+
+
+def test_shapes(network: Any, images: Any) -> None:
+    """Each head gives one answer a face."""
+    outputs = network(images)
+    assert outputs.logits.shape == (3, 5)
+    assert outputs.landmarks.shape == (3, 68, 2)
+    assert outputs.valence_arousal.shape == (3, 2)
+
+
+def test_bytes_and_floats_are_the_same_faces(network: Any, images: Any) -> None:
+    """Augmented faces are floats and deployed ones bytes; the values mean the same."""
+    for ours, theirs in zip(network(images), network(images.float()), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_faces_are_normalised_as_the_backbone_was_trained(network: Any, images: Any) -> None:
+    """The backbone sees ImageNet's mean as nought and its spread as one."""
+    seen = []
+    handle = network.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network(images)
+    handle.remove()
+    mean = torch.tensor(network.backbone.pretrained_cfg["mean"])
+    std = torch.tensor(network.backbone.pretrained_cfg["std"])
+    expected = ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2)
+    torch.testing.assert_close(seen[0], expected)
+
+
+def test_channels_come_last_in_memory(network: Any, images: Any) -> None:
+    """The fast layout reaches the convolutions, weights and images both."""
+    seen = []
+    convolution = network.backbone.conv_stem
+    handle = convolution.register_forward_hook(lambda _, inputs, output: seen.extend([inputs[0], output]))
+    network(images)
+    handle.remove()
+    for tensor in (*seen, convolution.weight):
+        assert tensor.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(("landmarks", "valence_arousal"), [(False, True), (True, False), (False, False)])
+def test_a_head_that_is_off_gives_none(images: Any, landmarks: bool, valence_arousal: bool) -> None:
+    """A head that is off has no weights and no answer."""
+    network = build(landmarks=landmarks, valence_arousal=valence_arousal)
+    outputs = network(images)
+    assert (outputs.landmarks is not None) == landmarks
+    assert (outputs.valence_arousal is not None) == valence_arousal
+    names = {name.split(".")[0] for name, _ in network.named_parameters()}
+    assert ("landmark_head" in names) == landmarks
+    assert ("affect_head" in names) == valence_arousal
+
+
+def test_landmarks_begin_in_the_middle(network: Any, images: Any) -> None:
+    """Before training every point stands in the middle of the crop."""
+    assert torch.equal(network(images).landmarks, torch.full((3, 68, 2), 0.5))
+
+
+def test_valence_and_arousal_stay_in_range(network: Any) -> None:
+    """Whatever the features, the answers lie in [-1, 1]."""
+    features = torch.randn(8, network.expression_head.in_features) * 1e3
+    assert torch.tanh(network.affect_head(features)).abs().max() <= 1
+
+
+def test_a_backbone_built_for_one_size_takes_another() -> None:
+    """A vision transformer is built for the recipe's input."""
+    network = build(name="vit_tiny_patch16_224")
+    assert network(torch.zeros(1, 32, 32, 3, dtype=torch.uint8)).logits.shape == (1, 5)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet_b0"])
+def test_a_smaller_stem_stride_keeps_the_weights_and_enlarges_the_maps(name: str) -> None:
+    """ImageNet's weights still fit, and every map of features has twice the side."""
+
+    def maps_of(network: Any) -> list[tuple[int, ...]]:
+        sizes: list[tuple[int, ...]] = []
+        for module in network.backbone.modules():
+            if isinstance(module, torch.nn.Conv2d) and module.kernel_size != (1, 1):
+                module.register_forward_hook(lambda *args: sizes.append(tuple(args[2].shape[2:])))
+        network(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
+        return sizes
+
+    plain, fine = build(name, input_size=64), build(name, input_size=64, stem_stride=1)
+    weights, fine_weights = plain.state_dict(), fine.state_dict()
+    assert list(weights) == list(fine_weights)
+    assert all(torch.equal(weights[key], fine_weights[key]) for key in weights)
+    coarse_maps, fine_maps = maps_of(plain), maps_of(fine)
+    assert coarse_maps[0] == (32, 32)
+    assert len(coarse_maps) > 10
+    assert fine_maps == [(2 * height, 2 * width) for height, width in coarse_maps]
+
+
+def test_a_network_with_another_stem_stride_is_ready_to_train() -> None:
+    """Trying the stride out leaves no part of the network in evaluation mode, nor a trace in its norms."""
+    config = ModelConfig(backbone=SMALL, pretrained=False, stem_stride=1)
+    network = build_face_network(config, 5, input_size=32, pretrained=False)
+    assert {module.training for module in network.modules()} == {True}
+    before = {name: value.clone() for name, value in network.named_buffers()}
+    assert all(not value.any() for name, value in before.items() if "num_batches" in name)
+    network(torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8))
+    assert any(not torch.equal(value, before[name]) for name, value in network.named_buffers())
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("twins_svt_small", "cannot be built with {'img_size': 48}: "),
+        (
+            "gcvit_xxtiny",
+            r"cannot run at 48 px \(.*\)\. Choose another `data.input_size` or `model.backbone`",
+        ),
+    ],
+)
+def test_a_backbone_that_cannot_read_such_faces(name: str, expected: str) -> None:
+    """It is told before the first step, in one line."""
+    with pytest.raises(ModelError, match=expected):
+        build(name, input_size=48)
+
+
+@pytest.mark.parametrize(
+    ("name", "stride", "expected"),
+    [
+        pytest.param(
+            "vit_tiny_patch16_224", 1, r"begins with kernel \(16, 16\), stride \(16, 16\)", id="patches"
+        ),
+        pytest.param("convnext_atto", 1, r"begins with kernel \(4, 4\)", id="small patches"),
+        pytest.param("repvgg_a0", 1, "cannot run with `model.stem_stride: 1` at 64 px", id="branches"),
+        pytest.param("levit_128", 1, "cannot run with `model.stem_stride: 1` at 64 px", id="one size"),
+        pytest.param(
+            "maxvit_nano_rw_256", 4, "cannot run with `model.stem_stride: 4` at 64 px", id="windows"
+        ),
+    ],
+)
+def test_a_backbone_whose_stem_stride_is_its_own(name: str, stride: int, expected: str) -> None:
+    """Where the stride cannot be changed, it is one line that says to leave the key out."""
+    with pytest.raises(ModelError, match=expected + ".*Leave the key out") as caught:
+        build(name, input_size=64, stem_stride=stride)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("first", "came"),
+    [
+        pytest.param(torch.nn.Conv2d(3, 4, 3), r"kernel \(3, 3\), stride \(1, 1\)", id="stride 1 already"),
+        pytest.param(torch.nn.Conv2d(3, 4, 2, stride=2), r"kernel \(2, 2\)", id="patches of 2"),
+        pytest.param(torch.nn.Linear(3, 4), "none", id="no convolution"),
+    ],
+)
+def test_a_first_layer_whose_stride_is_not_for_changing(first: Any, came: str) -> None:
+    """Only a convolution that looks at overlapping places and halves the map is given another stride."""
+    with pytest.raises(ModelError, match=f"of stride 2; mine begins with {came}"):
+        set_stem_stride(torch.nn.Sequential(first), 1, name="mine")
+
+
+def test_a_hidden_layer(images: Any) -> None:
+    """All heads read the rectified layer, which reads the pooled features."""
+    network = build(hidden_size=12)
+    assert {head.in_features for head in network.head_modules() if head is not network.hidden} == {12}
+    outputs = network(images)
+    features = network.backbone(((images - network.mean) / network.std).permute(0, 3, 1, 2))
+    hidden = (features @ network.hidden.weight.T + network.hidden.bias).clamp(min=0)
+    assert (hidden == 0).any()
+    head = network.expression_head
+    torch.testing.assert_close(outputs.logits, hidden @ head.weight.T + head.bias)
+    assert torch.equal(outputs.valence_arousal, torch.tanh(network.affect_head(hidden)))
+
+
+def moved_by(network: Any, images: Any) -> float:
+    """How far the logits move when the predicted landmarks do."""
+    with torch.no_grad():
+        before = network(images).logits
+        network.landmark_head.bias += 0.1
+        after = network(images).logits
+        network.landmark_head.bias -= 0.1
+    return float((after - before).abs().max())
+
+
+def test_the_expression_head_sees_the_landmarks_on_request(images: Any) -> None:
+    """With `feed_landmarks` the logits depend on where the points are placed, and without they do not."""
+    assert moved_by(build(), images) == 0
+    network = build(feed_landmarks=True)
+    assert network.expression_head.in_features == build().expression_head.in_features + 136
+    assert moved_by(network, images) > 1e-3
+    # A point in the middle of the crop adds nothing, wherever its column.
+    logits = network(images).logits
+    with torch.no_grad():
+        network.expression_head.weight[:, -136:] = 0
+    torch.testing.assert_close(network(images).logits, logits)
+
+
+def test_the_expression_does_not_move_the_landmarks(images: Any) -> None:
+    """Its gradient reaches backbone and expression head and not the landmark head, which learns from its own loss."""
+    network = build(feed_landmarks=True)
+    outputs = network(images)
+    outputs.logits.square().sum().backward(retain_graph=True)
+    assert network.expression_head.weight.grad[:, :-136].any()
+    assert network.landmark_head.weight.grad is None
+    assert network.landmark_head.bias.grad is None
+    assert any(value.grad is not None and value.grad.any() for value in network.backbone.parameters())
+    outputs.landmarks.square().sum().backward()
+    assert network.landmark_head.weight.grad.any()
+
+
+def test_landmarks_that_are_not_there_cannot_be_fed() -> None:
+    """The two keys contradict each other."""
+    with pytest.raises(ValueError, match="`feed_landmarks` needs the landmark head"):
+        build(landmarks=False, feed_landmarks=True)
+
+
+def test_the_heads_are_all_that_is_behind_the_backbone() -> None:
+    """`head_modules` and the backbone together hold every weight, whatever is on."""
+    for model in (
+        {},
+        {"hidden_size": 8},
+        {"landmarks": False},
+        {"valence_arousal": False, "landmarks": False},
+    ):
+        network = build(**model)
+        heads = {id(value) for head in network.head_modules() for value in head.parameters()}
+        assert heads == {
+            id(value) for name, value in network.named_parameters() if not name.startswith("backbone.")
+        }
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("resnt18", "resnet18"), ("eficientnet-b0", "efficientnet_b0"), ("", "timm.list_models")],
+)
+def test_an_unknown_backbone_names_near_ones(name: str, near: str) -> None:
+    """A slip of the pen is answered with the name that was meant."""
+    with pytest.raises(ModelError, match=near):
+        create_backbone(name)
+
+
+def test_an_unknown_set_of_weights() -> None:
+    """The part of a name after the dot names weights; one that timm does not know is told."""
+    with pytest.raises(ModelError, match="no weights of the name"):
+        create_backbone("efficientnet_b0.nope")
+
+
+def test_an_option_that_a_backbone_does_not_have() -> None:
+    """Not every backbone can drop branches; that is an error of one line, not a bug."""
+    with pytest.raises(ModelError, match=r"vgg11.*drop_path_rate"):
+        create_backbone("vgg11", drop_path_rate=0.1)
+
+
+def test_weights_that_cannot_be_had_are_told_soon(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """With no network and nothing in the cache there is one error with the way out, in seconds."""
+    import huggingface_hub
+
+    class CutOff:
+        def head(self, *_: object, **__: object) -> None:
+            raise ConnectionError
+
+    monkeypatch.setattr(huggingface_hub, "get_session", CutOff)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    start = time.monotonic()
+    with pytest.raises(ModelError, match=r"resnet18 could not be had.*--model\.pretrained false"):
+        create_backbone("resnet18", pretrained=True)
+    assert time.monotonic() - start < 5
+
+
+def test_a_grey_network_reads_the_grey_that_image_libraries_make(images: Any) -> None:
+    network = build(grey=True).eval()
+    grey = np.stack([np.asarray(Image.fromarray(image.numpy()).convert("L")) for image in images])
+    repeated = torch.from_numpy(np.repeat(grey[..., None], 3, axis=3))
+    with torch.inference_mode():
+        difference = {
+            name: (reader(images).logits - reader(repeated).logits).abs().max()
+            for name, reader in (("grey", network), ("plain", build().eval()))
+        }
+    # A grey pixel is rounded to a whole level; colours move the plain network much more.
+    assert difference["grey"] < 0.1 * difference["plain"]

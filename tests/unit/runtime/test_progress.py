@@ -1,0 +1,149 @@
+"""Progress lines, and the bar on a terminal."""
+
+import contextlib
+import io
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import mien.runtime.progress
+from mien.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    from mien.recipe import Recipe
+
+
+class Clock:
+    """Time that passes when told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Replace the time that progress sees."""
+    clock = Clock()
+    monkeypatch.setattr(mien.runtime.progress, "time", clock)
+    return clock
+
+
+def test_plain_lines_now_and_then(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a terminal there is a line every 15 seconds and one at the end, with rate and time left."""
+    with Progress("Preparing", total=1000, unit="face") as progress:
+        for _ in range(5):
+            clock.now += 10
+            progress.advance(200)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "Preparing: 400 of 1,000 faces (40%), 30 s left, 20 a second",
+        "Preparing: 800 of 1,000 faces (80%), 10 s left, 20 a second",
+        "Preparing: 1,000 of 1,000 faces (100%), 0 s left, 20 a second",
+    ]
+
+
+def test_skipped_items_do_not_count_for_the_rate(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    """What an earlier run did is done, but says nothing of how fast this one is."""
+    with Progress("Preparing", total=1000, unit="row") as progress:
+        progress.skip(600)
+        clock.now += 20
+        progress.advance(200)
+    assert "800 of 1,000 rows (80%), 20 s left, 10 a second" in capsys.readouterr().err
+
+
+def test_unknown_total_and_note(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a total there is no time left; a note stands at the end."""
+    with Progress("Reading", unit="row") as progress:
+        clock.now += 20
+        progress.advance(100, note="loss 1.5")
+    assert capsys.readouterr().err.splitlines()[0] == "Reading: 100 rows, 5 a second, loss 1.5"
+
+
+def test_nothing_is_said_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Work that did nothing, or failed, has no last line."""
+    with Progress("Preparing", total=3):
+        pass
+    with contextlib.suppress(ZeroDivisionError), Progress("Preparing", total=3) as progress:
+        progress.advance()
+        raise ZeroDivisionError
+    assert capsys.readouterr().err == ""
+
+
+class Terminal(io.StringIO):
+    """Standard error as a terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+def test_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal a bar shows the title, the share, and the note."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TQDM_MININTERVAL", "0")
+    with Progress("Preparing", total=10, unit="face") as progress:
+        progress.skip(2)
+        progress.advance(3, note="loss 1.5")
+    assert "Preparing" in terminal.getvalue()
+    assert "20%" in terminal.getvalue()
+
+
+@contextlib.contextmanager
+def pseudo_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Make standard error a real terminal; afterwards the list has the lines that a person sees of it in the end."""
+    pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
+    ours, theirs = pty.openpty()
+    received, lines = bytearray(), []
+
+    def receive() -> None:
+        with contextlib.suppress(OSError):  # Linux's way to say that the other end is closed
+            while content := os.read(ours, 4096):
+                received.extend(content)
+
+    reader = threading.Thread(target=receive)
+    reader.start()
+    with monkeypatch.context() as patch, os.fdopen(theirs, "w", encoding="utf-8") as terminal:
+        patch.setattr(sys, "stderr", terminal)
+        yield lines
+    reader.join()
+    os.close(ours)
+    # A carriage return alone begins the line anew.
+    lines += [line.rstrip("\r").rpartition("\r")[2] for line in received.decode().split("\n")]
+
+
+def test_what_stays_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bar vanishes; of work whose result a person wants to look up, a line stays."""
+    with pseudo_terminal(monkeypatch) as lines:
+        for title, stays in (("Preparing", False), ("Epoch 1/2", True), ("Epoch 2/2", True)):
+            with Progress(title, total=3, unit="step", stays=stays) as progress:
+                progress.advance(3)
+                progress.advance(0, note=f"dev accuracy of {title}")
+    staying = [line for line in lines if line.strip()]
+    assert len(staying) == 2, staying
+    for line, title in zip(staying, ("Epoch 1/2", "Epoch 2/2"), strict=True):
+        assert line.startswith(f"{title}: 3 of 3 steps (100%)")
+        assert line.endswith(f"dev accuracy of {title}")
+
+
+def test_each_epoch_of_a_training_stays_on_a_terminal(
+    training_pack: Path, tiny_recipe: "Recipe", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person sees each epoch's dev score, as a log file does."""
+    from mien.train import train
+
+    recipe = replace(tiny_recipe, schedule=replace(tiny_recipe.schedule, epochs=2))
+    with pseudo_terminal(monkeypatch) as lines:
+        train(recipe, [training_pack], tmp_path / "run")
+    epochs = [line.partition(":")[0] for line in lines if "dev balanced_accuracy" in line]
+    assert epochs == ["Epoch 1/2", "Epoch 2/2"]

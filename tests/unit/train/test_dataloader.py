@@ -1,0 +1,168 @@
+"""Feeding: batches from a pack."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="training needs the train extra")
+
+import torch
+
+from mien.faces.crop import resize_crop
+from mien.formats.pack import Pack
+from mien.recipe import AugmentConfig, DataConfig
+from mien.train.dataloader import Batch, FaceBatches, build_loader, plain_batches
+from mien.train.dataset import LabelledFaces, read_training_faces
+from mien.train.imbalance import class_quotas
+from mien.train.sampler import Draw, EpochBatches, FaceOrder
+
+STILL = AugmentConfig(
+    flip=0, affine=0, rotation_deg=0, scale=0, shift=0, brightness=0, contrast=0, saturation=0, erase=0
+)
+
+
+@pytest.fixture(scope="module")
+def faces(training_pack: Path) -> LabelledFaces:
+    """The training faces of the pack, of which one class has a fifth of the others'."""
+    faces = read_training_faces([Pack.open(training_pack)], DataConfig(dev_fraction=0.25)).train
+    return faces.part((faces.labels != 1) | (np.arange(len(faces)) % 5 == 0))
+
+
+def order_of(faces: LabelledFaces, sampling: str) -> FaceOrder:
+    counts = np.bincount(faces.labels)
+    if sampling == "uniform":
+        return FaceOrder(faces.labels)
+    return FaceOrder(faces.labels, class_quotas(counts, "inverse", n_draws=len(faces)))
+
+
+def read_epoch(
+    faces: LabelledFaces,
+    *,
+    sampling: str = "uniform",
+    workers: int = 0,
+    epoch: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+) -> list[Batch]:
+    batches = EpochBatches(order_of(faces, sampling), 16, epoch, rank=rank, world_size=world_size)
+    return list(build_loader(FaceBatches(faces, 32, AugmentConfig(), seed=0), batches, workers=workers))
+
+
+def assert_same(one: Batch, other: Batch) -> None:
+    for ours, theirs in zip(one, other, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)
+
+
+def test_without_augmentation_the_faces_are_the_packs(faces: LabelledFaces) -> None:
+    """For measuring, the images are the stored ones at the input's size, with their own labels."""
+    batch = FaceBatches(faces, 32).__getitems__([Draw(0, i, i) for i in (5, 2)])
+    for place, face in enumerate((5, 2)):
+        expected = resize_crop(faces.image(face), 32)
+        np.testing.assert_array_equal(batch.images_rgb[place].numpy(), expected)
+    for ours, theirs in (
+        (batch.targets, faces.targets),
+        (batch.landmarks, faces.landmarks),
+        (batch.valence_arousal, faces.valence_arousal),
+    ):
+        np.testing.assert_array_equal(ours.numpy(), theirs[[5, 2]])
+
+
+@pytest.mark.parametrize("size", [32, 40, 64])
+def test_augmentation_that_is_off_changes_nothing(faces: LabelledFaces, size: int) -> None:
+    """With every change off, training and measuring see the same bytes, at any size of the input."""
+    draws = [Draw(3, place, face) for place, face in enumerate((5, 2, 60))]
+    assert_same(
+        FaceBatches(faces, size, STILL).__getitems__(draws), FaceBatches(faces, size).__getitems__(draws)
+    )
+
+
+def test_types(faces: LabelledFaces) -> None:
+    """Images stay bytes until they are on the device."""
+    batch = read_epoch(faces)[0]
+    assert batch.images_rgb.dtype == torch.uint8
+    assert batch.images_rgb.shape == (16, 32, 32, 3)
+    assert {value.dtype for value in batch[1:]} == {torch.float32}
+
+
+def test_the_labels_of_the_pack_are_never_changed(faces: LabelledFaces) -> None:
+    """Augmented landmarks are copies, and so is all that a batch of plain faces holds."""
+    before = replace(faces, landmarks=faces.landmarks.copy(), targets=faces.targets.copy())
+    read_epoch(faces)
+    for value in FaceBatches(faces, 32).__getitems__([Draw(0, 0, 0)]):
+        value.zero_()
+    np.testing.assert_array_equal(faces.landmarks, before.landmarks)
+    np.testing.assert_array_equal(faces.targets, before.targets)
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "inverse"])
+def test_an_epoch_is_the_same_however_it_is_read(faces: LabelledFaces, sampling: str) -> None:
+    """A second reading, and a worker process, give every byte of the first."""
+    first = read_epoch(faces, sampling=sampling)
+    for again in (read_epoch(faces, sampling=sampling), read_epoch(faces, sampling=sampling, workers=1)):
+        assert len(first) == len(again) == len(faces) // 16
+        for ours, theirs in zip(first, again, strict=True):
+            assert_same(ours, theirs)
+
+
+def test_epochs_are_augmented_differently(faces: LabelledFaces) -> None:
+    """A face looks otherwise the next time, at another place of an epoch, and under another seed."""
+    looks = [
+        FaceBatches(faces, 32, AugmentConfig(), seed=seed).__getitems__([Draw(epoch, place, 3)]).images_rgb
+        for seed, epoch, place in ((0, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 0))
+    ]
+    for number, one in enumerate(looks):
+        assert not any(torch.equal(one, other) for other in looks[:number])
+
+
+def test_a_face_looks_alike_in_any_batch(faces: LabelledFaces) -> None:
+    """What is done to a face depends on its place in the epoch alone, not on the faces that it comes with."""
+    dataset = FaceBatches(faces, 32, AugmentConfig(erase=0.5), seed=0)
+    draws = [Draw(2, place, face) for place, face in ((40, 5), (7, 9), (23, 5), (900, 2))]
+    together = dataset.__getitems__(draws)
+    for place, draw in enumerate(draws):
+        alone = dataset.__getitems__([draw])
+        assert_same(alone, Batch(*(value[place : place + 1] for value in together)))
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "inverse"])
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_the_ranks_read_what_one_reads(faces: LabelledFaces, sampling: str, world_size: int) -> None:
+    """Shared between processes, an epoch's batches hold the same augmented faces and targets."""
+    ranks = [
+        read_epoch(faces, sampling=sampling, epoch=1, rank=rank, world_size=world_size)
+        for rank in range(world_size)
+    ]
+    for step, alone in enumerate(read_epoch(faces, sampling=sampling, epoch=1)):
+        shares = [rank[step] for rank in ranks]
+        assert_same(
+            Batch(*(torch.stack(values, dim=1).flatten(0, 1) for values in zip(*shares, strict=True))), alone
+        )
+
+
+def test_faces_of_two_packs_in_a_batch(
+    faces: LabelledFaces, make_training_pack: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A batch may hold faces of several packs, each its own image."""
+    other = Pack.open(make_training_pack(tmp_path / "other.pack", n_train=60, n_missing=0)).split("train")
+    both = replace(
+        faces,
+        splits=(other, *faces.splits),
+        pack_numbers=np.where(np.arange(len(faces)) % 2 == 0, 1, 0),
+        rows=np.where(np.arange(len(faces)) % 2 == 0, faces.rows, np.arange(len(faces)) % 60),
+    )
+    batch = FaceBatches(both, 40).__getitems__([Draw(0, place, place) for place in range(8)])
+    for place in range(8):
+        expected = faces.image(place) if place % 2 == 0 else other.image(place)
+        np.testing.assert_array_equal(batch.images_rgb[place].numpy(), expected)
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_measuring_deals_every_face_once(world_size: int) -> None:
+    """Over all ranks each dev face is measured once, none is padded."""
+    ranks = [plain_batches(50, 8, rank=rank, world_size=world_size) for rank in range(world_size)]
+    dealt = [draw.face for batches in ranks for batch in batches for draw in batch]
+    assert sorted(dealt) == list(range(50))
+    assert max(len(batch) for batches in ranks for batch in batches) == 8

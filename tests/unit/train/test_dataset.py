@@ -1,0 +1,274 @@
+"""What a run learns from one pack, and the part that is kept back. Several packs: test_faces_of_packs.py."""
+
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="training needs the train extra")
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedKFold
+
+from mien.errors import DatasetError
+from mien.formats.pack import Pack
+from mien.recipe import DataConfig
+from mien.train.dataset import assign_folds, choose_dev, draw_by_name, read_training_faces, split_dev
+
+
+def draw(n: int, seed: int = 0) -> NDArray[np.uint64]:
+    return draw_by_name([f"{face}.jpg" for face in range(n)], seed=seed)
+
+
+labels_and_groups = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 30)), min_size=1, max_size=200)
+
+
+@settings(deadline=None)
+@given(labels_and_groups, st.floats(0.01, 0.5), st.integers(0, 100))
+def test_no_group_is_cut_in_two(faces: list[tuple[int, int]], fraction: float, seed: int) -> None:
+    """Near-duplicates are all in train or all in dev, and the same seed cuts the same way."""
+    labels, groups = np.array(faces).T
+    in_dev = split_dev(labels, groups, draw(len(labels), seed), fraction=fraction)
+    assert not set(groups[in_dev]) & set(groups[~in_dev])
+    np.testing.assert_array_equal(
+        in_dev, split_dev(labels, groups, draw(len(labels), seed), fraction=fraction)
+    )
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=5), st.floats(0.01, 0.5), st.integers(0, 100))
+def test_each_class_gives_its_share(sizes: list[int], fraction: float, seed: int) -> None:
+    """Without duplicates each class keeps back its share, rounded."""
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    in_dev = split_dev(labels, np.arange(len(labels)), draw(len(labels), seed), fraction=fraction)
+    for label, size in enumerate(sizes):
+        assert in_dev[labels == label].sum() == round(fraction * size)
+
+
+def test_seeds_cut_differently() -> None:
+    """The dev split is a draw, and so are the folds."""
+    labels, groups = np.zeros(100, dtype=int), np.arange(100)
+    one, other = (split_dev(labels, groups, draw(100, seed), fraction=0.2) for seed in (0, 1))
+    assert (one != other).any()
+    one, other = (assign_folds(labels, groups, draw(100, seed), n_folds=5) for seed in (0, 1))
+    assert (one != other).any()
+
+
+@settings(deadline=None)
+@given(labels_and_groups, st.floats(0.05, 0.5), st.randoms(use_true_random=False))
+def test_the_order_of_the_faces_does_not_matter(
+    faces: list[tuple[int, int]], fraction: float, random: Random
+) -> None:
+    """A set prepared anew keeps back the same photographs, in whatever order they come."""
+    labels, groups = np.array(faces).T
+    draws = draw(len(labels))
+    order = np.array(random.sample(range(len(labels)), len(labels)))
+    in_dev = split_dev(labels, groups, draws, fraction=fraction)
+    np.testing.assert_array_equal(
+        split_dev(labels[order], groups[order], draws[order], fraction=fraction), in_dev[order]
+    )
+    folds = assign_folds(labels, groups, draws, n_folds=3)
+    np.testing.assert_array_equal(
+        assign_folds(labels[order], groups[order], draws[order], n_folds=3), folds[order]
+    )
+
+
+def test_the_draw_is_the_same_everywhere() -> None:
+    """Earlier runs' dev splits stay theirs: the draw may not change with a machine or a version."""
+    draws = draw_by_name(["FER2013Train/fer0000000.png", "é.jpg"], seed=0)
+    assert draws.tolist() == [10596694223446446586, 7745627430555685922]
+
+
+def test_the_dev_split_is_the_same_everywhere(training_pack: Path) -> None:
+    """Of each class the faces with the lowest BLAKE2b of their names: written out here, and pinned for one seed."""
+    faces = read_training_faces([Pack.open(training_pack)], DataConfig(split_seed=3, dev_fraction=0.2))
+    salt = bytes([3, 0, 0, 0, 0, 0, 0, 0])
+    expected: set[str] = set()
+    for label in range(3):
+        names = [f"train/{number}.jpg" for number in range(label, 192, 3)]
+        draws = {
+            name: int.from_bytes(blake2b(name.encode("utf-8"), digest_size=8, key=salt).digest(), "little")
+            for name in names
+        }
+        expected |= set(sorted(names, key=draws.__getitem__)[: round(0.2 * len(names))])
+    dev = {faces.dev.key(face) for face in range(len(faces.dev))}
+    assert dev == expected
+    first = sorted(int(name[6:-4]) for name in dev)[:8]
+    assert first == [0, 9, 10, 25, 31, 34, 39, 40]
+
+
+def test_a_set_with_fewer_faces_keeps_back_the_same() -> None:
+    """When some faces are rejected, almost none changes between train and dev."""
+    labels = np.arange(3000) % 3
+    groups, draws = np.arange(3000), draw(3000)
+    kept = np.arange(3000) % 50 > 0
+    whole, fewer = (
+        split_dev(labels[part], groups[part], draws[part], fraction=0.1) for part in (slice(None), kept)
+    )
+    assert (whole[kept] != fewer).sum() <= 0.1 * whole.sum()
+
+
+@settings(deadline=None)
+@given(labels_and_groups, st.integers(2, 12), st.integers(0, 100))
+def test_folds_cut_no_group_in_two(faces: list[tuple[int, int]], n_folds: int, seed: int) -> None:
+    """Every face is in one of the folds, near-duplicates in the same, and the same seed cuts the same way."""
+    labels, groups = np.array(faces).T
+    folds = assign_folds(labels, groups, draw(len(labels), seed), n_folds=n_folds)
+    assert folds.shape == labels.shape
+    assert set(folds) <= set(range(n_folds))
+    assert len(np.unique(np.column_stack([groups, folds]), axis=0)) == len(np.unique(groups))
+    np.testing.assert_array_equal(
+        folds, assign_folds(labels, groups, draw(len(labels), seed), n_folds=n_folds)
+    )
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=10, max_size=60), st.integers(2, 6), st.integers(0, 100))
+def test_folds_with_groups_are_about_equal(sizes: list[int], n_folds: int, seed: int) -> None:
+    """A class's part in a fold is off by no more than its largest group."""
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    labels = groups % 3
+    folds = assign_folds(labels, groups, draw(len(labels), seed), n_folds=n_folds)
+    for label in range(3):
+        parts = np.bincount(folds[labels == label], minlength=n_folds)
+        assert np.abs(parts - parts.sum() / n_folds).max() <= max(sizes)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(6, 60), min_size=1, max_size=5), st.integers(2, 6), st.integers(0, 100))
+def test_folds_are_as_equal_as_those_of_scikit_learn(sizes: list[int], n_folds: int, seed: int) -> None:
+    """Without duplicates, the parts of each class are as large as in a stratified k-fold, folds in any order."""
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    folds = assign_folds(labels, np.arange(len(labels)), draw(len(labels), seed), n_folds=n_folds)
+    theirs = np.empty_like(folds)
+    cuts = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+    for fold, (_, held_out) in enumerate(cuts.split(labels, labels)):
+        theirs[held_out] = fold
+    for label in range(len(sizes)):
+        ours, expected = (np.bincount(cut[labels == label], minlength=n_folds) for cut in (folds, theirs))
+        assert sorted(ours) == sorted(expected)
+
+
+def test_rare_classes_are_spread_over_the_folds() -> None:
+    """Classes of one face each do not all fall into the same fold."""
+    folds = assign_folds(np.arange(10), np.arange(10), draw(10), n_folds=5)
+    np.testing.assert_array_equal(np.bincount(folds), [2, 2, 2, 2, 2])
+
+
+def test_a_recipe_chooses_its_fold() -> None:
+    """With `folds` the recipe's fold is kept back, without them the fraction is."""
+    labels, groups = np.arange(90) % 3, np.arange(90) // 2
+    folds = assign_folds(labels, groups, draw(90), n_folds=3)
+    for fold in range(3):
+        chosen = choose_dev(labels, groups, draw(90), DataConfig(folds=3, fold=fold))
+        np.testing.assert_array_equal(chosen, folds == fold)
+    np.testing.assert_array_equal(
+        choose_dev(labels, groups, draw(90), DataConfig(dev_fraction=0.2)),
+        split_dev(labels, groups, draw(90), fraction=0.2),
+    )
+
+
+def test_train_and_dev_are_the_pack(training_pack: Path) -> None:
+    """Every training face is on one side, none on both, and val is on neither."""
+    pack = Pack.open(training_pack)
+    faces = read_training_faces([pack], DataConfig(dev_fraction=0.25))
+    assert faces.classes == pack.info.classes
+    assert sorted([*faces.train.rows, *faces.dev.rows]) == list(range(192))
+    np.testing.assert_array_equal(np.bincount(faces.dev.labels), [16, 16, 16])
+    np.testing.assert_array_equal(faces.train.targets.argmax(axis=1), faces.train.labels)
+    np.testing.assert_array_equal(faces.train.targets.sum(axis=1), 1)
+    np.testing.assert_array_equal(faces.train.landmarks, pack.split("train").landmarks[faces.train.rows])
+
+
+def test_folds_of_a_pack(training_pack: Path) -> None:
+    """Each fold keeps back other faces and learns from the rest; together they keep back every face."""
+    pack = Pack.open(training_pack)
+    held_out = []
+    for fold in range(4):
+        faces = read_training_faces([pack], DataConfig(folds=4, fold=fold))
+        np.testing.assert_array_equal(np.bincount(faces.dev.labels), [16, 16, 16])
+        assert sorted([*faces.train.rows, *faces.dev.rows]) == list(range(192))
+        held_out.extend(faces.dev.rows)
+    assert sorted(held_out) == list(range(192))
+
+
+def test_a_part_of_the_faces(training_pack: Path) -> None:
+    """A part holds the chosen faces with all that belongs to them, their images and paths too."""
+    pack = Pack.open(training_pack)
+    faces = read_training_faces([pack], DataConfig(dev_fraction=0.25)).train
+    chosen = np.arange(len(faces)) % 5 == 2
+    part = faces.part(chosen)
+    assert len(part) == chosen.sum()
+    split = pack.split("train")
+    for place, face in enumerate(np.flatnonzero(chosen)):
+        assert part.key(place) == faces.key(face) == split.keys[faces.rows[face]]
+        np.testing.assert_array_equal(part.image(place), split.image(int(faces.rows[face])))
+    for name in ("pack_numbers", "rows", "targets", "labels", "landmarks", "valence_arousal", "groups"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(faces, name)[chosen])
+
+
+def test_a_choice_of_classes(training_pack: Path) -> None:
+    """Faces of other classes are left out, and labels count in the chosen order."""
+    pack = Pack.open(training_pack)
+    faces = read_training_faces([pack], DataConfig(classes=["Sad", "Neutral"], dev_fraction=0.25))
+    assert faces.classes == ("Sad", "Neutral")
+    assert faces.train.targets.shape[1] == 2
+    assert len(faces.train) + len(faces.dev) == 128
+    names = np.array(pack.info.classes)[pack.split("train").labels[faces.train.rows]]
+    np.testing.assert_array_equal(names, np.array(faces.classes)[faces.train.labels])
+
+
+@pytest.mark.parametrize("classes", [["Happy", "Joy"], ["Happy", "Happy"], ["Happy"], []])
+def test_a_wrong_choice_of_classes(training_pack: Path, classes: list[str]) -> None:
+    """A class that the pack lacks, one named twice, or fewer than two is told with those that there are."""
+    with pytest.raises(DatasetError, match="Neutral, Happy, Sad"):
+        read_training_faces([Pack.open(training_pack)], DataConfig(classes=classes))
+
+
+def test_votes_count_among_the_chosen_classes(
+    make_training_pack: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Votes for classes that are left out are dropped, and the rest sums to one."""
+    pack = Pack.open(make_training_pack(tmp_path / "votes.pack", votes=True))
+    every = read_training_faces([pack], DataConfig(labels="votes", dev_fraction=0.25)).train
+    np.testing.assert_allclose(
+        np.sort(every.targets, axis=1), np.tile([0.1, 0.1, 0.8], (len(every), 1)), rtol=1e-6
+    )
+    two = read_training_faces(
+        [pack], DataConfig(labels="votes", classes=["Happy", "Sad"], dev_fraction=0.25)
+    ).train
+    np.testing.assert_allclose(
+        np.sort(two.targets, axis=1), np.tile([1 / 9, 8 / 9], (len(two), 1)), rtol=1e-6
+    )
+    np.testing.assert_array_equal(two.targets.argmax(axis=1), two.labels)
+
+
+def test_votes_that_are_not_there(training_pack: Path) -> None:
+    """A pack without votes cannot be learnt by votes."""
+    with pytest.raises(DatasetError, match=r"Use `data\.labels: hard`"):
+        read_training_faces([Pack.open(training_pack)], DataConfig(labels="votes"))
+
+
+def test_leaks_are_left_out(make_training_pack: Callable[..., Path], tmp_path: Path) -> None:
+    """Training faces with a near-duplicate in val are not learnt from, unless the recipe wants them."""
+    groups = np.arange(216)
+    groups[192:202] = groups[:10]
+    pack = Pack.open(make_training_pack(tmp_path / "leaks.pack", groups=groups))
+    faces = read_training_faces([pack], DataConfig())
+    assert faces.n_leaks == 10
+    assert not {*faces.train.rows, *faces.dev.rows} & set(range(10))
+    kept = read_training_faces([pack], DataConfig(exclude_leaks=False))
+    assert kept.n_leaks == 0
+    assert len(kept.train) + len(kept.dev) == 192
+
+
+def test_too_few_faces(make_training_pack: Callable[..., Path], tmp_path: Path) -> None:
+    """A handful of faces is no training set."""
+    pack = Pack.open(make_training_pack(tmp_path / "few.pack", n_train=18, n_missing=0))
+    with pytest.raises(DatasetError, match=r"18 usable training faces .* 16 of each are needed"):
+        read_training_faces([pack], DataConfig())

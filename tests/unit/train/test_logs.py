@@ -1,0 +1,95 @@
+"""What a run writes of how it goes."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="training needs the train extra")
+
+from mien.train import logs as log
+from mien.train.logs import append_metrics, best_epoch, draw_curves, read_metrics, write_provenance
+
+
+def epoch_row(epoch: int, score: float, **more: float) -> dict[str, float | int]:
+    return {
+        "epoch": epoch,
+        "learning_rate": 0.1,
+        "train_total": 1.5,
+        "dev_loss": 1.0,
+        "dev_accuracy": score,
+        **more,
+    }
+
+
+def test_no_file_has_no_rows(tmp_path: Path) -> None:
+    """Before the first epoch there are no metrics."""
+    assert read_metrics(tmp_path / "metrics.csv") == []
+
+
+def test_an_epoch_done_again_replaces_what_came_after(tmp_path: Path) -> None:
+    """A resumed run begins again at an epoch; rows from there on, left by the killed one, go."""
+    path = tmp_path / "metrics.csv"
+    for epoch in (1, 2, 3):
+        append_metrics(path, epoch_row(epoch, 0.5))
+    append_metrics(path, epoch_row(2, 0.7))
+    assert [(row["epoch"], row["dev_accuracy"]) for row in read_metrics(path)] == [("1", "0.5"), ("2", "0.7")]
+
+
+def test_a_metric_may_be_missing_in_an_epoch(tmp_path: Path) -> None:
+    """A correlation that an epoch has not leaves its cell empty, before and after."""
+    path = tmp_path / "metrics.csv"
+    append_metrics(path, epoch_row(1, 0.5, dev_valence_ccc=0.1))
+    append_metrics(path, epoch_row(2, 0.5))
+    append_metrics(path, epoch_row(3, 0.5, dev_arousal_ccc=0.2))
+    rows = read_metrics(path)
+    assert [row["dev_valence_ccc"] for row in rows] == ["0.1", "", ""]
+    assert [row["dev_arousal_ccc"] for row in rows] == ["", "", "0.2"]
+    draw_curves(path, tmp_path / "curves.png")
+
+
+def test_the_first_of_equal_epochs_is_the_best(tmp_path: Path) -> None:
+    """A tie, also one that the file's six digits make, is won by the earlier epoch."""
+    path = tmp_path / "metrics.csv"
+    for epoch, score in enumerate((0.2, 1 / 3, 1 / 3, 0.33333301, 0.3), start=1):
+        append_metrics(path, epoch_row(epoch, score))
+    assert best_epoch(path, "accuracy") == 2
+
+
+def test_curves_are_a_image(tmp_path: Path) -> None:
+    """One epoch is enough to draw."""
+    append_metrics(tmp_path / "metrics.csv", epoch_row(1, 0.5))
+    draw_curves(tmp_path / "metrics.csv", tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert not list(tmp_path.glob("*.partial*"))
+
+
+def test_provenance(tmp_path: Path) -> None:
+    """Who looks at a run later finds versions, hardware, command and time."""
+    write_provenance(tmp_path / "provenance.json", {"seed": 3})
+    value = json.loads((tmp_path / "provenance.json").read_text())
+    assert value["seed"] == 3
+    assert value["packages"]["torch"]
+    assert value["hardware"]["cpu_cores"] >= 1
+    assert value["command"]
+    assert value["started"].endswith("+00:00")
+
+
+def test_the_commit_is_miens_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Installed inside somebody else's repository, mien does not take their commit for its own."""
+    package = tmp_path / "venv"
+    package.mkdir()
+    try:
+        for command in (
+            ["init", "-q"],
+            ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "x"],
+        ):
+            subprocess.run(["git", "-C", str(tmp_path), *command], check=True, capture_output=True)  # noqa: S607
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("git is not here")
+    monkeypatch.setattr(log, "__file__", str(package / "log.py"))
+    write_provenance(tmp_path / "provenance.json", {})
+    value = json.loads((tmp_path / "provenance.json").read_text())
+    assert value["commit"] is None
+    assert value["uncommitted_changes"] is None

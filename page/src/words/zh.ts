@@ -34,7 +34,7 @@ export const zh: typeof en = {
   play: "播放",
   pause: "暂停",
   position: "视频进度",
-  savePicture: "保存图片",
+  saveImage: "保存图片",
   saveReadings: "保存结果",
   facesLabel: "画面中的人脸",
 

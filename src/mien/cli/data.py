@@ -88,7 +88,7 @@ def add_prepare(verbs: Verbs) -> None:
 
 def _run_prepare(args: argparse.Namespace) -> None:
     from mien.datasets.labels import parse_label_names
-    from mien.datasets.registry import SourceOptions
+    from mien.datasets.registry import DatasetOptions
     from mien.prepare import PrepareOptions, prepare
 
     for name, low, high in (("size", 16, 1024), ("margin", 0, 2), ("val_fraction", 0, 0.9)):
@@ -105,7 +105,7 @@ def _run_prepare(args: argparse.Namespace) -> None:
         workers=args.workers,
         detector_path=args.detector,
         annotations=args.annotations,
-        source=SourceOptions(
+        dataset=DatasetOptions(
             votes=args.votes,
             val_fraction=args.val_fraction,
             landmarks_csv=args.landmarks,

@@ -13,17 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mien.datasets.affectnet_2021 import SET_FOLDERS, open_affectnet_2021
-from mien.datasets.base import FaceRecord, RejectedRow, Row, Source, parse_affect, parse_landmarks
+from mien.datasets.base import FaceDataset, FaceRecord, RejectedRow, Row, parse_affect, parse_landmarks
 from mien.datasets.csv_cells import parse_box_xywh, parse_whole_number, require_readable
 from mien.datasets.csv_files import CsvList, open_list, read_first_row
 from mien.datasets.files import locate
+from mien.datasets.registry import DATASETS
 from mien.errors import DatasetError
 from mien.faces.classes import AFFECTNET_CLASSES
 
-LAYOUT = (
-    "`training.csv` and `validation.csv` beside `Manually_Annotated_Images/` (2017), or "
-    "`train_set/` and `val_set/` with `images/` and `annotations/` (2021)"
-)
+LAYOUT = DATASETS["affectnet"].layout
 
 LISTS = {"train": "training.csv", "val": "validation.csv"}
 LIST_FOLDERS = (".", "Manually_Annotated_file_lists")
@@ -42,7 +40,7 @@ class AffectNet2017:
     Attributes:
         image_root: the real path of ``Manually_Annotated_Images``.
         lists: the list of each split that there is.
-        notes: see `Source`.
+        notes: see `FaceDataset`.
     """
 
     image_root: Path
@@ -84,7 +82,7 @@ class AffectNet2017:
         )
 
 
-def open_affectnet(raw: Path) -> Source:
+def open_affectnet(raw: Path) -> FaceDataset:
     """Return the reader of the AffectNet release that a folder holds.
 
     Raises:

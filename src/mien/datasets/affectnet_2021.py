@@ -44,7 +44,7 @@ class AffectNet2021:
     Attributes:
         raw: the folder that holds ``train_set`` and ``val_set``.
         splits: the splits that there are.
-        notes: see `Source`.
+        notes: see `FaceDataset`.
     """
 
     raw: Path

@@ -17,7 +17,7 @@ class Row:
         split: ``train``, ``val`` or ``test``.
         number: 1-based place among the rows of its list, as a person counts data rows.
         key: the image's path as the source writes it.
-        fields: the source's own columns that `Source.parse` needs, by name.
+        fields: the source's own columns that `FaceDataset.parse` needs, by name.
     """
 
     split: str
@@ -67,7 +67,7 @@ class RejectedRow(Exception):  # noqa: N818 - it becomes a row of rejects.csv
         self.detail = detail
 
 
-class Source(Protocol):
+class FaceDataset(Protocol):
     """A raw set. Immutable and picklable: it is sent to worker processes."""
 
     @property

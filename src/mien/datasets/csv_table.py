@@ -20,16 +20,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mien.datasets.base import FaceRecord, RejectedRow, Row, Source, parse_affect, parse_landmarks
+from mien.datasets.base import FaceDataset, FaceRecord, RejectedRow, Row, parse_affect, parse_landmarks
 from mien.datasets.csv_cells import parse_box_xywh, parse_box_xyxy, require_readable
 from mien.datasets.csv_files import CsvList, open_list
 from mien.datasets.files import locate
 from mien.datasets.labels import LabelNames, name_labels, order_label_classes
+from mien.datasets.registry import DATASETS
 from mien.datasets.splits import drawn_split, names_a_split, require_val_fraction, split_in, split_named
 from mien.errors import DatasetError
 from mien.formats.pack.schema import SPLITS
 
-LAYOUT = "a CSV file with the columns `path` and `label`, or a folder with one such file"
+LAYOUT = DATASETS["csv"].layout
 
 PATH, LABEL, SPLIT, LANDMARKS, VALENCE, AROUSAL = "path", "label", "split", "landmarks", "valence", "arousal"
 SPELLINGS = {
@@ -62,7 +63,7 @@ class FaceTable:
         box_columns: the four columns of the box, or none.
         val_fraction: share of faces that go to ``val`` where there is no ``split`` column.
         natural_crop: ``aligned`` with landmarks, else ``box`` with boxes, else ``whole``.
-        notes: see `Source`.
+        notes: see `FaceDataset`.
     """
 
     root: Path
@@ -122,7 +123,7 @@ def open_csv(
     val_fraction: float = 0.1,
     label_names: LabelNames | None = None,
     split_column: str | None = None,
-) -> Source:
+) -> FaceDataset:
     """Return the reader of a CSV of paths and labels. Its labels are read once, see `name_labels`.
 
     Args:

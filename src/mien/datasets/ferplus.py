@@ -8,25 +8,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.datasets.base import FaceRecord, RejectedRow, Row, Source, parse_landmarks
+from mien.datasets.base import FaceDataset, FaceRecord, RejectedRow, Row, parse_landmarks
 from mien.datasets.csv_cells import parse_whole_number, require_readable
 from mien.datasets.csv_files import PROBLEM, CsvList, open_list
 from mien.datasets.files import iterate_names, locate
+from mien.datasets.registry import DATASETS, VOTE_RULES, VoteRule
 from mien.errors import DatasetError
 from mien.faces.classes import EXPRESSIONS_8, canonical_class
 
-VoteRule = Literal["majority", "plurality"]
-VOTE_RULES: tuple[VoteRule, ...] = ("majority", "plurality")
-
-LAYOUT = (
-    "`fer2013new.csv` beside `FER2013Train/`, `FER2013Valid/` and `FER2013Test/`, or beside `fer2013.csv` "
-    "(or `icml_face_data.csv`)"
-)
+LAYOUT = DATASETS["ferplus"].layout
 VOTES_LIST = "fer2013new.csv"
 PIXEL_LISTS = ("fer2013.csv", "icml_face_data.csv")
 LANDMARK_LISTS = ("landmarks68.csv", "landmarks68.csv.gz")
@@ -56,7 +50,7 @@ class FerPlus:
         usages: FER+'s names of the splits whose images are there.
         pixel_list: the list of pixels, for splits without a folder.
         landmark_list: the list of landmarks by image name.
-        notes: see `Source`.
+        notes: see `FaceDataset`.
     """
 
     raw: Path
@@ -188,7 +182,9 @@ def count_votes(raw: Path) -> dict[str, dict[str, int]]:
     return _count_votes(_open_votes_list(raw))
 
 
-def open_ferplus(raw: Path, *, votes: VoteRule = "majority", landmarks_csv: Path | None = None) -> Source:
+def open_ferplus(
+    raw: Path, *, votes: VoteRule = "majority", landmarks_csv: Path | None = None
+) -> FaceDataset:
     """Return the reader of a FER+ folder.
 
     Args:

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mien.datasets.base import FaceRecord, RejectedRow, Row, Source
+from mien.datasets.base import FaceDataset, FaceRecord, RejectedRow, Row
 from mien.datasets.csv_cells import parse_whole_number
 from mien.datasets.files import list_names, printable
 from mien.datasets.labels import LabelNames, name_folders, note_own_classes
+from mien.datasets.registry import DATASETS
 from mien.datasets.splits import drawn_split, require_val_fraction, split_named
 from mien.errors import DatasetError
 from mien.faces.classes import ordered_classes
@@ -16,7 +17,7 @@ from mien.faces.image_files import looks_like_image
 from mien.faces.images import IMAGE_SUFFIXES
 from mien.formats.pack.schema import SPLITS
 
-LAYOUT = "a folder for each class with images in it, or `train/`, `val/` and `test/` with such folders"
+LAYOUT = DATASETS["folder"].layout
 
 
 # What folders of sets are called that hold the images or the annotations of all classes.
@@ -50,7 +51,7 @@ class ClassFolders:
         folder_classes: the class of each class folder by its name; other folders are passed over.
         split_folders: split and name of each folder that holds class folders; "" is `raw` itself.
         val_fraction: share of faces that go to ``val`` where the set has no splits.
-        notes: see `Source`.
+        notes: see `FaceDataset`.
     """
 
     raw: Path
@@ -97,7 +98,9 @@ class ClassFolders:
                 yield file
 
 
-def open_folder(raw: Path, *, val_fraction: float = 0.1, label_names: LabelNames | None = None) -> Source:
+def open_folder(
+    raw: Path, *, val_fraction: float = 0.1, label_names: LabelNames | None = None
+) -> FaceDataset:
     """Return the reader of a folder of class folders.
 
     Class folders with a name that stands for one of AffectNet's classes, such as ``happiness``, are that

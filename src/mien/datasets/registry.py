@@ -1,85 +1,154 @@
-"""Choosing the reader of a raw set by its kind."""
+"""The data sets that `mien prepare` reads. A new one is a module of this folder and an entry in `DATASETS`.
 
-from dataclasses import dataclass
+Imports nothing heavy: the command line and its help are built from this table.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from mien.datasets import affectnet, ferplus
-from mien.datasets import csv_table as table
-from mien.datasets import image_folder as folder
-from mien.datasets.base import Source
-from mien.datasets.labels import LabelNames
 from mien.errors import DatasetError
 
-# What each kind of raw set looks like, in the order in which a person is told of them.
-LAYOUTS = {
-    "affectnet": affectnet.LAYOUT,
-    "ferplus": ferplus.LAYOUT,
-    "folder": folder.LAYOUT,
-    "csv": table.LAYOUT,
-}
-KINDS = tuple(LAYOUTS)
+if TYPE_CHECKING:
+    from mien.datasets.base import FaceDataset
+    from mien.datasets.labels import LabelNames
+
+VoteRule = Literal["majority", "plurality"]
+VOTE_RULES: tuple[VoteRule, ...] = ("majority", "plurality")
 
 
-@dataclass(frozen=True, slots=True)
-class SourceOptions:
-    """How a raw set is read. Each kind of set uses what it knows of.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetOptions:
+    """How a raw data set is read. Each kind takes the options that its entry in `DATASETS` lists.
+
+    The metadata of a field is its option on the command line: ``flag``, ``help``, and ``metavar`` or ``choices``.
 
     Attributes:
-        votes: FER+'s rule, see `mien.datasets.ferplus.label_votes`.
-        val_fraction: share of faces that go to ``val`` in a set without splits, in [0, 1).
-        landmarks_csv: FER+'s landmarks by image name; None takes the list in the folder where there is one.
-        label_names: of ``folder`` and ``csv``: the class of each label or folder, see `mien.datasets.labels`; None where
-            they are words that say it themselves.
-        split_column: of ``csv``: the column of the split where it is not ``split``, ``none`` where there is no split.
+        votes: FER+'s labeling rule, see `mien.datasets.ferplus.label_votes`.
+        val_fraction: fraction of faces assigned to ``val`` in a set without splits, in [0, 1).
+        landmarks_csv: FER+'s landmarks by image name; None uses the list in the folder, if there is one.
+        label_names: the class of each label or folder, see `mien.datasets.labels`; None where the names are words
+            that need no explanation.
+        split_column: the column with the split if it is not ``split``; ``none`` if there is no split.
     """
 
-    votes: ferplus.VoteRule = "majority"
-    val_fraction: float = 0.1
-    landmarks_csv: Path | None = None
-    label_names: LabelNames | None = None
-    split_column: str | None = None
+    votes: VoteRule = field(
+        default="majority",
+        metadata={"flag": "--votes", "help": "rule that turns ten votes into a label", "choices": VOTE_RULES},
+    )
+    val_fraction: float = field(
+        default=0.1,
+        metadata={
+            "flag": "--val-fraction",
+            "help": "fraction of faces assigned to val if the set has no splits",
+            "metavar": "F",
+        },
+    )
+    landmarks_csv: Path | None = field(
+        default=None, metadata={"flag": "--landmarks", "help": "landmarks by image name", "metavar": "CSV"}
+    )
+    label_names: LabelNames | None = field(
+        default=None,
+        metadata={
+            "flag": "--label-names",
+            "help": "class of each label or folder, such as 1=Surprise,2=Fear; or `affectnet` for AffectNet's numbers, "
+            "0 Neutral to 7 Contempt (default: the names themselves)",
+            "metavar": "L=CLASS,...",
+        },
+    )
+    split_column: str | None = field(
+        default=None,
+        metadata={
+            "flag": "--split-column",
+            "help": "column of words or paths that say train, val or test, or `none` (default: split)",
+            "metavar": "NAME",
+        },
+    )
 
 
-# The kinds of set that an option is of.
-_KINDS_OF_OPTION = {
-    "votes": ("ferplus",),
-    "val_fraction": ("folder", "csv"),
-    "landmarks_csv": ("ferplus",),
-    "label_names": ("folder", "csv"),
-    "split_column": ("csv",),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetKind:
+    """A kind of raw data set.
+
+    Attributes:
+        layout: what the set looks like on disk, to follow "expected" in a sentence.
+        natural_crop: the default crop method, in words where it depends on the set.
+        opener: ``module:function``; takes the path and the options below, and returns a `FaceDataset`.
+        options: the fields of `DatasetOptions` that the kind uses.
+        may_be_file: the set may be a single file instead of a folder.
+    """
+
+    layout: str
+    natural_crop: str
+    opener: str
+    options: tuple[str, ...] = ()
+    may_be_file: bool = False
+
+    def open(self, raw: Path, options: DatasetOptions) -> FaceDataset:
+        """Return the data set at a path; `open_dataset` checks the path and the options first.
+
+        Raises:
+            DatasetError: the set does not have the layout, or an option does not fit it.
+        """
+        dataset: FaceDataset = pkgutil.resolve_name(self.opener)(
+            raw, **{name: getattr(options, name) for name in self.options}
+        )
+        return dataset
+
+
+DATASETS = {
+    "affectnet": DatasetKind(
+        layout="`training.csv` and `validation.csv` next to `Manually_Annotated_Images/` (2017), or "
+        "`train_set/` and `val_set/` with `images/` and `annotations/` (2021)",
+        natural_crop="aligned",
+        opener="mien.datasets.affectnet:open_affectnet",
+    ),
+    "ferplus": DatasetKind(
+        layout="`fer2013new.csv` next to `FER2013Train/`, `FER2013Valid/` and `FER2013Test/`, or next to "
+        "`fer2013.csv` (or `icml_face_data.csv`)",
+        natural_crop="whole",
+        opener="mien.datasets.ferplus:open_ferplus",
+        options=("votes", "landmarks_csv"),
+    ),
+    "folder": DatasetKind(
+        layout="a folder of images for each class, or `train/`, `val/` and `test/` with such folders",
+        natural_crop="whole",
+        opener="mien.datasets.image_folder:open_folder",
+        options=("val_fraction", "label_names"),
+    ),
+    "csv": DatasetKind(
+        layout="a CSV file with the columns `path` and `label`, or a folder with one such file",
+        natural_crop="aligned if the CSV has landmarks, box if it has boxes, otherwise whole",
+        opener="mien.datasets.csv_table:open_csv",
+        options=("val_fraction", "label_names", "split_column"),
+        may_be_file=True,
+    ),
 }
 
 
-def open_source(kind: str, raw: Path, options: SourceOptions) -> Source:
-    """Return the reader of a raw set.
+def open_dataset(kind: str, raw: Path, options: DatasetOptions) -> FaceDataset:
+    """Return the raw data set of a kind at a path.
 
     Raises:
-        DatasetError: the set is not there, is not what its kind needs, or an option is not of its kind.
+        DatasetError: the set does not exist, does not have the kind's layout, or an option does not belong to the kind.
         ValueError: there is no such kind.
     """
-    if kind not in LAYOUTS:
-        raise ValueError(f"`kind` must be one of {', '.join(KINDS)}, got {kind!r}")
-    for name, kinds in _KINDS_OF_OPTION.items():
-        if kind not in kinds and getattr(options, name) != getattr(SourceOptions(), name):
-            option = name.removesuffix("_csv").replace("_", "-")
+    if kind not in DATASETS:
+        raise ValueError(f"`kind` must be one of {', '.join(DATASETS)}, got {kind!r}")
+    chosen = DATASETS[kind]
+    for option in fields(DatasetOptions):
+        if option.name not in chosen.options and getattr(options, option.name) != option.default:
+            takers = [name for name, other in DATASETS.items() if option.name in other.options]
             raise DatasetError(
-                f"--{option} is of {' and '.join(kinds)}, `{kind}` has no use for it: leave it out"
+                f"{option.metadata['flag']} applies to {' and '.join(takers)}, not to `{kind}`: leave it out"
             )
     if not raw.exists():
         raise DatasetError(
-            f"There is nothing at `{raw}`, where mien expects {LAYOUTS[kind]}: give the path of the set"
+            f"There is nothing at `{raw}`, expected {chosen.layout}: give the path of the data set"
         )
-    if not raw.is_dir() and kind != "csv":
-        raise DatasetError(f"`{raw}` must be a folder with {LAYOUTS[kind]}, it is a file: unpack it first")
-    if kind == "affectnet":
-        return affectnet.open_affectnet(raw)
-    if kind == "ferplus":
-        return ferplus.open_ferplus(raw, votes=options.votes, landmarks_csv=options.landmarks_csv)
-    if kind == "folder":
-        return folder.open_folder(raw, val_fraction=options.val_fraction, label_names=options.label_names)
-    return table.open_csv(
-        raw,
-        val_fraction=options.val_fraction,
-        label_names=options.label_names,
-        split_column=options.split_column,
-    )
+    if not raw.is_dir() and not chosen.may_be_file:
+        raise DatasetError(f"`{raw}` must be a folder with {chosen.layout}, it is a file: unpack it first")
+    return chosen.open(raw, options)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import mien
 from mien.artifacts import drop_aside, read_json, remove_folder, replace_folder, write_atomically
-from mien.datasets.base import REMEDIES, Source
+from mien.datasets.base import REMEDIES, FaceDataset
 from mien.errors import DatasetError
 from mien.faces.crop import CropContract
 from mien.faces.near_duplicates import count_duplicates, find_groups
@@ -83,14 +83,20 @@ class PrepareSummary:
 
 
 def finish(
-    work: Path, out: Path, source: Source, crop: CropContract, *, n_resumed: int, annotations: Path | None
+    work: Path,
+    out: Path,
+    dataset: FaceDataset,
+    crop: CropContract,
+    *,
+    n_resumed: int,
+    annotations: Path | None,
 ) -> PrepareSummary:
     """Turn the finished shards into a pack, and write annotation files where wanted.
 
     Args:
         work: where the shards are.
         out: where the pack is to be. What is there is replaced, if it is not the same folder.
-        source: of the rows.
+        dataset: of the rows.
         crop: how the faces were cut.
         n_resumed: shards that an earlier run made.
         annotations: a folder, or None.
@@ -110,13 +116,13 @@ def finish(
         raise DatasetError(
             f"Not one of {n_rejected:,} rows could be used: {reasons}. See {work / 'rejects.csv'}"
         )
-    counts, methods = _count_faces(work, shards, source.classes)
+    counts, methods = _count_faces(work, shards, dataset.classes)
     groups, duplicates = _group_faces(work, shards)
     info = PackInfo(
         format_version=FORMAT_VERSION,
         mien_version=mien.__version__,
-        source=source.name,
-        classes=tuple(source.classes),
+        source=dataset.name,
+        classes=tuple(dataset.classes),
         crop=crop,
         counts=counts,
         rejected={split: dict(found) for split, found in notes.rejected.items()},
@@ -127,7 +133,7 @@ def finish(
         n_rows=n_kept + n_rejected,
         n_kept=n_kept,
         n_rejected=n_rejected,
-        content_sha256=compute_content_sha256(work, shards, source.classes),
+        content_sha256=compute_content_sha256(work, shards, dataset.classes),
         shards=shards,
     )
     if annotations is not None:
@@ -136,15 +142,15 @@ def finish(
     if work != out:
         replace_folder(out, work, kind_mark="pack.json")
     remove_folder(out / PROGRESS_FOLDER, last="plan.json")
-    return PrepareSummary(out, info, n_resumed, tuple(source.notes))
+    return PrepareSummary(out, info, n_resumed, tuple(dataset.notes))
 
 
-def read_summary(out: Path, source: Source) -> PrepareSummary:
+def read_summary(out: Path, dataset: FaceDataset) -> PrepareSummary:
     """Return the summary of a pack that was finished but not cleared up, and clear up."""
     drop_aside(out, kind_mark="pack.json")
     remove_folder(out / PROGRESS_FOLDER, last="plan.json")
     info = Pack.open(out).info
-    return PrepareSummary(out, info, len(info.shards), tuple(source.notes))
+    return PrepareSummary(out, info, len(info.shards), tuple(dataset.notes))
 
 
 def _notes_in_order(out: Path) -> list[Path]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.artifacts import file_sha256, read_json, write_json
-from mien.datasets.base import FaceRecord, RejectedRow, Row, Source
+from mien.datasets.base import FaceDataset, FaceRecord, RejectedRow, Row
 from mien.errors import ArtifactError
 from mien.faces.crop import (
     CropContract,
@@ -48,7 +48,7 @@ class ShardTask:
     split: str
     number: int
     rows: Sequence[Row]
-    source: Source
+    dataset: FaceDataset
     crop: CropContract
     detector_path: Path | None
     folder: Path
@@ -85,12 +85,12 @@ def make_shard(task: ShardTask) -> dict[str, object]:
         try:
             face, warnings = make_face(row, record, task.crop, task.detector_path)
         except RejectedRow as rejection:
-            notes.rejects.append(_reject_entry(row, task.source, rejection))
+            notes.rejects.append(_reject_entry(row, task.dataset, rejection))
         else:
             faces.append(face)
             notes.warnings.update(warnings)
     notes.rejects.sort(key=itemgetter("row"))
-    info = write_shard(task.folder / task.name, task.split, faces, len(task.source.classes))
+    info = write_shard(task.folder / task.name, task.split, faces, len(task.dataset.classes))
     entry = {"name": info.name, "split": info.split, "n_faces": info.n_faces, "sha256": info.sha256}
     write_json(task.notes_path, {"shard": entry, "rejects": notes.rejects, "warnings": dict(notes.warnings)})
     return entry
@@ -110,18 +110,18 @@ def _parse_rows(task: ShardTask, notes: ShardNotes) -> list[tuple[Row, FaceRecor
     parsed = []
     for row in task.rows:
         try:
-            parsed.append((row, task.source.parse(row)))
+            parsed.append((row, task.dataset.parse(row)))
         except RejectedRow as rejection:
-            notes.rejects.append(_reject_entry(row, task.source, rejection))
+            notes.rejects.append(_reject_entry(row, task.dataset, rejection))
     return parsed
 
 
-def _reject_entry(row: Row, source: Source, rejection: RejectedRow) -> dict[str, str | int]:
+def _reject_entry(row: Row, dataset: FaceDataset, rejection: RejectedRow) -> dict[str, str | int]:
     return {
         "split": row.split,
         "row": row.number,
         "path": row.key,
-        "label": source.class_of(row),
+        "label": dataset.class_of(row),
         "reason": rejection.reason,
         "detail": rejection.detail,
     }

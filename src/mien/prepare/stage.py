@@ -31,8 +31,8 @@ from mien.artifacts import (
     remove_partials,
     write_json,
 )
-from mien.datasets.base import Row, Source
-from mien.datasets.registry import SourceOptions, open_source
+from mien.datasets.base import FaceDataset, Row
+from mien.datasets.registry import DatasetOptions, open_dataset
 from mien.errors import ArtifactError, DatasetError
 from mien.faces import images
 from mien.faces.classes import MISSING_VALUES, problem_of_names
@@ -61,7 +61,7 @@ class PrepareOptions:
         workers: processes, or None for one per core.
         detector_path: YuNet's file, for images without box and landmarks, or None to look for it.
         annotations: a folder for train.txt and val.txt, or None.
-        source: options of the reader.
+        dataset: how the raw set is read.
         force: replace an existing pack.
     """
 
@@ -71,7 +71,7 @@ class PrepareOptions:
     workers: int | None = None
     detector_path: Path | None = None
     annotations: Path | None = None
-    source: SourceOptions = field(default_factory=SourceOptions)
+    dataset: DatasetOptions = field(default_factory=DatasetOptions)
     force: bool = False
 
 
@@ -96,18 +96,18 @@ def prepare(
         DatasetError: the set cannot be read as that kind, or has no usable row.
         ArtifactError: ``out`` exists, was begun with other options, or the disk is full.
     """
-    source = open_source(kind, raw, options.source)
-    _require_names(raw, source.classes)
-    method = options.crop or source.natural_crop
+    dataset = open_dataset(kind, raw, options.dataset)
+    _require_names(raw, dataset.classes)
+    method = options.crop or dataset.natural_crop
     crop = CropContract(method=cast("CropMethod", method), margin=options.margin, size=options.size)
     _require_apart(raw, out, options.annotations)
     if crop.method != "whole":
         # A set with landmarks or boxes wants it for the few faces without: not worth a download.
-        fetch = source.natural_crop == "whole"
+        fetch = dataset.natural_crop == "whole"
         found = find_detector_file(options.detector_path, fetch=fetch, announce=announce)
         options = replace(options, detector_path=found)
-    n_rows, rows_digest = _count_rows(source)
-    plan = _plan(kind, raw, source, crop, options) | {"rows": rows_digest}
+    n_rows, rows_digest = _count_rows(dataset)
+    plan = _plan(kind, raw, dataset, crop, options) | {"rows": rows_digest}
     lists = [] if options.annotations is None else [options.annotations / f"{split}.txt" for split in SPLITS]
     with (
         ExitStack() as stack,
@@ -116,11 +116,11 @@ def prepare(
         for path in (out, *lists):
             stack.enter_context(one_writer(path))
         if _is_closed(out, plan):
-            return read_summary(out, source)
+            return read_summary(out, dataset)
         work = _begin(out, plan, lists, force=options.force)
         with Progress("Preparing", total=n_rows, unit="row") as progress:
-            n_resumed = _make_shards(source, crop, work, options, progress)
-        return finish(work, out, source, crop, n_resumed=n_resumed, annotations=options.annotations)
+            n_resumed = _make_shards(dataset, crop, work, options, progress)
+        return finish(work, out, dataset, crop, n_resumed=n_resumed, annotations=options.annotations)
 
 
 def _require_names(raw: Path, classes: Sequence[str]) -> None:
@@ -151,14 +151,14 @@ def _require_apart(raw: Path, out: Path, annotations: Path | None) -> None:
 
 
 def _plan(
-    kind: str, raw: Path, source: Source, crop: CropContract, options: PrepareOptions
+    kind: str, raw: Path, dataset: FaceDataset, crop: CropContract, options: PrepareOptions
 ) -> dict[str, Any]:
     """Return what must be the same for a run to go on where another stopped: all that decides the pack.
 
     Args:
         kind: of set.
         raw: the set.
-        source: its reader.
+        dataset: its reader.
         crop: how faces are cropped.
         options: with the detector that was found, None for the cascade.
     """
@@ -166,9 +166,9 @@ def _plan(
         "mien_version": mien.__version__,
         "kind": kind,
         "raw": str(raw.resolve()),
-        "source": source.name,
-        "classes": list(source.classes),
-        "options": repr(options.source),
+        "source": dataset.name,
+        "classes": list(dataset.classes),
+        "options": repr(options.dataset),
         "crop": crop.to_dict(),
         "detector": None if crop.method == "whole" else describe_detector(options.detector_path),
         "libraries": {
@@ -187,10 +187,10 @@ def _plan(
     }
 
 
-def _count_rows(source: Source) -> tuple[int, str]:
+def _count_rows(dataset: FaceDataset) -> tuple[int, str]:
     """Return how many rows a set has and a digest of them: shards of other rows than these do not go together."""
     n_rows, digest = 0, hashlib.sha256()
-    for row in source.rows():
+    for row in dataset.rows():
         n_rows += 1
         digest.update(repr(row).encode("utf-8", "surrogatepass"))
     return n_rows, digest.hexdigest()
@@ -250,7 +250,7 @@ def _goes_on(work: Path, plan: dict[str, Any], *, force: bool) -> bool:
 
 
 def _make_shards(
-    source: Source, crop: CropContract, work: Path, options: PrepareOptions, progress: Progress
+    dataset: FaceDataset, crop: CropContract, work: Path, options: PrepareOptions, progress: Progress
 ) -> int:
     """Make the shards that are not there yet. Returns how many were."""
     n_workers = options.workers or usable_cpu_cores()
@@ -258,8 +258,8 @@ def _make_shards(
     made: list[str] = []
     tasks = _undone(
         (
-            ShardTask(split, number, rows, source, crop, detector_path, work)
-            for split, number, rows in _deal_rows(source)
+            ShardTask(split, number, rows, dataset, crop, detector_path, work)
+            for split, number, rows in _deal_rows(dataset)
         ),
         progress,
         made,
@@ -316,11 +316,11 @@ def _collect(running: dict[Future[Any], int], progress: Progress) -> None:
         progress.advance(n_rows)
 
 
-def _deal_rows(source: Source) -> Iterator[tuple[str, int, list[Row]]]:
+def _deal_rows(dataset: FaceDataset) -> Iterator[tuple[str, int, list[Row]]]:
     """Cut the stream of rows into shards; a shard holds rows of one split."""
     rows: list[Row] = []
     numbers = dict.fromkeys(SPLITS, 0)
-    for row in source.rows():
+    for row in dataset.rows():
         if rows and (len(rows) == ROWS_PER_SHARD or rows[0].split != row.split):
             yield rows[0].split, numbers[rows[0].split], rows
             numbers[rows[0].split] += 1

@@ -1,4 +1,4 @@
-"""Builders of tiny raw sets, and the one way these tests read a source."""
+"""Builders of tiny raw sets, and the one way these tests read a dataset."""
 
 import pickle
 from collections.abc import Callable
@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mien.datasets.base import REMEDIES, FaceRecord, RejectedRow, Row, Source
+from mien.datasets.base import REMEDIES, FaceDataset, FaceRecord, RejectedRow, Row
 
 
 @dataclass
 class ReadSet:
-    """What reading a whole source gave."""
+    """What reading a whole dataset gave."""
 
     rows: list[Row] = field(default_factory=list)
     records: dict[str, FaceRecord] = field(default_factory=dict)
@@ -27,12 +27,12 @@ class ReadSet:
 
 
 @pytest.fixture
-def read_set() -> Callable[[Source], ReadSet]:
-    """Return a function that parses every row, in a copy of the source that went through pickle."""
+def read_set() -> Callable[[FaceDataset], ReadSet]:
+    """Return a function that parses every row, in a copy of the dataset that went through pickle."""
 
-    def read(source: Source) -> ReadSet:
-        worker: Source = pickle.loads(pickle.dumps(source))  # noqa: S301 - our own bytes
-        result = ReadSet(rows=list(source.rows()))
+    def read(dataset: FaceDataset) -> ReadSet:
+        worker: FaceDataset = pickle.loads(pickle.dumps(dataset))  # noqa: S301 - our own bytes
+        result = ReadSet(rows=list(dataset.rows()))
         for row in result.rows:
             assert row.split in ("train", "val", "test")
             try:
@@ -40,7 +40,7 @@ def read_set() -> Callable[[Source], ReadSet]:
             except RejectedRow as rejected:
                 result.rejects[row.split, row.number] = (rejected.reason, rejected.detail)
             else:
-                assert worker.class_of(row) == source.classes[record.label]
+                assert worker.class_of(row) == dataset.classes[record.label]
                 result.records[row.key] = record
         assert set(result.reasons) <= set(REMEDIES)
         return result

@@ -220,7 +220,7 @@ def test_bad_rows_are_rejected(
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        pytest.param(["image,label", "a.jpg,happy"], "`path or image or file", id="no path column"),
+        pytest.param(["photo,label", "a.jpg,happy"], "`path or image or file", id="no path column"),
         pytest.param(["path,feeling", "a.jpg,happy"], "`label or expression", id="no label column"),
         pytest.param(["path,label"], "has none", id="no rows"),
         pytest.param(["path,label", "a.jpg,"], "has none", id="no label"),

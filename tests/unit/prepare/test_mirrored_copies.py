@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.datasets.registry import SourceOptions
+from mien.datasets.registry import DatasetOptions
 from mien.formats.pack import Pack
 from mien.formats.pack.leaks import find_leaks
 from mien.prepare import PrepareOptions, prepare
@@ -23,7 +23,7 @@ def test_mirrored_copies_are_leaks(tmp_path: Path, tools: Any) -> None:
             copy = tmp_path / "raw" / "train" / folder.name / f"mirrored {number}.jpg"
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(tools.encode(np.ascontiguousarray(pixels[:, ::-1]), quality=60))
-    options = PrepareOptions(size=96, workers=1, source=SourceOptions(val_fraction=0.0))
+    options = PrepareOptions(size=96, workers=1, dataset=DatasetOptions(val_fraction=0.0))
     summary = prepare("folder", tmp_path / "raw", tmp_path / "my.pack", options)
     pack = Pack.open(tmp_path / "my.pack")
     _, leaks = find_leaks([pack])

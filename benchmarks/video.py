@@ -148,11 +148,11 @@ def measure_memory(model: mien.Model, video: Path, n_frames: int) -> None:
 def compare_group(model: mien.Model, photo_rgb: NDArray[np.uint8], *, repeats: int) -> None:
     """Print what a photo of 20 faces takes, in calls of the model with 20."""
     group = group_of(photo_rgb)
-    crops = np.stack([face.crop for face in model.cut(group).faces])
+    crops = np.stack([face.crop for face in model.preprocess(group).faces])
     photo_times, model_times = [], []
     for _ in range(5 * repeats):
         photo_times.append(timed(lambda: model.predict(group)))
-        model_times.append(timed(lambda: model.bundle.run(crops)))
+        model_times.append(timed(lambda: model.onnx_model.run(crops)))
     (photo_clock, photo_used), (model_clock, model_used) = median(photo_times), median(model_times)
     print(
         f"a photo of {group.shape[1]}x{group.shape[0]} with {len(crops)} faces: {1000 * photo_clock:.0f} ms; the model "

@@ -95,12 +95,12 @@ import sys
 for name in ("torch", "timm", "lightning", "matplotlib", "pyarrow", "jsonargparse", "onnx"):
     sys.modules[name] = None
 import json, mien
-print(json.dumps(mien.load(threads=1).predict({str(IMAGE)!r}, whole=True).to_dict()))
+print(json.dumps(mien.load(threads=1).predict({str(IMAGE)!r}, cropped=True).to_dict()))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(done.stdout)["rows"]
-    (expected,) = mien.load(threads=1).predict(IMAGE, whole=True)
+    (expected,) = mien.load(threads=1).predict(IMAGE, cropped=True)
     assert row == expected.to_dict()
 
 

@@ -18,7 +18,7 @@ from mien.runtime.telemetry import ONNXRUNTIME_SINCE, ONNXRUNTIME_SWITCH
 ROOT = Path(__file__).parents[2]
 READ_A_FACE = """
 import numpy as np, mien
-print(mien.load().predict(np.zeros((64, 64, 3), np.uint8), whole=True).rows[0].status)
+print(mien.load().predict(np.zeros((64, 64, 3), np.uint8), cropped=True).rows[0].status)
 """
 READ_A_FACE_BY_COMMAND = """
 import sys

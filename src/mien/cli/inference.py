@@ -152,9 +152,9 @@ def _add_video_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_predict(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    from mien.inference.answers import AnswerRule
+    from mien.inference.decision_rule import DecisionRule
     from mien.inference.video.smoothing import SMOOTHING_S
-    from mien.inference.video.stream import WatchOptions
+    from mien.inference.video.stream import VideoOptions
     from mien.predict.stage import PredictOptions, run_predict
 
     sources = [*args.sources, *([] if args.camera is None else [args.camera])]
@@ -163,8 +163,8 @@ def _run_predict(args: argparse.Namespace, parser: argparse.ArgumentParser) -> N
     options = PredictOptions(
         crop=args.crop,
         detector_path=args.detector,
-        rule=AnswerRule(args.classes, args.min_confidence, args.top),
-        video=WatchOptions(
+        rule=DecisionRule(args.classes, args.min_confidence, args.top),
+        video=VideoOptions(
             detect_every=args.every,
             smoothing_s=0.0 if args.no_smoothing else SMOOTHING_S,
             max_frames=args.frames,

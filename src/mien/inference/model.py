@@ -14,12 +14,18 @@ from mien.assets.bundled_models import find_model
 from mien.faces.detector import Detector, load_detector
 from mien.faces.images import UnreadableImage, to_rgb
 from mien.formats.onnx_model import ModelInfo, OnnxModel
-from mien.inference.answers import AnswerRule, ClassCount
-from mien.inference.pipeline import CroppedImage, crop_encoded, crop_file, crop_pixels, predict_cropped
+from mien.inference.decision_rule import ClassCount, DecisionRule
+from mien.inference.pipeline import (
+    CroppedImage,
+    predict_cropped,
+    preprocess_bytes,
+    preprocess_file,
+    preprocess_pixels,
+)
 from mien.inference.results import ImagePrediction
 from mien.inference.video.capture import open_frames
 from mien.inference.video.smoothing import SMOOTHING_S
-from mien.inference.video.stream import DETECT_EVERY, WatchOptions, unreadable_prediction, watch
+from mien.inference.video.stream import DETECT_EVERY, VideoOptions, unreadable_prediction, watch
 from mien.runtime.cpu import usable_cpu_cores
 
 # A path, an image file's bytes, or RGB or grey pixels.
@@ -59,7 +65,7 @@ def load(
         ...     print(face.expression, face.confidence)
     """
     bundle = OnnxModel.load(find_model(model), threads=threads)
-    rule = AnswerRule(classes, min_confidence, top)
+    rule = DecisionRule(classes, min_confidence, top)
     rule.classes(bundle.info.classes)
     return Model(bundle, rule=rule, detector=None if detector is None else load_detector(Path(detector)))
 
@@ -71,18 +77,18 @@ class Model:
     """
 
     def __init__(
-        self, bundle: OnnxModel, *, rule: AnswerRule | None = None, detector: Detector | None = None
+        self, bundle: OnnxModel, *, rule: DecisionRule | None = None, detector: Detector | None = None
     ) -> None:
         """Put together what `load` loads; a detector that is None is looked for at its first use."""
-        self.bundle = bundle
-        self.rule = rule or AnswerRule()
+        self.onnx_model = bundle
+        self.rule = rule or DecisionRule()
         self._detector = detector
         self._detector_lock = threading.Lock()
 
     @property
     def info(self) -> ModelInfo:
         """What the model file says of itself."""
-        return self.bundle.info
+        return self.onnx_model.info
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -103,12 +109,12 @@ class Model:
         return self._detector
 
     @overload
-    def predict(self, image: ImageInput, *, whole: bool = False) -> ImagePrediction: ...
+    def predict(self, image: ImageInput, *, cropped: bool = False) -> ImagePrediction: ...
     @overload
-    def predict(self, image: list[ImageInput], *, whole: bool = False) -> list[ImagePrediction]: ...
+    def predict(self, image: list[ImageInput], *, cropped: bool = False) -> list[ImagePrediction]: ...
 
     def predict(
-        self, image: ImageInput | list[ImageInput], *, whole: bool = False
+        self, image: ImageInput | list[ImageInput], *, cropped: bool = False
     ) -> ImagePrediction | list[ImagePrediction]:
         """Read the faces of an image, or of a list of images in few calls of the model.
 
@@ -117,7 +123,7 @@ class Model:
         Args:
             image: a path, an image file's bytes, ``(H, W, 3)`` RGB or ``(H, W)`` grey uint8 pixels, or a list
                 of these.
-            whole: every image is one cropped face; none is looked for.
+            cropped: every image is one cropped face; none is looked for.
 
         Returns:
             A reading, with the pixels, that iterates over its faces and draws itself; of a list a list, without
@@ -128,26 +134,30 @@ class Model:
             ModelError: the model gives values that are not finite.
         """
         if not isinstance(image, list | tuple):
-            cut = self.cut(image, whole=whole, keep_image=True)
-            return next(predict_cropped([cut], self.bundle, self.rule))
+            cut = self.preprocess(image, cropped=cropped, keep_image=True)
+            return next(predict_cropped([cut], self.onnx_model, self.rule))
         readings: list[ImagePrediction] = []
         for start in range(0, len(image), IMAGES_AT_ONCE):
-            cuts = [self.cut(one, whole=whole) for one in image[start : start + IMAGES_AT_ONCE]]
-            readings.extend(predict_cropped(cuts, self.bundle, self.rule))
+            cuts = [self.preprocess(one, cropped=cropped) for one in image[start : start + IMAGES_AT_ONCE]]
+            readings.extend(predict_cropped(cuts, self.onnx_model, self.rule))
         return readings
 
-    def cut(self, image: ImageInput, *, whole: bool = False, keep_image: bool = False) -> CroppedImage:
+    def preprocess(
+        self, image: ImageInput, *, cropped: bool = False, keep_image: bool = False
+    ) -> CroppedImage:
         """Find and cut the faces of an image, so that several images' faces can be read together.
 
         Raises:
             TypeError: it is no image, see `predict`.
         """
-        detector = None if whole else self.detector
+        detector = None if cropped else self.detector
         if isinstance(image, str | Path):
-            return crop_file(Path(image), self.info, detector=detector, keep_image=keep_image)
+            return preprocess_file(Path(image), self.info, detector=detector, keep_image=keep_image)
         if isinstance(image, bytes):
-            return crop_encoded("", image, self.info, detector=detector, keep_image=keep_image)
-        return crop_pixels("", _require_pixels(image), self.info, detector=detector, keep_image=keep_image)
+            return preprocess_bytes("", image, self.info, detector=detector, keep_image=keep_image)
+        return preprocess_pixels(
+            "", _require_pixels(image), self.info, detector=detector, keep_image=keep_image
+        )
 
     def watch(  # noqa: PLR0913 - one keyword an option, as in the command
         self,
@@ -155,7 +165,7 @@ class Model:
         *,
         detect_every: int = DETECT_EVERY,
         smoothing: float = SMOOTHING_S,
-        whole: bool = False,
+        cropped: bool = False,
         keep_images: bool = False,
         max_frames: int | None = None,
         max_seconds: float | None = None,
@@ -171,7 +181,7 @@ class Model:
             detect_every: faces are looked for in one frame of so many, and followed in those between.
             smoothing: time constant, in seconds, of the smoothing of a person's probabilities, affect and
                 landmarks; 0 for none.
-            whole: every frame is one cropped face; none is looked for.
+            cropped: every frame is one cropped face; none is looked for.
             keep_images: give each frame's pixels with its reading, to draw on.
             max_frames: read so many frames at most.
             max_seconds: read the frames of the first so many seconds.
@@ -186,10 +196,10 @@ class Model:
             ...     for face in reading:
             ...         print(face.seconds, face.track, face.expression)
         """
-        options = WatchOptions(
+        options = VideoOptions(
             detect_every=detect_every,
             smoothing_s=smoothing,
-            whole=whole,
+            cropped=cropped,
             keep_images=keep_images,
             max_frames=max_frames,
             max_seconds=max_seconds,
@@ -197,9 +207,9 @@ class Model:
         return self._watch(source, options)
 
     def _watch(
-        self, source: str | Path | int, options: WatchOptions
+        self, source: str | Path | int, options: VideoOptions
     ) -> Generator[ImagePrediction, None, None]:
-        detector = None if options.whole else self.detector
+        detector = None if options.cropped else self.detector
         try:
             frames = open_frames(source)
         except UnreadableImage as error:
@@ -210,14 +220,14 @@ class Model:
     @cached_property
     def _video_model(self) -> OnnxModel:
         """The model with the threads that a video leaves it; onnxruntime's spinning ones would take all cores."""
-        if self.bundle.threads is not None:
-            return self.bundle
-        return OnnxModel.load(self.bundle.path, threads=threads_for_video())
+        if self.onnx_model.threads is not None:
+            return self.onnx_model
+        return OnnxModel.load(self.onnx_model.path, threads=threads_for_video())
 
     def __repr__(self) -> str:
         info = self.info
         return (
-            f"Model({self.bundle.path.name}: {', '.join(info.tasks)}; {len(self.classes)} classes; "
+            f"Model({self.onnx_model.path.name}: {', '.join(info.tasks)}; {len(self.classes)} classes; "
             f"{info.input_size} px)"
         )
 

@@ -12,8 +12,8 @@ from mien.faces.detector import DetectedFace, Detector
 from mien.faces.image_files import read_image_file
 from mien.faces.images import MAX_PIXELS, UnreadableImage, decode_image, to_rgb
 from mien.formats.onnx_model import ModelInfo, OnnxModel, Outputs
-from mien.inference.answers import AnswerRule
-from mien.inference.results import FacePrediction, ImagePrediction, without_face
+from mien.inference.decision_rule import DecisionRule
+from mien.inference.results import FacePrediction, ImagePrediction, row_without_face
 
 BATCH_FACES = 32
 # Images wait for their batch in memory: at most this many of them, and of their pixels.
@@ -63,7 +63,7 @@ def predict_files(
     bundle: OnnxModel,
     *,
     detector: Detector | None,
-    rule: AnswerRule | None = None,
+    rule: DecisionRule | None = None,
     keep_images: bool = False,
 ) -> Iterator[ImagePrediction]:
     """Read the faces of images, in order, holding no more than a batch of them.
@@ -80,7 +80,7 @@ def predict_files(
     """
     waiting: list[CroppedImage] = []
     for path in paths:
-        waiting.append(crop_file(path, bundle.info, detector=detector, keep_image=keep_images))
+        waiting.append(preprocess_file(path, bundle.info, detector=detector, keep_image=keep_images))
         if _is_batch(waiting):
             yield from predict_cropped(waiting, bundle, rule)
             waiting = []
@@ -95,7 +95,7 @@ def _is_batch(waiting: list[CroppedImage]) -> bool:
     )
 
 
-def crop_file(
+def preprocess_file(
     path: Path, info: ModelInfo, *, detector: Detector | None, keep_image: bool = False
 ) -> CroppedImage:
     """Read an image file and cut its faces; what cannot be read has a reason instead."""
@@ -103,10 +103,10 @@ def crop_file(
         data = read_image_file(path)
     except UnreadableImage as error:
         return CroppedImage(str(path), (), problem=(error.reason, error.detail))
-    return crop_encoded(str(path), data, info, detector=detector, keep_image=keep_image)
+    return preprocess_bytes(str(path), data, info, detector=detector, keep_image=keep_image)
 
 
-def crop_encoded(
+def preprocess_bytes(
     source: str,
     data: bytes,
     info: ModelInfo,
@@ -120,10 +120,10 @@ def crop_encoded(
         image_rgb = to_rgb(decode_image(data, max_pixels=max_pixels))
     except UnreadableImage as error:
         return CroppedImage(source, (), problem=(error.reason, error.detail))
-    return crop_pixels(source, image_rgb, info, detector=detector, keep_image=keep_image)
+    return preprocess_pixels(source, image_rgb, info, detector=detector, keep_image=keep_image)
 
 
-def crop_pixels(
+def preprocess_pixels(
     source: str,
     image_rgb: NDArray[np.uint8],
     info: ModelInfo,
@@ -137,7 +137,7 @@ def crop_pixels(
     return CroppedImage(source, crop_faces, image_rgb if keep_image else None)
 
 
-def explain_crop_of_detections(info: ModelInfo, announce: Callable[[str], None]) -> None:
+def warn_if_trained_on_crops(info: ModelInfo, announce: Callable[[str], None]) -> None:
     """Tell a person whose model is to find faces, and learnt images that were faces already."""
     if info.crop.method == "whole":
         announce(
@@ -167,32 +167,32 @@ def crop_face(image_rgb: NDArray[np.uint8], face: DetectedFace | None, info: Mod
 
 
 def predict_cropped(
-    images: Sequence[CroppedImage], bundle: OnnxModel, rule: AnswerRule | None = None
+    images: Sequence[CroppedImage], bundle: OnnxModel, rule: DecisionRule | None = None
 ) -> Iterator[ImagePrediction]:
     """Read images whose faces are cut, in few calls of the model.
 
     Raises:
         ModelError: as `predict_files`.
     """
-    outputs = run_in_batches([face.crop for image in images for face in image.faces], bundle)
+    outputs = infer([face.crop for image in images for face in image.faces], bundle)
     for image in images:
-        yield prediction_of(image, outputs, bundle.info, rule or AnswerRule())
+        yield postprocess_image(image, outputs, bundle.info, rule or DecisionRule())
 
 
-def prediction_of(
-    image: CroppedImage, outputs: Iterator[Outputs], info: ModelInfo, rule: AnswerRule
+def postprocess_image(
+    image: CroppedImage, outputs: Iterator[Outputs], info: ModelInfo, rule: DecisionRule
 ) -> ImagePrediction:
-    """Return an image's reading, taking an output of `run_in_batches` for each of its faces."""
+    """Return an image's reading, taking an output of `infer` for each of its faces."""
     rows = tuple(
-        row_of_face(image.source, number, face, next(outputs), info, rule)
+        postprocess_face(image.source, number, face, next(outputs), info, rule)
         for number, face in enumerate(image.faces)
     )
     return ImagePrediction(
-        image.source, rows or (without_face(image.source, image.problem),), image.image_rgb
+        image.source, rows or (row_without_face(image.source, image.problem),), image.image_rgb
     )
 
 
-def run_in_batches(crops: list[NDArray[np.uint8]], bundle: OnnxModel) -> Iterator[Outputs]:
+def infer(crops: list[NDArray[np.uint8]], bundle: OnnxModel) -> Iterator[Outputs]:
     """Yield the model's outputs face by face, each with N = 1; a crowd in one image takes several calls."""
     for start in range(0, len(crops), BATCH_FACES):
         outputs = bundle.run(np.stack(crops[start : start + BATCH_FACES]))
@@ -205,8 +205,8 @@ def run_in_batches(crops: list[NDArray[np.uint8]], bundle: OnnxModel) -> Iterato
             )
 
 
-def row_of_face(
-    source: str, number: int, face: CroppedFace, output: Outputs, info: ModelInfo, rule: AnswerRule
+def postprocess_face(
+    source: str, number: int, face: CroppedFace, output: Outputs, info: ModelInfo, rule: DecisionRule
 ) -> FacePrediction:
     """Return the row of a face from the model's outputs, N = 1."""
     expression, confidence, probabilities = rule.answer(output.probabilities[0], info.classes)

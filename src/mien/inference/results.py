@@ -159,13 +159,13 @@ class ImagePrediction:
         return "\n".join(f"{on_one_line(self.source) or 'image'}: {row}" for row in self.rows)
 
 
-def without_face(source: str, problem: tuple[str, str] | None = None) -> FacePrediction:
+def row_without_face(source: str, problem: tuple[str, str] | None = None) -> FacePrediction:
     """Return the row of an image in which no face was found, or that cannot be read: (reason, detail)."""
     if problem is None:
         return FacePrediction(source, status=NO_FACE)
     return FacePrediction(source, status=problem[0], detail=problem[1])
 
 
-def in_order_of_probability(probabilities: dict[str, float]) -> Sequence[tuple[str, float]]:
+def sort_by_probability(probabilities: dict[str, float]) -> Sequence[tuple[str, float]]:
     """Return classes and their probabilities, the top_class first."""
     return sorted(probabilities.items(), key=lambda item: -item[1])

@@ -14,11 +14,11 @@ from mien.drawing.fonts import tell_missing
 from mien.errors import ArtifactError
 from mien.faces.detector import Detector, load_detector
 from mien.formats.onnx_model import OnnxModel
-from mien.inference.answers import AnswerRule
+from mien.inference.decision_rule import DecisionRule
 from mien.inference.model import threads_for_video
-from mien.inference.pipeline import explain_crop_of_detections, predict_files
+from mien.inference.pipeline import predict_files, warn_if_trained_on_crops
 from mien.inference.results import NO_FACE, OK, ImagePrediction
-from mien.inference.video.stream import WatchOptions
+from mien.inference.video.stream import VideoOptions
 from mien.predict.annotated_files import claim_copies_folder, name_copies, write_copy
 from mien.predict.inputs import ImageFile, Source, Video, gather_inputs
 from mien.predict.outputs import claim_rows, open_rows
@@ -43,7 +43,7 @@ class PredictOptions:
         crop: find the faces, or take every image and frame as one face.
         detector_path: YuNet's file, or None to look where `mien.faces.detector` says.
         rule: how answers are given.
-        video: how videos are read; `whole` and `keep_images` of it follow from the rest.
+        video: how videos are read; `cropped` and `keep_images` of it follow from the rest.
         out: a ``.jsonl``, ``.csv`` or ``.parquet`` file, or None for a table on the stream.
         draw: a folder for annotated copies, or None.
         timeline: a ``.png`` or ``.svg`` file for the timeline of the one video, or None.
@@ -53,8 +53,8 @@ class PredictOptions:
 
     crop: Literal["detect", "whole"] = "detect"
     detector_path: Path | None = None
-    rule: AnswerRule = field(default_factory=AnswerRule)
-    video: WatchOptions = field(default_factory=WatchOptions)
+    rule: DecisionRule = field(default_factory=DecisionRule)
+    video: VideoOptions = field(default_factory=VideoOptions)
     out: Path | None = None
     draw: Path | None = None
     timeline: Path | None = None
@@ -177,7 +177,7 @@ def run_predict(
             tell_missing([*classes, *titles], announce)
         detector = None
         if options.crop == "detect":
-            explain_crop_of_detections(bundle.info, announce)
+            warn_if_trained_on_crops(bundle.info, announce)
             detector = load_detector(options.detector_path, announce=announce)
         names = [source.name for source in gathered if isinstance(source, ImageFile)]
         writer: RowWriter = TableWriter(stream, classes, names, top=options.rule.top)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from mien.faces.detector import Detector
 from mien.faces.images import UnreadableImage
 from mien.formats.onnx_model import OnnxModel
-from mien.inference.answers import AnswerRule
+from mien.inference.decision_rule import DecisionRule
 from mien.inference.results import ImagePrediction
 from mien.inference.video.capture import USUAL_RATE, FrameSource, open_frames
-from mien.inference.video.stream import WatchOptions, unreadable_prediction, watch
+from mien.inference.video.stream import VideoOptions, unreadable_prediction, watch
 from mien.predict.inputs import Video
 from mien.runtime.progress import Progress
 
@@ -34,7 +34,7 @@ class OpenVideo:
 
 @contextmanager
 def open_video(
-    video: Video, bundle: OnnxModel, *, detector: Detector | None, rule: AnswerRule, options: WatchOptions
+    video: Video, bundle: OnnxModel, *, detector: Detector | None, rule: DecisionRule, options: VideoOptions
 ) -> Iterator[OpenVideo]:
     """Open a video, and let go of it at the end.
 
@@ -59,7 +59,7 @@ def open_video(
 
 
 def _with_progress(
-    readings: Iterable[ImagePrediction], frames: FrameSource, options: WatchOptions
+    readings: Iterable[ImagePrediction], frames: FrameSource, options: VideoOptions
 ) -> Iterator[ImagePrediction]:
     n_frames = frames.n_frames
     if n_frames is not None and options.max_seconds is not None:

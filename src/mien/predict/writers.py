@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TextIO
 
-from mien.inference.results import NO_FACE, OK, FacePrediction, in_order_of_probability
+from mien.inference.results import NO_FACE, OK, FacePrediction, sort_by_probability
 from mien.runtime.csv_text import CsvLines
 from mien.runtime.terminal import on_one_line
 
@@ -168,7 +168,7 @@ class TableWriter:
         """Return the cell that names several classes, where several were asked for."""
         if self._top < 2 or reading.probabilities is None:
             return ()
-        ordered = in_order_of_probability(reading.probabilities)[: self._top]
+        ordered = sort_by_probability(reading.probabilities)[: self._top]
         return (", ".join(f"{name} {share:.0%}" for name, share in ordered),)
 
     def _line(self, cells: Sequence[str]) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mien.formats.onnx_model import OnnxModel
-from mien.inference.answers import AnswerRule
-from mien.inference.pipeline import BATCH_FACES, CroppedImage, prediction_of, run_in_batches
-from mien.inference.results import ImagePrediction, without_face
+from mien.inference.decision_rule import DecisionRule
+from mien.inference.pipeline import BATCH_FACES, CroppedImage, infer, postprocess_image
+from mien.inference.results import ImagePrediction, row_without_face
 from mien.serve.settings import ServeSettings
 from mien.serve.worker_threads import Workers
 
@@ -19,7 +19,7 @@ from mien.serve.worker_threads import Workers
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
     image: CroppedImage
-    rule: AnswerRule
+    rule: DecisionRule
     answer: asyncio.Future[ImagePrediction]
 
 
@@ -42,14 +42,14 @@ class Batcher:
         self._arrival = asyncio.Event()
         self._task = asyncio.create_task(self._read_all())
 
-    async def read(self, image: CroppedImage, rule: AnswerRule) -> ImagePrediction:
+    async def read(self, image: CroppedImage, rule: DecisionRule) -> ImagePrediction:
         """Read an image.
 
         Raises:
             ModelError: the model gives values that are not finite.
         """
         if not image.faces:
-            return ImagePrediction(image.source, (without_face(image.source, image.problem),))
+            return ImagePrediction(image.source, (row_without_face(image.source, image.problem),))
         answer: asyncio.Future[ImagePrediction] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(image, rule, answer))
         self._arrival.set()
@@ -99,8 +99,8 @@ class Batcher:
         crops = [face.crop for one in batch for face in one.image.faces]
         for start in range(0, len(crops), BATCH_FACES):
             self._count(min(BATCH_FACES, len(crops) - start))
-        outputs = run_in_batches(crops, self._bundle)
-        return [prediction_of(one.image, outputs, self._bundle.info, one.rule) for one in batch]
+        outputs = infer(crops, self._bundle)
+        return [postprocess_image(one.image, outputs, self._bundle.info, one.rule) for one in batch]
 
 
 def _answer_all(batch: list[_Waiting], answers: list[ImagePrediction] | Exception) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mien.faces.detector import DetectedFace, Detector
 from mien.formats.onnx_model import ModelInfo
-from mien.inference.pipeline import CroppedImage, crop_encoded
+from mien.inference.pipeline import CroppedImage, preprocess_bytes
 from mien.runtime.cpu import usable_cpu_cores
 from mien.serve.settings import ServeSettings
 from mien.serve.uploads import Upload
@@ -56,7 +56,7 @@ class Preprocessor:
             detail = f"begins with {upload.data[:16]!r}; {', '.join(FORMATS)} are read here"
             return CroppedImage(upload.source, (), problem=("not_an_image", detail)), 0
         detector = _LargestFaces(self._detector(), self._settings.faces) if crop == "detect" else None
-        image = crop_encoded(
+        image = preprocess_bytes(
             upload.source,
             upload.data,
             self._info,

@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 from mien.errors import ModelError
 from mien.faces.detector import PATH_VARIABLE, YUNET_NAME
 from mien.formats.onnx_model import OnnxModel
-from mien.inference.answers import AnswerRule
+from mien.inference.decision_rule import DecisionRule
 from mien.serve.api_errors import ApiError
 from mien.serve.metrics import Counters
 from mien.serve.schemas import Failure, Health, Model, Predictions, PredictQuery
@@ -94,7 +94,7 @@ def reading_routes(bundle: OnnxModel) -> APIRouter:
 
         The rows are those of `mien predict`. Only a request in which nothing is an image is an error.
         """
-        rule = AnswerRule(query.classes, query.min_confidence, query.top)
+        rule = DecisionRule(query.classes, query.min_confidence, query.top)
         try:
             rule.classes(bundle.info.classes)
         except ModelError as error:

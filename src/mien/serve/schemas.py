@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from mien.inference.answers import ClassCount
+from mien.inference.decision_rule import ClassCount
 
 _ROW: JsonDict = {
     "source": "party.jpg",

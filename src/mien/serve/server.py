@@ -24,7 +24,7 @@ from mien.faces.detector import (
     find_detector_file,
 )
 from mien.formats.onnx_model import OnnxModel
-from mien.inference.pipeline import explain_crop_of_detections
+from mien.inference.pipeline import warn_if_trained_on_crops
 from mien.serve.app import ServeApp
 from mien.serve.authentication import Access
 from mien.serve.body_drain import MAX_SECONDS as REST_SECONDS
@@ -80,7 +80,7 @@ def run_serve(
     """
     limits = crowd_limits(options.settings, open_files_limit())
     bundle = OnnxModel.load(find_model(model))
-    explain_crop_of_detections(bundle.info, announce)
+    warn_if_trained_on_crops(bundle.info, announce)
     file = find_detector_file(
         options.detector_path,
         announce=announce,

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from mien.faces.detector import Detector
 from mien.formats.onnx_model import OnnxModel
-from mien.inference.answers import AnswerRule
+from mien.inference.decision_rule import DecisionRule
 from mien.inference.results import FacePrediction, ImagePrediction
 from mien.serve.api_errors import ApiError
 from mien.serve.batching import Batcher
@@ -35,7 +35,7 @@ class Question:
         crop: find the faces, or take every image as one.
     """
 
-    rule: AnswerRule
+    rule: DecisionRule
     crop: CropMode
 
 

@@ -25,7 +25,7 @@ MakeImage = Callable[..., Path]
 def model(model_path: Path, detector: Detector) -> Model:
     """Return the tiny model with the detector of colored squares."""
     loaded = mien.load(model_path)
-    return Model(loaded.bundle, rule=loaded.rule, detector=detector)
+    return Model(loaded.onnx_model, rule=loaded.rule, detector=detector)
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_what_is_no_image(model: Model, wrong: object) -> None:
 
 
 def test_a_whole_image_is_a_face(model: Model, image: Path) -> None:
-    (face,) = model.predict(image, whole=True)
+    (face,) = model.predict(image, cropped=True)
     assert face.score is None
     assert face.box_xyxy is not None
     assert face.box_xyxy.tolist() == [0, 0, 200, 120]
@@ -117,7 +117,7 @@ def test_readings_print_convert_and_draw(model: Model, image: Path) -> None:
 
 def test_the_rule_is_used(model_path: Path, detector: Detector, image: Path) -> None:
     loaded = mien.load(model_path, min_confidence=1.0, top=1)
-    reading = Model(loaded.bundle, rule=loaded.rule, detector=detector).predict(image)
+    reading = Model(loaded.onnx_model, rule=loaded.rule, detector=detector).predict(image)
     assert [face.expression for face in reading] == ["unsure", "unsure"]
     assert [len(face.probabilities or {}) for face in reading] == [1, 1]
 

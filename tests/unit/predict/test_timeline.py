@@ -10,7 +10,7 @@ import pytest
 from mien.drawing.fonts import fit_text
 from mien.drawing.label_card import class_color
 from mien.errors import ArtifactError
-from mien.inference.results import FacePrediction, ImagePrediction, without_face
+from mien.inference.results import FacePrediction, ImagePrediction, row_without_face
 from mien.predict.timeline import FIRST_PLACE_S, MAX_DRAWN, MAX_PLACES, Timeline, claim_timeline
 
 CLASSES = ("Happy", "Sad")
@@ -31,7 +31,7 @@ def frame(seconds: float, *tracks: int, happy: float = 0.75, affect: float | Non
         )
         for track in tracks
     ]
-    return ImagePrediction("a", tuple(rows) or (without_face("a"),))
+    return ImagePrediction("a", tuple(rows) or (row_without_face("a"),))
 
 
 def test_a_gap_parts_a_persons_time() -> None:

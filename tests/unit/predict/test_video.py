@@ -17,7 +17,7 @@ from mien.faces.detector import Detector
 from mien.inference.results import ImagePrediction
 from mien.inference.video import capture as frames
 from mien.inference.video.capture import Live
-from mien.inference.video.stream import WatchOptions
+from mien.inference.video.stream import VideoOptions
 from mien.predict import stage as command
 from mien.predict import videos
 from mien.predict.stage import PredictOptions, PredictSummary, run_predict
@@ -142,9 +142,9 @@ def test_without_a_file_a_video_is_a_few_lines(model_path: Path, make_video: Mak
 def test_limits_and_smoothing_are_passed_on(tmp_path: Path, model_path: Path, make_video: MakeVideo) -> None:
     path = make_video()
     out = tmp_path / "rows.jsonl"
-    run(path, model=model_path, out=out, video=WatchOptions(max_frames=3))
+    run(path, model=model_path, out=out, video=VideoOptions(max_frames=3))
     assert {row["frame"] for row in read_rows(out)} == {0, 1, 2}
-    run(path, model=model_path, out=out, video=WatchOptions(max_seconds=0.2), force=True)
+    run(path, model=model_path, out=out, video=VideoOptions(max_seconds=0.2), force=True)
     assert {row["frame"] for row in read_rows(out)} == {0, 1, 2, 3, 4}
 
 

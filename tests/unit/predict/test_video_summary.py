@@ -2,7 +2,7 @@
 
 import pytest
 
-from mien.inference.results import FacePrediction, ImagePrediction, without_face
+from mien.inference.results import FacePrediction, ImagePrediction, row_without_face
 from mien.predict.video_summary import MAX_TRACKS, VideoSummary
 
 
@@ -62,7 +62,7 @@ def test_what_could_not_be_read_is_told(n_frames: int) -> None:
     tally = VideoSummary("a", rate=10)
     for index in range(n_frames):
         take(tally, index / 10, row(index / 10, 0))
-    tally.take(ImagePrediction("a", (without_face("a", ("truncated_video", "it ends")),)))
+    tally.take(ImagePrediction("a", (row_without_face("a", ("truncated_video", "it ends")),)))
     lines = [*tally.lines()]
     assert lines[-1] == "a: truncated_video: it ends"
     assert len(lines) == (1 if n_frames == 0 else 4)

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from mien.faces.detector import DetectedFace, Detector
 from mien.formats.onnx_model import OnnxModel
-from mien.inference.answers import AnswerRule
+from mien.inference.decision_rule import DecisionRule
 from mien.inference.pipeline import predict_files
 from mien.serve.app import ServeApp
 from mien.serve.uploads import MAX_OTHER_PARTS
@@ -46,15 +46,15 @@ def encoded(pixels: np.ndarray, kind: str = "PNG") -> bytes:
 @pytest.mark.parametrize(
     ("query", "rule"),
     [
-        pytest.param("", AnswerRule(), id="as it is"),
+        pytest.param("", DecisionRule(), id="as it is"),
         pytest.param(
-            "?top=1&min_confidence=1", AnswerRule(min_confidence=1.0, top=1), id="unsure, one class"
+            "?top=1&min_confidence=1", DecisionRule(min_confidence=1.0, top=1), id="unsure, one class"
         ),
     ],
 )
 def test_the_answer_is_that_of_predict(
     query: str,
-    rule: AnswerRule,
+    rule: DecisionRule,
     make_app: MakeApp,
     make_image: Callable[..., Path],
     bundle: OnnxModel,

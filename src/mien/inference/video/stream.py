@@ -12,9 +12,9 @@ import numpy as np
 from mien.faces.detector import Detector
 from mien.faces.images import UnreadableImage
 from mien.formats.onnx_model import OnnxModel, Outputs
-from mien.inference.answers import AnswerRule
-from mien.inference.pipeline import CroppedFace, CroppedImage, crop_face, row_of_face, run_in_batches
-from mien.inference.results import FacePrediction, ImagePrediction, without_face
+from mien.inference.decision_rule import DecisionRule
+from mien.inference.pipeline import CroppedFace, CroppedImage, crop_face, infer, postprocess_face
+from mien.inference.results import FacePrediction, ImagePrediction, row_without_face
 from mien.inference.video.capture import Frame, FrameSource
 from mien.inference.video.prefetch import ahead
 from mien.inference.video.smoothing import SMOOTHING_S, Smoother, Smoothers
@@ -27,13 +27,13 @@ BATCH_FRAMES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WatchOptions:
+class VideoOptions:
     """How a video is read.
 
     Attributes:
         detect_every: the detector looks at one frame of so many, and the faces are followed between.
         smoothing_s: time constant of the smoothing in seconds; 0 for none.
-        whole: every frame is one cropped face; none is looked for.
+        cropped: every frame is one cropped face; none is looked for.
         keep_images: give each frame's pixels with its reading.
         max_frames: read so many frames at most.
         max_seconds: read the frames of the first so many seconds.
@@ -41,7 +41,7 @@ class WatchOptions:
 
     detect_every: int = DETECT_EVERY
     smoothing_s: float = SMOOTHING_S
-    whole: bool = False
+    cropped: bool = False
     keep_images: bool = False
     max_frames: int | None = None
     max_seconds: float | None = None
@@ -77,8 +77,8 @@ def watch(
     bundle: OnnxModel,
     *,
     detector: Detector | None,
-    rule: AnswerRule | None = None,
-    options: WatchOptions | None = None,
+    rule: DecisionRule | None = None,
+    options: VideoOptions | None = None,
 ) -> Generator[ImagePrediction, None, None]:
     """Yield the reading of each frame, in order; closing the generator lets go of the camera or file.
 
@@ -92,7 +92,7 @@ def watch(
     Raises:
         ModelError: the model gives values that are not finite, or lacks a class that the rule asks for.
     """
-    options, rule = options or WatchOptions(), rule or AnswerRule()
+    options, rule = options or VideoOptions(), rule or DecisionRule()
     follower = None if detector is None else Follower(detector, detect_every=options.detect_every)
     smoothers = Smoothers(options.smoothing_s)
     frames = _limited(source, options)
@@ -111,10 +111,10 @@ def watch(
 
 def unreadable_prediction(name: str, error: UnreadableImage) -> ImagePrediction:
     """Return the reading of a video file that cannot be opened: one row that says why."""
-    return ImagePrediction(name, (without_face(name, (error.reason, error.detail)),))
+    return ImagePrediction(name, (row_without_face(name, (error.reason, error.detail)),))
 
 
-def _limited(source: FrameSource, options: WatchOptions) -> Generator[Frame, None, None]:
+def _limited(source: FrameSource, options: VideoOptions) -> Generator[Frame, None, None]:
     """Yield a source's frames up to what the options allow."""
     frames = iter(source)
     try:
@@ -134,7 +134,7 @@ def _cut_frames(
     name: str,
     bundle: OnnxModel,
     follower: Follower | None,
-    options: WatchOptions,
+    options: VideoOptions,
 ) -> Generator[_CroppedFrame, None, None]:
     try:
         for frame in frames:
@@ -144,7 +144,7 @@ def _cut_frames(
 
 
 def _cut_frame(
-    frame: Frame, name: str, bundle: OnnxModel, follower: Follower | None, options: WatchOptions
+    frame: Frame, name: str, bundle: OnnxModel, follower: Follower | None, options: VideoOptions
 ) -> _CroppedFrame:
     image_rgb = frame.image_rgb
     if image_rgb is None:
@@ -170,18 +170,18 @@ def _batches(cuts: Iterator[_CroppedFrame], n_together: int) -> Iterator[list[_C
 
 
 def _read_batch(
-    batch: Sequence[_CroppedFrame], bundle: OnnxModel, rule: AnswerRule, smoothers: Smoothers
+    batch: Sequence[_CroppedFrame], bundle: OnnxModel, rule: DecisionRule, smoothers: Smoothers
 ) -> Iterator[ImagePrediction]:
-    outputs = run_in_batches([face.crop for cut in batch for face in cut.image.faces], bundle)
+    outputs = infer([face.crop for cut in batch for face in cut.image.faces], bundle)
     for cut in batch:
         name, frame = cut.image.source, cut.frame
         rows = []
         for number, (face, track) in enumerate(zip(cut.image.faces, cut.tracks, strict=True)):
             smoother = smoothers.of(track, frame.seconds)
             output = _smoothed(next(outputs), smoother, frame.seconds)
-            row = row_of_face(name, number, face, output, bundle.info, rule)
+            row = postprocess_face(name, number, face, output, bundle.info, rule)
             rows.append(_with_smooth_landmarks(replace(row, track=track), smoother, frame.seconds))
-        rows = rows or [without_face(name, cut.image.problem)]
+        rows = rows or [row_without_face(name, cut.image.problem)]
         rows = [replace(row, frame=frame.number, seconds=frame.seconds) for row in rows]
         yield ImagePrediction(name, tuple(rows), cut.image.image_rgb)
 

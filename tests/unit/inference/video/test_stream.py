@@ -18,13 +18,13 @@ from mien.faces.detector import Detector
 from mien.faces.landmarks import anchors_from_landmarks
 from mien.formats.onnx_model import OnnxModel
 from mien.inference import model
-from mien.inference.answers import AnswerRule
+from mien.inference.decision_rule import DecisionRule
 from mien.inference.model import Model
 from mien.inference.results import ImagePrediction
 from mien.inference.video import capture as frames
 from mien.inference.video.capture import Frame, Live
 from mien.inference.video.prefetch import ahead
-from mien.inference.video.stream import BATCH_FRAMES, FRAMES_AHEAD, WatchOptions, watch
+from mien.inference.video.stream import BATCH_FRAMES, FRAMES_AHEAD, VideoOptions, watch
 from mien.sample.image import draw_image
 
 RATE = 30.0
@@ -33,7 +33,7 @@ RATE = 30.0
 @pytest.fixture
 def reader(model_path: Path, detector: Detector) -> Model:
     """Return the tiny model with the detector of colored squares."""
-    return Model(mien.load(model_path).bundle, detector=detector)
+    return Model(mien.load(model_path).onnx_model, detector=detector)
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_smoothing_delays_a_change(tmp_path: Path, reader: Model, tools: Any) ->
 
 
 def test_a_whole_frame_is_a_face(reader: Model, video: Path) -> None:
-    rows = rows_of(reader.watch(video, whole=True))
+    rows = rows_of(reader.watch(video, cropped=True))
     assert len(rows) == 30
     assert {(row.track, row.status, row.score) for row in rows} == {(0, "ok", None)}
     assert rows[0].box_xyxy.tolist() == [0, 0, 160, 120]
@@ -109,7 +109,7 @@ def test_reading_stops_where_it_was_told_to(reader: Model, video: Path) -> None:
 
 def test_the_rule_of_the_model_is_used(model_path: Path, detector: Detector, video: Path) -> None:
     strict = Model(
-        mien.load(model_path).bundle, rule=AnswerRule(min_confidence=1.0, top=1), detector=detector
+        mien.load(model_path).onnx_model, rule=DecisionRule(min_confidence=1.0, top=1), detector=detector
     )
     row = next(strict.watch(video)).rows[0]
     assert row.expression == "unsure"
@@ -220,9 +220,9 @@ def test_memory_does_not_grow_with_the_video(
 ) -> None:
     """However many frames were read, few are held: those ahead, and a batch."""
     source = CountedSource(300, tools.draw_frame(("Happy", 40, 30, 50)))
-    options = WatchOptions(keep_images=keep_images, detect_every=10)
+    options = VideoOptions(keep_images=keep_images, detect_every=10)
     most = 0
-    for reading in watch(source, reader.bundle, detector=detector, options=options):
+    for reading in watch(source, reader.onnx_model, detector=detector, options=options):
         if reading.rows[0].frame % 50 == 49:
             del reading
             gc.collect()
@@ -234,7 +234,7 @@ def test_frames_are_not_decoded_far_ahead_of_the_reader(
     reader: Model, detector: Detector, tools: Any
 ) -> None:
     source = CountedSource(300, tools.draw_frame(("Happy", 40, 30, 50)))
-    readings = watch(source, reader.bundle, detector=detector)
+    readings = watch(source, reader.onnx_model, detector=detector)
     next(readings)
     readings.close()
     assert source.n_given <= 2 * FRAMES_AHEAD + 2 * BATCH_FRAMES + 4

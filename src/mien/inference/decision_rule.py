@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from mien.errors import ModelError
 from mien.faces.classes import AFFECTNET_CLASSES
-from mien.inference.results import UNSURE, in_order_of_probability
+from mien.inference.results import UNSURE, sort_by_probability
 
 ClassCount = Literal[7, 8, 11]
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerRule:
+class DecisionRule:
     """How an answer is given.
 
     Attributes:
@@ -70,7 +70,7 @@ class AnswerRule:
         shares = dict(zip(of_model, np.asarray(probabilities, dtype=np.float64).tolist(), strict=True))
         total = sum(shares[name] for name in classes)
         shares = {name: shares[name] / total if total > 0 else 1 / len(classes) for name in classes}
-        ordered = in_order_of_probability(shares)
+        ordered = sort_by_probability(shares)
         expression, confidence = ordered[0]
         if self.top is not None:
             named = {name for name, _ in ordered[: self.top]}

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from mien.faces.images import decode_image, encode_jpeg, to_rgb
-from mien.sample import write_sample
+from mien.sample.write import write_sample
 
 SIDE = 1000
 GRAIN = 2.7

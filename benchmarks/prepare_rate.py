@@ -21,7 +21,8 @@ from pathlib import Path
 import cv2
 
 from mien.faces.images import decode_image
-from mien.prepare import PrepareOptions, prepare
+from mien.prepare.options import PrepareOptions
+from mien.prepare.stage import prepare
 from photos import make_photos
 
 

@@ -34,7 +34,8 @@ from torchvision import transforms
 
 from mien.formats.pack import Pack
 from mien.nets.network import build_face_network
-from mien.prepare import PrepareOptions, prepare
+from mien.prepare.options import PrepareOptions
+from mien.prepare.stage import prepare
 from mien.recipe import Recipe, read_recipe
 from mien.train.dataloader import Batch, FaceBatches, build_loader
 from mien.train.dataset import TrainingFaces, read_training_faces

@@ -20,7 +20,8 @@ import numpy as np
 import torch
 
 from mien.formats.pack import Pack
-from mien.prepare import PrepareOptions, prepare
+from mien.prepare.options import PrepareOptions
+from mien.prepare.stage import prepare
 from mien.recipe import AugmentConfig, DataConfig
 from mien.train.dataloader import FaceBatches
 from mien.train.dataset import read_training_faces

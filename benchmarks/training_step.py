@@ -23,7 +23,8 @@ import numpy as np
 
 from mien.formats.pack import Pack
 from mien.nets.network import build_face_network
-from mien.prepare import PrepareOptions, prepare
+from mien.prepare.options import PrepareOptions
+from mien.prepare.stage import prepare
 from mien.recipe import AugmentConfig, DataConfig, LossConfig, ModelConfig, ScheduleConfig
 from mien.train.dataloader import Batch, FaceBatches, build_loader
 from mien.train.dataset import TrainingFaces, read_training_faces

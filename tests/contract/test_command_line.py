@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mien.cli import build_parser, main
-from mien.cli.options import say
+from mien.cli.output import print_result
 
 VERBS = (
     *("sample", "prepare", "browse", "train", "export", "evaluate", "predict", "serve", "page"),
@@ -83,7 +83,14 @@ def options_with_one_value() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize(("verb", "option"), list(options_with_one_value()))
 def test_an_option_given_twice_is_refused(verb: str, option: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The first value would be forgotten without a word."""
-    value = {"--crop": "whole", "--votes": "majority", "--classes": "7", "--split": "val"}.get(option, "1")
+    value = {
+        "--crop": "whole",
+        "--votes": "majority",
+        "--classes": "7",
+        "--split": "val",
+        "--size": "64",
+        "--val-fraction": "0.5",
+    }.get(option, "1")
     with pytest.raises(SystemExit) as ended:
         build_parser().parse_known_args([verb, option, value, option, value])
     assert ended.value.code == 2
@@ -186,7 +193,7 @@ def test_a_terminal_of_few_characters_is_no_crash(monkeypatch: pytest.MonkeyPatc
     """What a terminal's encoding has not becomes a question mark."""
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
-    say("0.01 |▂█")
+    print_result("0.01 |▂█")
     sys.stdout.flush()
     assert written.getvalue().split() == [b"0.01", b"|??"]
 

@@ -7,11 +7,12 @@ import pytest
 
 from mien import artifacts
 from mien.artifacts import one_writer
-from mien.bench import BenchOptions, bench
-from mien.browse import browse
+from mien.bench.options import BenchOptions
+from mien.bench.stage import bench
+from mien.browse.stage import browse
 from mien.errors import ArtifactError
-from mien.evaluate import evaluate
-from mien.sample import write_sample
+from mien.evaluate.stage import evaluate
+from mien.sample.write import write_sample
 from mien.serve.site import write_page
 
 Write = Callable[[Path], object]
@@ -24,7 +25,7 @@ def write(
     """A name for OUT, and what writes it with --force."""
 
     def export_run(out: Path) -> None:
-        from mien.export import export
+        from mien.export.stage import export
 
         export(request.getfixturevalue("trained_run"), out, force=True)
 

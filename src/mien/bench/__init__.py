@@ -1,5 +1,1 @@
 """`mien bench`: how long a face takes on this machine, step by step."""
-
-from mien.bench.stage import BenchOptions, bench
-
-__all__ = ["BenchOptions", "bench"]

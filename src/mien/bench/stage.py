@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from mien.artifacts import claim_output, disk_errors, one_writer, write_json
 from mien.assets.bundled_models import find_model
 from mien.bench.image import DRAWN_IMAGE, read_image
+from mien.bench.options import BenchOptions
 from mien.bench.report import BenchReport
 from mien.bench.timing import Step, time_in_turns
 from mien.faces.detector import DetectedFace, Detector, YuNetDetector
@@ -20,21 +20,6 @@ from mien.formats.onnx_model import OnnxModel
 from mien.inference.pipeline import crop_face
 
 BATCH_SIZES = (1, 8, 32)
-
-
-@dataclass(frozen=True, slots=True)
-class BenchOptions:
-    """What to time.
-
-    Attributes:
-        photo: an image file, or None for the drawn one.
-        threads: of each call, or None for one a core.
-        rounds: calls of each step.
-    """
-
-    photo: Path | None = None
-    threads: int | None = None
-    rounds: int = 50
 
 
 def bench(

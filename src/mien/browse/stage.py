@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.artifacts import claim_output, one_writer
+from mien.browse.options import BrowseOptions
 from mien.browse.sheet import GAP, Row, Sheet, measure_title, require_image_suffix
 from mien.drawing.fonts import printable
 from mien.formats.pack import Pack
@@ -31,9 +32,9 @@ def browse(
     pack_path: Path,
     out: Path,
     *,
-    per_class: int = 10,
-    split: str = "train",
-    seed: int = 0,
+    per_class: int = BrowseOptions.per_class,
+    split: str = BrowseOptions.split,
+    seed: int = BrowseOptions.seed,
     force: bool = False,
 ) -> None:
     """Draw faces of every class in a row each, their landmarks on them.

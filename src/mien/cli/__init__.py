@@ -1,47 +1,69 @@
-"""The command line: one thin function per verb. Heavy imports happen inside the verb that needs them."""
+"""The command line: one module per verb, each with `add_parser`. Heavy imports happen inside the verb that needs them."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
 import mien
-from mien.cli.data import add_browse, add_prepare, add_sample
-from mien.cli.inference import add_compare, add_evaluate, add_predict
-from mien.cli.machine import add_bench, add_doctor
-from mien.cli.options import Parser
-from mien.cli.serving import add_page, add_serve
-from mien.cli.training import add_export, add_train
+from mien.cli import (
+    bench,
+    browse,
+    compare,
+    doctor,
+    evaluate,
+    export,
+    page,
+    predict,
+    prepare,
+    sample,
+    serve,
+    train,
+)
+from mien.cli.output import print_notice
+from mien.cli.parser import Parser
 from mien.errors import MienError
 from mien.runtime.terminal import on_one_line
 
 DESCRIPTION = """\
-Facial-expression recognition: a labelled face set goes in, one small ONNX file comes out that reads
-expression, 68 landmarks and valence/arousal on a CPU, with an honest report of how good it is.
+Facial-expression recognition: train on a labeled face set, export one small ONNX file that predicts
+expression, 68 landmarks and valence/arousal on a CPU, and report honestly how good it is.
 
   raw set --prepare--> pack --train--> run --export--> model.onnx --evaluate--> report
                                                            |--predict--> predictions
                                                            `--serve----> HTTP API + web page
 
-`mien predict photo.jpg` works at once, with the model in the box.
+`mien predict photo.jpg` works right away, with the bundled model. `mien VERB --help` explains a verb.
 """
-EXIT_CODES = "Exit codes: 0 done, 1 an expected failure told in one line, 2 wrong usage."
+EPILOG = """\
+exit codes:
+  0    success
+  1    an expected failure, reported in one line on standard error
+  2    wrong usage, or an error in a recipe
+  130  interrupted with Ctrl-C
+  143  training ended by SIGTERM; --resume continues it
+"""
+# In the order of the help.
+VERBS = (sample, prepare, browse, train, export, evaluate, predict, compare, serve, page, doctor, bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. A bug keeps its traceback."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = build_parser()
+    if not arguments:
+        parser.exit(2, parser.format_help())
     try:
         known, rest = parser.parse_known_args(arguments)
-        if rest and known.verb != "train":
-            parser.error(f"unrecognized arguments: {on_one_line(' '.join(rest))}")
         if known.verb == "train":
             known.overrides = rest
+        elif rest:
+            known.parser.error(f"unrecognized arguments: {on_one_line(' '.join(rest))}")
         return int(known.run(known) or 0)
     except MienError as error:
-        sys.stderr.write(f"mien: {on_one_line(str(error))}\n")
+        print_notice(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("mien: stopped\n")
+        print_notice("stopped")
         return 130
     except BrokenPipeError:
         sys.stderr.close()
@@ -50,28 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every verb."""
-    parser = Parser(
-        prog="mien",
-        description=DESCRIPTION,
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog="mien", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"mien {mien.__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for add in (
-        add_sample,
-        add_prepare,
-        add_browse,
-        add_train,
-        add_export,
-        add_evaluate,
-        add_predict,
-        add_compare,
-        add_serve,
-        add_page,
-        add_doctor,
-        add_bench,
-    ):
-        add(verbs)
+    for verb in VERBS:
+        verb.add_parser(verbs)
     return parser

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mien.compare.grouped_summary import INTERVALS_NOTE, ComparedGroup, GroupedSummary
 from mien.compare.grouping import group_paths, note_recipes, require_different_models
+from mien.compare.options import CompareOptions
 from mien.compare.reports import Report, read_aligned
 from mien.compare.shared import SharedFaces, count_shared_faces, note_classes
 from mien.compare.writing import claim_outputs, write_outputs
@@ -33,7 +34,7 @@ def compare_groups(
     *,
     out: Path | None = None,
     plot: Path | None = None,
-    protocol: str = "all",
+    protocol: str = CompareOptions.protocol,
     force: bool = False,
     announce: Callable[[str], None] | None = None,
 ) -> GroupedSummary:

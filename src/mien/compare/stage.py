@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mien.compare.options import CompareOptions
 from mien.compare.reports import Report, read_aligned
 from mien.compare.shared import SharedFaces, count_shared_faces, note_classes
 from mien.compare.summary import ComparedModel, ComparisonSummary
@@ -22,7 +23,7 @@ def compare(
     *,
     out: Path | None = None,
     plot: Path | None = None,
-    protocol: str = "all",
+    protocol: str = CompareOptions.protocol,
     force: bool = False,
     announce: Callable[[str], None] | None = None,
 ) -> ComparisonSummary:

@@ -6,15 +6,15 @@ Imports nothing heavy: the command line and its help are built from this table.
 from __future__ import annotations
 
 import pkgutil
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mien.errors import DatasetError
+from mien.runtime.options import option
 
 if TYPE_CHECKING:
     from mien.datasets.base import FaceDataset
-    from mien.datasets.labels import LabelNames
 
 VoteRule = Literal["majority", "plurality"]
 VOTE_RULES: tuple[VoteRule, ...] = ("majority", "plurality")
@@ -23,8 +23,6 @@ VOTE_RULES: tuple[VoteRule, ...] = ("majority", "plurality")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetOptions:
     """How a raw data set is read. Each kind takes the options that its entry in `DATASETS` lists.
-
-    The metadata of a field is its option on the command line: ``flag``, ``help``, and ``metavar`` or ``choices``.
 
     Attributes:
         votes: FER+'s labeling rule, see `mien.datasets.ferplus.label_votes`.
@@ -35,37 +33,29 @@ class DatasetOptions:
         split_column: the column with the split if it is not ``split``; ``none`` if there is no split.
     """
 
-    votes: VoteRule = field(
-        default="majority",
-        metadata={"flag": "--votes", "help": "rule that turns ten votes into a label", "choices": VOTE_RULES},
+    votes: VoteRule = option("majority", "rule that turns ten votes into a label", flag="--votes")
+    val_fraction: float = option(
+        0.1,
+        "fraction of faces assigned to val if the set has no splits, 0 to 0.9",
+        flag="--val-fraction",
+        metavar="F",
+        least=0,
+        most=0.9,
     )
-    val_fraction: float = field(
-        default=0.1,
-        metadata={
-            "flag": "--val-fraction",
-            "help": "fraction of faces assigned to val if the set has no splits",
-            "metavar": "F",
-        },
+    landmarks_csv: Path | None = option(None, "landmarks by image name", flag="--landmarks", metavar="CSV")
+    label_names: tuple[tuple[str, str], ...] | None = option(
+        None,
+        "class of each label or folder, such as 1=Surprise,2=Fear; or `affectnet` for AffectNet's numbers, 0 Neutral to "
+        "7 Contempt (default: the names themselves)",
+        flag="--label-names",
+        metavar="L=CLASS,...",
+        parse="mien.datasets.labels:parse_label_names",
     )
-    landmarks_csv: Path | None = field(
-        default=None, metadata={"flag": "--landmarks", "help": "landmarks by image name", "metavar": "CSV"}
-    )
-    label_names: LabelNames | None = field(
-        default=None,
-        metadata={
-            "flag": "--label-names",
-            "help": "class of each label or folder, such as 1=Surprise,2=Fear; or `affectnet` for AffectNet's numbers, "
-            "0 Neutral to 7 Contempt (default: the names themselves)",
-            "metavar": "L=CLASS,...",
-        },
-    )
-    split_column: str | None = field(
-        default=None,
-        metadata={
-            "flag": "--split-column",
-            "help": "column of words or paths that say train, val or test, or `none` (default: split)",
-            "metavar": "NAME",
-        },
+    split_column: str | None = option(
+        None,
+        "column of words or paths that say train, val or test, or `none` (default: split)",
+        flag="--split-column",
+        metavar="NAME",
     )
 
 
@@ -139,11 +129,11 @@ def open_dataset(kind: str, raw: Path, options: DatasetOptions) -> FaceDataset:
     if kind not in DATASETS:
         raise ValueError(f"`kind` must be one of {', '.join(DATASETS)}, got {kind!r}")
     chosen = DATASETS[kind]
-    for option in fields(DatasetOptions):
-        if option.name not in chosen.options and getattr(options, option.name) != option.default:
-            takers = [name for name, other in DATASETS.items() if option.name in other.options]
+    for field in fields(DatasetOptions):
+        if field.name not in chosen.options and getattr(options, field.name) != field.default:
+            takers = [name for name, other in DATASETS.items() if field.name in other.options]
             raise DatasetError(
-                f"{option.metadata['flag']} applies to {' and '.join(takers)}, not to `{kind}`: leave it out"
+                f"{field.metadata['flag']} applies to {' and '.join(takers)}, not to `{kind}`: leave it out"
             )
     if not raw.exists():
         raise DatasetError(

@@ -1,5 +1,1 @@
 """`mien evaluate`: how good a model file is on the faces of a pack, as a table, as data and as a page."""
-
-from mien.evaluate.stage import EvaluationSummary, evaluate
-
-__all__ = ["EvaluationSummary", "evaluate"]

@@ -10,6 +10,7 @@ from mien.assets.bundled_models import find_model
 from mien.errors import ArtifactError
 from mien.evaluate.flip import average_flipped
 from mien.evaluate.metrics_file import build_metrics, write_predictions
+from mien.evaluate.options import EvaluateOptions
 from mien.evaluate.predictions import read_split
 from mien.evaluate.provenance import Provenance, may_have_seen
 from mien.evaluate.score import Evaluation, Truth, score
@@ -44,7 +45,7 @@ def evaluate(
     pack: Path,
     *,
     out: Path,
-    split: str = "val",
+    split: str = EvaluateOptions.split,
     flip_average: bool = False,
     force: bool = False,
 ) -> EvaluationSummary:

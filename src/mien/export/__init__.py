@@ -1,6 +1,1 @@
 """`mien export`: a run becomes one model file."""
-
-from mien.export.int8 import Int8Options
-from mien.export.stage import export
-
-__all__ = ["Int8Options", "export"]

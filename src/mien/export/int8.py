@@ -10,6 +10,7 @@ from mien.errors import ModelError
 from mien.export.calibration_faces import ChosenFaces, choose_calibration, dev_faces, open_train_splits
 from mien.export.graph import to_file
 from mien.export.int8_check import LARGEST_LOSS, LEAST_AGREEMENT, Int8Check, compare_files
+from mien.export.options import Int8Options
 from mien.export.quantize import SCHEME, Quantizer
 from mien.export.sensitivity import find_worst_layers
 from mien.formats.onnx_model import ModelInfo, OnnxModel
@@ -17,19 +18,6 @@ from mien.formats.run import DevOutputs, Run
 
 N_CALIBRATION_FACES = 512
 CALIBRATION_SEED = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Int8Options:
-    """How to make an int8 file.
-
-    Attributes:
-        packs: every pack of the run, whose training faces calibrate the file and whose dev split judges it.
-        float_layers: layers, or beginnings of their names up to a dot, that stay in float besides the heads.
-    """
-
-    packs: tuple[Path, ...]
-    float_layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

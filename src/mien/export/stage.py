@@ -9,8 +9,9 @@ import numpy as np
 from mien.artifacts import claim_output, disk_errors, file_sha256, new_file, one_writer
 from mien.errors import ArtifactError
 from mien.export.graph import CalibratedNetwork, check_against_torch, to_file, to_onnx
-from mien.export.int8 import Int8Options, make_int8, plan_int8
+from mien.export.int8 import make_int8, plan_int8
 from mien.export.int8_check import Int8Check
+from mien.export.options import Int8Options
 from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.formats.run import DevOutputs, Run
 from mien.metrics.calibration import expected_calibration_error, fit_temperature, reliability_bins

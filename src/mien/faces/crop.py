@@ -22,11 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-CropMethod = Literal["aligned", "box", "whole"]
-CROP_METHODS: tuple[CropMethod, ...] = ("aligned", "box", "whole")
-
-DEFAULT_SIZE = 256
-DEFAULT_MARGIN = 0.1
+from mien.faces.crop_options import CROP_METHODS, DEFAULT_MARGIN, DEFAULT_SIZE, CropMethod
 
 # A face of this many pixels is a slip in its list; the arithmetic of a crop that large would overflow.
 LARGEST_SIDE = 1e7

@@ -1,16 +1,23 @@
 """How an answer is given: among which classes, how sure it must be, and how many classes it names."""
 
-from dataclasses import dataclass
-from typing import Literal
+from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from mien.errors import ModelError
 from mien.faces.classes import AFFECTNET_CLASSES
-from mien.inference.results import UNSURE, sort_by_probability
+from mien.runtime.options import option
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 ClassCount = Literal[7, 8, 11]
+
+# The expression of a face whose most probable class is less probable than was asked for.
+UNSURE = "unsure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +32,21 @@ class DecisionRule:
         top: give the probabilities of so many of the top_class classes alone; None gives all.
     """
 
-    n_classes: ClassCount | None = None
-    min_confidence: float = 0.0
-    top: int | None = None
+    n_classes: ClassCount | None = option(
+        None,
+        "predict AffectNet's first 7 classes (without Contempt), 8 or 11 (default: all classes of the model)",
+        flag="--classes",
+    )
+    min_confidence: float = option(
+        0.0,
+        "report a face as `unsure` if its most probable class is less probable than P",
+        metavar="P",
+        least=0,
+        most=1,
+    )
+    top: int | None = option(
+        None, "report the K most probable classes (default: all in files, 1 in a table)", metavar="K", least=1
+    )
 
     def __post_init__(self) -> None:
         if self.n_classes not in (None, 7, 8, 11):
@@ -67,7 +86,7 @@ class DecisionRule:
             ModelError: as `classes`.
         """
         classes = self.classes(of_model)
-        shares = dict(zip(of_model, np.asarray(probabilities, dtype=np.float64).tolist(), strict=True))
+        shares = dict(zip(of_model, map(float, probabilities), strict=True))
         total = sum(shares[name] for name in classes)
         shares = {name: shares[name] / total if total > 0 else 1 / len(classes) for name in classes}
         ordered = sort_by_probability(shares)
@@ -76,3 +95,8 @@ class DecisionRule:
             named = {name for name, _ in ordered[: self.top]}
             shares = {name: share for name, share in shares.items() if name in named}
         return (expression if confidence >= self.min_confidence else UNSURE), confidence, shares
+
+
+def sort_by_probability(probabilities: dict[str, float]) -> Sequence[tuple[str, float]]:
+    """Return classes with their probabilities, the most probable first."""
+    return sorted(probabilities.items(), key=lambda item: -item[1])

@@ -24,8 +24,8 @@ from mien.inference.pipeline import (
 )
 from mien.inference.results import ImagePrediction
 from mien.inference.video.capture import open_frames
-from mien.inference.video.smoothing import SMOOTHING_S
-from mien.inference.video.stream import DETECT_EVERY, VideoOptions, unreadable_prediction, watch
+from mien.inference.video.options import DETECT_EVERY, SMOOTHING_S, VideoOptions
+from mien.inference.video.stream import unreadable_prediction, watch
 from mien.runtime.cpu import usable_cpu_cores
 
 # A path, an image file's bytes, or RGB or grey pixels.

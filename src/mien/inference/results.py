@@ -3,7 +3,7 @@
 `FacePrediction.to_dict` is the one schema of rows: JSON Lines, the answers of the server and Python have it in common.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -14,8 +14,6 @@ from mien.runtime.terminal import on_one_line
 
 OK = "ok"
 NO_FACE = "no_face"
-# The expression of a face whose top_class class is less probable than was asked for.
-UNSURE = "unsure"
 
 PIXEL_DECIMALS = 2
 VALUE_DECIMALS = 6
@@ -164,8 +162,3 @@ def row_without_face(source: str, problem: tuple[str, str] | None = None) -> Fac
     if problem is None:
         return FacePrediction(source, status=NO_FACE)
     return FacePrediction(source, status=problem[0], detail=problem[1])
-
-
-def sort_by_probability(probabilities: dict[str, float]) -> Sequence[tuple[str, float]]:
-    """Return classes and their probabilities, the top_class first."""
-    return sorted(probabilities.items(), key=lambda item: -item[1])

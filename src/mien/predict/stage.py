@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import TextIO
 
 from mien.artifacts import remove_partials
 from mien.assets.bundled_models import find_model
@@ -14,13 +14,12 @@ from mien.drawing.fonts import tell_missing
 from mien.errors import ArtifactError
 from mien.faces.detector import Detector, load_detector
 from mien.formats.onnx_model import OnnxModel
-from mien.inference.decision_rule import DecisionRule
 from mien.inference.model import threads_for_video
 from mien.inference.pipeline import predict_files, warn_if_trained_on_crops
 from mien.inference.results import NO_FACE, OK, ImagePrediction
-from mien.inference.video.stream import VideoOptions
 from mien.predict.annotated_files import claim_copies_folder, name_copies, write_copy
 from mien.predict.inputs import ImageFile, Source, Video, gather_inputs
+from mien.predict.options import PredictOptions
 from mien.predict.outputs import claim_rows, open_rows
 from mien.predict.timeline import Timeline, claim_timeline
 from mien.predict.video_summary import VideoSummary
@@ -33,33 +32,6 @@ from mien.runtime.terminal import on_one_line
 
 # Fewer images than this are done before a bar says anything.
 MIN_IMAGES_FOR_PROGRESS = 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PredictOptions:
-    """How to read and where to write.
-
-    Attributes:
-        crop: find the faces, or take every image and frame as one face.
-        detector_path: YuNet's file, or None to look where `mien.faces.detector` says.
-        rule: how answers are given.
-        video: how videos are read; `cropped` and `keep_images` of it follow from the rest.
-        out: a ``.jsonl``, ``.csv`` or ``.parquet`` file, or None for a table on the stream.
-        draw: a folder for annotated copies, or None.
-        timeline: a ``.png`` or ``.svg`` file for the timeline of the one video, or None.
-        show: open a window and show videos in it.
-        force: replace what is there.
-    """
-
-    crop: Literal["detect", "whole"] = "detect"
-    detector_path: Path | None = None
-    rule: DecisionRule = field(default_factory=DecisionRule)
-    video: VideoOptions = field(default_factory=VideoOptions)
-    out: Path | None = None
-    draw: Path | None = None
-    timeline: Path | None = None
-    show: bool = False
-    force: bool = False
 
 
 @dataclass(slots=True)

@@ -12,7 +12,8 @@ from mien.formats.onnx_model import OnnxModel
 from mien.inference.decision_rule import DecisionRule
 from mien.inference.results import ImagePrediction
 from mien.inference.video.capture import USUAL_RATE, FrameSource, open_frames
-from mien.inference.video.stream import VideoOptions, unreadable_prediction, watch
+from mien.inference.video.options import VideoOptions
+from mien.inference.video.stream import unreadable_prediction, watch
 from mien.predict.inputs import Video
 from mien.runtime.progress import Progress
 

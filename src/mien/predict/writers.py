@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TextIO
 
-from mien.inference.results import NO_FACE, OK, FacePrediction, sort_by_probability
+from mien.inference.decision_rule import sort_by_probability
+from mien.inference.results import NO_FACE, OK, FacePrediction
 from mien.runtime.csv_text import CsvLines
 from mien.runtime.terminal import on_one_line
 

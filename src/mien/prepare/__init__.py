@@ -1,5 +1,1 @@
 """`mien prepare`: a raw set becomes a pack."""
-
-from mien.prepare.stage import PrepareOptions, prepare
-
-__all__ = ["PrepareOptions", "prepare"]

@@ -17,13 +17,13 @@ from mien.datasets.base import FaceDataset, FaceRecord, RejectedRow, Row
 from mien.errors import ArtifactError
 from mien.faces.crop import (
     CropContract,
-    CropMethod,
     count_halvings,
     crop_matrix,
     cut,
     halved_matrix,
     transform_points,
 )
+from mien.faces.crop_options import CropMethod
 from mien.faces.detector import CascadeDetector, Detector, open_detector
 from mien.faces.image_files import read_image_file
 from mien.faces.images import EncodedImage, UnreadableImage, encode_jpeg, open_image

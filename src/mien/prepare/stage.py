@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, cast
@@ -32,47 +32,24 @@ from mien.artifacts import (
     write_json,
 )
 from mien.datasets.base import FaceDataset, Row
-from mien.datasets.registry import DatasetOptions, open_dataset
+from mien.datasets.registry import open_dataset
 from mien.errors import ArtifactError, DatasetError
 from mien.faces import images
 from mien.faces.classes import MISSING_VALUES, problem_of_names
-from mien.faces.crop import DEFAULT_MARGIN, DEFAULT_SIZE, CropContract, CropMethod
+from mien.faces.crop import CropContract
+from mien.faces.crop_options import CropMethod
 from mien.faces.detector import describe_detector, find_detector_file
 from mien.faces.image_files import MAX_FILE_BYTES
 from mien.formats.pack.schema import SPLITS
 from mien.prepare.closing import PrepareSummary, finish, read_summary
 from mien.prepare.face import PROGRESS_FOLDER, ShardTask, is_made, make_shard
+from mien.prepare.options import PrepareOptions
 from mien.runtime.child_process import start_worker
 from mien.runtime.cpu import usable_cpu_cores
 from mien.runtime.progress import Progress
 
 # Few enough that small sets keep every core busy and a kill costs seconds.
 ROWS_PER_SHARD = 256
-
-
-@dataclass(frozen=True, slots=True)
-class PrepareOptions:
-    """How to prepare.
-
-    Attributes:
-        size: side of the crops in pixels.
-        crop: method, or None for the one that suits the set.
-        margin: around the face, see `CropContract`.
-        workers: processes, or None for one per core.
-        detector_path: YuNet's file, for images without box and landmarks, or None to look for it.
-        annotations: a folder for train.txt and val.txt, or None.
-        dataset: how the raw set is read.
-        force: replace an existing pack.
-    """
-
-    size: int = DEFAULT_SIZE
-    crop: CropMethod | None = None
-    margin: float = DEFAULT_MARGIN
-    workers: int | None = None
-    detector_path: Path | None = None
-    annotations: Path | None = None
-    dataset: DatasetOptions = field(default_factory=DatasetOptions)
-    force: bool = False
 
 
 def prepare(

@@ -5,8 +5,3 @@ and `canvas` (shapes on pixels), `identity` and `expressions` (who, and what it 
 is), `skin`, `features`, `hair`, `wear`, `scenes` and `light` (what is painted), `image` (one image), `plan`
 and `write` (the set).
 """
-
-from mien.sample.image import Image, draw_image
-from mien.sample.write import SampleSummary, write_sample
-
-__all__ = ["Image", "SampleSummary", "draw_image", "write_sample"]

@@ -19,6 +19,7 @@ from mien.runtime.cpu import usable_cpu_cores
 from mien.runtime.csv_text import CsvLines
 from mien.runtime.progress import Progress
 from mien.sample.image import Image, draw_image
+from mien.sample.options import SampleOptions
 from mien.sample.plan import N_COPIES, SPLITS, PlannedRow, plan_rows
 
 HEADER = (
@@ -66,7 +67,12 @@ class SampleSummary:
 
 
 def write_sample(
-    out: Path, *, n_faces: int = 3000, seed: int = 0, workers: int | None = None, force: bool = False
+    out: Path,
+    *,
+    n_faces: int = SampleOptions.n_faces,
+    seed: int = SampleOptions.seed,
+    workers: int | None = None,
+    force: bool = False,
 ) -> SampleSummary:
     """Draw a face set. The same numbers give the same bytes, however many processes draw.
 

@@ -6,8 +6,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -30,36 +29,13 @@ from mien.serve.authentication import Access
 from mien.serve.body_drain import MAX_SECONDS as REST_SECONDS
 from mien.serve.connection_limits import ACCEPTED_AT_ONCE, Crowd, CrowdLimits, crowd_limits, open_files_limit
 from mien.serve.connections import PatientConnection, connections_with_patience
+from mien.serve.options import ServeOptions
 from mien.serve.settings import ServeSettings
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # Connections that wait to be accepted; beyond them the system lets clients try again.
 _BACKLOG = 2048
 _UNSENT_BYTES = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServeOptions:
-    """Where to listen, and to whom.
-
-    Attributes:
-        host: address to listen at.
-        port: 0 takes any that is free.
-        detector_path: YuNet's file, or None to look where `mien.faces.detector` says.
-        token: that clients must have, or None where all are let in.
-        allow_origins: other sites whose pages may use the API.
-        allow_hosts: names by which the server is reached, besides addresses, localhost and the machine's own; ``*``
-            for any. With a token any is taken.
-        settings: the limits.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8000
-    detector_path: Path | None = None
-    token: str | None = field(default=None, repr=False)
-    allow_origins: Sequence[str] = ()
-    allow_hosts: Sequence[str] = ()
-    settings: ServeSettings = field(default_factory=ServeSettings)
 
 
 def run_serve(

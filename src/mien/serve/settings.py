@@ -1,7 +1,9 @@
-"""The limits and times of the server, each an option of `mien serve`. Imports nothing, so that the help stays quick."""
+"""The limits and times of the server, each an option of `mien serve`. Imports nothing heavy, so that the help stays quick."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
+
+from mien.runtime.options import option
 
 # The model reads so many faces in one call at most (`mien.inference.pipeline.BATCH_FACES`).
 MOST_BATCH_FACES = 32
@@ -12,7 +14,7 @@ _MOST = 10**12
 
 
 def _setting(default: float, meaning: str, *, least: float = 1, most: float = _MOST) -> Any:
-    return field(default=default, metadata={"meaning": meaning, "least": least, "most": most})
+    return option(default, meaning, metavar="N", least=least, most=most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.bench import BenchOptions, bench
 from mien.bench.image import DRAWN_IMAGE, read_image
+from mien.bench.options import BenchOptions
+from mien.bench.stage import bench
 from mien.bench.timing import Step, time_in_turns
 from mien.cli import main
 from mien.errors import ArtifactError, MienError, SourceError

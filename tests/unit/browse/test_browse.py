@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.browse import browse
 from mien.browse.sheet import LINE_RGB
-from mien.browse.stage import CELL, TITLE_WIDTH
+from mien.browse.stage import CELL, TITLE_WIDTH, browse
 from mien.errors import ArtifactError
 from mien.formats.pack import Pack
 

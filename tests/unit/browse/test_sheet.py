@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.browse import draw_rows
 from mien.browse.sheet import CAPTION_LINE, GAP, LINE_RGB, Sheet
-from mien.browse.stage import TITLE_WIDTH
+from mien.browse.stage import TITLE_WIDTH, draw_rows
 from mien.errors import ArtifactError
 from mien.faces.landmarks import JAW, LEFT_EYE
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from mien.compare import compare
 from mien.compare.plot import draw_bars
+from mien.compare.stage import compare
 from mien.errors import ArtifactError
 from mien.faces.classes import AFFECTNET_CLASSES, EXPRESSIONS_8
 

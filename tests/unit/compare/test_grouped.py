@@ -10,7 +10,8 @@ from PIL import Image
 from sklearn import metrics as judge
 
 from mien.cli import main
-from mien.compare import GroupedSummary, compare_groups
+from mien.compare.grouped import compare_groups
+from mien.compare.grouped_summary import GroupedSummary
 from mien.errors import ArtifactError
 
 CLASSES = ("Neutral", "Happy", "Fear")

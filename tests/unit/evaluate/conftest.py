@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.evaluate import evaluate
+from mien.evaluate.stage import evaluate
 from mien.faces.crop import CropContract
 from mien.faces.images import encode_jpeg
 from mien.formats.onnx_model import METADATA_KEY, ModelInfo

@@ -10,7 +10,7 @@ import pytest
 from sklearn import metrics as judge
 
 from mien.errors import ArtifactError, ModelError
-from mien.evaluate import evaluate
+from mien.evaluate.stage import evaluate
 from mien.faces.classes import AFFECTNET_CLASSES
 from mien.faces.crop import CropContract
 

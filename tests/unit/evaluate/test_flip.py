@@ -9,8 +9,8 @@ import pytest
 from sklearn import metrics as judge
 
 from mien.cli import main
-from mien.evaluate import evaluate
 from mien.evaluate.flip import average_flipped, mirror_landmarks
+from mien.evaluate.stage import evaluate
 from mien.faces.crop import CropContract, resize_crop
 from mien.faces.landmarks import LEFT_EYE, RIGHT_EYE
 from mien.formats.onnx_model import METADATA_KEY, ModelInfo, Outputs

@@ -22,9 +22,8 @@ from safetensors.torch import load_file, save_file
 
 from mien.artifacts import file_sha256, read_json, write_json
 from mien.errors import ArtifactError, ModelError
-from mien.export import export
 from mien.export.graph import CalibratedNetwork, check_against_torch
-from mien.export.stage import _without_paths
+from mien.export.stage import _without_paths, export
 from mien.formats.model_file import read_model_file
 from mien.formats.onnx_model import OnnxModel
 from mien.formats.run import Run

@@ -16,9 +16,10 @@ from safetensors.torch import load_file, save_file
 
 from mien.cli import main
 from mien.errors import ArtifactError, ModelError
-from mien.export import Int8Options, export
 from mien.export.calibration_faces import ChosenFaces, choose_calibration, dev_faces, open_train_splits
 from mien.export.int8_check import FileScores, Int8Check, score_files
+from mien.export.options import Int8Options
+from mien.export.stage import export
 from mien.formats.onnx_model import ModelInfo, OnnxModel, Outputs
 from mien.formats.pack import Pack
 from mien.formats.run import Run

@@ -10,7 +10,7 @@ import pytest
 
 from mien.cli import main
 from mien.faces.detector import Detector
-from mien.inference.video.smoothing import SMOOTHING_S
+from mien.inference.video.options import SMOOTHING_S
 from mien.predict import stage as command
 
 
@@ -53,9 +53,9 @@ def test_what_is_taken_where_nothing_is_said(given: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("", "name an image, video, folder, camera or address"),
+        ("", "name an image, video, folder, camera or URL"),
         ("--camera -1", "must be 0 or more, got -1"),
-        ("--camera front", "invalid whole number value"),
+        ("--camera front", "invalid integer value"),
         ("a.mp4 --every 0", "must be 1 or more, got 0"),
         ("a.mp4 --max-seconds 0", "must be more than 0, got 0.0"),
         ("a.mp4 --max-seconds nan", "must be more than 0, got nan"),

@@ -13,10 +13,12 @@ import pytest
 from PIL import Image
 
 from mien.errors import ArtifactError, SourceError
-from mien.faces.crop import CropContract, CropMethod
+from mien.faces.crop import CropContract
+from mien.faces.crop_options import CropMethod
 from mien.faces.detector import Detector
 from mien.predict import stage as command
-from mien.predict.stage import PredictOptions, PredictSummary, run_predict
+from mien.predict.options import PredictOptions
+from mien.predict.stage import PredictSummary, run_predict
 
 
 @pytest.fixture(autouse=True)
@@ -186,7 +188,8 @@ import sys
 for name in ("torch", "timm", "lightning", "matplotlib", "pyarrow", "jsonargparse"):
     sys.modules[name] = None
 from pathlib import Path
-from mien.predict.stage import PredictOptions, run_predict
+from mien.predict.options import PredictOptions
+from mien.predict.stage import run_predict
 print(run_predict([Path({str(folder)!r})], Path({str(model_path)!r}), stream=sys.stdout, announce=print,
     options=PredictOptions(crop="whole", draw=Path({str(folder.parent / "drawn")!r}))))
 """

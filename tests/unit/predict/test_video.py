@@ -17,10 +17,11 @@ from mien.faces.detector import Detector
 from mien.inference.results import ImagePrediction
 from mien.inference.video import capture as frames
 from mien.inference.video.capture import Live
-from mien.inference.video.stream import VideoOptions
+from mien.inference.video.options import VideoOptions
 from mien.predict import stage as command
 from mien.predict import videos
-from mien.predict.stage import PredictOptions, PredictSummary, run_predict
+from mien.predict.options import PredictOptions
+from mien.predict.stage import PredictSummary, run_predict
 
 N_FRAMES = 20
 COLORS = {"Happy": (0, 255, 0), "Sad": (0, 0, 255)}

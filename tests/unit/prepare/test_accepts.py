@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.formats.pack import Pack, PackSplit
-from mien.prepare import PrepareOptions, prepare
+from mien.prepare.options import PrepareOptions
+from mien.prepare.stage import prepare
 
 OPTIONS = PrepareOptions(size=48, workers=1)
 

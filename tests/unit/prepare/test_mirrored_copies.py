@@ -8,7 +8,8 @@ import numpy as np
 from mien.datasets.registry import DatasetOptions
 from mien.formats.pack import Pack
 from mien.formats.pack.leaks import find_leaks
-from mien.prepare import PrepareOptions, prepare
+from mien.prepare.options import PrepareOptions
+from mien.prepare.stage import prepare
 
 
 def test_mirrored_copies_are_leaks(tmp_path: Path, tools: Any) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from mien.errors import DatasetError
 from mien.formats.pack import Pack
-from mien.prepare import PrepareOptions, prepare
+from mien.prepare.options import PrepareOptions
+from mien.prepare.stage import prepare
 
 OPTIONS = PrepareOptions(size=16, workers=1)
 

@@ -16,8 +16,9 @@ from PIL import Image
 
 from mien.datasets.base import REMEDIES
 from mien.formats.pack import Pack
-from mien.prepare import PrepareOptions, prepare
 from mien.prepare.closing import PrepareSummary
+from mien.prepare.options import PrepareOptions
+from mien.prepare.stage import prepare
 
 OUTSIDE = "outside.jpg"
 

@@ -19,7 +19,8 @@ import mien.prepare.stage
 from mien.errors import ArtifactError, DatasetError
 from mien.faces import detector
 from mien.formats.pack import Pack
-from mien.prepare import PrepareOptions, prepare
+from mien.prepare.options import PrepareOptions
+from mien.prepare.stage import prepare
 
 OPTIONS = PrepareOptions(size=24, workers=1)
 

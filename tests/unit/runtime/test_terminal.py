@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mien.cli import main
-from mien.cli.options import say, warn
+from mien.cli.output import print_notice, print_result
 from mien.inference.results import FacePrediction, ImagePrediction
 from mien.runtime.progress import Progress
 from mien.runtime.terminal import on_its_lines, on_one_line
@@ -42,8 +42,8 @@ def test_lines_stay_lines() -> None:
 
 def test_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """By every verb: what was asked for, what is told beside it, and an error."""
-    say(f"first\n{NASTY}")
-    warn(NASTY)
+    print_result(f"first\n{NASTY}")
+    print_notice(NASTY)
     with Progress(NASTY, total=1) as progress:
         progress.advance()
     told = capsys.readouterr()

@@ -18,11 +18,10 @@ from mien.faces.landmarks import (
     RIGHT_EYE,
     anchors_from_landmarks,
 )
-from mien.sample import draw_image
 from mien.sample.expressions import Movement
 from mien.sample.geometry import Face, View, build_face
 from mien.sample.identity import sample_identity
-from mien.sample.image import paint_head
+from mien.sample.image import draw_image, paint_head
 
 GREEN = (0, 255, 0)
 FRONTAL = View(np.array([200.0, 190.0]), scale=110.0)

@@ -12,7 +12,7 @@ import pytest
 from mien.errors import ArtifactError
 from mien.faces.classes import AFFECTNET_CLASSES
 from mien.faces.images import UnreadableImage, decode_image
-from mien.sample import SampleSummary, write_sample
+from mien.sample.write import SampleSummary, write_sample
 
 N_FACES = 44
 HEADER = (

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-# After this time constant a change has come through to 63 %: a blink of the model's mind goes, an expression stays.
-SMOOTHING_S = 0.25
 # Of the 1 euro filter: how much its cut-off grows, in Hz, for each face side that a point moves in a second, and the
 # cut-off of the speed itself, in Hz.
 SPEED_GAIN = 10.0

@@ -16,45 +16,14 @@ from mien.inference.decision_rule import DecisionRule
 from mien.inference.pipeline import CroppedFace, CroppedImage, crop_face, infer, postprocess_face
 from mien.inference.results import FacePrediction, ImagePrediction, row_without_face
 from mien.inference.video.capture import Frame, FrameSource
+from mien.inference.video.options import VideoOptions
 from mien.inference.video.prefetch import ahead
-from mien.inference.video.smoothing import SMOOTHING_S, Smoother, Smoothers
+from mien.inference.video.smoothing import Smoother, Smoothers
 from mien.inference.video.tracking import Follower
 
-DETECT_EVERY = 3
 # Frames of a recording that are decoded ahead, cut ahead, and read in one call of the model.
 FRAMES_AHEAD = 3
 BATCH_FRAMES = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VideoOptions:
-    """How a video is read.
-
-    Attributes:
-        detect_every: the detector looks at one frame of so many, and the faces are followed between.
-        smoothing_s: time constant of the smoothing in seconds; 0 for none.
-        cropped: every frame is one cropped face; none is looked for.
-        keep_images: give each frame's pixels with its reading.
-        max_frames: read so many frames at most.
-        max_seconds: read the frames of the first so many seconds.
-    """
-
-    detect_every: int = DETECT_EVERY
-    smoothing_s: float = SMOOTHING_S
-    cropped: bool = False
-    keep_images: bool = False
-    max_frames: int | None = None
-    max_seconds: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.detect_every < 1:
-            raise ValueError(f"`detect_every` must be 1 or more, got {self.detect_every!r}")
-        if not 0 <= self.smoothing_s < float("inf"):
-            raise ValueError(f"`smoothing_s` must be 0 or more seconds, got {self.smoothing_s!r}")
-        if self.max_frames is not None and self.max_frames < 1:
-            raise ValueError(f"`max_frames` must be 1 or more, or None, got {self.max_frames!r}")
-        if self.max_seconds is not None and not self.max_seconds > 0:
-            raise ValueError(f"`max_seconds` must be more than 0, or None, got {self.max_seconds!r}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

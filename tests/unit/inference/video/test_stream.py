@@ -23,8 +23,9 @@ from mien.inference.model import Model
 from mien.inference.results import ImagePrediction
 from mien.inference.video import capture as frames
 from mien.inference.video.capture import Frame, Live
+from mien.inference.video.options import VideoOptions
 from mien.inference.video.prefetch import ahead
-from mien.inference.video.stream import BATCH_FRAMES, FRAMES_AHEAD, VideoOptions, watch
+from mien.inference.video.stream import BATCH_FRAMES, FRAMES_AHEAD, watch
 from mien.sample.image import draw_image
 
 RATE = 30.0

@@ -1,0 +1,33 @@
+"""`mien bench`: time a prediction."""
+
+import argparse
+from pathlib import Path
+
+from mien.bench.options import BenchOptions
+from mien.cli.output import print_notice, print_result
+from mien.cli.parser import Verbs, add_force, add_model, add_options, add_verb, read_options
+
+
+def add_parser(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = add_verb(
+        verbs,
+        "bench",
+        "Time detection, cropping and inference on this machine.",
+        "mien bench --photo photo.jpg --threads 2",
+    )
+    add_model(parser)
+    add_options(parser, BenchOptions)
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="also write the timings as JSON")
+    add_force(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Time the steps."""
+    from mien.bench.stage import bench
+    from mien.faces.detector import load_detector
+
+    options = read_options(BenchOptions, args)
+    detector = load_detector(announce=print_notice)
+    print_result(bench(args.model, detector, options, out=args.out, force=args.force))

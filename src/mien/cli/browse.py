@@ -1,0 +1,65 @@
+"""`mien browse`: draw a sheet of a pack's faces."""
+
+import argparse
+from pathlib import Path
+
+from mien.browse.options import BrowseOptions
+from mien.cli.output import print_notice, print_result
+from mien.cli.parser import Verbs, add_options, add_verb, read_options, requires_extra
+
+
+def add_parser(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = add_verb(
+        verbs,
+        "browse",
+        "Draw a contact sheet of a pack's faces by class; with --recipe, as the recipe augments them for training.",
+        "mien browse my.pack --out sheet.png --recipe demo",
+    )
+    parser.add_argument("pack", type=Path, metavar="PACK", help="pack written by `mien prepare`")
+    parser.add_argument("--out", type=Path, required=True, metavar="SHEET.png", help="image to write")
+    parser.add_argument("--recipe", metavar="RECIPE", help="augment and mix the faces as this recipe does")
+    add_options(parser, BrowseOptions)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Draw the sheet."""
+    options = read_options(BrowseOptions, args)
+    if args.recipe is None:
+        from mien.browse.stage import browse
+        from mien.drawing.fonts import tell_missing
+        from mien.formats.pack import Pack
+
+        tell_missing(Pack.open(args.pack).info.classes, print_notice)
+        browse(
+            args.pack,
+            args.out,
+            per_class=options.per_class,
+            split=options.split,
+            seed=options.seed,
+            force=options.force,
+        )
+    elif options.split != "train":
+        args.parser.error("--recipe shows faces of the train split, the only one that is trained on")
+    else:
+        draw_augmented(args.pack, args.out, args.recipe, options)
+    print_result(f"sheet: {args.out}")
+
+
+def draw_augmented(pack_path: Path, out: Path, recipe_name: str, options: BrowseOptions) -> None:
+    """Draw a sheet of faces as a recipe augments them."""
+    from mien.browse.sheet import require_image_suffix
+    from mien.browse.stage import draw_rows
+    from mien.drawing.fonts import tell_missing
+    from mien.formats.pack import Pack
+
+    require_image_suffix(out)
+    with requires_extra("browse --recipe", "train"):
+        from mien.recipe import read_recipe
+        from mien.train.dry_run.augmentations import preview_faces
+
+    recipe = read_recipe(recipe_name, [])
+    rows = preview_faces(recipe, Pack.open(pack_path), n_versions=options.per_class, seed=options.seed)
+    tell_missing([row.title for row in rows], print_notice)
+    draw_rows(rows, out, input_size=recipe.data.input_size, force=options.force)

@@ -1,0 +1,41 @@
+"""`mien evaluate`: measure a model on a pack."""
+
+import argparse
+from pathlib import Path
+
+from mien.cli.output import print_result
+from mien.cli.parser import Verbs, add_model, add_options, add_verb, read_options
+from mien.evaluate.options import EvaluateOptions
+
+
+def add_parser(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = add_verb(
+        verbs,
+        "evaluate",
+        "Measure a model on a pack and write a report.",
+        "mien evaluate --model model.onnx --pack my.pack --out report",
+    )
+    add_model(parser)
+    parser.add_argument(
+        "--pack", type=Path, required=True, metavar="PACK", help="pack written by `mien prepare`"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="REPORT", help="folder to create")
+    add_options(parser, EvaluateOptions)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Evaluate the model."""
+    from mien.evaluate.stage import evaluate
+
+    options = read_options(EvaluateOptions, args)
+    summary = evaluate(
+        args.model,
+        args.pack,
+        out=args.out,
+        split=options.split,
+        flip_average=options.flip_average,
+        force=options.force,
+    )
+    print_result(summary)

@@ -1,0 +1,32 @@
+"""`mien page`: the web page as a folder."""
+
+import argparse
+from pathlib import Path
+
+from mien.cli.output import print_notice, print_result
+from mien.cli.parser import Verbs, add_detector, add_force, add_model, add_verb
+
+
+def add_parser(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = add_verb(
+        verbs,
+        "page",
+        "Write the web page that predicts in the browser to a folder, for any web server.",
+        "mien page site",
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to create")
+    add_model(parser)
+    add_detector(parser)
+    add_force(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the page."""
+    from mien.serve.site import write_page
+
+    n_files = write_page(
+        args.out, args.model, detector=args.detector, force=args.force, announce=print_notice
+    )
+    print_result(f"{args.out}: {n_files} files")

@@ -1,0 +1,50 @@
+"""`mien predict`: predict the faces of images, videos and cameras."""
+
+import argparse
+import sys
+
+from mien.cli.output import print_notice
+from mien.cli.parser import OptionType, Verbs, add_model, add_options, add_verb, read_options
+from mien.predict.options import PredictOptions
+
+
+def add_parser(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = add_verb(
+        verbs,
+        "predict",
+        "Predict the expressions of faces in images, videos and camera streams.",
+        "mien predict photo.jpg holiday/ 'shots/*.png' --out faces.jsonl --draw drawn\n"
+        "  mien predict talk.mp4 --out talk.csv --timeline talk.png --draw drawn\n"
+        "  mien predict --camera 0 --show --max-seconds 60",
+    )
+    parser.add_argument(
+        "sources",
+        nargs="*",
+        metavar="SOURCE",
+        help="image, video, folder of these, quoted glob pattern, camera index, or rtsp:// or http(s):// URL; "
+        "- reads a list of these from standard input",
+    )
+    parser.add_argument(
+        "--camera",
+        type=OptionType(int, {"least": 0}),
+        metavar="N",
+        help="use the camera with this index; 0 is the first",
+    )
+    add_model(parser)
+    add_options(parser, PredictOptions)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Predict, and summarize on standard error: standard output may hold the table."""
+    from mien.predict import stage
+
+    sources = [*args.sources, *([] if args.camera is None else [args.camera])]
+    if not sources:
+        args.parser.error("name an image, video, folder, camera or URL")
+    options = read_options(PredictOptions, args)
+    summary = stage.run_predict(
+        sources, args.model, options=options, stream=sys.stdout, announce=print_notice, lines=sys.stdin
+    )
+    print_notice(str(summary))

@@ -1,0 +1,33 @@
+"""`mien sample`: draw a face set."""
+
+import argparse
+from pathlib import Path
+
+from mien.cli.output import print_result
+from mien.cli.parser import Verbs, add_options, add_verb, read_options
+from mien.sample.options import SampleOptions
+
+
+def add_parser(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = add_verb(
+        verbs, "sample", "Draw a face set in AffectNet's own layout, to try mien with.", "mien sample faces"
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to create")
+    add_options(parser, SampleOptions)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Draw the set."""
+    from mien.sample.write import write_sample
+
+    options = read_options(SampleOptions, args)
+    summary = write_sample(
+        args.out,
+        n_faces=options.n_faces,
+        seed=options.seed,
+        workers=options.workers,
+        force=options.force,
+    )
+    print_result(summary)

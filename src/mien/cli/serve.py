@@ -1,0 +1,32 @@
+"""`mien serve`: predictions over HTTP."""
+
+import argparse
+import os
+from dataclasses import replace
+
+from mien.cli.output import print_notice
+from mien.cli.parser import Verbs, add_model, add_options, add_verb, read_options, requires_extra
+from mien.serve.options import TOKEN_VARIABLE, ServeOptions
+
+
+def add_parser(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = add_verb(
+        verbs,
+        "serve",
+        "Serve predictions over HTTP, and the web page that predicts in the browser.",
+        "mien serve --port 8000",
+    )
+    add_model(parser)
+    add_options(parser, ServeOptions)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Serve until a signal."""
+    with requires_extra("serve", "serve"):
+        from mien.serve.server import run_serve
+
+    options = read_options(ServeOptions, args)
+    token = options.token or os.environ.get(TOKEN_VARIABLE, "").strip() or None
+    run_serve(args.model, options=replace(options, token=token), announce=print_notice)

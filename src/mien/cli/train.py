@@ -1,0 +1,141 @@
+"""`mien train`: train one network by a recipe, or several for seeds, a sweep or cross-validation."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mien.artifacts import claim_output
+from mien.cli.output import print_result
+from mien.cli.parser import Verbs, add_force, add_options, add_verb, read_options, requires_extra
+from mien.errors import RecipeError
+from mien.experiments.options import SeriesOptions
+
+if TYPE_CHECKING:
+    from mien.recipe import Recipe
+
+
+class _PrintHelp(argparse.Action):
+    """Prints the verb's own options, then every key of a recipe, which needs the extra."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print_result(parser.format_help())
+        with requires_extra("train", "train"):
+            from mien.recipe import format_recipe_help
+
+            print_result(format_recipe_help())
+        parser.exit()
+
+
+def add_parser(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = add_verb(
+        verbs,
+        "train",
+        "Train a network on a pack by a recipe. Any key of the recipe can be overridden.",
+        "mien train --recipe demo --pack my.pack --out run --schedule.epochs 10",
+        add_help=False,
+    )
+    parser.add_argument(
+        "-h", "--help", nargs=0, action=_PrintHelp, help="show this help and every key of a recipe"
+    )
+    parser.add_argument(
+        "--recipe",
+        metavar="RECIPE",
+        help="YAML file, or name of a bundled recipe, listed below (default: every key's default)",
+    )
+    parser.add_argument(
+        "--pack",
+        type=Path,
+        action="append",
+        metavar="PACK",
+        help="pack to train on; repeat for several packs",
+    )
+    parser.add_argument("--out", type=Path, metavar="RUN", help="folder to create")
+    parser.add_argument(
+        "--resume", action="store_true", help="resume an interrupted RUN; start it if it does not exist"
+    )
+    parser.add_argument("--print_config", action="store_true", help="print the resolved recipe and exit")
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="print what the run would do and exit; with --out FILE.png also plot its learning rates",
+    )
+    add_options(parser, SeriesOptions)
+    add_force(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, or show what would be trained."""
+    with requires_extra("train", "train"):
+        from mien.recipe import format_recipe, read_recipe
+
+    keys = [word.partition("=")[0] for word in args.overrides if word.startswith("--")]
+    for index, key in enumerate(keys):
+        if key in keys[:index]:
+            raise RecipeError(f"`{key}` is given twice but takes one value. Give it once")
+    try:
+        recipe = read_recipe(args.recipe, args.overrides)
+    except RecipeError as error:
+        raise RecipeError(f"{error}{args.parser.suggest_options(args.overrides)}") from None
+    if args.print_config:
+        print_result(format_recipe(recipe).rstrip())
+        return 0
+    series = read_options(SeriesOptions, args)
+    packs = args.pack or [Path(path) for path in recipe.data.packs or ()]
+    if args.plan:
+        return plan_run(args, recipe, packs, series)
+    if args.out is None or not packs or (args.pack is not None and recipe.data.packs):
+        args.parser.error("--out, and either --pack or the recipe key `data.packs`, are required")
+    if series != SeriesOptions():
+        return run_series(args, packs, series)
+    with requires_extra("train", "train"):
+        from mien.train.stage import train
+
+    summary = train(recipe, packs, args.out, resume=args.resume, force=args.force)
+    if summary is not None:
+        print_result(summary)
+    return 0
+
+
+def plan_run(args: argparse.Namespace, recipe: "Recipe", packs: list[Path], series: SeriesOptions) -> int:
+    """Print what a run would do. --out RUN is not touched, so that --plan can be added to any command."""
+    if not packs or (args.pack is not None and recipe.data.packs):
+        args.parser.error("--plan needs either --pack or the recipe key `data.packs`")
+    if series != SeriesOptions():
+        raise RecipeError("`--plan` shows a single run. Remove `--seeds`, `--sweep` and `--folds`")
+    image = args.out if args.out is not None and args.out.suffix.lower() == ".png" else None
+    if image is not None and not args.force:
+        claim_output(image, force=False)
+    with requires_extra("train", "train"):
+        from mien.train.dry_run.plan import plan_training
+
+    plan = plan_training(recipe, packs)
+    print_result(plan)
+    if image is not None:
+        plan.draw(image, force=args.force)
+        print_result(f"\nlearning rates: {image}")
+    return 0
+
+
+def run_series(args: argparse.Namespace, packs: list[Path], options: SeriesOptions) -> int:
+    """Train several runs; one that fails has already said why."""
+    with requires_extra("train", "train"):
+        from mien.experiments.cross_validation import plan_folds, train_folds
+        from mien.experiments.series import RunFailed, Series
+        from mien.experiments.sweep import plan_sweep, train_sweep
+
+    if options.folds is not None and (options.seeds is not None or options.sweep):
+        raise RecipeError("`--folds` cannot be combined with `--seeds` or `--sweep`. Give one of them")
+    try:
+        if options.folds is not None:
+            runs = plan_folds(args.recipe, args.overrides, options.folds)
+            series = Series(args.out, "folds", tuple(packs), runs)
+            print_result(train_folds(series, resume=args.resume, force=args.force))
+        else:
+            runs = plan_sweep(args.recipe, args.overrides, list(options.sweep), options.seeds)
+            series = Series(args.out, "sweep", tuple(packs), runs)
+            print_result(train_sweep(series, resume=args.resume, force=args.force))
+    except RunFailed as failed:
+        return failed.exit_code
+    return 0

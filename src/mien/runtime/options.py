@@ -1,0 +1,57 @@
+"""Options as fields of a dataclass: Python and the command line share their names, defaults and limits.
+
+`mien.cli.parser.add_options` adds such a dataclass to a verb. Neither this module nor one that defines options imports
+anything heavy, because `mien --help` reads all of them.
+"""
+
+from collections.abc import Callable
+from dataclasses import field
+from typing import Any, TypedDict, Unpack
+
+DETECTOR_HELP = "YuNet's model file (default: $MIEN_DETECTOR, then the user's cache, then a download)"
+FORCE_HELP = "replace the output if it exists"
+
+
+class OptionDetails(TypedDict, total=False):
+    """What a field may say about its option besides the help text.
+
+    Attributes:
+        flag: name on the command line; by default ``--`` and the field's name with hyphens.
+        metavar: what the value is called in the help.
+        least: smallest value allowed.
+        most: largest value allowed.
+        above: the value must be larger than this.
+        const: the value that the option selects; it takes none on the command line.
+        nargs: ``+`` if the option takes several values at once.
+        parse: converts text to the value; raises a `ValueError` that says what is wrong. ``module:function`` if
+            the module is heavy.
+    """
+
+    flag: str
+    metavar: str
+    least: float
+    most: float
+    above: float
+    const: object
+    nargs: str
+    parse: Callable[[str], object] | str
+
+
+def option(default: Any, help: str, *, repr: bool = True, **details: Unpack[OptionDetails]) -> Any:  # noqa: A002
+    """Return a dataclass field that is also a command-line option.
+
+    The field's type decides how text becomes a value: `int`, `float`, `str` or `Path`, each with ``| None``; a `Literal`
+    lists the choices; `bool` is a flag without a value; ``tuple[X, ...]`` may be repeated.
+
+    Args:
+        default: in Python and on the command line.
+        help: what the option does; the default is appended unless it is empty or described here already.
+        repr: include the value in the dataclass's repr.
+        details: see `OptionDetails`.
+    """
+    return field(default=default, repr=repr, metadata={"help": help, **details})
+
+
+def option_group(options: type, title: str) -> Any:
+    """Return a field that holds another dataclass of options, which get a heading of their own in the help."""
+    return field(default_factory=options, metadata={"title": title})

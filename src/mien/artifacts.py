@@ -1,8 +1,8 @@
-"""Writing artifacts: nothing is overwritten unasked, nothing half-written looks whole, a power cut takes nothing.
+"""Atomic writes: nothing is overwritten unless asked, no partial output looks complete, and a power cut loses nothing.
 
-An output has one writer at a time (`one_writer`). It is written under a name of its own, synced, and renamed; an
-output that it replaces stays until then. Files go through `write_atomically`, folders through `new_folder`; a folder
-that is written in place and looked at meanwhile, as a run is, goes through `set_aside`.
+An output has one writer at a time (`one_writer`). It is written under a temporary name, synced and renamed; the output
+that it replaces stays until then. Files go through `write_atomically` and folders through `new_folder`. A folder that is
+written in place because others read it meanwhile, such as a run, goes through `set_aside`.
 """
 
 import errno
@@ -20,6 +20,7 @@ from typing import Any
 
 from mien.errors import ArtifactError
 from mien.runtime.lock import hold_lock
+from mien.runtime.regular_files import open_regular
 
 LOCK_WITHIN = ".mien.lock"
 _PARTIAL = re.compile(r"\.[0-9a-f]{8}\.partial")
@@ -27,16 +28,16 @@ _PARTIAL = re.compile(r"\.[0-9a-f]{8}\.partial")
 
 @contextmanager
 def one_writer(path: Path, *, within: bool = False) -> Iterator[None]:
-    """Keep every other mien from writing an output meanwhile, and clear up what killed writers of it left.
+    """Keep other mien processes from writing an output, and remove partial files left by killed writers of it.
 
-    The lock is the file ``.<name>.lock`` beside the output, which is there only while it is held.
+    The lock is the file ``.<name>.lock`` next to the output; it exists only while it is held.
 
     Args:
-        path: the output, a file or a folder. The folders above it are made.
-        within: it is a folder into which files are put, which may be somebody's: the lock is `LOCK_WITHIN` in it.
+        path: the output, a file or a folder. Its parent folders are created.
+        within: the output is files inside this folder, which may hold other files too: the lock is `LOCK_WITHIN` in it.
 
     Raises:
-        ArtifactError: somebody else writes it, or its folder cannot be written.
+        ArtifactError: another process is writing the output, or its folder cannot be written.
     """
     if not within:
         _require_name(path)
@@ -52,15 +53,15 @@ def one_writer(path: Path, *, within: bool = False) -> Iterator[None]:
 
 
 def claim_output(path: Path, *, force: bool, kind_mark: str | None = None) -> None:
-    """Make sure that an output may be written, and that its parent exists. What is to be replaced stays for now.
+    """Check that an output may be written, and create its parent folder. An output to be replaced stays for now.
 
-    An output that `replace_folder` or `set_aside` had moved when it was killed gets its name back.
+    An output that was moved aside by `replace_folder` or `set_aside` before a kill gets its name back.
 
     Args:
         path: the output, a file or a folder.
-        force: what is there may be replaced, if it is such an output.
-        kind_mark: a file whose presence shows that a folder is such an output, as ``pack.json`` does. A
-            folder without it is never replaced, empty ones apart.
+        force: an existing output of the same kind may be replaced.
+        kind_mark: a file that identifies a folder as this kind of output, such as ``pack.json``. A folder without it
+            is never replaced unless it is empty.
 
     Raises:
         ArtifactError: the output exists and may not be replaced.
@@ -85,23 +86,23 @@ def claim_output(path: Path, *, force: bool, kind_mark: str | None = None) -> No
             if not path.is_dir():
                 found = "it is a file"
             raise ArtifactError(
-                f"{path} is not replaced: {found}, so mien did not make it. Remove it yourself"
+                f"{path} was not replaced: {found}, so mien did not make it. Remove it yourself"
             )
 
 
 def _require_name(path: Path) -> None:
     if path.name in ("", ".."):
         raise ArtifactError(
-            f"An output needs a name, {path} has none. Give the folder's own name, or another path"
+            f"An output needs a name, and {path} has none. Give the folder's name, or another path"
         )
 
 
 def _exists_already(path: Path) -> ArtifactError:
-    return ArtifactError(f"{path} exists already. Choose another path, or add --force to replace it")
+    return ArtifactError(f"{path} already exists. Choose another path, or add --force to replace it")
 
 
 def remove_folder(path: Path, *, last: str) -> None:
-    """Remove a folder, one entry of it last, so that a removal which was cut short can be told and repeated."""
+    """Remove a folder and one of its entries last, so that an interrupted removal can be recognized and repeated."""
     for entry in path.iterdir():
         if entry.name != last:
             _remove(entry)
@@ -118,10 +119,10 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def new_folder(path: Path, *, force: bool, kind_mark: str) -> Iterator[Path]:
-    """Give a fresh folder to write into; it takes its name only when all went well.
+    """Yield a new folder to write to; it gets its name only if the block succeeds.
 
     Raises:
-        ArtifactError: as `one_writer` and `claim_output`, or the disk is full.
+        ArtifactError: as for `one_writer` and `claim_output`, or the disk is full.
     """
     with one_writer(path), disk_errors(path):
         claim_output(path, force=force, kind_mark=kind_mark)
@@ -129,7 +130,10 @@ def new_folder(path: Path, *, force: bool, kind_mark: str) -> Iterator[Path]:
         try:
             partial.mkdir()
             yield partial
-            _sync_tree(partial)
+            for root, _, names in os.walk(partial, topdown=False):
+                for name in names:
+                    _sync_file(Path(root, name))
+                _sync_folder(Path(root))
             claim_output(path, force=force, kind_mark=kind_mark)
             replace_folder(path, partial, kind_mark=kind_mark)
         finally:
@@ -137,15 +141,15 @@ def new_folder(path: Path, *, force: bool, kind_mark: str) -> Iterator[Path]:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder that is written in place, and the folders above it, so that a power cut does not take it back."""
+    """Create a folder that is written in place, with its parents, so that it survives a power cut."""
     path.mkdir(parents=True, exist_ok=True)
     _sync_folder(path.parent)
 
 
 def replace_folder(path: Path, new: Path, *, kind_mark: str) -> None:
-    """Give a whole folder its name. What had the name before is moved aside first and removed last.
+    """Give a complete folder its name. The folder it replaces is moved aside first and removed last.
 
-    A kill in between leaves the earlier one as ``<name>.replaced``, which `claim_output` puts back.
+    After a kill in between, the old folder is ``<name>.replaced``, and `claim_output` restores it.
     """
     _move_aside(path, kind_mark)
     new.rename(path)
@@ -154,19 +158,19 @@ def replace_folder(path: Path, new: Path, *, kind_mark: str) -> None:
 
 
 def set_aside(path: Path, *, kind_mark: str, whole_mark: str) -> Path | None:
-    """Move an output out of the way of a new one that is written in place and looked at meanwhile.
+    """Move an output aside before a new one is written in its place.
 
-    It stays as ``<name>.replaced`` until `drop_aside`, since only then there is a new one, or comes back by
-    `restore_aside`. What was set aside earlier is the last whole one as long as nothing was finished after it: then it
-    stays, and the unfinished one goes.
+    It stays as ``<name>.replaced`` until the new one is complete (`drop_aside`), or until `restore_aside` puts it back. If
+    an output was set aside before and the current one is incomplete, the current one is removed instead: the last
+    complete output is always kept.
 
     Args:
         path: the folder.
-        kind_mark: as of `claim_output`.
-        whole_mark: a file whose presence shows that such an output is finished.
+        kind_mark: as for `claim_output`.
+        whole_mark: a file that exists only in a complete output.
 
     Returns:
-        Where the earlier one is; None where the path was a link, which is removed.
+        The path of the output set aside; None if ``path`` was a link, which is removed.
     """
     if _aside(path).exists() and not (path / whole_mark).exists():
         remove_folder(path, last=kind_mark)
@@ -186,7 +190,7 @@ def _move_aside(path: Path, kind_mark: str) -> None:
 
 
 def drop_aside(path: Path, *, kind_mark: str) -> None:
-    """Remove what was set aside for an output, now that this is whole."""
+    """Remove the output that was set aside, now that the new one is complete."""
     aside = _aside(path)
     if (aside / kind_mark).exists():
         remove_folder(aside, last=kind_mark)
@@ -195,7 +199,7 @@ def drop_aside(path: Path, *, kind_mark: str) -> None:
 
 
 def restore_aside(path: Path, *, kind_mark: str) -> None:
-    """Put back what was set aside, in place of an output that came to nothing."""
+    """Restore the output that was set aside, in place of a new one that failed."""
     if (_aside(path) / kind_mark).exists():
         shutil.rmtree(path, ignore_errors=True)
         _aside(path).rename(path)
@@ -206,7 +210,7 @@ def _require_free_aside(path: Path, kind_mark: str) -> None:
     aside = _aside(path)
     if os.path.lexists(aside) and not (aside / kind_mark).exists() and not _holds_nothing(aside):
         raise ArtifactError(
-            f"{aside} is in the way: {path} is moved there until the new one is whole. Remove it, or give it another name"
+            f"{aside} is in the way: {path} is moved there until the new one is complete. Remove or rename it"
         )
 
 
@@ -215,12 +219,17 @@ def _aside(path: Path) -> Path:
 
 
 def _holds_nothing(path: Path) -> bool:
-    """Whether a path is a folder with nothing in it but what a killed writer left of a file."""
+    """Return whether a path is a folder that is empty except for partial files of a killed writer."""
     return path.is_dir() and all(_is_partial(entry.name) for entry in path.iterdir())
 
 
 def remove_partials(folder: Path, *, of: str = "") -> None:
-    """Remove what killed writers left in a folder, of files whose name begins so. Only the one writer of them may."""
+    """Remove partial files that killed writers left in a folder. Only the writer that holds the lock may call this.
+
+    Args:
+        folder: the folder.
+        of: only partial files of outputs whose names begin with this.
+    """
     for path in folder.iterdir():
         if _is_partial(path.name) and path.name.startswith(of):
             _remove(path)
@@ -255,7 +264,7 @@ _REFUSALS = frozenset(
 
 @contextmanager
 def disk_errors(path: Path, advice: str = "free some space and run the same command again") -> Iterator[None]:
-    """Turn a full disk, missing permission, a path that cannot be or one that vanished into one clear error."""
+    """Turn a full disk, a missing permission, an impossible path or one that vanished into one clear error."""
     try:
         yield
     except OSError as error:
@@ -267,31 +276,30 @@ def disk_errors(path: Path, advice: str = "free some space and run the same comm
             ) from error
         if error.errno == errno.ENOENT and str(path) in str(
             error.filename or error
-        ):  # pyarrow: in its text alone
-            gone = os.fsdecode(error.filename or "a file of it")
+        ):  # pyarrow names the file only in its text
+            gone = os.fsdecode(error.filename or "one of its files")
             raise ArtifactError(
-                f"{path} vanished while it was written: {gone} is not there any more. "
-                "Run the same command again"
+                f"{path} vanished while it was written: {gone} no longer exists. Run the same command again"
             ) from error
         raise
 
 
 def write_atomically(path: Path, write: Callable[[Path], None], *, replace: bool = True) -> None:
-    """Let ``write`` fill a new file under a name of its own, then sync it and give it its name, as `new_file`."""
+    """Let ``write`` fill a new file under a temporary name, then sync and rename it, as `new_file` does."""
     with new_file(path, replace=replace) as partial:
         write(partial)
 
 
 @contextmanager
 def new_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
-    """Give an empty file to write to; it is synced and takes its name only when all went well.
+    """Yield an empty file to write to; it is synced and gets its name only if the block succeeds.
 
     Args:
         path: the file.
-        replace: take the place of a file that is there by then.
+        replace: replace a file that exists by then.
 
     Raises:
-        ArtifactError: there is one, and it may not be replaced.
+        ArtifactError: the file exists and may not be replaced.
     """
     partial = _partial_name(path)
     try:
@@ -303,17 +311,17 @@ def new_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
             raise
         raise FileNotFoundError(
             errno.ENOENT, os.strerror(errno.ENOENT), str(partial)
-        ) from error  # of pyarrow
+        ) from error  # pyarrow sets no file name
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
 
 
 def publish(partial: Path, path: Path, *, replace: bool = True) -> None:
-    """Give a whole file its name, so that a power cut afterwards finds it whole, and one before finds the old one.
+    """Sync a complete file and give it its name: after a power cut, either the old file or the new one is there.
 
     Raises:
-        ArtifactError: a file has that name, and it may not be replaced.
+        ArtifactError: the file exists and may not be replaced.
     """
     if not replace and os.path.lexists(path):
         raise _exists_already(path)
@@ -331,7 +339,7 @@ def _sync_file(path: Path) -> None:
 
 
 def _sync_folder(path: Path) -> None:
-    """Make the names in a folder last, where the system can: Windows opens no folder, some file systems sync none."""
+    """Sync the names in a folder if possible: Windows cannot open folders, and some file systems cannot sync them."""
     if os.name == "nt":
         return
     descriptor = os.open(path, os.O_RDONLY)
@@ -344,25 +352,18 @@ def _sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def _sync_tree(folder: Path) -> None:
-    for root, _, names in os.walk(folder, topdown=False):
-        for name in names:
-            _sync_file(Path(root, name))
-        _sync_folder(Path(root))
-
-
 def write_json(path: Path, value: Any, *, replace: bool = True) -> None:
-    """Write JSON as `write_atomically`; NaN and infinity are refused.
+    """Write JSON atomically; NaN and infinity are rejected.
 
     Raises:
         ValueError: a number is not finite.
-        ArtifactError: there is a file, and `replace` is not set.
+        ArtifactError: the file exists, and `replace` is false.
     """
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", replace=replace)
 
 
 def write_text(path: Path, text: str, *, replace: bool = True) -> None:
-    """Write UTF-8 text as `write_atomically`."""
+    """Write UTF-8 text atomically."""
     with new_file(path, replace=replace) as partial:
         partial.write_text(text, encoding="utf-8")
 
@@ -371,12 +372,12 @@ def read_json(path: Path, *, what: str) -> dict[str, Any]:
     """Read a JSON object of an artifact.
 
     Raises:
-        ArtifactError: it is missing or broken.
+        ArtifactError: it is missing or damaged.
     """
     try:
         value = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ArtifactError(f"{path.parent} is no {what}: it has no {path.name}") from None
+        raise ArtifactError(f"{path.parent} is not a {what}: it has no {path.name}") from None
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path} of the {what} cannot be read: {error}") from None
     if not isinstance(value, dict):
@@ -385,15 +386,19 @@ def read_json(path: Path, *, what: str) -> dict[str, Any]:
 
 
 def parse_json(text: str) -> Any:
-    """Return what a JSON text says.
+    """Return the value of a JSON text.
 
     Raises:
-        ValueError: it is no JSON, is nested too deeply, or holds a number that is not finite or beyond 64 bits.
+        ValueError: it is not JSON, is nested too deeply, or has a number that is not finite or exceeds 64 bits.
     """
+
+    def parse_int(digits: str) -> int:
+        if len(digits) > 20 or not -(2**63) <= (value := int(digits)) < 2**63:
+            raise ValueError(f"the number {digits[:20]} has more than 64 bits")
+        return value
+
     try:
-        return json.loads(
-            text, parse_constant=_finite_float, parse_float=_finite_float, parse_int=_int_of_64_bits
-        )
+        return json.loads(text, parse_constant=_finite_float, parse_float=_finite_float, parse_int=parse_int)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
@@ -405,34 +410,28 @@ def _finite_float(text: str) -> float:
     return value
 
 
-def _int_of_64_bits(text: str) -> int:
-    if len(text) > 20 or not -(2**63) <= (value := int(text)) < 2**63:
-        raise ValueError(f"the number {text[:20]} has more than 64 bits")
-    return value
-
-
 def json_sha256(value: Any) -> str:
-    """Return the SHA-256 in hex of a JSON value, written with sorted keys, without blanks and in ASCII."""
+    """Return the hex SHA-256 of a JSON value, serialized in ASCII with sorted keys and without spaces."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def file_sha256(path: Path) -> str:
-    """Return a file's SHA-256 in hex."""
-    with path.open("rb") as file:
+    """Return the hex SHA-256 of a regular file."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def require_sha256(path: Path, expected: str, *, record: str, advice: str) -> None:
-    """Refuse a file that is not the one of which a hash was recorded.
+    """Reject a file whose hash differs from the recorded one.
 
     Args:
         path: the file.
-        expected: its SHA-256 in hex, as recorded.
-        record: the file that says so, for the message.
+        expected: its recorded SHA-256 in hex.
+        record: the file with the record, for the message.
         advice: what to do, for the message.
 
     Raises:
-        ArtifactError: the file has another hash, or cannot be read.
+        ArtifactError: the hash differs, or the file cannot be read.
     """
     try:
         found = file_sha256(path)

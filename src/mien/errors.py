@@ -1,51 +1,51 @@
-"""The failures that mien expects, and how a command reports them.
+"""Expected failures, and how a command reports them.
 
-MienError
-├── DatasetError    a raw set cannot be read as what it was said to be
-├── RecipeError     a recipe has a wrong key, type or value (exit code 2)
-├── ArtifactError   a pack, run, model or report is missing, broken or from another version
-├── SourceError     an image, folder, video or camera given to ``predict`` cannot be used
-├── ModelError      a network cannot be built, loaded or exported
-├── StoppedError    a SIGTERM asked a training to end (exit code 143)
-└── MissingExtraError   an optional part of mien is not installed
+MienError             (exit code 1 unless noted)
+├── DatasetError      a raw data set does not have the layout or content of its kind
+├── RecipeError       a recipe has a wrong key, type or value, or options exclude each other (exit code 2)
+├── ArtifactError     a pack, run, model or report is missing, damaged, from another version, or in the way
+├── SourceError       an input, address, port, font or detector file cannot be used
+├── ModelError        a network or model file cannot be built, loaded, run or exported
+├── StoppedError      training received SIGTERM (exit code 143)
+└── MissingExtraError an optional part of mien is not installed
 
-A message says what was required, what came, where, and what to do next, in one line. Mistakes of a
-programmer calling the Python API are ``ValueError`` and ``TypeError``, not these.
+A message says, in one line, what was required, what was found, where, and what to do next. Mistakes of a programmer who
+calls the Python API are ``ValueError`` and ``TypeError``, not these.
 """
 
 import signal
 
 
 class MienError(Exception):
-    """Base of every expected failure. The command line prints its message as one line."""
+    """Base class of expected failures. The command line prints the message on one line."""
 
     exit_code = 1
 
 
 class DatasetError(MienError):
-    """A raw set cannot be read as what it was said to be."""
+    """A raw data set does not have the layout or content of its kind."""
 
 
 class RecipeError(MienError):
-    """A recipe has a wrong key, type or value."""
+    """A recipe has a wrong key, type or value, or options exclude each other."""
 
     exit_code = 2
 
 
 class ArtifactError(MienError):
-    """A pack, run, model or report is missing, broken, from another version, or in the way."""
+    """A pack, run, model or report is missing, damaged, from another version, or in the way."""
 
 
 class SourceError(MienError):
-    """An image, folder, video, camera or address given to ``predict`` cannot be used."""
+    """An input, address, port, font or detector file cannot be used."""
 
 
 class ModelError(MienError):
-    """A network cannot be built, loaded or exported."""
+    """A network or model file cannot be built, loaded, run or exported."""
 
 
 class StoppedError(MienError):
-    """A SIGTERM asked a training to end before its time."""
+    """Training received SIGTERM."""
 
     exit_code = 128 + signal.SIGTERM
 

@@ -25,7 +25,7 @@ import sys
 from mien.cli import main
 sys.exit(main(["predict", "--crop", "whole", sys.argv[1]]))
 """
-SERVE = "from mien.serve import command; import onnxruntime; print('ok')"
+SERVE = "from mien.serve import server; import onnxruntime; print('ok')"
 ONNXRUNTIME_FIRST = f"import onnxruntime; {READ_A_FACE}"
 HAS_TELEMETRY = tuple(int(part) for part in onnxruntime.__version__.split(".")[:2]) >= ONNXRUNTIME_SINCE
 needs_telemetry = pytest.mark.skipif(not HAS_TELEMETRY, reason="this onnxruntime has no telemetry")
@@ -115,7 +115,7 @@ def test_what_the_user_chose_stays(tmp_path: Path) -> None:
 def test_an_onnxruntime_that_came_first_is_warned_of(tmp_path: Path) -> None:
     done = run(ONNXRUNTIME_FIRST, tmp_path)
     assert (
-        f"may send one event to its maker, with an identifier of this machine: import mien first, or set {ONNXRUNTIME_SWITCH}=1"
+        f"may send one event with an identifier of this machine to its maker: import mien first, or set {ONNXRUNTIME_SWITCH}=1"
         in done.stderr
     )
 

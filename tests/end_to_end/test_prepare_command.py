@@ -187,7 +187,7 @@ def test_really_full_disk(raw: Path, whole: Path, small_disk: Path, workers: str
 @pytest.mark.parametrize(
     ("options", "code", "told"),
     [
-        ([], 1, "exists already. Choose another path, or add --force"),
+        ([], 1, "already exists. Choose another path, or add --force"),
         (["--size", "8"], 2, "argument --size: must be from 16 to 1,024"),
         (["--margin", "-1"], 2, "argument --margin: must be from 0 to 2"),
         (["--margin", "nan"], 2, "argument --margin: must be from 0 to 2"),

@@ -90,7 +90,7 @@ def test_a_run_goes_on_from_an_earlier_runs_weights(
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in weights)
     code, _, err = mien(*words[:-3], tmp_path / "other", "--model.weights", tmp_path)
     assert (code, err.count("\n")) == (1, 1)
-    assert "is no run" in err
+    assert "is not a run" in err
 
 
 def test_print_config_trains_nothing(mien: Mien, recipe_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_print_config_trains_nothing(mien: Mien, recipe_path: Path) -> None:
         pytest.param(["--model.backbone", "resnt18"], 1, "Did you mean resnet18", id="backbone"),
         pytest.param(["--data.classes", "[Joy, Sad]"], 1, "got Joy, Sad", id="class"),
         pytest.param(["--resume"], 1, "is finished", id="resume of a finished run"),
-        pytest.param([], 1, "exists already", id="existing OUT"),
+        pytest.param([], 1, "already exists", id="existing OUT"),
         pytest.param(["--pack", "nope.pack"], 1, "nope.pack does not exist", id="pack"),
         pytest.param(["--schedule.loss.teacher", "nope"], 1, "Run nope does not exist", id="teacher"),
         pytest.param(

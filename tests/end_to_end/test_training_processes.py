@@ -302,7 +302,7 @@ def test_two_hosts_learn_what_one_process_learns(
     assert_same_losses(tmp_path / "run", alone)
     again = call_on_two_hosts(words)
     assert [each.returncode for each in again] == [1, 1]
-    assert again[0].stderr.count("exists already") == 1
+    assert again[0].stderr.count("already exists") == 1
     assert_same_losses(tmp_path / "run", alone)
 
 
@@ -362,7 +362,7 @@ def test_two_processes_refuse_an_existing_run(
     done = call(words)
     assert done.returncode == 1
     assert done.stderr.count("mien: ") == 1
-    assert "exists already" in done.stderr
+    assert "already exists" in done.stderr
     assert {path: path.stat().st_mtime_ns for path in trained_run.rglob("*")} == before
 
 

@@ -145,7 +145,7 @@ def test_two_at_once(cases: dict[str, Case], tmp_path: Path, verb: str) -> None:
         for errors, code in ends.values():
             if code:
                 (line,) = told(errors)
-                assert "is being written by process" in line or (not force and "exists already" in line)
+                assert "is being written by process" in line or (not force and "already exists" in line)
         assert look_at(out) in winners
         assert [path.name for path in out.parent.iterdir()] == [name]
 

@@ -1,1 +1,1 @@
-"""The process and the machine: progress, CPU cores, child processes."""
+"""The process and the machine: progress, CPU cores, child processes, locks, terminal output, options."""

@@ -1,8 +1,8 @@
-"""Processes that cannot outlive the one that started them: `mien` commands, and the workers of a pool.
+"""Processes that cannot outlive their parent: `mien` commands, and the workers of a process pool.
 
-A command: the starter holds a pipe to the process's standard input and never writes to it. When the starter ends, for
-whatever reason, kill -9 included, the pipe is closed, and the process ends as well, with those that it started
-itself: they have the same standard input.
+For a command, the parent holds a pipe to the child's standard input and never writes to it. When the parent ends for any
+reason, kill -9 included, the pipe closes and the child exits. So do its own children, which inherit the same standard
+input.
 """
 
 import multiprocessing
@@ -18,21 +18,21 @@ _VARIABLE = "MIEN_ENDS_WITH_STDIN"
 _SECONDS_TO_END = 10.0
 
 
-def run_command(words: Sequence[str]) -> int:
-    """Run a `mien` command to its end in a process of its own.
+def run_command(arguments: Sequence[str]) -> int:
+    """Run a `mien` command to completion in a child process.
 
-    Its standard output joins standard error, which leaves the former to the caller. Ctrl-C is for the caller
-    alone, who then ends the process.
+    Its standard output goes to standard error, so that the caller's standard output stays clean. Ctrl-C reaches only the
+    caller, which then ends the child.
 
     Args:
-        words: of the command, without `mien`.
+        arguments: the command without `mien`.
 
     Returns:
-        Its exit code; minus the number of the signal that killed it.
+        Its exit code, or minus the number of the signal that killed it.
     """
-    with _interrupts_kept():
+    with _interrupts_blocked():
         process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-P", "-m", "mien", *words],
+            [sys.executable, "-P", "-m", "mien", *arguments],
             stdin=subprocess.PIPE,
             stdout=2,
             env={**os.environ, _VARIABLE: "1"},
@@ -41,14 +41,20 @@ def run_command(words: Sequence[str]) -> int:
     try:
         return process.wait()
     finally:
-        _end(process)
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 @contextmanager
-def _interrupts_kept() -> Iterator[None]:
-    """Keep Ctrl-C from what is started meanwhile: a mask is inherited, and what it keeps here is delivered afterwards.
+def _interrupts_blocked() -> Iterator[None]:
+    """Block Ctrl-C in processes started inside the block: they inherit the signal mask; here it is delivered afterwards.
 
-    Windows has no masks; there a process group of its own, given when the process is made, does the same.
+    Windows has no signal masks; the new process group given to the child does the same.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -60,41 +66,31 @@ def _interrupts_kept() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before)
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    if process.stdin is not None:
-        process.stdin.close()
-    try:
-        process.wait(_SECONDS_TO_END)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
 def end_with_parent() -> None:
-    """End this process as soon as its starter does, if `run_command` started it."""
+    """Exit as soon as the parent does, if `run_command` started this process."""
+
+    def wait_for_end_of_stdin() -> None:
+        # Not through sys.stdin: a forked data-loader worker would wait for the lock that its reader holds.
+        while os.read(0, 4096):
+            pass
+        # At once, as kill -9 would: everything a run writes is safe against that.
+        os._exit(1)
+
     if os.environ.get(_VARIABLE):
-        threading.Thread(target=_end_with_stdin, daemon=True).start()
-
-
-def _end_with_stdin() -> None:
-    # Not through sys.stdin: a forked worker of a loader would wait for the lock that its reader holds.
-    while os.read(0, 4096):
-        pass
-    # At once, as kill -9 would: what a run writes is safe against that.
-    os._exit(1)
+        threading.Thread(target=wait_for_end_of_stdin, daemon=True).start()
 
 
 def start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it: after a kill, no orphan may write beside the next run.
+    """Ignore Ctrl-C, which the parent handles, and exit with the parent: an orphan must not write next to a new run.
 
-    It is the initializer of a process pool.
+    This is the initializer of a process pool.
     """
+
+    def wait_for_parent() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    threading.Thread(target=wait_for_parent, daemon=True).start()

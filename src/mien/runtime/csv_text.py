@@ -1,23 +1,23 @@
-"""CSV as mien writes it: UTF-8, a line ends with LF, and every cell reads back as it was.
+"""CSV as mien writes it: UTF-8, lines end with LF, and every cell reads back unchanged.
 
-Cells are not altered for programs that take a cell beginning with ``=`` for a formula: paths must stay exact.
+Cells that begin with ``=``, which spreadsheets take for formulas, are not escaped: paths must stay exact.
 """
 
 from typing import Protocol
 
 
-class Lines(Protocol):
+class TextStream(Protocol):
     """A text stream that was opened with ``newline=""``."""
 
     def write(self, text: str, /) -> object:
-        """Take text."""
+        """Write text."""
 
 
 class CsvLines:
-    r"""What `csv.writer` and `csv.DictWriter` write through.
+    r"""A stream for `csv.writer` and `csv.DictWriter` to write to.
 
-    They quote a cell with a line break only where the break is a part of their line end, up to Python 3.12: a carriage
-    return in a file's name would begin a new row. So they end lines with CRLF, of which LF arrives.
+    Up to Python 3.12 they quote a cell with a line break only if the break is part of their line terminator, so a
+    carriage return in a file name would begin a new row. Here they terminate lines with CRLF, which becomes LF.
 
     Example:
         >>> import csv, io
@@ -27,9 +27,9 @@ class CsvLines:
         '"a\rb",1\n'
     """
 
-    def __init__(self, stream: Lines) -> None:
+    def __init__(self, stream: TextStream) -> None:
         self._stream = stream
 
     def write(self, row: str) -> None:
-        """Write one row, which ends with CRLF."""
+        """Write one row that ends with CRLF."""
         self._stream.write(row.removesuffix("\r\n") + "\n")

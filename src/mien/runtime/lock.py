@@ -1,8 +1,8 @@
-"""One writer of an output at a time: an advisory lock that dies with the process that holds it.
+"""One writer per output: an advisory lock that is released when its process ends.
 
-The lock is a record lock of the operating system on a small hidden file. The system lets go of it when the process
-ends, kill -9 included, and processes that were forked meanwhile, as a loader's workers are, never hold it. The file
-names its holder for the one who has to wait. It is removed at the end; what a kill leaves of it locks nothing.
+It is an operating-system record lock on a small hidden file. The system releases it when the process ends, kill -9
+included, and forked processes such as data-loader workers never hold it. The file names its holder for a process that
+finds it locked. It is removed on release; a file left by a killed process locks nothing.
 """
 
 import os
@@ -15,14 +15,14 @@ from pathlib import Path
 
 from mien.errors import ArtifactError
 
-# Paths that this process holds: a record lock does not keep out the process that has it.
+# Paths locked by this process: a record lock does not keep out the process that holds it.
 _held: set[str] = set()
 _guard = threading.Lock()
 
 if sys.platform == "win32":
     import msvcrt
 
-    # A locked byte cannot be read by others; the name of the holder, at the beginning, can.
+    # Other processes cannot read a locked byte, but they can read the holder's name at the beginning.
     _LOCKED_BYTE = 1 << 20
 
     def _lock(descriptor: int) -> None:
@@ -33,7 +33,7 @@ if sys.platform == "win32":
             os.lseek(descriptor, 0, os.SEEK_SET)
 
     def _remove_and_close(descriptor: int, lock_path: Path) -> None:
-        # An open file cannot be removed here: whoever else has opened it meanwhile keeps it.
+        # Windows cannot remove an open file: it stays if another process has opened it.
         os.close(descriptor)
         with suppress(OSError):
             lock_path.unlink()
@@ -45,7 +45,7 @@ else:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def _remove_and_close(descriptor: int, lock_path: Path) -> None:
-        # While it is still held: who opened it meanwhile finds in `_acquire` that it is not the file of that name.
+        # Removed while still locked: a process that has opened it finds in `_acquire` that the path is another file.
         with suppress(OSError):
             lock_path.unlink()
         os.close(descriptor)
@@ -53,22 +53,22 @@ else:
 
 @contextmanager
 def hold_lock(lock_path: Path, output: Path) -> Iterator[None]:
-    """Hold a lock until the block's end, or the process's if that comes first.
+    """Hold a lock until the block or the process ends.
 
-    Where the file system has no locks, a line on standard error says so and the block goes on without.
+    On a file system without locks, a warning is printed and the block runs without one.
 
     Args:
-        lock_path: the file to lock, in a folder that exists.
-        output: what is written meanwhile, for the message.
+        lock_path: file to lock, in an existing folder.
+        output: what is written during the block, for the message.
 
     Raises:
-        ArtifactError: it is held by another process, or elsewhere in this one.
-        OSError: the file cannot be made.
+        ArtifactError: another process holds the lock, or another thread of this one.
+        OSError: the file cannot be created.
     """
     key = os.path.normcase(lock_path)
     with _guard:
         if key in _held:
-            raise ArtifactError(f"{output} is being written by this process already. Choose another path")
+            raise ArtifactError(f"{output} is already being written by this process. Choose another path")
         descriptor = _acquire(lock_path, output)
         _held.add(key)
     try:
@@ -81,39 +81,35 @@ def hold_lock(lock_path: Path, output: Path) -> Iterator[None]:
 
 def _acquire(lock_path: Path, output: Path) -> int:
     """Return the descriptor of the locked file, which must stay open."""
+    here = f" on {socket.gethostname()}"
     while True:
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
         descriptor = os.open(lock_path, flags, 0o666)
         try:
             _lock(descriptor)
         except (BlockingIOError, PermissionError):
-            holder = os.read(descriptor, 300).decode("utf-8", "replace")
+            holder = os.read(descriptor, 300).decode("utf-8", "replace").removesuffix(here)
             os.close(descriptor)
-            raise _being_written(output, holder) from None
+            raise ArtifactError(
+                f"{output} is being written by {holder or 'another process'}. Wait until it ends, or choose another path"
+            ) from None
         except OSError as error:
             sys.stderr.write(
-                f"mien: {lock_path.parent} cannot be locked ({error.strerror}): see to it that nothing else writes "
-                f"{output} meanwhile\n"
+                f"mien: {lock_path.parent} cannot be locked ({error.strerror}): make sure that nothing else writes "
+                f"{output} at the same time\n"
             )
         if _is_at(descriptor, lock_path):
             break
-        os.close(descriptor)  # its holder removed it in the moment before
-    with suppress(OSError):  # a full disk is for the output's writer to tell
+        os.close(descriptor)  # its holder removed it just before
+    with suppress(OSError):  # a full disk is reported by the writer of the output
         os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        os.write(descriptor, f"process {os.getpid()}{here}".encode())
     return descriptor
 
 
 def _is_at(descriptor: int, lock_path: Path) -> bool:
+    """Return whether the path still names the open file."""
     try:
         return sys.platform == "win32" or os.path.samestat(os.fstat(descriptor), lock_path.lstat())
     except FileNotFoundError:
         return False
-
-
-def _being_written(output: Path, holder: str) -> ArtifactError:
-    here = f" on {socket.gethostname()}"
-    return ArtifactError(
-        f"{output} is being written by {holder.removesuffix(here) or 'another process'}. Wait until that has ended, "
-        "or choose another path"
-    )

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar with rate and time left on a terminal, a plain line now and then elsewhere."""
+"""Progress of long work: a bar with rate and remaining time on a terminal, otherwise a plain line every 15 seconds."""
 
 import sys
 import time
@@ -13,7 +13,7 @@ SECONDS_BETWEEN_LINES = 15.0
 
 
 class Progress:
-    """Shows how far work has come, on standard error.
+    """Shows progress on standard error.
 
     Example:
         with Progress("Preparing", total=1000, unit="face") as progress:
@@ -21,20 +21,20 @@ class Progress:
     """
 
     def __init__(
-        self, title: str, *, total: int | None = None, unit: str = "item", stays: bool = False
+        self, title: str, *, total: int | None = None, unit: str = "item", leave: bool = False
     ) -> None:
-        """Prepare it.
+        """Store the settings.
 
         Args:
-            title: what is done.
-            total: how many items there are, if that is known.
-            unit: what an item is.
-            stays: leave the last line on a terminal too, where else the bar vanishes.
+            title: what is being done.
+            total: number of items, if known.
+            unit: what an item is, in the singular.
+            leave: keep the last line on a terminal, where the bar otherwise disappears.
         """
         self.title = on_one_line(title)
         self.total = total
         self.unit = unit
-        self._stays = stays
+        self._leave = leave
         self.done = 0
         self._skipped = 0
         self._note = ""
@@ -49,7 +49,7 @@ class Progress:
         return self
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Count finished items; a note, such as the present loss, stands at the end of the line."""
+        """Count finished items; a note, such as the current loss, is shown at the end of the line."""
         self.done += count
         self._note = note or self._note
         if self._bar is not None:
@@ -61,7 +61,7 @@ class Progress:
             self._print_line()
 
     def skip(self, count: int) -> None:
-        """Count items that an earlier run finished; they do not count for the rate."""
+        """Count items that an earlier run finished; they do not affect the rate."""
         self._skipped += count
         self.done += count
         if self._bar is not None:
@@ -89,5 +89,5 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
-        if (self._bar is None or self._stays) and kind is None and self.done:
+        if (self._bar is None or self._leave) and kind is None and self.done:
             self._print_line()

@@ -1,21 +1,21 @@
-"""Opening files that others wrote: regular files alone, and no more of them than is wanted.
+"""Open files from outside: only regular files, and only up to a size limit.
 
-A pipe that nobody writes to blocks whoever opens it, and a device such as ``/dev/zero`` never ends, whatever its name is.
+Opening a pipe without a writer blocks forever, and a device such as ``/dev/zero`` never ends.
 """
 
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 
 class NotAFileError(OSError):
-    """A pipe, a socket or a device stands where a file is wanted."""
+    """The path is a pipe, a socket or a device instead of a file."""
 
 
 class TooLargeError(OSError):
-    """A file has more bytes than any of its kind."""
+    """A file exceeds the size limit."""
 
 
 _KINDS = {
@@ -26,15 +26,15 @@ _KINDS = {
 }
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """Open a file to read its bytes, following links, without waiting for anything.
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file for reading bytes, following links, without blocking.
 
     Raises:
-        NotAFileError: it is no regular file.
+        NotAFileError: it is not a regular file.
         IsADirectoryError: it is a folder.
-        OSError: it is not there, or may not be read.
+        OSError: it does not exist or cannot be read.
     """
-    # Looked at before it is opened too: a socket cannot be, and opening a device may set it going.
+    # Also checked before opening: a socket cannot be opened, and opening a device may start it.
     _require_regular(path.stat(), path)
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
@@ -49,13 +49,13 @@ def read_regular(path: Path, *, max_bytes: int) -> bytes:
     """Return a file's bytes.
 
     Raises:
-        TooLargeError: there are more than ``max_bytes``.
-        NotAFileError: as `open_regular`, and the others of it.
+        TooLargeError: the file is larger than ``max_bytes``.
+        OSError: as for `open_regular`.
     """
     with open_regular(path) as file:
         n_bytes = os.fstat(file.fileno()).st_size
         if n_bytes <= max_bytes:
-            # One more than there were: a file that grows meanwhile is not read for ever.
+            # One byte more than it had: a file that keeps growing is not read forever.
             data = file.read(n_bytes + 1)
             n_bytes = len(data)
         if n_bytes > max_bytes:

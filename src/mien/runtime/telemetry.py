@@ -1,26 +1,25 @@
-"""The telemetry of the libraries under mien, switched off before they load: `import mien` does it first of all.
+"""Turns off the telemetry of the libraries that mien uses, before they load: the first thing `import mien` does.
 
-Nothing but environment variables reaches these libraries early enough. A value that the user set stays.
+Only environment variables reach these libraries early enough. A value that the user has set is kept.
 """
 
 import os
 import sys
 import warnings
 
-# onnxruntime from 1.29 writes an identifier of the machine and a queue of events into the user's cache when it is
-# imported, and uploads them some seconds later. It stays quiet where it sees a CI system.
+# On import, onnxruntime from 1.29 on writes a machine identifier and a queue of events to the user's cache, and uploads
+# them some seconds later. It does not do so on CI systems.
 ONNXRUNTIME_SWITCH = "ORT_DISABLE_TELEMETRY"
 ONNXRUNTIME_SINCE = (1, 29)
-# huggingface_hub, by which timm downloads pretrained weights, adds installed packages and coding agents to its requests.
+# huggingface_hub, which timm uses to download pretrained weights, reports installed packages and coding agents.
 HUGGINGFACE_SWITCH = "HF_HUB_DISABLE_TELEMETRY"
 
 
 def switch_off_telemetry() -> None:
-    """Set the variables that switch telemetry off, in this process and those that it starts.
+    """Set the environment variables that turn telemetry off, for this process and its children.
 
     Warns:
-        UserWarning: an onnxruntime that was imported earlier may have written and queued its first event already.
-            It gets no further ones.
+        UserWarning: onnxruntime was imported before and may have queued its first event; later events are turned off.
     """
     onnxruntime = sys.modules.get("onnxruntime")
     is_decided = bool(os.environ.get(ONNXRUNTIME_SWITCH))
@@ -32,7 +31,7 @@ def switch_off_telemetry() -> None:
     onnxruntime.disable_telemetry_events()
     if tuple(int(part) for part in onnxruntime.__version__.split(".")[:2]) >= ONNXRUNTIME_SINCE:
         warnings.warn(
-            f"onnxruntime {onnxruntime.__version__} was imported before mien and may send one event to its maker, with an "
-            f"identifier of this machine: import mien first, or set {ONNXRUNTIME_SWITCH}=1",
+            f"onnxruntime {onnxruntime.__version__} was imported before mien and may send one event with an identifier of "
+            f"this machine to its maker: import mien first, or set {ONNXRUNTIME_SWITCH}=1",
             stacklevel=3,
         )

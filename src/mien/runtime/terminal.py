@@ -1,13 +1,13 @@
-"""Text of others on a terminal: names of files and classes, and what libraries say of them."""
+"""Safe printing of text from outside: names of files and classes, and messages of libraries."""
 
 import unicodedata
 
 
 def on_one_line(text: str) -> str:
-    r"""Return text that shows itself and does nothing: no escape sequence, no line break, no change of direction.
+    r"""Return text that is safe to print on one line: no escape sequences, line breaks or changes of direction.
 
-    Characters that are not seen, such as controls, are written as Python would; so are bytes of a file name that are
-    no text. Letters of any script stay.
+    Invisible characters, such as controls, are escaped as in Python, as are undecodable bytes of a file name. Letters of
+    every script are kept.
 
     Example:
         >>> on_one_line("\u00e9 \x1b[2J\n\u202egpj.exe \udce9")
@@ -24,5 +24,5 @@ def on_one_line(text: str) -> str:
 
 
 def on_its_lines(text: str) -> str:
-    """Return text of several lines, each as `on_one_line` gives it."""
+    """Return text of several lines with `on_one_line` applied to each."""
     return "\n".join(on_one_line(line) for line in text.split("\n"))

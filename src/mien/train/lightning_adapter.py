@@ -219,7 +219,7 @@ class _Epochs(Callback):
         if trainer.is_global_zero:
             title = f"Epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
             total = int(trainer.num_training_batches)
-            self._progress = Progress(title, total=total, unit="step", stays=True)
+            self._progress = Progress(title, total=total, unit="step", leave=True)
             self._progress.__enter__()
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, *_: Any) -> None:

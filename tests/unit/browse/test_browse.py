@@ -84,7 +84,7 @@ def test_existing_sheet_is_kept(training_pack: Path, tmp_path: Path) -> None:
     """A sheet is replaced only with --force."""
     out = tmp_path / "sheet.png"
     out.write_text("mine")
-    with pytest.raises(ArtifactError, match="exists already"):
+    with pytest.raises(ArtifactError, match="already exists"):
         browse(training_pack, out)
     assert out.read_text() == "mine"
     browse(training_pack, out, force=True)

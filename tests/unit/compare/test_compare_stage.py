@@ -155,7 +155,7 @@ def test_writes_plot_and_document(write_report, tmp_path) -> None:
     assert [model["name"] for model in document["models"]] == ["a", "b"]
     assert document["models"][1]["paired"]["n_only_first"] == 4
     assert str(plot) in str(found)
-    with pytest.raises(ArtifactError, match="exists already"):
+    with pytest.raises(ArtifactError, match="already exists"):
         compare(reports, plot=plot)
     compare(reports, plot=plot, force=True)
 

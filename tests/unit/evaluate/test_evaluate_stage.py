@@ -254,7 +254,7 @@ def test_an_existing_report_is_kept(make_model, make_pack, tmp_path, val) -> Non
     model, pack, out = make_model(tasks=EXPRESSION), make_pack(val=val), tmp_path / "report"
     out.mkdir()
     (out / "metrics.json").write_text("{}")
-    with pytest.raises(ArtifactError, match="exists already"):
+    with pytest.raises(ArtifactError, match="already exists"):
         evaluate(model, pack, out=out)
     assert (out / "metrics.json").read_text() == "{}"
     evaluate(model, pack, out=out, force=True)

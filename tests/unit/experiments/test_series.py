@@ -178,8 +178,8 @@ def test_an_existing_folder_is_not_overwritten(make_series: Callable[..., Series
     series.out.mkdir()
     (series.out / "me.jpg").write_bytes(b"x")
     for resume, force, expected in (
-        (False, False, "exists already"),
-        (True, False, "exists already"),
+        (False, False, "already exists"),
+        (True, False, "already exists"),
         (False, True, r"holds no runs\.json"),
     ):
         with pytest.raises(ArtifactError, match=expected):

@@ -209,7 +209,7 @@ def test_the_file_holds_its_hash(exported: Any, tmp_path: Path) -> None:
 def test_an_existing_file_is_not_overwritten(exported: Any, trained_run: Path) -> None:
     """OUT stays as it is without --force, and the refusal comes before the work."""
     before = exported[0].out.read_bytes()
-    with pytest.raises(ArtifactError, match=r"exists already.*--force"):
+    with pytest.raises(ArtifactError, match=r"already exists.*--force"):
         export(trained_run, exported[0].out)
     assert exported[0].out.read_bytes() == before
 

@@ -30,7 +30,7 @@ def test_missing(tmp_path: Path) -> None:
     """A run that is not there, or a folder that is none, is told."""
     with pytest.raises(ArtifactError, match="does not exist"):
         Run.open(tmp_path / "nope")
-    with pytest.raises(ArtifactError, match="is no run"):
+    with pytest.raises(ArtifactError, match="is not a run"):
         Run.open(tmp_path)
 
 

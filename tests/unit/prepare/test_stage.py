@@ -207,7 +207,7 @@ def test_existing_pack_is_kept_without_force(faces: Path, tmp_path: Path) -> Non
     out = tmp_path / "my.pack"
     prepare("affectnet", faces, out, OPTIONS)
     before = content(out)
-    with pytest.raises(ArtifactError, match=r"exists already. Choose another path, or add --force"):
+    with pytest.raises(ArtifactError, match=r"already exists. Choose another path, or add --force"):
         prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, size=32))
     assert content(out) == before
     (out / "old shard.arrow").write_text("x")
@@ -227,7 +227,7 @@ def test_force_keeps_the_old_pack_until_the_new_one_is_whole(
     assert content(out) == before
     assert len(Pack.open(out).split("train")) == 16
     assert (tmp_path / "my.pack.partial" / "train-00001.arrow").exists()
-    with pytest.raises(ArtifactError, match=r"exists already"):
+    with pytest.raises(ArtifactError, match=r"already exists"):
         prepare("affectnet", faces, out, dataclasses.replace(new, force=False))
     assert prepare("affectnet", faces, out, new).n_resumed == 2
     assert Pack.open(out).info.crop.size == 32
@@ -362,7 +362,7 @@ def test_existing_annotation_files_are_told_at_once(faces: Path, tmp_path: Path)
     lists.mkdir()
     (lists / "val.txt").write_text("mine")
     options = dataclasses.replace(OPTIONS, annotations=lists)
-    with pytest.raises(ArtifactError, match=r"val.txt exists already"):
+    with pytest.raises(ArtifactError, match=r"val.txt already exists"):
         prepare("affectnet", faces, tmp_path / "my.pack", options)
     assert not (tmp_path / "my.pack").exists()
     prepare("affectnet", faces, tmp_path / "my.pack", dataclasses.replace(options, force=True))

@@ -110,7 +110,7 @@ def test_two_threads_of_a_process(tmp_path: Path) -> None:
         thread.start()
         thread.join()
     assert len(told) == 1
-    assert "is being written by this process already" in told[0]
+    assert "is already being written by this process" in told[0]
     with hold_lock(tmp_path / ".out.lock", Path("out")):
         pass
 
@@ -143,7 +143,7 @@ def test_file_system_without_locks_is_told(
     monkeypatch.setattr(mien.runtime.lock, "_lock", refuse)
     with hold_lock(tmp_path / ".out.lock", Path("out")):
         pass
-    assert "cannot be locked (No locks available): see to it that nothing else writes out" in (
+    assert "cannot be locked (No locks available): make sure that nothing else writes out" in (
         capsys.readouterr().err
     )
 

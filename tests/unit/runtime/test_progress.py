@@ -125,8 +125,8 @@ def pseudo_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def test_what_stays_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bar vanishes; of work whose result a person wants to look up, a line stays."""
     with pseudo_terminal(monkeypatch) as lines:
-        for title, stays in (("Preparing", False), ("Epoch 1/2", True), ("Epoch 2/2", True)):
-            with Progress(title, total=3, unit="step", stays=stays) as progress:
+        for title, leave in (("Preparing", False), ("Epoch 1/2", True), ("Epoch 2/2", True)):
+            with Progress(title, total=3, unit="step", leave=leave) as progress:
                 progress.advance(3)
                 progress.advance(0, note=f"dev accuracy of {title}")
     staying = [line for line in lines if line.strip()]

@@ -62,7 +62,7 @@ def test_a_shard_of_a_pack_that_is_no_file(make_training_pack: Callable[..., Pat
     shard = pack.path / "train-00000.arrow"
     shard.unlink()
     os.mkfifo(shard)
-    with pytest.raises(ArtifactError, match=r"train-00000\.arrow of the pack cannot be read: .*a pipe"):
+    with pytest.raises(ArtifactError, match=r"train-00000\.arrow cannot be read: .*a pipe"):
         pack.split("train")
 
 

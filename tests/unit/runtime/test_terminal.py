@@ -80,7 +80,7 @@ def test_predict_tells_of_a_nasty_name(
     image = make_image("a.png").rename(tmp_path / name)
     out = ["--out", str(tmp_path / "rows.jsonl")] if to_file else []
     command = [sys.executable, "-m", "mien", "predict", "--crop", "whole", str(image), *out]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "src")}
     done = subprocess.run(command, env=environment, capture_output=True, check=True)
     assert all(is_harmless(line) for line in (done.stdout + done.stderr).decode().split("\n"))
     if to_file:

@@ -117,7 +117,7 @@ def test_processes_and_repetition_change_nothing(sample: tuple[Path, SampleSumma
 def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
     """Without force a folder with something in it is an error, and nothing is written."""
     (tmp_path / "mine.txt").write_text("kept")
-    with pytest.raises(ArtifactError, match="exists already"):
+    with pytest.raises(ArtifactError, match="already exists"):
         write_sample(tmp_path, n_faces=22, workers=1)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 

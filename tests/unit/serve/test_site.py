@@ -155,7 +155,7 @@ def test_page_replaces_no_other_folder(
     """A folder that is no page is left alone, even with --force."""
     words = ["page", str(tmp_path), "--model", str(model_path), "--detector", str(yunet), "--force"]
     assert main(words) == 1
-    assert "is not replaced" in capsys.readouterr().err
+    assert "was not replaced" in capsys.readouterr().err
     assert static.is_dir()
 
 

@@ -131,7 +131,7 @@ def test_an_existing_run_is_not_overwritten(
 ) -> None:
     """OUT stays as it is without --force."""
     before = (trained_run / "metrics.csv").read_bytes()
-    with pytest.raises(ArtifactError, match=r"exists already.*--force"):
+    with pytest.raises(ArtifactError, match=r"already exists.*--force"):
         train(tiny_recipe, [training_pack], trained_run)
     assert (trained_run / "metrics.csv").read_bytes() == before
 

@@ -383,7 +383,7 @@ def test_other_version(pack_copy: Path, version: object) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("missing", None, "is no pack: it has no pack.json"),
+        ("missing", None, "is not a pack: it has no pack.json"),
         ("text", "hello", "cannot be read"),
         ("list", "[1]", "must hold a JSON object, got list"),
         ("deep", "[" * 100_000, "cannot be read: it is nested too deeply"),

@@ -264,7 +264,7 @@ def test_the_command_draws_the_networks_pixels(
     [
         pytest.param(["--recipe", "none.yaml"], 2, r"none\.yaml does not exist", id="no recipe"),
         pytest.param(["--recipe", "r.yaml", "--out", "x.gif"], 1, "must end in", id="ending"),
-        pytest.param(["--recipe", "r.yaml", "--out", "mine.png"], 1, "exists already", id="exists"),
+        pytest.param(["--recipe", "r.yaml", "--out", "mine.png"], 1, "already exists", id="exists"),
         pytest.param(["--recipe", "big.yaml"], 1, "`schedule.batch_size` is 500", id="no whole step"),
     ],
 )

@@ -278,7 +278,7 @@ def test_the_command_draws_a_image(
     out.write_text("mine", encoding="utf-8")
     assert main(command) == 1
     refused = capsys.readouterr()
-    assert "exists already" in refused.err
+    assert "already exists" in refused.err
     assert (refused.err.count("\n"), refused.out) == (1, "")
     assert out.read_text(encoding="utf-8") == "mine"
     assert main([*command, "--force"]) == 0

@@ -39,7 +39,7 @@ def test_existing_file_is_kept(tmp_path: Path) -> None:
     """A file is replaced only with --force."""
     out = tmp_path / "out.png"
     out.write_text("mine")
-    with pytest.raises(ArtifactError, match=r"exists already. Choose another path, or add --force"):
+    with pytest.raises(ArtifactError, match=r"already exists. Choose another path, or add --force"):
         claim_output(out, force=False)
     assert out.read_text() == "mine"
     claim_output(out, force=True)
@@ -129,7 +129,7 @@ def test_link_is_taken_as_a_link(tmp_path: Path) -> None:
     (target / "metrics.json").write_text("old")
     for place in (target, tmp_path / "nowhere"):
         out.symlink_to(place)
-        with pytest.raises(ArtifactError, match="exists already"):
+        with pytest.raises(ArtifactError, match="already exists"):
             claim_output(out, force=False, kind_mark="metrics.json")
         write_report(out, "new")
         assert not out.is_symlink()
@@ -174,7 +174,7 @@ def test_kill_anywhere_leaves_the_old_or_the_new_folder(tmp_path: Path) -> None:
             except Killed:
                 n_steps += 1
         n_restored += not out.exists()
-        with pytest.raises(ArtifactError, match="exists already"), one_writer(out):
+        with pytest.raises(ArtifactError, match="already exists"), one_writer(out):
             claim_output(out, force=False, kind_mark="metrics.json")
         assert (out / "metrics.json").read_text() in ("old", "new")
         write_report(out, "newest")
@@ -406,7 +406,7 @@ def test_what_killed_writers_left_is_cleared_up(tmp_path: Path) -> None:
 def test_file_that_came_meanwhile_is_kept(tmp_path: Path) -> None:
     """Whoever put it there did not ask mien to replace it."""
     path = tmp_path / "a.txt"
-    with pytest.raises(ArtifactError, match="exists already"):
+    with pytest.raises(ArtifactError, match="already exists"):
         write_atomically(path, lambda _: path.write_text("theirs") and None, replace=False)
     assert path.read_text() == "theirs"
     assert list(tmp_path.iterdir()) == [path]

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.faces.crop import CropContract, crop_matrix, cut, resize_crop
-from mien.faces.detector import YuNetDetector, cached_detector_file, named_detector_file
+from mien.faces.detector import YuNetDetector
+from mien.faces.detector_file import cached_detector_file, named_detector_file
 from mien.faces.landmarks import anchors_from_landmarks
 from mien.formats.onnx_model import OnnxModel
 from mien.sample.expressions import sample_expression

@@ -41,7 +41,7 @@ class PredictOptions:
 
     Attributes:
         crop: find the faces, or take every image and frame as one face.
-        detector_path: YuNet's file, or None to look where `mien.faces.detector` says.
+        detector_path: YuNet's file, or None to look where `mien.faces.detector_file` says.
         rule: how answers are given.
         video: how videos are read; `whole` and `keep_images` of it follow from the rest.
         out: a ``.jsonl``, ``.csv`` or ``.parquet`` file, or None for a table on the stream.

@@ -37,7 +37,8 @@ from mien.errors import ArtifactError, DatasetError
 from mien.faces import images
 from mien.faces.classes import MISSING_VALUES, problem_of_names
 from mien.faces.crop import DEFAULT_MARGIN, DEFAULT_SIZE, CropContract, CropMethod
-from mien.faces.detector import describe_detector, find_detector_file
+from mien.faces.detector import describe_detector
+from mien.faces.detector_file import find_detector_file
 from mien.faces.image_files import MAX_FILE_BYTES
 from mien.formats.pack.schema import SPLITS
 from mien.prepare.closing import PrepareSummary, finish, read_summary

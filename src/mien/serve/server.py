@@ -16,13 +16,8 @@ import uvicorn
 
 from mien.assets.bundled_models import find_model, model_name
 from mien.errors import SourceError
-from mien.faces.detector import (
-    CASCADE_INSTEAD,
-    CascadeDetector,
-    Detector,
-    YuNetDetector,
-    find_detector_file,
-)
+from mien.faces.detector import CascadeDetector, Detector, YuNetDetector
+from mien.faces.detector_file import CASCADE_FALLBACK, find_detector_file
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.pipeline import explain_crop_of_detections
 from mien.serve.app import ServeApp
@@ -45,7 +40,7 @@ class ServeOptions:
     Attributes:
         host: address to listen at.
         port: 0 takes any that is free.
-        detector_path: YuNet's file, or None to look where `mien.faces.detector` says.
+        detector_path: YuNet's file, or None to look where `mien.faces.detector_file` says.
         token: that clients must have, or None where all are let in.
         allow_origins: other sites whose pages may use the API.
         allow_hosts: names by which the server is reached, besides addresses, localhost and the machine's own; ``*``
@@ -84,7 +79,7 @@ def run_serve(
     file = find_detector_file(
         options.detector_path,
         announce=announce,
-        otherwise=f"{CASCADE_INSTEAD}, and the page finds faces by the server alone",
+        fallback=f"{CASCADE_FALLBACK}, and the page finds faces by the server alone",
     )
 
     def make_detector() -> Detector:

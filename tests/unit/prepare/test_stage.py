@@ -17,7 +17,7 @@ from PIL import Image
 import mien.artifacts
 import mien.prepare.stage
 from mien.errors import ArtifactError, DatasetError
-from mien.faces import detector
+from mien.faces import detector_file
 from mien.formats.pack import Pack
 from mien.prepare import PrepareOptions, prepare
 
@@ -481,9 +481,9 @@ def detector_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the detector's file is looked for, with nothing there and no network."""
     monkeypatch.delenv("MIEN_DETECTOR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(detector, "YUNET_URL", "http://127.0.0.1:9/nobody-listens")
-    monkeypatch.setattr(detector, "YUNET_SHA256", hashlib.sha256(b"official").hexdigest())
-    path = detector.cached_detector_file()
+    monkeypatch.setattr(detector_file, "YUNET_URL", "http://127.0.0.1:9/nobody-listens")
+    monkeypatch.setattr(detector_file, "YUNET_SHA256", hashlib.sha256(b"official").hexdigest())
+    path = detector_file.cached_detector_file()
     path.parent.mkdir(parents=True)
     return path
 
@@ -544,7 +544,7 @@ def test_the_detector_is_looked_for_once(
         fetched.append(target)
         raise OSError("no network")
 
-    monkeypatch.setattr(detector, "_fetch_yunet", fetch)
+    monkeypatch.setattr(detector_file, "_fetch_yunet", fetch)
     with pytest.raises(DatasetError, match="no_face"):
         prepare(
             "folder", tmp_path / "raw", tmp_path / "my.pack", dataclasses.replace(OPTIONS, crop="aligned")

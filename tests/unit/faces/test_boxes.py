@@ -21,6 +21,6 @@ def test_boxes_that_do_not_overlap_have_no_intersection() -> None:
 
 def test_iou_is_computed_for_every_pair() -> None:
     """Identical boxes have 1, half-overlapping ones a third."""
-    one = np.array([[0.0, 0, 2, 2], [10, 10, 12, 12]])
-    other = np.array([[0.0, 0, 2, 2], [1, 0, 3, 2], [4, 4, 5, 5]])
+    one = np.array([[0.0, 0, 10, 10], [40, 40, 50, 50]])
+    other = np.array([[0.0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30]])
     np.testing.assert_allclose(iou_xyxy(one, other), [[1, 1 / 3, 0], [0, 0, 0]])

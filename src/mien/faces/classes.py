@@ -78,13 +78,13 @@ def current_class(name: str) -> str:
     return _EARLIER_NAMES.get(name, name)
 
 
-def problem_of_names(names: Iterable[str]) -> str | None:
+def check_class_names(names: Iterable[str]) -> str | None:
     """Return what keeps names from being classes, in words, or None where nothing does.
 
     They head columns and stand in lines: each must be text on one line, and stand once.
 
     Example:
-        >>> problem_of_names(["Happy", "Sad", "Happy"])
+        >>> check_class_names(["Happy", "Sad", "Happy"])
         "'Happy' stands twice"
     """
     seen: set[str] = set()

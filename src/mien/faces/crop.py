@@ -89,7 +89,7 @@ class CropContract:
         """Whether both show the same part of an image, at whatever size."""
         return (self.method, self.margin) == (other.method, other.margin)
 
-    def for_found_faces(self) -> "CropContract":
+    def for_detected_faces(self) -> "CropContract":
         """Return the contract for faces that were found in an image.
 
         Of ``whole`` that is the square around the box: the image is not the face there. No margin, since sets of
@@ -174,7 +174,7 @@ def invert_matrix(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([[*row, -row[0] * x - row[1] * y] for row in inverse])
 
 
-def cut(
+def crop_image(
     image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int, *, out: NDArray[np.uint8] | None = None
 ) -> NDArray[np.uint8]:
     """Return the square crop that a matrix of `crop_matrix` describes.
@@ -224,7 +224,7 @@ def cut(
 
 
 def count_halvings(matrix: NDArray[np.float64], size: int) -> int:
-    """Return how many times `cut` halves the image for a matrix and a size of the crop."""
+    """Return how many times `crop_image` halves the image for a matrix and a size of the crop."""
     pixels_per_step = 1 / (size * math.hypot(matrix[0, 0], matrix[1, 0]))
     return max(0, math.floor(math.log2(pixels_per_step) + 1e-9))
 
@@ -265,8 +265,8 @@ def _halve(part: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def resize_crop(crop: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Return a square crop at another size, by the same rule as `cut`. The same size returns it untouched."""
+    """Return a square crop at another size, by the same rule as `crop_image`. The same size returns it untouched."""
     side = crop.shape[0]
     if side == size:
         return crop
-    return cut(crop, _square(side / 2, side / 2, side), size)
+    return crop_image(crop, _square(side / 2, side / 2, side), size)

@@ -35,7 +35,7 @@ from mien.datasets.base import FaceDataset, Row
 from mien.datasets.registry import DatasetOptions, open_dataset
 from mien.errors import ArtifactError, DatasetError
 from mien.faces import images
-from mien.faces.classes import MISSING_VALUES, problem_of_names
+from mien.faces.classes import MISSING_VALUES, check_class_names
 from mien.faces.crop import DEFAULT_MARGIN, DEFAULT_SIZE, CropContract, CropMethod
 from mien.faces.detector import describe_detector
 from mien.faces.detector_file import find_detector_file
@@ -126,7 +126,7 @@ def prepare(
 
 def _require_names(raw: Path, classes: Sequence[str]) -> None:
     """Refuse classes that would not come back from the tables that mien writes."""
-    problem = problem_of_names(classes)
+    problem = check_class_names(classes)
     for name in classes:
         if name.strip() in MISSING_VALUES:
             problem = f"{name!r} is a missing value to pandas and other programs that read tables"

@@ -7,9 +7,9 @@ from mien.faces.classes import (
     EXPRESSIONS_7,
     EXPRESSIONS_8,
     canonical_class,
+    check_class_names,
     current_class,
     ordered_classes,
-    problem_of_names,
 )
 
 
@@ -68,5 +68,5 @@ def test_names_of_earlier_releases() -> None:
     ],
 )
 def test_names_that_no_class_can_have(names: tuple[str, ...], told: str | None) -> None:
-    problem = problem_of_names(names)
+    problem = check_class_names(names)
     assert problem is None if told is None else told in str(problem)

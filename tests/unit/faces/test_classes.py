@@ -60,11 +60,11 @@ def test_names_of_earlier_releases() -> None:
     [
         (AFFECTNET_CLASSES, None),
         (("bored", "中文", "می\u200cخندد"), None),
-        (("Happy", "Happy"), "'Happy' stands twice"),
+        (("Happy", "Happy"), "'Happy' is repeated"),
         (("Happy", "a\nb"), "line break"),
         (("Happy", "\x1b[2J"), "control character"),
         (("Happy", "a\u2028b"), "line break"),
-        (("Happy", 3), "3 is no text"),
+        (("Happy", 3), "3 is not a string"),
     ],
 )
 def test_names_that_no_class_can_have(names: tuple[str, ...], told: str | None) -> None:

@@ -340,7 +340,7 @@ def test_class_that_no_terminal_should_show(tmp_path: Path, name: str) -> None:
     Image.new("L", (32, 32)).save(image)
     rows = "".join(f'face.png,"{label}"\n' for label in (name, "Happy"))
     (tmp_path / "set" / "list.csv").write_text(f"path,label\n{rows}")
-    with pytest.raises(DatasetError, match=r"control character|characters, not 1 to"):
+    with pytest.raises(DatasetError, match=r"control character|characters instead of 1 to"):
         prepare("csv", tmp_path / "set" / "list.csv", tmp_path / "my.pack", OPTIONS)
 
 

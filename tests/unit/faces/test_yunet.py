@@ -42,5 +42,5 @@ def test_a_file_of_yunet_that_was_cut_off_is_an_error(yunet_path: Path, n_bytes:
 
 def test_another_network_is_not_yunet(model_path: Path) -> None:
     """A model that onnxruntime loads, but whose outputs are others."""
-    with pytest.raises(ValueError, match="it gives "):
+    with pytest.raises(ValueError, match="its outputs are "):
         YuNet(model_path.read_bytes())

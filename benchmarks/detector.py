@@ -15,7 +15,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mien.faces.detector import SCORE_THRESHOLD, find_detector_file
+from mien.faces.detector import SCORE_THRESHOLD
+from mien.faces.detector_file import find_detector_file
 from mien.faces.images import decode_image, to_rgb
 from mien.faces.yunet import YuNet
 

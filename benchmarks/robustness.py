@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from mien.assets.bundled_models import find_model
 from mien.errors import MienError
-from mien.faces.crop import cut, resize_crop
+from mien.faces.crop import crop_image, resize_crop
 from mien.faces.images import decode_jpeg_rgb, encode_jpeg
 from mien.formats.onnx_model import OnnxModel
 from mien.formats.pack import Pack, PackSplit
@@ -68,7 +68,7 @@ def cut_again(
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     middle = np.array([0.5, 0.5])
     offset = middle - turn @ middle + (np.zeros(2) if shift is None else shift)
-    return cut(crop, np.column_stack([turn / side, offset]), side)
+    return crop_image(crop, np.column_stack([turn / side, offset]), side)
 
 
 def jitter(crop: Crop, strength: float, random: np.random.Generator) -> Crop:

@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.faces.crop import CropContract, crop_matrix, cut, resize_crop
-from mien.faces.detector import YuNetDetector, cached_detector_file, named_detector_file
+from mien.faces.crop import CropContract, crop_image, crop_matrix, resize_crop
+from mien.faces.detector import YuNetDetector
+from mien.faces.detector_file import cached_detector_file, named_detector_file
 from mien.faces.landmarks import anchors_from_landmarks
 from mien.formats.onnx_model import OnnxModel
 from mien.sample.expressions import sample_expression
@@ -118,7 +119,7 @@ def cut_case(image_rgb: NDArray[np.uint8], case: dict[str, Any]) -> tuple[NDArra
         for key in ("anchors", "box_xyxy")
     )
     matrix, method = crop_matrix(contract, image_rgb.shape[1::-1], anchors=anchors, box_xyxy=box)
-    return resize_crop(cut(image_rgb, matrix, contract.size), case["input_size"]), method
+    return resize_crop(crop_image(image_rgb, matrix, contract.size), case["input_size"]), method
 
 
 def read_golden() -> tuple[dict[str, Any], NDArray[np.uint8]]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from mien.faces.crop import (
     ALIGNED_ANCHORS,
     CropContract,
+    crop_image,
     crop_matrix,
-    cut,
     invert_matrix,
     transform_points,
 )
@@ -93,7 +93,7 @@ def test_any_box_can_be_cut(
     x, y, w, h = box
     contract = CropContract(method="box", size=size)
     matrix, _ = crop_matrix(contract, (width, height), box_xyxy=np.array([x, y, x + w, y + h]))
-    crop = cut(image, matrix, size)
+    crop = crop_image(image, matrix, size)
     assert crop.shape == (size, size, *image.shape[2:])
     assert crop.max(initial=0) <= 200
     centers = (np.indices((size, size))[::-1].reshape(2, -1).T + 0.5) / size

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("torch", reason="training needs the train extra")
 
-from mien.faces.crop import cut
+from mien.faces.crop import crop_image
 from mien.faces.landmarks import FLIP_PERMUTATION, LEFT_EYE_OUTER_CORNER, RIGHT_EYE_OUTER_CORNER
 from mien.recipe import AugmentConfig
 from mien.train.augment import N_DRAWS, move_landmarks, plan_changes
@@ -52,5 +52,5 @@ def test_landmarks_stay_on_their_pixels(config: AugmentConfig) -> None:
         numbers = FLIP_PERMUTATION if changes.mirrored[place] else np.arange(68)
         for number in (0, 8, 20, LEFT_EYE_OUTER_CORNER, RIGHT_EYE_OUTER_CORNER, 62):
             image = draw_dot(points[place, numbers[number]])
-            changed = cut(image, changes.matrices[place] / (SIDE, SIDE, 1.0), INPUT)
+            changed = crop_image(image, changes.matrices[place] / (SIDE, SIDE, 1.0), INPUT)
             np.testing.assert_allclose(moved[place, number], find_dot(changed), atol=0.5 / INPUT)

@@ -137,23 +137,28 @@ def _jpeg() -> Finding:
 
 def _detector() -> Iterator[Finding]:
     try:
-        from mien.faces import detector as faces  # noqa: PLC0415
+        from mien.faces import detector_file  # noqa: PLC0415
+        from mien.faces.detector import YuNetDetector  # noqa: PLC0415
     except (ImportError, OSError) as error:
         yield Finding("images", "detector", f"cannot be imported: {error}", "broken", "See packages above")
         return
-    named, cached = faces.named_detector_file(), faces.cached_detector_file()
+    named, cached = detector_file.named_detector_file(), detector_file.cached_detector_file()
     path = named or cached
-    if named is None and not faces.is_official_yunet(cached):
+    if named is None and not detector_file.is_official_yunet(cached):
         found = "is not the official file and will be fetched again" if cached.exists() else "is not there"
         value = f"{cached} {found}: fetched at first use, or else OpenCV's weaker cascade serves"
         yield Finding(
-            "images", "detector", value, "note", f"To find faces offline: {faces.how_to_get_yunet()}"
+            "images", "detector", value, "note", f"To find faces offline: {detector_file.how_to_get_yunet()}"
         )
         return
     try:
-        faces.YuNetDetector(path)
+        YuNetDetector(path)
     except MienError as error:
-        yield Finding("images", "detector", str(error), "broken", faces.how_to_get_yunet())
+        yield Finding("images", "detector", str(error), "broken", detector_file.how_to_get_yunet())
         return
-    kind = "the official file" if faces.is_official_yunet(path) else "not the official file, but it works"
+    kind = (
+        "the official file"
+        if detector_file.is_official_yunet(path)
+        else "not the official file, but it works"
+    )
     yield Finding("images", "detector", f"YuNet, {path} ({kind})")

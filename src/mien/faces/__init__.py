@@ -1,1 +1,1 @@
-"""What a face is: its classes, landmarks, crop, image and detector. Imports nothing else of mien but errors."""
+"""Faces: classes, landmarks, boxes, crops, images, near-duplicates and detectors. Imports only `errors` and `runtime`."""

@@ -1,8 +1,8 @@
-"""The expression classes and how other sets' names map onto them.
+"""The expression classes, and how the names of other data sets map to them.
 
 AffectNet numbers eleven classes (Mollahosseini et al. 2017, https://arxiv.org/abs/1708.03985, table 3).
-Every other set is mapped onto them by name, never by position. AffectNet calls its ninth class None: "none of the eight".
-As a cell of a table that is a missing value, to pandas and others, so that its rows would be lost: here it is ``NoneOfEight``.
+Every other set is mapped to them by name, never by position. AffectNet calls its ninth class None, for "none of the eight".
+pandas and other programs read that word in a table as a missing value and lose its rows, so here it is ``NoneOfEight``.
 """
 
 import unicodedata
@@ -37,10 +37,10 @@ _SYNONYMS = {
     "none": "NoneOfEight", "noneofeight": "NoneOfEight", "uncertain": "Uncertain", "nonface": "NonFace", "non-face": "NonFace", "nf": "NonFace",
 }  # fmt: skip
 
-# What packs, runs, models and reports of earlier releases may name.
+# Names in packs, runs, models and reports of earlier releases.
 _EARLIER_NAMES = {"None": "NoneOfEight"}
 
-# What pandas.read_csv takes for a missing value, in quotes or not. R and others know some of these words.
+# What pandas.read_csv treats as a missing value, quoted or not. R and others share some of these.
 MISSING_VALUES = frozenset({
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
     "NULL", "NaN", "None", "n/a", "nan", "null",
@@ -48,7 +48,7 @@ MISSING_VALUES = frozenset({
 
 
 def canonical_class(name: str) -> str | None:
-    """Return AffectNet's name for an expression in another set's words, or None where it has none.
+    """Return AffectNet's name for a class name of another data set, or None if it has none.
 
     Example:
         >>> canonical_class("happiness"), canonical_class("boredom")
@@ -58,7 +58,7 @@ def canonical_class(name: str) -> str | None:
 
 
 def ordered_classes(names: set[str]) -> tuple[str, ...]:
-    """Return class names in AffectNet's order, names that it does not have after them by alphabet.
+    """Return class names in AffectNet's order, followed by all others in alphabetical order.
 
     Example:
         >>> ordered_classes({"bored", "Sad", "Neutral"})
@@ -69,7 +69,7 @@ def ordered_classes(names: set[str]) -> tuple[str, ...]:
 
 
 def current_class(name: str) -> str:
-    """Return today's name of a class that a file of an earlier release may name.
+    """Return the current name of a class, given its name in this or an earlier release.
 
     Example:
         >>> current_class("None"), current_class("Happy")
@@ -78,24 +78,24 @@ def current_class(name: str) -> str:
     return _EARLIER_NAMES.get(name, name)
 
 
-def problem_of_names(names: Iterable[str]) -> str | None:
-    """Return what keeps names from being classes, in words, or None where nothing does.
+def check_class_names(names: Iterable[str]) -> str | None:
+    """Return why names cannot be class names, as a phrase, or None if they can.
 
-    They head columns and stand in lines: each must be text on one line, and stand once.
+    They appear in column headers and lines of text: each must be a unique string on one line.
 
     Example:
-        >>> problem_of_names(["Happy", "Sad", "Happy"])
-        "'Happy' stands twice"
+        >>> check_class_names(["Happy", "Sad", "Happy"])
+        "'Happy' is repeated"
     """
     seen: set[str] = set()
     for name in names:
         if not isinstance(name, str):
-            return f"{name!r:.80} is no text"
+            return f"{name!r:.80} is not a string"
         if not 0 < len(name) <= LONGEST_CLASS_NAME:
-            return f"{name!r:.80} has {len(name)} characters, not 1 to {LONGEST_CLASS_NAME}"
+            return f"{name!r:.80} has {len(name)} characters instead of 1 to {LONGEST_CLASS_NAME}"
         if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in name):
-            return f"{name!r:.80} holds a line break or another control character"
+            return f"{name!r:.80} contains a line break or another control character"
         if name in seen:
-            return f"{name!r:.80} stands twice"
+            return f"{name!r:.80} is repeated"
         seen.add(name)
     return None

@@ -1,17 +1,17 @@
-"""The crop: one contract for `prepare`, `predict` and every program that feeds a mien model.
+"""The face crop: one contract for `prepare`, `predict` and every program that feeds a mien model.
 
-A crop is a similarity transform from the image to a square. Which one depends on the method:
+A crop is a similarity transform from the image to a square, chosen by the method:
 
-- ``aligned``: eyes and mouth corners go to fixed places. Both the 68 landmarks and a detector's five points
-  give them. A face that has no such points falls back to ``box``.
-- ``box``: the square around a face box, upright. A face without a box falls back to ``whole``.
-- ``whole``: the whole image, for sets whose files are faces already.
+- ``aligned``: eyes and mouth corners are mapped to fixed positions. They come from 68 landmarks or from a
+  detector's five points. A face without such points falls back to ``box``.
+- ``box``: the upright square around the face box. A face without a box falls back to ``whole``.
+- ``whole``: the full image, for sets of pre-cropped faces.
 
-Resampling, so that any language can repeat it: while the image is at least twice as fine as the crop, it is
-halved (each 2 x 2 block, counted from the image's corner, becomes its rounded mean; an odd last row or column
-is dropped); then each crop pixel takes the bilinear value at its place, with pixel centres at half-integers,
-and black outside the image. `prepare` lets the JPEG decoder halve, which is faster: its smaller images (1/2,
-1/4, 1/8) are means of blocks too, in brightness within half a grey level on average.
+Resampling, specified so that any language can reproduce it: while the image has at least twice the resolution of the
+crop, it is halved (each 2 x 2 block, counted from the top left corner, becomes its rounded mean; an odd last row or
+column is dropped); then each crop pixel is sampled bilinearly, with pixel centers at half-integers and black outside
+the image. `prepare` lets the JPEG decoder do the halving, which is faster: its scaled images (1/2, 1/4, 1/8) are
+block means too, with a brightness within half a gray level on average.
 """
 
 import math
@@ -24,27 +24,27 @@ from numpy.typing import NDArray
 
 from mien.faces.crop_options import CROP_METHODS, DEFAULT_MARGIN, DEFAULT_SIZE, CropMethod
 
-# A face of this many pixels is a slip in its list; the arithmetic of a crop that large would overflow.
+# A face this large, in pixels, is an error in its annotation; the arithmetic of the crop would overflow.
 LARGEST_SIDE = 1e7
 
-# OpenCV's warp takes no longer sides.
+# The longest side that OpenCV's warp accepts.
 LARGEST_WARPED = 32_767
 
-# Where the anchors stand in an aligned crop of margin 0, as fractions of its side: the eyes at 40 % of the
-# height and 35 % of the width apart, which puts the brows at about 25 % and the chin at the lower edge.
+# Positions of the anchors in an aligned crop with margin 0, as fractions of its side: the eyes at 40 % of the height
+# and 35 % of the width apart, which puts the brows at about 25 % and the chin at the bottom edge.
 ALIGNED_ANCHORS = np.array([[0.325, 0.40], [0.675, 0.40], [0.35, 0.77], [0.65, 0.77]])
 
 
 @dataclass(frozen=True, slots=True)
 class CropContract:
-    """How a face is cut from an image. Stored in a pack and carried into the model made from it.
+    """How a face is cropped from an image. Stored in a pack and in the models trained on it.
 
     Attributes:
         method: see the module.
-        margin: added on each side, as a fraction of the side at margin 0. Not used by ``whole``.
+        margin: added on each side, as a fraction of the side at margin 0. Ignored by ``whole``.
         size: side of the crop in pixels.
-        resampling: the rule of the module, by name.
-        border: value of pixels outside the image, by name.
+        resampling: name of the module's resampling rule.
+        border: name of the value of pixels outside the image.
     """
 
     method: CropMethod = "aligned"
@@ -59,7 +59,7 @@ class CropContract:
         if isinstance(self.margin, bool) or not 0 <= self.margin <= 2:
             raise ValueError(f"`margin` must be in [0, 2], got {self.margin!r}")
         if type(self.size) is not int or not 16 <= self.size <= 1024:
-            raise ValueError(f"`size` must be a whole number in [16, 1024] pixels, got {self.size!r}")
+            raise ValueError(f"`size` must be an integer in [16, 1024] pixels, got {self.size!r}")
         if (self.resampling, self.border) != ("halve+bilinear", "black"):
             raise ValueError(
                 "`resampling` must be 'halve+bilinear' and `border` 'black', got "
@@ -68,28 +68,28 @@ class CropContract:
 
     @classmethod
     def from_dict(cls, value: Any) -> "CropContract":
-        """Return the contract of plain values, as `to_dict` gives them.
+        """Return the contract for the plain values that `to_dict` returns.
 
         Raises:
-            ValueError: they are none, or one is missing or cannot be.
+            ValueError: they are not a dictionary, or a value is missing or out of range.
         """
         names = [field.name for field in fields(cls)]
         if not isinstance(value, dict) or set(value) != set(names):
             raise ValueError(f"`crop` must have {', '.join(names)}, got {value!r:.80}")
         try:
             return cls(**value)
-        except TypeError as error:  # a size that is text cannot be compared
+        except TypeError as error:  # a size that is a string cannot be compared
             raise ValueError(f"`crop` holds a value of another type: {error}") from None
 
     def crops_like(self, other: "CropContract") -> bool:
-        """Whether both show the same part of an image, at whatever size."""
+        """Return whether both show the same region of an image, whatever their size."""
         return (self.method, self.margin) == (other.method, other.margin)
 
-    def for_found_faces(self) -> "CropContract":
-        """Return the contract for faces that were found in an image.
+    def for_detected_faces(self) -> "CropContract":
+        """Return the contract for faces detected in an image.
 
-        Of ``whole`` that is the square around the box: the image is not the face there. No margin, since sets of
-        cropped faces are about that tight (in FER2013 the side is 0.98 of YuNet's box, the median of 296 images).
+        For ``whole`` it is the square around the box, since the image is not just the face. Without a margin, since
+        sets of cropped faces are about that tight (in FER2013 the side is 0.98 of YuNet's box, median of 296 images).
         """
         return replace(self, method="box", margin=0.0) if self.method == "whole" else self
 
@@ -105,21 +105,22 @@ def crop_matrix(
     anchors: NDArray[np.floating] | None = None,
     box_xyxy: NDArray[np.floating] | None = None,
 ) -> tuple[NDArray[np.float64], CropMethod]:
-    """Return the transform from image coordinates to fractions of the crop, and the method that gave it.
+    """Return the transform from image coordinates to fractions of the crop, and the method used.
 
-    Convention: continuous coordinates, the image spans ``[0, w] x [0, h]`` and the crop ``[0, 1] x [0, 1]``.
+    Convention: continuous coordinates, the image covers ``[0, w] x [0, h]`` and the crop ``[0, 1] x [0, 1]``.
 
     Args:
-        contract: the crop wanted.
+        contract: the requested crop.
         size_wh: width and height of the image.
         anchors: ``(4, 2)`` eyes and mouth corners in pixels, or None.
         box_xyxy: ``(4,)`` face box in pixels, or None.
 
     Returns:
-        A ``(2, 3)`` affine matrix, and the method used after fall-backs.
+        A ``(2, 3)`` affine matrix, and the method that was used after any fallback.
     """
     if contract.method == "aligned" and anchors is not None:
-        matrix = _similarity(anchors, _with_margin(ALIGNED_ANCHORS, contract.margin))
+        target = 0.5 + (ALIGNED_ANCHORS - 0.5) / (1 + 2 * contract.margin)
+        matrix = _similarity(anchors, target)
         if matrix is not None:
             return matrix, "aligned"
     if contract.method != "whole" and box_xyxy is not None:
@@ -131,10 +132,6 @@ def crop_matrix(
     return _square(width / 2, height / 2, max(width, height)), "whole"
 
 
-def _with_margin(points: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
-    return 0.5 + (points - 0.5) / (1 + 2 * margin)
-
-
 def _square(center_x: float, center_y: float, side: float) -> NDArray[np.float64]:
     return np.array(
         [[1 / side, 0, 0.5 - center_x / side], [0, 1 / side, 0.5 - center_y / side]], dtype=np.float64
@@ -142,15 +139,18 @@ def _square(center_x: float, center_y: float, side: float) -> NDArray[np.float64
 
 
 def _similarity(source: NDArray[np.floating], target: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Least-squares rotation, scale and shift without mirroring (Umeyama 1991), as complex numbers."""
-    # Plain numbers: for four points they are ten times as fast as arrays.
+    """Return the least-squares rotation, scale and shift without reflection (Umeyama 1991), computed as complex numbers.
+
+    None if the points coincide or lie too far apart.
+    """
+    # Python numbers: for four points they are ten times as fast as arrays.
     z = [complex(x, y) for x, y in source.tolist()]
     w = [complex(x, y) for x, y in target.tolist()]
     z_mean, w_mean = sum(z) / len(z), sum(w) / len(w)
-    spread = sum(((point - z_mean) * (point - z_mean).conjugate()).real for point in z)
-    if not 1e-6 < spread < LARGEST_SIDE**2:
+    variance = sum(((point - z_mean) * (point - z_mean).conjugate()).real for point in z)
+    if not 1e-6 < variance < LARGEST_SIDE**2:
         return None
-    a = sum((p - z_mean).conjugate() * (q - w_mean) for p, q in zip(z, w, strict=True)) / spread
+    a = sum((p - z_mean).conjugate() * (q - w_mean) for p, q in zip(z, w, strict=True)) / variance
     if abs(a) < 1 / LARGEST_SIDE:
         return None
     b = w_mean - a * z_mean
@@ -158,7 +158,7 @@ def _similarity(source: NDArray[np.floating], target: NDArray[np.float64]) -> ND
 
 
 def transform_points(matrix: NDArray[np.float64], points: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return ``(N, 2)`` points moved by a ``(2, 3)`` matrix."""
+    """Return ``(N, 2)`` points transformed by a ``(2, 3)`` affine matrix."""
     return np.asarray(points @ matrix[:, :2].T + matrix[:, 2], dtype=np.float64)
 
 
@@ -170,27 +170,27 @@ def invert_matrix(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([[*row, -row[0] * x - row[1] * y] for row in inverse])
 
 
-def cut(
+def crop_image(
     image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int, *, out: NDArray[np.uint8] | None = None
 ) -> NDArray[np.uint8]:
-    """Return the square crop that a matrix of `crop_matrix` describes.
+    """Return the square crop for a matrix from `crop_matrix`.
 
     Args:
         image: ``(H, W, 3)`` or ``(H, W)`` uint8.
         matrix: ``(2, 3)`` from image coordinates to fractions of the crop.
         size: side of the crop in pixels.
-        out: where to write the crop, which saves a copy; None for a new array.
+        out: array to write the crop to, which saves a copy; None for a new one.
 
     Returns:
         ``(size, size, 3)`` or ``(size, size)`` uint8.
 
     Raises:
-        ValueError: ``out`` is of another shape or type.
+        ValueError: ``out`` has the wrong shape or type.
     """
     shape = (size, size, *image.shape[2:])
     if out is None:
         out = np.empty(shape, dtype=np.uint8)
-    elif out.shape != shape or out.dtype != np.uint8:  # OpenCV would write elsewhere, without a word
+    elif out.shape != shape or out.dtype != np.uint8:  # OpenCV would silently write elsewhere
         raise ValueError(f"`out` must be {shape} uint8, got {out.shape} {out.dtype}")
     to_image = invert_matrix(matrix)
     halvings = count_halvings(matrix, size)
@@ -201,8 +201,10 @@ def cut(
         out[:] = 0
         return out
     for _ in range(halvings):
-        part = _halve(part)
-    # crop pixel (u, v) -> part pixel, with centres at half-integers on both sides
+        height, width = (max(1, side // 2) for side in part.shape[:2])
+        even = part[: max(1, height * 2), : max(1, width * 2)]
+        part = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    # crop pixel (u, v) -> pixel of the part, with centers at half-integers on both sides
     sampling = to_image / (size, size, 1)
     sampling[:, 2] += sampling[:, :2].sum(axis=1) / 2 - origin
     sampling /= 2**halvings
@@ -220,49 +222,37 @@ def cut(
 
 
 def count_halvings(matrix: NDArray[np.float64], size: int) -> int:
-    """Return how many times `cut` halves the image for a matrix and a size of the crop."""
+    """Return how often `crop_image` halves the image, given the matrix and the size of the crop."""
     pixels_per_step = 1 / (size * math.hypot(matrix[0, 0], matrix[1, 0]))
     return max(0, math.floor(math.log2(pixels_per_step) + 1e-9))
 
 
 def halved_matrix(matrix: NDArray[np.float64], halvings: int) -> NDArray[np.float64]:
-    """Return a matrix of `crop_matrix` for the image halved so many times already."""
+    """Return a matrix from `crop_matrix` for an image that has already been halved ``halvings`` times."""
     return np.asarray(matrix * (2.0**halvings, 2.0**halvings, 1.0), dtype=np.float64)
 
 
 def _covered_part(
     image: NDArray[np.uint8], to_image: NDArray[np.float64], *, block: int
 ) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """Return the part of the image that the crop covers, cut at whole blocks, and its origin.
+    """Return the part of the image that the crop covers, with a margin of a block and aligned to blocks, and its origin.
 
-    The rest is never touched: a crop of a small face in a large image costs no more than the face.
+    The rest is never read: the crop of a small face in a large image costs no more than the face.
     """
-    spans = [
-        _covered_span(at, [along, across], limit=limit, block=block)
-        for (along, across, at), limit in zip(to_image.tolist(), image.shape[1::-1], strict=True)
-    ]
+    spans = []
+    for (along, across, start), limit in zip(to_image.tolist(), image.shape[1::-1], strict=True):
+        low = start + (min(0.0, along) + min(0.0, across))
+        high = start + (max(0.0, along) + max(0.0, across))
+        first = (math.floor(low / block) - 1) * block
+        last = (math.ceil(high / block) + 1) * block
+        spans.append((min(max(first, 0), limit), min(max(last, 0), limit)))
     (x0, x1), (y0, y1) = spans
     return image[y0:y1, x0:x1], (x0, y0)
 
 
-def _covered_span(start: float, edges: list[float], *, limit: int, block: int) -> tuple[int, int]:
-    """Return which of an image's rows or columns lie between the crop's corners, and a block around them."""
-    low = start + sum(min(0.0, edge) for edge in edges)
-    high = start + sum(max(0.0, edge) for edge in edges)
-    first = (math.floor(low / block) - 1) * block
-    last = (math.ceil(high / block) + 1) * block
-    return min(max(first, 0), limit), min(max(last, 0), limit)
-
-
-def _halve(part: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height, width = (max(1, side // 2) for side in part.shape[:2])
-    even = part[: max(1, height * 2), : max(1, width * 2)]
-    return np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
 def resize_crop(crop: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Return a square crop at another size, by the same rule as `cut`. The same size returns it untouched."""
+    """Return a square crop at another size, by the same rule as `crop_image`. At its own size it is returned unchanged."""
     side = crop.shape[0]
     if side == size:
         return crop
-    return cut(crop, _square(side / 2, side / 2, side), size)
+    return crop_image(crop, _square(side / 2, side / 2, side), size)

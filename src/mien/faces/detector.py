@@ -1,19 +1,12 @@
-"""Finding faces in a photo: YuNet, or OpenCV's own cascade where YuNet cannot be had.
+"""Finding faces in an image: with YuNet, or with OpenCV's cascade if YuNet's file is not available.
 
-YuNet's file comes from a path that is named, the environment variable ``MIEN_DETECTOR``, the user's cache, or
-once from OpenCV's model zoo; `find_detector_file` says which.
+`mien.faces.detector_file` says where the file comes from, `mien.faces.yunet` runs the network.
 
-Convention: boxes ``xyxy`` in photo pixels, x right, y down; they may reach beyond the photo's edge.
+Convention: boxes ``xyxy`` in pixels of the image, x right, y down; they may extend beyond the image's edge.
 """
 
 import hashlib
-import http.client
 import math
-import os
-import queue
-import tempfile
-import threading
-import urllib.request
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,53 +18,42 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from mien.errors import ModelError, SourceError
+from mien.errors import ModelError
+from mien.faces.boxes import area_xyxy, intersection_xyxy
+from mien.faces.detector_file import YUNET_NAME, find_detector_file, how_to_get_yunet, read_detector_file
 from mien.faces.images import to_rgb
 from mien.faces.yunet import YuNet
-from mien.runtime.regular_files import read_regular
 
-YUNET_NAME = "face_detection_yunet_2023mar.onnx"
-YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
-YUNET_URL = "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/face_detection_yunet_2023mar.onnx"
-YUNET_BYTES = 232_589
-PATH_VARIABLE = "MIEN_DETECTOR"
 CASCADE_PATH = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt2.xml"
-# Of each answer of the network, and of the whole download.
-FETCH_TIMEOUT_S = 10.0
-CASCADE_INSTEAD = "OpenCV's cascade is used, which finds fewer faces and crops them less exactly"
-FETCH_DEADLINE_S = 60.0
-# A network of another build may be somewhat larger than YuNet; a file of this size is something else.
-MAX_DETECTOR_BYTES = 16 * 1024 * 1024
-
-# Above this score 588 of 600 FER+ faces (48x48) and 100 of 100 LFW faces are found, and nothing in 150 patches
+# At this score threshold 588 of 600 FER+ faces (48x48) and 100 of 100 LFW faces are found, and nothing in 150 patches
 # of background.
 SCORE_THRESHOLD = 0.7
-# YuNet learned faces of 10 to 300 pixels.
+# YuNet was trained on faces of 10 to 300 pixels.
 LARGEST_SIDE = 300
-# A face that fills the photo is found at this size, with a border.
+# A face that fills the image is found at this size, with a border.
 CLOSE_UP_SIDE = 320
 CLOSE_UP_BORDER = 0.1
-# A face of this many pixels is found for certain: of 60 LFW faces 59 are at 77 pixels, 55 at 64 and 50 at 51.
+# Faces of at least this many pixels are found reliably: of 60 LFW faces 59 at 77 pixels, 55 at 64 and 50 at 51.
 SURE_SIDE = 80
-# Small faces in a large photo are looked for in a second pass, at most at this size: in a photo of 3000 pixels
-# it finds faces of about 100 pixels (at 1024: 110; at 1600: 70, for 1.5 times the time).
+# A second pass looks for small faces in large images, at this size at most: in an image of 3000 pixels it finds
+# faces of about 100 pixels (at 1024: 110; at 1600: 70, for 1.5 times the time).
 FINE_SIDE = 1280
-# Smaller photos get a border: YuNet has no cells for them.
+# Smaller images are padded: YuNet has no cells for them.
 MIN_SIDE = 64
-# Two boxes are one face where they share this part of their union, or this part of the smaller one.
+# Two boxes show the same face above this intersection over union, or over the smaller box.
 SAME_FACE_IOU = 0.4
 SAME_FACE_COVER = 0.7
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectedFace:
-    """A face in a photo.
+    """A face found in an image.
 
     Attributes:
         box_xyxy: ``(4,)`` float64.
-        score: the detector's certainty in [0, 1], or None where it gives none.
-        points: ``(5, 2)`` float64: the eye that is left in the photo, the right eye, the nose, the left and
-            the right corner of the mouth; or None.
+        score: the detector's confidence in [0, 1], or None if it has none.
+        points: ``(5, 2)`` float64: left eye, right eye, nose, left and right mouth corner, left and right as seen in
+            the image; or None.
     """
 
     box_xyxy: NDArray[np.float64]
@@ -85,33 +67,33 @@ class DetectedFace:
 
     @property
     def area(self) -> float:
-        """Of the box, in pixels."""
-        return float((self.box_xyxy[2] - self.box_xyxy[0]) * (self.box_xyxy[3] - self.box_xyxy[1]))
+        """Area of the box in pixels."""
+        return float(area_xyxy(self.box_xyxy))
 
 
 class Detector(Protocol):
     """Anything that finds faces."""
 
     def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
-        """Return the faces of a photo, the largest first.
+        """Return the faces in an image, largest first.
 
         Args:
-            image_rgb: ``(H, W, 3)`` RGB or ``(H, W)`` grey uint8.
+            image_rgb: ``(H, W, 3)`` RGB or ``(H, W)`` grayscale uint8.
         """
 
 
 @runtime_checkable
 class QuickDetector(Detector, Protocol):
-    """A detector that can also look for faces of known sizes alone, for less."""
+    """A detector that can also search for faces of a known size only, in less time."""
 
     def find_faces_like(
         self, image_rgb: NDArray[np.uint8], *, smallest: float, largest: float
     ) -> list[DetectedFace]:
-        """Return at least the faces whose longer side lies between two, in pixels; the largest first."""
+        """Return at least the faces whose longer side is in a range of pixels, largest first."""
 
 
 class YuNetDetector:
-    """YuNet (Wu et al. 2023, https://doi.org/10.1007/s11633-023-1423-y), looking at two sizes of the photo."""
+    """YuNet (Wu et al. 2023, https://doi.org/10.1007/s11633-023-1423-y), run at two scales of the image."""
 
     def __init__(self, path: Path) -> None:
         """Load the network.
@@ -120,17 +102,14 @@ class YuNetDetector:
             SourceError: the file cannot be read.
             ModelError: it is not YuNet.
         """
-        try:
-            data = read_regular(path, max_bytes=MAX_DETECTOR_BYTES)
-        except OSError as error:
-            raise SourceError(f"The face detector {path} cannot be read: {error.strerror}") from None
+        data = read_detector_file(path)
         try:
             self._network = YuNet(data)
         except ValueError as error:
             raise ModelError(f"{path} is not the YuNet face detector: {error}. Use {YUNET_NAME}") from None
 
     def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
-        """Return the faces of a photo, the largest first. See `Detector`."""
+        """Return the faces in an image, largest first. See `Detector`."""
         image_bgr = _to_bgr(image_rgb)
         faces = self._find_close_up(image_bgr)
         longer = max(image_bgr.shape[:2])
@@ -142,9 +121,9 @@ class YuNetDetector:
     def find_faces_like(
         self, image_rgb: NDArray[np.uint8], *, smallest: float, largest: float
     ) -> list[DetectedFace]:
-        """Look once, at the size of the photo that suits these faces; twice where none does. See `QuickDetector`."""
+        """Run once at the scale that suits these faces, or twice if no single scale does. See `QuickDetector`."""
         longer = max(image_rgb.shape[:2])
-        # In steps of a square root of two: the network is laid out anew for each size.
+        # In steps of a square root of two: the network is laid out again for each size.
         wanted = 2 ** (math.ceil(2 * math.log2(SURE_SIDE / max(1.0, smallest))) / 2)
         scale = min(wanted, 1.0, FINE_SIDE / longer)
         if scale <= _close_up_scale(longer):
@@ -167,9 +146,15 @@ class YuNetDetector:
         right, bottom = (border + max(0, MIN_SIDE - side - 2 * border) for side in size_wh)
         if right or bottom:
             scaled = cv2.copyMakeBorder(scaled, border, bottom, border, right, cv2.BORDER_CONSTANT)
-        found = self._network.detect(np.asarray(scaled, dtype=np.uint8), score_threshold=SCORE_THRESHOLD)
+        rows = self._network.detect(np.asarray(scaled, dtype=np.uint8), score_threshold=SCORE_THRESHOLD)
         to_image = np.array([width / size_wh[0], height / size_wh[1]])
-        return [_face_of(row, to_image, border=border) for row in found]
+        faces = []
+        for row in rows:
+            x, y, w, h = (float(value) for value in row[:4])
+            corners = (np.array([[x, y], [x + w, y + h]]) - border) * to_image
+            points = (row[4:14].reshape(5, 2).astype(np.float64) - border) * to_image
+            faces.append(DetectedFace(corners.reshape(4), min(1.0, float(row[14])), points))
+        return faces
 
 
 def _to_bgr(image_rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -181,7 +166,7 @@ def _close_up_scale(longer_side: int) -> float:
 
 
 class CascadeDetector:
-    """OpenCV's bundled frontal-face cascade: no points, no score, and blind to turned and covered faces.
+    """OpenCV's bundled frontal-face cascade: no points, no score, and misses turned and covered faces.
 
     It can be used from several threads at once.
     """
@@ -190,22 +175,22 @@ class CascadeDetector:
         """Load the cascade.
 
         Raises:
-            ModelError: this OpenCV has none.
+            ModelError: this build of OpenCV has none.
         """
-        # OpenCV's classifier keeps the image in itself: each call takes one that no other call has.
+        # OpenCV's classifier stores the image in itself: each call takes one that no other call is using.
         self._free = deque([_load_cascade()])
 
     def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
-        """Return the faces of a photo, the largest first. See `Detector`."""
-        grey = image_rgb if image_rgb.ndim == 2 else cv2.cvtColor(image_rgb, cv2.COLOR_RGB2GRAY)
-        scale = min(1.0, FINE_SIDE / max(grey.shape))
+        """Return the faces in an image, largest first. See `Detector`."""
+        gray = image_rgb if image_rgb.ndim == 2 else cv2.cvtColor(image_rgb, cv2.COLOR_RGB2GRAY)
+        scale = min(1.0, FINE_SIDE / max(gray.shape))
         if scale < 1:
-            grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         try:
             cascade = self._free.pop()
         except IndexError:
             cascade = _load_cascade()
-        boxes = cascade.detectMultiScale(cv2.equalizeHist(grey), scaleFactor=1.1, minNeighbors=4)
+        boxes = cascade.detectMultiScale(cv2.equalizeHist(gray), scaleFactor=1.1, minNeighbors=4)
         self._free.append(cascade)
         return _largest_first(
             [DetectedFace(np.array([x, y, x + w, y + h]) / scale, None, None) for x, y, w, h in boxes]
@@ -216,7 +201,7 @@ def _load_cascade() -> Any:
     """Return OpenCV's classifier.
 
     Raises:
-        ModelError: this OpenCV has none.
+        ModelError: this build of OpenCV has none.
     """
     cascade = cv2.CascadeClassifier(str(CASCADE_PATH))
     if cascade.empty():
@@ -224,33 +209,18 @@ def _load_cascade() -> Any:
     return cascade
 
 
-def _face_of(row: NDArray[np.float32], to_image: NDArray[np.float64], *, border: int) -> DetectedFace:
-    """Read one of YuNet's rows: x, y, w, h, five points, score."""
-    x, y, w, h = (float(value) for value in row[:4])
-    corners = (np.array([[x, y], [x + w, y + h]]) - border) * to_image
-    points = (row[4:14].reshape(5, 2).astype(np.float64) - border) * to_image
-    return DetectedFace(corners.reshape(4), min(1.0, float(row[14])), points)
-
-
 def _without_repeats(faces: list[DetectedFace]) -> list[DetectedFace]:
-    """Keep the most certain of boxes that show one face, such as those of the two passes."""
+    """Keep the highest-scoring of boxes that show the same face, such as those of the two passes."""
     kept: list[DetectedFace] = []
     for face in sorted(faces, key=lambda face: -(face.score or 0.0)):
-        if not any(_is_same_face(face, other) for other in kept):
+        for other in kept:
+            shared = float(intersection_xyxy(face.box_xyxy, other.box_xyxy))
+            union = face.area + other.area - shared
+            if shared > SAME_FACE_IOU * union or shared > SAME_FACE_COVER * min(face.area, other.area):
+                break
+        else:
             kept.append(face)
     return kept
-
-
-def _is_same_face(one: DetectedFace, other: DetectedFace) -> bool:
-    sides = np.minimum(one.box_xyxy[2:], other.box_xyxy[2:]) - np.maximum(
-        one.box_xyxy[:2], other.box_xyxy[:2]
-    )
-    if (sides <= 0).any():
-        return False
-    shared = float(sides.prod())
-    return shared > SAME_FACE_IOU * (one.area + other.area - shared) or shared > SAME_FACE_COVER * min(
-        one.area, other.area
-    )
 
 
 def _largest_first(faces: list[DetectedFace]) -> list[DetectedFace]:
@@ -258,21 +228,21 @@ def _largest_first(faces: list[DetectedFace]) -> list[DetectedFace]:
 
 
 def load_detector(path: Path | None = None, *, announce: Callable[[str], None] | None = None) -> Detector:
-    """Return YuNet, or the cascade where YuNet's file cannot be had.
+    """Return YuNet, or the cascade if YuNet's file is not available.
 
     Args:
-        path: YuNet's file, or None to look as `find_detector_file` does.
-        announce: is told, in one line each, of a download and of falling back to the cascade.
+        path: YuNet's file, or None to look for it as `find_detector_file` does.
+        announce: callback that receives one-line notices of a download and of falling back to the cascade.
 
     Raises:
-        SourceError: a file that was named cannot be read.
+        SourceError: a file that was named does not exist or cannot be read.
         ModelError: it is not YuNet.
     """
     return open_detector(find_detector_file(path, announce=announce))
 
 
 def open_detector(file: Path | None) -> Detector:
-    """Return the detector of what `find_detector_file` has found: YuNet of that file, or the cascade.
+    """Return the detector for a result of `find_detector_file`: YuNet from that file, or the cascade for None.
 
     Raises:
         SourceError: the file cannot be read.
@@ -282,133 +252,11 @@ def open_detector(file: Path | None) -> Detector:
 
 
 def describe_detector(file: Path | None) -> dict[str, str]:
-    """Return what decides which faces `open_detector` finds: the network or cascade by its hash, and what runs it.
+    """Return what determines the faces that `open_detector` finds: name and hash of the network or cascade, and its runtime.
 
     Raises:
         SourceError: the file cannot be read.
     """
     name, path = ("yunet", file) if file is not None else ("cascade", CASCADE_PATH)
-    try:
-        data = read_regular(path, max_bytes=MAX_DETECTOR_BYTES)
-    except OSError as error:
-        raise SourceError(f"The face detector {path} cannot be read: {error.strerror}") from None
-    runner = {"onnxruntime": onnxruntime.__version__} if file is not None else {}
-    return {"name": name, "sha256": hashlib.sha256(data).hexdigest(), **runner}
-
-
-def find_detector_file(
-    path: Path | None = None,
-    *,
-    fetch: bool = True,
-    announce: Callable[[str], None] | None = None,
-    otherwise: str = CASCADE_INSTEAD,
-) -> Path | None:
-    """Return where YuNet's file is, after fetching it into the user's cache if need be and ``fetch`` allows.
-
-    Looks at ``path``, then the environment variable ``MIEN_DETECTOR``, then the cache. A file in the cache that
-    is not the official one is fetched again; a file that was named is taken as it is.
-
-    Args:
-        path: YuNet's file, or None.
-        fetch: download the file if it is nowhere.
-        announce: is told, in one line each, of a download and of its failure.
-        otherwise: what follows from the failure, for that line.
-
-    Returns:
-        The file, or None where it is not there and was not or could not be fetched.
-
-    Raises:
-        SourceError: ``path``, or what the variable names, is no file.
-    """
-    named = path if path is not None else named_detector_file()
-    if named is not None:
-        if not named.is_file():
-            origin = "" if path is not None else f" (from {PATH_VARIABLE})"
-            raise SourceError(f"The face detector {named}{origin} does not exist. {how_to_get_yunet()}")
-        return named
-    cached = cached_detector_file()
-    if is_official_yunet(cached):
-        return cached
-    if not fetch:
-        return None
-    say = announce or (lambda _line: None)
-    say(f"Fetching the YuNet face detector ({YUNET_BYTES / 1000:.0f} kB) into {cached}")
-    try:
-        _fetch_yunet(cached)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        say(f"YuNet could not be fetched ({error}): {otherwise}. {how_to_get_yunet()}")
-        return None
-    return cached
-
-
-def how_to_get_yunet() -> str:
-    """Return the sentence that tells how to get YuNet's file by hand."""
-    return f"Download {YUNET_URL} to {cached_detector_file()}, or name a copy in {PATH_VARIABLE}"
-
-
-def named_detector_file() -> Path | None:
-    """Return the file that ``MIEN_DETECTOR`` names, if it names one."""
-    name = os.environ.get(PATH_VARIABLE, "")
-    return Path(name).expanduser() if name else None
-
-
-def cached_detector_file() -> Path:
-    """Return where the user's cache keeps YuNet's file, whether it is there or not."""
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(cache) if cache else Path.home() / ".cache") / "mien" / YUNET_NAME
-
-
-def is_official_yunet(path: Path) -> bool:
-    """Return whether a file is the official YuNet, by its hash. A missing file is not."""
-    try:
-        data = read_regular(path, max_bytes=MAX_DETECTOR_BYTES)
-        return hashlib.sha256(data).hexdigest() == YUNET_SHA256
-    except OSError:
-        return False
-
-
-def _download(url: str, *, max_bytes: int) -> bytes:
-    """Return what is at an address, one byte more than wanted at most.
-
-    A server that sends a byte now and then holds each read within its time, for ever: the whole is waited for in a thread.
-
-    Raises:
-        OSError: the network refuses, or it takes too long.
-    """
-    outcome: queue.Queue[bytes | Exception] = queue.Queue()
-
-    def download() -> None:
-        try:
-            with urllib.request.urlopen(url, timeout=FETCH_TIMEOUT_S) as response:  # noqa: S310 - our own address
-                outcome.put(response.read(max_bytes + 1))
-        except Exception as error:  # noqa: BLE001 - raised again below
-            outcome.put(error)
-
-    threading.Thread(target=download, daemon=True).start()
-    try:
-        found = outcome.get(timeout=FETCH_DEADLINE_S)
-    except queue.Empty:
-        raise TimeoutError(f"it took longer than {FETCH_DEADLINE_S:g} s") from None
-    if isinstance(found, Exception):
-        raise found
-    return found
-
-
-def _fetch_yunet(target: Path) -> None:
-    """Download YuNet, check its hash, and only then give it its name.
-
-    Raises:
-        OSError: the network or the disk refuses.
-        ValueError: what came is not the official file.
-    """
-    data = _download(YUNET_URL, max_bytes=YUNET_BYTES)
-    if hashlib.sha256(data).hexdigest() != YUNET_SHA256:
-        raise ValueError(f"{YUNET_URL} gave {len(data):,} bytes that are not the official file")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, partial = tempfile.mkstemp(dir=target.parent, prefix=target.name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        Path(partial).replace(target)
-    finally:
-        Path(partial).unlink(missing_ok=True)
+    runtime = {"onnxruntime": onnxruntime.__version__} if file is not None else {}
+    return {"name": name, "sha256": hashlib.sha256(read_detector_file(path)).hexdigest(), **runtime}

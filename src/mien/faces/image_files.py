@@ -1,14 +1,14 @@
-"""Opening image files: whole, and only their beginning."""
+"""Reading image files from disk: the bytes of a file, or just its signature."""
 
 from pathlib import Path
 
 from mien.faces.images import UnreadableImage
 from mien.runtime.regular_files import NotAFileError, TooLargeError, open_regular, read_regular
 
-# The largest image that is decoded takes 400 MB where its pixels have four channels of 16 bits.
+# The largest image that is decoded takes 400 MB with four channels of 16 bits.
 MAX_FILE_BYTES = 512 * 1024 * 1024
-# What the files that are read begin with, WebP apart.
-_IMAGE_BEGINNINGS = (
+# Signatures of the supported formats, except WebP.
+_IMAGE_SIGNATURES = (
     *(b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM"),
     *(b"II*\0", b"MM\0*"),
     *(b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"Pf"),
@@ -16,10 +16,10 @@ _IMAGE_BEGINNINGS = (
 
 
 def read_image_file(path: Path) -> bytes:
-    """Return the bytes of what may be an image file.
+    """Return the bytes of a file that should be an image.
 
     Raises:
-        UnreadableImage: there is no such file, it may not be read, it is a pipe, socket or device, or it is too large.
+        UnreadableImage: the file does not exist or cannot be read, is a pipe, socket or device, or is too large.
     """
     try:
         return read_regular(path, max_bytes=MAX_FILE_BYTES)
@@ -34,10 +34,10 @@ def read_image_file(path: Path) -> bytes:
 
 
 def looks_like_image(path: Path) -> bool:
-    """Return whether a file begins as an image file does. What cannot be read does not."""
+    """Return whether a file starts with the signature of an image format; False if it cannot be read."""
     try:
         with open_regular(path) as file:
             header = file.read(12)
     except OSError:
         return False
-    return header.startswith(_IMAGE_BEGINNINGS) or (header[:4] == b"RIFF" and header[8:] == b"WEBP")
+    return header.startswith(_IMAGE_SIGNATURES) or (header[:4] == b"RIFF" and header[8:] == b"WEBP")

@@ -1,6 +1,6 @@
-"""Reading images: any file that may be an image becomes RGB or grey pixels, or a named refusal.
+"""Decoding images: the bytes of any file become RGB or grayscale pixels, or an `UnreadableImage` with the reason.
 
-Convention: ``(H, W, 3)`` uint8 RGB, or ``(H, W)`` uint8 where the file itself is grey; upright (EXIF applied).
+Convention: ``(H, W, 3)`` uint8 RGB, or ``(H, W)`` uint8 if the file itself is grayscale; upright (EXIF applied).
 """
 
 import io
@@ -16,26 +16,26 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-# A frame of 50 megapixels is larger than any camera's face image; above it a file is taken for a bomb.
+# 50 megapixels is more than any camera's image of a face; a larger file is treated as a decompression bomb.
 MAX_PIXELS = 50_000_000
 JPEG_QUALITY = 92
-# Cameras write a progressive JPEG in about ten scans. One scan more costs a file some bytes and its reader the time of
-# a whole image: 30 kB can hold seconds of work.
+# Cameras write a progressive JPEG in about ten scans. Each further scan adds a few bytes to a file but a full pass
+# over the image to its decoding: 30 kB can hold seconds of work.
 MAX_JPEG_SCANS = 100
-# What files of images are called; what a file is, its content decides.
+# File name suffixes of images. What a file is decoded as depends on its content alone.
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 )
 
 
 @dataclass(frozen=True, slots=True)
-class UnreadableImage(Exception):  # noqa: N818 - a value as much as an error: it becomes a row
-    """Why a file is no usable image.
+class UnreadableImage(Exception):  # noqa: N818 - as much a value as an error: it becomes a row
+    """Why a file is not a usable image.
 
     Attributes:
-        reason: ``empty_file``, ``not_an_image``, ``truncated_image``, ``image_too_large`` or ``unclear_depth``; of
+        reason: ``empty_file``, ``not_an_image``, ``truncated_image``, ``image_too_large`` or ``unclear_depth``; from
             `mien.faces.image_files` also ``missing_file``, ``not_a_file`` or ``unreadable_file``.
-        detail: what was found, for a person.
+        detail: what was found, as text for people.
     """
 
     reason: str
@@ -46,32 +46,32 @@ class UnreadableImage(Exception):  # noqa: N818 - a value as much as an error: i
 
 
 def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """Decode an image file's bytes, whatever its name says, and turn it upright.
+    """Decode the bytes of an image file, whatever its name, and rotate the image upright.
 
     Args:
-        data: a JPEG, PNG, BMP, WebP, GIF or TIFF file's content.
-        max_pixels: a larger image is refused before it is decoded.
+        data: content of a JPEG, PNG, BMP, WebP, GIF or TIFF file.
+        max_pixels: larger images are refused before they are decoded.
 
     Returns:
-        RGB or grey pixels, see the module. Transparency is laid on black, CMYK and palettes become RGB,
-        values of 16 bits and of floating point are scaled to 8 bits where their range is clear.
+        RGB or grayscale pixels, see the module. Transparent images are composited on black, CMYK and palettes become
+        RGB, 16-bit and floating-point values are scaled to 8 bits if their range is unambiguous.
 
     Raises:
-        UnreadableImage: with the reason.
+        UnreadableImage: the image cannot be decoded.
     """
     return open_image(data, max_pixels=max_pixels).decode()[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedImage:
-    """An image whose size is known, and whose pixels a common JPEG can give halved for less than whole.
+    """An image of known size, not decoded yet if it is a common JPEG, which decodes faster at reduced size.
 
     Attributes:
         size_wh: width and height of the upright image.
-        pixels: of what is decoded already, else None.
-        jpeg: the file of what is not.
-        colorspace: to decode the JPEG to, ``RGB`` or ``GRAY``.
-        orientation: EXIF's, 1 to 8.
+        pixels: the pixels of an image that is already decoded, otherwise None.
+        jpeg: the bytes of a JPEG that is not.
+        colorspace: color space to decode the JPEG to, ``RGB`` or ``GRAY``.
+        orientation: EXIF orientation, 1 to 8.
     """
 
     size_wh: tuple[int, int]
@@ -81,10 +81,10 @@ class EncodedImage:
     orientation: int = 1
 
     def decode(self, halvings: int = 0) -> tuple[NDArray[np.uint8], int]:
-        """Return upright pixels, and how many of the halvings wanted they have had.
+        """Return upright pixels, and how many of the requested halvings have been applied.
 
-        A halving is that of `mien.faces.crop`: libjpeg's smaller images are means of blocks too. What it was
-        not built for has had none: other files, and JPEGs that are to be turned.
+        A halving is the one of `mien.faces.crop`: libjpeg's reduced images are block means too. Other formats, and
+        JPEGs that must be rotated, are decoded at full size.
 
         Raises:
             UnreadableImage: the image is damaged.
@@ -93,7 +93,7 @@ class EncodedImage:
             return self.pixels, 0
         if self.orientation != 1:
             halvings = 0
-        halvings = min(halvings, _MOST_JPEG_HALVINGS, min(self.size_wh).bit_length() - 1)
+        halvings = min(halvings, _MAX_JPEG_HALVINGS, min(self.size_wh).bit_length() - 1)
         try:
             pixels = _decode_jpeg(self.jpeg, self.colorspace, self.size_wh, halvings)
         except ValueError:
@@ -102,20 +102,23 @@ class EncodedImage:
 
 
 def open_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> EncodedImage:
-    """Find out the size of an image file's image, decoding it where there is no other way.
+    """Determine the size of the image in a file, decoding it only if necessary.
 
     Args:
-        data: as of `decode_image`.
-        max_pixels: as of `decode_image`.
+        data: see `decode_image`.
+        max_pixels: see `decode_image`.
 
     Raises:
-        UnreadableImage: as `decode_image`; the damage of a common JPEG shows only in `EncodedImage.decode`.
+        UnreadableImage: see `decode_image`; damage in a common JPEG is only found by `EncodedImage.decode`.
     """
     if not data:
         raise UnreadableImage("empty_file", "the file has 0 bytes")
     image = None
     if data[:2] == b"\xff\xd8":
-        _require_few_scans(data)
+        # Within a scan 0xff is followed by 0, so nearly every one of these pairs starts a scan.
+        n_scans = data.count(b"\xff\xda")
+        if n_scans > MAX_JPEG_SCANS:
+            raise UnreadableImage("image_too_large", f"{n_scans:,} scans, the limit is {MAX_JPEG_SCANS}")
         image = _open_plain_jpeg(data, max_pixels)
     if image is None:
         pixels = _decode_with_pillow(data, max_pixels)
@@ -123,14 +126,14 @@ def open_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> EncodedImage:
     return image
 
 
-# libjpeg gives an image at 1/2, 1/4 and 1/8 of its size.
-_MOST_JPEG_HALVINGS = 3
-# Of the warnings of libjpeg, those that mean lost pixels; others, such as stray bytes, do no harm.
+# libjpeg can decode an image at 1/2, 1/4 and 1/8 of its size.
+_MAX_JPEG_HALVINGS = 3
+# The warnings of libjpeg that mean lost pixels; others, such as stray bytes, are harmless.
 _JPEG_DAMAGES = ("premature end", "bad huffman code", "instead of rst")
 
 
 def _open_plain_jpeg(data: bytes, max_pixels: int) -> EncodedImage | None:
-    """Open the common JPEG, which decodes three times as fast without Pillow; None where it is none (CMYK)."""
+    """Open a common JPEG, which decodes three times as fast without Pillow; return None for others, such as CMYK."""
     try:
         height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
@@ -148,25 +151,18 @@ def _open_plain_jpeg(data: bytes, max_pixels: int) -> EncodedImage | None:
 
 
 def _decode_jpeg(data: bytes, colorspace: str, size_wh: tuple[int, int], halvings: int) -> NDArray[np.uint8]:
-    """Decode without mercy for lost pixels; a last row or column that is no whole block is left out."""
-    wanted: dict[str, int] = {}
+    """Decode a JPEG, refusing one with lost pixels; an odd last row or column is dropped when halving."""
+    scaling: dict[str, int] = {}
     width, height = (side >> halvings for side in size_wh)
     if halvings:
-        wanted = {"min_width": width, "min_height": height, "min_factor": 2**halvings}
+        scaling = {"min_width": width, "min_height": height, "min_factor": 2**halvings}
     try:
-        pixels = simplejpeg.decode_jpeg(data, colorspace, strict=True, **wanted)
+        pixels = simplejpeg.decode_jpeg(data, colorspace, strict=True, **scaling)
     except ValueError as error:
         if any(damage in str(error).lower() for damage in _JPEG_DAMAGES):
             raise UnreadableImage("truncated_image", str(error)) from None
-        pixels = simplejpeg.decode_jpeg(data, colorspace, strict=False, **wanted)
+        pixels = simplejpeg.decode_jpeg(data, colorspace, strict=False, **scaling)
     return np.asarray(pixels[:height, :width] if halvings else pixels, dtype=np.uint8)
-
-
-def _require_few_scans(jpeg: bytes) -> None:
-    # Within a scan 0xff is followed by 0 alone, so that nearly each of these pairs is a scan.
-    n_scans = jpeg.count(b"\xff\xda")
-    if n_scans > MAX_JPEG_SCANS:
-        raise UnreadableImage("image_too_large", f"{n_scans:,} scans, the limit is {MAX_JPEG_SCANS}")
 
 
 def _require_size(width: int, height: int, max_pixels: int) -> None:
@@ -179,28 +175,28 @@ _START_OF_PIXELS = 0xDA
 
 
 def _jpeg_exif(data: bytes) -> Image.Exif:
-    """Return the EXIF data of the segments before a JPEG's pixels, empty where there is none."""
+    """Return the EXIF data in the segments before a JPEG's pixels, empty if there is none."""
     exif = Image.Exif()
-    place = 2
-    while data[place : place + 1] == b"\xff" and data[place + 1] != _START_OF_PIXELS:
-        end = place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-        if data[place + 4 : place + 10] == b"Exif\0\0":
-            exif.load(data[place + 4 : end])
+    start = 2
+    while data[start : start + 1] == b"\xff" and data[start + 1] != _START_OF_PIXELS:
+        end = start + 2 + int.from_bytes(data[start + 2 : start + 4], "big")
+        if data[start + 4 : start + 10] == b"Exif\0\0":
+            exif.load(data[start + 4 : end])
             break
-        place = end
+        start = end
     return exif
 
 
-_TIFF_BEGINNINGS = (b"II*\0", b"MM\0*")
+_TIFF_SIGNATURES = (b"II*\0", b"MM\0*")
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
-_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8")
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8")
 
 
 class _QuietPillow:
-    """Silences Pillow's remarks on damaged metadata while any thread is inside.
+    """Silences Pillow's warnings about damaged metadata while any thread is inside.
 
-    The filters of warnings belong to the whole process: `warnings.catch_warnings` in threads that overlap would leave
-    them changed for good.
+    Warning filters belong to the process: `warnings.catch_warnings` in overlapping threads would leave them changed
+    permanently.
     """
 
     def __init__(self) -> None:
@@ -234,51 +230,47 @@ def _decode_with_pillow(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
         ):
             _require_size(image.width, image.height, max_pixels)
             if image.format == "TIFF":
-                _require_size(*_tile_size(image), max_pixels)
+                # A tile, 0 x 0 if there are none, is decoded in full, however small the image.
+                tags = image.getexif()
+                _require_size(
+                    int(tags.get(_TIFF_TILE_WIDTH, 0)), int(tags.get(_TIFF_TILE_HEIGHT, 0)), max_pixels
+                )
             image.load()
-            pixels = _to_pixels(image)
-            _require_clear_depth(image, pixels, data)
-            return _upright(pixels, _orientation(image.getexif))
+            return _upright(_to_pixels(image, data), _orientation(image.getexif))
     except (UnreadableImage, MemoryError):
         raise
     except Image.DecompressionBombError as error:
         raise UnreadableImage("image_too_large", str(error)) from None
     except UnidentifiedImageError:
-        if data.startswith(_BEGINNINGS):
-            raise UnreadableImage("truncated_image", "the file ends or is damaged in its header") from None
-        if data.startswith(_TIFF_BEGINNINGS):
+        if data.startswith(_SIGNATURES):
+            raise UnreadableImage("truncated_image", "the header is incomplete or damaged") from None
+        if data.startswith(_TIFF_SIGNATURES):
             raise UnreadableImage(
                 "not_an_image",
-                "a TIFF of a kind that is not read, such as colors of floating point: save it as PNG",
+                "an unsupported kind of TIFF, such as floating-point colors: save it as PNG",
             ) from None
         raise UnreadableImage("not_an_image", f"begins with {data[:16]!r}") from None
-    except Exception as error:  # noqa: BLE001 - damaged files lead Pillow's readers into errors of any kind
+    except Exception as error:  # noqa: BLE001 - Pillow raises errors of any kind for damaged files
         raise UnreadableImage("truncated_image", str(error) or type(error).__name__) from None
 
 
 _TIFF_BITS, _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 0x0102, 0x0142, 0x0143
-# The place of the bits a channel in a PNG, whose header comes first.
+# Offset of the bits per channel in a PNG, whose header comes first.
 _PNG_DEPTH = 24
 
 
-def _tile_size(tiff: Image.Image) -> tuple[int, int]:
-    """Return the width and height of a TIFF's tiles, 0 where it has none: one is decoded whole, however small the image."""
-    tags = tiff.getexif()
-    return int(tags.get(_TIFF_TILE_WIDTH, 0)), int(tags.get(_TIFF_TILE_HEIGHT, 0))
-
-
 def _orientation(read_exif: Callable[[], Image.Exif]) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 where there is none or it is damaged, which costs no image."""
+    """Return the EXIF orientation, 1 to 8; 1 if it is missing or damaged, which is no reason to refuse an image."""
     try:
         with _QUIET_PILLOW:
             orientation = int(read_exif().get(_ORIENTATION_TAG, 1))
-    except Exception:  # noqa: BLE001 - Pillow meets damaged EXIF with errors of any kind
+    except Exception:  # noqa: BLE001 - Pillow raises errors of any kind for damaged EXIF
         return 1
     return orientation if 1 <= orientation <= 8 else 1
 
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Undo an EXIF orientation (EXIF 2.3, tag 0x0112); 1 changes nothing."""
+    """Rotate and flip pixels to undo an EXIF orientation (EXIF 2.3, tag 0x0112)."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -288,28 +280,43 @@ def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels)
 
 
-# Pixels of 16 bits are taken for the full range where the brightest is above this. Below it they may as well be of 10, 12
-# or 14 bits in 16, as cameras and microscopes write them, and the file does not say: read as 16 they would be dark or black.
+# 16-bit pixels are taken to use the full range if the brightest is above this. Below it they might as well hold 10, 12 or
+# 14 bits, as cameras and microscopes write them, and the file does not say: read as 16 bits they would be dark or black.
 _SURE_16_BIT = 2**14
-# Pixels of floating point are taken for 0 to 255 where the brightest is above this, and for 0 to 1 up to 1.
+# Floating-point pixels are taken to range from 0 to 255 if the brightest is above this, and from 0 to 1 if it is at most 1.
 _SURE_FLOAT_255 = 64
 
 
-def _to_pixels(image: Image.Image) -> NDArray[np.uint8]:
+def _to_pixels(image: Image.Image, data: bytes) -> NDArray[np.uint8]:
+    """Return the pixels of a loaded Pillow image; ``data`` is its file.
+
+    Raises:
+        UnreadableImage: ``unclear_depth`` if the range of deep pixels is ambiguous.
+    """
     if image.mode.startswith(("I", "F")):
         return _scaled_to_8_bits(np.asarray(image))
+    opaque = image
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         opaque = Image.new("RGBA", image.size, (0, 0, 0, 255))
         opaque.alpha_composite(image.convert("RGBA"))
-        image = opaque
-    return np.asarray(image.convert("L" if image.mode in ("L", "1") else "RGB"), dtype=np.uint8)
+    pixels = np.asarray(opaque.convert("L" if opaque.mode in ("L", "1") else "RGB"), dtype=np.uint8)
+    # Pillow keeps only the upper 8 bits of 16-bit colors.
+    is_deep = (image.format == "PNG" and data[_PNG_DEPTH] == 16) or (
+        image.format == "TIFF" and max(np.atleast_1d(image.getexif().get(_TIFF_BITS, 8))) > 8
+    )
+    high = int(pixels.max(initial=0))
+    if is_deep and pixels.ndim == 3 and high < _SURE_16_BIT >> 8:
+        raise UnreadableImage(
+            "unclear_depth", f"16-bit pixels up to about {256 * high:,}, whose range the file does not state"
+        )
+    return pixels
 
 
 def _scaled_to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Return grey pixels of integers of more than 8 bits, or of floating point, scaled to 0 to 255.
+    """Return grayscale pixels of more than 8 bits or of floating point, scaled to 0 to 255.
 
     Raises:
-        UnreadableImage: ``unclear_depth`` where their range cannot be told.
+        UnreadableImage: ``unclear_depth`` if their range is ambiguous.
     """
     low, high = float(values.min(initial=0)), float(values.max(initial=0))
     is_float = values.dtype.kind == "f"
@@ -320,50 +327,32 @@ def _scaled_to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     else:
         factor = 1.0 if high <= 255 else 1 / 256 if _SURE_16_BIT <= high < 2**16 else None
     if factor is None:
-        kind = "floating point" if is_float else "more than 8 bits"
+        kind = "floating-point pixels" if is_float else "pixels of more than 8 bits"
         raise UnreadableImage(
-            "unclear_depth",
-            f"pixels of {kind} from {low:g} to {high:g}, of which the file does not say the range",
+            "unclear_depth", f"{kind} from {low:g} to {high:g}, whose range the file does not state"
         )
     scaled = values.astype(np.float64) * factor
     return np.asarray(np.rint(scaled) if is_float else scaled, dtype=np.uint8)
 
 
-def _require_clear_depth(image: Image.Image, pixels: NDArray[np.uint8], data: bytes) -> None:
-    """Refuse colors of 16 bits of which nothing is bright: Pillow gives their upper 8 bits alone.
-
-    Raises:
-        UnreadableImage: ``unclear_depth``.
-    """
-    is_deep = (image.format == "PNG" and data[_PNG_DEPTH] == 16) or (
-        image.format == "TIFF" and max(np.atleast_1d(image.getexif().get(_TIFF_BITS, 8))) > 8
-    )
-    high = int(pixels.max(initial=0))
-    if is_deep and pixels.ndim == 3 and high < _SURE_16_BIT >> 8:
-        raise UnreadableImage(
-            "unclear_depth",
-            f"pixels of 16 bits up to about {256 * high:,}, of which the file does not say the range",
-        )
-
-
 def encode_jpeg(pixels: NDArray[np.uint8], quality: int = JPEG_QUALITY) -> bytes:
-    """Return pixels (RGB or grey) as a JPEG file's bytes; grey stays grey, which is smaller and faster."""
+    """Encode RGB or grayscale pixels as JPEG. Grayscale stays grayscale, which is smaller and faster."""
     if pixels.ndim == 2:
-        grey = np.ascontiguousarray(pixels[:, :, None])
-        return bytes(simplejpeg.encode_jpeg(grey, quality, "GRAY", colorsubsampling="Gray"))
+        gray = np.ascontiguousarray(pixels[:, :, None])
+        return bytes(simplejpeg.encode_jpeg(gray, quality, "GRAY", colorsubsampling="Gray"))
     return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, "RGB", colorsubsampling="420"))
 
 
 def decode_jpeg_rgb(data: bytes | memoryview) -> NDArray[np.uint8]:
-    """Return a JPEG that `encode_jpeg` wrote as ``(H, W, 3)`` uint8 RGB."""
+    """Decode a JPEG from `encode_jpeg` to ``(H, W, 3)`` uint8 RGB."""
     height, width, _, _ = simplejpeg.decode_jpeg_header(data)
-    # Into aligned memory libjpeg-turbo writes past the cache, and whatever reads the crop next takes twice as
-    # long (benchmarks/training_input.py); an odd address is never aligned.
+    # libjpeg-turbo bypasses the cache when it writes to aligned memory, and whatever reads the crop next takes twice
+    # as long (benchmarks/training_input.py); an odd address is never aligned.
     buffer = np.empty(height * width * 3 + 2, dtype=np.uint8)
     odd = buffer[1 - buffer.ctypes.data % 2 :][: height * width * 3]
     return np.asarray(simplejpeg.decode_jpeg(data, "RGB", buffer=odd), dtype=np.uint8)
 
 
 def to_rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return ``(H, W, 3)`` RGB of pixels that may be grey."""
+    """Return pixels that may be grayscale as ``(H, W, 3)`` RGB."""
     return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels

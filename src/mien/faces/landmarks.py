@@ -1,7 +1,7 @@
-"""The 68 landmarks in the iBUG order (https://ibug.doc.ic.ac.uk/resources/facial-point-annotations/).
+"""The 68 facial landmarks in iBUG order (https://ibug.doc.ic.ac.uk/resources/facial-point-annotations/).
 
-Convention: ``(68, 2)`` float arrays of x, y; x to the right, y down. "Left" and "right" are the
-image's, as a viewer sees them. A face without landmarks has None or a row of NaN, never a magic number.
+Convention: ``(68, 2)`` float arrays of x, y; x to the right, y down. "Left" and "right" are as seen in
+the image. A face without landmarks has None or NaN, never a magic number.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ INNER_MOUTH = slice(60, 68)
 LEFT_EYE_OUTER_CORNER, RIGHT_EYE_OUTER_CORNER = 36, 45
 LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER = 48, 54
 
-# Lines that make a face of the points when drawn: (slice, closed).
+# Polylines that draw a face through the points: (slice, closed).
 CONTOURS = (
     (JAW, False),
     (LEFT_BROW, False),
@@ -33,7 +33,7 @@ CONTOURS = (
     (INNER_MOUTH, True),
 )
 
-# Where each point goes in a mirrored image: mirrored[i] = original[FLIP_PERMUTATION[i]].
+# Order of the points in a mirrored image: mirrored[i] = original[FLIP_PERMUTATION[i]].
 FLIP_PERMUTATION = np.array(
     [
         *range(16, -1, -1),
@@ -49,19 +49,19 @@ FLIP_PERMUTATION = np.array(
     ]
 )  # fmt: skip
 
-# Each anchor as a mean of landmarks.
+# Each anchor is a mean of landmarks.
 _ANCHOR_WEIGHTS = np.zeros((4, N_LANDMARKS))
 _ANCHOR_WEIGHTS[0, LEFT_EYE] = _ANCHOR_WEIGHTS[1, RIGHT_EYE] = 1 / 6
 _ANCHOR_WEIGHTS[2, LEFT_MOUTH_CORNER] = _ANCHOR_WEIGHTS[3, RIGHT_MOUTH_CORNER] = 1
 
 
 def anchors_from_landmarks(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the four points that an aligned crop stands on.
+    """Return the four points that position an aligned crop.
 
     Args:
         landmarks: ``(68, 2)`` x, y.
 
     Returns:
-        ``(4, 2)``: left eye centre, right eye centre, left mouth corner, right mouth corner.
+        ``(4, 2)``: left eye center, right eye center, left mouth corner, right mouth corner.
     """
     return np.asarray(_ANCHOR_WEIGHTS @ landmarks, dtype=np.float64)

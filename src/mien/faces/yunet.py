@@ -1,7 +1,7 @@
-"""The YuNet network in onnxruntime: what its file computes, and how its outputs become faces.
+"""The YuNet network in onnxruntime: inference and the decoding of its outputs.
 
-OpenCV's ``FaceDetectorYN`` needs two threads and more time for the same file (benchmarks/detector.py). Boxes, points, scores and the
-suppression of repeats are computed as there [0], which a test compares.
+OpenCV's ``FaceDetectorYN`` needs two threads and more time for the same file (benchmarks/detector.py). Boxes, points,
+scores and non-maximum suppression follow it [0]; a test compares the results.
 
 References:
     [0] https://github.com/opencv/opencv/blob/4.x/modules/objdetect/src/face_detect.cpp
@@ -15,48 +15,50 @@ import onnxruntime
 from numpy.typing import NDArray
 
 STRIDES = (8, 16, 32)
-# Images are filled up with black to whole multiples of this.
+# Images are padded with black to multiples of this.
 BLOCK = 32
 NMS_IOU = 0.3
 MAX_CANDIDATES = 5000
 _INPUT = "input"
 _OUTPUTS = tuple(f"{kind}_{stride}" for stride in STRIDES for kind in ("cls", "obj", "bbox", "kps"))
 
-# Numbers of protobuf fields on the way to the sizes that the file names (onnx.proto): graph, its inputs, outputs and
-# inner values, type, tensor, shape.
-_GRAPH, _INNER_VALUES = 7, 13
-_TO_SHAPES = ((_GRAPH,), (11, 12), (2,), (1,), (2,))
+# Protobuf field numbers on the path to the shapes in the file (onnx.proto): graph; its inputs and outputs; type; tensor;
+# shape. `value_info` of the graph holds the shapes of intermediate values.
+_SHAPE_PATH = ((7,), (11, 12), (2,), (1,), (2,))
+_VALUE_INFO_DEPTH, _VALUE_INFO = 1, 13
 
 
 class YuNet:
     """A loaded network. It can be used from several threads at once."""
 
     def __init__(self, data: bytes) -> None:
-        """Load the network from its file's bytes.
+        """Load the network from the bytes of its file.
 
         Raises:
-            ValueError: it is not YuNet, or not one that onnxruntime can load.
+            ValueError: it is not YuNet, or onnxruntime cannot load it.
         """
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
-        # A second thread gains nothing on images of the usual sizes, and its waiting slows the rest.
+        # A second thread gains nothing at the usual image sizes, and its busy waiting slows everything else down.
         options.intra_op_num_threads = 1
         try:
             self._session = onnxruntime.InferenceSession(
-                open_sizes(data), options, providers=["CPUExecutionProvider"]
+                remove_shapes(data), options, providers=["CPUExecutionProvider"]
             )
             names = {value.name for value in self._session.get_outputs()}
-        except Exception as error:  # noqa: BLE001 - onnxruntime raises its own kinds, and RuntimeError
+        except Exception as error:  # noqa: BLE001 - onnxruntime raises its own types, and RuntimeError
             raise ValueError(str(error).splitlines()[0][:200]) from None
         if not names.issuperset(_OUTPUTS):
-            raise ValueError(f"it gives {', '.join(sorted(names)[:4])}, not {', '.join(_OUTPUTS[:4])}, ...")
+            raise ValueError(
+                f"its outputs are {', '.join(sorted(names)[:4])}, not {', '.join(_OUTPUTS[:4])}, ..."
+            )
 
     def detect(self, image_bgr: NDArray[np.uint8], *, score_threshold: float) -> NDArray[np.float32]:
-        """Return the faces of an image at its own size.
+        """Return the faces in an image, which is not rescaled.
 
         Args:
             image_bgr: ``(H, W, 3)`` uint8.
-            score_threshold: least certainty, in [0, 1].
+            score_threshold: minimum score, in [0, 1].
 
         Returns:
             ``(N, 15)``: x, y, width, height of the box and x, y of the five points in pixels, and the score.
@@ -70,14 +72,21 @@ class YuNet:
         pixels = np.ascontiguousarray(image_bgr.transpose(2, 0, 1)[None], dtype=np.float32)
         outputs = dict(zip(_OUTPUTS, self._session.run(_OUTPUTS, {_INPUT: pixels}), strict=True))
         columns = image_bgr.shape[1]
-        rows = [_faces_of(outputs, stride, columns // stride, score_threshold) for stride in STRIDES]
-        return _without_overlaps(np.concatenate(rows), score_threshold)
+        rows = np.concatenate(
+            [_decode_stride(outputs, stride, columns // stride, score_threshold) for stride in STRIDES]
+        )
+        if not len(rows):
+            return rows
+        # Boxes are compared as integers, as in OpenCV.
+        boxes, scores = rows[:, :4].astype(np.int32).tolist(), rows[:, 14].tolist()
+        kept = cv2.dnn.NMSBoxes(boxes, scores, score_threshold, NMS_IOU, top_k=MAX_CANDIDATES)
+        return np.asarray(rows[np.asarray(kept, dtype=np.int64).reshape(-1)], dtype=np.float32)
 
 
-def _faces_of(
+def _decode_stride(
     outputs: Mapping[str, NDArray[np.float32]], stride: int, n_columns: int, score_threshold: float
 ) -> NDArray[np.float32]:
-    """Return the candidates of one grid of cells, as the rows of `YuNet.detect`."""
+    """Return the candidates of one grid of cells, in the format of `YuNet.detect`."""
     class_score, objectness = (outputs[f"{kind}_{stride}"].reshape(-1).clip(0, 1) for kind in ("cls", "obj"))
     scores = np.sqrt(class_score * objectness)
     cells = np.flatnonzero(scores >= score_threshold)
@@ -90,74 +99,65 @@ def _faces_of(
     return np.concatenate([origin, size, points.reshape(-1, 10), scores[cells, None]], axis=1)
 
 
-def _without_overlaps(rows: NDArray[np.float32], score_threshold: float) -> NDArray[np.float32]:
-    """Keep the most certain of boxes that overlap. Boxes are compared in whole pixels, as OpenCV does."""
-    if not len(rows):
-        return rows
-    boxes = rows[:, :4].astype(np.int32).tolist()
-    kept = cv2.dnn.NMSBoxes(boxes, rows[:, 14].tolist(), score_threshold, NMS_IOU, top_k=MAX_CANDIDATES)
-    return rows[np.asarray(kept, dtype=np.int64).reshape(-1)]
+def remove_shapes(message: bytes, depth: int = 0) -> bytes:
+    """Return an ONNX file without the shapes of its inputs, outputs and intermediate values.
 
+    YuNet's file fixes them for images of 640 x 640, although its graph accepts any size.
 
-def open_sizes(data: bytes) -> bytes:
-    """Return an ONNX file without the sizes that it names for its inputs, outputs and inner values.
-
-    YuNet's file names 640 x 640, though its graph computes any size.
+    Args:
+        message: the file, or at a greater depth a message inside it, in protobuf's encoding.
+        depth: number of steps along `_SHAPE_PATH`.
 
     Raises:
-        ValueError: it is no protobuf message.
+        ValueError: it is not a protobuf message.
     """
-    return _without_shapes(data, 0)
-
-
-def _without_shapes(message: bytes, depth: int) -> bytes:
     parts = []
-    for field, whole, content in _fields(message):
-        if depth == 1 and field == _INNER_VALUES:
+    for field, encoded, content in _iterate_fields(message):
+        if (depth, field) == (_VALUE_INFO_DEPTH, _VALUE_INFO):
             continue
-        if content is None or field not in _TO_SHAPES[depth]:
-            parts.append(whole)
-        elif depth < len(_TO_SHAPES) - 1:
-            inner = _without_shapes(content, depth + 1)
-            parts.append(_varint(field << 3 | 2) + _varint(len(inner)) + inner)
+        if content is None or field not in _SHAPE_PATH[depth]:
+            parts.append(encoded)
+        elif depth < len(_SHAPE_PATH) - 1:
+            inner = remove_shapes(content, depth + 1)
+            parts.append(_write_varint(field << 3 | 2) + _write_varint(len(inner)) + inner)
     return b"".join(parts)
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes | None]]:
-    """Yield the fields of a protobuf message: number, the whole of it, and its content where it has a length."""
-    place = 0
-    while place < len(message):
-        start = place
-        key, place = _read_varint(message, place)
-        kind, content = key & 7, None
-        if kind == 0:
-            _, place = _read_varint(message, place)
-        elif kind in (1, 5):
-            place += 8 if kind == 1 else 4
-        elif kind == 2:
-            length, place = _read_varint(message, place)
-            content = message[place : place + length]
-            place += length
+def _iterate_fields(message: bytes) -> Iterator[tuple[int, bytes, bytes | None]]:
+    """Yield number, encoded bytes and, if it is length-delimited, content of each field of a protobuf message."""
+    end = 0
+    while end < len(message):
+        start = end
+        key, end = _read_varint(message, end)
+        wire_type, content = key & 7, None
+        if wire_type == 0:
+            _, end = _read_varint(message, end)
+        elif wire_type in (1, 5):
+            end += 8 if wire_type == 1 else 4
+        elif wire_type == 2:
+            length, end = _read_varint(message, end)
+            content = message[end : end + length]
+            end += length
         else:
-            raise ValueError("it is no ONNX file")
-        if place > len(message):
-            raise ValueError("the file ends too early")
-        yield key >> 3, message[start:place], content
+            raise ValueError("it is not an ONNX file")
+        if end > len(message):
+            raise ValueError("the file is truncated")
+        yield key >> 3, message[start:end], content
 
 
-def _read_varint(message: bytes, place: int) -> tuple[int, int]:
-    """Return a number of variable length, and the place after it."""
+def _read_varint(message: bytes, start: int) -> tuple[int, int]:
+    """Return a variable-length integer and the offset after it."""
     value = shift = 0
-    while place < len(message) and shift < 70:
-        byte = message[place]
+    while start < len(message) and shift < 70:
+        byte = message[start]
         value |= (byte & 0x7F) << shift
-        place, shift = place + 1, shift + 7
+        start, shift = start + 1, shift + 7
         if byte < 0x80:
-            return value, place
-    raise ValueError("it is no ONNX file")
+            return value, start
+    raise ValueError("it is not an ONNX file")
 
 
-def _varint(value: int) -> bytes:
+def _write_varint(value: int) -> bytes:
     parts = []
     while value > 0x7F:
         parts.append(value & 0x7F | 0x80)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mien.artifacts import parse_json
 from mien.errors import ArtifactError, ModelError
-from mien.faces.classes import current_class, problem_of_names
+from mien.faces.classes import check_class_names, current_class
 from mien.faces.crop import CropContract
 from mien.formats.model_file import read_model_file
 
@@ -112,7 +112,7 @@ def _require_values(info: ModelInfo) -> None:
     Raises:
         ValueError: a value is of another type, or cannot be.
     """
-    if problem := problem_of_names(info.classes):
+    if problem := check_class_names(info.classes):
         raise ValueError(f"`classes`: {problem}")
     names = {
         "classes": (0 < len(info.classes) <= MOST_CLASSES, f"1 to {MOST_CLASSES} names"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.faces.crop import crop_matrix, cut, invert_matrix, resize_crop, transform_points
+from mien.faces.crop import crop_image, crop_matrix, invert_matrix, resize_crop, transform_points
 from mien.faces.detector import DetectedFace, Detector
 from mien.faces.image_files import read_image_file
 from mien.faces.images import MAX_PIXELS, UnreadableImage, decode_image, to_rgb
@@ -159,9 +159,9 @@ def crop_face(image_rgb: NDArray[np.uint8], face: DetectedFace | None, info: Mod
         # without a box every method falls back to the whole image
         matrix, _ = crop_matrix(info.crop, (width, height))
     else:
-        contract = info.crop.for_found_faces()
+        contract = info.crop.for_detected_faces()
         matrix, _ = crop_matrix(contract, (width, height), anchors=face.anchors, box_xyxy=face.box_xyxy)
-    crop = resize_crop(cut(image_rgb, matrix, info.crop.size), info.input_size)
+    crop = resize_crop(crop_image(image_rgb, matrix, info.crop.size), info.input_size)
     whole = DetectedFace(np.array([0, 0, width, height], dtype=np.float64), None, None)
     return CroppedFace(crop, invert_matrix(matrix), face or whole)
 

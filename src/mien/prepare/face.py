@@ -18,8 +18,8 @@ from mien.errors import ArtifactError
 from mien.faces.crop import (
     CropContract,
     count_halvings,
+    crop_image,
     crop_matrix,
-    cut,
     halved_matrix,
     transform_points,
 )
@@ -163,7 +163,7 @@ def _make_face(
             "box_outside",
             f"box {box_xyxy.round(1).tolist()} (x0, y0, x1, y1) in a {size_wh[0]}x{size_wh[1]} image",
         )
-    cropped = cut(pixels, halved_matrix(matrix, halvings), crop.size)
+    cropped = crop_image(pixels, halved_matrix(matrix, halvings), crop.size)
     return _packed(row, record, cropped, matrix, method), warnings
 
 

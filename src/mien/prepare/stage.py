@@ -35,10 +35,11 @@ from mien.datasets.base import FaceDataset, Row
 from mien.datasets.registry import open_dataset
 from mien.errors import ArtifactError, DatasetError
 from mien.faces import images
-from mien.faces.classes import MISSING_VALUES, problem_of_names
+from mien.faces.classes import MISSING_VALUES, check_class_names
 from mien.faces.crop import CropContract
 from mien.faces.crop_options import CropMethod
-from mien.faces.detector import describe_detector, find_detector_file
+from mien.faces.detector import describe_detector
+from mien.faces.detector_file import find_detector_file
 from mien.faces.image_files import MAX_FILE_BYTES
 from mien.formats.pack.schema import SPLITS
 from mien.prepare.closing import PrepareSummary, finish, read_summary
@@ -102,7 +103,7 @@ def prepare(
 
 def _require_names(raw: Path, classes: Sequence[str]) -> None:
     """Refuse classes that would not come back from the tables that mien writes."""
-    problem = problem_of_names(classes)
+    problem = check_class_names(classes)
     for name in classes:
         if name.strip() in MISSING_VALUES:
             problem = f"{name!r} is a missing value to pandas and other programs that read tables"

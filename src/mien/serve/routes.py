@@ -9,7 +9,7 @@ from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
 from mien.errors import ModelError
-from mien.faces.detector import PATH_VARIABLE, YUNET_NAME
+from mien.faces.detector_file import PATH_VARIABLE, YUNET_NAME
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.decision_rule import DecisionRule
 from mien.serve.api_errors import ApiError

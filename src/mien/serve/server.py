@@ -15,13 +15,8 @@ import uvicorn
 
 from mien.assets.bundled_models import find_model, model_name
 from mien.errors import SourceError
-from mien.faces.detector import (
-    CASCADE_INSTEAD,
-    CascadeDetector,
-    Detector,
-    YuNetDetector,
-    find_detector_file,
-)
+from mien.faces.detector import CascadeDetector, Detector, YuNetDetector
+from mien.faces.detector_file import CASCADE_FALLBACK, find_detector_file
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.pipeline import warn_if_trained_on_crops
 from mien.serve.app import ServeApp
@@ -60,7 +55,7 @@ def run_serve(
     file = find_detector_file(
         options.detector_path,
         announce=announce,
-        otherwise=f"{CASCADE_INSTEAD}, and the page finds faces by the server alone",
+        fallback=f"{CASCADE_FALLBACK}, and the page finds faces by the server alone",
     )
 
     def make_detector() -> Detector:

@@ -9,7 +9,7 @@ from typing import Any
 from mien.artifacts import new_folder, write_json
 from mien.assets.bundled_models import find_model, model_name, read_card
 from mien.errors import ArtifactError
-from mien.faces.detector import YUNET_NAME, find_detector_file
+from mien.faces.detector_file import YUNET_NAME, find_detector_file
 from mien.formats.onnx_model import OnnxModel
 
 STATIC = Path(__file__).parent / "static"
@@ -40,7 +40,7 @@ def write_page(
     Args:
         out: the folder to make.
         model: the name of a model in the box, a file that `mien export` wrote, or None for the default.
-        detector: YuNet's file, or None to look where `mien.faces.detector` says.
+        detector: YuNet's file, or None to look where `mien.faces.detector_file` says.
         force: replace such a folder.
         announce: is told, in one line each, of a download and that there is no detector.
 
@@ -57,7 +57,7 @@ def write_page(
     detector_file = find_detector_file(
         detector,
         announce=announce,
-        otherwise=f"the page is written without it and finds no face until {YUNET_NAME} is put at "
+        fallback=f"the page is written without it and finds no face until {YUNET_NAME} is put at "
         f"{out / DETECTOR_FILE}, or the page is written again with it",
     )
     with new_folder(out, force=force, kind_mark=MODEL_JSON) as folder:

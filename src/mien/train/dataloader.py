@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mien.faces.crop import cut, resize_crop
+from mien.faces.crop import crop_image, resize_crop
 from mien.recipe import AugmentConfig
 from mien.train.augment import N_DRAWS, change_pixels, move_landmarks, plan_changes
 from mien.train.dataset import LabelledFaces
@@ -65,7 +65,7 @@ class FaceBatches(Dataset[Batch]):
             landmarks = move_landmarks(landmarks, changes)
             for place, crop in enumerate(crops):
                 matrix = changes.matrices[place] / (crop.shape[0], crop.shape[0], 1.0)
-                cut(crop, matrix, self.input_size, out=images[place])
+                crop_image(crop, matrix, self.input_size, out=images[place])
                 change_pixels(images[place], changes, place)
         return Batch(
             torch.from_numpy(images),

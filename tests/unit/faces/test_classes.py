@@ -7,9 +7,9 @@ from mien.faces.classes import (
     EXPRESSIONS_7,
     EXPRESSIONS_8,
     canonical_class,
+    check_class_names,
     current_class,
     ordered_classes,
-    problem_of_names,
 )
 
 
@@ -60,13 +60,13 @@ def test_names_of_earlier_releases() -> None:
     [
         (AFFECTNET_CLASSES, None),
         (("bored", "中文", "می\u200cخندد"), None),
-        (("Happy", "Happy"), "'Happy' stands twice"),
+        (("Happy", "Happy"), "'Happy' is repeated"),
         (("Happy", "a\nb"), "line break"),
         (("Happy", "\x1b[2J"), "control character"),
         (("Happy", "a\u2028b"), "line break"),
-        (("Happy", 3), "3 is no text"),
+        (("Happy", 3), "3 is not a string"),
     ],
 )
 def test_names_that_no_class_can_have(names: tuple[str, ...], told: str | None) -> None:
-    problem = problem_of_names(names)
+    problem = check_class_names(names)
     assert problem is None if told is None else told in str(problem)

@@ -14,8 +14,8 @@ from mien.faces.crop import (
     ALIGNED_ANCHORS,
     CropContract,
     count_halvings,
+    crop_image,
     crop_matrix,
-    cut,
     halved_matrix,
     invert_matrix,
     resize_crop,
@@ -89,11 +89,11 @@ def bilinear(photo: NDArray[np.int64], x: float, y: float) -> Any:
 def test_cut_follows_the_written_rule(shape: tuple[int, ...], matrix: Matrix) -> None:
     """The fast cut agrees with the documented rule, done slowly, within a grey level for 19 of 20 pixels."""
     image = smooth_noise(shape, blur=6)
-    fast, slow = cut(image, matrix, 32), cut_slowly(image, matrix, 32)
+    fast, slow = crop_image(image, matrix, 32), cut_slowly(image, matrix, 32)
     difference = np.abs(fast - slow)
     assert fast.shape == slow.shape
     # OpenCV places samples on a grid of 1/32 pixel: at a black border that is up to 255 / 64 grey levels.
-    inside = cut(np.full(shape[:2], 255, np.uint8), matrix, 32) == 255
+    inside = crop_image(np.full(shape[:2], 255, np.uint8), matrix, 32) == 255
     assert difference[inside].mean() < 0.5
     assert np.percentile(difference[inside], 95) <= 1.0
     assert difference.max() <= 4.5
@@ -114,8 +114,8 @@ def test_cut_into_a_given_place(shape: tuple[int, ...], matrix: Matrix) -> None:
     image = smooth_noise(shape)
     batch = np.full((3, 32, 32, *shape[2:]), 123, np.uint8)
     place = batch[1]
-    assert cut(image, matrix, 32, out=place) is place
-    np.testing.assert_array_equal(batch[1], cut(image, matrix, 32))
+    assert crop_image(image, matrix, 32, out=place) is place
+    np.testing.assert_array_equal(batch[1], crop_image(image, matrix, 32))
     assert (batch[[0, 2]] == 123).all()
 
 
@@ -131,7 +131,7 @@ def test_cut_into_a_given_place(shape: tuple[int, ...], matrix: Matrix) -> None:
 def test_cut_into_a_place_that_does_not_fit(out: Any) -> None:
     """A place of another shape or type is refused: it would be given back without the crop in it."""
     with pytest.raises(ValueError, match=r"`out` must be \(32, 32, 3\) uint8, got "):
-        cut(smooth_noise((60, 70, 3)), matrix_of(side=40, center=(35, 30)), 32, out=out)
+        crop_image(smooth_noise((60, 70, 3)), matrix_of(side=40, center=(35, 30)), 32, out=out)
 
 
 def test_same_size_whole_crop_is_the_image() -> None:
@@ -139,7 +139,7 @@ def test_same_size_whole_crop_is_the_image() -> None:
     image = smooth_noise((64, 64, 3))
     matrix, method = crop_matrix(CropContract(method="whole", size=64), (64, 64))
     assert method == "whole"
-    np.testing.assert_array_equal(cut(image, matrix, 64), image)
+    np.testing.assert_array_equal(crop_image(image, matrix, 64), image)
 
 
 def test_box_of_whole_pixels_is_a_slice() -> None:
@@ -147,7 +147,7 @@ def test_box_of_whole_pixels_is_a_slice() -> None:
     image = smooth_noise((100, 120, 3))
     contract = CropContract(method="box", margin=0, size=40)
     matrix, _ = crop_matrix(contract, (120, 100), box_xyxy=np.array([30.0, 20, 70, 60]))
-    np.testing.assert_array_equal(cut(image, matrix, 40), image[20:60, 30:70])
+    np.testing.assert_array_equal(crop_image(image, matrix, 40), image[20:60, 30:70])
 
 
 def test_outside_of_the_image_is_black() -> None:
@@ -156,7 +156,7 @@ def test_outside_of_the_image_is_black() -> None:
     matrix, _ = crop_matrix(
         CropContract(method="box", margin=0, size=40), (100, 100), box_xyxy=np.array([-20.0, -20, 20, 20])
     )
-    crop = cut(image, matrix, 40)
+    crop = crop_image(image, matrix, 40)
     assert (crop[20:, 20:] == 200).all()
     assert not crop[:20].any()
     assert not crop[:, :20].any()
@@ -165,7 +165,7 @@ def test_outside_of_the_image_is_black() -> None:
 def test_crop_far_outside_is_black() -> None:
     """A crop that has nothing of the photo is black, of the right shape."""
     for shape in ((30, 30, 3), (30, 30)):
-        crop = cut(np.full(shape, 255, np.uint8), matrix_of(side=20, center=(500, 500)), 24)
+        crop = crop_image(np.full(shape, 255, np.uint8), matrix_of(side=20, center=(500, 500)), 24)
         assert crop.shape == (24, 24, *shape[2:])
         assert not crop.any()
 
@@ -229,7 +229,7 @@ def test_fall_backs(contract: Any, given: dict[str, Any], expected: str) -> None
     """A method that lacks what it stands on gives way to the next, and the crop can always be cut."""
     matrix, method = crop_matrix(CropContract(method=contract, size=16), (80, 80), **given)
     assert method == expected
-    assert cut(np.zeros((80, 80, 3), np.uint8), matrix, 16).shape == (16, 16, 3)
+    assert crop_image(np.zeros((80, 80, 3), np.uint8), matrix, 16).shape == (16, 16, 3)
 
 
 def aligned_crop(angle: float) -> tuple[Matrix, tuple[int, int]]:
@@ -256,7 +256,7 @@ def test_points_move_with_pixels(build: Callable[[], tuple[Matrix, tuple[int, in
     for x, y in [(202.5, 150.5), (240.0, 190.0), (180.5, 220.0)]:
         rows, columns = np.mgrid[:height, :width] + 0.5
         dot = 255 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 5.0**2))
-        crop = cut(dot.round().astype(np.uint8), matrix, 128).astype(float)
+        crop = crop_image(dot.round().astype(np.uint8), matrix, 128).astype(float)
         rows, columns = (np.mgrid[:128, :128] + 0.5) / 128
         found = np.array([(crop * columns).sum(), (crop * rows).sum()]) / crop.sum()
         np.testing.assert_allclose(found, transform_points(matrix, np.array([[x, y]]))[0], atol=0.3 / 128)
@@ -266,7 +266,7 @@ def test_resizing_a_crop_is_cutting_smaller() -> None:
     """A crop of twice the size, resized by half, is the crop cut at half the size but for rounding."""
     image = smooth_noise((700, 700, 3), blur=3)
     matrix = matrix_of(side=512, center=(352, 352))
-    small, large = cut(image, matrix, 64), cut(image, matrix, 128)
+    small, large = crop_image(image, matrix, 64), crop_image(image, matrix, 128)
     assert np.abs(resize_crop(large, 64).astype(int) - small).max() <= 1
 
 
@@ -290,7 +290,7 @@ def test_resize_keeps_level_and_shape(size: int) -> None:
 def test_tiny_images_can_be_cut(shape: tuple[int, ...], size: int) -> None:
     """Images of a pixel, a row or a column give a crop of the right shape."""
     matrix, _ = crop_matrix(CropContract(method="whole", size=size), (shape[1], shape[0]))
-    assert cut(np.full(shape, 255, np.uint8), matrix, size).shape == (size, size, *shape[2:])
+    assert crop_image(np.full(shape, 255, np.uint8), matrix, size).shape == (size, size, *shape[2:])
 
 
 @pytest.mark.parametrize(
@@ -326,5 +326,6 @@ def test_halved_image_gives_the_same_crop(halvings: int) -> None:
         height, width = halved.shape[0] // 2, halved.shape[1] // 2
         halved = cv2.resize(halved[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
     np.testing.assert_array_equal(
-        cut(np.asarray(halved, np.uint8), halved_matrix(matrix, halvings), 64), cut(image, matrix, 64)
+        crop_image(np.asarray(halved, np.uint8), halved_matrix(matrix, halvings), 64),
+        crop_image(image, matrix, 64),
     )

@@ -1,13 +1,8 @@
-"""The face detector: where its file comes from, and what it finds."""
+"""The faces that the detectors find."""
 
-import csv
-import hashlib
-import http.server
 import io
 import os
-import threading
 import zipfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,165 +11,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mien.errors import ModelError, SourceError
+from mien.errors import ModelError
 from mien.faces import detector
 from mien.faces.detector import (
     CascadeDetector,
     DetectedFace,
     YuNetDetector,
     describe_detector,
-    find_detector_file,
     load_detector,
 )
 from mien.faces.images import decode_image, to_rgb
 from mien.faces.landmarks import anchors_from_landmarks
-from mien.faces.yunet import YuNet
 
 PACKAGE = Path(detector.__file__).parents[1]
 SHARED = Path(os.environ.get("MIEN_SHARED", Path(__file__).resolve().parents[4] / "shared"))
-OFFICIAL = b"stands for the official file"
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give each test a cache of its own, where ``OFFICIAL`` is the official file and there is no network."""
-    monkeypatch.delenv("MIEN_DETECTOR", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(detector, "YUNET_SHA256", hashlib.sha256(OFFICIAL).hexdigest())
-    monkeypatch.setattr(detector, "YUNET_URL", "http://127.0.0.1:9/nobody-listens")
-    return tmp_path / "cache" / "mien" / "face_detection_yunet_2023mar.onnx"
-
-
-@pytest.fixture
-def zoo(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
-    """Serve the content of a list over HTTP where the detector's file is fetched from."""
-    content = [OFFICIAL]
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(content[0])
-
-        def log_message(self, *_: object) -> None: ...
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        monkeypatch.setattr(detector, "YUNET_URL", f"http://127.0.0.1:{server.server_port}/yunet.onnx")
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield content
-        server.shutdown()
-        thread.join()
-
-
-def test_a_named_file_is_taken_as_it_is(tmp_path: Path) -> None:
-    """A path given by the caller is not compared with the official file."""
-    path = tmp_path / "own.onnx"
-    path.write_bytes(b"another build")
-    assert find_detector_file(path) == path
-
-
-def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
-    """The message names the file and how to get it."""
-    with pytest.raises(SourceError, match=r"no\.onnx does not exist\. Download http"):
-        find_detector_file(tmp_path / "no.onnx")
-
-
-def test_the_environment_names_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """MIEN_DETECTOR is used where no path is given."""
-    path = tmp_path / "own.onnx"
-    path.write_bytes(b"another build")
-    monkeypatch.setenv("MIEN_DETECTOR", str(path))
-    assert find_detector_file() == path
-
-
-def test_an_environment_that_names_nothing_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The message says where the name came from."""
-    monkeypatch.setenv("MIEN_DETECTOR", str(tmp_path / "no.onnx"))
-    with pytest.raises(SourceError, match="from MIEN_DETECTOR"):
-        find_detector_file()
-
-
-def test_the_cached_official_file_is_used_without_a_word(own_cache: Path) -> None:
-    """Nothing is fetched or announced when the cache holds the official file."""
-    own_cache.parent.mkdir(parents=True)
-    own_cache.write_bytes(OFFICIAL)
-    lines: list[str] = []
-    assert find_detector_file(announce=lines.append) == own_cache
-    assert lines == []
-
-
-@pytest.mark.parametrize("before", [None, b"damaged"], ids=["empty cache", "wrong file in the cache"])
-def test_the_file_is_fetched_once(own_cache: Path, zoo: list[bytes], before: bytes | None) -> None:
-    """The download is announced with its size, checked, and found in the cache the next time."""
-    if before is not None:
-        own_cache.parent.mkdir(parents=True)
-        own_cache.write_bytes(before)
-    lines: list[str] = []
-    assert find_detector_file(announce=lines.append) == own_cache
-    zoo[0] = b"changed"
-    assert find_detector_file(announce=lines.append) == own_cache
-    assert own_cache.read_bytes() == OFFICIAL
-    assert len(lines) == 1
-    assert "233 kB" in lines[0]
-
-
-@pytest.mark.parametrize("answer", [b"<html>log in</html>", b"x" * 10_000_000], ids=["a page", "too large"])
-def test_another_file_than_the_official_is_not_kept(own_cache: Path, zoo: list[bytes], answer: bytes) -> None:
-    """What the network gives instead of the file leaves nothing in the cache."""
-    zoo[0] = answer
-    lines: list[str] = []
-    assert find_detector_file(announce=lines.append) is None
-    assert "not the official file" in lines[-1]
-    assert not own_cache.parent.exists()
-
-
-@pytest.mark.parametrize("part", ["body", "head"])
-def test_a_download_that_drips_is_given_up(
-    own_cache: Path, monkeypatch: pytest.MonkeyPatch, part: str
-) -> None:
-    """A byte now and then keeps each read going, but not the whole."""
-    monkeypatch.setattr(detector, "FETCH_DEADLINE_S", 0.3)
-    given_up = threading.Event()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if part == "body":
-                self.send_response(200)
-                self.end_headers()
-            else:
-                self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
-            # Whoever waits for the end gets it at last, and another answer than the test wants.
-            for _ in range(400):
-                self.wfile.write(b"x")
-                if given_up.wait(0.02):
-                    break
-
-        def log_message(self, *_: object) -> None: ...
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        monkeypatch.setattr(detector, "YUNET_URL", f"http://127.0.0.1:{server.server_port}/yunet.onnx")
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        lines: list[str] = []
-        assert find_detector_file(announce=lines.append) is None
-        given_up.set()
-        server.shutdown()
-        thread.join()
-    assert "took longer than 0.3 s" in lines[-1]
-    assert not own_cache.parent.exists()
-
-
-def test_nothing_is_fetched_unless_wanted(own_cache: Path, zoo: list[bytes]) -> None:
-    """A set that hardly needs the detector does without a download, and takes the file that is there."""
-    lines: list[str] = []
-    assert find_detector_file(fetch=False, announce=lines.append) is None
-    assert lines == []
-    own_cache.parent.mkdir(parents=True)
-    own_cache.write_bytes(OFFICIAL)
-    assert find_detector_file(fetch=False) == own_cache
+Photographs = list[tuple[NDArray[np.uint8], NDArray[np.float64]]]
 
 
 def test_a_detector_is_described_by_what_it_is(tmp_path: Path) -> None:
@@ -256,7 +107,7 @@ def test_the_cascade_finds_nothing_in_an_empty_image() -> None:
 
 def test_one_cascade_serves_several_threads() -> None:
     """Each image has the face that it has when it is looked at alone."""
-    face = to_rgb(decode_image((PACKAGE / "bench" / "photo.jpg").read_bytes()))
+    face = to_rgb(decode_image((PACKAGE / "bench" / "image.jpg").read_bytes()))
     sizes = [(192, 144), (256, 192), (320, 240), (384, 288)]
     images = [
         np.asarray(cv2.resize(face, size, interpolation=cv2.INTER_AREA), np.uint8) for size in sizes
@@ -270,45 +121,6 @@ def test_one_cascade_serves_several_threads() -> None:
     assert all(len(boxes) == 1 for boxes in alone)
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(find_boxes, images)) == alone
-
-
-# On real photographs.
-
-
-@pytest.fixture(scope="module")
-def yunet_path() -> Path:
-    """Return YuNet's file, or skip the test."""
-    path = SHARED / "models" / "face_detection_yunet_2023mar.onnx"
-    if not path.exists():
-        pytest.skip(f"needs {path.name} of the shared models (MIEN_SHARED)")
-    return path
-
-
-@pytest.fixture(scope="module")
-def yunet(yunet_path: Path) -> YuNetDetector:
-    """Return YuNet."""
-    return YuNetDetector(yunet_path)
-
-
-@pytest.fixture(scope="module")
-def photographs() -> list[tuple[NDArray[np.uint8], NDArray[np.float64]]]:
-    """Return LFW photographs with their 68 landmarks, or skip the test."""
-    folder = SHARED / "data" / "lfw-affectnet"
-    if not folder.exists():
-        pytest.skip("needs lfw-affectnet of the shared data (MIEN_SHARED)")
-    with (folder / "validation.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if int(row["expression"]) < 8][::10]
-    faces = []
-    with zipfile.ZipFile(folder / "Manually_Annotated_Images.zip") as archive:
-        for row in rows:
-            landmarks = np.array(row["facial_landmarks"].split(";"), dtype=np.float64)
-            if landmarks.min() >= 0:
-                data = archive.read(f"Manually_Annotated_Images/{row['subDirectory_filePath']}")
-                faces.append((decode_image(data), landmarks.reshape(-1, 2)))
-    return faces
-
-
-Photographs = list[tuple[NDArray[np.uint8], NDArray[np.float64]]]
 
 
 def test_yunet_finds_the_one_face_of_each_photograph(yunet: YuNetDetector, photographs: Photographs) -> None:
@@ -403,39 +215,6 @@ def test_yunet_looks_twice_where_no_size_suits_all(
     looks.clear()
     yunet.find_faces_like(photo, smallest=160, largest=300)
     assert looks == [(500, 0)]
-
-
-@pytest.mark.parametrize("size_wh", [(350, 350), (320, 240), (161, 203), (640, 480), (64, 64)])
-def test_yunet_computes_what_opencv_computes(
-    yunet_path: Path, photographs: Photographs, size_wh: tuple[int, int]
-) -> None:
-    """Boxes and points to a hundredth of a pixel, scores to a ten-thousandth, in the same order of certainty."""
-    opencv = cv2.FaceDetectorYN.create(str(yunet_path), "", size_wh, 0.6, 0.3, 5000)
-    network = YuNet(yunet_path.read_bytes())
-    n_faces = 0
-    for image, _ in photographs[:12]:
-        photo = np.ascontiguousarray(cv2.resize(to_rgb(image), size_wh)[:, :, ::-1])
-        # several faces, and one that is cut off
-        photo = np.ascontiguousarray(np.roll(photo, size_wh[0] // 3, axis=1))
-        expected, found = opencv.detect(photo)[1], network.detect(photo, score_threshold=0.6)
-        expected = np.empty((0, 15)) if expected is None else expected
-        assert len(expected) == len(found)
-        n_faces += len(found)
-        np.testing.assert_allclose(found[:, :14], expected[:, :14], atol=0.01)
-        np.testing.assert_allclose(found[:, 14], expected[:, 14], atol=1e-4)
-    assert n_faces >= 8
-
-
-@pytest.mark.parametrize("n_bytes", [0, 1, 100, 20_000, 232_588])
-def test_a_file_of_yunet_that_was_cut_off_is_an_error(yunet_path: Path, n_bytes: int) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        YuNet(yunet_path.read_bytes()[:n_bytes])
-
-
-def test_another_network_is_not_yunet(model_path: Path) -> None:
-    """A model that onnxruntime loads, but whose outputs are others."""
-    with pytest.raises(ValueError, match="it gives "):
-        YuNet(model_path.read_bytes())
 
 
 def test_one_yunet_serves_several_threads(yunet: YuNetDetector, photographs: Photographs) -> None:

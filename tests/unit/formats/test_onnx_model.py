@@ -171,7 +171,7 @@ def test_a_class_of_an_earlier_release_has_its_name_of_today(save_model: Callabl
 @pytest.mark.parametrize(
     ("classes", "told"),
     [
-        (["Neutral", "Happy", "Happy"], "stands twice"),
+        (["Neutral", "Happy", "Happy"], "is repeated"),
         (["Neutral", "Happy", "Sad\nmien: all is well"], "line break"),
         (["Neutral", "Happy", 3], "list of names"),
     ],

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.errors import ModelError
-from mien.faces.crop import CropContract, crop_matrix, cut, resize_crop
+from mien.faces.crop import CropContract, crop_image, crop_matrix, resize_crop
 from mien.faces.detector import DetectedFace, Detector
 from mien.faces.images import decode_image
 from mien.faces.landmarks import anchors_from_landmarks
@@ -131,7 +131,9 @@ def test_the_model_sees_the_crop_of_its_contract(
         cut_by, (image.shape[1], image.shape[0]), anchors=points[[0, 1, 3, 4]], box_xyxy=face.box_xyxy
     )
     assert method == cut_by.method
-    np.testing.assert_array_equal(seen[0][0], resize_crop(cut(image, matrix, contract.size), INPUT_SIZE))
+    np.testing.assert_array_equal(
+        seen[0][0], resize_crop(crop_image(image, matrix, contract.size), INPUT_SIZE)
+    )
 
 
 def test_whole_takes_the_image_for_the_face(bundle: OnnxModel, make_image: MakeImage) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 import mien.artifacts
 import mien.prepare.stage
 from mien.errors import ArtifactError, DatasetError
-from mien.faces import detector
+from mien.faces import detector_file
 from mien.formats.pack import Pack
 from mien.prepare.options import PrepareOptions
 from mien.prepare.stage import prepare
@@ -341,7 +341,7 @@ def test_class_that_no_terminal_should_show(tmp_path: Path, name: str) -> None:
     Image.new("L", (32, 32)).save(image)
     rows = "".join(f'face.png,"{label}"\n' for label in (name, "Happy"))
     (tmp_path / "set" / "list.csv").write_text(f"path,label\n{rows}")
-    with pytest.raises(DatasetError, match=r"control character|characters, not 1 to"):
+    with pytest.raises(DatasetError, match=r"control character|characters instead of 1 to"):
         prepare("csv", tmp_path / "set" / "list.csv", tmp_path / "my.pack", OPTIONS)
 
 
@@ -482,9 +482,9 @@ def detector_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the detector's file is looked for, with nothing there and no network."""
     monkeypatch.delenv("MIEN_DETECTOR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(detector, "YUNET_URL", "http://127.0.0.1:9/nobody-listens")
-    monkeypatch.setattr(detector, "YUNET_SHA256", hashlib.sha256(b"official").hexdigest())
-    path = detector.cached_detector_file()
+    monkeypatch.setattr(detector_file, "YUNET_URL", "http://127.0.0.1:9/nobody-listens")
+    monkeypatch.setattr(detector_file, "YUNET_SHA256", hashlib.sha256(b"official").hexdigest())
+    path = detector_file.cached_detector_file()
     path.parent.mkdir(parents=True)
     return path
 
@@ -545,7 +545,7 @@ def test_the_detector_is_looked_for_once(
         fetched.append(target)
         raise OSError("no network")
 
-    monkeypatch.setattr(detector, "_fetch_yunet", fetch)
+    monkeypatch.setattr(detector_file, "_fetch_yunet", fetch)
     with pytest.raises(DatasetError, match="no_face"):
         prepare(
             "folder", tmp_path / "raw", tmp_path / "my.pack", dataclasses.replace(OPTIONS, crop="aligned")

@@ -10,7 +10,8 @@ import pytest
 
 from mien.datasets.csv_files import read_first_row
 from mien.errors import ArtifactError, DatasetError
-from mien.faces.detector import YuNetDetector, is_official_yunet
+from mien.faces.detector import YuNetDetector
+from mien.faces.detector_file import is_official_yunet
 from mien.faces.image_files import read_image_file
 from mien.faces.images import UnreadableImage
 from mien.formats.pack import Pack

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from mien.cli import main
 from mien.errors import ArtifactError
-from mien.faces import detector
+from mien.faces import detector_file
 from mien.formats.onnx_model import OnnxModel
 from mien.serve import site
 from mien.serve.api_errors import add_error_handlers
@@ -97,8 +97,8 @@ def test_missing_files_are_told(bundle: OnnxModel, tmp_path: Path) -> None:
     ]
     assert codes == ["page_missing", "detector_missing", "not_found"]
     message = client.get("/models/detector.onnx").json()["error"]["message"]
-    assert detector.YUNET_NAME in message
-    assert str(detector.cached_detector_file().parent) not in message
+    assert detector_file.YUNET_NAME in message
+    assert str(detector_file.cached_detector_file().parent) not in message
 
 
 def test_page_writes_all_that_a_web_server_needs(
@@ -130,8 +130,8 @@ def test_page_without_a_detector_says_what_is_missing(
     def refuse(*_: object, **__: object) -> None:
         raise OSError("no network")
 
-    monkeypatch.setattr(detector.urllib.request, "urlopen", refuse)
-    monkeypatch.delenv(detector.PATH_VARIABLE, raising=False)
+    monkeypatch.setattr(detector_file.urllib.request, "urlopen", refuse)
+    monkeypatch.delenv(detector_file.PATH_VARIABLE, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     out = tmp_path / "site"
     assert main(["page", str(out), "--model", str(model_path)]) == 0
@@ -141,9 +141,9 @@ def test_page_without_a_detector_says_what_is_missing(
     told = printed.err.splitlines()[-1]
     wanted = (
         "no network",
-        detector.YUNET_NAME,
+        detector_file.YUNET_NAME,
         str(out / "models" / "detector.onnx"),
-        detector.PATH_VARIABLE,
+        detector_file.PATH_VARIABLE,
     )
     assert [part for part in wanted if part not in told] == []
     assert "cascade" not in told

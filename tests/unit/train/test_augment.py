@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("torch", reason="training needs the train extra")
 
-from mien.faces.crop import cut
+from mien.faces.crop import crop_image
 from mien.faces.landmarks import FLIP_PERMUTATION
 from mien.recipe import AugmentConfig
 from mien.train.augment import N_DRAWS, FaceChanges, change_pixels, move_landmarks, plan_changes
@@ -38,7 +38,7 @@ def plan(config: AugmentConfig, n_faces: int = 1, seed: int = 0) -> FaceChanges:
 
 def move(face: Faces, changes: FaceChanges, place: int = 0) -> Faces:
     side = len(face)
-    return cut(face, changes.matrices[place] / (side, side, 1.0), side)
+    return crop_image(face, changes.matrices[place] / (side, side, 1.0), side)
 
 
 def recolor(config: AugmentConfig, images: Faces, seed: int = 0) -> Faces:

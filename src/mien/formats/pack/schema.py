@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mien.artifacts import json_sha256
 from mien.errors import ArtifactError
-from mien.faces.classes import current_class, problem_of_names
+from mien.faces.classes import check_class_names, current_class
 from mien.faces.crop import CropContract
 
 FORMAT_VERSION = 2
@@ -191,7 +191,7 @@ def _class_names(names: Any) -> tuple[str, ...]:
     classes = tuple(map(current_class, names)) if isinstance(names, list) else ()
     if not classes:
         raise ValueError(f"`classes` must be a list of names, got {names!r:.80}")
-    if problem := problem_of_names(classes):
+    if problem := check_class_names(classes):
         raise ValueError(f"`classes`: {problem}")
     return classes
 

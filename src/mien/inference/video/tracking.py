@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.faces.boxes import iou_xyxy
 from mien.faces.detector import DetectedFace, Detector, QuickDetector
 from mien.inference.video.optical_flow import move_face
 
@@ -98,7 +99,7 @@ def _pairs(tracks: list[Track], faces: list[DetectedFace], seconds: float) -> li
     distance = np.linalg.norm(_centers(expected)[:, None] - _centers(boxes)[None], axis=2) / np.minimum(
         *sides
     )
-    shared = iou(expected, boxes)
+    shared = iou_xyxy(expected, boxes)
     may_be = (shared >= MIN_IOU) | (distance <= MAX_DISTANCE + MAX_DISTANCE_PER_S * waited)
     may_be &= np.maximum(*sides) < MAX_SIDE_RATIO * np.minimum(*sides)
     cost = np.where(may_be, distance - shared, np.inf)
@@ -110,16 +111,6 @@ def _pairs(tracks: list[Track], faces: list[DetectedFace], seconds: float) -> li
         pairs.append((int(column), tracks[row]))
         cost[row], cost[:, column] = np.inf, np.inf
     return pairs
-
-
-def iou(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ``(N, M)``: what each of N boxes ``xyxy`` shares with each of M, as a part of their union."""
-    low = np.maximum(one[:, None, :2], other[None, :, :2])
-    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (one, other)]
-    union = areas[0][:, None] + areas[1][None] - shared
-    return np.asarray(shared / np.maximum(union, 1e-9), dtype=np.float64)
 
 
 def _centers(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -208,4 +199,4 @@ def _are_close(faces: list[DetectedFace]) -> bool:
     if len(faces) < 2:
         return False
     boxes = np.stack([face.box_xyxy for face in faces])
-    return bool(np.triu(iou(boxes, boxes) > CLOSE_IOU, k=1).any())
+    return bool(np.triu(iou_xyxy(boxes, boxes) > CLOSE_IOU, k=1).any())

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mien.faces.detector import DetectedFace, Detector
 from mien.inference.video.optical_flow import move_face
-from mien.inference.video.tracking import PATIENCE_S, THOROUGH_EVERY_S, Follower, Tracker, iou
+from mien.inference.video.tracking import PATIENCE_S, THOROUGH_EVERY_S, Follower, Tracker
 
 RATE = 30.0
 
@@ -24,12 +24,6 @@ def texture(seed: int, height: int, width: int) -> NDArray[np.uint8]:
     coarse = np.random.default_rng(seed).integers(0, 255, (height // 8 + 1, width // 8 + 1), np.uint8)
     fine = np.kron(coarse, np.ones((8, 8), np.uint8))[:height, :width]
     return np.repeat(fine[:, :, None], 3, axis=2)
-
-
-def test_iou() -> None:
-    one = np.array([[0.0, 0, 10, 10]])
-    other = np.array([[0.0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30]])
-    np.testing.assert_allclose(iou(one, other), [[1, 1 / 3, 0]])
 
 
 def test_numbers_stay_with_their_faces_whatever_the_order() -> None:

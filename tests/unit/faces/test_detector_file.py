@@ -1,0 +1,150 @@
+"""Where the face detector's file comes from."""
+
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mien.errors import SourceError
+from mien.faces import detector_file
+from mien.faces.detector_file import find_detector_file
+
+
+@pytest.fixture
+def download_server(monkeypatch: pytest.MonkeyPatch, official_file: bytes) -> Iterator[list[bytes]]:
+    """Serve the content of a list over HTTP where the detector's file is fetched from."""
+    content = [official_file]
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(content[0])
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        monkeypatch.setattr(detector_file, "YUNET_URL", f"http://127.0.0.1:{server.server_port}/yunet.onnx")
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield content
+        server.shutdown()
+        thread.join()
+
+
+def test_a_named_file_is_taken_as_it_is(tmp_path: Path) -> None:
+    """A path given by the caller is not compared with the official file."""
+    path = tmp_path / "own.onnx"
+    path.write_bytes(b"another build")
+    assert find_detector_file(path) == path
+
+
+def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
+    """The message names the file and how to get it."""
+    with pytest.raises(SourceError, match=r"no\.onnx does not exist\. Download http"):
+        find_detector_file(tmp_path / "no.onnx")
+
+
+def test_the_environment_names_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MIEN_DETECTOR is used where no path is given."""
+    path = tmp_path / "own.onnx"
+    path.write_bytes(b"another build")
+    monkeypatch.setenv("MIEN_DETECTOR", str(path))
+    assert find_detector_file() == path
+
+
+def test_an_environment_that_names_nothing_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message says where the name came from."""
+    monkeypatch.setenv("MIEN_DETECTOR", str(tmp_path / "no.onnx"))
+    with pytest.raises(SourceError, match="from MIEN_DETECTOR"):
+        find_detector_file()
+
+
+def test_the_cached_official_file_is_used_without_a_word(official_file: bytes, own_cache: Path) -> None:
+    """Nothing is fetched or announced when the cache holds the official file."""
+    own_cache.parent.mkdir(parents=True)
+    own_cache.write_bytes(official_file)
+    lines: list[str] = []
+    assert find_detector_file(announce=lines.append) == own_cache
+    assert lines == []
+
+
+@pytest.mark.parametrize("before", [None, b"damaged"], ids=["empty cache", "wrong file in the cache"])
+def test_the_file_is_fetched_once(
+    official_file: bytes, own_cache: Path, download_server: list[bytes], before: bytes | None
+) -> None:
+    """The download is announced with its size, checked, and found in the cache the next time."""
+    if before is not None:
+        own_cache.parent.mkdir(parents=True)
+        own_cache.write_bytes(before)
+    lines: list[str] = []
+    assert find_detector_file(announce=lines.append) == own_cache
+    download_server[0] = b"changed"
+    assert find_detector_file(announce=lines.append) == own_cache
+    assert own_cache.read_bytes() == official_file
+    assert len(lines) == 1
+    assert "233 kB" in lines[0]
+
+
+@pytest.mark.parametrize("answer", [b"<html>log in</html>", b"x" * 10_000_000], ids=["a page", "too large"])
+def test_another_file_than_the_official_is_not_kept(
+    own_cache: Path, download_server: list[bytes], answer: bytes
+) -> None:
+    """What the network gives instead of the file leaves nothing in the cache."""
+    download_server[0] = answer
+    lines: list[str] = []
+    assert find_detector_file(announce=lines.append) is None
+    assert "not the official file" in lines[-1]
+    assert not own_cache.parent.exists()
+
+
+@pytest.mark.parametrize("part", ["body", "head"])
+def test_a_download_that_drips_is_given_up(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """A byte now and then keeps each read going, but not the whole."""
+    monkeypatch.setattr(detector_file, "FETCH_DEADLINE_S", 0.3)
+    given_up = threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if part == "body":
+                self.send_response(200)
+                self.end_headers()
+            else:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+            # Whoever waits for the end gets it at last, and another answer than the test wants.
+            for _ in range(400):
+                self.wfile.write(b"x")
+                if given_up.wait(0.02):
+                    break
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        monkeypatch.setattr(detector_file, "YUNET_URL", f"http://127.0.0.1:{server.server_port}/yunet.onnx")
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        lines: list[str] = []
+        assert find_detector_file(announce=lines.append) is None
+        given_up.set()
+        server.shutdown()
+        thread.join()
+    assert "took longer than 0.3 s" in lines[-1]
+    assert not own_cache.parent.exists()
+
+
+def test_nothing_is_fetched_unless_wanted(
+    official_file: bytes, own_cache: Path, download_server: list[bytes]
+) -> None:
+    """A set that hardly needs the detector does without a download, and takes the file that is there."""
+    lines: list[str] = []
+    assert find_detector_file(fetch=False, announce=lines.append) is None
+    assert lines == []
+    own_cache.parent.mkdir(parents=True)
+    own_cache.write_bytes(official_file)
+    assert find_detector_file(fetch=False) == own_cache

@@ -1,4 +1,4 @@
-"""The command line's promises: its verbs, its exit codes, and what it imports."""
+"""The contract of the command line: its verbs, its exit codes, and what it imports."""
 
 import argparse
 import io
@@ -25,7 +25,7 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
-    """`mien --help` lists all verbs and ends with 0."""
+    """`mien --help` lists all verbs and exits with 0."""
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0
@@ -35,14 +35,14 @@ def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "train"])
 def test_every_verb_has_help_and_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """`mien VERB --help` teaches by example."""
+    """`mien VERB --help` shows an example."""
     with pytest.raises(SystemExit) as ended:
         main([verb, "--help"])
     assert ended.value.code == 0
     assert f"mien {verb}" in capsys.readouterr().out.split("example:")[1]
 
 
-def test_train_help_holds_the_recipe_keys(capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_help_lists_the_recipe_keys(capsys: pytest.CaptureFixture[str]) -> None:
     """`mien train --help` explains every key of a recipe."""
     with pytest.raises(SystemExit):
         main(["train", "--help"])
@@ -59,19 +59,19 @@ def test_train_help_holds_the_recipe_keys(capsys: pytest.CaptureFixture[str]) ->
         pytest.param(["fly"], 2, id="unknown verb"),
         pytest.param(["prepare", "affectnet", "raw"], 2, id="no OUT"),
         pytest.param(["prepare", "affectnet", "raw", "--out", "x", "--size", "5"], 2, id="size out of range"),
-        pytest.param(["sample", "out", "--faces", "none"], 2, id="no number"),
-        pytest.param(["predict", "a.jpg", "--model", "m.onnx", "--colour"], 2, id="unknown option"),
+        pytest.param(["sample", "out", "--faces", "none"], 2, id="not a number"),
+        pytest.param(["predict", "a.jpg", "--model", "m.onnx", "--color"], 2, id="unknown option"),
     ],
 )
-def test_wrong_usage_ends_with_2(arguments: list[str], code: int) -> None:
-    """Wrong usage is argparse's 2."""
+def test_wrong_usage_exits_with_2(arguments: list[str], code: int) -> None:
+    """The exit code of wrong usage is argparse's 2."""
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == code
 
 
 def options_with_one_value() -> Iterator[tuple[str, str]]:
-    """Every option of every verb that has a value and would keep the last of two."""
+    """Yield every option of every verb that takes a single value."""
     verbs = next(a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
     for verb, parser in verbs.choices.items():
         for action in parser._actions:
@@ -81,8 +81,10 @@ def options_with_one_value() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("verb", "option"), list(options_with_one_value()))
-def test_an_option_given_twice_is_refused(verb: str, option: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The first value would be forgotten without a word."""
+def test_an_option_given_twice_is_rejected(
+    verb: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Otherwise the first value would be dropped silently."""
     value = {
         "--crop": "whole",
         "--votes": "majority",
@@ -97,8 +99,8 @@ def test_an_option_given_twice_is_refused(verb: str, option: str, capsys: pytest
     assert f"{option} is given twice" in capsys.readouterr().err
 
 
-def test_options_of_several_verbs_do_not_meet() -> None:
-    """Parsing one command leaves nothing behind for the next."""
+def test_parsing_leaves_no_state_behind() -> None:
+    """A command can be parsed twice by the same parser."""
     parser = build_parser()
     for _ in range(2):
         assert parser.parse_args(["sample", "out", "--seed", "1", "--force", "--force"]).seed == 1
@@ -115,10 +117,10 @@ def test_options_of_several_verbs_do_not_meet() -> None:
         pytest.param(["compare", "{}/a", "{}/b"], id="compare"),
     ],
 )
-def test_a_missing_input_is_one_line_and_1(
+def test_a_missing_input_is_one_line_and_exits_with_1(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An expected failure is told in one line on standard error."""
+    """An expected failure is one line on standard error."""
     assert main([argument.format(tmp_path) for argument in arguments]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
@@ -127,7 +129,7 @@ def test_a_missing_input_is_one_line_and_1(
 
 
 def test_help_imports_nothing_heavy() -> None:
-    """Building the parser costs only the standard library, which is what keeps `--help` fast."""
+    """Building the parser imports only the standard library, which keeps `--help` fast."""
     heavy = ("numpy", "cv2", "torch", "pyarrow", "onnxruntime", "matplotlib", "PIL", "jsonargparse")
     done = run_python(
         "import sys, mien.cli; mien.cli.build_parser();"
@@ -149,7 +151,7 @@ def test_help_imports_nothing_heavy() -> None:
     ],
 )
 def test_stages_without_training_work_with_torch_absent(stage: str) -> None:
-    """The plain install has no torch, and these stages must import without it."""
+    """The plain install has no torch: these stages must import without it."""
     blocked = ("torch", "timm", "lightning", "jsonargparse", "safetensors", "onnx")
     done = run_python(
         f"import sys; sys.modules.update(dict.fromkeys({blocked!r})); import {stage}; print('ok')"
@@ -176,8 +178,8 @@ def test_a_missing_extra_names_the_install_command(verb: str, options: list[str]
     assert "Traceback" not in done.stderr
 
 
-def test_help_works_or_tells_without_the_extras() -> None:
-    """On the plain install `--help` of every verb shows its options; that of `train` also says where its keys are."""
+def test_help_works_without_the_extras() -> None:
+    """On the plain install, `--help` of every verb shows its options; `train --help` also says how to see the recipe keys."""
     blocked = ("torch", "timm", "lightning", "jsonargparse", "safetensors", "onnx", "fastapi", "uvicorn")
     for verb in VERBS:
         done = run_python(
@@ -189,8 +191,8 @@ def test_help_works_or_tells_without_the_extras() -> None:
         assert (done.returncode, done.stderr) == ((1, missing) if verb == "train" else (0, ""))
 
 
-def test_a_terminal_of_few_characters_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a terminal's encoding has not becomes a question mark."""
+def test_characters_that_a_terminal_lacks_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Characters that the terminal cannot encode become question marks."""
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
     print_result("0.01 |▂█")
@@ -199,7 +201,7 @@ def test_a_terminal_of_few_characters_is_no_crash(monkeypatch: pytest.MonkeyPatc
 
 
 def test_every_verb_has_a_guide_page() -> None:
-    """Command and guide page share the verb's name, and both READMEs link the page."""
+    """The guide page is named like the verb, and both READMEs link to it."""
     for verb in VERBS:
         assert (ROOT / "docs" / "guide" / f"{verb}.md").is_file()
         for readme in ("README.md", "README.zh-CN.md"):
@@ -207,7 +209,7 @@ def test_every_verb_has_a_guide_page() -> None:
 
 
 def test_commands_in_the_docs_parse() -> None:
-    """Every `mien` command line in the README is one that the parser takes."""
+    """The parser accepts every `mien` command line in the READMEs."""
     for readme in ("README.md", "README.zh-CN.md"):
         lines = re.findall(
             rf"^mien ((?:{'|'.join(VERBS)}) .+)$", (ROOT / readme).read_text(encoding="utf-8"), re.MULTILINE
@@ -218,8 +220,8 @@ def test_commands_in_the_docs_parse() -> None:
             assert not rest, line
 
 
-def test_relative_links_in_the_docs_lead_somewhere() -> None:
-    """No page links a file that is not there."""
+def test_relative_links_in_the_docs_resolve() -> None:
+    """No page links to a missing file."""
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     broken = [
         f"{page.name}: {target}"

@@ -1,4 +1,4 @@
-"""Claiming outputs, writing files whole, and telling of full disks."""
+"""Claiming outputs, atomic writes, and full disks."""
 
 import errno
 import json
@@ -27,15 +27,15 @@ from mien.artifacts import (
 from mien.errors import ArtifactError
 
 
-def test_free_output_gets_its_parents(tmp_path: Path) -> None:
-    """Nothing stands in the way: the folders above are made, the output itself is not."""
+def test_a_new_output_gets_its_parent_folders(tmp_path: Path) -> None:
+    """The parent folders are created, the output itself is not."""
     out = tmp_path / "a" / "b" / "out.png"
     claim_output(out, force=False)
     assert out.parent.is_dir()
     assert not out.exists()
 
 
-def test_existing_file_is_kept(tmp_path: Path) -> None:
+def test_an_existing_file_is_kept(tmp_path: Path) -> None:
     """A file is replaced only with --force."""
     out = tmp_path / "out.png"
     out.write_text("mine")
@@ -46,8 +46,8 @@ def test_existing_file_is_kept(tmp_path: Path) -> None:
     assert out.read_text() == "mine"
 
 
-def test_empty_folder_is_free(tmp_path: Path) -> None:
-    """A folder that someone made ready is no obstacle."""
+def test_an_empty_folder_is_replaced(tmp_path: Path) -> None:
+    """An empty folder created beforehand is not an obstacle."""
     out = tmp_path / "out"
     out.mkdir()
     claim_output(out, force=False, kind_mark="pack.json")
@@ -56,8 +56,10 @@ def test_empty_folder_is_free(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize("mark", ["pack.json", None])
-def test_folder_of_something_else_is_never_removed(tmp_path: Path, *, force: bool, mark: str | None) -> None:
-    """A folder without the mark of such an output stays, --force or not."""
+def test_a_folder_of_something_else_is_never_removed(
+    tmp_path: Path, *, force: bool, mark: str | None
+) -> None:
+    """A folder without the mark of the output's kind stays, with or without --force."""
     out = tmp_path / "photos"
     out.mkdir()
     (out / "holiday.jpg").write_text("dear to me")
@@ -66,8 +68,8 @@ def test_folder_of_something_else_is_never_removed(tmp_path: Path, *, force: boo
     assert (out / "holiday.jpg").exists()
 
 
-def test_file_is_no_folder_to_replace(tmp_path: Path) -> None:
-    """A file where a folder is to be is none that mien made there."""
+def test_a_file_is_not_replaced_by_a_folder(tmp_path: Path) -> None:
+    """The output is a folder, so mien did not make the file."""
     out = tmp_path / "report"
     out.write_text("dear to me")
     with pytest.raises(ArtifactError, match="it is a file, so mien did not make it"):
@@ -76,8 +78,8 @@ def test_file_is_no_folder_to_replace(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("out", [Path(), Path("..")])
-def test_output_without_a_name(out: Path) -> None:
-    """The folder that one is in cannot be swapped for another."""
+def test_an_output_needs_a_name(out: Path) -> None:
+    """The current folder and its parent cannot be replaced."""
     with pytest.raises(ArtifactError, match="needs a name"), one_writer(out):
         pass
     with pytest.raises(ArtifactError, match="needs a name"):
@@ -89,8 +91,8 @@ def write_report(out: Path, text: str) -> None:
         (folder / "metrics.json").write_text(text)
 
 
-def test_marked_folder_is_replaced_with_force(tmp_path: Path) -> None:
-    """A folder with its mark goes, with all in it; what its links point to stays."""
+def test_a_marked_folder_is_replaced_with_force(tmp_path: Path) -> None:
+    """The folder and its content are removed; the targets of its links stay."""
     out, elsewhere = tmp_path / "report", tmp_path / "elsewhere"
     (out / "deep" / "er").mkdir(parents=True)
     (out / "deep" / "er" / "file").write_text("x")
@@ -104,8 +106,8 @@ def test_marked_folder_is_replaced_with_force(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "report"]
 
 
-def test_removal_takes_the_mark_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A removal that is cut short leaves the mark, so that it can be done again."""
+def test_the_mark_is_removed_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupted removal leaves the mark, so that it can be repeated."""
     out = tmp_path / "my.pack"
     (out / "shards").mkdir(parents=True)
     (out / "pack.json").write_text("{}")
@@ -122,13 +124,13 @@ def test_removal_takes_the_mark_last(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not out.exists()
 
 
-def test_link_is_taken_as_a_link(tmp_path: Path) -> None:
-    """A link to a folder is in the way; --force replaces the link alone, also one that leads nowhere."""
+def test_a_link_is_replaced_but_its_target_stays(tmp_path: Path) -> None:
+    """A link to a folder is in the way; --force replaces only the link, even a dangling one."""
     target, out = tmp_path / "target", tmp_path / "out"
     target.mkdir()
     (target / "metrics.json").write_text("old")
-    for place in (target, tmp_path / "nowhere"):
-        out.symlink_to(place)
+    for destination in (target, tmp_path / "nowhere"):
+        out.symlink_to(destination)
         with pytest.raises(ArtifactError, match="already exists"):
             claim_output(out, force=False, kind_mark="metrics.json")
         write_report(out, "new")
@@ -138,11 +140,11 @@ def test_link_is_taken_as_a_link(tmp_path: Path) -> None:
 
 
 class Killed(BaseException):
-    """What no handler of an error takes: the process is gone."""
+    """An exception that no error handler catches, as if the process were killed."""
 
 
 def kill_at_call(n: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Let the n-th change of a name or removal on the disk not happen, nor any after it; returns what was called."""
+    """Make the n-th rename or removal and all later ones fail; return the list of calls."""
     calls: list[str] = []
 
     def watch(module: object, name: str) -> None:
@@ -161,8 +163,8 @@ def kill_at_call(n: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return calls
 
 
-def test_kill_anywhere_leaves_the_old_or_the_new_folder(tmp_path: Path) -> None:
-    """Wherever a replacement is cut off, the next run finds one whole report, and can replace it."""
+def test_a_kill_at_any_step_leaves_the_old_or_the_new_folder(tmp_path: Path) -> None:
+    """Wherever a replacement is interrupted, the next run finds one complete report and can replace it."""
     n_steps, n_restored = 0, 0
     for n in range(100):
         out = tmp_path / str(n) / "report"
@@ -186,8 +188,8 @@ def test_kill_anywhere_leaves_the_old_or_the_new_folder(tmp_path: Path) -> None:
     assert n_restored
 
 
-def test_folder_in_the_way_of_the_old_one_is_told_before_the_work(tmp_path: Path) -> None:
-    """Somebody's own folder that has the name for what is replaced stays, and nothing is begun."""
+def test_a_folder_in_the_way_is_reported_before_the_work(tmp_path: Path) -> None:
+    """A folder that already has the name `<OUT>.replaced` stays, and nothing is started."""
     write_report(tmp_path / "report", "old")
     (tmp_path / "report.replaced").mkdir()
     (tmp_path / "report.replaced" / "dear").write_text("x")
@@ -195,13 +197,13 @@ def test_folder_in_the_way_of_the_old_one_is_told_before_the_work(tmp_path: Path
         pytest.raises(ArtifactError, match=r"report\.replaced is in the way"),
         new_folder(tmp_path / "report", force=True, kind_mark="metrics.json"),
     ):
-        pytest.fail("the work was begun")
+        pytest.fail("the work was started")
     assert (tmp_path / "report.replaced" / "dear").exists()
     assert (tmp_path / "report" / "metrics.json").read_text() == "old"
 
 
-def test_what_was_set_aside_stays_until_there_is_a_new_whole_one(tmp_path: Path) -> None:
-    """Run after run may be begun and killed: the last finished one is there until another is finished."""
+def test_an_output_set_aside_stays_until_a_new_one_is_complete(tmp_path: Path) -> None:
+    """However many runs are started and killed, the last complete one stays until another is complete."""
     run, aside = tmp_path / "run", tmp_path / "run.replaced"
 
     def begin(text: str, *, finished: bool) -> None:
@@ -224,8 +226,8 @@ def test_what_was_set_aside_stays_until_there_is_a_new_whole_one(tmp_path: Path)
     assert (run / "run.json").read_text() == "fourth"
 
 
-def test_file_where_a_folder_is_needed(tmp_path: Path) -> None:
-    """An output below a file is one clear error."""
+def test_an_output_below_a_file(tmp_path: Path) -> None:
+    """It is one clear error."""
     (tmp_path / "file").write_text("x")
     for out in (tmp_path / "file" / "out", tmp_path / "file" / "deeper" / "out"):
         with pytest.raises(ArtifactError, match="cannot be written"):
@@ -233,8 +235,8 @@ def test_file_where_a_folder_is_needed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_a_new_folder_where_none_can_be_is_one_clear_error(tmp_path: Path, force: bool) -> None:
-    """With --force nothing has looked at the place before."""
+def test_a_new_folder_below_a_file_is_one_clear_error(tmp_path: Path, force: bool) -> None:
+    """With --force, nothing has checked the path before."""
     (tmp_path / "file").write_text("x")
     with (
         pytest.raises(ArtifactError, match="cannot be written"),
@@ -243,8 +245,8 @@ def test_a_new_folder_where_none_can_be_is_one_clear_error(tmp_path: Path, force
         pass
 
 
-def test_new_folder_takes_its_name_at_the_end(tmp_path: Path) -> None:
-    """The folder is there when all went well."""
+def test_a_new_folder_gets_its_name_at_the_end(tmp_path: Path) -> None:
+    """The folder exists only after success."""
     with new_folder(tmp_path / "report", force=False, kind_mark="metrics.json") as folder:
         (folder / "metrics.json").write_text("{}")
         assert not (tmp_path / "report").exists()
@@ -252,8 +254,8 @@ def test_new_folder_takes_its_name_at_the_end(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
 
 
-def test_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
-    """When the work fails, what stood there before still does, and nothing half-made stays."""
+def test_a_failure_leaves_the_old_folder(tmp_path: Path) -> None:
+    """If the work fails, the old output stays and no partial one is left."""
     old = tmp_path / "report"
     old.mkdir()
     (old / "metrics.json").write_text("old")
@@ -270,7 +272,7 @@ def test_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "message"),
     [
         (errno.ENOSPC, "The disk is full while writing out: free some space"),
         (errno.EDQUOT, "The disk is full while writing out"),
@@ -280,27 +282,27 @@ def test_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
         (errno.EIO, "out cannot be written: Input/output error"),
     ],
 )
-def test_disk_errors_are_told(code: int, told: str) -> None:
-    """What a disk refuses is one clear error."""
-    with pytest.raises(ArtifactError, match=told), disk_errors(Path("out")):
+def test_disk_errors_are_one_clear_error(code: int, message: str) -> None:
+    """Each reason has its own message."""
+    with pytest.raises(ArtifactError, match=message), disk_errors(Path("out")):
         raise OSError(code, os.strerror(code))
 
 
-def test_a_folder_that_vanishes_is_told(tmp_path: Path) -> None:
-    """Somebody removed what was being written."""
+def test_a_folder_that_vanishes_is_reported(tmp_path: Path) -> None:
+    """Another process removed the output while it was written."""
     out = tmp_path / "out"
     with pytest.raises(ArtifactError, match=r"vanished while it was written.*0\.png"), disk_errors(out):
         (out / "0.png").write_bytes(b"")
 
 
-def test_other_errors_keep_their_kind() -> None:
-    """An error that the disk has nothing to do with passes."""
+def test_other_errors_pass_through() -> None:
+    """An error about another file is not changed."""
     with pytest.raises(FileNotFoundError), disk_errors(Path("out")):
         raise FileNotFoundError(errno.ENOENT, "gone")
 
 
-def test_json_is_written_whole_or_not(tmp_path: Path) -> None:
-    """A value that JSON cannot hold leaves the old file as it was, and no other."""
+def test_json_is_written_atomically(tmp_path: Path) -> None:
+    """A value that JSON cannot represent leaves the old file unchanged, and no other file."""
     path = tmp_path / "a.json"
     write_json(path, {"é": [1, 2.5, None]})
     for value in (math.nan, math.inf, {"x": object()}):
@@ -338,10 +340,10 @@ def record_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     return calls
 
 
-def test_file_is_synced_before_it_has_its_name_and_the_folder_after(
+def test_a_file_is_synced_before_its_rename_and_the_folder_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So a power cut at any moment leaves the old content or the new, and none after the call takes the new."""
+    """A power cut leaves the old content or the new, and after the call always the new."""
     calls = record_calls(monkeypatch)
     write_json(tmp_path / "pack.json", {})
     (synced, partial), renamed, folder = calls
@@ -350,9 +352,9 @@ def test_file_is_synced_before_it_has_its_name_and_the_folder_after(
     assert (renamed, folder) == (("rename", "pack.json"), ("sync", tmp_path.name))
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows syncs no folders")
-def test_folder_is_synced_with_all_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files, then the folders that hold them, then the name, then the folder that holds that."""
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot sync folders")
+def test_a_folder_is_synced_with_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """First files, then their folders, then the rename, then the parent folder."""
     calls = record_calls(monkeypatch)
     with new_folder(tmp_path / "page", force=False, kind_mark="model.json") as folder:
         (folder / "models").mkdir()
@@ -364,7 +366,7 @@ def test_folder_is_synced_with_all_in_it(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_two_writers_of_a_file_never_mix(tmp_path: Path) -> None:
-    """Each writes a file of its own, so what has the name is of one of them, whole."""
+    """Each writes its own temporary file, so the result is one of them, complete."""
     path = tmp_path / "a.txt"
 
     def write_slowly(partial: Path) -> None:
@@ -379,8 +381,8 @@ def test_two_writers_of_a_file_never_mix(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_partial_file_follows_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link under the name of the partial file is not written through: the name is taken."""
+def test_a_partial_file_does_not_follow_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link with the name of the partial file is not written through: the name is taken."""
     (tmp_path / "dear").write_text("to me")
     monkeypatch.setattr(artifacts.secrets, "token_hex", lambda _: "0123abcd")
     for name in ("a.json.0123abcd.partial", "a.json.partial"):
@@ -390,21 +392,21 @@ def test_partial_file_follows_no_link(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (tmp_path / "dear").read_text() == "to me"
 
 
-def test_what_killed_writers_left_is_cleared_up(tmp_path: Path) -> None:
-    """The next writer of an output removes its partial files and folders, and nobody else's."""
+def test_partial_files_of_killed_writers_are_removed(tmp_path: Path) -> None:
+    """The next writer of an output removes its partial files and folders, and no others."""
     (tmp_path / "a.json.0123abcd.partial").write_text("half")
     (tmp_path / "a.json.4567abcd.partial").mkdir()
     (tmp_path / "a.json.4567abcd.partial" / "file").write_text("half")
     others = ["a.json.partial", "b.json.0123abcd.partial", "a.json.backup.partial"]
     for name in others:
-        (tmp_path / name).write_text("not his")
+        (tmp_path / name).write_text("not mine")
     with one_writer(tmp_path / "a.json"):
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted([".a.json.lock", *others])
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
 
 
-def test_file_that_came_meanwhile_is_kept(tmp_path: Path) -> None:
-    """Whoever put it there did not ask mien to replace it."""
+def test_a_file_created_in_the_meantime_is_kept(tmp_path: Path) -> None:
+    """It was not there when the command checked, so nobody asked to replace it."""
     path = tmp_path / "a.txt"
     with pytest.raises(ArtifactError, match="already exists"):
         write_atomically(path, lambda _: path.write_text("theirs") and None, replace=False)
@@ -412,8 +414,8 @@ def test_file_that_came_meanwhile_is_kept(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_full_disk_that_only_the_sync_tells_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Network file systems tell of a full disk as late as that: the old file stays."""
+def test_a_full_disk_reported_by_the_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Network file systems may report a full disk only then: the old file stays."""
     path = tmp_path / "a.txt"
     path.write_text("old")
 
@@ -428,6 +430,6 @@ def test_full_disk_that_only_the_sync_tells_of(tmp_path: Path, monkeypatch: pyte
 
 
 def test_file_hash(tmp_path: Path) -> None:
-    """The hash is SHA-256 as any other tool gives it (FIPS 180-2, "abc")."""
+    """The hash is the SHA-256 of FIPS 180-2 for "abc"."""
     (tmp_path / "abc").write_bytes(b"abc")
     assert file_sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

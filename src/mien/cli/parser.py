@@ -138,7 +138,7 @@ def _argument(field: "Field[Any]", kind: Any) -> dict[str, Any]:
     """Return the arguments of `argparse.ArgumentParser.add_argument` for a field."""
     details = field.metadata
     default: Any = field.default
-    argument: dict[str, Any] = {"default": default, "help": details["help"]}
+    argument: dict[str, Any] = {"default": default, "help": details["help"].replace("%", "%%")}
     if kind is bool:
         return argument | {"action": "store_true"}
     if "const" in details:

@@ -1,4 +1,4 @@
-"""A process that ends with its starter. tests/end_to_end/test_sweep_processes.py kills and stops real runs."""
+"""A process that ends with its parent. tests/end_to_end/test_sweep_processes.py kills and stops real runs."""
 
 import os
 import signal
@@ -17,27 +17,27 @@ SLEEPER = (
 
 
 @pytest.mark.parametrize(
-    ("words", "exit_code"),
-    [pytest.param(["--version"], 0, id="done"), pytest.param(["fly"], 2, id="wrong usage")],
+    ("arguments", "exit_code"),
+    [pytest.param(["--version"], 0, id="success"), pytest.param(["fly"], 2, id="wrong usage")],
 )
-def test_a_command_ends_with_its_exit_code(
-    words: list[str], exit_code: int, capfd: pytest.CaptureFixture[str]
+def test_the_exit_code_is_returned(
+    arguments: list[str], exit_code: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The exit code is the command's, and what it prints is not on standard output."""
-    assert run_command(words) == exit_code
+    """The command's exit code is returned, and its output goes to standard error."""
+    assert run_command(arguments) == exit_code
     printed = capfd.readouterr()
     assert printed.out == ""
     assert "mien" in printed.err
 
 
-def test_a_command_is_started_where_there_are_no_signal_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_runs_on_a_system_without_signal_masks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows has no `signal.pthread_sigmask`."""
     monkeypatch.delattr(signal, "pthread_sigmask", raising=False)
     assert run_command(["--version"]) == 0
 
 
 def test_a_closed_standard_input_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The end of the starter is the end of the pipe, at which the process leaves at once."""
+    """The parent's end closes the pipe, at which the process exits at once."""
     monkeypatch.setenv("MIEN_ENDS_WITH_STDIN", "1")
     with subprocess.Popen([sys.executable, "-c", SLEEPER], stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
@@ -47,15 +47,15 @@ def test_a_closed_standard_input_ends_the_process(monkeypatch: pytest.MonkeyPatc
         assert process.wait(20.0) == 1
 
 
-def test_without_a_starter_standard_input_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command that a person starts, as with an empty input, goes on."""
+def test_standard_input_is_ignored_without_a_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command started from a shell keeps running when its input is empty."""
     monkeypatch.delenv("MIEN_ENDS_WITH_STDIN", raising=False)
     code = SLEEPER.replace("60", "0.5")
     done = subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, check=False)
     assert done.returncode == 0
 
 
-# Two workers of a pool that are idle, their numbers on standard output; then it waits to be killed.
+# Starts a pool of two idle workers, prints the process id of one, and waits to be killed.
 POOL = """
 import multiprocessing, os, sys
 from concurrent.futures import ProcessPoolExecutor
@@ -68,7 +68,7 @@ if __name__ == "__main__":
 
 
 def test_a_worker_ends_with_a_killed_parent(tmp_path: Path) -> None:
-    """Without it, a worker that waits for work waits for ever."""
+    """Otherwise an idle worker would wait forever."""
     program = tmp_path / "pool.py"
     program.write_text(POOL)
     with subprocess.Popen(
@@ -88,6 +88,6 @@ def _is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    # an orphan that ended may wait for somebody to ask how
+    # a finished orphan may still be a zombie
     stat = Path(f"/proc/{pid}/stat")
     return not stat.exists() or stat.read_text().rsplit(") ", 1)[1][0] not in "ZX"

@@ -1,4 +1,4 @@
-"""How many cores may be used."""
+"""The number of usable cores."""
 
 import os
 import subprocess
@@ -9,8 +9,8 @@ import pytest
 from mien.runtime.cpu import usable_cpu_cores
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no process to cores")
-def test_cores_that_a_process_is_kept_from_do_not_count() -> None:
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no CPU affinity")
+def test_cores_outside_the_affinity_mask_do_not_count() -> None:
     program = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
         "from mien.runtime.cpu import usable_cpu_cores; print(usable_cpu_cores())"
@@ -19,5 +19,5 @@ def test_cores_that_a_process_is_kept_from_do_not_count() -> None:
     assert done.stdout.strip() == "1"
 
 
-def test_there_is_a_core() -> None:
+def test_there_is_at_least_one_core() -> None:
     assert 1 <= usable_cpu_cores() <= (os.cpu_count() or 1)

@@ -1,4 +1,4 @@
-"""One writer at a time: real processes that lock, wait, are killed, fork."""
+"""One writer at a time: real processes that lock, wait, fork and are killed."""
 
 import errno
 import importlib
@@ -17,7 +17,8 @@ import mien.runtime.lock
 from mien.errors import ArtifactError
 from mien.runtime.lock import hold_lock
 
-# Holds the lock of its argument until its input ends; says so first. Given "fork", it leaves a child that outlives it.
+# Locks the file named by its argument until its input ends, and prints when it holds it. With "fork", it leaves a child
+# that outlives it.
 HOLDER = """
 import os, sys, time
 from pathlib import Path
@@ -45,9 +46,9 @@ while done < 60:
 """
 
 
-def start(lock: Path, *words: str) -> "subprocess.Popen[str]":
+def start(lock: Path, *options: str) -> "subprocess.Popen[str]":
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(lock), *words],
+        [sys.executable, "-c", HOLDER, str(lock), *options],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     assert process.stdout is not None
@@ -55,8 +56,8 @@ def start(lock: Path, *words: str) -> "subprocess.Popen[str]":
     return process
 
 
-def test_the_second_one_is_told_who_writes(tmp_path: Path) -> None:
-    """One line: what is written, by which process, what to do. Once that has ended, the way is free."""
+def test_the_second_writer_learns_who_holds_the_lock(tmp_path: Path) -> None:
+    """The error names the output, the process and what to do. When that process ends, the lock is free."""
     lock = tmp_path / ".out.lock"
     with start(lock) as holder:
         with (
@@ -72,8 +73,8 @@ def test_the_second_one_is_told_who_writes(tmp_path: Path) -> None:
         pass
 
 
-def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
-    """The file that it leaves locks nothing, and goes with the next one."""
+def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    """The file it leaves locks nothing, and the next holder removes it."""
     lock = tmp_path / ".out.lock"
     with start(lock) as holder:
         holder.kill()
@@ -84,8 +85,8 @@ def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_orphan_of_a_killed_process_holds_nothing(tmp_path: Path) -> None:
-    """A forked worker that goes on for a while keeps nobody from writing."""
+def test_an_orphan_of_a_killed_process_holds_nothing(tmp_path: Path) -> None:
+    """A forked worker that runs on for a while blocks nobody."""
     lock = tmp_path / ".out.lock"
     with start(lock, "fork") as holder:
         holder.kill()
@@ -94,28 +95,28 @@ def test_orphan_of_a_killed_process_holds_nothing(tmp_path: Path) -> None:
             os.killpg(holder.pid, signal.SIGKILL)
 
 
-def test_two_threads_of_a_process(tmp_path: Path) -> None:
-    """A thread is kept out as a process is."""
-    told = []
+def test_a_second_thread_is_locked_out(tmp_path: Path) -> None:
+    """The lock also works between threads of a process."""
+    messages = []
 
     def write() -> None:
         try:
             with hold_lock(tmp_path / ".out.lock", Path("out")):
-                told.append("two writers")
+                messages.append("two writers")
         except ArtifactError as error:
-            told.append(str(error))
+            messages.append(str(error))
 
     with hold_lock(tmp_path / ".out.lock", Path("out")):
         thread = threading.Thread(target=write)
         thread.start()
         thread.join()
-    assert len(told) == 1
-    assert "is already being written by this process" in told[0]
+    assert len(messages) == 1
+    assert "is already being written by this process" in messages[0]
     with hold_lock(tmp_path / ".out.lock", Path("out")):
         pass
 
 
-def test_removing_the_file_lets_nobody_in(tmp_path: Path) -> None:
+def test_removing_the_file_does_not_break_the_lock(tmp_path: Path) -> None:
     """Three processes lock and remove the file as fast as they can: no count is lost."""
     (tmp_path / "count").write_text("0")
     counters = [subprocess.Popen([sys.executable, "-c", COUNTER, str(tmp_path)]) for _ in range(3)]
@@ -124,18 +125,18 @@ def test_removing_the_file_lets_nobody_in(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["count"]
 
 
-def test_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
-    """What it leads to is not made, nor written to."""
+def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
+    """Its target is neither created nor written to."""
     (tmp_path / ".out.lock").symlink_to(tmp_path / "dear")
     with pytest.raises(OSError, match="symbolic links"), hold_lock(tmp_path / ".out.lock", Path("out")):
         pass
     assert not (tmp_path / "dear").exists()
 
 
-def test_file_system_without_locks_is_told(
+def test_a_file_system_without_locks_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Some network file systems have none: the work goes on, and a line says what that means."""
+    """Some network file systems have none: the work continues after a warning."""
 
     def refuse(_: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
@@ -148,15 +149,15 @@ def test_file_system_without_locks_is_told(
     )
 
 
-def test_windows_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On Windows nothing asks for fcntl; the byte that is locked is not one that tells who holds it."""
+def test_locking_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows has no fcntl, and the locked byte must not cover the holder's name."""
     locked: list[int] = []
 
     def locking(descriptor: int, mode: int, n_bytes: int) -> None:
-        place = os.lseek(descriptor, 0, os.SEEK_CUR)
-        if place in locked:
+        position = os.lseek(descriptor, 0, os.SEEK_CUR)
+        if position in locked:
             raise PermissionError(errno.EACCES, "Permission denied")
-        locked.append(place)
+        locked.append(position)
 
     fake: Any = SimpleNamespace(locking=locking, LK_NBLCK=2)
     with monkeypatch.context() as patched:

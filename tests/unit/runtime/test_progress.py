@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """Time that passes when told."""
+    """Time that passes on demand."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -32,14 +32,14 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Replace the time that progress sees."""
+    """Replace the clock of the progress module."""
     clock = Clock()
     monkeypatch.setattr(mien.runtime.progress, "time", clock)
     return clock
 
 
-def test_plain_lines_now_and_then(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a terminal there is a line every 15 seconds and one at the end, with rate and time left."""
+def test_plain_lines_every_15_seconds(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a terminal, lines appear every 15 seconds and at the end, with rate and remaining time."""
     with Progress("Preparing", total=1000, unit="face") as progress:
         for _ in range(5):
             clock.now += 10
@@ -52,8 +52,8 @@ def test_plain_lines_now_and_then(clock: Clock, capsys: pytest.CaptureFixture[st
     ]
 
 
-def test_skipped_items_do_not_count_for_the_rate(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
-    """What an earlier run did is done, but says nothing of how fast this one is."""
+def test_skipped_items_do_not_affect_the_rate(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    """Items of an earlier run are done, but say nothing about the speed of this one."""
     with Progress("Preparing", total=1000, unit="row") as progress:
         progress.skip(600)
         clock.now += 20
@@ -62,15 +62,15 @@ def test_skipped_items_do_not_count_for_the_rate(clock: Clock, capsys: pytest.Ca
 
 
 def test_unknown_total_and_note(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a total there is no time left; a note stands at the end."""
+    """Without a total there is no remaining time; a note is shown at the end."""
     with Progress("Reading", unit="row") as progress:
         clock.now += 20
         progress.advance(100, note="loss 1.5")
     assert capsys.readouterr().err.splitlines()[0] == "Reading: 100 rows, 5 a second, loss 1.5"
 
 
-def test_nothing_is_said_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    """Work that did nothing, or failed, has no last line."""
+def test_no_last_line_without_work(capsys: pytest.CaptureFixture[str]) -> None:
+    """Work that did nothing or failed has no last line."""
     with Progress("Preparing", total=3):
         pass
     with contextlib.suppress(ZeroDivisionError), Progress("Preparing", total=3) as progress:
@@ -83,12 +83,12 @@ class Terminal(io.StringIO):
     """Standard error as a terminal."""
 
     def isatty(self) -> bool:
-        """Say so."""
+        """Return True."""
         return True
 
 
 def test_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal a bar shows the title, the share, and the note."""
+    """On a terminal, a bar shows the title and the percentage."""
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TQDM_MININTERVAL", "0")
@@ -101,13 +101,13 @@ def test_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextlib.contextmanager
 def pseudo_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Make standard error a real terminal; afterwards the list has the lines that a person sees of it in the end."""
+    """Make standard error a real terminal; afterwards the list has the lines that remain visible."""
     pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
     ours, theirs = pty.openpty()
     received, lines = bytearray(), []
 
     def receive() -> None:
-        with contextlib.suppress(OSError):  # Linux's way to say that the other end is closed
+        with contextlib.suppress(OSError):  # Linux: the other end is closed
             while content := os.read(ours, 4096):
                 received.extend(content)
 
@@ -118,12 +118,12 @@ def pseudo_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         yield lines
     reader.join()
     os.close(ours)
-    # A carriage return alone begins the line anew.
+    # A carriage return without a line feed overwrites the line.
     lines += [line.rstrip("\r").rpartition("\r")[2] for line in received.decode().split("\n")]
 
 
-def test_what_stays_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bar vanishes; of work whose result a person wants to look up, a line stays."""
+def test_lines_left_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bar disappears; with `leave`, the last line stays."""
     with pseudo_terminal(monkeypatch) as lines:
         for title, leave in (("Preparing", False), ("Epoch 1/2", True), ("Epoch 2/2", True)):
             with Progress(title, total=3, unit="step", leave=leave) as progress:
@@ -136,10 +136,10 @@ def test_what_stays_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         assert line.endswith(f"dev accuracy of {title}")
 
 
-def test_each_epoch_of_a_training_stays_on_a_terminal(
+def test_each_training_epoch_leaves_a_line_on_a_terminal(
     training_pack: Path, tiny_recipe: "Recipe", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A person sees each epoch's dev score, as a log file does."""
+    """The dev score of each epoch stays visible, as in a log file."""
     from mien.train import train
 
     recipe = replace(tiny_recipe, schedule=replace(tiny_recipe.schedule, epochs=2))

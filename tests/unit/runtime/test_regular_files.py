@@ -1,4 +1,4 @@
-"""Only regular files are opened, at once, and read up to a limit."""
+"""Only regular files are opened, without blocking, and read up to a limit."""
 
 import os
 import socket
@@ -18,12 +18,12 @@ from mien.formats.pack import Pack
 from mien.inference.video.capture import read_header
 from mien.runtime.regular_files import NotAFileError, TooLargeError, open_regular, read_regular
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with a name here")
+pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 
 
 @pytest.fixture(params=["fifo", "socket", "device", "link to a fifo"])
 def endless(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """Something called ``a.jpg`` that blocks who opens it, or never ends."""
+    """Return a path ``a.jpg`` that blocks when opened, or never ends."""
     path = tmp_path / "a.jpg"
     with closing(socket.socket(socket.AF_UNIX)) as listening:
         if request.param == "socket":
@@ -38,14 +38,14 @@ def endless(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
         yield path
 
 
-def test_what_is_no_file_is_not_opened(endless: Path) -> None:
-    """It is told what stands there, without waiting."""
+def test_only_files_are_opened(endless: Path) -> None:
+    """The error says what it is, without blocking."""
     with pytest.raises(NotAFileError, match=r"it is a (pipe|socket|device)"):
         open_regular(endless)
 
 
-def test_every_reader_of_files_tells_it(endless: Path) -> None:
-    """Images, videos, lists and the detector are opened by the same rule."""
+def test_every_reader_rejects_what_is_not_a_file(endless: Path) -> None:
+    """Images, videos, lists and the detector's file follow the same rule."""
     for read in (read_image_file, read_header):
         with pytest.raises(UnreadableImage, match=r"not a file") as refused:
             read(endless)
@@ -57,8 +57,10 @@ def test_every_reader_of_files_tells_it(endless: Path) -> None:
         YuNetDetector(endless)
 
 
-def test_a_shard_of_a_pack_that_is_no_file(make_training_pack: Callable[..., Path], tmp_path: Path) -> None:
-    """One line, as for a shard that is missing."""
+def test_a_shard_of_a_pack_that_is_not_a_file(
+    make_training_pack: Callable[..., Path], tmp_path: Path
+) -> None:
+    """One line, as for a missing shard."""
     pack = Pack.open(make_training_pack(tmp_path / "my.pack", n_train=6, n_val=3))
     shard = pack.path / "train-00000.arrow"
     shard.unlink()
@@ -68,7 +70,7 @@ def test_a_shard_of_a_pack_that_is_no_file(make_training_pack: Callable[..., Pat
 
 
 def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
-    """A sparse file of a terabyte is refused before it is read."""
+    """A sparse file of a terabyte is rejected before it is read."""
     path = tmp_path / "a.jpg"
     path.write_bytes(b"12345")
     assert read_regular(path, max_bytes=5) == b"12345"
@@ -81,8 +83,8 @@ def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
     assert refused.value.reason == "image_too_large"
 
 
-def test_folders_and_missing_files_keep_their_errors(tmp_path: Path) -> None:
-    """They are told apart from pipes."""
+def test_folders_and_missing_files_raise_the_usual_errors(tmp_path: Path) -> None:
+    """They are distinguished from pipes."""
     with pytest.raises(IsADirectoryError):
         open_regular(tmp_path)
     with pytest.raises(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Text of others on a terminal."""
+"""Safe printing of text from outside."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from mien.inference.results import FacePrediction, ImagePrediction
 from mien.runtime.progress import Progress
 from mien.runtime.terminal import on_its_lines, on_one_line
 
-# Clears the screen, sets the title, overwrites the line, turns the direction, hides, breaks the line.
+# Clears the screen, sets the title, overwrites the line, changes direction, hides text, breaks the line.
 NASTY = "\x1b[2J\x1b]0;t\x07\r\b\x9b31m\u202e\u2066\u200b\ufeff\x00\x7f\u2028\n\t\udcff"
 
 
@@ -23,7 +23,7 @@ def is_harmless(text: str) -> bool:
     return all(character.isprintable() for character in text)
 
 
-def test_nothing_acts_and_everything_is_told() -> None:
+def test_control_characters_are_escaped() -> None:
     shown = on_one_line(f"a{NASTY}b")
     assert is_harmless(shown)
     assert shown.startswith("a\\x1b[2J\\x1b]0;t\\x07\\r\\x08\\x9b31m\\u202e")
@@ -32,50 +32,50 @@ def test_nothing_acts_and_everything_is_told() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "photo.jpg", "中文\u3000照片", "ä ö\u00a0ü", "фото", "😀", "C:\\a\\b"])
-def test_what_people_write_stays(text: str) -> None:
+def test_ordinary_text_is_unchanged(text: str) -> None:
     assert on_one_line(text) == text
 
 
-def test_lines_stay_lines() -> None:
+def test_line_breaks_are_kept_in_multi_line_text() -> None:
     assert on_its_lines("a\n\x1bb\n") == "a\n\\x1bb\n"
 
 
-def test_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    """By every verb: what was asked for, what is told beside it, and an error."""
+def test_results_notices_and_progress_are_safe(capsys: pytest.CaptureFixture[str]) -> None:
+    """Everything that verbs print goes through these."""
     print_result(f"first\n{NASTY}")
     print_notice(NASTY)
     with Progress(NASTY, total=1) as progress:
         progress.advance()
-    told = capsys.readouterr()
-    assert len(told.out.splitlines()) == 3
-    assert all(is_harmless(line) for line in told.out.split("\n"))
-    assert len(told.err.split("\n")) == 3
-    assert all(is_harmless(line) for line in told.err.split("\n"))
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 3
+    assert all(is_harmless(line) for line in printed.out.split("\n"))
+    assert len(printed.err.split("\n")) == 3
+    assert all(is_harmless(line) for line in printed.err.split("\n"))
 
 
-def test_an_error_is_one_harmless_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_is_one_safe_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["browse", "no\x1b[2J\nmien: all is well", "--out", "a.png"]) == 1
-    told = capsys.readouterr().err
-    assert is_harmless(told.removesuffix("\n"))
-    assert "no\\x1b[2J\\nmien: all is well does not exist" in told
+    error = capsys.readouterr().err
+    assert is_harmless(error.removesuffix("\n"))
+    assert "no\\x1b[2J\\nmien: all is well does not exist" in error
 
 
-def test_wrong_usage_is_harmless(capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_is_safe(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["doctor", "--\x1b[2J"])
     assert "\x1b" not in capsys.readouterr().err
 
 
-def test_a_reading_that_is_printed_is_harmless() -> None:
+def test_a_printed_prediction_is_safe() -> None:
     row = FacePrediction(NASTY, status="not_an_image", detail=NASTY)
     assert is_harmless(str(ImagePrediction(NASTY, (row,))))
 
 
 @pytest.mark.parametrize("to_file", [False, True])
-def test_predict_tells_of_a_nasty_name(
+def test_predict_prints_a_nasty_name_safely(
     to_file: bool, tmp_path: Path, make_image: Callable[..., Path]
 ) -> None:
-    """The table shows it, JSON keeps it as it is."""
+    """The table escapes it; JSON keeps it unchanged."""
     name = "a\x1b[31m\u202e\r.png"
     image = make_image("a.png").rename(tmp_path / name)
     out = ["--out", str(tmp_path / "rows.jsonl")] if to_file else []

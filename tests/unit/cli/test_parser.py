@@ -1,0 +1,160 @@
+"""Options from dataclasses, and suggestions for typos."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from mien.cli import main
+from mien.cli.parser import Parser, add_options, read_options
+from mien.runtime.options import option, option_group
+
+
+def parse_pair(text: str) -> tuple[str, ...]:
+    if "," not in text:
+        raise ValueError(f"must be like a,b, got {text!r}")
+    return tuple(text.split(","))
+
+
+@dataclass(frozen=True)
+class Inner:
+    """Options with a heading of their own, and a field that is not an option."""
+
+    mode: Literal["fast", "exact"] = option("fast", "how")
+    count: Literal[7, 8] | None = option(None, "number of classes")
+    smoothing: float = option(0.25, "do not smooth", flag="--no-smoothing", const=0.0)
+    derived: bool = False
+
+
+@dataclass(frozen=True)
+class Outer:
+    """One option of each type."""
+
+    n_faces: int = option(12_000, "number of faces", flag="--faces", metavar="N", least=1)
+    margin: float = option(0.5, "50% of the face", least=0, most=2)
+    seconds: float | None = option(None, "duration", above=0)
+    out: Path | None = option(None, "file (default: none)")
+    force: bool = option(False, "replace it")
+    names: tuple[str, ...] = option((), "name; may be repeated", flag="--name")
+    layers: tuple[str, ...] = option((), "layers", nargs="+")
+    pair: tuple[str, ...] | None = option(None, "pair", parse=parse_pair)
+    labels: tuple[tuple[str, str], ...] | None = option(
+        None, "labels", parse="mien.datasets.labels:parse_label_names"
+    )
+    inner: Inner = option_group(Inner, "inner options")
+
+
+@pytest.fixture
+def parser() -> Parser:
+    """Return a parser with every option."""
+    parser = Parser(prog="mien")
+    add_options(parser, Outer)
+    return parser
+
+
+def test_defaults_come_from_the_dataclass(parser: Parser) -> None:
+    """An empty command line gives the dataclass as Python makes it."""
+    assert read_options(Outer, parser.parse_args([])) == Outer()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "value"),
+    [
+        ("--faces 3", "n_faces", 3),
+        ("--margin 2", "margin", 2.0),
+        ("--seconds 0.5", "seconds", 0.5),
+        ("--out a.png", "out", Path("a.png")),
+        ("--force", "force", True),
+        ("--name a --name b", "names", ("a", "b")),
+        ("--layers a b", "layers", ("a", "b")),
+        ("--pair a,b", "pair", ("a", "b")),
+        ("--labels 1=Fear", "labels", (("1", "Fear"),)),
+        ("--mode exact", "inner", Inner(mode="exact")),
+        ("--count 8", "inner", Inner(count=8)),
+        ("--no-smoothing", "inner", Inner(smoothing=0.0)),
+    ],
+)
+def test_text_becomes_a_value_of_the_field_type(
+    parser: Parser, arguments: str, name: str, value: Any
+) -> None:
+    options = read_options(Outer, parser.parse_args(arguments.split()))
+    assert getattr(options, name) == value
+    assert type(getattr(options, name)) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--faces 0", "argument --faces: must be 1 or more, got 0"),
+        ("--faces many", "argument --faces: invalid integer value: 'many'"),
+        ("--margin 3", "argument --margin: must be from 0 to 2, got 3.0"),
+        ("--margin nan", "argument --margin: must be from 0 to 2, got nan"),
+        ("--margin wide", "argument --margin: invalid number value: 'wide'"),
+        ("--seconds 0", "argument --seconds: must be more than 0, got 0.0"),
+        ("--seconds inf", "argument --seconds: must be more than 0, got inf"),
+        ("--mode slow", "invalid choice: 'slow'"),
+        ("--pair a", "argument --pair: must be like a,b, got 'a'"),
+        ("--labels 1=", "argument --labels: must be like 1=Surprise"),
+    ],
+)
+def test_values_outside_the_limits_are_rejected(
+    parser: Parser, arguments: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args(arguments.split())
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_help_shows_defaults_and_headings(parser: Parser) -> None:
+    """A default is appended if it is a value that the text does not describe already."""
+    text = " ".join(parser.format_help().split())
+    assert "number of faces (default: 12,000)" in text
+    assert "50% of the face (default: 0.5)" in text
+    assert "file (default: none)" in text
+    assert "replace it --name" in text
+    assert "do not smooth" in text
+    assert "inner options: --mode {fast,exact}" in text
+    assert "derived" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("predct a.jpg", "Did you mean `predict`?"),
+        ("prepare afectnet raw --out p", "Did you mean `affectnet`?"),
+        (
+            "predict a.jpg --ouut x",
+            "unrecognized arguments: --ouut x. Did you mean `--out` instead of `--ouut`?",
+        ),
+        ("prepare csv raw --output=p", "required: --out. Did you mean `--out` instead of `--output`?"),
+        ("train --recpe demo --out run", "Did you mean `--recipe` instead of `--recpe`?"),
+    ],
+)
+def test_typos_get_a_suggestion(arguments: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """For a verb, a choice and an option, also if a required option is missing because of the typo."""
+    try:
+        code: object = main(arguments.split())
+    except SystemExit as ended:
+        code = ended.code
+    assert code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", ["fly", "doctor --xyz", "predict"])
+def test_nothing_similar_gets_no_suggestion(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments.split())
+    assert "Did you mean" not in capsys.readouterr().err
+
+
+def test_mien_alone_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is wrong usage, so the help goes to standard error."""
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "predict" in printed.err
+    assert "exit codes:" in printed.err

@@ -377,7 +377,8 @@ def read_json(path: Path, *, what: str) -> dict[str, Any]:
     try:
         value = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ArtifactError(f"{path.parent} is not a {what}: it has no {path.name}") from None
+        kind = f"an {what}" if what[0] in "aeiou" else f"a {what}"
+        raise ArtifactError(f"{path.parent} is not {kind}: it has no {path.name}") from None
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path} of the {what} cannot be read: {error}") from None
     if not isinstance(value, dict):

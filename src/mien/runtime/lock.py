@@ -68,7 +68,7 @@ def hold_lock(lock_path: Path, output: Path) -> Iterator[None]:
     key = os.path.normcase(lock_path)
     with _guard:
         if key in _held:
-            raise ArtifactError(f"{output} is already being written by this process. Choose another path")
+            raise ArtifactError(f"{output} is being written by this process. Choose another path")
         descriptor = _acquire(lock_path, output)
         _held.add(key)
     try:

@@ -190,7 +190,7 @@ def _overwritten(name: str, text: str):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        pytest.param(_without("metrics.json"), "no report", id="no metrics"),
+        pytest.param(_without("metrics.json"), "not a report", id="no metrics"),
         pytest.param(_without("predictions.csv"), "cannot be read", id="no predictions"),
         pytest.param(_overwritten("predictions.csv", ""), "cannot be read", id="empty predictions"),
         pytest.param(

@@ -111,7 +111,7 @@ def test_a_second_thread_is_locked_out(tmp_path: Path) -> None:
         thread.start()
         thread.join()
     assert len(messages) == 1
-    assert "is already being written by this process" in messages[0]
+    assert "is being written by this process" in messages[0]
     with hold_lock(tmp_path / ".out.lock", Path("out")):
         pass
 

@@ -1,4 +1,4 @@
-"""`mien bench`: how long a face takes on this machine, step by step."""
+"""`mien bench`: time per face on this machine, step by step."""
 
 from mien.bench.stage import BenchOptions, bench
 

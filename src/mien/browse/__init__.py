@@ -1,4 +1,4 @@
-"""`mien browse`: a sheet of a pack's faces, for people who would rather look than count."""
+"""`mien browse`: a contact sheet of a pack's faces, for looking at them."""
 
 from mien.browse.sheet import require_image_suffix
 from mien.browse.stage import browse, draw_rows

@@ -146,10 +146,10 @@ def add_browse(verbs: Verbs) -> None:
 def _run_browse(args: argparse.Namespace) -> None:
     if args.recipe is None:
         from mien.browse import browse
-        from mien.drawing.fonts import tell_missing
+        from mien.drawing.fonts import report_missing_characters
         from mien.formats.pack import Pack
 
-        tell_missing(Pack.open(args.pack).info.classes, warn)
+        report_missing_characters(Pack.open(args.pack).info.classes, warn)
         browse(
             args.pack, args.out, per_class=args.per_class, split=args.split, seed=args.seed, force=args.force
         )
@@ -160,7 +160,7 @@ def _run_browse(args: argparse.Namespace) -> None:
 
 def _browse_by_recipe(args: argparse.Namespace) -> None:
     from mien.browse import draw_rows, require_image_suffix
-    from mien.drawing.fonts import tell_missing
+    from mien.drawing.fonts import report_missing_characters
     from mien.formats.pack import Pack
 
     if args.split != "train":
@@ -174,5 +174,5 @@ def _browse_by_recipe(args: argparse.Namespace) -> None:
 
     recipe = read_recipe(args.recipe, [])
     rows = preview_faces(recipe, Pack.open(args.pack), n_versions=args.per_class, seed=args.seed)
-    tell_missing([row.title for row in rows], warn)
+    report_missing_characters([row.title for row in rows], warn)
     draw_rows(rows, args.out, input_size=recipe.data.input_size, force=args.force)

@@ -132,7 +132,7 @@ def fit_text(text: str) -> FittedText:
     return FittedText(clean) if clean.isascii() and not named else _fit(clean, named)
 
 
-def tell_missing(texts: Iterable[str], notify: Callable[[str], None]) -> None:
+def report_missing_characters(texts: Iterable[str], notify: Callable[[str], None]) -> None:
     """Report the characters of these texts that no font has, and what to install, in one line; nothing if all can be drawn.
 
     Raises:

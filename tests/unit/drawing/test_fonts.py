@@ -101,7 +101,7 @@ def test_font_given_by_the_user_is_used(tmp_path: Path, monkeypatch: pytest.Monk
 def test_characters_that_no_font_has_are_escaped_and_reported() -> None:
     """They are not drawn as boxes: names stay distinct, and one line says what to install."""
     notices: list[str] = []
-    fonts.tell_missing(["Happy", HAPPY, SAD], notices.append)
+    fonts.report_missing_characters(["Happy", HAPPY, SAD], notices.append)
     assert fonts.fit_text(f"{HAPPY}!").text == r"\u9ad8\u5174!"
     assert (drawn(HAPPY) != drawn(SAD)).any()
     (line,) = notices
@@ -110,7 +110,7 @@ def test_characters_that_no_font_has_are_escaped_and_reported() -> None:
     assert fonts.FONT_VARIABLE in line
     assert "\n" not in line
     notices.clear()
-    fonts.tell_missing(["Happy", "Dégoût", "Радость"], notices.append)
+    fonts.report_missing_characters(["Happy", "Dégoût", "Радость"], notices.append)
     assert notices == []
 
 

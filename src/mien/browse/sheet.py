@@ -105,11 +105,26 @@ class Sheet:
         draw_text(self._pen, xy, text, size_px=_TITLE_SIZE, fill=_TITLE_RGB, anchor="lm")
 
     def draw_face(self, row: int, column: int, face: Face) -> None:
-        """Draw a face with its landmarks and caption."""
-        left, top = self._title_width + column * (self.side + GAP), self._tops[row]
-        self.image.paste(_draw_cell(face, self.side), (left, top))
+        """Draw a face with its landmarks and caption. If the cell is a multiple of its size, pixels stay squares."""
+        left, top, side = self._title_width + column * (self.side + GAP), self._tops[row], self.side
+        cell = Image.fromarray(face.image_rgb)
+        is_multiple = side % cell.width == 0
+        cell = cell.resize(
+            (side, side), Image.Resampling.NEAREST if is_multiple else Image.Resampling.LANCZOS
+        )
+        mask = Image.new("L", (side * _OVERSAMPLING, side * _OVERSAMPLING))
+        pen = ImageDraw.Draw(mask)
+        line_width = max(_OVERSAMPLING, mask.width // 110)
+        for contour, is_closed in visible_contours(face.landmarks * mask.width):
+            line = [tuple(point) for point in contour.tolist()]
+            if len(line) > 1:
+                pen.line([*line, line[0]] if is_closed else line, fill=255, width=line_width, joint="curve")
+            else:
+                pen.circle(line[0], line_width, fill=255)
+        cell.paste(LINE_RGB, mask=mask.resize((side, side), Image.Resampling.BOX))
+        self.image.paste(cell, (left, top))
         if face.caption:
-            xy = (left + self.side // 2, top + self.side + 2)
+            xy = (left + side // 2, top + side + 2)
             style = {"fill": _CAPTION_RGB, "anchor": "ma", "align": "center"}
             draw_text(self._pen, xy, face.caption, size_px=_CAPTION_SIZE, **style)
 
@@ -123,23 +138,3 @@ class Sheet:
 def measure_title(text: str) -> int:
     """Return the width of a title's longest line in pixels."""
     return round(text_width(text, _TITLE_SIZE))
-
-
-def _draw_cell(face: Face, side: int) -> Image.Image:
-    """Return a face with its landmarks, resized to a cell: by pixel repetition if the cell is a multiple of its size."""
-    image = Image.fromarray(face.image_rgb)
-    is_multiple = side % image.width == 0
-    image = image.resize((side, side), Image.Resampling.NEAREST if is_multiple else Image.Resampling.LANCZOS)
-    if not np.isfinite(face.landmarks).any():
-        return image
-    mask = Image.new("L", (side * _OVERSAMPLING, side * _OVERSAMPLING))
-    pen = ImageDraw.Draw(mask)
-    line_width = max(_OVERSAMPLING, mask.width // 110)
-    for contour, is_closed in visible_contours(face.landmarks * mask.width):
-        line = [tuple(point) for point in contour.tolist()]
-        if len(line) > 1:
-            pen.line([*line, line[0]] if is_closed else line, fill=255, width=line_width, joint="curve")
-        else:
-            pen.circle(line[0], line_width, fill=255)
-    image.paste(LINE_RGB, mask=mask.resize((side, side), Image.Resampling.BOX))
-    return image

@@ -105,7 +105,7 @@ class Sheet:
         draw_text(self._pen, xy, text, size_px=_TITLE_SIZE, fill=_TITLE_RGB, anchor="lm")
 
     def draw_face(self, row: int, column: int, face: Face) -> None:
-        """Draw a face with its landmarks and caption. If the cell is a multiple of its size, pixels stay squares."""
+        """Draw a face with its landmarks and caption. In a cell of a multiple of its size, pixels become squares."""
         left, top, side = self._title_width + column * (self.side + GAP), self._tops[row], self.side
         cell = Image.fromarray(face.image_rgb)
         is_multiple = side % cell.width == 0

@@ -133,7 +133,7 @@ def fit_text(text: str) -> FittedText:
 
 
 def report_missing_characters(texts: Iterable[str], notify: Callable[[str], None]) -> None:
-    """Report the characters of these texts that no font has, and what to install, in one line; nothing if all can be drawn.
+    """Report in one line which characters of these texts no font has, if any, and what to install.
 
     Raises:
         SourceError: ``MIEN_FONT`` is not a font.
@@ -162,7 +162,7 @@ def plot_text(text: str) -> str:
 
 
 def plot_style(texts: Iterable[str]) -> dict[Any, Any]:
-    """Return the rcParams of a figure that shows these texts: fonts that have their characters, no math between dollars.
+    """Return matplotlib's rcParams for these texts: fonts that have their characters, and no math mode.
 
     Raises:
         SourceError: ``MIEN_FONT`` is not a font.

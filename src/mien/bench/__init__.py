@@ -1,1 +1,1 @@
-"""`mien bench`: how long a face takes on this machine, step by step."""
+"""`mien bench`: time per face on this machine, step by step."""

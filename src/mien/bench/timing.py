@@ -1,25 +1,25 @@
-"""Timing calls that take turns."""
+"""Timing several calls in alternation."""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from mien.runtime.progress import Progress
 
-# Calls before the clock starts: in the first ones buffers are made and caches filled.
+# Untimed calls per step: the first ones allocate buffers and fill caches.
 WARM_UPS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """Something to time.
 
     Attributes:
         name: ``detect``, ``crop`` or ``infer``.
-        batch_size: faces of a call.
-        call: does it once.
+        batch_size: faces per call.
+        call: runs the step once.
     """
 
     name: str
@@ -29,13 +29,13 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long a step took.
+    """How long a step takes.
 
     Attributes:
-        step: its name.
-        batch_size: faces of a call.
-        median_ms: of a call.
-        p95_ms: that 95 % of the calls did not pass.
+        step: name of the step.
+        batch_size: faces per call.
+        median_ms: median time per call.
+        p95_ms: 95th percentile of the time per call.
     """
 
     step: str
@@ -44,18 +44,18 @@ class Timing:
     p95_ms: float
 
 
-def time_in_turns(steps: Sequence[Step], rounds: int) -> tuple[Timing, ...]:
-    """Time steps, one call of each a round, so that a moment in which the machine is busy falls on all of them."""
+def time_steps(steps: Sequence[Step], rounds: int) -> tuple[Timing, ...]:
+    """Time steps in rounds of one call each, so that a busy moment of the machine affects all of them alike."""
     for step in steps:
         for _ in range(WARM_UPS):
             step.call()
     seconds = np.empty((rounds, len(steps)))
     with Progress("Timing", total=rounds, unit="round") as progress:
-        for this in range(rounds):
-            for place, step in enumerate(steps):
+        for round_index in range(rounds):
+            for step_index, step in enumerate(steps):
                 start = time.perf_counter()
                 step.call()
-                seconds[this, place] = time.perf_counter() - start
+                seconds[round_index, step_index] = time.perf_counter() - start
             progress.advance()
     return tuple(
         Timing(step.name, step.batch_size, *(1000 * float(np.percentile(column, p)) for p in (50, 95)))

@@ -1,1 +1,1 @@
-"""`mien browse`: a sheet of a pack's faces, for people who would rather look than count."""
+"""`mien browse`: a contact sheet of a pack's faces, for looking at them."""

@@ -1,6 +1,6 @@
-"""A sheet: titled rows of faces with their landmarks, as one image."""
+"""A contact sheet: titled rows of faces with their landmarks, as one image."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -9,29 +9,29 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from mien.artifacts import disk_errors, write_atomically
-from mien.drawing.fonts import draw_text, fit_text
+from mien.drawing.contours import visible_contours
+from mien.drawing.fonts import draw_text, text_width
 from mien.errors import ArtifactError
-from mien.faces.landmarks import CONTOURS
 
 GAP = 2
 CAPTION_LINE = 18
 LINE_RGB = (80, 255, 160)
-# A JPEG can be no larger.
+# The limit of JPEG.
 LARGEST_SIDE = 65_500
 
-_PAPER_RGB, _TITLE_RGB, _CAPTION_RGB = (24, 24, 28), (235, 235, 235), (170, 170, 178)
+_BACKGROUND_RGB, _TITLE_RGB, _CAPTION_RGB = (24, 24, 28), (235, 235, 235), (170, 170, 178)
 _TITLE_SIZE, _CAPTION_SIZE = 15, 13
-# Lines are drawn so many times larger, then made smaller, which smooths them.
-_FINER = 4
+# Lines are drawn this many times larger and then downsampled, which antialiases them.
+_OVERSAMPLING = 4
 
 
 class Face(Protocol):
-    """What a sheet shows of a face.
+    """A face on a sheet.
 
     Attributes:
         image_rgb: ``(S, S, 3)`` uint8 RGB.
         landmarks: ``(68, 2)`` fractions of the image; NaN where a point is missing or hidden.
-        caption: lines below the image, or none.
+        caption: lines below the image; may be empty.
     """
 
     @property
@@ -46,7 +46,7 @@ class Row(Protocol):
     """A row of a sheet.
 
     Attributes:
-        title: lines to the left.
+        title: lines to the left of the faces.
         faces: from left to right.
     """
 
@@ -57,61 +57,76 @@ class Row(Protocol):
 
 
 def require_image_suffix(path: Path) -> None:
-    """Refuse a file that a sheet cannot be written to.
+    """Require a file name that a sheet can be written to.
 
     Raises:
-        ArtifactError: OUT has no image's ending.
+        ArtifactError: the suffix is not .png, .jpg or .jpeg.
     """
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise ArtifactError(f"OUT must end in .png or .jpg, got {path.name!r}")
 
 
 class Sheet:
-    """An image with room for titled rows of square cells.
+    """An image with titled rows of square cells.
 
     Attributes:
-        image: so far.
-        side: of a cell in pixels, without the gap and the caption.
+        image: what has been drawn so far.
+        side: side of a cell in pixels, without gap and caption.
     """
 
     def __init__(self, caption_lines: Sequence[int], columns: int, *, side: int, title_width: int) -> None:
-        """Lay a sheet out.
+        """Lay out an empty sheet.
 
         Args:
-            caption_lines: for each row, the lines below its faces.
+            caption_lines: for each row, the number of lines below its faces.
             columns: faces in the longest row.
-            side: of a cell in pixels.
-            title_width: of the column on the left.
+            side: side of a cell in pixels.
+            title_width: width of the left column in pixels.
 
         Raises:
-            ArtifactError: no image file could hold it.
+            ArtifactError: it is too large for an image file.
         """
         heights = [side + GAP + lines * CAPTION_LINE for lines in caption_lines]
         size_wh = (title_width + columns * (side + GAP), sum(heights))
         if max(size_wh) > LARGEST_SIDE:
             raise ArtifactError(
-                f"The sheet must be at most {LARGEST_SIDE:,} pixels wide and high, {columns:,} faces in each of "
-                f"{len(heights)} rows need {size_wh[0]:,} x {size_wh[1]:,}. Give fewer --per-class"
+                f"The sheet must be at most {LARGEST_SIDE:,} pixels wide and high, but {len(heights)} rows of "
+                f"{columns:,} faces need {size_wh[0]:,} x {size_wh[1]:,}. Use a smaller --per-class"
             )
         self.side = side
-        self.image = Image.new("RGB", size_wh, _PAPER_RGB)
+        self.image = Image.new("RGB", size_wh, _BACKGROUND_RGB)
         self._pen = ImageDraw.Draw(self.image)
         self._title_width = title_width
         self._tops = np.cumsum([0, *heights]).tolist()
 
     def write_title(self, row: int, text: str) -> None:
         """Write lines to the left of a row."""
-        place = (10, self._tops[row] + self.side // 2)
-        draw_text(self._pen, place, text, size_px=_TITLE_SIZE, fill=_TITLE_RGB, anchor="lm")
+        xy = (10, self._tops[row] + self.side // 2)
+        draw_text(self._pen, xy, text, size_px=_TITLE_SIZE, fill=_TITLE_RGB, anchor="lm")
 
-    def place_face(self, row: int, column: int, face: Face) -> None:
-        """Draw a face with its landmarks and its caption."""
-        left, top = self._title_width + column * (self.side + GAP), self._tops[row]
-        self.image.paste(_draw_face(face, self.side), (left, top))
+    def draw_face(self, row: int, column: int, face: Face) -> None:
+        """Draw a face with its landmarks and caption. In a cell of a multiple of its size, pixels become squares."""
+        left, top, side = self._title_width + column * (self.side + GAP), self._tops[row], self.side
+        cell = Image.fromarray(face.image_rgb)
+        is_multiple = side % cell.width == 0
+        cell = cell.resize(
+            (side, side), Image.Resampling.NEAREST if is_multiple else Image.Resampling.LANCZOS
+        )
+        mask = Image.new("L", (side * _OVERSAMPLING, side * _OVERSAMPLING))
+        pen = ImageDraw.Draw(mask)
+        line_width = max(_OVERSAMPLING, mask.width // 110)
+        for contour, is_closed in visible_contours(face.landmarks * mask.width):
+            line = [tuple(point) for point in contour.tolist()]
+            if len(line) > 1:
+                pen.line([*line, line[0]] if is_closed else line, fill=255, width=line_width, joint="curve")
+            else:
+                pen.circle(line[0], line_width, fill=255)
+        cell.paste(LINE_RGB, mask=mask.resize((side, side), Image.Resampling.BOX))
+        self.image.paste(cell, (left, top))
         if face.caption:
-            place = (left + self.side // 2, top + self.side + 2)
-            how = {"fill": _CAPTION_RGB, "anchor": "ma", "align": "center"}
-            draw_text(self._pen, place, face.caption, size_px=_CAPTION_SIZE, **how)
+            xy = (left + side // 2, top + side + 2)
+            style = {"fill": _CAPTION_RGB, "anchor": "ma", "align": "center"}
+            draw_text(self._pen, xy, face.caption, size_px=_CAPTION_SIZE, **style)
 
     def write(self, path: Path) -> None:
         """Write the image to a PNG or JPEG file."""
@@ -122,38 +137,4 @@ class Sheet:
 
 def measure_title(text: str) -> int:
     """Return the width of a title's longest line in pixels."""
-    return round(fit_text(text).width(_TITLE_SIZE))
-
-
-def _draw_face(face: Face, side: int) -> Image.Image:
-    """Return a face in a cell, with its landmarks. Where the cell is a multiple of it, every pixel stays a square."""
-    image = Image.fromarray(face.image_rgb)
-    is_multiple = side % image.width == 0
-    image = image.resize((side, side), Image.Resampling.NEAREST if is_multiple else Image.Resampling.LANCZOS)
-    if np.isfinite(face.landmarks).any():
-        mask = Image.new("L", (side * _FINER, side * _FINER))
-        _draw_landmarks(
-            ImageDraw.Draw(mask), face.landmarks * mask.width, width=max(_FINER, mask.width // 110)
-        )
-        image.paste(LINE_RGB, mask=mask.resize((side, side), Image.Resampling.BOX))
-    return image
-
-
-def _draw_landmarks(pen: ImageDraw.ImageDraw, points: NDArray[np.float32], *, width: int) -> None:
-    """Draw lines between the points that can be seen, and a dot for one that stands alone."""
-    for part, closed in CONTOURS:
-        contour = points[part]
-        for run in _visible_runs(np.concatenate([contour, contour[:1]]) if closed else contour):
-            line = [tuple(point) for point in run.tolist()]
-            if len(line) > 1:
-                pen.line(line, fill=255, width=width, joint="curve")
-            else:
-                pen.circle(line[0], width, fill=255)
-
-
-def _visible_runs(points: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    """Yield the stretches of a line between points that are missing."""
-    is_visible = np.isfinite(points).all(axis=1)
-    starts = np.flatnonzero(np.diff(np.concatenate([[False], is_visible, [False]]).astype(int)))
-    for start, end in starts.reshape(-1, 2):
-        yield points[start:end]
+    return round(text_width(text, _TITLE_SIZE))

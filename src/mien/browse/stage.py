@@ -1,8 +1,8 @@
-"""The stage: faces become a sheet, of a pack or of any rows of faces."""
+"""The stage: draw a contact sheet of a pack, or of any rows of faces."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,12 @@ from mien.formats.pack import Pack
 
 CELL = 112
 TITLE_WIDTH = 130
-# About as large as a face must be to be judged, where it is fed to a network in fewer pixels.
-WANTED_SIDE = 144
+# About the size at which a face can be judged, for network inputs with fewer pixels.
+TARGET_SIDE = 144
 
 
-@dataclass(frozen=True)
-class _PackedFace:
-    """A face as the pack holds it."""
+class _PackedFace(NamedTuple):
+    """A face as it is in the pack."""
 
     image_rgb: NDArray[np.uint8]
     landmarks: NDArray[np.float32]
@@ -37,19 +36,19 @@ def browse(
     seed: int = BrowseOptions.seed,
     force: bool = False,
 ) -> None:
-    """Draw faces of every class in a row each, their landmarks on them.
+    """Draw one row of faces per class, with their landmarks.
 
     Args:
         pack_path: the pack.
         out: a PNG or JPEG file.
-        per_class: faces in a row, at most.
-        split: of the pack.
-        seed: of the choice of faces.
+        per_class: maximum number of faces in a row.
+        split: which split of the pack to show.
+        seed: seed for choosing the faces.
         force: replace an existing file.
 
     Raises:
-        ArtifactError: pack or split is missing, OUT exists or has no image's ending, or the sheet is too large.
-        SourceError: what ``MIEN_FONT`` names is no font.
+        ArtifactError: pack or split is missing, ``out`` exists or has another suffix, or the sheet is too large.
+        SourceError: ``MIEN_FONT`` is not a font.
     """
     require_image_suffix(out)
     pack = Pack.open(pack_path)
@@ -70,29 +69,29 @@ def browse(
             members = np.flatnonzero(faces.labels == row)
             sheet.write_title(row, title)
             for column, index in enumerate(np.sort(random.permutation(members)[:per_class]).tolist()):
-                sheet.place_face(row, column, _PackedFace(faces.image(index), faces.landmarks[index]))
+                sheet.draw_face(row, column, _PackedFace(faces.image(index), faces.landmarks[index]))
         sheet.write(out)
 
 
 def draw_rows(rows: Sequence[Row], out: Path, *, input_size: int, force: bool = False) -> None:
-    """Draw rows of faces, each pixel of a network's input as a square of whole pixels.
+    """Draw rows of faces, with every pixel of a network input enlarged to a square by an integer factor.
 
     Args:
         rows: from top to bottom.
         out: a PNG or JPEG file.
-        input_size: side of the input in pixels.
+        input_size: side of the network input in pixels.
         force: replace an existing file.
 
     Raises:
-        ArtifactError: OUT exists or has no image's ending, or the sheet is too large.
-        SourceError: what ``MIEN_FONT`` names is no font.
+        ArtifactError: ``out`` exists or has another suffix, or the sheet is too large.
+        SourceError: ``MIEN_FONT`` is not a font.
     """
     require_image_suffix(out)
     captions = [max((len(face.caption.splitlines()) for face in row.faces), default=0) for row in rows]
     sheet = Sheet(
         captions,
         max(len(row.faces) for row in rows),
-        side=input_size * max(1, round(WANTED_SIDE / input_size)),
+        side=input_size * max(1, round(TARGET_SIDE / input_size)),
         title_width=_title_width([row.title for row in rows]),
     )
     with one_writer(out):
@@ -100,7 +99,7 @@ def draw_rows(rows: Sequence[Row], out: Path, *, input_size: int, force: bool = 
         for number, row in enumerate(rows):
             sheet.write_title(number, row.title)
             for column, face in enumerate(row.faces):
-                sheet.place_face(number, column, face)
+                sheet.draw_face(number, column, face)
         sheet.write(out)
 
 

@@ -28,10 +28,10 @@ def run(args: argparse.Namespace) -> None:
     options = read_options(BrowseOptions, args)
     if args.recipe is None:
         from mien.browse.stage import browse
-        from mien.drawing.fonts import tell_missing
+        from mien.drawing.fonts import report_missing_characters
         from mien.formats.pack import Pack
 
-        tell_missing(Pack.open(args.pack).info.classes, print_notice)
+        report_missing_characters(Pack.open(args.pack).info.classes, print_notice)
         browse(
             args.pack,
             args.out,
@@ -51,7 +51,7 @@ def draw_augmented(pack_path: Path, out: Path, recipe_name: str, options: Browse
     """Draw a sheet of faces as a recipe augments them."""
     from mien.browse.sheet import require_image_suffix
     from mien.browse.stage import draw_rows
-    from mien.drawing.fonts import tell_missing
+    from mien.drawing.fonts import report_missing_characters
     from mien.formats.pack import Pack
 
     require_image_suffix(out)
@@ -61,5 +61,5 @@ def draw_augmented(pack_path: Path, out: Path, recipe_name: str, options: Browse
 
     recipe = read_recipe(recipe_name, [])
     rows = preview_faces(recipe, Pack.open(pack_path), n_versions=options.per_class, seed=options.seed)
-    tell_missing([row.title for row in rows], print_notice)
+    report_missing_characters([row.title for row in rows], print_notice)
     draw_rows(rows, out, input_size=recipe.data.input_size, force=options.force)

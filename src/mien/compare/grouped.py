@@ -15,7 +15,7 @@ from mien.compare.options import CompareOptions
 from mien.compare.reports import Report, read_aligned
 from mien.compare.shared import SharedFaces, count_shared_faces, note_classes
 from mien.compare.writing import claim_outputs, write_outputs
-from mien.drawing.fonts import tell_missing
+from mien.drawing.fonts import report_missing_characters
 from mien.metrics.bootstrap import Interval, resample_confusions, resample_means
 from mien.metrics.classification import (
     MINORITY_FRACTION,
@@ -78,7 +78,7 @@ def _draw(path: Path, summary: GroupedSummary, announce: Callable[[str], None] |
     from mien.compare.grouped_plot import draw_groups  # noqa: PLC0415 - matplotlib, only where it is asked for
 
     if announce is not None:
-        tell_missing([group.name for group in summary.groups], announce)
+        report_missing_characters([group.name for group in summary.groups], announce)
     draw_groups(path, summary)
 
 

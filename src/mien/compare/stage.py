@@ -10,7 +10,7 @@ from mien.compare.reports import Report, read_aligned
 from mien.compare.shared import SharedFaces, count_shared_faces, note_classes
 from mien.compare.summary import ComparedModel, ComparisonSummary
 from mien.compare.writing import claim_outputs, write_outputs
-from mien.drawing.fonts import tell_missing
+from mien.drawing.fonts import report_missing_characters
 from mien.metrics.bootstrap import bootstrap_confusion
 from mien.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, macro_f1
 from mien.metrics.comparison import compare_paired
@@ -56,7 +56,7 @@ def _draw(path: Path, summary: ComparisonSummary, announce: Callable[[str], None
     from mien.compare.plot import draw_comparison  # noqa: PLC0415 - matplotlib, only where it is asked for
 
     if announce is not None:
-        tell_missing([model.name for model in summary.models], announce)
+        report_missing_characters([model.name for model in summary.models], announce)
     draw_comparison(path, summary)
 
 

@@ -1,21 +1,19 @@
 """One line of the doctor's report."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 State = Literal["ok", "note", "broken"]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What was looked at and what was found.
+class Finding(NamedTuple):
+    """The result of one check.
 
     Attributes:
-        section: it belongs to.
-        name: of what was looked at.
+        section: heading that it is listed under.
+        name: what was checked.
         value: what was found, in one line.
-        state: ``ok``; ``note`` where something optional is missing; ``broken`` where the plain install cannot work.
-        remedy: what to do, where the state is not ``ok``.
+        state: ``ok``; ``note`` if something optional is missing; ``broken`` if the plain install cannot work.
+        remedy: what to do if the state is not ``ok``.
     """
 
     section: str

@@ -1,1 +1,1 @@
-"""Drawing predictions on images: boxes, landmark contours and labels."""
+"""Drawing predictions on images: boxes, landmark contours and labels, and text in any script."""

@@ -1,9 +1,9 @@
-r"""Text drawn into images: a font that has its characters, and what is drawn where no font has them.
+r"""Drawing text in any script: finding a font with the required glyphs, and escapes for missing ones.
 
-Text in ASCII is drawn with Pillow's own font. Other text is drawn with the first font that has all of its characters:
-the file that ``MIEN_FONT`` names, DejaVu Sans as matplotlib brings it, what fontconfig knows, and the usual fonts of
-Chinese, Japanese and Korean in the system's folders. A character that none has, or that controls a terminal or the
-direction of writing, is drawn as its escape: ``\u9ad8``, ``\x1b``.
+ASCII text is drawn with Pillow's default font. Other text is drawn with the first font that has all of its characters:
+the file in ``MIEN_FONT``, DejaVu Sans from matplotlib, fontconfig's match, and the common Chinese, Japanese and Korean
+fonts in the system's folders. A character that no font has, or that controls a terminal or the text direction, is
+drawn as an escape: ``\u9ad8``, ``\x1b``.
 """
 
 import os
@@ -30,13 +30,13 @@ _FOLDERS = {
     "win32": (r"%WINDIR%\Fonts", r"%LOCALAPPDATA%\Microsoft\Windows\Fonts"),
 }
 _UNIX_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts")
-# The beginnings of file names, in order of preference.
+# Prefixes of file names, in order of preference.
 _KNOWN_FILES = ("notosanscjk", "notosanssc", "sourcehansans", "wqy-microhei", "wqy-zenhei", "droidsansfallback", "pingfang",
                 "hiragino sans gb", "stheiti", "hiragino", "ヒラギノ角ゴシック", "applesdgothicneo", "msyh", "simhei", "simsun",
                 "yugoth", "meiryo", "msgothic", "malgun", "arial unicode")  # fmt: skip
 _FONT_ENDINGS = (".ttf", ".ttc", ".otf", ".otc")
 _OUTLINES = ("glyf", "CFF ", "CFF2")
-# Joiners and variation selectors, which are not drawn but shape what stands beside them.
+# Joiners and variation selectors: not drawn, but they shape adjacent characters.
 _SHAPING = frozenset(map(chr, (0x200C, 0x200D, *range(0xFE00, 0xFE10))))
 _ESCAPE_CHARACTERS = frozenset("\\ux0123456789abcdefU")
 _EAST_ASIAN = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "FULLWIDTH", "IDEOGRAPHIC")
@@ -44,12 +44,12 @@ _SEARCH_TIMEOUT_S = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Face:
+class FontFace:
     """One face of a font file.
 
     Attributes:
-        path: of the file, or None for Pillow's own font.
-        index: of the face in a collection of several.
+        path: the font file, or None for Pillow's default font.
+        index: index of the face in a font collection.
     """
 
     path: str | None = None
@@ -58,16 +58,16 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class FittedText:
-    """A text as it is drawn.
+    """A text ready to be drawn.
 
     Attributes:
-        text: with escapes for characters that are not drawn; newlines are kept.
-        face: that has all characters of `text`.
-        missing: the characters that no font has.
+        text: the text with escapes for missing and control characters, and its newlines.
+        face: a font face that has all characters of `text`.
+        missing: characters that no font has.
     """
 
     text: str
-    face: Face = Face()
+    face: FontFace = FontFace()
     missing: str = ""
 
     def font(self, size_px: int) -> Font:
@@ -81,32 +81,40 @@ class FittedText:
 
 
 def draw_text(
-    pen: ImageDraw.ImageDraw, place: tuple[float, float], text: str, *, size_px: int, **how: Any
+    pen: ImageDraw.ImageDraw, xy: tuple[float, float], text: str, *, size_px: int, **options: Any
 ) -> None:
-    """Draw a text with a font that has its characters; `how` goes to `PIL.ImageDraw.ImageDraw.text`.
+    """Draw a text with a font that has its characters; `options` go to `PIL.ImageDraw.ImageDraw.text`.
 
     Raises:
-        SourceError: what ``MIEN_FONT`` names is no font.
+        SourceError: ``MIEN_FONT`` is not a font.
     """
     fitted = fit_text(text)
-    pen.text(place, fitted.text, font=fitted.font(size_px), **how)
+    pen.text(xy, fitted.text, font=fitted.font(size_px), **options)
+
+
+def text_width(text: str, size_px: int) -> float:
+    """Return the width in pixels of the longest line of a text as `draw_text` draws it.
+
+    Raises:
+        SourceError: ``MIEN_FONT`` is not a font.
+    """
+    return fit_text(text).width(size_px)
 
 
 def printable(text: str) -> str:
-    """Return a text on one line, with escapes for control characters, whatever a name of a class or file holds."""
-    return "".join(
-        character if character in _SHAPING or character.isprintable() else _shown_space(character)
-        for character in unicodedata.normalize("NFC", text)
-    )
+    """Return a text as a single line with control characters escaped, for names of classes and files."""
+    shown = []
+    for character in unicodedata.normalize("NFC", text):
+        if character in _SHAPING or character.isprintable():
+            shown.append(character)
+        else:
+            shown.append(" " if unicodedata.category(character) == "Zs" else _escape(character))
+    return "".join(shown)
 
 
 def printable_lines(text: str) -> str:
-    """Return a text of one line or several as `printable` does, its newlines kept."""
+    """Return a text of one or more lines with each made `printable`."""
     return "\n".join(map(printable, text.split("\n")))
-
-
-def _shown_space(character: str) -> str:
-    return " " if unicodedata.category(character) == "Zs" else _escape(character)
 
 
 def _escape(text: str) -> str:
@@ -114,21 +122,21 @@ def _escape(text: str) -> str:
 
 
 def fit_text(text: str) -> FittedText:
-    """Return how a text of one line or several is drawn.
+    """Choose a font for a text of one or more lines, and escape what cannot be drawn.
 
     Raises:
-        SourceError: what ``MIEN_FONT`` names is no font.
+        SourceError: ``MIEN_FONT`` is not a font.
     """
     clean = printable_lines(text)
     named = os.environ.get(FONT_VARIABLE, "")
     return FittedText(clean) if clean.isascii() and not named else _fit(clean, named)
 
 
-def tell_missing(texts: Iterable[str], announce: Callable[[str], None]) -> None:
-    """Tell in one line which characters of these texts no font has, and what to install; nothing where all are drawn.
+def report_missing_characters(texts: Iterable[str], notify: Callable[[str], None]) -> None:
+    """Report in one line which characters of these texts no font has, if any, and what to install.
 
     Raises:
-        SourceError: what ``MIEN_FONT`` names is no font.
+        SourceError: ``MIEN_FONT`` is not a font.
     """
     missing = "".join(dict.fromkeys("".join(fit_text(text).missing for text in texts)))
     if not missing:
@@ -136,28 +144,28 @@ def tell_missing(texts: Iterable[str], announce: Callable[[str], None]) -> None:
     is_east_asian = any(unicodedata.name(character, "").startswith(_EAST_ASIAN) for character in missing)
     package = "fonts-noto-cjk" if is_east_asian else "fonts-noto-core"
     shown = missing if len(missing) <= 12 else f"{missing[:12]}..."
-    announce(
-        f"No font on this machine has {shown}: drawn as {_escape(missing[0])} and the like. Install one "
-        f"(Debian, Ubuntu: apt install {package}), or name a font's file in {FONT_VARIABLE}"
+    notify(
+        f"No font on this machine has {shown}: drawn as escapes such as {_escape(missing[0])}. Install one "
+        f"(Debian, Ubuntu: apt install {package}), or set {FONT_VARIABLE} to a font file"
     )
 
 
 def plot_text(text: str) -> str:
-    """Return a text on one line for matplotlib, to be drawn within `plot_style`.
+    """Return a text as a single line for matplotlib, to be drawn with `plot_style`.
 
     Raises:
-        SourceError: what ``MIEN_FONT`` names is no font.
+        SourceError: ``MIEN_FONT`` is not a font.
     """
-    # matplotlib leaves labels that begin with an underscore out of a legend.
+    # matplotlib omits labels that begin with an underscore from legends.
     shown = fit_text(printable(text)).text
     return f" {shown}" if shown.startswith("_") else shown
 
 
 def plot_style(texts: Iterable[str]) -> dict[Any, Any]:
-    """Return matplotlib's settings for a figure that shows these texts: fonts that have them, and dollars as dollars.
+    """Return matplotlib's rcParams for these texts: fonts that have their characters, and no math mode.
 
     Raises:
-        SourceError: what ``MIEN_FONT`` names is no font.
+        SourceError: ``MIEN_FONT`` is not a font.
     """
     from matplotlib import font_manager  # noqa: PLC0415 - only plots need it
 
@@ -174,48 +182,43 @@ def _fit(text: str, named: str) -> FittedText:
     wanted = frozenset(
         character for character in text if not character.isspace() and character not in _SHAPING
     )
-    best, least = Face(), wanted
+    best, fewest_missing = FontFace(), wanted
     for face in _candidates("".join(sorted(wanted)), named):
-        lacking = wanted - _characters(face)
-        if len(lacking) < len(least) and (not lacking or _characters(face) >= _ESCAPE_CHARACTERS):
-            best, least = face, lacking
-        if not lacking:
+        missing = wanted - _characters(face)
+        if len(missing) < len(fewest_missing) and (not missing or _characters(face) >= _ESCAPE_CHARACTERS):
+            best, fewest_missing = face, missing
+        if not missing:
             break
-    missing = "".join(dict.fromkeys(character for character in text if character in least))
-    shown = "".join(_escape(character) if character in least else character for character in text)
-    return FittedText(shown, best, missing)
+    in_order = "".join(dict.fromkeys(character for character in text if character in fewest_missing))
+    shown = "".join(_escape(character) if character in fewest_missing else character for character in text)
+    return FittedText(shown, best, in_order)
 
 
-def _candidates(characters: str, named: str) -> Iterator[Face]:
-    """Yield faces in the order in which they are preferred."""
+def _candidates(characters: str, named: str) -> Iterator[FontFace]:
+    """Yield font faces in order of preference.
+
+    Raises:
+        SourceError: ``MIEN_FONT``, here `named`, is not a font.
+    """
     if named:
-        yield _named_face(named)
+        face = FontFace(str(Path(named).expanduser()))
+        if not _characters(face):
+            raise SourceError(
+                f"{FONT_VARIABLE} must be a readable TrueType or OpenType font, and {named} is not. "
+                "Use another file, or unset it"
+            )
+        yield face
     if characters.isascii():
         return
     from matplotlib import get_data_path  # noqa: PLC0415 - only text that Pillow's font lacks waits for it
 
-    yield Face(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"))
+    yield FontFace(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"))
     yield from _ask_fontconfig(characters)
     yield from _known_faces()
 
 
-def _named_face(named: str) -> Face:
-    """Return the face of the file that ``MIEN_FONT`` names.
-
-    Raises:
-        SourceError: it is no font.
-    """
-    face = Face(str(Path(named).expanduser()))
-    if not _characters(face):
-        raise SourceError(
-            f"{FONT_VARIABLE} must name a TrueType or OpenType font, and {named} is none or cannot be read. "
-            "Name another file, or unset it"
-        )
-    return face
-
-
-def _ask_fontconfig(characters: str) -> Iterator[Face]:
-    """Yield the face that fontconfig finds for characters, where there is fontconfig."""
+def _ask_fontconfig(characters: str) -> Iterator[FontFace]:
+    """Yield fontconfig's match for these characters, if fontconfig is installed."""
     program = shutil.which("fc-match")
     if program is None:
         return
@@ -231,14 +234,14 @@ def _ask_fontconfig(characters: str) -> Iterator[Face]:
     except (OSError, ValueError, subprocess.SubprocessError):
         return
     path, _, index = answer.partition("\n")
-    # The upper half of the number is the instance of a variable font.
+    # The upper 16 bits are the instance of a variable font.
     if index.isdigit():
-        yield Face(path, int(index) & 0xFFFF)
+        yield FontFace(path, int(index) & 0xFFFF)
 
 
 @lru_cache(maxsize=1)
-def _known_faces() -> tuple[Face, ...]:
-    """Return the usual fonts of Chinese, Japanese and Korean that are in the system's folders."""
+def _known_faces() -> tuple[FontFace, ...]:
+    """Return the common Chinese, Japanese and Korean fonts in the system's folders."""
     found: list[tuple[int, str]] = []
     for folder in _FOLDERS.get(sys.platform, _UNIX_FOLDERS):
         for path in Path(os.path.expandvars(folder)).expanduser().rglob("*"):
@@ -246,12 +249,12 @@ def _known_faces() -> tuple[Face, ...]:
             rank = next((n for n, known in enumerate(_KNOWN_FILES) if name.startswith(known)), None)
             if rank is not None and name.endswith(_FONT_ENDINGS):
                 found.append((rank, str(path)))
-    return tuple(Face(path) for _, path in sorted(found))
+    return tuple(FontFace(path) for _, path in sorted(found))
 
 
 @lru_cache(maxsize=64)
-def _characters(face: Face) -> frozenset[str]:
-    """Return the characters of a face, none where it cannot be drawn."""
+def _characters(face: FontFace) -> frozenset[str]:
+    """Return the characters of a font face, or none if it cannot be drawn."""
     from fontTools.ttLib import TTFont, TTLibError  # noqa: PLC0415 - only text that Pillow's font lacks waits for it
 
     if face.path is None:
@@ -267,7 +270,7 @@ def _characters(face: Face) -> frozenset[str]:
 
 
 @lru_cache(maxsize=64)
-def _load(face: Face, size_px: int) -> Font:
+def _load(face: FontFace, size_px: int) -> Font:
     return (
         ImageFont.load_default(size_px)
         if face.path is None

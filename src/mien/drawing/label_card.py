@@ -1,18 +1,16 @@
-"""The label of a drawn face: a small dark card with the expression, the top_class classes and the affect."""
-
-from dataclasses import dataclass
+"""The label of a face: a small dark card with the predicted expression, the most probable classes and the affect."""
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from mien.drawing.fonts import draw_text, fit_text, printable
+from mien.drawing.fonts import draw_text, printable, text_width
 from mien.inference.results import FacePrediction
 
 Rgb = tuple[int, int, int]
 Rgba = tuple[int, int, int, int]
 
-# Bright enough for the dark card, and told apart by lightness as well as hue.
+# Bright enough for the dark card, and distinct in lightness as well as hue.
 _CLASS_COLORS: dict[str, Rgb] = {
     "Neutral": (186, 200, 214),
     "Happy": (255, 200, 61),
@@ -27,11 +25,11 @@ OTHER_COLOR: Rgb = (214, 188, 220)
 _BACKGROUND: Rgba = (17, 20, 26, 208)
 _TRACK: Rgba = (66, 70, 80, 228)
 _TEXT: Rgba = (255, 255, 255, 255)
-_QUIET_TEXT: Rgba = (208, 214, 222, 255)
+_MUTED_TEXT: Rgba = (208, 214, 222, 255)
 
 N_BARS = 3
-# Shapes are drawn this many times larger and averaged down, since Pillow's are not smooth.
-_SMOOTHING = 4
+# Shapes are drawn this many times larger and then downsampled, since Pillow does not antialias them.
+_OVERSAMPLING = 4
 
 
 def class_color(name: str | None) -> Rgb:
@@ -40,53 +38,52 @@ def class_color(name: str | None) -> Rgb:
 
 
 def build_pill(text: str, font_px: float, *, color: Rgb, value: str = "") -> NDArray[np.uint8]:
-    """Return a one-line label with a dot of color, as RGBA ``(H, W, 4)``."""
+    """Return a one-line label with a colored dot, as RGBA ``(H, W, 4)``."""
     height = font_px * 1.7
     tile = _Tile(_header_width(text, value, font_px), height, radius=height / 2)
     _write_header(tile, text, value, font_px=font_px, color=color)
-    return tile.pixels()
+    return tile.render()
 
 
-def build_card(reading: FacePrediction, font_px: float) -> NDArray[np.uint8]:
-    """Return the whole label of a face that was read, as RGBA ``(H, W, 4)``: header, bars, affect."""
+def build_card(face: FacePrediction, font_px: float) -> NDArray[np.uint8]:
+    """Return the full label of a face, as RGBA ``(H, W, 4)``: header, probability bars, affect."""
     small_px = font_px * 0.78
-    row_height, header_height, edge = font_px * 1.08, font_px * 1.7, font_px * 0.62
-    title, percent = str(reading.expression), f"{reading.confidence or 0:.0%}"
-    bars = sorted((reading.probabilities or {}).items(), key=lambda item: -item[1])[:N_BARS]
-    affect = _affect_text(reading)
+    row_height, header_height, margin = font_px * 1.08, font_px * 1.7, font_px * 0.62
+    title, percent = str(face.expression), f"{face.confidence or 0:.0%}"
+    bars = sorted((face.probabilities or {}).items(), key=lambda item: -item[1])[:N_BARS]
+    affect = ""
+    if face.valence is not None and face.arousal is not None:
+        affect = f"valence {face.valence:+.2f}   arousal {face.arousal:+.2f}"
     names_width = max((_text_width(name, small_px) for name, _ in bars), default=0.0)
     width = max(
         _header_width(title, percent, font_px),
-        2 * edge + names_width + font_px * 7.2,
-        2 * edge + _text_width(affect, small_px),
+        2 * margin + names_width + font_px * 7.2,
+        2 * margin + _text_width(affect, small_px),
     )
     height = header_height + row_height * (len(bars) + bool(affect)) + font_px * 0.45
     tile = _Tile(width, height, radius=font_px * 0.6)
     _write_header(tile, title, percent, font_px=font_px, color=class_color(title))
-    y = header_height + row_height * 0.4
+    y, thickness = header_height + row_height * 0.4, font_px * 0.36
     for name, probability in bars:
-        tile.text(edge, y, name, font_px=small_px, fill=_QUIET_TEXT)
-        track = _Bar(edge + names_width + font_px * 0.5, width - edge - font_px * 2.2, y, font_px * 0.36)
-        tile.bar(track, probability, color=class_color(name))
-        tile.text(width - edge, y, f"{probability:.0%}", font_px=small_px, fill=_TEXT, anchor="rm")
+        tile.text(margin, y, name, font_px=small_px, fill=_MUTED_TEXT)
+        left, right = margin + names_width + font_px * 0.5, width - margin - font_px * 2.2
+        # A bar is never shorter than its round ends.
+        end = left + max(thickness, probability * (right - left))
+        tile.bar(left, right, y, thickness, _TRACK)
+        tile.bar(left, end, y, thickness, (*class_color(name), 255))
+        tile.text(width - margin, y, f"{probability:.0%}", font_px=small_px, fill=_TEXT, anchor="rm")
         y += row_height
     if affect:
-        tile.text(edge, y, affect, font_px=small_px, fill=_QUIET_TEXT)
-    return tile.pixels()
+        tile.text(margin, y, affect, font_px=small_px, fill=_MUTED_TEXT)
+    return tile.render()
 
 
-def _whole_size(font_px: float) -> int:
+def _size_px(font_px: float) -> int:
     return max(8, round(font_px))
 
 
 def _text_width(text: str, font_px: float) -> float:
-    return fit_text(printable(text)).width(_whole_size(font_px))
-
-
-def _affect_text(reading: FacePrediction) -> str:
-    if reading.valence is None or reading.arousal is None:
-        return ""
-    return f"valence {reading.valence:+.2f}   arousal {reading.arousal:+.2f}"
+    return text_width(printable(text), _size_px(font_px))
 
 
 def _header_width(text: str, value: str, font_px: float) -> float:
@@ -95,53 +92,39 @@ def _header_width(text: str, value: str, font_px: float) -> float:
 
 
 def _write_header(tile: "_Tile", text: str, value: str, *, font_px: float, color: Rgb) -> None:
-    edge, radius, y = font_px * 0.62, font_px * 0.3, font_px * 0.85
-    tile.dot(edge + radius, y, radius, color)
-    tile.text(edge + 2 * radius + font_px * 0.42, y, text, font_px=font_px, fill=_TEXT)
-    tile.text(tile.width - edge, y, value, font_px=font_px, fill=(*color, 255), anchor="rm")
-
-
-@dataclass(frozen=True, slots=True)
-class _Bar:
-    left: float
-    right: float
-    middle_y: float
-    thickness: float
+    margin, radius, y = font_px * 0.62, font_px * 0.3, font_px * 0.85
+    tile.dot(margin + radius, y, radius, (*color, 255))
+    tile.text(margin + 2 * radius + font_px * 0.42, y, text, font_px=font_px, fill=_TEXT)
+    tile.text(tile.width - margin, y, value, font_px=font_px, fill=(*color, 255), anchor="rm")
 
 
 class _Tile:
-    """A rounded dark tile. Shapes go on a larger sheet that is averaged down, writing on top of the result."""
+    """A dark tile with round corners. Shapes are drawn oversampled; text is drawn on top after downsampling."""
 
     def __init__(self, width: float, height: float, *, radius: float) -> None:
         self.width, self.height = round(width), round(height)
-        size = self.width * _SMOOTHING, self.height * _SMOOTHING
-        self._sheet = Image.new("RGBA", size, (*_BACKGROUND[:3], 0))
-        self._shapes = ImageDraw.Draw(self._sheet)
+        size = self.width * _OVERSAMPLING, self.height * _OVERSAMPLING
+        self._canvas = Image.new("RGBA", size, (*_BACKGROUND[:3], 0))
+        self._shapes = ImageDraw.Draw(self._canvas)
         self._rounded((0, 0, self.width, self.height), radius, _BACKGROUND)
         self._texts: list[tuple[float, float, str, float, Rgba, str]] = []
 
-    def dot(self, x: float, y: float, radius: float, color: Rgb) -> None:
-        self._rounded((x - radius, y - radius, x + radius, y + radius), radius, (*color, 255))
+    def dot(self, x: float, y: float, radius: float, fill: Rgba) -> None:
+        self._rounded((x - radius, y - radius, x + radius, y + radius), radius, fill)
 
-    def bar(self, bar: _Bar, share: float, *, color: Rgb) -> None:
-        top, bottom = bar.middle_y - bar.thickness / 2, bar.middle_y + bar.thickness / 2
-        self._rounded((bar.left, top, bar.right, bottom), bar.thickness / 2, _TRACK)
-        # A bar is never narrower than its round ends.
-        end = bar.left + max(bar.thickness, share * (bar.right - bar.left))
-        self._rounded((bar.left, top, end, bottom), bar.thickness / 2, (*color, 255))
+    def bar(self, left: float, right: float, y: float, thickness: float, fill: Rgba) -> None:
+        self._rounded((left, y - thickness / 2, right, y + thickness / 2), thickness / 2, fill)
 
     def text(self, x: float, y: float, text: str, *, font_px: float, fill: Rgba, anchor: str = "lm") -> None:
         self._texts.append((x, y, text, font_px, fill, anchor))
 
-    def pixels(self) -> NDArray[np.uint8]:
-        tile = self._sheet.reduce(_SMOOTHING)
-        writing = ImageDraw.Draw(tile)
+    def render(self) -> NDArray[np.uint8]:
+        tile = self._canvas.reduce(_OVERSAMPLING)
+        pen = ImageDraw.Draw(tile)
         for x, y, text, font_px, fill, anchor in self._texts:
-            draw_text(
-                writing, (x, y), printable(text), size_px=_whole_size(font_px), fill=fill, anchor=anchor
-            )
+            draw_text(pen, (x, y), printable(text), size_px=_size_px(font_px), fill=fill, anchor=anchor)
         return np.asarray(tile)
 
     def _rounded(self, box: tuple[float, float, float, float], radius: float, fill: Rgba) -> None:
-        x0, y0, x1, y1 = (round(value * _SMOOTHING) for value in box)
-        self._shapes.rounded_rectangle((x0, y0, x1 - 1, y1 - 1), radius * _SMOOTHING, fill=fill)
+        x0, y0, x1, y1 = (round(value * _OVERSAMPLING) for value in box)
+        self._shapes.rounded_rectangle((x0, y0, x1 - 1, y1 - 1), radius * _OVERSAMPLING, fill=fill)

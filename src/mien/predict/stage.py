@@ -10,7 +10,7 @@ from typing import TextIO
 from mien.artifacts import remove_partials
 from mien.assets.bundled_models import find_model
 from mien.drawing.annotate import annotate
-from mien.drawing.fonts import tell_missing
+from mien.drawing.fonts import report_missing_characters
 from mien.errors import ArtifactError
 from mien.faces.detector import Detector, load_detector
 from mien.formats.onnx_model import OnnxModel
@@ -146,7 +146,7 @@ def run_predict(
         classes = options.rule.classes(bundle.info.classes)
         if options.draw is not None or options.timeline is not None or options.show:
             titles = [source.name for source in gathered] if options.timeline is not None else []
-            tell_missing([*classes, *titles], announce)
+            report_missing_characters([*classes, *titles], announce)
         detector = None
         if options.crop == "detect":
             warn_if_trained_on_crops(bundle.info, announce)

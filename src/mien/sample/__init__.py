@@ -1,7 +1,7 @@
-"""`mien sample`: draws a face set in AffectNet's own layout, to try everything else on.
+"""`mien sample`: draw a face set in AffectNet's layout, for trying out everything else.
 
-Parametric faces with exact landmarks, valence and arousal; nobody's photograph. From the ground up: `curves`
-and `canvas` (shapes on pixels), `identity` and `expressions` (who, and what it shows), `geometry` (where all
-is), `skin`, `features`, `hair`, `wear`, `scenes` and `light` (what is painted), `image` (one image), `plan`
-and `write` (the set).
+The faces are parametric, with exact landmarks, valence and arousal; no photographs are involved. From the bottom up:
+`curves` and `canvas` (shapes on pixels), `identity` and `expressions` (person and movement), `geometry` (landmarks and
+curves), `skin`, `features`, `hair`, `wear`, `scenes` and `light` (what is painted), `image` (one image), `plan` and
+`write` (the set).
 """

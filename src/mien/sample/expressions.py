@@ -1,35 +1,34 @@
-"""What each class does to a face: movements of brows, eyes, mouth and jaw, with valence and arousal.
+"""How each class moves brows, eyes, mouth and jaw, with its valence and arousal.
 
 The movements follow the action units of FACS (Ekman & Friesen 1978): happiness is cheek raiser + lip corner
-puller, fear is all brow units + lid raiser + lip stretcher, and so on. A class has several variants.
+puller, fear is all brow units + lid raiser + lip stretcher, and so on. Each class has several variants.
 """
 
-from dataclasses import astuple, dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from mien.faces.classes import AFFECTNET_CLASSES, EXPRESSIONS_8
 
 
-@dataclass(frozen=True, slots=True)
-class Movement:
-    """How far each part of a face is moved from rest; 0 is rest, 1 is strong.
+class Movement(NamedTuple):
+    """How far each part of a face has moved from rest; 0 is rest, 1 is strong.
 
     Attributes:
-        brow_inner: inner ends of the brows up.
-        brow_outer: outer ends of the brows up.
-        brow_knit: brows drawn down and together.
-        brow_asym: one brow up, the other down; positive raises the image's right one.
-        lid: upper lids: positive wide, -1 closed.
-        squint: lower lids and cheeks up.
-        wink: positive closes the image's right eye, negative the left.
-        gaze_x: eyes to the image's right.
-        gaze_y: eyes down.
-        nose: wrinkled nose.
-        smile: lip corners up, negative down.
-        corner_asym: one corner up and tight; positive is the image's right.
-        stretch: mouth wide.
-        pucker: mouth narrow and round.
+        brow_inner: inner ends of the brows raised.
+        brow_outer: outer ends of the brows raised.
+        brow_knit: brows lowered and drawn together.
+        brow_asym: one brow raised, the other lowered; positive raises the one on the right of the image.
+        lid: upper lids; positive is wide open, -1 closed.
+        squint: lower lids and cheeks raised.
+        wink: positive closes the eye on the right of the image, negative the left one.
+        gaze_x: eyes turned to the right of the image.
+        gaze_y: eyes turned down.
+        nose: nose wrinkled.
+        smile: lip corners raised; negative lowered.
+        corner_asym: one lip corner raised and tightened; positive is on the right of the image.
+        stretch: mouth widened.
+        pucker: mouth narrowed and rounded.
         part: lips apart, teeth closed.
         jaw: jaw dropped.
         lip_up: upper lip raised.
@@ -64,16 +63,15 @@ class Movement:
 
 def blend(parts: list[tuple[float, Movement]]) -> Movement:
     """Return the weighted sum of movements."""
-    total = sum(weight * np.array(astuple(movement)) for weight, movement in parts)
+    total = sum(weight * np.array(movement) for weight, movement in parts)
     return Movement(*np.asarray(total).tolist())
 
 
-@dataclass(frozen=True, slots=True)
-class _Variant:
-    """One way to show a class: its share within the class, its movement, its valence and arousal."""
+class _Variant(NamedTuple):
+    """One way to show a class, with its probability within the class."""
 
-    share: float
-    movement: Movement = field(default_factory=Movement)
+    probability: float
+    movement: Movement = Movement()
     valence: float = 0.0
     arousal: float = 0.0
 
@@ -176,20 +174,19 @@ _VARIANTS: dict[str, tuple[_Variant, ...]] = {
     ),
 }  # fmt: skip
 
-# An expression and its mirror image are the same.
-_SIDED = ("brow_asym", "wink", "gaze_x", "corner_asym")
+# Movements that change sign when the face is mirrored.
+_ASYMMETRIC = ("brow_asym", "wink", "gaze_x", "corner_asym")
 
-MEANS_NO_AFFECT = ("NoneOfEight", "Uncertain", "NonFace")
+CLASSES_WITHOUT_AFFECT = ("NoneOfEight", "Uncertain", "NonFace")
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """A movement as one face shows it, with its affect.
+class Expression(NamedTuple):
+    """The movement of one face, with its affect.
 
     Attributes:
-        movement: of the face.
-        valence: in [-1, 1], or None where AffectNet has none for the class.
-        arousal: likewise.
+        movement: movement from rest.
+        valence: in [-1, 1], or None if AffectNet has none for the class.
+        arousal: as valence.
     """
 
     movement: Movement
@@ -198,14 +195,14 @@ class Expression:
 
 
 def sample_expression(class_name: str, rng: np.random.Generator) -> Expression:
-    """Draw one of the ways to show a class, at some intensity, with a person's own deviations.
+    """Sample a variant of a class, its intensity and individual deviations.
 
     Args:
-        class_name: one of AffectNet's classes but ``NonFace``.
+        class_name: one of AffectNet's classes except ``NonFace``.
         rng: source of randomness.
 
     Raises:
-        ValueError: no face shows this class.
+        ValueError: the class has no face.
     """
     if class_name not in AFFECTNET_CLASSES or class_name == "NonFace":
         raise ValueError(f"`class_name` must be an AffectNet class with a face, got {class_name!r}")
@@ -217,7 +214,7 @@ def sample_expression(class_name: str, rng: np.random.Generator) -> Expression:
     variant = _sample_variant(class_name, rng)
     intensity = 0.4 + 0.7 * rng.beta(2.4, 1.6)
     movement = _deviate(blend([(intensity, variant.movement)]), rng)
-    if class_name in MEANS_NO_AFFECT:
+    if class_name in CLASSES_WITHOUT_AFFECT:
         return Expression(movement, None, None)
     affect = np.array([variant.valence, variant.arousal]) * min(1.0, 0.25 + 0.8 * intensity)
     affect += rng.normal(0, 0.06, 2)
@@ -227,17 +224,17 @@ def sample_expression(class_name: str, rng: np.random.Generator) -> Expression:
 
 def _sample_variant(class_name: str, rng: np.random.Generator) -> _Variant:
     variants = _VARIANTS[class_name]
-    return variants[rng.choice(len(variants), p=[variant.share for variant in variants])]
+    return variants[rng.choice(len(variants), p=[variant.probability for variant in variants])]
 
 
 def _deviate(movement: Movement, rng: np.random.Generator) -> Movement:
-    """Add what differs from person to person, and mirror half of the faces."""
-    names = Movement.__slots__
-    values = np.array(astuple(movement))
+    """Add individual deviations, and mirror half of the faces."""
+    names = Movement._fields
+    values = np.array(movement)
     loose = ~np.isin(names, ("tongue", "tear", "wink", "nose", "corner_asym"))
     values = values * rng.normal(1, 0.12, len(values)) + loose * rng.normal(0, 0.05, len(values))
     if rng.random() < 0.5:
-        values[np.isin(names, _SIDED)] *= -1
+        values[np.isin(names, _ASYMMETRIC)] *= -1
     values[names.index("gaze_x")] += rng.normal(0, 0.25)
     values[names.index("gaze_y")] += rng.normal(0, 0.12)
     return Movement(*values.tolist())

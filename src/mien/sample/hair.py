@@ -1,6 +1,4 @@
-"""Sketching hair, behind the head and on it. In head units."""
-
-from functools import cache
+"""Sketching hair behind the head and on it. In head units."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +15,7 @@ _HAIRLINES = {
     "bangs": points((1.0, 0.25), (0.95, -0.2), (0.86, -0.46), (0.5, -0.53), (0, -0.55)),
     "open": points((1.0, 0.3), (0.95, -0.15), (0.87, -0.5), (0.55, -0.8), (0, -0.92)),
 }
-# Each style's hairline, and how far it stands out above the skull at the side and on the top.
+# The hairline of each style, and its thickness above the skull at the side and on top.
 _STYLES: dict[str, tuple[str, float, float]] = {
     "short": ("low", 0.05, 0.12), "side": ("low", 0.05, 0.17), "quiff": ("low", 0.04, 0.26),
     "spiky": ("low", 0.05, 0.2), "crop": ("crop", 0.015, 0.04), "receding": ("receding", 0.05, 0.06),
@@ -26,12 +24,14 @@ _STYLES: dict[str, tuple[str, float, float]] = {
     "curly": ("low", 0.16, 0.22), "afro": ("low", 0.4, 0.42),
 }  # fmt: skip
 _SWEPT = ("side", "waves", "long", "bob", "quiff")
-_CENTER = np.array([0.0, -0.25])
-_LIGHT = color(255, 236, 214)
+_SCALP_CENTER = np.array([0.0, -0.25])
+_HIGHLIGHT = color(255, 236, 214)
+# Fixed irregularities, so that painting itself uses no randomness.
+_IRREGULARITIES = np.random.default_rng(11).uniform(0, 1, 256)
 
 
 def sketch_back_hair(sketch: Sketch, face: Face) -> None:
-    """Add the hair that lies behind head and neck."""
+    """Add the hair behind head and neck."""
     style, volume = face.identity.look.hair_style, face.identity.look.hair_volume
     shade = face.identity.palette.hair * 0.72
     if style == "ponytail":
@@ -42,28 +42,24 @@ def sketch_back_hair(sketch: Sketch, face: Face) -> None:
     elif style == "bun":
         sketch.fill(ellipse((0, -1.42), (0.42 * volume, 0.36 * volume)), shade, lift=-0.2)
     elif style in ("long", "waves", "bangs", "bob"):
-        side = _falling_side(style, volume)
+        wide, low = 1.16 + 0.14 * volume, 1.75 + 0.4 * volume
+        wave = 0.07 if style == "waves" else 0.0
+        if style == "bob":
+            side = points(
+                (wide - 0.08, -0.5), (wide + 0.04, 0.2), (wide + 0.1, 0.7), (wide - 0.02, 1.12), (0.7, 1.2)
+            )
+        else:
+            side = points(
+                (wide - 0.06, -0.5), (wide + wave, 0.1), (wide - wave, 0.6), (wide + 0.05 + wave, 1.1),
+                (wide - wave, 1.5), (wide - 0.08, low),
+            )  # fmt: skip
         top = points((-0.8, -1.1), (0, -1.3), (0.8, -1.1))
         outline = np.concatenate([side, side[::-1] * (-1, 1), top])
         sketch.fill(smooth(outline, closed=True), shade, lift=-0.3)
 
 
-def _falling_side(style: str, volume: float) -> Points:
-    """Return the right edge of hair that falls, from the top down."""
-    wide = 1.16 + 0.14 * volume
-    if style == "bob":
-        return points(
-            (wide - 0.08, -0.5), (wide + 0.04, 0.2), (wide + 0.1, 0.7), (wide - 0.02, 1.12), (0.7, 1.2)
-        )
-    wave, low = 0.07 if style == "waves" else 0.0, 1.75 + 0.4 * volume
-    return points(
-        (wide - 0.06, -0.5), (wide + wave, 0.1), (wide - wave, 0.6), (wide + 0.05 + wave, 1.1),
-        (wide - wave, 1.5), (wide - 0.08, low),
-    )  # fmt: skip
-
-
 def sketch_hair(sketch: Sketch, face: Face) -> None:
-    """Add the hair on the head, over a face."""
+    """Add the hair on the head, over the face."""
     style, paint = face.identity.look.hair_style, face.identity.palette.hair
     if style == "bald":
         return
@@ -72,35 +68,42 @@ def sketch_hair(sketch: Sketch, face: Face) -> None:
         paint = mix(paint, face.identity.palette.skin * 0.7, 0.35)
     sketch.fill(np.concatenate([crown, hairline]), paint, lift=0.01)
     if style in ("curly", "afro"):
-        _sketch_curls(sketch, face, crown, hairline[::-1])
+        radius = 0.13 if style == "curly" else 0.1
+        for row, fraction in enumerate((0.0, 0.36, 0.72)):
+            count = 15 - 2 * row
+            centers = resample(crown, count) * (1 - fraction) + resample(hairline[::-1], count) * fraction
+            for center, chance in zip(centers, _irregularities(face, count), strict=True):
+                size = radius * (0.85 + 0.35 * chance)
+                shade = np.clip(paint * (0.84 + 0.1 * row + 0.14 * chance), 0, 255)
+                sketch.fill(ellipse(center, (size, size * 0.92), count=14), shade, lift=0.02)
     elif style != "crop":
         _sketch_strands(sketch, face, crown, hairline[::-1])
 
 
 def _crown(face: Face) -> Points:
-    """Return the outer line of the hair, from the head's right side over the top to its left."""
+    """Return the outer edge of the hair, from the right side of the head over the top to the left."""
     style = face.identity.look.hair_style
     _, side, top = _STYLES[style]
     base = np.concatenate([points((1.01, 0.05)), face.skull, points((-1.01, 0.05))])
-    spokes = base - _CENTER
+    spokes = base - _SCALP_CENTER
     height = np.clip((-base[:, 1] - 0.1) / 1.1, 0, 1)
-    stands = face.identity.look.hair_volume * (side + (top - side) * height)
-    out = base + spokes * (stands / np.hypot(spokes[:, 0], spokes[:, 1]))[:, None]
-    if style in _SWEPT:  # the hair is higher on the side it is combed from
+    thickness = face.identity.look.hair_volume * (side + (top - side) * height)
+    out = base + spokes * (thickness / np.hypot(spokes[:, 0], spokes[:, 1]))[:, None]
+    if style in _SWEPT:  # higher on the side that it is combed from
         out[:, 1] -= 0.08 * np.exp(-(((out[:, 0] - 0.35 * _part_side(face)) / 0.45) ** 2))
     curve = smooth(out, steps=5)
     if style == "spiky":
-        curve[2:-2:2] += (curve[2:-2:2] - _CENTER) * 0.1
+        curve[2:-2:2] += (curve[2:-2:2] - _SCALP_CENTER) * 0.1
     return curve
 
 
 def _part_side(face: Face) -> float:
-    # a person's own side, whatever the expression
+    """Return 1 or -1 for the side of the part, which is the same for a person in all expressions."""
     return 1.0 if face.identity.look.hair_volume > 1 else -1.0
 
 
 def _hairline(face: Face) -> Points:
-    """Return the inner line of the hair, from the head's left side to its right."""
+    """Return the inner edge of the hair, from the left side of the head to the right."""
     style = face.identity.look.hair_style
     half = _HAIRLINES[_STYLES[style][0]].copy()
     half[:, 1] *= np.where(half[:, 1] < -0.4, face.identity.shape.forehead, 1.0)
@@ -115,45 +118,31 @@ def _hairline(face: Face) -> Points:
     return curve
 
 
-@cache
-def _scatter() -> NDArray[np.float64]:
-    """Fixed irregularities, so that painting itself needs no randomness."""
-    return np.asarray(np.random.default_rng(11).uniform(0, 1, 256))
-
-
-def _scatter_of(face: Face, count: int) -> NDArray[np.float64]:
+def _irregularities(face: Face, count: int) -> NDArray[np.float64]:
+    """Return numbers in [0, 1) that are always the same for a person."""
     start = int(face.identity.look.hair_volume * 1e6) % (256 - count)
-    return _scatter()[start : start + count]
-
-
-def _sketch_curls(sketch: Sketch, face: Face, crown: Points, hairline: Points) -> None:
-    radius = 0.13 if face.identity.look.hair_style == "curly" else 0.1
-    for row, share in enumerate((0.0, 0.36, 0.72)):
-        count = 15 - 2 * row
-        centers = resample(crown, count) * (1 - share) + resample(hairline, count) * share
-        for center, chance in zip(centers, _scatter_of(face, count), strict=True):
-            size = radius * (0.85 + 0.35 * chance)
-            shade = np.clip(face.identity.palette.hair * (0.84 + 0.1 * row + 0.14 * chance), 0, 255)
-            sketch.fill(ellipse(center, (size, size * 0.92), count=14), shade, lift=0.02)
+    return _IRREGULARITIES[start : start + count]
 
 
 def _sketch_strands(sketch: Sketch, face: Face, crown: Points, hairline: Points) -> None:
     """Add lighter and darker strands, combed from the part to both sides."""
     rim, foot = resample(crown, 33, even=False), resample(hairline, 33, even=False)
     middle = 16 - int(4 * _part_side(face)) * (face.identity.look.hair_style in _SWEPT)
-    for index, chance in enumerate(_scatter_of(face, 10).reshape(5, 2)):
+    for index, chance in enumerate(_irregularities(face, 10).reshape(5, 2)):
         for side in (-1, 1):
             reach = 6 + int(6 * chance[0])
             steps = middle + side * np.arange(1, reach)
             steps = steps[(steps > 0) & (steps < 32)]
             if len(steps) < 4:
                 continue
-            share = 0.14 + 0.16 * index + 0.1 * chance[1] * np.linspace(-1, 1, len(steps))
-            share = share[:, None].clip(0.06, 0.94)
-            line = rim[steps] * (1 - share) + foot[steps] * share
+            fraction = 0.14 + 0.16 * index + 0.1 * chance[1] * np.linspace(-1, 1, len(steps))
+            fraction = fraction[:, None].clip(0.06, 0.94)
+            line = rim[steps] * (1 - fraction) + foot[steps] * fraction
             lighter = (index + (side > 0)) % 2 == 0
             shade = (
-                mix(face.identity.palette.hair, _LIGHT, 0.1) if lighter else face.identity.palette.hair * 0.84
+                mix(face.identity.palette.hair, _HIGHLIGHT, 0.1)
+                if lighter
+                else face.identity.palette.hair * 0.84
             )
             widths = 0.035 * (0.6 + chance[1]) * taper(len(line), start=0.05, end=0.05)
             sketch.fill(band(line, widths), shade, lift=0.03)

@@ -1,22 +1,22 @@
-"""Who a drawn face is: its proportions, colours, hair and what it wears. The same whatever it expresses."""
+"""The person in a drawing: proportions, colors, hair and accessories, independent of the expression."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from mien.sample.canvas import Color, color, mix
 
-_SKINS = (
+_SKIN_COLORS = (
     color(255, 222, 200), color(247, 208, 180), color(238, 190, 155), color(224, 172, 132),
     color(198, 142, 102), color(166, 114, 78), color(132, 88, 60), color(98, 64, 45),
 )  # fmt: skip
-_HAIRS = (
+_HAIR_COLORS = (
     color(34, 28, 30), color(52, 36, 30), color(84, 54, 36), color(122, 80, 48), color(150, 72, 40),
     color(204, 160, 96), color(232, 200, 140),
 )  # fmt: skip
-_GREYS = (color(150, 148, 148), color(206, 204, 202), color(238, 236, 232))
-_DYES = (color(214, 96, 130), color(64, 120, 160), color(110, 84, 160), color(70, 140, 120))
-_IRISES = (
+_GRAY_HAIR_COLORS = (color(150, 148, 148), color(206, 204, 202), color(238, 236, 232))
+_DYE_COLORS = (color(214, 96, 130), color(64, 120, 160), color(110, 84, 160), color(70, 140, 120))
+_IRIS_COLORS = (
     color(74, 46, 30), color(98, 62, 36), color(126, 92, 50), color(96, 118, 78), color(84, 122, 156),
     color(110, 128, 138),
 )  # fmt: skip
@@ -24,12 +24,11 @@ _IRISES = (
 LONG_STYLES = ("long", "bob", "bun", "ponytail", "bangs", "curly", "waves")
 SHORT_STYLES = ("short", "side", "crop", "quiff", "spiky", "receding", "bald", "curly", "afro")
 HEADWEAR = ("beanie", "scarf")
-BEARDS = ("none", "stubble", "full", "moustache", "goatee")
+BEARDS = ("none", "stubble", "full", "mustache", "goatee")
 
 
-@dataclass(frozen=True, slots=True)
-class Palette:
-    """A person's colours; ``accent`` is that of headwear, jewellery and glasses."""
+class Palette(NamedTuple):
+    """A person's colors; ``accent`` is for headwear, jewelry and glasses."""
 
     skin: Color
     lips: Color
@@ -40,17 +39,15 @@ class Palette:
     accent: Color
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """A person's proportions at rest: factors around 1, or offsets around 0 in head units.
+class Shape(NamedTuple):
+    """A person's proportions at rest: factors around 1, except for those listed.
 
     Attributes:
-        jaw: width of the jaw, a factor; so are all but the following.
-        eye_tilt: outer corners of the eyes up, an offset.
-        brow_height: above the eyes, in head units.
-        brow_rest: inner ends of the brows up, an offset.
-        mouth_rest: corners of the mouth up, as a part of a smile.
-        lid_rest: upper lids open, as a part of wide open.
+        eye_tilt: how far the outer corners of the eyes are raised, in head units.
+        brow_height: height of the brows above the eyes, in head units.
+        brow_rest: how far the inner ends of the brows are raised, in head units.
+        mouth_rest: how far the corners of the mouth are raised, as a fraction of a smile.
+        lid_rest: how far the upper lids are raised, as a fraction of wide open.
     """
 
     jaw: float
@@ -73,20 +70,19 @@ class Shape:
     lid_rest: float
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """A person's hair, age and what is worn.
+class Look(NamedTuple):
+    """A person's hair, age and accessories.
 
     Attributes:
-        hair_style: one of the styles of this module.
-        hair_volume: a factor.
+        hair_style: one of `LONG_STYLES`, `SHORT_STYLES` or `HEADWEAR`.
+        hair_volume: factor around 1.
         beard: one of `BEARDS`.
         glasses: 0 none, 1 round, 2 square.
-        earrings: whether worn.
-        freckles: whether there are any.
+        earrings: whether earrings are worn.
+        freckles: whether there are freckles.
         blush: redness of the cheeks, 0 to 1.
-        lashes: their length, 0 to 1.
-        age: 0 is young, 1 is old: wrinkles and grey hair.
+        lashes: length of the lashes, 0 to 1.
+        age: 0 is young, 1 is old: wrinkles and gray hair.
     """
 
     hair_style: str
@@ -100,8 +96,7 @@ class Look:
     age: float
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """A person."""
 
     palette: Palette
@@ -110,48 +105,67 @@ class Identity:
 
 
 def sample_identity(rng: np.random.Generator) -> Identity:
-    """Draw a person. Traits that go together in people mostly go together here."""
+    """Sample a person. Traits that are correlated in people are mostly correlated here."""
     rugged = float(np.clip(rng.normal(0.5, 0.4), 0, 1))
     age = float(rng.beta(1.2, 2.2))
-    return Identity(_palette(age, rugged, rng), _shape(rugged, rng), _look(age, rugged, rng))
+    palette = _sample_palette(age, rugged, rng)
+    shape = _sample_shape(rugged, rng)
+    styles: tuple[str, ...] = SHORT_STYLES if rng.random() < 2.5 * rugged - 0.75 else LONG_STYLES
+    if rng.random() < 0.06:
+        styles = HEADWEAR
+    bearded = rng.random() < 1.3 * (rugged - 0.55)
+    look = Look(
+        hair_style=str(rng.choice(styles)),
+        hair_volume=float(rng.uniform(0.75, 1.25)),
+        beard=str(rng.choice(BEARDS[1:])) if bearded and styles is SHORT_STYLES else "none",
+        glasses=int(rng.integers(1, 3)) if rng.random() < 0.13 + 0.12 * age else 0,
+        earrings=bool(rng.random() < 0.35 * (1 - rugged)),
+        freckles=bool(rng.random() < 0.08),
+        blush=float(rng.uniform(0.1, 0.8)),
+        lashes=float(np.clip(1.1 - rugged * 1.1 + rng.normal(0, 0.15), 0, 1)),
+        age=age,
+    )
+    return Identity(palette, shape, look)
 
 
-def _palette(age: float, rugged: float, rng: np.random.Generator) -> Palette:
-    tone = rng.beta(1.1, 1.5) * (len(_SKINS) - 1)
-    below = min(int(tone), len(_SKINS) - 2)
-    skin = mix(_SKINS[below], _SKINS[below + 1], tone - below) + rng.normal(0, 4, 3)
-    darkness = tone / (len(_SKINS) - 1)
-    hair = _HAIRS[min(len(_HAIRS) - 1, int(rng.beta(1.1, 1.2 + 5 * darkness) * len(_HAIRS)))]
+def _sample_palette(age: float, rugged: float, rng: np.random.Generator) -> Palette:
+    tone = rng.beta(1.1, 1.5) * (len(_SKIN_COLORS) - 1)
+    below = min(int(tone), len(_SKIN_COLORS) - 2)
+    skin = mix(_SKIN_COLORS[below], _SKIN_COLORS[below + 1], tone - below) + rng.normal(0, 4, 3)
+    darkness = tone / (len(_SKIN_COLORS) - 1)
+    hair = _HAIR_COLORS[
+        min(len(_HAIR_COLORS) - 1, int(rng.beta(1.1, 1.2 + 5 * darkness) * len(_HAIR_COLORS)))
+    ]
     if rng.random() < age * 1.3 - 0.45:
-        hair = _GREYS[rng.integers(len(_GREYS))]
+        hair = _GRAY_HAIR_COLORS[rng.integers(len(_GRAY_HAIR_COLORS))]
     natural = hair
     if rng.random() < 0.05:
-        hair = _DYES[rng.integers(len(_DYES))]
+        hair = _DYE_COLORS[rng.integers(len(_DYE_COLORS))]
     hair = np.clip(hair + rng.normal(0, 6, 3), 10, 245)
     painted = rng.random() < 0.45 * (1 - rugged)
     rose = mix(color(190, 40, 60), color(200, 80, 110), rng.random())
     lips = mix(mix(skin, color(176, 62, 66), 0.42), rose, 0.65 if painted else 0.0)
-    eye = _IRISES[min(len(_IRISES) - 1, int(rng.beta(1.0, 1.1 + 5 * darkness) * len(_IRISES)))]
+    eye = _IRIS_COLORS[min(len(_IRIS_COLORS) - 1, int(rng.beta(1.0, 1.1 + 5 * darkness) * len(_IRIS_COLORS)))]
     return Palette(
         skin=np.clip(skin, 30, 255),
         lips=lips * (1 - 0.12 * darkness),
         hair=hair,
         brows=mix(natural * 0.72, skin * 0.45, 0.25),
         iris=eye,
-        cloth=_muted(rng),
-        accent=_muted(rng),
+        cloth=_sample_muted_color(rng),
+        accent=_sample_muted_color(rng),
     )
 
 
-def _muted(rng: np.random.Generator) -> Color:
+def _sample_muted_color(rng: np.random.Generator) -> Color:
     hue = rng.uniform(0, 2 * np.pi)
     wheel = 0.5 + 0.5 * np.cos(hue + np.array([0, 2.1, 4.2]))
     return np.asarray(rng.uniform(50, 210) * (0.55 + 0.45 * wheel) + 20)
 
 
-def _shape(rugged: float, rng: np.random.Generator) -> Shape:
-    def around(center: float, spread: float) -> float:
-        return float(center + spread * np.clip(rng.normal(), -2, 2))
+def _sample_shape(rugged: float, rng: np.random.Generator) -> Shape:
+    def around(mean: float, std: float) -> float:
+        return float(mean + std * np.clip(rng.normal(), -2, 2))
 
     return Shape(
         jaw=around(0.94 + 0.12 * rugged, 0.05),
@@ -172,22 +186,4 @@ def _shape(rugged: float, rng: np.random.Generator) -> Shape:
         lip_fullness=around(1.1 - 0.3 * rugged, 0.16),
         mouth_rest=around(0.03, 0.09),
         lid_rest=around(0.0, 0.08),
-    )
-
-
-def _look(age: float, rugged: float, rng: np.random.Generator) -> Look:
-    styles: tuple[str, ...] = SHORT_STYLES if rng.random() < 2.5 * rugged - 0.75 else LONG_STYLES
-    if rng.random() < 0.06:
-        styles = HEADWEAR
-    bearded = rng.random() < 1.3 * (rugged - 0.55)
-    return Look(
-        hair_style=str(rng.choice(styles)),
-        hair_volume=float(rng.uniform(0.75, 1.25)),
-        beard=str(rng.choice(BEARDS[1:])) if bearded and styles is SHORT_STYLES else "none",
-        glasses=int(rng.integers(1, 3)) if rng.random() < 0.13 + 0.12 * age else 0,
-        earrings=bool(rng.random() < 0.35 * (1 - rugged)),
-        freckles=bool(rng.random() < 0.08),
-        blush=float(rng.uniform(0.1, 0.8)),
-        lashes=float(np.clip(1.1 - rugged * 1.1 + rng.normal(0, 0.15), 0, 1)),
-        age=age,
     )

@@ -1,4 +1,4 @@
-"""One image of the sample set: a drawn face in its surroundings, or a scene without one."""
+"""One image of the sample set: a drawn face with a background, or a scene without a face."""
 
 from dataclasses import dataclass
 
@@ -7,29 +7,36 @@ from numpy.typing import NDArray
 
 from mien.faces.images import encode_jpeg
 from mien.sample.canvas import Pixels, Sketch
-from mien.sample.expressions import Movement, sample_expression
-from mien.sample.features import sketch_features
-from mien.sample.geometry import Face, View, build_face
+from mien.sample.expressions import sample_expression
+from mien.sample.features import sketch_brow, sketch_eye, sketch_mouth, sketch_nose, sketch_tear
+from mien.sample.geometry import Face, View, build_face, sample_view
 from mien.sample.hair import sketch_back_hair, sketch_hair
-from mien.sample.identity import HEADWEAR, sample_identity
+from mien.sample.identity import sample_identity
 from mien.sample.light import apply_light, sample_light
 from mien.sample.scenes import paint_background, paint_scene
-from mien.sample.skin import sketch_skin
-from mien.sample.wear import sketch_body, sketch_wear
+from mien.sample.skin import (
+    shade_folds,
+    shade_skin,
+    sketch_beard,
+    sketch_freckles,
+    sketch_skin,
+    sketch_wrinkles,
+)
+from mien.sample.wear import sketch_beanie, sketch_body, sketch_earrings, sketch_glasses, sketch_scarf
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A drawn image and what is known of it.
+    """A drawn image and its ground truth.
 
     Attributes:
         class_name: one of AffectNet's classes.
-        jpeg: the file.
-        pixels: ``(H, W, 3)`` uint8 RGB, as before JPEG.
-        box_xywh: face box in whole pixels, inside the image.
-        landmarks: ``(68, 2)`` in pixels, or None where there is no face.
-        valence: in [-1, 1], or None where AffectNet has none for the class.
-        arousal: likewise.
+        jpeg: contents of the file.
+        pixels: ``(H, W, 3)`` uint8 RGB, before JPEG compression.
+        box_xywh: face box in integer pixels, inside the image.
+        landmarks: ``(68, 2)`` in pixels, or None if there is no face.
+        valence: in [-1, 1], or None if AffectNet has none for the class.
+        arousal: as valence.
     """
 
     class_name: str
@@ -46,17 +53,22 @@ def draw_image(class_name: str, *, seed: int, index: int) -> Image:
 
     Args:
         class_name: one of AffectNet's classes.
-        seed: of the set.
-        index: of the image in the set, 0 or more.
+        seed: seed of the set.
+        index: index of the image in the set, 0 or more.
     """
     rng = np.random.default_rng([seed, index])
     size = rng.integers(200, 421, 2) if rng.random() < 0.5 else np.repeat(rng.integers(200, 421), 2)
     size_wh = (int(size[0]), int(size[1]))
     if class_name == "NonFace":
-        return _draw_scene(size_wh, rng)
+        light = sample_light(rng)
+        pixels = apply_light(paint_scene(size_wh, rng), light, None, background=None, rng=rng)
+        side = int(min(size_wh) * rng.uniform(0.5, 0.95))
+        left, top = (int(rng.integers(0, length - side + 1)) for length in size_wh)
+        jpeg = encode_jpeg(pixels, light.quality)
+        return Image("NonFace", jpeg, pixels, (left, top, side, side), None, None, None)
     expression = sample_expression(class_name, rng)
     face = build_face(sample_identity(rng), expression.movement)
-    view = _sample_view(face, size_wh, expression.movement, rng)
+    view = sample_view(face, size_wh, rng)
     light = sample_light(rng)
     background = paint_background(size_wh, rng)
     painted = background.copy()
@@ -67,7 +79,7 @@ def draw_image(class_name: str, *, seed: int, index: int) -> Image:
         class_name,
         encode_jpeg(pixels, light.quality),
         pixels,
-        _box_of(landmarks, size_wh, rng),
+        _sample_box(landmarks, size_wh, rng),
         landmarks,
         expression.valence,
         expression.arousal,
@@ -75,56 +87,52 @@ def draw_image(class_name: str, *, seed: int, index: int) -> Image:
 
 
 def paint_head(pixels: Pixels, face: Face, view: View, *, light_x: float) -> None:
-    """Paint a head with all that belongs to it, evenly lit, on pixels, which are changed in place.
+    """Paint a head with hair and accessories, evenly lit, on pixels, which are changed in place.
 
     Args:
         pixels: ``(H, W, 3)`` uint8 RGB.
         face: its geometry.
         view: how it is seen.
-        light_x: where light comes from, -1 from the image's left to 1 from its right.
+        light_x: direction of the light, from -1 (left of the image) to 1 (right).
     """
     back, body, head = Sketch(), Sketch(), Sketch()
+    look = face.identity.look
     sketch_back_hair(back, face)
     sketch_body(body, face)
-    sketch_skin(head, face, light_x=light_x)
-    sketch_features(head, face)
-    if face.identity.look.hair_style not in HEADWEAR:
+    sketch_skin(head, face)
+    if look.beard != "none":
+        sketch_beard(head, face)
+    shade_skin(head, face, light_x=light_x)
+    shade_folds(head, face)
+    sketch_wrinkles(head, face)
+    if look.freckles:
+        sketch_freckles(head, face)
+    sketch_nose(head, face)
+    sketch_mouth(head, face)
+    for eye in face.eyes:
+        sketch_eye(head, face, eye)
+    for brow in face.brows:
+        sketch_brow(head, face, brow)
+    sketch_tear(head, face)
+    if look.hair_style == "beanie":
+        sketch_beanie(head, face)
+    elif look.hair_style == "scarf":
+        sketch_scarf(head, face)
+    else:
         sketch_hair(head, face)
-    sketch_wear(head, face)
-    back.paint(pixels, view.place, unit=view.scale)
-    body.paint(pixels, view.place_body, unit=view.scale)
-    head.paint(pixels, view.place, unit=view.scale)
+        if look.earrings:
+            sketch_earrings(head, face)
+    if look.glasses:
+        sketch_glasses(head, face)
+    back.paint(pixels, view.project, unit=view.scale)
+    body.paint(pixels, view.project_body, unit=view.scale)
+    head.paint(pixels, view.project, unit=view.scale)
 
 
-def _draw_scene(size_wh: tuple[int, int], rng: np.random.Generator) -> Image:
-    light = sample_light(rng)
-    pixels = apply_light(paint_scene(size_wh, rng), light, None, background=None, rng=rng)
-    side = int(min(size_wh) * rng.uniform(0.5, 0.95))
-    left, top = (int(rng.integers(0, length - side + 1)) for length in size_wh)
-    jpeg = encode_jpeg(pixels, light.quality)
-    return Image("NonFace", jpeg, pixels, (left, top, side, side), None, None, None)
-
-
-def _sample_view(face: Face, size_wh: tuple[int, int], movement: Movement, rng: np.random.Generator) -> View:
-    """Draw how a head is seen, so that its landmarks are inside the image."""
-    yaw = float(np.clip(rng.normal(0, 0.2), -0.45, 0.45))
-    pitch = float(np.clip(rng.normal(0.02 + 0.06 * movement.gaze_y, 0.1), -0.25, 0.3))
-    roll = float(np.radians(np.clip(rng.normal(0, 7), -20, 20)))
-    width, height = size_wh
-    scale = float(min(width, height) * rng.uniform(0.24, 0.335))
-    view = View(np.zeros(2), scale, yaw, pitch, roll)
-    landmarks = face.landmarks(view)
-    low, high = landmarks.min(axis=0), landmarks.max(axis=0)
-    middle = np.array([width, 1.14 * height]) / 2 - 0.5 * (low + high)
-    wander = rng.normal(0, 0.07, 2) * size_wh
-    center = np.clip(middle + wander, 2 - low, np.array(size_wh) - 2 - high)
-    return View(center, scale, yaw, pitch, roll)
-
-
-def _box_of(
+def _sample_box(
     landmarks: NDArray[np.float64], size_wh: tuple[int, int], rng: np.random.Generator
 ) -> tuple[int, int, int, int]:
-    """Return a box as a face detector gives it: around the landmarks and some forehead, not quite exact."""
+    """Sample a box like a face detector's: around the landmarks and part of the forehead, slightly inexact."""
     low, high = landmarks.min(axis=0), landmarks.max(axis=0)
     extent = high - low
     low = low - extent * (0.04, 0.22) + rng.normal(0, 0.02, 2) * extent

@@ -1,4 +1,4 @@
-"""Backgrounds: walls, gradients, lights out of focus, patterns and things; also images with no face."""
+"""Backgrounds: soft gradients, bokeh, patterns and objects; also images without a face."""
 
 from collections.abc import Callable
 
@@ -10,8 +10,8 @@ from mien.sample.curves import Points, band, ellipse, points, shift, smooth
 
 
 def paint_background(size_wh: tuple[int, int], rng: np.random.Generator) -> Pixels:
-    """Return a background for a face, out of focus more often than not."""
-    pixels = _wash(size_wh, rng)
+    """Return a background for a face, often out of focus."""
+    pixels = _paint_clouds(size_wh, rng)
     kind = rng.choice(5, p=[0.3, 0.2, 0.15, 0.2, 0.15])
     if kind == 1:
         _paint_bokeh(pixels, rng)
@@ -19,33 +19,33 @@ def paint_background(size_wh: tuple[int, int], rng: np.random.Generator) -> Pixe
         _paint_pattern(pixels, rng)
     elif kind in (3, 4):
         for _ in range(rng.integers(2, 5)):
-            _THINGS[rng.integers(len(_THINGS))](pixels, rng)
+            _OBJECTS[rng.integers(len(_OBJECTS))](pixels, rng)
     if kind in (2, 3):
         pixels = np.asarray(cv2.blur(pixels, (7, 7)), dtype=np.uint8)
     return pixels
 
 
 def paint_scene(size_wh: tuple[int, int], rng: np.random.Generator) -> Pixels:
-    """Return an image of things, with no face in it."""
-    pixels = _wash(size_wh, rng)
+    """Return an image of objects, without a face."""
+    pixels = _paint_clouds(size_wh, rng)
     if rng.random() < 0.35:
         _paint_pattern(pixels, rng)
     if rng.random() < 0.25:
         _paint_bokeh(pixels, rng)
     for _ in range(rng.integers(1, 6)):
-        _THINGS[rng.integers(len(_THINGS))](pixels, rng)
+        _OBJECTS[rng.integers(len(_OBJECTS))](pixels, rng)
     return pixels
 
 
-def _some_color(rng: np.random.Generator) -> Color:
-    grey = rng.uniform(40, 225)
-    return np.asarray(np.clip(grey + rng.normal(0, 20, 3), 5, 250))
+def _sample_color(rng: np.random.Generator) -> Color:
+    gray = rng.uniform(40, 225)
+    return np.asarray(np.clip(gray + rng.normal(0, 20, 3), 5, 250))
 
 
-def _wash(size_wh: tuple[int, int], rng: np.random.Generator) -> Pixels:
-    """Soft clouds of related colours, or of one colour."""
+def _paint_clouds(size_wh: tuple[int, int], rng: np.random.Generator) -> Pixels:
+    """Return soft clouds of similar colors."""
     rows, columns = rng.integers(2, 6, 2)
-    base = _some_color(rng)
+    base = _sample_color(rng)
     cells = (
         base + rng.normal(0, rng.uniform(4, 26), (rows, columns, 1)) + rng.normal(0, 5, (rows, columns, 3))
     )
@@ -54,16 +54,16 @@ def _wash(size_wh: tuple[int, int], rng: np.random.Generator) -> Pixels:
     return np.asarray(cv2.resize(clouds, size_wh, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
-def _spot(pixels: Pixels, rng: np.random.Generator) -> tuple[Points, float]:
-    """Return a place for a thing and its size in pixels."""
+def _sample_spot(pixels: Pixels, rng: np.random.Generator) -> tuple[Points, float]:
+    """Sample the position of an object and its size in pixels."""
     size = np.array([pixels.shape[1], pixels.shape[0]])
     return rng.uniform(0.05, 0.95, 2) * size, float(rng.uniform(0.1, 0.34) * size.min())
 
 
 def _paint_bokeh(pixels: Pixels, rng: np.random.Generator) -> None:
-    paint = _some_color(rng)
+    paint = _sample_color(rng)
     for _ in range(rng.integers(5, 14)):
-        center, size = _spot(pixels, rng)
+        center, size = _sample_spot(pixels, rng)
         glow = mix(paint, np.full(3, 255.0), rng.uniform(0, 0.5))
         here = pixels[
             min(int(center[1]), pixels.shape[0] - 1), min(int(center[0]), pixels.shape[1] - 1)
@@ -72,9 +72,9 @@ def _paint_bokeh(pixels: Pixels, rng: np.random.Generator) -> None:
 
 
 def _paint_pattern(pixels: Pixels, rng: np.random.Generator) -> None:
-    """Stripes, bricks or dots."""
+    """Paint stripes, bricks or dots."""
     height, width = pixels.shape[:2]
-    paint = _some_color(rng)
+    paint = _sample_color(rng)
     step = float(rng.uniform(18, 48))
     kind = rng.integers(3)
     rows, columns = int(height / step) + 2, int(width / step) + 2
@@ -106,7 +106,7 @@ def _box(center: Points, half_wh: tuple[float, float], tilt: float = 0.0) -> Poi
 
 
 def _plant(pixels: Pixels, rng: np.random.Generator) -> None:
-    at, size = _spot(pixels, rng)
+    at, size = _sample_spot(pixels, rng)
     green = np.array([rng.uniform(40, 110), rng.uniform(95, 165), rng.uniform(50, 110)])
     for angle in np.linspace(-1.25, 1.25, rng.integers(5, 10)):
         reach = size * rng.uniform(0.8, 1.3)
@@ -121,8 +121,8 @@ def _plant(pixels: Pixels, rng: np.random.Generator) -> None:
 
 
 def _mug(pixels: Pixels, rng: np.random.Generator) -> None:
-    at, size = _spot(pixels, rng)
-    paint, side = _some_color(rng), rng.choice([-1.0, 1.0])
+    at, size = _sample_spot(pixels, rng)
+    paint, side = _sample_color(rng), rng.choice([-1.0, 1.0])
     ring = ellipse(shift(at, side * size * 0.42, 0), (size * 0.24, size * 0.26))
     fill(pixels, band(np.concatenate([ring, ring[:2]]), size * 0.09), paint * 0.85)
     fill(pixels, _box(at, (size * 0.4, size * 0.48)), paint)
@@ -132,8 +132,8 @@ def _mug(pixels: Pixels, rng: np.random.Generator) -> None:
 
 
 def _clock(pixels: Pixels, rng: np.random.Generator) -> None:
-    at, size = _spot(pixels, rng)
-    paint = _some_color(rng)
+    at, size = _sample_spot(pixels, rng)
+    paint = _sample_color(rng)
     fill(pixels, ellipse(at, (size * 0.6, size * 0.6), count=40), paint * 0.6)
     fill(pixels, ellipse(at, (size * 0.52, size * 0.52), count=40), mix(paint, np.full(3, 250.0), 0.8))
     for hour in range(12):
@@ -147,9 +147,9 @@ def _clock(pixels: Pixels, rng: np.random.Generator) -> None:
 
 
 def _window(pixels: Pixels, rng: np.random.Generator) -> None:
-    at, size = _spot(pixels, rng)
+    at, size = _sample_spot(pixels, rng)
     size *= 1.5
-    frame = _some_color(rng)
+    frame = _sample_color(rng)
     sky = np.array([170, 205, 232]) * rng.uniform(0.6, 1.08)
     fill(pixels, _box(at, (size * 0.5, size * 0.62)), frame)
     for dx in (-0.22, 0.22):
@@ -162,12 +162,12 @@ def _window(pixels: Pixels, rng: np.random.Generator) -> None:
 
 
 def _books(pixels: Pixels, rng: np.random.Generator) -> None:
-    at, size = _spot(pixels, rng)
+    at, size = _sample_spot(pixels, rng)
     x = at[0] - size
     for _ in range(rng.integers(4, 9)):
         half, tall = size * rng.uniform(0.06, 0.13), size * rng.uniform(0.4, 0.7)
         x += 2.1 * half
-        paint = _some_color(rng)
+        paint = _sample_color(rng)
         fill(pixels, _box(np.array([x, at[1] - tall]), (half, tall)), paint)
         fill(
             pixels,
@@ -178,8 +178,8 @@ def _books(pixels: Pixels, rng: np.random.Generator) -> None:
 
 
 def _ball(pixels: Pixels, rng: np.random.Generator) -> None:
-    at, size = _spot(pixels, rng)
-    paint = _some_color(rng)
+    at, size = _sample_spot(pixels, rng)
+    paint = _sample_color(rng)
     for step in range(6):
         radius = size * (0.6 - 0.09 * step)
         disc = ellipse(at - size * 0.035 * step, (radius, radius), count=32)
@@ -187,8 +187,8 @@ def _ball(pixels: Pixels, rng: np.random.Generator) -> None:
 
 
 def _house(pixels: Pixels, rng: np.random.Generator) -> None:
-    at, size = _spot(pixels, rng)
-    wall, roof = _some_color(rng), _some_color(rng)
+    at, size = _sample_spot(pixels, rng)
+    wall, roof = _sample_color(rng), _sample_color(rng)
     fill(pixels, _box(at, (size * 0.6, size * 0.45)), wall)
     fill(pixels, points((-0.75, -0.4), (0.75, -0.4), (0, -1.0)) * size + at, roof)
     fill(pixels, _box(shift(at, 0, size * 0.22), (size * 0.12, size * 0.23)), roof * 0.7)
@@ -201,10 +201,10 @@ def _house(pixels: Pixels, rng: np.random.Generator) -> None:
 
 
 def _flower(pixels: Pixels, rng: np.random.Generator) -> None:
-    at, size = _spot(pixels, rng)
+    at, size = _sample_spot(pixels, rng)
     stem = smooth(np.stack([at, shift(at, 0.08 * size, 0.6 * size), shift(at, 0, 1.3 * size)]))
     fill(pixels, band(stem, size * 0.07), np.array([78, 130, 70.0]))
-    petals, paint = rng.integers(5, 9), np.clip(_some_color(rng) * (1.3, 0.8, 1.0), 0, 255)
+    petals, paint = rng.integers(5, 9), np.clip(_sample_color(rng) * (1.3, 0.8, 1.0), 0, 255)
     for turn in np.arange(petals) * 2 * np.pi / petals:
         center = at + 0.3 * size * np.array([np.cos(turn), np.sin(turn)])
         fill(pixels, ellipse(center, (size * 0.24, size * 0.15), tilt=float(turn)), paint)
@@ -212,12 +212,12 @@ def _flower(pixels: Pixels, rng: np.random.Generator) -> None:
 
 
 def _blob(pixels: Pixels, rng: np.random.Generator) -> None:
-    at, size = _spot(pixels, rng)
+    at, size = _sample_spot(pixels, rng)
     turns = np.arange(7) * 2 * np.pi / 7
     rim = np.stack([np.cos(turns), np.sin(turns)], axis=1) * rng.uniform(0.4, 1.1, (7, 1)) * size
-    fill(pixels, smooth(rim + at, closed=True), _some_color(rng))
+    fill(pixels, smooth(rim + at, closed=True), _sample_color(rng))
 
 
-_THINGS: tuple[Callable[[Pixels, np.random.Generator], None], ...] = (
+_OBJECTS: tuple[Callable[[Pixels, np.random.Generator], None], ...] = (
     _plant, _mug, _clock, _window, _books, _ball, _house, _flower, _blob, _blob,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Sketching neck and clothes, headwear, glasses and earrings. In head units."""
+"""Sketching neck, clothes, headwear, glasses and earrings. In head units."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ _WHITE = color(255, 255, 255)
 
 
 def sketch_body(sketch: Sketch, face: Face) -> None:
-    """Add neck and shoulders; for a sketch that is placed by `View.place_body`."""
+    """Add neck and shoulders, to a sketch that is projected by `View.project_body`."""
     identity, chin = face.identity, float(face.outline[8, 1])
     broad = 0.3 + 0.26 * identity.shape.jaw + 0.06 * identity.shape.brow_weight
     half = points((broad, 0.6), (broad * 0.98, chin + 0.3), (broad + 0.3, chin + 0.62))
@@ -25,22 +25,8 @@ def sketch_body(sketch: Sketch, face: Face) -> None:
     sketch.fill(band(smooth(collar), 0.09), identity.palette.cloth * 0.8)
 
 
-def sketch_wear(sketch: Sketch, face: Face) -> None:
-    """Add what is worn, over face and hair."""
-    identity = face.identity
-    if identity.look.hair_style == "beanie":
-        _sketch_beanie(sketch, face)
-    elif identity.look.hair_style == "scarf":
-        _sketch_scarf(sketch, face)
-    elif identity.look.earrings:
-        for side in (-1.0, 1.0):
-            stud = ellipse((side * 1.07, 0.46), (0.04, 0.06), count=12)
-            sketch.fill(stud, mix(identity.palette.accent, color(255, 226, 150), 0.6), lift=-0.2)
-    if identity.look.glasses:
-        _sketch_glasses(sketch, face)
-
-
-def _sketch_beanie(sketch: Sketch, face: Face) -> None:
+def sketch_beanie(sketch: Sketch, face: Face) -> None:
+    """Add a beanie with a pompom, which hides all hair."""
     paint = face.identity.palette.accent
     dome = np.concatenate([points((1.06, -0.5)), face.skull[1:-1] * (1.12, 1.17), points((-1.06, -0.5))])
     brim = smooth(points((-1.06, -0.52), (-0.6, -0.64), (0, -0.68), (0.6, -0.64), (1.06, -0.52)))
@@ -52,7 +38,8 @@ def _sketch_beanie(sketch: Sketch, face: Face) -> None:
         sketch.fill(band(points((x, top - 0.22), (x, top + 0.02)), 0.02), paint * 0.68, lift=0.06)
 
 
-def _sketch_scarf(sketch: Sketch, face: Face) -> None:
+def sketch_scarf(sketch: Sketch, face: Face) -> None:
+    """Add a headscarf, which hides all hair."""
     paint, chin = face.identity.palette.accent, float(face.outline[8, 1])
     outer = smooth(
         points((-0.1, -1.35), (0.3, -1.33), (0.78, -1.1), (1.12, -0.5), (1.18, 0.2), (1.08, 0.9), (0.9, chin + 0.2),
@@ -63,7 +50,7 @@ def _sketch_scarf(sketch: Sketch, face: Face) -> None:
             [points((-0.03, -0.92), (0.55, -0.82), (0.93, -0.45)), face.outline[:7:-1] * (0.985, 1)]
         )
     )
-    # two halves that overlap in the middle: a single outline round a hole would show its cut
+    # Two halves that overlap in the middle: a single outline around a hole would show a seam.
     half = np.concatenate([outer, inner[::-1]])
     sketch.fill(half, paint)
     sketch.fill(half * (-1, 1), paint)
@@ -79,7 +66,15 @@ def _sketch_scarf(sketch: Sketch, face: Face) -> None:
         sketch.fill(band(fold, 0.05 * taper(len(fold), start=0, end=0)), paint * 0.82)
 
 
-def _sketch_glasses(sketch: Sketch, face: Face) -> None:
+def sketch_earrings(sketch: Sketch, face: Face) -> None:
+    """Add a stud in each ear."""
+    for side in (-1.0, 1.0):
+        stud = ellipse((side * 1.07, 0.46), (0.04, 0.06), count=12)
+        sketch.fill(stud, mix(face.identity.palette.accent, color(255, 226, 150), 0.6), lift=-0.2)
+
+
+def sketch_glasses(sketch: Sketch, face: Face) -> None:
+    """Add round or square glasses."""
     identity = face.identity
     paint, width = mix(identity.palette.accent * 0.4, color(20, 20, 24), 0.4), 0.036
     for eye in face.eyes:

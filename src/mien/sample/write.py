@@ -1,16 +1,15 @@
-"""`mien sample`: a drawn face set on disk, in the layout of AffectNet's 2017 release."""
+"""Write a set of drawn faces to disk, in the layout of AffectNet's 2017 release."""
 
 import csv
 import functools
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from mien.artifacts import new_folder, write_json
 from mien.faces.classes import AFFECTNET_CLASSES
@@ -18,7 +17,7 @@ from mien.runtime.child_process import start_worker
 from mien.runtime.cpu import usable_cpu_cores
 from mien.runtime.csv_text import CsvLines
 from mien.runtime.progress import Progress
-from mien.sample.image import Image, draw_image
+from mien.sample.image import draw_image
 from mien.sample.options import SampleOptions
 from mien.sample.plan import N_COPIES, SPLITS, PlannedRow, plan_rows
 
@@ -27,23 +26,24 @@ HEADER = (
     "valence", "arousal",
 )  # fmt: skip
 IMAGES_DIR = "Manually_Annotated_Images"
-# Says that mien drew the folder, so that --force may replace it; a real AffectNet has no such file.
+# Marks the folder as drawn by mien, so that --force may replace it; a real AffectNet has no such file.
 MARK = "sample.json"
+# AffectNet's marks of missing values.
 _NO_LANDMARKS = ";".join(["-1"] * 136)
 _NO_AFFECT = "-2"
 _HTML = b"<!DOCTYPE html>\n<html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n"
-_WORTH_PROCESSES = 100
+_MIN_ROWS_FOR_PROCESSES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class SampleSummary:
-    """What was drawn; its text is what the command prints.
+    """What was drawn; `str()` gives the text that the command prints.
 
     Attributes:
         path: the set's folder.
         counts: usable rows by split and class.
-        n_unusable: rows that no face can be read from, put there on purpose.
-        n_copies: validation rows whose image stands in training too, put there on purpose.
+        n_unusable: deliberately faulty rows.
+        n_copies: validation rows that deliberately repeat a training image.
     """
 
     path: Path
@@ -61,7 +61,7 @@ class SampleSummary:
         return (
             f"{self.path}: {sum(totals.values()):,} drawn images in the layout of AffectNet 2017\n\n"
             f"  {'':<12}{'training':>10}{'validation':>12}\n{table}\n\n"
-            f"{self.n_unusable} more rows cannot be used and {self.n_copies} images stand in both splits, "
+            f"{self.n_unusable} more rows are unusable and {self.n_copies} images are in both splits, "
             "as in real sets: `mien prepare` finds them."
         )
 
@@ -74,14 +74,14 @@ def write_sample(
     workers: int | None = None,
     force: bool = False,
 ) -> SampleSummary:
-    """Draw a face set. The same numbers give the same bytes, however many processes draw.
+    """Draw a face set. The same numbers give the same bytes, with any number of processes.
 
     Args:
-        out: folder to make; it appears when all is drawn.
-        n_faces: usable rows of both splits together, 22 or more; a few unusable ones come on top.
+        out: folder to create; it appears once everything is drawn.
+        n_faces: usable rows in both splits together, 22 or more; a few unusable ones are added.
         seed: 0 or more.
-        workers: processes; None for one per core.
-        force: replace a sample set that stands at ``out``.
+        workers: number of processes; None for one per core.
+        force: replace an existing sample set at ``out``.
 
     Raises:
         DatasetError: a number is out of range.
@@ -94,31 +94,36 @@ def write_sample(
             (images / name).mkdir(parents=True)
         lines = _draw_all(rows, images, seed=seed, workers=workers)
         for split in SPLITS:
-            chosen = [line for row, line in zip(rows, lines, strict=True) if row.split == split]
-            _write_list(folder / f"{split}.csv", chosen)
+            with (folder / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(CsvLines(file))
+                writer.writerow(HEADER)
+                writer.writerows(line for row, line in zip(rows, lines, strict=True) if row.split == split)
         write_json(folder / MARK, {"made_by": "mien sample", "faces": n_faces, "seed": seed})
-    return _summarize(out, rows)
+    counts: dict[str, dict[str, int]] = {split: dict.fromkeys(AFFECTNET_CLASSES, 0) for split in SPLITS}
+    for row in rows:
+        if row.fault is None:
+            counts[row.split][row.class_name] += 1
+    return SampleSummary(out, counts, sum(row.fault is not None for row in rows), N_COPIES)
 
 
 def _draw_all(rows: list[PlannedRow], images: Path, *, seed: int, workers: int | None) -> list[list[str]]:
-    with Progress("Drawing", total=len(rows), unit="image") as progress:
+    """Draw all images and return the cells of their rows."""
+    draw = functools.partial(_draw_row, images=images, seed=seed)
+    n_workers = workers or usable_cpu_cores()
+    with ExitStack() as stack:
+        progress = stack.enter_context(Progress("Drawing", total=len(rows), unit="image"))
+        if n_workers == 1 or len(rows) < _MIN_ROWS_FOR_PROCESSES:
+            drawn: Iterator[list[str]] = map(draw, rows)
+        else:
+            # A forked child of a process in which OpenCV has threads hangs in `setNumThreads`: spawn instead.
+            context = multiprocessing.get_context("spawn")
+            pool = stack.enter_context(ProcessPoolExecutor(n_workers, context, initializer=_start_worker))
+            drawn = pool.map(draw, rows, chunksize=16)
         lines = []
-        for line in _lines(rows, images, seed=seed, workers=workers):
+        for line in drawn:
             lines.append(line)
             progress.advance()
     return lines
-
-
-def _lines(rows: list[PlannedRow], images: Path, *, seed: int, workers: int | None) -> Iterator[list[str]]:
-    draw = functools.partial(_draw_row, images=images, seed=seed)
-    n_workers = workers or usable_cpu_cores()
-    if n_workers == 1 or len(rows) < _WORTH_PROCESSES:
-        yield from map(draw, rows)
-        return
-    # A forked child of a process where OpenCV has threads hangs in `setNumThreads`: start afresh.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n_workers, context, initializer=_start_worker) as pool:
-        yield from pool.map(draw, rows, chunksize=16)
 
 
 def _start_worker() -> None:
@@ -127,58 +132,14 @@ def _start_worker() -> None:
 
 
 def _draw_row(row: PlannedRow, *, images: Path, seed: int) -> list[str]:
-    """Draw a row's image, write its file and return the row's cells."""
-    image = draw_image(row.class_name, seed=seed, index=row.index)
-    content = _file_content(image.jpeg, row)
-    if content is not None:
-        (images / row.path).write_bytes(content)
+    """Draw the image of a row, write its file as its fault demands, and return the cells of the row."""
+    image = draw_image(row.class_name, seed=seed, index=row.image_index)
+    if row.fault != "missing":
+        damaged = {"empty": b"", "truncated": image.jpeg[: len(image.jpeg) // 2], "html": _HTML}
+        (images / row.path).write_bytes(damaged.get(row.fault or "", image.jpeg))
+    landmarks = _NO_LANDMARKS
+    if image.landmarks is not None:
+        landmarks = ";".join(f"{value:.2f}" for value in image.landmarks.ravel())
     expression = "?" if row.fault == "label" else str(AFFECTNET_CLASSES.index(row.class_name))
-    return [
-        row.path,
-        *map(str, image.box_xywh),
-        _landmark_text(image.landmarks),
-        expression,
-        *_affect(image),
-    ]
-
-
-def _file_content(jpeg: bytes, row: PlannedRow) -> bytes | None:
-    """Return what stands in a row's file: its image, or what its fault makes of it; None for no file."""
-    match row.fault:
-        case "empty":
-            return b""
-        case "truncated":
-            return jpeg[: len(jpeg) // 2]
-        case "html":
-            return _HTML
-        case "missing":
-            return None
-    return jpeg
-
-
-def _landmark_text(landmarks: NDArray[np.float64] | None) -> str:
-    if landmarks is None:
-        return _NO_LANDMARKS
-    return ";".join(f"{value:.2f}" for value in landmarks.ravel())
-
-
-def _affect(image: Image) -> list[str]:
-    return [_NO_AFFECT if value is None else f"{value:.6g}" for value in (image.valence, image.arousal)]
-
-
-def _write_list(path: Path, lines: list[list[str]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(CsvLines(file))
-        writer.writerow(HEADER)
-        writer.writerows(lines)
-
-
-def _summarize(out: Path, rows: list[PlannedRow]) -> SampleSummary:
-    counts = {split: dict.fromkeys(AFFECTNET_CLASSES, 0) for split in SPLITS}
-    for row in rows:
-        if row.fault is None:
-            counts[row.split][row.class_name] += 1
-    n_unusable = sum(row.fault is not None for row in rows)
-    return SampleSummary(
-        out, {str(split): classes for split, classes in counts.items()}, n_unusable, N_COPIES
-    )
+    affect = [_NO_AFFECT if value is None else f"{value:.6g}" for value in (image.valence, image.arousal)]
+    return [row.path, *map(str, image.box_xywh), landmarks, expression, *affect]

@@ -1,4 +1,4 @@
-"""Sheets of any faces: cells, hidden landmarks, captions."""
+"""Contact sheets of any faces: cells, missing landmarks, captions."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from mien.faces.landmarks import JAW, LEFT_EYE
 
 @dataclass(frozen=True)
 class Face:
-    """A face to draw."""
+    """Implements the protocol of a face on a sheet."""
 
     image_rgb: np.ndarray
     landmarks: np.ndarray
@@ -24,13 +24,13 @@ class Face:
 
 @dataclass(frozen=True)
 class Row:
-    """Faces to draw."""
+    """Implements the protocol of a row of a sheet."""
 
     title: str
     faces: list[Face]
 
 
-HIDDEN = np.full((68, 2), np.nan, np.float32)
+MISSING = np.full((68, 2), np.nan, np.float32)
 
 
 def noise(side: int = 48) -> np.ndarray:
@@ -45,7 +45,7 @@ def draw(rows: list[Row], tmp_path: Path, *, input_size: int = 48) -> np.ndarray
 
 
 def green(sheet: np.ndarray) -> np.ndarray:
-    """Where a line covers at least half of a black pixel."""
+    """Return where a line covers at least half of a black pixel."""
     return (sheet >= np.array(LINE_RGB) // 2).all(axis=2) & (np.ptp(sheet, axis=2) > 50)
 
 
@@ -53,26 +53,26 @@ def green(sheet: np.ndarray) -> np.ndarray:
     ("input_size", "scale"),
     [pytest.param(48, 3, id="small"), pytest.param(224, 1, id="large"), pytest.param(100, 1, id="between")],
 )
-def test_every_pixel_of_the_input_is_a_square(tmp_path: Path, input_size: int, scale: int) -> None:
-    """Nothing is smoothed: the sheet holds each pixel of the input, a whole number of times."""
+def test_every_input_pixel_is_a_square(tmp_path: Path, input_size: int, scale: int) -> None:
+    """Nothing is interpolated: each pixel of the input is repeated an integer number of times."""
     image = noise(input_size)
-    sheet = draw([Row("a", [Face(image, HIDDEN)])], tmp_path, input_size=input_size)
+    sheet = draw([Row("a", [Face(image, MISSING)])], tmp_path, input_size=input_size)
     cell = sheet[: input_size * scale, TITLE_WIDTH : TITLE_WIDTH + input_size * scale]
     np.testing.assert_array_equal(cell, image.repeat(scale, axis=0).repeat(scale, axis=1))
 
 
-def test_a_face_of_another_size_fills_its_cell(tmp_path: Path) -> None:
-    """The stored face stands beside the changed ones at their size."""
+def test_face_of_another_size_fills_its_cell(tmp_path: Path) -> None:
+    """The stored face is shown at the size of its augmented versions."""
     bright = np.full((70, 70, 3), 200, np.uint8)
-    sheet = draw([Row("a", [Face(bright, HIDDEN), Face(bright[:48, :48], HIDDEN)])], tmp_path)
+    sheet = draw([Row("a", [Face(bright, MISSING), Face(bright[:48, :48], MISSING)])], tmp_path)
     cells = sheet[:144, TITLE_WIDTH:].mean(axis=(0, 2))
     assert cells[:144] == pytest.approx(200)
     assert cells[144 + GAP : 288 + GAP] == pytest.approx(200)
 
 
-def test_hidden_landmarks_are_left_out(tmp_path: Path) -> None:
-    """A line ends at a point that is missing; where one half of the jaw is hidden, the other is drawn."""
-    points = HIDDEN.copy()
+def test_missing_landmarks_are_omitted(tmp_path: Path) -> None:
+    """A line ends at a missing point; if half of the jaw is missing, the other half is drawn."""
+    points = MISSING.copy()
     points[JAW] = np.column_stack([np.linspace(0.1, 0.9, 17), np.full(17, 0.5)])
     points[8:17] = np.nan
     sheet = draw([Row("a", [Face(np.zeros((48, 48, 3), np.uint8), points)])], tmp_path)
@@ -81,9 +81,9 @@ def test_hidden_landmarks_are_left_out(tmp_path: Path) -> None:
     assert columns.max() == pytest.approx(0.45 * 144, abs=3)
 
 
-def test_a_lone_landmark_is_a_dot(tmp_path: Path) -> None:
-    """A point whose neighbours are hidden is still seen."""
-    points = HIDDEN.copy()
+def test_isolated_landmark_is_a_dot(tmp_path: Path) -> None:
+    """A point whose neighbors are missing is still visible."""
+    points = MISSING.copy()
     points[LEFT_EYE.start + 2] = (0.25, 0.75)
     sheet = draw([Row("a", [Face(np.zeros((48, 48, 3), np.uint8), points)])], tmp_path)
     rows, columns = np.nonzero(green(sheet[:144, TITLE_WIDTH:]))
@@ -92,22 +92,22 @@ def test_a_lone_landmark_is_a_dot(tmp_path: Path) -> None:
 
 
 def test_landmarks_beyond_the_image_stay_in_the_cell(tmp_path: Path) -> None:
-    """What the changes moved out of the image is not drawn on the neighbour."""
+    """Landmarks that augmentation moved out of the image are not drawn on adjacent cells."""
     points = np.tile(np.linspace(0.5, 2.5, 68, dtype=np.float32)[:, None], (1, 2))
     black = np.zeros((48, 48, 3), np.uint8)
-    sheet = draw([Row("a", [Face(black, points), Face(black, HIDDEN)]), Row("b", [])], tmp_path)
+    sheet = draw([Row("a", [Face(black, points), Face(black, MISSING)]), Row("b", [])], tmp_path)
     is_line = green(sheet[:, TITLE_WIDTH:])
     assert is_line[:144, :144].any()
     assert not is_line[:, 144:].any()
     assert not is_line[144:].any()
 
 
-def test_captions_make_a_row_higher(tmp_path: Path) -> None:
-    """Each row has room for its longest caption, and one without faces for its title."""
+def test_captions_make_a_row_taller(tmp_path: Path) -> None:
+    """Each row has room for its longest caption; a row without faces has room for its title."""
     face = noise()
     rows = [
-        Row("one", [Face(face, HIDDEN, "epoch 1")]),
-        Row("two", [Face(face, HIDDEN, "60 % Happy\n40 % Sad"), Face(face, HIDDEN)]),
+        Row("one", [Face(face, MISSING, "epoch 1")]),
+        Row("two", [Face(face, MISSING, "60 % Happy\n40 % Sad"), Face(face, MISSING)]),
         Row("none", []),
     ]
     sheet = draw(rows, tmp_path)
@@ -116,9 +116,9 @@ def test_captions_make_a_row_higher(tmp_path: Path) -> None:
     assert (strip > 120).any()
 
 
-def test_a_long_title_gets_its_room(tmp_path: Path) -> None:
-    """No title runs into the faces."""
-    face = Face(np.zeros((48, 48, 3), np.uint8), HIDDEN)
+def test_title_column_fits_long_titles(tmp_path: Path) -> None:
+    """No title overlaps the faces."""
+    face = Face(np.zeros((48, 48, 3), np.uint8), MISSING)
     sheet = draw([Row("a class with a very long name", [face])], tmp_path)
     width = sheet.shape[1] - 144 - GAP
     assert width > TITLE_WIDTH
@@ -127,18 +127,18 @@ def test_a_long_title_gets_its_room(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [pytest.param("sheet.gif", "must end in", id="ending"), pytest.param("mine.png", "exists", id="exists")],
+    [pytest.param("sheet.gif", "must end in", id="suffix"), pytest.param("mine.png", "exists", id="exists")],
 )
-def test_what_is_refused(tmp_path: Path, name: str, expected: str) -> None:
-    """Another ending, and a file that is there, as for any sheet."""
+def test_invalid_output_is_rejected(tmp_path: Path, name: str, expected: str) -> None:
+    """A different suffix or an existing file is an error, as for any sheet."""
     (tmp_path / "mine.png").write_text("mine")
     with pytest.raises(ArtifactError, match=expected):
-        draw_rows([Row("a", [Face(noise(), HIDDEN)])], tmp_path / name, input_size=48)
+        draw_rows([Row("a", [Face(noise(), MISSING)])], tmp_path / name, input_size=48)
     assert (tmp_path / "mine.png").read_text() == "mine"
 
 
-def test_titles_of_any_script_are_told_apart() -> None:
-    """Two names of two characters each are not two boxes each."""
+def test_titles_in_any_script_look_different() -> None:
+    """Two names of two characters are not drawn as the same placeholder boxes."""
     sheets = []
     for name in ("高兴", "悲伤"):
         sheet = Sheet([0], 1, side=20, title_width=130)

@@ -1,4 +1,4 @@
-"""Text drawn into images: fonts that have its characters, escapes where none has them, and the line that tells."""
+"""Drawing text in any script: choosing fonts, escaping missing characters, and reporting them."""
 
 import json
 import shutil
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from mien.artifacts import json_sha256
 from mien.cli import main
 from mien.drawing import fonts
 from mien.errors import SourceError
@@ -24,7 +25,7 @@ ADVANCE = 600
 
 
 def write_font(path: Path, characters: str) -> Path:
-    """Write a font whose glyphs are bars, each as high as its number; its box for what it lacks is the highest."""
+    """Write a font whose glyphs are bars with a height for each; the missing-glyph box is the highest."""
     builder = FontBuilder(1000, isTTF=True)
     names = {character: f"glyph{number}" for number, character in enumerate(characters)}
     heights = {".notdef": 1000, **{name: 80 + 20 * number for number, name in enumerate(names.values())}}
@@ -51,7 +52,7 @@ def _bar(height: int) -> object:
 
 @pytest.fixture
 def no_other_fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A machine on which nothing is found: no fontconfig, nothing in the folders."""
+    """Simulate a machine without fonts: no fontconfig, nothing in the folders."""
     (tmp_path / "empty").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     monkeypatch.setattr(fonts, "_UNIX_FOLDERS", ())
@@ -64,16 +65,16 @@ def no_other_fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 def drawn(text: str) -> NDArray[np.uint8]:
-    """Return a text as it is drawn, white on black."""
+    """Return a text drawn white on black."""
     image = Image.new("L", (240, 60))
     fonts.draw_text(ImageDraw.Draw(image), (10, 30), text, size_px=40, fill=255, anchor="lm")
     return np.asarray(image)
 
 
-def test_what_the_system_has_is_drawn() -> None:
-    """Two names of two characters each look different, and neither looks as what no font has."""
+def test_system_fonts_are_used() -> None:
+    """Two names of two characters look different, and unlike missing glyphs."""
     if fonts.fit_text(HAPPY + SAD).missing:
-        pytest.skip("no font of this machine has Chinese characters")
+        pytest.skip("no font on this machine has Chinese characters")
     happy, sad = drawn(HAPPY), drawn(SAD)
     font = fonts.fit_text(HAPPY).font(40)
     boxes = Image.new("L", (240, 60))
@@ -85,45 +86,45 @@ def test_what_the_system_has_is_drawn() -> None:
 
 
 @pytest.mark.usefixtures("no_other_fonts")
-def test_a_named_font_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it has is drawn with it, what it lacks with another."""
+def test_font_given_by_the_user_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its characters are drawn with it, others with another font."""
     monkeypatch.setenv(fonts.FONT_VARIABLE, str(write_font(tmp_path / "bars.ttf", HAPPY + SAD)))
     happy, sad = fonts.fit_text(HAPPY), fonts.fit_text(SAD)
     assert (happy.text, happy.missing, happy.face.path) == (HAPPY, "", str(tmp_path / "bars.ttf"))
     assert sad.width(40) == happy.width(40) == pytest.approx(2 * 40 * ADVANCE / 1000)
-    # bars: 80 and 100 thousandths of the size against 120 and 140
+    # bars of 80 and 100 thousandths of the font size against 120 and 140
     assert drawn(SAD).sum() / drawn(HAPPY).sum() == pytest.approx(260 / 180, rel=0.1)
     assert fonts.fit_text("Happy").face.path is None
 
 
 @pytest.mark.usefixtures("no_other_fonts")
-def test_what_no_font_has_is_an_escape_and_told() -> None:
-    """Not a box: names stay apart, and one line says what to install."""
-    told: list[str] = []
-    fonts.tell_missing(["Happy", HAPPY, SAD], told.append)
+def test_characters_that_no_font_has_are_escaped_and_reported() -> None:
+    """They are not drawn as boxes: names stay distinct, and one line says what to install."""
+    notices: list[str] = []
+    fonts.report_missing_characters(["Happy", HAPPY, SAD], notices.append)
     assert fonts.fit_text(f"{HAPPY}!").text == r"\u9ad8\u5174!"
     assert (drawn(HAPPY) != drawn(SAD)).any()
-    (line,) = told
+    (line,) = notices
     assert "高兴悲伤" in line
     assert "apt install fonts-noto-cjk" in line
     assert fonts.FONT_VARIABLE in line
     assert "\n" not in line
-    told.clear()
-    fonts.tell_missing(["Happy", "Dégoût", "Радость"], told.append)
-    assert told == []
+    notices.clear()
+    fonts.report_missing_characters(["Happy", "Dégoût", "Радость"], notices.append)
+    assert notices == []
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no font at all", b"\x00\x01\x00\x00" + b"\xff" * 60])
-def test_a_name_of_no_font_is_told(
+def test_file_that_is_not_a_font_is_reported(
     content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that is missing, empty or another thing is not passed over."""
+    """A missing, empty or different file is not silently ignored."""
     path = tmp_path / "font.ttf"
     if content is not None:
         path.write_bytes(content)
     monkeypatch.setenv(fonts.FONT_VARIABLE, str(path))
     with pytest.raises(
-        SourceError, match=r"MIEN_FONT must name a TrueType or OpenType font, and .*font\.ttf"
+        SourceError, match=r"MIEN_FONT must be a readable TrueType or OpenType font, and .*font\.ttf"
     ):
         fonts.fit_text("Happy")
 
@@ -140,21 +141,21 @@ def test_a_name_of_no_font_is_told(
         ("Happy", "Happy"),
     ],
 )
-def test_control_characters_are_shown(name: str, shown: str) -> None:
-    """Nothing in a name steers the terminal, the lines, or the direction of writing."""
+def test_control_characters_are_escaped(name: str, shown: str) -> None:
+    """No name can affect the terminal, the line structure or the text direction."""
     assert fonts.printable(name) == shown
 
 
-def test_newlines_of_a_layout_are_kept() -> None:
-    """A text of several lines is as wide as its longest."""
+def test_newlines_are_kept() -> None:
+    """A text is as wide as its longest line."""
     two = fonts.fit_text("Happy\nSad\x1b")
     assert two.text == "Happy\nSad\\x1b"
     assert two.width(20) == max(fonts.fit_text("Happy").width(20), fonts.fit_text("Sad\x1b").width(20))
 
 
 @pytest.mark.usefixtures("no_other_fonts")
-def test_a_plot_has_the_font_and_no_formulas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Matplotlib is given the font's name, dollars stay dollars, and a legend leaves no name out."""
+def test_plot_has_the_font_and_no_formulas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Matplotlib receives the font's name, dollar signs are literal, and a legend omits no name."""
     monkeypatch.setenv(fonts.FONT_VARIABLE, str(write_font(tmp_path / "bars.ttf", HAPPY)))
     with mpl.rc_context(fonts.plot_style([HAPPY, "$x_{$"])):
         assert mpl.rcParams["font.family"] == ["sans-serif", "Bars"]
@@ -166,23 +167,28 @@ def test_a_plot_has_the_font_and_no_formulas(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.usefixtures("no_other_fonts")
-def test_the_commands_that_draw_tell(
+def test_commands_that_draw_report_missing_characters(
     training_pack: Path,
     make_image: Callable[..., Path],
     model_path: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """`browse` and `predict --draw` name what they cannot draw; `predict` without a drawing has nothing to tell."""
+    """`browse` and `predict --draw` report what they cannot draw; `predict` without drawing reports nothing."""
     onnx = pytest.importorskip("onnx")
     model = onnx.load(model_path)
     (entry,) = [entry for entry in model.metadata_props if entry.key == METADATA_KEY]
     entry.value = json.dumps({**json.loads(entry.value), "classes": [HAPPY, SAD, "平静"]})
     onnx.save(model, tmp_path / "named.onnx")
     pack = shutil.copytree(training_pack, tmp_path / "named.pack")
-    index = json.loads((pack / "pack.json").read_text("utf-8"))
-    names = [f"{name} {HAPPY}" for name in index["classes"]]
-    (pack / "pack.json").write_text(json.dumps({**index, "classes": names}), "utf-8")
+    info = json.loads((pack / "pack.json").read_text("utf-8"))
+    del info["info_sha256"]
+    info["classes"] = [f"{name} {HAPPY}" for name in info["classes"]]
+    info["counts"] = {
+        split: {f"{name} {HAPPY}": count for name, count in counts.items()}
+        for split, counts in info["counts"].items()
+    }
+    (pack / "pack.json").write_text(json.dumps({**info, "info_sha256": json_sha256(info)}), "utf-8")
 
     image = make_image("a.png", ("Happy", 30, 20, 60))
     plain = ["predict", str(image), "--model", str(tmp_path / "named.onnx"), "--crop", "whole"]

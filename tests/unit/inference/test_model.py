@@ -128,7 +128,7 @@ def test_classes_that_the_model_lacks_are_told_when_it_is_loaded(model_path: Pat
 
 
 def test_a_model_that_does_not_exist_names_those_in_the_box() -> None:
-    with pytest.raises(ArtifactError, match=r"Model nothing does not exist.* In the box: .*mien export"):
+    with pytest.raises(ArtifactError, match=r"Model nothing does not exist.* Bundled models: .*mien export"):
         mien.load("nothing")
 
 

@@ -1,7 +1,6 @@
-"""One drawn image: its landmarks sit on what is painted, and it repeats."""
+"""Drawn images: landmarks match what is painted, and images are reproducible."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -34,17 +33,17 @@ def face() -> Face:
 
 def make_face(movement: Movement) -> Face:
     identity = sample_identity(np.random.default_rng(4))
-    look = replace(identity.look, hair_style="bald", beard="none", glasses=0, freckles=False, earrings=False)
-    return build_face(replace(identity, look=look), movement)
+    look = identity.look._replace(hair_style="bald", beard="none", glasses=0, freckles=False, earrings=False)
+    return build_face(identity._replace(look=look), movement)
 
 
-def painted(face: Face, view: View = FRONTAL) -> np.ndarray:
+def paint(face: Face, view: View = FRONTAL) -> np.ndarray:
     pixels = np.full((400, 400, 3), GREEN, dtype=np.uint8)
     paint_head(pixels, face, view, light_x=0.0)
     return pixels
 
 
-def at(pixels: np.ndarray, point: np.ndarray) -> np.ndarray:
+def pixel_at(pixels: np.ndarray, point: np.ndarray) -> np.ndarray:
     x, y = np.floor(point).astype(int)
     return pixels[y, x].astype(int)
 
@@ -55,15 +54,15 @@ def height(landmarks: np.ndarray, upper: int, lower: int) -> float:
 
 @pytest.mark.parametrize("class_name", AFFECTNET_CLASSES)
 def test_the_same_index_gives_the_same_bytes(class_name: str) -> None:
-    """An image depends on class, seed and index alone."""
+    """An image depends only on class, seed and index."""
     first, other = draw_image(class_name, seed=3, index=7), draw_image(class_name, seed=3, index=7)
     assert first.jpeg == other.jpeg
     assert first.box_xywh == other.box_xywh
     assert draw_image(class_name, seed=4, index=7).jpeg != first.jpeg
 
 
-def test_nonface_has_no_landmarks() -> None:
-    """A scene has a box, as AffectNet's rows do, but no landmarks and no affect."""
+def test_scene_has_no_landmarks() -> None:
+    """A scene has a box, like AffectNet's rows, but no landmarks and no affect."""
     image = draw_image("NonFace", seed=0, index=1)
     assert image.landmarks is None
     assert image.valence is None
@@ -71,8 +70,8 @@ def test_nonface_has_no_landmarks() -> None:
 
 
 @pytest.mark.parametrize("index", range(1, 31))
-def test_landmarks_lie_inside_image_and_box(index: int) -> None:
-    """No face is cut off by the frame, and the box holds nearly all of it, inside the image."""
+def test_landmarks_are_inside_image_and_box(index: int) -> None:
+    """No face extends beyond the image, and the box, inside the image, contains nearly all of it."""
     image = draw_image(AFFECTNET_CLASSES[index % 10], seed=1, index=index)
     assert image.landmarks is not None
     size = np.array(image.pixels.shape[1::-1])
@@ -88,30 +87,30 @@ def test_landmarks_lie_inside_image_and_box(index: int) -> None:
     assert inside.mean() > 0.8
 
 
-def test_jpeg_shows_the_pixels() -> None:
-    """The file is the image, give or take compression."""
+def test_jpeg_contains_the_pixels() -> None:
+    """The file is the image, except for compression."""
     image = draw_image("Happy", seed=0, index=1)
     difference = np.abs(decode_image(image.jpeg).astype(int) - image.pixels)
     assert difference.mean() < 8
 
 
 def test_left_is_left_in_the_image(face: Face) -> None:
-    """Landmarks called left have smaller x, as iBUG has them."""
+    """Landmarks called left have smaller x, following iBUG."""
     landmarks = face.landmarks(FRONTAL)
     assert landmarks[LEFT_EYE, 0].max() < landmarks[RIGHT_EYE, 0].min()
     assert landmarks[0, 0] < landmarks[8, 0] < landmarks[16, 0]
     assert (np.diff(landmarks[17:27, 0]) > 0).all()
 
 
-def test_a_frontal_neutral_face_is_its_own_mirror_image(face: Face) -> None:
-    """Mirrored and permuted as a flip does it, the landmarks of a symmetrical face stay where they are."""
+def test_frontal_neutral_face_is_symmetric(face: Face) -> None:
+    """A horizontal flip does not change the landmarks of a symmetric face."""
     landmarks = face.landmarks(FRONTAL)
     mirrored = landmarks[FLIP_PERMUTATION] * (-1, 1) + (2 * FRONTAL.center[0], 0)
     np.testing.assert_allclose(mirrored, landmarks, atol=1e-9)
 
 
-def test_a_turned_face_mirrors_into_one_turned_the_other_way(face: Face) -> None:
-    """The flip permutation holds under pose too."""
+def test_mirrored_face_is_turned_the_other_way(face: Face) -> None:
+    """The flip permutation is also right for turned heads."""
     left = View(FRONTAL.center, FRONTAL.scale, yaw=-0.3, pitch=0.1, roll=-0.2)
     right = View(FRONTAL.center, FRONTAL.scale, yaw=0.3, pitch=0.1, roll=0.2)
     mirrored = face.landmarks(left)[FLIP_PERMUTATION] * (-1, 1) + (2 * FRONTAL.center[0], 0)
@@ -119,41 +118,41 @@ def test_a_turned_face_mirrors_into_one_turned_the_other_way(face: Face) -> None
 
 
 @pytest.mark.parametrize("yaw", [-0.3, 0.0, 0.3])
-def test_the_jaw_landmarks_stand_on_the_edge_of_the_painted_face(face: Face, yaw: float) -> None:
-    """Three pixels outward of the cheeks' points is background, three pixels inward is skin."""
+def test_jaw_landmarks_are_on_the_edge_of_the_painted_face(face: Face, yaw: float) -> None:
+    """Three pixels outward from the cheek points there is background, three pixels inward there is skin."""
     view = View(FRONTAL.center, FRONTAL.scale, yaw=yaw)
-    pixels, jaw = painted(face, view), face.landmarks(view)[JAW]
+    pixels, jaw = paint(face, view), face.landmarks(view)[JAW]
     middle = jaw.mean(axis=0)
     for point in jaw[[4, 5, 11, 12]]:
         outward = (point - middle) / np.linalg.norm(point - middle)
-        assert (at(pixels, point - 3 * outward) != GREEN).any()
+        assert (pixel_at(pixels, point - 3 * outward) != GREEN).any()
         if abs(point[0] - middle[0]) > 0.75 * FRONTAL.scale:  # the neck is behind the others
-            assert (at(pixels, point + 3 * outward) == GREEN).all()
+            assert (pixel_at(pixels, point + 3 * outward) == GREEN).all()
 
 
-def test_the_eye_landmarks_surround_the_painted_eye(face: Face) -> None:
-    """The pupil in the middle is darker than skin, and the corners' inside is white."""
-    pixels, landmarks = painted(face), face.landmarks(FRONTAL)
+def test_eye_landmarks_surround_the_painted_eye(face: Face) -> None:
+    """The pupil in the middle is darker than skin, and near the corners the eye is white."""
+    pixels, landmarks = paint(face), face.landmarks(FRONTAL)
     for eye in (LEFT_EYE, RIGHT_EYE):
         points = landmarks[eye]
-        assert at(pixels, points.mean(axis=0) - (0, 2)).sum() < 0.5 * face.identity.palette.skin.sum()
+        assert pixel_at(pixels, points.mean(axis=0) - (0, 2)).sum() < 0.5 * face.identity.palette.skin.sum()
         inside = points[0] * 0.8 + points[3] * 0.2 + (0, 1)
-        assert at(pixels, inside).min() > 140
+        assert pixel_at(pixels, inside).min() > 140
 
 
-def test_the_lips_lie_between_outer_and_inner_mouth_landmarks(face: Face) -> None:
-    """Half-way between the outer and inner lower lip the image has the lips' colour."""
-    pixels, landmarks = painted(face), face.landmarks(FRONTAL)
+def test_lips_are_between_outer_and_inner_mouth_landmarks(face: Face) -> None:
+    """Between the outer and the inner edge of the lower lip, the image has the color of the lips."""
+    pixels, landmarks = paint(face), face.landmarks(FRONTAL)
     lip = landmarks[57] * 0.75 + landmarks[66] * 0.25
-    np.testing.assert_allclose(at(pixels, lip), face.identity.palette.lips, atol=14)
+    np.testing.assert_allclose(pixel_at(pixels, lip), face.identity.palette.lips, atol=14)
 
 
-def test_an_open_mouth_is_dark_between_its_inner_landmarks() -> None:
-    """Below the teeth and above the tongue of a dropped jaw is the dark of the mouth."""
+def test_open_mouth_is_dark_between_its_inner_landmarks() -> None:
+    """With a dropped jaw, it is dark below the teeth and above the tongue."""
     face = make_face(Movement(jaw=1.0, pucker=0.6))
     landmarks = face.landmarks(FRONTAL)
     hole = landmarks[INNER_MOUTH].mean(axis=0)
-    assert at(painted(face), hole).sum() < 300
+    assert pixel_at(paint(face), hole).sum() < 300
 
 
 @pytest.mark.parametrize(
@@ -170,17 +169,17 @@ def test_an_open_mouth_is_dark_between_its_inner_landmarks() -> None:
         pytest.param(Movement(lip_up=1, part=1), 33, 51, False, id="a raised lip nears the nose"),
     ],
 )
-def test_a_movement_moves_its_landmarks(
+def test_movements_move_their_landmarks(
     face: Face, movement: Movement, upper: int, lower: int, grows: bool
 ) -> None:
-    """Each unit of expression shows in the distance of the landmarks that it is about."""
+    """Each movement changes the distance between its landmarks."""
     rest, moved = face.landmarks(FRONTAL), make_face(movement).landmarks(FRONTAL)
     change = height(moved, upper, lower) - height(rest, upper, lower)
     assert change > 2 if grows else change < -2
 
 
 def test_contempt_lifts_one_corner_only() -> None:
-    """The unit of contempt is one-sided."""
+    """The movement of contempt is one-sided."""
     moved, rest = (make_face(m).landmarks(FRONTAL) for m in (Movement(corner_asym=1), Movement()))
     lifts = rest[[48, 54], 1] - moved[[48, 54], 1]
     assert lifts[1] > 5
@@ -192,9 +191,9 @@ def _detector_path() -> Path:
     return shared / "models" / "face_detection_yunet_2023mar.onnx"
 
 
-@pytest.mark.skipif(not _detector_path().exists(), reason="the YuNet detector file is not at hand")
-def test_a_detector_of_real_faces_finds_eyes_and_mouth_where_the_landmarks_are() -> None:
-    """YuNet, trained on photographs, sees a face in each image and agrees about its parts."""
+@pytest.mark.skipif(not _detector_path().exists(), reason="the YuNet detector file is not available")
+def test_detector_trained_on_photos_agrees_with_the_landmarks() -> None:
+    """YuNet detects a face in nearly every image, with eyes and mouth at the landmarks."""
     detector = cv2.FaceDetectorYN.create(str(_detector_path()), "", (320, 320), 0.6)
     errors = []
     for index in range(1, 31):

@@ -1,4 +1,4 @@
-"""A sample set on disk."""
+"""Sample sets on disk."""
 
 import csv
 import hashlib
@@ -26,7 +26,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SampleSummar
     return out, write_sample(out, n_faces=N_FACES, seed=5, workers=1)
 
 
-def rows_of(out: Path) -> list[dict[str, str]]:
+def read_rows(out: Path) -> list[dict[str, str]]:
     rows: list[dict[str, str]] = []
     for split in ("training", "validation"):
         with (out / f"{split}.csv").open(newline="") as file:
@@ -40,14 +40,14 @@ def digest(out: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("split", ["training", "validation"])
-def test_the_header_is_affectnets(sample: tuple[Path, SampleSummary], split: str) -> None:
-    """The first line is that of the 2017 release, letter for letter."""
+def test_header_is_that_of_affectnet(sample: tuple[Path, SampleSummary], split: str) -> None:
+    """The first line is identical to that of the 2017 release."""
     assert (sample[0] / f"{split}.csv").read_bytes().split(b"\n")[0].decode() == HEADER
 
 
 def test_landmarks_are_136_numbers_with_two_decimals(sample: tuple[Path, SampleSummary]) -> None:
-    """Faces have 136 numbers as AffectNet writes them, NonFace rows 136 times -1."""
-    for row in rows_of(sample[0]):
+    """Faces have 136 numbers in AffectNet's format, NonFace rows 136 times -1."""
+    for row in read_rows(sample[0]):
         cells = row["facial_landmarks"].split(";")
         assert len(cells) == 136
         if row["expression"] == "10":
@@ -57,8 +57,8 @@ def test_landmarks_are_136_numbers_with_two_decimals(sample: tuple[Path, SampleS
 
 
 def test_classes_without_affect_have_minus_two(sample: tuple[Path, SampleSummary]) -> None:
-    """None, Uncertain and NonFace carry -2 for valence and arousal; the expressions carry numbers in [-1, 1]."""
-    for row in rows_of(sample[0]):
+    """None, Uncertain and NonFace have -2 for valence and arousal; expressions have numbers in [-1, 1]."""
+    for row in read_rows(sample[0]):
         if row["expression"] in ("8", "9", "10"):
             assert (row["valence"], row["arousal"]) == ("-2", "-2")
         else:
@@ -66,56 +66,58 @@ def test_classes_without_affect_have_minus_two(sample: tuple[Path, SampleSummary
             assert abs(float(row["arousal"])) <= 1
 
 
-def test_all_images_decode_but_the_planted_ones(sample: tuple[Path, SampleSummary]) -> None:
-    """One file is empty, one cut off, one a web page, one missing; all others are images."""
+def test_all_images_decode_except_the_faulty_ones(sample: tuple[Path, SampleSummary]) -> None:
+    """One file is empty, one truncated, one a web page, one missing; all others are images."""
     found: Counter[str] = Counter()
-    for row in rows_of(sample[0]):
+    for row in read_rows(sample[0]):
         path = sample[0] / "Manually_Annotated_Images" / row["subDirectory_filePath"]
         if not path.exists():
             found["missing_file"] += 1
             continue
         try:
             decode_image(path.read_bytes())
-        except UnreadableImage as refusal:
-            found[refusal.reason] += 1
+        except UnreadableImage as error:
+            found[error.reason] += 1
     assert found == {"missing_file": 1, "empty_file": 1, "truncated_image": 1, "not_an_image": 1}
 
 
-def test_one_expression_is_no_number(sample: tuple[Path, SampleSummary]) -> None:
-    """One row has a label that nothing can be made of."""
-    assert sum(not row["expression"].isdigit() for row in rows_of(sample[0])) == 1
+def test_one_expression_is_not_a_number(sample: tuple[Path, SampleSummary]) -> None:
+    """One row has an invalid label."""
+    assert sum(not row["expression"].isdigit() for row in read_rows(sample[0])) == 1
 
 
-def test_two_images_stand_in_both_splits(sample: tuple[Path, SampleSummary]) -> None:
-    """Two validation files repeat training files byte for byte, under other names."""
+def test_two_images_are_in_both_splits(sample: tuple[Path, SampleSummary]) -> None:
+    """Two validation files are identical to training files, under other names."""
     contents: dict[str, set[bytes]] = {"training": set(), "validation": set()}
-    for row in rows_of(sample[0]):
+    for row in read_rows(sample[0]):
         path = sample[0] / "Manually_Annotated_Images" / row["subDirectory_filePath"]
         if path.exists():
             contents[row["split"]].add(path.read_bytes())
     assert len(contents["training"] & contents["validation"]) == 2
 
 
-def test_the_summary_counts_what_is_there(sample: tuple[Path, SampleSummary]) -> None:
-    """Its counts are those of the lists, the unusable rows apart, and its text names them."""
+def test_summary_counts_the_rows(sample: tuple[Path, SampleSummary]) -> None:
+    """Its counts are those of the lists without the unusable rows, and its text shows them."""
     out, summary = sample
     assert sum(sum(classes.values()) for classes in summary.counts.values()) == N_FACES
-    assert len(rows_of(out)) == N_FACES + summary.n_unusable
+    assert len(read_rows(out)) == N_FACES + summary.n_unusable
     assert summary.counts["validation"] == dict.fromkeys(AFFECTNET_CLASSES, 1)
     assert f"{N_FACES} drawn images" in str(summary)
     assert "Contempt" in str(summary)
 
 
-def test_processes_and_repetition_change_nothing(sample: tuple[Path, SampleSummary], tmp_path: Path) -> None:
-    """The same seed gives the same bytes, drawn by one process or by two, OpenCV's own threads running or not."""
+def test_set_does_not_depend_on_the_number_of_processes(
+    sample: tuple[Path, SampleSummary], tmp_path: Path
+) -> None:
+    """One process and two draw the same bytes, even if OpenCV has threads."""
     cv2.GaussianBlur(np.zeros((2000, 2000), np.uint8), (31, 31), 0)
     for workers in (1, 2):
         write_sample(tmp_path / str(workers), n_faces=104, seed=5, workers=workers)
     assert digest(tmp_path / "1") == digest(tmp_path / "2")
 
 
-def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
-    """Without force a folder with something in it is an error, and nothing is written."""
+def test_existing_folder_is_not_changed(tmp_path: Path) -> None:
+    """Without force, a folder with content is an error, and nothing is written."""
     (tmp_path / "mine.txt").write_text("kept")
     with pytest.raises(ArtifactError, match="already exists"):
         write_sample(tmp_path, n_faces=22, workers=1)
@@ -123,7 +125,7 @@ def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_force_does_not_replace_a_real_set(tmp_path: Path) -> None:
-    """A folder of AffectNet's layout that mien did not draw stays, force or not."""
+    """A folder in AffectNet's layout that mien did not draw is never replaced."""
     out = tmp_path / "affectnet"
     out.mkdir()
     (out / "training.csv").write_text(HEADER)
@@ -133,7 +135,7 @@ def test_force_does_not_replace_a_real_set(tmp_path: Path) -> None:
 
 
 def test_force_replaces_a_sample(tmp_path: Path) -> None:
-    """With force an earlier sample set gives way."""
+    """With force, an earlier sample set is replaced."""
     out = tmp_path / "faces"
     write_sample(out, n_faces=22, seed=1, workers=1)
     before = digest(out)

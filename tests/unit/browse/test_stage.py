@@ -1,4 +1,4 @@
-"""The sheet of a pack's faces."""
+"""Contact sheets of packs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,8 +23,8 @@ def cell(sheet: np.ndarray, row: int, column: int) -> np.ndarray:
     return sheet[row * CELL : (row + 1) * CELL, left : left + CELL]
 
 
-def test_every_class_has_its_row(training_pack: Path, tmp_path: Path) -> None:
-    """Row by row the faces are of their class: its colour stands in each of them."""
+def test_every_class_has_a_row(training_pack: Path, tmp_path: Path) -> None:
+    """Each row shows faces of its class, recognizable by their color."""
     browse(training_pack, tmp_path / "sheet.png", per_class=4)
     sheet = read(tmp_path / "sheet.png")
     n_classes = len(Pack.open(training_pack).info.classes)
@@ -38,7 +38,7 @@ def test_every_class_has_its_row(training_pack: Path, tmp_path: Path) -> None:
 
 
 def test_landmarks_are_drawn_where_they_are(training_pack: Path, tmp_path: Path) -> None:
-    """The line's colour is found at the landmarks of the face that is shown."""
+    """Pixels of the line color are where the landmarks are."""
     browse(training_pack, tmp_path / "sheet.png", per_class=1, split="val", seed=3)
     sheet = read(tmp_path / "sheet.png").astype(int)
     green = np.abs(cell(sheet, 0, 0) - LINE_RGB).sum(axis=2) < 120
@@ -50,7 +50,7 @@ def test_landmarks_are_drawn_where_they_are(training_pack: Path, tmp_path: Path)
 
 
 def test_seed_chooses_the_faces(training_pack: Path, tmp_path: Path) -> None:
-    """The same seed gives the same sheet, another one another."""
+    """The same seed gives the same sheet, a different one a different sheet."""
     sheets = []
     for number, seed in enumerate((1, 1, 2)):
         browse(training_pack, tmp_path / f"{number}.png", per_class=3, seed=seed)
@@ -59,20 +59,20 @@ def test_seed_chooses_the_faces(training_pack: Path, tmp_path: Path) -> None:
 
 
 def test_class_with_fewer_faces(training_pack: Path, tmp_path: Path) -> None:
-    """Wanting more faces than the pack has shows all it has, and no wider sheet than they need."""
+    """If fewer faces exist than requested, all are shown and the sheet is no wider than they need."""
     browse(training_pack, tmp_path / "sheet.jpg", per_class=10_000, split="val")
     assert read(tmp_path / "sheet.jpg").shape[1] == TITLE_WIDTH + 8 * CELL
 
 
 @pytest.mark.parametrize("name", ["sheet.gif", "sheet", "sheet.png.txt"])
-def test_other_endings_are_refused(training_pack: Path, tmp_path: Path, name: str) -> None:
-    """OUT must say that it is an image."""
+def test_other_suffixes_are_rejected(training_pack: Path, tmp_path: Path, name: str) -> None:
+    """OUT must have the suffix of an image."""
     with pytest.raises(ArtifactError, match=r"must end in .png or .jpg, got"):
         browse(training_pack, tmp_path / name)
 
 
 def test_missing_split_and_pack(training_pack: Path, tmp_path: Path) -> None:
-    """A split or pack that is not there is told, and nothing is written."""
+    """A missing split or pack is an error, and nothing is written."""
     with pytest.raises(ArtifactError, match="no split 'test', it has: train, val"):
         browse(training_pack, tmp_path / "sheet.png", split="test")
     with pytest.raises(ArtifactError, match="does not exist"):
@@ -92,18 +92,18 @@ def test_existing_sheet_is_kept(training_pack: Path, tmp_path: Path) -> None:
 
 
 def test_faces_without_landmarks(make_training_pack: Callable[..., Path], tmp_path: Path) -> None:
-    """Faces that have none are shown without lines."""
+    """They are shown without lines."""
     pack = make_training_pack(tmp_path / "bare.pack", n_train=6, n_missing=6)
     browse(pack, tmp_path / "sheet.png", per_class=2)
     sheet = read(tmp_path / "sheet.png").astype(int)
     assert np.abs(cell(sheet, 0, 0) - LINE_RGB).sum(axis=2).min() > 60
 
 
-def test_sheet_beyond_all_measure(
+def test_sheet_that_is_too_large(
     training_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A sheet that no image file could hold is refused, with what to do."""
+    """The error says which option to change."""
     monkeypatch.setattr("mien.browse.sheet.LARGEST_SIDE", 1000)
-    with pytest.raises(ArtifactError, match="Give fewer --per-class"):
+    with pytest.raises(ArtifactError, match="Use a smaller --per-class"):
         browse(training_pack, tmp_path / "sheet.jpg", per_class=50)
     browse(training_pack, tmp_path / "sheet.jpg", per_class=5)

@@ -1,7 +1,6 @@
-"""Timing the steps on a machine."""
+"""Timing the inference pipeline."""
 
 import json
-import time
 from pathlib import Path
 
 import cv2
@@ -10,17 +9,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.bench.image import DRAWN_IMAGE, read_image
 from mien.bench.options import BenchOptions
-from mien.bench.stage import bench
-from mien.bench.timing import Step, time_in_turns
+from mien.bench.stage import DRAWN_IMAGE, bench, read_image
 from mien.cli import main
 from mien.errors import ArtifactError, MienError, SourceError
 from mien.faces.detector import CascadeDetector, DetectedFace
 
 
 class Recorder:
-    """Takes a fixed box for the only face, and notes what it was shown."""
+    """A detector that returns fixed faces and records its calls."""
 
     def __init__(self, faces: list[DetectedFace]) -> None:
         self.faces = faces
@@ -28,7 +25,7 @@ class Recorder:
         self.threads: set[int] = set()
 
     def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
-        """Return the faces given."""
+        """Return the fixed faces."""
         self.shapes.append(image_rgb.shape)
         self.threads.add(cv2.getNumThreads())
         return self.faces
@@ -38,49 +35,33 @@ FACE = DetectedFace(np.array([10.0, 10, 50, 50]), 0.9, None)
 
 
 def test_every_step_is_timed(model_path: Path) -> None:
-    """Detect, crop, and infer at three batch sizes, with what was timed beside them."""
+    """Detect, crop, and infer at three batch sizes, together with the setup."""
     detector = Recorder([FACE])
     report = bench(model_path, detector, BenchOptions(rounds=4))
     steps = [(timing.step, timing.batch_size) for timing in report.timings]
     assert steps == [("detect", 1), ("crop", 1), ("infer", 1), ("infer", 8), ("infer", 32)]
     assert all(0 < timing.median_ms <= timing.p95_ms for timing in report.timings)
-    # once to find the face, three times before the clock starts, four times on it
+    # once to find the face, three warm-ups, four timed calls
     assert detector.shapes == [(480, 640, 3)] * 8
     assert (report.image, report.image_wh, report.n_found) == (None, (640, 480), 1)
     assert report.image_ms == pytest.approx(sum(timing.median_ms for timing in report.timings[:3]))
     text = str(report)
-    assert f"colors.onnx: {model_path.stat().st_size / 1e6:.2f} MB, 32 px in" in text
-    assert "the drawn image, 640 x 480, faces found: 1\n" in text
+    assert f"colors.onnx: {model_path.stat().st_size / 1e6:.2f} MB, input 32 px" in text
+    assert "bundled drawing, 640 x 480, faces found: 1\n" in text
     assert len([line for line in text.splitlines() if line.startswith("infer ")]) == 3
 
 
-def test_the_clock_is_right() -> None:
-    """Steps take turns; a slow call moves the 95th percentile and leaves the median."""
-    calls: list[str] = []
-
-    def slow() -> None:
-        calls.append("slow")
-        time.sleep(0.05 if calls.count("slow") == 10 else 0.002)
-
-    timings = time_in_turns([Step("slow", 1, slow), Step("quick", 8, lambda: calls.append("quick"))], 7)
-    assert calls[6:] == ["slow", "quick"] * 7
-    assert 2 <= timings[0].median_ms < timings[0].p95_ms
-    assert timings[0].p95_ms > 0.65 * 50
-    assert timings[1].median_ms < timings[0].median_ms
-    assert (timings[1].step, timings[1].batch_size) == ("quick", 8)
-
-
-def test_a_photo_without_a_face(model_path: Path, tmp_path: Path) -> None:
-    """Its middle is cut, and the report says so."""
+def test_photo_without_a_face(model_path: Path, tmp_path: Path) -> None:
+    """Its center is cropped, and the report says so."""
     photo = tmp_path / "wall.png"
     Image.new("RGB", (90, 60), (10, 20, 30)).save(photo)
     report = bench(model_path, Recorder([]), BenchOptions(photo=photo, rounds=1))
     assert (report.image, report.image_wh, report.n_found) == ("wall.png", (90, 60), 0)
-    assert "wall.png, 90 x 60, faces found: 0, so its middle is cut" in str(report)
+    assert "wall.png, 90 x 60, faces found: 0, so its center is cropped" in str(report)
 
 
-def test_threads_are_set_for_opencv_too_and_given_back(model_path: Path) -> None:
-    """The detector runs with the threads asked for; afterwards the process has its own again."""
+def test_threads_apply_to_opencv_and_are_restored(model_path: Path) -> None:
+    """The detector runs with the requested threads; afterwards the process has its previous number again."""
     before = cv2.getNumThreads()
     detector = Recorder([FACE])
     report = bench(model_path, detector, BenchOptions(threads=before + 1, rounds=1))
@@ -89,13 +70,13 @@ def test_threads_are_set_for_opencv_too_and_given_back(model_path: Path) -> None
     assert cv2.getNumThreads() == before
 
 
-def test_the_drawn_image_has_one_face() -> None:
-    """OpenCV's own detector finds it."""
+def test_drawn_image_has_one_face() -> None:
+    """OpenCV's own detector finds exactly one."""
     assert len(CascadeDetector().find_faces(read_image(DRAWN_IMAGE))) == 1
 
 
-def test_the_report_as_json(model_path: Path, tmp_path: Path) -> None:
-    """The file holds what is printed; it is replaced only when asked."""
+def test_report_as_json(model_path: Path, tmp_path: Path) -> None:
+    """The file contains what is printed, and is replaced only with force."""
     out = tmp_path / "bench.json"
     report = bench(model_path, Recorder([FACE]), BenchOptions(rounds=1), out=out)
     written = json.loads(out.read_text())
@@ -113,13 +94,11 @@ def test_the_report_as_json(model_path: Path, tmp_path: Path) -> None:
     ("content", "expected"),
     [
         pytest.param(None, "there is no file", id="missing"),
-        pytest.param(b"not an image", r"cannot be read: .*--photo", id="no image"),
+        pytest.param(b"not an image", r"cannot be read: .*--photo", id="not an image"),
     ],
 )
-def test_a_photo_that_cannot_be_read(
-    model_path: Path, tmp_path: Path, content: bytes | None, expected: str
-) -> None:
-    """It is one line."""
+def test_unreadable_photo(model_path: Path, tmp_path: Path, content: bytes | None, expected: str) -> None:
+    """The error is one line."""
     photo = tmp_path / "photo.jpg"
     if content is not None:
         photo.write_bytes(content)
@@ -128,12 +107,12 @@ def test_a_photo_that_cannot_be_read(
     assert "\n" not in str(caught.value)
 
 
-def test_the_command(
+def test_command(
     model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The options reach the stage, and the table is printed."""
     monkeypatch.setattr("mien.faces.detector.load_detector", lambda **_: Recorder([FACE]))
-    words = [
+    argv = [
         "bench",
         "--model",
         str(model_path),
@@ -144,14 +123,14 @@ def test_the_command(
         "--out",
         str(tmp_path / "b.json"),
     ]
-    assert main(words) == 0
+    assert main(argv) == 0
     printed = capsys.readouterr().out
     assert "threads: 1" in printed
     assert "2 calls of each step" in printed
     assert json.loads((tmp_path / "b.json").read_text())["threads"] == 1
 
 
-def test_an_unknown_model_is_told(tmp_path: Path) -> None:
-    """As everywhere, in one line."""
+def test_unknown_model_is_reported(tmp_path: Path) -> None:
+    """As for every command."""
     with pytest.raises(MienError, match="does not exist"):
         bench(tmp_path / "none.onnx", Recorder([FACE]))

@@ -80,7 +80,7 @@ def _describe(provenance: Provenance) -> dict[str, Any]:
 def _protocol(scores: ProtocolScores) -> dict[str, Any]:
     return {
         "n": scores.protocol.n,
-        "n_left_out": scores.protocol.n_left_out,
+        "n_left_out": scores.protocol.n_excluded,
         "accuracy": scores.accuracy.value,
         "accuracy_ci95": list(scores.accuracy.ci95),
         "balanced_accuracy": scores.balanced_accuracy.value,

@@ -1,4 +1,4 @@
-"""`mien export`: a run becomes one model file."""
+"""`mien export`: write a run's selected network as one model file."""
 
 from mien.export.int8 import Int8Options
 from mien.export.stage import export

@@ -1,4 +1,4 @@
-"""`mien evaluate`: how good a model file is on the faces of a pack, as a table, as data and as a page."""
+"""`mien evaluate`: the metrics of a model file on a split of a pack, as a table, as data and as an HTML report."""
 
 from mien.evaluate.stage import EvaluationSummary, evaluate
 

@@ -196,4 +196,4 @@ def test_export_of_a_run_that_has_not_finished(mien: Mien, trained_run: Path, tm
     (run / "result.json").unlink()
     code, out, err = mien("export", run, "--out", tmp_path / "model.onnx")
     assert (code, out) == (1, "")
-    assert err == f"mien: Run {run} has not finished. Go on with `mien train ... --resume`\n"
+    assert err == f"mien: Run {run} has not finished. Resume it with `mien train ... --resume`\n"

@@ -20,7 +20,7 @@ CLASSES = ("Neutral", "Happy", "Sad", "Anger")
 
 
 def build_graph(model: ModelConfig, *, temperature: float) -> torch.nn.Module:
-    """A network whose batch norms and heads are not at their starting values, as after training."""
+    """A network with batch norms and heads away from their initial values, as after training."""
     torch.manual_seed(0)
     network = build_face_network(model, len(CLASSES), input_size=SIZE, pretrained=False)
     network.train()
@@ -37,7 +37,7 @@ def build_graph(model: ModelConfig, *, temperature: float) -> torch.nn.Module:
     [
         pytest.param(
             ModelConfig("resnet18", landmarks=False, valence_arousal=False, grey=True),
-            id="resnet18 without heads, reading brightness",
+            id="resnet18 in grayscale, expression only",
         ),
         pytest.param(
             ModelConfig("mobilenetv3_small_050", stem_stride=1, hidden_size=32, feed_landmarks=True),
@@ -61,7 +61,7 @@ def build_graph(model: ModelConfig, *, temperature: float) -> torch.nn.Module:
     ],
 )
 def test_the_file_computes_what_torch_computes(tmp_path: Path, model: ModelConfig) -> None:
-    """Every output of one face and of many agrees with torch, and nothing else is in the file."""
+    """Every output for one face and for many agrees with torch, and the file has no other outputs."""
     graph = build_graph(model, temperature=1.7)
     info = ModelInfo(CLASSES, CropContract(size=SIZE), SIZE, graph.network.tasks, temperature=1.7)
     assert set(info.tasks) <= set(TASKS)

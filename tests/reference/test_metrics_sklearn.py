@@ -55,7 +55,7 @@ def test_figures_are_scikit_learns(truth, predicted, n_classes) -> None:
 def test_recall_of_some_classes_is_scikit_learns(truth, predicted, n_classes) -> None:
     """The macro recall over the labels of few faces, and over those of the others."""
     table = confusion_matrix(truth, predicted, n_classes=n_classes)
-    few = minority_classes(table, share=0.2)
+    few = minority_classes(table, max_fraction=0.2)
     for labels in (few, tuple(set(truth.tolist()) - set(few))):
         if labels:
             expected = judge.recall_score(truth, predicted, labels=labels, average="macro")

@@ -115,7 +115,7 @@ class GroupedSummary:
 def _state_mean(name: str, mean: SeedMean | None) -> str:
     if mean is None:
         return "–"
-    deviation = "–" if mean.deviation is None else _number(name, mean.deviation)
+    deviation = "–" if mean.std is None else _number(name, mean.std)
     return f"{_number(name, mean.mean)} ± {deviation}"
 
 

@@ -1,1 +1,1 @@
-"""`mien evaluate`: how good a model file is on the faces of a pack, as a table, as data and as a page."""
+"""`mien evaluate`: the metrics of a model file on a split of a pack, as a table, as data and as an HTML report."""

@@ -1,7 +1,7 @@
-"""The report's drawings, as SVG that takes its colours from the page: one drawing for light, dark and paper.
+"""The report's plots, as SVG that takes its colors from the page, so that one plot serves light mode, dark mode and print.
 
-matplotlib draws in stand-in colours, and each of them is then replaced by a variable of the page's style.
-Only this module imports matplotlib, and only the non-interactive part of it.
+matplotlib draws in placeholder colors, which are then replaced by variables of the page's style. Only this module
+imports matplotlib, and only its non-interactive part.
 """
 
 import io
@@ -45,16 +45,16 @@ _STYLE: dict[Any, Any] = {
     "text.color": _SOFT,
     "legend.frameon": False,
 }
-# The gap of confidence and accuracy, by whether the confidence is the larger: colour and opacity.
+# Color and opacity of the gap between confidence and accuracy, by whether the model is overconfident.
 _GAPS = {True: (_ALERT, 0.4), False: (_ACCENT, 0.35)}
-# Errors beyond a fifth of the eye distance are failures whatever their size.
+# Larger errors, beyond a fifth of the eye distance, are failures.
 _NME_LIMIT = 0.2
-# More dots than this make a page heavy and a cloud black.
-MAX_DOTS = 800
+# More points would make the page heavy and the scatter plot illegible.
+MAX_POINTS = 800
 
 
 def draw_reliability(bins: Sequence[ReliabilityBin]) -> str:
-    """Draw accuracy against confidence, over a strip of how many faces have that confidence."""
+    """Draw the reliability diagram: accuracy against confidence, above a histogram of confidence."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(5.2, 5.0), layout="constrained")
         upper, lower = figure.subplots(2, 1, height_ratios=[4, 1], sharex=True)
@@ -70,37 +70,37 @@ def draw_reliability(bins: Sequence[ReliabilityBin]) -> str:
             upper.bar(left, base, width, align="edge", color=_ACCENT, linewidth=0)
             upper.bar(left, gap, width, bottom=base, align="edge", color=color, alpha=alpha, linewidth=0)
             lower.bar(left, bin_.n, width, align="edge", color=_SOFT, alpha=0.5, linewidth=0)
-        for label, (color, alpha) in (("too sure", _GAPS[True]), ("too modest", _GAPS[False])):
+        for label, (color, alpha) in (("overconfident", _GAPS[True]), ("underconfident", _GAPS[False])):
             upper.bar(0, 0, 0, color=color, alpha=alpha, label=label)
-        upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is right")
+        upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
         upper.legend(loc="upper left", fontsize=9)
-        lower.set(xlabel="confidence (probability of the class named)", ylabel="faces")
+        lower.set(xlabel="confidence (top-1 probability)", ylabel="faces")
         lower.locator_params(axis="y", nbins=3)
-        return _to_svg(figure, "reliability", "Share of right answers against their confidence")
+        return _to_svg(figure, "reliability", "Reliability diagram: accuracy against confidence")
 
 
 def draw_cumulative_error(errors: NDArray[np.floating]) -> str:
-    """Draw the share of faces whose landmark error is at most so large."""
+    """Draw the cumulative distribution of the landmark error."""
     thresholds = np.linspace(0, _NME_LIMIT, 201)
-    shares = cumulative_error(errors, thresholds)
+    fractions = cumulative_error(errors, thresholds)
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(5.2, 3.6), layout="constrained")
         axes = figure.subplots()
-        if shares is not None:
-            axes.fill_between(thresholds * 100, shares * 100, color=_ACCENT, alpha=0.12, linewidth=0)
-            axes.plot(thresholds * 100, shares * 100, color=_ACCENT, linewidth=2)
+        if fractions is not None:
+            axes.fill_between(thresholds * 100, fractions * 100, color=_ACCENT, alpha=0.12, linewidth=0)
+            axes.plot(thresholds * 100, fractions * 100, color=_ACCENT, linewidth=2)
         axes.set(
             xlim=(0, _NME_LIMIT * 100),
             ylim=(0, 100),
-            xlabel="landmark error, % of the distance of the outer eye corners",
+            xlabel="landmark error (NME), % of the inter-ocular distance",
             ylabel="faces with at most this error, %",
         )
         return _to_svg(figure, "nme", "Cumulative landmark error")
 
 
 def draw_affect(truth: NDArray[np.floating], predicted: NDArray[np.floating], name: str) -> str:
-    """Draw predicted against true values of one dimension, a dot a face, at most `MAX_DOTS` of them."""
-    chosen = choose_dots(truth)
+    """Draw predicted against true values of one dimension, one point per face, at most `MAX_POINTS`."""
+    chosen = sample_points(truth)
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(4.2, 4.2), layout="constrained")
         axes = figure.subplots()
@@ -112,13 +112,13 @@ def draw_affect(truth: NDArray[np.floating], predicted: NDArray[np.floating], na
 
 
 def draw_affect_plane(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> str:
-    """Draw where the faces lie in the plane of valence and arousal, by truth and by prediction.
+    """Draw true and predicted values in the plane of valence and arousal.
 
     Args:
         truth: ``(N, 2)``, NaN where not annotated.
         predicted: ``(N, 2)``.
     """
-    chosen = choose_dots(truth.sum(axis=1))
+    chosen = sample_points(truth.sum(axis=1))
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(4.2, 4.2), layout="constrained")
         axes = figure.subplots()
@@ -137,15 +137,15 @@ def draw_affect_plane(truth: NDArray[np.floating], predicted: NDArray[np.floatin
         )
         axes.set(xlabel="valence (unpleasant to pleasant)", ylabel="arousal (calm to excited)")
         axes.legend(loc="lower left", fontsize=9, handletextpad=0.1)
-        return _to_svg(figure, "plane", "Faces in the plane of valence and arousal")
+        return _to_svg(figure, "plane", "True and predicted valence and arousal")
 
 
-def choose_dots(values: NDArray[np.floating]) -> NDArray[np.intp]:
-    """Return the places of at most `MAX_DOTS` values that are not NaN, evenly spread over all of them."""
+def sample_points(values: NDArray[np.floating]) -> NDArray[np.intp]:
+    """Return the indices of at most `MAX_POINTS` evenly spaced values that are not NaN."""
     known = np.flatnonzero(np.isfinite(values))
-    if len(known) <= MAX_DOTS:
+    if len(known) <= MAX_POINTS:
         return known
-    return known[np.linspace(0, len(known) - 1, MAX_DOTS).astype(np.intp)]
+    return known[np.linspace(0, len(known) - 1, MAX_POINTS).astype(np.intp)]
 
 
 def _draw_plane(axes: Axes) -> None:
@@ -157,7 +157,7 @@ def _draw_plane(axes: Axes) -> None:
 
 
 def _to_svg(figure: Figure, name: str, label: str) -> str:
-    """Return a figure as an SVG element for the page: scalable, themed, with ids of its own."""
+    """Return a figure as an SVG element for the page: scalable, themed, with unique ids."""
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})

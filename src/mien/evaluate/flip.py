@@ -1,4 +1,4 @@
-"""Flip averaging: a face's own reading and that of its mirrored image, averaged."""
+"""Flip averaging: averaging the predictions for a face and for its mirror image."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,17 +7,17 @@ from mien.faces.landmarks import FLIP_PERMUTATION
 from mien.formats.onnx_model import Outputs
 
 FLIP_NOTE = (
-    "Every face is read twice, as it is and mirrored, and the two readings are averaged, which is twice the "
-    "work. Every other figure is of the plain reading alone, and so is the temperature"
+    "Every face is predicted twice, as it is and mirrored, and the two predictions are averaged, at twice the cost. "
+    "All other metrics, and the temperature, are of the plain predictions"
 )
 
 
 def average_flipped(plain: Outputs, mirrored: Outputs) -> Outputs:
-    """Return the mean of two readings of the same faces.
+    """Return the mean of two predictions for the same faces.
 
     Args:
-        plain: what the model says of N faces.
-        mirrored: what it says of the same faces, each crop mirrored left to right.
+        plain: the outputs for N faces.
+        mirrored: the outputs for the same faces, with each crop mirrored left to right.
     """
     landmarks = affect = None
     if plain.landmarks is not None and mirrored.landmarks is not None:
@@ -28,7 +28,7 @@ def average_flipped(plain: Outputs, mirrored: Outputs) -> Outputs:
 
 
 def mirror_landmarks(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return where the landmarks of a crop lie in the mirrored crop; twice is where they were.
+    """Return the landmarks of a crop in the mirrored crop; applying this twice is the identity.
 
     Args:
         landmarks: ``(N, 68, 2)`` fractions of the crop.

@@ -1,7 +1,7 @@
 """The faces that the report shows: the most confident mistakes, and landmarks from the best to the worst."""
 
 import base64
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +12,19 @@ from mien.formats.onnx_model import Outputs
 from mien.formats.pack import PackSplit
 
 N_MISTAKES = 24
-# From a good face to the worst one: where each shown face stands among all, by landmark error.
-_NME_RANKS = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-_RANK_NAMES = ("among the best 5 %", "better than most", "the median face", "worse than most", "among the worst 5 %",
-               "the worst face")  # fmt: skip
+# Quantiles of the landmark error at which faces are shown.
+_NME_QUANTILES = {
+    0.05: "5th percentile",
+    0.25: "25th percentile",
+    0.5: "median",
+    0.75: "75th percentile",
+    0.95: "95th percentile",
+    1.0: "worst",
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """A face called wrong: its image, the truth, the answer, and how sure the model was of each."""
+class Mistake(NamedTuple):
+    """A misclassified face: its image, its label, the prediction, and the probabilities of both."""
 
     image: str
     key: str
@@ -30,65 +34,63 @@ class Mistake:
     confidence_in_truth: float
 
 
-@dataclass(frozen=True, slots=True)
-class LandmarkFace:
+class LandmarkFace(NamedTuple):
     """A face with true and predicted landmarks as SVG paths on a unit square."""
 
     image: str
     key: str
-    rank: str
+    quantile: str
     nme: float
     true_path: str
     predicted_path: str
 
 
 def choose_mistakes(faces: PackSplit, outputs: Outputs, evaluation: Evaluation) -> list[Mistake]:
-    """Return the wrong answers that the model was surest of, under the protocol ``all``."""
+    """Return the most confident mistakes under the protocol ``all``."""
     protocol = evaluation.main.protocol
-    places = np.flatnonzero(protocol.faces)
+    indices = np.flatnonzero(protocol.faces)
     wrong = np.flatnonzero(protocol.truth != protocol.predicted)
-    confidence = outputs.probabilities[places[wrong], protocol.predicted[wrong]]
-    surest = wrong[np.argsort(-confidence, kind="stable")[:N_MISTAKES]]
+    confidence = outputs.probabilities[indices[wrong], protocol.predicted[wrong]]
+    chosen = wrong[np.argsort(-confidence, kind="stable")[:N_MISTAKES]]
     return [
         Mistake(
-            image=_inline(faces, int(places[i])),
-            key=faces.keys[places[i]],
+            image=_data_uri(faces, int(indices[i])),
+            key=faces.keys[indices[i]],
             truth=evaluation.classes[protocol.truth[i]],
             predicted=evaluation.classes[protocol.predicted[i]],
-            confidence=float(outputs.probabilities[places[i], protocol.predicted[i]]),
-            confidence_in_truth=float(outputs.probabilities[places[i], protocol.truth[i]]),
+            confidence=float(outputs.probabilities[indices[i], protocol.predicted[i]]),
+            confidence_in_truth=float(outputs.probabilities[indices[i], protocol.truth[i]]),
         )
-        for i in surest
+        for i in chosen
     ]
 
 
 def choose_landmark_faces(
     faces: PackSplit, predicted: NDArray[np.float32], scores: LandmarkScores
 ) -> list[LandmarkFace]:
-    """Return faces from a small landmark error to the largest."""
+    """Return faces at quantiles of the landmark error, from small to large."""
     known = np.flatnonzero(np.isfinite(scores.errors))
     ordered = known[np.argsort(scores.errors[known], kind="stable")]
-    chosen = {int(ordered[round(rank * (len(ordered) - 1))]): name
-              for rank, name in zip(_NME_RANKS, _RANK_NAMES, strict=True)}  # fmt: skip
+    chosen = {int(ordered[round(q * (len(ordered) - 1))]): name for q, name in _NME_QUANTILES.items()}
     return [
         LandmarkFace(
-            image=_inline(faces, place),
-            key=faces.keys[place],
-            rank=name,
-            nme=float(scores.errors[place]),
-            true_path=_contour_path(faces.landmarks[place]),
-            predicted_path=_contour_path(predicted[place]),
+            image=_data_uri(faces, index),
+            key=faces.keys[index],
+            quantile=name,
+            nme=float(scores.errors[index]),
+            true_path=_contour_path(faces.landmarks[index]),
+            predicted_path=_contour_path(predicted[index]),
         )
-        for place, name in chosen.items()
+        for index, name in chosen.items()
     ]
 
 
-def _inline(faces: PackSplit, place: int) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(faces.jpeg(place)).decode("ascii")
+def _data_uri(faces: PackSplit, index: int) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(faces.jpeg(index)).decode("ascii")
 
 
 def _contour_path(points: NDArray[np.float32]) -> str:
-    """Return the lines of a face as the ``d`` of an SVG path, the crop being the unit square."""
+    """Return the contours of a face as the ``d`` of an SVG path on the unit square."""
     parts = []
     for contour, is_closed in CONTOURS:
         corners = " L".join(f"{x:.4f} {y:.4f}" for x, y in points[contour])

@@ -1,7 +1,8 @@
-"""From a model's outputs and the truth to every figure of the report: pure, on arrays."""
+"""From a model's outputs and the ground truth to all metrics of the report: pure functions on arrays."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +28,14 @@ AFFECT_DIMENSIONS = ("valence", "arousal")
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What the annotators say of N faces.
+    """The annotations of N faces.
 
     Attributes:
-        classes: of the labels, in their order.
+        classes: classes of the labels.
         labels: ``(N,)`` indices into `classes`.
         landmarks: ``(N, 68, 2)`` fractions of the crop, NaN where missing.
         valence_arousal: ``(N, 2)`` in [-1, 1], NaN where missing.
-        train_counts: faces of each class in the training split, or empty where it is not known.
+        train_counts: number of faces per class in the training split, or empty if unknown.
     """
 
     classes: tuple[str, ...]
@@ -44,9 +45,8 @@ class Truth:
     train_counts: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A figure with its 95 % interval."""
+class Estimate(NamedTuple):
+    """The value of a metric with its 95 % interval."""
 
     value: float
     ci95: Interval
@@ -54,18 +54,18 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class ProtocolScores:
-    """The figures of one class protocol.
+    """The metrics of one class protocol.
 
     Attributes:
-        protocol: which faces counted, and how.
+        protocol: which faces count, and how.
         confusion: ``(C, C)`` over the model's classes.
-        accuracy: share of faces that is right.
+        accuracy: top-1 accuracy.
         balanced_accuracy: mean recall.
         macro_f1: mean F1.
-        n_classes: classes that the truth has here.
-        majority_class: the most common of them.
-        majority_share: its share: the accuracy of always answering it.
-        accuracy_at_train_shares: accuracy if the classes were as common as in training; None if unknown.
+        n_classes: number of classes that occur in the truth.
+        majority_class: the most common class.
+        majority_fraction: its fraction of the faces, the accuracy of always predicting it.
+        accuracy_at_train_prior: accuracy under the class distribution of the training split; None if unknown.
     """
 
     protocol: ClassProtocol
@@ -75,23 +75,22 @@ class ProtocolScores:
     macro_f1: Estimate
     n_classes: int
     majority_class: str
-    majority_share: float
-    accuracy_at_train_shares: float | None
+    majority_fraction: float
+    accuracy_at_train_prior: float | None
 
     @property
     def chance(self) -> float:
-        """Balanced accuracy of an answer that does not look at the face."""
+        """Balanced accuracy of a constant or random prediction."""
         return 1 / self.n_classes
 
 
-@dataclass(frozen=True, slots=True)
-class LandmarkScores:
+class LandmarkScores(NamedTuple):
     """The landmark error.
 
     Attributes:
-        errors: ``(N,)`` NME of every face, NaN where it has no landmarks.
-        n: faces that have landmarks.
-        nme: their mean.
+        errors: ``(N,)`` NME per face, NaN for faces without landmarks.
+        n: number of faces with landmarks.
+        nme: mean of the errors.
     """
 
     errors: NDArray[np.float64]
@@ -99,9 +98,8 @@ class LandmarkScores:
     nme: Estimate
 
 
-@dataclass(frozen=True, slots=True)
-class AffectDimension:
-    """Valence or arousal: its scores, and the interval of its concordance."""
+class AffectDimension(NamedTuple):
+    """Valence or arousal: its scores, and the interval of its CCC."""
 
     scores: AffectScores
     ccc_ci95: Interval | None
@@ -109,17 +107,17 @@ class AffectDimension:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Every figure of a report.
+    """All metrics of a report.
 
     Attributes:
-        classes: the model's.
-        protocols: by name, ``all`` first.
+        classes: the model's classes.
+        protocols: scores by protocol name, ``all`` first.
         per_class: scores under ``all``, in the order of `classes`.
-        bins: reliability under ``all``.
+        bins: reliability bins under ``all``.
         ece: expected calibration error under ``all``.
-        landmarks: None where model or faces have none.
-        affect: by dimension; None where model or faces have none.
-        flip_average: the same figures of flip-averaged readings; None where they were not asked for.
+        landmarks: landmark error; None if the model or the faces have no landmarks.
+        affect: scores by dimension; None if the model or the faces have none.
+        flip_average: the metrics of flip-averaged predictions; None if not requested.
     """
 
     classes: tuple[str, ...]
@@ -138,12 +136,12 @@ class Evaluation:
 
 
 def score(outputs: Outputs, truth: Truth, *, classes: tuple[str, ...]) -> Evaluation:
-    """Compute every figure.
+    """Compute all metrics.
 
     Args:
-        outputs: what the model said of N faces.
-        truth: what is known of the same faces, in the same order.
-        classes: the model's.
+        outputs: the model's outputs for N faces.
+        truth: the annotations of the same faces, in the same order.
+        classes: the model's classes.
 
     Raises:
         ValueError: no face has a class that the model knows.
@@ -153,10 +151,16 @@ def score(outputs: Outputs, truth: Truth, *, classes: tuple[str, ...]) -> Evalua
     )
     everything = protocols[0]
     if everything.n == 0:
-        raise ValueError(f"no face has one of the model's classes {classes}, they are of {truth.classes}")
+        raise ValueError(f"no face has one of the model's classes {classes}, the labels are {truth.classes}")
     scored = {protocol.name: _score_protocol(protocol, classes, truth) for protocol in protocols}
     confidence = outputs.probabilities[everything.faces].max(axis=1)
     bins = reliability_bins(confidence, everything.truth == everything.predicted)
+    affect = None
+    if outputs.valence_arousal is not None and np.isfinite(truth.valence_arousal).any():
+        affect = {
+            name: _score_dimension(truth.valence_arousal[:, column], outputs.valence_arousal[:, column])
+            for column, name in enumerate(AFFECT_DIMENSIONS)
+        }
     return Evaluation(
         classes=classes,
         protocols=scored,
@@ -164,15 +168,15 @@ def score(outputs: Outputs, truth: Truth, *, classes: tuple[str, ...]) -> Evalua
         bins=bins,
         ece=expected_calibration_error(bins),
         landmarks=_score_landmarks(outputs, truth),
-        affect=_score_affect(outputs, truth),
+        affect=affect,
     )
 
 
 def _score_protocol(protocol: ClassProtocol, classes: tuple[str, ...], truth: Truth) -> ProtocolScores:
     confusion = confusion_matrix(protocol.truth, protocol.predicted, n_classes=len(classes))
     support = confusion.sum(axis=1)
-    shares = np.array([truth.train_counts.get(name, 0) for name in classes], dtype=np.float64)
-    has_shares = bool(shares[support > 0].sum())
+    prior = np.array([truth.train_counts.get(name, 0) for name in classes], dtype=np.float64)
+    is_prior_known = bool(prior[support > 0].sum())
     return ProtocolScores(
         protocol=protocol,
         confusion=confusion,
@@ -181,8 +185,8 @@ def _score_protocol(protocol: ClassProtocol, classes: tuple[str, ...], truth: Tr
         macro_f1=_estimate(confusion, macro_f1),
         n_classes=int((support > 0).sum()),
         majority_class=classes[int(support.argmax())],
-        majority_share=float(support.max() / support.sum()),
-        accuracy_at_train_shares=float(reweighted_accuracy(confusion, shares)) if has_shares else None,
+        majority_fraction=float(support.max() / support.sum()),
+        accuracy_at_train_prior=float(reweighted_accuracy(confusion, prior)) if is_prior_known else None,
     )
 
 
@@ -201,15 +205,6 @@ def _score_landmarks(outputs: Outputs, truth: Truth) -> LandmarkScores | None:
     if nme is None or interval is None:
         return None
     return LandmarkScores(errors=errors, n=len(known), nme=Estimate(nme, interval))
-
-
-def _score_affect(outputs: Outputs, truth: Truth) -> dict[str, AffectDimension] | None:
-    if outputs.valence_arousal is None or not np.isfinite(truth.valence_arousal).any():
-        return None
-    return {
-        name: _score_dimension(truth.valence_arousal[:, column], outputs.valence_arousal[:, column])
-        for column, name in enumerate(AFFECT_DIMENSIONS)
-    }
 
 
 def _score_dimension(truth: NDArray[np.float32], predicted: NDArray[np.float32]) -> AffectDimension:

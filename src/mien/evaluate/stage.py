@@ -1,4 +1,4 @@
-"""The stage `evaluate`: a model file over a split of a pack, to a report."""
+"""The stage `evaluate`: from a model file and a split of a pack to a report."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,12 +11,13 @@ from mien.errors import ArtifactError
 from mien.evaluate.flip import average_flipped
 from mien.evaluate.metrics_file import build_metrics, write_predictions
 from mien.evaluate.options import EvaluateOptions
-from mien.evaluate.predictions import read_split
 from mien.evaluate.provenance import Provenance, may_have_seen
 from mien.evaluate.score import Evaluation, Truth, score
-from mien.evaluate.summary import write_table
-from mien.formats.onnx_model import OnnxModel
+from mien.evaluate.summary import format_summary
+from mien.formats.onnx_model import OnnxModel, Outputs
 from mien.formats.pack import Pack, PackSplit
+from mien.formats.pack.selection import read_batches
+from mien.runtime.progress import Progress
 
 BATCH_SIZE = 32
 
@@ -26,8 +27,8 @@ class EvaluationSummary:
     """What the command line shows.
 
     Attributes:
-        evaluation: every figure.
-        provenance: of what on what.
+        evaluation: all metrics.
+        provenance: what was evaluated on what.
         out: the report folder.
     """
 
@@ -36,8 +37,8 @@ class EvaluationSummary:
     out: Path
 
     def __str__(self) -> str:
-        table = write_table(self.evaluation, self.provenance)
-        return f"{table}\nReport: {self.out / 'report.html'}"
+        summary = format_summary(self.evaluation, self.provenance)
+        return f"{summary}\nReport: {self.out / 'report.html'}"
 
 
 def evaluate(
@@ -49,80 +50,85 @@ def evaluate(
     flip_average: bool = False,
     force: bool = False,
 ) -> EvaluationSummary:
-    """Run a model file over a split and write metrics.json, predictions.csv and report.html.
+    """Evaluate a model file on a split and write metrics.json, predictions.csv and report.html.
 
     Args:
-        model: the name of a model in the box, a file that `export` wrote, or None for the default.
-        pack: folder that `prepare` wrote.
-        out: the report folder, made whole or not at all.
-        split: of the pack.
-        flip_average: read every face mirrored as well, and add figures of the averaged readings. No other
-            figure changes.
+        model: name of a bundled model, a file written by `export`, or None for the default model.
+        pack: folder written by `prepare`.
+        out: the report folder, written atomically.
+        split: name of the split.
+        flip_average: predict every face mirrored as well, and add metrics of the averaged predictions. The other
+            metrics do not change.
         force: replace an existing report.
 
     Raises:
-        ArtifactError: model, pack or split cannot be read, they share no class, or `out` is in the way.
-        ModelError: the model's output is not finite.
+        ArtifactError: the model, pack or split cannot be read, they share no class, or `out` already exists.
+        ModelError: the model's outputs are not finite.
     """
-    bundle, opened = OnnxModel.load(find_model(model)), Pack.open(pack)
+    onnx_model, opened = OnnxModel.load(find_model(model)), Pack.open(pack)
     faces = opened.split(split)
-    provenance = _describe(bundle, opened, faces)
-    _require_shared_faces(provenance)
+    provenance = Provenance(
+        model_name=onnx_model.path.name,
+        model_sha256=file_sha256(onnx_model.path),
+        model=onnx_model.info,
+        pack_name=opened.path.resolve().name,
+        pack=opened.info,
+        split=faces.name,
+        n_faces=len(faces),
+        n_also_trained_on=_count_trained_on(onnx_model, opened, faces),
+    )
+    classes, counts = onnx_model.info.classes, opened.info.counts[split]
+    if not any(counts.get(name) for name in classes):
+        raise ArtifactError(
+            f"Model {provenance.model_name} knows the classes {', '.join(classes)}, but split {split!r} of pack "
+            f"{provenance.pack_name} only has faces of {', '.join(name for name in counts if counts[name])}. Use a "
+            "pack with the model's classes"
+        )
     with new_folder(out, force=force, kind_mark="metrics.json") as folder:
-        evaluation = _evaluate_into(folder, bundle, faces, provenance=provenance, flip_average=flip_average)
+        from mien.evaluate.report import write_report  # noqa: PLC0415 - matplotlib and Jinja2 load slowly
+
+        outputs = predict_split(onnx_model, faces, batch_size=BATCH_SIZE)
+        truth = Truth(
+            classes=opened.info.classes,
+            labels=faces.labels,
+            landmarks=faces.landmarks,
+            valence_arousal=faces.valence_arousal,
+            train_counts=opened.info.counts.get("train", {}),
+        )
+        evaluation = score(outputs, truth, classes=classes)
+        if flip_average:
+            mirrored = predict_split(onnx_model, faces, batch_size=BATCH_SIZE, mirrored=True)
+            averaged = score(average_flipped(outputs, mirrored), truth, classes=classes)
+            evaluation = replace(evaluation, flip_average=averaged)
+        write_json(folder / "metrics.json", build_metrics(evaluation, provenance))
+        write_predictions(folder / "predictions.csv", faces.keys, outputs, truth=truth, evaluation=evaluation)
+        write_report(folder / "report.html", faces, outputs, evaluation=evaluation, provenance=provenance)
     return EvaluationSummary(evaluation, provenance, out)
 
 
-def _describe(bundle: OnnxModel, pack: Pack, faces: PackSplit) -> Provenance:
-    return Provenance(
-        model_name=bundle.path.name,
-        model_sha256=file_sha256(bundle.path),
-        model=bundle.info,
-        pack_name=pack.path.resolve().name,
-        pack=pack.info,
-        split=faces.name,
-        n_faces=len(faces),
-        n_also_trained_on=_count_trained_on(bundle, pack, faces),
-    )
+def predict_split(model: OnnxModel, faces: PackSplit, *, batch_size: int, mirrored: bool = False) -> Outputs:
+    """Return the model's outputs for every face of a split, in order.
+
+    Args:
+        model: the model.
+        faces: the split.
+        batch_size: number of faces per batch.
+        mirrored: mirror every crop left to right; landmarks are then those of the mirrored crops.
+
+    Raises:
+        ModelError: the model's outputs are not finite or out of range.
+    """
+    title = "Evaluating mirrored" if mirrored else "Evaluating"
+    batches = read_batches(faces, size=model.info.input_size, batch_size=batch_size)
+    if mirrored:
+        batches = (np.ascontiguousarray(images_rgb[:, :, ::-1]) for images_rgb in batches)
+    with Progress(title, total=len(faces), unit="face") as progress:
+        return model.run_batches(batches, progress=progress)
 
 
-def _evaluate_into(
-    folder: Path, bundle: OnnxModel, faces: PackSplit, *, provenance: Provenance, flip_average: bool
-) -> Evaluation:
-    from mien.evaluate.report import write_report  # noqa: PLC0415 - matplotlib and Jinja2, only once there is something to draw
-
-    outputs = read_split(bundle, faces, batch_size=BATCH_SIZE)
-    truth = Truth(
-        classes=provenance.pack.classes,
-        labels=faces.labels,
-        landmarks=faces.landmarks,
-        valence_arousal=faces.valence_arousal,
-        train_counts=provenance.pack.counts.get("train", {}),
-    )
-    evaluation = score(outputs, truth, classes=bundle.info.classes)
-    if flip_average:
-        mirrored = read_split(bundle, faces, batch_size=BATCH_SIZE, mirrored=True)
-        averaged = score(average_flipped(outputs, mirrored), truth, classes=bundle.info.classes)
-        evaluation = replace(evaluation, flip_average=averaged)
-    write_json(folder / "metrics.json", build_metrics(evaluation, provenance))
-    write_predictions(folder / "predictions.csv", faces.keys, outputs, truth=truth, evaluation=evaluation)
-    write_report(folder / "report.html", faces, outputs, evaluation=evaluation, provenance=provenance)
-    return evaluation
-
-
-def _count_trained_on(bundle: OnnxModel, pack: Pack, faces: PackSplit) -> int:
-    """Count the faces whose duplicate group has a face that the model was trained on, as far as is known."""
-    if "train" not in pack.splits or not may_have_seen(bundle.info, pack.info, faces.name):
+def _count_trained_on(model: OnnxModel, pack: Pack, faces: PackSplit) -> int:
+    """Count the faces that are in a near-duplicate group with a training face of the model, as far as is known."""
+    if "train" not in pack.splits or not may_have_seen(model.info, pack.info, faces.name):
         return 0
     trained_on = faces if faces.name == "train" else pack.split("train")
     return int(np.isin(faces.groups, trained_on.groups).sum())
-
-
-def _require_shared_faces(provenance: Provenance) -> None:
-    counts = provenance.pack.counts[provenance.split]
-    if not any(counts.get(name) for name in provenance.model.classes):
-        raise ArtifactError(
-            f"Model {provenance.model_name} knows the classes {', '.join(provenance.model.classes)}, but split "
-            f"{provenance.split!r} of pack {provenance.pack_name} has faces of "
-            f"{', '.join(name for name in counts if counts[name])} only. Take a pack with the model's classes"
-        )

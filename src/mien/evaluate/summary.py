@@ -1,102 +1,108 @@
-"""The same figures in words: the verdict, and the table that the command line prints."""
+"""The metrics as text: the verdict, and the table that the command line prints."""
 
 from mien.evaluate.flip import FLIP_NOTE
 from mien.evaluate.provenance import Provenance
 from mien.evaluate.score import Estimate, Evaluation, ProtocolScores
+from mien.runtime.text_table import format_table
 
 _HEADER = ("protocol", "faces", "accuracy", "balanced accuracy", "macro-F1")
-FLIP_MARK = ", flip averaged"
-SELECTION_UNKNOWN = "the model file does not say which faces chose its checkpoint"
+FLIP_SUFFIX = ", flip averaged"
+SELECTION_UNKNOWN = "the model file does not record how its checkpoint was selected"
 
 
 def percent(value: float | None) -> str:
-    """Return a share as a percentage with one decimal; a dash where there is none."""
+    """Return a fraction as a percentage with one decimal; a dash for None."""
     return "–" if value is None else f"{100 * value:.1f} %"
 
 
 def percent_interval(interval: tuple[float, float]) -> str:
-    """Return an interval of shares, in per cent."""
+    """Return an interval of fractions, in percent."""
     return f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
 
 
-def state_verdict(scores: ProtocolScores) -> str:
-    """Say whether the model is better than guessing, and by what evidence."""
+def format_verdict(scores: ProtocolScores) -> str:
+    """Return whether the model is better than guessing, with the evidence."""
     accuracy, balanced = scores.accuracy, scores.balanced_accuracy
-    beats_majority = accuracy.ci95[0] > scores.majority_share
+    beats_majority = accuracy.ci95[0] > scores.majority_fraction
     beats_chance = balanced.ci95[0] > scores.chance
-    compared = (
-        f"{percent(accuracy.value)} of {scores.protocol.n:,} faces are right (95 % interval "
-        f"{percent_interval(accuracy.ci95)}), against {percent(scores.majority_share)} by always answering "
-        f"{scores.majority_class}; the mean recall of the {scores.n_classes} classes is "
-        f"{percent(balanced.value)} {percent_interval(balanced.ci95)}, against {percent(scores.chance)} by chance."
+    evidence = (
+        f"accuracy {percent(accuracy.value)} on {scores.protocol.n:,} faces (95 % interval "
+        f"{percent_interval(accuracy.ci95)}), against {percent(scores.majority_fraction)} for always predicting "
+        f"{scores.majority_class}; balanced accuracy over {scores.n_classes} classes {percent(balanced.value)} "
+        f"{percent_interval(balanced.ci95)}, against {percent(scores.chance)} for chance."
     )
     if scores.n_classes == 1:
-        return f"All faces are of one class, so that nothing can be told from chance: {compared}"
+        return f"All faces are of one class, so the model cannot be compared with chance: {evidence}"
     if beats_majority and beats_chance:
-        return f"Clearly better than chance: {compared}"
+        return f"Clearly better than chance: {evidence}"
     if beats_chance:
-        return f"Better than chance over the classes, not than always answering the commonest: {compared}"
+        return (
+            f"Better than chance in balanced accuracy, but not shown to beat the majority class: {evidence}"
+        )
     if beats_majority:
         return (
-            f"Better than always answering the commonest class, not shown to be over the classes: {compared}"
+            f"Better than the majority class, but not shown to beat chance in balanced accuracy: {evidence}"
         )
-    return f"Not shown to be better than chance: {compared}"
+    return f"Not shown to be better than chance: {evidence}"
 
 
-def write_table(evaluation: Evaluation, provenance: Provenance) -> str:
-    """Return the result table as plain text."""
-    head = (
-        f"{provenance.model_name} on pack {provenance.pack_name}, split {provenance.split}: "
-        f"{provenance.n_faces:,} faces; intervals are 95 %"
-    )
-    rows = [_HEADER, *(_protocol_row(scores) for scores in evaluation.protocols.values())]
+def format_summary(evaluation: Evaluation, provenance: Provenance) -> str:
+    """Return the metrics as plain text."""
     main = evaluation.main
-    rows.append(
-        ("baseline", f"{main.protocol.n:,}", f"{percent(main.majority_share)} always {main.majority_class}",
-         f"{percent(main.chance)} chance", "")
-    )  # fmt: skip
-    lines = [head, f"Checkpoint: {provenance.selection or SELECTION_UNKNOWN}", "", *_align(rows), ""]
-    lines += [state_verdict(main), *_further_lines(evaluation)]
-    lines += [f"{name}: {scores.protocol.description}" for name, scores in evaluation.protocols.items()]
-    lines += _flip_lines(evaluation.flip_average) if evaluation.flip_average is not None else []
+    baseline = (
+        "baseline",
+        f"{main.protocol.n:,}",
+        f"{percent(main.majority_fraction)} always {main.majority_class}",
+        f"{percent(main.chance)} chance",
+        "",
+    )
+    lines = [
+        (
+            f"{provenance.model_name} on pack {provenance.pack_name}, split {provenance.split}: "
+            f"{provenance.n_faces:,} faces; intervals are 95 %"
+        ),
+        f"Checkpoint: {provenance.selection or SELECTION_UNKNOWN}",
+        "",
+        *format_table([_HEADER, *_protocol_rows(evaluation), baseline]),
+        "",
+        format_verdict(main),
+        *_task_lines(evaluation),
+        *(f"{name}: {scores.protocol.description}" for name, scores in evaluation.protocols.items()),
+    ]
+    averaged = evaluation.flip_average
+    if averaged is not None:
+        lines += ["", f"Flip averaged: {FLIP_NOTE}."]
+        lines += format_table([_HEADER, *_protocol_rows(averaged, suffix=FLIP_SUFFIX)])
+        lines += _task_lines(averaged, suffix=FLIP_SUFFIX)
     return "\n".join([*lines, *(f"Warning: {warning}" for warning in provenance.warnings())])
 
 
-def _flip_lines(averaged: Evaluation) -> list[str]:
-    rows = [_HEADER, *(_protocol_row(scores, mark=FLIP_MARK) for scores in averaged.protocols.values())]
-    return ["", f"Flip averaged: {FLIP_NOTE}.", *_align(rows), *_further_lines(averaged, mark=FLIP_MARK)]
-
-
-def _protocol_row(scores: ProtocolScores, *, mark: str = "") -> tuple[str, ...]:
-    figures = (scores.accuracy, scores.balanced_accuracy, scores.macro_f1)
-    return (
-        scores.protocol.name + mark,
-        f"{scores.protocol.n:,}",
-        *(_with_interval(figure) for figure in figures),
-    )
+def _protocol_rows(evaluation: Evaluation, *, suffix: str = "") -> list[tuple[str, ...]]:
+    return [
+        (
+            f"{name}{suffix}",
+            f"{scores.protocol.n:,}",
+            *map(_with_interval, (scores.accuracy, scores.balanced_accuracy, scores.macro_f1)),
+        )
+        for name, scores in evaluation.protocols.items()
+    ]
 
 
 def _with_interval(estimate: Estimate) -> str:
     return f"{percent(estimate.value)} {percent_interval(estimate.ci95)}"
 
 
-def _align(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-
-
-def _further_lines(evaluation: Evaluation, *, mark: str = "") -> list[str]:
-    lines = [f"Calibration error (ECE){mark} {percent(evaluation.ece)}"]
+def _task_lines(evaluation: Evaluation, *, suffix: str = "") -> list[str]:
+    """Return a line each for calibration, landmarks, valence and arousal."""
+    lines = [f"Calibration error (ECE){suffix} {percent(evaluation.ece)}"]
     if evaluation.landmarks is not None:
         nme, n = evaluation.landmarks.nme, evaluation.landmarks.n
-        lines.append(f"Landmark error (NME){mark} {_with_interval(nme)} ({n:,} faces)")
+        lines.append(f"Landmark error (NME){suffix} {_with_interval(nme)} ({n:,} faces)")
     for name, dimension in (evaluation.affect or {}).items():
         scores = dimension.scores
-        figures = (
+        values = (
             f"{label} {'–' if value is None else f'{value:.3f}'}"
             for label, value in (("CCC", scores.ccc), ("RMSE", scores.rmse), ("SAGR", scores.sagr))
         )
-        lines.append(f"{name.capitalize()}{mark} {', '.join(figures)} ({scores.n:,} faces)")
+        lines.append(f"{name.capitalize()}{suffix} {', '.join(values)} ({scores.n:,} faces)")
     return lines

@@ -1,1 +1,1 @@
-"""`mien export`: a run becomes one model file."""
+"""`mien export`: write a run's selected network as one model file."""

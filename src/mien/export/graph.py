@@ -1,4 +1,4 @@
-"""The graph of a model file: torch writes it, and it is checked against torch."""
+"""The graph of a model file: exported by torch, and checked against torch."""
 
 import io
 
@@ -13,12 +13,12 @@ from mien.formats.onnx_model import INPUT_NAME, METADATA_KEY, ModelInfo, OnnxMod
 from mien.nets.network import FaceNetwork
 
 OPSET = 18
-# Float arithmetic in another order differs in the last digits; a wrong graph differs in the first.
+# Reordered float arithmetic differs in the last digits, a wrong graph in the first.
 TOLERANCE = 1e-3
 
 
 class CalibratedNetwork(nn.Module):
-    """The graph of a model file: the network, its temperature, and probabilities instead of logits."""
+    """The graph of a model file: the network with temperature scaling and softmax."""
 
     def __init__(self, network: FaceNetwork, temperature: float) -> None:
         super().__init__()
@@ -26,18 +26,18 @@ class CalibratedNetwork(nn.Module):
         self.temperature = temperature
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return the outputs of the tasks that the network has, in the order of `mien.formats.onnx_model.TASKS`."""
+        """Return the outputs of the network's tasks, in the order of `mien.formats.onnx_model.TASKS`."""
         outputs = self.network(images)
         probabilities = torch.softmax(outputs.logits / self.temperature, dim=1)
-        further = (outputs.landmarks, outputs.valence_arousal)
-        return (probabilities, *(value for value in further if value is not None))
+        optional = (outputs.landmarks, outputs.valence_arousal)
+        return (probabilities, *(value for value in optional if value is not None))
 
 
 def to_onnx(graph: nn.Module, info: ModelInfo) -> onnx.ModelProto:
     """Return a graph as ONNX, without metadata.
 
     Raises:
-        ModelError: torch cannot write this network as ONNX.
+        ModelError: torch cannot export this network to ONNX.
     """
     example = torch.zeros((2, info.input_size, info.input_size, 3), dtype=torch.uint8)
     try:
@@ -54,17 +54,29 @@ def to_onnx(graph: nn.Module, info: ModelInfo) -> onnx.ModelProto:
     except torch.onnx.OnnxExporterError as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(
-            f"torch cannot write this network as ONNX: {reason}. Try another backbone"
+            f"torch cannot export this network to ONNX: {reason}. Try another backbone"
         ) from error
     if program is None:
-        raise ModelError("torch cannot write this network as ONNX. Try another backbone")
+        raise ModelError("torch cannot export this network to ONNX. Try another backbone")
     model = program.model_proto
-    _forget_sources(model)
+    # torch records source lines and paths of this machine with every node.
+    model.ClearField("doc_string")
+    graph_proto = model.graph
+    for part in (
+        graph_proto,
+        *graph_proto.node,
+        *graph_proto.value_info,
+        *graph_proto.input,
+        *graph_proto.output,
+        *graph_proto.initializer,
+    ):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
     return model
 
 
 def to_file(model: onnx.ModelProto, info: ModelInfo) -> bytes:
-    """Return the model file: the graph with mien's metadata and no other, and the file's hash."""
+    """Return the model file: the graph with only mien's metadata, and the file's hash."""
     onnx.helper.set_model_props(model, {METADATA_KEY: info.to_json(), HASH_KEY: ZEROS.decode()})
     onnx.checker.check_model(model)
     buffer = io.BytesIO()
@@ -72,24 +84,15 @@ def to_file(model: onnx.ModelProto, info: ModelInfo) -> bytes:
     return with_hash(buffer.getvalue())
 
 
-def _forget_sources(model: onnx.ModelProto) -> None:
-    """Take out the lines and paths of the training machine's files, which torch writes beside every node."""
-    model.ClearField("doc_string")
-    graph = model.graph
-    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
-        part.ClearField("metadata_props")
-        part.ClearField("doc_string")
-
-
 @torch.inference_mode()
-def check_against_torch(bundle: OnnxModel, graph: nn.Module, crops: np.ndarray) -> float:
-    """Return the largest difference between the file and torch on real crops.
+def check_against_torch(model: OnnxModel, graph: nn.Module, crops: np.ndarray) -> float:
+    """Return the largest difference between the outputs of the file and of torch on real crops.
 
     Raises:
-        ModelError: it is larger than rounding explains.
+        ModelError: it is too large to be rounding error.
     """
     expected = graph(torch.from_numpy(crops))
-    outputs = bundle.run(crops)
+    outputs = model.run(crops)
     values = [outputs.probabilities, outputs.landmarks, outputs.valence_arousal]
     present = [value for value in values if value is not None]
     difference = max(
@@ -98,6 +101,6 @@ def check_against_torch(bundle: OnnxModel, graph: nn.Module, crops: np.ndarray) 
     if not difference <= TOLERANCE:
         raise ModelError(
             f"The exported file differs from torch by {difference:.2e} on real crops, at most {TOLERANCE} is "
-            "rounding. Nothing was written; try another backbone"
+            "accepted as rounding error. Nothing was written; try another backbone"
         )
     return difference

@@ -1,11 +1,11 @@
-"""Static int8 quantisation of a model file's graph, with onnxruntime's quantizer.
+"""Static int8 quantization of a model file's graph, with onnxruntime's quantizer.
 
-Activations become uint8 with a zero point, weights int8 around 0 with a scale for every output channel, in the
-QDQ form. Weights use 7 of the 8 bits: on x86 without VNNI instructions a product of 8-bit pairs saturates its
-16-bit sum [0], and a file must answer alike everywhere; on the FER+ network of docs/results.md the eighth bit
-changed nothing. Ranges are the middle 99.99 % of each tensor's values: there the same network agreed with its
-float file on 99.3 % of the faces, with the full ranges on 98.8 %. The uint8 input, its normalisation, the heads
-and the softmax stay in float: they cost next to no time.
+In QDQ format, with asymmetric uint8 activations and symmetric, per-channel int8 weights. Weights use only 7 of the 8
+bits: on x86 without VNNI instructions, products of 8-bit pairs saturate their 16-bit sum [0], and a file must give the
+same results everywhere; for the FER+ network of docs/results.md the eighth bit made no difference. Ranges are the
+central 99.99 % of each tensor's values: with them the same network agreed with its float file on 99.3 % of the faces,
+with the full ranges on 98.8 %. The uint8 input, its normalization, the heads and the softmax stay in float, as they
+take almost no time.
 
 References:
     [0] https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
@@ -28,16 +28,16 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import save_and_reload_model_with_shape_infer
 
 from mien.errors import ModelError
-from mien.export.calibration_faces import ChosenFaces
 from mien.formats.onnx_model import INPUT_NAME
+from mien.formats.pack.selection import FaceSelection, read_batches
 from mien.runtime.progress import Progress
 
 SCHEME = "QDQ: uint8 activations, symmetric int8 weights by channel in 7 bits"
 PERCENTILE = 99.99
-# Faces in one run of the network while ranges are taken: every tensor of each is held.
+# Faces per batch during calibration, which keeps all their activations in memory.
 BATCH_SIZE = 8
 LAYER_TYPES = ("Conv", "Gemm", "MatMul")
-# What else onnxruntime's CPU computes in int8, so that values need not become float between layers.
+# Other operators that onnxruntime computes in int8 on the CPU, so that values stay in int8 between layers.
 BETWEEN_TYPES = (
     "Add",
     "Mul",
@@ -50,66 +50,73 @@ BETWEEN_TYPES = (
     "GlobalAveragePool",
 )
 HEADS = ("expression_head", "landmark_head", "affect_head")
-# `CalibratedNetwork` holds the network under this name, and so do the names of its weights.
-_OWNER = "network."
+# Name of the network inside `CalibratedNetwork`, with which the names of its weights begin.
+_PREFIX = "network."
 
 
 class Quantizer:
-    """Makes int8 graphs of one float graph, whose tensors' ranges are taken once.
+    """Makes int8 graphs from one float graph, which is calibrated once.
 
-    Layers are named as in torch, such as ``backbone.layer1.0.conv1``; one whose weight torch renamed has the name
-    of its node.
+    Layers are named as in torch, such as ``backbone.layer1.0.conv1``, or after their node if torch renamed the weight.
     """
 
-    def __init__(self, model: onnx.ModelProto, faces: ChosenFaces, *, input_size: int) -> None:
-        """Run the float graph over the faces and note the range of every tensor.
+    def __init__(self, model: onnx.ModelProto, faces: FaceSelection, *, input_size: int) -> None:
+        """Run the float graph over the faces and record the range of every tensor.
 
         Args:
             model: the float graph.
-            faces: to calibrate on.
-            input_size: of the graph, in pixels.
+            faces: faces to calibrate on.
+            input_size: input size of the graph in pixels.
         """
-        # The quantizer would do this for every graph that it makes.
+        # Otherwise the quantizer would infer shapes again for every graph.
         self._model = save_and_reload_model_with_shape_infer(model)
-        self._layers = {
-            node.name: _layer_name(node) for node in model.graph.node if node.op_type in LAYER_TYPES
-        }
-        self._ranges = _find_ranges(model, faces, input_size)
+        self._layers: dict[str, str] = {}
+        for node in model.graph.node:
+            if node.op_type in LAYER_TYPES:
+                names = [
+                    name.removeprefix(_PREFIX).removesuffix(".weight")
+                    for name in node.input
+                    if name.startswith(_PREFIX) and name.endswith(".weight")
+                ]
+                self._layers[node.name] = names[0] if names else node.name
+        self._ranges = _calibrate(model, faces, input_size)
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layers that can be quantised: all but the heads, in the graph's order."""
+        """The layers that can be quantized: all but the heads, in the graph's order."""
         return tuple(dict.fromkeys(name for name in self._layers.values() if not _is_within(name, HEADS)))
 
     def within(self, names: Collection[str]) -> set[str]:
-        """Return the layers of these names, and those whose names begin with one of them up to a dot."""
+        """Return the layers with one of these names, or with one of them as a prefix up to a dot."""
         return {layer for layer in self.layers if _is_within(layer, names)}
 
     def require_layers(self, names: Sequence[str]) -> None:
-        """Make sure that each name is a layer, or the beginning of some.
+        """Make sure that each name is a layer, or a prefix of some up to a dot.
 
         Raises:
-            ModelError: one is not.
+            ModelError: one is neither.
         """
         for name in names:
             if not self.within([name]):
                 near = get_close_matches(name, self.layers, n=3, cutoff=0.4) or list(self.layers[:3])
                 raise ModelError(
                     f"The network has no layer {name!r} to keep in float with --float-layers. "
-                    f"Its layers are named like {', '.join(near)}"
+                    f"Similar names: {', '.join(near)}"
                 )
 
     def quantize(self, *, float_layers: Collection[str] = ()) -> onnx.ModelProto:
         """Return the graph in int8.
 
         Args:
-            float_layers: layers, or beginnings of their names up to a dot, that stay in float.
+            float_layers: layers, or prefixes of their names up to a dot, that stay in float.
         """
-        kept = [node for node, layer in self._layers.items() if _is_within(layer, [*HEADS, *float_layers])]
-        return self._quantize([], kept)
+        excluded = [
+            node for node, layer in self._layers.items() if _is_within(layer, [*HEADS, *float_layers])
+        ]
+        return self._quantize([], excluded)
 
     def quantize_alone(self, layer: str) -> onnx.ModelProto:
-        """Return the graph with a single layer in int8, its input and output included."""
+        """Return the graph with only one layer in int8, including its input and output."""
         return self._quantize([node for node, name in self._layers.items() if name == layer], [])
 
     def _quantize(self, nodes: list[str], excluded: list[str]) -> onnx.ModelProto:
@@ -130,29 +137,22 @@ class Quantizer:
         return quantizer.model.model
 
 
-def _layer_name(node: onnx.NodeProto) -> str:
-    for name in node.input:
-        if name.startswith(_OWNER) and name.endswith(".weight"):
-            return str(name.removeprefix(_OWNER).removesuffix(".weight"))
-    return str(node.name)
-
-
 def _is_within(layer: str, names: Collection[str]) -> bool:
     return any(layer == name or layer.startswith(f"{name}.") for name in names)
 
 
-class _OneBatch:
-    """Gives the calibrator a single batch."""
+class _SingleBatchReader:
+    """A data reader for the calibrator with a single batch."""
 
     def __init__(self, images_rgb: NDArray[np.uint8]) -> None:
-        self._waiting = [{INPUT_NAME: images_rgb}]
+        self._pending = [{INPUT_NAME: images_rgb}]
 
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-        return self._waiting.pop() if self._waiting else None
+        return self._pending.pop() if self._pending else None
 
 
-def _find_ranges(model: onnx.ModelProto, faces: ChosenFaces, input_size: int) -> Any:
-    """Return onnxruntime's ranges of every tensor, from a histogram of its values over the faces."""
+def _calibrate(model: onnx.ModelProto, faces: FaceSelection, input_size: int) -> Any:
+    """Return onnxruntime's range of every tensor, from a histogram of its values over the faces."""
     with (
         tempfile.TemporaryDirectory() as folder,
         contextlib.redirect_stdout(io.StringIO()),  # the calibrator prints every step
@@ -167,8 +167,8 @@ def _find_ranges(model: onnx.ModelProto, faces: ChosenFaces, input_size: int) ->
             calibrate_method=CalibrationMethod.Percentile,
             extra_options={"percentile": PERCENTILE, "symmetric": False},
         )
-        # One call for each batch: in one call the tensors of all faces would be held.
-        for images_rgb in faces.batches(input_size, BATCH_SIZE):
-            calibrator.collect_data(_OneBatch(images_rgb))
+        # One call per batch: a single call would keep the activations of all faces in memory.
+        for images_rgb in read_batches(faces, size=input_size, batch_size=BATCH_SIZE):
+            calibrator.collect_data(_SingleBatchReader(images_rgb))
             progress.advance(len(images_rgb))
         return calibrator.compute_data()

@@ -1,35 +1,38 @@
-"""The stage: calibrate, write the graph, attach the metadata, and check the file against torch; int8 behind a gate."""
+"""The stage `export`: fit the temperature, write the graph with its metadata, check it against torch, quantize it."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mien.artifacts import claim_output, disk_errors, file_sha256, new_file, one_writer
 from mien.errors import ArtifactError
 from mien.export.graph import CalibratedNetwork, check_against_torch, to_file, to_onnx
-from mien.export.int8 import make_int8, plan_int8
+from mien.export.int8 import make_int8, open_int8_faces
 from mien.export.int8_check import Int8Check
 from mien.export.options import Int8Options
 from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.formats.run import DevOutputs, Run
 from mien.metrics.calibration import expected_calibration_error, fit_temperature, reliability_bins
+from mien.metrics.softmax import softmax
 from mien.nets.checkpoint import load_network
 from mien.nets.network import FaceNetwork
 
 
 @dataclass(frozen=True)
-class Int8Summary:
-    """What int8 changed."""
-
-    n_float_bytes: int
-    gate: Int8Check
-
-
-@dataclass(frozen=True)
 class ExportSummary:
-    """What `export` did. Its text is what the command prints."""
+    """What `export` did. Its text is what the command prints.
+
+    Attributes:
+        out: the file.
+        info: its metadata.
+        n_bytes: its size.
+        largest_difference: between the float file and torch.
+        n_checked_crops: number of crops on which they were compared.
+        ece_before: expected calibration error on the dev split, before temperature scaling.
+        ece_after: the same after temperature scaling.
+        n_float_bytes: size of the float file.
+        int8: comparison with the float file; None if the file is the float file.
+    """
 
     out: Path
     info: ModelInfo
@@ -38,43 +41,29 @@ class ExportSummary:
     n_checked_crops: int
     ece_before: float
     ece_after: float
-    int8: Int8Summary | None = None
+    n_float_bytes: int
+    int8: Int8Check | None
 
     def __str__(self) -> str:
-        training = self.info.training
-        subject = "torch and onnxruntime" if self.int8 is None else "torch and onnxruntime, in float,"
-        return "\n".join(
-            [
-                (
-                    f"{self.info.input_size} px in; {', '.join(self.info.tasks)} out; "
-                    f"{len(self.info.classes)} classes; {self.n_bytes / 1e6:.2f} MB"
-                ),
-                (
-                    f"temperature {self.info.temperature:.3f}, fitted on the dev split "
-                    f"(n = {training['dev']['n']:,}): ECE {self.ece_before:.4f} -> {self.ece_after:.4f} there"
-                ),
-                (
-                    f"{subject} differ by at most {self.largest_difference:.1e} on "
-                    f"{self.n_checked_crops} real crops"
-                ),
-                *self._int8_lines(),
-                f"sha256 {file_sha256(self.out)}",
-                f"model: {self.out}",
-            ]
-        )
-
-    def _int8_lines(self) -> list[str]:
-        if self.int8 is None or self.info.quantisation is None:
-            return []
-        made = self.info.quantisation
-        kept = ", ".join(["the heads", *made["float_layers"]])
-        return [
-            (
-                f"int8, calibrated on {made['calibration']['n']:,} training faces: {self.int8.n_float_bytes / 1e6:.2f} -> "
-                f"{self.n_bytes / 1e6:.2f} MB; in float: {kept}"
-            ),
-            self.int8.gate.table(),
+        info, quantization = self.info, self.info.quantisation
+        subject = "torch and onnxruntime" + (", in float," if self.int8 is not None else "")
+        shape = f"{info.input_size} px input; outputs {', '.join(info.tasks)}; {len(info.classes)} classes"
+        n_dev, n_crops = info.training["dev"]["n"], self.n_checked_crops
+        calibration = f"ECE {self.ece_before:.4f} -> {self.ece_after:.4f}"
+        lines = [
+            f"{shape}; {self.n_bytes / 1e6:.2f} MB",
+            f"temperature {info.temperature:.3f}, fitted on the dev split (n = {n_dev:,}): {calibration}",
+            f"{subject} differ by at most {self.largest_difference:.1e} on {n_crops} real crops",
         ]
+        if self.int8 is not None and quantization is not None:
+            float_layers = ", ".join(["the heads", *quantization["float_layers"]])
+            sizes = f"{self.n_float_bytes / 1e6:.2f} -> {self.n_bytes / 1e6:.2f} MB"
+            n_calibration = quantization["calibration"]["n"]
+            lines.append(
+                f"int8, calibrated on {n_calibration:,} training faces: {sizes}; in float: {float_layers}"
+            )
+            lines.append(self.int8.table())
+        return "\n".join([*lines, f"sha256 {file_sha256(self.out)}", f"model: {self.out}"])
 
 
 def export(
@@ -85,28 +74,28 @@ def export(
     int8: Int8Options | None = None,
     force: bool = False,
 ) -> ExportSummary:
-    """Write a run's chosen network as one ONNX file.
+    """Write a run's selected network as one ONNX file.
 
     Args:
         run_path: a finished run.
         out: the file.
-        licence: of the weights, for the file's metadata.
-        int8: how to make the file in int8, or None for float.
+        licence: license of the weights, for the file's metadata.
+        int8: how to quantize the file, or None for float.
         force: replace an existing file.
 
     Raises:
-        ArtifactError: the run is missing or unfinished, OUT exists, or a pack is not the run's.
-        ModelError: the written file does not compute what torch computes, or int8 loses too much.
+        ArtifactError: the run is missing or unfinished, `out` exists, or a pack is not the run's.
+        ModelError: the outputs of the file differ from torch's, or the int8 file fails its check.
     """
     run = Run.open(run_path)
     result = run.read_result()
     dev = run.read_dev_outputs()
     if out.suffix != ".onnx":
         raise ArtifactError(f"OUT must end in .onnx, got {out.name!r}")
-    int8_summary = None
+    check = None
     with one_writer(out):
         claim_output(out, force=force)
-        plan = None if int8 is None else plan_int8(run, dev, int8)
+        int8_faces = None if int8 is None else open_int8_faces(run, dev, int8)
         network = load_network(run)
         temperature = fit_temperature(dev.logits, dev.labels)
         info = replace(_describe(run, result, network), temperature=temperature, licence=licence)
@@ -116,19 +105,23 @@ def export(
             partial.write_bytes(to_file(model, info))
             float_model = OnnxModel.load(partial)
             difference = check_against_torch(float_model, graph, dev.crops)
-            if plan is not None:
-                content, info, gate = make_int8(plan, model, float_model)
-                int8_summary = Int8Summary(partial.stat().st_size, gate)
+            n_float_bytes = partial.stat().st_size
+            if int8 is not None and int8_faces is not None:
+                faces, calibration = int8_faces
+                content, info, check = make_int8(
+                    model, float_model, dev=faces, calibration=calibration, float_layers=int8.float_layers
+                )
                 partial.write_bytes(content)
     return ExportSummary(
-        out,
-        info,
-        out.stat().st_size,
-        difference,
-        len(dev.crops),
-        _ece(dev, 1.0),
-        _ece(dev, temperature),
-        int8_summary,
+        out=out,
+        info=info,
+        n_bytes=out.stat().st_size,
+        largest_difference=difference,
+        n_checked_crops=len(dev.crops),
+        ece_before=_ece(dev, 1.0),
+        ece_after=_ece(dev, temperature),
+        n_float_bytes=n_float_bytes,
+        int8=check,
     )
 
 
@@ -136,7 +129,7 @@ def _describe(run: Run, result: dict[str, Any], network: FaceNetwork) -> ModelIn
     training = {
         "backbone": run.recipe["model"]["backbone"],
         "pretrained": run.recipe["model"]["pretrained"],
-        "recipe": _without_paths(run.recipe),
+        "recipe": without_folders(run.recipe),
         "pack": {key: value for key, value in run.pack.items() if key != "path"},
         "selection": (
             f"best {result['select_by']} of {result['epochs']} epochs on a dev split of train "
@@ -154,8 +147,8 @@ def _describe(run: Run, result: dict[str, Any], network: FaceNetwork) -> ModelIn
     )
 
 
-def _without_paths(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Return a recipe for the model file: a path of the maker's machine keeps its last part alone."""
+def without_folders(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return a recipe whose paths are reduced to their last part, so that the model file names no private folders."""
 
     def last_part(path: str | None) -> str | None:
         return path and Path(path).name
@@ -170,8 +163,6 @@ def _without_paths(recipe: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ece(dev: DevOutputs, temperature: float) -> float:
-    scaled = dev.logits.astype(np.float64) / temperature
-    probabilities = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    probabilities = softmax(dev.logits, temperature=temperature)
     correct = probabilities.argmax(axis=1) == dev.labels
     return expected_calibration_error(reliability_bins(probabilities.max(axis=1), correct)) or 0.0

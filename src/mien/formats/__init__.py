@@ -1,1 +1,1 @@
-"""The artifacts on disk: pack, run and model file."""
+"""Artifacts on disk: pack, run and model file."""

@@ -1,7 +1,7 @@
-"""The bytes of a model file: what they hold is looked at before onnxruntime reads them, and compared with their hash.
+"""The bytes of a model file: inspected and checked against their hash before onnxruntime reads them.
 
-An ONNX file is one protobuf message. Its metadata entry `HASH_KEY` holds the SHA-256 of the whole file in which the hash's
-own 64 digits are zeros, so that any program can check it without knowing what is in the rest.
+An ONNX file is one protobuf message. Its metadata entry `HASH_KEY` holds the SHA-256 of the file with the hash's own
+64 digits set to zero, so any program can verify it without parsing the rest.
 """
 
 import hashlib
@@ -13,10 +13,10 @@ from mien.errors import ArtifactError
 
 HASH_KEY = "mien_sha256"
 ZEROS = b"0" * 64
-# Protobuf's own limit for one message.
-LARGEST_FILE = 2**31 - 1
+# Protobuf's size limit for one message.
+MAX_FILE_BYTES = 2**31 - 1
 
-# Which fields of which messages lead to tensors, by number (onnx.proto3).
+# Field numbers that lead to tensors, by message (onnx.proto3).
 _CHILDREN: dict[str, dict[int, str]] = {
     "model": {7: "graph", 25: "function"},
     "graph": {1: "node", 5: "tensor", 15: "sparse tensor"},
@@ -33,21 +33,21 @@ _CHILDREN: dict[str, dict[int, str]] = {
     "function": {7: "node", 11: "attribute"},
     "tensor": {},
 }
-# ir_version, producer, domain, version, graph, opsets, metadata, functions, devices: all that an export can hold.
+# ir_version, producer, domain, version, graph, opsets, metadata, functions, devices: all that an export can contain.
 _MODEL_FIELDS = frozenset({1, 2, 3, 4, 5, 7, 8, 14, 25, 26})
 _GRAPH, _METADATA = 7, 14
-_EXTERNAL = (13, 14)
+_EXTERNAL_DATA = (13, 14)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A model file that was looked at.
+    """A model file that has been inspected.
 
     Attributes:
-        content: its bytes.
-        metadata: its metadata entries but the hash.
-        sha256: the hash that it should have, or None in a file that was made before hashes were written.
-        sha256_start: where the hash's digits stand in ``content``.
+        content: bytes of the file.
+        metadata: metadata entries except the hash.
+        sha256: the recorded hash, or None in files from before hashes were written.
+        sha256_start: offset of the hash's digits in ``content``.
     """
 
     content: bytes
@@ -56,7 +56,7 @@ class ModelFile:
     sha256_start: int
 
     def compute_sha256(self) -> str:
-        """Return the hash of the content, the hash's own digits taken as zeros."""
+        """Return the hash of the content, with the hash's own digits taken as zeros."""
         content = memoryview(self.content)
         digest = hashlib.sha256(content[: self.sha256_start])
         digest.update(ZEROS)
@@ -65,16 +65,16 @@ class ModelFile:
 
 
 def read_model_file(path: Path) -> ModelFile:
-    """Read a model file, and compare it with its hash.
+    """Read a model file and verify its hash.
 
     Raises:
-        ArtifactError: it cannot be read, is no ONNX file, keeps weights in other files, or is not the one that was
-            written.
+        ArtifactError: it cannot be read, is not an ONNX file, stores weights in other files, or has changed since it
+            was written.
     """
     try:
         n_bytes = path.stat().st_size
-        if n_bytes > LARGEST_FILE:
-            raise ArtifactError(f"{path} has {n_bytes:,} bytes, an ONNX file has at most {LARGEST_FILE:,}")
+        if n_bytes > MAX_FILE_BYTES:
+            raise ArtifactError(f"{path} has {n_bytes:,} bytes, an ONNX file has at most {MAX_FILE_BYTES:,}")
         content = path.read_bytes()
     except OSError as error:
         raise ArtifactError(f"Model {path} cannot be read: {error.strerror}") from None
@@ -82,19 +82,18 @@ def read_model_file(path: Path) -> ModelFile:
         file = parse_model_file(content)
     except ValueError as error:
         raise ArtifactError(
-            f"{path} is no ONNX model that can be loaded: {error}. Copy it again, or use a file that "
-            "`mien export` wrote"
+            f"{path} is not a loadable ONNX model: {error}. Copy it again, or use a file written by `mien export`"
         ) from None
     if file.sha256 is not None and file.sha256 != file.compute_sha256():
         raise ArtifactError(
-            f"{path} has changed since it was written: the hash in its metadata is not that of its content. Copy it "
+            f"{path} has changed since it was written: the hash in its metadata does not match its content. Copy it "
             "again, or export it again"
         )
     return file
 
 
 def with_hash(content: bytes) -> bytes:
-    """Return a model file with its hash, in the place of the zeros that its metadata entry `HASH_KEY` holds.
+    """Return a model file with its hash in place of the zeros in its metadata entry `HASH_KEY`.
 
     Raises:
         ValueError: there is no such entry.
@@ -107,50 +106,44 @@ def with_hash(content: bytes) -> bytes:
 
 
 def parse_model_file(content: bytes) -> ModelFile:
-    """Find the metadata of a model file, and that all its weights are in it.
+    """Find the metadata of a model file, and make sure that it contains all its weights.
 
     Raises:
-        ValueError: it is no ONNX file, or refers to others.
+        ValueError: it is not an ONNX file, or refers to others.
     """
     metadata: dict[str, str] = {}
     sha256_start, messages = 0, [("model", 0, len(content))]
     while messages:
         kind, start, end = messages.pop()
         for number, value_start, value_end in _fields(content, start, end):
-            if kind == "tensor" and number in _EXTERNAL and content[value_start:value_end] != b"\0":
-                raise ValueError("it keeps weights in another file, which is not read")
+            if kind == "tensor" and number in _EXTERNAL_DATA and content[value_start:value_end] != b"\0":
+                raise ValueError("it stores weights in another file, which is not supported")
             if kind == "model" and number not in _MODEL_FIELDS:
-                raise ValueError(f"it has a part (field {number}) that no export writes")
+                raise ValueError(f"it contains a field ({number}) that no export writes")
             if kind == "model" and number == _METADATA:
-                key, value, at = _entry(content, value_start, value_end)
+                spans = {field: span for field, *span in _fields(content, value_start, value_end)}
+                if set(spans) != {1, 2}:
+                    raise ValueError("a metadata entry is not a key and a value")
+                key, value = (content[slice(*spans[field])].decode() for field in (1, 2))
                 if key in metadata:
-                    raise ValueError(f"its metadata has {key!r:.40} twice")
+                    raise ValueError(f"its metadata has the key {key!r:.40} twice")
                 metadata[key] = value
-                sha256_start = at if key == HASH_KEY else sha256_start
+                sha256_start = spans[2][0] if key == HASH_KEY else sha256_start
             elif number in _CHILDREN[kind]:
                 messages.append((_CHILDREN[kind][number], value_start, value_end))
     if not any(number == _GRAPH for number, _, _ in _fields(content, 0, len(content))):
-        raise ValueError("it holds no graph")
+        raise ValueError("it has no graph")
     sha256 = metadata.pop(HASH_KEY, None)
     if sha256 is not None and len(sha256.encode()) != len(ZEROS):
-        raise ValueError(f"its {HASH_KEY!r} has not {len(ZEROS)} digits")
+        raise ValueError(f"its {HASH_KEY!r} does not have {len(ZEROS)} digits")
     return ModelFile(content, metadata, sha256, sha256_start)
 
 
-def _entry(content: bytes, start: int, end: int) -> tuple[str, str, int]:
-    """Return key and value of a metadata entry, and where the value starts."""
-    parts = {number: (first, last) for number, first, last in _fields(content, start, end)}
-    if set(parts) != {1, 2}:
-        raise ValueError("a metadata entry is not a key and a value")
-    key, value = (content[first:last].decode() for first, last in (parts[1], parts[2]))
-    return key, value, parts[2][0]
-
-
 def _fields(content: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Yield number, start and end of the value of each field of a protobuf message.
+    """Yield the number of each field of a protobuf message, and the start and end of its value.
 
     Raises:
-        ValueError: these bytes are none.
+        ValueError: the bytes are not a protobuf message.
     """
     while start < end:
         tag, start = _varint(content, start)
@@ -163,17 +156,17 @@ def _fields(content: bytes, start: int, end: int) -> Iterator[tuple[int, int, in
         elif wire_type in (1, 5):
             value_start, start = start, start + (8 if wire_type == 1 else 4)
         else:
-            raise ValueError(f"wire type {wire_type} at byte {start:,} is none that ONNX uses")
+            raise ValueError(f"ONNX does not use wire type {wire_type}, found at byte {start:,}")
         if not number or start > end:
-            raise ValueError(f"it is cut short or damaged at byte {min(start, end):,}")
+            raise ValueError(f"it is truncated or damaged at byte {min(start, end):,}")
         yield number, value_start, start
 
 
 def _varint(content: bytes, start: int) -> tuple[int, int]:
-    """Return a number of variable length, and where the next thing starts."""
+    """Return a variable-length integer and the offset of what follows it."""
     value = 0
-    for place in range(start, min(start + 10, len(content))):
-        value |= (content[place] & 127) << 7 * (place - start)
-        if content[place] < 128:
-            return value, place + 1
-    raise ValueError(f"it is cut short or damaged at byte {start:,}")
+    for index in range(start, min(start + 10, len(content))):
+        value |= (content[index] & 127) << 7 * (index - start)
+        if content[index] < 128:
+            return value, index + 1
+    raise ValueError(f"it is truncated or damaged at byte {start:,}")

@@ -1,5 +1,5 @@
-"""How good a model is: pure functions on numpy arrays, one idea a file.
+"""Metrics: pure functions on numpy arrays, one idea per file.
 
-Nothing here reads a file, draws or prints. A value that does not exist (the precision of a class never
+Nothing here reads files, draws or prints. An undefined value (the precision of a class that was never
 predicted, the correlation of a constant) is None, never NaN.
 """

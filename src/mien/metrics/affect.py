@@ -1,4 +1,4 @@
-"""Valence and arousal: concordance (CCC), correlation, RMSE and sign agreement, each dimension by itself.
+"""Valence and arousal: concordance (CCC), correlation, RMSE and sign agreement, per dimension.
 
 References:
     [0] Lin, A Concordance Correlation Coefficient to Evaluate Reproducibility, 1989.
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class AffectScores:
-    """How well one dimension is predicted. A figure that does not exist is None.
+    """The scores of one dimension. An undefined score is None.
 
     Attributes:
-        n: faces that have the dimension annotated.
-        ccc: concordance, in [-1, 1].
+        n: number of faces with this dimension annotated.
+        ccc: concordance correlation coefficient, in [-1, 1].
         pearson: correlation, in [-1, 1].
-        rmse: root of the mean squared error.
-        sagr: share of faces with the sign right, in [0, 1].
+        rmse: root mean squared error.
+        sagr: sign agreement, the fraction of faces with the correct sign, in [0, 1].
     """
 
     n: int
@@ -32,7 +32,7 @@ class AffectScores:
 
 
 def score_affect(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> AffectScores:
-    """Return all scores of one dimension over the faces where the truth is not NaN.
+    """Return all scores of one dimension over the faces whose truth is not NaN.
 
     Args:
         truth: ``(N,)`` in [-1, 1], NaN where not annotated.
@@ -43,7 +43,7 @@ def score_affect(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -
     """
     if truth.shape != predicted.shape or truth.ndim != 1:
         raise ValueError(
-            f"`truth` and `predicted` must be (N,) alike, got {truth.shape} and {predicted.shape}"
+            f"`truth` and `predicted` must both be (N,), got {truth.shape} and {predicted.shape}"
         )
     known = np.isfinite(truth)
     truth, predicted = truth[known].astype(np.float64), predicted[known].astype(np.float64)
@@ -61,31 +61,32 @@ def score_affect(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -
 def concordance(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> float | None:
     """Return ``2 cov / (var + var + (mean - mean)^2)`` with variances over N.
 
-    A constant prediction of a varying truth has concordance 0: it agrees with nothing.
+    A constant prediction of a varying truth has concordance 0.
 
     Args:
         truth: ``(N,)`` without NaN.
         predicted: ``(N,)`` without NaN.
 
     Returns:
-        In [-1, 1], or None for fewer than two faces or a constant truth.
+        A value in [-1, 1], or None for fewer than two faces or a constant truth.
     """
     if len(truth) < 2 or _is_constant(truth):
         return None
-    truth_off, predicted_off = truth - truth.mean(), predicted - predicted.mean()
-    spread = (truth_off**2).mean() + (predicted_off**2).mean() + (truth.mean() - predicted.mean()) ** 2
-    return float(2 * (truth_off * predicted_off).mean() / spread) if spread > 0 else None
+    truth_centered, predicted_centered = truth - truth.mean(), predicted - predicted.mean()
+    variances = (truth_centered**2).mean() + (predicted_centered**2).mean()
+    denominator = variances + (truth.mean() - predicted.mean()) ** 2
+    return float(2 * (truth_centered * predicted_centered).mean() / denominator) if denominator > 0 else None
 
 
 def pearson(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> float | None:
-    """Return the correlation, or None for fewer than two faces or where either is constant."""
+    """Return the correlation, or None for fewer than two faces or if either array is constant."""
     if len(truth) < 2 or _is_constant(truth) or _is_constant(predicted):
         return None
-    truth_off, predicted_off = truth - truth.mean(), predicted - predicted.mean()
-    spread = math.sqrt(float((truth_off**2).sum())) * math.sqrt(float((predicted_off**2).sum()))
-    if spread == 0:
+    truth_centered, predicted_centered = truth - truth.mean(), predicted - predicted.mean()
+    norms = math.sqrt(float((truth_centered**2).sum())) * math.sqrt(float((predicted_centered**2).sum()))
+    if norms == 0:
         return None
-    return float(np.clip((truth_off * predicted_off).sum() / spread, -1, 1))
+    return float(np.clip((truth_centered * predicted_centered).sum() / norms, -1, 1))
 
 
 def _is_constant(values: NDArray[np.floating]) -> bool:

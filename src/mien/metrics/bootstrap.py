@@ -1,11 +1,11 @@
-"""95 % percentile bootstrap intervals: how far a figure would move on other faces of the same kind.
+"""95 % percentile bootstrap intervals: how far a metric would move on other faces of the same kind.
 
-Resampling faces with replacement and counting them again is the same as drawing the cells of the
-confusion matrix from a multinomial distribution, which takes milliseconds for any number of faces.
+Resampling faces with replacement and recounting them is equivalent to drawing the cells of the confusion
+matrix from a multinomial distribution, which takes milliseconds for any number of faces.
 
 References:
     [0] Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13. Deviation: an interval is
-        widened to the estimate itself where rare classes push the resamples to one side of it.
+        widened to include the estimate where rare classes push all resamples to one side of it.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,23 +27,23 @@ def bootstrap_confusion(
     n_resamples: int = N_RESAMPLES,
     seed: int = DEFAULT_SEED,
 ) -> Interval:
-    """Return the 95 % interval of a function of the confusion matrix.
+    """Return the 95 % interval of a statistic of the confusion matrix.
 
     Args:
         confusion: ``(C, C)`` counts with at least one face.
-        statistic: maps ``(R, C, C)`` counts to ``(R,)`` values, as those of `classification` do.
+        statistic: maps ``(R, C, C)`` counts to ``(R,)`` values, like the functions of `classification`.
         n_resamples: R.
-        seed: of the resampling; the same seed gives the same interval.
+        seed: resampling seed; the same seed gives the same interval.
 
     Returns:
-        Lower and upper end; the estimate lies between them.
+        Lower and upper bound; the estimate lies between them.
 
     Raises:
-        ValueError: the matrix holds no face.
+        ValueError: the matrix is empty.
     """
     total = int(confusion.sum())
     if total == 0:
-        raise ValueError("a confusion matrix without a face has no interval")
+        raise ValueError("an empty confusion matrix has no interval")
     drawn = np.random.default_rng(seed).multinomial(total, confusion.ravel() / total, size=n_resamples)
     values = statistic(drawn.reshape(n_resamples, *confusion.shape))
     return percentile_interval(values, float(statistic(confusion)))
@@ -56,16 +56,16 @@ def bootstrap_rows(
     n_resamples: int = N_RESAMPLES,
     seed: int = DEFAULT_SEED,
 ) -> Interval | None:
-    """Return the 95 % interval of any function of rows, by resampling the rows.
+    """Return the 95 % interval of any statistic of rows, by resampling the rows.
 
     Args:
-        rows: ``(N, K)`` or ``(N,)``, a row per face.
-        statistic: maps such rows to a value, or None where they are degenerate.
-        n_resamples: how many samples to draw.
-        seed: of the resampling; the same seed gives the same interval.
+        rows: ``(N, K)`` or ``(N,)``, one row per face.
+        statistic: maps resampled rows to a value, or None if they are degenerate.
+        n_resamples: number of resamples.
+        seed: resampling seed; the same seed gives the same interval.
 
     Returns:
-        Lower and upper end, or None where there is no row or the statistic of the rows is None.
+        Lower and upper bound, or None if there are no rows or the statistic of the rows is None.
     """
     estimate = statistic(rows) if len(rows) else None
     if estimate is None:
@@ -84,17 +84,17 @@ def resample_confusions(
     n_resamples: int = N_RESAMPLES,
     seed: int = DEFAULT_SEED,
 ) -> NDArray[np.int64]:
-    """Resample faces and count them again for several models, each time the same faces for all of them.
+    """Resample faces and recount the confusion matrices of several models, with the same faces for every model.
 
     Args:
         truth: ``(N,)`` class indices, N > 0.
-        predicted: ``(K, N)`` class indices, a row for each model.
+        predicted: ``(K, N)`` class indices, one row per model.
         n_classes: C.
         n_resamples: R.
-        seed: of the resampling.
+        seed: resampling seed.
 
     Returns:
-        ``(R, K, C, C)`` counts, rows the truth.
+        ``(R, K, C, C)`` counts; rows are true classes.
     """
     n_cells = len(predicted) * n_classes**2
     matrices = np.arange(len(predicted))[:, None] * n_classes**2
@@ -109,12 +109,12 @@ def resample_confusions(
 def resample_means(
     values: NDArray[np.floating], *, n_resamples: int = N_RESAMPLES, seed: int = DEFAULT_SEED
 ) -> NDArray[np.float64]:
-    """Resample faces and average them again for several models, each time the same faces for all of them.
+    """Resample faces and recompute the means of several models, with the same faces for every model.
 
     Args:
-        values: ``(K, N)`` without NaN, a row for each model, N > 0.
+        values: ``(K, N)`` without NaN, one row per model, N > 0.
         n_resamples: R.
-        seed: of the resampling.
+        seed: resampling seed.
 
     Returns:
         ``(R, K)``.
@@ -131,6 +131,6 @@ def _draw_faces(n: int, n_resamples: int, seed: int) -> Iterator[NDArray[np.int6
 
 
 def percentile_interval(values: NDArray[np.floating], estimate: float) -> Interval:
-    """Return the middle 95 % of resampled values, widened to the estimate where that lies outside."""
+    """Return the central 95 % of resampled values, widened to include the estimate."""
     low, high = np.percentile(values, _TAILS_PERCENT)
     return min(float(low), estimate), max(float(high), estimate)

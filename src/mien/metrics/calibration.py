@@ -1,4 +1,4 @@
-"""Calibration: whether of the faces called with 70 % confidence, 70 % are right.
+"""Calibration: whether 70 % of the faces predicted with 70 % confidence are correct.
 
 References:
     [0] Guo et al., On Calibration of Modern Neural Networks, 2017, https://arxiv.org/abs/1706.04599: the
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 N_BINS = 15
-# A network's logits are off by a factor of 2 or 3; beyond 50 the data say nothing about the temperature.
+# Networks are typically off by a factor of 2 or 3; beyond 50 the data do not determine the temperature.
 TEMPERATURE_RANGE = (1 / 50, 50.0)
 _GRID_POINTS = 60
 _GOLDEN_STEPS = 60
@@ -24,11 +24,11 @@ class ReliabilityBin:
     """The faces whose top probability lies in ``(low, high]``.
 
     Attributes:
-        low: lower end, in [0, 1].
-        high: upper end, in [0, 1].
-        n: faces in the bin.
-        confidence: their mean top probability; None where the bin is empty.
-        accuracy: share of them that is right; None where the bin is empty.
+        low: lower bound, in [0, 1].
+        high: upper bound, in [0, 1].
+        n: number of faces in the bin.
+        confidence: their mean top probability; None if the bin is empty.
+        accuracy: their accuracy; None if the bin is empty.
     """
 
     low: float
@@ -41,15 +41,15 @@ class ReliabilityBin:
 def reliability_bins(
     confidence: NDArray[np.floating], correct: NDArray[np.bool_], *, n_bins: int = N_BINS
 ) -> tuple[ReliabilityBin, ...]:
-    """Sort faces by the probability of the class they were called.
+    """Bin faces by the probability of their predicted class.
 
     Args:
         confidence: ``(N,)`` top probabilities in [0, 1].
-        correct: ``(N,)`` whether that class was the true one.
-        n_bins: equal-width bins over [0, 1].
+        correct: ``(N,)`` whether the prediction was correct.
+        n_bins: number of equal-width bins over [0, 1].
 
     Returns:
-        All bins, empty ones too, from low to high.
+        All bins, including empty ones, from low to high.
     """
     index = np.clip(np.ceil(confidence.astype(np.float64) * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
     counts = np.bincount(index, minlength=n_bins)
@@ -68,7 +68,7 @@ def reliability_bins(
 
 
 def expected_calibration_error(bins: tuple[ReliabilityBin, ...]) -> float | None:
-    """Return the mean distance of confidence and accuracy over the faces, or None where there are none.
+    """Return the mean gap between confidence and accuracy, weighted by faces, or None without faces.
 
     Example:
         >>> bins = reliability_bins(np.array([0.9, 0.9]), np.array([True, False]))
@@ -86,20 +86,20 @@ def expected_calibration_error(bins: tuple[ReliabilityBin, ...]) -> float | None
 
 
 def fit_temperature(logits: NDArray[np.floating], targets: NDArray[np.generic]) -> float:
-    """Find the temperature T for which ``softmax(logits / T)`` has the least cross-entropy.
+    """Find the temperature T that minimizes the cross-entropy of ``softmax(logits / T)``.
 
-    A grid over log T, then a golden-section search around its best point: cross-entropy is convex in 1/T,
-    so it has one valley, and no gradient is needed.
+    A grid search over log T is refined by a golden-section search around its best point. Cross-entropy is
+    convex in 1/T, so there is a single minimum and no gradient is needed.
 
     Args:
-        logits: ``(N, C)`` finite values before the softmax.
+        logits: ``(N, C)`` finite logits.
         targets: ``(N,)`` class indices, or ``(N, C)`` label distributions that sum to 1.
 
     Returns:
-        T within `TEMPERATURE_RANGE`; 1.0 where there is no face to learn from.
+        T within `TEMPERATURE_RANGE`; 1.0 without faces.
 
     Raises:
-        ValueError: a shape does not fit, or a logit is not finite.
+        ValueError: the shapes do not match, or a logit is not finite.
     """
     if logits.ndim != 2 or len(targets) != len(logits) or targets.ndim not in (1, 2):
         raise ValueError(
@@ -110,7 +110,14 @@ def fit_temperature(logits: NDArray[np.floating], targets: NDArray[np.generic]) 
     if not np.isfinite(logits).all():
         raise ValueError("`logits` must be finite")
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    expected = _expected_logit(shifted, targets)
+    # The mean logit under the targets is the part of the cross-entropy that is linear in 1/T.
+    if targets.ndim == 1:
+        target_logits = shifted[np.arange(len(shifted)), targets.astype(np.int64)]
+    elif targets.shape == logits.shape:
+        target_logits = (shifted * targets.astype(np.float64)).sum(axis=1)
+    else:
+        raise ValueError(f"`targets` must be {logits.shape} like `logits`, got {targets.shape}")
+    expected = float(target_logits.mean())
 
     def cross_entropy(log_temperature: float) -> float:
         scale = math.exp(-log_temperature)
@@ -126,12 +133,3 @@ def fit_temperature(logits: NDArray[np.floating], targets: NDArray[np.generic]) 
         else:
             low = left
     return math.exp((low + high) / 2)
-
-
-def _expected_logit(logits: NDArray[np.float64], targets: NDArray[np.generic]) -> float:
-    """Return the mean logit under the targets: the part of cross-entropy that is linear in 1/T."""
-    if targets.ndim == 2:
-        if targets.shape != logits.shape:
-            raise ValueError(f"`targets` must be {logits.shape} like `logits`, got {targets.shape}")
-        return float((logits * targets.astype(np.float64)).sum(axis=1).mean())
-    return float(logits[np.arange(len(logits)), targets.astype(np.int64)].mean())

@@ -1,8 +1,8 @@
-"""Accuracy, balanced accuracy and macro-F1, all as functions of the confusion matrix.
+"""Accuracy, balanced accuracy and macro-F1 as functions of the confusion matrix.
 
-Convention: a confusion matrix is ``(..., C, C)``, rows the truth, columns the prediction. The leading
+Convention: a confusion matrix is ``(..., C, C)``; rows are true classes, columns predicted ones. The leading
 axes let a bootstrap score thousands of resampled matrices in one call. The definitions are those of
-scikit-learn, so that anyone can recompute a figure from ``predictions.csv``.
+scikit-learn, so anyone can recompute a metric from ``predictions.csv``.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# A class with fewer of the faces than this hardly moves accuracy, whatever becomes of it.
+# Classes with a smaller fraction of the faces hardly affect accuracy.
 MINORITY_FRACTION = 0.05
 
 
@@ -26,7 +26,7 @@ def confusion_matrix(
         n_classes: C.
 
     Returns:
-        ``(C, C)`` counts, rows the truth.
+        ``(C, C)`` counts; rows are true classes.
 
     Raises:
         ValueError: the arrays differ in length, or an index lies outside ``[0, C)``.
@@ -37,7 +37,7 @@ def confusion_matrix(
     """
     if truth.shape != predicted.shape or truth.ndim != 1:
         raise ValueError(
-            f"`truth` and `predicted` must be (N,) alike, got {truth.shape} and {predicted.shape}"
+            f"`truth` and `predicted` must both be (N,), got {truth.shape} and {predicted.shape}"
         )
     for name, indices in (("truth", truth), ("predicted", predicted)):
         if len(indices) and not (indices.min() >= 0 and indices.max() < n_classes):
@@ -49,97 +49,99 @@ def confusion_matrix(
 
 
 def accuracy(confusion: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return the share of faces on the diagonal, ``(...)``.
+    """Return the fraction of faces on the diagonal, ``(...)``.
 
     Raises:
-        ValueError: a matrix holds no face.
+        ValueError: a matrix is empty.
     """
     total = _require_faces(confusion)
     return np.asarray(_diagonal(confusion).sum(axis=-1) / total, dtype=np.float64)
 
 
 def balanced_accuracy(confusion: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return the mean recall over the classes that the truth has, ``(...)``.
+    """Return the mean recall over the classes that occur in the truth, ``(...)``.
 
     Raises:
-        ValueError: a matrix holds no face.
+        ValueError: a matrix is empty.
     """
     _require_faces(confusion)
     return mean_recall(confusion, range(confusion.shape[-1]))
 
 
 def mean_recall(confusion: NDArray[np.integer], classes: Sequence[int]) -> NDArray[np.float64]:
-    """Return the mean recall over those of some classes that the truth has, ``(...)``.
+    """Return the mean recall over those of the given classes that occur in the truth, ``(...)``.
 
     Args:
-        confusion: see the module.
-        classes: their places in the matrix.
+        confusion: ``(..., C, C)``.
+        classes: indices into the matrix.
 
     Raises:
-        ValueError: a matrix holds no face of any of them.
+        ValueError: a matrix has no faces of any of these classes.
     """
     chosen = np.asarray(classes, dtype=np.int64)
     support = confusion.sum(axis=-1)[..., chosen]
     n_present = (support > 0).sum(axis=-1)
     if not np.all(n_present > 0):
         raise ValueError(
-            f"a confusion matrix without a face of the classes {chosen.tolist()} has no recall of them"
+            f"recall is undefined for a confusion matrix without faces of the classes {chosen.tolist()}"
         )
     recall = _diagonal(confusion)[..., chosen] / np.maximum(support, 1)
     return np.asarray(recall.sum(axis=-1) / n_present, dtype=np.float64)
 
 
-def minority_classes(confusion: NDArray[np.integer], *, share: float = MINORITY_FRACTION) -> tuple[int, ...]:
-    """Return the classes that the truth of a single ``(C, C)`` matrix has, but with less than a share of it."""
+def minority_classes(
+    confusion: NDArray[np.integer], *, max_fraction: float = MINORITY_FRACTION
+) -> tuple[int, ...]:
+    """Return the classes that make up less than ``max_fraction`` of the truth of a ``(C, C)`` matrix, but occur."""
     support = confusion.sum(axis=1)
-    return tuple(int(i) for i in np.flatnonzero((support > 0) & (support < share * support.sum())))
+    return tuple(int(i) for i in np.flatnonzero((support > 0) & (support < max_fraction * support.sum())))
 
 
 def macro_f1(confusion: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return the mean F1 over the classes that the truth or the prediction has, ``(...)``.
+    """Return the mean F1 over the classes that occur in the truth or the predictions, ``(...)``.
 
-    A class without a single hit counts 0 (scikit-learn's ``zero_division=0`` and default labels).
+    A class without true positives counts as 0 (scikit-learn's ``zero_division=0`` and default labels).
 
     Raises:
-        ValueError: a matrix holds no face.
+        ValueError: a matrix is empty.
     """
     _require_faces(confusion)
-    either = confusion.sum(axis=-1) + confusion.sum(axis=-2)
-    f1 = 2 * _diagonal(confusion) / np.maximum(either, 1)
-    return np.asarray(f1.sum(axis=-1) / (either > 0).sum(axis=-1), dtype=np.float64)
+    n_true_or_predicted = confusion.sum(axis=-1) + confusion.sum(axis=-2)
+    f1 = 2 * _diagonal(confusion) / np.maximum(n_true_or_predicted, 1)
+    return np.asarray(f1.sum(axis=-1) / (n_true_or_predicted > 0).sum(axis=-1), dtype=np.float64)
 
 
 def reweighted_accuracy(confusion: NDArray[np.integer], prior: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the accuracy that the recalls would give among faces with other class shares, ``(...)``.
+    """Return the accuracy under another class distribution: the recalls weighted by it, ``(...)``.
 
-    An evaluation set that was balanced by hand says little about faces as they come; this is the recall
-    of each class weighted by the share it has there. Classes that the truth lacks are left out.
+    The accuracy on a class-balanced evaluation set says little about data as they occur. Classes that do not
+    occur in the truth are ignored.
 
     Args:
-        confusion: see the module.
-        prior: ``(C,)`` counts or shares of the classes where the model is to be used.
+        confusion: ``(..., C, C)``.
+        prior: ``(C,)`` counts or frequencies of the classes where the model is to be used.
 
     Raises:
-        ValueError: a matrix holds no face of a class that `prior` gives weight to.
+        ValueError: a matrix has no faces of any class that `prior` gives weight to.
     """
     support = confusion.sum(axis=-1)
     weight = np.where(support > 0, prior, 0.0)
     if not (weight.sum(axis=-1) > 0).all():
-        raise ValueError("`prior` gives no weight to any class that the confusion matrix has faces of")
+        raise ValueError("`prior` gives no weight to any class that occurs in the confusion matrix")
     recall = _diagonal(confusion) / np.maximum(support, 1)
     return np.asarray((recall * weight).sum(axis=-1) / weight.sum(axis=-1), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
 class ClassScores:
-    """How one class fares.
+    """The scores of one class.
 
     Attributes:
-        n: faces of the class in the truth.
-        precision: share of the faces called so that are so; None where none was called so.
-        recall: share of the class that was found; None where the truth has none.
-        f1: harmonic mean of both; None where the class occurs in neither.
-        note: why a figure is None, in words; empty where all exist.
+        n: number of faces of the class.
+        precision: None if the class was never predicted.
+        recall: None if the class has no faces.
+        f1: harmonic mean of both; None if the class has no faces and was never predicted.
+        note: why a score is None; empty if all are defined.
     """
 
     n: int
@@ -150,22 +152,22 @@ class ClassScores:
 
 
 def per_class(confusion: NDArray[np.integer]) -> tuple[ClassScores, ...]:
-    """Return the scores of every class of a single ``(C, C)`` matrix, in its order."""
-    return tuple(
-        _class_scores(int(confusion[i, i]), n=int(confusion[i].sum()), n_called=int(confusion[:, i].sum()))
-        for i in range(len(confusion))
-    )
-
-
-def _class_scores(hits: int, *, n: int, n_called: int) -> ClassScores:
-    notes = (["no face of it here"] if n == 0 else []) + (["never predicted"] if n_called == 0 else [])
-    return ClassScores(
-        n=n,
-        precision=hits / n_called if n_called else None,
-        recall=hits / n if n else None,
-        f1=2 * hits / (n + n_called) if n + n_called else None,
-        note=", ".join(notes),
-    )
+    """Return the scores of every class of a ``(C, C)`` matrix, in its order."""
+    scores = []
+    for i in range(len(confusion)):
+        n_correct, n = int(confusion[i, i]), int(confusion[i].sum())
+        n_predicted = int(confusion[:, i].sum())
+        notes = ["no faces"] * (n == 0) + ["never predicted"] * (n_predicted == 0)
+        scores.append(
+            ClassScores(
+                n=n,
+                precision=n_correct / n_predicted if n_predicted else None,
+                recall=n_correct / n if n else None,
+                f1=2 * n_correct / (n + n_predicted) if n + n_predicted else None,
+                note=", ".join(notes),
+            )
+        )
+    return tuple(scores)
 
 
 def _diagonal(confusion: NDArray[np.integer]) -> NDArray[np.integer]:
@@ -175,5 +177,5 @@ def _diagonal(confusion: NDArray[np.integer]) -> NDArray[np.integer]:
 def _require_faces(confusion: NDArray[np.integer]) -> NDArray[np.integer]:
     total = confusion.sum(axis=(-2, -1))
     if not np.all(total > 0):
-        raise ValueError("a confusion matrix without a face has no accuracy")
+        raise ValueError("accuracy is undefined for an empty confusion matrix")
     return np.asarray(total)

@@ -1,7 +1,7 @@
-"""Whether one model is better than another on the same faces, or was only luckier.
+"""Whether one model is significantly better than another on the same faces.
 
 References:
-    [0] McNemar, 1947; the exact form is a binomial test of the faces on which exactly one model is right.
+    [0] McNemar, 1947; the exact form is a binomial test over the faces that exactly one model gets right.
 """
 
 import math
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.metrics.bootstrap import DEFAULT_SEED, N_RESAMPLES, Interval
+from mien.metrics.bootstrap import DEFAULT_SEED, N_RESAMPLES, Interval, percentile_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +18,12 @@ class PairedComparison:
     """Two models on the same faces.
 
     Attributes:
-        n: faces.
-        n_only_first: faces that only the first model has right.
-        n_only_second: faces that only the second model has right.
+        n: number of faces.
+        n_only_first: faces that only the first model gets right.
+        n_only_second: faces that only the second model gets right.
         difference: accuracy of the second minus that of the first.
         difference_ci95: its 95 % bootstrap interval over faces.
-        p_value: exact two-sided McNemar test that both are equally often right.
+        p_value: of the exact two-sided McNemar test of equal accuracy.
     """
 
     n: int
@@ -41,39 +41,39 @@ def compare_paired(
     n_resamples: int = N_RESAMPLES,
     seed: int = DEFAULT_SEED,
 ) -> PairedComparison:
-    """Compare two models by which faces each has right.
+    """Compare two models by which faces each gets right.
 
     Args:
-        first: ``(N,)`` whether the first model is right.
-        second: ``(N,)`` whether the second is, on the same faces in the same order.
-        n_resamples: of the bootstrap.
-        seed: of the bootstrap.
+        first: ``(N,)`` whether the first model is correct.
+        second: ``(N,)`` whether the second is, for the same faces in the same order.
+        n_resamples: number of bootstrap resamples.
+        seed: bootstrap seed.
 
     Raises:
         ValueError: the arrays differ in shape or are empty.
     """
     if first.shape != second.shape or first.ndim != 1 or not len(first):
         raise ValueError(
-            f"`first` and `second` must be (N,) alike with N > 0, got {first.shape} and {second.shape}"
+            f"`first` and `second` must both be (N,) with N > 0, got {first.shape} and {second.shape}"
         )
     n = len(first)
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
-    shares = np.array([only_first, only_second, n - only_first - only_second]) / n
-    drawn = np.random.default_rng(seed).multinomial(n, shares, size=n_resamples)
+    fractions = np.array([only_first, only_second, n - only_first - only_second]) / n
+    drawn = np.random.default_rng(seed).multinomial(n, fractions, size=n_resamples)
     difference = (only_second - only_first) / n
-    low, high = np.percentile((drawn[:, 1] - drawn[:, 0]) / n, (2.5, 97.5))
+
     return PairedComparison(
         n=n,
         n_only_first=only_first,
         n_only_second=only_second,
         difference=difference,
-        difference_ci95=(min(float(low), difference), max(float(high), difference)),
+        difference_ci95=percentile_interval((drawn[:, 1] - drawn[:, 0]) / n, difference),
         p_value=mcnemar_exact(only_first, only_second),
     )
 
 
 def mcnemar_exact(n_only_first: int, n_only_second: int) -> float:
-    """Return the two-sided p-value that both models are equally often right; 1.0 where they never differ.
+    """Return the two-sided p-value of equal accuracy; 1.0 if the models never differ.
 
     Example:
         >>> round(mcnemar_exact(1, 9), 6)

@@ -1,13 +1,13 @@
-"""The class protocols: which faces count, and among which classes the model may choose.
+"""Class protocols: which faces count, and among which classes the model may choose.
 
-The field says "8 classes" or "7 classes" and means three different things; the same model gains several
-points by the choice alone (a face called Contempt is wrong, or may not be called so). So every figure
-here carries the name of its protocol, and a report shows them side by side.
+The field says "8 classes" or "7 classes" and means three different things. The choice alone is worth several
+points: a face predicted as Contempt may be an error, or Contempt may not be an option. So every metric carries
+the name of its protocol, and a report shows the protocols side by side.
 
 - ``all``: every face whose class the model knows, argmax over all the model's classes.
-- ``8_open``, ``7_open``: only faces of the 8 (or 7) expressions, argmax over all the model's classes: a
-  face called anything else counts as wrong.
-- ``8_closed``, ``7_closed``: the same faces, argmax among the 8 (or 7) alone.
+- ``8_open``, ``7_open``: only faces of the 8 (or 7) expressions, argmax over all the model's classes; a
+  prediction outside the 8 (or 7) is wrong.
+- ``8_closed``, ``7_closed``: the same faces, argmax over only the 8 (or 7) expressions.
 """
 
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from mien.faces.classes import EXPRESSIONS_7, EXPRESSIONS_8
 
-# Groups of expressions that the field reports on, by the number in their protocols' names.
-_GROUPS = {"8": EXPRESSIONS_8, "7": EXPRESSIONS_7}
+# Number in a protocol's name -> its expressions, and a note for its description.
+_GROUPS = {"8": (EXPRESSIONS_8, ""), "7": (EXPRESSIONS_7, ", without Contempt")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class ClassProtocol:
 
     Attributes:
         name: ``all``, ``8_open``, ``8_closed``, ``7_open`` or ``7_closed``.
-        description: what it is, in a sentence.
-        faces: ``(N,)`` which faces count.
-        truth: ``(n,)`` true class of those that count.
-        predicted: ``(n,)`` predicted class of those that count.
+        description: one sentence for readers of a report.
+        faces: ``(N,)`` mask of the faces that count.
+        truth: ``(n,)`` true classes of the faces that count.
+        predicted: ``(n,)`` their predicted classes.
     """
 
     name: str
@@ -41,12 +41,12 @@ class ClassProtocol:
 
     @property
     def n(self) -> int:
-        """How many faces count."""
+        """Number of faces that count."""
         return len(self.truth)
 
     @property
-    def n_left_out(self) -> int:
-        """How many faces do not count."""
+    def n_excluded(self) -> int:
+        """Number of faces that do not count."""
         return len(self.faces) - self.n
 
 
@@ -59,66 +59,55 @@ def class_protocols(
 ) -> tuple[ClassProtocol, ...]:
     """Return the protocols that the classes of model and labels allow, ``all`` first.
 
-    A group's protocols need all its classes on both sides. An open protocol that would count the same
-    faces as ``all`` is left out, and so is one without a face. Classes are matched by name, never by place.
+    The protocols of 8 (or 7) expressions require all of them on both sides. A protocol without faces is omitted,
+    and so is an open one that would count the same faces as ``all``. Classes are matched by name, never by index.
 
     Args:
         probabilities: ``(N, C)`` over `classes`.
         labels: ``(N,)`` indices into `label_classes`.
         classes: the model's classes.
-        label_classes: the classes that the labels count in.
+        label_classes: the classes of the labels.
 
     Raises:
-        ValueError: `probabilities` does not fit the labels and classes.
+        ValueError: `probabilities` does not match the labels and classes.
     """
     if probabilities.shape != (len(labels), len(classes)):
         raise ValueError(f"`probabilities` must be {(len(labels), len(classes))}, got {probabilities.shape}")
-    faces = _Faces(probabilities, labels, classes, label_classes)
-    shared = tuple(name for name in classes if name in label_classes)
-    everything = f"Every face of the {len(shared)} classes that model and labels share"
-    found = [
-        faces.count(
-            "all", f"{everything}; the answer may be any of the model's {len(classes)}.", shared, classes
-        )
-    ]
-    for number, group in _GROUPS.items():
-        if not set(group) <= set(shared):
-            continue
-        only = f"Only faces of the {number} expressions{_LESS[number]}"
-        if set(shared) != set(group):
-            text = f"{only}; the answer may be any of the model's {len(classes)} classes, one outside the {number} is wrong."
-            found.append(faces.count(f"{number}_open", text, group, classes))
-        text = f"{only}; the answer is the top_class of the {number}, other classes are not considered."
-        found.append(faces.count(f"{number}_closed", text, group, group))
-    return tuple(protocol for protocol in found if protocol.n or protocol.name == "all")
-
-
-_LESS = {"8": "", "7": ", without Contempt"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Faces:
-    """The faces of a split with the model's answers, from which a protocol counts its own."""
-
-    probabilities: NDArray[np.floating]
-    labels: NDArray[np.integer]
-    classes: tuple[str, ...]
-    label_classes: tuple[str, ...]
 
     def count(
-        self, name: str, description: str, truths: tuple[str, ...], answers: tuple[str, ...]
+        name: str, description: str, true_classes: tuple[str, ...], choices: tuple[str, ...]
     ) -> ClassProtocol:
-        """Take the faces of the classes `truths` and the top_class of the classes `answers` for each."""
-        counted = np.array([label in truths for label in self.label_classes], dtype=np.bool_)[self.labels]
-        # a class that does not count may lack a place among the model's; its 0 is never read
-        place = np.array(
-            [self.classes.index(c) if c in truths else 0 for c in self.label_classes], dtype=np.int64
+        """Count the faces of `true_classes`, with the argmax over `choices` as the prediction."""
+        counts = np.array([label in true_classes for label in label_classes], dtype=np.bool_)[labels]
+        # A class that does not count may be unknown to the model; its index 0 is never used.
+        index = np.array(
+            [classes.index(c) if c in true_classes else 0 for c in label_classes], dtype=np.int64
         )
-        columns = np.array([self.classes.index(answer) for answer in answers], dtype=np.int64)
+        columns = np.array([classes.index(choice) for choice in choices], dtype=np.int64)
         return ClassProtocol(
             name=name,
             description=description,
-            faces=counted,
-            truth=place[self.labels[counted]],
-            predicted=columns[self.probabilities[counted][:, columns].argmax(axis=1)],
+            faces=counts,
+            truth=index[labels[counts]],
+            predicted=columns[probabilities[counts][:, columns].argmax(axis=1)],
         )
+
+    shared = tuple(name for name in classes if name in label_classes)
+    text = (
+        f"Faces of the {len(shared)} classes that the model and the labels share; "
+        f"argmax over the model's {len(classes)} classes."
+    )
+    found = [count("all", text, shared, classes)]
+    for number, (group, note) in _GROUPS.items():
+        if not set(group) <= set(shared):
+            continue
+        subject = f"Only faces of the {number} expressions{note}"
+        if set(shared) != set(group):
+            text = (
+                f"{subject}; argmax over the model's {len(classes)} classes, "
+                f"and a prediction outside the {number} is wrong."
+            )
+            found.append(count(f"{number}_open", text, group, classes))
+        text = f"{subject}; argmax over these {number}, other classes are ignored."
+        found.append(count(f"{number}_closed", text, group, group))
+    return tuple(protocol for protocol in found if protocol.n or protocol.name == "all")

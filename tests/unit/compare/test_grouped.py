@@ -64,7 +64,7 @@ def test_table_by_numpy_and_scikit_learn(write_seeds) -> None:
             values = [figure(TRUTHS, answers) for answers in said[group.name]]
             mean = group.figures[name]
             assert mean.values == pytest.approx(values)
-            assert (mean.mean, mean.deviation) == pytest.approx((np.mean(values), np.std(values, ddof=1)))
+            assert (mean.mean, mean.std) == pytest.approx((np.mean(values), np.std(values, ddof=1)))
             means[group.name, name] = np.mean(values)
             assert f"{100 * np.mean(values):.1f} ± {100 * np.std(values, ddof=1):.1f}" in _row(
                 found, group.name
@@ -162,7 +162,7 @@ def test_spread_between_seeds_widens_the_interval(write_seeds) -> None:
     good, middling, bad = (_answers(7, skill) for skill in (0.95, 0.6, 0.25))
     steady = compare_groups(write_seeds("steady", [middling] * 3)).groups[0].figures["accuracy"]
     wild = compare_groups(write_seeds("wild", [good, middling, bad])).groups[0].figures["accuracy"]
-    assert steady.deviation == 0
+    assert steady.std == 0
     assert steady.ci95 is not None
     assert wild.ci95 is not None
     assert wild.ci95[1] - wild.ci95[0] > 2 * (steady.ci95[1] - steady.ci95[0])
@@ -172,7 +172,7 @@ def test_one_seed_a_group(write_seeds) -> None:
     """The spread is a dash, and it is said that the intervals are over faces alone."""
     found = compare_groups(write_seeds("a", [_answers(0, 0.1)]) + write_seeds("b", [_answers(1, 0.95)]))
     accuracy = found.groups[0].figures["accuracy"]
-    assert (accuracy.deviation, len(accuracy.values)) == (None, 1)
+    assert (accuracy.std, len(accuracy.values)) == (None, 1)
     assert f"{100 * accuracy.mean:.1f} ± –" in _row(found, "a")
     assert "over faces alone" in str(found)
     assert "a difference of these models, whatever their seeds" in str(found)
@@ -240,7 +240,7 @@ def test_document_and_image_from_the_command_line(write_seeds, tmp_path, capsys)
     assert [group["name"] for group in document["groups"]] == ["a", "b"]
     group = document["groups"][1]
     assert (group["n_reports"], document["n"]) == (2, 104)
-    assert set(group["figures"]["accuracy"]) == {"values", "mean", "deviation", "ci95"}
+    assert set(group["figures"]["accuracy"]) == {"values", "mean", "std", "ci95"}
     assert set(group["against_first"]["accuracy"]) == {"difference", "ci95", "covers_seeds"}
     assert document["minority"] == {"share_below": 0.05, "classes": {"Fear": 4}}
     assert "Student's t" in document["intervals"]

@@ -1,4 +1,4 @@
-"""A pack of single-coloured faces, and a real ONNX model that calls them by their colour."""
+"""A pack of single-color faces, and a real ONNX model that classifies them by color."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ CLASSES = ("Neutral", "Happy", "Sad")
 COLORS = {"Neutral": (220, 30, 30), "Happy": (30, 220, 30), "Sad": (30, 30, 220)}
 CROP = CropContract(method="whole", size=32)
 INPUT_SIZE = 16
-# 6 of 8 have the colour of their label
+# 6 of 8 have the color of their label
 VAL = [
     ("a.jpg", "Neutral", "Neutral"),
     ("b.jpg", "Neutral", "Neutral"),
@@ -38,7 +38,7 @@ LANDMARKS[36], LANDMARKS[45] = (0.3, 0.4), (0.7, 0.4)
 
 
 def make_face(key: str, label: str, *, color: str, classes: Sequence[str], bare: bool = False) -> PackedFace:
-    """A face labelled one class that has the colour of another; `bare` ones have only a label."""
+    """A face labeled with one class in the color of another; `bare` ones have only a label."""
     pixels = np.full((CROP.size, CROP.size, 3), COLORS[color], dtype=np.uint8)
     jpeg = encode_jpeg(pixels)
     return PackedFace(
@@ -58,14 +58,14 @@ def make_face(key: str, label: str, *, color: str, classes: Sequence[str], bare:
 
 def write_pack(
     parent: Path,
-    name: str = "colours.pack",
+    name: str = "colors.pack",
     *,
     classes: tuple[str, ...] = CLASSES,
     bare: bool = False,
     groups: Sequence[int] | None = None,
     **splits: list[tuple[str, str, str]],
 ) -> Path:
-    """Write a pack of (key, label, colour) faces for each split."""
+    """Write a pack of (key, label, color) faces for each split."""
     folder = parent / name
     folder.mkdir()
     counts, shards = {}, []
@@ -86,7 +86,7 @@ def write_pack(
 
 def write_model(
     parent: Path,
-    name: str = "colours.onnx",
+    name: str = "colors.onnx",
     *,
     classes: tuple[str, ...] = CLASSES,
     tasks: tuple[str, ...] = ("expression", "landmarks", "valence_arousal"),
@@ -94,7 +94,7 @@ def write_model(
     training: dict | None = None,
     scale: float = 4.0,
 ) -> Path:
-    """Write a model file: its first three classes are red, green and blue, others are never answered."""
+    """Write a model file: its first three classes are red, green and blue, others are never predicted."""
     weights = np.zeros((3, len(classes)), np.float32)
     weights[range(3), range(3)] = scale
     bias = np.array([0.0] * 3 + [-9.0] * (len(classes) - 3), np.float32)
@@ -124,7 +124,7 @@ def write_model(
     value = onnx.helper.make_tensor_value_info
     graph = onnx.helper.make_graph(
         nodes,
-        "colours",
+        "colors",
         [value("images", onnx.TensorProto.UINT8, ["N", INPUT_SIZE, INPUT_SIZE, 3])],
         [value(task, onnx.TensorProto.FLOAT, shapes[task]) for task in tasks],
         [onnx.numpy_helper.from_array(np.asarray(array), key) for key, array in constants.items()],
@@ -158,7 +158,7 @@ def make_model(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def val() -> list[tuple[str, str, str]]:
-    """Eight faces, of which six have the colour of their label."""
+    """Eight faces, six of which have the color of their label."""
     return list(VAL)
 
 

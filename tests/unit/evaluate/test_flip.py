@@ -21,7 +21,7 @@ onnx = pytest.importorskip("onnx", reason="onnx is part of the train extra")
 CLASSES = ("Neutral", "Happy", "Sad")
 SIDE = 32
 TASKS = ("expression", "landmarks", "valence_arousal")
-# A face that is its own mirror, points in the iBUG order: the left half, then what stands on the middle line.
+# A mirror-symmetric face, points in iBUG order: the left half, then the points on the midline.
 _LEFT = {
     **{i: (0.10 + 0.04 * i, 0.40 + 0.06 * i) for i in range(8)},
     **{17 + i: (0.20 + 0.05 * i, 0.30) for i in range(5)},
@@ -31,7 +31,7 @@ _LEFT = {
     60: (0.38, 0.75), 61: (0.45, 0.74), 67: (0.45, 0.77),
 }  # fmt: skip
 _MIDDLE = {8: 0.92, 27: 0.40, 28: 0.46, 29: 0.52, 30: 0.57, 33: 0.62, 51: 0.72, 57: 0.83, 62: 0.74, 66: 0.77}
-# The pairs of the image in the iBUG document, written out apart from the code under test.
+# The pairs of the figure in the iBUG document, written out independently of the code under test.
 PAIRS = {
     **{i: 16 - i for i in range(8)}, **{17 + i: 26 - i for i in range(5)}, 31: 35, 32: 34,
     36: 45, 37: 44, 38: 43, 39: 42, 40: 47, 41: 46, 48: 54, 49: 53, 50: 52, 59: 55, 58: 56, 60: 64, 61: 63, 67: 65,
@@ -40,10 +40,10 @@ PAIRS = {
 
 def _symmetric_face() -> np.ndarray:
     points = np.zeros((68, 2), np.float32)
-    for place, (x, y) in _LEFT.items():
-        points[place], points[PAIRS[place]] = (x, y), (1 - x, y)
-    for place, y in _MIDDLE.items():
-        points[place] = (0.5, y)
+    for index, (x, y) in _LEFT.items():
+        points[index], points[PAIRS[index]] = (x, y), (1 - x, y)
+    for index, y in _MIDDLE.items():
+        points[index] = (0.5, y)
     return points
 
 
@@ -53,7 +53,7 @@ def _mirror_by_hand(points: np.ndarray) -> np.ndarray:
 
 
 def _write_model(path: Path, *, equivariant: bool = False) -> Path:
-    """Write a model that reads every output from the brightness of the columns, left to right."""
+    """Write a model whose outputs depend on the brightness of the columns, left to right."""
     random, node = np.random.default_rng(1), onnx.helper.make_node
     weights = random.normal(0, 8, (SIDE, 3)).astype(np.float32)
     ramp = np.linspace(-1, 1, SIDE, dtype=np.float32)
@@ -96,7 +96,7 @@ def _write_model(path: Path, *, equivariant: bool = False) -> Path:
 
 @pytest.fixture(scope="module")
 def two_reports(tmp_path_factory, training_pack) -> tuple[Path, Path, Path]:
-    """The model file, a report without the option and one with it, on noisy faces that are not symmetric."""
+    """The model file, a report without the option and one with it, on asymmetric, noisy faces."""
     folder = tmp_path_factory.mktemp("flip")
     model = _write_model(folder / "columns.onnx")
     evaluate(model, training_pack, out=folder / "plain")
@@ -119,26 +119,26 @@ def test_averages_are_those_of_onnxruntime_on_mirrored_crops(two_reports, traini
     mirrored = session.run(TASKS, {"images": np.ascontiguousarray(np.flip(crops, axis=2))})
     assert len(set(plain[0].argmax(axis=1))) > 1
     assert np.abs(plain[0] - mirrored[0]).max() > 0.05
-    answers = ((plain[0] + mirrored[0]) / 2).argmax(axis=1)
+    predicted = ((plain[0] + mirrored[0]) / 2).argmax(axis=1)
     points = (plain[1] + _mirror_by_hand(mirrored[1])) / 2
-    feelings = (plain[2] + mirrored[2]) / 2
+    affect = (plain[2] + mirrored[2]) / 2
 
     found = _metrics(flipped)["flip_average"]
     everything = found["protocols"]["all"]
     assert everything["n"] == 24
-    assert everything["accuracy"] == judge.accuracy_score(faces.labels, answers)
-    assert everything["macro_f1"] == pytest.approx(judge.f1_score(faces.labels, answers, average="macro"))
+    assert everything["accuracy"] == judge.accuracy_score(faces.labels, predicted)
+    assert everything["macro_f1"] == pytest.approx(judge.f1_score(faces.labels, predicted, average="macro"))
     truth = faces.landmarks
     eyes = np.linalg.norm(truth[:, RIGHT_EYE.start + 3] - truth[:, LEFT_EYE.start], axis=1)
     nme = (np.linalg.norm(points - truth, axis=2).mean(axis=1) / eyes).mean()
     assert (found["landmarks"]["n"], found["landmarks"]["nme"]) == (24, pytest.approx(nme))
-    rmse = np.sqrt(np.mean((feelings - faces.valence_arousal) ** 2, axis=0))
-    affect = found["valence_arousal"]
-    assert (affect["valence"]["rmse"], affect["arousal"]["rmse"]) == pytest.approx(tuple(rmse))
+    rmse = np.sqrt(np.mean((affect - faces.valence_arousal) ** 2, axis=0))
+    scores = found["valence_arousal"]
+    assert (scores["valence"]["rmse"], scores["arousal"]["rmse"]) == pytest.approx(tuple(rmse))
 
 
-def test_no_other_figure_changes(two_reports) -> None:
-    """metrics.json gains one key and predictions.csv nothing; without the option the key is absent."""
+def test_no_other_metric_changes(two_reports) -> None:
+    """metrics.json gains one key and predictions.csv does not change; without the option the key is absent."""
     _, plain, flipped = two_reports
     with_option = _metrics(flipped)
     averaged = with_option.pop("flip_average")
@@ -150,7 +150,7 @@ def test_no_other_figure_changes(two_reports) -> None:
 
 
 def test_page_keeps_the_averages_apart(two_reports) -> None:
-    """The page gains one block; every line of the plain page stays as it is."""
+    """The page gains one block; every line of the plain page is unchanged."""
     _, plain, flipped = two_reports
     before, after = ((path / "report.html").read_text("utf-8") for path in (plain, flipped))
     start, end = after.index('<h3 id="flip">'), after.index("</section>", after.index('<h3 id="flip">'))
@@ -158,8 +158,8 @@ def test_page_keeps_the_averages_apart(two_reports) -> None:
     block = after[start:end]
     for part in (
         "<code>all</code>, flip averaged",
-        "twice the work",
-        "so is the temperature",
+        "at twice the cost",
+        "and the temperature",
         "Landmark error, flip",
     ):
         assert part in block
@@ -167,30 +167,30 @@ def test_page_keeps_the_averages_apart(two_reports) -> None:
 
 
 def test_printed_table_keeps_the_averages_apart(two_reports, training_pack, tmp_path) -> None:
-    """What is printed without the option comes first, whole; the averages follow under their own name."""
+    """The output without the option comes first, unchanged; the averages follow with their own names."""
     model, _, _ = two_reports
     plain = str(evaluate(model, training_pack, out=tmp_path / "report")).rsplit("\n", 1)[0]
     flipped = str(evaluate(model, training_pack, out=tmp_path / "report", flip_average=True, force=True))
     assert flipped.startswith(plain)
     rest = flipped.removeprefix(plain)
-    for part in ("all, flip averaged", "twice the work", "(NME), flip averaged", "Valence, flip averaged"):
+    for part in ("all, flip averaged", "at twice the cost", "(NME), flip averaged", "Valence, flip averaged"):
         assert part in rest
 
 
 def test_an_equivariant_models_landmarks_do_not_change(tmp_path, training_pack) -> None:
-    """Where the mirrored reading is the mirror of the reading, the average is the reading."""
+    """If the mirrored prediction is the mirror image of the prediction, so is the average."""
     model = _write_model(tmp_path / "columns.onnx", equivariant=True)
     evaluate(model, training_pack, out=tmp_path / "report", flip_average=True)
     found = _metrics(tmp_path / "report")
     assert found["flip_average"]["landmarks"]["nme"] == pytest.approx(found["landmarks"]["nme"], rel=1e-6)
     moved = np.random.default_rng(0).uniform(-0.2, 1.2, (5, 68, 2)).astype(np.float32)
-    reading = Outputs(np.full((5, 3), 1 / 3, np.float32), moved, None)
-    averaged = average_flipped(reading, Outputs(reading.probabilities, mirror_landmarks(moved), None))
+    outputs = Outputs(np.full((5, 3), 1 / 3, np.float32), moved, None)
+    averaged = average_flipped(outputs, Outputs(outputs.probabilities, mirror_landmarks(moved), None))
     assert averaged.landmarks is not None
     assert averaged.landmarks == pytest.approx(moved, abs=1e-6)
 
 
-def test_mirrored_points_are_those_of_the_other_side() -> None:
+def test_mirrored_points() -> None:
     """Against the pairs written out by hand."""
     points = np.random.default_rng(0).random((4, 68, 2)).astype(np.float32)
     mirrored = mirror_landmarks(points)
@@ -199,8 +199,8 @@ def test_mirrored_points_are_those_of_the_other_side() -> None:
     assert mirror_landmarks(_symmetric_face()[None])[0] == pytest.approx(_symmetric_face(), abs=1e-6)
 
 
-def test_a_model_of_expressions_alone(make_model, make_pack, tmp_path, val) -> None:
-    """What a model does not read has no average."""
+def test_a_model_of_only_expressions(make_model, make_pack, tmp_path, val) -> None:
+    """Tasks that the model lacks have no average."""
     summary = evaluate(
         make_model(tasks=("expression",)), make_pack(val=val), out=tmp_path / "report", flip_average=True
     )

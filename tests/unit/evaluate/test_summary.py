@@ -1,10 +1,10 @@
-"""The verdict: when a model may be called better than chance."""
+"""The verdict: when a model counts as better than chance."""
 
 import numpy as np
 import pytest
 
 from mien.evaluate.score import Truth, score
-from mien.evaluate.summary import percent, state_verdict
+from mien.evaluate.summary import format_verdict, percent
 from mien.formats.onnx_model import Outputs
 
 CLASSES = ("Neutral", "Happy")
@@ -15,7 +15,7 @@ def _verdict(confusion) -> str:
     n = len(truth)
     missing = np.full((n, 68, 2), np.nan, np.float32), np.full((n, 2), np.nan, np.float32)
     outputs = Outputs(np.eye(2, dtype=np.float32)[predicted], None, None)
-    return state_verdict(score(outputs, Truth(CLASSES, truth, *missing, {}), classes=CLASSES).main)
+    return format_verdict(score(outputs, Truth(CLASSES, truth, *missing, {}), classes=CLASSES).main)
 
 
 @pytest.mark.parametrize(
@@ -23,19 +23,21 @@ def _verdict(confusion) -> str:
     [
         pytest.param([[90, 10], [10, 90]], "Clearly better than chance", id="good"),
         pytest.param([[50, 50], [50, 50]], "Not shown to be better", id="coin"),
-        pytest.param([[900, 0], [100, 0]], "Not shown to be better", id="always the commonest"),
+        pytest.param([[900, 0], [100, 0]], "Not shown to be better", id="always the majority class"),
         pytest.param(
-            [[600, 300], [20, 80]], "Better than chance over the classes, not", id="balanced at a price"
+            [[600, 300], [20, 80]],
+            "Better than chance in balanced accuracy, but not",
+            id="balanced at the cost of accuracy",
         ),
-        pytest.param([[2, 0], [0, 1]], "Clearly better than chance", id="all right"),
+        pytest.param([[2, 0], [0, 1]], "Clearly better than chance", id="all correct"),
         pytest.param([[5, 1], [0, 0]], "All faces are of one class", id="one class"),
     ],
 )
 def test_verdict(confusion, beginning: str) -> None:
-    """The lower ends of both intervals must beat their baselines."""
+    """The lower bounds of both intervals must beat their baselines."""
     assert _verdict(confusion).startswith(beginning)
 
 
-def test_a_missing_share_is_a_dash() -> None:
-    """No figure is not 0 %."""
+def test_a_missing_fraction_is_a_dash() -> None:
+    """Undefined is not 0 %."""
     assert (percent(None), percent(0.0)) == ("–", "0.0 %")

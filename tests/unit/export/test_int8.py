@@ -1,4 +1,4 @@
-"""From a run to an int8 file, and the gate that refuses one."""
+"""From a run to an int8 file, and the check that rejects one."""
 
 import shutil
 from collections.abc import Callable
@@ -16,12 +16,13 @@ from safetensors.torch import load_file, save_file
 
 from mien.cli import main
 from mien.errors import ArtifactError, ModelError
-from mien.export.calibration_faces import ChosenFaces, choose_calibration, dev_faces, open_train_splits
+from mien.export.calibration_faces import choose_calibration, dev_faces, open_train_splits
 from mien.export.int8_check import FileScores, Int8Check, score_files
 from mien.export.options import Int8Options
 from mien.export.stage import export
 from mien.formats.onnx_model import ModelInfo, OnnxModel, Outputs
 from mien.formats.pack import Pack
+from mien.formats.pack.selection import FaceSelection, read_batches
 from mien.formats.run import Run
 from mien.metrics.landmarks import nme_per_face
 from mien.recipe import Recipe
@@ -54,13 +55,11 @@ def exported(relu_run: Path, training_pack: Path, tmp_path_factory: pytest.TempP
 def dev_crops(run: Path, pack: Path) -> np.ndarray:
     opened = Run.open(run)
     faces = dev_faces(opened, opened.read_dev_outputs(), (Pack.open(pack).split("train"),))
-    return next(faces.batches(32, len(faces)))
+    return next(read_batches(faces, size=32, batch_size=len(faces)))
 
 
-def test_the_int8_file_answers_like_the_float_file(
-    exported: Any, relu_run: Path, training_pack: Path
-) -> None:
-    """Same input, same outputs, within what 8 bits lose."""
+def test_the_int8_file_agrees_with_the_float_file(exported: Any, relu_run: Path, training_pack: Path) -> None:
+    """Same input, same outputs, up to quantization error."""
     int8, as_float = (OnnxModel.load(summary.out) for summary in exported)
     crops = dev_crops(relu_run, training_pack)
     found, expected = int8.run(crops), as_float.run(crops)
@@ -71,7 +70,7 @@ def test_the_int8_file_answers_like_the_float_file(
 
 
 def test_the_weights_are_7_bit_integers_and_the_heads_are_float(exported: Any) -> None:
-    """Every convolution reads int8 weights within 64, a scale a channel; the heads' matrices are as torch wrote them."""
+    """Every convolution has int8 weights within 64, one scale per channel; the heads' matrices are as torch wrote them."""
     model = onnx.load(exported[0].out)
     values = {entry.name: onnx.numpy_helper.to_array(entry) for entry in model.graph.initializer}
     by_output = {name: node for node in model.graph.node for name in node.output}
@@ -91,8 +90,10 @@ def test_the_weights_are_7_bit_integers_and_the_heads_are_float(exported: Any) -
     assert exported[0].n_bytes < exported[1].n_bytes
 
 
-def test_the_metadata_tells_how_and_how_good(exported: Any, relu_run: Path, training_pack: Path) -> None:
-    """The figures in the file are those of both files on the dev split; all other metadata is the float file's."""
+def test_the_metadata_records_calibration_and_scores(
+    exported: Any, relu_run: Path, training_pack: Path
+) -> None:
+    """The scores in the file are those of both files on the dev split; all other metadata is the float file's."""
     summary, as_float = exported
     info = OnnxModel.load(summary.out).info
     assert replace(info, quantisation=None) == OnnxModel.load(as_float.out).info
@@ -118,17 +119,17 @@ def test_the_metadata_tells_how_and_how_good(exported: Any, relu_run: Path, trai
 
 
 def test_the_summary_has_both_columns(exported: Any) -> None:
-    """Sizes, n and a row for each figure are printed; of a float file they are not."""
+    """Sizes, n and a row per metric are printed for an int8 file only."""
     text = str(exported[0])
     assert f"{exported[1].n_bytes / 1e6:.2f} -> {exported[0].n_bytes / 1e6:.2f} MB" in text
-    gate = exported[0].int8.gate
-    assert f"dev split, n = {gate.n}" in text
-    assert f"{100 * gate.int8_scores.accuracy:.2f} %" in text
-    assert all(row in text for row in ("macro-F1", "ECE", "landmark error", "same answer"))
+    check = exported[0].int8
+    assert f"dev split, n = {check.n}" in text
+    assert f"{100 * check.int8_scores.accuracy:.2f} %" in text
+    assert all(row in text for row in ("macro-F1", "ECE", "landmark error", "agreement"))
     assert "int8" not in str(exported[1])
 
 
-def test_a_file_of_an_earlier_release_reads(exported: Any) -> None:
+def test_float_files_are_readable_by_earlier_releases(exported: Any) -> None:
     """A float file's metadata has no key that an earlier release would not know."""
     text = exported[1].info.to_json()
     assert "quantisation" not in text
@@ -136,7 +137,7 @@ def test_a_file_of_an_earlier_release_reads(exported: Any) -> None:
 
 
 def test_layers_can_stay_in_float(relu_run: Path, training_pack: Path, tmp_path: Path) -> None:
-    """A name takes every layer below it; the file keeps their weights as they are and says so."""
+    """A name includes every layer below it; their weights stay in float, and the metadata lists them."""
     options = Int8Options((training_pack,), ("backbone.layer1",))
     summary = export(relu_run, tmp_path / "model.onnx", int8=options)
     made = summary.info.quantisation
@@ -149,8 +150,8 @@ def test_layers_can_stay_in_float(relu_run: Path, training_pack: Path, tmp_path:
     assert made["float_layers"][0] in str(summary)
 
 
-def test_an_unknown_layer_is_told_with_others(relu_run: Path, training_pack: Path, tmp_path: Path) -> None:
-    """A slip of the pen is answered with the nearest names."""
+def test_an_unknown_layer(relu_run: Path, training_pack: Path, tmp_path: Path) -> None:
+    """The message for a typo suggests similar names."""
     with pytest.raises(ModelError, match=r"no layer 'backbone\.conv2'.*backbone\.conv1"):
         export(relu_run, tmp_path / "m.onnx", int8=Int8Options((training_pack,), ("backbone.conv2",)))
     assert not list(tmp_path.iterdir())
@@ -158,10 +159,10 @@ def test_an_unknown_layer_is_told_with_others(relu_run: Path, training_pack: Pat
 
 @pytest.fixture
 def broken_run(relu_run: Path, tmp_path: Path) -> Path:
-    """The same function in float, but half of the channels between two convolutions are 3000 times as large.
+    """The same function in float, but half of the channels between two convolutions are 3000 times larger.
 
-    A tensor has one scale for all its channels, so that 8 bits leave nothing of the other half, and nothing of the
-    weights that read this one.
+    A tensor has one scale for all its channels, so 8 bits leave nothing of the other half, and nothing of the weights
+    that read this one.
     """
     run = Path(shutil.copytree(relu_run, tmp_path / "run"))
     weights = load_file(Run.open(run).best_weights_path)
@@ -174,12 +175,14 @@ def broken_run(relu_run: Path, tmp_path: Path) -> Path:
 
 
 def record_hashes(run: Path) -> None:
-    """Make what was changed the run's own."""
+    """Update the recorded hashes of a changed run."""
     Run.open(run).write_result(Run.open(run).read_result())
 
 
-def test_the_gate_refuses_and_its_advice_helps(broken_run: Path, training_pack: Path, tmp_path: Path) -> None:
-    """What int8 breaks is not written; the layers that the message names make it pass."""
+def test_a_bad_int8_file_is_rejected_and_the_advice_helps(
+    broken_run: Path, training_pack: Path, tmp_path: Path
+) -> None:
+    """A file that loses too much is not written; with the layers named in the message it passes."""
     out = tmp_path / "model.onnx"
     with pytest.raises(ModelError, match="int8 loses too much on the dev split") as caught:
         export(broken_run, out, int8=Int8Options((training_pack,)))
@@ -190,15 +193,15 @@ def test_the_gate_refuses_and_its_advice_helps(broken_run: Path, training_pack: 
     assert {"backbone.conv1.0", "backbone.conv1.3"} & set(named)
     summary = export(broken_run, out, int8=Int8Options((training_pack,), tuple(named)))
     assert summary.int8 is not None
-    assert summary.int8.gate.passes
+    assert summary.int8.passes
 
 
-def test_calibration_faces_are_spread_and_no_dev_faces(
+def test_calibration_faces_are_balanced_and_exclude_dev(
     make_training_pack: Callable[..., Path], relu_run: Path, tmp_path: Path
 ) -> None:
-    """Near-duplicates of dev and val faces are left out too; the classes take turns; the seed decides."""
+    """Near-duplicates of dev and val faces are excluded too; classes are balanced; the seed decides."""
     groups = np.arange(216)
-    groups[:3] = groups[-3:]  # three training faces repeat val faces
+    groups[:3] = groups[-3:]  # three training faces duplicate val faces
     pack = make_training_pack(tmp_path / "pack", groups=groups)
     run = Run.open(relu_run)
     dev = replace(dev_faces(run, run.read_dev_outputs(), open_train_splits(run, [pack])))
@@ -213,10 +216,10 @@ def test_calibration_faces_are_spread_and_no_dev_faces(
     assert set(other.rows.tolist()) != set(chosen.rows.tolist())
 
 
-def test_calibration_looks_for_leaks_in_all_packs(
+def test_calibration_excludes_leaks_over_all_packs(
     make_training_pack: Callable[..., Path], relu_run: Path, tmp_path: Path
 ) -> None:
-    """A near-duplicate in another pack's val, or of another pack's dev face, is left out as training leaves it out."""
+    """A near-duplicate in another pack's val, or of another pack's dev face, is excluded, as in training."""
     one, other = np.random.default_rng(0).integers(0, 256, (2, 36, 32), dtype=np.uint8)
     other[33] = one[4]  # in val of the second pack
     one[11] = other[20]  # a dev face of the second pack
@@ -225,31 +228,33 @@ def test_calibration_looks_for_leaks_in_all_packs(
         for name, hashes in (("a.pack", one), ("b.pack", other))
     ]
     splits = tuple(pack.split("train") for pack in packs)
-    dev = ChosenFaces(splits, np.array([0, 1]), np.array([0, 20]), np.array([0, 2]))
+    dev = FaceSelection(splits, np.array([0, 1]), np.array([0, 20]), np.array([0, 2]))
     chosen = choose_calibration(Run.open(relu_run), dev, n_faces=1000, seed=1)
     assert set(chosen.rows[chosen.pack_numbers == 0].tolist()) == set(range(30)) - {0, 4, 11}
     assert set(chosen.rows[chosen.pack_numbers == 1].tolist()) == set(range(30)) - {20}
     assert (chosen.labels == chosen.rows % 3).all()
 
 
-def test_another_pack_is_refused(
+def test_another_pack_is_rejected(
     make_training_pack: Callable[..., Path], relu_run: Path, training_pack: Path, tmp_path: Path
 ) -> None:
-    """A pack of other content, or none, is told before any work."""
+    """A pack with other content, or none, is rejected before any work."""
     other = make_training_pack(tmp_path / "other.pack", n_train=96)
-    with pytest.raises(ArtifactError, match=r"other\.pack is not a pack that .* was trained on"):
+    with pytest.raises(ArtifactError, match=r"was not trained on pack .*other\.pack"):
         export(relu_run, tmp_path / "model.onnx", int8=Int8Options((other,)))
     with pytest.raises(ArtifactError, match=r"was trained on 1 packs, got 0"):
         export(relu_run, tmp_path / "model.onnx", int8=Int8Options(()))
 
 
-def test_a_run_that_does_not_know_its_dev_faces(relu_run: Path, training_pack: Path, tmp_path: Path) -> None:
-    """Runs of an earlier release cannot be judged, and the message says why."""
+def test_a_run_that_does_not_record_its_dev_faces(
+    relu_run: Path, training_pack: Path, tmp_path: Path
+) -> None:
+    """Runs of an earlier release are rejected, and the message says why."""
     run = Path(shutil.copytree(relu_run, tmp_path / "run"))
     dev = Run.open(run).read_dev_outputs()
     np.savez(run / "dev.npz", logits=dev.logits, labels=dev.labels, crops=dev.crops)
     record_hashes(run)
-    with pytest.raises(ArtifactError, match="does not say which faces"):
+    with pytest.raises(ArtifactError, match="does not record which faces"):
         export(run, tmp_path / "model.onnx", int8=Int8Options((training_pack,)))
 
 
@@ -262,7 +267,7 @@ def test_a_run_that_does_not_know_its_dev_faces(relu_run: Path, training_pack: P
     ],
 )
 def test_options_that_need_each_other(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Each is wrong usage, and the message names the missing option."""
+    """Each is a usage error, and the message names the missing option."""
     with pytest.raises(SystemExit) as ended:
         main(["export", "run", "--out", "m.onnx", *options])
     assert ended.value.code == 2
@@ -271,7 +276,7 @@ def test_options_that_need_each_other(options: list[str], capsys: pytest.Capture
 
 def test_the_command_exports(relu_run: Path, training_pack: Path, tmp_path: Path, capsys: Any) -> None:
     """The options reach the stage."""
-    words = [
+    arguments = [
         "export",
         str(relu_run),
         "--out",
@@ -280,12 +285,12 @@ def test_the_command_exports(relu_run: Path, training_pack: Path, tmp_path: Path
         "--calibrate",
         str(training_pack),
     ]
-    assert main([*words, "--float-layers", "backbone.conv1"]) == 0
+    assert main([*arguments, "--float-layers", "backbone.conv1"]) == 0
     assert "in float: the heads, backbone.conv1" in capsys.readouterr().out
 
 
-def test_the_gates_limits() -> None:
-    """Agreement of 98 % and a loss of half a point are enough, less is not; a gain is none."""
+def test_the_limits_of_the_check() -> None:
+    """An agreement of 98 % and a loss of half a point pass, worse does not; a gain is not a loss."""
     scores = FileScores(0.8, 0.5, 0.03, None)
     result = Int8Check(1000, 0, 0.98, scores, replace(scores, accuracy=0.795))
     assert result.passes
@@ -295,7 +300,7 @@ def test_the_gates_limits() -> None:
     assert "landmark error" not in result.table()
 
 
-def test_scores_of_known_answers() -> None:
+def test_scores_of_known_predictions() -> None:
     """Four faces counted by hand."""
     labels = np.array([0, 0, 1, 1])
     landmarks = np.full((4, 68, 2), np.nan, np.float32)

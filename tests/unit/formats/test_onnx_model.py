@@ -55,11 +55,11 @@ def save_model(tmp_path: Path) -> Callable[..., Path]:
 
 
 def test_info_survives_the_file(save_model: Callable[..., Path]) -> None:
-    """What a model says of itself is read back as it was written."""
+    """The metadata is read back as it was written."""
     assert OnnxModel.load(save_model(INFO.to_json())).info == INFO
 
 
-def test_run_gives_what_the_graph_computes(save_model: Callable[..., Path]) -> None:
+def test_run_returns_what_the_graph_computes(save_model: Callable[..., Path]) -> None:
     """Outputs are the graph's; tasks that the model lacks are None."""
     images = np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE, 3), dtype=np.uint8)
     outputs = OnnxModel.load(save_model(INFO.to_json()), threads=1).run(images)
@@ -77,30 +77,30 @@ def test_run_gives_what_the_graph_computes(save_model: Callable[..., Path]) -> N
         pytest.param(np.zeros((1, 3, SIZE, SIZE), np.uint8), id="channels first"),
     ],
 )
-def test_wrong_images_are_refused(save_model: Callable[..., Path], images: Any) -> None:
-    """Another type or shape is told with what is needed, before onnxruntime sees it."""
+def test_wrong_images_are_rejected(save_model: Callable[..., Path], images: Any) -> None:
+    """Another dtype or shape is rejected with the required one, before onnxruntime sees it."""
     with pytest.raises(ValueError, match=r"must be uint8 \(N, 8, 8, 3\)"):
         OnnxModel.load(save_model(INFO.to_json())).run(images)
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    """A model that is not there is told with the command that makes one."""
+    """The message for a missing file names the command that writes one."""
     with pytest.raises(ArtifactError, match=r"does not exist. Make one with `mien export"):
         OnnxModel.load(tmp_path / "none.onnx")
 
 
-@pytest.mark.parametrize("content", [b"", b"this is no model", b"\x08\x08" + bytes(500)])
-def test_file_that_is_no_model(tmp_path: Path, content: bytes) -> None:
-    """What onnxruntime cannot load is one clear line."""
+@pytest.mark.parametrize("content", [b"", b"this is not a model", b"\x08\x08" + bytes(500)])
+def test_file_that_is_not_a_model(tmp_path: Path, content: bytes) -> None:
+    """A file that onnxruntime cannot load gives a one-line message."""
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
-    with pytest.raises(ArtifactError, match=r"is no ONNX model that can be loaded") as caught:
+    with pytest.raises(ArtifactError, match=r"is not a loadable ONNX model") as caught:
         OnnxModel.load(path)
     assert "\n" not in str(caught.value)
 
 
 def test_truncated_model(save_model: Callable[..., Path]) -> None:
-    """A model that was cut while it was copied is one clear line."""
+    """A truncated copy gives a one-line message."""
     path = save_model(INFO.to_json())
     path.write_bytes(path.read_bytes()[:-150])
     with pytest.raises(ArtifactError) as caught:
@@ -109,25 +109,25 @@ def test_truncated_model(save_model: Callable[..., Path]) -> None:
 
 
 def test_foreign_model(save_model: Callable[..., Path]) -> None:
-    """An ONNX model of another maker is told as that."""
-    with pytest.raises(ArtifactError, match=r"is an ONNX model, but not one of mien's"):
+    """An ONNX model written by another program is recognized as such."""
+    with pytest.raises(ArtifactError, match=r"is an ONNX model, but was not written by mien"):
         OnnxModel.load(save_model(None))
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"classes": ["Neutral", "Happy"]}, id="a class too few"),
+        pytest.param({"classes": ["Neutral", "Happy"]}, id="one class too few"),
         pytest.param({"tasks": ["landmarks"]}, id="another task"),
-        pytest.param({"tasks": ["expression", "landmarks"]}, id="a task too many"),
-        pytest.param({"tasks": [["expression"]]}, id="a task that is no name"),
+        pytest.param({"tasks": ["expression", "landmarks"]}, id="one task too many"),
+        pytest.param({"tasks": [["expression"]]}, id="a task that is not a name"),
         pytest.param({"input_size": 9}, id="another size"),
-        pytest.param({"input_size": "8"}, id="a size that is no number"),
-        pytest.param({"training": [1]}, id="training that is no object"),
+        pytest.param({"input_size": "8"}, id="a size that is not a number"),
+        pytest.param({"training": [1]}, id="training that is not an object"),
     ],
 )
 def test_metadata_of_another_network(save_model: Callable[..., Path], changes: dict[str, object]) -> None:
-    """What does not describe the graph is refused when the file is loaded, not when the first face is read."""
+    """Metadata that does not describe the graph is rejected on loading, not on the first inference."""
     metadata = json.dumps({**json.loads(INFO.to_json()), **changes})
     with pytest.raises(ArtifactError, match=r"does not describe its network|is damaged"):
         OnnxModel.load(save_model(metadata))
@@ -135,7 +135,7 @@ def test_metadata_of_another_network(save_model: Callable[..., Path], changes: d
 
 @pytest.mark.parametrize("version", [FORMAT_VERSION + 1, None, "1"])
 def test_other_version(save_model: Callable[..., Path], version: object) -> None:
-    """Another format version is told with the one that is read, and with what to do."""
+    """The message for another format version names the supported one and what to do."""
     metadata = json.dumps({**json.loads(INFO.to_json()), "format_version": version})
     with pytest.raises(
         ArtifactError, match=rf"format version {version!r}, this release reads 1. Export it again"
@@ -147,41 +147,37 @@ def test_other_version(save_model: Callable[..., Path], version: object) -> None
     "metadata",
     [
         pytest.param("", id="empty"),
-        pytest.param("{", id="cut"),
+        pytest.param("{", id="truncated"),
         pytest.param("[]", id="list"),
         pytest.param(json.dumps({"format_version": 1}), id="fields missing"),
-        pytest.param(json.dumps({**json.loads(INFO.to_json()), "colour": 1}), id="unknown field"),
-        pytest.param(
-            json.dumps({**json.loads(INFO.to_json()), "crop": {"size": 3}}), id="crop that cannot be"
-        ),
+        pytest.param(json.dumps({**json.loads(INFO.to_json()), "color": 1}), id="unknown field"),
+        pytest.param(json.dumps({**json.loads(INFO.to_json()), "crop": {"size": 3}}), id="an invalid crop"),
     ],
 )
 def test_damaged_metadata(save_model: Callable[..., Path], metadata: str) -> None:
-    """Metadata that cannot be read is one clear line."""
+    """Unreadable metadata gives a one-line message."""
     with pytest.raises(ArtifactError, match=r"The metadata of .* is damaged") as caught:
         OnnxModel.load(save_model(metadata))
     assert "\n" not in str(caught.value)
 
 
-def test_a_class_of_an_earlier_release_has_its_name_of_today(save_model: Callable[..., Path]) -> None:
+def test_class_names_of_earlier_releases_are_updated(save_model: Callable[..., Path]) -> None:
     text = json.dumps(json.loads(INFO.to_json()) | {"classes": ["Neutral", "Happy", "None"]})
     assert OnnxModel.load(save_model(text)).info.classes == ("Neutral", "Happy", "NoneOfEight")
 
 
 @pytest.mark.parametrize(
-    ("classes", "told"),
+    ("classes", "message"),
     [
         (["Neutral", "Happy", "Happy"], "is repeated"),
         (["Neutral", "Happy", "Sad\nmien: all is well"], "line break"),
         (["Neutral", "Happy", 3], "list of names"),
     ],
 )
-def test_classes_that_cannot_be_told(
-    save_model: Callable[..., Path], classes: list[object], told: str
-) -> None:
+def test_invalid_classes(save_model: Callable[..., Path], classes: list[object], message: str) -> None:
     text = json.dumps(json.loads(INFO.to_json()) | {"classes": classes})
     with pytest.raises(
-        ArtifactError, match=f"metadata of .* is damaged: .*{told}.* Export it again"
+        ArtifactError, match=f"metadata of .* is damaged: .*{message}.* Export it again"
     ) as error:
         OnnxModel.load(save_model(text))
     assert "\n" not in str(error.value)

@@ -14,7 +14,7 @@ from mien.formats.run import HASHED_FILES, WEIGHTS, Run
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """A run that has begun."""
+    """An unfinished run."""
     value = Run(tmp_path / "run", ("Happy", "Sad"), CropContract(size=64), {"model": {}}, {"source": "test"})
     value.path.mkdir()
     (value.path / "run.json").write_text(json.dumps(value.to_dict()))
@@ -22,12 +22,12 @@ def run(tmp_path: Path) -> Run:
 
 
 def test_round_trip(run: Run) -> None:
-    """What is written is what is read."""
+    """A run is read back as it was written."""
     assert Run.open(run.path) == run
 
 
 def test_missing(tmp_path: Path) -> None:
-    """A run that is not there, or a folder that is none, is told."""
+    """A missing run, or a folder that is not a run, is rejected."""
     with pytest.raises(ArtifactError, match="does not exist"):
         Run.open(tmp_path / "nope")
     with pytest.raises(ArtifactError, match="is not a run"):
@@ -45,20 +45,20 @@ def test_missing(tmp_path: Path) -> None:
             for name in ("classes", "crop", "recipe", "pack")
             for odd in (None, -1, "x", [], [[]], True, 1e300)
         ),
-        pytest.param({"classes": ["Sad", "Sad"]}, "damaged", id="a class twice"),
+        pytest.param({"classes": ["Sad", "Sad"]}, "damaged", id="a duplicate class"),
         pytest.param({"pack": {"source": 1}}, "damaged", id="source"),
         pytest.param({"pack": {"members": "ab"}}, "damaged", id="members"),
     ],
 )
 def test_another_version_or_damage(run: Run, change: dict, expected: str) -> None:
-    """Another format or a damaged file is one line."""
+    """Another format version or a damaged file is rejected."""
     (run.path / "run.json").write_text(json.dumps(run.to_dict() | change))
     with pytest.raises(ArtifactError, match=expected):
         Run.open(run.path)
 
 
 def test_an_unfinished_run_has_no_result(run: Run) -> None:
-    """What has not finished says how to go on."""
+    """The message says how to resume."""
     with pytest.raises(ArtifactError, match=r"has not finished.*--resume"):
         run.read_result()
 
@@ -68,7 +68,7 @@ RESULT = {"best_epoch": 3, "epochs": 5, "select_by": "accuracy", "dev": {"n": 2,
 
 @pytest.fixture
 def finished(run: Run) -> Run:
-    """A run that has finished."""
+    """A finished run."""
     run.best_weights_path.parent.mkdir()
     run.best_weights_path.write_bytes(b"weights")
     np.savez(
@@ -82,21 +82,21 @@ def finished(run: Run) -> Run:
 
 
 def test_a_result_comes_back(finished: Run) -> None:
-    """The result is what was written, and the files are those that it was written about."""
+    """The result is read back as it was written, and the files match their hashes."""
     assert finished.read_result() == RESULT
     for name in HASHED_FILES:
         finished.require_unchanged(name)
 
 
-def test_no_flipped_bit_is_silent(finished: Run) -> None:
-    """Whichever bit of a hashed file is another one, one line names a file."""
+def test_every_flipped_bit_is_detected(finished: Run) -> None:
+    """A flipped bit in any hashed file gives a one-line message that names a file."""
     random = np.random.default_rng(0)
     for name in (*HASHED_FILES, "result.json"):
         path = finished.path / name
         content = path.read_bytes()
-        for place in random.integers(0, 8 * len(content), 30).tolist():
+        for bit in random.integers(0, 8 * len(content), 30).tolist():
             changed = bytearray(content)
-            changed[place // 8] ^= 1 << place % 8
+            changed[bit // 8] ^= 1 << bit % 8
             path.write_bytes(changed)
             with pytest.raises(ArtifactError, match=path.name) as caught:
                 read_all(finished.path)
@@ -114,8 +114,8 @@ def read_all(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["best_epoch", "epochs", "select_by", "dev", "sha256", "result_sha256"])
 @pytest.mark.parametrize("odd", [None, -1.5, "x", [], {}, {"n": None}, True])
-def test_odd_values_of_a_result(finished: Run, name: str, odd: object) -> None:
-    """A value that cannot be is told, also where its hash is its own."""
+def test_invalid_values_in_result_json(finished: Run, name: str, odd: object) -> None:
+    """An invalid value is rejected, even with a matching hash."""
     path = finished.path / "result.json"
     value = json.loads(path.read_text()) | {name: odd}
     if name != "result_sha256":
@@ -129,7 +129,7 @@ def test_odd_values_of_a_result(finished: Run, name: str, odd: object) -> None:
 
 
 def test_first_version_is_read(finished: Run) -> None:
-    """A run of format version 1 has no hashes; nothing is compared."""
+    """A run of format version 1 has no hashes; nothing is verified."""
     value = json.loads((finished.path / "run.json").read_text())
     (finished.path / "run.json").write_text(json.dumps(value | {"format_version": 1}))
     (finished.path / "result.json").write_text(json.dumps(RESULT))
@@ -156,8 +156,8 @@ def test_dev_outputs(run: Run) -> None:
         np.testing.assert_array_equal(getattr(outputs, name), array)
 
 
-def test_dev_outputs_say_which_faces_they_are(run: Run) -> None:
-    """Pack and row of each face come back; a run made before they were kept has none."""
+def test_dev_outputs_record_their_faces(run: Run) -> None:
+    """Pack and row of each face come back; an older run has none."""
     arrays = {
         "logits": np.zeros((2, 2), np.float32),
         "labels": np.arange(2),
@@ -175,21 +175,21 @@ def test_dev_outputs_say_which_faces_they_are(run: Run) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param({"logits": np.zeros((2, 3), np.float32)}, id="another number of classes"),
-        pytest.param({"logits": np.zeros((3, 2), np.float32)}, id="another number of faces"),
-        pytest.param({"logits": np.zeros((2, 2), np.int64)}, id="logits that are whole numbers"),
-        pytest.param({"labels": np.array([0, 2])}, id="a label beyond the classes"),
-        pytest.param({"labels": np.array([-1, 0])}, id="a label below 0"),
-        pytest.param({"labels": np.array([0.0, 1.0])}, id="labels that are fractions"),
-        pytest.param({"labels": np.float32(1)}, id="labels that are one number"),
-        pytest.param({"crops": np.zeros((1, 4, 4, 3))}, id="crops that are no bytes"),
+        pytest.param({"logits": np.zeros((2, 3), np.float32)}, id="wrong number of classes"),
+        pytest.param({"logits": np.zeros((3, 2), np.float32)}, id="wrong number of faces"),
+        pytest.param({"logits": np.zeros((2, 2), np.int64)}, id="integer logits"),
+        pytest.param({"labels": np.array([0, 2])}, id="label out of range"),
+        pytest.param({"labels": np.array([-1, 0])}, id="negative label"),
+        pytest.param({"labels": np.array([0.0, 1.0])}, id="float labels"),
+        pytest.param({"labels": np.float32(1)}, id="scalar labels"),
+        pytest.param({"crops": np.zeros((1, 4, 4, 3))}, id="float crops"),
         pytest.param({"crops": np.zeros((0, 4, 4, 3), np.uint8)}, id="no crops"),
-        pytest.param({"crops": np.zeros((1, 4, 5, 3), np.uint8)}, id="crops that are no squares"),
-        pytest.param({"rows": np.zeros(3, np.int64)}, id="rows of other faces"),
+        pytest.param({"crops": np.zeros((1, 4, 5, 3), np.uint8)}, id="non-square crops"),
+        pytest.param({"rows": np.zeros(3, np.int64)}, id="wrong number of rows"),
     ],
 )
-def test_dev_outputs_that_do_not_fit(run: Run, change: dict[str, np.ndarray]) -> None:
-    """Arrays that are not of one set of faces are told when they are read."""
+def test_inconsistent_dev_outputs(run: Run, change: dict[str, np.ndarray]) -> None:
+    """Arrays that do not belong to the same faces are rejected."""
     arrays = {
         "logits": np.eye(2, dtype=np.float32),
         "labels": np.arange(2),
@@ -204,7 +204,7 @@ def test_dev_outputs_that_do_not_fit(run: Run, change: dict[str, np.ndarray]) ->
     "damage", ["compressed bytes", "missing", "truncated", "text", "another array", "pickle"]
 )
 def test_damaged_dev_outputs(run: Run, damage: str) -> None:
-    """Each way in which dev.npz can be unreadable is one line, and no pickle is opened."""
+    """Every kind of damage is reported as one, and pickles are never loaded."""
     path = run.path / "dev.npz"
     np.savez(path, logits=np.zeros((9, 9)), labels=np.zeros(9), crops=np.zeros(9))
     if damage == "missing":
@@ -226,7 +226,7 @@ def test_damaged_dev_outputs(run: Run, damage: str) -> None:
         run.read_dev_outputs()
 
 
-def test_a_class_of_an_earlier_release_has_its_name_of_today(run: Run) -> None:
+def test_class_names_of_earlier_releases_are_updated(run: Run) -> None:
     path = run.path / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"classes": ["Happy", "None"]}))
     assert Run.open(run.path).classes == ("Happy", "NoneOfEight")

@@ -228,5 +228,5 @@ def test_a_model_that_gives_no_numbers_is_an_error(
 ) -> None:
     """NaN in an output stops with the model's name, before it reaches a file."""
     broken = write_model(landmarks=np.full((68, 2), np.nan, np.float32))
-    with pytest.raises(ModelError, match=r"other\.onnx gives values of landmarks that are not finite"):
+    with pytest.raises(ModelError, match=r"other\.onnx returns landmarks values that are not finite"):
         list(predict_files([make_image("a.png")], OnnxModel.load(broken), detector=None))

@@ -1,4 +1,4 @@
-"""Valence and arousal scores, by hand and where they do not exist."""
+"""Valence and arousal scores, computed by hand and where they are undefined."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def test_a_shift_costs_concordance_not_correlation() -> None:
 
 
 def test_sign_agreement() -> None:
-    """A zero agrees with a zero alone."""
+    """A zero agrees only with a zero."""
     scores = score_affect(np.array([0.1, -0.2, 0.3, 0.0]), np.array([0.9, 0.2, 0.1, 0.1]))
     assert scores.sagr == 0.5
 
@@ -38,7 +38,7 @@ def test_missing_truth_is_left_out() -> None:
     ],
 )
 def test_degenerate_values_are_none_never_nan(truth, predicted, expected) -> None:
-    """What does not exist is None; a constant answer to varying faces has concordance 0."""
+    """Undefined scores are None; a constant prediction of varying faces has concordance 0."""
     assert (
         concordance(np.array(truth), np.array(predicted)),
         pearson(np.array(truth), np.array(predicted)),
@@ -52,6 +52,6 @@ def test_no_annotated_face_has_no_scores() -> None:
 
 
 def test_other_lengths_are_refused() -> None:
-    """Truth and prediction must be of the same faces."""
-    with pytest.raises(ValueError, match="alike"):
+    """Truth and prediction must have the same shape."""
+    with pytest.raises(ValueError, match="must both be"):
         score_affect(np.zeros(2), np.zeros(3))

@@ -8,7 +8,7 @@ from mien.metrics.classification import accuracy, balanced_accuracy, confusion_m
 
 
 def test_width_of_an_accuracy_is_the_binomial_one() -> None:
-    """For 300 of 400 right the interval is the normal approximation's 0.75 +- 1.96 * 0.02165."""
+    """For 300 of 400 correct the interval is the normal approximation's 0.75 +- 1.96 * 0.02165."""
     low, high = bootstrap_confusion(np.array([[150, 50], [50, 150]]), accuracy)
     assert low == pytest.approx(0.75 - 1.96 * 0.02165, abs=0.006)
     assert high == pytest.approx(0.75 + 1.96 * 0.02165, abs=0.006)
@@ -30,7 +30,7 @@ def test_cells_and_faces_resample_alike(figure) -> None:
 
 
 def test_same_seed_same_interval() -> None:
-    """An interval can be made again, and another seed gives a slightly other one."""
+    """An interval is reproducible, and another seed gives a slightly different one."""
     table = np.array([[5, 3], [2, 7]])
     assert bootstrap_confusion(table, macro_f1, seed=1) == bootstrap_confusion(table, macro_f1, seed=1)
     assert bootstrap_confusion(table, macro_f1, seed=1) != bootstrap_confusion(table, macro_f1, seed=2)
@@ -42,13 +42,13 @@ def test_all_right_has_an_interval_of_one_point() -> None:
 
 
 def test_no_face_is_refused() -> None:
-    """There is no interval of nothing."""
+    """An empty matrix has no interval."""
     with pytest.raises(ValueError, match="no interval"):
         bootstrap_confusion(np.zeros((2, 2), dtype=int), accuracy)
 
 
 def test_rows_give_the_interval_of_a_mean() -> None:
-    """The mean of 400 normal values of spread 1 has the interval +- 1.96 / 20."""
+    """The mean of 400 normal values with standard deviation 1 has the interval +- 1.96 / 20."""
     rows = np.random.default_rng(0).normal(size=400)
     interval = bootstrap_rows(rows, lambda values: float(values.mean()))
     assert interval is not None
@@ -56,13 +56,13 @@ def test_rows_give_the_interval_of_a_mean() -> None:
 
 
 def test_no_rows_no_interval() -> None:
-    """Without a row, or with a statistic that does not exist, there is None."""
+    """Without rows, or with an undefined statistic, the interval is None."""
     assert bootstrap_rows(np.zeros(0), lambda values: float(values.mean())) is None
     assert bootstrap_rows(np.zeros(3), lambda values: None) is None
 
 
 def test_degenerate_resamples_are_left_out() -> None:
-    """A resample for which the statistic does not exist does not spoil the rest."""
+    """A resample with an undefined statistic is ignored."""
     interval = bootstrap_rows(
         np.array([0.0, 1.0]), lambda values: float(values.mean()) if values.min() != values.max() else None
     )
@@ -79,7 +79,7 @@ def _answers(n_faces: int = 300) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("figure", [accuracy, balanced_accuracy, macro_f1])
 def test_tables_of_resampled_faces_give_the_interval_of_each_model(figure) -> None:
-    """Every table holds as many faces as there are, and the percentiles are those of the multinomial draws."""
+    """Every matrix has all N faces, and the percentiles are those of the multinomial draws."""
     truth, predicted = _answers()
     tables = resample_confusions(truth, predicted, n_classes=3)
     assert tables.shape == (2000, 2, 3, 3)
@@ -90,7 +90,7 @@ def test_tables_of_resampled_faces_give_the_interval_of_each_model(figure) -> No
 
 
 def test_every_model_is_resampled_on_the_same_faces() -> None:
-    """A model beside itself never differs, and a paired difference spreads less than two independent ones."""
+    """A model never differs from itself, and a paired difference varies less than two independent ones."""
     truth, predicted = _answers()
     twice = resample_confusions(truth, predicted[[0, 0]], n_classes=3, n_resamples=50)
     assert (twice[:, 0] == twice[:, 1]).all()

@@ -1,4 +1,4 @@
-"""Calibration error and temperature, on cases whose answer is known."""
+"""Calibration error and temperature, on cases with known answers."""
 
 import numpy as np
 import pytest
@@ -29,12 +29,12 @@ def test_an_empty_bin_has_no_figures() -> None:
 
 
 def test_ece_by_hand() -> None:
-    """Two faces at 0.9 of which one is right, two at 0.6 of which one is right: (0.4 + 0.1) / 2."""
+    """Two faces at 0.9 of which one is correct, two at 0.6 of which one is correct: (0.4 + 0.1) / 2."""
     assert _ece([0.9, 0.9, 0.6, 0.6], [True, False, True, False]) == pytest.approx(0.25)
 
 
 def test_ece_of_nothing_is_none() -> None:
-    """No face, no figure."""
+    """Without faces the error is None."""
     assert _ece([], np.zeros(0, dtype=bool)) is None
 
 
@@ -70,7 +70,7 @@ def test_no_neighbour_is_better() -> None:
 
 
 def test_perfect_logits_stop_at_the_limit() -> None:
-    """Faces that are all right want T = 0: the search ends at its lower limit."""
+    """If all faces are correct, T tends to 0: the search ends at its lower limit."""
     labels = np.arange(4)
     assert fit_temperature(np.eye(4) * 5, labels) == pytest.approx(TEMPERATURE_RANGE[0], rel=0.01)
 
@@ -94,6 +94,6 @@ def test_nothing_to_learn_from_is_one() -> None:
     ],
 )
 def test_wrong_input_is_refused(logits, targets) -> None:
-    """What cannot be fitted is named."""
+    """Inputs that cannot be fitted are rejected with a message."""
     with pytest.raises(ValueError, match="must be"):
         fit_temperature(logits, targets)

@@ -1,4 +1,4 @@
-"""Accuracy and its kin, on tables small enough to count by hand."""
+"""Classification metrics, on matrices small enough to count by hand."""
 
 import numpy as np
 import pytest
@@ -19,13 +19,13 @@ TABLE = np.array([[3, 1, 0], [1, 1, 0], [0, 0, 0]])
 
 
 def test_rows_are_the_truth() -> None:
-    """A face of class 0 called 1 is counted in row 0, column 1."""
+    """A face of class 0 predicted as 1 is counted in row 0, column 1."""
     counts = confusion_matrix(np.array([0]), np.array([1]), n_classes=2)
     assert counts.tolist() == [[0, 1], [0, 0]]
 
 
 def test_figures_by_hand() -> None:
-    """4 of 6 right; recalls 3/4 and 1/2; F1 of 6/8 and 2/4, the absent class counts in neither."""
+    """4 of 6 correct; recalls 3/4 and 1/2; F1 of 6/8 and 2/4, the absent class counts in neither."""
     assert accuracy(TABLE) == pytest.approx(4 / 6)
     assert balanced_accuracy(TABLE) == pytest.approx((3 / 4 + 1 / 2) / 2)
     assert macro_f1(TABLE) == pytest.approx((6 / 8 + 2 / 4) / 2)
@@ -33,15 +33,15 @@ def test_figures_by_hand() -> None:
 
 @pytest.mark.parametrize("figure", [accuracy, balanced_accuracy, macro_f1])
 def test_many_tables_at_once(figure) -> None:
-    """A stack of tables gives the figures of its members."""
+    """A stack of matrices gives the metrics of its members."""
     stack = np.stack([TABLE, TABLE.T, np.eye(3, dtype=int)])
     assert figure(stack).tolist() == [float(figure(table)) for table in stack]
 
 
 @pytest.mark.parametrize("figure", [accuracy, balanced_accuracy, macro_f1])
 def test_no_face_no_figure(figure) -> None:
-    """A table without a face is refused instead of giving NaN."""
-    with pytest.raises(ValueError, match="without a face"):
+    """An empty matrix is rejected instead of giving NaN."""
+    with pytest.raises(ValueError, match="empty confusion matrix"):
         figure(np.zeros((2, 2), dtype=int))
 
 
@@ -51,32 +51,32 @@ def test_reweighting_to_other_shares() -> None:
 
 
 def test_reweighting_to_the_same_shares_is_accuracy() -> None:
-    """The shares that the truth has give the accuracy back."""
+    """The class frequencies of the truth give the accuracy back."""
     assert reweighted_accuracy(TABLE, TABLE.sum(axis=1)) == pytest.approx(float(accuracy(TABLE)))
 
 
 def test_reweighting_needs_a_shared_class() -> None:
-    """Shares of classes that the truth lacks say nothing, and that is told."""
+    """A prior over classes that do not occur in the truth is rejected."""
     with pytest.raises(ValueError, match="no weight"):
         reweighted_accuracy(TABLE, np.array([0, 0, 5]))
 
 
 def test_a_class_never_predicted_says_so() -> None:
-    """Its precision does not exist, its recall and F1 are 0."""
+    """Its precision is undefined, its recall and F1 are 0."""
     scores = per_class(np.array([[4, 0], [2, 0]]))[1]
     assert (scores.n, scores.precision, scores.recall, scores.f1) == (2, None, 0.0, 0.0)
     assert scores.note == "never predicted"
 
 
 def test_a_class_without_faces_says_so() -> None:
-    """Its recall does not exist; called by mistake, its precision and F1 are 0."""
+    """Its recall is undefined; predicted by mistake, its precision and F1 are 0."""
     scores = per_class(np.array([[4, 1], [0, 0]]))[1]
     assert (scores.n, scores.precision, scores.recall, scores.f1) == (0, 0.0, None, 0.0)
-    assert scores.note == "no face of it here"
+    assert scores.note == "no faces"
 
 
 def test_a_class_in_neither_has_no_figure() -> None:
-    """Neither true nor predicted: all three figures are None."""
+    """Neither true nor predicted: all three scores are None."""
     scores = per_class(TABLE)[2]
     assert (scores.precision, scores.recall, scores.f1) == (None, None, None)
 
@@ -90,13 +90,13 @@ def test_a_class_in_neither_has_no_figure() -> None:
     ],
 )
 def test_wrong_indices_are_refused(truth, predicted) -> None:
-    """An index that is no class is a mistake of the caller, not a count somewhere else."""
+    """An out-of-range index is rejected, not counted elsewhere."""
     with pytest.raises(ValueError, match="must"):
         confusion_matrix(np.array(truth), np.array(predicted), n_classes=2)
 
 
 def test_recall_of_some_classes() -> None:
-    """The mean of the chosen recalls; a class that the truth lacks does not count."""
+    """The mean of the chosen recalls; a class that does not occur does not count."""
     assert mean_recall(TABLE, [1]) == pytest.approx(1 / 2)
     assert mean_recall(TABLE, [0, 2]) == pytest.approx(3 / 4)
     assert mean_recall(np.stack([TABLE, TABLE]), [0, 1]).tolist() == pytest.approx([5 / 8, 5 / 8])
@@ -105,8 +105,8 @@ def test_recall_of_some_classes() -> None:
 
 
 def test_classes_of_few_faces() -> None:
-    """Below the share, not at it; a class without a face is none of them."""
+    """Below the fraction, not at it; a class without faces is not included."""
     counts = np.diag([95, 5, 0, 0])
     assert minority_classes(counts) == ()
     assert minority_classes(np.diag([96, 4, 0, 0])) == (1,)
-    assert minority_classes(counts, share=0.06) == (1,)
+    assert minority_classes(counts, max_fraction=0.06) == (1,)

@@ -21,7 +21,7 @@ def test_mcnemar_by_hand(first: int, second: int, p_value: float) -> None:
 
 
 def test_difference_and_its_interval() -> None:
-    """30 faces gained and 10 lost of 400 is +5 points, and the spread is that of paired differences."""
+    """30 faces gained and 10 lost of 400 is +5 points, and the standard deviation is that of paired differences."""
     first, second = np.zeros(400, dtype=bool), np.zeros(400, dtype=bool)
     first[:110], second[10:140] = True, True
     found = compare_paired(first, second)
@@ -40,8 +40,8 @@ def test_a_model_does_not_differ_from_itself() -> None:
 
 
 def test_other_faces_are_refused() -> None:
-    """Pairs need the same faces, and at least one."""
-    with pytest.raises(ValueError, match="alike"):
+    """Pairs need arrays of the same shape, and at least one face."""
+    with pytest.raises(ValueError, match="must both be"):
         compare_paired(np.ones(2, dtype=bool), np.ones(3, dtype=bool))
     with pytest.raises(ValueError, match="N > 0"):
         compare_paired(np.ones(0, dtype=bool), np.ones(0, dtype=bool))

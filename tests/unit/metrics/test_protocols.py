@@ -10,7 +10,7 @@ from mien.metrics.protocols import ClassProtocol, class_protocols
 def _protocols(
     answers, truths, *, classes=AFFECTNET_CLASSES, label_classes=AFFECTNET_CLASSES
 ) -> dict[str, ClassProtocol]:
-    """Each answer lists class names from the top_class on."""
+    """Each prediction lists class names, the most probable first."""
     probabilities = np.zeros((len(answers), len(classes)))
     for row, names in enumerate(answers):
         for rank, name in enumerate(names):
@@ -44,9 +44,9 @@ def test_a_fear_face_called_uncertain_then_fear() -> None:
 
 
 def test_only_the_groups_faces_count() -> None:
-    """A NonFace counts under `all` alone, a Contempt under the eight too."""
+    """A NonFace counts only under `all`, a Contempt under the eight too."""
     found = _protocols([["NonFace"], ["Contempt"], ["Happy"]], ["NonFace", "Contempt", "Happy"])
-    assert {name: (protocol.n, protocol.n_left_out) for name, protocol in found.items()} == {
+    assert {name: (protocol.n, protocol.n_excluded) for name, protocol in found.items()} == {
         "all": (3, 0), "8_open": (2, 1), "8_closed": (2, 1), "7_open": (1, 2), "7_closed": (1, 2),
     }  # fmt: skip
 
@@ -67,12 +67,12 @@ def test_only_the_groups_faces_count() -> None:
     ],
 )
 def test_only_what_the_classes_allow(classes, label_classes, expected) -> None:
-    """An open protocol that is the same as `all`, or a group that is not whole, is left out."""
+    """An open protocol that equals `all`, or one with missing classes, is omitted."""
     assert list(_protocols([["Happy"]], ["Happy"], classes=classes, label_classes=label_classes)) == expected
 
 
 def test_classes_match_by_name_not_by_place() -> None:
-    """Labels that count in another order are read by name."""
+    """Labels in another class order are matched by name."""
     found = _protocols(
         [["Sad"], ["Happy"]], ["Sad", "Happy"], classes=("Happy", "Sad"), label_classes=("Sad", "Happy")
     )
@@ -80,15 +80,15 @@ def test_classes_match_by_name_not_by_place() -> None:
 
 
 def test_a_class_that_the_model_lacks_is_left_out_and_counted() -> None:
-    """No model is right or wrong about a class that it was never told of."""
+    """A class that the model does not know does not count."""
     found = _protocols(
         [["Happy"], ["Happy"]], ["Happy", "bored"], classes=("Happy", "Sad"), label_classes=("bored", "Happy")
     )
-    assert (found["all"].n, found["all"].n_left_out) == (1, 1)
+    assert (found["all"].n, found["all"].n_excluded) == (1, 1)
 
 
 def test_every_protocol_says_what_it_is() -> None:
-    """A sentence each, and no two alike."""
+    """One sentence each, all different."""
     texts = [protocol.description for protocol in _protocols([["Happy"]], ["Happy"]).values()]
     assert len(set(texts)) == 5
     assert all(text.endswith(".") for text in texts)
@@ -103,6 +103,6 @@ def test_no_face_at_all() -> None:
 
 
 def test_other_shapes_are_refused() -> None:
-    """A column for each of the model's classes is needed."""
+    """One column per class of the model is required."""
     with pytest.raises(ValueError, match="must be"):
         class_protocols(np.zeros((1, 3)), np.zeros(1, dtype=int), classes=("a", "b"), label_classes=("a",))

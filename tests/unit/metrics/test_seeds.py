@@ -1,4 +1,4 @@
-"""Groups of models that differ in their seed alone, against SciPy, numpy and a simulation."""
+"""Groups of models that differ only in their seed, against SciPy, numpy and a simulation."""
 
 import math
 
@@ -14,20 +14,20 @@ FIRST, SECOND = (0.70, 0.72, 0.71), (0.75, 0.74, 0.79, 0.76)
 
 
 def _still(values, n_resamples: int = 2000) -> np.ndarray:
-    """Resamples of a figure that other faces do not move."""
+    """Resamples of a metric that does not vary over faces."""
     return np.tile(values, (n_resamples, 1))
 
 
 def test_mean_and_deviation_are_numpys() -> None:
-    """The deviation is over n - 1."""
+    """The standard deviation has n - 1 in the denominator."""
     found = summarize_seeds(FIRST, None)
     assert (found.values, found.ci95) == (FIRST, None)
     assert found.mean == pytest.approx(np.mean(FIRST))
-    assert found.deviation == pytest.approx(np.std(FIRST, ddof=1))
+    assert found.std == pytest.approx(np.std(FIRST, ddof=1))
 
 
 def test_interval_over_seeds_alone_is_students() -> None:
-    """Where faces move nothing, SciPy's t interval, as near as draws come to it."""
+    """If nothing varies over faces: SciPy's t interval, up to sampling error."""
     found = summarize_seeds(FIRST, _still(FIRST))
     assert found.ci95 == pytest.approx(
         stats.t.interval(0.95, 2, loc=np.mean(FIRST), scale=stats.sem(FIRST)), abs=0.003
@@ -44,7 +44,7 @@ def test_interval_of_single_models_is_over_faces_alone() -> None:
     right = generator.random((2, 500)) < np.array([[0.6], [0.7]])
     resampled = resample_means(right)
     found = summarize_seeds([right[0].mean()], resampled[:, :1])
-    assert found.deviation is None
+    assert found.std is None
     assert found.ci95 == pytest.approx(np.percentile(resampled[:, 0], [2.5, 97.5]))
     difference = compare_seeds([right[0].mean()], [right[1].mean()], resampled[:, :1], resampled[:, 1:])
     assert not difference.covers_seeds
@@ -52,7 +52,7 @@ def test_interval_of_single_models_is_over_faces_alone() -> None:
 
 
 def test_one_group_of_several_lends_its_spread() -> None:
-    """A single model against three: the three's spread stands for both."""
+    """A single model against three: the variance of the three is used for both."""
     found = compare_seeds([0.7], FIRST, _still([0.7]), _still(FIRST))
     half = stats.t.ppf(0.975, 2) * np.std(FIRST, ddof=1) * math.sqrt(1 + 1 / 3)
     assert found.covers_seeds
@@ -60,13 +60,13 @@ def test_one_group_of_several_lends_its_spread() -> None:
 
 
 def test_an_interval_stays_within_the_figures_range() -> None:
-    """Two seeds far apart say nothing, but no accuracy is above 1."""
+    """Even with two seeds far apart, no accuracy exceeds 1."""
     found = summarize_seeds([0.5, 0.9], _still([0.5, 0.9]), limits=(0, 1))
     assert found.ci95 == (0, 1)
 
 
 def test_same_seed_same_interval() -> None:
-    """An interval can be made again, and another seed gives a slightly other one."""
+    """An interval is reproducible, and another seed gives a slightly different one."""
     made = [summarize_seeds(FIRST, _still(FIRST, 50), seed=seed).ci95 for seed in (1, 1, 2)]
     assert made[0] == made[1] != made[2]
 

@@ -2,10 +2,10 @@
 
 A folder of
 
-- ``<split>-<number>.arrow``: shards, one row a face (`mien.formats.pack.schema`);
+- ``<split>-<number>.arrow``: shards, one row per face (`mien.formats.pack.schema`);
 - ``groups.arrow``: the near-duplicate group of every face, in the order of splits and shards;
-- ``rejects.csv``: the rows that did not become a face, and why;
-- ``pack.json``: what the pack is; written last, so that its presence means that the pack is whole.
+- ``rejects.csv``: the source rows that were rejected, and why;
+- ``pack.json``: metadata; written last, so its presence means that the pack is complete.
 """
 
 from mien.formats.pack.reader import Pack, PackSplit

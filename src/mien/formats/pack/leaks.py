@@ -1,4 +1,4 @@
-"""The one rule of which training faces are leaks: another split of any pack holds a near-duplicate."""
+"""The definition of a leak: a training face with a near-duplicate in another split of any pack."""
 
 from collections.abc import Sequence
 
@@ -13,13 +13,12 @@ def find_leaks(packs: Sequence[Pack]) -> tuple[NDArray[np.int64], NDArray[np.boo
     """Return the near-duplicate group of every training face of packs used together, and which faces are leaks.
 
     Returns:
-        ``(N,)`` groups and ``(N,)`` leaks, over the train splits in the order of the packs. A leak is a face of whose
-        group another split of one of the packs holds a member.
+        ``(N,)`` groups and a ``(N,)`` mask of leaks, over the train splits in the order of the packs.
     """
     splits = [pack.split(name) for pack in packs for name in pack.splits]
     if len(packs) == 1:
         groups = np.concatenate([split.groups for split in splits])
-    else:  # the groups that a pack stores say nothing of another pack
+    else:  # the groups stored in a pack cover only that pack
         groups = find_groups(np.concatenate([split.read_perceptual_hashes() for split in splits]))
     in_train = np.concatenate([np.full(len(split), split.name == "train") for split in splits])
     return groups[in_train], np.isin(groups[in_train], groups[~in_train])

@@ -1,9 +1,10 @@
-"""Reading a pack: labels as arrays in memory, images one by one from the memory-mapped shards.
+"""Reading a pack: labels as arrays in memory, images one by one from memory-mapped shards.
 
-A file is compared with the hash that pack.json has of it before anything in it is believed: once for each opened
-`Pack`, and not again where a split goes to a data loader's process.
+Every file is verified against its hash in pack.json before it is used: once per opened `Pack`, and not again when a
+split is sent to a data loader's process.
 """
 
+import contextlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,23 +25,23 @@ GROUPS = "groups.arrow"
 
 
 class Pack:
-    """A pack on disk. Cheap to open; `split` compares the shards with their hashes and gives the faces."""
+    """A pack on disk. Cheap to open; `split` verifies the hashes of its shards."""
 
     def __init__(self, path: Path, info: PackInfo) -> None:
         self.path = path
         self.info = info
-        self._compared: set[str] = set()
+        self._verified: set[str] = set()
 
     @classmethod
     def open(cls, path: Path) -> "Pack":
         """Open a pack.
 
         Raises:
-            ArtifactError: it is missing, unfinished, damaged or of another format version.
+            ArtifactError: it is missing, unfinished, damaged or has another format version.
         """
         pack = cls._open(path)
         if pack.info.rejects_sha256 is not None:
-            pack.compare({"rejects.csv": pack.info.rejects_sha256})
+            pack.verify({"rejects.csv": pack.info.rejects_sha256})
         return pack
 
     @classmethod
@@ -49,51 +50,51 @@ class Pack:
             raise ArtifactError(f"Pack {path} does not exist. Make one with `mien prepare ... --out {path}`")
         if not path.is_dir():
             raise ArtifactError(
-                f"Pack {path} is a file, a pack is a folder. Give the one `mien prepare` made"
+                f"Pack {path} is a file, a pack is a folder. Give a folder written by `mien prepare`"
             )
         if (path / ".prepare").exists() and not (path / "pack.json").exists():
             raise ArtifactError(
-                f"Pack {path} is unfinished. Run the same `mien prepare` again, it goes on where it stopped"
+                f"Pack {path} is unfinished. Run the same `mien prepare` again, it resumes where it stopped"
             )
         info = PackInfo.from_dict(read_json(path / "pack.json", what="pack"), where=str(path / "pack.json"))
         return cls(path, info)
 
     @classmethod
     def reopen(cls, path: Path, info_sha256: str) -> "Pack":
-        """Open a pack whose files another process of this command has compared with their hashes.
+        """Open a pack whose files another process of this command has already verified.
 
         Args:
             path: the pack.
-            info_sha256: of what its pack.json said then.
+            info_sha256: `PackInfo.sha256` at that time.
 
         Raises:
-            ArtifactError: it is not the same pack any more.
+            ArtifactError: the pack has been replaced since.
         """
         pack = cls._open(path)
         if pack.info.sha256() != info_sha256:
-            raise ArtifactError(f"Pack {path} was replaced while it was read. Run the same command again")
-        pack._compared |= {GROUPS, *(shard.name for shard in pack.info.shards)}
+            raise ArtifactError(f"Pack {path} was replaced while it was in use. Run the same command again")
+        pack._verified |= {GROUPS, *(shard.name for shard in pack.info.shards)}
         return pack
 
-    def compare(self, hashes: dict[str, str]) -> None:
-        """Compare files of the pack with their hashes, each once.
+    def verify(self, hashes: dict[str, str]) -> None:
+        """Verify files of the pack against their hashes, each file only once.
 
         Raises:
-            ArtifactError: a file is missing, or not the one that was written.
+            ArtifactError: a file is missing or has changed since it was written.
         """
-        names = [name for name in hashes if name not in self._compared]
+        names = [name for name in hashes if name not in self._verified]
 
-        def compare_one(name: str) -> None:
+        def verify_one(name: str) -> None:
             require_sha256(self.path / name, hashes[name], record="pack.json", advice=PREPARE_AGAIN)
 
-        with ThreadPoolExecutor(usable_cpu_cores()) as pool:  # hashing lets go of the interpreter's lock
-            for _ in pool.map(compare_one, names):
+        with ThreadPoolExecutor(usable_cpu_cores()) as pool:  # hashing releases the GIL
+            for _ in pool.map(verify_one, names):
                 pass
-        self._compared.update(names)
+        self._verified.update(names)
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that hold faces."""
+        """The splits that have faces."""
         return tuple(split for split in SPLITS if sum(self.info.counts.get(split, {}).values()))
 
     def split(self, name: str) -> "PackSplit":
@@ -113,10 +114,10 @@ class PackSplit:
     Attributes:
         keys: image paths as the source writes them, ``(N,)`` strings.
         labels: ``(N,)`` int64 indices into the pack's classes.
-        distributions: ``(N, C)`` float32 shares of votes, or None.
+        distributions: ``(N, C)`` float32 label distributions from votes, or None.
         landmarks: ``(N, 68, 2)`` float32 fractions of the crop, NaN where a face has none.
         valence_arousal: ``(N, 2)`` float32 in [-1, 1], NaN where a face has none.
-        groups: ``(N,)`` int64; faces with one number are near-duplicates, also across splits.
+        groups: ``(N,)`` int64; faces with the same number are near-duplicates, also across splits.
     """
 
     def __init__(self, pack: Pack, name: str) -> None:
@@ -124,9 +125,9 @@ class PackSplit:
         self.name = name
         shards = [shard for shard in pack.info.shards if shard.split == name]
         hashes = {shard.name: shard.sha256 for shard in shards}
-        pack.compare(
-            hashes if pack.info.groups_sha256 is None else hashes | {GROUPS: pack.info.groups_sha256}
-        )
+        if pack.info.groups_sha256 is not None:
+            hashes[GROUPS] = pack.info.groups_sha256
+        pack.verify(hashes)
         schema = shard_schema(len(pack.info.classes))
         paths = [pack.path / shard.name for shard in shards]
         tables = [
@@ -145,7 +146,11 @@ class PackSplit:
         self.valence_arousal = np.column_stack(
             [table[name].to_numpy().astype(np.float32) for name in ("valence", "arousal")]
         )
-        self.groups = self._read_groups()
+        n_before = sum(
+            sum(pack.info.counts[split].values()) for split in pack.splits[: pack.splits.index(name)]
+        )
+        groups = _open_table(pack.path / GROUPS, GROUPS_SCHEMA, n_rows=pack.info.n_kept)["group"]
+        self.groups = np.asarray(groups.to_numpy()[n_before : n_before + len(self)], dtype=np.int64)
         self._hashes = table["perceptual_hash"]
         self._chunks = table["image"].chunks
         self._starts = np.cumsum([0, *(len(chunk) for chunk in self._chunks)])
@@ -159,7 +164,7 @@ class PackSplit:
         return len(self.labels)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self.pack.path, self.name, self.pack.info.sha256())
+        return _reopen_split, (self.pack.path, self.name, self.pack.info.sha256())
 
     def _read_labels(self, column: pa.ChunkedArray) -> NDArray[np.int64]:
         labels: NDArray[np.int64] = column.to_numpy().astype(np.int64)
@@ -170,56 +175,42 @@ class PackSplit:
             or np.bincount(labels, minlength=len(expected)).tolist() != expected
         ):
             raise ArtifactError(
-                f"The labels of split {self.name!r} of pack {self.pack.path} are not those that pack.json counts. "
+                f"The labels of split {self.name!r} of pack {self.pack.path} do not match the counts in pack.json. "
                 f"{PREPARE_AGAIN}"
             )
         return labels
 
-    def _read_groups(self) -> NDArray[np.int64]:
-        start = sum(
-            sum(self.pack.info.counts[split].values())
-            for split in self.pack.splits[: self.pack.splits.index(self.name)]
-        )
-        table = _open_table(self.pack.path / GROUPS, GROUPS_SCHEMA, n_rows=self.pack.info.n_kept)
-        groups = table["group"].to_numpy()
-        return np.asarray(groups[start : start + len(self)], dtype=np.int64)
-
     def read_perceptual_hashes(self) -> NDArray[np.uint8]:
-        """Return ``(N, 32)`` hashes, alike for near-duplicates also of another pack."""
+        """Return ``(N, 32)`` hashes, similar for near-duplicates, also in other packs."""
         joined = b"".join(self._hashes.to_pylist())
         return np.frombuffer(joined, dtype=np.uint8).reshape(-1, HASH_BYTES)
 
     def jpeg(self, index: int) -> memoryview:
-        """Return a face's JPEG file, without a copy.
+        """Return a face's JPEG file, without copying.
 
         Raises:
             IndexError: there is no such face.
-            ArtifactError: the shard was cut short since it was opened.
+            ArtifactError: the shard was truncated after it was opened.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"`index` must be from 0 to {len(self) - 1}, got {index}")
         chunk = int(np.searchsorted(self._starts, index, side="right")) - 1
-        self._require_same_size(*self._files[chunk])
-        return memoryview(self._chunks[chunk][int(index - self._starts[chunk])].as_buffer()).cast("B")
-
-    @staticmethod
-    def _require_same_size(path: str, n_bytes: int) -> None:
-        """Tell of a shard that something cut short: reading mapped bytes that are not there kills the process."""
-        try:
+        path, n_bytes = self._files[chunk]
+        # Accessing mapped bytes of a truncated file would kill the process.
+        with contextlib.suppress(OSError):  # a removed file stays mapped
             found = os.stat(path).st_size  # noqa: PTH116 - for every face; `Path.stat` takes twice as long
-        except OSError:  # what was removed stays mapped
-            return
-        if found != n_bytes:
-            raise ArtifactError(
-                f"{path} changed while it was read: it had {n_bytes:,} bytes, now {found:,}. {PREPARE_AGAIN}"
-            )
+            if found != n_bytes:
+                raise ArtifactError(
+                    f"{path} changed while it was read: it had {n_bytes:,} bytes, now {found:,}. {PREPARE_AGAIN}"
+                )
+        return memoryview(self._chunks[chunk][int(index - self._starts[chunk])].as_buffer()).cast("B")
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """Return a face as ``(S, S, 3)`` uint8 RGB."""
         return decode_jpeg_rgb(self.jpeg(index))
 
 
-def _reopen(path: Path, name: str, info_sha256: str) -> PackSplit:
+def _reopen_split(path: Path, name: str, info_sha256: str) -> PackSplit:
     return Pack.reopen(path, info_sha256).split(name)
 
 
@@ -230,7 +221,7 @@ def _open_table(path: Path, schema: pa.Schema, *, n_rows: int) -> pa.Table:
     except (OSError, pa.ArrowInvalid) as error:
         raise ArtifactError(f"{path} of the pack cannot be read: {error}. {PREPARE_AGAIN}") from None
     if table.schema != schema:
-        raise ArtifactError(f"{path} of the pack has other columns than it should. {PREPARE_AGAIN}")
+        raise ArtifactError(f"{path} of the pack has the wrong columns. {PREPARE_AGAIN}")
     if table.num_rows != n_rows:
         raise ArtifactError(
             f"{path} of the pack has {table.num_rows} faces, pack.json says {n_rows}. {PREPARE_AGAIN}"
@@ -239,7 +230,7 @@ def _open_table(path: Path, schema: pa.Schema, *, n_rows: int) -> pa.Table:
 
 
 def _matrix(column: pa.ChunkedArray, width: int) -> NDArray[np.float32] | None:
-    """Return a list column as ``(N, width)``, NaN in rows that are null; None where all are."""
+    """Return a list column as ``(N, width)``, with NaN in null rows; None if all rows are null."""
     if column.null_count == len(column):
         return None
     rows = np.full((len(column), width), np.nan, np.float32)

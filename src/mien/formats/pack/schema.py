@@ -1,4 +1,4 @@
-"""The rows of a pack and the content of pack.json. docs/formats.md is their specification."""
+"""The rows of a pack and the content of pack.json, as specified in docs/formats.md."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -16,10 +16,10 @@ from mien.faces.classes import check_class_names, current_class
 from mien.faces.crop import CropContract
 
 FORMAT_VERSION = 2
-# Version 1 held hashes of the shards alone.
+# Version 1 had only the hashes of the shards.
 READABLE_VERSIONS = (1, FORMAT_VERSION)
 SPLITS = ("train", "val", "test")
-# Small batches keep a read of one face small, on disk and over a network.
+# With small batches, reading one face takes little I/O, on disk and over a network.
 BATCH_ROWS = 256
 HASH_BYTES = 32
 
@@ -29,14 +29,14 @@ class PackedFace:
     """A cropped face with its labels.
 
     Attributes:
-        key: the image's path as its source writes it.
+        key: path of the image as its source writes it.
         row: 1-based row in the source's list of this split.
         jpeg: the crop.
-        image_sha256: of ``jpeg``: equal for exact duplicates.
-        perceptual_hash: 32 bytes, alike for near-duplicates.
+        image_sha256: hash of ``jpeg``, equal for exact duplicates.
+        perceptual_hash: 32 bytes, similar for near-duplicates.
         label: index into the pack's classes.
-        crop_method: the method used for this face after fall-backs.
-        distribution: share of votes of each class, or None.
+        crop_method: the method used for this face after fallbacks.
+        distribution: fraction of votes per class, or None.
         landmarks: ``(68, 2)`` fractions of the crop, or None.
         valence: in [-1, 1], or None.
         arousal: in [-1, 1], or None.
@@ -55,7 +55,7 @@ class PackedFace:
     arousal: float | None
 
 
-# groups.arrow holds one row for each face of the pack, in the order of splits and shards.
+# groups.arrow has one row per face of the pack, in the order of splits and shards.
 GROUPS_SCHEMA = pa.schema([pa.field("group", pa.int64())])
 
 
@@ -90,27 +90,27 @@ class ShardInfo:
 
 @dataclass(frozen=True, slots=True)
 class PackInfo:
-    """What pack.json says.
+    """The content of pack.json.
 
     Attributes:
-        format_version: of the pack.
-        mien_version: that wrote it.
-        source: kind of raw set.
+        format_version: version of the pack format.
+        mien_version: release that wrote the pack.
+        source: kind of dataset.
         classes: names, in label order.
-        crop: how the faces were cut.
-        counts: kept faces by split and class.
-        rejected: rejected rows by split and the class that they claim.
-        rejected_by_reason: rejected rows by reason code.
-        warnings: what was left out of kept faces, by code.
-        crop_methods: faces by the method used after fall-backs.
+        crop: how the faces were cropped.
+        counts: number of faces by split and class.
+        rejected: number of rejected rows by split and labeled class.
+        rejected_by_reason: number of rejected rows by reason code.
+        warnings: number of faces with dropped labels, by code.
+        crop_methods: number of faces by the method used after fallbacks.
         duplicates: see `mien.faces.near_duplicates`.
         n_rows: rows read.
         n_kept: faces in the pack.
         n_rejected: rows in rejects.csv.
-        content_sha256: of the kept faces and labels alone.
-        shards: the files.
-        groups_sha256: of groups.arrow; None in format version 1.
-        rejects_sha256: of rejects.csv; None in format version 1, and where there is no such file.
+        content_sha256: hash of only the faces and labels.
+        shards: the shard files.
+        groups_sha256: hash of groups.arrow; None in format version 1.
+        rejects_sha256: hash of rejects.csv; None in format version 1 and if there is no such file.
     """
 
     format_version: int
@@ -133,20 +133,20 @@ class PackInfo:
     rejects_sha256: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON, with the hash of all others under `INFO_SHA256`."""
+        """Return plain values for JSON, including their hash under `INFO_SHA256`."""
         return {**asdict(self), INFO_SHA256: self.sha256()}
 
     def sha256(self) -> str:
-        """Return the hash of all values, in hex."""
+        """Return the hex hash of all values."""
         return json_sha256(asdict(self))
 
     @classmethod
     def from_dict(cls, value: dict[str, Any], *, where: str) -> "PackInfo":
-        """Read pack.json's content.
+        """Parse the content of pack.json.
 
         Raises:
-            ArtifactError: another format version, a value that cannot be, values that contradict each other, or a hash
-                that is not theirs.
+            ArtifactError: another format version, an invalid value, values that contradict each other, or a hash that
+                does not match.
         """
         version = value.get("format_version")
         if type(version) is not int or version not in READABLE_VERSIONS:
@@ -154,84 +154,95 @@ class PackInfo:
                 f"{where} has pack format version {version!r:.40}, this release reads "
                 f"{' and '.join(map(str, READABLE_VERSIONS))}. {PREPARE_AGAIN}"
             )
+        value = dict(value)
         try:
             if version > 1:
-                value = _without_hash(value)
-            info = cls(
-                **{
-                    **value,
-                    "classes": _class_names(value["classes"]),
-                    **{name: _with_current_names(value[name]) for name in ("counts", "rejected")},
-                    "crop": CropContract.from_dict(value["crop"]),
-                    "shards": tuple(ShardInfo(**shard) for shard in value["shards"]),
+                expected_sha256 = value.pop(INFO_SHA256)
+                if expected_sha256 != json_sha256(value):
+                    raise ValueError(f"its `{INFO_SHA256}` does not match its values")
+            names = value["classes"]
+            if not isinstance(names, list) or not names:
+                raise ValueError(f"`classes` must be a list of names, got {names!r:.80}")
+            classes = tuple(map(current_class, names))
+            if problem := check_class_names(classes):
+                raise ValueError(f"`classes`: {problem}")
+            for name in ("counts", "rejected"):
+                value[name] = {
+                    split: {current_class(label): count for label, count in counts.items()}
+                    for split, counts in value[name].items()
                 }
-            )
-            _require_types(info)
-            _require_sums(info)
+            crop = CropContract.from_dict(value["crop"])
+            shards = tuple(ShardInfo(**shard) for shard in value["shards"])
+            info = cls(**{**value, "classes": classes, "crop": crop, "shards": shards})
+            info._require_types()
+            info._require_sums()
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else error
             raise ArtifactError(f"{where} is damaged: {reason}. {PREPARE_AGAIN}") from None
         return info
 
+    def _require_types(self) -> None:
+        names_by_kind = {
+            "text": ["mien_version", "source"],
+            "a count": ["n_rows", "n_kept", "n_rejected"],
+            "counts by name": ["rejected_by_reason", "warnings", "crop_methods", "duplicates"],
+            "counts by split and name": ["counts", "rejected"],
+            "64 hexadecimal digits": [
+                "content_sha256",
+                *["groups_sha256"] * (self.format_version > 1),
+                *["rejects_sha256"] * (self.rejects_sha256 is not None),
+            ],
+        }
+        entries = [
+            (name, getattr(self, name), kind) for kind, names in names_by_kind.items() for name in names
+        ]
+        for number, shard in enumerate(self.shards):
+            where = f"shards[{number}]"
+            entries += [
+                (f"{where}.split", shard.split, "a split"),
+                (f"{where}.n_faces", shard.n_faces, "a count"),
+                (f"{where}.sha256", shard.sha256, "64 hexadecimal digits"),
+            ]
+        for name, value, kind in entries:
+            if not _KINDS[kind](value):
+                raise ValueError(f"`{name}` must be {kind}, got {value!r:.80}")
+
+    def _require_sums(self) -> None:
+        """Reject counts that contradict each other, and shards that are missing, repeated or out of order."""
+        by_split = {
+            split: list(shards) for split, shards in groupby(self.shards, key=lambda shard: shard.split)
+        }
+        names = [
+            shard_name(split, number) for split in SPLITS for number in range(len(by_split.get(split, ())))
+        ]
+        if [shard.name for shard in self.shards] != names:
+            raise ValueError(
+                "`shards` must name every shard once, by split and number: "
+                f"{shard_name('train', 0)}, {shard_name('train', 1)}, ..."
+            )
+        sums: list[tuple[str, Iterable[int], int]] = []
+        for split in SPLITS:
+            counts = self.counts.get(split, {})
+            if counts and tuple(counts) != self.classes:
+                raise ValueError(f"`counts.{split}` must have each of `classes`, in their order")
+            n_faces = sum(shard.n_faces for shard in by_split.get(split, ()))
+            sums.append((f"`counts.{split}`", counts.values(), n_faces))
+        rejected = [count for by_class in self.rejected.values() for count in by_class.values()]
+        sums += [
+            ("`n_faces` of `shards`", [shard.n_faces for shard in self.shards], self.n_kept),
+            ("`crop_methods`", self.crop_methods.values(), self.n_kept),
+            ("`rejected_by_reason`", self.rejected_by_reason.values(), self.n_rejected),
+            ("`rejected`", rejected, self.n_rejected),
+            ("`n_kept` and `n_rejected`", [self.n_kept, self.n_rejected], self.n_rows),
+        ]
+        for name, values, total in sums:
+            if sum(values) != total:
+                raise ValueError(f"{name} must sum to {total}, got {sum(values)}")
+
 
 INFO_SHA256 = "info_sha256"
-PREPARE_AGAIN = "Copy the pack again, or make it anew with `mien prepare ... --force`"
+PREPARE_AGAIN = "Copy the pack again, or prepare it again with `mien prepare ... --force`"
 _SHA256 = re.compile("[0-9a-f]{64}")
-
-
-def _without_hash(value: dict[str, Any]) -> dict[str, Any]:
-    """Return the values that the hash in pack.json covers, after comparing it."""
-    covered = {name: entry for name, entry in value.items() if name != INFO_SHA256}
-    if value[INFO_SHA256] != json_sha256(covered):
-        raise ValueError(f"its `{INFO_SHA256}` is not that of its values")
-    return covered
-
-
-def _class_names(names: Any) -> tuple[str, ...]:
-    classes = tuple(map(current_class, names)) if isinstance(names, list) else ()
-    if not classes:
-        raise ValueError(f"`classes` must be a list of names, got {names!r:.80}")
-    if problem := check_class_names(classes):
-        raise ValueError(f"`classes`: {problem}")
-    return classes
-
-
-def _with_current_names(counts: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
-    return {
-        split: {current_class(name): count for name, count in of_split.items()}
-        for split, of_split in counts.items()
-    }
-
-
-def _require_types(info: PackInfo) -> None:
-    """Refuse a value of another type than the writer writes.
-
-    Raises:
-        ValueError: there is one.
-    """
-    hashes = ["content_sha256"] + ["groups_sha256"] * (info.format_version > 1)
-    hashes += ["rejects_sha256"] * (info.rejects_sha256 is not None)
-    by_name = ("rejected_by_reason", "warnings", "crop_methods", "duplicates")
-    entries = [
-        *((name, getattr(info, name), "text") for name in ("mien_version", "source")),
-        *((name, getattr(info, name), "a number of faces") for name in ("n_rows", "n_kept", "n_rejected")),
-        *((name, getattr(info, name), "numbers of faces by name") for name in by_name),
-        *(
-            (name, getattr(info, name), "numbers of faces by split and name")
-            for name in ("counts", "rejected")
-        ),
-        *((name, getattr(info, name), "64 hexadecimal digits") for name in hashes),
-    ]
-    for number, shard in enumerate(info.shards):
-        where = f"shards[{number}]"
-        entries += [
-            (f"{where}.split", shard.split, "a split"),
-            (f"{where}.n_faces", shard.n_faces, "a number of faces"),
-            (f"{where}.sha256", shard.sha256, "64 hexadecimal digits"),
-        ]
-    for name, value, kind in entries:
-        if not _KINDS[kind](value):
-            raise ValueError(f"`{name}` must be {kind}, got {value!r:.80}")
 
 
 def _is_count(value: object) -> bool:
@@ -249,50 +260,15 @@ def _is_split(value: object) -> bool:
 _KINDS: dict[str, Callable[[object], bool]] = {
     "text": lambda value: isinstance(value, str),
     "a split": _is_split,
-    "a number of faces": _is_count,
-    "numbers of faces by name": _are_counts,
-    "numbers of faces by split and name": lambda value: (
+    "a count": _is_count,
+    "counts by name": _are_counts,
+    "counts by split and name": lambda value: (
         isinstance(value, dict) and all(map(_is_split, value)) and all(map(_are_counts, value.values()))
     ),
     "64 hexadecimal digits": lambda value: isinstance(value, str) and bool(_SHA256.fullmatch(value)),
 }
 
 
-def _require_sums(info: PackInfo) -> None:
-    """Refuse values that contradict each other: counts, sums, and which shards there are, in which order.
-
-    Raises:
-        ValueError: some do.
-    """
-    by_split = {split: list(shards) for split, shards in groupby(info.shards, key=lambda shard: shard.split)}
-    names = [shard_name(split, number) for split in SPLITS for number in range(len(by_split.get(split, ())))]
-    if [shard.name for shard in info.shards] != names:
-        raise ValueError(
-            "`shards` must name every shard once, by split and number: "
-            f"{shard_name('train', 0)}, {shard_name('train', 1)}, ..."
-        )
-    for split in SPLITS:
-        counts = info.counts.get(split, {})
-        if counts and tuple(counts) != info.classes:
-            raise ValueError(f"`counts.{split}` must have each of `classes`, in their order")
-        _require_equal(
-            f"`counts.{split}`", counts.values(), sum(shard.n_faces for shard in by_split.get(split, ()))
-        )
-    _require_equal("`n_faces` of `shards`", (shard.n_faces for shard in info.shards), info.n_kept)
-    _require_equal("`crop_methods`", info.crop_methods.values(), info.n_kept)
-    _require_equal("`rejected_by_reason`", info.rejected_by_reason.values(), info.n_rejected)
-    _require_equal(
-        "`rejected`", (count for part in info.rejected.values() for count in part.values()), info.n_rejected
-    )
-    _require_equal("`n_kept` and `n_rejected`", (info.n_kept, info.n_rejected), info.n_rows)
-
-
-def _require_equal(what: str, counts: Iterable[int], total: int) -> None:
-    found = sum(counts)
-    if found != total:
-        raise ValueError(f"{what} must sum to {total}, got {found}")
-
-
 def shard_name(split: str, number: int) -> str:
-    """Return the file name of a split's shard, counted from 0."""
+    """Return the file name of a split's shard; numbers start at 0."""
     return f"{split}-{number:05d}.arrow"

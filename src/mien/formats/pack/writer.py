@@ -1,4 +1,4 @@
-"""Writing shards and closing a pack. Rows that were written are never changed."""
+"""Writing shards and closing a pack. Written rows are never changed."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from mien.formats.pack.schema import BATCH_ROWS, GROUPS_SCHEMA, PackedFace, Pack
 
 
 def write_shard(path: Path, split: str, faces: Sequence[PackedFace], n_classes: int) -> ShardInfo:
-    """Write faces as one Arrow file; it takes its name when it is complete."""
+    """Write faces as one Arrow file, atomically."""
     schema = shard_schema(n_classes)
     batch = pa.record_batch(
         [
@@ -43,7 +43,7 @@ def write_shard(path: Path, split: str, faces: Sequence[PackedFace], n_classes: 
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yield some columns of a shard, batch after batch; the other columns' pages are not touched."""
+    """Yield the given columns of a shard batch by batch; other columns are not read from disk."""
     with pa.memory_map(str(path)) as file:
         reader = pa.ipc.open_file(file)
         for index in range(reader.num_record_batches):
@@ -51,33 +51,33 @@ def read_columns(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]
 
 
 def compute_content_sha256(folder: Path, shards: Sequence[ShardInfo], classes: Sequence[str]) -> str:
-    """Return the hash of kept faces and labels: equal for equal content, however it was made."""
+    """Return the hash of the faces and labels: equal for equal content, however it was prepared."""
     digest = hashlib.sha256("\0".join(classes).encode())
     columns = ("key", "label", "distribution", "landmarks", "valence", "arousal", "image_sha256")
     for shard in shards:
         for batch in read_columns(folder / shard.name, columns):
             keys, labels, digests = (batch[name].to_pylist() for name in ("key", "label", "image_sha256"))
-            numbers = [_number_bytes(batch[name]) for name in columns[2:6]]
-            for key, label, *parts in zip(keys, labels, *numbers, digests, strict=True):
+            floats = [_float_bytes(batch[name]) for name in columns[2:6]]
+            for key, label, *parts in zip(keys, labels, *floats, digests, strict=True):
                 digest.update(f"\n{shard.split}\0{key}\0{label}\0".encode())
                 digest.update(b"".join(parts))
     return digest.hexdigest()
 
 
-def _number_bytes(column: pa.Array) -> list[bytes]:
-    """Return each row's numbers as little-endian float32, ``-`` where it has none."""
+def _float_bytes(column: pa.Array) -> list[bytes]:
+    """Return each row's values as little-endian float32, or ``-`` for null."""
     values, width = column.drop_null(), 1
     if pa.types.is_fixed_size_list(column.type):
         values, width = values.flatten(), column.type.list_size
     rows = iter(values.to_numpy(zero_copy_only=False).astype("<f4").reshape(-1, width))
-    return [next(rows).tobytes() if is_there else b"-" for is_there in column.is_valid().to_pylist()]
+    return [next(rows).tobytes() if is_valid else b"-" for is_valid in column.is_valid().to_pylist()]
 
 
 def close_pack(folder: Path, info: PackInfo, groups: NDArray[np.int64]) -> PackInfo:
-    """Write the groups, then pack.json, which makes the folder a pack.
+    """Write the groups, then pack.json, which completes the pack.
 
     Returns:
-        What pack.json says: ``info`` with the hashes of groups.arrow, and of rejects.csv where there is one.
+        The content of pack.json: ``info`` with the hashes of groups.arrow and, if there is one, rejects.csv.
     """
     table = pa.table({"group": groups}, schema=GROUPS_SCHEMA)
 

@@ -13,7 +13,7 @@ from mien.formats.pack.leaks import find_leaks
 
 @pytest.fixture
 def two_packs(make_training_pack: Callable[..., Path], tmp_path: Path) -> list[Pack]:
-    """Packs of 30 training and 6 val faces; train 4 and 5 of the first are mirrored and alike in val of the second."""
+    """Packs of 30 training and 6 val faces; train 4 (mirrored) and 5 of the first recur in val of the second."""
     random = np.random.default_rng(0)
     one, other = random.integers(0, 256, (2, 36, 32), dtype=np.uint8)
     other[31], other[32] = mirrored_hashes(one[4]), one[5]
@@ -26,7 +26,7 @@ def two_packs(make_training_pack: Callable[..., Path], tmp_path: Path) -> list[P
 
 @pytest.mark.parametrize("first", [0, 1])
 def test_copies_in_another_split_of_any_pack_are_leaks(two_packs: list[Pack], first: int) -> None:
-    """In whichever order the packs come; a mirrored copy within train is one group and no leak."""
+    """In either order of the packs; a mirrored copy within train is in the same group, but not a leak."""
     packs = [two_packs[first], two_packs[1 - first]]
     groups, leaks = find_leaks(packs)
     assert np.flatnonzero(leaks).tolist() == [30 * first + 4, 30 * first + 5]
@@ -34,10 +34,10 @@ def test_copies_in_another_split_of_any_pack_are_leaks(two_packs: list[Pack], fi
     assert len(np.unique(groups)) == 59
 
 
-def test_one_pack_alone_goes_by_its_own_groups(
+def test_a_single_pack_uses_its_stored_groups(
     make_training_pack: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """Its stored groups say which faces repeat one of another split."""
+    """Its stored groups determine which faces are leaks."""
     groups = np.arange(36)
     groups[2] = groups[35]
     pack = Pack.open(make_training_pack(tmp_path / "a.pack", n_train=30, n_val=6, groups=groups))

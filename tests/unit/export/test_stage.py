@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from mien.artifacts import file_sha256, read_json, write_json
 from mien.errors import ArtifactError, ModelError
 from mien.export.graph import CalibratedNetwork, check_against_torch
-from mien.export.stage import _without_paths, export
+from mien.export.stage import export, without_folders
 from mien.formats.model_file import read_model_file
 from mien.formats.onnx_model import OnnxModel
 from mien.formats.run import Run
@@ -50,13 +50,13 @@ def copied_run(trained_run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained_run, tmp_path / "run"))
 
 
-def test_export_says_nothing_of_its_own(exported: Any) -> None:
-    """The progress lines of torch and warnings do not reach the user."""
+def test_export_prints_nothing(exported: Any) -> None:
+    """Torch's progress lines and warnings do not reach the user."""
     assert exported[1] == ""
 
 
 def test_the_metadata_is_complete(exported: Any, trained_run: Path) -> None:
-    """Who has the file alone knows classes, crop, tasks, calibration, origin and how it was chosen."""
+    """The file includes classes, crop, tasks, calibration, origin and how the checkpoint was selected."""
     run, result = Run.open(trained_run), Run.open(trained_run).read_result()
     info = OnnxModel.load(exported[0].out).info
     assert info == exported[0].info
@@ -87,7 +87,7 @@ MODELS = {
 def test_a_trained_network_of_each_kind_is_exported(
     name: str, training_pack: Path, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    """The file answers as torch does with the run's chosen weights, here a moving average."""
+    """The file's outputs equal torch's with the run's selected weights, here a moving average."""
     recipe = replace(
         tiny_recipe,
         model=replace(tiny_recipe.model, **MODELS[name]),
@@ -97,8 +97,8 @@ def test_a_trained_network_of_each_kind_is_exported(
     run = Run.open(tmp_path / "run")
     summary = export(run.path, tmp_path / "model.onnx")
     assert summary.largest_difference < 1e-3
-    bundle = OnnxModel.load(tmp_path / "model.onnx")
-    assert bundle.info.training["recipe"]["model"] == run.recipe["model"]
+    model = OnnxModel.load(tmp_path / "model.onnx")
+    assert model.info.training["recipe"]["model"] == run.recipe["model"]
     network = load_network(run)
     chosen = load_file(run.best_weights_path)
     assert all(torch.equal(value, chosen[key]) for key, value in network.state_dict().items())
@@ -110,8 +110,8 @@ def test_a_trained_network_of_each_kind_is_exported(
     )
     with torch.inference_mode():
         expected = network(torch.from_numpy(crops))
-    outputs = bundle.run(crops)
-    probabilities = (expected.logits / bundle.info.temperature).softmax(dim=1)
+    outputs = model.run(crops)
+    probabilities = (expected.logits / model.info.temperature).softmax(dim=1)
     # After one epoch the calibrated probabilities are almost equal, so they are compared more closely.
     np.testing.assert_allclose(outputs.probabilities, probabilities.numpy(), atol=1e-5)
     np.testing.assert_allclose(outputs.landmarks, expected.landmarks.numpy(), atol=1e-3)
@@ -120,30 +120,30 @@ def test_a_trained_network_of_each_kind_is_exported(
     assert np.ptp(outputs.probabilities, axis=0).max() > 1e-4
 
 
-def test_the_recipe_in_the_file_names_no_folder() -> None:
-    """Of the paths that a recipe holds, the last part alone goes with the model; nothing else changes."""
+def test_the_recipe_in_the_file_names_no_folders() -> None:
+    """Paths in a recipe are reduced to their last part; nothing else changes."""
     recipe = Recipe(
         ModelConfig(weights="/home/somebody/first.safetensors"),
         DataConfig(packs=["/home/somebody/a.pack", "b.pack"]),
         ScheduleConfig(loss=LossConfig(teacher="/home/somebody/runs/teacher")),
     )
-    kept = recipe_from_dict(_without_paths(asdict(recipe)))
-    assert kept == Recipe(
+    reduced = recipe_from_dict(without_folders(asdict(recipe)))
+    assert reduced == Recipe(
         ModelConfig(weights="first.safetensors"),
         DataConfig(packs=["a.pack", "b.pack"]),
         ScheduleConfig(loss=LossConfig(teacher="teacher")),
     )
-    assert _without_paths(asdict(Recipe())) == asdict(Recipe())
+    assert without_folders(asdict(Recipe())) == asdict(Recipe())
 
 
 def test_the_temperature_is_the_dev_splits(exported: Any, trained_run: Path) -> None:
-    """It is what calibrates the dev split best, and calibration is no worse for it."""
+    """It is the one that calibrates the dev split best."""
     dev = Run.open(trained_run).read_dev_outputs()
     assert exported[0].info.temperature == pytest.approx(fit_temperature(dev.logits, dev.labels))
 
 
 def test_the_temperature_has_the_least_cross_entropy(trained_run: Path) -> None:
-    """SciPy's minimiser finds the same temperature."""
+    """SciPy's minimizer finds the same temperature."""
     optimize = pytest.importorskip("scipy.optimize", reason="SciPy comes with the development tools")
     dev = Run.open(trained_run).read_dev_outputs()
     logits, labels = torch.from_numpy(dev.logits).double(), torch.from_numpy(dev.labels)
@@ -158,7 +158,7 @@ def test_the_temperature_has_the_least_cross_entropy(trained_run: Path) -> None:
 
 
 def test_the_file_agrees_with_the_dev_outputs(exported: Any, trained_run: Path) -> None:
-    """On the run's own crops the file gives the softmax of the run's logits at the temperature."""
+    """On the run's own crops the file returns the softmax of the run's logits at the temperature."""
     dev = Run.open(trained_run).read_dev_outputs()
     n = len(dev.crops)
     expected = torch.from_numpy(dev.logits[:n] / exported[0].info.temperature).softmax(dim=1).numpy()
@@ -168,7 +168,7 @@ def test_the_file_agrees_with_the_dev_outputs(exported: Any, trained_run: Path) 
 
 
 def test_no_path_of_this_machine_is_in_the_file(exported: Any, training_pack: Path) -> None:
-    """For every node torch writes the source lines; who gets the file learns nothing of the maker's disk."""
+    """Torch records source lines with every node; the file reveals nothing about the author's disk."""
     content = exported[0].out.read_bytes()
     for path in (
         Path(timm.__file__).parent.parent,
@@ -183,7 +183,7 @@ def test_no_path_of_this_machine_is_in_the_file(exported: Any, training_pack: Pa
         assert not node.doc_string
 
 
-def test_the_summary_tells_the_file(exported: Any) -> None:
+def test_the_summary_describes_the_file(exported: Any) -> None:
     """The text names hash, size and agreement."""
     summary = exported[0]
     text = str(summary)
@@ -193,13 +193,13 @@ def test_the_summary_tells_the_file(exported: Any) -> None:
     assert not list(summary.out.parent.glob("*partial*"))
 
 
-def test_the_file_holds_its_hash(exported: Any, tmp_path: Path) -> None:
-    """A file that was damaged on its way is told, wherever the damage lies."""
+def test_damage_is_detected_by_the_hash(exported: Any, tmp_path: Path) -> None:
+    """Damage in transit is detected, wherever it is."""
     content = exported[0].out.read_bytes()
     assert read_model_file(exported[0].out).sha256 is not None
-    for place in np.random.default_rng(0).integers(0, 8 * len(content), 20).tolist():
+    for bit in np.random.default_rng(0).integers(0, 8 * len(content), 20).tolist():
         changed = bytearray(content)
-        changed[place // 8] ^= 1 << place % 8
+        changed[bit // 8] ^= 1 << bit % 8
         (tmp_path / "model.onnx").write_bytes(changed)
         with pytest.raises(ArtifactError) as caught:
             OnnxModel.load(tmp_path / "model.onnx")
@@ -207,7 +207,7 @@ def test_the_file_holds_its_hash(exported: Any, tmp_path: Path) -> None:
 
 
 def test_an_existing_file_is_not_overwritten(exported: Any, trained_run: Path) -> None:
-    """OUT stays as it is without --force, and the refusal comes before the work."""
+    """OUT is not touched without --force, and the error comes before any work."""
     before = exported[0].out.read_bytes()
     with pytest.raises(ArtifactError, match=r"already exists.*--force"):
         export(trained_run, exported[0].out)
@@ -224,7 +224,7 @@ def damage_weights(run: Path) -> None:
 
 
 def change_run_json(run: Path, change: Callable[[dict], object]) -> None:
-    """Change run.json, and record its hash as its own."""
+    """Change run.json and update its hash."""
     result = Run.open(run).read_result()
     value = read_json(run / "run.json", what="run")
     change(value)
@@ -249,13 +249,13 @@ def damage_recorded_weights(run: Path) -> None:
     Run.open(run).write_result(Run.open(run).read_result())
 
 
-def take_other_weights(run: Path) -> None:
-    """Weights that fit, of another run."""
+def replace_weights(run: Path) -> None:
+    """Weights of the same shapes."""
     path = run / "checkpoints" / "best.safetensors"
     save_file({name: value.clone() + 1 for name, value in load_file(path).items()}, path)
 
 
-def take_other_dev(run: Path) -> None:
+def replace_dev(run: Path) -> None:
     with np.load(run / "dev.npz") as values:
         arrays = dict(values)
     np.savez_compressed(run / "dev.npz", **arrays | {"logits": arrays["logits"] * 2})
@@ -278,8 +278,8 @@ def raise_accuracy(run: Path) -> None:
         pytest.param(damage_result, "has not finished", id="unfinished"),
         pytest.param(damage_weights, r"best\.safetensors has changed since it was written", id="weights"),
         pytest.param(damage_recorded_weights, r"best\.safetensors cannot be loaded", id="recorded weights"),
-        pytest.param(take_other_weights, r"best\.safetensors has changed since", id="another run's weights"),
-        pytest.param(take_other_dev, r"dev\.npz has changed since it was written", id="another run's dev"),
+        pytest.param(replace_weights, r"best\.safetensors has changed since", id="another run's weights"),
+        pytest.param(replace_dev, r"dev\.npz has changed since it was written", id="another run's dev"),
         pytest.param(swap_classes, r"run\.json has changed since it was written", id="run.json"),
         pytest.param(raise_accuracy, r"result\.json is damaged: its `result_sha256`", id="result.json"),
         pytest.param(change_backbone, r"best\.safetensors cannot be loaded", id="another backbone"),
@@ -290,7 +290,7 @@ def raise_accuracy(run: Path) -> None:
 def test_a_run_that_cannot_be_exported(
     copied_run: Path, tmp_path: Path, damage: Callable[[Path], None], expected: str
 ) -> None:
-    """Each is one line, and nothing is written."""
+    """Each gives a one-line message, and nothing is written."""
     damage(copied_run)
     with pytest.raises(ArtifactError, match=expected) as caught:
         export(copied_run, tmp_path / "model.onnx")
@@ -299,7 +299,7 @@ def test_a_run_that_cannot_be_exported(
 
 
 def test_a_missing_run_and_a_wrong_name(trained_run: Path, tmp_path: Path) -> None:
-    """A run that is not there, and a file of another kind, are told."""
+    """A missing run and a wrong suffix are rejected."""
     with pytest.raises(ArtifactError, match="does not exist"):
         export(tmp_path / "nope", tmp_path / "model.onnx")
     with pytest.raises(ArtifactError, match=r"must end in \.onnx, got 'model\.pt'"):
@@ -307,30 +307,30 @@ def test_a_missing_run_and_a_wrong_name(trained_run: Path, tmp_path: Path) -> No
 
 
 class _Constant(torch.nn.Module):
-    """Answers every face alike."""
+    """Returns the same outputs for every face."""
 
     def forward(self, images: torch.Tensor) -> FaceOutputs:
         zeros = torch.zeros(len(images), 3)
         return FaceOutputs(zeros, torch.zeros(len(images), 68, 2), zeros[:, :2])
 
 
-def test_a_file_that_computes_something_else_is_refused(exported: Any, trained_run: Path) -> None:
-    """The check on real crops finds a file that is not the network."""
+def test_a_file_that_computes_something_else_is_rejected(exported: Any, trained_run: Path) -> None:
+    """The check on real crops detects a file of another network."""
     crops = Run.open(trained_run).read_dev_outputs().crops[:4]
     with pytest.raises(ModelError, match="differs from torch"):
         check_against_torch(OnnxModel.load(exported[0].out), CalibratedNetwork(_Constant(), 1.0), crops)
 
 
 def test_the_file_needs_no_torch(exported: Any) -> None:
-    """To use the file onnxruntime and numpy are enough."""
+    """The file needs only onnxruntime and numpy."""
     program = f"""
 import sys
 sys.modules.update(dict.fromkeys(("torch", "timm", "lightning", "onnx", "jsonargparse")))
 from pathlib import Path
 import numpy as np
 from mien.formats.onnx_model import OnnxModel
-bundle = OnnxModel.load(Path({str(exported[0].out)!r}), threads=1)
-print(bundle.run(np.zeros((2, 32, 32, 3), np.uint8)).probabilities.shape)
+model = OnnxModel.load(Path({str(exported[0].out)!r}), threads=1)
+print(model.run(np.zeros((2, 32, 32, 3), np.uint8)).probabilities.shape)
 """
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

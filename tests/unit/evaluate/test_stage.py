@@ -10,11 +10,13 @@ import pytest
 from sklearn import metrics as judge
 
 from mien.errors import ArtifactError, ModelError
-from mien.evaluate.stage import evaluate
+from mien.evaluate.stage import evaluate, predict_split
 from mien.faces.classes import AFFECTNET_CLASSES
 from mien.faces.crop import CropContract
+from mien.formats.onnx_model import OnnxModel
+from mien.formats.pack import Pack
 
-# The quickest model, for tests that look at neither landmarks nor affect.
+# The fastest model, for tests without landmarks and affect.
 EXPRESSION = ("expression",)
 
 
@@ -28,7 +30,7 @@ def _metrics(report) -> dict:
 
 
 def test_writes_three_files_and_nothing_else(report) -> None:
-    """A report is metrics.json, predictions.csv and report.html; no part of an unfinished one stays."""
+    """A report is metrics.json, predictions.csv and report.html; no partial folder remains."""
     assert sorted(path.name for path in (report).iterdir()) == [
         "metrics.json", "predictions.csv", "report.html",
     ]  # fmt: skip
@@ -36,7 +38,7 @@ def test_writes_three_files_and_nothing_else(report) -> None:
 
 
 def test_metrics_by_hand(report) -> None:
-    """6 of 8 faces have the colour of their class."""
+    """6 of 8 faces have the color of their class."""
     found = _metrics(report)
     assert found["protocols"]["all"]["n"] == 8
     assert found["protocols"]["all"]["accuracy"] == 0.75
@@ -63,8 +65,8 @@ def test_keys_of_metrics_json(report) -> None:
     assert set(found["valence_arousal"]["valence"]) >= {"ccc", "rmse", "sagr"}
 
 
-def test_everything_can_be_computed_again_from_predictions(report) -> None:
-    """scikit-learn on predictions.csv gives the figures of metrics.json."""
+def test_metrics_can_be_recomputed_from_predictions(report) -> None:
+    """scikit-learn on predictions.csv gives the metrics of metrics.json."""
     rows, found = _rows(report), _metrics(report)
     truth, predicted = [row["true"] for row in rows], [row["predicted"] for row in rows]
     everything = found["protocols"]["all"]
@@ -76,7 +78,7 @@ def test_everything_can_be_computed_again_from_predictions(report) -> None:
 
 
 def test_columns_of_predictions(report, val) -> None:
-    """Key, truth, prediction, a probability for each class, then what else there is; in the pack's order."""
+    """Key, truth, prediction, a probability per class, then the other tasks; in the pack's order."""
     rows = _rows(report)
     assert list(rows[0]) == [
         "key", "true", "predicted", "p_Neutral", "p_Happy", "p_Sad", "nme",
@@ -98,8 +100,8 @@ def test_columns_of_predictions(report, val) -> None:
         ),
     ],
 )
-def test_expression_alone(make_model, make_pack, tmp_path, tasks, bare, val) -> None:
-    """Landmarks and affect are left out of files and page where model or faces lack them."""
+def test_only_expression(make_model, make_pack, tmp_path, tasks, bare, val) -> None:
+    """Landmarks and affect are omitted from files and page if the model or the faces lack them."""
     evaluate(make_model(tasks=tasks), make_pack(val=val, bare=bare), out=tmp_path / "report")
     found = _metrics(tmp_path / "report")
     assert found["valence_arousal"] is None
@@ -108,19 +110,19 @@ def test_expression_alone(make_model, make_pack, tmp_path, tasks, bare, val) -> 
     assert 'id="landmarks"' not in (tmp_path / "report" / "report.html").read_text("utf-8")
 
 
-def test_faces_of_an_unknown_class_are_left_out(make_model, make_pack, tmp_path, val) -> None:
-    """They are counted and told, and their rows still stand in predictions.csv."""
+def test_faces_of_an_unknown_class_are_excluded(make_model, make_pack, tmp_path, val) -> None:
+    """They are counted and reported, and still have rows in predictions.csv."""
     pack = make_pack(classes=("bored", *("Neutral", "Happy", "Sad")), val=[*val, ("z.jpg", "bored", "Sad")])
     summary = evaluate(make_model(tasks=EXPRESSION), pack, out=tmp_path / "report")
     found = _metrics(tmp_path / "report")
-    assert (found["protocols"]["all"]["n"], found["protocols"]["all"]["n_left_out"]) == (8, 1)
+    assert (found["protocols"]["all"]["n"], found["protocols"]["all"]["n_excluded"]) == (8, 1)
     assert found["protocols"]["all"]["accuracy"] == 0.75
     assert _rows(tmp_path / "report")[-1]["true"] == "bored"
     assert "bored (1)" in str(summary)
 
 
 def test_affectnet_classes_have_every_protocol(make_model, make_pack, tmp_path, val) -> None:
-    """With eleven classes the five ways of counting stand side by side in page and file."""
+    """With eleven classes, page and file have all five protocols."""
     model, pack = (
         make_model(tasks=EXPRESSION, classes=AFFECTNET_CLASSES),
         make_pack(classes=AFFECTNET_CLASSES, val=val),
@@ -132,7 +134,7 @@ def test_affectnet_classes_have_every_protocol(make_model, make_pack, tmp_path, 
     assert all(f"<code>{name}</code>" in page for name in names)
 
 
-def test_no_face_is_lost_to_a_reader_of_tables(make_model, make_pack, tmp_path, val) -> None:
+def test_pandas_reads_every_row(make_model, make_pack, tmp_path, val) -> None:
     """A pack and a model of an earlier release have a class None, which pandas takes for a missing value."""
     earlier = ("Neutral", "Happy", "None")
     pack = make_pack(
@@ -146,8 +148,8 @@ def test_no_face_is_lost_to_a_reader_of_tables(make_model, make_pack, tmp_path, 
     assert set(counts) == {"Neutral", "Happy", "NoneOfEight"}
 
 
-def test_summary_says_what_a_reader_needs(make_model, make_pack, tmp_path, val) -> None:
-    """The printed table has n, interval, protocol, baseline, who chose the checkpoint, and where the page is."""
+def test_summary(make_model, make_pack, tmp_path, val) -> None:
+    """The printed summary has n, interval, protocol, baseline, how the checkpoint was selected, and the path of the page."""
     model = make_model(tasks=EXPRESSION, training={"selection": "best on dev"})
     text = str(evaluate(model, make_pack(val=val), out=tmp_path / "report"))
     for part in ("75.0 %", "[", "8 faces", "all", "37.5 %", "33.3 % chance", "best on dev", "report.html"):
@@ -177,7 +179,7 @@ def test_a_mistakes_key_is_escaped(make_model, make_pack, tmp_path) -> None:
 
 
 def test_control_characters_of_names_are_shown(make_model, make_pack, tmp_path) -> None:
-    """A class with a change of direction and a key with an escape sequence are on the page in the open."""
+    """Direction changes and escape sequences in names appear on the page as escaped text."""
     classes = ("Neutral", "Happy", "Sa\u202ed")
     rows = [("a\x07\x1b[31m.jpg", "Sa\u202ed", "Happy")] * 3
     evaluate(
@@ -192,7 +194,7 @@ def test_control_characters_of_names_are_shown(make_model, make_pack, tmp_path) 
 
 
 def test_same_input_same_bytes(make_model, make_pack, tmp_path, val) -> None:
-    """A report holds no date and no randomness."""
+    """Reports have no date and are deterministic."""
     model, pack = make_model(), make_pack(val=val)
     for name in ("one", "two"):
         evaluate(model, pack, out=tmp_path / name)
@@ -201,7 +203,7 @@ def test_same_input_same_bytes(make_model, make_pack, tmp_path, val) -> None:
 
 
 def test_one_face_of_one_class(make_model, make_pack, tmp_path, val) -> None:
-    """The smallest split there is gives a report without NaN."""
+    """The smallest possible split gives a report without NaN."""
     evaluate(make_model(), make_pack(val=val[:1]), out=tmp_path / "report")
     found = _metrics(tmp_path / "report")
     assert found["protocols"]["all"]["accuracy"] == 1.0
@@ -209,8 +211,8 @@ def test_one_face_of_one_class(make_model, make_pack, tmp_path, val) -> None:
     assert found["per_class"]["Sad"]["precision"] is None
 
 
-def test_another_crop_is_warned_of(make_model, make_pack, tmp_path, val) -> None:
-    """A model of aligned crops on whole ones: the summary and the page say it."""
+def test_warning_for_another_crop(make_model, make_pack, tmp_path, val) -> None:
+    """For a model of aligned crops on a pack of full images, summary and page have a warning."""
     model = make_model(tasks=EXPRESSION, crop=CropContract(method="aligned", size=32))
     summary = evaluate(model, make_pack(val=val), out=tmp_path / "report")
     assert "aligned crops" in str(summary)
@@ -218,7 +220,7 @@ def test_another_crop_is_warned_of(make_model, make_pack, tmp_path, val) -> None
     assert _metrics(tmp_path / "report")["warnings"]
 
 
-def test_the_same_crop_is_not(make_model, make_pack, tmp_path, val) -> None:
+def test_no_warning_for_the_same_crop(make_model, make_pack, tmp_path, val) -> None:
     """No warning without a reason."""
     assert "Warning" not in str(
         evaluate(make_model(tasks=EXPRESSION), make_pack(val=val), out=tmp_path / "report")
@@ -230,23 +232,23 @@ def _trained_on(pack, *, exclude_leaks: bool) -> dict:
     return {"pack": {"content_sha256": content}, "recipe": {"data": {"exclude_leaks": exclude_leaks}}}
 
 
-def test_faces_it_was_trained_on_are_warned_of(make_model, make_pack, tmp_path, val) -> None:
-    """The train split of the training pack measures memory, and the summary says so."""
+def test_warning_for_training_faces(make_model, make_pack, tmp_path, val) -> None:
+    """Evaluating on the training split measures memorization, and the summary says so."""
     pack = make_pack(train=val, val=val[:2])
     model = make_model(tasks=EXPRESSION, training=_trained_on(pack, exclude_leaks=True))
-    assert "remembers" in str(evaluate(model, pack, split="train", out=tmp_path / "report"))
-    assert "remembers" not in str(evaluate(model, pack, split="val", out=tmp_path / "report-val"))
+    assert "memorization" in str(evaluate(model, pack, split="train", out=tmp_path / "report"))
+    assert "memorization" not in str(evaluate(model, pack, split="val", out=tmp_path / "report-val"))
 
 
 @pytest.mark.parametrize("exclude_leaks", [True, False])
-def test_near_copies_are_warned_of_unless_left_out(
+def test_warning_for_near_duplicates_of_training_faces(
     make_model, make_pack, tmp_path, exclude_leaks, val
 ) -> None:
-    """A validation face that recurs in train is told where training did not leave it out."""
+    """A validation face that recurs in train is reported unless training excluded it."""
     pack = make_pack(train=val[:2], val=val[2:5], groups=[0, 1, 0, 3, 4])
     model = make_model(tasks=EXPRESSION, training=_trained_on(pack, exclude_leaks=exclude_leaks))
     text = str(evaluate(model, pack, out=tmp_path / "report"))
-    assert ("1 of the 3 faces stand" in text) == (not exclude_leaks)
+    assert ("trained on 1 of the 3 faces" in text) == (not exclude_leaks)
 
 
 def test_an_existing_report_is_kept(make_model, make_pack, tmp_path, val) -> None:
@@ -261,8 +263,8 @@ def test_an_existing_report_is_kept(make_model, make_pack, tmp_path, val) -> Non
     assert "protocols" in _metrics(out)
 
 
-def test_a_folder_that_is_no_report_is_never_replaced(make_model, make_pack, tmp_path, val) -> None:
-    """Force replaces reports, not whatever stands there."""
+def test_a_folder_that_is_not_a_report_is_never_replaced(make_model, make_pack, tmp_path, val) -> None:
+    """Force replaces only reports."""
     (tmp_path / "holiday").mkdir()
     (tmp_path / "holiday" / "photo.jpg").touch()
     with pytest.raises(ArtifactError, match="not replaced"):
@@ -270,23 +272,51 @@ def test_a_folder_that_is_no_report_is_never_replaced(make_model, make_pack, tmp
     assert (tmp_path / "holiday" / "photo.jpg").exists()
 
 
-def test_a_split_that_is_not_there(make_model, make_pack, tmp_path, val) -> None:
-    """The error names the splits that are, and leaves no folder behind."""
+def test_missing_split(make_model, make_pack, tmp_path, val) -> None:
+    """The error names the existing splits, and no folder is left behind."""
     with pytest.raises(ArtifactError, match="val"):
         evaluate(make_model(tasks=EXPRESSION), make_pack(val=val), split="test", out=tmp_path / "report")
     assert not (tmp_path / "report").exists()
 
 
 def test_no_class_in_common(make_model, make_pack, tmp_path, val) -> None:
-    """The error names both sides' classes."""
+    """The error names the classes of both."""
     model = make_model(tasks=EXPRESSION, classes=("cat", "dog", "cow"))
     with pytest.raises(ArtifactError, match=r"cat, dog, cow.*Neutral, Happy, Sad"):
         evaluate(model, make_pack(val=val), out=tmp_path / "report")
 
 
-def test_a_diverged_model_is_refused(make_model, make_pack, tmp_path, val) -> None:
+def test_a_diverged_model_is_rejected(make_model, make_pack, tmp_path, val) -> None:
     """NaN probabilities are an error that says what to do, not a report."""
     with pytest.raises(ModelError, match="not finite"):
         evaluate(make_model(tasks=EXPRESSION, scale=np.nan), make_pack(val=val), out=tmp_path / "report")
     assert not (tmp_path / "report").exists()
     assert not (tmp_path / "report.partial").exists()
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8, 64])
+def test_faces_keep_their_order_in_any_batch(make_model, make_pack, val, batch_size) -> None:
+    """Each face gets the prediction for its own color, at any batch size."""
+    faces = Pack.open(make_pack(val=val)).split("val")
+    outputs = predict_split(OnnxModel.load(make_model()), faces, batch_size=batch_size)
+    colors = ["Neutral", "Happy", "Sad"]
+    assert [colors[i] for i in outputs.probabilities.argmax(axis=1)] == [color for _, _, color in val]
+    assert outputs.landmarks is not None
+    assert outputs.landmarks.shape == (8, 68, 2)
+    assert outputs.valence_arousal is not None
+    assert outputs.valence_arousal.shape == (8, 2)
+
+
+def test_batch_sizes_differ_only_by_rounding(make_model, make_pack, val) -> None:
+    """Probabilities agree to float32 precision."""
+    model, faces = OnnxModel.load(make_model()), Pack.open(make_pack(val=val)).split("val")
+    one, all_at_once = (predict_split(model, faces, batch_size=size).probabilities for size in (1, 8))
+    assert np.abs(one - all_at_once).max() < 1e-6
+
+
+def test_missing_tasks_are_none(make_model, make_pack, val) -> None:
+    """An expression model has neither landmarks nor affect."""
+    faces = Pack.open(make_pack(val=val)).split("val")
+    outputs = predict_split(OnnxModel.load(make_model(tasks=("expression",))), faces, batch_size=4)
+    assert outputs.landmarks is None
+    assert outputs.valence_arousal is None

@@ -12,7 +12,7 @@ from mien.formats.pack.writer import read_columns, write_shard
 
 
 def test_shard_of_no_faces(tmp_path: Path) -> None:
-    """A shard whose rows were all rejected is a file that any Arrow tool can read."""
+    """A shard without faces is a file that any Arrow tool can read."""
     info = write_shard(tmp_path / "val-00000.arrow", "val", [], 3)
     table = pa.ipc.open_file(tmp_path / "val-00000.arrow").read_all()
     assert (info.n_faces, table.num_rows, table.schema) == (0, 0, shard_schema(3))
@@ -27,7 +27,7 @@ def test_shard_knows_its_file(training_pack: Path) -> None:
 
 
 def test_failure_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When writing fails, neither the shard nor a part of it stays."""
+    """When writing fails, neither the shard nor a part of it remains."""
 
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -45,8 +45,8 @@ def test_same_faces_same_file(training_pack: Path, make_training_pack: object, t
         assert file_sha256(again / name) == file_sha256(training_pack / name)
 
 
-def test_groups_are_whole_numbers(training_pack: Path) -> None:
-    """groups.arrow has a row for every face of the pack."""
+def test_groups_are_integers(training_pack: Path) -> None:
+    """groups.arrow has one row per face of the pack."""
     table = pa.ipc.open_file(training_pack / "groups.arrow").read_all()
     assert table["group"].to_numpy().dtype == np.int64
     assert table.num_rows == 216

@@ -1,4 +1,4 @@
-"""Reading a pack, whole or damaged."""
+"""Reading intact and damaged packs."""
 
 import json
 import multiprocessing
@@ -22,34 +22,34 @@ def _sum_of_pixels(split: PackSplit, indices: list[int]) -> int:
 
 @pytest.fixture
 def pack_copy(training_pack: Path, tmp_path: Path) -> Path:
-    """A pack of one's own, to damage."""
+    """A copy of a pack that a test may damage."""
     return shutil.copytree(training_pack, tmp_path / "my.pack")
 
 
 def change_json(path: Path, **changes: object) -> None:
-    """Write other values into pack.json, with the hash that belongs to them."""
+    """Change values in pack.json and update its hash."""
     value = {**json.loads(path.read_text()), **changes}
     del value["info_sha256"]
     path.write_text(json.dumps({**value, "info_sha256": json_sha256(value)}))
 
 
 def record_hashes(pack: Path) -> None:
-    """Record the hashes of the files as they are now: what follows is what another program could have written."""
+    """Update the recorded hashes of the files, as if another program had written them."""
     value = json.loads((pack / "pack.json").read_text())
     shards = [{**shard, "sha256": file_sha256(pack / shard["name"])} for shard in value["shards"]]
     change_json(pack / "pack.json", shards=shards, groups_sha256=file_sha256(pack / "groups.arrow"))
 
 
-def test_splits_that_hold_faces(training_pack: Path) -> None:
-    """The splits are named in order, and an absent one is told with those that there are."""
+def test_splits_with_faces(training_pack: Path) -> None:
+    """The splits are listed in order, also in the message for a missing one."""
     pack = Pack.open(training_pack)
     assert pack.splits == ("train", "val")
     with pytest.raises(ArtifactError, match=r"no split 'test', it has: train, val"):
         pack.split("test")
 
 
-def test_image_is_rgb_of_the_contract(training_pack: Path) -> None:
-    """A face is a square RGB image of the size that the contract says."""
+def test_image_follows_the_crop_contract(training_pack: Path) -> None:
+    """A face is a square RGB image of the size in the contract."""
     pack = Pack.open(training_pack)
     image = pack.split("val").image(3)
     assert image.shape == (pack.info.crop.size, pack.info.crop.size, 3)
@@ -57,7 +57,7 @@ def test_image_is_rgb_of_the_contract(training_pack: Path) -> None:
 
 
 def test_faces_beyond_a_batch(make_training_pack: Callable[..., Path], tmp_path: Path) -> None:
-    """Faces behind the first batch of a shard are found, each under its own number."""
+    """Faces after the first batch of a shard are found by their index."""
     split = Pack.open(make_training_pack(tmp_path / "pack", n_train=600)).split("train")
     order = np.random.default_rng(0).permutation(600)
     forward = {index: bytes(split.jpeg(index)) for index in range(600)}
@@ -67,13 +67,13 @@ def test_faces_beyond_a_batch(make_training_pack: Callable[..., Path], tmp_path:
 
 @pytest.mark.parametrize("n_rows", [192, 50], ids=["one batch", "four batches"])
 def test_perceptual_hashes_are_those_written(pack_copy: Path, n_rows: int) -> None:
-    """Each face has the hash that stands in its row, across the batches of a shard."""
+    """Each face has the hash in its row, across the batches of a shard."""
     hashes = np.random.default_rng(0).integers(0, 256, (192, 32), dtype=np.uint8)
     path = pack_copy / "train-00000.arrow"
     table = pa.ipc.open_file(path.read_bytes()).read_all()
-    place = table.schema.get_field_index("perceptual_hash")
-    column = pa.array([row.tobytes() for row in hashes], table.schema.field(place).type)
-    table = table.set_column(place, table.schema.field(place), column)
+    column_index = table.schema.get_field_index("perceptual_hash")
+    column = pa.array([row.tobytes() for row in hashes], table.schema.field(column_index).type)
+    table = table.set_column(column_index, table.schema.field(column_index), column)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table, max_chunksize=n_rows)
     record_hashes(pack_copy)
@@ -83,21 +83,21 @@ def test_perceptual_hashes_are_those_written(pack_copy: Path, n_rows: int) -> No
 
 
 def test_perceptual_hashes_are_of_one_split(training_pack: Path) -> None:
-    """Each split gives the hashes of its own faces."""
+    """Each split returns the hashes of its own faces."""
     pack = Pack.open(training_pack)
     shapes = {name: pack.split(name).read_perceptual_hashes().shape for name in pack.splits}
     assert shapes == {"train": (192, 32), "val": (24, 32)}
 
 
 @pytest.mark.parametrize("index", [-1, 24, 10**9])
-def test_face_that_is_not_there(training_pack: Path, index: int) -> None:
-    """A number outside the split is an IndexError, never another face."""
+def test_face_index_out_of_range(training_pack: Path, index: int) -> None:
+    """An index outside the split is an IndexError, never another face."""
     with pytest.raises(IndexError, match=r"must be from 0 to 23"):
         Pack.open(training_pack).split("val").image(index)
 
 
 def test_split_pickles_as_its_path(training_pack: Path) -> None:
-    """A split goes to another process as a path, not as images, and is the same there."""
+    """A split is pickled as a path, without images, and is the same afterwards."""
     split = Pack.open(training_pack).split("train")
     data = pickle.dumps(split)
     copy = pickle.loads(data)  # noqa: S301 - our own bytes
@@ -109,15 +109,15 @@ def test_split_pickles_as_its_path(training_pack: Path) -> None:
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_reading_from_other_processes(training_pack: Path, method: str) -> None:
-    """Forked and spawned processes read the faces that this one reads."""
+    """Forked and spawned processes read the same faces as this one."""
     split = Pack.open(training_pack).split("train")
     parts = [(split, list(range(start, start + 20))) for start in (0, 20)]
     with multiprocessing.get_context(method).Pool(2) as pool:
         assert pool.starmap(_sum_of_pixels, parts) == [_sum_of_pixels(*part) for part in parts]
 
 
-def refusal(pack: Path) -> str | None:
-    """Read all of a pack; return the line in which it is refused, or None where it is not."""
+def rejection(pack: Path) -> str | None:
+    """Read a complete pack; return the one-line message that rejects it, or None."""
     try:
         opened = Pack.open(pack)
         for name in opened.splits:
@@ -130,7 +130,7 @@ def refusal(pack: Path) -> str | None:
 
 
 def halve_shard(pack: Path) -> None:
-    """Deal the training faces to two shards."""
+    """Split the training faces into two shards."""
     table = pa.ipc.open_file((pack / "train-00000.arrow").read_bytes()).read_all()
     shards = []
     for number in range(2):
@@ -159,7 +159,7 @@ def swap_shard(pack: Path) -> None:
     shutil.copy(pack / "groups.arrow", pack / "train-00000.arrow")
 
 
-def take_other_shard(pack: Path) -> None:
+def copy_other_shard(pack: Path) -> None:
     shutil.copy(pack / "val-00000.arrow", pack / "train-00000.arrow")
 
 
@@ -174,52 +174,52 @@ def flip_in_image(pack: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("damage", [remove_shard, truncate_shard, empty_shard, swap_shard, take_other_shard,
+@pytest.mark.parametrize("damage", [remove_shard, truncate_shard, empty_shard, swap_shard, copy_other_shard,
                                     flip_in_image, remove_groups])  # fmt: skip
 def test_changed_files(pack_copy: Path, damage: Callable[[Path], None]) -> None:
-    """A file that is not the one that was written is named in one line, with what to do."""
+    """A changed file gives a one-line message with its name and what to do."""
     damage(pack_copy)
     name = "groups" if damage is remove_groups else "train-00000"
-    told = rf"{name}\.arrow (cannot be read: No such file|has changed since it was written)"
-    with pytest.raises(ArtifactError, match=told) as caught:
+    message = rf"{name}\.arrow (cannot be read: No such file|has changed since it was written)"
+    with pytest.raises(ArtifactError, match=message) as caught:
         Pack.open(pack_copy).split("train")
-    assert "Copy the pack again, or make it anew with `mien prepare ... --force`" in str(caught.value)
+    assert "Copy the pack again, or prepare it again with `mien prepare ... --force`" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "message"),
     [
         (truncate_shard, "train-00000.arrow of the pack cannot be read"),
         (empty_shard, "train-00000.arrow of the pack cannot be read"),
-        (swap_shard, "train-00000.arrow of the pack has other columns"),
-        (take_other_shard, "train-00000.arrow of the pack has 24 faces, pack.json says 192"),
+        (swap_shard, "train-00000.arrow of the pack has the wrong columns"),
+        (copy_other_shard, "train-00000.arrow of the pack has 24 faces, pack.json says 192"),
     ],
 )
-def test_wrong_files_with_their_own_hashes(
-    pack_copy: Path, damage: Callable[[Path], None], told: str
+def test_wrong_files_with_matching_hashes(
+    pack_copy: Path, damage: Callable[[Path], None], message: str
 ) -> None:
-    """What another program wrote and recorded is judged by what it holds."""
+    """Files with matching hashes are still checked for their content."""
     damage(pack_copy)
     record_hashes(pack_copy)
-    with pytest.raises(ArtifactError, match=told) as caught:
+    with pytest.raises(ArtifactError, match=message) as caught:
         Pack.open(pack_copy).split("train")
     assert "\n" not in str(caught.value)
 
 
-def test_labels_that_pack_json_does_not_count(pack_copy: Path) -> None:
-    """Faces that are of other classes than pack.json counts are no faces of that pack."""
+def test_labels_that_do_not_match_pack_json(pack_copy: Path) -> None:
+    """Labels must match the counts in pack.json."""
     counts = json.loads((pack_copy / "pack.json").read_text())["counts"]
     counts["train"] = {"Neutral": 63, "Happy": 65, "Sad": 64}
     change_json(pack_copy / "pack.json", counts=counts)
     with pytest.raises(
-        ArtifactError, match=r"labels of split 'train' .* are not those that pack\.json counts"
+        ArtifactError, match=r"labels of split 'train' .* do not match the counts in pack\.json"
     ):
         Pack.open(pack_copy).split("train")
 
 
 def test_changed_rejects(pack_copy: Path) -> None:
-    """The list of rejected rows is the one that was written."""
+    """The list of rejected rows is verified too."""
     (pack_copy / "rejects.csv").write_text("split,row\n")
     change_json(pack_copy / "pack.json", rejects_sha256=file_sha256(pack_copy / "rejects.csv"))
     Pack.open(pack_copy)
@@ -228,18 +228,18 @@ def test_changed_rejects(pack_copy: Path) -> None:
         Pack.open(pack_copy)
 
 
-def test_no_flipped_bit_is_silent(pack_copy: Path) -> None:
-    """Whichever bit of a pack's files is another one, its reader says so in one line."""
+def test_every_flipped_bit_is_detected(pack_copy: Path) -> None:
+    """A flipped bit in any file of a pack gives a one-line message."""
     (pack_copy / "rejects.csv").write_text("split,row,path,label\ntrain,7,a.jpg,Happy\n")
     change_json(pack_copy / "pack.json", rejects_sha256=file_sha256(pack_copy / "rejects.csv"))
     random = np.random.default_rng(0)
     for path in sorted(pack_copy.iterdir()):
         content = path.read_bytes()
-        for place in random.integers(0, 8 * len(content), 30).tolist():
+        for bit in random.integers(0, 8 * len(content), 30).tolist():
             changed = bytearray(content)
-            changed[place // 8] ^= 1 << place % 8
+            changed[bit // 8] ^= 1 << bit % 8
             path.write_bytes(changed)
-            assert refusal(pack_copy) is not None, (path.name, place)
+            assert rejection(pack_copy) is not None, (path.name, bit)
         path.write_bytes(content)
     assert len(Pack.open(pack_copy).split("train")) == 192
 
@@ -263,21 +263,21 @@ ODD_VALUES = [
 ]
 
 
-def test_odd_values_of_pack_json(pack_copy: Path) -> None:
-    """Each value of pack.json replaced by something odd is one line, whether its hash is stale or its own."""
+def test_invalid_values_in_pack_json(pack_copy: Path) -> None:
+    """Any value of pack.json replaced by an invalid one gives a one-line message, with a stale or a matching hash."""
     path = pack_copy / "pack.json"
-    whole = path.read_text()
-    original = json.loads(whole)
-    places = [(name,) for name in original]
-    places += [("crop", name) for name in original["crop"]] + [
+    text = path.read_text()
+    original = json.loads(text)
+    key_paths = [(name,) for name in original]
+    key_paths += [("crop", name) for name in original["crop"]] + [
         ("counts", "train"),
         ("counts", "train", "Sad"),
     ]
-    places += [("shards", 0), *(("shards", 0, name) for name in original["shards"][0]), ("classes", 0)]
-    for place in places:
+    key_paths += [("shards", 0), *(("shards", 0, name) for name in original["shards"][0]), ("classes", 0)]
+    for key_path in key_paths:
         for odd in ODD_VALUES:
-            value = json.loads(whole)
-            *above, last = place
+            value = json.loads(text)
+            *above, last = key_path
             part = value
             for name in above:
                 part = part[name]
@@ -285,15 +285,18 @@ def test_odd_values_of_pack_json(pack_copy: Path) -> None:
                 continue
             part[last] = odd
             for is_own in (False, True):
-                if is_own and place != ("info_sha256",):
+                if is_own and key_path != ("info_sha256",):
                     value["info_sha256"] = json_sha256({k: v for k, v in value.items() if k != "info_sha256"})
                 path.write_text(json.dumps(value))
-                if refusal(pack_copy) is None:
+                if rejection(pack_copy) is None:
                     assert is_own
-                    assert place[0] in HARMLESS or (place, odd) == (("crop", "margin"), 0), (place, odd)
+                    assert key_path[0] in HARMLESS or (key_path, odd) == (("crop", "margin"), 0), (
+                        key_path,
+                        odd,
+                    )
 
 
-# Only told, or kept for the reader of pack.json.
+# Only for people who read pack.json.
 HARMLESS = ("mien_version", "source", "warnings", "duplicates", "rejected", "rejected_by_reason")
 
 
@@ -304,14 +307,18 @@ HARMLESS = ("mien_version", "source", "warnings", "duplicates", "rejected", "rej
         pytest.param(lambda shards: shards[:-1], id="last removed"),
         pytest.param(lambda shards: shards[::-1], id="reversed"),
         pytest.param(lambda shards: [shards[1], shards[0], *shards[2:]], id="two swapped"),
-        pytest.param(lambda shards: [shards[0], *shards], id="one twice"),
-        pytest.param(lambda shards: [{**shards[0], "name": "../x-00000.arrow"}, *shards[1:]], id="leads out"),
-        pytest.param(lambda shards: [{**shards[0], "name": "val-00000.arrow"}, *shards[1:]], id="another's"),
+        pytest.param(lambda shards: [shards[0], *shards], id="one repeated"),
+        pytest.param(
+            lambda shards: [{**shards[0], "name": "../x-00000.arrow"}, *shards[1:]], id="outside the pack"
+        ),
+        pytest.param(
+            lambda shards: [{**shards[0], "name": "val-00000.arrow"}, *shards[1:]], id="name of another"
+        ),
         pytest.param(lambda shards: [{**shards[0], "split": "val"}, *shards[1:]], id="another split"),
     ],
 )
 def test_shards_in_another_order_or_number(pack_copy: Path, change: Callable[[list], list]) -> None:
-    """Groups go by the order of the shards: a list that lacks one, repeats one or swaps two is refused."""
+    """Groups rely on the order of the shards: a list that lacks one, repeats one or swaps two is rejected."""
     halve_shard(pack_copy)
     assert len(Pack.open(pack_copy).split("train")) == 192
     path = pack_copy / "pack.json"
@@ -321,7 +328,7 @@ def test_shards_in_another_order_or_number(pack_copy: Path, change: Callable[[li
 
 
 def test_first_version_is_read(pack_copy: Path) -> None:
-    """A pack of format version 1 has no hash of groups.arrow and pack.json; its shards' hashes are compared."""
+    """A pack of format version 1 has no hash of groups.arrow and pack.json; its shards' hashes are verified."""
     path = pack_copy / "pack.json"
     value = {
         name: entry
@@ -336,7 +343,7 @@ def test_first_version_is_read(pack_copy: Path) -> None:
 
 
 def test_files_are_hashed_once(training_pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each file of a pack is hashed once for an opened pack, and not again where a split goes to a worker."""
+    """Each file is hashed once per opened pack, and not again when a split is sent to a worker."""
     hashed: list[str] = []
 
     def count(path: Path) -> str:
@@ -355,16 +362,16 @@ def test_files_are_hashed_once(training_pack: Path, monkeypatch: pytest.MonkeyPa
 def test_a_worker_does_not_read_another_pack(
     pack_copy: Path, make_training_pack: Callable[..., Path]
 ) -> None:
-    """A pack that was replaced since its files were compared is not read as the one that was."""
+    """A pack that was replaced after its files were verified is rejected."""
     data = pickle.dumps(Pack.open(pack_copy).split("train"))
     shutil.rmtree(pack_copy)
     make_training_pack(pack_copy, n_val=12)
-    with pytest.raises(ArtifactError, match=r"was replaced while it was read"):
+    with pytest.raises(ArtifactError, match=r"was replaced while it was in use"):
         pickle.loads(data)  # noqa: S301 - our own bytes
 
 
-def test_a_shard_cut_short_while_it_is_read(pack_copy: Path) -> None:
-    """What is cut short under an open pack is one line; reading on would kill the process by SIGBUS."""
+def test_a_shard_truncated_while_in_use(pack_copy: Path) -> None:
+    """Truncation of an open pack gives a one-line message; accessing the missing bytes would raise SIGBUS."""
     split = Pack.open(pack_copy).split("train")
     with (pack_copy / "train-00000.arrow").open("r+b") as file:
         file.truncate(4096)
@@ -374,14 +381,14 @@ def test_a_shard_cut_short_while_it_is_read(pack_copy: Path) -> None:
 
 @pytest.mark.parametrize("version", [FORMAT_VERSION + 1, "1", None, True, 1.0])
 def test_other_version(pack_copy: Path, version: object) -> None:
-    """Another format version is told with the one that is read."""
+    """The message for another format version names the supported ones."""
     change_json(pack_copy / "pack.json", format_version=version)
     with pytest.raises(ArtifactError, match=rf"format version {version!r}, this release reads 1 and 2"):
         Pack.open(pack_copy)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("missing", None, "is not a pack: it has no pack.json"),
         ("text", "hello", "cannot be read"),
@@ -393,13 +400,13 @@ def test_other_version(pack_copy: Path, version: object) -> None:
         ("fields missing", '{"format_version": 1}', "is damaged: 'classes' is missing"),
     ],
 )
-def test_damaged_pack_json(pack_copy: Path, name: str, content: str | None, told: str) -> None:
-    """A pack.json that is none is one clear error."""
+def test_damaged_pack_json(pack_copy: Path, name: str, content: str | None, message: str) -> None:
+    """An unreadable pack.json gives a one-line message."""
     path = pack_copy / "pack.json"
     path.unlink()
     if content is not None:
         path.write_bytes(content.encode("utf-8", "surrogateescape"))
-    with pytest.raises(ArtifactError, match=told) as caught:
+    with pytest.raises(ArtifactError, match=message) as caught:
         Pack.open(pack_copy)
     assert "\n" not in str(caught.value)
 
@@ -410,19 +417,19 @@ def test_damaged_pack_json(pack_copy: Path, name: str, content: str | None, told
         {"crop": {"method": "eyes"}},
         {"crop": 3},
         {"shards": [{"name": "a"}]},
-        {"colour": "red"},
+        {"color": "red"},
         {"classes": 7},
     ],
 )
 def test_wrong_fields_of_pack_json(pack_copy: Path, changes: dict[str, object]) -> None:
-    """A field of another shape or name is one clear error."""
+    """A field of another type or name is rejected."""
     change_json(pack_copy / "pack.json", **changes)
     with pytest.raises(ArtifactError, match=r"is damaged"):
         Pack.open(pack_copy)
 
 
 def test_unfinished_pack(pack_copy: Path) -> None:
-    """A pack that prepare has not finished is told as that, with how to finish it."""
+    """The message for an unfinished pack says how to finish it."""
     (pack_copy / "pack.json").unlink()
     (pack_copy / ".prepare").mkdir()
     with pytest.raises(ArtifactError, match=r"is unfinished. Run the same `mien prepare` again"):
@@ -430,7 +437,7 @@ def test_unfinished_pack(pack_copy: Path) -> None:
 
 
 def test_no_pack_at_all(tmp_path: Path) -> None:
-    """What does not exist, or is a file, is told with the command that makes a pack."""
+    """The message for a missing pack, or a file, names the command that prepares one."""
     with pytest.raises(ArtifactError, match=r"does not exist. Make one with `mien prepare"):
         Pack.open(tmp_path / "none.pack")
     file = tmp_path / "file.pack"

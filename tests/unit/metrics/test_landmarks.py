@@ -1,4 +1,4 @@
-"""The normalised mean error, on points moved by a known distance."""
+"""The normalized mean error, on points shifted by a known distance."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_unit_does_not_matter() -> None:
 
 
 def test_faces_without_landmarks_do_not_count() -> None:
-    """A face of NaN is left out of the mean."""
+    """A NaN face is excluded from the mean."""
     truth = _faces()
     predicted = truth + SHIFT
     truth[1] = np.nan
@@ -45,13 +45,13 @@ def test_coinciding_eye_corners_do_not_count() -> None:
 
 
 def test_cumulative_error_counts_up_to_and_including() -> None:
-    """Of errors 0.1, 0.2 and 0.3, two are at most 0.2; NaN is no face."""
+    """Of errors 0.1, 0.2 and 0.3, two are at most 0.2; NaN faces are ignored."""
     shares = cumulative_error(np.array([0.3, np.nan, 0.1, 0.2]), np.array([0.0, 0.2, 1.0]))
     assert shares == pytest.approx([0, 2 / 3, 1])
     assert cumulative_error(np.array([np.nan]), np.array([0.1])) is None
 
 
 def test_other_shapes_are_refused() -> None:
-    """Truth and prediction must be of the same faces."""
-    with pytest.raises(ValueError, match="alike"):
+    """Truth and prediction must have the same shape."""
+    with pytest.raises(ValueError, match="must both be"):
         nme_per_face(_faces(2), _faces(3))

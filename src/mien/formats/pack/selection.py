@@ -1,0 +1,85 @@
+"""Choosing faces from one or several packs, and decoding them in batches as a model takes them."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.faces.crop import resize_crop
+from mien.formats.pack.reader import PackSplit
+
+_DECODERS = 2
+_PREFETCHED_BATCHES = 3
+
+
+class Faces(Protocol):
+    """Anything that holds face crops, such as a `PackSplit` or a `FaceSelection`."""
+
+    def __len__(self) -> int: ...
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """Return a face as ``(S, S, 3)`` uint8 RGB."""
+
+
+@dataclass(frozen=True)
+class FaceSelection:
+    """Faces of one split from each of several packs. A subclass may add arrays with a row per face.
+
+    Attributes:
+        splits: the split of each pack.
+        pack_numbers: ``(N,)`` int64 indices into ``splits``.
+        rows: ``(N,)`` int64 rows within that split.
+        labels: ``(N,)`` int64 classes of the network; -1 where it lacks the face's class.
+    """
+
+    splits: tuple[PackSplit, ...]
+    pack_numbers: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """Return a face as ``(S, S, 3)`` uint8 RGB."""
+        return self.splits[int(self.pack_numbers[index])].image(int(self.rows[index]))
+
+    def key(self, index: int) -> str:
+        """Return the path of a face's image as its source writes it."""
+        return self.splits[int(self.pack_numbers[index])].keys[int(self.rows[index])]
+
+    def part(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Self:
+        """Return the faces chosen by a ``(N,)`` mask or by indices."""
+        arrays: dict[str, Any] = {
+            field.name: getattr(self, field.name)[chosen] for field in fields(self) if field.name != "splits"
+        }
+        return replace(self, **arrays)
+
+    def read_landmarks(self) -> NDArray[np.float32]:
+        """Return ``(N, 68, 2)`` landmarks as fractions of the crop, NaN where a face has none."""
+        landmarks = np.full((len(self), 68, 2), np.nan, dtype=np.float32)
+        for number, split in enumerate(self.splits):
+            is_here = self.pack_numbers == number
+            landmarks[is_here] = split.landmarks[self.rows[is_here]]
+        return landmarks
+
+
+def read_batches(faces: Faces, *, size: int, batch_size: int) -> Iterator[NDArray[np.uint8]]:
+    """Yield the faces in order as ``(n, size, size, 3)`` uint8 RGB batches; a few are decoded ahead in threads."""
+
+    def decode(start: int) -> NDArray[np.uint8]:
+        indices = range(start, min(start + batch_size, len(faces)))
+        return np.stack([resize_crop(faces.image(index), size) for index in indices])
+
+    pending: deque[Future[NDArray[np.uint8]]] = deque()
+    with ThreadPoolExecutor(_DECODERS) as pool:
+        for start in range(0, len(faces), batch_size):
+            pending.append(pool.submit(decode, start))
+            if len(pending) > _PREFETCHED_BATCHES:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()

@@ -11,11 +11,11 @@ from typing import TypeAlias
 from mien.errors import SourceError
 from mien.faces.images import IMAGE_SUFFIXES, UnreadableImage
 from mien.inference.video.capture import (
-    is_address,
-    is_camera,
+    is_camera_index,
+    is_url,
     is_video_content,
     read_header,
-    without_password,
+    strip_credentials,
 )
 
 VIDEO_SUFFIXES = frozenset(
@@ -75,7 +75,7 @@ class Video:
         """What its rows call it."""
         if isinstance(self.source, int):
             return f"camera {self.source}"
-        return without_password(self.source) if isinstance(self.source, str) else str(self.source)
+        return strip_credentials(self.source) if isinstance(self.source, str) else str(self.source)
 
 
 Source: TypeAlias = ImageFile | Video
@@ -142,7 +142,7 @@ def _listed(
 
 def _expanded(name: str | Path | int, left_out: Path | None) -> Iterator[str | Path | int]:
     text = str(name)
-    if not _WILDCARDS.search(text) or is_address(text) or os.path.lexists(text):
+    if not _WILDCARDS.search(text) or is_url(text) or os.path.lexists(text):
         yield name
         return
     found = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute patterns
@@ -160,11 +160,11 @@ def _beside(left_out: Path | None, found: list[str]) -> list[str]:
 
 def _sources_of(name: str | Path | int, walk: "_Walk", *, name_folder: bool) -> Iterator[Source]:
     text = str(name)
-    if isinstance(name, int) or is_camera(text):
+    if isinstance(name, int) or is_camera_index(text):
         yield Video(int(text), Path(f"camera-{int(text)}"))
         return
-    if is_address(text):
-        yield Video(text, Path(re.sub(r"[^A-Za-z0-9._-]+", "-", without_password(text)).strip("-.")))
+    if is_url(text):
+        yield Video(text, Path(re.sub(r"[^A-Za-z0-9._-]+", "-", strip_credentials(text)).strip("-.")))
         return
     path = Path(name)
     if path.is_file():

@@ -12,7 +12,7 @@ from mien.artifacts import disk_errors, publish
 from mien.drawing.annotate import annotate
 from mien.errors import ArtifactError
 from mien.inference.results import ImagePrediction
-from mien.inference.video.capture import name_for_opencv
+from mien.inference.video.capture import opencv_path
 
 # Every OpenCV that can write videos writes this.
 CODEC = "mp4v"
@@ -88,7 +88,7 @@ class VideoWriter:
             self._partial.touch(exist_ok=False)  # which follows no link
         fourcc = cv2.VideoWriter.fourcc(*CODEC)
         self._writer = cv2.VideoWriter(
-            name_for_opencv(self._partial), cv2.CAP_FFMPEG, fourcc, self._rate, (width, height)
+            opencv_path(self._partial), cv2.CAP_FFMPEG, fourcc, self._rate, (width, height)
         )
         if not self._writer.isOpened():
             raise ArtifactError(f"{self._path} cannot be written: this OpenCV writes no {CODEC} video")
@@ -111,7 +111,7 @@ class VideoWriter:
 
     def _require_whole(self) -> None:
         """OpenCV's writer says nothing of a full disk: a film is whole if it opens and has its frames."""
-        capture = cv2.VideoCapture(name_for_opencv(self._partial), cv2.CAP_FFMPEG)
+        capture = cv2.VideoCapture(opencv_path(self._partial), cv2.CAP_FFMPEG)
         n_frames = round(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         capture.release()
         if n_frames != self._n_written:

@@ -11,8 +11,8 @@ from mien.faces.images import UnreadableImage
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.decision_rule import DecisionRule
 from mien.inference.results import ImagePrediction
-from mien.inference.video.capture import USUAL_RATE, FrameSource, open_frames
-from mien.inference.video.stream import VideoOptions, unreadable_prediction, watch
+from mien.inference.video.capture import DEFAULT_FRAME_RATE, FrameSource, open_frames
+from mien.inference.video.stream import VideoOptions, predict_frames, unreadable_prediction
 from mien.predict.inputs import Video
 from mien.runtime.progress import Progress
 
@@ -47,15 +47,15 @@ def open_video(
     try:
         frames = open_frames(video.source)
     except UnreadableImage as error:
-        yield OpenVideo([unreadable_prediction(video.name, error)], USUAL_RATE, is_live=False)
+        yield OpenVideo([unreadable_prediction(video.name, error)], DEFAULT_FRAME_RATE, is_live=False)
         return
-    with closing(watch(frames, bundle, detector=detector, rule=rule, options=options)) as watched:
+    with closing(predict_frames(frames, bundle, detector=detector, rule=rule, options=options)) as watched:
         if not frames.is_live:
-            yield OpenVideo(_with_progress(watched, frames, options), frames.rate, is_live=False)
+            yield OpenVideo(_with_progress(watched, frames, options), frames.frame_rate, is_live=False)
             return
         with _polite_interrupts() as is_stopped:
             readings = _with_progress(_until(is_stopped, watched), frames, options)
-            yield OpenVideo(readings, frames.rate, is_live=True)
+            yield OpenVideo(readings, frames.frame_rate, is_live=True)
 
 
 def _with_progress(
@@ -63,7 +63,7 @@ def _with_progress(
 ) -> Iterator[ImagePrediction]:
     n_frames = frames.n_frames
     if n_frames is not None and options.max_seconds is not None:
-        n_frames = min(n_frames, round(options.max_seconds * frames.rate))
+        n_frames = min(n_frames, round(options.max_seconds * frames.frame_rate))
     if options.max_frames is not None:
         n_frames = min(n_frames or options.max_frames, options.max_frames)
     with Progress(f"Reading {frames.name}", total=n_frames, unit="frame") as progress:

@@ -80,7 +80,7 @@ def test_a_model_of_cropped_images_that_is_to_find_faces_says_so(
         stream=io.StringIO(),
         announce=told.append,
     )
-    assert ["cut to a face already" in line for line in told] == [True] * is_told
+    assert ["trained on pre-cropped faces" in line for line in told] == [True] * is_told
 
 
 def test_csv_has_the_columns_of_the_model(tmp_path: Path, folder: Path, model_path: Path) -> None:

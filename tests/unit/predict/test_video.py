@@ -16,7 +16,7 @@ from mien.errors import ArtifactError, MienError, SourceError
 from mien.faces.detector import Detector
 from mien.inference.results import ImagePrediction
 from mien.inference.video import capture as frames
-from mien.inference.video.capture import Live
+from mien.inference.video.capture import LiveStream
 from mien.inference.video.stream import VideoOptions
 from mien.predict import stage as command
 from mien.predict import videos
@@ -85,10 +85,10 @@ class Camera:
 @pytest.fixture
 def plug_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[Camera], Camera]:
     """Return a function that makes a camera the one that is opened."""
-    monkeypatch.setattr(frames, "LIVE_PATIENCE_S", 0.05)
+    monkeypatch.setattr(frames, "LIVE_TIMEOUT_S", 0.05)
 
     def plug(camera: Camera) -> Camera:
-        monkeypatch.setattr(videos, "open_frames", lambda _source: Live("camera 0", camera))
+        monkeypatch.setattr(videos, "open_frames", lambda _source: LiveStream("camera 0", camera))
         return camera
 
     return plug

@@ -7,6 +7,7 @@ faces; `infer` runs the model on crops in batches; `postprocess_*` turn the mode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,7 @@ MAX_WAITING_IMAGES = 64
 MAX_WAITING_PIXELS = 40_000_000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CroppedFace:
+class CroppedFace(NamedTuple):
     """A face ready for the model.
 
     Attributes:

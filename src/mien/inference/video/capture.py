@@ -9,9 +9,8 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -35,8 +34,7 @@ MAX_MISSING_FRAMES, MAX_MISSING_RATIO = 2, 0.02
 HEADER_BYTES, PACKET_BYTES = 189, 188
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Frame:
+class Frame(NamedTuple):
     """A frame, or a placeholder for frames that cannot be read.
 
     Attributes:

@@ -136,7 +136,7 @@ def _crop_frames(
             tracked = [(0, None)] if tracker is None else tracker.track(image_rgb, frame.seconds)
             faces = tuple(crop_face(image_rgb, detection, info) for _, detection in tracked)
             image = CroppedImage(name, faces, image_rgb if keep_images else None)
-            yield _CroppedFrame(replace(frame, image_rgb=None), image, tuple(track for track, _ in tracked))
+            yield _CroppedFrame(frame._replace(image_rgb=None), image, tuple(track for track, _ in tracked))
     finally:
         frames.close()
 

@@ -11,7 +11,7 @@ from pandas._libs.parsers import STR_NA_VALUES
 
 from mien.faces.classes import AFFECTNET_CLASSES, MISSING_VALUES
 from mien.inference.results import FacePrediction
-from mien.predict.writers import CsvWriter
+from mien.predict.prediction_files import CsvWriter
 from mien.prepare.options import PrepareOptions
 from mien.prepare.stage import prepare
 from mien.runtime.csv_text import CsvLines

@@ -1,4 +1,4 @@
-"""Reading faces with a model file: found, cut as the model was trained, read, followed from frame to frame, drawn.
+"""Inference: faces detected, cropped as in training, run through the model, tracked from frame to frame.
 
-`model.Model` is the whole of it for programs (`mien.load` gives one); `predict` and `serve` stand on the same parts.
+`model.Model` is the interface for programs (`mien.load` returns one); `predict` and `serve` are built on the same parts.
 """

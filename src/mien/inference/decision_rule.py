@@ -1,4 +1,4 @@
-"""How an answer is given: among which classes, how sure it must be, and how many classes it names."""
+"""The decision rule: how a face's probabilities become the expression that is reported."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ UNSURE = "unsure"
 
 @dataclass(frozen=True, slots=True)
 class DecisionRule:
-    """How an answer is given.
+    """How probabilities become an expression.
 
     Attributes:
-        n_classes: 7, 8 or 11: answer among so many of AffectNet's classes, in its order, and give their
-            probabilities among themselves (`mien.metrics.protocols` calls this closed); None: among all the
-            model's.
-        min_confidence: an answer less probable than this is ``unsure``, in [0, 1].
-        top: give the probabilities of so many of the top_class classes alone; None gives all.
+        n_classes: 7, 8 or 11: choose among AffectNet's first 7, 8 or 11 classes and renormalize their probabilities
+            (the closed-set protocols of `mien.metrics.protocols`); None: among all of the model's classes.
+        min_confidence: a face whose most probable class is below this is ``unsure``, in [0, 1].
+        top: report the probabilities of the K most probable classes only; None for all.
     """
 
     n_classes: ClassCount | None = option(
@@ -56,47 +55,47 @@ class DecisionRule:
         if self.top is not None and self.top < 1:
             raise ValueError(f"`top` must be 1 or more, or None, got {self.top!r}")
 
-    def classes(self, of_model: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the classes that are answered, in the model's order.
+    def classes(self, model_classes: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the candidate classes, in the model's order.
 
         Raises:
-            ModelError: the model lacks one of those asked for.
+            ModelError: the model lacks one of them.
         """
         if self.n_classes is None:
-            return of_model
-        wanted = AFFECTNET_CLASSES[: self.n_classes]
-        missing = [name for name in wanted if name not in of_model]
+            return model_classes
+        candidates = AFFECTNET_CLASSES[: self.n_classes]
+        missing = [name for name in candidates if name not in model_classes]
         if missing:
             raise ModelError(
-                f"{self.n_classes} classes were asked for, and the model does not know {', '.join(missing)}: it has "
-                f"{len(of_model)} ({', '.join(of_model)}). Ask for fewer, or use another model"
+                f"{self.n_classes} classes were requested, but the model does not know {', '.join(missing)}: it has "
+                f"{len(model_classes)} ({', '.join(model_classes)}). Request fewer classes, or use another model"
             )
-        return tuple(name for name in of_model if name in wanted)
+        return tuple(name for name in model_classes if name in candidates)
 
-    def answer(
-        self, probabilities: NDArray[np.floating], of_model: tuple[str, ...]
+    def decide(
+        self, probabilities: NDArray[np.floating], model_classes: tuple[str, ...]
     ) -> tuple[str, float, dict[str, float]]:
-        """Return the expression, the confidence and the probabilities that are given.
+        """Return the expression, its confidence, and the probabilities to report by class.
 
         Args:
             probabilities: ``(C,)`` over the model's classes.
-            of_model: the model's classes.
+            model_classes: names of these C classes.
 
         Raises:
-            ModelError: as `classes`.
+            ModelError: as in `classes`.
         """
-        classes = self.classes(of_model)
-        shares = dict(zip(of_model, map(float, probabilities), strict=True))
-        total = sum(shares[name] for name in classes)
-        shares = {name: shares[name] / total if total > 0 else 1 / len(classes) for name in classes}
-        ordered = sort_by_probability(shares)
-        expression, confidence = ordered[0]
+        candidates = self.classes(model_classes)
+        by_class = dict(zip(model_classes, map(float, probabilities), strict=True))
+        total = sum(by_class[name] for name in candidates)
+        by_class = {name: by_class[name] / total if total > 0 else 1 / len(candidates) for name in candidates}
+        ranked = sort_by_probability(by_class)
+        expression, confidence = ranked[0]
         if self.top is not None:
-            named = {name for name, _ in ordered[: self.top]}
-            shares = {name: share for name, share in shares.items() if name in named}
-        return (expression if confidence >= self.min_confidence else UNSURE), confidence, shares
+            top_classes = {name for name, _ in ranked[: self.top]}
+            by_class = {name: value for name, value in by_class.items() if name in top_classes}
+        return (expression if confidence >= self.min_confidence else UNSURE), confidence, by_class
 
 
 def sort_by_probability(probabilities: dict[str, float]) -> Sequence[tuple[str, float]]:
-    """Return classes with their probabilities, the most probable first."""
+    """Return classes with their probabilities, the most probable first; equal ones keep their order."""
     return sorted(probabilities.items(), key=lambda item: -item[1])

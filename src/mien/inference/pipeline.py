@@ -1,8 +1,13 @@
-"""From pixels to readings: find faces, cut them by the model's contract, read them in batches."""
+"""The prediction pipeline, in reading order: decode, detect, crop, infer, postprocess.
+
+`predict_files` runs all of it over image files. `preprocess_*` go from a file, its bytes or its pixels to the crops of its
+faces; `infer` runs the model on crops in batches; `postprocess_*` turn the model's outputs into rows.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,35 +21,34 @@ from mien.inference.decision_rule import DecisionRule
 from mien.inference.results import FacePrediction, ImagePrediction, row_without_face
 
 BATCH_FACES = 32
-# Images wait for their batch in memory: at most this many of them, and of their pixels.
+# Limits on the images, and on their pixels, that wait in memory until a batch of faces is full.
 MAX_WAITING_IMAGES = 64
 MAX_WAITING_PIXELS = 40_000_000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CroppedFace:
-    """A face on its way to the model.
+class CroppedFace(NamedTuple):
+    """A face ready for the model.
 
     Attributes:
-        crop: ``(S, S, 3)`` uint8 RGB, what the model sees.
-        to_image: ``(2, 3)`` from fractions of the crop to pixels of the image.
-        face: where it was found.
+        crop: ``(S, S, 3)`` uint8 RGB, the model's input.
+        to_image: ``(2, 3)`` affine matrix from fractions of the crop to pixels of the image.
+        detection: box and score of the face in the image.
     """
 
     crop: NDArray[np.uint8]
     to_image: NDArray[np.float64]
-    face: DetectedFace
+    detection: DetectedFace
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CroppedImage:
-    """An image whose faces wait for the model, or the reason why it has none.
+    """A preprocessed image: the crops of its faces, or the reason why it cannot be read.
 
     Attributes:
-        source: as it was named.
-        faces: those found.
-        image_rgb: its pixels, where they are kept.
-        problem: (reason, detail) of what cannot be read.
+        source: name of the image as given.
+        faces: the detected faces, the largest first.
+        image_rgb: its pixels, if they are kept.
+        problem: (status, detail) of an unreadable image.
     """
 
     source: str
@@ -54,51 +58,47 @@ class CroppedImage:
 
     @property
     def n_pixels(self) -> int:
-        """How many are kept."""
+        """The number of pixels that are kept."""
         return 0 if self.image_rgb is None else self.image_rgb.shape[0] * self.image_rgb.shape[1]
 
 
 def predict_files(
     paths: Iterable[Path],
-    bundle: OnnxModel,
+    model: OnnxModel,
     *,
     detector: Detector | None,
     rule: DecisionRule | None = None,
     keep_images: bool = False,
 ) -> Iterator[ImagePrediction]:
-    """Read the faces of images, in order, holding no more than a batch of them.
+    """Yield the predictions for image files, in order, holding at most a batch of images in memory.
 
     Args:
         paths: image files.
-        bundle: the model.
-        detector: finds the faces, or None where every image is a face.
-        rule: how answers are given.
-        keep_images: give each image's pixels with its reading.
+        model: the ONNX model.
+        detector: finds the faces; None if every image already is one cropped face.
+        rule: how probabilities become an expression.
+        keep_images: return each image's pixels with its prediction.
 
     Raises:
-        ModelError: the model gives values that are not finite, or lacks a class that the rule asks for.
+        ModelError: the model's output is not finite, or it lacks a class that the rule requires.
     """
     waiting: list[CroppedImage] = []
     for path in paths:
-        waiting.append(preprocess_file(path, bundle.info, detector=detector, keep_image=keep_images))
-        if _is_batch(waiting):
-            yield from predict_cropped(waiting, bundle, rule)
+        waiting.append(preprocess_file(path, model.info, detector=detector, keep_image=keep_images))
+        if (
+            sum(len(image.faces) for image in waiting) >= BATCH_FACES
+            or len(waiting) >= MAX_WAITING_IMAGES
+            or sum(image.n_pixels for image in waiting) >= MAX_WAITING_PIXELS
+        ):
+            yield from predict_cropped(waiting, model, rule)
             waiting = []
-    yield from predict_cropped(waiting, bundle, rule)
-
-
-def _is_batch(waiting: list[CroppedImage]) -> bool:
-    return (
-        sum(len(image.faces) for image in waiting) >= BATCH_FACES
-        or len(waiting) >= MAX_WAITING_IMAGES
-        or sum(image.n_pixels for image in waiting) >= MAX_WAITING_PIXELS
-    )
+    yield from predict_cropped(waiting, model, rule)
 
 
 def preprocess_file(
     path: Path, info: ModelInfo, *, detector: Detector | None, keep_image: bool = False
 ) -> CroppedImage:
-    """Read an image file and cut its faces; what cannot be read has a reason instead."""
+    """Read an image file, decode it, detect its faces and crop them; an unreadable one has a problem instead."""
     try:
         data = read_image_file(path)
     except UnreadableImage as error:
@@ -115,7 +115,7 @@ def preprocess_bytes(
     keep_image: bool = False,
     max_pixels: int = MAX_PIXELS,
 ) -> CroppedImage:
-    """Decode an image file's bytes and cut its faces; what cannot be read, or is too large, has a reason instead."""
+    """Decode the bytes of an image file, detect its faces and crop them; an unreadable or too large one has a problem."""
     try:
         image_rgb = to_rgb(decode_image(data, max_pixels=max_pixels))
     except UnreadableImage as error:
@@ -131,71 +131,51 @@ def preprocess_pixels(
     detector: Detector | None,
     keep_image: bool = False,
 ) -> CroppedImage:
-    """Find and cut the faces of an image ``(H, W, 3)`` uint8 RGB."""
-    faces = [None] if detector is None else detector.find_faces(image_rgb)
-    crop_faces = tuple(crop_face(image_rgb, face, info) for face in faces)
-    return CroppedImage(source, crop_faces, image_rgb if keep_image else None)
+    """Detect the faces of an image ``(H, W, 3)`` uint8 RGB and crop them; without a detector it is one face."""
+    detections = [None] if detector is None else detector.find_faces(image_rgb)
+    faces = tuple(crop_face(image_rgb, detection, info) for detection in detections)
+    return CroppedImage(source, faces, image_rgb if keep_image else None)
 
 
-def warn_if_trained_on_crops(info: ModelInfo, announce: Callable[[str], None]) -> None:
-    """Tell a person whose model is to find faces, and learnt images that were faces already."""
-    if info.crop.method == "whole":
-        announce(
-            "This model learnt images that were cut to a face already: faces that are found are cut by their boxes. "
-            "Name crop `whole` for images of that kind; `mien prepare --crop aligned` makes a pack for photographs"
-        )
-
-
-def crop_face(image_rgb: NDArray[np.uint8], face: DetectedFace | None, info: ModelInfo) -> CroppedFace:
-    """Cut a face exactly as a pack is made and evaluated: at the contract's size, then to the model's.
+def crop_face(image_rgb: NDArray[np.uint8], detection: DetectedFace | None, info: ModelInfo) -> CroppedFace:
+    """Crop a face exactly as packs are made and evaluated: at the contract's size, then resized to the model's.
 
     Args:
         image_rgb: ``(H, W, 3)`` uint8.
-        face: where it is, or None where the image is a face itself.
-        info: of the model.
+        detection: the face, or None if the image already is one cropped face.
+        info: crop contract and input size of the model.
     """
     height, width = image_rgb.shape[:2]
-    if face is None:
-        # without a box every method falls back to the whole image
+    if detection is None:
+        # without a box every method falls back to the full image
         matrix, _ = crop_matrix(info.crop, (width, height))
+        detection = DetectedFace(np.array([0, 0, width, height], dtype=np.float64), None, None)
     else:
         contract = info.crop.for_detected_faces()
-        matrix, _ = crop_matrix(contract, (width, height), anchors=face.anchors, box_xyxy=face.box_xyxy)
+        matrix, _ = crop_matrix(
+            contract, (width, height), anchors=detection.anchors, box_xyxy=detection.box_xyxy
+        )
     crop = resize_crop(crop_image(image_rgb, matrix, info.crop.size), info.input_size)
-    whole = DetectedFace(np.array([0, 0, width, height], dtype=np.float64), None, None)
-    return CroppedFace(crop, invert_matrix(matrix), face or whole)
+    return CroppedFace(crop, invert_matrix(matrix), detection)
 
 
 def predict_cropped(
-    images: Sequence[CroppedImage], bundle: OnnxModel, rule: DecisionRule | None = None
+    images: Sequence[CroppedImage], model: OnnxModel, rule: DecisionRule | None = None
 ) -> Iterator[ImagePrediction]:
-    """Read images whose faces are cut, in few calls of the model.
+    """Yield the predictions for preprocessed images, batching their faces: infer, then postprocess.
 
     Raises:
-        ModelError: as `predict_files`.
+        ModelError: as in `predict_files`.
     """
-    outputs = infer([face.crop for image in images for face in image.faces], bundle)
+    outputs = infer([face.crop for image in images for face in image.faces], model)
     for image in images:
-        yield postprocess_image(image, outputs, bundle.info, rule or DecisionRule())
+        yield postprocess_image(image, outputs, model.info, rule or DecisionRule())
 
 
-def postprocess_image(
-    image: CroppedImage, outputs: Iterator[Outputs], info: ModelInfo, rule: DecisionRule
-) -> ImagePrediction:
-    """Return an image's reading, taking an output of `infer` for each of its faces."""
-    rows = tuple(
-        postprocess_face(image.source, number, face, next(outputs), info, rule)
-        for number, face in enumerate(image.faces)
-    )
-    return ImagePrediction(
-        image.source, rows or (row_without_face(image.source, image.problem),), image.image_rgb
-    )
-
-
-def infer(crops: list[NDArray[np.uint8]], bundle: OnnxModel) -> Iterator[Outputs]:
-    """Yield the model's outputs face by face, each with N = 1; a crowd in one image takes several calls."""
+def infer(crops: list[NDArray[np.uint8]], model: OnnxModel) -> Iterator[Outputs]:
+    """Run the model in batches of `BATCH_FACES` crops, and yield the outputs of each face, with N = 1."""
     for start in range(0, len(crops), BATCH_FACES):
-        outputs = bundle.run(np.stack(crops[start : start + BATCH_FACES]))
+        outputs = model.run(np.stack(crops[start : start + BATCH_FACES]))
         for index in range(len(outputs.probabilities)):
             one = slice(index, index + 1)
             yield Outputs(
@@ -205,17 +185,39 @@ def infer(crops: list[NDArray[np.uint8]], bundle: OnnxModel) -> Iterator[Outputs
             )
 
 
+def postprocess_image(
+    image: CroppedImage, outputs: Iterator[Outputs], info: ModelInfo, rule: DecisionRule
+) -> ImagePrediction:
+    """Return the prediction for an image, consuming one output of `infer` for each of its faces."""
+    rows = tuple(
+        postprocess_face(image.source, index, face, next(outputs), info, rule)
+        for index, face in enumerate(image.faces)
+    )
+    return ImagePrediction(
+        image.source, rows or (row_without_face(image.source, image.problem),), image.image_rgb
+    )
+
+
 def postprocess_face(
-    source: str, number: int, face: CroppedFace, output: Outputs, info: ModelInfo, rule: DecisionRule
+    source: str, index: int, face: CroppedFace, output: Outputs, info: ModelInfo, rule: DecisionRule
 ) -> FacePrediction:
-    """Return the row of a face from the model's outputs, N = 1."""
-    expression, confidence, probabilities = rule.answer(output.probabilities[0], info.classes)
+    """Return the row of a face: the decision, and landmarks in pixels of the image.
+
+    Args:
+        source: name of the image.
+        index: index of the face in the image.
+        face: the cropped face.
+        output: the model's output for it, N = 1.
+        info: class names of the model.
+        rule: how probabilities become an expression.
+    """
+    expression, confidence, probabilities = rule.decide(output.probabilities[0], info.classes)
     landmarks, affect = output.landmarks, output.valence_arousal
     return FacePrediction(
         source,
-        face=number,
-        box_xyxy=face.face.box_xyxy,
-        score=face.face.score,
+        face=index,
+        box_xyxy=face.detection.box_xyxy,
+        score=face.detection.score,
         expression=expression,
         confidence=confidence,
         probabilities=probabilities,
@@ -225,3 +227,13 @@ def postprocess_face(
         valence=None if affect is None else float(affect[0, 0]),
         arousal=None if affect is None else float(affect[0, 1]),
     )
+
+
+def warn_if_trained_on_crops(info: ModelInfo, announce: Callable[[str], None]) -> None:
+    """Send a notice if faces are to be detected for a model that was trained on pre-cropped images."""
+    if info.crop.method == "whole":
+        announce(
+            "This model was trained on pre-cropped faces: detected faces are cropped to their bounding boxes. "
+            "Set crop to `whole` for images that are cropped already; `mien prepare --crop aligned` makes a pack for "
+            "photographs"
+        )

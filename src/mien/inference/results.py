@@ -1,6 +1,6 @@
-"""What is said of faces: one `FacePrediction` a face, and one for an image or frame that has none or cannot be read.
+"""Results: one `FacePrediction` per face, or a single one for an image or frame without a face or unreadable.
 
-`FacePrediction.to_dict` is the one schema of rows: JSON Lines, the answers of the server and Python have it in common.
+`FacePrediction.to_dict` is the only schema of rows: JSON Lines, the server's responses and Python share it.
 """
 
 from collections.abc import Iterator
@@ -24,21 +24,21 @@ class FacePrediction:
     """One row of predictions.
 
     Attributes:
-        source: the image or video, as it was named; empty for pixels.
-        frame: 0-based number of the video's frame; None for an image.
-        seconds: of the frame, from the video's beginning or the camera's start; None for an image.
-        face: 0-based place among the faces of the image, the largest first; None where there is none.
-        track: number of the person followed through a video; None for an image.
+        source: name of the image or video as given; empty for pixels.
+        frame: 0-based frame number; None for an image.
+        seconds: time of the frame since the start of the video or camera; None for an image.
+        face: 0-based index among the faces of the image, the largest first; None without a face.
+        track: number of the person tracked through a video; None for an image.
         status: ``ok``, ``no_face``, or the reason why it cannot be read, such as ``truncated_image``.
-        detail: about what is unreadable, for a person; otherwise empty.
+        detail: explanation of an unreadable source for a person; otherwise empty.
         box_xyxy: ``(4,)`` face box in pixels of the upright image.
-        score: of the detector, in [0, 1]; None where it gives none or was not asked.
+        score: detector score in [0, 1]; None if the detector has none or did not run.
         expression: the most probable class, or ``unsure``.
-        confidence: the probability of the most probable class.
-        probabilities: of the classes, in the model's order; they sum to 1, unless only the top_class were asked for.
-        landmarks: ``(68, 2)`` in pixels of the upright image; None where the model has no such task.
-        valence: in [-1, 1]; None where the model has no such task.
-        arousal: as valence.
+        confidence: probability of the most probable class.
+        probabilities: by class, in the model's order; they sum to 1 unless limited to the top K classes.
+        landmarks: ``(68, 2)`` in pixels of the upright image; None if the model has no landmarks task.
+        valence: in [-1, 1]; None if the model has no valence and arousal task.
+        arousal: in [-1, 1]; None like valence.
     """
 
     source: str
@@ -58,18 +58,28 @@ class FacePrediction:
     arousal: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the row as plain values for JSON: every field, None where there is nothing.
+        """Return every field as a plain value for JSON, None where there is none.
 
         Pixels are rounded to hundredths, other numbers to millionths.
         """
-        return {field.name: _plain(field.name, getattr(self, field.name)) for field in fields(self)}
+        row: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                value = np.round(value, PIXEL_DECIMALS).tolist()
+            elif isinstance(value, float):
+                value = round(value, VALUE_DECIMALS)
+            elif isinstance(value, dict):
+                value = {name: round(number, VALUE_DECIMALS) for name, number in value.items()}
+            row[field.name] = value
+        return row
 
     def to_numpy(self) -> dict[str, NDArray[np.float64]]:
-        """Return the numbers that are there as float64 arrays.
+        """Return the numeric fields as float64 arrays.
 
         Returns:
-            Of ``box_xyxy`` ``(4,)``, ``probabilities`` ``(C,)``, ``landmarks`` ``(68, 2)`` and
-            ``valence_arousal`` ``(2,)`` those that the row has.
+            ``box_xyxy`` ``(4,)``, ``probabilities`` ``(C,)``, ``landmarks`` ``(68, 2)`` and ``valence_arousal``
+            ``(2,)``, those of them that the row has.
         """
         values = {
             "box_xyxy": self.box_xyxy,
@@ -93,26 +103,16 @@ class FacePrediction:
         return ", ".join(parts)
 
 
-def _plain(name: str, value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return np.round(value, PIXEL_DECIMALS).tolist()
-    if isinstance(value, float):
-        return round(value, VALUE_DECIMALS)
-    if name == "probabilities" and value is not None:
-        return {key: round(probability, VALUE_DECIMALS) for key, probability in value.items()}
-    return value
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class ImagePrediction:
-    """All that is read from one image or one frame of a video.
+    """The predictions for one image or one frame of a video.
 
-    Iterating gives the faces that were read; `rows` has a row for "no face" and "unreadable" too.
+    Iterating yields the faces; `rows` also has a row for "no face" and "unreadable".
 
     Attributes:
-        source: the image or video, as it was named; empty for pixels.
+        source: name of the image or video as given; empty for pixels.
         rows: at least one.
-        image_rgb: the upright image ``(H, W, 3)``, where it was asked for and could be read.
+        image_rgb: the upright image ``(H, W, 3)``, if it was requested and could be read.
     """
 
     source: str
@@ -121,7 +121,7 @@ class ImagePrediction:
 
     @property
     def faces(self) -> tuple[FacePrediction, ...]:
-        """The faces that were read, the largest first."""
+        """The faces with a prediction, the largest first."""
         return tuple(row for row in self.rows if row.status == OK)
 
     def __iter__(self) -> Iterator[FacePrediction]:
@@ -134,7 +134,7 @@ class ImagePrediction:
         return self.faces[index]
 
     def __bool__(self) -> bool:
-        """A reading is there, even of an image without a face."""
+        """Always true, even without a face: `len` would make it false."""
         return True
 
     def to_dict(self) -> dict[str, Any]:
@@ -142,15 +142,15 @@ class ImagePrediction:
         return {"source": self.source, "rows": [row.to_dict() for row in self.rows]}
 
     def draw(self) -> NDArray[np.uint8]:
-        """Return a copy of the image with the readings drawn on it, ``(H, W, 3)`` uint8 RGB.
+        """Return a copy of the image with the predictions drawn on it, ``(H, W, 3)`` uint8 RGB.
 
         Raises:
             ValueError: the image was not kept, or could not be read.
         """
-        from mien.drawing.annotate import annotate  # noqa: PLC0415 - drawing needs Pillow's fonts, reading does not
+        from mien.drawing.annotate import annotate  # noqa: PLC0415 - drawing loads Pillow's fonts, predicting does not
 
         if self.image_rgb is None:
-            raise ValueError("the image was not kept, so that nothing can be drawn on it")
+            raise ValueError("the image was not kept or could not be read, so nothing can be drawn on it")
         return annotate(self.image_rgb, self.rows)
 
     def __str__(self) -> str:
@@ -158,7 +158,7 @@ class ImagePrediction:
 
 
 def row_without_face(source: str, problem: tuple[str, str] | None = None) -> FacePrediction:
-    """Return the row of an image in which no face was found, or that cannot be read: (reason, detail)."""
+    """Return the row of an image without a face or, given a problem (status, detail), of an unreadable one."""
     if problem is None:
         return FacePrediction(source, status=NO_FACE)
     return FacePrediction(source, status=problem[0], detail=problem[1])

@@ -1,4 +1,4 @@
-"""Reading the faces of images, videos and cameras with a model file, and writing down what was read.
+"""`mien predict`: the faces of images, videos and cameras, written to files, drawings and the terminal.
 
-`command.run_predict` is the whole verb; programs use `mien.load`.
+`stage.run_predict` is the complete verb; programs use `mien.load`.
 """

@@ -1,7 +1,9 @@
-"""The verb `predict`: everything checked first, then source by source, written as it comes."""
+"""The verb `predict`: everything is checked first, then each source is predicted and written as it comes."""
 
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -13,38 +15,44 @@ from mien.drawing.annotate import annotate
 from mien.drawing.fonts import report_missing_characters
 from mien.errors import ArtifactError
 from mien.faces.detector import Detector, load_detector
+from mien.faces.images import UnreadableImage
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.model import threads_for_video
 from mien.inference.pipeline import predict_files, warn_if_trained_on_crops
 from mien.inference.results import NO_FACE, OK, ImagePrediction
-from mien.predict.annotated_files import claim_copies_folder, name_copies, write_copy
-from mien.predict.inputs import ImageFile, Source, Video, gather_inputs
+from mien.inference.video.capture import DEFAULT_FRAME_RATE, FrameSource, open_frames
+from mien.inference.video.options import VideoOptions
+from mien.inference.video.stream import predict_frames, unreadable_prediction
+from mien.predict.annotated_output import (
+    AnnotatedVideoWriter,
+    assign_annotated_paths,
+    claim_annotation_folder,
+    write_annotated_image,
+)
+from mien.predict.media_sources import MediaSource, find_sources
 from mien.predict.options import PredictOptions
-from mien.predict.outputs import claim_rows, open_rows
+from mien.predict.prediction_files import RowWriter, claim_prediction_file, open_prediction_file
+from mien.predict.preview_window import PreviewWindow
+from mien.predict.terminal_output import TableWriter, VideoSummary
 from mien.predict.timeline import Timeline, claim_timeline
-from mien.predict.video_summary import VideoSummary
-from mien.predict.video_writer import VideoWriter
-from mien.predict.videos import OpenVideo, open_video
-from mien.predict.window import Window
-from mien.predict.writers import RowWriter, TableWriter
 from mien.runtime.progress import Progress
 from mien.runtime.terminal import on_one_line
 
-# Fewer images than this are done before a bar says anything.
+# Fewer images than this are done before a progress bar would be useful.
 MIN_IMAGES_FOR_PROGRESS = 8
 
 
 @dataclass(slots=True)
 class PredictSummary:
-    """What was read.
+    """Counts of a run.
 
     Attributes:
-        n_images: in all, unreadable ones too.
-        n_videos: likewise, cameras too.
-        n_frames: of the videos.
-        n_faces: rows with a reading.
-        n_without_face: images and frames in which none was found.
-        n_unreadable: images that could not be read, and parts of videos.
+        n_images: all images, including unreadable ones.
+        n_videos: all videos and cameras, including unreadable ones.
+        n_frames: frames of videos.
+        n_faces: rows with a prediction.
+        n_without_face: images and frames without a face.
+        n_unreadable: unreadable images and parts of videos.
     """
 
     n_images: int = 0
@@ -54,12 +62,12 @@ class PredictSummary:
     n_without_face: int = 0
     n_unreadable: int = 0
 
-    def count(self, reading: ImagePrediction, *, is_frame: bool = False) -> None:
-        """Add an image or frame."""
-        status = reading.rows[0].status
+    def add(self, prediction: ImagePrediction, *, is_frame: bool = False) -> None:
+        """Count an image or frame."""
+        status = prediction.rows[0].status
         self.n_images += not is_frame
         self.n_frames += is_frame and status in (OK, NO_FACE)
-        self.n_faces += sum(row.status == OK for row in reading.rows)
+        self.n_faces += sum(row.status == OK for row in prediction.rows)
         self.n_without_face += status == NO_FACE
         self.n_unreadable += status not in (OK, NO_FACE)
 
@@ -77,36 +85,8 @@ class PredictSummary:
         return ", ".join(parts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
-    """What the reading of every source needs.
-
-    Attributes:
-        bundle: the model.
-        detector: finds the faces, or None.
-        options: of the command.
-        classes: that are answered.
-        copies: where annotated copies go, by the source's name; empty for none.
-        stream: takes the tallies of videos.
-        writer: takes the rows of images, and of videos where there is a file for them.
-        window: shows videos, or None.
-        summary: counts.
-    """
-
-    bundle: OnnxModel
-    detector: Detector | None
-    options: PredictOptions
-    classes: tuple[str, ...]
-    copies: dict[str, Path]
-    stream: TextIO
-    writer: RowWriter
-    window: Window | None
-    summary: PredictSummary
-
-    def write(self, reading: ImagePrediction) -> None:
-        """Write a reading's rows."""
-        for row in reading.rows:
-            self.writer.write(row)
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def run_predict(
@@ -118,48 +98,45 @@ def run_predict(
     announce: Callable[[str], None],
     lines: Iterable[str] = (),
 ) -> PredictSummary:
-    """Read the faces of the sources with a model and write them down.
+    """Predict the faces of the sources and write the results.
 
     Args:
-        sources: see `gather.gather_inputs`.
-        model: the name of a model in the box, a file that `mien export` wrote, or None for the default.
+        sources: see `media_sources.find_sources`.
+        model: the name of a bundled model, a file written by `mien export`, or None for the default.
         options: see `PredictOptions`.
-        stream: takes the table where no file was asked for.
-        announce: is told in one line what a person should know, such as a missing detector.
+        stream: receives the table if there is no output file.
+        announce: callback that receives one-line notices, for instance about a missing detector.
         lines: the list that the source ``-`` stands for.
 
     Raises:
-        SourceError: a source does not exist, a camera cannot be opened, or the detector's file does not exist.
-        ArtifactError: the model cannot be used, or an output is in the way or cannot be written.
-        ModelError: the detector's file is not one, or the model gives no finite numbers or lacks a class.
-        MienError: there is no screen for a window.
+        SourceError: a source or the detector's file does not exist, or a camera cannot be opened.
+        ArtifactError: the model cannot be used, or an output exists or cannot be written.
+        ModelError: the detector's file is not a detector, or the model's output is not finite or lacks a class.
+        MienError: there is no display for a window.
     """
-    gathered = gather_inputs(sources, lines=lines, leave_out=options.draw, announce=announce)
-    n_videos = sum(isinstance(source, Video) for source in gathered)
+    found = find_sources(sources, lines=lines, leave_out=options.draw, announce=announce)
+    n_videos = sum(source.is_video for source in found)
     with ExitStack() as stack:
-        _claim_outputs(options, n_videos, stack)
-        copies = {} if options.draw is None else name_copies(gathered, options.draw)
-        for folder in {copy.parent for copy in copies.values() if copy.parent.is_dir()}:
-            remove_partials(folder)
-        # While the model reads frames of a video, the next are decoded and searched for faces.
-        bundle = OnnxModel.load(find_model(model), threads=threads_for_video() if n_videos else None)
-        classes = options.rule.classes(bundle.info.classes)
+        copies = _claim_outputs(options, found, stack)
+        # While the model predicts frames of a video, other threads decode the next ones and detect their faces.
+        onnx_model = OnnxModel.load(find_model(model), threads=threads_for_video() if n_videos else None)
+        classes = options.rule.classes(onnx_model.info.classes)
         if options.draw is not None or options.timeline is not None or options.show:
-            titles = [source.name for source in gathered] if options.timeline is not None else []
+            titles = [source.name for source in found] if options.timeline is not None else []
             report_missing_characters([*classes, *titles], announce)
         detector = None
         if options.crop == "detect":
-            warn_if_trained_on_crops(bundle.info, announce)
+            warn_if_trained_on_crops(onnx_model.info, announce)
             detector = load_detector(options.detector_path, announce=announce)
-        names = [source.name for source in gathered if isinstance(source, ImageFile)]
+        names = [source.name for source in found if not source.is_video]
         writer: RowWriter = TableWriter(stream, classes, names, top=options.rule.top)
-        window = stack.enter_context(closing(Window("mien"))) if options.show else None
+        window = stack.enter_context(closing(PreviewWindow("mien"))) if options.show else None
         if options.out is not None:
             writer = stack.enter_context(
-                open_rows(options.out, classes, force=options.force, announce=announce)
+                open_prediction_file(options.out, classes, force=options.force, announce=announce)
             )
         run = _Run(
-            bundle=bundle,
+            model=onnx_model,
             detector=detector,
             options=options,
             classes=classes,
@@ -169,85 +146,184 @@ def run_predict(
             window=window,
             summary=PredictSummary(),
         )
-        _read_sources(gathered, run)
+        # Consecutive images are batched; each video is predicted on its own.
+        for is_video, group in groupby(found, key=lambda source: source.is_video):
+            if not is_video:
+                run.predict_images([Path(source.name) for source in group])
+                continue
+            for source in group:
+                if window is None or not window.is_closed:
+                    run.predict_video(source)
     return run.summary
 
 
-def _claim_outputs(options: PredictOptions, n_videos: int, stack: ExitStack) -> None:
+def _claim_outputs(
+    options: PredictOptions, sources: Sequence[MediaSource], stack: ExitStack
+) -> dict[str, Path]:
+    """Check and reserve all outputs, and return the paths of annotated copies by source name."""
+    n_videos = sum(source.is_video for source in sources)
     if options.out is not None:
-        stack.enter_context(claim_rows(options.out, force=options.force))
+        stack.enter_context(claim_prediction_file(options.out, force=options.force))
     if options.draw is not None:
-        stack.enter_context(claim_copies_folder(options.draw, force=options.force))
+        stack.enter_context(claim_annotation_folder(options.draw, force=options.force))
     if options.timeline is not None:
         if n_videos != 1:
-            raise ArtifactError(f"--timeline is of one video or camera, and {n_videos:,} were named")
+            raise ArtifactError(f"--timeline needs exactly one video or camera, got {n_videos:,}")
         stack.enter_context(claim_timeline(options.timeline, force=options.force))
     if options.show and not n_videos:
-        raise ArtifactError("--show is for videos and cameras, and none was named. Use --draw for images")
+        raise ArtifactError("--show is for videos and cameras, but none was given. Use --draw for images")
+    copies = {} if options.draw is None else assign_annotated_paths(sources, options.draw)
+    for folder in {copy.parent for copy in copies.values() if copy.parent.is_dir()}:
+        remove_partials(folder)
+    return copies
 
 
-def _read_sources(sources: Sequence[Source], run: _Run) -> None:
-    """Read neighbouring images together, and each video alone."""
-    for _, group in groupby(sources, key=type):
-        together = list(group)
-        _read_images([source.path for source in together if isinstance(source, ImageFile)], run)
-        for source in together:
-            if isinstance(source, Video) and (run.window is None or not run.window.is_closed):
-                _read_video(source, run)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """What every source of a run needs.
 
+    Attributes:
+        model: the ONNX model.
+        detector: finds the faces, or None.
+        options: of the command.
+        classes: the expressions that can be predicted.
+        copies: paths of annotated copies, by source name; empty for none.
+        stream: receives the summaries of videos if there is no output file.
+        writer: receives the rows of images, and those of videos if there is an output file.
+        window: shows videos, or None.
+        summary: the counts.
+    """
 
-def _read_images(paths: Sequence[Path], run: _Run) -> None:
-    readings = predict_files(
-        paths, run.bundle, detector=run.detector, rule=run.options.rule, keep_images=bool(run.copies)
-    )
-    for reading in _with_progress(readings, total=len(paths)):
-        run.write(reading)
-        if run.copies and reading.image_rgb is not None:
-            write_copy(run.copies[reading.source], annotate(reading.image_rgb, reading.rows))
-        run.summary.count(reading)
+    model: OnnxModel
+    detector: Detector | None
+    options: PredictOptions
+    classes: tuple[str, ...]
+    copies: dict[str, Path]
+    stream: TextIO
+    writer: RowWriter
+    window: PreviewWindow | None
+    summary: PredictSummary
 
-
-def _read_video(video: Video, run: _Run) -> None:
-    """Read a video to its end, to the limits of the options, or until a person stops it."""
-    options = replace(run.options.video, keep_images=bool(run.copies) or run.window is not None)
-    run.summary.n_videos += 1
-    with ExitStack() as stack:
-        opened = stack.enter_context(
-            open_video(video, run.bundle, detector=run.detector, rule=run.options.rule, options=options)
+    def predict_images(self, paths: Sequence[Path]) -> None:
+        """Predict images in batches, and write rows and annotated copies."""
+        predictions = predict_files(
+            paths, self.model, detector=self.detector, rule=self.options.rule, keep_images=bool(self.copies)
         )
-        tally, timeline = VideoSummary(video.name, rate=opened.rate), Timeline(run.classes)
-        film = stack.enter_context(_film(video, opened, run)) if run.copies else None
-        for reading in opened.readings:
-            if run.options.out is None:
-                tally.take(reading)
-            else:
-                run.write(reading)
-            run.summary.count(reading, is_frame=True)
-            if film is not None:
-                film.take(reading)
-            if run.options.timeline is not None:
-                timeline.take(reading)
-            if run.window is not None and run.window.take(reading):
-                break
-    if run.options.out is None:
-        run.stream.writelines(f"{on_one_line(line)}\n" for line in tally.lines())
-    if run.options.timeline is not None:
-        timeline.draw(run.options.timeline, title=on_one_line(video.name))
+        with ExitStack() as stack:
+            progress = None
+            if len(paths) >= MIN_IMAGES_FOR_PROGRESS:
+                progress = stack.enter_context(Progress("Predicting", total=len(paths), unit="image"))
+            for prediction in predictions:
+                self._write_rows(prediction)
+                if self.copies and prediction.image_rgb is not None:
+                    drawing_rgb = annotate(prediction.image_rgb, prediction.rows)
+                    write_annotated_image(self.copies[prediction.source], drawing_rgb)
+                self.summary.add(prediction)
+                if progress is not None:
+                    progress.advance()
+
+    def predict_video(self, video: MediaSource) -> None:
+        """Predict a video until it ends, a limit is reached, or a person stops it; write all of its outputs."""
+        self.summary.n_videos += 1
+        with ExitStack() as stack:
+            predictions, frame_rate, is_live = self._open_video(video, stack)
+            video_summary = VideoSummary(video.name, frame_rate=frame_rate)
+            timeline = Timeline(self.classes)
+            annotated: AnnotatedVideoWriter | None = None
+            if self.copies:
+                annotated = stack.enter_context(
+                    AnnotatedVideoWriter(self.copies[video.name], frame_rate=frame_rate, is_live=is_live)
+                )
+            for prediction in predictions:
+                if self.options.out is None:
+                    video_summary.add(prediction)
+                else:
+                    self._write_rows(prediction)
+                self.summary.add(prediction, is_frame=True)
+                if annotated is not None:
+                    annotated.add(prediction)
+                if self.options.timeline is not None:
+                    timeline.add(prediction)
+                if self.window is not None and self.window.add(prediction):
+                    break
+        if self.options.out is None:
+            self.stream.writelines(f"{on_one_line(line)}\n" for line in video_summary.lines())
+        if self.options.timeline is not None:
+            timeline.draw(self.options.timeline, title=on_one_line(video.name))
+
+    def _write_rows(self, prediction: ImagePrediction) -> None:
+        for row in prediction.rows:
+            self.writer.write(row)
+
+    def _open_video(
+        self, video: MediaSource, stack: ExitStack
+    ) -> tuple[Iterable[ImagePrediction], float, bool]:
+        """Open a video, and close it when the stack does.
+
+        Returns:
+            One prediction per frame, the frame rate, and whether it is a camera or live stream.
+
+        Raises:
+            SourceError: the camera does not exist, or the URL provides no video.
+        """
+        try:
+            frames = open_frames(video.location)
+        except UnreadableImage as error:
+            return [unreadable_prediction(video.name, error)], DEFAULT_FRAME_RATE, False
+        options = replace(self.options.video, keep_images=bool(self.copies) or self.window is not None)
+        predictions = stack.enter_context(
+            closing(
+                predict_frames(
+                    frames, self.model, detector=self.detector, rule=self.options.rule, options=options
+                )
+            )
+        )
+        is_stopped = stack.enter_context(_stop_on_signal()) if frames.is_live else None
+        return _with_progress(predictions, frames, options, is_stopped), frames.frame_rate, frames.is_live
 
 
-def _film(video: Video, opened: OpenVideo, run: _Run) -> VideoWriter:
-    return VideoWriter(run.copies[video.name], rate=opened.rate, is_live=opened.is_live)
-
-
-def _with_progress(readings: Iterator[ImagePrediction], *, total: int) -> Iterator[ImagePrediction]:
-    if total < MIN_IMAGES_FOR_PROGRESS:
-        yield from readings
-        return
-    with Progress("Predicting", total=total, unit="image") as progress:
-        for reading in readings:
-            yield reading
+def _with_progress(
+    predictions: Iterable[ImagePrediction],
+    frames: FrameSource,
+    options: VideoOptions,
+    is_stopped: threading.Event | None,
+) -> Iterator[ImagePrediction]:
+    """Yield the predictions for a video with a progress bar, until they end or the event is set."""
+    n_frames = frames.n_frames
+    if n_frames is not None and options.max_seconds is not None:
+        n_frames = min(n_frames, round(options.max_seconds * frames.frame_rate))
+    if options.max_frames is not None:
+        n_frames = min(n_frames or options.max_frames, options.max_frames)
+    with Progress(f"Predicting {frames.name}", total=n_frames, unit="frame") as progress:
+        for prediction in predictions:
+            yield prediction
             progress.advance()
+            if is_stopped is not None and is_stopped.is_set():
+                return
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+@contextmanager
+def _stop_on_signal() -> Iterator[threading.Event]:
+    """Yield an event that the first Ctrl-C or SIGTERM sets; a second one interrupts as usual.
+
+    An interrupt is the usual end of a camera, and SIGTERM that of a service: the current frame is still written. Signals
+    are handled in the main thread only; in another one the event is never set.
+    """
+    is_stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield is_stopped
+        return
+
+    def stop(_number: int, _frame: object) -> None:
+        is_stopped.set()
+        restore_handlers()
+
+    def restore_handlers() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield is_stopped
+    finally:
+        restore_handlers()

@@ -1,8 +1,7 @@
-"""The timeline of a video: what each person's face showed, second by second, as an image."""
+"""The timeline of a video: each person's predictions over time, as a plot."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,111 +15,107 @@ from mien.errors import ArtifactError
 from mien.inference.results import ImagePrediction
 
 SUFFIXES = (".png", ".svg")
-# However long the video, a person has at most this many places in memory and in the plot: where they are used up,
-# each holds twice the time from then on.
-MAX_PLACES = 2000
-FIRST_PLACE_S = 0.04
-# Persons drawn: those who were seen longest.
+# However long the video, a track has at most this many time bins in memory and in the plot: once they are used up, the
+# duration of a bin doubles.
+MAX_BINS = 2000
+FIRST_BIN_S = 0.04
+# Only the people seen longest are drawn.
 MAX_DRAWN = 6
-# A face that was away longer than this, and than two places, leaves a gap.
+# A person who was gone for longer than this, and than two bins, leaves a gap.
 GAP_S = 0.5
 _VALENCE_COLOR, _AROUSAL_COLOR = "#1f77b4", "#d62728"
 
 
-@dataclass(slots=True)
 class Timeline:
-    """Collects the readings of one video, as means over places of equal time.
+    """Collects the predictions of a video, as means over time bins of equal length.
 
     Attributes:
         classes: whose probabilities are drawn, in order.
-        place_s: how long a place is.
-        people: by track: place -> the number of rows, and sums of seconds, valence, arousal and the probabilities.
+        bin_s: duration of a bin in seconds.
+        tracks: by track number and bin: the number of rows, and sums of seconds, valence, arousal and probabilities.
     """
 
-    classes: tuple[str, ...]
-    place_s: float = FIRST_PLACE_S
-    people: dict[int, dict[int, NDArray[np.float64]]] = field(default_factory=dict)
-    _last_s: float = 0.0
-    _has_affect: bool = False
+    def __init__(self, classes: tuple[str, ...]) -> None:
+        """Start a video."""
+        self.classes = classes
+        self.bin_s = FIRST_BIN_S
+        self.tracks: dict[int, dict[int, NDArray[np.float64]]] = {}
+        self._last_s = 0.0
+        self._has_affect = False
 
-    def take(self, reading: ImagePrediction) -> None:
+    def add(self, prediction: ImagePrediction) -> None:
         """Add a frame."""
-        for row in reading.faces:
+        for row in prediction.faces:
             seconds = row.seconds or 0.0
-            while seconds >= self.place_s * MAX_PLACES:
-                self._double()
-            shares = row.probabilities or {}
+            while seconds >= self.bin_s * MAX_BINS:
+                self._double_bins()
+            probabilities = row.probabilities or {}
             values = [1.0, seconds, row.valence or 0.0, row.arousal or 0.0]
-            values += [shares.get(name, 0.0) for name in self.classes]
+            values += [probabilities.get(name, 0.0) for name in self.classes]
             self._has_affect |= row.valence is not None
-            places = self.people.setdefault(row.track or 0, {})
-            place = int(seconds / self.place_s)
-            places[place] = places.get(place, 0.0) + np.array(values)
-        self._last_s = max(self._last_s, reading.rows[0].seconds or 0.0)
+            bins = self.tracks.setdefault(row.track or 0, {})
+            index = int(seconds / self.bin_s)
+            bins[index] = bins.get(index, 0.0) + np.array(values)
+        self._last_s = max(self._last_s, prediction.rows[0].seconds or 0.0)
 
-    def _double(self) -> None:
-        self.place_s *= 2
-        for track, places in self.people.items():
-            halved: dict[int, NDArray[np.float64]] = {}
-            for place, sums in places.items():
-                halved[place // 2] = halved.get(place // 2, 0.0) + sums
-            self.people[track] = halved
+    def _double_bins(self) -> None:
+        self.bin_s *= 2
+        for track, bins in self.tracks.items():
+            merged: dict[int, NDArray[np.float64]] = {}
+            for index, sums in bins.items():
+                merged[index // 2] = merged.get(index // 2, 0.0) + sums
+            self.tracks[track] = merged
 
-    def stretches(self, track: int) -> list[NDArray[np.float64]]:
-        """Return a person's stretches without a gap: ``(T, 3 + C)`` seconds, valence, arousal, probabilities."""
-        places = self.people[track]
-        sums = np.stack([places[place] for place in sorted(places)])
+    def segments(self, track: int) -> list[NDArray[np.float64]]:
+        """Return a track's segments without a gap: ``(T, 3 + C)`` seconds, valence, arousal, probabilities."""
+        bins = self.tracks[track]
+        sums = np.stack([bins[index] for index in sorted(bins)])
         means = sums[:, 1:] / sums[:, :1]
-        cuts = np.nonzero(np.diff(means[:, 0]) > max(GAP_S, 2 * self.place_s))[0] + 1
-        return [np.asarray(part, dtype=np.float64) for part in np.split(means, cuts)]
+        starts = np.nonzero(np.diff(means[:, 0]) > max(GAP_S, 2 * self.bin_s))[0] + 1
+        return [np.asarray(segment, dtype=np.float64) for segment in np.split(means, starts)]
 
     def draw(self, path: Path, *, title: str) -> None:
-        """Draw the persons one under the other: probabilities as areas, valence and arousal as lines.
+        """Draw the tracks one below the other: probabilities as stacked areas, valence and arousal as lines.
 
         Raises:
             ArtifactError: the file cannot be written.
-            SourceError: what ``MIEN_FONT`` names is no font.
+            SourceError: the file that ``MIEN_FONT`` names is not a font.
         """
         from matplotlib import rc_context  # noqa: PLC0415 - only a timeline needs it
-
-        with rc_context(plot_style([title, *self.classes])):
-            self._draw(path, title)
-
-    def _draw(self, path: Path, title: str) -> None:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - only a timeline needs it
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
         from matplotlib.figure import Figure  # noqa: PLC0415
 
-        tracks = sorted(self.people, key=lambda track: (-self._n_rows(track), track))
-        drawn = sorted(tracks[:MAX_DRAWN])
+        n_rows = {track: sum(sums[0] for sums in bins.values()) for track, bins in self.tracks.items()}
+        longest = sorted(n_rows, key=lambda track: (-n_rows[track], track))
+        drawn = sorted(longest[:MAX_DRAWN])
+        n_hidden = len(longest) - len(drawn)
         heights = ([3, 1] if self._has_affect else [3]) * max(1, len(drawn))
-        figure = Figure(figsize=(12, 0.9 + 0.62 * sum(heights)), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-        n_hidden = len(tracks) - len(drawn)
-        title += f" ({n_hidden} more, seen for less time)" if n_hidden else ""
-        figure.suptitle(plot_text(title))
-        step = len(heights) // max(1, len(drawn))
-        for index, track in enumerate(drawn):
-            self._draw_person(axes[index * step : (index + 1) * step], track)
-        if not drawn:
-            axes[0].text(0.5, 0.5, "no face found", ha="center", transform=axes[0].transAxes)
-        axes[-1].set_xlim(0, max(self._last_s, self.place_s))
-        axes[-1].set_xlabel("seconds")
-        self._add_legend(figure)
-        kind = path.suffix.lower().removeprefix(".")
-        with disk_errors(path), new_file(path) as partial:
-            figure.savefig(partial, format=kind, dpi=130, metadata={"Date": None} if kind == "svg" else None)
+        with rc_context(plot_style([title, *self.classes])):
+            figure = Figure(figsize=(12, 0.9 + 0.62 * sum(heights)), layout="constrained")
+            FigureCanvasAgg(figure)
+            axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+            title += f" ({n_hidden} more, seen for less time)" if n_hidden else ""
+            figure.suptitle(plot_text(title))
+            step = len(heights) // max(1, len(drawn))
+            for index, track in enumerate(drawn):
+                self._draw_track(axes[index * step : (index + 1) * step], track)
+            if not drawn:
+                axes[0].text(0.5, 0.5, "no face found", ha="center", transform=axes[0].transAxes)
+            axes[-1].set_xlim(0, max(self._last_s, self.bin_s))
+            axes[-1].set_xlabel("seconds")
+            self._add_legend(figure)
+            kind = path.suffix.lower().removeprefix(".")
+            metadata = {"Date": None} if kind == "svg" else None
+            with disk_errors(path), new_file(path) as partial:
+                figure.savefig(partial, format=kind, dpi=130, metadata=metadata)
 
-    def _n_rows(self, track: int) -> float:
-        return float(sum(sums[0] for sums in self.people[track].values()))
-
-    def _draw_person(self, axes: NDArray[Any], track: int) -> None:
+    def _draw_track(self, axes: NDArray[Any], track: int) -> None:
         areas = axes[0]
-        for stretch in self.stretches(track):
-            # the last place is drawn as wide as it is, so that a face seen once shows
-            end = stretch[-1:] + np.eye(1, stretch.shape[1]) * self.place_s
-            seconds, valence, arousal, *shares = np.concatenate([stretch, end]).T
-            areas.stackplot(seconds, *shares, colors=self._colors(), linewidth=0)
+        for segment in self.segments(track):
+            # the last bin is drawn at its full width, so that a face seen once is visible
+            end = segment[-1:] + np.eye(1, segment.shape[1]) * self.bin_s
+            seconds, valence, arousal, *probabilities = np.concatenate([segment, end]).T
+            areas.stackplot(seconds, *probabilities, colors=self._colors(), linewidth=0)
             if self._has_affect:
                 axes[1].plot(seconds, valence, color=_VALENCE_COLOR, linewidth=1.2)
                 axes[1].plot(seconds, arousal, color=_AROUSAL_COLOR, linewidth=1.2)
@@ -130,15 +125,6 @@ class Timeline:
         if self._has_affect:
             axes[1].set_ylim(-1, 1)
             axes[1].axhline(0, color="#999999", linewidth=0.6)
-
-    def _colors(self) -> list[tuple[float, float, float]]:
-        known = [class_color(name) for name in self.classes]
-        # classes of one color are told apart by how dark they are
-        repeats = [known[:index].count(color) for index, color in enumerate(known)]
-        return [
-            (color[0] / 255 * 0.75**n, color[1] / 255 * 0.75**n, color[2] / 255 * 0.75**n)
-            for color, n in zip(known, repeats, strict=True)
-        ]
 
     def _add_legend(self, figure: Any) -> None:
         from matplotlib.lines import Line2D  # noqa: PLC0415
@@ -155,24 +141,32 @@ class Timeline:
             ]
         figure.legend(handles=entries, loc="outside lower center", ncols=min(6, len(entries)), frameon=False)
 
+    def _colors(self) -> list[tuple[float, float, float]]:
+        """Return a color per class; classes of one color differ in brightness."""
+        known = [class_color(name) for name in self.classes]
+        repeats = [known[:index].count(color) for index, color in enumerate(known)]
+        return [
+            (color[0] / 255 * 0.75**n, color[1] / 255 * 0.75**n, color[2] / 255 * 0.75**n)
+            for color, n in zip(known, repeats, strict=True)
+        ]
+
 
 @contextmanager
 def claim_timeline(path: Path, *, force: bool) -> Iterator[None]:
-    """Make sure that a timeline may be written, by nobody else meanwhile.
+    """Reserve the file of a timeline before any work: it is drawn at the end of the video.
 
     Raises:
-        ArtifactError: its name says neither PNG nor SVG, its folder cannot be written into, or it exists and
-            ``force`` is not set.
+        ArtifactError: its suffix is neither PNG nor SVG, its folder is not writable, or it exists and ``force`` is not
+            set.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise ArtifactError(
-            f"--timeline {path} must end in {' or '.join(SUFFIXES)}, which says what is drawn"
+            f"--timeline {path} must end in {' or '.join(SUFFIXES)}, which selects the format"
         )
     if path.is_dir():
         raise ArtifactError(
-            f"--timeline {path} is a folder, and the timeline needs a file. Choose another path"
+            f"--timeline {path} is a folder, but the timeline is written to a file. Choose another path"
         )
-    # It is drawn at the end of the video: too late to find out.
     with one_writer(path):
         claim_output(path, force=force)
         yield

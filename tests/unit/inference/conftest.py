@@ -1,4 +1,4 @@
-"""Videos of colored squares, written without loss, and a camera that is none."""
+"""Videos of colored squares, written losslessly, and a fake camera."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ Square = tuple[str, int, int, int]
 
 
 class FakeCapture:
-    """A camera or file of OpenCV's whose frames are given: None is a read that fails."""
+    """An OpenCV capture with predefined frames; None is a failed read."""
 
     def __init__(
         self,
@@ -33,36 +33,36 @@ class FakeCapture:
         self._properties = {getattr(cv2, f"CAP_PROP_{name}"): value for name, value in properties.items()}
 
     def read(self) -> tuple[bool, NDArray[np.uint8] | None]:
-        """Give the next frame; behind the last every read fails."""
+        """Return the next frame; after the last, every read fails."""
         self.before_read(self.n_read)
         frame = self.frames[self.n_read] if self.n_read < len(self.frames) else None
         self.n_read += 1
         return frame is not None, frame
 
     def get(self, what: int) -> float:
-        """Return a property that was given, else 0."""
+        """Return a predefined property, else 0."""
         return self._properties.get(what, 0.0)
 
     def release(self) -> None:
-        """Remember it."""
+        """Record the call."""
         self.is_released = True
 
 
 class CountingDetector:
-    """A detector that remembers how often it was asked."""
+    """A detector that counts its calls."""
 
     def __init__(self, detector: object) -> None:
         self.detector = detector
-        self.n_looks = 0
+        self.n_calls = 0
 
     def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
-        """Ask the other."""
-        self.n_looks += 1
+        """Call the wrapped detector."""
+        self.n_calls += 1
         return self.detector.find_faces(image_rgb)  # type: ignore[attr-defined,no-any-return]
 
 
 def draw_frame(*squares: Square, size_wh: tuple[int, int] = (160, 120)) -> NDArray[np.uint8]:
-    """Return a grey RGB frame with squares; the later ones hide the earlier."""
+    """Return a gray RGB frame with squares; later ones cover earlier ones."""
     frame = np.full((size_wh[1], size_wh[0], 3), 100, np.uint8)
     for expression, x, y, side in squares:
         frame[max(0, y) : y + side, max(0, x) : x + side] = COLORS[expression]
@@ -70,12 +70,12 @@ def draw_frame(*squares: Square, size_wh: tuple[int, int] = (160, 120)) -> NDArr
 
 
 def write_video(path: Path, frames: Sequence[NDArray[np.uint8]], *, rate: float = 30.0) -> Path:
-    """Write RGB frames into a video file that gives them back unchanged."""
+    """Write RGB frames to a lossless video file."""
     height, width = frames[0].shape[:2]
     fourcc = cv2.VideoWriter.fourcc(*"FFV1")
     writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, fourcc, rate, (width, height))
     if not writer.isOpened():
-        pytest.skip("this OpenCV writes no lossless video")
+        pytest.skip("this OpenCV cannot write lossless video")
     for frame in frames:
         writer.write(np.ascontiguousarray(frame[:, :, ::-1]))
     writer.release()
@@ -84,7 +84,7 @@ def write_video(path: Path, frames: Sequence[NDArray[np.uint8]], *, rate: float 
 
 @pytest.fixture
 def tools() -> SimpleNamespace:
-    """Return what the tests of videos share."""
+    """Return the helpers of the video tests."""
     return SimpleNamespace(
         FakeCapture=FakeCapture,
         CountingDetector=CountingDetector,

@@ -1,4 +1,4 @@
-"""The Python interface: load, predict, readings that print, convert and draw."""
+"""The Python interface: load, predict, and predictions that print, convert and draw."""
 
 import json
 import subprocess
@@ -34,25 +34,30 @@ def image(make_image: MakeImage) -> Path:
     return make_image("a.png", ("Happy", 10, 10, 40), ("Sad", 80, 20, 80))
 
 
-def test_a_path_a_files_bytes_and_pixels_are_read_alike(model: Model, image: Path) -> None:
-    readings = [
+def test_a_path_bytes_and_pixels_give_the_same_prediction(model: Model, image: Path) -> None:
+    predictions = [
         model.predict(image),
         model.predict(str(image)),
         model.predict(image.read_bytes()),
         model.predict(decode_image(image.read_bytes())),
     ]
-    rows = [[face.to_dict() | {"source": ""} for face in reading] for reading in readings]
+    rows = [[face.to_dict() | {"source": ""} for face in prediction] for prediction in predictions]
     assert all(row == rows[0] for row in rows)
     assert [face["expression"] for face in rows[0]] == ["Sad", "Happy"]
-    assert [reading.source for reading in readings] == [str(image), str(image), "", ""]
+    assert [prediction.source for prediction in predictions] == [str(image), str(image), "", ""]
 
 
-def test_a_list_is_read_in_order(model: Model, image: Path, make_image: MakeImage) -> None:
+def test_a_list_is_predicted_in_order(model: Model, image: Path, make_image: MakeImage) -> None:
     empty = make_image("empty.png")
-    readings = model.predict([image, empty, b"no image", image] * 20)
-    assert [len(reading) for reading in readings[:4]] == [2, 0, 0, 2]
-    assert [reading.rows[0].status for reading in readings[:4]] == ["ok", "no_face", "not_an_image", "ok"]
-    assert len(readings) == 80
+    predictions = model.predict([image, empty, b"no image", image] * 20)
+    assert [len(prediction) for prediction in predictions[:4]] == [2, 0, 0, 2]
+    assert [prediction.rows[0].status for prediction in predictions[:4]] == [
+        "ok",
+        "no_face",
+        "not_an_image",
+        "ok",
+    ]
+    assert len(predictions) == 80
 
 
 def test_threads_share_one_detector_that_is_loaded_once(
@@ -68,66 +73,66 @@ def test_threads_share_one_detector_that_is_loaded_once(
     monkeypatch.setattr(model_module, "load_detector", load_slowly)
     model = mien.load(model_path)
     with ThreadPoolExecutor(8) as pool:
-        readings = list(pool.map(model.predict, [image] * 8))
-    assert [len(reading) for reading in readings] == [2] * 8
+        predictions = list(pool.map(model.predict, [image] * 8))
+    assert [len(prediction) for prediction in predictions] == [2] * 8
     assert len(loaded) == 1
 
 
-def test_an_unreadable_image_is_a_reading(model: Model, tmp_path: Path) -> None:
-    reading = model.predict(tmp_path / "no.jpg")
-    assert reading.rows[0].status == "missing_file"
-    assert reading
-    assert not list(reading)
+def test_an_unreadable_image_has_a_prediction(model: Model, tmp_path: Path) -> None:
+    prediction = model.predict(tmp_path / "no.jpg")
+    assert prediction.rows[0].status == "missing_file"
+    assert prediction
+    assert not list(prediction)
     with pytest.raises(ValueError, match="nothing can be drawn"):
-        reading.draw()
+        prediction.draw()
 
 
 @pytest.mark.parametrize(
     "wrong", [3, None, np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
 )
-def test_what_is_no_image(model: Model, wrong: object) -> None:
+def test_invalid_images_are_rejected(model: Model, wrong: object) -> None:
     with pytest.raises(TypeError, match="must be"):
         model.predict(wrong)  # type: ignore[call-overload]
 
 
-def test_a_whole_image_is_a_face(model: Model, image: Path) -> None:
+def test_a_cropped_image_is_one_face(model: Model, image: Path) -> None:
     (face,) = model.predict(image, cropped=True)
     assert face.score is None
     assert face.box_xyxy is not None
     assert face.box_xyxy.tolist() == [0, 0, 200, 120]
 
 
-def test_readings_print_convert_and_draw(model: Model, image: Path) -> None:
-    reading = model.predict(image)
-    assert str(reading[1]).startswith("Happy ")
-    assert str(reading).count("\n") == 1
-    values = json.loads(json.dumps(reading.to_dict(), allow_nan=False))
+def test_predictions_print_convert_and_draw(model: Model, image: Path) -> None:
+    prediction = model.predict(image)
+    assert str(prediction[1]).startswith("Happy ")
+    assert str(prediction).count("\n") == 1
+    values = json.loads(json.dumps(prediction.to_dict(), allow_nan=False))
     assert values["rows"][0]["box_xyxy"] == [80, 20, 160, 100]
-    arrays = reading[0].to_numpy()
+    arrays = prediction[0].to_numpy()
     assert {name: array.shape for name, array in arrays.items()} == {
         "box_xyxy": (4,),
         "probabilities": (3,),
         "landmarks": (68, 2),
         "valence_arousal": (2,),
     }
-    drawn = reading.draw()
+    drawn = prediction.draw()
     assert drawn.dtype == np.uint8
     assert drawn.shape[1] > 200
 
 
-def test_the_rule_is_used(model_path: Path, detector: Detector, image: Path) -> None:
+def test_the_decision_rule_is_applied(model_path: Path, detector: Detector, image: Path) -> None:
     loaded = mien.load(model_path, min_confidence=1.0, top=1)
-    reading = Model(loaded.onnx_model, rule=loaded.rule, detector=detector).predict(image)
-    assert [face.expression for face in reading] == ["unsure", "unsure"]
-    assert [len(face.probabilities or {}) for face in reading] == [1, 1]
+    prediction = Model(loaded.onnx_model, rule=loaded.rule, detector=detector).predict(image)
+    assert [face.expression for face in prediction] == ["unsure", "unsure"]
+    assert [len(face.probabilities or {}) for face in prediction] == [1, 1]
 
 
-def test_classes_that_the_model_lacks_are_told_when_it_is_loaded(model_path: Path) -> None:
+def test_classes_that_the_model_lacks_are_reported_at_load(model_path: Path) -> None:
     with pytest.raises(ModelError, match="does not know Surprise"):
         mien.load(model_path, classes=7)
 
 
-def test_a_model_that_does_not_exist_names_those_in_the_box() -> None:
+def test_the_error_for_an_unknown_model_lists_the_bundled_ones() -> None:
     with pytest.raises(ArtifactError, match=r"Model nothing does not exist.* Bundled models: .*mien export"):
         mien.load("nothing")
 

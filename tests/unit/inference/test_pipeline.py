@@ -1,4 +1,4 @@
-"""From image files to readings."""
+"""From image files to predictions."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from mien.faces.detector import DetectedFace, Detector
 from mien.faces.images import decode_image
 from mien.faces.landmarks import anchors_from_landmarks
 from mien.formats.onnx_model import OnnxModel, Outputs
-from mien.inference import pipeline as recognise
+from mien.inference import pipeline
 from mien.inference.pipeline import predict_files
 
 MakeImage = Callable[..., Path]
@@ -34,20 +34,20 @@ class OneFace:
 
 
 @pytest.fixture
-def bundle(model_path: Path) -> OnnxModel:
+def model(model_path: Path) -> OnnxModel:
     """Return the tiny model, loaded."""
     return OnnxModel.load(model_path, threads=1)
 
 
-def test_every_face_is_read_from_its_own_pixels(
-    bundle: OnnxModel, detector: Detector, make_image: MakeImage
+def test_every_face_is_predicted_from_its_own_pixels(
+    model: OnnxModel, detector: Detector, make_image: MakeImage
 ) -> None:
     """Two faces in one image, one in the next: each row has its square's box, class and affect."""
     paths = [
         make_image("a.png", ("Happy", 10, 10, 40), ("Sad", 80, 20, 80)),
         make_image("b.png", ("Neutral", 30, 30, 60)),
     ]
-    rows = [row for image in predict_files(paths, bundle, detector=detector) for row in image.rows]
+    rows = [row for image in predict_files(paths, model, detector=detector) for row in image.rows]
     assert [(Path(row.source).name, row.face, row.expression) for row in rows] == [
         ("a.png", 0, "Sad"),
         ("a.png", 1, "Happy"),
@@ -57,37 +57,37 @@ def test_every_face_is_read_from_its_own_pixels(
     assert rows[0].probabilities is not None
     assert sum(rows[0].probabilities.values()) == pytest.approx(1, abs=1e-5)
     assert rows[0].confidence == max(rows[0].probabilities.values())
-    assert list(rows[0].probabilities) == list(bundle.info.classes)
+    assert list(rows[0].probabilities) == list(model.info.classes)
     assert (rows[2].valence, rows[2].arousal) == (pytest.approx(1, abs=0.05), pytest.approx(0, abs=0.05))
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 100])
 def test_batches_do_not_change_the_rows(
-    bundle: OnnxModel,
+    model: OnnxModel,
     detector: Detector,
     make_image: MakeImage,
     monkeypatch: pytest.MonkeyPatch,
     batch: int,
 ) -> None:
-    """Faces meet in one call or not; the rows come in the order of images and faces."""
-    monkeypatch.setattr(recognise, "BATCH_FACES", batch)
+    """Rows are in the order of images and faces, whichever faces share a model call."""
+    monkeypatch.setattr(pipeline, "BATCH_FACES", batch)
     squares = [("Neutral", 0, 0, 50), ("Happy", 60, 0, 40), ("Sad", 120, 0, 30)]
     paths = [make_image(f"{count}.png", *squares[:count]) for count in (3, 0, 1, 2)]
-    found = [[row.expression for row in p.rows] for p in predict_files(paths, bundle, detector=detector)]
+    found = [[row.expression for row in p.rows] for p in predict_files(paths, model, detector=detector)]
     assert found == [["Neutral", "Happy", "Sad"], [None], ["Neutral"], ["Neutral", "Happy"]]
 
 
-def test_landmarks_come_back_to_the_image(
-    bundle: OnnxModel, make_image: MakeImage, template: NDArray[np.float32]
+def test_landmarks_are_mapped_back_to_the_image(
+    model: OnnxModel, make_image: MakeImage, template: NDArray[np.float32]
 ) -> None:
-    """The crop puts a turned face's eyes and mouth at the template's, so the template comes back onto them."""
-    # a face turned by 30 degrees: distances in the ratio of the crop's own anchors
+    """The crop aligns a rotated face with the template, so template landmarks map back onto the face."""
+    # a face rotated by 30 degrees, with the proportions of the crop's own anchors
     turn, center = np.deg2rad(30), np.array([90.0, 60.0])
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     upright = anchors_from_landmarks(template) - 0.5
     anchors = upright * 70 @ rotation.T + center
     face = DetectedFace(np.array([60.0, 30, 120, 90]), 0.8, np.insert(anchors, 2, center, axis=0))
-    (image,) = predict_files([make_image("a.png")], bundle, detector=OneFace(face))
+    (image,) = predict_files([make_image("a.png")], model, detector=OneFace(face))
     landmarks = image.rows[0].landmarks
     assert landmarks is not None
     assert landmarks.shape == (68, 2)
@@ -95,11 +95,11 @@ def test_landmarks_come_back_to_the_image(
 
 
 @pytest.mark.parametrize(
-    ("contract", "cut_by"),
+    ("contract", "expected"),
     [
         pytest.param(contract := CropContract("aligned", margin=0.1, size=64), contract, id="aligned"),
         pytest.param(contract := CropContract("box", margin=0.3, size=48), contract, id="box"),
-        # a face found in an image is what the detector's box holds, not the image
+        # a detected face is the content of its box, not the full image
         pytest.param(
             CropContract("whole", margin=0.1, size=48), CropContract("box", margin=0.0, size=48), id="whole"
         ),
@@ -110,9 +110,9 @@ def test_the_model_sees_the_crop_of_its_contract(
     make_image: MakeImage,
     monkeypatch: pytest.MonkeyPatch,
     contract: CropContract,
-    cut_by: CropContract,
+    expected: CropContract,
 ) -> None:
-    """The pixels given to the model are those of a pack made by this contract, resized as `evaluate` does."""
+    """The model's input equals the crops in a pack with this contract, resized as in `evaluate`."""
     seen: list[NDArray[np.uint8]] = []
     real = OnnxModel.run
 
@@ -121,35 +121,35 @@ def test_the_model_sees_the_crop_of_its_contract(
         return real(self, images_rgb)
 
     monkeypatch.setattr(OnnxModel, "run", run)
-    bundle = OnnxModel.load(write_model(contract=contract))
+    model = OnnxModel.load(write_model(contract=contract))
     path = make_image("a.png", ("Happy", 10, 10, 40), ("Sad", 80, 20, 80))
     points = np.array([[40, 40], [90, 50], [60, 70], [45, 90], [80, 95]], dtype=np.float64)
     face = DetectedFace(np.array([20.0, 15, 110, 118]), 0.8, points)
-    list(predict_files([path], bundle, detector=OneFace(face)))
+    list(predict_files([path], model, detector=OneFace(face)))
     image = decode_image(path.read_bytes())
     matrix, method = crop_matrix(
-        cut_by, (image.shape[1], image.shape[0]), anchors=points[[0, 1, 3, 4]], box_xyxy=face.box_xyxy
+        expected, (image.shape[1], image.shape[0]), anchors=points[[0, 1, 3, 4]], box_xyxy=face.box_xyxy
     )
-    assert method == cut_by.method
+    assert method == expected.method
     np.testing.assert_array_equal(
         seen[0][0], resize_crop(crop_image(image, matrix, contract.size), INPUT_SIZE)
     )
 
 
-def test_whole_takes_the_image_for_the_face(bundle: OnnxModel, make_image: MakeImage) -> None:
+def test_without_a_detector_the_image_is_the_face(model: OnnxModel, make_image: MakeImage) -> None:
     """One row whose box is the image, without a score."""
     path = make_image("a.png", ("Happy", 0, 0, 80), size_wh=(80, 80))
-    (image,) = predict_files([path], bundle, detector=None)
+    (image,) = predict_files([path], model, detector=None)
     (row,) = image.rows
     assert (row.expression, row.score, row.face) == ("Happy", None, 0)
     np.testing.assert_array_equal(row.box_xyxy, [0, 0, 80, 80])
 
 
-def test_a_image_without_a_face_has_a_row(
-    bundle: OnnxModel, detector: Detector, make_image: MakeImage
+def test_an_image_without_a_face_has_a_row(
+    model: OnnxModel, detector: Detector, make_image: MakeImage
 ) -> None:
-    """Its status says so and everything else is empty."""
-    (image,) = predict_files([make_image("a.png")], bundle, detector=detector)
+    """With its status, and nothing else."""
+    (image,) = predict_files([make_image("a.png")], model, detector=detector)
     (row,) = image.rows
     assert (row.status, row.face, row.expression, row.box_xyxy) == ("no_face", None, None, None)
 
@@ -159,20 +159,20 @@ def test_a_image_without_a_face_has_a_row(
     [
         pytest.param(b"", "empty_file", id="empty"),
         pytest.param(b"<html><body>not found</body></html>", "not_an_image", id="a web page"),
-        pytest.param(None, "missing_file", id="vanished"),
+        pytest.param(None, "missing_file", id="missing"),
         pytest.param("pipe", "not_a_file", id="a pipe"),
         pytest.param("truncated", "truncated_image", id="truncated"),
     ],
 )
 def test_an_unreadable_image_has_a_row_with_the_reason(
     tmp_path: Path,
-    bundle: OnnxModel,
+    model: OnnxModel,
     detector: Detector,
     make_image: MakeImage,
     content: bytes | str | None,
     status: str,
 ) -> None:
-    """The images before and after it are read."""
+    """The images before and after it are predicted."""
     good = make_image("good.png", ("Happy", 10, 10, 40))
     bad = tmp_path / "bad.jpg"
     if content == "pipe":
@@ -183,50 +183,50 @@ def test_an_unreadable_image_has_a_row_with_the_reason(
         bad.write_bytes(bad.read_bytes()[:3000])
     elif content is not None:
         bad.write_bytes(content)
-    rows = [p.rows[0] for p in predict_files([good, bad, good], bundle, detector=detector)]
+    rows = [p.rows[0] for p in predict_files([good, bad, good], model, detector=detector)]
     assert [row.status for row in rows] == ["ok", status, "ok"]
     assert rows[1].detail
 
 
-def test_a_file_too_large_for_a_image_is_not_read(
-    bundle: OnnxModel, detector: Detector, make_image: MakeImage, monkeypatch: pytest.MonkeyPatch
+def test_a_file_above_the_size_limit_is_not_read(
+    model: OnnxModel, detector: Detector, make_image: MakeImage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its row names the limit."""
+    """Its row says so."""
     monkeypatch.setattr("mien.faces.image_files.MAX_FILE_BYTES", 10)
-    (image,) = predict_files([make_image("a.png")], bundle, detector=detector)
+    (image,) = predict_files([make_image("a.png")], model, detector=detector)
     assert image.rows[0].status == "image_too_large"
 
 
-def test_grey_images_are_read(tmp_path: Path, bundle: OnnxModel) -> None:
-    """A grey file becomes RGB before the detector and the model see it."""
-    Image.fromarray(np.full((50, 60), 90, np.uint8)).save(tmp_path / "grey.png")
-    (image,) = predict_files([tmp_path / "grey.png"], bundle, detector=None, keep_images=True)
+def test_grayscale_images_are_predicted(tmp_path: Path, model: OnnxModel) -> None:
+    """They are converted to RGB before the detector and the model see them."""
+    Image.fromarray(np.full((50, 60), 90, np.uint8)).save(tmp_path / "gray.png")
+    (image,) = predict_files([tmp_path / "gray.png"], model, detector=None, keep_images=True)
     assert image.rows[0].status == "ok"
     assert image.image_rgb is not None
     assert image.image_rgb.shape == (50, 60, 3)
 
 
-def test_readings_come_before_all_images_are_taken(
-    bundle: OnnxModel, detector: Detector, make_image: MakeImage, monkeypatch: pytest.MonkeyPatch
+def test_predictions_are_yielded_before_all_images_are_read(
+    model: OnnxModel, detector: Detector, make_image: MakeImage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch is given out when it is full: memory and waiting do not grow with the number of images."""
-    monkeypatch.setattr(recognise, "MAX_WAITING_IMAGES", 3)
-    taken: list[int] = []
+    """A batch is yielded as soon as it is full: memory and latency do not grow with the number of images."""
+    monkeypatch.setattr(pipeline, "MAX_WAITING_IMAGES", 3)
+    indices: list[int] = []
     path = make_image("a.png")
 
     def paths() -> Iterator[Path]:
         for index in range(100):
-            taken.append(index)
+            indices.append(index)
             yield path
 
-    next(predict_files(paths(), bundle, detector=detector))
-    assert len(taken) == 3
+    next(predict_files(paths(), model, detector=detector))
+    assert len(indices) == 3
 
 
-def test_a_model_that_gives_no_numbers_is_an_error(
+def test_outputs_that_are_not_finite_are_an_error(
     write_model: Callable[..., Path], make_image: MakeImage
 ) -> None:
-    """NaN in an output stops with the model's name, before it reaches a file."""
+    """NaN in an output raises an error with the model's name before it reaches a file."""
     broken = write_model(landmarks=np.full((68, 2), np.nan, np.float32))
     with pytest.raises(ModelError, match=r"other\.onnx returns landmarks values that are not finite"):
         list(predict_files([make_image("a.png")], OnnxModel.load(broken), detector=None))

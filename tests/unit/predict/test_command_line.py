@@ -1,4 +1,4 @@
-"""`mien predict` from its words to what it does."""
+"""`mien predict` from its arguments to its effects."""
 
 import io
 import json
@@ -11,31 +11,33 @@ import pytest
 from mien.cli import main
 from mien.faces.detector import Detector
 from mien.inference.video.options import SMOOTHING_S
-from mien.predict import stage as command
+from mien.predict import stage
 
 
 @pytest.fixture(autouse=True)
 def squares_are_faces(monkeypatch: pytest.MonkeyPatch, detector: Detector) -> None:
-    """Let the verb find colored squares."""
-    monkeypatch.setattr(command, "load_detector", lambda path, *, announce: detector)
+    """Detect colored squares as faces."""
+    monkeypatch.setattr(stage, "load_detector", lambda path, *, announce: detector)
 
 
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Return what the verb is given, which it then does not do."""
+    """Return the arguments of the verb, which is not run."""
     seen: dict[str, Any] = {}
 
     def run_predict(sources: Any, model: Any, **rest: Any) -> str:
         seen.update(rest, sources=sources, model=model)
         return "done"
 
-    monkeypatch.setattr(command, "run_predict", run_predict)
+    monkeypatch.setattr(stage, "run_predict", run_predict)
     return seen
 
 
-def test_options_arrive(given: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    words = "a.mp4 --camera 2 --every 5 --no-smoothing --max-seconds 1.5 --frames 9 --timeline t.svg --show --draw d"
-    assert main(["predict", *words.split(), "--top", "2", "--classes", "7", "--min-confidence", "0.4"]) == 0
+def test_options_are_passed_on(given: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = "a.mp4 --camera 2 --every 5 --no-smoothing --max-seconds 1.5 --frames 9 --timeline t.svg --show --draw d"
+    assert (
+        main(["predict", *arguments.split(), "--top", "2", "--classes", "7", "--min-confidence", "0.4"]) == 0
+    )
     options = given["options"]
     assert given["sources"] == ["a.mp4", 2]
     video = options.video
@@ -45,13 +47,13 @@ def test_options_arrive(given: dict[str, Any], capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().err == "mien: done\n"
 
 
-def test_what_is_taken_where_nothing_is_said(given: dict[str, Any]) -> None:
+def test_default_options(given: dict[str, Any]) -> None:
     assert main(["predict", "a.jpg"]) == 0
     assert (given["options"].video.detect_every, given["options"].video.smoothing_s) == (3, SMOOTHING_S)
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("arguments", "message"),
     [
         ("", "name an image, video, folder, camera or URL"),
         ("--camera -1", "must be 0 or more, got -1"),
@@ -62,18 +64,18 @@ def test_what_is_taken_where_nothing_is_said(given: dict[str, Any]) -> None:
         ("a.mp4 --frames -3", "must be 1 or more, got -3"),
     ],
 )
-def test_wrong_usage_ends_with_2(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_ends_with_2(arguments: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["predict", *words.split()])
+        main(["predict", *arguments.split()])
     assert ended.value.code == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_failure_is_one_line_and_ends_with_1(model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "no such file.jpg", "--model", str(model_path)]) == 1
-    told = capsys.readouterr().err
-    assert told.startswith("mien: no such file.jpg does not exist.")
-    assert told.count("\n") == 1
+    message = capsys.readouterr().err
+    assert message.startswith("mien: no such file.jpg does not exist.")
+    assert message.count("\n") == 1
 
 
 def test_a_list_on_standard_input_is_read(

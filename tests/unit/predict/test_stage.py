@@ -1,4 +1,4 @@
-"""The whole verb: checks first, then rows and copies."""
+"""The complete verb on images: checks first, then rows and annotated copies."""
 
 import csv
 import io
@@ -16,20 +16,20 @@ from mien.errors import ArtifactError, SourceError
 from mien.faces.crop import CropContract
 from mien.faces.crop_options import CropMethod
 from mien.faces.detector import Detector
-from mien.predict import stage as command
+from mien.predict import stage
 from mien.predict.options import PredictOptions
 from mien.predict.stage import PredictSummary, run_predict
 
 
 @pytest.fixture(autouse=True)
 def squares_are_faces(monkeypatch: pytest.MonkeyPatch, detector: Detector) -> None:
-    """Let the verb find colored squares."""
-    monkeypatch.setattr(command, "load_detector", lambda path, *, announce: detector)
+    """Detect colored squares as faces."""
+    monkeypatch.setattr(stage, "load_detector", lambda path, *, announce: detector)
 
 
 @pytest.fixture
 def folder(tmp_path: Path, make_image: Callable[..., Path]) -> Path:
-    """Return a folder of two faces in one image, none in another, and a file that is no image."""
+    """Return a folder with two faces in one image, none in another, and an unreadable file."""
     make_image("in/a.png", ("Happy", 10, 10, 40), ("Sad", 80, 20, 80))
     make_image("in/x/b.jpg")
     (tmp_path / "in" / "broken.jpg").write_bytes(b"")
@@ -39,13 +39,13 @@ def folder(tmp_path: Path, make_image: Callable[..., Path]) -> Path:
 def run(
     *sources: Path, model: Path, stream: io.StringIO | None = None, options: PredictOptions
 ) -> PredictSummary:
-    """Run the verb, announcing nothing."""
+    """Run the verb, ignoring notices."""
     return run_predict(
         sources, model, options=options, stream=stream or io.StringIO(), announce=lambda _line: None
     )
 
 
-def test_json_lines_have_a_row_a_face_and_one_for_every_other_image(
+def test_json_lines_have_a_row_per_face_and_one_for_every_other_image(
     tmp_path: Path, folder: Path, model_path: Path
 ) -> None:
     """Nothing is lost: two faces, an empty image, an unreadable one."""
@@ -62,31 +62,31 @@ def test_json_lines_have_a_row_a_face_and_one_for_every_other_image(
 
 
 @pytest.mark.parametrize(
-    ("method", "crop", "is_told"),
+    ("method", "crop", "is_reported"),
     [("whole", "detect", True), ("whole", "whole", False), ("box", "detect", False)],
 )
-def test_a_model_of_cropped_images_that_is_to_find_faces_says_so(
+def test_detecting_faces_for_a_model_of_cropped_images_is_reported(
     folder: Path,
     write_model: Callable[..., Path],
     method: CropMethod,
     crop: Literal["detect", "whole"],
-    is_told: bool,
+    is_reported: bool,
 ) -> None:
-    """Its faces are cut by a box that it never learnt from."""
-    told: list[str] = []
+    """It was not trained on crops by bounding box."""
+    notices: list[str] = []
     model = write_model(contract=CropContract(method))
     run_predict(
         [folder / "a.png"],
         model,
         options=PredictOptions(crop=crop),
         stream=io.StringIO(),
-        announce=told.append,
+        announce=notices.append,
     )
-    assert ["cut to a face already" in line for line in told] == [True] * is_told
+    assert ["trained on pre-cropped faces" in line for line in notices] == [True] * is_reported
 
 
 def test_csv_has_the_columns_of_the_model(tmp_path: Path, folder: Path, model_path: Path) -> None:
-    """A probability column a class, in the model's order."""
+    """A probability column per class, in the model's order."""
     out = tmp_path / "rows.CSV"
     run(folder, model=model_path, options=PredictOptions(out=out))
     with out.open(newline="", encoding="utf-8") as file:
@@ -96,7 +96,7 @@ def test_csv_has_the_columns_of_the_model(tmp_path: Path, folder: Path, model_pa
 
 
 def test_without_a_file_a_table_is_written(folder: Path, model_path: Path) -> None:
-    """A heading and a line a row."""
+    """A header and a line per row."""
     stream = io.StringIO()
     run(folder, model=model_path, stream=stream, options=PredictOptions())
     lines = stream.getvalue().splitlines()
@@ -105,8 +105,8 @@ def test_without_a_file_a_table_is_written(folder: Path, model_path: Path) -> No
     assert "Sad" in lines[1]
 
 
-def test_copies_are_drawn_of_readable_images(tmp_path: Path, folder: Path, model_path: Path) -> None:
-    """With their folders, as images that differ from the originals."""
+def test_readable_images_are_annotated(tmp_path: Path, folder: Path, model_path: Path) -> None:
+    """In their subfolders, as images that differ from the originals."""
     drawn = tmp_path / "drawn"
     run(folder, model=model_path, options=PredictOptions(draw=drawn))
     assert sorted(str(path.relative_to(drawn)) for path in drawn.rglob("*.*")) == ["a.png", "x/b.jpg"]
@@ -114,23 +114,23 @@ def test_copies_are_drawn_of_readable_images(tmp_path: Path, folder: Path, model
         assert copy.width > original.width
 
 
-def test_copies_within_the_source_are_not_read_again(folder: Path, model_path: Path) -> None:
-    """A second run over the same folder reads the same images."""
+def test_copies_inside_a_source_folder_are_not_inputs(folder: Path, model_path: Path) -> None:
+    """A second run over the same folder predicts the same images."""
     options = PredictOptions(draw=folder / "drawn", force=True)
     counts = [run(folder, model=model_path, options=options).n_images for _ in range(2)]
     assert counts == [3, 3]
 
 
-def test_a_image_is_never_replaced_by_its_copy(folder: Path, model_path: Path) -> None:
-    """Not with --force either, which is for what mien made."""
+def test_an_image_is_never_replaced_by_its_copy(folder: Path, model_path: Path) -> None:
+    """Not even with --force, which is for files that mien wrote."""
     before = (folder / "a.png").read_bytes()
     with pytest.raises(ArtifactError, match="would replace it"):
         run(folder, model=model_path, options=PredictOptions(draw=folder, force=True))
     assert (folder / "a.png").read_bytes() == before
 
 
-def test_an_existing_file_is_refused(tmp_path: Path, folder: Path, model_path: Path) -> None:
-    """It is not touched without --force, and replaced with it."""
+def test_an_existing_file_is_not_replaced(tmp_path: Path, folder: Path, model_path: Path) -> None:
+    """Without --force; with it, it is."""
     out = tmp_path / "rows.jsonl"
     out.write_text("precious")
     with pytest.raises(ArtifactError, match="--force"):
@@ -140,22 +140,20 @@ def test_an_existing_file_is_refused(tmp_path: Path, folder: Path, model_path: P
     assert len(out.read_text(encoding="utf-8").splitlines()) == 4
 
 
-def test_a_file_of_another_kind_is_refused(tmp_path: Path, folder: Path, model_path: Path) -> None:
-    """The suffix says what is written."""
+def test_an_unknown_suffix_is_rejected(tmp_path: Path, folder: Path, model_path: Path) -> None:
+    """The suffix selects the format."""
     with pytest.raises(ArtifactError, match=r"\.jsonl or \.csv"):
         run(folder, model=model_path, options=PredictOptions(out=tmp_path / "rows.txt"))
 
 
-def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path, folder: Path, model_path: Path) -> None:
+def test_a_folder_instead_of_a_file_is_rejected(tmp_path: Path, folder: Path, model_path: Path) -> None:
     """Even with --force."""
     (tmp_path / "rows.csv" / "x").mkdir(parents=True)
     with pytest.raises(ArtifactError, match="is a folder"):
         run(folder, model=model_path, options=PredictOptions(out=tmp_path / "rows.csv", force=True))
 
 
-def test_a_source_that_does_not_exist_stops_before_any_work(
-    tmp_path: Path, folder: Path, model_path: Path
-) -> None:
+def test_a_missing_source_stops_before_any_work(tmp_path: Path, folder: Path, model_path: Path) -> None:
     """Nothing is written."""
     out = tmp_path / "rows.jsonl"
     with pytest.raises(SourceError, match=r"no\.jpg does not exist"):
@@ -163,17 +161,17 @@ def test_a_source_that_does_not_exist_stops_before_any_work(
     assert not list(tmp_path.glob("rows*"))
 
 
-def test_a_stop_leaves_what_was_read_in_a_partial_file(
+def test_an_interrupted_run_leaves_a_partial_file(
     tmp_path: Path, folder: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file takes its name only when all is written; the one it replaces stays until then."""
+    """The file gets its name only when complete; the one it replaces stays until then."""
     out = tmp_path / "rows.jsonl"
     out.write_text("earlier")
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "write_copy", stop)
+    monkeypatch.setattr(stage, "write_annotated_image", stop)
     options = PredictOptions(out=out, draw=tmp_path / "drawn", force=True)
     with pytest.raises(KeyboardInterrupt):
         run(folder, model=model_path, options=options)
@@ -181,8 +179,8 @@ def test_a_stop_leaves_what_was_read_in_a_partial_file(
     assert len((tmp_path / "rows.jsonl.partial").read_text(encoding="utf-8").splitlines()) == 2
 
 
-def test_prediction_needs_no_torch(folder: Path, model_path: Path) -> None:
-    """With torch, matplotlib and pyarrow out of reach, images are read and drawn."""
+def test_predicting_needs_no_torch(folder: Path, model_path: Path) -> None:
+    """Images are predicted and drawn without torch, matplotlib and pyarrow."""
     program = f"""
 import sys
 for name in ("torch", "timm", "lightning", "matplotlib", "pyarrow", "jsonargparse"):

@@ -1,4 +1,4 @@
-"""Timelines: what is collected, and that memory does not grow with the video."""
+"""Timelines: what is collected and drawn, in bounded memory."""
 
 import re
 from pathlib import Path
@@ -11,13 +11,13 @@ from mien.drawing.fonts import fit_text
 from mien.drawing.label_card import class_color
 from mien.errors import ArtifactError
 from mien.inference.results import FacePrediction, ImagePrediction, row_without_face
-from mien.predict.timeline import FIRST_PLACE_S, MAX_DRAWN, MAX_PLACES, Timeline, claim_timeline
+from mien.predict.timeline import FIRST_BIN_S, MAX_BINS, MAX_DRAWN, Timeline, claim_timeline
 
 CLASSES = ("Happy", "Sad")
 
 
 def frame(seconds: float, *tracks: int, happy: float = 0.75, affect: float | None = 0.5) -> ImagePrediction:
-    """Return a frame in which these tracks are seen."""
+    """Return a frame in which these tracks are visible."""
     rows = [
         FacePrediction(
             "a",
@@ -34,82 +34,84 @@ def frame(seconds: float, *tracks: int, happy: float = 0.75, affect: float | Non
     return ImagePrediction("a", tuple(rows) or (row_without_face("a"),))
 
 
-def test_a_gap_parts_a_persons_time() -> None:
+def test_a_gap_splits_a_track_into_segments() -> None:
     timeline = Timeline(CLASSES)
     for index in range(100):
         seconds = index / 25
-        timeline.take(frame(seconds, 0) if not 1 <= seconds < 2 else frame(seconds))
-    first, second = timeline.stretches(0)
+        timeline.add(frame(seconds, 0) if not 1 <= seconds < 2 else frame(seconds))
+    first, second = timeline.segments(0)
     assert first[:, 0].max() < 1
     assert second[:, 0].min() == pytest.approx(2)
     np.testing.assert_allclose(first[:, 1:], np.tile([0.5, -0.5, 0.75, 0.25], (len(first), 1)))
 
 
 @pytest.mark.parametrize("rate", [5, 25, 240])
-def test_frames_of_any_rate_are_one_stretch(rate: int) -> None:
+def test_frames_of_any_rate_are_one_segment(rate: int) -> None:
     timeline = Timeline(CLASSES)
     for index in range(3 * rate):
-        timeline.take(frame(index / rate, 0))
-    (stretch,) = timeline.stretches(0)
-    assert len(stretch) <= min(3 * rate, 3 / FIRST_PLACE_S)
+        timeline.add(frame(index / rate, 0))
+    (segment,) = timeline.segments(0)
+    assert len(segment) <= min(3 * rate, 3 / FIRST_BIN_S)
 
 
-def test_a_long_video_takes_no_more_memory_than_a_short_one() -> None:
-    """Ten hours, a frame in two seconds: places grow, means stay, the order of time too."""
+def test_memory_does_not_grow_with_the_video() -> None:
+    """Ten hours, one frame every two seconds: bins grow, while means and the order of time stay."""
     timeline = Timeline(CLASSES)
     for index in range(18_000):
-        timeline.take(frame(index * 2.0, 0, happy=0.25 if index < 9_000 else 0.75))
-    assert len(timeline.people[0]) <= MAX_PLACES
-    (stretch,) = timeline.stretches(0)
-    assert (np.diff(stretch[:, 0]) > 0).all()
-    assert stretch[0, 3] == pytest.approx(0.25)
-    assert stretch[-1, 3] == pytest.approx(0.75)
-    assert stretch[-1, 0] > 35_900
+        timeline.add(frame(index * 2.0, 0, happy=0.25 if index < 9_000 else 0.75))
+    assert len(timeline.tracks[0]) <= MAX_BINS
+    (segment,) = timeline.segments(0)
+    assert (np.diff(segment[:, 0]) > 0).all()
+    assert segment[0, 3] == pytest.approx(0.25)
+    assert segment[-1, 3] == pytest.approx(0.75)
+    assert segment[-1, 0] > 35_900
 
 
-def colored_share(path: Path, name: str) -> float:
-    """Return the part of an image that has a class's color."""
+def colored_fraction(path: Path, name: str) -> float:
+    """Return the fraction of an image that has a class's color."""
     pixels = np.round(matplotlib.image.imread(path)[:, :, :3] * 255)
     return float((np.abs(pixels - class_color(name)).max(axis=2) < 3).mean())
 
 
-def test_areas_are_as_large_as_the_probabilities(tmp_path: Path) -> None:
+def test_areas_are_proportional_to_probabilities(tmp_path: Path) -> None:
     timeline = Timeline(CLASSES)
     for index in range(100):
-        timeline.take(frame(index / 25, 0))
+        timeline.add(frame(index / 25, 0))
     timeline.draw(tmp_path / "t.png", title="a")
-    ratio = colored_share(tmp_path / "t.png", "Happy") / colored_share(tmp_path / "t.png", "Sad")
+    ratio = colored_fraction(tmp_path / "t.png", "Happy") / colored_fraction(tmp_path / "t.png", "Sad")
     assert ratio == pytest.approx(3, rel=0.1)
 
 
 def test_a_gap_is_empty(tmp_path: Path) -> None:
-    whole, half = Timeline(CLASSES), Timeline(CLASSES)
+    full, half = Timeline(CLASSES), Timeline(CLASSES)
     for index in range(100):
-        whole.take(frame(index / 25, 0))
-        half.take(frame(index / 25, 0) if index < 50 else frame(index / 25))
-    # the timeline's time goes on while nobody is seen
-    half.take(ImagePrediction("a", (FacePrediction("a", seconds=99 / 25, status="no_face"),)))
-    for name, timeline in (("whole", whole), ("half", half)):
+        full.add(frame(index / 25, 0))
+        half.add(frame(index / 25, 0) if index < 50 else frame(index / 25))
+    # time continues while nobody is visible
+    half.add(ImagePrediction("a", (FacePrediction("a", seconds=99 / 25, status="no_face"),)))
+    for name, timeline in (("full", full), ("half", half)):
         timeline.draw(tmp_path / f"{name}.png", title="a")
-    ratio = colored_share(tmp_path / "half.png", "Happy") / colored_share(tmp_path / "whole.png", "Happy")
+    ratio = colored_fraction(tmp_path / "half.png", "Happy") / colored_fraction(
+        tmp_path / "full.png", "Happy"
+    )
     assert ratio == pytest.approx(0.5, abs=0.05)
 
 
-def test_a_crowd_is_drawn_by_those_seen_longest(tmp_path: Path) -> None:
+def test_only_the_people_seen_longest_are_drawn(tmp_path: Path) -> None:
     timeline = Timeline(CLASSES)
     for index in range(40):
-        timeline.take(frame(index / 25, *range(min(40, index + 1))))
+        timeline.add(frame(index / 25, *range(min(40, index + 1))))
     timeline.draw(tmp_path / "t.svg", title="a")
     assert f"({40 - MAX_DRAWN} more, seen" in (tmp_path / "t.svg").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("affect", [None, 0.5])
 def test_any_video_can_be_drawn(tmp_path: Path, affect: float | None) -> None:
-    """Nobody, one frame, a model without affect, more classes than colors."""
-    for readings in ([], [frame(0.0)], [frame(0.0, 3, affect=affect)]):
+    """Nobody, a single frame, a model without valence and arousal, more classes than colors."""
+    for predictions in ([], [frame(0.0)], [frame(0.0, 3, affect=affect)]):
         timeline = Timeline((*CLASSES, "NoneOfEight", "Uncertain", "NonFace"))
-        for reading in readings:
-            timeline.take(reading)
+        for prediction in predictions:
+            timeline.add(prediction)
         timeline.draw(tmp_path / "t.png", title="a")
         assert (tmp_path / "t.png").stat().st_size > 1000
 
@@ -117,29 +119,29 @@ def test_any_video_can_be_drawn(tmp_path: Path, affect: float | None) -> None:
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("title", ["cost $x_{$ 5.mp4", "$5.mp4", "\u65e5\u672c.mp4"])
 def test_any_name_can_be_the_title(tmp_path: Path, title: str) -> None:
-    """It is no formula, and a script that the font lacks is no matter for the user."""
+    """It is not parsed as a formula, and a script that the font lacks causes no warning."""
     timeline = Timeline(CLASSES)
-    timeline.take(frame(0.0, 0))
+    timeline.add(frame(0.0, 0))
     timeline.draw(tmp_path / "t.png", title=title)
     assert (tmp_path / "t.png").stat().st_size > 0
 
 
 @pytest.mark.filterwarnings("error")
 def test_any_class_is_in_the_legend(tmp_path: Path) -> None:
-    """A name is no formula, and an underscore before it hides nothing."""
+    """A name is not parsed as a formula, and a leading underscore does not hide it."""
     names = ("$x_{$", "$5$", "_hidden", "two\nlines", "高兴", "\x1b[31mred")
     timeline = Timeline(names)
     row = FacePrediction("a", seconds=0.0, track=0, probabilities=dict.fromkeys(names, 1 / len(names)))
-    timeline.take(ImagePrediction("a", (row,)))
+    timeline.add(ImagePrediction("a", (row,)))
     timeline.draw(tmp_path / "t.svg", title="a")
-    # matplotlib writes each text beside its outlines as a comment
+    # matplotlib writes each text as a comment next to its outlines
     drawn = re.findall(r"<!-- (.*?) -->", (tmp_path / "t.svg").read_text(encoding="utf-8"))
     shown = ["$x_{$", "$5$", " _hidden", r"two\nlines", fit_text("高兴").text, r"\x1b[31mred"]
     assert [text for text in drawn if text in shown] == shown
 
 
-def test_a_folder_that_cannot_be_written_into_is_told_at_once(tmp_path: Path) -> None:
-    """Not after the whole video was read."""
+def test_a_folder_that_is_not_writable_is_reported_at_once(tmp_path: Path) -> None:
+    """Not at the end of the video."""
     with claim_timeline(tmp_path / "t.png", force=False):
         pass
     (tmp_path / "file").touch()
@@ -150,7 +152,7 @@ def test_a_folder_that_cannot_be_written_into_is_told_at_once(tmp_path: Path) ->
         pass
 
 
-def test_a_timeline_that_is_replaced_stays_until_the_new_one_is_whole(
+def test_a_replaced_timeline_stays_until_the_new_one_is_complete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Drawing may fail."""

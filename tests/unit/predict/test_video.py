@@ -1,4 +1,4 @@
-"""Videos and cameras through the whole verb."""
+"""The complete verb on videos and cameras."""
 
 import io
 import json
@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from mien.errors import ArtifactError, MienError, SourceError
 from mien.faces.detector import Detector
 from mien.inference.results import ImagePrediction
-from mien.inference.video import capture as frames
-from mien.inference.video.capture import Live
+from mien.inference.video import capture as capture_module
+from mien.inference.video.capture import LiveStream
 from mien.inference.video.options import VideoOptions
-from mien.predict import stage as command
-from mien.predict import videos
+from mien.predict import stage
 from mien.predict.options import PredictOptions
 from mien.predict.stage import PredictSummary, run_predict
 
@@ -30,12 +29,12 @@ MakeVideo = Callable[..., Path]
 
 @pytest.fixture(autouse=True)
 def squares_are_faces(monkeypatch: pytest.MonkeyPatch, detector: Detector) -> None:
-    """Let the verb find colored squares."""
-    monkeypatch.setattr(command, "load_detector", lambda path, *, announce: detector)
+    """Detect colored squares as faces."""
+    monkeypatch.setattr(stage, "load_detector", lambda path, *, announce: detector)
 
 
 def draw(index: int, *, is_empty: bool = False) -> NDArray[np.uint8]:
-    """Return an RGB frame with a green square that moves, and a blue one."""
+    """Return an RGB frame with a moving green square and a blue one."""
     frame = np.full((120, 160, 3), 100, np.uint8)
     if not is_empty:
         frame[20:60, 10 + index : 50 + index] = COLORS["Happy"]
@@ -45,13 +44,13 @@ def draw(index: int, *, is_empty: bool = False) -> NDArray[np.uint8]:
 
 @pytest.fixture
 def make_video(tmp_path: Path) -> MakeVideo:
-    """Return a function that writes a video without loss, whose frames 5 to 7 are empty."""
+    """Return a function that writes a lossless video whose frames 5 to 7 are empty."""
 
     def make(name: str = "a.avi", n_frames: int = N_FRAMES) -> Path:
         path = tmp_path / name
         writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"FFV1"), 25, (160, 120))
         if not writer.isOpened():
-            pytest.skip("this OpenCV writes no lossless video")
+            pytest.skip("this OpenCV cannot write lossless video")
         for index in range(n_frames):
             writer.write(np.ascontiguousarray(draw(index, is_empty=5 <= index < 8)[:, :, ::-1]))
         writer.release()
@@ -61,7 +60,7 @@ def make_video(tmp_path: Path) -> MakeVideo:
 
 
 class Camera:
-    """A camera that shows a number of frames and is then unplugged."""
+    """A camera that delivers a number of frames and is then unplugged."""
 
     def __init__(self, n_frames: int, before_read: Callable[[int], None] = lambda _index: None) -> None:
         self.n_frames, self.before_read = n_frames, before_read
@@ -69,34 +68,34 @@ class Camera:
         self.is_released = False
 
     def read(self) -> tuple[bool, Any]:
-        """Give the next frame."""
+        """Return the next frame."""
         self.before_read(self.n_read)
         self.n_read += 1
         return self.n_read <= self.n_frames, np.ascontiguousarray(draw(0)[:, :, ::-1])
 
     def get(self, what: int) -> float:
-        """Return the rate."""
+        """Return the frame rate."""
         return 25.0 if what == cv2.CAP_PROP_FPS else 0.0
 
     def release(self) -> None:
-        """Remember it."""
+        """Record the call."""
         self.is_released = True
 
 
 @pytest.fixture
 def plug_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[Camera], Camera]:
-    """Return a function that makes a camera the one that is opened."""
-    monkeypatch.setattr(frames, "LIVE_PATIENCE_S", 0.05)
+    """Return a function that makes `open_frames` open a camera."""
+    monkeypatch.setattr(capture_module, "LIVE_TIMEOUT_S", 0.05)
 
     def plug(camera: Camera) -> Camera:
-        monkeypatch.setattr(videos, "open_frames", lambda _source: Live("camera 0", camera))
+        monkeypatch.setattr(stage, "open_frames", lambda _source: LiveStream("camera 0", camera))
         return camera
 
     return plug
 
 
 def run(*sources: Path | str | int, model: Path, **options: Any) -> tuple[PredictSummary, str]:
-    """Run the verb and return its summary and what it wrote to the stream."""
+    """Run the verb and return its summary and its output on the stream."""
     stream = io.StringIO()
     summary = run_predict(
         sources, model, options=PredictOptions(**options), stream=stream, announce=lambda _line: None
@@ -108,12 +107,12 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_a_video_among_images_has_its_rows_in_its_place(
+def test_rows_of_a_video_among_images_are_in_order(
     tmp_path: Path, model_path: Path, make_video: MakeVideo, make_image: Callable[..., Path]
 ) -> None:
     image = make_image("p.png", ("Happy", 10, 10, 40))
     out = tmp_path / "rows.jsonl"
-    summary, told = run(image, make_video(), image.parent / "p.png", model=model_path, out=out)
+    summary, output = run(image, make_video(), image.parent / "p.png", model=model_path, out=out)
     rows = read_rows(out)
     assert [row["frame"] for row in rows] == [
         None,
@@ -124,14 +123,14 @@ def test_a_video_among_images_has_its_rows_in_its_place(
     assert {row["track"] for row in rows if row["status"] == "ok"} == {None, 0, 1}
     assert [row["frame"] for row in rows if row["status"] == "no_face"] == [5, 6, 7]
     assert str(summary) == "35 faces in 1 image and 20 frames of 1 video, 3 with no face"
-    assert told == ""
+    assert output == ""
 
 
-def test_without_a_file_a_video_is_a_few_lines(model_path: Path, make_video: MakeVideo) -> None:
-    """Who was seen, for how long, with what expressions: not a line a frame."""
+def test_without_a_file_a_video_is_summarized(model_path: Path, make_video: MakeVideo) -> None:
+    """By person, with time seen and expressions, not a line per frame."""
     path = make_video()
-    _, told = run(path, model=model_path)
-    lines = told.splitlines()
+    _, output = run(path, model=model_path)
+    lines = output.splitlines()
     assert lines[0] == f"{path}: 20 frames, 0.8 s, a face in 85% of them"
     assert lines[1].split() == ["track", "seen", "valence", "arousal", "expressions"]
     happy, sad = (line.split() for line in lines[2:])
@@ -140,7 +139,7 @@ def test_without_a_file_a_video_is_a_few_lines(model_path: Path, make_video: Mak
     assert float(sad[4]) == pytest.approx(1, abs=0.02)
 
 
-def test_limits_and_smoothing_are_passed_on(tmp_path: Path, model_path: Path, make_video: MakeVideo) -> None:
+def test_limits_are_passed_on(tmp_path: Path, model_path: Path, make_video: MakeVideo) -> None:
     path = make_video()
     out = tmp_path / "rows.jsonl"
     run(path, model=model_path, out=out, video=VideoOptions(max_frames=3))
@@ -149,10 +148,8 @@ def test_limits_and_smoothing_are_passed_on(tmp_path: Path, model_path: Path, ma
     assert {row["frame"] for row in read_rows(out)} == {0, 1, 2, 3, 4}
 
 
-def test_an_annotated_video_has_the_frames_of_the_video(
-    tmp_path: Path, model_path: Path, make_video: MakeVideo
-) -> None:
-    """As an MP4 that can be read, with something drawn on it."""
+def test_an_annotated_video_has_all_frames(tmp_path: Path, model_path: Path, make_video: MakeVideo) -> None:
+    """As a readable MP4, with something drawn on it."""
     run(make_video(), model=model_path, draw=tmp_path / "drawn")
     capture = cv2.VideoCapture(str(tmp_path / "drawn" / "a.avi.mp4"))
     drawn = []
@@ -176,16 +173,18 @@ def test_a_timeline_is_drawn(tmp_path: Path, model_path: Path, make_video: MakeV
     assert beginning == (b"\x89PNG\r" if suffix == ".png" else b"<?xml")
 
 
-def test_a_timeline_is_of_one_video(
+def test_a_timeline_needs_exactly_one_video(
     tmp_path: Path, model_path: Path, make_video: MakeVideo, make_image: Callable[..., Path]
 ) -> None:
-    with pytest.raises(ArtifactError, match="of one video or camera, and 0 were named"):
+    with pytest.raises(ArtifactError, match="needs exactly one video or camera, got 0"):
         run(make_image("p.png"), model=model_path, timeline=tmp_path / "t.png")
-    with pytest.raises(ArtifactError, match="and 2 were named"):
+    with pytest.raises(ArtifactError, match="got 2"):
         run(make_video(), make_video("b.avi"), model=model_path, timeline=tmp_path / "t.png")
 
 
-def test_a_timeline_replaces_nothing_unasked(tmp_path: Path, model_path: Path, make_video: MakeVideo) -> None:
+def test_an_existing_timeline_is_not_replaced(
+    tmp_path: Path, model_path: Path, make_video: MakeVideo
+) -> None:
     timeline = tmp_path / "t.png"
     timeline.write_text("precious")
     with pytest.raises(ArtifactError, match="--force"):
@@ -195,7 +194,7 @@ def test_a_timeline_replaces_nothing_unasked(tmp_path: Path, model_path: Path, m
     assert timeline.read_text() == "precious"
 
 
-def test_a_broken_video_keeps_what_could_be_read_and_the_next_is_read(
+def test_a_truncated_video_keeps_its_rows_and_the_next_is_predicted(
     tmp_path: Path, model_path: Path, make_video: MakeVideo
 ) -> None:
     broken = make_video("broken.avi", 40)
@@ -209,7 +208,7 @@ def test_a_broken_video_keeps_what_could_be_read_and_the_next_is_read(
     assert summary.n_frames > 14
 
 
-def test_a_camera_that_is_unplugged_ends_with_a_row(
+def test_an_unplugged_camera_ends_with_a_row(
     tmp_path: Path, model_path: Path, plug_in: Callable[[Camera], Camera]
 ) -> None:
     camera = plug_in(Camera(10))
@@ -224,7 +223,7 @@ def test_a_camera_that_is_unplugged_ends_with_a_row(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_camera_and_its_file_is_whole(
+def test_a_signal_ends_a_camera_and_its_files_are_complete(
     tmp_path: Path, model_path: Path, plug_in: Callable[[Camera], Camera], number: signal.Signals
 ) -> None:
     def interrupt(index: int) -> None:
@@ -241,40 +240,40 @@ def test_a_signal_ends_a_camera_and_its_file_is_whole(
     assert signal.getsignal(number) is before
 
 
-def test_a_camera_that_is_not_there_is_an_error(model_path: Path) -> None:
+def test_a_missing_camera_is_an_error(model_path: Path) -> None:
     with pytest.raises(SourceError, match="Camera 93 cannot be opened"):
         run(93, model=model_path)
 
 
-def test_a_stopped_run_leaves_a_partial_file_which_the_next_replaces_only_with_force(
+def test_an_interrupted_run_leaves_partial_files(
     tmp_path: Path, model_path: Path, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "rows.jsonl"
     path = make_video()
-    taken: list[int] = []
-    real = command.PredictSummary.count
+    n_added: list[int] = []
+    real = stage.PredictSummary.add
 
-    def stop(self: Any, reading: Any, *, is_frame: bool) -> None:
-        taken.append(1)
-        if len(taken) == 10:
+    def stop(self: Any, prediction: Any, *, is_frame: bool) -> None:
+        n_added.append(1)
+        if len(n_added) == 10:
             raise KeyboardInterrupt
-        real(self, reading, is_frame=is_frame)
+        real(self, prediction, is_frame=is_frame)
 
     with monkeypatch.context() as patch:
-        patch.setattr(command.PredictSummary, "count", stop)
+        patch.setattr(stage.PredictSummary, "add", stop)
         with pytest.raises(KeyboardInterrupt):
             run(path, model=model_path, out=out, draw=tmp_path / "drawn")
     partial = tmp_path / "rows.jsonl.partial"
     assert {row["frame"] for row in read_rows(partial)} == set(range(10))
-    assert [film.name for film in (tmp_path / "drawn").iterdir()] == ["a.avi.partial.mp4"]
+    assert [path.name for path in (tmp_path / "drawn").iterdir()] == ["a.avi.partial.mp4"]
     rows = partial.read_bytes()
-    with pytest.raises(ArtifactError, match=r"rows\.jsonl\.partial holds the rows of a run that was stopped"):
+    with pytest.raises(ArtifactError, match=r"rows\.jsonl\.partial holds the rows of an interrupted run"):
         run(path, model=model_path, out=out)
     assert partial.read_bytes() == rows
-    told: list[str] = []
+    notices: list[str] = []
     options = PredictOptions(out=out, force=True)
-    run_predict([path], model_path, options=options, stream=io.StringIO(), announce=told.append)
-    assert told == [f"{partial} is of a run that was stopped; this run begins anew and replaces it"]
+    run_predict([path], model_path, options=options, stream=io.StringIO(), announce=notices.append)
+    assert notices == [f"{partial} is left over from an interrupted run, and is replaced"]
     assert {row["frame"] for row in read_rows(out)} == set(range(N_FRAMES))
     assert not partial.exists()
 
@@ -293,10 +292,10 @@ def test_a_window_is_for_videos(model_path: Path, make_image: Callable[..., Path
         run(make_image("p.png"), model=model_path, show=True)
 
 
-def test_closing_the_window_ends_the_reading(
+def test_closing_the_window_ends_the_run(
     tmp_path: Path, model_path: Path, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was read until then is kept; further videos are not begun."""
+    """Rows up to then are kept; further videos are not started."""
 
     class ClosedAfterThree:
         n_shown, is_closed = 0, False
@@ -304,8 +303,8 @@ def test_closing_the_window_ends_the_reading(
         def __init__(self, title: str) -> None:
             pass
 
-        def take(self, reading: ImagePrediction) -> bool:
-            assert reading.image_rgb is not None
+        def add(self, prediction: ImagePrediction) -> bool:
+            assert prediction.image_rgb is not None
             type(self).n_shown += 1
             self.is_closed = self.n_shown == 3
             return self.is_closed
@@ -313,21 +312,21 @@ def test_closing_the_window_ends_the_reading(
         def close(self) -> None:
             type(self).n_shown += 100
 
-    monkeypatch.setattr(command, "Window", ClosedAfterThree)
+    monkeypatch.setattr(stage, "PreviewWindow", ClosedAfterThree)
     out = tmp_path / "rows.jsonl"
     run(make_video(), make_video("b.avi"), model=model_path, show=True, out=out)
     assert {row["frame"] for row in read_rows(out)} == {0, 1, 2}
     assert ClosedAfterThree.n_shown == 103
 
 
-def test_a_name_that_is_no_text(tmp_path: Path, model_path: Path, make_video: MakeVideo) -> None:
-    """Bytes that are no Unicode, and characters that move the cursor."""
+def test_a_name_that_is_not_valid_unicode(tmp_path: Path, model_path: Path, make_video: MakeVideo) -> None:
+    """Invalid bytes, and control characters."""
     name = "a\udcff\n.avi"
     try:
         path = make_video().rename(tmp_path / name)
     except OSError:
         pytest.skip("this file system has no such names")
-    summary, told = run(path, model=model_path, draw=tmp_path / "drawn", timeline=tmp_path / "t.png")
+    summary, output = run(path, model=model_path, draw=tmp_path / "drawn", timeline=tmp_path / "t.png")
     assert summary.n_frames == N_FRAMES
-    assert "a\\udcff\\n.avi: 20 frames" in told
+    assert "a\\udcff\\n.avi: 20 frames" in output
     assert [copy.name for copy in (tmp_path / "drawn").iterdir()] == [f"{name}.mp4"]

@@ -1,1 +1,1 @@
-"""Video: frames captured, faces followed from frame to frame, predictions smoothed over time."""
+"""Video: frames captured, faces tracked from frame to frame, predictions smoothed over time."""

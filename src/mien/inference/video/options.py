@@ -1,25 +1,25 @@
-"""How a video is read. Imports nothing heavy: the command line is built from it."""
+"""How a video is predicted. Imports nothing heavy: the command line is built from it."""
 
 from dataclasses import dataclass
 
 from mien.runtime.options import option
 
 DETECT_EVERY = 3
-# After this time constant a change has come through to 63 %: a blink of the model's mind goes, an expression stays.
+# After this time constant 63 % of a change has come through: single-frame flicker goes, an expression stays.
 SMOOTHING_S = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoOptions:
-    """How a video is read.
+    """How a video is predicted.
 
     Attributes:
-        detect_every: the detector looks at one frame of so many, and the faces are followed between.
+        detect_every: faces are detected in every K-th frame, and tracked in between.
         smoothing_s: time constant of the smoothing in seconds; 0 for none.
-        cropped: every frame is one cropped face; none is looked for.
-        keep_images: give each frame's pixels with its reading.
-        max_frames: read so many frames at most.
-        max_seconds: read the frames of the first so many seconds.
+        cropped: every frame already is one cropped face; the detector does not run.
+        keep_images: return each frame's pixels with its prediction.
+        max_frames: stop after this many frames.
+        max_seconds: stop at this time of the video.
     """
 
     detect_every: int = option(

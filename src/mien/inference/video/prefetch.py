@@ -1,32 +1,34 @@
-"""Working ahead: a thread makes the next items while the last are used."""
+"""Prefetching: a thread produces the next items while the last ones are used."""
 
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
-_LOOK_S = 0.1
+# How often a full queue is checked for a stop.
+_POLL_S = 0.1
 
 
-def ahead(items: Generator[Item, None, None], n_ahead: int) -> Generator[Item, None, None]:
-    """Yield the items of a generator that runs in a thread of its own, at most so many items ahead.
+def prefetch(items: Generator[Item, None, None], size: int) -> Generator[Item, None, None]:
+    """Yield the items of a generator that runs in its own thread, at most ``size`` items ahead.
 
-    An error of the generator is raised here, behind the items before it. Closing this generator closes that one.
+    An error in the generator is raised here, after the items before it. Closing this generator closes that one.
     """
-    made: queue.Queue[tuple[bool, Item | BaseException | None]] = queue.Queue(n_ahead)
+    # (True, item), then (False, error) or, at the end, (False, None)
+    entries: queue.Queue[tuple[bool, Item | BaseException | None]] = queue.Queue(size)
     is_stopped = threading.Event()
 
     def put(entry: tuple[bool, Item | BaseException | None]) -> None:
         while not is_stopped.is_set():
             try:
-                made.put(entry, timeout=_LOOK_S)
+                entries.put(entry, timeout=_POLL_S)
             except queue.Full:
                 continue
             return
 
-    def work() -> None:
+    def produce() -> None:
         end: BaseException | None = None
         try:
             for item in items:
@@ -38,21 +40,17 @@ def ahead(items: Generator[Item, None, None], n_ahead: int) -> Generator[Item, N
             end = error
         put((False, end))
 
-    thread = threading.Thread(target=work, name="mien ahead", daemon=True)
+    thread = threading.Thread(target=produce, name="mien prefetch", daemon=True)
     thread.start()
     try:
-        yield from _taken(made)
+        while True:
+            is_item, value = entries.get()
+            if is_item:
+                yield value  # type: ignore[misc]
+            elif value is None:
+                return
+            else:
+                raise value  # type: ignore[misc]
     finally:
         is_stopped.set()
         thread.join()
-
-
-def _taken(made: "queue.Queue[tuple[bool, Item | BaseException | None]]") -> Iterator[Item]:
-    while True:
-        is_item, value = made.get()
-        if is_item:
-            yield value  # type: ignore[misc]
-        elif value is None:
-            return
-        else:
-            raise value  # type: ignore[misc]

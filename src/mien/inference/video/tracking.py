@@ -1,116 +1,117 @@
-"""Following faces through a video: which face is whose, and in which frames the detector has to look.
+"""Tracking faces through a video: which face belongs to which person, and which frames the detector must see.
 
-A track is a person's number. It goes on where a face stands about where the track was going to, and waits a while for a
-face that is hidden or turned away.
+A track is a person's number. It continues with the face closest to its predicted position, and survives for a while when
+the face is hidden or turned away.
 """
-
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.faces.boxes import iou_xyxy
 from mien.faces.detector import DetectedFace, Detector, QuickDetector
-from mien.inference.video.optical_flow import move_face
+from mien.inference.video.optical_flow import propagate_face
 
-# A track waits so long for its face.
+# How long a track survives without its face.
 PATIENCE_S = 1.0
-# A face belongs to a track whose box it shares so much of, or whose centre is so near, in sides of the face; each second
-# that the track has waited adds to how far.
+# A face can belong to a track if their boxes overlap this much, or if their centers are this close, in face sides; the
+# distance grows with each second that the track has been without a face.
 MIN_IOU = 0.2
 MAX_DISTANCE, MAX_DISTANCE_PER_S = 0.6, 1.0
-# The sides of one face in neighbouring looks differ by less than this factor.
+# The largest ratio between the sides of one face in two successive detections.
 MAX_SIDE_RATIO = 2.0
-# The speed of a track is a mean over about this time, and is trusted so long.
-SPEED_TIME_S, TRUSTED_SPEED_S = 0.15, 0.5
-# Where two faces share so much of their boxes, one may be taken for the other: the detector looks at every frame.
+# A track's velocity is averaged over about this time, and extrapolated for this long at most.
+VELOCITY_TIME_S, MAX_EXTRAPOLATION_S = 0.15, 0.5
+# Faces whose boxes overlap this much could be mistaken for each other: the detector runs on every frame.
 CLOSE_IOU = 0.05
-# Following so many faces takes as long as looking for them.
-MAX_FOLLOWED = 24
-# Faces of all sizes are looked for this often, since that costs several times as much as looking for those of the sizes
-# that are followed.
+# Tracking more faces than this by optical flow takes as long as detecting them.
+MAX_PROPAGATED = 24
+# Faces of all sizes are detected this often: it costs several times as much as detecting those of the tracked sizes.
 THOROUGH_EVERY_S = 0.5
 
 
-@dataclass(slots=True, eq=False)
 class Track:
     """A person in a video.
 
     Attributes:
-        number: 0-based, in the order in which the persons appear; never used again.
+        number: 0-based, in order of appearance; never reused.
         face: as last seen.
         seconds: when that was.
-        speed: ``(2,)`` of the box's centre in pixels a second.
+        velocity: ``(2,)`` of the box center, in pixels per second.
     """
 
-    number: int
-    face: DetectedFace
-    seconds: float
-    speed: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
+    __slots__ = ("face", "number", "seconds", "velocity")
 
-    def see(self, face: DetectedFace, seconds: float) -> None:
-        """Take the face of a later frame."""
+    def __init__(self, number: int, face: DetectedFace, seconds: float) -> None:
+        """Start with a first face."""
+        self.number, self.face, self.seconds = number, face, seconds
+        self.velocity = np.zeros(2)
+
+    def update(self, face: DetectedFace, seconds: float) -> None:
+        """Add the face of a later frame."""
         interval = seconds - self.seconds
         if interval > 0:
-            speed = (_centers(face.box_xyxy[None]) - _centers(self.face.box_xyxy[None]))[0] / interval
-            self.speed += (speed - self.speed) * (1 - np.exp(-interval / SPEED_TIME_S))
+            velocity = (_centers(face.box_xyxy[None]) - _centers(self.face.box_xyxy[None]))[0] / interval
+            self.velocity += (velocity - self.velocity) * (1 - np.exp(-interval / VELOCITY_TIME_S))
         self.face, self.seconds = face, seconds
 
-    def expected_box(self, seconds: float) -> NDArray[np.float64]:
-        """Return where the box should be if the face goes on as it went."""
-        return self.face.box_xyxy + np.tile(self.speed * min(seconds - self.seconds, TRUSTED_SPEED_S), 2)
+    def predicted_box(self, seconds: float) -> NDArray[np.float64]:
+        """Return the box at a later time, at constant velocity."""
+        return self.face.box_xyxy + np.tile(
+            self.velocity * min(seconds - self.seconds, MAX_EXTRAPOLATION_S), 2
+        )
 
 
-@dataclass(slots=True)
-class Tracker:
-    """Gives faces their tracks.
+class TrackMatcher:
+    """Assigns faces to tracks.
 
     Attributes:
-        tracks: those that go on, and those that wait for their face.
+        tracks: the active ones, and those waiting for their face to come back.
     """
 
-    tracks: list[Track] = field(default_factory=list)
-    _n_tracks: int = 0
+    def __init__(self) -> None:
+        """Start without a track."""
+        self.tracks: list[Track] = []
+        self._n_tracks = 0
 
     def assign(self, faces: list[DetectedFace], seconds: float) -> list[Track]:
-        """Return the track of each face of a frame, new ones for faces that belong to none."""
+        """Return the track of each face of a frame; faces that match none start new tracks."""
         self.tracks = [track for track in self.tracks if seconds - track.seconds <= PATIENCE_S]
-        found = dict(_pairs(self.tracks, faces, seconds))
-        tracks = []
+        matches = _match(self.tracks, faces, seconds)
+        assigned = []
         for index, face in enumerate(faces):
-            track = found.get(index)
+            track = matches.get(index)
             if track is None:
                 track = Track(self._n_tracks, face, seconds)
                 self._n_tracks += 1
                 self.tracks.append(track)
-            track.see(face, seconds)
-            tracks.append(track)
-        return tracks
+            track.update(face, seconds)
+            assigned.append(track)
+        return assigned
 
 
-def _pairs(tracks: list[Track], faces: list[DetectedFace], seconds: float) -> list[tuple[int, Track]]:
-    """Return which face belongs to which track: the surest pair first, then the surest of the rest."""
+def _match(tracks: list[Track], faces: list[DetectedFace], seconds: float) -> dict[int, Track]:
+    """Return tracks by the index of their face, matched greedily: the best pair first, then the best of the rest."""
     if not tracks or not faces:
-        return []
-    expected = np.stack([track.expected_box(seconds) for track in tracks])
+        return {}
+    predicted = np.stack([track.predicted_box(seconds) for track in tracks])
     boxes = np.stack([face.box_xyxy for face in faces])
-    waited = np.array([seconds - track.seconds for track in tracks])[:, None]
-    sides = _sides(expected)[:, None], _sides(boxes)[None]
-    distance = np.linalg.norm(_centers(expected)[:, None] - _centers(boxes)[None], axis=2) / np.minimum(
+    gap_s = np.array([seconds - track.seconds for track in tracks])[:, None]
+    sides = _sides(predicted)[:, None], _sides(boxes)[None]
+    distance = np.linalg.norm(_centers(predicted)[:, None] - _centers(boxes)[None], axis=2) / np.minimum(
         *sides
     )
-    shared = iou_xyxy(expected, boxes)
-    may_be = (shared >= MIN_IOU) | (distance <= MAX_DISTANCE + MAX_DISTANCE_PER_S * waited)
-    may_be &= np.maximum(*sides) < MAX_SIDE_RATIO * np.minimum(*sides)
-    cost = np.where(may_be, distance - shared, np.inf)
-    pairs: list[tuple[int, Track]] = []
+    overlap = iou_xyxy(predicted, boxes)
+    can_match = (overlap >= MIN_IOU) | (distance <= MAX_DISTANCE + MAX_DISTANCE_PER_S * gap_s)
+    can_match &= np.maximum(*sides) < MAX_SIDE_RATIO * np.minimum(*sides)
+    cost = np.where(can_match, distance - overlap, np.inf)
+    matches: dict[int, Track] = {}
     for _ in range(min(cost.shape)):
         row, column = np.unravel_index(np.argmin(cost), cost.shape)
         if not np.isfinite(cost[row, column]):
             break
-        pairs.append((int(column), tracks[row]))
+        matches[int(column)] = tracks[row]
         cost[row], cost[:, column] = np.inf, np.inf
-    return pairs
+    return matches
 
 
 def _centers(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -121,82 +122,84 @@ def _sides(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((boxes[:, 2:] - boxes[:, :2]).max(axis=1).clip(1e-9), dtype=np.float64)
 
 
-class Follower:
-    """The faces of a video's frames, one frame after the other."""
+class FaceTracker:
+    """Finds the faces of successive frames: detected in some, carried along by optical flow in the others."""
 
     def __init__(self, detector: Detector, *, detect_every: int = 1) -> None:
-        """Begin a video.
+        """Start a video.
 
         Args:
             detector: finds the faces.
-            detect_every: it looks at one frame of so many. Between, faces are moved on by the image
-                (`flow.move_face`). Where nobody is seen, where that is not certain, where faces touch, and in a crowd it
-                looks at every frame; a face that joins others is found at the next look.
+            detect_every: it runs on every K-th frame. In between, faces are carried along by optical flow
+                (`optical_flow.propagate_face`). It runs on every frame while there is no face, where the flow is
+                uncertain, where faces overlap, and in a crowd; a face that appears in between is found at the next
+                detection.
         """
         self._detector = detector
         self._detect_every = detect_every
-        self._tracker = Tracker()
-        self._seen: list[Track] = []
-        self._before: NDArray[np.uint8] | None = None
-        self._n_since_look = 0
+        self._matcher = TrackMatcher()
+        self._visible: list[Track] = []
+        self._previous_rgb: NDArray[np.uint8] | None = None
+        self._n_since_detection = 0
         self._n_since_thorough = 0
-        self._thorough_look_s: float | None = None
+        self._thorough_s: float | None = None
 
-    def follow(self, image_rgb: NDArray[np.uint8], seconds: float) -> list[tuple[int, DetectedFace]]:
-        """Return the faces of the next frame, the largest first, each with the number of its track."""
-        self._n_since_look += 1
-        faces = self._moved(image_rgb)
+    def track(self, image_rgb: NDArray[np.uint8], seconds: float) -> list[tuple[int, DetectedFace]]:
+        """Return the faces of the next frame, the largest first, each with its track number."""
+        self._n_since_detection += 1
+        faces = self._propagate(image_rgb)
         if faces is None:
-            self._seen = self._tracker.assign(self._look(image_rgb, seconds), seconds)
-            self._n_since_look = 0
+            self._visible = self._matcher.assign(self._detect(image_rgb, seconds), seconds)
+            self._n_since_detection = 0
         else:
-            for track, face in zip(self._seen, faces, strict=True):
-                track.see(face, seconds)
-            self._seen.sort(key=lambda track: -track.face.area)
-        self._before = image_rgb
-        return [(track.number, track.face) for track in self._seen]
+            for track, face in zip(self._visible, faces, strict=True):
+                track.update(face, seconds)
+            self._visible.sort(key=lambda track: -track.face.area)
+        self._previous_rgb = image_rgb
+        return [(track.number, track.face) for track in self._visible]
 
-    def _moved(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace] | None:
-        """Return the faces of the last frame as they stand now, None where the detector has to look."""
-        before = self._before
-        if before is None or before.shape != image_rgb.shape or self._n_since_look >= self._detect_every:
+    def _propagate(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace] | None:
+        """Return the faces of the last frame at their new positions, None if the detector must run."""
+        previous_rgb = self._previous_rgb
+        if (
+            previous_rgb is None
+            or previous_rgb.shape != image_rgb.shape
+            or self._n_since_detection >= self._detect_every
+            or not 0 < len(self._visible) <= MAX_PROPAGATED
+        ):
             return None
-        if not 0 < len(self._seen) <= MAX_FOLLOWED or _are_close([track.face for track in self._seen]):
+        boxes = np.stack([track.face.box_xyxy for track in self._visible])
+        if np.triu(iou_xyxy(boxes, boxes) > CLOSE_IOU, k=1).any():
             return None
         faces = []
-        for track in self._seen:
-            face = move_face(before, image_rgb, track.face)
+        for track in self._visible:
+            face = propagate_face(previous_rgb, image_rgb, track.face)
             if face is None:
                 return None
             faces.append(face)
         return faces
 
-    def _look(self, image_rgb: NDArray[np.uint8], seconds: float) -> list[DetectedFace]:
-        """Find the faces: those like the ones that are followed, and now and then those of any size."""
-        if isinstance(self._detector, QuickDetector) and not self._is_thorough_due(seconds):
-            sides = [max(image_rgb.shape[:2])] if not self._seen else _sides(_boxes(self._seen))
+    def _detect(self, image_rgb: NDArray[np.uint8], seconds: float) -> list[DetectedFace]:
+        """Detect faces of the tracked sizes and, from time to time, of all sizes.
+
+        While there is no face, every K-th detection is for all sizes, so that a new face is not found much later than
+        with other detectors.
+        """
+        self._n_since_thorough += 1
+        is_thorough = (
+            self._thorough_s is None
+            or seconds - self._thorough_s >= THOROUGH_EVERY_S
+            or (not self._visible and self._n_since_thorough >= self._detect_every)
+        )
+        if isinstance(self._detector, QuickDetector) and not is_thorough:
+            if self._visible:
+                sides = _sides(np.stack([track.face.box_xyxy for track in self._visible])).tolist()
+            else:
+                sides = [max(image_rgb.shape[:2])]
             faces = self._detector.find_faces_like(
                 image_rgb, smallest=float(min(sides)), largest=float(max(sides))
             )
-            if len(faces) >= len(self._seen):
+            if len(faces) >= len(self._visible):
                 return faces
-        self._thorough_look_s, self._n_since_thorough = seconds, 0
+        self._thorough_s, self._n_since_thorough = seconds, 0
         return self._detector.find_faces(image_rgb)
-
-    def _is_thorough_due(self, seconds: float) -> bool:
-        """While nobody is seen every look is quick but each K-th, so that nobody appears much later than with others."""
-        self._n_since_thorough += 1
-        if self._thorough_look_s is None or seconds - self._thorough_look_s >= THOROUGH_EVERY_S:
-            return True
-        return not self._seen and self._n_since_thorough >= self._detect_every
-
-
-def _boxes(tracks: list[Track]) -> NDArray[np.float64]:
-    return np.stack([track.face.box_xyxy for track in tracks])
-
-
-def _are_close(faces: list[DetectedFace]) -> bool:
-    if len(faces) < 2:
-        return False
-    boxes = np.stack([face.box_xyxy for face in faces])
-    return bool(np.triu(iou_xyxy(boxes, boxes) > CLOSE_IOU, k=1).any())

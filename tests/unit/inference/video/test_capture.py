@@ -1,4 +1,4 @@
-"""Where frames come from: files, cameras, addresses."""
+"""Frame sources: files, cameras, URLs."""
 
 import contextlib
 import functools
@@ -14,15 +14,15 @@ import pytest
 
 from mien.errors import SourceError
 from mien.faces.images import UnreadableImage
-from mien.inference.video import capture as frames
+from mien.inference.video import capture as capture_module
 from mien.inference.video.capture import (
-    Live,
-    Recording,
-    is_address,
-    is_camera,
+    LiveStream,
+    VideoFile,
+    is_camera_index,
+    is_url,
     is_video_content,
     open_frames,
-    without_password,
+    strip_credentials,
 )
 
 WAIT_S = 20.0
@@ -30,20 +30,20 @@ WAIT_S = 20.0
 
 @pytest.fixture
 def ten_frames(tools: Any) -> list[Any]:
-    """Return ten frames, each of another grey."""
+    """Return ten frames, each of a different gray."""
     return [np.full((48, 64, 3), 20 * index, np.uint8) for index in range(10)]
 
 
-def test_a_files_frames_come_in_order_with_number_and_seconds(
+def test_frames_of_a_file_are_in_order_with_number_and_seconds(
     tmp_path: Path, tools: Any, ten_frames: list[Any]
 ) -> None:
     path = tools.write_video(tmp_path / "a.avi", ten_frames, rate=20)
     source = open_frames(path)
-    assert (source.n_frames, source.rate, source.is_live, source.name) == (10, 20, False, str(path))
-    given = list(source)
-    assert [frame.number for frame in given] == list(range(10))
-    assert [frame.seconds for frame in given] == pytest.approx([index / 20 for index in range(10)])
-    assert [int(frame.image_rgb[0, 0, 0]) for frame in given] == [20 * index for index in range(10)]
+    assert (source.n_frames, source.frame_rate, source.is_live, source.name) == (10, 20, False, str(path))
+    received = list(source)
+    assert [frame.number for frame in received] == list(range(10))
+    assert [frame.seconds for frame in received] == pytest.approx([index / 20 for index in range(10)])
+    assert [int(frame.image_rgb[0, 0, 0]) for frame in received] == [20 * index for index in range(10)]
 
 
 def test_pixels_are_rgb(tmp_path: Path, tools: Any) -> None:
@@ -52,34 +52,37 @@ def test_pixels_are_rgb(tmp_path: Path, tools: Any) -> None:
     assert frame.image_rgb[60, 60].tolist() == [255, 0, 0]
 
 
-def test_times_follow_the_file_where_the_rate_varies(tools: Any, ten_frames: list[Any]) -> None:
-    """A file of ten frames whose times are 0, 40, 200 ms and so on from the camera's clock."""
-    told = [1000.0, 1040, 1200, 1201, 1500, 1600, 1700, 1800, 1900, 2500]
+def test_times_are_the_timestamps_of_a_variable_rate_file(tools: Any, ten_frames: list[Any]) -> None:
+    """Ten frames with timestamps of 0, 40, 200 ms and so on after the camera's clock."""
+    timestamps = [1000.0, 1040, 1200, 1201, 1500, 1600, 1700, 1800, 1900, 2500]
     capture = tools.FakeCapture(ten_frames, FPS=25, FRAME_COUNT=10)
-    capture.get = lambda what: told[capture.n_read - 1] if what == cv2.CAP_PROP_POS_MSEC else 25
-    seconds = [frame.seconds for frame in Recording("a", capture)][:10]
-    assert seconds == pytest.approx([(time - 1000) / 1000 for time in told])
+    capture.get = lambda what: timestamps[capture.n_read - 1] if what == cv2.CAP_PROP_POS_MSEC else 25
+    seconds = [frame.seconds for frame in VideoFile("a", capture)][:10]
+    assert seconds == pytest.approx([(time - 1000) / 1000 for time in timestamps])
 
 
-def test_times_follow_the_rate_where_the_file_tells_none(tools: Any, ten_frames: list[Any]) -> None:
+def test_times_follow_the_frame_rate_without_timestamps(tools: Any, ten_frames: list[Any]) -> None:
     capture = tools.FakeCapture(ten_frames, FPS=50, FRAME_COUNT=10)
-    assert [frame.seconds for frame in Recording("a", capture)] == pytest.approx(
+    assert [frame.seconds for frame in VideoFile("a", capture)] == pytest.approx(
         [index / 50 for index in range(10)]
     )
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, 90000.0, float("nan")])
-def test_a_rate_that_cannot_be(tools: Any, ten_frames: list[Any], rate: float) -> None:
-    assert Recording("a", tools.FakeCapture(ten_frames, FPS=rate)).rate == frames.USUAL_RATE
+def test_an_impossible_frame_rate_is_replaced(tools: Any, ten_frames: list[Any], rate: float) -> None:
+    assert (
+        VideoFile("a", tools.FakeCapture(ten_frames, FPS=rate)).frame_rate
+        == capture_module.DEFAULT_FRAME_RATE
+    )
 
 
-def test_the_rotation_mark_is_applied(tmp_path: Path, tools: Any) -> None:
-    """A telephone held upright writes lying frames and a matrix in the track's header."""
-    lying = tools.draw_frame(("Neutral", 0, 0, 40))
+def test_the_rotation_tag_is_applied(tmp_path: Path, tools: Any) -> None:
+    """A phone held upright writes sideways frames and a matrix in the track header."""
+    sideways = tools.draw_frame(("Neutral", 0, 0, 40))
     path = tmp_path / "a.mp4"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 30, (160, 120))
     for _ in range(3):
-        writer.write(np.ascontiguousarray(lying[:, :, ::-1]))
+        writer.write(np.ascontiguousarray(sideways[:, :, ::-1]))
     writer.release()
     data = bytearray(path.read_bytes())
     matrix = data.index(b"tkhd") + 4 + 40
@@ -88,12 +91,12 @@ def test_the_rotation_mark_is_applied(tmp_path: Path, tools: Any) -> None:
     path.write_bytes(data)
     frame = next(iter(open_frames(path)))
     assert frame.image_rgb.shape == (160, 120, 3)
-    # turned by 90 degrees to the right, the upper left corner is the upper right one
+    # rotated clockwise by 90 degrees, the upper left corner becomes the upper right one
     assert frame.image_rgb[10, 110, 0] > 200
     assert frame.image_rgb[10, 10, 0] < 150
 
 
-def test_a_damaged_part_has_a_frame_without_pixels_and_the_rest_is_given(
+def test_a_damaged_part_has_a_frame_without_pixels_and_the_rest_is_yielded(
     tools: Any, ten_frames: list[Any]
 ) -> None:
     capture = tools.FakeCapture([*ten_frames[:4], None, None, *ten_frames[6:]], FPS=10, FRAME_COUNT=10)
@@ -102,52 +105,52 @@ def test_a_damaged_part_has_a_frame_without_pixels_and_the_rest_is_given(
         cv2.CAP_PROP_FPS: 10.0,
         cv2.CAP_PROP_FRAME_COUNT: 10.0,
     }.get(what, 0.0)
-    given = list(Recording("a", capture))
-    assert [frame.number for frame in given] == [0, 1, 2, 3, 4, 6, 7, 8, 9]
-    assert given[4].image_rgb is None
-    assert given[4].problem == ("damaged_frame", "frames 4 to 5 cannot be read")
-    assert given[5].seconds == pytest.approx(0.6)
+    received = list(VideoFile("a", capture))
+    assert [frame.number for frame in received] == [0, 1, 2, 3, 4, 6, 7, 8, 9]
+    assert received[4].image_rgb is None
+    assert received[4].problem == ("damaged_frame", "frames 4 to 5 cannot be read")
+    assert received[5].seconds == pytest.approx(0.6)
     assert capture.is_released
 
 
-def test_damage_is_counted_by_its_own_length(tools: Any, ten_frames: list[Any]) -> None:
-    """Frames that came slowly before it do not count as lost."""
-    told = [0.0, 1000, 2000, 3000, 4000, 4040, 4080, 4120, 4160, 4200]
+def test_lost_frames_are_counted_by_the_length_of_the_damage(tools: Any, ten_frames: list[Any]) -> None:
+    """Slow frames before it do not count as lost."""
+    timestamps = [0.0, 1000, 2000, 3000, 4000, 4040, 4080, 4120, 4160, 4200]
     capture = tools.FakeCapture([*ten_frames[:5], None, *ten_frames[6:]], FPS=25, FRAME_COUNT=10)
-    capture.get = lambda what: told[capture.n_read - 1] if what == cv2.CAP_PROP_POS_MSEC else 25
-    given = list(Recording("a", capture))
-    assert given[5].problem == ("damaged_frame", "frame 5 cannot be read")
-    assert [frame.number for frame in given[:10]] == list(range(10))
+    capture.get = lambda what: timestamps[capture.n_read - 1] if what == cv2.CAP_PROP_POS_MSEC else 25
+    received = list(VideoFile("a", capture))
+    assert received[5].problem == ("damaged_frame", "frame 5 cannot be read")
+    assert [frame.number for frame in received[:10]] == list(range(10))
 
 
-def test_an_end_that_comes_too_early_is_told(tmp_path: Path, tools: Any, ten_frames: list[Any]) -> None:
+def test_a_premature_end_is_reported(tmp_path: Path, tools: Any, ten_frames: list[Any]) -> None:
     path = tools.write_video(
         tmp_path / "a.avi", [np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)] * 30
     )
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    given = list(open_frames(path))
-    assert 5 < len(given) < 25
-    assert given[-1].problem is not None
-    assert given[-1].problem[0] == "truncated_video"
-    assert "of 30" in given[-1].problem[1]
-    assert all(frame.image_rgb is not None for frame in given[:-1])
+    received = list(open_frames(path))
+    assert 5 < len(received) < 25
+    assert received[-1].problem is not None
+    assert received[-1].problem[0] == "truncated_video"
+    assert "of 30" in received[-1].problem[1]
+    assert all(frame.image_rgb is not None for frame in received[:-1])
 
 
-def test_a_whole_file_ends_without_a_word(tmp_path: Path, tools: Any, ten_frames: list[Any]) -> None:
-    given = list(open_frames(tools.write_video(tmp_path / "a.mkv", ten_frames)))
-    assert len(given) == 10
-    assert given[-1].problem is None
+def test_a_complete_file_ends_without_a_problem(tmp_path: Path, tools: Any, ten_frames: list[Any]) -> None:
+    received = list(open_frames(tools.write_video(tmp_path / "a.mkv", ten_frames)))
+    assert len(received) == 10
+    assert received[-1].problem is None
 
 
 def test_a_video_without_frames(tools: Any) -> None:
-    (frame,) = Recording("a", tools.FakeCapture([]))
+    (frame,) = VideoFile("a", tools.FakeCapture([]))
     assert frame.problem is not None
     assert frame.problem[0] == "no_frames"
 
 
-def test_frames_too_large_to_hold(tools: Any, ten_frames: list[Any]) -> None:
+def test_frames_above_the_pixel_limit(tools: Any, ten_frames: list[Any]) -> None:
     capture = tools.FakeCapture(ten_frames, FRAME_WIDTH=20_000, FRAME_HEIGHT=10_000)
-    (frame,) = Recording("a", capture)
+    (frame,) = VideoFile("a", capture)
     assert frame.problem is not None
     assert frame.problem[0] == "image_too_large"
     assert (capture.n_read, capture.is_released) == (0, True)
@@ -159,10 +162,10 @@ def test_frames_too_large_to_hold(tools: Any, ten_frames: list[Any]) -> None:
         pytest.param(None, "missing_file", id="missing"),
         pytest.param(b"", "empty_file", id="empty"),
         pytest.param(b"a letter to the editor", "not_a_video", id="text"),
-        pytest.param(b"\0\0\0\x18ftypisom" + bytes(200), "truncated_video", id="a beginning alone"),
+        pytest.param(b"\0\0\0\x18ftypisom" + bytes(200), "truncated_video", id="header only"),
     ],
 )
-def test_a_file_that_is_no_video(tmp_path: Path, content: bytes | None, reason: str) -> None:
+def test_a_file_that_is_not_a_video(tmp_path: Path, content: bytes | None, reason: str) -> None:
     path = tmp_path / "a.mp4"
     if content is not None:
         path.write_bytes(content)
@@ -172,15 +175,15 @@ def test_a_file_that_is_no_video(tmp_path: Path, content: bytes | None, reason: 
 
 
 @pytest.mark.parametrize("suffix", ["avi", "mkv", "mp4", "mov", "webm"])
-def test_videos_are_known_by_their_content(tmp_path: Path, ten_frames: list[Any], suffix: str) -> None:
+def test_videos_are_recognized_by_content(tmp_path: Path, ten_frames: list[Any], suffix: str) -> None:
     codec = "VP80" if suffix == "webm" else "mp4v"
     path = tmp_path / f"a.{suffix}"
     writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), 30, (64, 48))
     if not writer.isOpened():
-        pytest.skip(f"this OpenCV writes no {suffix}")
+        pytest.skip(f"this OpenCV cannot write {suffix}")
     writer.write(ten_frames[3])
     writer.release()
-    assert is_video_content(path.read_bytes()[: frames.HEADER_BYTES])
+    assert is_video_content(path.read_bytes()[: capture_module.HEADER_BYTES])
 
 
 @pytest.mark.parametrize(
@@ -195,12 +198,12 @@ def test_videos_are_known_by_their_content(tmp_path: Path, ten_frames: list[Any]
         b"text of a file",
     ],
 )
-def test_images_and_text_are_no_videos(header: bytes) -> None:
+def test_images_and_text_are_not_videos(header: bytes) -> None:
     assert not is_video_content(header)
 
 
-def test_a_slow_reader_of_a_camera_gets_the_newest_frame(tools: Any, ten_frames: list[Any]) -> None:
-    """While the reader holds the first frame the camera goes on to the eighth."""
+def test_a_slow_consumer_gets_the_newest_frame_of_a_camera(tools: Any, ten_frames: list[Any]) -> None:
+    """While the consumer holds the first frame, the camera continues to the eighth."""
     is_first_taken, is_eighth_shown = threading.Event(), threading.Event()
 
     def before_read(index: int) -> None:
@@ -208,31 +211,31 @@ def test_a_slow_reader_of_a_camera_gets_the_newest_frame(tools: Any, ten_frames:
             is_first_taken.wait(WAIT_S)
         if index == 8:
             is_eighth_shown.set()
-            is_reader_back.wait(WAIT_S)
+            is_consumer_back.wait(WAIT_S)
 
-    is_reader_back = threading.Event()
+    is_consumer_back = threading.Event()
     capture = tools.FakeCapture(ten_frames, before_read=before_read, FPS=30)
-    given = iter(Live("camera 0", capture))
-    assert next(given).number == 0
+    received = iter(LiveStream("camera 0", capture))
+    assert next(received).number == 0
     is_first_taken.set()
     assert is_eighth_shown.wait(WAIT_S)
-    newest = next(given)
+    newest = next(received)
     assert newest.number == 7
     assert newest.image_rgb is not None
     assert newest.image_rgb[0, 0, 0] == 140
-    is_reader_back.set()
-    given.close()  # type: ignore[attr-defined]
+    is_consumer_back.set()
+    received.close()  # type: ignore[attr-defined]
     assert capture.is_released
 
 
-def test_a_camera_that_is_unplugged_ends_with_a_word(
+def test_an_unplugged_camera_ends_with_a_reason(
     tools: Any, ten_frames: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frames, "LIVE_PATIENCE_S", 0.05)
+    monkeypatch.setattr(capture_module, "LIVE_TIMEOUT_S", 0.05)
     capture = tools.FakeCapture(ten_frames, FPS=30)
-    *given, last = Live("camera 0", capture)
-    assert given[-1].number == 9
-    assert last.problem == ("stream_ended", "camera 0 gives no more frames")
+    *received, last = LiveStream("camera 0", capture)
+    assert received[-1].number == 9
+    assert last.problem == ("stream_ended", "no more frames from camera 0")
     assert last.number == 10
     assert capture.is_released
 
@@ -240,112 +243,114 @@ def test_a_camera_that_is_unplugged_ends_with_a_word(
 def test_a_camera_may_miss_a_frame(
     tools: Any, ten_frames: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frames, "LIVE_PATIENCE_S", 0.5)
+    monkeypatch.setattr(capture_module, "LIVE_TIMEOUT_S", 0.5)
     capture = tools.FakeCapture([ten_frames[0], None, ten_frames[2]], FPS=30)
-    *given, _ = Live("camera 0", capture)
-    assert given[-1].number == 1
-    assert given[-1].image_rgb[0, 0, 0] == 40
+    *received, _ = LiveStream("camera 0", capture)
+    assert received[-1].number == 1
+    assert received[-1].image_rgb[0, 0, 0] == 40
 
 
-def test_a_camera_that_never_gives_a_frame(tools: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frames, "LIVE_PATIENCE_S", 0.05)
-    (only,) = Live("camera 0", tools.FakeCapture([]))
+def test_a_camera_that_never_delivers_a_frame(tools: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture_module, "LIVE_TIMEOUT_S", 0.05)
+    (only,) = LiveStream("camera 0", tools.FakeCapture([]))
     assert only.problem is not None
     assert (only.number, only.problem[0]) == (0, "stream_ended")
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_camera_whose_reader_fails_is_let_go_of(tools: Any, ten_frames: list[Any]) -> None:
-    """Whatever goes wrong in the thread, who waits for a frame hears that there are no more."""
+def test_a_camera_is_released_when_its_thread_fails(tools: Any, ten_frames: list[Any]) -> None:
+    """Whatever fails in the thread, the consumer learns that there are no more frames."""
 
     def before_read(index: int) -> None:
         if index == 3:
             raise MemoryError
 
     capture = tools.FakeCapture(ten_frames, before_read=before_read)
-    *_, last = Live("camera 0", capture)
-    assert last.problem == ("stream_ended", "camera 0 gives no more frames")
+    *_, last = LiveStream("camera 0", capture)
+    assert last.problem == ("stream_ended", "no more frames from camera 0")
     assert capture.is_released
 
 
-def test_frames_of_no_known_kind_are_missed_frames(
+def test_frames_of_an_unknown_pixel_format_are_skipped(
     tools: Any, ten_frames: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some cameras give their raw two channels."""
-    monkeypatch.setattr(frames, "LIVE_PATIENCE_S", 0.5)
+    """Some cameras deliver two raw channels."""
+    monkeypatch.setattr(capture_module, "LIVE_TIMEOUT_S", 0.5)
     capture = tools.FakeCapture([np.zeros((4, 4, 2), np.uint8), ten_frames[1]])
-    first, _ = Live("camera 0", capture)
+    first, _ = LiveStream("camera 0", capture)
     assert first.image_rgb is not None
     assert first.image_rgb[0, 0, 0] == 20
 
 
-def test_a_camera_that_is_not_there() -> None:
+def test_a_missing_camera() -> None:
     with pytest.raises(SourceError, match="Camera 93 cannot be opened"):
         open_frames(93)
 
 
-def test_an_index_below_zero() -> None:
+def test_a_negative_camera_index() -> None:
     with pytest.raises(ValueError, match="0 or more, got -1"):
         open_frames(-1)
 
 
-def test_an_address_that_gives_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SourceError, match=r"http://127\.0\.0\.1:9/x gives no video"):
+def test_a_url_without_a_video(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SourceError, match=r"http://127\.0\.0\.1:9/x provides no video"):
         open_frames("http://me:secret@127.0.0.1:9/x")
 
 
-def test_a_video_at_an_address_is_read_whole(tmp_path: Path, tools: Any, ten_frames: list[Any]) -> None:
-    """From a server of this machine; its end is told by the file, so no frame is dropped."""
+def test_a_video_at_a_url_is_read_completely(tmp_path: Path, tools: Any, ten_frames: list[Any]) -> None:
+    """From a local server; the file has a known length, so no frame is dropped."""
     tools.write_video(tmp_path / "a.avi", ten_frames)
     handler = functools.partial(QuietHandler, directory=str(tmp_path))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        given = list(open_frames(f"http://127.0.0.1:{server.server_port}/a.avi"))
+        received = list(open_frames(f"http://127.0.0.1:{server.server_port}/a.avi"))
         server.shutdown()
-    assert [frame.number for frame in given] == list(range(10))
-    assert [frame.problem for frame in given] == [None] * 10
+    assert [frame.number for frame in received] == list(range(10))
+    assert [frame.problem for frame in received] == [None] * 10
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
-    """Serves files without a word."""
+    """Serves files without logging."""
 
-    def log_message(self, *_words: Any) -> None:
-        """Say nothing."""
+    def log_message(self, *_args: Any) -> None:
+        """Log nothing."""
 
     def copyfile(self, source: Any, outputfile: Any) -> None:
-        """Take it well that a reader goes away early."""
+        """Tolerate clients that disconnect early."""
         with contextlib.suppress(ConnectionError):
             super().copyfile(source, outputfile)
 
 
-def test_what_an_address_gives(tools: Any, ten_frames: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A video with an end is read whole; a stream is live."""
+def test_a_url_is_a_video_or_a_live_stream(
+    tools: Any, ten_frames: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whether its length is known."""
     for count, is_live in ((10, False), (-9e15, True)):
         capture = tools.FakeCapture(ten_frames, FPS=30, FRAME_COUNT=count)
         capture.isOpened = lambda: True
-        monkeypatch.setattr(frames, "_quiet_capture", lambda *_, given=capture: given)
+        monkeypatch.setattr(capture_module, "_open_quietly", lambda *_, capture=capture: capture)
         source = open_frames("rtsp://me:secret@camera.local/stream")
         assert (source.is_live, source.name) == (is_live, "rtsp://camera.local/stream")
 
 
-def test_digits_are_a_camera_unless_a_file_is_called_so(
+def test_digits_are_a_camera_unless_a_file_has_that_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert is_camera("0")
-    assert not is_camera("0a")
+    assert is_camera_index("0")
+    assert not is_camera_index("0a")
     (tmp_path / "0").touch()
-    assert not is_camera("0")
+    assert not is_camera_index("0")
 
 
 @pytest.mark.parametrize(
-    ("address", "shown"),
+    ("url", "expected"),
     [
         ("rtsp://a:b@host:554/x?y=@", "rtsp://host:554/x?y=@"),
         ("HTTP://host/x", "HTTP://host/x"),
         ("http://host", "http://host"),
     ],
 )
-def test_passwords_are_not_shown(address: str, shown: str) -> None:
-    assert is_address(address)
-    assert without_password(address) == shown
+def test_credentials_are_stripped(url: str, expected: str) -> None:
+    assert is_url(url)
+    assert strip_credentials(url) == expected

@@ -1,4 +1,4 @@
-"""Videos read frame by frame, from the file to the rows."""
+"""Videos predicted frame by frame, from the file to the rows."""
 
 import gc
 import os
@@ -17,29 +17,29 @@ from mien.faces.crop import invert_matrix, transform_points
 from mien.faces.detector import Detector
 from mien.faces.landmarks import anchors_from_landmarks
 from mien.formats.onnx_model import OnnxModel
-from mien.inference import model
+from mien.inference import model as model_module
 from mien.inference.decision_rule import DecisionRule
 from mien.inference.model import Model
 from mien.inference.results import ImagePrediction
-from mien.inference.video import capture as frames
-from mien.inference.video.capture import Frame, Live
+from mien.inference.video import capture as capture_module
+from mien.inference.video.capture import Frame, LiveStream
 from mien.inference.video.options import VideoOptions
-from mien.inference.video.prefetch import ahead
-from mien.inference.video.stream import BATCH_FRAMES, FRAMES_AHEAD, watch
+from mien.inference.video.prefetch import prefetch
+from mien.inference.video.stream import BATCH_FRAMES, PREFETCH_FRAMES, predict_frames
 from mien.sample.image import draw_image
 
 RATE = 30.0
 
 
 @pytest.fixture
-def reader(model_path: Path, detector: Detector) -> Model:
+def model(model_path: Path, detector: Detector) -> Model:
     """Return the tiny model with the detector of colored squares."""
     return Model(mien.load(model_path).onnx_model, detector=detector)
 
 
 @pytest.fixture
 def video(tmp_path: Path, tools: Any) -> Path:
-    """Return 30 frames of two squares that move; the tenth to the fourteenth are empty."""
+    """Return 30 frames of two moving squares; frames 10 to 14 are empty."""
     drawn = [
         tools.draw_frame(("Happy", 10 + index, 20, 40), ("Sad", 100, 30 + index, 30)) for index in range(30)
     ]
@@ -47,44 +47,44 @@ def video(tmp_path: Path, tools: Any) -> Path:
     return tools.write_video(tmp_path / "a.avi", drawn)  # type: ignore[no-any-return]
 
 
-def rows_of(readings: Iterator[ImagePrediction]) -> list[Any]:
+def rows_of(predictions: Iterator[ImagePrediction]) -> list[Any]:
     """Return the rows of all frames."""
-    return [row for reading in readings for row in reading.rows]
+    return [row for prediction in predictions for row in prediction.rows]
 
 
 @pytest.mark.parametrize("detect_every", [1, 4])
-def test_every_frame_has_its_rows(reader: Model, video: Path, detect_every: int) -> None:
-    """Frame, seconds, track and answer; a row for each frame without a face."""
-    rows = rows_of(reader.watch(video, detect_every=detect_every))
+def test_every_frame_has_its_rows(model: Model, video: Path, detect_every: int) -> None:
+    """Frame, seconds, track and expression; a row for each frame without a face."""
+    rows = rows_of(model.watch(video, detect_every=detect_every))
     assert sorted({row.frame for row in rows}) == list(range(30))
     assert all(row.source == str(video) for row in rows)
     assert all(row.seconds == pytest.approx(row.frame / RATE) for row in rows)
     empty = [row for row in rows if row.status == "no_face"]
     assert [row.frame for row in empty] == list(range(10, 15))
     assert all(row.track is None and row.box_xyxy is None for row in empty)
-    of_track = {0: "Happy", 1: "Sad"}
-    assert all(row.expression == of_track[row.track] for row in rows if row.status == "ok")
+    by_track = {0: "Happy", 1: "Sad"}
+    assert all(row.expression == by_track[row.track] for row in rows if row.status == "ok")
     assert sum(row.status == "ok" for row in rows) == 50
 
 
-def test_without_smoothing_and_following_a_frame_reads_like_a_image(reader: Model, video: Path) -> None:
-    readings = list(reader.watch(video, detect_every=1, smoothing=0, keep_images=True))
-    for reading in readings[::7]:
-        assert reading.image_rgb is not None
-        alone = reader.predict(reading.image_rgb)
-        for row, other in zip(reading.rows, alone.rows, strict=True):
+def test_without_smoothing_and_tracking_a_frame_is_predicted_like_an_image(model: Model, video: Path) -> None:
+    predictions = list(model.watch(video, detect_every=1, smoothing=0, keep_images=True))
+    for prediction in predictions[::7]:
+        assert prediction.image_rgb is not None
+        alone = model.predict(prediction.image_rgb)
+        for row, other in zip(prediction.rows, alone.rows, strict=True):
             of_video = ("source", "frame", "seconds", "track")
             given = {name: value for name, value in row.to_dict().items() if name not in of_video}
             assert given == {name: other.to_dict()[name] for name in given}
-        assert reading.draw().shape[2] == 3
+        assert prediction.draw().shape[2] == 3
 
 
-def test_smoothing_delays_a_change(tmp_path: Path, reader: Model, tools: Any) -> None:
-    """A face that turns from green to red at once is read as Happy, less and less, and then as Neutral."""
+def test_smoothing_delays_a_change(tmp_path: Path, model: Model, tools: Any) -> None:
+    """After an abrupt change the probabilities move gradually from Happy to Neutral."""
     drawn = [tools.draw_frame(("Happy" if index < 15 else "Neutral", 40, 30, 50)) for index in range(40)]
     video = tools.write_video(tmp_path / "a.avi", drawn)
-    raw = [row.probabilities["Neutral"] for row in rows_of(reader.watch(video, smoothing=0))]
-    rows = rows_of(reader.watch(video, smoothing=0.2))
+    raw = [row.probabilities["Neutral"] for row in rows_of(model.watch(video, smoothing=0))]
+    rows = rows_of(model.watch(video, smoothing=0.2))
     smooth = [row.probabilities["Neutral"] for row in rows]
     assert raw[14] < 0.2
     assert raw[15] > 0.8
@@ -96,19 +96,19 @@ def test_smoothing_delays_a_change(tmp_path: Path, reader: Model, tools: Any) ->
     assert [row.expression for row in rows][-1] == "Neutral"
 
 
-def test_a_whole_frame_is_a_face(reader: Model, video: Path) -> None:
-    rows = rows_of(reader.watch(video, cropped=True))
+def test_a_cropped_frame_is_one_face(model: Model, video: Path) -> None:
+    rows = rows_of(model.watch(video, cropped=True))
     assert len(rows) == 30
     assert {(row.track, row.status, row.score) for row in rows} == {(0, "ok", None)}
     assert rows[0].box_xyxy.tolist() == [0, 0, 160, 120]
 
 
-def test_reading_stops_where_it_was_told_to(reader: Model, video: Path) -> None:
-    assert len(list(reader.watch(video, max_frames=7))) == 7
-    assert len(list(reader.watch(video, max_seconds=0.5))) == 15
+def test_limits_on_frames_and_seconds(model: Model, video: Path) -> None:
+    assert len(list(model.watch(video, max_frames=7))) == 7
+    assert len(list(model.watch(video, max_seconds=0.5))) == 15
 
 
-def test_the_rule_of_the_model_is_used(model_path: Path, detector: Detector, video: Path) -> None:
+def test_the_decision_rule_of_the_model_is_applied(model_path: Path, detector: Detector, video: Path) -> None:
     strict = Model(
         mien.load(model_path).onnx_model, rule=DecisionRule(min_confidence=1.0, top=1), detector=detector
     )
@@ -121,20 +121,22 @@ def test_the_rule_of_the_model_is_used(model_path: Path, detector: Detector, vid
     ("name", "content", "status"),
     [("no.mp4", None, "missing_file"), ("a.mp4", b"", "empty_file"), ("a.mp4", b"text", "not_a_video")],
 )
-def test_what_is_no_video_is_one_row(
-    tmp_path: Path, reader: Model, name: str, content: bytes | None, status: str
+def test_a_file_that_is_not_a_video_has_one_row(
+    tmp_path: Path, model: Model, name: str, content: bytes | None, status: str
 ) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    (reading,) = reader.watch(tmp_path / name)
-    (row,) = reading.rows
+    (prediction,) = model.watch(tmp_path / name)
+    (row,) = prediction.rows
     assert (row.status, row.source, row.frame) == (status, str(tmp_path / name), None)
     assert row.detail
 
 
-def test_a_truncated_video_keeps_what_could_be_read(tmp_path: Path, reader: Model, video: Path) -> None:
+def test_the_readable_part_of_a_truncated_video_is_predicted(
+    tmp_path: Path, model: Model, video: Path
+) -> None:
     video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
-    *read, last = rows_of(reader.watch(video))
+    *read, last = rows_of(model.watch(video))
     assert last.status == "truncated_video"
     assert len(read) > 10
     assert all(row.status in ("ok", "no_face") for row in read)
@@ -151,26 +153,26 @@ def test_a_truncated_video_keeps_what_could_be_read(tmp_path: Path, reader: Mode
         {"max_seconds": 0},
     ],
 )
-def test_an_option_that_makes_no_sense(reader: Model, video: Path, option: dict[str, Any]) -> None:
-    """It is told before the first frame is asked for."""
+def test_invalid_options_are_rejected(model: Model, video: Path, option: dict[str, Any]) -> None:
+    """Before the first frame is requested."""
     with pytest.raises(ValueError, match=r"`(detect_every|smoothing_s|max_frames|max_seconds)` must be"):
-        reader.watch(video, **option)
+        model.watch(video, **option)
 
 
-def camera(tools: Any, n_frames: int) -> tuple[Live, Any]:
+def camera(tools: Any, n_frames: int) -> tuple[LiveStream, Any]:
     """Return a camera that shows a green square and is then unplugged."""
     frame = np.ascontiguousarray(tools.draw_frame(("Happy", 40, 30, 50))[:, :, ::-1])
     capture = tools.FakeCapture([frame] * n_frames, FPS=30)
-    return Live("camera 0", capture), capture
+    return LiveStream("camera 0", capture), capture
 
 
 def test_a_camera_is_read_until_it_is_unplugged(
-    reader: Model, tools: Any, monkeypatch: pytest.MonkeyPatch
+    model: Model, tools: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frames, "LIVE_PATIENCE_S", 0.05)
+    monkeypatch.setattr(capture_module, "LIVE_TIMEOUT_S", 0.05)
     source, capture = camera(tools, 20)
-    monkeypatch.setattr(model, "open_frames", lambda _source: source)
-    *read, last = rows_of(reader.watch(0))
+    monkeypatch.setattr(model_module, "open_frames", lambda _source: source)
+    *read, last = rows_of(model.watch(0))
     assert read
     assert {(row.status, row.expression, row.track, row.source) for row in read} == {
         ("ok", "Happy", 0, "camera 0")
@@ -180,21 +182,21 @@ def test_a_camera_is_read_until_it_is_unplugged(
     assert capture.is_released
 
 
-def test_a_camera_is_let_go_when_the_reader_stops(
-    reader: Model, tools: Any, monkeypatch: pytest.MonkeyPatch
+def test_closing_the_generator_releases_the_camera(
+    model: Model, tools: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, capture = camera(tools, 100_000)
-    monkeypatch.setattr(model, "open_frames", lambda _source: source)
-    readings = reader.watch(0)
-    assert next(readings).rows[0].expression == "Happy"
-    readings.close()
+    monkeypatch.setattr(model_module, "open_frames", lambda _source: source)
+    predictions = model.watch(0)
+    assert next(predictions).rows[0].expression == "Happy"
+    predictions.close()
     assert capture.is_released
 
 
 class CountedSource:
-    """A recording made while it is read, whose frames that are held can be counted."""
+    """A generated video that counts which of its frames are still referenced."""
 
-    name, is_live, rate, n_frames = "made", False, RATE, None
+    name, is_live, frame_rate, n_frames = "generated", False, RATE, None
 
     def __init__(self, n: int, image_rgb: NDArray[np.uint8]) -> None:
         self.n, self.image_rgb = n, image_rgb
@@ -210,49 +212,47 @@ class CountedSource:
 
 
 class _Counted(np.ndarray):  # type: ignore[type-arg]
-    """Pixels that a weak reference can point to, and that can be counted."""
+    """Pixels that support weak references and can be counted."""
 
     __hash__ = object.__hash__  # type: ignore[assignment]
 
 
 @pytest.mark.parametrize("keep_images", [False, True])
 def test_memory_does_not_grow_with_the_video(
-    reader: Model, detector: Detector, tools: Any, keep_images: bool
+    model: Model, detector: Detector, tools: Any, keep_images: bool
 ) -> None:
-    """However many frames were read, few are held: those ahead, and a batch."""
+    """Only prefetched frames and a batch are held, however long the video is."""
     source = CountedSource(300, tools.draw_frame(("Happy", 40, 30, 50)))
     options = VideoOptions(keep_images=keep_images, detect_every=10)
     most = 0
-    for reading in watch(source, reader.onnx_model, detector=detector, options=options):
-        if reading.rows[0].frame % 50 == 49:
-            del reading
+    for prediction in predict_frames(source, model.onnx_model, detector=detector, options=options):
+        if prediction.rows[0].frame % 50 == 49:
+            del prediction
             gc.collect()
             most = max(most, len(source.held))
-    assert 0 < most <= 2 * FRAMES_AHEAD + 2 * BATCH_FRAMES + 4
+    assert 0 < most <= 2 * PREFETCH_FRAMES + 2 * BATCH_FRAMES + 4
 
 
-def test_frames_are_not_decoded_far_ahead_of_the_reader(
-    reader: Model, detector: Detector, tools: Any
-) -> None:
+def test_frames_are_not_decoded_far_ahead(model: Model, detector: Detector, tools: Any) -> None:
     source = CountedSource(300, tools.draw_frame(("Happy", 40, 30, 50)))
-    readings = watch(source, reader.onnx_model, detector=detector)
-    next(readings)
-    readings.close()
-    assert source.n_given <= 2 * FRAMES_AHEAD + 2 * BATCH_FRAMES + 4
+    predictions = predict_frames(source, model.onnx_model, detector=detector)
+    next(predictions)
+    predictions.close()
+    assert source.n_given <= 2 * PREFETCH_FRAMES + 2 * BATCH_FRAMES + 4
 
 
-def test_working_ahead_keeps_the_order_and_raises_what_was_raised() -> None:
+def test_prefetching_keeps_the_order_and_forwards_errors() -> None:
     def items() -> Iterator[int]:
         yield from range(5)
         raise KeyError("five")
 
     given: list[int] = []
     with pytest.raises(KeyError, match="five"):
-        given.extend(ahead(items(), 2))  # type: ignore[arg-type]
-    assert list(ahead((index for index in range(50)), 3)) == list(range(50))
+        given.extend(prefetch(items(), 2))  # type: ignore[arg-type]
+    assert list(prefetch((index for index in range(50)), 3)) == list(range(50))
 
 
-def test_working_ahead_closes_what_it_runs() -> None:
+def test_closing_a_prefetching_generator_closes_its_source() -> None:
     is_closed = []
 
     def items() -> Iterator[int]:
@@ -261,22 +261,22 @@ def test_working_ahead_closes_what_it_runs() -> None:
         finally:
             is_closed.append(True)
 
-    running = ahead(items(), 2)  # type: ignore[arg-type]
+    running = prefetch(items(), 2)  # type: ignore[arg-type]
     assert next(running) == 0
     running.close()
     assert is_closed == [True]
 
 
 def yunet() -> Path:
-    """Return YuNet's file of the shared data."""
+    """Return YuNet's file in the shared data."""
     shared = Path(os.environ.get("MIEN_SHARED", Path(__file__).resolve().parents[4] / "shared"))
     return shared / "models" / "face_detection_yunet_2023mar.onnx"
 
 
-def test_a_drawn_face_is_found_followed_and_read(tmp_path: Path, model_path: Path, tools: Any) -> None:
-    """The real detector, decoder and model over a drawn face that moves and turns: one track, where it is known."""
+def test_a_drawn_face_is_detected_tracked_and_predicted(tmp_path: Path, model_path: Path, tools: Any) -> None:
+    """The real detector, decoder and model on a drawn face that moves and rotates: one track, at the known position."""
     if not yunet().is_file():
-        pytest.skip("needs YuNet of the shared data (MIEN_SHARED)")
+        pytest.skip("needs YuNet in the shared data (MIEN_SHARED)")
     image = draw_image("Happy", seed=3, index=2)
     assert image.landmarks is not None
     height, width = image.pixels.shape[:2]
@@ -286,15 +286,15 @@ def test_a_drawn_face_is_found_followed_and_read(tmp_path: Path, model_path: Pat
         motion[:, 2] += (60 + 2 * index, 20 + index)
         motions.append(motion)
     drawn = [cv2.warpAffine(image.pixels, motion, (640, 480)) for motion in motions]
-    reader = mien.load(model_path, detector=yunet())
+    model = mien.load(model_path, detector=yunet())
     video = tools.write_video(tmp_path / "a.avi", drawn)
-    rows = rows_of(reader.watch(video, detect_every=8, smoothing=0))
+    rows = rows_of(model.watch(video, detect_every=8, smoothing=0))
     assert [(row.frame, row.status, row.track) for row in rows] == [(index, "ok", 0) for index in range(40)]
     assert sum(row.score is None for row in rows) > 20
     anchors = anchors_from_landmarks(image.landmarks)
     eyes = np.linalg.norm(anchors[0] - anchors[1])
     for row, motion in zip(rows, motions, strict=True):
-        # the tiny model's landmarks put the eyes and mouth where the crop's anchors were
+        # the tiny model's landmarks put the eyes and mouth at the crop's anchors
         seen = anchors_from_landmarks(row.landmarks)
         if row.score is not None:
             in_face = transform_points(invert_matrix(motion), seen)
@@ -304,7 +304,7 @@ def test_a_drawn_face_is_found_followed_and_read(tmp_path: Path, model_path: Pat
 
 
 def test_the_models_threads(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model loaded without a wish gets half the cores for a video, and one with a wish what was wished."""
+    """By default a model uses half of the cores for a video; an explicit number is respected."""
     given: list[int | None] = []
     real = OnnxModel.load
 
@@ -313,7 +313,7 @@ def test_the_models_threads(model_path: Path, monkeypatch: pytest.MonkeyPatch) -
         return real(path, threads)
 
     monkeypatch.setattr(OnnxModel, "load", load)
-    monkeypatch.setattr(model, "usable_cpu_cores", lambda: 6)
+    monkeypatch.setattr(model_module, "usable_cpu_cores", lambda: 6)
     for threads in (None, 5):
         assert mien.load(model_path, threads=threads)._video_model.threads == (threads or 3)
     assert given == [None, 3, 5]

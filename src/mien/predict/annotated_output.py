@@ -1,0 +1,220 @@
+"""Annotated copies of images and videos: their folder, their names, and the files."""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mien.artifacts import LOCK_WITHIN, disk_errors, one_writer, publish, write_atomically
+from mien.drawing.annotate import annotate
+from mien.errors import ArtifactError
+from mien.inference.results import ImagePrediction
+from mien.inference.video.capture import opencv_path
+from mien.predict.media_sources import MediaSource
+
+VIDEO_SUFFIX = ".mp4"
+_JPEG_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif"))
+_JPEG_QUALITY = 92
+# The JPEG format's limit on a side.
+_JPEG_MAX_SIDE = 65_500
+# Every OpenCV that can encode video has this codec.
+CODEC = "mp4v"
+# While a camera delivers no frame, its last one is repeated for this long at most.
+MAX_REPEATS_S = 10.0
+
+
+@contextmanager
+def claim_annotation_folder(folder: Path, *, force: bool) -> Iterator[None]:
+    """Reserve a folder for annotated copies. With ``force``, files of the same names are replaced, and no others.
+
+    Raises:
+        ArtifactError: it is a file, is being written, or is not empty and ``force`` is not set.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ArtifactError(
+            f"{folder} is a file, but annotated copies are written to a folder. Choose another path"
+        )
+    with one_writer(folder, within=True):
+        if not force and any(entry.name != LOCK_WITHIN for entry in folder.iterdir()):
+            raise ArtifactError(
+                f"{folder} exists and is not empty. Choose another path, or add --force to write into it"
+            )
+        yield
+
+
+def assign_annotated_paths(sources: Sequence[MediaSource], folder: Path) -> dict[str, Path]:
+    """Return the path of each source's annotated copy, by the source's name.
+
+    Subfolders are kept. A PNG is copied as PNG, any other image as JPEG, a video as MP4; a new suffix is appended to the
+    full file name. Names that would collide, ignoring case, get a number.
+
+    Raises:
+        ArtifactError: a copy would replace one of the sources, under whatever name or link.
+    """
+    taken: set[str] = set()
+    copies: dict[str, Path] = {}
+    for source in sources:
+        original = source.relative_path
+        suffix = original.suffix.lower()
+        if source.is_video:
+            added = "" if suffix == VIDEO_SUFFIX else VIDEO_SUFFIX
+        else:
+            added = "" if suffix == ".png" or suffix in _JPEG_SUFFIXES else ".jpg"
+        path = original.with_name(original.name + added)
+        number = 1
+        while str(path).casefold() in taken:
+            number += 1
+            stem = original.name if added else original.stem
+            path = original.with_name(f"{stem}-{number}{added or original.suffix}")
+        taken.add(str(path).casefold())
+        copies[source.name] = folder / path
+    if folder.is_dir():
+        inputs = {_file_identity(Path(name)) for name in copies} - {None}
+        for copy in copies.values():
+            if _file_identity(copy) in inputs:
+                raise ArtifactError(
+                    f"{copy} is one of the inputs, and an annotated copy would replace it. Choose another folder"
+                )
+    return copies
+
+
+def _file_identity(path: Path) -> tuple[int, int] | None:
+    """Return what distinguishes a file from all others, None if it does not exist."""
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):
+        return None
+    return stat.st_dev, stat.st_ino
+
+
+def write_annotated_image(path: Path, drawing_rgb: NDArray[np.uint8]) -> None:
+    """Write an annotated image in the format of its suffix, shrunk if it exceeds what JPEG allows.
+
+    Raises:
+        ArtifactError: the disk is full, or the folder is not writable.
+    """
+    data = io.BytesIO()
+    if path.suffix.lower() == ".png":
+        Image.fromarray(drawing_rgb).save(data, "PNG", compress_level=3)
+    else:
+        height, width = drawing_rgb.shape[:2]
+        scale = _JPEG_MAX_SIDE / max(height, width)
+        if scale < 1:
+            size_wh = max(1, int(width * scale)), max(1, int(height * scale))
+            resized = cv2.resize(drawing_rgb, size_wh, interpolation=cv2.INTER_AREA)
+            drawing_rgb = np.asarray(resized, dtype=np.uint8)
+        # Full chroma resolution: thin colored lines smear without it.
+        Image.fromarray(drawing_rgb).save(data, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+
+    def write(partial: Path) -> None:
+        partial.write_bytes(data.getvalue())
+
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, write)
+
+
+class AnnotatedVideoWriter:
+    """Writes an MP4 of the frames with their predictions drawn on them; the file gets its name when it is complete."""
+
+    def __init__(self, path: Path, *, frame_rate: float, is_live: bool) -> None:
+        """Prepare a video.
+
+        Args:
+            path: the ``.mp4`` file.
+            frame_rate: frames per second.
+            is_live: frames are irregular: each is shown until the next, so that the video runs in real time.
+        """
+        # The codec stores the rate as a fraction with parts below 2**16.
+        decimals = 3 if frame_rate < 65 else 2 if frame_rate < 650 else 1
+        self._frame_rate = max(round(frame_rate, decimals), 0.002)
+        self._path, self._is_live = path, is_live
+        self._partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+        self._writer: Any = None
+        self._size_wh = (0, 0)
+        self._n_written = 0
+        self._skipped_s = 0.0
+        self._label_sides: dict[int, int] = {}
+        self._last_bgr: NDArray[np.uint8] | None = None
+
+    def add(self, prediction: ImagePrediction) -> None:
+        """Draw a frame and write it; an unreadable one is skipped.
+
+        Raises:
+            ArtifactError: the file cannot be written.
+        """
+        if prediction.image_rgb is None:
+            return
+        self._repeat_last_until(prediction.rows[0].seconds or 0.0)
+        drawing = annotate(prediction.image_rgb, prediction.rows, sides=self._label_sides)
+        if self._writer is None:
+            self._open(drawing.shape[1] // 2 * 2, drawing.shape[0] // 2 * 2)
+        width, height = self._size_wh
+        drawing = drawing[:height, :width]
+        if drawing.shape[:2] != (height, width):
+            drawing = np.asarray(cv2.resize(drawing, self._size_wh), dtype=np.uint8)
+        self._last_bgr = cv2.cvtColor(drawing, cv2.COLOR_RGB2BGR)
+        self._write_last()
+
+    def _repeat_last_until(self, seconds: float) -> None:
+        if not self._is_live or self._last_bgr is None:
+            return
+        n_repeats = round((seconds - self._skipped_s) * self._frame_rate) - self._n_written
+        n_excess = n_repeats - round(MAX_REPEATS_S * self._frame_rate)
+        if n_excess > 0:
+            self._skipped_s += n_excess / self._frame_rate
+            n_repeats -= n_excess
+        for _ in range(n_repeats):
+            self._write_last()
+
+    def _write_last(self) -> None:
+        self._writer.write(self._last_bgr)
+        self._n_written += 1
+
+    def _open(self, width: int, height: int) -> None:
+        with disk_errors(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            # OpenCV gives no reason if a file cannot be created; Python does.
+            self._partial.unlink(missing_ok=True)
+            self._partial.touch(exist_ok=False)  # which follows no link
+        fourcc = cv2.VideoWriter.fourcc(*CODEC)
+        self._writer = cv2.VideoWriter(
+            opencv_path(self._partial), cv2.CAP_FFMPEG, fourcc, self._frame_rate, (width, height)
+        )
+        if not self._writer.isOpened():
+            raise ArtifactError(f"{self._path} cannot be written: this OpenCV cannot encode {CODEC} video")
+        self._size_wh = (width, height)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish the file; after an error it keeps its partial name. Without a frame there is no file.
+
+        Raises:
+            ArtifactError: the file is incomplete: OpenCV's writer does not report a full disk.
+        """
+        if self._writer is None:
+            return
+        self._writer.release()
+        if kind is not None:
+            return
+        capture = cv2.VideoCapture(opencv_path(self._partial), cv2.CAP_FFMPEG)
+        n_frames = round(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        capture.release()
+        if n_frames != self._n_written:
+            raise ArtifactError(
+                f"{self._path} is incomplete: {self._partial} has {max(0, n_frames):,} of {self._n_written:,} frames. "
+                "The disk is probably full; free some space and run the same command again"
+            )
+        with disk_errors(self._path):
+            publish(self._partial, self._path)

@@ -1,0 +1,163 @@
+"""The sources of `mien predict`: images, videos, cameras and URLs, in order."""
+
+import glob
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mien.errors import SourceError
+from mien.faces.images import IMAGE_SUFFIXES, UnreadableImage
+from mien.inference.video.capture import (
+    is_camera_index,
+    is_url,
+    is_video_content,
+    read_header,
+    strip_credentials,
+)
+
+VIDEO_SUFFIXES = frozenset(
+    (
+        *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"),
+        *(".wmv", ".flv", ".ogv", ".3gp", ".mts", ".m2ts"),
+    )
+)
+STANDARD_INPUT = "-"
+_WILDCARDS = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSource:
+    """An image, a video, a camera or a stream.
+
+    Attributes:
+        location: a file, as named or as found under a named folder; a camera index; or a URL.
+        relative_path: where its annotated copy goes, relative to the output folder, before a suffix is added.
+        is_video: whether it has frames; otherwise it is an image file.
+    """
+
+    location: Path | int | str
+    relative_path: Path
+    is_video: bool
+
+    @property
+    def name(self) -> str:
+        """The name in its rows; a URL's has no password."""
+        if isinstance(self.location, int):
+            return f"camera {self.location}"
+        return strip_credentials(self.location) if isinstance(self.location, str) else str(self.location)
+
+
+def find_sources(
+    names: Sequence[str | Path | int],
+    *,
+    lines: Iterable[str] = (),
+    leave_out: Path | None = None,
+    announce: Callable[[str], None] = lambda _line: None,
+) -> list[MediaSource]:
+    """Return the sources behind the names, in order.
+
+    A name is a file, a folder, a pattern such as ``'shots/**/*.jpg'``, a camera index (a number, or digits unless a file
+    has that name), a URL, or ``-`` for a list of these. Folders are walked recursively in sorted order; files without an
+    image or video suffix and names that start with a dot are skipped, and links to folders are not followed. A file
+    that is named counts whatever its suffix. Duplicates are dropped.
+
+    Args:
+        names: see above.
+        lines: the list that ``-`` stands for, one name per line.
+        leave_out: a folder that is not walked into, and whose files patterns do not match.
+        announce: callback that receives a one-line notice about each unreadable folder.
+
+    Raises:
+        SourceError: a file does not exist or is not a regular file, a pattern matches nothing, or a folder or the list
+            is empty.
+    """
+    excluded = None if leave_out is None else leave_out.resolve()
+    expanded: list[str | Path | int] = []
+    for name in names:
+        if str(name) != STANDARD_INPUT:
+            expanded += _expand_pattern(name, excluded)
+            continue
+        listed = [line.strip() for line in lines]
+        if not any(listed):
+            raise SourceError("The list on standard input is empty. Write one file, folder or URL per line")
+        for line in filter(None, listed):
+            expanded += _expand_pattern(line, excluded)
+    n_folders = sum(os.path.isdir(name) for name in expanded if not isinstance(name, int))  # noqa: PTH112
+    sources: dict[str, MediaSource] = {}
+    for name in expanded:
+        for source in _sources_of(name, excluded, announce, keep_folder_name=n_folders > 1):
+            is_file = isinstance(source.location, Path)
+            key = os.path.abspath(source.name) if is_file else str(source.location)  # noqa: PTH100 - follows no link
+            sources.setdefault(key, source)
+    return list(sources.values())
+
+
+def _expand_pattern(name: str | Path | int, excluded: Path | None) -> list[str | Path | int]:
+    """Return the files that match a pattern, or the name itself if it is none."""
+    text = str(name)
+    if not _WILDCARDS.search(text) or is_url(text) or os.path.lexists(text):
+        return [name]
+    found = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute patterns
+    if not found:
+        raise SourceError(f"No file matches the pattern {text}")
+    kept = [path for path in found if excluded is None or not Path(path).resolve().is_relative_to(excluded)]
+    return [*(kept or found)]
+
+
+def _sources_of(
+    name: str | Path | int,
+    excluded: Path | None,
+    announce: Callable[[str], None],
+    *,
+    keep_folder_name: bool,
+) -> Iterator[MediaSource]:
+    """Yield the sources behind a name that is not a pattern."""
+    text = str(name)
+    if isinstance(name, int) or is_camera_index(text):
+        yield MediaSource(int(text), Path(f"camera-{int(text)}"), is_video=True)
+        return
+    if is_url(text):
+        relative_path = Path(re.sub(r"[^A-Za-z0-9._-]+", "-", strip_credentials(text)).strip("-."))
+        yield MediaSource(text, relative_path, is_video=True)
+        return
+    path = Path(name)
+    if path.is_file():
+        # A video is recognized by its content, and by its suffix if the content is inconclusive.
+        try:
+            is_video = is_video_content(read_header(path))
+        except UnreadableImage:
+            is_video = False
+        yield MediaSource(path, Path(path.name), is_video or path.suffix.lower() in VIDEO_SUFFIXES)
+        return
+    if not path.is_dir():
+        what = "is neither a file nor a folder" if path.exists() else "does not exist"
+        raise SourceError(f"{path} {what}. Pass images, videos, folders of them, a camera index or a URL")
+    prefix = Path(path.resolve().name) if keep_folder_name else Path()
+    is_empty = True
+    for file in _walk(path, excluded, announce):
+        is_empty = False
+        yield MediaSource(
+            file, prefix / file.relative_to(path), is_video=file.suffix.lower() not in IMAGE_SUFFIXES
+        )
+    if is_empty:
+        suffixes = ", ".join((*sorted(IMAGE_SUFFIXES), *sorted(VIDEO_SUFFIXES)))
+        raise SourceError(f"The folder {path} contains no image or video ({suffixes}). Pass another folder")
+
+
+def _walk(folder: Path, excluded: Path | None, announce: Callable[[str], None]) -> Iterator[Path]:
+    """Yield the images and videos of a folder, recursively, in sorted order."""
+
+    def report(error: OSError) -> None:
+        announce(f"The folder {error.filename} cannot be read and is skipped: {error.strerror}")
+
+    for parent, folders, files in os.walk(folder, onerror=report):
+        # os.walk continues with what is left in `folders`, in that order.
+        folders[:] = sorted(
+            name for name in folders
+            if not name.startswith(".") and (excluded is None or Path(parent, name).resolve() != excluded)
+        )  # fmt: skip
+        for name in sorted(files):
+            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
+                yield Path(parent, name)

@@ -86,7 +86,7 @@ def watch(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Recipe, pack: P
         out = tmp_path_factory.mktemp("run")
         words = [str(word) for word in (program, recipe, pack, out, "--runtime.devices", n_processes)]
         words += ["--schedule.epochs", str(N_EPOCHS), "--schedule.batch_size", str(BATCH)]
-        words += ["--data.dev_fraction", "0.15", "--data.sampling_cap", str(CAP)]
+        words += ["--data.dev_fraction", "0.15", "--data.sampling_max_repeats", str(CAP)]
         words += [f"--{part}={value}" for part, value in options.items()]
         start = (
             [sys.executable] if n_processes == 1 else [str(TORCHRUN), "--nproc-per-node", str(n_processes)]

@@ -35,18 +35,22 @@ def find_dot(image: NDArray[np.uint8]) -> NDArray[np.float64]:
 @pytest.mark.parametrize(
     "config",
     [
-        pytest.param(AugmentConfig(flip=1, affine=0), id="mirror"),
-        pytest.param(AugmentConfig(flip=0, rotation_deg=40, scale=0, shift=0), id="turn"),
-        pytest.param(AugmentConfig(flip=0, rotation_deg=0, scale=0.3, shift=0.1), id="scale and shift"),
-        pytest.param(AugmentConfig(flip=1, rotation_deg=30, scale=0.2, shift=0.1), id="all of them"),
-        pytest.param(AugmentConfig(flip=0.5, rotation_deg=30, scale=0.2, shift=0.1), id="a mixed batch"),
+        pytest.param(AugmentConfig(hflip_prob=1, affine_prob=0), id="mirror"),
+        pytest.param(AugmentConfig(hflip_prob=0, rotation_deg=40, scale=0, shift=0), id="turn"),
+        pytest.param(AugmentConfig(hflip_prob=0, rotation_deg=0, scale=0.3, shift=0.1), id="scale and shift"),
+        pytest.param(AugmentConfig(hflip_prob=1, rotation_deg=30, scale=0.2, shift=0.1), id="all of them"),
+        pytest.param(
+            AugmentConfig(hflip_prob=0.5, rotation_deg=30, scale=0.2, shift=0.1), id="a mixed batch"
+        ),
     ],
 )
 def test_landmarks_stay_on_their_pixels(config: AugmentConfig) -> None:
     """Each landmark of a batch is within half a pixel of its dot after the change, under its new number."""
     points = np.random.default_rng(0).uniform(0.3, 0.7, (N_FACES, 68, 2)).astype(np.float32)
     changes = plan_changes(config, uniform_draws(np.arange(N_FACES), N_DRAWS, seed=0, epoch=0))
-    assert set(changes.mirrored.tolist()) == ({False, True} if config.flip == 0.5 else {config.flip == 1})
+    assert set(changes.mirrored.tolist()) == (
+        {False, True} if config.hflip_prob == 0.5 else {config.hflip_prob == 1}
+    )
     moved = move_landmarks(points, changes)
     for place in range(N_FACES):
         numbers = FLIP_PERMUTATION if changes.mirrored[place] else np.arange(68)

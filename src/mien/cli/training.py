@@ -41,7 +41,7 @@ def add_train(verbs: Verbs) -> None:
     parser.add_argument(
         "--recipe",
         metavar="RECIPE",
-        help="a recipe in the box by its name, listed below, or a YAML file (default: every key's default)",
+        help="the name of a bundled recipe, listed below, or a YAML file (default: every key's default)",
     )
     parser.add_argument(
         "--pack",

@@ -31,7 +31,7 @@ from mien.errors import ArtifactError, MienError, RecipeError
 from mien.formats.pack import Pack
 from mien.formats.run import Run
 from mien.recipe import Recipe, format_recipe, read_recipe
-from mien.recipe.validation import leaf_types
+from mien.recipe.validation import value_types
 from mien.runtime.child_process import run_command
 
 FORMAT_VERSION = 1
@@ -191,7 +191,7 @@ def _in_words(description: dict[str, Any]) -> str:
 def _require_same_recipe(path: Path, recipe: Recipe, out: Path) -> None:
     earlier = read_recipe(path, [])
     # The seed decides every draw; the rest of `runtime` may differ.
-    keys = [key for key in leaf_types() if not key.startswith("runtime.") or key == "runtime.seed"]
+    keys = [key for key in value_types() if not key.startswith("runtime.") or key == "runtime.seed"]
     changed = [key for key in keys if attrgetter(key)(earlier) != attrgetter(key)(recipe)]
     if changed:
         raise ArtifactError(

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
+from mien.recipe.validation import format_scalar
+
 # The usual limit of a file system is 255 bytes.
 _LONGEST_NAME = 120
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._+=,-]+")
@@ -23,14 +25,8 @@ def name_setting(setting: Mapping[str, Any], *, separator: str = ",") -> str:
 
 
 def format_value(value: Any) -> str:
-    """Return a recipe's value as YAML has it, a list without brackets or commas."""
-    if isinstance(value, list):
-        return "+".join(map(format_value, value))
-    return {True: "true", False: "false", None: "null"}.get(value, value) if _is_word(value) else str(value)
-
-
-def _is_word(value: Any) -> bool:
-    return value is None or isinstance(value, bool)
+    """Return a recipe's value as YAML writes it, a list without brackets or commas."""
+    return "+".join(map(format_scalar, value)) if isinstance(value, list) else format_scalar(value)
 
 
 def name_folder(setting: Mapping[str, Any]) -> str:

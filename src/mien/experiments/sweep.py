@@ -13,7 +13,7 @@ from mien.experiments.series import MARK, PlannedRun, Series, Start, train_serie
 from mien.experiments.settings import name_folder, name_setting
 from mien.experiments.sweep_summary import SweepSummary, summarize_sweep, write_sweep_summary
 from mien.recipe import Recipe, read_recipe
-from mien.recipe.validation import check_values, leaf_types
+from mien.recipe.validation import check_values, value_types
 from mien.runtime.child_process import run_command
 
 
@@ -103,7 +103,7 @@ def read_sweeps(sweeps: Sequence[str]) -> dict[str, list[str]]:
             raise RecipeError(
                 f"`--sweep` names `{key}` twice. Give all its values in one, as KEY=VALUE,VALUE"
             )
-        if any(leaf.startswith(f"{key}.") for leaf in leaf_types()):
+        if any(leaf.startswith(f"{key}.") for leaf in value_types()):
             raise RecipeError(f"`--sweep` must name a key that holds one value, got the part `{key}`")
         values[key] = texts
     return values

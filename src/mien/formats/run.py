@@ -27,6 +27,7 @@ from mien.artifacts import file_sha256, json_sha256, read_json, require_sha256, 
 from mien.errors import ArtifactError
 from mien.faces.classes import current_class
 from mien.faces.crop import CropContract
+from mien.formats.recipe_keys import rename_keys
 
 FORMAT_VERSION = 2
 # Version 1 held no hashes.
@@ -67,7 +68,7 @@ class Run:
         path: its folder.
         classes: the network's classes, in logit order.
         crop: how the faces were cut.
-        recipe: the resolved recipe as plain values.
+        recipe: the resolved recipe as plain values, under today's keys.
         pack: source, content hash and counts of what it was trained on.
         format_version: of run.json.
     """
@@ -99,7 +100,7 @@ class Run:
             _require_description(value)
             crop = CropContract.from_dict(value["crop"])
             classes = tuple(map(current_class, value["classes"]))
-            return cls(path, classes, crop, value["recipe"], value["pack"], version)
+            return cls(path, classes, crop, rename_keys(value["recipe"]), value["pack"], version)
         except (KeyError, ValueError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else error
             raise ArtifactError(f"{path / 'run.json'} is damaged: {reason}. {TRAIN_AGAIN}") from None

@@ -49,21 +49,23 @@ class FaceNetwork(nn.Module):
 
     def __init__(self, backbone: nn.Module, n_classes: int, config: ModelConfig) -> None:
         super().__init__()
-        if config.feed_landmarks and not config.landmarks:
-            raise ValueError("`feed_landmarks` needs the landmark head, got `landmarks=False`")
+        if config.condition_on_landmarks and not config.landmarks:
+            raise ValueError("`condition_on_landmarks` needs the landmark head, got `landmarks=False`")
         self.backbone = backbone
         pretrained_cfg = cast("dict[str, Any]", self.backbone.pretrained_cfg)
         for name in ("mean", "std"):
             scaled = 255 * torch.tensor(pretrained_cfg[name])
             self.register_buffer(name, scaled, persistent=False)
-        self.grey = config.grey
+        self.grayscale = config.grayscale
         self.register_buffer("luma_weights", torch.tensor(LUMA_WEIGHTS), persistent=False)
         n_features = int(cast("int", self.backbone.head_hidden_size))
         self.dropout = nn.Dropout(config.drop_rate)
-        self.hidden = None if config.hidden_size is None else nn.Linear(n_features, config.hidden_size)
-        n_features = config.hidden_size or n_features
-        self.feeds_landmarks = config.feed_landmarks
-        n_points = 2 * N_LANDMARKS if config.feed_landmarks else 0
+        self.hidden = (
+            None if config.head_hidden_size is None else nn.Linear(n_features, config.head_hidden_size)
+        )
+        n_features = config.head_hidden_size or n_features
+        self.conditions_on_landmarks = config.condition_on_landmarks
+        n_points = 2 * N_LANDMARKS if config.condition_on_landmarks else 0
         self.expression_head = nn.Linear(n_features + n_points, n_classes)
         self.landmark_head = nn.Linear(n_features, 2 * N_LANDMARKS) if config.landmarks else None
         self.affect_head = nn.Linear(n_features, 2) if config.valence_arousal else None
@@ -74,7 +76,7 @@ class FaceNetwork(nn.Module):
     def forward(self, images_rgb: Tensor) -> FaceOutputs:
         """Read faces ``(B, S, S, 3)``."""
         pixels = images_rgb.to(self.mean.dtype)
-        if self.grey:
+        if self.grayscale:
             pixels = (pixels * self.luma_weights).sum(dim=-1, keepdim=True)
         pixels = (pixels - self.mean) / self.std
         features = self.backbone(pixels.permute(0, 3, 1, 2))
@@ -90,7 +92,7 @@ class FaceNetwork(nn.Module):
 
     def _with_points(self, features: Tensor, landmarks: Tensor | None) -> Tensor:
         """Put the placed landmarks beside the features; the expression's gradient does not move them."""
-        if not self.feeds_landmarks or landmarks is None:
+        if not self.conditions_on_landmarks or landmarks is None:
             return features
         return torch.cat([features, (landmarks.detach() - 0.5).to(features.dtype)], dim=1)
 

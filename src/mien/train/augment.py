@@ -52,7 +52,7 @@ def plan_changes(config: AugmentConfig, draws: NDArray[np.float64]) -> FaceChang
         draws: ``(B, N_DRAWS)`` in [0, 1).
     """
     flip, affine, turn, scale, shift_x, shift_y, saturation, contrast, brightness = draws.T[:9]
-    mirrored = flip < config.flip
+    mirrored = flip < config.hflip_prob
     saturation, contrast, brightness = (
         1 + spread * (2 * draw - 1)
         for spread, draw in (
@@ -63,7 +63,7 @@ def plan_changes(config: AugmentConfig, draws: NDArray[np.float64]) -> FaceChang
     )
     return FaceChanges(
         matrices=_matrices(
-            config, affine < config.affine, mirrored, np.stack([turn, scale, shift_x, shift_y])
+            config, affine < config.affine_prob, mirrored, np.stack([turn, scale, shift_x, shift_y])
         ),
         mirrored=mirrored,
         color_maps=(contrast * saturation)[:, None, None] * np.eye(3)
@@ -94,11 +94,11 @@ def _matrices(
 def _rectangles(config: AugmentConfig, draws: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return what is erased (random erasing, Zhong et al. 2017, https://arxiv.org/abs/1708.04896)."""
     erased, size, ratio, left, top = draws.T
-    area, aspect = config.erase_area * (0.1 + 0.9 * size), 3 ** (2 * ratio - 1)
+    area, aspect = config.erase_max_area * (0.1 + 0.9 * size), 3 ** (2 * ratio - 1)
     sides_wh = np.minimum(1, np.sqrt(np.column_stack([area / aspect, area * aspect])))
     corners = np.column_stack([left, top]) * (1 - sides_wh)
     rectangles = np.hstack([corners, corners + sides_wh])
-    rectangles[erased >= config.erase] = np.nan
+    rectangles[erased >= config.erase_prob] = np.nan
     return rectangles
 
 

@@ -267,9 +267,9 @@ def _stop_diverged(trainer: lightning.Trainer, recipe: Recipe) -> NoReturn:
     """Leave on every rank, since a rank left behind would wait for the others; the first one tells why."""
     if not trainer.is_global_zero:
         raise SystemExit(0)
-    clip, rate = recipe.schedule.clip_gradient, recipe.schedule.learning_rate
+    clip, rate = recipe.schedule.grad_clip_norm, recipe.schedule.learning_rate
     is_clipped = clip is not None and clip <= 1
-    advice = f"--schedule.learning_rate {rate / 10:g}" if is_clipped else "--schedule.clip_gradient 1"
+    advice = f"--schedule.learning_rate {rate / 10:g}" if is_clipped else "--schedule.grad_clip_norm 1"
     raise ModelError(
         f"The loss is no longer finite in epoch {trainer.current_epoch + 1}, by step {trainer.global_step} of the run. "
         f"Begin again with `{advice}`, and with --force in place of --resume"
@@ -322,7 +322,7 @@ def build_trainer(
             num_nodes=runtime.nodes,
             strategy="ddp" if n_processes > 1 else "auto",
             max_epochs=recipe.schedule.epochs,
-            gradient_clip_val=recipe.schedule.clip_gradient,
+            gradient_clip_val=recipe.schedule.grad_clip_norm,
             precision=runtime.precision,
             deterministic=runtime.deterministic,
             plugins=plugins,

@@ -42,8 +42,8 @@ def plan_mixing(n_faces: int, config: AugmentConfig, random: np.random.Generator
     """
     partners = random.permutation(n_faces)
     kind = random.random(n_faces)
-    blended = kind < config.mixup
-    pasted = ~blended & (kind < config.mixup + config.cutmix)
+    blended = kind < config.mixup_prob
+    pasted = ~blended & (kind < config.mixup_prob + config.cutmix_prob)
     share = random.beta(config.mixup_alpha, config.mixup_alpha, n_faces)
     share = np.where(blended, np.maximum(share, 1 - share), 1.0)
     boxes = _draw_boxes(pasted, random, alpha=config.cutmix_alpha, side=side)
@@ -68,7 +68,7 @@ def mix_faces(batch: Batch, config: AugmentConfig, random: np.random.Generator) 
     Returns:
         The batch with ``images_rgb`` as floats in [0, 255], or the given one where nothing is to be mixed.
     """
-    if not config.mixup and not config.cutmix:
+    if not config.mixup_prob and not config.cutmix_prob:
         return batch
     n_faces, side = batch.images_rgb.shape[:2]
     device = batch.images_rgb.device

@@ -87,7 +87,7 @@ class Objective(nn.Module):
         # A class without a face is neither rare nor adjusted for: nothing would hold back what it was given.
         share = counts / counts.sum()
         known = np.where(counts > 0, share, 1)
-        rare = (counts > 0) / known if config.smoothing_to == "rare" else np.ones(len(counts))
+        rare = (counts > 0) / known if config.smoothing_distribution == "inverse" else np.ones(len(counts))
         values = {
             "log_prior": np.log(known),
             "spread": rare / rare.sum(),

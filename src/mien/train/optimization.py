@@ -26,15 +26,19 @@ def fit_to_epochs(config: ScheduleConfig) -> ScheduleConfig:
 
     The head epochs go before the warm-up, which then takes half of what they leave.
     """
-    if config.head_epochs + config.warmup_epochs <= config.epochs:
+    if config.freeze_backbone_epochs + config.warmup_epochs <= config.epochs:
         return config
-    head_epochs = min(config.head_epochs, config.epochs)
-    return replace(config, head_epochs=head_epochs, warmup_epochs=(config.epochs - head_epochs) / 2)
+    freeze_backbone_epochs = min(config.freeze_backbone_epochs, config.epochs)
+    return replace(
+        config,
+        freeze_backbone_epochs=freeze_backbone_epochs,
+        warmup_epochs=(config.epochs - freeze_backbone_epochs) / 2,
+    )
 
 
 def count_head_steps(config: ScheduleConfig, steps_per_epoch: int) -> int:
     """Return for how many steps only the heads learn."""
-    return round(config.head_epochs * steps_per_epoch)
+    return round(config.freeze_backbone_epochs * steps_per_epoch)
 
 
 def count_warmup_steps(config: ScheduleConfig, steps_per_epoch: int) -> int:
@@ -55,15 +59,19 @@ def rate_share(step: int, *, config: ScheduleConfig, steps_per_epoch: int, heads
     """
     head_steps = count_head_steps(config, steps_per_epoch)
     if step < head_steps:
-        head_rate = config.learning_rate if config.head_learning_rate is None else config.head_learning_rate
+        head_rate = (
+            config.learning_rate
+            if config.freeze_backbone_learning_rate is None
+            else config.freeze_backbone_learning_rate
+        )
         return head_rate / config.learning_rate if heads and config.learning_rate else 0.0
     step -= head_steps
     warmup = count_warmup_steps(config, steps_per_epoch)
     total = config.epochs * steps_per_epoch - head_steps
     if step < warmup:
-        return config.warmup_start + (1 - config.warmup_start) * step / warmup
+        return config.warmup_lr_ratio + (1 - config.warmup_lr_ratio) * step / warmup
     done = min(1.0, (step - warmup) / max(1, total - warmup))
-    return config.final_rate + (1 - config.final_rate) * 0.5 * (1 + math.cos(math.pi * done))
+    return config.min_lr_ratio + (1 - config.min_lr_ratio) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def build_optimizer(

@@ -114,7 +114,7 @@ def build_order(labels: NDArray[np.int64], n_classes: int, recipe: Recipe) -> Fa
     if data.sampling == "uniform":
         return FaceOrder(labels, None, seed)
     counts = np.bincount(labels, minlength=n_classes)
-    quotas = class_quotas(counts, data.sampling, n_draws=int(counts.sum()), cap=data.sampling_cap)
+    quotas = class_quotas(counts, data.sampling, n_draws=int(counts.sum()), cap=data.sampling_max_repeats)
     return FaceOrder(labels, quotas, seed)
 
 

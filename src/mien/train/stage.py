@@ -137,8 +137,8 @@ def warn_of_short_phases(asked: Recipe, recipe: Recipe) -> None:
     was, now = asked.schedule, recipe.schedule
     if was != now:
         sys.stderr.write(
-            f"mien: `schedule.head_epochs` {was.head_epochs:g} and `schedule.warmup_epochs` {was.warmup_epochs:g} do not "
-            f"fit into `schedule.epochs` {was.epochs}: taken as {now.head_epochs:g} and {now.warmup_epochs:g}\n"
+            f"mien: `schedule.freeze_backbone_epochs` {was.freeze_backbone_epochs:g} and `schedule.warmup_epochs` {was.warmup_epochs:g} do not "
+            f"fit into `schedule.epochs` {was.epochs}: taken as {now.freeze_backbone_epochs:g} and {now.warmup_epochs:g}\n"
         )
 
 
@@ -218,7 +218,7 @@ def fit_recipe(recipe: Recipe, faces: TrainingFaces) -> Recipe:
             model,
             landmarks=landmarks,
             valence_arousal=valence_arousal,
-            feed_landmarks=model.feed_landmarks and landmarks,
+            condition_on_landmarks=model.condition_on_landmarks and landmarks,
         ),
         schedule=fit_to_epochs(recipe.schedule),
     )

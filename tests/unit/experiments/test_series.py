@@ -259,7 +259,7 @@ def test_torchrun_and_several_machines_are_refused(
     [
         pytest.param(["--sweep", "schedule.lerning_rate=1"], 2, "Did you mean", id="key"),
         pytest.param(["--sweep", "schedule.epochs=2", "--pack", "nope.pack"], 1, "nope.pack does not", id="pack"),
-        pytest.param(["--seeds", "2", "--schedule.epochs", "x"], 2, "must be a whole number", id="recipe"),
+        pytest.param(["--seeds", "2", "--schedule.epochs", "x"], 2, "must be an integer", id="recipe"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line(

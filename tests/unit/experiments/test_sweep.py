@@ -123,7 +123,9 @@ def test_seeds_beyond_the_last(quick_recipe_path: Path) -> None:
         ),
         pytest.param({"data.classes": ["Happy", "Sad"]}, "classes=Happy+Sad", id="list"),
         pytest.param({"model.weights": None}, "weights=null", id="null"),
-        pytest.param({"model.drop_rate": 0.0, "model.hidden_size": 0}, "drop_rate=0.0,hidden_size=0", id="0"),
+        pytest.param(
+            {"model.drop_rate": 0.0, "model.head_hidden_size": 0}, "drop_rate=0.0,head_hidden_size=0", id="0"
+        ),
     ],
 )
 def test_settings_are_named(setting: dict[str, Any], expected: str) -> None:

@@ -75,9 +75,9 @@ def test_the_metadata_is_complete(exported: Any, trained_run: Path) -> None:
 
 MODELS = {
     "stem stride": {"stem_stride": 1},
-    "hidden layer": {"hidden_size": 16},
-    "fed landmarks": {"feed_landmarks": True},
-    "all of them": {"stem_stride": 1, "hidden_size": 16, "feed_landmarks": True},
+    "hidden layer": {"head_hidden_size": 16},
+    "fed landmarks": {"condition_on_landmarks": True},
+    "all of them": {"stem_stride": 1, "head_hidden_size": 16, "condition_on_landmarks": True},
 }
 
 
@@ -326,7 +326,7 @@ def test_the_file_needs_no_torch(exported: Any) -> None:
     """To use the file onnxruntime and numpy are enough."""
     program = f"""
 import sys
-sys.modules.update(dict.fromkeys(("torch", "timm", "lightning", "onnx", "jsonargparse")))
+sys.modules.update(dict.fromkeys(("torch", "timm", "lightning", "onnx", "yaml")))
 from pathlib import Path
 import numpy as np
 from mien.formats.onnx_model import OnnxModel

@@ -183,7 +183,7 @@ def test_prediction_needs_no_torch(folder: Path, model_path: Path) -> None:
     """With torch, matplotlib and pyarrow out of reach, images are read and drawn."""
     program = f"""
 import sys
-for name in ("torch", "timm", "lightning", "matplotlib", "pyarrow", "jsonargparse"):
+for name in ("torch", "timm", "lightning", "matplotlib", "pyarrow", "yaml"):
     sys.modules[name] = None
 from pathlib import Path
 from mien.predict.stage import PredictOptions, run_predict

@@ -20,7 +20,15 @@ from mien.train.imbalance import class_quotas
 from mien.train.sampler import Draw, EpochBatches, FaceOrder
 
 STILL = AugmentConfig(
-    flip=0, affine=0, rotation_deg=0, scale=0, shift=0, brightness=0, contrast=0, saturation=0, erase=0
+    hflip_prob=0,
+    affine_prob=0,
+    rotation_deg=0,
+    scale=0,
+    shift=0,
+    brightness=0,
+    contrast=0,
+    saturation=0,
+    erase_prob=0,
 )
 
 
@@ -119,7 +127,7 @@ def test_epochs_are_augmented_differently(faces: LabelledFaces) -> None:
 
 def test_a_face_looks_alike_in_any_batch(faces: LabelledFaces) -> None:
     """What is done to a face depends on its place in the epoch alone, not on the faces that it comes with."""
-    dataset = FaceBatches(faces, 32, AugmentConfig(erase=0.5), seed=0)
+    dataset = FaceBatches(faces, 32, AugmentConfig(erase_prob=0.5), seed=0)
     draws = [Draw(2, place, face) for place, face in ((40, 5), (7, 9), (23, 5), (900, 2))]
     together = dataset.__getitems__(draws)
     for place, draw in enumerate(draws):

@@ -269,6 +269,6 @@ def test_packs_of_different_size(two_packs: list[Pack], tmp_path: Path) -> None:
     sides = {(number >= 200, len(faces.dev.image(face))) for face, number in enumerate(numbers_of(faces.dev))}
     assert sides == {(False, SIDE), (True, 2 * SIDE)}
     draws = [Draw(0, face, face) for face in range(len(faces.dev))]
-    still = AugmentConfig(flip=0, affine=0, brightness=0, contrast=0, saturation=0, erase=0)
+    still = AugmentConfig(hflip_prob=0, affine_prob=0, brightness=0, contrast=0, saturation=0, erase_prob=0)
     plain, unchanged = (FaceBatches(faces.dev, 48, augment).__getitems__(draws) for augment in (None, still))
     np.testing.assert_array_equal(plain.images_rgb, unchanged.images_rgb)

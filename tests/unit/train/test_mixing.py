@@ -16,9 +16,9 @@ from mien.recipe import AugmentConfig
 from mien.train.dataloader import Batch
 from mien.train.mixing import mix_faces, plan_mixing
 
-MIXUP = AugmentConfig(mixup=1, mixup_alpha=0.4)
-CUTMIX = AugmentConfig(cutmix=1)
-BOTH = AugmentConfig(mixup=0.3, cutmix=0.4)
+MIXUP = AugmentConfig(mixup_prob=1, mixup_alpha=0.4)
+CUTMIX = AugmentConfig(cutmix_prob=1)
+BOTH = AugmentConfig(mixup_prob=0.3, cutmix_prob=0.4)
 
 
 def make_batch(n_faces: int = 200, side: int = 16) -> Batch:

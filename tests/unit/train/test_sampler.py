@@ -197,13 +197,13 @@ def build(data: DataConfig) -> FaceOrder:
 
 def test_the_order_of_a_recipe() -> None:
     """A recipe's sampling, cap and seed make the order; uniform has no quotas."""
-    uniform = build(DataConfig(sampling_cap=2))
+    uniform = build(DataConfig(sampling_max_repeats=2))
     assert uniform.quotas is None
     assert sorted(uniform.faces(0)) == list(range(N_FACES))
     inverse = build(DataConfig(sampling="inverse"))
     np.testing.assert_allclose(inverse.quotas, QUOTAS)
     np.testing.assert_array_equal(inverse.faces(2), replace(INVERSE, seed=3).faces(2))
-    capped = build(DataConfig(sampling="inverse", sampling_cap=2))
+    capped = build(DataConfig(sampling="inverse", sampling_max_repeats=2))
     np.testing.assert_allclose(capped.quotas, [103 - 14 - (103 - 14) / 2, 0, (103 - 14) / 2, 14])
     assert len(capped) == N_FACES
 

@@ -342,8 +342,8 @@ def test_a_loss_that_explodes_is_one_error(
     "values",
     [
         pytest.param({"learning_rate": 10.0}, id="not clipped"),
-        pytest.param({"learning_rate": 10.0, "clip_gradient": 1e9}, id="hardly clipped"),
-        pytest.param({"learning_rate": 1000.0, "clip_gradient": 1.0}, id="clipped"),
+        pytest.param({"learning_rate": 10.0, "grad_clip_norm": 1e9}, id="hardly clipped"),
+        pytest.param({"learning_rate": 1000.0, "grad_clip_norm": 1.0}, id="clipped"),
     ],
 )
 def test_the_advice_for_a_loss_that_explodes_helps(
@@ -364,14 +364,14 @@ def test_few_epochs_are_enough_of_a_command(
     training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With one epoch the warm-up and the head epochs give way, which one line tells and the run keeps; so in a plan."""
-    recipe = quick(tiny_recipe, warmup_epochs=5.0, head_epochs=0.5)
+    recipe = quick(tiny_recipe, warmup_epochs=5.0, freeze_backbone_epochs=0.5)
     assert train(recipe, [training_pack], tmp_path / "run") is not None
     assert (
-        "mien: `schedule.head_epochs` 0.5 and `schedule.warmup_epochs` 5 do not fit into `schedule.epochs` 1: taken as "
+        "mien: `schedule.freeze_backbone_epochs` 0.5 and `schedule.warmup_epochs` 5 do not fit into `schedule.epochs` 1: taken as "
         "0.5 and 0.25\n"
     ) in capsys.readouterr().err
     kept = read_recipe(tmp_path / "run" / "recipe.yaml", [])
-    assert (kept.schedule.head_epochs, kept.schedule.warmup_epochs) == (0.5, 0.25)
+    assert (kept.schedule.freeze_backbone_epochs, kept.schedule.warmup_epochs) == (0.5, 0.25)
     assert plan_training(recipe, [training_pack]).recipe == kept
     assert "do not fit" in capsys.readouterr().err
 
@@ -400,7 +400,7 @@ def test_mixed_precision_trains(
 def test_sgd_deterministic_without_heads(training_pack: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
     """The other optimiser, clipping, torch's deterministic mode and a network of one head train."""
     recipe = replace(
-        quick(tiny_recipe, optimizer="sgd", clip_gradient=1.0, loss=LossConfig(label_smoothing=0.1)),
+        quick(tiny_recipe, optimizer="sgd", grad_clip_norm=1.0, loss=LossConfig(label_smoothing=0.1)),
         model=replace(tiny_recipe.model, landmarks=False, valence_arousal=False),
         runtime=replace(tiny_recipe.runtime, deterministic=True),
     )

@@ -24,7 +24,9 @@ import torch
 from safetensors.torch import load_file
 
 from mien.errors import ArtifactError
+from mien.formats.recipe_keys import RENAMED_KEYS
 from mien.formats.run import Run
+from mien.nets.checkpoint import load_network
 from mien.recipe import AugmentConfig, LossConfig, Recipe
 from mien.train import stage, train
 from mien.train.lightning_adapter import FaceModule
@@ -221,7 +223,7 @@ def uneven_pack(make_training_pack: Callable[..., Path], tmp_path_factory: pytes
 CHANGES = {
     "moving average": {"schedule__ema_decay": 0.9},
     "sharpness-aware": {"schedule__sam_rho": 0.05, "schedule__optimizer": "sgd", "model__drop_rate": 0.2},
-    "mixup and cutmix": {"data__augment__mixup": 0.4, "data__augment__cutmix": 0.4},
+    "mixup and cutmix": {"data__augment__mixup_prob": 0.4, "data__augment__cutmix_prob": 0.4},
     "inverse sampling": {"data__sampling": "inverse", "data__sampling_cap": 2.0},
     "learned task weights": {
         "schedule__loss__task_weights": "learned", "schedule__loss__valence_arousal": "ccc_mse",
@@ -232,7 +234,7 @@ CHANGES = {
         "schedule__clip_gradient": 1.0,
     },
     "everything": {
-        "schedule__ema_decay": 0.9, "schedule__sam_rho": 0.05, "data__augment__mixup": 0.4,
+        "schedule__ema_decay": 0.9, "schedule__sam_rho": 0.05, "data__augment__mixup_prob": 0.4,
         "data__sampling": "square_root", "schedule__loss__task_weights": "learned", "model__stem_stride": 1,
         "model__hidden_size": 16, "model__feed_landmarks": True, "model__drop_rate": 0.2,
         "schedule__loss__label_smoothing": 0.1, "schedule__loss__smoothing_to": "rare",
@@ -315,6 +317,30 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def test_a_run_under_old_keys(
+    unfinished: Path, trained_run: Path, training_pack: Path, tiny_recipe: Recipe
+) -> None:
+    """A run begun before recipe keys were renamed can be loaded and resumed."""
+    old_names = {new: old.rpartition(".")[2] for old, new in RENAMED_KEYS.items()}
+
+    def under_old_keys(part: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+        return {
+            old_names.get(prefix + name, name): under_old_keys(value, f"{prefix}{name}.")
+            if isinstance(value, dict)
+            else value
+            for name, value in part.items()
+        }
+
+    description = json.loads((unfinished / "run.json").read_text())
+    description["recipe"] = under_old_keys(description["recipe"])
+    description["recipe"]["schedule"]["loss"]["smoothing_to"] = "all"
+    assert "clip_gradient" in description["recipe"]["schedule"]
+    (unfinished / "run.json").write_text(json.dumps(description))
+    assert_same(*(load_network(Run.open(run)).state_dict() for run in (unfinished, trained_run)))
+    train(tiny_recipe, [training_pack], unfinished, resume=True)
+    assert_same_end(unfinished, trained_run)
+
+
 @pytest.mark.parametrize(
     ("part", "change", "expected"),
     [
@@ -327,8 +353,8 @@ def _interrupt(*_: object) -> None:
         ),
         pytest.param(
             "data",
-            {"augment": AugmentConfig(flip=0.1)},
-            r"data\.augment\.flip,.*rotation_deg, .*erase",
+            {"augment": AugmentConfig(hflip_prob=0.1)},
+            r"data\.augment\.hflip_prob,.*rotation_deg, .*erase_prob",
             id="augment",
         ),
         pytest.param("runtime", {"seed": 5}, "runtime.seed", id="seed, which cuts the dev split"),

@@ -143,7 +143,7 @@ def _mixed_rows(
 ) -> list[PreviewRow]:
     """Return mixed faces of the first epoch, as the run's first process makes them from a step on."""
     augment = recipe.data.augment
-    shares = {"mixup": augment.mixup, "cutmix": augment.cutmix}
+    shares = {"mixup": augment.mixup_prob, "cutmix": augment.cutmix_prob}
     found: dict[str, list[PreviewFace]] = {kind: [] for kind, share in shares.items() if share}
     if not found:
         return []

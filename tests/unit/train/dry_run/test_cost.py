@@ -123,7 +123,7 @@ def test_half_precision_takes_half(dataset: FaceBatches, tiny_recipe: Recipe, pr
 def test_mixing_keeps_a_float_image_too(dataset: FaceBatches, tiny_recipe: Recipe) -> None:
     """A mixed image is no longer bytes."""
     network = small_network()
-    augment = replace(tiny_recipe.data.augment, mixup=0.5)
+    augment = replace(tiny_recipe.data.augment, mixup_prob=0.5)
     mixed = replace(tiny_recipe, data=replace(tiny_recipe.data, augment=augment))
     plain, more = (
         estimate_memory(network, objective(network), dataset, each) for each in (tiny_recipe, mixed)

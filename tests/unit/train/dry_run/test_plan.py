@@ -57,11 +57,11 @@ def test_parameters_are_those_of_the_network(plan: TrainingPlan, tiny_recipe: Re
         pytest.param(
             {
                 "epochs": 3,
-                "head_epochs": 0.7,
-                "head_learning_rate": 0.02,
+                "freeze_backbone_epochs": 0.7,
+                "freeze_backbone_learning_rate": 0.02,
                 "base_batch_size": 64,
                 "layer_decay": 0.7,
-                "final_rate": 0.1,
+                "min_lr_ratio": 0.1,
             },
             id="with everything",
         ),
@@ -104,7 +104,7 @@ def test_drawn_faces_are_what_the_sampler_draws(
 ) -> None:
     """Over some epochs each class comes as often as the plan says, give or take the rounding."""
     pack = make_training_pack(tmp_path / "p.pack", n_train=200)
-    recipe = change(tiny_recipe, "data", sampling=sampling, sampling_cap=cap, dev_fraction=0.21)
+    recipe = change(tiny_recipe, "data", sampling=sampling, sampling_max_repeats=cap, dev_fraction=0.21)
     plan = plan_training(recipe, [pack])
     split = read_training_faces([Pack.open(pack)], recipe.data)
     order = build_order(split.train.labels, 3, recipe)
@@ -136,7 +136,7 @@ def test_heads_without_labels_are_left_out(
 ) -> None:
     """As in training, and the plan says so."""
     pack = make_training_pack(tmp_path / "bare.pack", n_missing=192)
-    plan = plan_training(change(tiny_recipe, "model", feed_landmarks=True), [pack])
+    plan = plan_training(change(tiny_recipe, "model", condition_on_landmarks=True), [pack])
     assert plan.left_out == ("landmarks", "valence_arousal")
     assert plan.head_parameters == 1024 * 3 + 3
     assert "heads: expression (no labels for landmarks and valence and arousal)" in str(plan)
@@ -161,16 +161,18 @@ def test_shipped_recipes_can_be_planned(name: str, training_pack: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "values"),
     [
-        pytest.param("data", {"sampling": "effective", "sampling_cap": 2.0}, id="sampling"),
+        pytest.param("data", {"sampling": "effective", "sampling_max_repeats": 2.0}, id="sampling"),
         pytest.param("data", {"folds": 4, "fold": 2}, id="fold"),
         pytest.param("data", {"classes": ["Sad", "Happy"]}, id="classes"),
         pytest.param("schedule", {"optimizer": "sgd", "sam_rho": 0.05, "ema_decay": 0.99}, id="sam, average"),
         pytest.param("schedule", {"learning_rate": 0.0}, id="no rate"),
-        pytest.param("schedule", {"head_epochs": 6.0, "warmup_epochs": 0.0}, id="heads alone throughout"),
+        pytest.param(
+            "schedule", {"freeze_backbone_epochs": 6.0, "warmup_epochs": 0.0}, id="heads alone throughout"
+        ),
         pytest.param("runtime", {"precision": "16-mixed"}, id="float16"),
         pytest.param("runtime", {"precision": "bf16-mixed", "compile": True}, id="bfloat16, compiled"),
         pytest.param("runtime", {"accelerator": "gpu", "devices": 4, "nodes": 2}, id="another machine's"),
-        pytest.param("model", {"hidden_size": 32, "feed_landmarks": True}, id="heads"),
+        pytest.param("model", {"head_hidden_size": 32, "condition_on_landmarks": True}, id="heads"),
         pytest.param("model", {"stem_stride": 1, "drop_path_rate": 0.1, "drop_rate": 0.5}, id="stem"),
         pytest.param("model", {"backbone": "vit_tiny_patch16_224"}, id="transformer"),
         pytest.param("model", {"pretrained": True}, id="ImageNet weights"),
@@ -197,14 +199,14 @@ def test_whatever_a_recipe_says_can_be_planned(
 
 def test_mixing_losses_and_a_teacher(trained_run: Path, training_pack: Path, tiny_recipe: Recipe) -> None:
     """The teacher's work and memory are counted, and weights of an earlier run are taken over."""
-    augment = replace(tiny_recipe.data.augment, mixup=0.3, cutmix=0.3)
+    augment = replace(tiny_recipe.data.augment, mixup_prob=0.3, cutmix_prob=0.3)
     loss = replace(
         tiny_recipe.schedule.loss,
         teacher=str(trained_run),
         task_weights="learned",
         class_weights="effective",
         label_smoothing=0.1,
-        smoothing_to="rare",
+        smoothing_distribution="inverse",
         landmarks="wing",
         valence_arousal="ccc_mse",
     )

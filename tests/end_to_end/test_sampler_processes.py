@@ -31,7 +31,7 @@ from mien.formats.pack import Pack
 from mien.recipe import read_recipe
 from mien.train.dataset import read_training_faces
 from mien.train.lightning_adapter import FaceModule, build_trainer, fit
-from mien.train.stage import build_network
+from mien.train.weights import build_network
 
 class Watched(FaceModule):
     def training_step(self, batch, batch_index):

@@ -170,7 +170,7 @@ def test_killed_in_any_step_of_any_kind(command: Callable[..., list[str]], tmp_p
         (
             signal.SIGTERM,
             143,
-            "mien: Stopped by SIGTERM. The finished epochs are kept; add --resume to go on",
+            "mien: Stopped by SIGTERM. Finished epochs are kept; add --resume to continue",
         ),
     ],
 )

@@ -9,7 +9,7 @@ pytest.importorskip("torch", reason="training needs the train extra")
 from mien.faces.crop import cut
 from mien.faces.landmarks import FLIP_PERMUTATION, LEFT_EYE_OUTER_CORNER, RIGHT_EYE_OUTER_CORNER
 from mien.recipe import AugmentConfig
-from mien.train.augment import N_DRAWS, move_landmarks, plan_changes
+from mien.train.augment import N_DRAWS, sample_augmentations, transform_landmarks
 from mien.train.sampler import uniform_draws
 
 SIDE, INPUT = 256, 128
@@ -47,13 +47,13 @@ def find_dot(image: NDArray[np.uint8]) -> NDArray[np.float64]:
 def test_landmarks_stay_on_their_pixels(config: AugmentConfig) -> None:
     """Each landmark of a batch is within half a pixel of its dot after the change, under its new number."""
     points = np.random.default_rng(0).uniform(0.3, 0.7, (N_FACES, 68, 2)).astype(np.float32)
-    changes = plan_changes(config, uniform_draws(np.arange(N_FACES), N_DRAWS, seed=0, epoch=0))
-    assert set(changes.mirrored.tolist()) == (
+    changes = sample_augmentations(config, uniform_draws(np.arange(N_FACES), N_DRAWS, seed=0, epoch=0))
+    assert set(changes.flipped.tolist()) == (
         {False, True} if config.hflip_prob == 0.5 else {config.hflip_prob == 1}
     )
-    moved = move_landmarks(points, changes)
+    moved = transform_landmarks(points, changes)
     for place in range(N_FACES):
-        numbers = FLIP_PERMUTATION if changes.mirrored[place] else np.arange(68)
+        numbers = FLIP_PERMUTATION if changes.flipped[place] else np.arange(68)
         for number in (0, 8, 20, LEFT_EYE_OUTER_CORNER, RIGHT_EYE_OUTER_CORNER, 62):
             image = draw_dot(points[place, numbers[number]])
             changed = cut(image, changes.matrices[place] / (SIDE, SIDE, 1.0), INPUT)

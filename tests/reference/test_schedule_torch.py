@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LambdaLR, Li
 
 from mien.nets.network import FaceNetwork, create_backbone
 from mien.recipe import ModelConfig, ScheduleConfig
-from mien.train.optimization import build_optimizer, rate_shares, scale_to_batch
+from mien.train.optimization import build_optimizer, lr_factors, scale_learning_rate
 
 STEPS = 7
 CLASSIC = ScheduleConfig(
@@ -42,7 +42,7 @@ def network() -> FaceNetwork:
 def rates_of(network: FaceNetwork, config: ScheduleConfig, *, heads: bool = True) -> list[float]:
     """The rates that an optimiser really gives the heads, or the backbone, as training steps it."""
     optimizer = build_optimizer(network, config)
-    scheduler = LambdaLR(optimizer, rate_shares(optimizer, config, steps_per_epoch=STEPS))
+    scheduler = LambdaLR(optimizer, lr_factors(optimizer, config, steps_per_epoch=STEPS))
     group = next(group for group in optimizer.param_groups if group["heads"] == heads)
     rates = []
     for _ in range(config.epochs * STEPS):
@@ -54,7 +54,7 @@ def rates_of(network: FaceNetwork, config: ScheduleConfig, *, heads: bool = True
 
 def torchs_rates(config: ScheduleConfig) -> list[float]:
     """The heads' rates by ConstantLR, LinearLR and CosineAnnealingLR, one after the other."""
-    peak = scale_to_batch(config.learning_rate, config)
+    peak = scale_learning_rate(config.learning_rate, config)
     optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=peak)
     head, warmup = round(config.freeze_backbone_epochs * STEPS), round(config.warmup_epochs * STEPS)
     total = config.epochs * STEPS
@@ -125,5 +125,5 @@ def test_against_the_formula(network: FaceNetwork, config: ScheduleConfig) -> No
         + (1 - config.min_lr_ratio) * (1 + math.cos(math.pi * (step - warmup) / (total - warmup))) / 2
         for step in range(total)
     ]
-    peak = scale_to_batch(config.learning_rate, config)
+    peak = scale_learning_rate(config.learning_rate, config)
     assert rates_of(network, config) == pytest.approx([peak * share for share in expected])

@@ -158,9 +158,9 @@ def test_a_backbone_that_cannot_read_such_faces(name: str, expected: str) -> Non
     ("name", "stride", "expected"),
     [
         pytest.param(
-            "vit_tiny_patch16_224", 1, r"begins with kernel \(16, 16\), stride \(16, 16\)", id="patches"
+            "vit_tiny_patch16_224", 1, r"starts with kernel \(16, 16\), stride \(16, 16\)", id="patches"
         ),
-        pytest.param("convnext_atto", 1, r"begins with kernel \(4, 4\)", id="small patches"),
+        pytest.param("convnext_atto", 1, r"starts with kernel \(4, 4\)", id="small patches"),
         pytest.param("repvgg_a0", 1, "cannot run with `model.stem_stride: 1` at 64 px", id="branches"),
         pytest.param("levit_128", 1, "cannot run with `model.stem_stride: 1` at 64 px", id="one size"),
         pytest.param(
@@ -185,7 +185,7 @@ def test_a_backbone_whose_stem_stride_is_its_own(name: str, stride: int, expecte
 )
 def test_a_first_layer_whose_stride_is_not_for_changing(first: Any, came: str) -> None:
     """Only a convolution that looks at overlapping places and halves the map is given another stride."""
-    with pytest.raises(ModelError, match=f"of stride 2; mine begins with {came}"):
+    with pytest.raises(ModelError, match=f"of stride 2; mine starts with {came}"):
         set_stem_stride(torch.nn.Sequential(first), 1, name="mine")
 
 
@@ -293,7 +293,7 @@ def test_weights_that_cannot_be_had_are_told_soon(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     start = time.monotonic()
-    with pytest.raises(ModelError, match=r"resnet18 could not be had.*--model\.pretrained false"):
+    with pytest.raises(ModelError, match=r"resnet18 could not be downloaded.*--model\.pretrained false"):
         create_backbone("resnet18", pretrained=True)
     assert time.monotonic() - start < 5
 

@@ -12,7 +12,13 @@ pytest.importorskip("torch", reason="training needs the train extra")
 from mien.faces.crop import cut
 from mien.faces.landmarks import FLIP_PERMUTATION
 from mien.recipe import AugmentConfig
-from mien.train.augment import N_DRAWS, FaceChanges, change_pixels, move_landmarks, plan_changes
+from mien.train.augment import (
+    N_DRAWS,
+    Augmentations,
+    augment_pixels,
+    sample_augmentations,
+    transform_landmarks,
+)
 from mien.train.sampler import uniform_draws
 
 Faces = NDArray[np.uint8]
@@ -40,11 +46,11 @@ def pale_faces(n_faces: int = 40, side: int = 64) -> Faces:
     return (random_faces(n_faces, side) / 4 + 90).astype(np.uint8)
 
 
-def plan(config: AugmentConfig, n_faces: int = 1, seed: int = 0) -> FaceChanges:
-    return plan_changes(config, uniform_draws(np.arange(n_faces), N_DRAWS, seed=seed, epoch=0))
+def plan(config: AugmentConfig, n_faces: int = 1, seed: int = 0) -> Augmentations:
+    return sample_augmentations(config, uniform_draws(np.arange(n_faces), N_DRAWS, seed=seed, epoch=0))
 
 
-def move(face: Faces, changes: FaceChanges, place: int = 0) -> Faces:
+def move(face: Faces, changes: Augmentations, place: int = 0) -> Faces:
     side = len(face)
     return cut(face, changes.matrices[place] / (side, side, 1.0), side)
 
@@ -52,13 +58,13 @@ def move(face: Faces, changes: FaceChanges, place: int = 0) -> Faces:
 def recolor(config: AugmentConfig, images: Faces, seed: int = 0) -> Faces:
     changed, changes = images.copy(), plan(config, len(images), seed)
     for place, image in enumerate(changed):
-        change_pixels(image, changes, place)
+        augment_pixels(image, changes, place)
     return changed
 
 
-def parts_of(changes: FaceChanges) -> dict[str, NDArray[Any]]:
+def parts_of(changes: Augmentations) -> dict[str, NDArray[Any]]:
     """Each change by itself, taken apart again; the ratio is height / width."""
-    mirror = np.where(changes.mirrored, -1, 1)
+    mirror = np.where(changes.flipped, -1, 1)
     linear = changes.matrices[:, :, :2].copy()
     linear[:, 0] *= mirror[:, None]
     center = changes.matrices[:, :, :2] @ (0.5, 0.5) + changes.matrices[:, :, 2] - 0.5
@@ -66,7 +72,7 @@ def parts_of(changes: FaceChanges) -> dict[str, NDArray[Any]]:
     x0, y0, x1, y1 = changes.erased_xyxy.T
     width, height = x1 - x0, y1 - y0
     return {
-        "mirror": changes.mirrored,
+        "mirror": changes.flipped,
         "angle": np.degrees(np.arctan2(linear[:, 1, 0], linear[:, 0, 0])),
         "scale": np.log(np.hypot(linear[:, 0, 0], linear[:, 1, 0])),
         "shift_x": center[:, 0] * mirror,
@@ -86,7 +92,7 @@ def test_geometry_that_is_off_is_the_identity() -> None:
     """With every change off a face comes back to the byte."""
     changes = plan(STILL, 4)
     np.testing.assert_array_equal(changes.matrices, np.tile(np.eye(2, 3), (4, 1, 1)))
-    assert not changes.mirrored.any()
+    assert not changes.flipped.any()
     assert np.isnan(changes.erased_xyxy).all()
     for place, face in enumerate(random_faces()):
         np.testing.assert_array_equal(move(face, changes, place), face)
@@ -101,7 +107,7 @@ def test_affine_with_no_room_is_the_identity() -> None:
 def test_a_mirror_turns_every_pixel() -> None:
     """Flip alone is the image from right to left, to the pixel."""
     changes = plan(replace(STILL, hflip_prob=1))
-    assert changes.mirrored.all()
+    assert changes.flipped.all()
     face = random_faces(1)[0]
     np.testing.assert_array_equal(move(face, changes), face[:, ::-1])
 
@@ -110,22 +116,22 @@ def test_a_mirror_swaps_left_and_right() -> None:
     """The left eye of the mirrored image is the right eye, on the other side; twice is as before."""
     points = np.random.default_rng(0).random((3, 68, 2)).astype(np.float32)
     changes = plan(replace(STILL, hflip_prob=1), 3)
-    moved = move_landmarks(points, changes)
+    moved = transform_landmarks(points, changes)
     assert moved.dtype == np.float32
     np.testing.assert_allclose(moved[:, :, 0], 1 - points[:, FLIP_PERMUTATION, 0], rtol=1e-6)
     np.testing.assert_allclose(moved[:, :, 1], points[:, FLIP_PERMUTATION, 1], rtol=1e-6)
-    np.testing.assert_allclose(move_landmarks(moved, changes), points, atol=1e-6)
+    np.testing.assert_allclose(transform_landmarks(moved, changes), points, atol=1e-6)
 
 
 def test_only_mirrored_faces_swap_left_and_right() -> None:
     """In a batch where some faces are mirrored, the others keep the order of their landmarks."""
     points = np.random.default_rng(0).random((40, 68, 2)).astype(np.float32)
     changes = plan(replace(STILL, hflip_prob=0.5), 40)
-    assert 0 < changes.mirrored.sum() < 40
-    moved = move_landmarks(points, changes)
-    np.testing.assert_array_equal(moved[~changes.mirrored], points[~changes.mirrored])
+    assert 0 < changes.flipped.sum() < 40
+    moved = transform_landmarks(points, changes)
+    np.testing.assert_array_equal(moved[~changes.flipped], points[~changes.flipped])
     np.testing.assert_allclose(
-        moved[changes.mirrored][:, :, 1], points[changes.mirrored][:, FLIP_PERMUTATION, 1], rtol=1e-6
+        moved[changes.flipped][:, :, 1], points[changes.flipped][:, FLIP_PERMUTATION, 1], rtol=1e-6
     )
 
 
@@ -133,8 +139,10 @@ def test_missing_landmarks_stay_missing() -> None:
     """NaN goes through every change as NaN, and the faces beside it keep their landmarks."""
     points = np.random.default_rng(0).random((20, 68, 2)).astype(np.float32)
     points[::3] = np.nan
-    missing = np.isnan(move_landmarks(points, plan(AugmentConfig(hflip_prob=0.5), 20))).all(axis=(1, 2))
-    present = np.isfinite(move_landmarks(points, plan(AugmentConfig(hflip_prob=0.5), 20))).all(axis=(1, 2))
+    missing = np.isnan(transform_landmarks(points, plan(AugmentConfig(hflip_prob=0.5), 20))).all(axis=(1, 2))
+    present = np.isfinite(transform_landmarks(points, plan(AugmentConfig(hflip_prob=0.5), 20))).all(
+        axis=(1, 2)
+    )
     np.testing.assert_array_equal(np.flatnonzero(missing), np.arange(0, 20, 3))
     np.testing.assert_array_equal(present, ~missing)
 
@@ -164,13 +172,13 @@ def test_probability(name: str) -> None:
     """A change happens as often as the recipe says."""
     changes = plan(replace(AugmentConfig(hflip_prob=0, affine_prob=0, erase_prob=0), **{name: 0.3}), 2000)
     changed = {
-        "hflip_prob": changes.mirrored,
+        "hflip_prob": changes.flipped,
         "affine_prob": (changes.matrices != np.eye(2, 3)).any(axis=(1, 2)),
         "erase_prob": np.isfinite(changes.erased_xyxy).all(axis=1),
     }
     assert changed[name].mean() == pytest.approx(0.3, abs=0.04)
     if name != "hflip_prob":
-        assert not changes.mirrored.any()
+        assert not changes.flipped.any()
 
 
 # A recipe of everything, and what each of its keys decides.
@@ -214,16 +222,16 @@ def test_a_face_changes_alike_in_any_batch() -> None:
     draws = uniform_draws(np.arange(12), N_DRAWS, seed=4, epoch=0)
     points = np.random.default_rng(0).random((12, 68, 2)).astype(np.float32)
     config = AugmentConfig(erase_prob=0.5)
-    together, faces = plan_changes(config, draws), random_faces(12)
-    moved = move_landmarks(points, together)
+    together, faces = sample_augmentations(config, draws), random_faces(12)
+    moved = transform_landmarks(points, together)
     for place in range(12):
-        alone = plan_changes(config, draws[place : place + 1])
-        for name in ("matrices", "mirrored", "color_maps", "color_shifts", "erased_xyxy"):
+        alone = sample_augmentations(config, draws[place : place + 1])
+        for name in ("matrices", "flipped", "color_maps", "color_shifts", "erased_xyxy"):
             np.testing.assert_array_equal(getattr(alone, name)[0], getattr(together, name)[place])
-        np.testing.assert_allclose(move_landmarks(points[place : place + 1], alone)[0], moved[place])
+        np.testing.assert_allclose(transform_landmarks(points[place : place + 1], alone)[0], moved[place])
         one, other = faces[place].copy(), faces[place].copy()
-        change_pixels(one, alone, 0)
-        change_pixels(other, together, place)
+        augment_pixels(one, alone, 0)
+        augment_pixels(other, together, place)
         np.testing.assert_array_equal(one, other)
 
 

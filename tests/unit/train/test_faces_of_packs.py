@@ -20,7 +20,7 @@ from mien.formats.pack import FORMAT_VERSION, Pack, PackedFace, PackInfo
 from mien.formats.pack.writer import close_pack, compute_content_sha256, write_shard
 from mien.recipe import AugmentConfig, DataConfig
 from mien.train.dataloader import FaceBatches
-from mien.train.dataset import LabelledFaces, TrainingFaces, read_training_faces
+from mien.train.dataset import LabeledFaces, TrainingFaces, read_training_faces
 from mien.train.sampler import Draw
 
 SIDE = 64
@@ -85,7 +85,7 @@ def write_pack(
     return Pack.open(folder)
 
 
-def numbers_of(faces: LabelledFaces) -> list[int]:
+def numbers_of(faces: LabeledFaces) -> list[int]:
     """Which photos the faces show."""
     return [int(number) for number in np.rint(faces.valence_arousal[:, 0] * 1000)]
 

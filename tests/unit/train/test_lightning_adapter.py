@@ -16,8 +16,9 @@ from safetensors.torch import load_file
 from mien.formats.run import Run
 from mien.nets.checkpoint import load_network
 from mien.recipe import LossConfig, Recipe
-from mien.train import stage, train
+from mien.train import train
 from mien.train.lightning_adapter import FaceModule
+from mien.train.weights import build_network
 
 Weights = dict[str, torch.Tensor]
 
@@ -141,7 +142,7 @@ def test_in_the_head_epochs_only_the_heads_learn(
     """The backbone's weights do not move at all, by gradient or by decay, until the head epochs are over."""
     recipe = short(tiny_recipe, epochs=2, freeze_backbone_epochs=1.0, warmup_epochs=0.0, weight_decay=0.1)
     train(recipe, [training_pack], tmp_path / "run")
-    first = stage.build_network(recipe, ("Neutral", "Happy", "Sad"))
+    first = build_network(recipe, ("Neutral", "Happy", "Sad"))
     weights = {name: value.detach() for name, value in first.named_parameters()}
     backbone = {name for name in weights if name.startswith("backbone.")}
     moved = [{name for name in weights if not torch.equal(step[name], weights[name])} for step in trajectory]

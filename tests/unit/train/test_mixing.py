@@ -194,7 +194,7 @@ def test_the_plan_is_what_is_done() -> None:
     plan = plan_mixing(200, BOTH, np.random.default_rng(6), side=16)
     own, partner = origin(mixed.targets)
     others = np.flatnonzero(plan.partners != np.arange(200))
-    np.testing.assert_allclose(plan.own_share[others], own[others], atol=1e-6)
+    np.testing.assert_allclose(plan.own_fractions[others], own[others], atol=1e-6)
     seen = others[own[others] < 1]
     np.testing.assert_array_equal(plan.partners[seen], partner[seen])
     for face in seen:

@@ -21,7 +21,7 @@ from mien.train.sampler import (
     FaceOrder,
     build_order,
     require_steps,
-    step_keys,
+    step_seed,
     uniform_draws,
 )
 
@@ -212,14 +212,16 @@ def test_an_epoch_has_a_step_at_least() -> None:
     """A batch that is larger than the epoch is one clear error."""
     assert require_steps(UNIFORM, N_FACES) == 1
     assert require_steps(UNIFORM, 8) == 12
-    with pytest.raises(DatasetError, match=r"`schedule\.batch_size` is 104, but an epoch has only 103 faces"):
+    with pytest.raises(
+        DatasetError, match=r"`schedule\.batch_size` is 104, but an epoch has only 103 training faces"
+    ):
         require_steps(UNIFORM, N_FACES + 1)
 
 
 def test_every_step_and_rank_has_its_own_keys() -> None:
     """What is random in a step differs between seeds, steps and ranks, and is the same when asked again."""
     keys = [(seed, step, rank) for seed in (0, 1, 2) for step in (0, 1, 2) for rank in (0, 1, 2)]
-    states = [tuple(step_keys(seed, step=step, rank=rank).generate_state(4)) for seed, step, rank in keys * 2]
+    states = [tuple(step_seed(seed, step=step, rank=rank).generate_state(4)) for seed, step, rank in keys * 2]
     assert states[: len(keys)] == states[len(keys) :]
     assert len(set(states)) == len(keys)
 

@@ -28,7 +28,7 @@ from mien.formats.recipe_keys import RENAMED_KEYS
 from mien.formats.run import Run
 from mien.nets.checkpoint import load_network
 from mien.recipe import AugmentConfig, LossConfig, Recipe
-from mien.train import stage, train
+from mien.train import run_folder, stage, train
 from mien.train.lightning_adapter import FaceModule
 from mien.train.logs import best_epoch
 
@@ -224,19 +224,19 @@ CHANGES = {
     "moving average": {"schedule__ema_decay": 0.9},
     "sharpness-aware": {"schedule__sam_rho": 0.05, "schedule__optimizer": "sgd", "model__drop_rate": 0.2},
     "mixup and cutmix": {"data__augment__mixup_prob": 0.4, "data__augment__cutmix_prob": 0.4},
-    "inverse sampling": {"data__sampling": "inverse", "data__sampling_cap": 2.0},
+    "inverse sampling": {"data__sampling": "inverse", "data__sampling_max_repeats": 2.0},
     "learned task weights": {
         "schedule__loss__task_weights": "learned", "schedule__loss__valence_arousal": "ccc_mse",
         "schedule__loss__landmarks": "wing",
     },
     "head epochs": {
-        "schedule__head_epochs": 0.5, "schedule__head_learning_rate": 0.01, "schedule__layer_decay": 0.8,
-        "schedule__clip_gradient": 1.0,
+        "schedule__freeze_backbone_epochs": 0.5, "schedule__freeze_backbone_learning_rate": 0.01, "schedule__layer_decay": 0.8,
+        "schedule__grad_clip_norm": 1.0,
     },
     "everything": {
         "schedule__ema_decay": 0.9, "schedule__sam_rho": 0.05, "data__augment__mixup_prob": 0.4,
         "data__sampling": "square_root", "schedule__loss__task_weights": "learned", "model__stem_stride": 1,
-        "model__hidden_size": 16, "model__feed_landmarks": True, "model__drop_rate": 0.2,
+        "model__head_hidden_size": 16, "model__condition_on_landmarks": True, "model__drop_rate": 0.2,
         "schedule__loss__label_smoothing": 0.1, "schedule__loss__smoothing_to": "rare",
         "schedule__loss__teacher": "TEACHER",
     },
@@ -303,7 +303,7 @@ def test_a_run_killed_while_its_folder_is_made_begins_anew(
     """Of a folder that was only begun the same command makes a run like any other."""
     recipe = changed(tiny_recipe, schedule__epochs=1)
     with monkeypatch.context() as patch:
-        patch.setattr(stage, "format_recipe", _interrupt)
+        patch.setattr(run_folder, "format_recipe", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(recipe, [training_pack], tmp_path / "run", resume=True)
     assert (tmp_path / "run" / "run.json").exists()
@@ -374,7 +374,7 @@ def test_resume_on_another_pack_is_refused(
 ) -> None:
     """The pack is known by its content, not its name."""
     other = make_training_pack(tmp_path / "other.pack", n_train=180)
-    with pytest.raises(ArtifactError, match="begun on another pack"):
+    with pytest.raises(ArtifactError, match="started on another pack"):
         train(tiny_recipe, [other], unfinished, resume=True)
 
 
@@ -425,7 +425,7 @@ def test_a_damaged_checkpoint_is_one_error(
         torch.save({"state_dict": _Bomb(proof)}, path)
     else:
         path.write_bytes(b"")
-    with pytest.raises(ArtifactError, match=r"last\.ckpt cannot be read.*Remove it to begin") as caught:
+    with pytest.raises(ArtifactError, match=r"last\.ckpt cannot be read.*Remove it to start") as caught:
         train(tiny_recipe, [training_pack], unfinished, resume=True)
     assert "\n" not in str(caught.value)
     assert not proof.exists()
@@ -440,7 +440,7 @@ def test_lightning_runs_no_code_of_a_checkpoint(
 ) -> None:
     """The file may be another by the time that Lightning reads it: that reads data alone as well."""
     path, proof = Run.open(unfinished).last_checkpoint_path, tmp_path / "proof"
-    monkeypatch.setattr(stage, "_require_readable", lambda _: None)
+    monkeypatch.setattr(run_folder, "require_readable", lambda _: None)
     torch.save({**torch.load(path, weights_only=True), "bomb": _Bomb(proof)}, path)
     with pytest.raises(pickle.UnpicklingError):
         train(tiny_recipe, [training_pack], unfinished, resume=True)

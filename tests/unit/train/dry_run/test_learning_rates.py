@@ -18,7 +18,7 @@ from mien.train.dry_run.learning_rates import (
     RateCurve,
     draw_as_image,
     draw_as_text,
-    read_rates,
+    trace_rates,
 )
 from mien.train.optimization import build_optimizer
 
@@ -28,7 +28,7 @@ def curve_of(steps_per_epoch: int = 10, **schedule: Any) -> RateCurve:
     network = build_face_network(
         ModelConfig(backbone="resnet10t", valence_arousal=False), 3, input_size=32, pretrained=False
     )
-    return read_rates(build_optimizer(network, config), config, steps_per_epoch=steps_per_epoch)
+    return trace_rates(build_optimizer(network, config), config, steps_per_epoch=steps_per_epoch)
 
 
 def plot_of(text: str) -> list[str]:
@@ -46,7 +46,7 @@ def test_every_step_of_a_short_run() -> None:
     """Up over the warm-up, at the peak, down to the final rate; heads and backbone alike."""
     curve = curve_of(warmup_epochs=1.0, warmup_lr_ratio=0.1, min_lr_ratio=0.01)
     assert curve.steps.tolist() == list(range(50))
-    assert (curve.n_steps, curve.warmup_steps, curve.head_steps) == (50, 10, 0)
+    assert (curve.n_steps, curve.warmup_steps, curve.frozen_steps) == (50, 10, 0)
     assert curve.heads[0] == pytest.approx(0.001)
     assert curve.heads[10] == pytest.approx(0.01) == curve.heads.max()
     assert curve.heads[-1] < 0.0002
@@ -59,7 +59,7 @@ def test_head_epochs_and_layer_decay() -> None:
     curve = curve_of(
         freeze_backbone_epochs=1.5, freeze_backbone_learning_rate=0.05, warmup_epochs=1.0, layer_decay=0.5
     )
-    assert (curve.head_steps, curve.warmup_steps) == (15, 10)
+    assert (curve.frozen_steps, curve.warmup_steps) == (15, 10)
     assert curve.heads[:15] == pytest.approx(np.full(15, 0.05))
     assert not curve.backbone[:15].any()
     assert curve.heads[25] == pytest.approx(0.01)

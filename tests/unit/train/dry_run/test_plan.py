@@ -18,7 +18,7 @@ from mien.errors import DatasetError, MienError, ModelError
 from mien.formats.pack import Pack
 from mien.nets import network as network_module
 from mien.recipe import Recipe, format_recipe, read_recipe
-from mien.train import stage, train
+from mien.train import train, weights
 from mien.train.dataset import read_training_faces
 from mien.train.dry_run.plan import TrainingPlan, plan_training
 from mien.train.sampler import EpochBatches, build_order
@@ -44,7 +44,7 @@ def recipe_file(tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_parameters_are_those_of_the_network(plan: TrainingPlan, tiny_recipe: Recipe) -> None:
     """The sum over the very network that training builds."""
-    network = stage.build_network(tiny_recipe, ("Neutral", "Happy", "Sad"))
+    network = weights.build_network(tiny_recipe, ("Neutral", "Happy", "Sad"))
     assert plan.parameters == sum(value.numel() for value in network.parameters())
     assert plan.backbone_parameters == sum(value.numel() for value in network.backbone.parameters())
     assert plan.head_parameters == 1024 * (3 + 136 + 2) + 3 + 136 + 2
@@ -74,7 +74,7 @@ def test_steps_and_rates_are_those_of_a_run(
     monkeypatch: pytest.MonkeyPatch,
     schedule: dict[str, Any],
 ) -> None:
-    """The optimiser of a real run makes as many steps, each at the rates of the plan."""
+    """The optimizer of a real run takes as many steps, each at the learning rates of the plan."""
     recipe = change(tiny_recipe, "schedule", **schedule)
     plan = plan_training(recipe, [training_pack])
     rates: list[dict[bool, list[float]]] = []
@@ -91,7 +91,7 @@ def test_steps_and_rates_are_those_of_a_run(
     np.testing.assert_allclose(plan.rates.heads, [max(step[True]) for step in rates], rtol=1e-12)
     np.testing.assert_allclose(plan.rates.backbone, [max(step[False]) for step in rates], rtol=1e-12)
     np.testing.assert_allclose(plan.rates.first_layers, [min(step[False]) for step in rates], rtol=1e-12)
-    assert plan.rates.heads[plan.rates.head_steps :].max() == pytest.approx(plan.peak_rate)
+    assert plan.rates.heads[plan.rates.frozen_steps :].max() == pytest.approx(plan.peak_rate)
 
 
 @pytest.mark.parametrize(("sampling", "cap"), [("uniform", None), ("inverse", None), ("square_root", 1.2)])
@@ -118,15 +118,15 @@ def test_drawn_faces_are_what_the_sampler_draws(
 
 
 def test_the_text_names_everything(plan: TrainingPlan) -> None:
-    """Each figure that was asked for stands in what is printed."""
+    """The output has every figure."""
     text = str(plan)
     assert "mobilenetv3_small_050 at 32 px, from scratch; heads: expression, landmarks, valence" in text
-    assert f"{plan.parameters:,} parameters: {plan.backbone_parameters:,} of the backbone" in text
-    assert re.search(r"work +[\d.]+ M multiply-adds a face, forwards\n", text)
-    assert "153 to learn from, 39 to choose with" in text
-    assert "9 an epoch, 54 in 6 epochs, of 16 faces" in text
-    assert "adamw, 0.005 at its highest, after 9 steps of warm-up" in text
-    assert re.search(r"about [\d.]+ MB in a step of 16 faces on one device, an estimate:", text)
+    assert f"{plan.parameters:,} parameters: {plan.backbone_parameters:,} in the backbone" in text
+    assert re.search(r"compute +[\d.]+ M multiply-adds per face, forward\n", text)
+    assert "153 for training, 39 for dev" in text
+    assert "9 per epoch, 54 in 6 epochs, of 16 faces" in text
+    assert "adamw, peak 0.005, after 9 warm-up steps" in text
+    assert re.search(r"about [\d.]+ MB for a step of 16 faces on one device, an estimate:", text)
     assert re.search(r"Happy +51 +51 +1\.00 +13\n", text)
     assert all(len(line) <= 110 for line in text.splitlines())
 
@@ -167,7 +167,7 @@ def test_shipped_recipes_can_be_planned(name: str, training_pack: Path) -> None:
         pytest.param("schedule", {"optimizer": "sgd", "sam_rho": 0.05, "ema_decay": 0.99}, id="sam, average"),
         pytest.param("schedule", {"learning_rate": 0.0}, id="no rate"),
         pytest.param(
-            "schedule", {"freeze_backbone_epochs": 6.0, "warmup_epochs": 0.0}, id="heads alone throughout"
+            "schedule", {"freeze_backbone_epochs": 6.0, "warmup_epochs": 0.0}, id="frozen backbone throughout"
         ),
         pytest.param("runtime", {"precision": "16-mixed"}, id="float16"),
         pytest.param("runtime", {"precision": "bf16-mixed", "compile": True}, id="bfloat16, compiled"),
@@ -190,7 +190,7 @@ def test_whatever_a_recipe_says_can_be_planned(
     def refuse() -> None:
         raise AssertionError("the network was asked for weights")
 
-    monkeypatch.setattr(network_module, "_go_offline_if_cut_off", refuse)
+    monkeypatch.setattr(network_module, "go_offline_if_unreachable", refuse)
     plan = plan_training(change(tiny_recipe, part, **values), [training_pack])
     text = str(plan)
     assert "nan" not in text
@@ -256,7 +256,7 @@ def test_the_command_prints_and_makes_nothing(
     command = ["train", "--recipe", str(recipe_file), "--pack", str(training_pack), "--plan"]
     assert main([*command, *out, "--schedule.epochs", "2"]) == 0
     printed = capsys.readouterr()
-    assert "9 an epoch, 18 in 2 epochs" in printed.out
+    assert "9 per epoch, 18 in 2 epochs" in printed.out
     assert "█" in printed.out
     assert printed.err == ""
     assert list(tmp_path.iterdir()) == []

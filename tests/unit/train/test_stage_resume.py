@@ -237,7 +237,7 @@ CHANGES = {
         "schedule__ema_decay": 0.9, "schedule__sam_rho": 0.05, "data__augment__mixup_prob": 0.4,
         "data__sampling": "square_root", "schedule__loss__task_weights": "learned", "model__stem_stride": 1,
         "model__head_hidden_size": 16, "model__condition_on_landmarks": True, "model__drop_rate": 0.2,
-        "schedule__loss__label_smoothing": 0.1, "schedule__loss__smoothing_to": "rare",
+        "schedule__loss__label_smoothing": 0.1, "schedule__loss__smoothing_distribution": "inverse",
         "schedule__loss__teacher": "TEACHER",
     },
 }  # fmt: skip

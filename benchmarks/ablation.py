@@ -17,13 +17,13 @@ TABLES = {
     "multitask": {
         "expression_only": ["--model.landmarks", "false"],
         "with_landmarks": ["--model.landmarks", "true"],
-        "landmarks_fed_forward": ["--model.landmarks", "true", "--model.feed_landmarks", "true"],
+        "landmarks_fed_forward": ["--model.landmarks", "true", "--model.condition_on_landmarks", "true"],
     },
     "imbalance": {
         "none": [],
         "class_weights": ["--schedule.loss.class_weights", "inverse"],
         "sampler": ["--data.sampling", "inverse"],
-        "capped_sampler": ["--data.sampling", "inverse", "--data.sampling_cap", "5"],
+        "capped_sampler": ["--data.sampling", "inverse", "--data.sampling_max_repeats", "5"],
         "logit_adjustment": ["--schedule.loss.logit_adjustment", "1"],
     },
 }

@@ -83,7 +83,7 @@ def straightforward(
     recipe: Recipe, paths: list[Path], device: torch.device, workers: int
 ) -> tuple[Iterator[Any], Step]:
     """Return the tutorial's batches and step."""
-    alone = replace(recipe.model, landmarks=False, feed_landmarks=False, valence_arousal=False)
+    alone = replace(recipe.model, landmarks=False, condition_on_landmarks=False, valence_arousal=False)
     size, batch_size = recipe.data.input_size, recipe.schedule.batch_size
     parts = build_face_network(alone, 8, input_size=size, pretrained=False)
     network = nn.Sequential(parts.backbone, parts.dropout, parts.expression_head).to(device).train()

@@ -92,7 +92,7 @@ def test_a_wrong_name_says_which_there_are(capsys: pytest.CaptureFixture[str]) -
 def test_python_reads_without_torch() -> None:
     program = f"""
 import sys
-for name in ("torch", "timm", "lightning", "matplotlib", "pyarrow", "jsonargparse", "onnx"):
+for name in ("torch", "timm", "lightning", "matplotlib", "pyarrow", "yaml", "onnx"):
     sys.modules[name] = None
 import json, mien
 print(json.dumps(mien.load(threads=1).predict({str(IMAGE)!r}, cropped=True).to_dict()))

@@ -49,7 +49,7 @@ def test_train_help_lists_the_recipe_keys(capsys: pytest.CaptureFixture[str]) ->
     printed = capsys.readouterr().out
     assert "--recipe" in printed
     assert "--schedule.epochs" in printed
-    assert "Probability of mirroring" in printed
+    assert "Probability of a horizontal flip" in printed
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_missing_input_is_one_line_and_exits_with_1(
 
 def test_help_imports_nothing_heavy() -> None:
     """Building the parser imports only the standard library, which keeps `--help` fast."""
-    heavy = ("numpy", "cv2", "torch", "pyarrow", "onnxruntime", "matplotlib", "PIL", "jsonargparse")
+    heavy = ("numpy", "cv2", "torch", "pyarrow", "onnxruntime", "matplotlib", "PIL", "yaml")
     done = run_python(
         "import sys, mien.cli; mien.cli.build_parser();"
         f"print([name for name in {heavy!r} if name in sys.modules])"
@@ -152,7 +152,7 @@ def test_help_imports_nothing_heavy() -> None:
 )
 def test_stages_without_training_work_with_torch_absent(stage: str) -> None:
     """The plain install has no torch: these stages must import without it."""
-    blocked = ("torch", "timm", "lightning", "jsonargparse", "safetensors", "onnx")
+    blocked = ("torch", "timm", "lightning", "yaml", "safetensors", "onnx")
     done = run_python(
         f"import sys; sys.modules.update(dict.fromkeys({blocked!r})); import {stage}; print('ok')"
     )
@@ -170,7 +170,7 @@ def test_stages_without_training_work_with_torch_absent(stage: str) -> None:
 def test_a_missing_extra_names_the_install_command(verb: str, options: list[str]) -> None:
     """Without torch, `train`, `export` and `browse --recipe` say what to install."""
     done = run_python(
-        "import sys; sys.modules.update(dict.fromkeys(('torch', 'timm', 'lightning', 'jsonargparse')));"
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'timm', 'lightning', 'yaml')));"
         f"from mien.cli import main; sys.exit(main({[verb, *options]!r}))"
     )
     assert done.returncode == 1
@@ -180,7 +180,7 @@ def test_a_missing_extra_names_the_install_command(verb: str, options: list[str]
 
 def test_help_works_without_the_extras() -> None:
     """On the plain install, `--help` of every verb shows its options; `train --help` also says how to see the recipe keys."""
-    blocked = ("torch", "timm", "lightning", "jsonargparse", "safetensors", "onnx", "fastapi", "uvicorn")
+    blocked = ("torch", "timm", "lightning", "yaml", "safetensors", "onnx", "fastapi", "uvicorn")
     for verb in VERBS:
         done = run_python(
             f"import sys; sys.modules.update(dict.fromkeys({blocked!r}));"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("jsonargparse", reason="recipes need the train extra")
+pytest.importorskip("yaml", reason="recipes need the train extra")
 
 import yaml
 

@@ -31,7 +31,7 @@ from mien.formats.pack import Pack
 from mien.recipe import read_recipe
 from mien.train.dataset import read_training_faces
 from mien.train.lightning_adapter import FaceModule, build_trainer, fit
-from mien.train.stage import build_network
+from mien.train.weights import build_network
 
 class Watched(FaceModule):
     def training_step(self, batch, batch_index):
@@ -86,7 +86,7 @@ def watch(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Recipe, pack: P
         out = tmp_path_factory.mktemp("run")
         words = [str(word) for word in (program, recipe, pack, out, "--runtime.devices", n_processes)]
         words += ["--schedule.epochs", str(N_EPOCHS), "--schedule.batch_size", str(BATCH)]
-        words += ["--data.dev_fraction", "0.15", "--data.sampling_cap", str(CAP)]
+        words += ["--data.dev_fraction", "0.15", "--data.sampling_max_repeats", str(CAP)]
         words += [f"--{part}={value}" for part, value in options.items()]
         start = (
             [sys.executable] if n_processes == 1 else [str(TORCHRUN), "--nproc-per-node", str(n_processes)]

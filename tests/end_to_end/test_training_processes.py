@@ -127,7 +127,7 @@ sys.exit(main(sys.argv[1:]))
 """
 KINDS = {
     "averaged, mixed, sampled, learned weights": (
-        "--schedule.ema_decay", 0.9, "--data.augment.mixup", 0.4, "--data.augment.cutmix", 0.4,
+        "--schedule.ema_decay", 0.9, "--data.augment.mixup_prob", 0.4, "--data.augment.cutmix_prob", 0.4,
         "--data.sampling", "inverse", "--schedule.loss.task_weights", "learned",
     ),
     "sharpness-aware": ("--schedule.sam_rho", 0.05, "--schedule.optimizer", "sgd", "--model.drop_rate", 0.2),
@@ -170,7 +170,7 @@ def test_killed_in_any_step_of_any_kind(command: Callable[..., list[str]], tmp_p
         (
             signal.SIGTERM,
             143,
-            "mien: Stopped by SIGTERM. The finished epochs are kept; add --resume to go on",
+            "mien: Stopped by SIGTERM. Finished epochs are kept; add --resume to continue",
         ),
     ],
 )
@@ -212,7 +212,7 @@ def norm_free(
         tiny_recipe,
         model=ModelConfig(backbone="vit_tiny_patch16_224", pretrained=False, drop_rate=0.0),
         data=replace(
-            tiny_recipe.data, augment=AugmentConfig(brightness=0, contrast=0, saturation=0, erase=0)
+            tiny_recipe.data, augment=AugmentConfig(brightness=0, contrast=0, saturation=0, erase_prob=0)
         ),
         schedule=ScheduleConfig(epochs=3, batch_size=16, learning_rate=0.001),
     )
@@ -313,7 +313,7 @@ def test_two_processes_share_what_is_learnt_beside_the_weights(
     recipe, pack = norm_free
     options = (
         "--schedule.sam_rho", 0.05, "--schedule.ema_decay", 0.8, "--schedule.loss.task_weights", "learned",
-        "--data.sampling", "inverse", "--schedule.epochs", 2, "--schedule.clip_gradient", 1.0,
+        "--data.sampling", "inverse", "--schedule.epochs", 2, "--schedule.grad_clip_norm", 1.0,
     )  # fmt: skip
     one, two = tmp_path / "one", tmp_path / "two"
     assert_told_once([call(command(one, *options, pack=pack, recipe=recipe))])

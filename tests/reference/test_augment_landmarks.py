@@ -9,7 +9,7 @@ pytest.importorskip("torch", reason="training needs the train extra")
 from mien.faces.crop import crop_image
 from mien.faces.landmarks import FLIP_PERMUTATION, LEFT_EYE_OUTER_CORNER, RIGHT_EYE_OUTER_CORNER
 from mien.recipe import AugmentConfig
-from mien.train.augment import N_DRAWS, move_landmarks, plan_changes
+from mien.train.augment import N_DRAWS, sample_augmentations, transform_landmarks
 from mien.train.sampler import uniform_draws
 
 SIDE, INPUT = 256, 128
@@ -35,21 +35,25 @@ def find_dot(image: NDArray[np.uint8]) -> NDArray[np.float64]:
 @pytest.mark.parametrize(
     "config",
     [
-        pytest.param(AugmentConfig(flip=1, affine=0), id="mirror"),
-        pytest.param(AugmentConfig(flip=0, rotation_deg=40, scale=0, shift=0), id="turn"),
-        pytest.param(AugmentConfig(flip=0, rotation_deg=0, scale=0.3, shift=0.1), id="scale and shift"),
-        pytest.param(AugmentConfig(flip=1, rotation_deg=30, scale=0.2, shift=0.1), id="all of them"),
-        pytest.param(AugmentConfig(flip=0.5, rotation_deg=30, scale=0.2, shift=0.1), id="a mixed batch"),
+        pytest.param(AugmentConfig(hflip_prob=1, affine_prob=0), id="mirror"),
+        pytest.param(AugmentConfig(hflip_prob=0, rotation_deg=40, scale=0, shift=0), id="turn"),
+        pytest.param(AugmentConfig(hflip_prob=0, rotation_deg=0, scale=0.3, shift=0.1), id="scale and shift"),
+        pytest.param(AugmentConfig(hflip_prob=1, rotation_deg=30, scale=0.2, shift=0.1), id="all of them"),
+        pytest.param(
+            AugmentConfig(hflip_prob=0.5, rotation_deg=30, scale=0.2, shift=0.1), id="a mixed batch"
+        ),
     ],
 )
 def test_landmarks_stay_on_their_pixels(config: AugmentConfig) -> None:
     """Each landmark of a batch is within half a pixel of its dot after the change, under its new number."""
     points = np.random.default_rng(0).uniform(0.3, 0.7, (N_FACES, 68, 2)).astype(np.float32)
-    changes = plan_changes(config, uniform_draws(np.arange(N_FACES), N_DRAWS, seed=0, epoch=0))
-    assert set(changes.mirrored.tolist()) == ({False, True} if config.flip == 0.5 else {config.flip == 1})
-    moved = move_landmarks(points, changes)
+    changes = sample_augmentations(config, uniform_draws(np.arange(N_FACES), N_DRAWS, seed=0, epoch=0))
+    assert set(changes.flipped.tolist()) == (
+        {False, True} if config.hflip_prob == 0.5 else {config.hflip_prob == 1}
+    )
+    moved = transform_landmarks(points, changes)
     for place in range(N_FACES):
-        numbers = FLIP_PERMUTATION if changes.mirrored[place] else np.arange(68)
+        numbers = FLIP_PERMUTATION if changes.flipped[place] else np.arange(68)
         for number in (0, 8, 20, LEFT_EYE_OUTER_CORNER, RIGHT_EYE_OUTER_CORNER, 62):
             image = draw_dot(points[place, numbers[number]])
             changed = crop_image(image, changes.matrices[place] / (SIDE, SIDE, 1.0), INPUT)

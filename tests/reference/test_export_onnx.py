@@ -36,11 +36,13 @@ def build_graph(model: ModelConfig, *, temperature: float) -> torch.nn.Module:
     "model",
     [
         pytest.param(
-            ModelConfig("resnet18", landmarks=False, valence_arousal=False, grey=True),
-            id="resnet18 in grayscale, expression only",
+            ModelConfig("resnet18", landmarks=False, valence_arousal=False, grayscale=True),
+            id="resnet18 without heads, reading brightness",
         ),
         pytest.param(
-            ModelConfig("mobilenetv3_small_050", stem_stride=1, hidden_size=32, feed_landmarks=True),
+            ModelConfig(
+                "mobilenetv3_small_050", stem_stride=1, head_hidden_size=32, condition_on_landmarks=True
+            ),
             id="stride, hidden layer, fed landmarks",
             marks=pytest.mark.slow,
         ),
@@ -49,12 +51,17 @@ def build_graph(model: ModelConfig, *, temperature: float) -> torch.nn.Module:
             for backbone in ("resnet18", "mobilenetv3_small_050", "efficientnet_b0", "vit_tiny_patch16_224")
         ),
         pytest.param(
-            ModelConfig("efficientnet_b0", stem_stride=1, feed_landmarks=True),
+            ModelConfig("efficientnet_b0", stem_stride=1, condition_on_landmarks=True),
             id="efficientnet_b0 with another stride",
             marks=pytest.mark.slow,
         ),
         pytest.param(
-            ModelConfig("vit_tiny_patch16_224", hidden_size=32, feed_landmarks=True, valence_arousal=False),
+            ModelConfig(
+                "vit_tiny_patch16_224",
+                head_hidden_size=32,
+                condition_on_landmarks=True,
+                valence_arousal=False,
+            ),
             id="vit with a hidden layer",
             marks=pytest.mark.slow,
         ),

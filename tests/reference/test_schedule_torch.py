@@ -12,18 +12,18 @@ from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LambdaLR, Li
 
 from mien.nets.network import FaceNetwork, create_backbone
 from mien.recipe import ModelConfig, ScheduleConfig
-from mien.train.optimization import build_optimizer, rate_shares, scale_to_batch
+from mien.train.optimization import build_optimizer, lr_factors, scale_learning_rate
 
 STEPS = 7
 CLASSIC = ScheduleConfig(
     epochs=100, batch_size=64, optimizer="sgd", learning_rate=0.8, base_batch_size=2048, weight_decay=1e-4,
-    warmup_epochs=5, warmup_start=0.25,
+    warmup_epochs=5, warmup_lr_ratio=0.25,
 )  # fmt: skip
 CONFIGS = [
     pytest.param(ScheduleConfig(epochs=5, warmup_epochs=1), id="one epoch of warm-up"),
-    pytest.param(ScheduleConfig(epochs=5, warmup_epochs=2.5, warmup_start=0.2), id="half epochs"),
+    pytest.param(ScheduleConfig(epochs=5, warmup_epochs=2.5, warmup_lr_ratio=0.2), id="half epochs"),
     pytest.param(ScheduleConfig(epochs=3, warmup_epochs=0.0), id="no warm-up"),
-    pytest.param(ScheduleConfig(epochs=4, warmup_epochs=1, final_rate=0.1), id="a final rate"),
+    pytest.param(ScheduleConfig(epochs=4, warmup_epochs=1, min_lr_ratio=0.1), id="a final rate"),
     pytest.param(
         ScheduleConfig(epochs=4, learning_rate=0.4, base_batch_size=256, batch_size=64, optimizer="sgd"),
         id="scaled to the batch",
@@ -42,7 +42,7 @@ def network() -> FaceNetwork:
 def rates_of(network: FaceNetwork, config: ScheduleConfig, *, heads: bool = True) -> list[float]:
     """The rates that an optimiser really gives the heads, or the backbone, as training steps it."""
     optimizer = build_optimizer(network, config)
-    scheduler = LambdaLR(optimizer, rate_shares(optimizer, config, steps_per_epoch=STEPS))
+    scheduler = LambdaLR(optimizer, lr_factors(optimizer, config, steps_per_epoch=STEPS))
     group = next(group for group in optimizer.param_groups if group["heads"] == heads)
     rates = []
     for _ in range(config.epochs * STEPS):
@@ -54,19 +54,19 @@ def rates_of(network: FaceNetwork, config: ScheduleConfig, *, heads: bool = True
 
 def torchs_rates(config: ScheduleConfig) -> list[float]:
     """The heads' rates by ConstantLR, LinearLR and CosineAnnealingLR, one after the other."""
-    peak = scale_to_batch(config.learning_rate, config)
+    peak = scale_learning_rate(config.learning_rate, config)
     optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=peak)
-    head, warmup = round(config.head_epochs * STEPS), round(config.warmup_epochs * STEPS)
+    head, warmup = round(config.freeze_backbone_epochs * STEPS), round(config.warmup_epochs * STEPS)
     total = config.epochs * STEPS
     schedulers, ends = [], []
     if head:
-        factor = (config.head_learning_rate or config.learning_rate) / config.learning_rate
+        factor = (config.freeze_backbone_learning_rate or config.learning_rate) / config.learning_rate
         schedulers.append(ConstantLR(optimizer, factor, total_iters=head + 1))
         ends.append(head)
     if warmup:
-        schedulers.append(LinearLR(optimizer, start_factor=config.warmup_start, total_iters=warmup))
+        schedulers.append(LinearLR(optimizer, start_factor=config.warmup_lr_ratio, total_iters=warmup))
         ends.append(head + warmup)
-    cosine = CosineAnnealingLR(optimizer, total - head - warmup, eta_min=config.final_rate * peak)
+    cosine = CosineAnnealingLR(optimizer, total - head - warmup, eta_min=config.min_lr_ratio * peak)
     expected = []
     with warnings.catch_warnings():
         # SequentialLR warns of its own use of an old argument.
@@ -94,8 +94,8 @@ def test_head_epochs_against_torchs_schedulers(
 ) -> None:
     """ConstantLR comes before them for the heads; the backbone has no rate meanwhile, and then the same."""
     config = ScheduleConfig(
-        epochs=6, learning_rate=0.02, head_epochs=2, head_learning_rate=head_rate, warmup_epochs=warmup,
-        final_rate=0.1,
+        epochs=6, learning_rate=0.02, freeze_backbone_epochs=2, freeze_backbone_learning_rate=head_rate, warmup_epochs=warmup,
+        min_lr_ratio=0.1,
     )  # fmt: skip
     expected = torchs_rates(config)
     assert rates_of(network, config, heads=True) == pytest.approx(expected, rel=1e-6)
@@ -119,11 +119,11 @@ def test_against_the_formula(network: FaceNetwork, config: ScheduleConfig) -> No
     """The rate is start + (1 - start) t / w, then f + (1 - f) (1 + cos(pi s)) / 2, times the peak."""
     warmup, total = round(config.warmup_epochs * STEPS), config.epochs * STEPS
     expected = [
-        config.warmup_start + (1 - config.warmup_start) * step / warmup
+        config.warmup_lr_ratio + (1 - config.warmup_lr_ratio) * step / warmup
         if step < warmup
-        else config.final_rate
-        + (1 - config.final_rate) * (1 + math.cos(math.pi * (step - warmup) / (total - warmup))) / 2
+        else config.min_lr_ratio
+        + (1 - config.min_lr_ratio) * (1 + math.cos(math.pi * (step - warmup) / (total - warmup))) / 2
         for step in range(total)
     ]
-    peak = scale_to_batch(config.learning_rate, config)
+    peak = scale_learning_rate(config.learning_rate, config)
     assert rates_of(network, config) == pytest.approx([peak * share for share in expected])

@@ -1,14 +1,14 @@
-"""K-fold cross-validation: every training face answered by a network that did not learn from it.
+"""K-fold cross-validation: every training face predicted by a network that was not trained on it.
 
-Folds are cut by near-duplicate group (`mien.train.dataset`), so that no network has seen a copy of a face that it
-is asked about either.
+Folds do not split near-duplicate groups (`mien.train.dataset`), so that no network has seen a copy of a face that it
+predicts either.
 """
 
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from mien.artifacts import disk_errors, drop_aside, one_writer, write_atomically
 from mien.errors import ArtifactError, RecipeError
 from mien.experiments.series import MARK, SUMMARY, PlannedRun, Series, Start, open_finished, train_series
 from mien.experiments.statistics import (
-    NOTHING,
+    MISSING,
     MeanStd,
     format_table,
     mean_std_of_metrics,
@@ -28,7 +28,7 @@ from mien.formats.pack import Pack
 from mien.metrics.bootstrap import Interval, bootstrap_confusion
 from mien.metrics.calibration import fit_temperature
 from mien.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, macro_f1
-from mien.recipe import Recipe, read_recipe
+from mien.recipe import read_recipe
 from mien.runtime.child_process import run_command
 from mien.runtime.csv_text import CsvLines
 
@@ -37,15 +37,14 @@ OUT_OF_FOLD = "out_of_fold.csv"
 _POOLED = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy, "macro_f1": macro_f1}
 
 
-@dataclass(frozen=True)
-class OutOfFold:
-    """What the folds' networks say of the faces that they did not learn from, in the order of the packs.
+class OutOfFold(NamedTuple):
+    """The folds' predictions for the faces that they held out, in the order of the packs.
 
     Attributes:
         classes: in the order of the columns.
-        pack_numbers: ``(N,)`` int64 which pack a face is in.
-        rows: ``(N,)`` int64 its place in that pack's train split, from 0.
-        folds: ``(N,)`` int64 the fold that it was kept back in.
+        pack_numbers: ``(N,)`` int64 index of a face's pack.
+        rows: ``(N,)`` int64 its row in that pack's train split, from 0.
+        folds: ``(N,)`` int64 the fold that held it out.
         labels: ``(N,)`` int64 classes.
         probabilities: ``(N, C)`` float64.
     """
@@ -58,15 +57,14 @@ class OutOfFold:
     probabilities: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Fold:
-    """How one fold went.
+class Fold(NamedTuple):
+    """The result of one fold.
 
     Attributes:
-        folder: of its run.
-        best_epoch: the chosen epoch.
-        temperature: what divides its logits, fitted on the other folds' held-out faces.
-        dev: n and metrics on the faces that were kept back.
+        folder: folder of its run.
+        best_epoch: the selected epoch.
+        temperature: divisor of its logits, fitted on the other folds' held-out faces.
+        dev: n and metrics on the held-out faces.
     """
 
     folder: str
@@ -75,13 +73,12 @@ class Fold:
     dev: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class PooledMetric:
+class PooledMetric(NamedTuple):
     """A metric over all faces.
 
     Attributes:
         value: the metric.
-        ci95: its interval.
+        ci95: its 95 % confidence interval.
     """
 
     value: float
@@ -90,7 +87,7 @@ class PooledMetric:
 
 @dataclass(frozen=True)
 class FoldsSummary:
-    """How a cross-validation ended. Its text is what the command prints."""
+    """The results of a cross-validation. Its text is what the command prints."""
 
     out: Path
     select_by: str
@@ -104,75 +101,66 @@ class FoldsSummary:
             f"{name.replace('_', ' ')} {metric.value:.4f} [{metric.ci95[0]:.4f}, {metric.ci95[1]:.4f}]"
             for name, metric in self.pooled.items()
         )
+        names = metric_names([fold.dev for fold in self.folds])
+        rows = [["fold", "n", "epoch", "temperature", *(name.replace("_", " ") for name in names)]]
+        for number, fold in enumerate(self.folds):
+            scores = [f"{fold.dev[name]:.4f}" if name in fold.dev else MISSING for name in names]
+            rows.append(
+                [str(number), f"{fold.dev['n']:,}", str(fold.best_epoch), f"{fold.temperature:.3f}", *scores]
+            )
+        rows.append(["mean", "", "", "", *(str(self.metrics.get(name, MISSING)) for name in names)])
         lines = [
-            *format_table(self._cells()),
+            *format_table(rows),
             "",
             f"out of fold, all {self.n:,} training faces together: {pooled} (95 % intervals)",
-            f"Each network's checkpoint was chosen by {self.select_by} on the very faces that it was kept from,",
-            "which flatters the figures a little; they are no headline numbers. `mien evaluate` makes those.",
+            f"Each network's checkpoint was selected by {self.select_by} on the faces that it holds out, which flatters the",
+            "figures a little: do not report them as results. For those run `mien evaluate`.",
             f"out of fold: {self.out / OUT_OF_FOLD}",
             f"summary: {self.out / 'summary.csv'}, {SUMMARY}",
         ]
         return "\n".join(lines)
-
-    def _cells(self) -> list[list[str]]:
-        names = metric_names([fold.dev for fold in self.folds])
-        rows = [["fold", "n", "epoch", "temperature", *(name.replace("_", " ") for name in names)]]
-        for number, fold in enumerate(self.folds):
-            scores = [f"{fold.dev[name]:.4f}" if name in fold.dev else NOTHING for name in names]
-            rows.append(
-                [str(number), f"{fold.dev['n']:,}", str(fold.best_epoch), f"{fold.temperature:.3f}", *scores]
-            )
-        rows.append(["mean", "", "", "", *(str(self.metrics.get(name, NOTHING)) for name in names)])
-        return rows
 
 
 def plan_folds(recipe_name: str | Path | None, overrides: list[str], n_folds: int) -> tuple[PlannedRun, ...]:
     """Return the runs of a cross-validation.
 
     Args:
-        recipe_name: as of `read_recipe`, or None for the defaults.
-        overrides: as of `read_recipe`.
-        n_folds: folds.
+        recipe_name: as in `read_recipe`.
+        overrides: as in `read_recipe`.
+        n_folds: number of folds.
 
     Raises:
-        RecipeError: a key or value is wrong, there are too few or too many folds, or the runs would go on from a run.
+        RecipeError: a key or value is wrong, there are too few or too many folds, or the runs would start from a run.
     """
-
-    def plan(fold: int) -> PlannedRun:
-        given = [f"--data.folds={n_folds}", f"--data.fold={fold}"]
-        recipe = read_recipe(recipe_name, [*overrides, *given])
-        _require_no_earlier_run(recipe)
-        return PlannedRun(f"fold-{fold}", f"fold {fold}", recipe, {})
-
-    return tuple(plan(fold) for fold in range(max(n_folds, 1)))
-
-
-def _require_no_earlier_run(recipe: Recipe) -> None:
-    weights, teacher = recipe.model.weights, recipe.schedule.loss.teacher
-    for key, run in (("model.weights", weights), ("schedule.loss.teacher", teacher)):
-        if run is not None and Path(run).is_dir():
-            raise RecipeError(
-                f"--folds cannot go with the run {run} of `{key}`: it learnt faces that the folds are to be asked about. "
-                "Leave it out, or name a file of weights made from other faces"
-            )
+    runs = []
+    for fold in range(max(n_folds, 1)):
+        recipe = read_recipe(recipe_name, [*overrides, f"--data.folds={n_folds}", f"--data.fold={fold}"])
+        weights, teacher = recipe.model.weights, recipe.schedule.loss.teacher
+        for key, run in (("model.weights", weights), ("schedule.loss.teacher", teacher)):
+            if run is not None and Path(run).is_dir():
+                raise RecipeError(
+                    f"--folds cannot be used with the run {run} of `{key}`: it was trained on faces that the folds hold out. "
+                    "Leave it out, or name a file of weights trained on other faces"
+                )
+        runs.append(PlannedRun(f"fold-{fold}", f"fold {fold}", recipe, {}))
+    return tuple(runs)
 
 
 def train_folds(
     series: Series, *, resume: bool = False, force: bool = False, start: Start = run_command
 ) -> FoldsSummary:
-    """Train the runs of `plan_folds`, then put their answers together.
+    """Train the runs of `plan_folds`, then combine their predictions.
 
     Args:
-        series: what to train.
-        resume: go on in an existing folder: finished runs are kept, an unfinished one goes on.
+        series: the runs.
+        resume: resume an existing folder: finished runs are kept, an unfinished one is resumed.
         force: replace an existing folder.
-        start: runs a command of mien.
+        start: runs a mien command.
 
     Raises:
-        ArtifactError: the folder exists, or was begun with another recipe or pack.
+        ArtifactError: the folder exists, or was started with another recipe or pack.
         RecipeError: the runs cannot be trained one after the other here.
-        RunFailed: a run ended with an error, which it has told.
+        RunFailed: a run ended with an error, which it has reported.
         MienError: a run was killed.
     """
     with one_writer(series.out):
@@ -180,45 +168,56 @@ def train_folds(
         faces, summary = summarize_folds(series)
         with disk_errors(series.out, "free some space and add --resume"):
             write_out_of_fold(series.out / OUT_OF_FOLD, faces, series.packs)
-            _write_summary(summary)
+            write_folds_summary(summary)
             drop_aside(series.out, kind_mark=MARK)
     return summary
 
 
 def summarize_folds(series: Series) -> tuple[OutOfFold, FoldsSummary]:
-    """Return the finished folds' answers, and what they amount to.
+    """Return the finished folds' predictions, and their summary.
 
     Raises:
-        ArtifactError: a run is missing or has not finished, or together they do not hold every face once.
+        ArtifactError: a run is missing or unfinished, or the runs together do not predict every face once.
     """
     finished = open_finished(series)
     outputs = [run.read_dev_outputs() for _, run, _ in finished]
     if any(output.pack_numbers is None or output.rows is None for output in outputs):
         raise ArtifactError(
-            f"The runs of {series.out} are from an earlier release, which did not keep which faces were held "
-            "back. Begin again with --force"
+            f"The runs of {series.out} are from an earlier release, which did not record which faces were held "
+            "out. Start over with --force"
         )
     logits, labels = [output.logits for output in outputs], [output.labels for output in outputs]
     temperatures = fit_temperatures(logits, labels)
     first = finished[0][1]
-    faces = _in_pack_order(
-        OutOfFold(
-            first.classes,
-            np.concatenate([output.pack_numbers for output in outputs if output.pack_numbers is not None]),
-            np.concatenate([output.rows for output in outputs if output.rows is not None]),
-            np.repeat(np.arange(len(outputs)), [len(one) for one in labels]),
-            np.concatenate(labels),
-            np.concatenate([_softmax(one, t) for one, t in zip(logits, temperatures, strict=True)]),
-        )
+    scaled = np.concatenate([one.astype(np.float64) / t for one, t in zip(logits, temperatures, strict=True)])
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    pack_numbers = np.concatenate(
+        [output.pack_numbers for output in outputs if output.pack_numbers is not None]
     )
-    _require_each_once(faces, first.pack["n_train"] + first.pack["n_dev"], series.out)
+    rows = np.concatenate([output.rows for output in outputs if output.rows is not None])
+    order = np.lexsort((rows, pack_numbers))
+    faces = OutOfFold(
+        first.classes,
+        pack_numbers[order],
+        rows[order],
+        np.repeat(np.arange(len(outputs)), [len(one) for one in labels])[order],
+        np.concatenate(labels)[order],
+        (powers / powers.sum(axis=1, keepdims=True))[order],
+    )
+    n_faces = first.pack["n_train"] + first.pack["n_dev"]
+    n_different = len(np.unique(np.column_stack([pack_numbers, rows]), axis=0))
+    if not n_different == len(rows) == n_faces:
+        raise ArtifactError(
+            f"The folds of {series.out} must predict each of {n_faces:,} training faces once, got {len(rows):,} "
+            f"predictions for {n_different:,} faces. Start over with --force"
+        )
     folds = [
         Fold(planned.folder, result["best_epoch"], temperature, result["dev"])
         for (planned, _, result), temperature in zip(finished, temperatures, strict=True)
     ]
-    spread = mean_std_of_metrics([fold.dev for fold in folds])
+    metrics = mean_std_of_metrics([fold.dev for fold in folds])
     select_by = finished[0][2]["select_by"]
-    return faces, FoldsSummary(series.out, select_by, len(faces.rows), folds, spread, score_pooled(faces))
+    return faces, FoldsSummary(series.out, select_by, len(rows), folds, metrics, score_pooled(faces))
 
 
 def fit_temperatures(
@@ -226,7 +225,7 @@ def fit_temperatures(
 ) -> list[float]:
     """Return the temperature of each fold, fitted on the held-out faces of all the others.
 
-    Fitted on its own, it would have looked at the very labels that its probabilities are judged by.
+    Fitted on its own, it would have seen the labels that its probabilities are evaluated against.
 
     Args:
         logits: ``(N_k, C)`` of each fold's held-out faces.
@@ -250,34 +249,6 @@ def score_pooled(faces: OutOfFold) -> dict[str, PooledMetric]:
     }
 
 
-def _softmax(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
-    scaled = logits.astype(np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-
-def _in_pack_order(faces: OutOfFold) -> OutOfFold:
-    order = np.lexsort((faces.rows, faces.pack_numbers))
-    return OutOfFold(
-        faces.classes,
-        faces.pack_numbers[order],
-        faces.rows[order],
-        faces.folds[order],
-        faces.labels[order],
-        faces.probabilities[order],
-    )
-
-
-def _require_each_once(faces: OutOfFold, n_faces: int, out: Path) -> None:
-    places = np.column_stack([faces.pack_numbers, faces.rows])
-    n_different = len(np.unique(places, axis=0))
-    if not n_different == len(places) == n_faces:
-        raise ArtifactError(
-            f"The folds of {out} must hold each of {n_faces:,} training faces once, got {len(places):,} answers "
-            f"for {n_different:,} faces. Begin again with --force"
-        )
-
-
 def write_out_of_fold(path: Path, faces: OutOfFold, packs: Sequence[Path]) -> None:
     """Write out_of_fold.csv, a row for each training face, in the order of the packs.
 
@@ -294,13 +265,16 @@ def write_out_of_fold(path: Path, faces: OutOfFold, packs: Sequence[Path]) -> No
             writer.writerow(["key", "pack", "fold", "true", "predicted", *(f"p_{name}" for name in classes)])
             for face, (pack, row) in enumerate(zip(faces.pack_numbers, faces.rows, strict=True)):
                 named = [keys[pack][row], packs[pack], faces.folds[face]]
-                answer = [classes[faces.labels[face]], classes[predicted[face]]]
-                writer.writerow([*named, *answer, *(f"{value:.9g}" for value in faces.probabilities[face])])
+                classified = [classes[faces.labels[face]], classes[predicted[face]]]
+                writer.writerow(
+                    [*named, *classified, *(f"{value:.9g}" for value in faces.probabilities[face])]
+                )
 
     write_atomically(path, write)
 
 
-def _write_summary(summary: FoldsSummary) -> None:
+def write_folds_summary(summary: FoldsSummary) -> None:
+    """Write summary.csv, and last summary.json, into the series' folder."""
     rows = [
         {"fold": number, "n": fold.dev["n"], "best_epoch": fold.best_epoch, "temperature": fold.temperature}
         | {name: value for name, value in fold.dev.items() if name != "n"}
@@ -317,7 +291,7 @@ def _write_summary(summary: FoldsSummary) -> None:
             "kind": "folds",
             "select_by": summary.select_by,
             "pooled": pooled,
-            "metrics": {name: vars(spread) for name, spread in summary.metrics.items()},
-            "folds": [vars(fold) for fold in summary.folds],
+            "metrics": {name: metric._asdict() for name, metric in summary.metrics.items()},
+            "folds": [fold._asdict() for fold in summary.folds],
         },
     )

@@ -1,9 +1,8 @@
 """Training several runs one after the other, each in a process of its own.
 
-A process gives back all its memory, and launches further ones for several devices as `mien train` always
+A process releases all its memory when it ends, and launches further ones for several devices as `mien train` always
 does. The folder of a series holds ``runs.json``, written first, a recipe file and a folder for each run, and
-the summary. What is on disk alone says how far it has come, so it can be killed and gone on with. Nothing
-here knows torch.
+the summary. Progress is recorded only on disk, so a series can be killed and resumed. Nothing here imports torch.
 """
 
 import os
@@ -14,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from mien.artifacts import (
     claim_output,
@@ -31,7 +30,7 @@ from mien.errors import ArtifactError, MienError, RecipeError
 from mien.formats.pack import Pack
 from mien.formats.run import Run
 from mien.recipe import Recipe, format_recipe, read_recipe
-from mien.recipe.validation import leaf_types
+from mien.recipe.validation import value_types
 from mien.runtime.child_process import run_command
 
 FORMAT_VERSION = 1
@@ -40,23 +39,22 @@ SUMMARY = "summary.json"
 Start = Callable[[Sequence[str]], int]
 
 
-class RunFailed(Exception):  # noqa: N818 - an outcome: the run's own process has told why
-    """A run's process ended with another exit code than 0, after it told the reason."""
+class RunFailed(Exception):  # noqa: N818 - an outcome: the run's own process has reported why
+    """A run's process ended with an exit code other than 0, after reporting the reason."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__(f"a run ended with exit code {exit_code}")
         self.exit_code = exit_code
 
 
-@dataclass(frozen=True)
-class PlannedRun:
+class PlannedRun(NamedTuple):
     """One run of a series.
 
     Attributes:
-        folder: where it is written, relative to the series' folder, with `/`.
-        title: what distinguishes it, in words.
-        recipe: all of its values.
-        setting: the values that are tried, by recipe key; none where only seeds or folds differ.
+        folder: its folder, relative to the series' folder, with `/`.
+        title: what distinguishes it from the others.
+        recipe: its recipe.
+        setting: the values tried, by recipe key; empty if only seeds or folds differ.
     """
 
     folder: str
@@ -70,10 +68,10 @@ class Series:
     """Runs that belong together.
 
     Attributes:
-        out: their folder.
-        kind: what they are for.
-        packs: what every run learns from.
-        runs: in the order of training.
+        out: folder of the series.
+        kind: what the runs are for.
+        packs: packs that every run is trained on.
+        runs: the runs in the order of training.
     """
 
     out: Path
@@ -94,31 +92,35 @@ class Series:
 def train_series(series: Series, *, resume: bool, force: bool, start: Start = run_command) -> None:
     """Train every run of a series that is not finished. The caller is the folder's one writer.
 
-    An earlier series that is replaced stays as ``<OUT>.replaced`` until the caller has written the summary, or comes back
-    where the first run does not even begin: a mistake that only its process finds, as in a backbone's name, must not cost
-    a night's work.
+    An earlier series that is replaced stays as ``<OUT>.replaced`` until the caller has written the summary, and is
+    restored if the first run does not even start: a mistake that only its process finds, such as a typo in a backbone's
+    name, must not cost a night's work.
 
     Args:
-        series: what to train.
-        resume: go on in an existing folder: finished runs are kept, an unfinished one goes on.
+        series: the runs.
+        resume: resume an existing folder: finished runs are kept, an unfinished one is resumed.
         force: replace an existing folder.
-        start: runs a command of mien.
+        start: runs a mien command.
 
     Raises:
-        ArtifactError: the folder exists, or was begun with another recipe or pack.
+        ArtifactError: the folder exists, or was started with another recipe or pack.
         RecipeError: the runs cannot be trained one after the other here.
-        RunFailed: a run ended with an error, which it has told.
+        RunFailed: a run ended with an error, which it has reported.
         MienError: a run was killed.
     """
-    _require_one_machine(series)
+    if "TORCHELASTIC_RUN_ID" in os.environ or series.runs[0].recipe.runtime.nodes > 1:
+        raise RecipeError(
+            "Several runs are trained from one process on one machine, not under torchrun and not with "
+            "`runtime.nodes` above 1. Start the same `mien train` by itself; `runtime.devices` may be several"
+        )
     packs = [Pack.open(path) for path in series.packs]
-    goes_on = resume and (series.out / MARK).exists()
-    if goes_on:
-        _require_same(series, packs)
+    is_resumed = resume and (series.out / MARK).exists()
+    if is_resumed:
+        require_same_series(series, packs)
     else:
         claim_output(series.out, force=force, kind_mark=MARK)
     with disk_errors(series.out, "free some space and add --resume"):
-        if not goes_on and os.path.lexists(series.out):
+        if not is_resumed and os.path.lexists(series.out):
             set_aside(series.out, kind_mark=MARK, whole_mark=SUMMARY)
         try:
             make_folder(series.out)
@@ -127,18 +129,10 @@ def train_series(series: Series, *, resume: bool, force: bool, start: Start = ru
             (series.out / SUMMARY).unlink(missing_ok=True)
             _train_run(series, 0, start)
         finally:
-            if not _has_begun(series, series.runs[0]):
+            if not _is_started(series, series.runs[0]):
                 restore_aside(series.out, kind_mark=MARK)
-        for place in range(1, len(series.runs)):
-            _train_run(series, place, start)
-
-
-def _require_one_machine(series: Series) -> None:
-    if "TORCHELASTIC_RUN_ID" in os.environ or series.runs[0].recipe.runtime.nodes > 1:
-        raise RecipeError(
-            "Several runs are trained from one process on one machine, not under torchrun and not with "
-            "`runtime.nodes` above 1. Start the same `mien train` by itself; `runtime.devices` may be several"
-        )
+        for index in range(1, len(series.runs)):
+            _train_run(series, index, start)
 
 
 def _describe(series: Series, packs: list[Pack]) -> dict[str, Any]:
@@ -155,10 +149,10 @@ def _describe(series: Series, packs: list[Pack]) -> dict[str, Any]:
     }
 
 
-def _require_same(series: Series, packs: list[Pack]) -> None:
-    """Refuse to go on in the folder of something else, before anything is trained.
+def require_same_series(series: Series, packs: list[Pack]) -> None:
+    """Refuse to resume in the folder of another series, before anything is trained.
 
-    More values and more seeds than the folder was begun with are the same thing, and so are fewer.
+    More or fewer values and seeds than the folder was started with are still the same series.
 
     Raises:
         ArtifactError: the kind, the keys, the pack or a run's recipe is another.
@@ -166,57 +160,55 @@ def _require_same(series: Series, packs: list[Pack]) -> None:
     earlier, now = read_json(series.out / MARK, what="series of runs"), _describe(series, packs)
     if earlier.get("format_version") != FORMAT_VERSION:
         raise ArtifactError(
-            f"{series.out} has series format version {earlier.get('format_version')!r}, this release goes on with "
+            f"{series.out} has series format version {earlier.get('format_version')!r}, this release resumes "
             f"{FORMAT_VERSION}. Choose another path"
         )
     if [earlier.get(name) for name in ("kind", "keys")] != [now["kind"], now["keys"]]:
         raise ArtifactError(
-            f"{series.out} was begun as {_in_words(earlier)}, not as {_in_words(now)}. Choose another path"
+            f"{series.out} was started as {_name_kind(earlier)}, not as {_name_kind(now)}. Choose another path"
         )
     pack = earlier.get("pack", {})
     if pack.get("members") != now["pack"]["members"]:
-        raise ArtifactError(f"{series.out} was begun on another pack: {pack.get('path')}. Resume with that")
+        raise ArtifactError(f"{series.out} was started on another pack: {pack.get('path')}. Resume with that")
     for run in series.runs:
-        if _has_begun(series, run):
-            _require_same_recipe(series.recipe_path(run), run.recipe, series.out)
+        if not _is_started(series, run):
+            continue
+        path = series.recipe_path(run)
+        before = read_recipe(path, [])
+        # The seed decides everything random; the rest of `runtime` may differ.
+        keys = [key for key in value_types() if not key.startswith("runtime.") or key == "runtime.seed"]
+        changed = [key for key in keys if attrgetter(key)(before) != attrgetter(key)(run.recipe)]
+        if changed:
+            raise ArtifactError(
+                f"{series.out} was started with another recipe: {', '.join(changed)} differ in {path}. "
+                "Resume with the recipe that it was started with, or choose another path"
+            )
 
 
-def _in_words(description: dict[str, Any]) -> str:
+def _name_kind(description: dict[str, Any]) -> str:
     if description.get("kind") == "folds":
         return "a cross-validation"
     keys = description.get("keys") or []
     return f"a sweep of {', '.join(keys)}" if keys else "several seeds of one recipe"
 
 
-def _require_same_recipe(path: Path, recipe: Recipe, out: Path) -> None:
-    earlier = read_recipe(path, [])
-    # The seed decides every draw; the rest of `runtime` may differ.
-    keys = [key for key in leaf_types() if not key.startswith("runtime.") or key == "runtime.seed"]
-    changed = [key for key in keys if attrgetter(key)(earlier) != attrgetter(key)(recipe)]
-    if changed:
-        raise ArtifactError(
-            f"{out} was begun with another recipe: {', '.join(changed)} differ in {path}. "
-            "Resume with the recipe that it was begun with, or choose another path"
-        )
-
-
-def _has_begun(series: Series, run: PlannedRun) -> bool:
+def _is_started(series: Series, run: PlannedRun) -> bool:
     return (series.out / run.folder / "run.json").exists()
 
 
-def _train_run(series: Series, place: int, start: Start) -> None:
+def _train_run(series: Series, index: int, start: Start) -> None:
     """Train one run, unless it is finished."""
-    run = series.runs[place]
+    run = series.runs[index]
     folder = series.out / run.folder
-    line = f"run {place + 1} of {len(series.runs)}: {run.title}"
+    line = f"run {index + 1} of {len(series.runs)}: {run.title}"
     if (folder / "result.json").exists():
         Run.open(folder).read_result()
         sys.stderr.write(f"{line}: finished earlier\n")
         return
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
-    if folder.exists() and not _has_begun(series, run):
-        shutil.rmtree(folder)  # killed before its first file: it can neither go on nor begin
+    if folder.exists() and not _is_started(series, run):
+        shutil.rmtree(folder)  # killed before its first file: it can be neither resumed nor started
     recipe_path = series.recipe_path(run)
     recipe_path.parent.mkdir(parents=True, exist_ok=True)
     remove_partials(recipe_path.parent)
@@ -229,7 +221,7 @@ def _train_run(series: Series, place: int, start: Start) -> None:
     if exit_code < 0:
         raise MienError(
             f"{line} was killed by {signal.Signals(-exit_code).name}. If memory ran out, lower "
-            "`schedule.batch_size` or `runtime.workers`; else add --resume to go on"
+            "`schedule.batch_size` or `runtime.workers`; otherwise add --resume to continue"
         )
     if exit_code:
         raise RunFailed(exit_code)
@@ -239,7 +231,7 @@ def open_finished(series: Series) -> list[tuple[PlannedRun, Run, dict[str, Any]]
     """Return every run of a trained series with its folder and result.json.
 
     Raises:
-        ArtifactError: one is missing or has not finished.
+        ArtifactError: one is missing or unfinished.
     """
     opened = [(run, Run.open(series.out / run.folder)) for run in series.runs]
     return [(run, done, done.read_result()) for run, done in opened]

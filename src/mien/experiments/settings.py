@@ -1,9 +1,11 @@
-"""A setting: some recipe keys and the values that are tried for them, in words and as a folder's name."""
+"""A setting: recipe keys with the values tried for them, as text and as a folder name."""
 
 import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
+
+from mien.recipe.validation import format_scalar
 
 # The usual limit of a file system is 255 bytes.
 _LONGEST_NAME = 120
@@ -11,32 +13,26 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._+=,-]+")
 
 
 def short_names(keys: Sequence[str]) -> list[str]:
-    """Return the last part of each key, or all of it where two end alike."""
+    """Return the last part of each key, or the full key if two have the same ending."""
     last = [key.rsplit(".", 1)[-1] for key in keys]
     return [name if last.count(name) == 1 else key for key, name in zip(keys, last, strict=True)]
 
 
 def name_setting(setting: Mapping[str, Any], *, separator: str = ",") -> str:
-    """Return a setting in words, as ``learning_rate=0.001,epochs=20``."""
+    """Return a setting as text, such as ``learning_rate=0.001,epochs=20``."""
     pairs = zip(short_names(list(setting)), setting.values(), strict=True)
     return separator.join(f"{name}={format_value(value)}" for name, value in pairs)
 
 
 def format_value(value: Any) -> str:
-    """Return a recipe's value as YAML has it, a list without brackets or commas."""
-    if isinstance(value, list):
-        return "+".join(map(format_value, value))
-    return {True: "true", False: "false", None: "null"}.get(value, value) if _is_word(value) else str(value)
-
-
-def _is_word(value: Any) -> bool:
-    return value is None or isinstance(value, bool)
+    """Return a recipe's value as YAML writes it, a list without brackets or commas."""
+    return "+".join(map(format_scalar, value)) if isinstance(value, list) else format_scalar(value)
 
 
 def name_folder(setting: Mapping[str, Any]) -> str:
-    """Return a setting as a folder's name: letters that no shell or file system minds, and not too many.
+    """Return a setting as a folder name of limited length, with characters that are safe in shells and file systems.
 
-    Where letters had to go, the beginning of a hash keeps two settings apart.
+    If characters had to be replaced, the start of a hash keeps settings apart.
     """
     text = name_setting(setting)
     name = _NOT_IN_NAMES.sub("-", text)[:_LONGEST_NAME]

@@ -1,26 +1,24 @@
-"""One metric over several runs: its mean and spread, and a table of them as text and as a file."""
+"""Mean and standard deviation of metrics over several runs, and tables of them as text and as a file."""
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mien.artifacts import write_atomically
 from mien.runtime.csv_text import CsvLines
 
-NOTHING = "–"
+MISSING = "–"
 
 
-@dataclass(frozen=True)
-class MeanStd:
-    """Several values of one metric.
+class MeanStd(NamedTuple):
+    """Mean and standard deviation of a metric.
 
     Attributes:
-        mean: their mean.
-        sd: their standard deviation (n - 1 in the denominator); None for a single value.
+        mean: the mean.
+        sd: the standard deviation (n - 1 in the denominator); None for a single value.
     """
 
     mean: float
@@ -28,7 +26,7 @@ class MeanStd:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "MeanStd":
-        """Return the spread of one or more values."""
+        """Return the mean and standard deviation of one or more values."""
         return cls(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
 
     def __str__(self) -> str:
@@ -36,22 +34,22 @@ class MeanStd:
 
 
 def mean_std_of_metrics(dev: Sequence[Mapping[str, float]]) -> dict[str, MeanStd]:
-    """Return the spread of every dev metric that all of some runs have.
+    """Return the mean and standard deviation of every dev metric that all runs have.
 
     Args:
-        dev: the ``dev`` of each run's result.json.
+        dev: ``dev`` from each run's result.json.
     """
     return {name: MeanStd.of([scores[name] for scores in dev]) for name in metric_names(dev, all)}
 
 
 def metric_names(dev: Sequence[Mapping[str, Any]], which: Any = any) -> list[str]:
-    """Return the metrics that any run has, or with ``which=all`` those that all have, in their order."""
+    """Return the names of the metrics that any run has, or with ``which=all`` those that all have, in order."""
     names = dict.fromkeys(name for scores in dev for name in scores if name != "n")
     return [name for name in names if which(name in scores for scores in dev)]
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return a table's lines, the first row being its head."""
+    """Return the lines of a table; the first row is its header."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -59,7 +57,7 @@ def format_table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows as CSV, a column for every key that any of them has. None is an empty cell."""
+    """Write rows as CSV, with a column for every key that any of them has. None becomes an empty cell."""
 
     def write(partial: Path) -> None:
         with partial.open("w", newline="", encoding="utf-8") as file:

@@ -1,37 +1,36 @@
-"""Several seeds and several values: which runs those are, by pure functions, and training them."""
+"""Sweeps over seeds and recipe values: planning the runs, with pure functions, and training them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 from mien.artifacts import drop_aside, one_writer
 from mien.errors import RecipeError
 from mien.experiments.series import MARK, PlannedRun, Series, Start, train_series
 from mien.experiments.settings import name_folder, name_setting
 from mien.experiments.sweep_summary import SweepSummary, summarize_sweep, write_sweep_summary
-from mien.recipe import Recipe, read_recipe
-from mien.recipe.validation import check_values, leaf_types
+from mien.recipe import read_recipe
+from mien.recipe.validation import check_values, value_types
 from mien.runtime.child_process import run_command
 
 
 def train_sweep(
     series: Series, *, resume: bool = False, force: bool = False, start: Start = run_command
 ) -> SweepSummary:
-    """Train the runs of `plan_sweep`, then compare their dev metrics in a table, a JSON file and an image.
+    """Train the runs of `plan_sweep`, then compare their dev metrics in a table, a JSON file and a plot.
 
     Args:
-        series: what to train.
-        resume: go on in an existing folder: finished runs are kept, an unfinished one goes on.
+        series: the runs.
+        resume: resume an existing folder: finished runs are kept, an unfinished one is resumed.
         force: replace an existing folder.
-        start: runs a command of mien.
+        start: runs a mien command.
 
     Raises:
-        ArtifactError: the folder exists, or was begun with another recipe or pack.
+        ArtifactError: the folder exists, or was started with another recipe or pack.
         RecipeError: the runs cannot be trained one after the other here.
-        RunFailed: a run ended with an error, which it has told.
+        RunFailed: a run ended with an error, which it has reported.
         MienError: a run was killed.
     """
     with one_writer(series.out):
@@ -48,16 +47,16 @@ def plan_sweep(
     sweeps: Sequence[str],
     n_seeds: int | None,
 ) -> tuple[PlannedRun, ...]:
-    """Return the runs of every combination of values and every seed, the seeds of a combination together.
+    """Return the runs of every combination of values and every seed, with the seeds of a combination together.
 
     Args:
-        recipe_name: as of `read_recipe`, or None for the defaults.
-        overrides: as of `read_recipe`; a value that is swept counts instead of its override.
-        sweeps: such as ``["schedule.learning_rate=0.001,0.01"]``.
-        n_seeds: seeds to train each combination with, the recipe's and those after it; None for its one.
+        recipe_name: as in `read_recipe`.
+        overrides: as in `read_recipe`; swept values take precedence.
+        sweeps: options such as ``["schedule.learning_rate=0.001,0.01"]``.
+        n_seeds: number of seeds for each combination, starting at the recipe's; None for only that one.
 
     Raises:
-        RecipeError: a key is unknown, a value is wrong, or one stands twice.
+        RecipeError: a key is unknown, a value is wrong, or one is given twice.
     """
     values = read_sweeps(sweeps)
     if n_seeds is not None and "runtime.seed" in values:
@@ -66,30 +65,27 @@ def plan_sweep(
         )
     runs: list[PlannedRun] = []
     for texts in product(*values.values()):
-        given = [f"--{key}={text}" for key, text in zip(values, texts, strict=True)]
-        recipe = read_recipe(recipe_name, [*overrides, *given])
+        swept = [f"--{key}={text}" for key, text in zip(values, texts, strict=True)]
+        recipe = read_recipe(recipe_name, [*overrides, *swept])
         setting = {key: attrgetter(key)(recipe) for key in values}
         if any(run.setting == setting for run in runs):
             raise RecipeError(f"`--sweep` gives {name_setting(setting)} twice. Give each value once")
-        runs += [_plan_run(recipe, setting, seed=recipe.runtime.seed + i) for i in range(n_seeds or 1)]
+        for seed in range(recipe.runtime.seed, recipe.runtime.seed + (n_seeds or 1)):
+            seeded = replace(recipe, runtime=replace(recipe.runtime, seed=seed))
+            check_values(seeded)
+            folder, title = f"seed-{seed}", f"seed {seed}"
+            if setting:
+                folder = f"{name_folder(setting)}/{folder}"
+                title = f"{name_setting(setting, separator=', ')}, {title}"
+            runs.append(PlannedRun(folder, title, seeded, setting))
     return tuple(runs)
 
 
-def _plan_run(recipe: Recipe, setting: dict[str, Any], *, seed: int) -> PlannedRun:
-    recipe = replace(recipe, runtime=replace(recipe.runtime, seed=seed))
-    check_values(recipe)
-    folder = f"seed-{seed}"
-    if not setting:
-        return PlannedRun(folder, f"seed {seed}", recipe, setting)
-    title = name_setting(setting, separator=", ")
-    return PlannedRun(f"{name_folder(setting)}/{folder}", f"{title}, seed {seed}", recipe, setting)
-
-
 def read_sweeps(sweeps: Sequence[str]) -> dict[str, list[str]]:
-    """Return the texts of the values by recipe key.
+    """Return the values to try for each recipe key, as text.
 
     Raises:
-        RecipeError: a sweep is not ``KEY=V1,V2``, or its key is none that holds one value, or stands twice.
+        RecipeError: a sweep is not ``KEY=V1,V2``, or its key does not hold a single value, or is given twice.
     """
     values: dict[str, list[str]] = {}
     for sweep in sweeps:
@@ -103,14 +99,14 @@ def read_sweeps(sweeps: Sequence[str]) -> dict[str, list[str]]:
             raise RecipeError(
                 f"`--sweep` names `{key}` twice. Give all its values in one, as KEY=VALUE,VALUE"
             )
-        if any(leaf.startswith(f"{key}.") for leaf in leaf_types()):
-            raise RecipeError(f"`--sweep` must name a key that holds one value, got the part `{key}`")
+        if any(leaf.startswith(f"{key}.") for leaf in value_types()):
+            raise RecipeError(f"`--sweep` must name a key that holds a single value, got the part `{key}`")
         values[key] = texts
     return values
 
 
 def split_values(text: str) -> list[str]:
-    """Split at commas, those within brackets or quotes apart.
+    """Split at commas, except within brackets or quotes.
 
     Example:
         >>> split_values("[Happy, Sad],[Happy, Fear]")

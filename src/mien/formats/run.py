@@ -27,6 +27,7 @@ from mien.artifacts import file_sha256, json_sha256, read_json, require_sha256, 
 from mien.errors import ArtifactError
 from mien.faces.classes import current_class
 from mien.faces.crop import CropContract
+from mien.formats.recipe_keys import rename_keys
 
 FORMAT_VERSION = 2
 # Version 1 held no hashes.
@@ -79,7 +80,7 @@ class Run:
         path: its folder.
         classes: the network's classes, in logit order.
         crop: how the faces were cropped.
-        recipe: the resolved recipe as plain values.
+        recipe: the resolved recipe as plain values, with current key names.
         pack: source, content hash and counts of the training pack.
         format_version: version of run.json.
     """
@@ -117,7 +118,7 @@ class Run:
             if not _are_texts(texts) or not _are_texts(pack.get("members", [])):
                 raise ValueError(f"`pack` must have source, path and hashes as text, got {pack!r:.80}")
             crop = CropContract.from_dict(value["crop"])
-            return cls(path, tuple(map(current_class, classes)), crop, recipe, pack, version)
+            return cls(path, tuple(map(current_class, classes)), crop, rename_keys(recipe), pack, version)
         except (KeyError, ValueError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else error
             raise ArtifactError(f"{path / 'run.json'} is damaged: {reason}. {TRAIN_AGAIN}") from None

@@ -1,1 +1,1 @@
-"""The networks (torch): the backbone with its heads, and the weights of a finished run."""
+"""The network (torch): the backbone with its heads, and loading the weights of a finished run."""

@@ -1,4 +1,4 @@
-"""A finished run's chosen network, for `export` and for the networks that it teaches."""
+"""Loading a finished run's selected network, for `export` and for distillation."""
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -10,10 +10,10 @@ from mien.recipe import recipe_from_dict
 
 
 def load_network(run: Run) -> FaceNetwork:
-    """Return a run's network with its chosen weights, in evaluation mode.
+    """Return a run's network with its selected weights, in evaluation mode.
 
     Raises:
-        ArtifactError: the weights are missing, damaged, not those that the run wrote or another network's, or the run another release's.
+        ArtifactError: the weights are missing, damaged, changed or of another network, or the run is from another release.
     """
     try:
         recipe = recipe_from_dict(run.recipe)

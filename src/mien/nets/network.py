@@ -16,14 +16,14 @@ from mien.errors import ModelError
 from mien.faces.landmarks import N_LANDMARKS
 from mien.recipe import ModelConfig
 
-# The shares of red, green and blue in brightness (ITU-R BT.601), which image libraries make grey images by.
+# Weights of red, green and blue in brightness (ITU-R BT.601), by which image libraries convert to grayscale.
 LUMA_WEIGHTS = (0.299, 0.587, 0.114)
-# To wait for an answer of the hub that holds timm's weights.
+# Timeout of the check that the hub with timm's weights can be reached.
 REACH_SECONDS = 5.0
 
 
 class FaceOutputs(NamedTuple):
-    """What the network reads from a batch of faces. A head that is off gives None.
+    """The network's outputs for a batch of faces. A head that is switched off gives None.
 
     Attributes:
         logits: ``(B, C)`` expression logits.
@@ -37,10 +37,10 @@ class FaceOutputs(NamedTuple):
 
 
 class FaceNetwork(nn.Module):
-    """Reads expression, landmarks and valence/arousal from cropped faces.
+    """Predicts expression, landmarks and valence/arousal from cropped faces.
 
-    Convention: takes RGB ``(B, S, S, 3)``, uint8 or float in [0, 255], and normalises it itself. The channels
-    come last in memory, which is what convolutions on a CPU and on tensor cores want.
+    Convention: takes RGB ``(B, S, S, 3)``, uint8 or float in [0, 255], and normalizes it itself. The channels
+    come last in memory, which suits convolutions on a CPU and on tensor cores.
     """
 
     mean: Tensor
@@ -49,21 +49,23 @@ class FaceNetwork(nn.Module):
 
     def __init__(self, backbone: nn.Module, n_classes: int, config: ModelConfig) -> None:
         super().__init__()
-        if config.feed_landmarks and not config.landmarks:
-            raise ValueError("`feed_landmarks` needs the landmark head, got `landmarks=False`")
+        if config.condition_on_landmarks and not config.landmarks:
+            raise ValueError("`condition_on_landmarks` needs the landmark head, got `landmarks=False`")
         self.backbone = backbone
         pretrained_cfg = cast("dict[str, Any]", self.backbone.pretrained_cfg)
         for name in ("mean", "std"):
             scaled = 255 * torch.tensor(pretrained_cfg[name])
             self.register_buffer(name, scaled, persistent=False)
-        self.grey = config.grey
+        self.grayscale = config.grayscale
         self.register_buffer("luma_weights", torch.tensor(LUMA_WEIGHTS), persistent=False)
         n_features = int(cast("int", self.backbone.head_hidden_size))
         self.dropout = nn.Dropout(config.drop_rate)
-        self.hidden = None if config.hidden_size is None else nn.Linear(n_features, config.hidden_size)
-        n_features = config.hidden_size or n_features
-        self.feeds_landmarks = config.feed_landmarks
-        n_points = 2 * N_LANDMARKS if config.feed_landmarks else 0
+        self.hidden = (
+            None if config.head_hidden_size is None else nn.Linear(n_features, config.head_hidden_size)
+        )
+        n_features = config.head_hidden_size or n_features
+        self.conditions_on_landmarks = config.condition_on_landmarks
+        n_points = 2 * N_LANDMARKS if config.condition_on_landmarks else 0
         self.expression_head = nn.Linear(n_features + n_points, n_classes)
         self.landmark_head = nn.Linear(n_features, 2 * N_LANDMARKS) if config.landmarks else None
         self.affect_head = nn.Linear(n_features, 2) if config.valence_arousal else None
@@ -72,9 +74,9 @@ class FaceNetwork(nn.Module):
             nn.init.constant_(self.landmark_head.bias, 0.5)
 
     def forward(self, images_rgb: Tensor) -> FaceOutputs:
-        """Read faces ``(B, S, S, 3)``."""
+        """Predict faces ``(B, S, S, 3)``."""
         pixels = images_rgb.to(self.mean.dtype)
-        if self.grey:
+        if self.grayscale:
             pixels = (pixels * self.luma_weights).sum(dim=-1, keepdim=True)
         pixels = (pixels - self.mean) / self.std
         features = self.backbone(pixels.permute(0, 3, 1, 2))
@@ -82,26 +84,25 @@ class FaceNetwork(nn.Module):
             features = functional.relu(self.hidden(features))
         features = self.dropout(features)
         landmarks = None if self.landmark_head is None else self.landmark_head(features)
+        expression_features = features
+        if self.conditions_on_landmarks and landmarks is not None:
+            # The expression's gradient does not move the landmarks.
+            centered = (landmarks.detach() - 0.5).to(features.dtype)
+            expression_features = torch.cat([features, centered], dim=1)
         return FaceOutputs(
-            self.expression_head(self._with_points(features, landmarks)),
+            self.expression_head(expression_features),
             None if landmarks is None else landmarks.view(-1, N_LANDMARKS, 2),
             None if self.affect_head is None else torch.tanh(self.affect_head(features)),
         )
 
-    def _with_points(self, features: Tensor, landmarks: Tensor | None) -> Tensor:
-        """Put the placed landmarks beside the features; the expression's gradient does not move them."""
-        if not self.feeds_landmarks or landmarks is None:
-            return features
-        return torch.cat([features, (landmarks.detach() - 0.5).to(features.dtype)], dim=1)
-
     @property
     def tasks(self) -> tuple[str, ...]:
-        """What is read, in the order of `FaceOutputs`."""
+        """Tasks that the network predicts, in the order of `FaceOutputs`."""
         heads = {"landmarks": self.landmark_head, "valence_arousal": self.affect_head}
         return ("expression", *(task for task, head in heads.items() if head is not None))
 
     def head_modules(self) -> list[nn.Module]:
-        """Return what stands behind the backbone."""
+        """Return the modules after the backbone."""
         heads = (self.hidden, self.expression_head, self.landmark_head, self.affect_head)
         return [head for head in heads if head is not None]
 
@@ -112,13 +113,13 @@ def build_face_network(
     """Build the network that a recipe describes.
 
     Args:
-        config: the recipe's part.
+        config: the recipe's model.
         n_classes: expressions to tell apart.
         input_size: side of its input in pixels.
-        pretrained: fetch the backbone's ImageNet weights.
+        pretrained: download the backbone's ImageNet weights.
 
     Raises:
-        ModelError: there is no such backbone, it cannot be built so, or its weights could not be had.
+        ModelError: there is no such backbone, it does not support these options, or its weights are not available.
     """
     backbone = create_backbone(
         config.backbone, input_size=input_size, drop_path_rate=config.drop_path_rate, pretrained=pretrained
@@ -130,26 +131,26 @@ def build_face_network(
 
 
 def set_stem_stride(backbone: nn.Module, stride: int, *, name: str) -> None:
-    """Give the backbone's first convolution another stride, which keeps its weights.
+    """Set the stride of the backbone's first convolution, which keeps its weights.
 
     Raises:
-        ModelError: the backbone does not begin with a plain convolution of stride 2.
+        ModelError: the backbone does not start with a plain convolution of stride 2.
     """
     first = next((module for module in backbone.modules() if isinstance(module, nn.Conv2d)), None)
     if first is None or first.stride != (2, 2) or first.kernel_size == (2, 2):
-        came = "none" if first is None else f"kernel {first.kernel_size}, stride {first.stride}"
+        got = "none" if first is None else f"kernel {first.kernel_size}, stride {first.stride}"
         raise ModelError(
-            f"`model.stem_stride` needs a backbone that begins with a convolution of stride 2; {name} begins with "
-            f"{came}. Leave the key out"
+            f"`model.stem_stride` needs a backbone that starts with a convolution of stride 2; {name} starts with "
+            f"{got}. Leave the key out"
         )
     first.stride = (stride, stride)
 
 
 def _require_runs(backbone: nn.Module, config: ModelConfig, input_size: int) -> None:
-    """Show the backbone an image: some are built for one size, or have first layers that branch.
+    """Run the backbone on an image: some support only one input size, or have first layers that branch.
 
     Raises:
-        ModelError: it cannot run so.
+        ModelError: it cannot run with these options.
     """
     try:
         with torch.inference_mode():
@@ -168,26 +169,30 @@ def _require_runs(backbone: nn.Module, config: ModelConfig, input_size: int) -> 
 def create_backbone(
     name: str, *, input_size: int = 224, drop_path_rate: float = 0.0, pretrained: bool = False
 ) -> nn.Module:
-    """Create a timm model that gives pooled features.
+    """Create a timm model that returns pooled features.
 
     Args:
         name: one of `timm.list_models()`.
-        input_size: side of its input in pixels; matters to those built for one size, as vision transformers.
-        drop_path_rate: share of residual branches dropped while training, at the deepest block.
-        pretrained: begin from ImageNet weights.
+        input_size: side of its input in pixels; matters to models with a fixed size, such as vision transformers.
+        drop_path_rate: stochastic-depth rate of the deepest block.
+        pretrained: start from ImageNet weights.
 
     Raises:
-        ModelError: timm has no such model, or its weights could not be had.
+        ModelError: timm has no such model, or its weights are not available.
     """
     if not timm.is_model(name):
         near = get_close_matches(name, timm.list_models(), n=3, cutoff=0.5)
         hint = f"Did you mean {', '.join(near)}?" if near else "See timm.list_models()"
         raise ModelError(f"timm has no backbone {name!r}. {hint}")
     options: dict[str, Any] = {"drop_path_rate": drop_path_rate} if drop_path_rate else {}
-    if _is_built_for_one_size(name):
+    try:
+        has_fixed_size = bool(timm.get_pretrained_cfg(name).fixed_input_size)
+    except RuntimeError as error:
+        raise ModelError(f"timm has no weights of the name {name!r}: {error}") from None
+    if has_fixed_size:
         options["img_size"] = input_size
     if pretrained:
-        _go_offline_if_cut_off()
+        go_offline_if_unreachable()
     try:
         backbone: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
     except (TypeError, AssertionError) as error:
@@ -199,21 +204,14 @@ def create_backbone(
             raise
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise ModelError(
-            f"The ImageNet weights of {name} could not be had ({reason}). Begin from scratch with "
-            "--model.pretrained false, or give a file with --model.weights"
+            f"The ImageNet weights of {name} could not be downloaded ({reason}). Start from scratch with "
+            "--model.pretrained false, or name a file with --model.weights"
         ) from error
     return backbone.to(memory_format=torch.channels_last)
 
 
-def _is_built_for_one_size(name: str) -> bool:
-    try:
-        return bool(timm.get_pretrained_cfg(name).fixed_input_size)
-    except RuntimeError as error:
-        raise ModelError(f"timm has no weights of the name {name!r}: {error}") from None
-
-
-def _go_offline_if_cut_off() -> None:
-    """Let the hub look only into its cache where it cannot be reached; else it tries again for 47 s."""
+def go_offline_if_unreachable() -> None:
+    """Restrict the hub to its cache if it cannot be reached; otherwise it retries for 47 s."""
     try:
         huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=REACH_SECONDS)
     except Exception:  # noqa: BLE001 - the session's library, and so its errors, differ between releases

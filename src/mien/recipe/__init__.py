@@ -1,11 +1,11 @@
 """Recipes: everything that decides a training run, as four parts of typed values.
 
-A recipe is a YAML file, one of those in the box by its name or one of your own, with the keys ``model``, ``data``,
-``schedule`` and ``runtime``. Each names a part file (relative to the recipe), holds the values, or both: ``from`` names
-the file and the other keys change it. Any value can be overridden, as ``--schedule.epochs 10``.
+A recipe is a YAML file, bundled (given by name) or your own, with the keys ``model``, ``data``, ``schedule`` and
+``runtime``. Each names a part file (relative to the recipe), holds the values, or both: ``from`` names the file and
+the other keys change it. Any value can be overridden, as ``--schedule.epochs 10``.
 """
 
-from mien.recipe.parsing import build_parser, format_recipe, format_recipe_help, read_recipe
+from mien.recipe.parsing import format_recipe, format_recipe_help, read_recipe
 from mien.recipe.schema import (
     AugmentConfig,
     DataConfig,
@@ -25,7 +25,6 @@ __all__ = [
     "Recipe",
     "RuntimeConfig",
     "ScheduleConfig",
-    "build_parser",
     "format_recipe",
     "format_recipe_help",
     "read_recipe",

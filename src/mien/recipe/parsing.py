@@ -1,73 +1,35 @@
 """Reading a recipe from YAML files and the command line, and writing it."""
 
+import argparse
+import inspect
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields, is_dataclass
 from difflib import get_close_matches
 from itertools import takewhile
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, get_origin
 
-import jsonargparse
 import yaml
 
 from mien.errors import RecipeError
-from mien.recipe.schema import PARTS, Recipe
-from mien.recipe.validation import check_values, leaf_types, type_in_words
-
-
-class _RecipeParser(jsonargparse.ArgumentParser):
-    """jsonargparse, with errors of one line in the words of a recipe."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise instead of printing the usage and leaving."""
-        raise RecipeError(_explain(" ".join(str(ex or message).split()))) from None
-
-
-def _explain(line: str) -> str:
-    unknown = re.search(r"unrecognized arguments: --([\w.]+)", line)
-    if unknown:
-        return _unknown_key(unknown[1], [*PARTS, *leaf_types()])
-    value = re.match(r'Parser key "([\w.]+)": .*(?:Got|Given) value: (.*)', line)
-    if value and value[1] in leaf_types():
-        return f"Recipe key `{value[1]}` must be {type_in_words(leaf_types()[value[1]])}, got {value[2][:80]}"
-    file = re.search(r"Unable to load config ['\"]([^'\"]+)", line)
-    return f"The part file {file[1]} does not exist, or is no mapping of keys to values" if file else line
-
-
-def _unknown_key(wrong: str, keys: list[str]) -> str:
-    """Name the key that was meant: of the same end, of these initials (`lr`), or of nearly these letters."""
-    part, _, last = wrong.rpartition(".")
-    initials = [
-        key
-        for key in keys
-        if key.rpartition(".")[0] == part
-        and "".join(word[0] for word in key.rpartition(".")[2].split("_")) == last
-    ]
-    same_end = [key for key in keys if key.endswith(f".{wrong}")]
-    near = initials or same_end or get_close_matches(wrong, keys, cutoff=0.7)
-    hint = f"Did you mean `{near[0]}`?" if near else "See `mien train --help` for the keys"
-    return f"Recipe key `{wrong}` is unknown. {hint}"
-
-
-def build_parser() -> jsonargparse.ArgumentParser:
-    """Return the parser of recipes, for `read_recipe` and for the help of `mien train`."""
-    parser = _RecipeParser(prog="mien train", allow_abbrev=False, add_help=False)
-    for name, kind in PARTS.items():
-        parser.add_argument(f"--{name}", type=kind, default=kind())
-    return parser
-
+from mien.formats.recipe_keys import RENAMED_KEYS
+from mien.recipe.schema import PARTS, Recipe, recipe_from_dict
+from mien.recipe.validation import check_values, format_scalar, require_type, value_types
 
 LARGEST_FILE = 100_000
 FOLDER = Path(__file__).parents[1] / "assets" / "recipes"
 
 
 def recipe_names() -> tuple[str, ...]:
-    """Return the names of the recipes in the box."""
+    """Return the names of the bundled recipes."""
     return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
 
 
 def find_recipe(recipe: str | Path) -> Path:
-    """Return the file of a recipe: of this path, or of this name in the box. A file that exists goes before a name.
+    """Return the file of a recipe, given by path or by the name of a bundled one. A file that exists comes first.
 
     Raises:
         RecipeError: there is neither.
@@ -79,73 +41,157 @@ def find_recipe(recipe: str | Path) -> Path:
         return FOLDER / f"{recipe}.yaml"
     near = get_close_matches(path.stem, recipe_names(), n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]}?" if near else ""
-    raise RecipeError(f"Recipe {recipe} does not exist.{hint} In the box: {', '.join(recipe_names())}")
+    raise RecipeError(f"Recipe {recipe} does not exist.{hint} Bundled: {', '.join(recipe_names())}")
 
 
 def read_recipe(recipe: str | Path | None, overrides: list[str]) -> Recipe:
     """Read a recipe with its part files and overrides.
 
     Args:
-        recipe: a name of `recipe_names`, a YAML file, or None for the defaults.
-        overrides: such as ``["--schedule.epochs", "10"]``; ``["--runtime", "gpu"]`` takes a part in the box.
+        recipe: one of `recipe_names`, a YAML file, or None for the defaults.
+        overrides: options such as ``["--schedule.epochs", "10"]``; ``["--runtime", "gpu"]`` takes a bundled part.
 
     Raises:
         RecipeError: a file is missing, or a key, type or value is wrong; one line that names it.
     """
-    parser = build_parser()
-    values = None
+    values = asdict(Recipe())
     if recipe is not None:
-        path = find_recipe(recipe)
-        parts = _read_parts(path)
-        try:
-            values = parser.parse_object(parts)
-        except RecipeError as error:
-            raise RecipeError(f"{path}: {error}") from None
-    parsed = parser.instantiate(parser.parse_args(_find_parts(overrides), namespace=values))
-    result = Recipe(*(getattr(parsed, name) for name in PARTS))
+        values = _merge(values, _read_recipe_file(find_recipe(recipe)))
+    for changes in _read_overrides(overrides):
+        values = _merge(values, changes)
+    result = recipe_from_dict(values)
     check_values(result)
     return result
 
 
-def _find_parts(overrides: list[str]) -> list[str]:
-    """Return overrides in which parts in the box are named by their files, after checking the files of parts."""
-    found = list(overrides)
-    for place, word in enumerate(overrides):
-        option, equals, value = word.partition("=")
-        name = option.removeprefix("--")
-        if name not in PARTS or option == name:
-            continue
-        if not equals:
-            place, value = place + 1, "".join(overrides[place + 1 : place + 2])  # noqa: PLW2901
-        in_box = FOLDER / name / f"{value}.yaml"
-        if not Path(value).exists() and in_box.is_file():
-            value, found[place] = str(in_box), f"{option}={in_box}" if equals else str(in_box)
-        if Path(value).is_file():
-            part = _read_yaml(Path(value), what=f"The `{name}` part")
-            _check_keys(part, PARTS[name], f"{name}.", where=Path(value))
-    return found
+def _read_recipe_file(path: Path) -> dict[str, Any]:
+    """Return the values of a recipe by part; a part is a file, a mapping, or a mapping on top of a file (`from`)."""
+    values = {}
+    for name, value in _read_yaml(path, what="Recipe").items():
+        if name not in PARTS:
+            raise RecipeError(f"{path}: {_explain_unknown_key(name, list(PARTS))}")
+        changes = dict(value) if isinstance(value, dict) else {}
+        file = changes.pop("from", None) if isinstance(value, dict) else value
+        part: dict[str, Any] = {}
+        if isinstance(file, str):
+            part = _read_part_file(path.parent / file, name, what=f"The `{name}` part of {path},")
+        elif file is not None or not isinstance(value, dict):
+            raise RecipeError(f"{path}: Recipe key `{name}` must be a part file or a mapping, got {file!r}")
+        with _errors_in(path):
+            values[name] = _merge(part, _check_part(changes, PARTS[name], name))
+    return values
 
 
-def _read_parts(path: Path) -> dict[str, Any]:
-    """Return a recipe as nested mappings with known keys, its part files read."""
-    parts = dict(_read_yaml(path, what="Recipe"))
-    _check_keys(parts, Recipe, "", where=path)
-    return {name: _read_part(name, value, path) for name, value in parts.items()}
+def _read_overrides(overrides: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield the nested values of each ``--key value`` or ``--key=value``, in order."""
+    groups = _groups()
+    words = iter(overrides)
+    for word in words:
+        option, has_value, text = word.partition("=")
+        key = option.removeprefix("--")
+        if key == option:
+            raise RecipeError(f"unrecognized arguments: {word}")
+        if key not in groups and key not in value_types():
+            raise RecipeError(_explain_unknown_key(key, [*PARTS, *value_types()]))
+        if not has_value:
+            text = next(words, "--")
+            if text.startswith("--"):
+                raise RecipeError(f"argument --{key}: expected one argument")
+        value = (
+            _read_group(text, groups[key], key)
+            if key in groups
+            else require_type(key, _parse_text(text, key))
+        )
+        for name in reversed(key.split(".")):
+            value = {name: value}
+        yield value
 
 
-def _read_part(name: str, value: Any, path: Path) -> Any:
-    """Return a part: a file's values, or the recipe's own, which may stand on those of a file that `from` names."""
-    changes = dict(value) if isinstance(value, dict) else {}
-    file = changes.pop("from", None) if isinstance(value, dict) else value
-    part: Any = {}
-    if isinstance(file, str):
-        origin = path.parent / file
-        part = _read_yaml(origin, what=f"The `{name}` part of {path},")
-        _check_keys(part, PARTS[name], f"{name}.", where=origin)
-    elif file is not None or not isinstance(value, dict):
-        raise RecipeError(f"{path}: Recipe key `{name}` must be a part file or a mapping, got {file!r}")
-    _check_keys(changes, PARTS[name], f"{name}.", where=path)
-    return _merge(part, changes)
+def _groups() -> dict[str, Any]:
+    """Return the dataclass of every key that holds other keys, by dotted name."""
+    groups: dict[str, Any] = {}
+    for name, part in PARTS.items():
+        groups[name] = part
+        groups |= {f"{name}.{entry.name}": entry.type for entry in fields(part) if is_dataclass(entry.type)}
+    return groups
+
+
+def _read_group(text: str, kind: Any, key: str) -> dict[str, Any]:
+    """Return the values of a group given on the command line: a file, a bundled part's name, or a YAML mapping."""
+    bundled = FOLDER / key / f"{text}.yaml"
+    path = bundled if bundled.is_file() and not Path(text).exists() else Path(text)
+    if path.is_file():
+        return _read_part_file(path, key, what=f"The `{key}` part")
+    values = _load_yaml_text(text)
+    if not isinstance(values, dict):
+        raise RecipeError(f"The part file {text} does not exist, or is no mapping of keys to values")
+    return _check_part(values, kind, key)
+
+
+def _parse_text(text: str, key: str) -> Any:
+    """Return the value that a word of the command line stands for: YAML, except that text and choices are literal."""
+    expected = value_types()[key]
+    if expected.kind is str or get_origin(expected.kind) is Literal:
+        return None if text == "null" and expected.is_optional else text
+    return _load_yaml_text(text)
+
+
+def _load_yaml_text(text: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
+    except (yaml.YAMLError, RecursionError):
+        return text
+
+
+def _read_part_file(path: Path, key: str, *, what: str) -> dict[str, Any]:
+    values = _read_yaml(path, what=what)
+    with _errors_in(path):
+        return _check_part(values, _groups()[key], key)
+
+
+@contextmanager
+def _errors_in(path: Path) -> Iterator[None]:
+    """Put the file's name in front of an error."""
+    try:
+        yield
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from None
+
+
+def _check_part(values: Any, kind: Any, prefix: str) -> dict[str, Any]:
+    """Return the nested values of a part, after checking that its keys exist and its values have their types."""
+    if not isinstance(values, dict):
+        raise RecipeError(f"Recipe key `{prefix}` must be a mapping, got {values!r}")
+    kinds = {entry.name: entry.type for entry in fields(kind)}
+    checked = {}
+    for name, value in values.items():
+        key = f"{prefix}.{name}"
+        if name not in kinds:
+            raise RecipeError(_explain_unknown_key(key, [f"{prefix}.{each}" for each in kinds]))
+        is_group = is_dataclass(kinds[name])
+        checked[name] = _check_part(value, kinds[name], key) if is_group else require_type(key, value)
+    return checked
+
+
+def _explain_unknown_key(wrong: str, keys: list[str]) -> str:
+    """Return an error that names the key that was meant.
+
+    That is its new name, one with the same ending, with these initials (`lr`), or with nearly the same spelling.
+    """
+    for old, new in RENAMED_KEYS.items():
+        if f".{old}".endswith(f".{wrong}"):
+            return f"Recipe key `{old}` is now `{new}`"
+    part, _, last = wrong.rpartition(".")
+    initials = [
+        key
+        for key in keys
+        if key.rpartition(".")[0] == part
+        and "".join(word[0] for word in key.rpartition(".")[2].split("_")) == last
+    ]
+    same_ending = [key for key in keys if key.endswith(f".{wrong}")]
+    near = initials or same_ending or get_close_matches(wrong, keys, cutoff=0.7)
+    hint = f"Did you mean `{near[0]}`?" if near else "See `mien train --help` for the keys"
+    return f"Recipe key `{wrong}` is unknown. {hint}"
 
 
 def _merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -157,21 +203,10 @@ def _merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _check_keys(value: Any, kind: Any, prefix: str, *, where: Path) -> None:
-    if not isinstance(value, dict):
-        raise RecipeError(f"{where}: Recipe key `{prefix[:-1]}` must be a mapping, got {value!r}")
-    types = {entry.name: entry.type for entry in fields(kind)}
-    for key, inner in value.items():
-        if key not in types:
-            raise RecipeError(f"{where}: {_unknown_key(f'{prefix}{key}', [prefix + name for name in types])}")
-        if prefix and is_dataclass(types[key]):
-            _check_keys(inner, types[key], f"{prefix}{key}.", where=where)
-
-
 class _Loader(yaml.SafeLoader):
-    """Plain YAML in which no key may stand twice: the earlier value would be lost without a word.
+    """Plain YAML that rejects duplicate keys, which would silently override the earlier value.
 
-    Nor may an alias: a few lines of them stand for gigabytes of values.
+    Aliases are rejected as well: a few lines of them can expand to gigabytes.
     """
 
     def compose_node(self, parent: Any, index: Any) -> Any:
@@ -188,7 +223,7 @@ class _Loader(yaml.SafeLoader):
             if key in keys[:index]:
                 mark = node.value[index][0].start_mark
                 raise yaml.constructor.ConstructorError(
-                    problem=f"key `{key}` stands twice", problem_mark=mark
+                    problem=f"key `{key}` is given twice", problem_mark=mark
                 )
         return dict(super().construct_mapping(node, deep=deep))
 
@@ -210,14 +245,14 @@ def _read_yaml(path: Path, *, what: str) -> dict[str, Any]:
         value = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_Loader)  # noqa: S506 - a safe loader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise RecipeError(f"{what} {path} is no readable YAML: {error.problem}, line {line}") from None
+        raise RecipeError(f"{what} {path} is not valid YAML: {error.problem}, line {line}") from None
     except RecursionError:
-        raise RecipeError(f"{what} {path} has brackets in brackets, deeper than a recipe goes") from None
+        raise RecipeError(f"{what} {path} is nested deeper than any recipe") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"{what} {path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(value, dict):
-        came = "nothing" if value is None else repr(value)[:80]
-        raise RecipeError(f"{what} {path} must be a mapping of keys to values, got {came}")
+        got = "nothing" if value is None else repr(value)[:80]
+        raise RecipeError(f"{what} {path} must be a mapping of keys to values, got {got}")
     return value
 
 
@@ -227,14 +262,26 @@ def format_recipe(recipe: Recipe) -> str:
 
 
 def format_recipe_help() -> str:
-    """Return the help of every key, by part."""
-    text = str(build_parser().format_help())
-    names = "\n".join(f"  {name:<32} {_first_words(FOLDER / f'{name}.yaml')}" for name in recipe_names())
-    return f"recipes in the box:\n{names}\n\nrecipe keys:\n" + text[text.index("The network:") :]
+    """Return the help of the bundled recipes and of every key, by part."""
+    names = "\n".join(f"  {name:<32} {_first_sentence(FOLDER / f'{name}.yaml')}" for name in recipe_names())
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS, add_help=False)
+    defaults = Recipe()
+    for prefix, part in _groups().items():
+        summary, _, attributes = inspect.getdoc(part).partition("\n\nAttributes:\n")  # type: ignore[union-attr]
+        group = parser.add_argument_group(summary.rstrip("."))
+        group.add_argument(f"--{prefix}", metavar="FILE", help="Take these values from a part file.")
+        for name, text in re.findall(r"^    (\w+): (.*(?:\n        .*)*)", attributes, re.MULTILINE):
+            key = f"{prefix}.{name}"
+            if key in value_types():
+                expected, default = value_types()[key], format_scalar(attrgetter(key)(defaults))
+                limits = f", {expected.range.low} to {expected.range.high}" if expected.range else ""
+                description = f"{' '.join(text.split())} ({expected}{limits}; default: {default})"
+                group.add_argument(f"--{key}", metavar=name.upper(), help=description.replace("%", "%%"))
+    return f"bundled recipes:\n{names}\n\nrecipe keys:\n{parser.format_help().lstrip()}"
 
 
-def _first_words(path: Path) -> str:
-    """Return what a recipe is, as the comment that it begins with says: the first sentence of it."""
+def _first_sentence(path: Path) -> str:
+    """Return the first sentence of the comment at the head of a recipe."""
     lines = takewhile(
         lambda line: not re.match("# [A-Z][a-z]+: ", line), path.read_text("utf-8").splitlines()
     )

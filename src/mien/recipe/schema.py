@@ -1,9 +1,23 @@
-"""The values of a recipe: four parts of typed fields."""
+"""The values of a recipe: four parts of typed fields, each number with its range.
+
+The docstring of a part is also its help on the command line.
+"""
 
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from mien.errors import ArtifactError
+
+
+class Range(NamedTuple):
+    """The smallest and the largest value a number may have."""
+
+    low: float
+    high: float
+
+
+Fraction = Annotated[float, Range(0, 1)]
+Seed = Annotated[int, Range(0, 2**32 - 1)]
 
 
 @dataclass(frozen=True)
@@ -12,17 +26,17 @@ class ModelConfig:
 
     Attributes:
         backbone: Any timm model name, see `timm.list_models()`.
-        pretrained: Begin from ImageNet weights, fetched by timm. False begins from scratch.
-        weights: Begin from an earlier run instead, or from a backbone's safetensors file.
-        landmarks: Add the head that places the 68 landmarks.
-        valence_arousal: Add the head that reads valence and arousal.
+        pretrained: Start from ImageNet weights, downloaded by timm. False starts from scratch.
+        weights: Start from an earlier run instead, or from a backbone's safetensors file.
+        landmarks: Add the head that predicts the 68 landmarks.
+        valence_arousal: Add the head that predicts valence and arousal.
         stem_stride: Stride of the backbone's first convolution; 1 keeps more detail of small inputs, at about
-            four times the work; null leaves what the backbone has.
-        hidden_size: Width of a layer between the pooled features and the heads; null for none.
-        feed_landmarks: Let the expression head see the predicted landmarks beside the features.
-        grey: Read brightness alone: a network that learns from grey images must not be led by colours later.
-        drop_rate: Share of the pooled features dropped while training.
-        drop_path_rate: Share of residual branches dropped while training, at the deepest block.
+            four times the compute; null keeps the backbone's own.
+        head_hidden_size: Width of a hidden layer between the pooled features and the heads; null for none.
+        condition_on_landmarks: Feed the predicted landmarks to the expression head along with the features.
+        grayscale: Convert the input to grayscale, so that a network trained on grayscale images ignores color.
+        drop_rate: Dropout rate of the pooled features.
+        drop_path_rate: Stochastic-depth rate of the deepest block.
     """
 
     backbone: str = "efficientnet_b0"
@@ -30,49 +44,49 @@ class ModelConfig:
     weights: str | None = None
     landmarks: bool = True
     valence_arousal: bool = True
-    stem_stride: int | None = None
-    hidden_size: int | None = None
-    feed_landmarks: bool = False
-    grey: bool = False
-    drop_rate: float = 0.2
-    drop_path_rate: float = 0.0
+    stem_stride: Annotated[int | None, Range(1, 4)] = None
+    head_hidden_size: Annotated[int | None, Range(1, 65_536)] = None
+    condition_on_landmarks: bool = False
+    grayscale: bool = False
+    drop_rate: Annotated[float, Range(0, 0.95)] = 0.2
+    drop_path_rate: Annotated[float, Range(0, 0.95)] = 0.0
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Random changes of the training faces. Landmarks move with the pixels.
+    """Augmentation of the training faces. Landmarks are transformed with the pixels.
 
     Attributes:
-        flip: Probability of mirroring.
-        affine: Probability of turning, scaling and shifting.
-        rotation_deg: Turned by up to so many degrees either way.
-        scale: Scaled by up to this share either way.
-        shift: Shifted by up to this share of the side either way.
-        brightness: Brightness changed by up to this share either way.
-        contrast: Contrast changed by up to this share either way.
-        saturation: Colour saturation changed by up to this share either way.
-        erase: Probability of erasing a rectangle.
-        erase_area: The largest share of the area that is erased.
-        mixup: Probability that a face is blended with another; a blend has no landmarks.
-        mixup_alpha: Of the Beta distribution of the blend's shares; small values leave one face in front.
-        cutmix: Probability that a rectangle of a face is another's; the landmarks outside of it stay.
-        cutmix_alpha: Of the Beta distribution of the rectangle's share of the area; 1 is uniform.
+        hflip_prob: Probability of a horizontal flip.
+        affine_prob: Probability of rotating, scaling and shifting.
+        rotation_deg: Largest rotation either way.
+        scale: Largest relative change of scale either way.
+        shift: Largest shift either way, as a fraction of the side.
+        brightness: Largest relative change of brightness either way.
+        contrast: Largest relative change of contrast either way.
+        saturation: Largest relative change of saturation either way.
+        erase_prob: Probability of erasing a rectangle.
+        erase_max_area: Largest fraction of the area that is erased.
+        mixup_prob: Probability that a face is blended with another; a blend has no landmarks.
+        mixup_alpha: Parameter of mixup's Beta distribution; small values leave one face dominant.
+        cutmix_prob: Probability that a rectangle of another face is pasted in; landmarks outside it are kept.
+        cutmix_alpha: Parameter of the Beta distribution of the pasted area; 1 is uniform.
     """
 
-    flip: float = 0.5
-    affine: float = 1.0
-    rotation_deg: float = 10.0
-    scale: float = 0.1
-    shift: float = 0.05
-    brightness: float = 0.2
-    contrast: float = 0.2
-    saturation: float = 0.2
-    erase: float = 0.25
-    erase_area: float = 0.2
-    mixup: float = 0.0
-    mixup_alpha: float = 0.2
-    cutmix: float = 0.0
-    cutmix_alpha: float = 1.0
+    hflip_prob: Fraction = 0.5
+    affine_prob: Fraction = 1.0
+    rotation_deg: Annotated[float, Range(0, 180)] = 10.0
+    scale: Fraction = 0.1
+    shift: Fraction = 0.05
+    brightness: Fraction = 0.2
+    contrast: Fraction = 0.2
+    saturation: Fraction = 0.2
+    erase_prob: Fraction = 0.25
+    erase_max_area: Fraction = 0.2
+    mixup_prob: Fraction = 0.0
+    mixup_alpha: Annotated[float, Range(0.001, 1000)] = 0.2
+    cutmix_prob: Fraction = 0.0
+    cutmix_alpha: Annotated[float, Range(0.001, 1000)] = 1.0
 
 
 @dataclass(frozen=True)
@@ -81,142 +95,143 @@ class DataConfig:
 
     Attributes:
         input_size: Side of the network's input in pixels.
-        packs: Packs to learn from together, in place of --pack. Classes are matched by name.
-        classes: Classes to learn, by name; null for all of the pack. Faces of other classes are left out.
-        labels: hard learns the one label of a face, votes the share of its annotators' votes.
-        dev_fraction: Share of the train split kept back to choose the checkpoint and the temperature.
-        folds: Cut the train split into so many folds and keep back one of them instead; null for dev_fraction.
-        fold: Which fold is kept back, from 0.
-        split_seed: Of the choice of the dev split or the folds.
+        packs: Packs to train on together, in place of --pack. Classes are matched by name.
+        classes: Classes to train on, by name; null for all of the pack's. Faces of other classes are left out.
+        labels: hard trains on the one label of a face, votes on the distribution of its annotators' votes.
+        dev_fraction: Fraction of the train split held out to choose the checkpoint and the temperature.
+        folds: Split the train split into this many folds and hold out one of them instead; null for dev_fraction.
+        fold: Which fold is held out, from 0.
+        split_seed: Seed of the dev split or the folds.
         exclude_leaks: Leave out training faces that have a near-duplicate in another split.
         sampling: How often the faces of a class are drawn. uniform draws every face once an epoch; inverse draws
-            every class equally often; square_root and effective (Cui et al. 2019) lie between.
-        sampling_cap: Most times that a face is drawn in an epoch, on average; null for no limit.
-        augment: Random changes of the training faces.
+            every class equally often; square_root and effective (Cui et al. 2019) are in between.
+        sampling_max_repeats: How often a face may be drawn in an epoch, on average; null for no limit.
+        augment: Augmentation of the training faces.
     """
 
-    input_size: int = 224
+    input_size: Annotated[int, Range(32, 1024)] = 224
     packs: list[str] | None = None
     classes: list[str] | None = None
     labels: Literal["hard", "votes"] = "hard"
-    dev_fraction: float = 0.1
-    folds: int | None = None
-    fold: int = 0
-    split_seed: int = 0
+    dev_fraction: Annotated[float, Range(0.01, 0.5)] = 0.1
+    folds: Annotated[int | None, Range(2, 100)] = None
+    fold: Annotated[int, Range(0, 99)] = 0
+    split_seed: Seed = 0
     exclude_leaks: bool = True
     sampling: Literal["uniform", "inverse", "square_root", "effective"] = "uniform"
-    sampling_cap: float | None = None
+    sampling_max_repeats: Annotated[float | None, Range(1, 1e6)] = None
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """What is minimised: the weighted sum of the tasks' losses.
+    """The loss: the weighted sum of the tasks' losses.
 
     Attributes:
-        expression_weight: Of the expression loss (cross-entropy).
-        landmarks_weight: Of the landmark loss.
-        valence_arousal_weight: Of the valence and arousal loss.
-        task_weights: fixed keeps these weights; learned begins with them and learns them (Kendall et al. 2018).
+        expression_weight: Weight of the expression loss (cross-entropy).
+        landmarks_weight: Weight of the landmark loss.
+        valence_arousal_weight: Weight of the valence and arousal loss.
+        task_weights: fixed keeps these weights; learned starts from them and learns them (Kendall et al. 2018).
         landmarks: smooth_l1 or wing (Feng et al. 2018), in units of 2 % of the crop; or mse, of the plain coordinates as
-            fractions of the crop, which weighs far less.
+            fractions of the crop, which counts far less.
         valence_arousal: mse, or ccc_mse, which adds 1 - CCC.
-        label_smoothing: Share of the label spread over other classes.
-        smoothing_to: all spreads it evenly; rare gives rare classes more, as 1 / faces (after Zhang et al. 2023).
-        class_weights: Weigh the terms of a class in the expression loss (with label_smoothing rare classes also get more of
-            that): none, inverse, square_root or effective.
-        logit_adjustment: Add so many times the log of a class's share to its logit while training (Menon et al.
+        label_smoothing: Fraction of the label moved to other classes.
+        smoothing_distribution: uniform smooths toward all classes alike; inverse toward rare ones, as 1 / faces (after
+            Zhang et al. 2023).
+        class_weights: Weight of each class's terms in the expression loss (with label_smoothing rare classes also get more
+            of that): none, inverse, square_root or effective.
+        logit_adjustment: Add this multiple of each class's log prior to its logit while training (Menon et al.
             2021); 1 is the balanced softmax (Ren et al. 2020).
-        teacher: A finished run whose network teaches this one on the same faces; null for none.
-        teacher_weight: Share of the expression loss that the teacher's answer takes from the labels'.
-        teacher_temperature: Divides both networks' logits in the teacher's part (Hinton et al. 2015).
+        teacher: A finished run to distill from, on the same faces; null for none.
+        teacher_weight: Weight of the distillation loss within the expression loss; the labels get the rest.
+        teacher_temperature: Divides both networks' logits in the distillation loss (Hinton et al. 2015).
     """
 
-    expression_weight: float = 1.0
-    landmarks_weight: float = 0.5
-    valence_arousal_weight: float = 0.5
+    expression_weight: Annotated[float, Range(0, 1e6)] = 1.0
+    landmarks_weight: Annotated[float, Range(0, 1e6)] = 0.5
+    valence_arousal_weight: Annotated[float, Range(0, 1e6)] = 0.5
     task_weights: Literal["fixed", "learned"] = "fixed"
     landmarks: Literal["smooth_l1", "mse", "wing"] = "smooth_l1"
     valence_arousal: Literal["mse", "ccc_mse"] = "mse"
-    label_smoothing: float = 0.0
-    smoothing_to: Literal["all", "rare"] = "all"
+    label_smoothing: Annotated[float, Range(0, 0.99)] = 0.0
+    smoothing_distribution: Literal["uniform", "inverse"] = "uniform"
     class_weights: Literal["none", "inverse", "square_root", "effective"] = "none"
-    logit_adjustment: float = 0.0
+    logit_adjustment: Annotated[float, Range(0, 10)] = 0.0
     teacher: str | None = None
-    teacher_weight: float = 0.5
-    teacher_temperature: float = 2.0
+    teacher_weight: Fraction = 0.5
+    teacher_temperature: Annotated[float, Range(0.01, 100)] = 2.0
 
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """The optimisation.
+    """The optimization.
 
     Attributes:
         epochs: Passes over the training faces.
-        batch_size: Faces in a step, over all devices together.
+        batch_size: Faces per step, over all devices together.
         optimizer: sgd (with Nesterov momentum) or adamw.
-        learning_rate: The highest rate, reached after the warm-up.
-        base_batch_size: Scale the rate by batch_size / base_batch_size; null leaves it.
-        momentum: Of sgd.
-        weight_decay: Applied to weights, not to biases and norms.
+        learning_rate: The peak rate, reached after the warm-up.
+        base_batch_size: Scale the rate by batch_size / base_batch_size; null leaves it as it is.
+        momentum: Momentum of sgd.
+        weight_decay: Weight decay of weights; biases and norms have none.
         layer_decay: Multiply the rate by this for each layer further from the heads; null for one rate.
-        head_epochs: Epochs at the beginning in which only the heads learn.
-        head_learning_rate: The rate of those epochs; null for learning_rate.
-        warmup_epochs: Epochs of linear warm-up, counted by step, after the head epochs.
-        warmup_start: Where the warm-up begins, as a share of the rate.
-        final_rate: Where the cosine ends, as a share of the rate.
-        clip_gradient: Largest norm of the gradient; null for no limit.
-        sam_rho: Radius of sharpness-aware minimisation (Foret et al. 2021), at twice the work; null for none.
-        ema_decay: Keep a moving average of the weights, and measure and choose that; null for none.
-        select_by: What chooses the checkpoint, measured on the dev split.
-        loss: What is minimised.
+        freeze_backbone_epochs: Epochs at the start in which only the heads are trained.
+        freeze_backbone_learning_rate: Learning rate of those epochs; null for learning_rate.
+        warmup_epochs: Epochs of linear warm-up, by step, after those with a frozen backbone.
+        warmup_lr_ratio: Where the warm-up starts, as a fraction of the rate.
+        min_lr_ratio: Where the cosine ends, as a fraction of the rate.
+        grad_clip_norm: Largest norm of the gradient; null for no limit.
+        sam_rho: Radius of sharpness-aware minimization (Foret et al. 2021), at twice the compute; null for none.
+        ema_decay: Keep an exponential moving average of the weights, and evaluate and select that; null for none.
+        select_by: Dev metric that selects the checkpoint.
+        loss: The loss.
     """
 
-    epochs: int = 20
-    batch_size: int = 64
+    epochs: Annotated[int, Range(1, 100_000)] = 20
+    batch_size: Annotated[int, Range(2, 1_000_000)] = 64
     optimizer: Literal["sgd", "adamw"] = "adamw"
-    learning_rate: float = 1e-3
-    base_batch_size: int | None = None
-    momentum: float = 0.9
-    weight_decay: float = 0.05
-    layer_decay: float | None = None
-    head_epochs: float = 0.0
-    head_learning_rate: float | None = None
-    warmup_epochs: float = 1.0
-    warmup_start: float = 0.01
-    final_rate: float = 0.0
-    clip_gradient: float | None = None
-    sam_rho: float | None = None
-    ema_decay: float | None = None
+    learning_rate: Annotated[float, Range(0, 1000)] = 1e-3
+    base_batch_size: Annotated[int | None, Range(1, 1_000_000)] = None
+    momentum: Annotated[float, Range(0, 0.9999)] = 0.9
+    weight_decay: Annotated[float, Range(0, 100)] = 0.05
+    layer_decay: Annotated[float | None, Range(0.01, 1)] = None
+    freeze_backbone_epochs: Annotated[float, Range(0, 100_000)] = 0.0
+    freeze_backbone_learning_rate: Annotated[float | None, Range(0, 1000)] = None
+    warmup_epochs: Annotated[float, Range(0, 100_000)] = 1.0
+    warmup_lr_ratio: Fraction = 0.01
+    min_lr_ratio: Fraction = 0.0
+    grad_clip_norm: Annotated[float | None, Range(1e-9, 1e9)] = None
+    sam_rho: Annotated[float | None, Range(1e-6, 100)] = None
+    ema_decay: Annotated[float | None, Range(0, 0.999999)] = None
     select_by: Literal["accuracy", "balanced_accuracy", "macro_f1"] = "balanced_accuracy"
     loss: LossConfig = field(default_factory=LossConfig)
 
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    """Where and how it runs.
+    """Where and how to run.
 
     Attributes:
-        accelerator: auto takes a graphics card where there is one.
-        devices: Devices, or processes on a CPU, that share each batch (DDP). Batch norms see a device's share.
+        accelerator: auto uses a GPU if there is one.
+        devices: Devices, or processes on a CPU, that share each batch (DDP). Batch norms see one device's part of it.
         nodes: Machines; start the same command on each under torchrun.
         precision: 32-true, bf16-mixed or 16-mixed.
-        workers: Processes that read faces, per device; null chooses 8 for a GPU and none for a CPU.
-        threads: Threads that compute on a CPU, per device; null leaves it to torch. 1 suits small networks.
-        compile: Compile the network before training; pays on a graphics card, in runs of more than minutes.
-        deterministic: Bit for bit the same result every time, at some speed.
-        seed: Of everything random.
+        workers: Data-loading processes per device; null chooses 8 for a GPU and none for a CPU.
+        threads: Threads per device for computing on a CPU; null leaves it to torch. 1 suits small networks.
+        compile: Compile the network before training; pays off on a GPU, in runs of more than minutes.
+        deterministic: Make results bit-exact from run to run, at some cost in speed.
+        seed: Seed of everything random.
     """
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    devices: int = 1
-    nodes: int = 1
+    devices: Annotated[int, Range(1, 1024)] = 1
+    nodes: Annotated[int, Range(1, 1024)] = 1
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    workers: int | None = None
-    threads: int | None = None
+    workers: Annotated[int | None, Range(0, 1024)] = None
+    threads: Annotated[int | None, Range(1, 1024)] = None
     compile: bool = False
     deterministic: bool = False
-    seed: int = 0
+    seed: Seed = 0
 
 
 @dataclass(frozen=True)
@@ -233,19 +248,20 @@ PARTS = {"model": ModelConfig, "data": DataConfig, "schedule": ScheduleConfig, "
 
 
 def recipe_from_dict(value: dict[str, Any]) -> Recipe:
-    """Return the recipe of `dataclasses.asdict`, as a run keeps it.
+    """Return the recipe of `dataclasses.asdict`, as stored in a run.
 
     Raises:
         ArtifactError: a key is missing, or unknown to this release.
     """
+
+    def build(kind: Any, values: dict[str, Any]) -> Any:
+        parts = {entry.name: entry.type for entry in fields(kind) if is_dataclass(entry.type)}
+        return kind(**{**values, **{name: build(part, values[name]) for name, part in parts.items()}})
+
     try:
-        return Recipe(**{name: _part_from_dict(kind, value[name]) for name, kind in PARTS.items()})
+        recipe: Recipe = build(Recipe, value)
     except (KeyError, TypeError) as error:
         raise ArtifactError(
             f"The recipe of the run is from another release of mien: {error}. Train again"
         ) from None
-
-
-def _part_from_dict(kind: Any, value: dict[str, Any]) -> Any:
-    inner = {entry.name: entry.type for entry in fields(kind) if is_dataclass(entry.type)}
-    return kind(**{**value, **{name: _part_from_dict(part, value[name]) for name, part in inner.items()}})
+    return recipe

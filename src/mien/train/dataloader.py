@@ -1,4 +1,4 @@
-"""Feeding training: whole batches of uint8 faces with their targets, made in the loader's processes."""
+"""Data loading: whole batches of uint8 faces with their targets, made in the loader's processes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,23 +7,22 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mien.faces.crop import crop_image, resize_crop
 from mien.recipe import AugmentConfig
-from mien.train.augment import N_DRAWS, change_pixels, move_landmarks, plan_changes
-from mien.train.dataset import LabelledFaces
+from mien.train.augment import N_DRAWS, augment_pixels, sample_augmentations, transform_landmarks
+from mien.train.dataset import LabeledFaces
 from mien.train.sampler import Draw, EpochBatches, uniform_draws
 
 
 class Batch(NamedTuple):
-    """Faces and their targets; NaN stands where a face has no landmarks or no valence and arousal.
+    """Faces and their targets; NaN where a face has no landmarks or no valence and arousal.
 
     Attributes:
         images_rgb: ``(B, S, S, 3)`` uint8.
-        targets: ``(B, C)`` float32 share of each class.
+        targets: ``(B, C)`` float32 probability of each class.
         landmarks: ``(B, 68, 2)`` float32 fractions of the input.
         valence_arousal: ``(B, 2)`` float32.
     """
@@ -36,16 +35,16 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class FaceBatches(Dataset[Batch]):
-    """Makes the batch that a list of draws asks for. Without ``augment`` the faces come as they are.
+    """A dataset whose items are batches, each made from a list of draws.
 
     Attributes:
-        faces: to draw from.
+        faces: the faces to draw from.
         input_size: side of the network's input.
-        augment: random changes, or None.
-        seed: of the changes; each depends on the seed and the draw alone.
+        augment: augmentation, or None for the faces as they are.
+        seed: seed of the augmentation, which depends only on the seed and the draw.
     """
 
-    faces: LabelledFaces
+    faces: LabeledFaces
     input_size: int
     augment: AugmentConfig | None = None
     seed: int = 0
@@ -58,15 +57,17 @@ class FaceBatches(Dataset[Batch]):
         landmarks = self.faces.landmarks[indices]
         crops = (self.faces.image(int(face)) for face in indices)
         if self.augment is None:
-            for place, crop in enumerate(crops):
-                images[place] = resize_crop(crop, self.input_size)
+            for index, crop in enumerate(crops):
+                images[index] = resize_crop(crop, self.input_size)
         else:
-            changes = plan_changes(self.augment, self._draws(draws))
-            landmarks = move_landmarks(landmarks, changes)
-            for place, crop in enumerate(crops):
-                matrix = changes.matrices[place] / (crop.shape[0], crop.shape[0], 1.0)
-                crop_image(crop, matrix, self.input_size, out=images[place])
-                change_pixels(images[place], changes, place)
+            positions = np.array([draw.position for draw in draws])
+            numbers = uniform_draws(positions, N_DRAWS, seed=self.seed, epoch=draws[0].epoch)
+            augmentations = sample_augmentations(self.augment, numbers)
+            landmarks = transform_landmarks(landmarks, augmentations)
+            for index, crop in enumerate(crops):
+                matrix = augmentations.matrices[index] / (crop.shape[0], crop.shape[0], 1.0)
+                crop_image(crop, matrix, self.input_size, out=images[index])
+                augment_pixels(images[index], augmentations, index)
         return Batch(
             torch.from_numpy(images),
             torch.from_numpy(self.faces.targets[indices]),
@@ -74,17 +75,15 @@ class FaceBatches(Dataset[Batch]):
             torch.from_numpy(self.faces.valence_arousal[indices]),
         )
 
-    def _draws(self, draws: Sequence[Draw]) -> NDArray[np.float64]:
-        positions = np.array([draw.position for draw in draws])
-        return uniform_draws(positions, N_DRAWS, seed=self.seed, epoch=draws[0].epoch)
 
-
-def _one_thread(_: int) -> None:
+def use_one_thread(_: int) -> None:
+    """Keep OpenCV and torch to one thread in a loader's process."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
 
 
-def _as_it_is(batch: Any) -> Any:
+def identity(batch: Any) -> Any:
+    """Return a batch, which needs no collating."""
     return batch
 
 
@@ -97,20 +96,20 @@ def build_loader(
 ) -> DataLoader[Batch]:
     """Return a loader of whole batches."""
     if workers:
-        # A worker forked while OpenCV's threads run here would hang when it sets its own number of them.
+        # A worker forked while OpenCV's threads run here would hang when it sets their number.
         cv2.setNumThreads(1)
     return DataLoader(
         dataset,
         batch_sampler=batches,
         num_workers=workers,
-        collate_fn=_as_it_is,
-        worker_init_fn=_one_thread,
+        collate_fn=identity,
+        worker_init_fn=use_one_thread,
         pin_memory=pin_memory,
         prefetch_factor=4 if workers else None,
     )
 
 
 def plain_batches(n_faces: int, batch_size: int, *, rank: int = 0, world_size: int = 1) -> list[list[Draw]]:
-    """Return every face once over all ranks together, in order, for measuring; nothing is padded."""
+    """Return every face once over all ranks together, in order, for evaluation; nothing is padded."""
     mine = [Draw(0, index, index) for index in range(rank, n_faces, world_size)]
     return [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]

@@ -1,4 +1,4 @@
-"""What a run learns from: the training and dev faces of its packs, cut apart by near-duplicate group."""
+"""The training and dev faces of a run's packs, split by near-duplicate group."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ MIN_FACES = 16
 
 
 @dataclass(frozen=True)
-class LabelledFaces:
+class LabeledFaces:
     """Some faces of the packs' train splits, with targets in the network's classes.
 
     Attributes:
-        splits: where the images are, one of each pack.
-        pack_numbers: ``(N,)`` which of ``splits`` a face is in.
-        rows: ``(N,)`` int64 its row there.
-        targets: ``(N, C)`` float32, the share of each class.
-        labels: ``(N,)`` int64 network classes.
+        splits: the train split of each pack, which holds the images.
+        pack_numbers: ``(N,)`` index of each face's split.
+        rows: ``(N,)`` int64 its row in that split.
+        targets: ``(N, C)`` float32, the probability of each class.
+        labels: ``(N,)`` int64 classes of the network.
         landmarks: ``(N, 68, 2)`` float32 fractions of the crop, NaN where missing.
         valence_arousal: ``(N, 2)`` float32, NaN where missing.
-        groups: ``(N,)`` int64; faces with one number are near-duplicates.
+        groups: ``(N,)`` int64; faces with the same number are near-duplicates.
     """
 
     splits: tuple[PackSplit, ...]
@@ -49,12 +49,12 @@ class LabelledFaces:
         return self.splits[int(self.pack_numbers[face])].image(int(self.rows[face]))
 
     def key(self, face: int) -> str:
-        """Return the path of a face's image as its source writes it."""
+        """Return the path of a face's image as its source gives it."""
         return self.splits[int(self.pack_numbers[face])].keys[int(self.rows[face])]
 
-    def part(self, chosen: NDArray[np.bool_]) -> "LabelledFaces":
-        """Return some of the faces, as a ``(N,)`` mask says."""
-        return LabelledFaces(
+    def part(self, chosen: NDArray[np.bool_]) -> "LabeledFaces":
+        """Return the faces of a ``(N,)`` mask."""
+        return LabeledFaces(
             self.splits,
             self.pack_numbers[chosen],
             self.rows[chosen],
@@ -71,28 +71,27 @@ class TrainingFaces:
     """The faces of a run.
 
     Attributes:
-        classes: the network's, in logit order.
-        train: to learn from.
-        dev: to choose the checkpoint and the temperature with; shares no near-duplicate with ``train``.
-        n_leaks: training faces left out since another split holds a near-duplicate.
+        classes: the network's classes, in logit order.
+        train: the training faces.
+        dev: faces that select the checkpoint and the temperature; shares no near-duplicates with ``train``.
+        n_leaks: training faces excluded because another split has a near-duplicate.
     """
 
     classes: tuple[str, ...]
-    train: LabelledFaces
-    dev: LabelledFaces
+    train: LabeledFaces
+    dev: LabeledFaces
     n_leaks: int
 
 
 def read_training_faces(packs: Sequence[Pack], config: DataConfig) -> TrainingFaces:
-    """Choose classes, leave out leaks, and cut the dev split from train.
+    """Select classes, exclude leaks, and split off the dev faces.
 
     Raises:
-        DatasetError: a class or the votes are in no pack, the packs are cropped differently or are one pack twice,
+        DatasetError: a class or the votes are in no pack, the packs are cropped differently or hold the same faces,
             or too few faces remain.
     """
     where = ", ".join(str(pack.path) for pack in packs)
-    _require_different(packs)
-    _require_one_crop(packs)
+    _require_compatible(packs)
     classes = _choose_classes(packs, config)
     splits = tuple(pack.split("train") for pack in packs)
     if config.labels == "votes" and all(split.distributions is None for split in splits):
@@ -105,29 +104,26 @@ def read_training_faces(packs: Sequence[Pack], config: DataConfig) -> TrainingFa
     usable = faces.labels >= 0
     n_leaks = int((usable & leaks).sum())
     faces = faces.part(usable & ~leaks)
-    draws = draw_by_name(map(faces.key, range(len(faces))), seed=config.split_seed)
+    draws = hash_names(map(faces.key, range(len(faces))), seed=config.split_seed)
     in_dev = choose_dev(faces.labels, faces.groups, draws, config)
     n_dev = int(in_dev.sum())
     if min(n_dev, len(faces) - n_dev) < MIN_FACES:
         raise DatasetError(
-            f"{len(faces)} usable training faces in {where} leave {len(faces) - n_dev} to learn from and {n_dev} "
-            f"to choose with, at least {MIN_FACES} of each are needed. Add faces, or raise `data.dev_fraction`"
+            f"{len(faces)} usable training faces in {where} leave {len(faces) - n_dev} for training and {n_dev} "
+            f"for dev, at least {MIN_FACES} of each are needed. Add faces, or raise `data.dev_fraction`"
         )
     return TrainingFaces(classes, faces.part(~in_dev), faces.part(in_dev), n_leaks)
 
 
-def _require_different(packs: Sequence[Pack]) -> None:
-    paths: dict[str, Path] = {}
+def _require_compatible(packs: Sequence[Pack]) -> None:
+    """Refuse packs that hold the same faces or are cropped differently."""
+    first, paths = packs[0], dict[str, Path]()
     for pack in packs:
-        first = paths.setdefault(pack.info.content_sha256, pack.path)
-        if first is not pack.path:
+        same = paths.setdefault(pack.info.content_sha256, pack.path)
+        if same is not pack.path:
             raise DatasetError(
-                f"Packs {first} and {pack.path} hold the very same faces, which would be trained on twice. Give one of them"
+                f"Packs {same} and {pack.path} hold the same faces, which would be trained on twice. Use one of them"
             )
-
-
-def _require_one_crop(packs: Sequence[Pack]) -> None:
-    first = packs[0]
     for pack in packs[1:]:
         one, other = first.info.crop, pack.info.crop
         if not one.crops_like(other):
@@ -145,21 +141,21 @@ def _choose_classes(packs: Sequence[Pack], config: DataConfig) -> tuple[str, ...
     unknown = [name for name in chosen if name not in available]
     if unknown or len(set(chosen)) != len(chosen) or len(chosen) < 2:
         raise DatasetError(
-            f"`data.classes` must name two or more different classes of {', '.join(available)}; "
+            f"`data.classes` must name two or more different classes out of {', '.join(available)}; "
             f"got {', '.join(config.classes)}"
         )
     return chosen
 
 
-def draw_by_name(keys: Iterable[str], *, seed: int) -> NDArray[np.uint64]:
-    """Return a random number for every face that hangs on its name and the seed alone.
+def hash_names(keys: Iterable[str], *, seed: int) -> NDArray[np.uint64]:
+    """Return a pseudo-random number for every face that depends only on its name and the seed.
 
-    So that the same photographs are kept back when a set is prepared anew, with another crop or fewer rejects:
-    a run that goes on from an earlier one's weights is not measured on what that one has learnt.
+    The same photographs are then held out when a dataset is prepared again, with another crop or fewer rejects, so that
+    a run that starts from an earlier one's weights is not evaluated on faces which that one was trained on.
 
     Args:
-        keys: the paths of the faces' images, as their sources write them.
-        seed: of the draw.
+        keys: paths of the faces' images, as their sources give them.
+        seed: seed of the split.
     """
     salt = seed.to_bytes(8, "little")
     digests = [blake2b(key.encode(), digest_size=8, key=salt).digest() for key in keys]
@@ -169,7 +165,7 @@ def draw_by_name(keys: Iterable[str], *, seed: int) -> NDArray[np.uint64]:
 def choose_dev(
     labels: NDArray[np.int64], groups: NDArray[np.int64], draws: NDArray[np.uint64], config: DataConfig
 ) -> NDArray[np.bool_]:
-    """Return which faces are kept back: the recipe's fold, or its fraction."""
+    """Return which faces are held out: the recipe's fold, or its fraction."""
     if config.folds is not None:
         return np.asarray(assign_folds(labels, groups, draws, n_folds=config.folds) == config.fold)
     return split_dev(labels, groups, draws, fraction=config.dev_fraction)
@@ -178,13 +174,13 @@ def choose_dev(
 def split_dev(
     labels: NDArray[np.int64], groups: NDArray[np.int64], draws: NDArray[np.uint64], *, fraction: float
 ) -> NDArray[np.bool_]:
-    """Return which faces are kept back, about ``fraction`` of every class, never cutting a group in two.
+    """Return which faces are held out, about ``fraction`` of every class, without splitting groups.
 
     Args:
         labels: ``(N,)`` classes.
-        groups: ``(N,)`` near-duplicate groups. A group counts to the class of its lowest draw, and goes by it.
-        draws: ``(N,)`` random numbers; the lowest are kept back.
-        fraction: share to keep back.
+        groups: ``(N,)`` near-duplicate groups. A group belongs to the class of its lowest draw, which decides for all of it.
+        draws: ``(N,)`` random numbers; the lowest are held out.
+        fraction: fraction to hold out.
     """
     held_out = np.zeros(len(labels), dtype=bool)
     for members, before, total in _ordered_groups(labels, groups, draws):
@@ -195,29 +191,29 @@ def split_dev(
 def assign_folds(
     labels: NDArray[np.int64], groups: NDArray[np.int64], draws: NDArray[np.uint64], *, n_folds: int
 ) -> NDArray[np.int64]:
-    """Return the fold of every face, 0 to ``n_folds - 1``: about equal parts of every class, groups kept whole.
+    """Return the fold of every face, 0 to ``n_folds - 1``: about equal parts of every class, without splitting groups.
 
     Args:
         labels: ``(N,)`` classes.
         groups: ``(N,)`` near-duplicate groups.
-        draws: ``(N,)`` random numbers, by which the faces are dealt.
-        n_folds: folds.
+        draws: ``(N,)`` random numbers, which order the faces.
+        n_folds: number of folds.
     """
     folds = np.zeros(len(labels), dtype=np.int64)
     for number, (members, before, total) in enumerate(_ordered_groups(labels, groups, draws)):
-        # A class of fewer faces than folds begins at another fold than the last class did.
+        # Each class starts at another fold, since one with fewer faces than folds does not reach all of them.
         fold_of_group = (before * n_folds // total + number) % n_folds
         order = np.argsort(members)
-        place = np.searchsorted(members[order], groups).clip(max=len(members) - 1)
-        mine = members[order][place] == groups
-        folds[mine] = fold_of_group[order][place[mine]]
+        index = np.searchsorted(members[order], groups).clip(max=len(members) - 1)
+        in_class = members[order][index] == groups
+        folds[in_class] = fold_of_group[order][index[in_class]]
     return folds
 
 
 def _ordered_groups(
     labels: NDArray[np.int64], groups: NDArray[np.int64], draws: NDArray[np.uint64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], int]]:
-    """Yield the groups of each class in the order of their lowest draws, the faces before each, and those in all."""
+    """Yield for each class its groups by lowest draw, the number of faces before each group, and in all."""
     order = np.argsort(draws, kind="stable")
     names, first, sizes = np.unique(groups[order], return_index=True, return_counts=True)
     labels_of_groups = labels[order[first]]
@@ -229,10 +225,10 @@ def _ordered_groups(
 
 def _join(
     splits: tuple[PackSplit, ...], groups: NDArray[np.int64], classes: tuple[str, ...], *, votes: bool
-) -> LabelledFaces:
-    """Put the train splits together; a face of a class that is not learnt has the label -1."""
+) -> LabeledFaces:
+    """Concatenate the train splits; a face of another class than ``classes`` has the label -1."""
     labels, targets = zip(*(_read_labels(split, classes, votes=votes) for split in splits), strict=True)
-    return LabelledFaces(
+    return LabeledFaces(
         splits,
         np.repeat(np.arange(len(splits)), [len(split) for split in splits]),
         np.concatenate([np.arange(len(split)) for split in splits]),
@@ -247,15 +243,15 @@ def _join(
 def _read_labels(
     split: PackSplit, classes: tuple[str, ...], *, votes: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the labels of a pack's faces in the network's classes, and their targets: votes where there are any."""
+    """Return the labels of a pack's faces in the network's classes, and their targets: votes if there are any."""
     names = split.pack.info.classes
     columns = np.array([classes.index(name) if name in classes else -1 for name in names])
     labels = columns[split.labels]
     targets = np.eye(len(classes), dtype=np.float32)[labels.clip(min=0)]
     if votes and split.distributions is not None:
-        shares = np.zeros_like(targets)
-        shares[:, columns[columns >= 0]] = split.distributions[:, columns >= 0]
-        totals = shares.sum(axis=1, keepdims=True)
+        fractions = np.zeros_like(targets)
+        fractions[:, columns[columns >= 0]] = split.distributions[:, columns >= 0]
+        totals = fractions.sum(axis=1, keepdims=True)
         known = np.isfinite(totals[:, 0]) & (totals[:, 0] > 0)
-        targets[known] = shares[known] / totals[known]
+        targets[known] = fractions[known] / totals[known]
     return labels, targets

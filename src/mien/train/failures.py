@@ -1,4 +1,4 @@
-"""What ends a training before its time, told in one line: too little memory, a lost process, SIGTERM."""
+"""Errors that end a training early, in one line each: out of memory, a lost process, SIGTERM."""
 
 import signal
 import threading
@@ -13,13 +13,13 @@ from mien.errors import MienError, ModelError, StoppedError
 
 
 class _Terminated(KeyboardInterrupt):
-    """A SIGTERM: it goes the way of Ctrl-C, which ends the other processes and waits for none."""
+    """A SIGTERM, handled like Ctrl-C, which ends the other processes and waits for none."""
 
 
 def stop_at_sigterm() -> None:
-    """Take SIGTERM from Lightning.
+    """Handle SIGTERM in place of Lightning.
 
-    Lightning ends with code 0, as though all had been done, and among several processes waits in its handler
+    Lightning exits with code 0, as if the training were complete, and with several processes its handler waits
     for those that may be waiting for this one (pull request 20825 of Lightning).
     """
 
@@ -32,29 +32,29 @@ def stop_at_sigterm() -> None:
 
 
 @contextmanager
-def told_in_one_line(batch_size: int) -> Iterator[None]:
-    """Turn what can end a training into an error of one line. Anything else of torch keeps its traceback.
+def one_line_errors(batch_size: int) -> Iterator[None]:
+    """Turn the known ways for a training to end early into errors of one line. Others keep their traceback.
 
     Args:
-        batch_size: faces of a step.
+        batch_size: faces per step.
 
     Raises:
-        MienError: what a loader's process raised, without that process's traceback.
-        ModelError: memory is short, or the processes have lost each other.
-        StoppedError: a SIGTERM came.
+        MienError: an error in a loader's process, without that process's traceback.
+        ModelError: memory ran out, or the processes lost each other.
+        StoppedError: SIGTERM was received.
     """
     try:
         yield
     except torch.OutOfMemoryError as error:
         raise ModelError(
-            f"The device has too little memory for {batch_size} faces a step. Lower "
-            "`schedule.batch_size` (`--plan` tells what a step needs), or set `runtime.precision: bf16-mixed`"
+            f"The device has too little memory for {batch_size} faces per step. Lower "
+            "`schedule.batch_size` (`--plan` estimates what a step needs), or set `runtime.precision: bf16-mixed`"
         ) from error
     except DistError as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(
             f"The processes of `runtime.devices` and `runtime.nodes` cannot reach each other: {reason}. Start the run "
-            "again with --resume; if it happens at once, MASTER_ADDR and MASTER_PORT in the environment may be wrong"
+            "again with --resume; if it happens immediately, MASTER_ADDR and MASTER_PORT in the environment may be wrong"
         ) from error
     except MienError as error:
         # A loader's process sends its traceback as the message; what it raised is the last line.
@@ -66,13 +66,13 @@ def told_in_one_line(batch_size: int) -> Iterator[None]:
         if "DataLoader worker" not in str(error):
             raise
         raise ModelError(
-            "A loader process was killed, most often for lack of memory, in a container of shared memory (/dev/shm). "
+            "A loader process was killed, most often for lack of memory (in a container, of shared memory: /dev/shm). "
             "Lower `runtime.workers` and add --resume"
         ) from error
-    except SystemExit as stop:  # Lightning makes an exit of an interrupt
+    except SystemExit as stop:  # Lightning turns an interrupt into an exit
         if isinstance(stop.__context__, _Terminated):
             raise StoppedError(
-                "Stopped by SIGTERM. The finished epochs are kept; add --resume to go on"
+                "Stopped by SIGTERM. Finished epochs are kept; add --resume to continue"
             ) from None
         if isinstance(stop.__context__, KeyboardInterrupt):
             raise stop.__context__ from None

@@ -1,4 +1,4 @@
-"""How much a class counts, from the number of its faces: for sampling and for weighting the loss."""
+"""Class weights from class frequencies, for sampling and for the loss."""
 
 from typing import Literal
 
@@ -8,46 +8,51 @@ from numpy.typing import NDArray
 Scheme = Literal["uniform", "none", "inverse", "square_root", "effective"]
 
 # Cui et al. 2019, https://arxiv.org/abs/1901.05555: the effective number of n faces is (1 - b^n) / (1 - b). They
-# tried b from 0.9 to 0.9999; with this one, a class counts less for each face up to some thousand faces.
+# tried b from 0.9 to 0.9999; with this value, the weight per face falls up to a few thousand faces.
 EFFECTIVE_BETA = 0.999
 
 
 def face_weights(counts: NDArray[np.int64], scheme: Scheme) -> NDArray[np.float64]:
-    """Return how much a face of each class counts, on average 1 over all faces.
+    """Return the weight of a face of each class; the mean over all faces is 1.
 
     Args:
         counts: ``(C,)`` faces of each class.
-        scheme: uniform or none: all alike; inverse: 1 / n; square_root: 1 / sqrt(n); effective: 1 / effective
+        scheme: uniform or none: equal weights; inverse: 1 / n; square_root: 1 / sqrt(n); effective: 1 / effective
             number.
 
     Returns:
         ``(C,)``; 0 for a class without faces.
+
+    Raises:
+        ValueError: there is no such scheme.
     """
     n = np.maximum(counts, 1).astype(np.float64)
-    raw = {
+    schemes = {
         "uniform": np.ones_like(n),
         "none": np.ones_like(n),
         "inverse": 1 / n,
         "square_root": 1 / np.sqrt(n),
         "effective": (1 - EFFECTIVE_BETA) / (1 - EFFECTIVE_BETA**n),
-    }[scheme]
-    raw = np.where(counts > 0, raw, 0.0)
+    }
+    if scheme not in schemes:
+        raise ValueError(f"scheme must be one of {', '.join(schemes)}, got {scheme!r}")
+    raw = np.where(counts > 0, schemes[scheme], 0.0)
     return np.asarray(raw * counts.sum() / (raw * counts).sum())
 
 
 def class_quotas(
     counts: NDArray[np.int64], scheme: Scheme, *, n_draws: int, cap: float | None = None
 ) -> NDArray[np.float64]:
-    """Return how many of an epoch's draws each class gets, on average.
+    """Return the mean number of draws of each class in an epoch.
 
     Args:
         counts: ``(C,)`` faces of each class.
         scheme: as for `face_weights`.
         n_draws: faces drawn in an epoch.
-        cap: most draws of one face; what a capped class leaves goes to the others by their weight.
+        cap: largest number of draws per face; the rest of a capped class goes to the others, by weight.
 
     Returns:
-        ``(C,)``, their sum is ``n_draws``, unless the cap allows fewer.
+        ``(C,)``, which sum to ``n_draws`` unless the cap allows fewer.
     """
     wanted = face_weights(counts, scheme) * counts
     limit = np.full(len(counts), np.inf) if cap is None else cap * counts

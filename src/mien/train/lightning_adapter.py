@@ -1,13 +1,12 @@
-"""The one module that knows Lightning: it runs the loop, the devices, mixed precision and checkpoints."""
+"""The only module that uses Lightning, for the training loop, devices, mixed precision and checkpoints."""
 
 import logging
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 import lightning.pytorch as lightning
 import numpy as np
@@ -23,37 +22,37 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from mien.artifacts import write_atomically
+from mien.artifacts import new_file
 from mien.errors import ModelError, RecipeError
 from mien.nets.network import FaceNetwork
 from mien.recipe import Recipe, RuntimeConfig
 from mien.runtime.progress import Progress
 from mien.train.dataloader import Batch, FaceBatches, build_loader, plain_batches
 from mien.train.dataset import TrainingFaces
-from mien.train.failures import stop_at_sigterm, told_in_one_line
+from mien.train.failures import one_line_errors, stop_at_sigterm
 from mien.train.mixing import mix_faces
 from mien.train.objective import Losses, Objective, Teacher
-from mien.train.optimization import SharpnessAware, build_optimizer, kept_norm_statistics, rate_shares
-from mien.train.processes import require_launcher, require_place
-from mien.train.sampler import EpochBatches, build_order, require_steps, step_keys
+from mien.train.optimization import SharpnessAware, build_optimizer, frozen_norm_statistics, lr_factors
+from mien.train.processes import require_launcher, require_rank
+from mien.train.sampler import EpochBatches, build_order, require_steps, step_seed
 from mien.train.validation import DevPredictions, DevScores, join_predictions, score_dev
 
 EVALUATION_BATCH = 128
-# DevPredictions the loss waits for the device, so it is done once in so many steps.
-STEPS_BETWEEN_LOOKS = 20
+# Reading the loss waits for the device, so it is done only every this many steps.
+STEPS_BETWEEN_CHECKS = 20
 
 
 class FaceModule(lightning.LightningModule):
     """A network in training.
 
-    Everything random in a step depends on the seed, the step and the rank alone, so that a resumed run goes
-    on exactly as an uninterrupted one would have.
+    Everything random in a step depends only on the seed, the step and the rank, so that a resumed run continues
+    exactly as an uninterrupted one would have.
 
     Attributes:
-        steps_per_epoch: optimiser steps in an epoch.
-        epoch_losses: sums of each loss over the epoch's steps on this rank.
-        n_steps: the epoch's steps so far.
-        dev_scores: of the last finished epoch.
+        steps_per_epoch: optimizer steps per epoch.
+        epoch_losses: sum of each loss over the epoch's steps on this rank.
+        n_steps: steps of the epoch so far.
+        dev_scores: dev scores of the last finished epoch.
     """
 
     def __init__(
@@ -62,7 +61,11 @@ class FaceModule(lightning.LightningModule):
         super().__init__()
         schedule = recipe.schedule
         self.network = network
-        self.average = None if schedule.ema_decay is None else _moving_average(network, schedule.ema_decay)
+        self.average: AveragedModel | None = None
+        if schedule.ema_decay is not None:
+            update = get_ema_multi_avg_fn(schedule.ema_decay)  # type: ignore[no-untyped-call]
+            average = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
+            self.average = average.requires_grad_(requires_grad=False).eval()
         self.faces = faces
         self.recipe = recipe
         counts = np.bincount(faces.train.labels, minlength=len(faces.classes))
@@ -77,12 +80,12 @@ class FaceModule(lightning.LightningModule):
         self._predictions: list[DevPredictions] = []
 
     @property
-    def measured(self) -> FaceNetwork:
-        """The network that is measured and kept: the moving average where there is one."""
+    def evaluated(self) -> FaceNetwork:
+        """The network that is evaluated and saved: the moving average if there is one."""
         return self.network if self.average is None else cast("FaceNetwork", self.average.module)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return the loader of the present epoch; Lightning asks again at each."""
+        """Return the loader of the current epoch; Lightning asks for one in each."""
         data = self.recipe.data
         batches = EpochBatches(
             self.order,
@@ -95,7 +98,7 @@ class FaceModule(lightning.LightningModule):
         return self._loader(dataset, batches)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Return the loader of this rank's dev faces, none of them twice."""
+        """Return the loader of this rank's dev faces, without repeats."""
         batches = plain_batches(
             len(self.faces.dev), EVALUATION_BATCH, rank=self.global_rank, world_size=self.trainer.world_size
         )
@@ -109,12 +112,12 @@ class FaceModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Return the loss of one step."""
-        keys = step_keys(self.recipe.runtime.seed, step=self.global_step, rank=self.global_rank)
-        torch.manual_seed(int(keys.generate_state(1)[0]))
-        batch = mix_faces(batch, self.recipe.data.augment, np.random.default_rng(keys))
+        seed = step_seed(self.recipe.runtime.seed, step=self.global_step, rank=self.global_rank)
+        torch.manual_seed(int(seed.generate_state(1)[0]))
+        batch = mix_faces(batch, self.recipe.data.augment, np.random.default_rng(seed))
         optimizer = self.optimizers(use_pl_optimizer=False)
         if isinstance(optimizer, SharpnessAware) and optimizer.is_at_worst_point:
-            with kept_norm_statistics(self.network):
+            with frozen_norm_statistics(self.network):
                 return self._losses(batch).total
         losses = self._losses(batch)
         if batch_index == 0:
@@ -129,29 +132,29 @@ class FaceModule(lightning.LightningModule):
         return losses
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Take the step into the moving average."""
+        """Update the moving average."""
         if self.average is not None:
             self.average.update_parameters(self.network)
 
     def on_validation_epoch_start(self) -> None:
-        """Measure one network on all ranks: each has seen other faces, so its batch norms differ a little."""
+        """Evaluate the same network on all ranks: each has seen other faces, so its batch norms differ a little."""
         if self.trainer.world_size > 1:
-            for buffer in self.measured.buffers():
+            for buffer in self.evaluated.buffers():
                 torch.distributed.broadcast(buffer, 0)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Keep what the network says of a batch."""
-        outputs = self.measured.eval()(batch.images_rgb)
-        draws = range(
+        """Store the predictions for a batch."""
+        outputs = self.evaluated.eval()(batch.images_rgb)
+        faces = range(
             self.global_rank + batch_index * EVALUATION_BATCH * self.trainer.world_size,
             len(self.faces.dev),
             self.trainer.world_size,
         )
-        indices = np.array(draws[: len(batch.images_rgb)])
+        indices = np.array(faces[: len(batch.images_rgb)])
         self._predictions.append(DevPredictions(indices, *(_as_array(value) for value in outputs)))
 
     def on_validation_epoch_end(self) -> None:
-        """Gather the ranks' readings and score them all."""
+        """Gather the predictions of all ranks and score them."""
         parts = self._predictions
         if self.trainer.world_size > 1:
             gathered: list[Any] = [None] * self.trainer.world_size
@@ -161,18 +164,12 @@ class FaceModule(lightning.LightningModule):
         self.dev_scores = score_dev(join_predictions(parts), self.faces.dev)
 
     def configure_optimizers(self) -> Any:
-        """Return the optimiser and its learning rate, stepped by iteration."""
+        """Return the optimizer and its learning rate, updated every step."""
         schedule, steps = self.recipe.schedule, self.steps_per_epoch
         optimizer = build_optimizer(self.network, schedule, further=self.objective.parameters())
-        shares = rate_shares(optimizer, schedule, steps_per_epoch=steps)
-        rates = torch.optim.lr_scheduler.LambdaLR(optimizer, shares)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
-
-
-def _moving_average(network: FaceNetwork, decay: float) -> AveragedModel:
-    update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    average = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
-    return average.requires_grad_(requires_grad=False).eval()
+        factors = lr_factors(optimizer, schedule, steps_per_epoch=steps)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factors)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
 def _as_array(value: Tensor | None) -> Any:
@@ -182,20 +179,19 @@ def _as_array(value: Tensor | None) -> Any:
 def _n_workers(runtime: RuntimeConfig, *, on_gpu: bool) -> int:
     if runtime.workers is not None:
         return runtime.workers
-    # On a CPU a process that reads would take from the cores what the step needs, and it needs all of them: training a
-    # ResNet-10 at 48 px on two cores went at 0.98 of the step's own rate without one, and at 0.55 with one.
+    # On a CPU a loading process would take cores away from the step, which needs all of them: training a ResNet-10 at
+    # 48 px on two cores ran at 0.98 of the step's own rate without one, and at 0.55 with one.
     return 8 if on_gpu else 0
 
 
-@dataclass(frozen=True)
-class EpochResult:
-    """How an epoch went.
+class EpochResult(NamedTuple):
+    """Losses and dev scores of an epoch.
 
     Attributes:
         epoch: from 1.
-        learning_rate: at its end.
-        losses: mean over its steps and all ranks: ``total`` and each task's, unweighted.
-        dev: the dev split's scores after it.
+        learning_rate: learning rate at its end.
+        losses: means over its steps and all ranks: ``total``, and each task's loss, unweighted.
+        dev: dev scores after it.
     """
 
     epoch: int
@@ -205,7 +201,7 @@ class EpochResult:
 
 
 class _Epochs(Callback):
-    """Shows an epoch's steps, at its end logs it and calls back on the first process, and ends at a SIGTERM."""
+    """Shows progress, logs each epoch and calls back on the first process, and stops on SIGTERM."""
 
     def __init__(self, on_epoch_end: Callable[[FaceNetwork, EpochResult], None], *, select_by: str) -> None:
         self._on_epoch_end = on_epoch_end
@@ -224,8 +220,8 @@ class _Epochs(Callback):
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, *_: Any) -> None:
         note = ""
-        if trainer.global_step % STEPS_BETWEEN_LOOKS == 0:
-            # On all ranks, and the same on each: one that stopped alone would be waited for.
+        if trainer.global_step % STEPS_BETWEEN_CHECKS == 0:
+            # The same on all ranks: the others would wait for one that stopped.
             loss = pl_module.epoch_losses["total"] / pl_module.n_steps
             mean = float(trainer.strategy.reduce(loss))
             if not math.isfinite(mean):
@@ -249,7 +245,7 @@ class _Epochs(Callback):
         trainer.logger.log_metrics({**row, "learning_rate": rate}, step=trainer.global_step)
         score = dev.values[self._select_by]
         self._progress.advance(0, f"loss {losses['total']:.3f}, dev {self._select_by} {score:.4f}")
-        self._on_epoch_end(pl_module.measured, EpochResult(trainer.current_epoch + 1, rate, losses, dev))
+        self._on_epoch_end(pl_module.evaluated, EpochResult(trainer.current_epoch + 1, rate, losses, dev))
         self._close(None)
 
     def on_exception(
@@ -264,56 +260,57 @@ class _Epochs(Callback):
 
 
 def _stop_diverged(trainer: lightning.Trainer, recipe: Recipe) -> NoReturn:
-    """Leave on every rank, since a rank left behind would wait for the others; the first one tells why."""
+    """Stop on every rank, since one left behind would wait for the others; the first reports the reason."""
     if not trainer.is_global_zero:
         raise SystemExit(0)
-    clip, rate = recipe.schedule.clip_gradient, recipe.schedule.learning_rate
+    clip, rate = recipe.schedule.grad_clip_norm, recipe.schedule.learning_rate
     is_clipped = clip is not None and clip <= 1
-    advice = f"--schedule.learning_rate {rate / 10:g}" if is_clipped else "--schedule.clip_gradient 1"
+    advice = f"--schedule.learning_rate {rate / 10:g}" if is_clipped else "--schedule.grad_clip_norm 1"
     raise ModelError(
         f"The loss is no longer finite in epoch {trainer.current_epoch + 1}, by step {trainer.global_step} of the run. "
-        f"Begin again with `{advice}`, and with --force in place of --resume"
+        f"Start over with `{advice}`, and with --force in place of --resume"
     )
 
 
 class _Checkpoints(TorchCheckpointIO):
-    """Writes last.ckpt beside its place, so that the one before is there until the new one is whole.
+    """Writes last.ckpt atomically, so that the previous one stays until the new one is complete.
 
-    Lightning's own way is through TMPDIR, and from there to another file system it copies into the old file.
+    Lightning writes to TMPDIR first, and if that is another file system, copies into the old file.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        # Not into the file at once: torch makes another error of a full disk.
+        # Not straight into the file: torch raises another error for a full disk.
         buffer = BytesIO()
         torch.save(checkpoint, buffer)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(Path(path), lambda partial: _write_bytes(partial, buffer))
-
-
-def _write_bytes(path: Path, content: BytesIO) -> None:
-    path.write_bytes(content.getbuffer())
+        with new_file(Path(path)) as partial:
+            partial.write_bytes(buffer.getbuffer())
 
 
 def build_trainer(
     recipe: Recipe, folder: Path, on_epoch_end: Callable[[FaceNetwork, EpochResult], None]
 ) -> lightning.Trainer:
-    """Return what trains by a recipe. Writes nothing yet.
+    """Return the trainer of a recipe. Writes nothing yet.
 
     Args:
         recipe: the recipe.
-        folder: the run's.
+        folder: the run's folder.
         on_epoch_end: called on the first process after each epoch.
 
     Raises:
-        RecipeError: the machine has not what `runtime` asks for, or the environment speaks of another launcher.
+        RecipeError: the requested accelerator is unavailable, or the environment does not match the launcher.
     """
-    _quieten()
+    # Hide Lightning's own messages; mien prints what matters.
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning.*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     runtime = recipe.runtime
     if runtime.threads is not None:
         torch.set_num_threads(runtime.threads)
     n_processes = runtime.devices * runtime.nodes
     require_launcher(n_processes)
-    # A single process is its own first one, whatever a launcher left in the environment.
+    # A single process has rank 0, whatever a launcher left in the environment.
     plugins: list[Any] = [_Checkpoints()] + ([LightningEnvironment()] if n_processes == 1 else [])
     try:
         trainer = lightning.Trainer(
@@ -322,7 +319,7 @@ def build_trainer(
             num_nodes=runtime.nodes,
             strategy="ddp" if n_processes > 1 else "auto",
             max_epochs=recipe.schedule.epochs,
-            gradient_clip_val=recipe.schedule.clip_gradient,
+            gradient_clip_val=recipe.schedule.grad_clip_norm,
             precision=runtime.precision,
             deterministic=runtime.deterministic,
             plugins=plugins,
@@ -336,9 +333,9 @@ def build_trainer(
                 ),
             ],
             logger=TensorBoardLogger(folder, name="tensorboard", version=""),
-            # A loader an epoch carries its epoch in itself; nothing needs to be told on resume.
+            # Each epoch's loader knows its epoch, so nothing has to be restored on resume.
             reload_dataloaders_every_n_epochs=1,
-            # The batches are dealt to the ranks by `EpochBatches`; Lightning's wrapper would deal them again.
+            # `EpochBatches` shards the batches across ranks; Lightning's wrapper would shard them again.
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
             enable_progress_bar=False,
@@ -347,36 +344,28 @@ def build_trainer(
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise RecipeError(f"Recipe part `runtime` does not suit this machine: {reason}") from error
-    require_place(trainer.global_rank, n_processes)
-    # Lightning set it from the environment when it was imported, and its loggers go by it.
+    require_rank(trainer.global_rank, n_processes)
+    # Lightning set it from the environment when it was imported, and its loggers use it.
     rank_zero_only.rank = trainer.global_rank
     return trainer
 
 
 def fit(trainer: lightning.Trainer, module: FaceModule, *, resume_from: Path | None) -> None:
-    """Train to the end of the recipe, from the beginning or from a last.ckpt.
+    """Train to the end of the recipe, from the start or from a last.ckpt.
 
     Raises:
-        ModelError: the loss is no longer finite, memory is short, or the processes have lost each other.
-        StoppedError: a SIGTERM came.
+        ModelError: the loss is no longer finite, memory ran out, or the processes lost each other.
+        StoppedError: SIGTERM was received.
     """
-    with told_in_one_line(module.recipe.schedule.batch_size):
+    with one_line_errors(module.recipe.schedule.batch_size):
         trainer.fit(module, ckpt_path=resume_from, weights_only=True)
 
 
-def _quieten() -> None:
-    """Leave out Lightning's own lines; what matters is printed by mien."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="lightning.*")
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-
-
 @torch.inference_mode()
-def read_dev(module: FaceModule, weights: dict[str, Tensor]) -> DevPredictions:
-    """Return what a trained network with some weights says of all dev faces, in one process."""
+def predict_dev(module: FaceModule, weights: dict[str, Tensor]) -> DevPredictions:
+    """Return the predictions of the trained network with the given weights for all dev faces, in one process."""
     device = module.trainer.strategy.root_device
-    network = module.measured.eval().to(device)
+    network = module.evaluated.eval().to(device)
     network.load_state_dict(weights)
     loader = build_loader(
         FaceBatches(module.faces.dev, module.recipe.data.input_size),

@@ -1,4 +1,4 @@
-"""What a run writes of how it goes: metrics.csv, curves.png, provenance.json."""
+"""Training logs: metrics.csv, curves.png, provenance.json."""
 
 import csv
 import errno
@@ -34,28 +34,28 @@ PACKAGES = (
 
 @contextmanager
 def quiet_event_writer() -> Iterator[None]:
-    """Leave out the traceback of TensorBoard's thread for what a disk refuses: it is raised again where it is trained."""
-    tell = threading.excepthook
+    """Hide the traceback of TensorBoard's thread for disk errors, which the training thread raises as well."""
+    report = threading.excepthook
 
-    def tell_others(failure: threading.ExceptHookArgs) -> None:
+    def report_others(failure: threading.ExceptHookArgs) -> None:
         if not issubclass(failure.exc_type, OSError):
-            tell(failure)
+            report(failure)
 
-    threading.excepthook = tell_others
+    threading.excepthook = report_others
     try:
         yield
     finally:
-        threading.excepthook = tell
+        threading.excepthook = report
 
 
 def append_metrics(path: Path, row: dict[str, float | int]) -> None:
-    """Add an epoch to metrics.csv. Rows of this epoch and later, left by a killed run, are replaced."""
+    """Append an epoch to metrics.csv. Rows of this epoch and later, left by a killed run, are replaced."""
     rows = [old for old in read_metrics(path) if int(old["epoch"]) < row["epoch"]]
     rows.append({name: f"{value:.6g}" for name, value in row.items()})
 
     def write(partial: Path) -> None:
         with partial.open("w", newline="", encoding="utf-8") as file:
-            # A metric may be missing in some epoch, as a correlation with a constant.
+            # A metric may be undefined in some epochs, such as a correlation with a constant.
             writer = csv.DictWriter(
                 CsvLines(file), list(dict.fromkeys(name for each in rows for name in each))
             )
@@ -66,7 +66,7 @@ def append_metrics(path: Path, row: dict[str, float | int]) -> None:
 
 
 def read_metrics(path: Path) -> list[dict[str, str]]:
-    """Return the rows of metrics.csv, none where there is no file."""
+    """Return the rows of metrics.csv, or none if there is no file."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
@@ -81,14 +81,14 @@ def _require_metrics(path: Path) -> list[dict[str, str]]:
 
 
 def best_epoch(metrics_path: Path, select_by: str) -> int:
-    """Return the epoch with the highest dev metric, the first of several, as metrics.csv tells it."""
+    """Return the epoch with the highest dev metric in metrics.csv, the first if several tie."""
     rows = _require_metrics(metrics_path)
     return int(max(rows, key=lambda row: float(row[f"dev_{select_by}"]))["epoch"])
 
 
 def draw_curves(metrics_path: Path, out: Path) -> None:
-    """Draw losses, dev metrics and learning rate over the epochs."""
-    from matplotlib.figure import Figure  # noqa: PLC0415 - half a second that only the first process pays
+    """Plot losses, dev metrics and learning rate by epoch."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 - half a second that only the first process spends
 
     rows = _require_metrics(metrics_path)
     epochs = [int(row["epoch"]) for row in rows]
@@ -111,7 +111,7 @@ def draw_curves(metrics_path: Path, out: Path) -> None:
 
 
 def write_provenance(path: Path, extra: dict[str, Any]) -> None:
-    """Write where, when and with what a run was made."""
+    """Write where, when and with which versions a run was made."""
     is_checkout = _git("ls-files", "--error-unmatch", Path(__file__).name) is not None
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "CPU"
     write_json(
@@ -141,7 +141,7 @@ def _version(package: str) -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """Ask git in mien's own folder, which may be a checkout, or installed inside somebody else's."""
+    """Run git in mien's own folder, which may be a checkout, or installed inside another one."""
     folder = Path(__file__).parent
     try:
         done = subprocess.run(  # noqa: S603

@@ -1,4 +1,4 @@
-"""The losses of the three tasks: pure functions. A task counts only the faces that have its labels.
+"""The losses of the three tasks, as pure functions. Each task counts only the faces that have its labels.
 
 Shapes: B batch, C classes.
 """
@@ -11,46 +11,46 @@ from torch import Tensor
 from torch.nn import functional
 
 # Smooth L1 and Wing count landmark errors in units of 2 % of the crop, about the disagreement of two annotators, so
-# that they are of the size of a cross-entropy. Squared errors in these units would have 2,500 times the curvature of
-# plain coordinates, which is more than SGD at an ordinary learning rate survives.
+# that they are on the scale of a cross-entropy. Squared errors in these units would have 2,500 times the curvature of
+# plain coordinates, at which SGD with an ordinary learning rate diverges.
 LANDMARK_UNIT = 0.02
-# Feng et al. 2018, https://arxiv.org/abs/1711.06753: 10 and 2 pixels, taken here as those of a crop of 256, in these units.
+# Feng et al. 2018, https://arxiv.org/abs/1711.06753: 10 and 2 pixels, taken here for a crop of 256 pixels, in these units.
 WING_WIDTH = 10 / 256 / LANDMARK_UNIT
 WING_CURVATURE = 2 / 256 / LANDMARK_UNIT
 
 
-def smooth_targets(targets: Tensor, share: float, spread: Tensor) -> Tensor:
-    """Take a share of each target and spread it over the classes.
+def smooth_targets(targets: Tensor, smoothing: float, distribution: Tensor) -> Tensor:
+    """Replace a fraction of each target by a distribution over the classes (label smoothing).
 
     Args:
         targets: ``(B, C)``, rows sum to 1.
-        share: in [0, 1).
-        spread: ``(C,)``, sums to 1: even for label smoothing (Szegedy et al. 2016), more for rare classes for
+        smoothing: the fraction, in [0, 1).
+        distribution: ``(C,)``, sums to 1: uniform for label smoothing (Szegedy et al. 2016), higher for rare classes for
             the re-balanced kind (after Zhang et al. 2023, https://arxiv.org/abs/2310.19636).
     """
-    return (1 - share) * targets + share * spread
+    return (1 - smoothing) * targets + smoothing * distribution
 
 
 def expression_loss(logits: Tensor, targets: Tensor, *, class_weights: Tensor | None = None) -> Tensor:
-    """Return the cross-entropy against label shares, in nats, the mean over the faces.
+    """Return the mean cross-entropy over the faces against soft labels, in nats.
 
     Args:
         logits: ``(B, C)``.
         targets: ``(B, C)``, rows sum to 1: one-hot, or the annotators' votes.
-        class_weights: ``(C,)`` that the classes' terms are multiplied by.
+        class_weights: ``(C,)`` factors of the classes' terms.
     """
     return functional.cross_entropy(logits, targets, weight=class_weights)
 
 
 def distillation_loss(logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:
-    """Return how far a network is from its teacher: KL divergence at a temperature, times its square.
+    """Return the KL divergence of a network from its teacher at a temperature, times the temperature's square.
 
     Source: Hinton et al. 2015, https://arxiv.org/abs/1503.02531, section 2.
 
     Args:
         logits: ``(B, C)``.
-        teacher_logits: ``(B, C)`` of the same classes.
-        temperature: divides both.
+        teacher_logits: ``(B, C)``, for the same classes.
+        temperature: divisor of both.
     """
     ours = functional.log_softmax(logits / temperature, dim=1)
     theirs = functional.log_softmax(teacher_logits / temperature, dim=1)
@@ -69,7 +69,7 @@ def _wing(difference: Tensor) -> Tensor:
     return torch.where(error < WING_WIDTH, bend, error - constant)
 
 
-# What each coordinate's difference costs.
+# The loss of each coordinate's difference.
 LANDMARK_KINDS: dict[str, Callable[[Tensor], Tensor]] = {
     "smooth_l1": _smooth_l1,
     "mse": torch.square,
@@ -85,14 +85,14 @@ def _require_kind(kind: str, kinds: Mapping[str, object]) -> None:
 
 
 def landmark_loss(predicted: Tensor, true: Tensor, *, kind: str = "smooth_l1") -> Tensor:
-    """Return the mean loss of ``(B, 68, 2)`` landmarks over the coordinates that are known; 0 where none is.
+    """Return the mean loss of ``(B, 68, 2)`` landmarks over the known coordinates; 0 if there are none.
 
     Args:
         predicted: fractions of the crop.
         true: the same, NaN where missing.
-        kind: ``mse``: the squared error of the coordinates as they are. Of an error e in units of
+        kind: ``mse``: the squared error of the plain coordinates. For an error e in units of
             `LANDMARK_UNIT`, ``smooth_l1``: e^2 / 2 up to 1, then ``|e| - 1/2``; ``wing``:
-            ``w log(1 + |e| / c)`` up to w, then ``|e|`` and a constant.
+            ``w log(1 + |e| / c)`` up to w, then ``|e|`` minus a constant.
 
     Raises:
         ValueError: there is no such kind.
@@ -104,12 +104,12 @@ def landmark_loss(predicted: Tensor, true: Tensor, *, kind: str = "smooth_l1") -
 
 
 def affect_loss(predicted: Tensor, true: Tensor, *, kind: str = "mse") -> Tensor:
-    """Return the loss of ``(B, 2)`` valence and arousal over the values that are known; 0 where none is.
+    """Return the loss of ``(B, 2)`` valence and arousal over the known values; 0 if there are none.
 
     Args:
         predicted: in [-1, 1].
         true: the same, NaN where missing.
-        kind: ``mse``: the mean squared error; ``ccc_mse``: that, and 1 - CCC of each of the two, their mean.
+        kind: ``mse``: the mean squared error; ``ccc_mse``: plus the mean of 1 - CCC over the two columns.
 
     Raises:
         ValueError: there is no such kind.
@@ -122,7 +122,7 @@ def affect_loss(predicted: Tensor, true: Tensor, *, kind: str = "mse") -> Tensor
 
 
 def concordance(predicted: Tensor, true: Tensor) -> Tensor:
-    """Return Lin's concordance correlation coefficient of each column, 1 where fewer than two values are known.
+    """Return Lin's concordance correlation coefficient of each column; 1 if fewer than two values are known.
 
     Args:
         predicted: ``(B, K)``.

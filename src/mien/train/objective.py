@@ -1,7 +1,7 @@
-"""What a run minimises: the recipe's losses, made ready for its classes, their counts and its teacher."""
+"""What a run minimizes: the recipe's losses, for its classes, their counts and its teacher."""
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,13 +16,12 @@ from mien.train.imbalance import face_weights
 from mien.train.losses import affect_loss, distillation_loss, expression_loss, landmark_loss, smooth_targets
 
 
-@dataclass(frozen=True)
-class Losses:
+class Losses(NamedTuple):
     """The loss of a step and its parts, scalars.
 
     Attributes:
-        total: what is minimised.
-        parts: by task, unweighted.
+        total: the loss that is minimized.
+        parts: unweighted loss of each task.
     """
 
     total: Tensor
@@ -30,11 +29,11 @@ class Losses:
 
 
 class Teacher:
-    """A trained network that answers for the same faces. No part of the student: it is neither saved nor trained.
+    """A trained network that predicts the same faces. Not a part of the student: it is neither saved nor trained.
 
     Attributes:
         network: in evaluation mode.
-        columns: ``(C,)`` its logit for each of the student's classes.
+        columns: ``(C,)`` index of its logit for each of the student's classes.
         input_size: side of its input in pixels.
     """
 
@@ -54,15 +53,15 @@ class Teacher:
                 mode="bilinear",
                 antialias=True,
             ).permute(0, 2, 3, 1)
-        answer: FaceOutputs = self.network(images_rgb)
-        return answer.logits[:, self.columns]
+        outputs: FaceOutputs = self.network(images_rgb)
+        return outputs.logits[:, self.columns]
 
 
 class Objective(nn.Module):
-    """The weighted sum of the losses of the heads that are on."""
+    """The weighted sum of the losses of the heads that are switched on."""
 
     log_prior: Tensor
-    spread: Tensor
+    smoothing: Tensor
     class_weights: Tensor
 
     def __init__(
@@ -73,33 +72,33 @@ class Objective(nn.Module):
         tasks: tuple[str, ...] = ("expression", "landmarks", "valence_arousal"),
         teacher: Teacher | None = None,
     ) -> None:
-        """Make a recipe's losses ready.
+        """Prepare a recipe's losses.
 
         Args:
-            config: the recipe's part.
+            config: the recipe's losses.
             counts: ``(C,)`` training faces of each class.
-            tasks: of the heads that are on.
-            teacher: of ``config.teacher``, loaded.
+            tasks: tasks of the heads that are switched on.
+            teacher: the network of ``config.teacher``.
         """
         super().__init__()
         self.config = config
         self.teacher = teacher
-        # A class without a face is neither rare nor adjusted for: nothing would hold back what it was given.
-        share = counts / counts.sum()
-        known = np.where(counts > 0, share, 1)
-        rare = (counts > 0) / known if config.smoothing_to == "rare" else np.ones(len(counts))
+        # A class without faces is neither rare nor adjusted for: no label would ever push its logit back.
+        prior = np.where(counts > 0, counts / counts.sum(), 1)
+        smoothing = {"uniform": np.ones(len(counts)), "inverse": (counts > 0) / prior}
+        distribution = smoothing[config.smoothing_distribution]
         values = {
-            "log_prior": np.log(known),
-            "spread": rare / rare.sum(),
+            "log_prior": np.log(prior),
+            "smoothing": distribution / distribution.sum(),
             "class_weights": face_weights(counts, config.class_weights),
         }
         for name, value in values.items():
             self.register_buffer(name, torch.from_numpy(value.astype(np.float32)), persistent=False)
         self.log_weights: nn.ParameterDict | None = None
         if config.task_weights == "learned":
-            weights = {task: self._weight(task) for task in tasks if self._weight(task) > 0}
+            weights = {task: self._weight(task) for task in tasks}
             self.log_weights = nn.ParameterDict(
-                {task: nn.Parameter(torch.tensor(math.log(weight))) for task, weight in weights.items()}
+                {task: nn.Parameter(torch.tensor(math.log(w))) for task, w in weights.items() if w > 0}
             )
 
     def _weight(self, task: str) -> float:
@@ -107,12 +106,25 @@ class Objective(nn.Module):
 
     def forward(self, outputs: FaceOutputs, batch: Batch) -> Losses:
         """Return the losses of a batch."""
-        parts = {"expression": self._expression(outputs.logits, batch)}
+        config = self.config
+        targets = smooth_targets(batch.targets, config.label_smoothing, self.smoothing)
+        # Menon et al. 2021, https://arxiv.org/abs/2007.07314, equation 10; the shift is not applied at inference.
+        adjusted = outputs.logits + config.logit_adjustment * self.log_prior
+        weights = None if config.class_weights == "none" else self.class_weights
+        expression = expression_loss(adjusted, targets, class_weights=weights)
+        if self.teacher is not None:
+            distillation = distillation_loss(
+                outputs.logits,
+                self.teacher.logits(batch.images_rgb),
+                temperature=config.teacher_temperature,
+            )
+            expression = (1 - config.teacher_weight) * expression + config.teacher_weight * distillation
+        parts = {"expression": expression}
         if outputs.landmarks is not None:
-            parts["landmarks"] = landmark_loss(outputs.landmarks, batch.landmarks, kind=self.config.landmarks)
+            parts["landmarks"] = landmark_loss(outputs.landmarks, batch.landmarks, kind=config.landmarks)
         if outputs.valence_arousal is not None:
             parts["valence_arousal"] = affect_loss(
-                outputs.valence_arousal, batch.valence_arousal, kind=self.config.valence_arousal
+                outputs.valence_arousal, batch.valence_arousal, kind=config.valence_arousal
             )
         is_labelled = {
             "landmarks": batch.landmarks.isfinite().any(),
@@ -124,7 +136,7 @@ class Objective(nn.Module):
         return Losses(total, parts)
 
     def _weighted(self, task: str, loss: Tensor, is_labelled: Tensor | None) -> Tensor:
-        """Weigh a task; a learned weight w costs -log w, so that it stays finite, in the batches that have its labels.
+        """Weight a task; a learned weight w costs -log w, so that it stays finite, in batches that have its labels.
 
         Source: Kendall et al. 2018, https://arxiv.org/abs/1705.07115, with w = 1 / (2 sigma^2), up to constants.
         """
@@ -133,17 +145,3 @@ class Objective(nn.Module):
         log_weight = self.log_weights[task]
         weighted: Tensor = log_weight.exp() * loss - log_weight
         return weighted if is_labelled is None else weighted * is_labelled
-
-    def _expression(self, logits: Tensor, batch: Batch) -> Tensor:
-        config = self.config
-        targets = smooth_targets(batch.targets, config.label_smoothing, self.spread)
-        # Menon et al. 2021, https://arxiv.org/abs/2007.07314, equation 10; the shift is left out when predicting.
-        adjusted = logits + config.logit_adjustment * self.log_prior
-        weights = None if config.class_weights == "none" else self.class_weights
-        loss = expression_loss(adjusted, targets, class_weights=weights)
-        if self.teacher is None:
-            return loss
-        taught = distillation_loss(
-            logits, self.teacher.logits(batch.images_rgb), temperature=config.teacher_temperature
-        )
-        return (1 - config.teacher_weight) * loss + config.teacher_weight * taught

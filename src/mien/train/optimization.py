@@ -1,4 +1,4 @@
-"""The optimiser, the learning rate of each step, and sharpness-aware minimisation."""
+"""The optimizer, the learning rate of each step, and sharpness-aware minimization."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -16,73 +16,83 @@ from mien.nets.network import FaceNetwork
 from mien.recipe import ScheduleConfig
 
 
-def scale_to_batch(rate: float, config: ScheduleConfig) -> float:
-    """Return a learning rate scaled to the batch size, where the recipe asks for it."""
+def scale_learning_rate(rate: float, config: ScheduleConfig) -> float:
+    """Return a learning rate, scaled to the batch size if the recipe asks for it."""
     return rate if config.base_batch_size is None else rate * config.batch_size / config.base_batch_size
 
 
-def fit_to_epochs(config: ScheduleConfig) -> ScheduleConfig:
-    """Shorten the head epochs and the warm-up of a schedule that has too few epochs for them.
+def shorten_phases(config: ScheduleConfig) -> ScheduleConfig:
+    """Shorten the epochs with a frozen backbone and the warm-up if a schedule has too few epochs for them.
 
-    The head epochs go before the warm-up, which then takes half of what they leave.
+    The frozen epochs take precedence over the warm-up, which then takes half of what they leave.
     """
-    if config.head_epochs + config.warmup_epochs <= config.epochs:
+    if config.freeze_backbone_epochs + config.warmup_epochs <= config.epochs:
         return config
-    head_epochs = min(config.head_epochs, config.epochs)
-    return replace(config, head_epochs=head_epochs, warmup_epochs=(config.epochs - head_epochs) / 2)
+    n_frozen = min(config.freeze_backbone_epochs, config.epochs)
+    return replace(config, freeze_backbone_epochs=n_frozen, warmup_epochs=(config.epochs - n_frozen) / 2)
 
 
-def count_head_steps(config: ScheduleConfig, steps_per_epoch: int) -> int:
-    """Return for how many steps only the heads learn."""
-    return round(config.head_epochs * steps_per_epoch)
+def count_frozen_steps(config: ScheduleConfig, steps_per_epoch: int) -> int:
+    """Return the number of steps in which only the heads are trained."""
+    return round(config.freeze_backbone_epochs * steps_per_epoch)
 
 
 def count_warmup_steps(config: ScheduleConfig, steps_per_epoch: int) -> int:
-    """Return how many steps the warm-up takes, after the head epochs."""
+    """Return the number of warm-up steps, which follow those with a frozen backbone."""
     return round(config.warmup_epochs * steps_per_epoch)
 
 
-def rate_share(step: int, *, config: ScheduleConfig, steps_per_epoch: int, heads: bool = True) -> float:
-    """Return the learning rate of a step as a share of the peak: linear warm-up, then cosine, by step.
+def lr_factor(step: int, *, config: ScheduleConfig, steps_per_epoch: int, heads: bool = True) -> float:
+    """Return the learning rate of a step as a factor of the peak: linear warm-up, then cosine, by step.
 
-    The head epochs come first: the heads at a rate of their own, the backbone at none.
+    Epochs with a frozen backbone come first: the heads have their own rate, the backbone has none.
 
     Args:
         step: from 0.
         config: the schedule.
         steps_per_epoch: steps in an epoch.
-        heads: of the heads, else of the backbone.
+        heads: whether the rate is that of the heads, or of the backbone.
     """
-    head_steps = count_head_steps(config, steps_per_epoch)
-    if step < head_steps:
-        head_rate = config.learning_rate if config.head_learning_rate is None else config.head_learning_rate
+    frozen_steps = count_frozen_steps(config, steps_per_epoch)
+    if step < frozen_steps:
+        frozen_rate = config.freeze_backbone_learning_rate
+        head_rate = config.learning_rate if frozen_rate is None else frozen_rate
         return head_rate / config.learning_rate if heads and config.learning_rate else 0.0
-    step -= head_steps
+    step -= frozen_steps
     warmup = count_warmup_steps(config, steps_per_epoch)
-    total = config.epochs * steps_per_epoch - head_steps
+    total = config.epochs * steps_per_epoch - frozen_steps
     if step < warmup:
-        return config.warmup_start + (1 - config.warmup_start) * step / warmup
+        return config.warmup_lr_ratio + (1 - config.warmup_lr_ratio) * step / warmup
     done = min(1.0, (step - warmup) / max(1, total - warmup))
-    return config.final_rate + (1 - config.final_rate) * 0.5 * (1 + math.cos(math.pi * done))
+    return config.min_lr_ratio + (1 - config.min_lr_ratio) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def build_optimizer(
     network: FaceNetwork, config: ScheduleConfig, *, further: Iterable[nn.Parameter] = ()
 ) -> torch.optim.Optimizer:
-    """Return the optimiser of a recipe; biases and norms do not decay.
+    """Return the optimizer of a recipe; biases and norms have no weight decay.
 
-    Each of its groups says in ``heads`` whether it is of the heads.
+    Each parameter group has a flag ``heads``: whether its parameters belong to the heads.
 
     Args:
-        network: to train.
+        network: network to train.
         config: the schedule.
-        further: parameters beside the network's, which learn like the heads and do not decay.
+        further: parameters besides the network's, trained like the heads and without weight decay.
     """
-    peak = scale_to_batch(config.learning_rate, config)
-    heads_alone = nn.ModuleList(network.head_modules())
+    peak = scale_learning_rate(config.learning_rate, config)
+    head_modules = nn.ModuleList(network.head_modules())
+    if config.layer_decay is None:
+        backbone_groups = param_groups_weight_decay(network.backbone, config.weight_decay)
+    else:
+        backbone_groups = [
+            {name: group[name] for name in ("params", "weight_decay", "lr_scale")}
+            for group in param_groups_layer_decay(
+                network.backbone, config.weight_decay, layer_decay=config.layer_decay
+            )
+        ]
     parts: list[tuple[bool, list[dict[str, Any]]]] = [
-        (False, _backbone_groups(network.backbone, config)),
-        (True, param_groups_weight_decay(heads_alone, config.weight_decay)),
+        (False, backbone_groups),
+        (True, param_groups_weight_decay(head_modules, config.weight_decay)),
         (True, [{"params": list(further), "weight_decay": 0.0}]),
     ]
     groups: list[dict[str, Any]] = [
@@ -91,39 +101,34 @@ def build_optimizer(
         for group in part
         if group["params"]
     ]
-    optimizer: torch.optim.Optimizer
-    if config.optimizer == "sgd":
-        optimizer = torch.optim.SGD(groups, lr=peak, momentum=config.momentum, nesterov=config.momentum > 0)
-    else:
-        optimizer = torch.optim.AdamW(groups, lr=peak)
+    optimizers: dict[str, Callable[[], torch.optim.Optimizer]] = {
+        "sgd": lambda: torch.optim.SGD(
+            groups, lr=peak, momentum=config.momentum, nesterov=config.momentum > 0
+        ),
+        "adamw": lambda: torch.optim.AdamW(groups, lr=peak),
+    }
+    optimizer = optimizers[config.optimizer]()
     return optimizer if config.sam_rho is None else SharpnessAware(optimizer, config.sam_rho)
 
 
-def rate_shares(
+def lr_factors(
     optimizer: torch.optim.Optimizer, config: ScheduleConfig, *, steps_per_epoch: int
 ) -> list[Callable[[int], float]]:
-    """Return for each group of `build_optimizer` the learning rate of a step, as a share of the group's."""
+    """Return for each group of `build_optimizer` a function from a step to the factor of the group's learning rate."""
     return [
-        partial(rate_share, config=config, steps_per_epoch=steps_per_epoch, heads=group["heads"])
+        partial(lr_factor, config=config, steps_per_epoch=steps_per_epoch, heads=group["heads"])
         for group in optimizer.param_groups
     ]
 
 
-def _backbone_groups(backbone: nn.Module, config: ScheduleConfig) -> list[dict[str, Any]]:
-    if config.layer_decay is None:
-        return list(param_groups_weight_decay(backbone, config.weight_decay))
-    groups = param_groups_layer_decay(backbone, config.weight_decay, layer_decay=config.layer_decay)
-    return [{name: group[name] for name in ("params", "weight_decay", "lr_scale")} for group in groups]
-
-
 class SharpnessAware(torch.optim.Optimizer):
-    """Sharpness-aware minimisation (Foret et al. 2021, https://arxiv.org/abs/2010.01412) around an optimiser.
+    """Sharpness-aware minimization (Foret et al. 2021, https://arxiv.org/abs/2010.01412) around an optimizer.
 
-    A step asks for the gradient twice: at the weights, and at the worst point within a radius of them. The
-    inner optimiser then moves the weights by the second one.
+    A step computes the gradient twice: at the weights, and at the worst point within a radius of them. The
+    inner optimizer then updates the weights with the second one.
 
     Attributes:
-        is_at_worst_point: while the second gradient is asked for.
+        is_at_worst_point: true while the second gradient is computed.
     """
 
     def __init__(self, inner: torch.optim.Optimizer, rho: float) -> None:
@@ -136,16 +141,16 @@ class SharpnessAware(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor]) -> Tensor:  # type: ignore[override]
-        """Move the weights.
+        """Update the weights.
 
         Args:
-            closure: computes the loss and the gradients anew.
+            closure: recomputes the loss and the gradients.
         """
         with torch.enable_grad():
             loss = closure()
-        # In the head epochs the backbone stands still: the worst point is that of the heads alone.
-        learning = [group for group in self.param_groups if group["lr"] > 0]
-        moved = [p for group in learning for p in group["params"] if p.grad is not None]
+        # With a frozen backbone, the worst point is that of the heads.
+        trained = [group for group in self.param_groups if group["lr"] > 0]
+        moved = [p for group in trained for p in group["params"] if p.grad is not None]
         if not moved:
             self.inner.step()
             return loss
@@ -166,18 +171,18 @@ class SharpnessAware(torch.optim.Optimizer):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the inner optimiser's."""
+        """Return the inner optimizer's state."""
         return self.inner.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the inner optimiser."""
+        """Restore the inner optimizer's state."""
         self.inner.load_state_dict(state_dict)
         self.param_groups, self.state = self.inner.param_groups, self.inner.state
 
 
 @contextmanager
-def kept_norm_statistics(network: nn.Module) -> Iterator[None]:
-    """Let the running means of batch norms, and their count of batches, stay as they are."""
+def frozen_norm_statistics(network: nn.Module) -> Iterator[None]:
+    """Keep the running means of batch norms, and their count of batches, as they are."""
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     tracked = [norm.track_running_stats for norm in norms]
     for norm in norms:

@@ -1,36 +1,36 @@
-"""Which of a run's processes this is: what launchers put into the environment, checked before anything begins."""
+"""Checks of the environment variables by which launchers number the processes of a run."""
 
 import os
 
 from mien.errors import RecipeError
 
-# Lightning takes the first of these for the process's number as soon as it is imported.
-_NUMBERS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
+# Lightning takes the first of these as the rank as soon as it is imported.
+_RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 
 
 def require_numbers() -> None:
-    """Refuse a process number that is none.
+    """Refuse a rank that is not a number.
 
     Raises:
-        RecipeError: it is empty or a word.
+        RecipeError: it is empty or text.
     """
-    for name in _NUMBERS:
+    for name in _RANKS:
         value = os.environ.get(name, "0")
         if not value.isdecimal():
             raise RecipeError(
-                f"{name} in the environment must be the number of a process, got {value!r}. Remove it: `unset {name}`"
+                f"{name} in the environment must be the rank of a process, got {value!r}. Remove it: `unset {name}`"
             )
 
 
 def require_launcher(n_processes: int) -> None:
-    """Make sure that whoever starts the run's processes starts as many as the recipe asks for.
+    """Make sure that the launcher starts as many processes as the recipe asks for.
 
     Args:
-        n_processes: `runtime.devices` times `runtime.nodes`. A single process needs no launcher, and what one left in
-            the environment counts for nothing.
+        n_processes: `runtime.devices` times `runtime.nodes`. A single process needs no launcher, and variables
+            left by one are ignored.
 
     Raises:
-        RecipeError: it starts another number, or an earlier launcher's variables would be taken for one.
+        RecipeError: it starts another number, or variables left by an earlier launcher would be taken for one.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         _require_equal("torchrun", "WORLD_SIZE", n_processes)
@@ -53,14 +53,14 @@ def _require_equal(launcher: str, name: str, n_processes: int) -> None:
         )
 
 
-def require_place(rank: int, n_processes: int) -> None:
-    """Refuse a process number beyond the run's processes: it would wait for others that never come.
+def require_rank(rank: int, n_processes: int) -> None:
+    """Refuse a rank beyond the run's processes: it would wait for others that never start.
 
     Raises:
         RecipeError: there is no such process.
     """
     if rank >= n_processes:
         raise RecipeError(
-            f"This would be process {rank} of {n_processes}, counted from 0, as NODE_RANK, GROUP_RANK or LOCAL_RANK in "
-            "the environment says. Correct them, or remove them: `unset NODE_RANK GROUP_RANK LOCAL_RANK`"
+            f"This would be process {rank} of {n_processes}, counted from 0, according to NODE_RANK, GROUP_RANK or LOCAL_RANK "
+            "in the environment. Correct them, or remove them: `unset NODE_RANK GROUP_RANK LOCAL_RANK`"
         )

@@ -1,7 +1,7 @@
-"""Which faces make up which step: a pure function of the seed, the epoch and the rank.
+"""The faces of each step: a pure function of the seed, the epoch and the rank.
 
 Nothing here has state, so a resumed run and an uninterrupted one see the same batches, and every process of
-a distributed run computes the same order and takes its own share of it.
+a distributed run computes the same order and takes its own part of it.
 """
 
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ from mien.train.imbalance import class_quotas
 
 
 class Draw(NamedTuple):
-    """One face of one step.
+    """A face in a step.
 
     Attributes:
         epoch: from 0.
-        position: in the epoch's order, over all ranks; decides the face's random changes.
-        face: its index.
+        position: index in the epoch's order, over all ranks; decides the face's augmentation.
+        face: index of the face.
     """
 
     epoch: int
@@ -32,17 +32,17 @@ class Draw(NamedTuple):
 
 
 def random_generator(*keys: int) -> np.random.Generator:
-    """Return a generator that depends on its keys alone."""
+    """Return a generator that depends only on its keys."""
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(keys)))
 
 
-def step_keys(seed: int, *, step: int, rank: int) -> np.random.SeedSequence:
-    """Return what everything random in a step depends on.
+def step_seed(seed: int, *, step: int, rank: int) -> np.random.SeedSequence:
+    """Return the seed of everything random in a step.
 
     Args:
-        seed: of the run.
+        seed: the run's seed.
         step: from 0, over all epochs.
-        rank: of the process.
+        rank: rank of the process.
     """
     return np.random.SeedSequence((seed, step, rank))
 
@@ -50,14 +50,14 @@ def step_keys(seed: int, *, step: int, rank: int) -> np.random.SeedSequence:
 def uniform_draws(
     positions: NDArray[np.int64], n_draws: int, *, seed: int, epoch: int
 ) -> NDArray[np.float64]:
-    """Return ``(B, n_draws)`` numbers in [0, 1) that depend on the seed, the epoch and each position alone.
+    """Return ``(B, n_draws)`` numbers in [0, 1) that depend only on the seed, the epoch and each position.
 
-    Philox is counted forward to the first position, so that a batch needs one generator, not one a face.
+    Philox is advanced to the first position, so that a batch needs one generator, not one per face.
 
     Args:
-        positions: ``(B,)`` places in the epoch's order.
-        n_draws: numbers of a place, a multiple of the four that one count of Philox gives.
-        seed: of the run.
+        positions: ``(B,)`` indices in the epoch's order.
+        n_draws: numbers per position, a multiple of the four that one count of Philox gives.
+        seed: the run's seed.
         epoch: from 0.
     """
     first = int(positions.min())
@@ -69,16 +69,16 @@ def uniform_draws(
 
 @dataclass(frozen=True, eq=False)
 class FaceOrder:
-    """Which faces an epoch shows, in which order: the same on every rank.
+    """The order of the faces in each epoch, the same on every rank.
 
-    Classes get their quotas first, then each class is gone through in shuffled passes, so that its faces come
-    equally often, give or take one, and again only after all the others. Drawing faces one by one with replacement
-    would leave out a third of them.
+    Each class gets its quota, which is filled with shuffled passes over the class, so that its faces are drawn equally
+    often, give or take one, and repeated only after all the others. Drawing faces one by one with replacement would
+    leave out a third of them.
 
     Attributes:
         labels: ``(N,)`` classes of the faces.
-        quotas: ``(C,)`` draws of each class in an epoch, on average; None for every face once.
-        seed: of the order.
+        quotas: ``(C,)`` mean draws of each class in an epoch; None for every face once.
+        seed: seed of the order.
     """
 
     labels: NDArray[np.int64]
@@ -86,19 +86,24 @@ class FaceOrder:
     seed: int = 0
 
     def __len__(self) -> int:
-        """Return how many faces an epoch draws."""
+        """Return the number of faces in an epoch."""
         return len(self.labels) if self.quotas is None else int(self.quotas.sum() + 1e-6)
 
     def faces(self, epoch: int) -> NDArray[np.int64]:
-        """Return the faces of an epoch, by number."""
+        """Return the indices of an epoch's faces."""
         random = random_generator(self.seed, epoch, 0)
         if self.quotas is None:
             return random.permutation(len(self.labels))
-        n_draws = _round_to_sum(self.quotas, len(self), random)
+        # Quotas are rounded up or down at random, each right on average, to a fixed sum (systematic sampling).
+        edges = np.concatenate([[0], np.cumsum(self.quotas)]) * (len(self) / self.quotas.sum())
+        edges[-1] = len(self)
+        n_draws = [int(n) for n in np.diff(np.floor(edges + random.random() * (1 - 1e-9)))]
         classes = random.permutation(np.repeat(np.arange(len(n_draws)), n_draws))
         faces = np.empty(len(classes), dtype=np.int64)
-        for label, n_faces in enumerate(n_draws):
-            faces[classes == label] = _draw(np.flatnonzero(self.labels == label), n_faces, random)
+        for label, n in enumerate(n_draws):
+            members = np.flatnonzero(self.labels == label)
+            passes = [random.permutation(members) for _ in range(-(-n // max(1, len(members))))]
+            faces[classes == label] = np.concatenate([members[:0], *passes])[:n]
         return faces
 
 
@@ -107,58 +112,44 @@ def build_order(labels: NDArray[np.int64], n_classes: int, recipe: Recipe) -> Fa
 
     Args:
         labels: ``(N,)`` classes of the faces.
-        n_classes: of the network.
+        n_classes: number of the network's classes.
         recipe: the recipe.
     """
     data, seed = recipe.data, recipe.runtime.seed
     if data.sampling == "uniform":
         return FaceOrder(labels, None, seed)
     counts = np.bincount(labels, minlength=n_classes)
-    quotas = class_quotas(counts, data.sampling, n_draws=int(counts.sum()), cap=data.sampling_cap)
+    quotas = class_quotas(counts, data.sampling, n_draws=int(counts.sum()), cap=data.sampling_max_repeats)
     return FaceOrder(labels, quotas, seed)
 
 
 def require_steps(order: FaceOrder, batch_size: int) -> int:
-    """Return how many steps an epoch has, at least one.
+    """Return the number of steps in an epoch, at least one.
 
     Raises:
-        DatasetError: there are too few faces for a single one.
+        DatasetError: there are too few faces for a single step.
     """
     n_steps = len(EpochBatches(order, batch_size, epoch=0))
     if n_steps < 1:
         raise DatasetError(
-            f"`schedule.batch_size` is {batch_size}, but an epoch has only {len(order)} faces to learn from. "
-            "Give a smaller one"
+            f"`schedule.batch_size` is {batch_size}, but an epoch has only {len(order)} training faces. "
+            "Use a smaller one"
         )
     return n_steps
-
-
-def _round_to_sum(quotas: NDArray[np.float64], total: int, random: np.random.Generator) -> list[int]:
-    """Round quotas up or down at random, each right on average, so that they sum to a total (systematic sampling)."""
-    edges = np.concatenate([[0], np.cumsum(quotas)]) * (total / quotas.sum())
-    edges[-1] = total
-    return [int(n) for n in np.diff(np.floor(edges + random.random() * (1 - 1e-9)))]
-
-
-def _draw(members: NDArray[np.int64], n_draws: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """Return whole shuffled passes over a class and a part of one more."""
-    n_passes = -(-n_draws // max(1, len(members)))
-    passes = [random.permutation(members) for _ in range(n_passes)]
-    return np.concatenate([members[:0], *passes])[:n_draws]
 
 
 @dataclass(frozen=True, eq=False)
 class EpochBatches(Sampler[list[Draw]]):
     """The batches of one epoch on one rank.
 
-    An epoch's last incomplete batch is dropped, so that every rank has equally many.
+    An epoch's last incomplete batch is dropped, so that every rank has the same number.
 
     Attributes:
-        order: of the faces.
-        batch_size: faces of a step, over all ranks together.
+        order: order of the faces.
+        batch_size: faces per step, over all ranks together.
         epoch: from 0.
-        rank: of this process.
-        world_size: processes.
+        rank: rank of this process.
+        world_size: number of processes.
     """
 
     order: FaceOrder

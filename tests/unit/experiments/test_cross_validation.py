@@ -81,7 +81,7 @@ def test_too_few_or_too_many_folds(recipe_path: Path, n_folds: int) -> None:
 @pytest.mark.parametrize("key", ["model.weights", "schedule.loss.teacher"])
 def test_folds_cannot_go_on_from_a_run(recipe_path: Path, tmp_path: Path, key: str) -> None:
     """It learnt the very faces that each fold is to be asked about."""
-    with pytest.raises(RecipeError, match=rf"--folds cannot go with the run .* of `{key}`"):
+    with pytest.raises(RecipeError, match=rf"--folds cannot be used with the run .* of `{key}`"):
         plan_folds(recipe_path, [f"--{key}={tmp_path}"], 4)
 
 
@@ -142,8 +142,8 @@ def test_the_table_of_folds(trained: tuple[Series, str]) -> None:
     values = [scores["accuracy"] for scores in dev]
     assert f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}" in lines[N_FOLDS + 1]
     assert "all 192 training faces" in text
-    assert "chosen by balanced_accuracy" in text
-    assert "no headline numbers" in text
+    assert "selected by balanced_accuracy" in text
+    assert "do not report them as results" in " ".join(text.split())
 
 
 def test_a_temperature_never_saw_its_own_fold() -> None:
@@ -202,7 +202,7 @@ def test_a_face_in_two_folds_is_refused(copied: Series) -> None:
     rows = Run.open(copied.out / "fold-0").read_dev_outputs().rows
     assert rows is not None
     change_dev(copied.out, "fold-0", rows=np.concatenate([rows[1:], rows[1:2]]))
-    with pytest.raises(ArtifactError, match="192 answers for 191 faces"):
+    with pytest.raises(ArtifactError, match="192 predictions for 191 faces"):
         summarize_folds(copied)
 
 

@@ -137,7 +137,7 @@ def test_what_was_killed_before_its_first_file_begins_anew(make_series: Callable
         pytest.param(
             ["schedule.epochs=1,2"],
             {},
-            "begun as a sweep of schedule.learning_rate, not as a sweep of schedule.epochs",
+            "started as a sweep of schedule.learning_rate, not as a sweep of schedule.epochs",
             id="another sweep",
         ),
         pytest.param([], {}, "not as several seeds of one recipe", id="no sweep"),
@@ -168,7 +168,7 @@ def test_another_pack_is_refused(
 ) -> None:
     """The pack is known by its content."""
     other = make_training_pack(tmp_path / "other.pack", n_train=180)
-    with pytest.raises(ArtifactError, match="begun on another pack"):
+    with pytest.raises(ArtifactError, match="started on another pack"):
         train_sweep(replace(copied_sweep, packs=(other,)), resume=True, start=refuse)
 
 
@@ -259,7 +259,7 @@ def test_torchrun_and_several_machines_are_refused(
     [
         pytest.param(["--sweep", "schedule.lerning_rate=1"], 2, "Did you mean", id="key"),
         pytest.param(["--sweep", "schedule.epochs=2", "--pack", "nope.pack"], 1, "nope.pack does not", id="pack"),
-        pytest.param(["--seeds", "2", "--schedule.epochs", "x"], 2, "must be a whole number", id="recipe"),
+        pytest.param(["--seeds", "2", "--schedule.epochs", "x"], 2, "must be an integer", id="recipe"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line(

@@ -123,7 +123,9 @@ def test_seeds_beyond_the_last(quick_recipe_path: Path) -> None:
         ),
         pytest.param({"data.classes": ["Happy", "Sad"]}, "classes=Happy+Sad", id="list"),
         pytest.param({"model.weights": None}, "weights=null", id="null"),
-        pytest.param({"model.drop_rate": 0.0, "model.hidden_size": 0}, "drop_rate=0.0,hidden_size=0", id="0"),
+        pytest.param(
+            {"model.drop_rate": 0.0, "model.head_hidden_size": 0}, "drop_rate=0.0,head_hidden_size=0", id="0"
+        ),
     ],
 )
 def test_settings_are_named(setting: dict[str, Any], expected: str) -> None:
@@ -182,7 +184,7 @@ def test_what_is_printed(trained_sweep: tuple[Series, str]) -> None:
     accuracies = [dev["accuracy"] for dev in dev_of(series)["0.005"]]
     assert f"{np.mean(accuracies):.4f} ± {np.std(accuracies, ddof=1):.4f}" in second
     assert "(n = 39)" in " ".join(rest)
-    assert "no headline numbers" in " ".join(rest)
+    assert "not as results" in " ".join(rest)
     assert str(series.out / "summary.csv") in rest[-1]
 
 
@@ -235,7 +237,7 @@ def test_a_metric_that_a_run_lacks(copied_sweep: Series) -> None:
 def test_a_setting_that_is_null_is_no_missing_value(copied_sweep: Series) -> None:
     """The cell is a word of YAML that pandas reads as text, so that no setting is lost in a group."""
     summary = summarize_sweep(copied_sweep)
-    results = [replace(summary.results[0], setting={"model.weights": None}), *summary.results[1:]]
+    results = [summary.results[0]._replace(setting={"model.weights": None}), *summary.results[1:]]
     write_sweep_summary(replace(summary, results=results))
     table = pd.read_csv(copied_sweep.out / "summary.csv")
     assert table["model.weights"][0] == "~"

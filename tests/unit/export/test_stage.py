@@ -74,9 +74,9 @@ def test_the_metadata_is_complete(exported: Any, trained_run: Path) -> None:
 
 MODELS = {
     "stem stride": {"stem_stride": 1},
-    "hidden layer": {"hidden_size": 16},
-    "fed landmarks": {"feed_landmarks": True},
-    "all of them": {"stem_stride": 1, "hidden_size": 16, "feed_landmarks": True},
+    "hidden layer": {"head_hidden_size": 16},
+    "fed landmarks": {"condition_on_landmarks": True},
+    "all of them": {"stem_stride": 1, "head_hidden_size": 16, "condition_on_landmarks": True},
 }
 
 
@@ -325,7 +325,7 @@ def test_the_file_needs_no_torch(exported: Any) -> None:
     """The file needs only onnxruntime and numpy."""
     program = f"""
 import sys
-sys.modules.update(dict.fromkeys(("torch", "timm", "lightning", "onnx", "jsonargparse")))
+sys.modules.update(dict.fromkeys(("torch", "timm", "lightning", "onnx", "yaml")))
 from pathlib import Path
 import numpy as np
 from mien.formats.onnx_model import OnnxModel

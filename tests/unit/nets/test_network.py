@@ -158,9 +158,9 @@ def test_a_backbone_that_cannot_read_such_faces(name: str, expected: str) -> Non
     ("name", "stride", "expected"),
     [
         pytest.param(
-            "vit_tiny_patch16_224", 1, r"begins with kernel \(16, 16\), stride \(16, 16\)", id="patches"
+            "vit_tiny_patch16_224", 1, r"starts with kernel \(16, 16\), stride \(16, 16\)", id="patches"
         ),
-        pytest.param("convnext_atto", 1, r"begins with kernel \(4, 4\)", id="small patches"),
+        pytest.param("convnext_atto", 1, r"starts with kernel \(4, 4\)", id="small patches"),
         pytest.param("repvgg_a0", 1, "cannot run with `model.stem_stride: 1` at 64 px", id="branches"),
         pytest.param("levit_128", 1, "cannot run with `model.stem_stride: 1` at 64 px", id="one size"),
         pytest.param(
@@ -185,13 +185,13 @@ def test_a_backbone_whose_stem_stride_is_its_own(name: str, stride: int, expecte
 )
 def test_a_first_layer_whose_stride_is_not_for_changing(first: Any, came: str) -> None:
     """Only a convolution that looks at overlapping places and halves the map is given another stride."""
-    with pytest.raises(ModelError, match=f"of stride 2; mine begins with {came}"):
+    with pytest.raises(ModelError, match=f"of stride 2; mine starts with {came}"):
         set_stem_stride(torch.nn.Sequential(first), 1, name="mine")
 
 
 def test_a_hidden_layer(images: Any) -> None:
     """All heads read the rectified layer, which reads the pooled features."""
-    network = build(hidden_size=12)
+    network = build(head_hidden_size=12)
     assert {head.in_features for head in network.head_modules() if head is not network.hidden} == {12}
     outputs = network(images)
     features = network.backbone(((images - network.mean) / network.std).permute(0, 3, 1, 2))
@@ -213,9 +213,9 @@ def moved_by(network: Any, images: Any) -> float:
 
 
 def test_the_expression_head_sees_the_landmarks_on_request(images: Any) -> None:
-    """With `feed_landmarks` the logits depend on where the points are placed, and without they do not."""
+    """With `condition_on_landmarks` the logits depend on where the points are placed, and without they do not."""
     assert moved_by(build(), images) == 0
-    network = build(feed_landmarks=True)
+    network = build(condition_on_landmarks=True)
     assert network.expression_head.in_features == build().expression_head.in_features + 136
     assert moved_by(network, images) > 1e-3
     # A point in the middle of the crop adds nothing, wherever its column.
@@ -227,7 +227,7 @@ def test_the_expression_head_sees_the_landmarks_on_request(images: Any) -> None:
 
 def test_the_expression_does_not_move_the_landmarks(images: Any) -> None:
     """Its gradient reaches backbone and expression head and not the landmark head, which learns from its own loss."""
-    network = build(feed_landmarks=True)
+    network = build(condition_on_landmarks=True)
     outputs = network(images)
     outputs.logits.square().sum().backward(retain_graph=True)
     assert network.expression_head.weight.grad[:, :-136].any()
@@ -240,15 +240,15 @@ def test_the_expression_does_not_move_the_landmarks(images: Any) -> None:
 
 def test_landmarks_that_are_not_there_cannot_be_fed() -> None:
     """The two keys contradict each other."""
-    with pytest.raises(ValueError, match="`feed_landmarks` needs the landmark head"):
-        build(landmarks=False, feed_landmarks=True)
+    with pytest.raises(ValueError, match="`condition_on_landmarks` needs the landmark head"):
+        build(landmarks=False, condition_on_landmarks=True)
 
 
 def test_the_heads_are_all_that_is_behind_the_backbone() -> None:
     """`head_modules` and the backbone together hold every weight, whatever is on."""
     for model in (
         {},
-        {"hidden_size": 8},
+        {"head_hidden_size": 8},
         {"landmarks": False},
         {"valence_arousal": False, "landmarks": False},
     ):
@@ -293,13 +293,13 @@ def test_weights_that_cannot_be_had_are_told_soon(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     start = time.monotonic()
-    with pytest.raises(ModelError, match=r"resnet18 could not be had.*--model\.pretrained false"):
+    with pytest.raises(ModelError, match=r"resnet18 could not be downloaded.*--model\.pretrained false"):
         create_backbone("resnet18", pretrained=True)
     assert time.monotonic() - start < 5
 
 
 def test_a_grey_network_reads_the_grey_that_image_libraries_make(images: Any) -> None:
-    network = build(grey=True).eval()
+    network = build(grayscale=True).eval()
     grey = np.stack([np.asarray(Image.fromarray(image.numpy()).convert("L")) for image in images])
     repeated = torch.from_numpy(np.repeat(grey[..., None], 3, axis=3))
     with torch.inference_mode():

@@ -183,7 +183,7 @@ def test_predicting_needs_no_torch(folder: Path, model_path: Path) -> None:
     """Images are predicted and drawn without torch, matplotlib and pyarrow."""
     program = f"""
 import sys
-for name in ("torch", "timm", "lightning", "matplotlib", "pyarrow", "jsonargparse"):
+for name in ("torch", "timm", "lightning", "matplotlib", "pyarrow", "yaml"):
     sys.modules[name] = None
 from pathlib import Path
 from mien.predict.options import PredictOptions

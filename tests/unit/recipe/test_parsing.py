@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("jsonargparse", reason="recipes need the train extra")
+pytest.importorskip("yaml", reason="recipes need the train extra")
 
 from mien.errors import RecipeError
+from mien.formats.recipe_keys import RENAMED_KEYS
 from mien.recipe import LossConfig, Recipe, ScheduleConfig, format_recipe, format_recipe_help, read_recipe
-from mien.recipe.validation import leaf_types
+from mien.recipe.validation import value_types
 
 Write = Callable[[str, str], Path]
 
@@ -70,7 +71,7 @@ def test_a_part_may_be_a_file_or_inline(write: Write) -> None:
         pytest.param(["--schedule.epochs", "10"], (10, "resnet18", 0.5, None), id="two words"),
         pytest.param(["--schedule.epochs=10"], (10, "resnet18", 0.5, None), id="equals sign"),
         pytest.param(["--model.backbone", "resnet50"], (3, "resnet50", 0.5, None), id="text"),
-        pytest.param(["--data.augment.flip", "0"], (3, "resnet18", 0, None), id="nested"),
+        pytest.param(["--data.augment.hflip_prob", "0"], (3, "resnet18", 0, None), id="nested"),
         pytest.param(
             ["--schedule.loss.landmarks", "wing"], (3, "resnet18", 0.5, None), id="nested elsewhere"
         ),
@@ -87,7 +88,7 @@ def test_overrides_win(write: Write, overrides: list[str], values: tuple[object,
     assert values == (
         recipe.schedule.epochs,
         recipe.model.backbone,
-        recipe.data.augment.flip,
+        recipe.data.augment.hflip_prob,
         recipe.data.classes,
     )
 
@@ -120,7 +121,7 @@ def test_a_part_file_on_the_command_line(write: Write) -> None:
 def test_what_is_printed_reads_back(write: Write) -> None:
     """The printed recipe gives the same recipe again."""
     changes = {
-        "data.classes": "[Happy, Sad]", "schedule.clip_gradient": "5", "schedule.loss.valence_arousal": "ccc_mse",
+        "data.classes": "[Happy, Sad]", "schedule.grad_clip_norm": "5", "schedule.loss.valence_arousal": "ccc_mse",
         "schedule.ema_decay": "0.99", "data.packs": "[a.pack, b.pack]", "schedule.loss.teacher": "runs/one",
     }  # fmt: skip
     recipe = read_recipe(None, [f"--{key}={value}" for key, value in changes.items()])
@@ -139,23 +140,27 @@ WRONG = [
         "model: {backbne: x}", "`model.backbne` is unknown. Did you mean `model.backbone`?", id="key"
     ),
     pytest.param("models: {backbone: x}", "`models` is unknown. Did you mean `model`?", id="part"),
-    pytest.param("data: {augment: {flp: 1}}", "Did you mean `data.augment.flip`?", id="nested key"),
     pytest.param(
-        "schedule: {epochs: ten}", "`schedule.epochs` must be a whole number, got ten", id="text for int"
+        "data: {augment: {hflp_prob: 1}}", "Did you mean `data.augment.hflip_prob`?", id="nested key"
     ),
     pytest.param(
-        "schedule: {epochs: 1.5}", "`schedule.epochs` must be a whole number, got 1.5", id="float for int"
+        "schedule: {epochs: ten}", "`schedule.epochs` must be an integer, got ten", id="text for int"
     ),
-    pytest.param("schedule: {epochs: null}", "`schedule.epochs` must be a whole number, got null", id="null"),
+    pytest.param(
+        "schedule: {epochs: 1.5}", "`schedule.epochs` must be an integer, got 1.5", id="float for int"
+    ),
+    pytest.param("schedule: {epochs: null}", "`schedule.epochs` must be an integer, got null", id="null"),
     pytest.param("model: {backbone: null}", "`model.backbone` must be text, got null", id="null for text"),
     pytest.param("model: {pretrained: maybe}", "`model.pretrained` must be true or false", id="bool"),
     pytest.param("schedule: {optimizer: lion}", "must be one of sgd, adamw, got lion", id="choice"),
-    pytest.param("schedule: {clip_gradient: x}", "must be a number or null, got x", id="optional"),
+    pytest.param("schedule: {grad_clip_norm: x}", "must be a number or null, got x", id="optional"),
     pytest.param("data: {classes: Happy}", "must be a list such as [Happy, Sad]", id="list"),
     pytest.param("data: {classes: [No, Sad]}", "`data.classes` must be a list", id="YAML's own no"),
     pytest.param("schedule: {epochs: 0}", "`schedule.epochs` must be from 1 to 100000, got 0", id="range"),
     pytest.param("schedule: {learning_rate: .nan}", "`schedule.learning_rate` must be from", id="nan"),
-    pytest.param("data: {augment: {flip: 3}}", "`data.augment.flip` must be from 0 to 1", id="nested range"),
+    pytest.param(
+        "data: {augment: {hflip_prob: 3}}", "`data.augment.hflip_prob` must be from 0 to 1", id="nested range"
+    ),
     pytest.param("schedule: {loss: {landmarks: huber}}", "one of smooth_l1, mse, wing, got huber", id="loss"),
     pytest.param(
         "schedule: {loss: {label_smothing: 1}}",
@@ -180,7 +185,7 @@ WRONG = [
         "schedule: {batch_size: 33}\nruntime: {devices: 2}", "must be a multiple of the 2", id="batch"
     ),
     pytest.param("model: nope.yaml", "nope.yaml does not exist", id="missing part file"),
-    pytest.param("model: broken.yaml", "broken.yaml is no readable YAML", id="broken part file"),
+    pytest.param("model: broken.yaml", "broken.yaml is not valid YAML", id="broken part file"),
     pytest.param(
         "model: list.yaml", "list.yaml must be a mapping of keys to values", id="part file of a list"
     ),
@@ -193,33 +198,33 @@ WRONG = [
         "model: {from: 3}", "`model` must be a part file or a mapping, got 3", id="number to stand on"
     ),
     pytest.param(
-        "data: {from: data.yaml, augment: {flip: 3}}",
-        "`data.augment.flip` must be from 0 to 1",
+        "data: {from: data.yaml, augment: {hflip_prob: 3}}",
+        "`data.augment.hflip_prob` must be from 0 to 1",
         id="range over it",
     ),
-    pytest.param("model: twice.yaml", "key `backbone` stands twice, line 2", id="key twice in a part file"),
+    pytest.param("model: twice.yaml", "key `backbone` is given twice, line 2", id="key twice in a part file"),
     pytest.param("model: wrong.yaml", "wrong.yaml: Recipe key `model.backbne`", id="key in a part file"),
     pytest.param("model: 3", "`model` must be a part file or a mapping, got 3", id="number for a part"),
     pytest.param("model:", "`model` must be a part file or a mapping, got None", id="nothing for a part"),
     pytest.param(
         "data: {augment: big}", "`data.augment` must be a mapping, got 'big'", id="text for a mapping"
     ),
-    pytest.param("schedule: {epochs: 3, epochs: 4}", "key `epochs` stands twice, line 1", id="key twice"),
+    pytest.param("schedule: {epochs: 3, epochs: 4}", "key `epochs` is given twice, line 1", id="key twice"),
     pytest.param(
-        "model: {backbone: a}\nmodel: {backbone: b}", "key `model` stands twice, line 2", id="part twice"
+        "model: {backbone: a}\nmodel: {backbone: b}", "key `model` is given twice, line 2", id="part twice"
     ),
-    pytest.param("model: [", "is no readable YAML", id="broken"),
+    pytest.param("model: [", "is not valid YAML", id="broken"),
     pytest.param(
         "a: &a [x]\nb: &b [*a, *a]",
         "a recipe has no aliases (*name); write the value out, line 2",
         id="alias",
     ),
     pytest.param(
-        "model: bomb.yaml", "bomb.yaml is no readable YAML: a recipe has no aliases", id="bomb in a part"
+        "model: bomb.yaml", "bomb.yaml is not valid YAML: a recipe has no aliases", id="bomb in a part"
     ),
-    pytest.param("model: " + "[" * 5000, "brackets in brackets", id="deep"),
+    pytest.param("model: " + "[" * 5000, "nested deeper than any recipe", id="deep"),
     pytest.param("# " + "x" * 100_000, "has 100,002 bytes, a recipe has at most 100,000", id="large"),
-    pytest.param("schedule:\n\tepochs: 3", "is no readable YAML", id="tab"),
+    pytest.param("schedule:\n\tepochs: 3", "is not valid YAML", id="tab"),
     pytest.param("- a", "must be a mapping of keys to values", id="list for a recipe"),
     pytest.param("", "must be a mapping of keys to values, got nothing", id="empty"),
 ]
@@ -234,7 +239,7 @@ def test_what_is_wrong_is_told_in_one_line(write: Write, text: str, expected: st
     write("twice.yaml", "backbone: a\nbackbone: b\n")
     write("wrong.yaml", "backbne: a\n")
     write("small.yaml", "backbone: resnet18\n")
-    write("data.yaml", "augment: {flip: 0}\n")
+    write("data.yaml", "augment: {hflip_prob: 0}\n")
     with pytest.raises(RecipeError) as caught:
         read_recipe(write("r.yaml", text), [])
     message = str(caught.value)
@@ -248,7 +253,7 @@ def test_what_is_wrong_is_told_in_one_line(write: Write, text: str, expected: st
     ("text", "expected"),
     [
         pytest.param("backbone: &a x\nweights: *a\n", "a recipe has no aliases", id="alias"),
-        pytest.param("backbone: a\nbackbone: b\n", "key `backbone` stands twice, line 2", id="key twice"),
+        pytest.param("backbone: a\nbackbone: b\n", "key `backbone` is given twice, line 2", id="key twice"),
         pytest.param("backbne: a\n", "Did you mean `model.backbone`?", id="key"),
     ],
 )
@@ -276,7 +281,7 @@ def test_a_part_file_on_the_command_line_is_read_like_any(
             ["--schedule.loss.landmarks", "x"], "one of smooth_l1, mse, wing, got x", id="nested choice"
         ),
         pytest.param(["--schedule.epochs"], "expected one argument", id="no value"),
-        pytest.param(["--schedule.epochs", "x"], "must be a whole number, got x", id="type"),
+        pytest.param(["--schedule.epochs", "x"], "must be an integer, got x", id="type"),
         pytest.param(["--schedule.epochs", "0"], "must be from 1", id="range"),
         pytest.param(["--model", "nope.yaml"], "The part file nope.yaml does not exist", id="part file"),
         pytest.param(["stray"], "unrecognized arguments: stray", id="stray word"),
@@ -308,6 +313,56 @@ def test_a_recipe_cannot_run_code(write: Write, tmp_path: Path, text: str) -> No
     assert not proof.exists()
 
 
+@pytest.mark.parametrize(("old", "new"), RENAMED_KEYS.items())
+def test_a_renamed_key(write: Write, old: str, new: str) -> None:
+    """An old name in a recipe or on the command line is one line that gives the new name, which exists."""
+    assert new in value_types()
+    *parts, name = old.split(".")
+    text = f"{name}: 1"
+    for part in reversed(parts):
+        text = f"{part}: {{{text}}}"
+    path = write("r.yaml", text)
+    for arguments in ((path, []), (None, [f"--{old}=1"]), (None, [f"--{old}", "1"])):
+        with pytest.raises(RecipeError) as caught:
+            read_recipe(*arguments)
+        assert str(caught.value).removeprefix(f"{path}: ") == f"Recipe key `{old}` is now `{new}`"
+
+
+def test_a_part_file_with_a_renamed_key(write: Write) -> None:
+    """The line names the part's file."""
+    write("old.yaml", "clip_gradient: 5\n")
+    with pytest.raises(RecipeError, match=r"old\.yaml: .*clip_gradient` is now `schedule\.grad_clip_norm`$"):
+        read_recipe(write("r.yaml", "schedule: old.yaml\n"), [])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        pytest.param("5", "5", id="number as text"),
+        pytest.param("null", None, id="null"),
+        pytest.param("a: b", "a: b", id="YAML as text"),
+    ],
+)
+def test_text_on_the_command_line_is_literal(text: str, value: str | None) -> None:
+    """A run's folder may be called `5`."""
+    assert read_recipe(None, ["--schedule.loss.teacher", text]).schedule.loss.teacher == value
+
+
+def test_an_integer_for_a_float(write: Write) -> None:
+    """It becomes a float, so that the same recipe is stored however it was written."""
+    for recipe in (
+        read_recipe(write("r.yaml", "schedule: {warmup_epochs: 2}\n"), []),
+        read_recipe(None, ["--schedule.warmup_epochs", "2"]),
+    ):
+        assert type(recipe.schedule.warmup_epochs) is float
+
+
+def test_a_group_as_a_mapping_on_the_command_line() -> None:
+    """A YAML mapping changes the values that it names."""
+    recipe = read_recipe(None, ["--schedule.loss", "{label_smoothing: 0.2}"])
+    assert recipe.schedule.loss == LossConfig(label_smoothing=0.2)
+
+
 def test_a_missing_recipe(tmp_path: Path) -> None:
     """A recipe that is not there is named."""
     with pytest.raises(RecipeError, match=r"nope\.yaml does not exist"):
@@ -322,7 +377,7 @@ def test_a_recipe_with_a_byte_order_mark(write: Write) -> None:
 def test_the_help_tells_every_key() -> None:
     """Each key stands in the help with its explanation."""
     text = format_recipe_help()
-    for key in leaf_types():
+    for key in value_types():
         assert f"--{key} " in text
     assert "Any timm model name" in text
     assert "smooth_l1 or wing" in text

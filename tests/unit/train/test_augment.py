@@ -12,13 +12,27 @@ pytest.importorskip("torch", reason="training needs the train extra")
 from mien.faces.crop import crop_image
 from mien.faces.landmarks import FLIP_PERMUTATION
 from mien.recipe import AugmentConfig
-from mien.train.augment import N_DRAWS, FaceChanges, change_pixels, move_landmarks, plan_changes
+from mien.train.augment import (
+    N_DRAWS,
+    Augmentations,
+    augment_pixels,
+    sample_augmentations,
+    transform_landmarks,
+)
 from mien.train.sampler import uniform_draws
 
 Faces = NDArray[np.uint8]
 
 STILL = AugmentConfig(
-    flip=0, affine=0, rotation_deg=0, scale=0, shift=0, brightness=0, contrast=0, saturation=0, erase=0
+    hflip_prob=0,
+    affine_prob=0,
+    rotation_deg=0,
+    scale=0,
+    shift=0,
+    brightness=0,
+    contrast=0,
+    saturation=0,
+    erase_prob=0,
 )
 COLORS = ("saturation", "contrast", "brightness")
 
@@ -32,11 +46,11 @@ def pale_faces(n_faces: int = 40, side: int = 64) -> Faces:
     return (random_faces(n_faces, side) / 4 + 90).astype(np.uint8)
 
 
-def plan(config: AugmentConfig, n_faces: int = 1, seed: int = 0) -> FaceChanges:
-    return plan_changes(config, uniform_draws(np.arange(n_faces), N_DRAWS, seed=seed, epoch=0))
+def plan(config: AugmentConfig, n_faces: int = 1, seed: int = 0) -> Augmentations:
+    return sample_augmentations(config, uniform_draws(np.arange(n_faces), N_DRAWS, seed=seed, epoch=0))
 
 
-def move(face: Faces, changes: FaceChanges, place: int = 0) -> Faces:
+def move(face: Faces, changes: Augmentations, place: int = 0) -> Faces:
     side = len(face)
     return crop_image(face, changes.matrices[place] / (side, side, 1.0), side)
 
@@ -44,13 +58,13 @@ def move(face: Faces, changes: FaceChanges, place: int = 0) -> Faces:
 def recolor(config: AugmentConfig, images: Faces, seed: int = 0) -> Faces:
     changed, changes = images.copy(), plan(config, len(images), seed)
     for place, image in enumerate(changed):
-        change_pixels(image, changes, place)
+        augment_pixels(image, changes, place)
     return changed
 
 
-def parts_of(changes: FaceChanges) -> dict[str, NDArray[Any]]:
+def parts_of(changes: Augmentations) -> dict[str, NDArray[Any]]:
     """Each change by itself, taken apart again; the ratio is height / width."""
-    mirror = np.where(changes.mirrored, -1, 1)
+    mirror = np.where(changes.flipped, -1, 1)
     linear = changes.matrices[:, :, :2].copy()
     linear[:, 0] *= mirror[:, None]
     center = changes.matrices[:, :, :2] @ (0.5, 0.5) + changes.matrices[:, :, 2] - 0.5
@@ -58,7 +72,7 @@ def parts_of(changes: FaceChanges) -> dict[str, NDArray[Any]]:
     x0, y0, x1, y1 = changes.erased_xyxy.T
     width, height = x1 - x0, y1 - y0
     return {
-        "mirror": changes.mirrored,
+        "mirror": changes.flipped,
         "angle": np.degrees(np.arctan2(linear[:, 1, 0], linear[:, 0, 0])),
         "scale": np.log(np.hypot(linear[:, 0, 0], linear[:, 1, 0])),
         "shift_x": center[:, 0] * mirror,
@@ -78,7 +92,7 @@ def test_geometry_that_is_off_is_the_identity() -> None:
     """With every change off a face comes back to the byte."""
     changes = plan(STILL, 4)
     np.testing.assert_array_equal(changes.matrices, np.tile(np.eye(2, 3), (4, 1, 1)))
-    assert not changes.mirrored.any()
+    assert not changes.flipped.any()
     assert np.isnan(changes.erased_xyxy).all()
     for place, face in enumerate(random_faces()):
         np.testing.assert_array_equal(move(face, changes, place), face)
@@ -86,14 +100,14 @@ def test_geometry_that_is_off_is_the_identity() -> None:
 
 def test_affine_with_no_room_is_the_identity() -> None:
     """An affine change of no turn, scale or shift moves nothing."""
-    changes = plan(replace(STILL, affine=1), 50)
+    changes = plan(replace(STILL, affine_prob=1), 50)
     np.testing.assert_allclose(changes.matrices, np.tile(np.eye(2, 3), (50, 1, 1)), atol=1e-15)
 
 
 def test_a_mirror_turns_every_pixel() -> None:
     """Flip alone is the image from right to left, to the pixel."""
-    changes = plan(replace(STILL, flip=1))
-    assert changes.mirrored.all()
+    changes = plan(replace(STILL, hflip_prob=1))
+    assert changes.flipped.all()
     face = random_faces(1)[0]
     np.testing.assert_array_equal(move(face, changes), face[:, ::-1])
 
@@ -101,23 +115,23 @@ def test_a_mirror_turns_every_pixel() -> None:
 def test_a_mirror_swaps_left_and_right() -> None:
     """The left eye of the mirrored image is the right eye, on the other side; twice is as before."""
     points = np.random.default_rng(0).random((3, 68, 2)).astype(np.float32)
-    changes = plan(replace(STILL, flip=1), 3)
-    moved = move_landmarks(points, changes)
+    changes = plan(replace(STILL, hflip_prob=1), 3)
+    moved = transform_landmarks(points, changes)
     assert moved.dtype == np.float32
     np.testing.assert_allclose(moved[:, :, 0], 1 - points[:, FLIP_PERMUTATION, 0], rtol=1e-6)
     np.testing.assert_allclose(moved[:, :, 1], points[:, FLIP_PERMUTATION, 1], rtol=1e-6)
-    np.testing.assert_allclose(move_landmarks(moved, changes), points, atol=1e-6)
+    np.testing.assert_allclose(transform_landmarks(moved, changes), points, atol=1e-6)
 
 
 def test_only_mirrored_faces_swap_left_and_right() -> None:
     """In a batch where some faces are mirrored, the others keep the order of their landmarks."""
     points = np.random.default_rng(0).random((40, 68, 2)).astype(np.float32)
-    changes = plan(replace(STILL, flip=0.5), 40)
-    assert 0 < changes.mirrored.sum() < 40
-    moved = move_landmarks(points, changes)
-    np.testing.assert_array_equal(moved[~changes.mirrored], points[~changes.mirrored])
+    changes = plan(replace(STILL, hflip_prob=0.5), 40)
+    assert 0 < changes.flipped.sum() < 40
+    moved = transform_landmarks(points, changes)
+    np.testing.assert_array_equal(moved[~changes.flipped], points[~changes.flipped])
     np.testing.assert_allclose(
-        moved[changes.mirrored][:, :, 1], points[changes.mirrored][:, FLIP_PERMUTATION, 1], rtol=1e-6
+        moved[changes.flipped][:, :, 1], points[changes.flipped][:, FLIP_PERMUTATION, 1], rtol=1e-6
     )
 
 
@@ -125,8 +139,10 @@ def test_missing_landmarks_stay_missing() -> None:
     """NaN goes through every change as NaN, and the faces beside it keep their landmarks."""
     points = np.random.default_rng(0).random((20, 68, 2)).astype(np.float32)
     points[::3] = np.nan
-    missing = np.isnan(move_landmarks(points, plan(AugmentConfig(flip=0.5), 20))).all(axis=(1, 2))
-    present = np.isfinite(move_landmarks(points, plan(AugmentConfig(flip=0.5), 20))).all(axis=(1, 2))
+    missing = np.isnan(transform_landmarks(points, plan(AugmentConfig(hflip_prob=0.5), 20))).all(axis=(1, 2))
+    present = np.isfinite(transform_landmarks(points, plan(AugmentConfig(hflip_prob=0.5), 20))).all(
+        axis=(1, 2)
+    )
     np.testing.assert_array_equal(np.flatnonzero(missing), np.arange(0, 20, 3))
     np.testing.assert_array_equal(present, ~missing)
 
@@ -134,7 +150,7 @@ def test_missing_landmarks_stay_missing() -> None:
 def test_changes_stay_in_their_limits() -> None:
     """No change is ever larger than the recipe says; each comes near its limit on both sides."""
     config = AugmentConfig(
-        rotation_deg=20, scale=0.2, shift=0.1, saturation=0.3, contrast=0.4, brightness=0.5, erase=1
+        rotation_deg=20, scale=0.2, shift=0.1, saturation=0.3, contrast=0.4, brightness=0.5, erase_prob=1
     )
     parts = parts_of(plan(config, 2000))
     limits = {"angle": 20, "scale": np.log(1.2), "shift_x": 0.1, "shift_y": 0.1, "ratio": np.log(3)}
@@ -151,32 +167,32 @@ def test_changes_stay_in_their_limits() -> None:
         assert 0.98 < parts[name].max() <= 1 + 1e-9, name
 
 
-@pytest.mark.parametrize("name", ["flip", "affine", "erase"])
+@pytest.mark.parametrize("name", ["hflip_prob", "affine_prob", "erase_prob"])
 def test_probability(name: str) -> None:
     """A change happens as often as the recipe says."""
-    changes = plan(replace(AugmentConfig(flip=0, affine=0, erase=0), **{name: 0.3}), 2000)
+    changes = plan(replace(AugmentConfig(hflip_prob=0, affine_prob=0, erase_prob=0), **{name: 0.3}), 2000)
     changed = {
-        "flip": changes.mirrored,
-        "affine": (changes.matrices != np.eye(2, 3)).any(axis=(1, 2)),
-        "erase": np.isfinite(changes.erased_xyxy).all(axis=1),
+        "hflip_prob": changes.flipped,
+        "affine_prob": (changes.matrices != np.eye(2, 3)).any(axis=(1, 2)),
+        "erase_prob": np.isfinite(changes.erased_xyxy).all(axis=1),
     }
     assert changed[name].mean() == pytest.approx(0.3, abs=0.04)
-    if name != "flip":
-        assert not changes.mirrored.any()
+    if name != "hflip_prob":
+        assert not changes.flipped.any()
 
 
 # A recipe of everything, and what each of its keys decides.
-EVERYTHING = AugmentConfig(erase=1)
+EVERYTHING = AugmentConfig(erase_prob=1)
 DECIDES = {
-    "flip": {"mirror"},
-    "affine": {"angle", "scale", "shift_x", "shift_y"},
+    "hflip_prob": {"mirror"},
+    "affine_prob": {"angle", "scale", "shift_x", "shift_y"},
     "rotation_deg": {"angle"},
     "scale": {"scale"},
     "shift": {"shift_x", "shift_y"},
     "saturation": {"saturation"},
     "contrast": {"contrast"},
     "brightness": {"brightness"},
-    "erase": {"erased", "area", "ratio", "left", "top"},
+    "erase_prob": {"erased", "area", "ratio", "left", "top"},
 }
 
 
@@ -195,7 +211,7 @@ def test_changes_are_independent() -> None:
     """No two changes of a face go together: each has a draw of its own."""
     n_faces = 4000
     parts = parts_of(plan(EVERYTHING, n_faces))
-    parts["erased"] = parts_of(plan(replace(EVERYTHING, erase=0.5), n_faces))["erased"]
+    parts["erased"] = parts_of(plan(replace(EVERYTHING, erase_prob=0.5), n_faces))["erased"]
     table = np.corrcoef([values.astype(float) for values in parts.values()])
     off_diagonal = table[~np.eye(len(parts), dtype=bool)]
     assert np.abs(off_diagonal).max() < 4.5 / np.sqrt(n_faces)
@@ -205,17 +221,17 @@ def test_a_face_changes_alike_in_any_batch() -> None:
     """What happens to a face depends on its own draws, not on the faces beside it."""
     draws = uniform_draws(np.arange(12), N_DRAWS, seed=4, epoch=0)
     points = np.random.default_rng(0).random((12, 68, 2)).astype(np.float32)
-    config = AugmentConfig(erase=0.5)
-    together, faces = plan_changes(config, draws), random_faces(12)
-    moved = move_landmarks(points, together)
+    config = AugmentConfig(erase_prob=0.5)
+    together, faces = sample_augmentations(config, draws), random_faces(12)
+    moved = transform_landmarks(points, together)
     for place in range(12):
-        alone = plan_changes(config, draws[place : place + 1])
-        for name in ("matrices", "mirrored", "color_maps", "color_shifts", "erased_xyxy"):
+        alone = sample_augmentations(config, draws[place : place + 1])
+        for name in ("matrices", "flipped", "color_maps", "color_shifts", "erased_xyxy"):
             np.testing.assert_array_equal(getattr(alone, name)[0], getattr(together, name)[place])
-        np.testing.assert_allclose(move_landmarks(points[place : place + 1], alone)[0], moved[place])
+        np.testing.assert_allclose(transform_landmarks(points[place : place + 1], alone)[0], moved[place])
         one, other = faces[place].copy(), faces[place].copy()
-        change_pixels(one, alone, 0)
-        change_pixels(other, together, place)
+        augment_pixels(one, alone, 0)
+        augment_pixels(other, together, place)
         np.testing.assert_array_equal(one, other)
 
 
@@ -241,7 +257,7 @@ def test_pixels_stay_pixels() -> None:
     """The strongest colour changes do not wrap around at either end: a ramp never falls."""
     ramp = np.linspace(0, 255, 32).astype(np.uint8)[:, None, None].repeat(32, axis=1).repeat(3, axis=2)
     changed = recolor(
-        AugmentConfig(brightness=1, contrast=1, saturation=1, erase=0), np.tile(ramp, (40, 1, 1, 1))
+        AugmentConfig(brightness=1, contrast=1, saturation=1, erase_prob=0), np.tile(ramp, (40, 1, 1, 1))
     )
     assert (np.diff(changed.astype(int), axis=1) >= 0).all()
     assert (changed == 0).any()
@@ -290,7 +306,7 @@ def test_saturation_to_grey_and_beyond() -> None:
 def test_erased_share() -> None:
     """An erased rectangle is a part of the face between a tenth of the limit and the limit."""
     images = random_faces(300, 64)
-    changed = recolor(replace(STILL, erase=1, erase_area=0.2), images)
+    changed = recolor(replace(STILL, erase_prob=1, erase_max_area=0.2), images)
     share = (changed != images).any(axis=3).mean(axis=(1, 2))
     assert share.min() > 0.01
     assert share.max() < 0.22
@@ -301,7 +317,7 @@ def test_erased_is_a_rectangle_of_one_colour() -> None:
     """What is erased is a whole rectangle of the changed face's mean colour, and nothing outside of it is."""
     images = pale_faces()
     colors = replace(STILL, saturation=0.2, contrast=0.2, brightness=0.2)
-    plain, erased = (recolor(replace(colors, erase=erase), images) for erase in (0, 1))
+    plain, erased = (recolor(replace(colors, erase_prob=erase), images) for erase in (0, 1))
     for before, after in zip(plain, erased, strict=True):
         rows, columns = (np.flatnonzero((before != after).any(axis=(axis, 2))) for axis in (1, 0))
         inside = np.zeros((64, 64), dtype=bool)
@@ -314,18 +330,18 @@ def test_erased_is_a_rectangle_of_one_colour() -> None:
 @pytest.mark.parametrize("area", [0.0, 1.0])
 def test_extremes_of_erasing(area: float) -> None:
     """Nothing at all may be erased, or nearly everything; a rectangle never leaves the face."""
-    rectangles = plan(replace(STILL, erase=1, erase_area=area), 500).erased_xyxy
+    rectangles = plan(replace(STILL, erase_prob=1, erase_max_area=area), 500).erased_xyxy
     assert (rectangles >= 0).all()
     assert (rectangles <= 1 + 1e-12).all()
     images = random_faces(20)
-    unchanged = (recolor(replace(STILL, erase=1, erase_area=area), images) == images).all()
+    unchanged = (recolor(replace(STILL, erase_prob=1, erase_max_area=area), images) == images).all()
     assert unchanged == (area == 0)
 
 
 def test_erasing_probability() -> None:
     """So many faces are erased as the recipe says."""
     images = random_faces(400, 16)
-    changed = recolor(replace(STILL, erase=0.25), images)
+    changed = recolor(replace(STILL, erase_prob=0.25), images)
     erased = (changed != images).any(axis=(1, 2, 3))
     assert erased.mean() == pytest.approx(0.25, abs=0.06)
 
@@ -340,5 +356,5 @@ def test_the_same_draw_changes_the_same_way() -> None:
 
 def test_faces_of_a_batch_change_differently() -> None:
     """Two equal faces of one batch do not stay equal."""
-    changed = recolor(AugmentConfig(erase=1), random_faces(1).repeat(2, axis=0))
+    changed = recolor(AugmentConfig(erase_prob=1), random_faces(1).repeat(2, axis=0))
     assert not np.array_equal(changed[0], changed[1])

@@ -15,23 +15,31 @@ from mien.faces.crop import resize_crop
 from mien.formats.pack import Pack
 from mien.recipe import AugmentConfig, DataConfig
 from mien.train.dataloader import Batch, FaceBatches, build_loader, plain_batches
-from mien.train.dataset import LabelledFaces, read_training_faces
+from mien.train.dataset import LabeledFaces, read_training_faces
 from mien.train.imbalance import class_quotas
 from mien.train.sampler import Draw, EpochBatches, FaceOrder
 
 STILL = AugmentConfig(
-    flip=0, affine=0, rotation_deg=0, scale=0, shift=0, brightness=0, contrast=0, saturation=0, erase=0
+    hflip_prob=0,
+    affine_prob=0,
+    rotation_deg=0,
+    scale=0,
+    shift=0,
+    brightness=0,
+    contrast=0,
+    saturation=0,
+    erase_prob=0,
 )
 
 
 @pytest.fixture(scope="module")
-def faces(training_pack: Path) -> LabelledFaces:
+def faces(training_pack: Path) -> LabeledFaces:
     """The training faces of the pack, of which one class has a fifth of the others'."""
     faces = read_training_faces([Pack.open(training_pack)], DataConfig(dev_fraction=0.25)).train
     return faces.part((faces.labels != 1) | (np.arange(len(faces)) % 5 == 0))
 
 
-def order_of(faces: LabelledFaces, sampling: str) -> FaceOrder:
+def order_of(faces: LabeledFaces, sampling: str) -> FaceOrder:
     counts = np.bincount(faces.labels)
     if sampling == "uniform":
         return FaceOrder(faces.labels)
@@ -39,7 +47,7 @@ def order_of(faces: LabelledFaces, sampling: str) -> FaceOrder:
 
 
 def read_epoch(
-    faces: LabelledFaces,
+    faces: LabeledFaces,
     *,
     sampling: str = "uniform",
     workers: int = 0,
@@ -56,7 +64,7 @@ def assert_same(one: Batch, other: Batch) -> None:
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)
 
 
-def test_without_augmentation_the_faces_are_the_packs(faces: LabelledFaces) -> None:
+def test_without_augmentation_the_faces_are_the_packs(faces: LabeledFaces) -> None:
     """For measuring, the images are the stored ones at the input's size, with their own labels."""
     batch = FaceBatches(faces, 32).__getitems__([Draw(0, i, i) for i in (5, 2)])
     for place, face in enumerate((5, 2)):
@@ -71,7 +79,7 @@ def test_without_augmentation_the_faces_are_the_packs(faces: LabelledFaces) -> N
 
 
 @pytest.mark.parametrize("size", [32, 40, 64])
-def test_augmentation_that_is_off_changes_nothing(faces: LabelledFaces, size: int) -> None:
+def test_augmentation_that_is_off_changes_nothing(faces: LabeledFaces, size: int) -> None:
     """With every change off, training and measuring see the same bytes, at any size of the input."""
     draws = [Draw(3, place, face) for place, face in enumerate((5, 2, 60))]
     assert_same(
@@ -79,7 +87,7 @@ def test_augmentation_that_is_off_changes_nothing(faces: LabelledFaces, size: in
     )
 
 
-def test_types(faces: LabelledFaces) -> None:
+def test_types(faces: LabeledFaces) -> None:
     """Images stay bytes until they are on the device."""
     batch = read_epoch(faces)[0]
     assert batch.images_rgb.dtype == torch.uint8
@@ -87,7 +95,7 @@ def test_types(faces: LabelledFaces) -> None:
     assert {value.dtype for value in batch[1:]} == {torch.float32}
 
 
-def test_the_labels_of_the_pack_are_never_changed(faces: LabelledFaces) -> None:
+def test_the_labels_of_the_pack_are_never_changed(faces: LabeledFaces) -> None:
     """Augmented landmarks are copies, and so is all that a batch of plain faces holds."""
     before = replace(faces, landmarks=faces.landmarks.copy(), targets=faces.targets.copy())
     read_epoch(faces)
@@ -98,7 +106,7 @@ def test_the_labels_of_the_pack_are_never_changed(faces: LabelledFaces) -> None:
 
 
 @pytest.mark.parametrize("sampling", ["uniform", "inverse"])
-def test_an_epoch_is_the_same_however_it_is_read(faces: LabelledFaces, sampling: str) -> None:
+def test_an_epoch_is_the_same_however_it_is_read(faces: LabeledFaces, sampling: str) -> None:
     """A second reading, and a worker process, give every byte of the first."""
     first = read_epoch(faces, sampling=sampling)
     for again in (read_epoch(faces, sampling=sampling), read_epoch(faces, sampling=sampling, workers=1)):
@@ -107,7 +115,7 @@ def test_an_epoch_is_the_same_however_it_is_read(faces: LabelledFaces, sampling:
             assert_same(ours, theirs)
 
 
-def test_epochs_are_augmented_differently(faces: LabelledFaces) -> None:
+def test_epochs_are_augmented_differently(faces: LabeledFaces) -> None:
     """A face looks otherwise the next time, at another place of an epoch, and under another seed."""
     looks = [
         FaceBatches(faces, 32, AugmentConfig(), seed=seed).__getitems__([Draw(epoch, place, 3)]).images_rgb
@@ -117,9 +125,9 @@ def test_epochs_are_augmented_differently(faces: LabelledFaces) -> None:
         assert not any(torch.equal(one, other) for other in looks[:number])
 
 
-def test_a_face_looks_alike_in_any_batch(faces: LabelledFaces) -> None:
+def test_a_face_looks_alike_in_any_batch(faces: LabeledFaces) -> None:
     """What is done to a face depends on its place in the epoch alone, not on the faces that it comes with."""
-    dataset = FaceBatches(faces, 32, AugmentConfig(erase=0.5), seed=0)
+    dataset = FaceBatches(faces, 32, AugmentConfig(erase_prob=0.5), seed=0)
     draws = [Draw(2, place, face) for place, face in ((40, 5), (7, 9), (23, 5), (900, 2))]
     together = dataset.__getitems__(draws)
     for place, draw in enumerate(draws):
@@ -129,7 +137,7 @@ def test_a_face_looks_alike_in_any_batch(faces: LabelledFaces) -> None:
 
 @pytest.mark.parametrize("sampling", ["uniform", "inverse"])
 @pytest.mark.parametrize("world_size", [2, 4])
-def test_the_ranks_read_what_one_reads(faces: LabelledFaces, sampling: str, world_size: int) -> None:
+def test_the_ranks_read_what_one_reads(faces: LabeledFaces, sampling: str, world_size: int) -> None:
     """Shared between processes, an epoch's batches hold the same augmented faces and targets."""
     ranks = [
         read_epoch(faces, sampling=sampling, epoch=1, rank=rank, world_size=world_size)
@@ -143,7 +151,7 @@ def test_the_ranks_read_what_one_reads(faces: LabelledFaces, sampling: str, worl
 
 
 def test_faces_of_two_packs_in_a_batch(
-    faces: LabelledFaces, make_training_pack: Callable[..., Path], tmp_path: Path
+    faces: LabeledFaces, make_training_pack: Callable[..., Path], tmp_path: Path
 ) -> None:
     """A batch may hold faces of several packs, each its own image."""
     other = Pack.open(make_training_pack(tmp_path / "other.pack", n_train=60, n_missing=0)).split("train")

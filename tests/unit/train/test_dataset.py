@@ -18,11 +18,11 @@ from sklearn.model_selection import StratifiedKFold
 from mien.errors import DatasetError
 from mien.formats.pack import Pack
 from mien.recipe import DataConfig
-from mien.train.dataset import assign_folds, choose_dev, draw_by_name, read_training_faces, split_dev
+from mien.train.dataset import assign_folds, choose_dev, hash_names, read_training_faces, split_dev
 
 
 def draw(n: int, seed: int = 0) -> NDArray[np.uint64]:
-    return draw_by_name([f"{face}.jpg" for face in range(n)], seed=seed)
+    return hash_names([f"{face}.jpg" for face in range(n)], seed=seed)
 
 
 labels_and_groups = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 30)), min_size=1, max_size=200)
@@ -80,7 +80,7 @@ def test_the_order_of_the_faces_does_not_matter(
 
 def test_the_draw_is_the_same_everywhere() -> None:
     """Earlier runs' dev splits stay theirs: the draw may not change with a machine or a version."""
-    draws = draw_by_name(["FER2013Train/fer0000000.png", "é.jpg"], seed=0)
+    draws = hash_names(["FER2013Train/fer0000000.png", "é.jpg"], seed=0)
     assert draws.tolist() == [10596694223446446586, 7745627430555685922]
 
 

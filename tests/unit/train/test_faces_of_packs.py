@@ -20,7 +20,7 @@ from mien.formats.pack import FORMAT_VERSION, Pack, PackedFace, PackInfo
 from mien.formats.pack.writer import close_pack, compute_content_sha256, write_shard
 from mien.recipe import AugmentConfig, DataConfig
 from mien.train.dataloader import FaceBatches
-from mien.train.dataset import LabelledFaces, TrainingFaces, read_training_faces
+from mien.train.dataset import LabeledFaces, TrainingFaces, read_training_faces
 from mien.train.sampler import Draw
 
 SIDE = 64
@@ -85,7 +85,7 @@ def write_pack(
     return Pack.open(folder)
 
 
-def numbers_of(faces: LabelledFaces) -> list[int]:
+def numbers_of(faces: LabeledFaces) -> list[int]:
     """Which photos the faces show."""
     return [int(number) for number in np.rint(faces.valence_arousal[:, 0] * 1000)]
 
@@ -269,6 +269,6 @@ def test_packs_of_different_size(two_packs: list[Pack], tmp_path: Path) -> None:
     sides = {(number >= 200, len(faces.dev.image(face))) for face, number in enumerate(numbers_of(faces.dev))}
     assert sides == {(False, SIDE), (True, 2 * SIDE)}
     draws = [Draw(0, face, face) for face in range(len(faces.dev))]
-    still = AugmentConfig(flip=0, affine=0, brightness=0, contrast=0, saturation=0, erase=0)
+    still = AugmentConfig(hflip_prob=0, affine_prob=0, brightness=0, contrast=0, saturation=0, erase_prob=0)
     plain, unchanged = (FaceBatches(faces.dev, 48, augment).__getitems__(draws) for augment in (None, still))
     np.testing.assert_array_equal(plain.images_rgb, unchanged.images_rgb)

@@ -16,8 +16,9 @@ from safetensors.torch import load_file
 from mien.formats.run import Run
 from mien.nets.checkpoint import load_network
 from mien.recipe import LossConfig, Recipe
-from mien.train import stage, train
+from mien.train import train
 from mien.train.lightning_adapter import FaceModule
+from mien.train.weights import build_network
 
 Weights = dict[str, torch.Tensor]
 
@@ -117,11 +118,11 @@ def test_a_sharpness_aware_epoch_without_a_radius_is_a_plain_one(
 
     As the radius goes to nought the run therefore ends where a plain one does; with a real one it does not.
     """
-    recipe = short(tiny_recipe, optimizer="sgd", learning_rate=0.01, clip_gradient=1.0, warmup_epochs=0.0)
+    recipe = short(tiny_recipe, optimizer="sgd", learning_rate=0.01, grad_clip_norm=1.0, warmup_epochs=0.0)
     recipe = replace(
         recipe,
         model=replace(recipe.model, drop_rate=0.3, drop_path_rate=0.2),
-        data=replace(recipe.data, augment=replace(recipe.data.augment, mixup=0.3, cutmix=0.3)),
+        data=replace(recipe.data, augment=replace(recipe.data.augment, mixup_prob=0.3, cutmix_prob=0.3)),
     )
     ends = {}
     for rho in (None, 1e-6, 0.1):
@@ -139,9 +140,9 @@ def test_in_the_head_epochs_only_the_heads_learn(
     training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, trajectory: list[Weights]
 ) -> None:
     """The backbone's weights do not move at all, by gradient or by decay, until the head epochs are over."""
-    recipe = short(tiny_recipe, epochs=2, head_epochs=1.0, warmup_epochs=0.0, weight_decay=0.1)
+    recipe = short(tiny_recipe, epochs=2, freeze_backbone_epochs=1.0, warmup_epochs=0.0, weight_decay=0.1)
     train(recipe, [training_pack], tmp_path / "run")
-    first = stage.build_network(recipe, ("Neutral", "Happy", "Sad"))
+    first = build_network(recipe, ("Neutral", "Happy", "Sad"))
     weights = {name: value.detach() for name, value in first.named_parameters()}
     backbone = {name for name in weights if name.startswith("backbone.")}
     moved = [{name for name in weights if not torch.equal(step[name], weights[name])} for step in trajectory]

@@ -16,9 +16,9 @@ from mien.recipe import AugmentConfig
 from mien.train.dataloader import Batch
 from mien.train.mixing import mix_faces, plan_mixing
 
-MIXUP = AugmentConfig(mixup=1, mixup_alpha=0.4)
-CUTMIX = AugmentConfig(cutmix=1)
-BOTH = AugmentConfig(mixup=0.3, cutmix=0.4)
+MIXUP = AugmentConfig(mixup_prob=1, mixup_alpha=0.4)
+CUTMIX = AugmentConfig(cutmix_prob=1)
+BOTH = AugmentConfig(mixup_prob=0.3, cutmix_prob=0.4)
 
 
 def make_batch(n_faces: int = 200, side: int = 16) -> Batch:
@@ -194,7 +194,7 @@ def test_the_plan_is_what_is_done() -> None:
     plan = plan_mixing(200, BOTH, np.random.default_rng(6), side=16)
     own, partner = origin(mixed.targets)
     others = np.flatnonzero(plan.partners != np.arange(200))
-    np.testing.assert_allclose(plan.own_share[others], own[others], atol=1e-6)
+    np.testing.assert_allclose(plan.own_fractions[others], own[others], atol=1e-6)
     seen = others[own[others] < 1]
     np.testing.assert_array_equal(plan.partners[seen], partner[seen])
     for face in seen:

@@ -141,19 +141,21 @@ def test_even_smoothing_is_torchs() -> None:
 
 def test_rare_smoothing_gives_rare_classes_more() -> None:
     """What a label gives up is shared as 1 / faces: it sums to one, and a class ten times rarer gets ten times more."""
-    spread = Objective(LossConfig(smoothing_to="rare"), COUNTS).spread.numpy()
+    spread = Objective(LossConfig(smoothing_distribution="inverse"), COUNTS).smoothing.numpy()
     assert spread.sum() == pytest.approx(1)
     assert spread[1] / spread[0] == pytest.approx(10)
     assert spread[2] / spread[1] == pytest.approx(9)
     targets = 0.8 * np.eye(3)[LABELS] + 0.2 * spread
     log_shares = make_outputs().logits.detach().log_softmax(dim=1).numpy()
-    ours = expression_of(LossConfig(label_smoothing=0.2, smoothing_to="rare"))
+    ours = expression_of(LossConfig(label_smoothing=0.2, smoothing_distribution="inverse"))
     assert float(ours) == pytest.approx(-(targets * log_shares).sum(axis=1).mean(), rel=1e-6)
 
 
 def test_smoothing_gives_a_class_without_faces_nothing() -> None:
     """It is absent, not rare: nobody could learn what the labels would give up to it."""
-    spread = Objective(LossConfig(smoothing_to="rare"), np.array([5000, 500, 0])).spread.numpy()
+    spread = Objective(
+        LossConfig(smoothing_distribution="inverse"), np.array([5000, 500, 0])
+    ).smoothing.numpy()
     assert spread == pytest.approx([1 / 11, 10 / 11, 0])
 
 

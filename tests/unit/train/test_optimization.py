@@ -18,10 +18,10 @@ from mien.recipe import ModelConfig, ScheduleConfig
 from mien.train.optimization import (
     SharpnessAware,
     build_optimizer,
-    fit_to_epochs,
-    kept_norm_statistics,
-    rate_share,
-    scale_to_batch,
+    frozen_norm_statistics,
+    lr_factor,
+    scale_learning_rate,
+    shorten_phases,
 )
 
 BACKBONES = ("mobilenetv3_small_050", "efficientnet_b0", "vit_tiny_patch16_224")
@@ -29,7 +29,7 @@ BACKBONES = ("mobilenetv3_small_050", "efficientnet_b0", "vit_tiny_patch16_224")
 
 def network(backbone: str = "mobilenetv3_small_050") -> FaceNetwork:
     """A network with every head and a hidden layer."""
-    config = ModelConfig(backbone=backbone, pretrained=False, hidden_size=8)
+    config = ModelConfig(backbone=backbone, pretrained=False, head_hidden_size=8)
     return build_face_network(config, 3, input_size=32, pretrained=False)
 
 
@@ -47,7 +47,7 @@ def test_the_rate_is_scaled_to_the_batch_on_request(
 ) -> None:
     """The linear rule of Goyal et al. 2017 where the recipe names a base, nothing otherwise."""
     config = ScheduleConfig(learning_rate=peak, base_batch_size=base, batch_size=batch)
-    assert scale_to_batch(peak, config) == pytest.approx(expected)
+    assert scale_learning_rate(peak, config) == pytest.approx(expected)
     rates = [group["lr"] for group in build_optimizer(network(), config).param_groups]
     assert rates == pytest.approx([expected] * len(rates))
 
@@ -56,8 +56,8 @@ def test_the_rate_is_scaled_to_the_batch_on_request(
 @pytest.mark.parametrize("warmup", [0.0, 0.3, 1.0, 5.0])
 def test_the_rate_stays_in_its_limits(warmup: float, heads: bool) -> None:
     """From the warm-up's start up to the peak, then down towards the final rate, and never beyond."""
-    config = ScheduleConfig(epochs=5, warmup_epochs=warmup, warmup_start=0.1, final_rate=0.05)
-    shares = [rate_share(step, config=config, steps_per_epoch=10, heads=heads) for step in range(51)]
+    config = ScheduleConfig(epochs=5, warmup_epochs=warmup, warmup_lr_ratio=0.1, min_lr_ratio=0.05)
+    shares = [lr_factor(step, config=config, steps_per_epoch=10, heads=heads) for step in range(51)]
     peak = round(10 * warmup)
     assert shares[0] == (0.1 if warmup else 1.0)
     assert shares[min(peak, 50)] == pytest.approx(1.0)
@@ -74,18 +74,22 @@ def test_the_rate_stays_in_its_limits(warmup: float, heads: bool) -> None:
 def test_the_heads_learn_alone_at_first(head_rate: float | None, share: float) -> None:
     """In the head epochs the backbone stands still and the heads' rate is one; the rest is as without them."""
     config = ScheduleConfig(
-        epochs=5, learning_rate=0.1, head_epochs=1.5, head_learning_rate=head_rate, warmup_start=0.1
+        epochs=5,
+        learning_rate=0.1,
+        freeze_backbone_epochs=1.5,
+        freeze_backbone_learning_rate=head_rate,
+        warmup_lr_ratio=0.1,
     )
-    rest = ScheduleConfig(epochs=7, learning_rate=0.1, warmup_epochs=2, warmup_start=0.1)
+    rest = ScheduleConfig(epochs=7, learning_rate=0.1, warmup_epochs=2, warmup_lr_ratio=0.1)
     backbone, heads = (
-        [rate_share(step, config=config, steps_per_epoch=10, heads=part) for step in range(50)]
+        [lr_factor(step, config=config, steps_per_epoch=10, heads=part) for step in range(50)]
         for part in (False, True)
     )
     assert backbone[:15] == [0.0] * 15
     assert heads[:15] == pytest.approx([share] * 15)
     assert backbone[15:] == heads[15:]
     # 35 steps are left, a tenth of a schedule of 7 epochs of 50: every step of it stands for ten.
-    scaled = [rate_share(step, config=rest, steps_per_epoch=50) for step in range(0, 350, 10)]
+    scaled = [lr_factor(step, config=rest, steps_per_epoch=50) for step in range(0, 350, 10)]
     assert backbone[15:] == pytest.approx(scaled)
 
 
@@ -104,16 +108,16 @@ def test_head_epochs_and_warmup_give_way(
     epochs: int, head: float, warmup: float, expected: tuple[float, float]
 ) -> None:
     """What does not fit into the epochs is shorter, the warm-up first, and the rate still reaches its height."""
-    fitted = fit_to_epochs(ScheduleConfig(epochs=epochs, head_epochs=head, warmup_epochs=warmup))
-    assert (fitted.head_epochs, fitted.warmup_epochs) == expected
-    rates = [rate_share(step, config=fitted, steps_per_epoch=10) for step in range(10 * epochs)]
+    fitted = shorten_phases(ScheduleConfig(epochs=epochs, freeze_backbone_epochs=head, warmup_epochs=warmup))
+    assert (fitted.freeze_backbone_epochs, fitted.warmup_epochs) == expected
+    rates = [lr_factor(step, config=fitted, steps_per_epoch=10) for step in range(10 * epochs)]
     assert max(rates) == pytest.approx(1)
 
 
 def test_head_epochs_all_the_way() -> None:
     """A run may train the heads alone, from the first step to the last."""
-    config = ScheduleConfig(epochs=3, head_epochs=3, warmup_epochs=0)
-    shares = {(rate_share(step, config=config, steps_per_epoch=4, heads=False)) for step in range(12)}
+    config = ScheduleConfig(epochs=3, freeze_backbone_epochs=3, warmup_epochs=0)
+    shares = {(lr_factor(step, config=config, steps_per_epoch=4, heads=False)) for step in range(12)}
     assert shares == {0.0}
 
 
@@ -371,7 +375,7 @@ def test_norms_keep_their_statistics_on_request() -> None:
     model.dropout.p = twin.dropout.p = 0.0
     before = {name: value.clone() for name, value in model.named_buffers()}
     assert any(name.endswith("num_batches_tracked") for name in before)
-    with kept_norm_statistics(model):
+    with frozen_norm_statistics(model):
         kept = model(images).logits
     assert all(torch.equal(value, before[name]) for name, value in model.named_buffers())
     assert torch.equal(kept, twin(images).logits)

@@ -17,7 +17,7 @@ from mien.formats.pack import PackSplit
 from mien.formats.run import Run
 from mien.recipe import Recipe
 from mien.train import train
-from mien.train.processes import require_launcher, require_numbers, require_place
+from mien.train.processes import require_launcher, require_numbers, require_rank
 
 LAUNCHERS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID", "SLURM_NTASKS", "WORLD_SIZE", "MASTER_PORT")
 
@@ -118,7 +118,7 @@ def test_what_agrees_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setenv("MASTER_PORT", "29500")
     require_launcher(2)
-    require_place(1, 2)
+    require_rank(1, 2)
 
 
 @pytest.mark.parametrize("value", ["", "two", "-1"])

@@ -33,7 +33,7 @@ def made_small(recipe: Recipe, *, weights: Path | None = None, teacher: Path | N
             epochs=EPOCHS,
             batch_size=BATCH_SIZE,
             base_batch_size=None if base is None else round(base * BATCH_SIZE / schedule.batch_size),
-            head_epochs=schedule.head_epochs * shorter,
+            freeze_backbone_epochs=schedule.freeze_backbone_epochs * shorter,
             warmup_epochs=schedule.warmup_epochs * shorter,
             loss=replace(schedule.loss, teacher=None if teacher is None else str(teacher)),
         ),

@@ -21,7 +21,7 @@ from mien.train.sampler import (
     FaceOrder,
     build_order,
     require_steps,
-    step_keys,
+    step_seed,
     uniform_draws,
 )
 
@@ -197,13 +197,13 @@ def build(data: DataConfig) -> FaceOrder:
 
 def test_the_order_of_a_recipe() -> None:
     """A recipe's sampling, cap and seed make the order; uniform has no quotas."""
-    uniform = build(DataConfig(sampling_cap=2))
+    uniform = build(DataConfig(sampling_max_repeats=2))
     assert uniform.quotas is None
     assert sorted(uniform.faces(0)) == list(range(N_FACES))
     inverse = build(DataConfig(sampling="inverse"))
     np.testing.assert_allclose(inverse.quotas, QUOTAS)
     np.testing.assert_array_equal(inverse.faces(2), replace(INVERSE, seed=3).faces(2))
-    capped = build(DataConfig(sampling="inverse", sampling_cap=2))
+    capped = build(DataConfig(sampling="inverse", sampling_max_repeats=2))
     np.testing.assert_allclose(capped.quotas, [103 - 14 - (103 - 14) / 2, 0, (103 - 14) / 2, 14])
     assert len(capped) == N_FACES
 
@@ -212,14 +212,16 @@ def test_an_epoch_has_a_step_at_least() -> None:
     """A batch that is larger than the epoch is one clear error."""
     assert require_steps(UNIFORM, N_FACES) == 1
     assert require_steps(UNIFORM, 8) == 12
-    with pytest.raises(DatasetError, match=r"`schedule\.batch_size` is 104, but an epoch has only 103 faces"):
+    with pytest.raises(
+        DatasetError, match=r"`schedule\.batch_size` is 104, but an epoch has only 103 training faces"
+    ):
         require_steps(UNIFORM, N_FACES + 1)
 
 
 def test_every_step_and_rank_has_its_own_keys() -> None:
     """What is random in a step differs between seeds, steps and ranks, and is the same when asked again."""
     keys = [(seed, step, rank) for seed in (0, 1, 2) for step in (0, 1, 2) for rank in (0, 1, 2)]
-    states = [tuple(step_keys(seed, step=step, rank=rank).generate_state(4)) for seed, step, rank in keys * 2]
+    states = [tuple(step_seed(seed, step=step, rank=rank).generate_state(4)) for seed, step, rank in keys * 2]
     assert states[: len(keys)] == states[len(keys) :]
     assert len(set(states)) == len(keys)
 

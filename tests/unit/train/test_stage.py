@@ -173,7 +173,7 @@ def test_the_earlier_run_stays_until_the_new_one_is_finished(
     assert "run.replaced keeps the earlier run until this one is finished" in capsys.readouterr().err
     for _ in range(2):
         with monkeypatch.context() as patched:
-            patched.setattr(stage, "_finish", stop)
+            patched.setattr(stage, "finish_run", stop)
             with pytest.raises(KeyboardInterrupt):
                 train(quick(tiny_recipe), [training_pack], run, force=True)
         assert (aside / "result.json").read_bytes() == before
@@ -222,13 +222,13 @@ def test_a_folder_that_vanishes_is_told(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Somebody removes the run while it trains: one clear error, and none of TensorBoard's thread beside it."""
-    write_atomically = stage.write_atomically
+    append_metrics = stage.append_metrics
 
-    def write_and_remove(path: Path, write: Callable[[Path], None]) -> None:
-        write_atomically(path, write)
+    def append_and_remove(path: Path, row: dict[str, float | int]) -> None:
+        append_metrics(path, row)
         shutil.rmtree(tmp_path / "run")
 
-    monkeypatch.setattr(stage, "write_atomically", write_and_remove)
+    monkeypatch.setattr(stage, "append_metrics", append_and_remove)
     with pytest.raises(ArtifactError, match=r"run vanished while it was written: /.*"):
         train(quick(tiny_recipe, epochs=2), [training_pack], tmp_path / "run")
     assert "Traceback" not in capfd.readouterr().err
@@ -305,13 +305,11 @@ def test_several_cures_of_one_imbalance_are_warned_of_once(
     """One cure says nothing; more are one line that names each with its value, and it stops nothing."""
     recipe = read_recipe(trained_run / "recipe.yaml", [f"--{key}={value}" for key, value in cures])
     monkeypatch.setattr(stage, "fit", lambda *_, **__: None)
-    monkeypatch.setattr(stage, "_finish", lambda *_: {})
+    monkeypatch.setattr(stage, "finish_run", lambda *_: {})
     assert train(recipe, [training_pack], tmp_path / "run") is not None
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mien: ")]
     named = " and ".join(f"`{key}: {value}`" for key, value in cures)
-    advice = (
-        "correct the same imbalance twice, and rare classes may be answered too often. One of them is enough"
-    )
+    advice = "correct the same class imbalance more than once, and rare classes may be predicted too often. One of them is enough"
     assert lines == ([f"mien: {named} {advice}"] if len(cures) > 1 else [])
 
 
@@ -342,8 +340,8 @@ def test_a_loss_that_explodes_is_one_error(
     "values",
     [
         pytest.param({"learning_rate": 10.0}, id="not clipped"),
-        pytest.param({"learning_rate": 10.0, "clip_gradient": 1e9}, id="hardly clipped"),
-        pytest.param({"learning_rate": 1000.0, "clip_gradient": 1.0}, id="clipped"),
+        pytest.param({"learning_rate": 10.0, "grad_clip_norm": 1e9}, id="hardly clipped"),
+        pytest.param({"learning_rate": 1000.0, "grad_clip_norm": 1.0}, id="clipped"),
     ],
 )
 def test_the_advice_for_a_loss_that_explodes_helps(
@@ -353,7 +351,7 @@ def test_the_advice_for_a_loss_that_explodes_helps(
     recipe = quick(tiny_recipe, optimizer="sgd", warmup_epochs=0.0, **values)
     with pytest.raises(ModelError) as caught:
         train(recipe, [training_pack], tmp_path / "run")
-    advice = re.search(r"Begin again with `(--\S+ \S+)`, and with --force", str(caught.value))
+    advice = re.search(r"Start over with `(--\S+ \S+)`, and with --force", str(caught.value))
     assert advice is not None
     (tmp_path / "recipe.yaml").write_text(format_recipe(recipe))
     advised = read_recipe(tmp_path / "recipe.yaml", advice[1].split())
@@ -364,14 +362,14 @@ def test_few_epochs_are_enough_of_a_command(
     training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With one epoch the warm-up and the head epochs give way, which one line tells and the run keeps; so in a plan."""
-    recipe = quick(tiny_recipe, warmup_epochs=5.0, head_epochs=0.5)
+    recipe = quick(tiny_recipe, warmup_epochs=5.0, freeze_backbone_epochs=0.5)
     assert train(recipe, [training_pack], tmp_path / "run") is not None
     assert (
-        "mien: `schedule.head_epochs` 0.5 and `schedule.warmup_epochs` 5 do not fit into `schedule.epochs` 1: taken as "
-        "0.5 and 0.25\n"
+        "mien: `schedule.freeze_backbone_epochs` 0.5 and `schedule.warmup_epochs` 5 do not fit into `schedule.epochs` 1: "
+        "shortened to 0.5 and 0.25\n"
     ) in capsys.readouterr().err
     kept = read_recipe(tmp_path / "run" / "recipe.yaml", [])
-    assert (kept.schedule.head_epochs, kept.schedule.warmup_epochs) == (0.5, 0.25)
+    assert (kept.schedule.freeze_backbone_epochs, kept.schedule.warmup_epochs) == (0.5, 0.25)
     assert plan_training(recipe, [training_pack]).recipe == kept
     assert "do not fit" in capsys.readouterr().err
 
@@ -400,7 +398,7 @@ def test_mixed_precision_trains(
 def test_sgd_deterministic_without_heads(training_pack: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
     """The other optimiser, clipping, torch's deterministic mode and a network of one head train."""
     recipe = replace(
-        quick(tiny_recipe, optimizer="sgd", clip_gradient=1.0, loss=LossConfig(label_smoothing=0.1)),
+        quick(tiny_recipe, optimizer="sgd", grad_clip_norm=1.0, loss=LossConfig(label_smoothing=0.1)),
         model=replace(tiny_recipe.model, landmarks=False, valence_arousal=False),
         runtime=replace(tiny_recipe.runtime, deterministic=True),
     )

@@ -24,9 +24,11 @@ import torch
 from safetensors.torch import load_file
 
 from mien.errors import ArtifactError
+from mien.formats.recipe_keys import RENAMED_KEYS
 from mien.formats.run import Run
+from mien.nets.checkpoint import load_network
 from mien.recipe import AugmentConfig, LossConfig, Recipe
-from mien.train import stage, train
+from mien.train import run_folder, stage, train
 from mien.train.lightning_adapter import FaceModule
 from mien.train.logs import best_epoch
 
@@ -221,21 +223,21 @@ def uneven_pack(make_training_pack: Callable[..., Path], tmp_path_factory: pytes
 CHANGES = {
     "moving average": {"schedule__ema_decay": 0.9},
     "sharpness-aware": {"schedule__sam_rho": 0.05, "schedule__optimizer": "sgd", "model__drop_rate": 0.2},
-    "mixup and cutmix": {"data__augment__mixup": 0.4, "data__augment__cutmix": 0.4},
-    "inverse sampling": {"data__sampling": "inverse", "data__sampling_cap": 2.0},
+    "mixup and cutmix": {"data__augment__mixup_prob": 0.4, "data__augment__cutmix_prob": 0.4},
+    "inverse sampling": {"data__sampling": "inverse", "data__sampling_max_repeats": 2.0},
     "learned task weights": {
         "schedule__loss__task_weights": "learned", "schedule__loss__valence_arousal": "ccc_mse",
         "schedule__loss__landmarks": "wing",
     },
     "head epochs": {
-        "schedule__head_epochs": 0.5, "schedule__head_learning_rate": 0.01, "schedule__layer_decay": 0.8,
-        "schedule__clip_gradient": 1.0,
+        "schedule__freeze_backbone_epochs": 0.5, "schedule__freeze_backbone_learning_rate": 0.01, "schedule__layer_decay": 0.8,
+        "schedule__grad_clip_norm": 1.0,
     },
     "everything": {
-        "schedule__ema_decay": 0.9, "schedule__sam_rho": 0.05, "data__augment__mixup": 0.4,
+        "schedule__ema_decay": 0.9, "schedule__sam_rho": 0.05, "data__augment__mixup_prob": 0.4,
         "data__sampling": "square_root", "schedule__loss__task_weights": "learned", "model__stem_stride": 1,
-        "model__hidden_size": 16, "model__feed_landmarks": True, "model__drop_rate": 0.2,
-        "schedule__loss__label_smoothing": 0.1, "schedule__loss__smoothing_to": "rare",
+        "model__head_hidden_size": 16, "model__condition_on_landmarks": True, "model__drop_rate": 0.2,
+        "schedule__loss__label_smoothing": 0.1, "schedule__loss__smoothing_distribution": "inverse",
         "schedule__loss__teacher": "TEACHER",
     },
 }  # fmt: skip
@@ -301,7 +303,7 @@ def test_a_run_killed_while_its_folder_is_made_begins_anew(
     """Of a folder that was only begun the same command makes a run like any other."""
     recipe = changed(tiny_recipe, schedule__epochs=1)
     with monkeypatch.context() as patch:
-        patch.setattr(stage, "format_recipe", _interrupt)
+        patch.setattr(run_folder, "format_recipe", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(recipe, [training_pack], tmp_path / "run", resume=True)
     assert (tmp_path / "run" / "run.json").exists()
@@ -313,6 +315,30 @@ def test_a_run_killed_while_its_folder_is_made_begins_anew(
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_a_run_under_old_keys(
+    unfinished: Path, trained_run: Path, training_pack: Path, tiny_recipe: Recipe
+) -> None:
+    """A run begun before recipe keys were renamed can be loaded and resumed."""
+    old_names = {new: old.rpartition(".")[2] for old, new in RENAMED_KEYS.items()}
+
+    def under_old_keys(part: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+        return {
+            old_names.get(prefix + name, name): under_old_keys(value, f"{prefix}{name}.")
+            if isinstance(value, dict)
+            else value
+            for name, value in part.items()
+        }
+
+    description = json.loads((unfinished / "run.json").read_text())
+    description["recipe"] = under_old_keys(description["recipe"])
+    description["recipe"]["schedule"]["loss"]["smoothing_to"] = "all"
+    assert "clip_gradient" in description["recipe"]["schedule"]
+    (unfinished / "run.json").write_text(json.dumps(description))
+    assert_same(*(load_network(Run.open(run)).state_dict() for run in (unfinished, trained_run)))
+    train(tiny_recipe, [training_pack], unfinished, resume=True)
+    assert_same_end(unfinished, trained_run)
 
 
 @pytest.mark.parametrize(
@@ -327,8 +353,8 @@ def _interrupt(*_: object) -> None:
         ),
         pytest.param(
             "data",
-            {"augment": AugmentConfig(flip=0.1)},
-            r"data\.augment\.flip,.*rotation_deg, .*erase",
+            {"augment": AugmentConfig(hflip_prob=0.1)},
+            r"data\.augment\.hflip_prob,.*rotation_deg, .*erase_prob",
             id="augment",
         ),
         pytest.param("runtime", {"seed": 5}, "runtime.seed", id="seed, which cuts the dev split"),
@@ -348,7 +374,7 @@ def test_resume_on_another_pack_is_refused(
 ) -> None:
     """The pack is known by its content, not its name."""
     other = make_training_pack(tmp_path / "other.pack", n_train=180)
-    with pytest.raises(ArtifactError, match="begun on another pack"):
+    with pytest.raises(ArtifactError, match="started on another pack"):
         train(tiny_recipe, [other], unfinished, resume=True)
 
 
@@ -399,7 +425,7 @@ def test_a_damaged_checkpoint_is_one_error(
         torch.save({"state_dict": _Bomb(proof)}, path)
     else:
         path.write_bytes(b"")
-    with pytest.raises(ArtifactError, match=r"last\.ckpt cannot be read.*Remove it to begin") as caught:
+    with pytest.raises(ArtifactError, match=r"last\.ckpt cannot be read.*Remove it to start") as caught:
         train(tiny_recipe, [training_pack], unfinished, resume=True)
     assert "\n" not in str(caught.value)
     assert not proof.exists()
@@ -414,7 +440,7 @@ def test_lightning_runs_no_code_of_a_checkpoint(
 ) -> None:
     """The file may be another by the time that Lightning reads it: that reads data alone as well."""
     path, proof = Run.open(unfinished).last_checkpoint_path, tmp_path / "proof"
-    monkeypatch.setattr(stage, "_require_readable", lambda _: None)
+    monkeypatch.setattr(run_folder, "require_readable", lambda _: None)
     torch.save({**torch.load(path, weights_only=True), "bomb": _Bomb(proof)}, path)
     with pytest.raises(pickle.UnpicklingError):
         train(tiny_recipe, [training_pack], unfinished, resume=True)

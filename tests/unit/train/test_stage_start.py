@@ -22,7 +22,7 @@ from mien.faces.crop import CropContract
 from mien.formats.pack import PackSplit
 from mien.formats.run import Run
 from mien.recipe import LossConfig, Recipe
-from mien.train import stage, train
+from mien.train import stage, train, weights
 from mien.train.dry_run.plan import plan_training
 
 CLASSES = ("Neutral", "Happy", "Sad")
@@ -63,7 +63,7 @@ def test_several_packs_are_learnt_together(
     assert sum(run.pack["train_counts"]) == run.pack["n_train"] == summary.n_train
     (out / "result.json").unlink()
     for packs in ([training_pack], [other, training_pack]):
-        with pytest.raises(ArtifactError, match="begun on another pack"):
+        with pytest.raises(ArtifactError, match="started on another pack"):
             train(quick(tiny_recipe), packs, out, resume=True)
     train(quick(tiny_recipe), [training_pack, other], out, resume=True)
 
@@ -89,17 +89,17 @@ def test_one_pack_is_a_member_too(trained_run: Path) -> None:
 def test_earlier_weights_with_other_classes(trained_run: Path, tiny_recipe: Recipe) -> None:
     """The backbone and the heads that fit are taken over, the expression head begins anew."""
     path = trained_run / "checkpoints" / "best.safetensors"
-    weights = load_file(path)
+    stored = load_file(path)
     recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(path)))
-    network = stage.build_network(recipe, tuple("abcdefg"))
+    network = weights.build_network(recipe, tuple("abcdefg"))
     own = network.state_dict()
     assert own["expression_head.weight"].shape == (7, 1024)
     taken = {
         name
-        for name, value in weights.items()
+        for name, value in stored.items()
         if own[name].shape == value.shape and torch.equal(own[name], value)
     }
-    assert taken == set(weights) - {"expression_head.weight", "expression_head.bias"}
+    assert taken == set(stored) - {"expression_head.weight", "expression_head.bias"}
 
 
 def test_earlier_weights_with_the_classes_in_another_order(trained_run: Path, tiny_recipe: Recipe) -> None:
@@ -107,7 +107,7 @@ def test_earlier_weights_with_the_classes_in_another_order(trained_run: Path, ti
     recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(trained_run)))
     learnt = load_file(Run.open(trained_run).best_weights_path)
     for classes, is_taken in ((CLASSES, True), (CLASSES[::-1], False)):
-        own = stage.build_network(recipe, classes).state_dict()
+        own = weights.build_network(recipe, classes).state_dict()
         assert torch.equal(own["expression_head.weight"], learnt["expression_head.weight"]) == is_taken
         assert torch.equal(own["landmark_head.weight"], learnt["landmark_head.weight"])
 
@@ -122,19 +122,19 @@ def test_an_earlier_run_with_other_dev_faces_is_warned_of(
 ) -> None:
     """It learnt some of the faces that are to choose the checkpoint."""
     monkeypatch.setattr(stage, "fit", lambda *_, **__: None)
-    monkeypatch.setattr(stage, "_finish", lambda *_: {})
+    monkeypatch.setattr(stage, "finish_run", lambda *_: {})
     same = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(trained_run)))
     train(same, [training_pack], tmp_path / "same")
     assert capsys.readouterr().err == ""
     train(replace(same, data=replace(same.data, split_seed=5)), [training_pack], tmp_path / "other")
-    was = f"{trained_run} kept back other dev faces (`data.split_seed` was {same.data.split_seed}, is 5)"
+    was = f"{trained_run} held out other dev faces (`data.split_seed` was {same.data.split_seed}, is 5)"
     assert was in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (torch.OutOfMemoryError("CUDA out of memory."), "too little memory for 24 faces a step"),
+        (torch.OutOfMemoryError("CUDA out of memory."), "too little memory for 24 faces per step"),
         (
             RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error."),
             "A loader process was killed",
@@ -163,17 +163,17 @@ def test_a_backbones_own_weights(trained_run: Path, tiny_recipe: Recipe, tmp_pat
     """Weights named as timm names them go to the backbone."""
     from safetensors.torch import save_file
 
-    weights = load_file(trained_run / "checkpoints" / "best.safetensors")
+    stored = load_file(trained_run / "checkpoints" / "best.safetensors")
     bare = {
         name.removeprefix("backbone."): value
-        for name, value in weights.items()
+        for name, value in stored.items()
         if name.startswith("backbone.")
     }
     save_file(bare, tmp_path / "bare.safetensors")
     recipe = replace(
         tiny_recipe, model=replace(tiny_recipe.model, weights=str(tmp_path / "bare.safetensors"))
     )
-    own = stage.build_network(recipe, CLASSES).backbone.state_dict()
+    own = weights.build_network(recipe, CLASSES).backbone.state_dict()
     assert all(torch.equal(own[name], value) for name, value in bare.items())
 
 
@@ -183,15 +183,15 @@ def test_weights_of_a_finished_run_are_its_own(
     """Weights that another run wrote into the folder of a finished one are not begun from."""
     run = Path(shutil.copytree(trained_run, tmp_path / "run"))
     recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(run)))
-    stage.build_network(recipe, CLASSES)
+    weights.build_network(recipe, CLASSES)
     description = (run / "run.json").read_text()
     (run / "run.json").write_text(description.replace("Sad", "Fear"))
     with pytest.raises(ArtifactError, match=r"run\.json has changed since it was written"):
-        stage.build_network(recipe, CLASSES)
+        weights.build_network(recipe, CLASSES)
     (run / "run.json").write_text(description)
     truncate_weights(run)
     with pytest.raises(ArtifactError, match=r"best\.safetensors has changed since it was written"):
-        stage.build_network(recipe, CLASSES)
+        weights.build_network(recipe, CLASSES)
 
 
 @pytest.mark.parametrize(
@@ -212,15 +212,15 @@ def test_weights_that_do_not_fit(
         path.write_text("hello")
     recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(path), backbone=backbone))
     with pytest.raises(ModelError, match=rf"`model\.weights` .*{expected}"):
-        stage.build_network(recipe, CLASSES)
+        weights.build_network(recipe, CLASSES)
 
 
 def test_the_first_weights_are_the_seeds(tiny_recipe: Recipe) -> None:
     """A seed decides the first weights, and another seed gives others."""
-    one, same = (stage.build_network(tiny_recipe, CLASSES).expression_head.weight for _ in range(2))
+    one, same = (weights.build_network(tiny_recipe, CLASSES).expression_head.weight for _ in range(2))
     assert torch.equal(one, same)
     other = replace(tiny_recipe, runtime=replace(tiny_recipe.runtime, seed=1))
-    assert not torch.equal(one, stage.build_network(other, CLASSES).expression_head.weight)
+    assert not torch.equal(one, weights.build_network(other, CLASSES).expression_head.weight)
 
 
 def with_teacher(recipe: Recipe, teacher: Path) -> Recipe:
@@ -266,13 +266,13 @@ def truncate_weights(run: Path) -> None:
         pytest.param(
             lambda run: edit_run(run, classes=["Neutral", "Happy", "Fear"]),
             ModelError,
-            r"does not know Sad, it knows Neutral, Happy, Fear\. Name the classes .* in `data\.classes`",
+            r"does not know Sad, it knows Neutral, Happy, Fear\. List the classes .* in `data\.classes`",
             id="lacks a class",
         ),
         pytest.param(
             lambda run: edit_run(run, crop=CropContract("aligned", margin=0.3).to_dict()),
             ModelError,
-            r"learnt aligned crops with margin 0\.3, the pack's are \w+ with margin .*Prepare the pack like",
+            r"was trained on aligned crops with margin 0\.3, the pack has \w+ crops with margin .*Prepare the pack like",
             id="learnt other crops",
         ),
     ],
@@ -284,7 +284,7 @@ def test_a_teacher_that_cannot_teach(
     teacher = Path(shutil.copytree(trained_run, tmp_path / "teacher"))
     damage(teacher)
     with pytest.raises(kind, match=expected) as caught:
-        stage.load_teacher(
+        weights.load_teacher(
             with_teacher(tiny_recipe, teacher), ("Neutral", "Happy", "Sad"), Run.open(trained_run).crop
         )
     assert str(teacher) in str(caught.value)
@@ -293,7 +293,7 @@ def test_a_teacher_that_cannot_teach(
 
 def test_a_teachers_classes_are_matched_by_name(trained_run: Path, tiny_recipe: Recipe) -> None:
     """The student's order decides, and classes that only the teacher knows are left out."""
-    teacher = stage.load_teacher(
+    teacher = weights.load_teacher(
         with_teacher(tiny_recipe, trained_run), ("Sad", "Neutral"), Run.open(trained_run).crop
     )
     assert Run.open(trained_run).classes == ("Neutral", "Happy", "Sad")
@@ -301,4 +301,4 @@ def test_a_teachers_classes_are_matched_by_name(trained_run: Path, tiny_recipe: 
     logits = torch.from_numpy(Run.open(trained_run).read_dev_outputs().logits)
     assert len(images) == len(logits)
     torch.testing.assert_close(teacher.logits(images), logits[:, [2, 0]], rtol=1e-3, atol=1e-4)
-    assert stage.load_teacher(quick(tiny_recipe), ("Sad", "Neutral"), CropContract()) is None
+    assert weights.load_teacher(quick(tiny_recipe), ("Sad", "Neutral"), CropContract()) is None

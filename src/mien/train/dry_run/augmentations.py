@@ -1,10 +1,10 @@
-"""Training faces as a network is fed them, to be looked at before a run.
+"""Training faces as a network sees them, to look at before a run.
 
-Nothing is imitated: order, changes and mixing come from what training uses, with the numbers of the run itself.
+Order, augmentation and mixing come from the training code, with the random numbers of the run itself.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,27 +13,26 @@ from mien.drawing.fonts import printable
 from mien.formats.pack import Pack
 from mien.recipe import Recipe
 from mien.train.dataloader import FaceBatches
-from mien.train.dataset import LabelledFaces, read_training_faces
-from mien.train.mixing import Mixing, mix_faces, plan_mixing
-from mien.train.sampler import Draw, EpochBatches, FaceOrder, build_order, require_steps, step_keys
+from mien.train.dataset import LabeledFaces, read_training_faces
+from mien.train.mixing import mix_faces, plan_mixing
+from mien.train.sampler import Draw, EpochBatches, FaceOrder, build_order, require_steps, step_seed
 
-# Epochs that are gone through for a face that is rarely drawn, and steps for faces that are rarely mixed.
+# Epochs searched for a face that is rarely drawn, and steps searched for faces that are rarely mixed.
 MOST_EPOCHS = 1000
 MOST_STEPS = 1000
-# Votes below this share are left out of a title.
-SMALLEST_SHARE = 0.05
-# A face that is less than this another one looks as if it were not mixed, and is left out.
+# Votes below this fraction are left out of a title.
+SMALLEST_VOTE = 0.05
+# A face mixed with less than this of another one looks unmixed, and is left out.
 SMALLEST_MIX = 0.005
 
 
-@dataclass(frozen=True)
-class PreviewFace:
-    """A face to be shown.
+class PreviewFace(NamedTuple):
+    """A face to show.
 
     Attributes:
         image_rgb: ``(S, S, 3)`` uint8 RGB.
         landmarks: ``(68, 2)`` fractions of the image, NaN where a point is missing or hidden.
-        caption: what it is.
+        caption: text under the face.
     """
 
     image_rgb: NDArray[np.uint8]
@@ -41,13 +40,12 @@ class PreviewFace:
     caption: str
 
 
-@dataclass(frozen=True)
-class PreviewRow:
+class PreviewRow(NamedTuple):
     """Faces that belong together.
 
     Attributes:
-        title: what they are.
-        faces: to be shown.
+        title: title of the row.
+        faces: the faces to show.
     """
 
     title: str
@@ -55,16 +53,16 @@ class PreviewRow:
 
 
 def preview_faces(recipe: Recipe, pack: Pack, *, n_versions: int, seed: int = 0) -> list[PreviewRow]:
-    """Return what a network is fed when it is trained on a pack by a recipe.
+    """Return what a network sees when it is trained on a pack with a recipe.
 
-    A row for each class holds one face, as it is in the pack and then as the run shows it in epoch after epoch,
-    before mixing. Where faces are mixed, a row of them for mixup and one for cutmix follow.
+    There is a row for each class with one face, as stored in the pack and then as the run shows it in successive epochs,
+    before mixing. If faces are mixed, a row for mixup and one for cutmix follow.
 
     Args:
-        recipe: the recipe; its own packs are not looked at.
-        pack: to learn from.
-        n_versions: changed faces in a row. A row goes on beyond the recipe's last epoch.
-        seed: of the choice of faces. What is done to them depends on the recipe's.
+        recipe: the recipe; its own packs are ignored.
+        pack: the pack to train on.
+        n_versions: augmented faces per row, which may go beyond the recipe's last epoch.
+        seed: seed of the choice of faces. Their augmentation depends on the recipe's seed.
 
     Raises:
         ArtifactError: the pack has no train split, or is damaged.
@@ -76,34 +74,37 @@ def preview_faces(recipe: Recipe, pack: Pack, *, n_versions: int, seed: int = 0)
     dataset = FaceBatches(faces, recipe.data.input_size, recipe.data.augment, recipe.runtime.seed)
     n_drawn = recipe.schedule.batch_size * require_steps(order, recipe.schedule.batch_size)
     random = np.random.default_rng(seed)
-    chosen = {label: _choose(faces, label, random) for label in np.unique(faces.labels).tolist()}
-    draws = _find_draws(order, list(chosen.values()), n_drawn=n_drawn, n_versions=n_versions)
+    chosen: dict[int, int] = {}
+    for label in np.unique(faces.labels).tolist():
+        # A face with landmarks if the class has any.
+        members = np.flatnonzero(faces.labels == label)
+        with_landmarks = members[np.isfinite(faces.landmarks[members]).any(axis=(1, 2))]
+        chosen[label] = int(random.choice(with_landmarks if len(with_landmarks) else members))
+    draws = find_draws(order, list(chosen.values()), n_drawn=n_drawn, n_versions=n_versions)
     counts = np.bincount(faces.labels, minlength=len(classes))
     rows = []
     for label, name in enumerate(classes):
         title = f"{printable(name)}\n{counts[label]:,} {'face' if counts[label] == 1 else 'faces'}"
-        if label not in chosen:
-            rows.append(PreviewRow(title, []))
-            continue
-        face = chosen[label]
-        versions = [_version(dataset, draw) for draw in draws[face]]
-        stored = PreviewFace(faces.image(face), faces.landmarks[face], "in the pack")
-        rows.append(PreviewRow(title + _describe_votes(faces, face, classes), [stored, *versions]))
-    start = int(random.integers(2**31))
-    return rows + _mixed_rows(recipe, dataset, order, classes, n_faces=n_versions + 1, start=start)
+        shown: list[PreviewFace] = []
+        if label in chosen:
+            face = chosen[label]
+            title += describe_votes(faces, face, classes)
+            shown.append(PreviewFace(faces.image(face), faces.landmarks[face], "in the pack"))
+            for draw in draws[face]:
+                batch = dataset.__getitems__([draw])
+                image, landmarks = batch.images_rgb[0].numpy(), batch.landmarks[0].numpy()
+                shown.append(PreviewFace(image, landmarks, f"epoch {draw.epoch + 1}"))
+        rows.append(PreviewRow(title, shown))
+    first_step = int(random.integers(2**31))
+    return rows + preview_mixing(
+        recipe, dataset, order, classes, n_faces=n_versions + 1, first_step=first_step
+    )
 
 
-def _choose(faces: LabelledFaces, label: int, random: np.random.Generator) -> int:
-    """Return a face of a class, one with landmarks where there is any."""
-    members = np.flatnonzero(faces.labels == label)
-    with_landmarks = members[np.isfinite(faces.landmarks[members]).any(axis=(1, 2))]
-    return int(random.choice(with_landmarks if len(with_landmarks) else members))
-
-
-def _find_draws(
+def find_draws(
     order: FaceOrder, wanted: Sequence[int], *, n_drawn: int, n_versions: int
 ) -> dict[int, list[Draw]]:
-    """Return the first times that a run shows some faces."""
+    """Return the first draws of some faces in a run."""
     draws: dict[int, list[Draw]] = {face: [] for face in wanted}
     for epoch in range(MOST_EPOCHS):
         shown = order.faces(epoch)[:n_drawn]
@@ -116,72 +117,62 @@ def _find_draws(
     return draws
 
 
-def _version(dataset: FaceBatches, draw: Draw) -> PreviewFace:
-    batch = dataset.__getitems__([draw])
-    return PreviewFace(batch.images_rgb[0].numpy(), batch.landmarks[0].numpy(), f"epoch {draw.epoch + 1}")
-
-
-def _describe_votes(faces: LabelledFaces, face: int, classes: tuple[str, ...]) -> str:
-    """Return the shares that a face is learnt by, as lines; nothing where it has one label."""
+def describe_votes(faces: LabeledFaces, face: int, classes: tuple[str, ...]) -> str:
+    """Return the soft label of a face as lines; nothing if it has a single label."""
     target = faces.targets[face]
-    shares = [(float(target[label]), classes[label]) for label in np.argsort(-target, kind="stable")]
-    if shares[0][0] > 1 - SMALLEST_SHARE:
+    votes = [(float(target[label]), classes[label]) for label in np.argsort(-target, kind="stable")]
+    if votes[0][0] > 1 - SMALLEST_VOTE:
         return ""
     return "".join(
-        f"\n{100 * share:.0f} % {printable(name)}" for share, name in shares if share >= SMALLEST_SHARE
+        f"\n{100 * fraction:.0f} % {printable(name)}" for fraction, name in votes if fraction >= SMALLEST_VOTE
     )
 
 
-def _mixed_rows(
+def preview_mixing(
     recipe: Recipe,
     dataset: FaceBatches,
     order: FaceOrder,
     classes: tuple[str, ...],
     *,
     n_faces: int,
-    start: int,
+    first_step: int,
 ) -> list[PreviewRow]:
-    """Return mixed faces of the first epoch, as the run's first process makes them from a step on."""
+    """Return mixed faces of the first epoch, as the run's first process makes them, from a step on."""
     augment = recipe.data.augment
-    shares = {"mixup": augment.mixup, "cutmix": augment.cutmix}
-    found: dict[str, list[PreviewFace]] = {kind: [] for kind, share in shares.items() if share}
+    probabilities = {"mixup": augment.mixup_prob, "cutmix": augment.cutmix_prob}
+    found: dict[str, list[PreviewFace]] = {kind: [] for kind, value in probabilities.items() if value}
     if not found:
         return []
     world_size = recipe.runtime.devices * recipe.runtime.nodes
     batches = list(EpochBatches(order, recipe.schedule.batch_size, 0, world_size=world_size))
     for count in range(min(len(batches), MOST_STEPS)):
-        step = (start + count) % len(batches)
-        for kind, face in _mixed_faces(recipe, dataset, batches[step], step, classes):
+        step = (first_step + count) % len(batches)
+        for kind, face in mix_step(recipe, dataset, batches[step], step, classes):
             if len(found[kind]) < n_faces:
                 found[kind].append(face)
         if all(len(faces) == n_faces for faces in found.values()):
             break
-    return [PreviewRow(f"{kind}\n{100 * shares[kind]:g} % of faces", faces) for kind, faces in found.items()]
+    return [
+        PreviewRow(f"{kind}\n{100 * probabilities[kind]:g} % of faces", faces)
+        for kind, faces in found.items()
+    ]
 
 
-def _mixed_faces(
+def mix_step(
     recipe: Recipe, dataset: FaceBatches, draws: list[Draw], step: int, classes: tuple[str, ...]
 ) -> Iterator[tuple[str, PreviewFace]]:
-    """Yield the faces of a step that are mixed with another one, and how: ``mixup`` or ``cutmix``."""
+    """Yield the mixed faces of a step, with how each is mixed: ``mixup`` or ``cutmix``."""
     augment = recipe.data.augment
-    keys = step_keys(recipe.runtime.seed, step=step, rank=0)
-    mixing = plan_mixing(len(draws), augment, np.random.default_rng(keys), side=recipe.data.input_size)
-    is_mixed = (mixing.own_share <= 1 - SMALLEST_MIX) & (mixing.partners != np.arange(len(draws)))
-    places = np.flatnonzero(is_mixed)
-    if not len(places):
+    seed = step_seed(recipe.runtime.seed, step=step, rank=0)
+    mixing = plan_mixing(len(draws), augment, np.random.default_rng(seed), side=recipe.data.input_size)
+    is_mixed = (mixing.own_fractions <= 1 - SMALLEST_MIX) & (mixing.partners != np.arange(len(draws)))
+    if not is_mixed.any():
         return
-    batch = mix_faces(dataset.__getitems__(draws), augment, np.random.default_rng(keys))
-    labels = dataset.faces.labels[[draw.face for draw in draws]]
-    for place in places.tolist():
-        image = np.rint(batch.images_rgb[place].numpy()).astype(np.uint8)
-        caption = _describe_shares(mixing, place, [classes[label] for label in labels])
-        yield (
-            "mixup" if mixing.blended[place] else "cutmix",
-            PreviewFace(image, batch.landmarks[place].numpy(), caption),
-        )
-
-
-def _describe_shares(mixing: Mixing, place: int, names: list[str]) -> str:
-    own = round(100 * float(mixing.own_share[place]))
-    first, second = printable(names[place]), printable(names[mixing.partners[place]])
-    return f"{own} % {first}\n{100 - own} % {second}"
+    batch = mix_faces(dataset.__getitems__(draws), augment, np.random.default_rng(seed))
+    names = [printable(classes[dataset.faces.labels[draw.face]]) for draw in draws]
+    for index in np.flatnonzero(is_mixed).tolist():
+        image = np.rint(batch.images_rgb[index].numpy()).astype(np.uint8)
+        percent = round(100 * float(mixing.own_fractions[index]))
+        caption = f"{percent} % {names[index]}\n{100 - percent} % {names[mixing.partners[index]]}"
+        kind = "mixup" if mixing.blended[index] else "cutmix"
+        yield kind, PreviewFace(image, batch.landmarks[index].numpy(), caption)

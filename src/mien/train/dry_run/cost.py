@@ -1,8 +1,8 @@
-"""What a network costs to run and to train: multiply-adds, and the memory of a step."""
+"""The cost of a network: multiply-adds, and the memory of a training step."""
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,42 +19,40 @@ from mien.train.objective import Objective
 from mien.train.optimization import SharpnessAware, build_optimizer
 from mien.train.sampler import Draw
 
-# Two batches tell what a face adds from what a step needs anyway. A batch norm needs more than one face.
+# Two batch sizes separate what each face adds from what a step needs anyway. A batch norm needs more than one face.
 _MEASURED_BATCHES = (2, 3)
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Return the numbers that a module learns."""
+    """Return the number of a module's parameters."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 def count_multiply_adds(network: FaceNetwork, input_size: int) -> int:
-    """Return the multiply-adds of convolutions and matrix products for one face, forwards.
+    """Return the multiply-adds of convolutions and matrix products for one face, forward.
 
     Args:
-        network: to count.
+        network: the network.
         input_size: side of its input in pixels.
     """
     was_training = network.training
-    # Fused attention would not be counted on every device.
+    # Fused attention is not counted on every device.
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         network.eval()(torch.zeros(1, input_size, input_size, 3))
     network.train(was_training)
     return int(counter.get_total_flops()) // 2
 
 
-@dataclass(frozen=True)
-class StepMemory:
-    """An estimate of what a training step keeps in a device's memory, in bytes.
+class StepMemory(NamedTuple):
+    """An estimate of the device memory of a training step, in bytes.
 
-    Left out are what an operation needs while it runs, what the framework itself takes, and the teacher's
-    intermediate results.
+    Temporary buffers of operations, the framework's own memory, and the teacher's activations are not included.
 
     Attributes:
-        parts: by name, what does not depend on the batch.
-        per_face: a face, its targets, and what the backward pass needs of it.
-        per_step: what the backward pass needs beside them, such as weights in half precision.
-        n_faces: of a step on one device.
+        parts: memory that does not depend on the batch, by name.
+        per_face: memory of a face, its targets, and what is saved of it for the backward pass.
+        per_step: other memory saved for the backward pass, such as weights in half precision.
+        n_faces: faces per step on one device.
     """
 
     parts: dict[str, int]
@@ -64,36 +62,36 @@ class StepMemory:
 
     @property
     def activations(self) -> int:
-        """Bytes of a step's intermediate results."""
+        """Bytes of a step's activations."""
         return self.per_step + self.per_face * self.n_faces
 
     @property
     def total(self) -> int:
-        """Bytes of everything."""
+        """Bytes in total."""
         return sum(self.parts.values()) + self.activations
 
 
 def estimate_memory(
     network: FaceNetwork, objective: Objective, dataset: FaceBatches, recipe: Recipe
 ) -> StepMemory:
-    """Estimate the memory of a training step on one device, by running the network on a few faces here.
+    """Estimate the memory of a training step on one device, by running the network on a few faces.
 
     Args:
-        network: to train.
+        network: network to train.
         objective: its losses, with the teacher.
-        dataset: of training faces.
+        dataset: training faces.
         recipe: the recipe.
     """
     schedule, runtime = recipe.schedule, recipe.runtime
     n_devices = runtime.devices * runtime.nodes
-    learnt = sum(value.nbytes for value in (*network.parameters(), *objective.parameters()))
+    trained = sum(value.nbytes for value in (*network.parameters(), *objective.parameters()))
     parts = {
         "weights": _bytes_of(network),
-        "gradients": learnt,
-        "gradients on their way": learnt if n_devices > 1 else 0,
-        "optimiser": _measure_optimizer(network, objective, recipe),
-        # While the second gradient is taken, the weights and the first one are kept.
-        "sharpness-aware step": 0 if schedule.sam_rho is None else 2 * learnt,
+        "gradients": trained,
+        "gradients in transit": trained if n_devices > 1 else 0,
+        "optimizer": _measure_optimizer(network, objective, recipe),
+        # While the second gradient is computed, the weights and the first one are kept.
+        "sharpness-aware step": 0 if schedule.sam_rho is None else 2 * trained,
         "moving average": 0 if schedule.ema_decay is None else _bytes_of(network),
         "teacher": 0 if objective.teacher is None else _bytes_of(objective.teacher.network),
     }
@@ -113,7 +111,7 @@ def _bytes_of(module: nn.Module) -> int:
 
 
 def _measure_optimizer(network: FaceNetwork, objective: Objective, recipe: Recipe) -> int:
-    """Return the bytes of the optimiser's state after a step on weights that take no memory."""
+    """Return the bytes of the optimizer's state, after a step on weights without memory (meta device)."""
     optimizer = build_optimizer(network, recipe.schedule, further=objective.parameters())
     inner = optimizer.inner if isinstance(optimizer, SharpnessAware) else optimizer
     for group in inner.param_groups:
@@ -128,8 +126,8 @@ def _measure_optimizer(network: FaceNetwork, objective: Objective, recipe: Recip
 def _measure_step(
     network: FaceNetwork, objective: Objective, dataset: FaceBatches, recipe: Recipe, n_faces: int
 ) -> int:
-    """Return the bytes of a batch and of what its backward pass needs."""
-    loaded = dataset.__getitems__([Draw(0, place, place % len(dataset.faces)) for place in range(n_faces)])
+    """Return the bytes of a batch and of what is saved for its backward pass."""
+    loaded = dataset.__getitems__([Draw(0, index, index % len(dataset.faces)) for index in range(n_faces)])
     batch = mix_faces(loaded, recipe.data.augment, np.random.default_rng(0))
     values = {id(value): value for value in (*loaded, *batch)}.values()
     known = (
@@ -140,26 +138,26 @@ def _measure_step(
         *values,
     )
     network.train()
-    with _precision(recipe):
+    with autocast_like(recipe):
         saved = count_saved_bytes(lambda: objective(network(batch.images_rgb), batch), known=known)
     return saved + sum(value.nbytes for value in values)
 
 
-def _precision(recipe: Recipe) -> AbstractContextManager[object]:
-    """Return what makes results as long as the recipe's; every CPU knows bfloat16, which is as long as float16."""
+def autocast_like(recipe: Recipe) -> AbstractContextManager[object]:
+    """Return the autocast with the recipe's element size; every CPU has bfloat16, which is as large as float16."""
     if recipe.runtime.precision == "32-true":
         return nullcontext()
     return torch.autocast("cpu", dtype=torch.bfloat16)
 
 
 def count_saved_bytes(forward: Callable[[], object], *, known: Iterable[Tensor]) -> int:
-    """Return the bytes that autograd saves in a forward pass, each storage once.
+    """Return the bytes that autograd saves in a forward pass, counting each storage once.
 
     Args:
-        forward: runs it.
-        known: what is not to be counted, such as the weights.
+        forward: runs the forward pass.
+        known: tensors that are not counted, such as the weights.
     """
-    # Held, lest a storage be freed and its place be given to another.
+    # Kept alive, so that no freed storage's address is reused by another.
     storages: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The learning rates of a run over its steps, as numbers, as text and as an image."""
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from mien.artifacts import disk_errors, write_atomically
 from mien.recipe import ScheduleConfig
-from mien.train.optimization import count_head_steps, count_warmup_steps, rate_shares
+from mien.train.optimization import count_frozen_steps, count_warmup_steps, lr_factors
 
-# Steps at which a long run's rates are looked at; a shorter one's are looked at in every step.
+# Steps at which a long run's rates are evaluated; for a shorter one, every step.
 MOST_STEPS = 2000
 TEXT_WIDTH, TEXT_HEIGHT = 64, 8
 _BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -19,19 +19,18 @@ _BLOCKS = " ▁▂▃▄▅▆▇█"
 _HEADS, _BACKBONE, _TEXT, _GRID, _SHADE = "#f0a27c", "#3554d1", "#2b3038", "#e1e5eb", "#f3f5f9"
 
 
-@dataclass(frozen=True, eq=False)
-class RateCurve:
+class RateCurve(NamedTuple):
     """The learning rates of a run.
 
     Attributes:
-        steps: ``(N,)`` from 0, rising.
+        steps: ``(N,)`` from 0, increasing.
         heads: ``(N,)`` rate of the heads in each of these steps.
         backbone: ``(N,)`` rate of the backbone's last layers.
-        first_layers: ``(N,)`` rate of its first layers, the same without decay by layer.
-        steps_per_epoch: steps in an epoch.
-        n_epochs: of the run.
-        head_steps: in which only the heads learn.
-        warmup_steps: of the warm-up, which comes next.
+        first_layers: ``(N,)`` rate of its first layers, the same without layer decay.
+        steps_per_epoch: steps per epoch.
+        n_epochs: number of epochs.
+        frozen_steps: steps in which only the heads are trained.
+        warmup_steps: steps of the warm-up, which follows.
     """
 
     steps: NDArray[np.int64]
@@ -40,34 +39,34 @@ class RateCurve:
     first_layers: NDArray[np.float64]
     steps_per_epoch: int
     n_epochs: int
-    head_steps: int
+    frozen_steps: int
     warmup_steps: int
 
     @property
     def n_steps(self) -> int:
-        """Steps of the run."""
+        """Number of steps of the run."""
         return self.n_epochs * self.steps_per_epoch
 
     @property
     def epochs(self) -> NDArray[np.float64]:
-        """``(N,)`` epochs that are over when each of the steps begins."""
+        """``(N,)`` epochs completed before each of the steps."""
         return self.steps / self.steps_per_epoch
 
 
-def read_rates(
+def trace_rates(
     optimizer: torch.optim.Optimizer, config: ScheduleConfig, *, steps_per_epoch: int
 ) -> RateCurve:
-    """Return the learning rates that an optimiser of `build_optimizer` has in the course of a run."""
+    """Return the learning rates of an optimizer of `build_optimizer` over a run."""
     n_steps = config.epochs * steps_per_epoch
-    head_steps = count_head_steps(config, steps_per_epoch)
+    frozen_steps = count_frozen_steps(config, steps_per_epoch)
     warmup_steps = count_warmup_steps(config, steps_per_epoch)
-    turns = np.array([head_steps - 1, head_steps, head_steps + warmup_steps]).clip(0, n_steps - 1)
+    changes = np.array([frozen_steps - 1, frozen_steps, frozen_steps + warmup_steps]).clip(0, n_steps - 1)
     even = np.linspace(0, n_steps - 1, min(n_steps, MOST_STEPS)).round().astype(np.int64)
-    steps = np.unique(np.concatenate([even, turns]))
-    shares = rate_shares(optimizer, config, steps_per_epoch=steps_per_epoch)
+    steps = np.unique(np.concatenate([even, changes]))
+    factors = lr_factors(optimizer, config, steps_per_epoch=steps_per_epoch)
     rates: dict[bool, list[list[float]]] = {True: [], False: []}
-    for group, share in zip(optimizer.param_groups, shares, strict=True):
-        rates[group["heads"]].append([group["lr"] * share(step) for step in steps.tolist()])
+    for group, factor in zip(optimizer.param_groups, factors, strict=True):
+        rates[group["heads"]].append([group["lr"] * factor(step) for step in steps.tolist()])
     return RateCurve(
         steps,
         np.max(rates[True], axis=0),
@@ -75,14 +74,14 @@ def read_rates(
         np.min(rates[False], axis=0),
         steps_per_epoch,
         config.epochs,
-        head_steps,
+        frozen_steps,
         warmup_steps,
     )
 
 
 def draw_as_text(curve: RateCurve) -> str:
-    """Return the curve as lines of block characters; two of them where the backbone begins later than the heads."""
-    if not curve.head_steps:
+    """Return the curve as lines of block characters; two curves if the backbone is frozen at first."""
+    if not curve.frozen_steps:
         return _draw_part(curve, curve.heads, "learning rate")
     parts = {"learning rate of the heads": curve.heads, "learning rate of the backbone": curve.backbone}
     return "\n\n".join(_draw_part(curve, rates, title) for title, rates in parts.items())
@@ -113,7 +112,7 @@ def draw_as_image(curve: RateCurve, path: Path, *, title: str) -> None:
     figure = Figure(figsize=(8.0, 4.2), layout="constrained", dpi=160)
     axes = figure.subplots()
     epochs = curve.epochs
-    phases = {"heads alone": curve.head_steps, "warm-up": curve.warmup_steps}
+    phases = {"frozen backbone": curve.frozen_steps, "warm-up": curve.warmup_steps}
     start = 0.0
     for number, (name, n_steps) in enumerate(phases.items()):
         end = start + n_steps / curve.steps_per_epoch

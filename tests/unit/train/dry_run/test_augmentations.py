@@ -79,7 +79,7 @@ def test_mixed_rows_show_what_training_feeds(
     fed: list[np.ndarray], training_pack: Path, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
     """Mixed faces are the run's own too."""
-    recipe = changed(tiny_recipe, augment=AugmentConfig(mixup=0.3, mixup_alpha=1.0, cutmix=0.3))
+    recipe = changed(tiny_recipe, augment=AugmentConfig(mixup_prob=0.3, mixup_alpha=1.0, cutmix_prob=0.3))
     rows = preview_faces(recipe, Pack.open(training_pack), n_versions=4)
     assert [row.title for row in rows[3:]] == ["mixup\n30 % of faces", "cutmix\n30 % of faces"]
     assert [len(row.faces) for row in rows[3:]] == [5, 5]
@@ -90,7 +90,7 @@ def test_mixed_rows_show_what_training_feeds(
 
 def test_with_several_devices_the_mixing_is_the_first_ones(training_pack: Path, tiny_recipe: Recipe) -> None:
     """Each device mixes its own share of a step."""
-    augment = AugmentConfig(mixup=0.5, mixup_alpha=1.0)
+    augment = AugmentConfig(mixup_prob=0.5, mixup_alpha=1.0)
     recipe = changed(tiny_recipe, augment=augment)
     recipe = replace(recipe, runtime=replace(recipe.runtime, devices=2))
     pack = Pack.open(training_pack)
@@ -116,7 +116,7 @@ def test_captions_of_mixed_faces_are_their_targets(
         return mixed
 
     monkeypatch.setattr(preview, "mix_faces", spy)
-    recipe = changed(tiny_recipe, augment=AugmentConfig(mixup=0.4, mixup_alpha=1.0, cutmix=0.4))
+    recipe = changed(tiny_recipe, augment=AugmentConfig(mixup_prob=0.4, mixup_alpha=1.0, cutmix_prob=0.4))
     pack = Pack.open(training_pack)
     rows = preview_faces(recipe, pack, n_versions=6)
     for face in rows[3].faces + rows[4].faces:
@@ -133,7 +133,7 @@ def test_captions_of_mixed_faces_are_their_targets(
 
 def test_mixed_faces_hide_their_landmarks(training_pack: Path, tiny_recipe: Recipe) -> None:
     """A blend has none, and a face with a rectangle in it keeps those outside of it."""
-    augment = AugmentConfig(mixup=0.5, mixup_alpha=1.0, cutmix=0.5)
+    augment = AugmentConfig(mixup_prob=0.5, mixup_alpha=1.0, cutmix_prob=0.5)
     rows = preview_faces(changed(tiny_recipe, augment=augment), Pack.open(training_pack), n_versions=9)
     blended, pasted = rows[3].faces, rows[4].faces
     assert not any(np.isfinite(face.landmarks).any() for face in blended)
@@ -228,7 +228,7 @@ def test_votes_stand_in_the_title(
 
 def test_rare_mixing_is_found(training_pack: Path, tiny_recipe: Recipe) -> None:
     """Where an epoch mixes fewer faces than a row holds, all of them are shown."""
-    recipe = changed(tiny_recipe, augment=AugmentConfig(cutmix=0.02))
+    recipe = changed(tiny_recipe, augment=AugmentConfig(cutmix_prob=0.02))
     rows = preview_faces(recipe, Pack.open(training_pack), n_versions=50)
     assert 1 <= len(rows[3].faces) <= 12
 
@@ -238,7 +238,7 @@ def test_the_command_draws_the_networks_pixels(
 ) -> None:
     """On a sheet of faces without landmarks every cell is a previewed face, pixel for pixel."""
     pack = make_training_pack(tmp_path / "bare.pack", n_missing=192)
-    recipe = changed(tiny_recipe, augment=AugmentConfig(mixup=0.5))
+    recipe = changed(tiny_recipe, augment=AugmentConfig(mixup_prob=0.5))
     (tmp_path / "recipe.yaml").write_text(format_recipe(recipe), encoding="utf-8")
     out = tmp_path / "sheet.png"
     command = ["browse", str(pack), "--recipe", str(tmp_path / "recipe.yaml"), "--out", str(out)]

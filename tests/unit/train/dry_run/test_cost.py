@@ -123,7 +123,7 @@ def test_half_precision_takes_half(dataset: FaceBatches, tiny_recipe: Recipe, pr
 def test_mixing_keeps_a_float_image_too(dataset: FaceBatches, tiny_recipe: Recipe) -> None:
     """A mixed image is no longer bytes."""
     network = small_network()
-    augment = replace(tiny_recipe.data.augment, mixup=0.5)
+    augment = replace(tiny_recipe.data.augment, mixup_prob=0.5)
     mixed = replace(tiny_recipe, data=replace(tiny_recipe.data, augment=augment))
     plain, more = (
         estimate_memory(network, objective(network), dataset, each) for each in (tiny_recipe, mixed)
@@ -141,7 +141,7 @@ def test_mixing_keeps_a_float_image_too(dataset: FaceBatches, tiny_recipe: Recip
         pytest.param({"optimizer": "sgd", "sam_rho": 0.05}, id="sharpness-aware"),
     ],
 )
-def test_the_optimisers_state_is_what_a_step_makes(
+def test_the_optimizers_state_is_what_a_step_makes(
     dataset: FaceBatches, tiny_recipe: Recipe, schedule: dict[str, Any]
 ) -> None:
     """Counted without memory, it is as large as that of a real step, which leaves the weights as they were."""
@@ -157,27 +157,27 @@ def test_the_optimisers_state_is_what_a_step_makes(
         parameter.grad = torch.zeros_like(parameter)
     inner.step()
     states = [value for state in inner.state.values() for value in state.values() if value is not None]
-    assert memory.parts.get("optimiser", 0) == sum(value.nbytes for value in states if value.ndim)
+    assert memory.parts.get("optimizer", 0) == sum(value.nbytes for value in states if value.ndim)
 
 
 def test_everything_a_step_keeps_is_counted(dataset: FaceBatches, tiny_recipe: Recipe) -> None:
-    """Average, teacher, second gradient and the gradients on their way, each by its own weights' size."""
+    """Average, teacher, second gradient and gradients in transit, each by the size of its own weights."""
     network, other = small_network(), small_network()
     recipe = with_schedule(tiny_recipe, sam_rho=0.1, ema_decay=0.9)
     recipe = replace(recipe, runtime=replace(recipe.runtime, devices=2, nodes=2))
     losses = objective(network, Teacher(other, [2, 0, 1], 24), task_weights="learned")
     memory = estimate_memory(network, losses, dataset, recipe)
-    learnt = 4 * (count_parameters(network) + 1)
+    trained = 4 * (count_parameters(network) + 1)
     kept = (
         4 * count_parameters(network) + 4 * 2 * 8 + 8 + 3 * 3 * 4
     )  # the norm's statistics, mean, std, brightness
     assert memory.n_faces == 4
     assert memory.parts == {
         "weights": kept,
-        "gradients": learnt,
-        "gradients on their way": learnt,
-        "optimiser": 2 * learnt,
-        "sharpness-aware step": 2 * learnt,
+        "gradients": trained,
+        "gradients in transit": trained,
+        "optimizer": 2 * trained,
+        "sharpness-aware step": 2 * trained,
         "moving average": kept,
         "teacher": kept,
     }

@@ -18,7 +18,7 @@ from mien.train.dry_run.learning_rates import (
     RateCurve,
     draw_as_image,
     draw_as_text,
-    read_rates,
+    trace_rates,
 )
 from mien.train.optimization import build_optimizer
 
@@ -28,7 +28,7 @@ def curve_of(steps_per_epoch: int = 10, **schedule: Any) -> RateCurve:
     network = build_face_network(
         ModelConfig(backbone="resnet10t", valence_arousal=False), 3, input_size=32, pretrained=False
     )
-    return read_rates(build_optimizer(network, config), config, steps_per_epoch=steps_per_epoch)
+    return trace_rates(build_optimizer(network, config), config, steps_per_epoch=steps_per_epoch)
 
 
 def plot_of(text: str) -> list[str]:
@@ -44,9 +44,9 @@ def heights_of(text: str) -> np.ndarray:
 
 def test_every_step_of_a_short_run() -> None:
     """Up over the warm-up, at the peak, down to the final rate; heads and backbone alike."""
-    curve = curve_of(warmup_epochs=1.0, warmup_start=0.1, final_rate=0.01)
+    curve = curve_of(warmup_epochs=1.0, warmup_lr_ratio=0.1, min_lr_ratio=0.01)
     assert curve.steps.tolist() == list(range(50))
-    assert (curve.n_steps, curve.warmup_steps, curve.head_steps) == (50, 10, 0)
+    assert (curve.n_steps, curve.warmup_steps, curve.frozen_steps) == (50, 10, 0)
     assert curve.heads[0] == pytest.approx(0.001)
     assert curve.heads[10] == pytest.approx(0.01) == curve.heads.max()
     assert curve.heads[-1] < 0.0002
@@ -56,8 +56,10 @@ def test_every_step_of_a_short_run() -> None:
 
 def test_head_epochs_and_layer_decay() -> None:
     """The heads begin alone at a rate of their own; later the first layers are slower than the last."""
-    curve = curve_of(head_epochs=1.5, head_learning_rate=0.05, warmup_epochs=1.0, layer_decay=0.5)
-    assert (curve.head_steps, curve.warmup_steps) == (15, 10)
+    curve = curve_of(
+        freeze_backbone_epochs=1.5, freeze_backbone_learning_rate=0.05, warmup_epochs=1.0, layer_decay=0.5
+    )
+    assert (curve.frozen_steps, curve.warmup_steps) == (15, 10)
     assert curve.heads[:15] == pytest.approx(np.full(15, 0.05))
     assert not curve.backbone[:15].any()
     assert curve.heads[25] == pytest.approx(0.01)
@@ -74,7 +76,7 @@ def test_a_long_run_is_looked_at_here_and_there() -> None:
 
 def test_the_text_shows_the_course() -> None:
     """Columns are as high as the rate, and the axes name its peak and the epochs."""
-    curve = curve_of(warmup_epochs=1.0, warmup_start=0.0)
+    curve = curve_of(warmup_epochs=1.0, warmup_lr_ratio=0.0)
     text = draw_as_text(curve)
     heights = heights_of(text)
     centers = (np.arange(TEXT_WIDTH) + 0.5) / TEXT_WIDTH * 5
@@ -86,7 +88,7 @@ def test_the_text_shows_the_course() -> None:
 
 def test_the_text_has_two_plots_where_the_heads_begin_alone() -> None:
     """The backbone's has nothing while the heads learn alone."""
-    text = draw_as_text(curve_of(head_epochs=2.0))
+    text = draw_as_text(curve_of(freeze_backbone_epochs=2.0))
     assert text.count("epochs") == 2
     of_backbone = text[text.index("learning rate of the backbone") :]
     assert not heights_of(of_backbone)[: TEXT_WIDTH // 3].any()
@@ -97,9 +99,9 @@ def test_the_text_has_two_plots_where_the_heads_begin_alone() -> None:
     [
         pytest.param({"learning_rate": 0.0}, id="no rate"),
         pytest.param({"epochs": 1, "warmup_epochs": 0.0}, id="one epoch"),
-        pytest.param({"head_epochs": 5.0, "warmup_epochs": 0.0}, id="heads alone throughout"),
+        pytest.param({"freeze_backbone_epochs": 5.0, "warmup_epochs": 0.0}, id="heads alone throughout"),
         pytest.param({"warmup_epochs": 5.0}, id="warm-up throughout"),
-        pytest.param({"learning_rate": 3e-7, "layer_decay": 0.7, "head_epochs": 1.0}, id="tiny"),
+        pytest.param({"learning_rate": 3e-7, "layer_decay": 0.7, "freeze_backbone_epochs": 1.0}, id="tiny"),
     ],
 )
 def test_any_schedule_can_be_drawn(schedule: dict[str, Any], tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from mien.errors import DatasetError, MienError, ModelError
 from mien.formats.pack import Pack
 from mien.nets import network as network_module
 from mien.recipe import Recipe, format_recipe, read_recipe
-from mien.train import stage, train
+from mien.train import train, weights
 from mien.train.dataset import read_training_faces
 from mien.train.dry_run.plan import TrainingPlan, plan_training
 from mien.train.sampler import EpochBatches, build_order
@@ -44,7 +44,7 @@ def recipe_file(tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_parameters_are_those_of_the_network(plan: TrainingPlan, tiny_recipe: Recipe) -> None:
     """The sum over the very network that training builds."""
-    network = stage.build_network(tiny_recipe, ("Neutral", "Happy", "Sad"))
+    network = weights.build_network(tiny_recipe, ("Neutral", "Happy", "Sad"))
     assert plan.parameters == sum(value.numel() for value in network.parameters())
     assert plan.backbone_parameters == sum(value.numel() for value in network.backbone.parameters())
     assert plan.head_parameters == 1024 * (3 + 136 + 2) + 3 + 136 + 2
@@ -57,11 +57,11 @@ def test_parameters_are_those_of_the_network(plan: TrainingPlan, tiny_recipe: Re
         pytest.param(
             {
                 "epochs": 3,
-                "head_epochs": 0.7,
-                "head_learning_rate": 0.02,
+                "freeze_backbone_epochs": 0.7,
+                "freeze_backbone_learning_rate": 0.02,
                 "base_batch_size": 64,
                 "layer_decay": 0.7,
-                "final_rate": 0.1,
+                "min_lr_ratio": 0.1,
             },
             id="with everything",
         ),
@@ -74,7 +74,7 @@ def test_steps_and_rates_are_those_of_a_run(
     monkeypatch: pytest.MonkeyPatch,
     schedule: dict[str, Any],
 ) -> None:
-    """The optimiser of a real run makes as many steps, each at the rates of the plan."""
+    """The optimizer of a real run takes as many steps, each at the learning rates of the plan."""
     recipe = change(tiny_recipe, "schedule", **schedule)
     plan = plan_training(recipe, [training_pack])
     rates: list[dict[bool, list[float]]] = []
@@ -91,7 +91,7 @@ def test_steps_and_rates_are_those_of_a_run(
     np.testing.assert_allclose(plan.rates.heads, [max(step[True]) for step in rates], rtol=1e-12)
     np.testing.assert_allclose(plan.rates.backbone, [max(step[False]) for step in rates], rtol=1e-12)
     np.testing.assert_allclose(plan.rates.first_layers, [min(step[False]) for step in rates], rtol=1e-12)
-    assert plan.rates.heads[plan.rates.head_steps :].max() == pytest.approx(plan.peak_rate)
+    assert plan.rates.heads[plan.rates.frozen_steps :].max() == pytest.approx(plan.peak_rate)
 
 
 @pytest.mark.parametrize(("sampling", "cap"), [("uniform", None), ("inverse", None), ("square_root", 1.2)])
@@ -104,7 +104,7 @@ def test_drawn_faces_are_what_the_sampler_draws(
 ) -> None:
     """Over some epochs each class comes as often as the plan says, give or take the rounding."""
     pack = make_training_pack(tmp_path / "p.pack", n_train=200)
-    recipe = change(tiny_recipe, "data", sampling=sampling, sampling_cap=cap, dev_fraction=0.21)
+    recipe = change(tiny_recipe, "data", sampling=sampling, sampling_max_repeats=cap, dev_fraction=0.21)
     plan = plan_training(recipe, [pack])
     split = read_training_faces([Pack.open(pack)], recipe.data)
     order = build_order(split.train.labels, 3, recipe)
@@ -118,15 +118,15 @@ def test_drawn_faces_are_what_the_sampler_draws(
 
 
 def test_the_text_names_everything(plan: TrainingPlan) -> None:
-    """Each figure that was asked for stands in what is printed."""
+    """The output has every figure."""
     text = str(plan)
     assert "mobilenetv3_small_050 at 32 px, from scratch; heads: expression, landmarks, valence" in text
-    assert f"{plan.parameters:,} parameters: {plan.backbone_parameters:,} of the backbone" in text
-    assert re.search(r"work +[\d.]+ M multiply-adds a face, forwards\n", text)
-    assert "153 to learn from, 39 to choose with" in text
-    assert "9 an epoch, 54 in 6 epochs, of 16 faces" in text
-    assert "adamw, 0.005 at its highest, after 9 steps of warm-up" in text
-    assert re.search(r"about [\d.]+ MB in a step of 16 faces on one device, an estimate:", text)
+    assert f"{plan.parameters:,} parameters: {plan.backbone_parameters:,} in the backbone" in text
+    assert re.search(r"compute +[\d.]+ M multiply-adds per face, forward\n", text)
+    assert "153 for training, 39 for dev" in text
+    assert "9 per epoch, 54 in 6 epochs, of 16 faces" in text
+    assert "adamw, peak 0.005, after 9 warm-up steps" in text
+    assert re.search(r"about [\d.]+ MB for a step of 16 faces on one device, an estimate:", text)
     assert re.search(r"Happy +51 +51 +1\.00 +13\n", text)
     assert all(len(line) <= 110 for line in text.splitlines())
 
@@ -136,7 +136,7 @@ def test_heads_without_labels_are_left_out(
 ) -> None:
     """As in training, and the plan says so."""
     pack = make_training_pack(tmp_path / "bare.pack", n_missing=192)
-    plan = plan_training(change(tiny_recipe, "model", feed_landmarks=True), [pack])
+    plan = plan_training(change(tiny_recipe, "model", condition_on_landmarks=True), [pack])
     assert plan.left_out == ("landmarks", "valence_arousal")
     assert plan.head_parameters == 1024 * 3 + 3
     assert "heads: expression (no labels for landmarks and valence and arousal)" in str(plan)
@@ -161,16 +161,18 @@ def test_shipped_recipes_can_be_planned(name: str, training_pack: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "values"),
     [
-        pytest.param("data", {"sampling": "effective", "sampling_cap": 2.0}, id="sampling"),
+        pytest.param("data", {"sampling": "effective", "sampling_max_repeats": 2.0}, id="sampling"),
         pytest.param("data", {"folds": 4, "fold": 2}, id="fold"),
         pytest.param("data", {"classes": ["Sad", "Happy"]}, id="classes"),
         pytest.param("schedule", {"optimizer": "sgd", "sam_rho": 0.05, "ema_decay": 0.99}, id="sam, average"),
         pytest.param("schedule", {"learning_rate": 0.0}, id="no rate"),
-        pytest.param("schedule", {"head_epochs": 6.0, "warmup_epochs": 0.0}, id="heads alone throughout"),
+        pytest.param(
+            "schedule", {"freeze_backbone_epochs": 6.0, "warmup_epochs": 0.0}, id="frozen backbone throughout"
+        ),
         pytest.param("runtime", {"precision": "16-mixed"}, id="float16"),
         pytest.param("runtime", {"precision": "bf16-mixed", "compile": True}, id="bfloat16, compiled"),
         pytest.param("runtime", {"accelerator": "gpu", "devices": 4, "nodes": 2}, id="another machine's"),
-        pytest.param("model", {"hidden_size": 32, "feed_landmarks": True}, id="heads"),
+        pytest.param("model", {"head_hidden_size": 32, "condition_on_landmarks": True}, id="heads"),
         pytest.param("model", {"stem_stride": 1, "drop_path_rate": 0.1, "drop_rate": 0.5}, id="stem"),
         pytest.param("model", {"backbone": "vit_tiny_patch16_224"}, id="transformer"),
         pytest.param("model", {"pretrained": True}, id="ImageNet weights"),
@@ -188,7 +190,7 @@ def test_whatever_a_recipe_says_can_be_planned(
     def refuse() -> None:
         raise AssertionError("the network was asked for weights")
 
-    monkeypatch.setattr(network_module, "_go_offline_if_cut_off", refuse)
+    monkeypatch.setattr(network_module, "go_offline_if_unreachable", refuse)
     plan = plan_training(change(tiny_recipe, part, **values), [training_pack])
     text = str(plan)
     assert "nan" not in text
@@ -197,14 +199,14 @@ def test_whatever_a_recipe_says_can_be_planned(
 
 def test_mixing_losses_and_a_teacher(trained_run: Path, training_pack: Path, tiny_recipe: Recipe) -> None:
     """The teacher's work and memory are counted, and weights of an earlier run are taken over."""
-    augment = replace(tiny_recipe.data.augment, mixup=0.3, cutmix=0.3)
+    augment = replace(tiny_recipe.data.augment, mixup_prob=0.3, cutmix_prob=0.3)
     loss = replace(
         tiny_recipe.schedule.loss,
         teacher=str(trained_run),
         task_weights="learned",
         class_weights="effective",
         label_smoothing=0.1,
-        smoothing_to="rare",
+        smoothing_distribution="inverse",
         landmarks="wing",
         valence_arousal="ccc_mse",
     )
@@ -254,7 +256,7 @@ def test_the_command_prints_and_makes_nothing(
     command = ["train", "--recipe", str(recipe_file), "--pack", str(training_pack), "--plan"]
     assert main([*command, *out, "--schedule.epochs", "2"]) == 0
     printed = capsys.readouterr()
-    assert "9 an epoch, 18 in 2 epochs" in printed.out
+    assert "9 per epoch, 18 in 2 epochs" in printed.out
     assert "█" in printed.out
     assert printed.err == ""
     assert list(tmp_path.iterdir()) == []
@@ -292,7 +294,7 @@ def test_the_command_draws_a_image(
     [
         pytest.param([], 2, "needs either --pack or the recipe key `data.packs`", id="no pack"),
         pytest.param(["--pack", "none"], 1, "Pack none does not exist", id="missing pack"),
-        pytest.param(["--pack", "p", "--folds", "3"], 2, "is of one run", id="several runs"),
+        pytest.param(["--pack", "p", "--folds", "3"], 2, "shows a single run", id="several runs"),
         pytest.param(
             ["--pack", "p", "--data.sampling", "often"], 2, "`data.sampling` must be one of", id="key"
         ),

@@ -1,0 +1,83 @@
+"""What is settled before a run starts: a recipe adapted to its faces, and warnings about settings."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from mien.formats.run import Run
+from mien.recipe import Recipe
+from mien.train.dataset import TrainingFaces
+from mien.train.optimization import shorten_phases
+
+
+def adapt_recipe(recipe: Recipe, faces: TrainingFaces) -> Recipe:
+    """Return the recipe as it can be trained on some faces.
+
+    Heads for which no training face has labels are switched off: they would stay untrained and still predict. Epochs
+    with a frozen backbone and warm-up are shortened to fit a small number of epochs.
+    """
+    model = recipe.model
+    landmarks = model.landmarks and bool(np.isfinite(faces.train.landmarks).any())
+    valence_arousal = model.valence_arousal and bool(np.isfinite(faces.train.valence_arousal).any())
+    return replace(
+        recipe,
+        model=replace(
+            model,
+            landmarks=landmarks,
+            valence_arousal=valence_arousal,
+            condition_on_landmarks=model.condition_on_landmarks and landmarks,
+        ),
+        schedule=shorten_phases(recipe.schedule),
+    )
+
+
+def warn_of_shortened_phases(requested: Recipe, adapted: Recipe) -> None:
+    """Warn that epochs with a frozen backbone or the warm-up were shortened."""
+    before, after = requested.schedule, adapted.schedule
+    if before != after:
+        _warn(
+            f"`schedule.freeze_backbone_epochs` {before.freeze_backbone_epochs:g} and `schedule.warmup_epochs` "
+            f"{before.warmup_epochs:g} do not fit into `schedule.epochs` {before.epochs}: shortened to "
+            f"{after.freeze_backbone_epochs:g} and {after.warmup_epochs:g}"
+        )
+
+
+def warn_of_stacked_rebalancing(recipe: Recipe) -> None:
+    """Warn of several corrections for the same class imbalance, which together overweight rare classes."""
+    loss = recipe.schedule.loss
+    corrections = {
+        f"`data.sampling: {recipe.data.sampling}`": recipe.data.sampling != "uniform",
+        f"`schedule.loss.class_weights: {loss.class_weights}`": loss.class_weights != "none",
+        f"`schedule.loss.logit_adjustment: {loss.logit_adjustment:g}`": loss.logit_adjustment > 0,
+    }
+    active = [name for name, is_on in corrections.items() if is_on]
+    if len(active) > 1:
+        _warn(
+            f"{' and '.join(active)} correct the same class imbalance more than once, and rare classes may be predicted "
+            "too often. One of them is enough"
+        )
+
+
+def warn_of_seen_dev_faces(run: Run) -> None:
+    """Warn of an earlier run on the same data with another dev split: it was trained on some of this run's dev faces."""
+    data = run.recipe["data"]
+    for name in (run.recipe["model"]["weights"], run.recipe["schedule"]["loss"]["teacher"]):
+        if name is None or not Path(name).is_dir():
+            continue
+        earlier = Run.open(Path(name))
+        before = earlier.recipe["data"]
+        changed = [
+            key for key in ("dev_fraction", "split_seed", "folds", "fold") if before.get(key) != data[key]
+        ]
+        if changed and earlier.pack["source"] == run.pack["source"]:
+            differences = ", ".join(f"`data.{key}` was {before.get(key)}, is {data[key]}" for key in changed)
+            _warn(
+                f"{name} held out other dev faces ({differences}), so it was trained on some of those that will select "
+                "the checkpoint: their figures will be too good. Use the same values"
+            )
+
+
+def _warn(text: str) -> None:
+    sys.stderr.write(f"mien: {text}\n")

@@ -1,0 +1,134 @@
+"""The run's folder: what it is about, where it is resumed from, and the earlier run that it replaces."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mien.artifacts import (
+    claim_output,
+    drop_aside,
+    make_folder,
+    restore_aside,
+    set_aside,
+    write_json,
+    write_text,
+)
+from mien.errors import ArtifactError
+from mien.formats.pack import Pack
+from mien.formats.run import Run
+from mien.recipe import Recipe, format_recipe
+from mien.train.dataset import TrainingFaces
+from mien.train.logs import write_provenance
+
+
+def describe_run(recipe: Recipe, packs: Sequence[Pack], faces: TrainingFaces, out: Path) -> Run:
+    """Return the run that trains a recipe on some packs."""
+    hashes = [pack.info.content_sha256 for pack in packs]
+    pack = {
+        "source": " + ".join(dict.fromkeys(pack.info.source for pack in packs)),
+        "path": ", ".join(str(pack.path) for pack in packs),
+        "content_sha256": hashes[0] if len(packs) == 1 else sha256("".join(hashes).encode()).hexdigest(),
+        "members": hashes,
+        "n_train": len(faces.train),
+        "n_dev": len(faces.dev),
+        "n_leaks_left_out": faces.n_leaks,
+        "train_counts": np.bincount(faces.train.labels, minlength=len(faces.classes)).tolist(),
+    }
+    return Run(out, faces.classes, packs[0].info.crop, asdict(recipe), pack)
+
+
+def start_run(run: Run, recipe: Recipe) -> None:
+    """Write the files of a run that has just begun."""
+    make_folder(run.path)
+    # First, so that a folder left by a kill can be resumed or replaced.
+    write_json(run.path / "run.json", run.to_dict())
+    make_folder(run.path / "checkpoints")
+    write_text(run.path / "recipe.yaml", format_recipe(recipe))
+    write_provenance(run.path / "provenance.json", {"seed": recipe.runtime.seed, "pack": run.pack})
+
+
+def find_checkpoint(run: Run) -> Path | None:
+    """Return the checkpoint to resume from, after checking that the folder's run is this one; None if it has none yet.
+
+    Raises:
+        ArtifactError: the recipe or the pack is another, the run is finished, or the checkpoint is damaged.
+    """
+    earlier = Run.open(run.path)
+    if (run.path / "result.json").exists():
+        raise ArtifactError(
+            f"Run {run.path} is finished. Train in another folder, or start over with --force in place of --resume"
+        )
+    if earlier.pack["content_sha256"] != run.pack["content_sha256"]:
+        raise ArtifactError(
+            f"Run {run.path} was started on another pack: {earlier.pack['path']}. Resume with that"
+        )
+    before, now = flatten(earlier.recipe), flatten(run.recipe)
+    # The seed decides everything random; the rest of `runtime` may differ.
+    keys = [key for key in now if not key.startswith("runtime.") or key == "runtime.seed"]
+    changed = [key for key in keys if before.get(key) != now[key]]
+    if changed:
+        raise ArtifactError(
+            f"Run {run.path} was started with another recipe: {', '.join(changed)} differ. "
+            f"Resume with --recipe {run.path / 'recipe.yaml'}"
+        )
+    path = run.last_checkpoint_path
+    if not path.exists():
+        return None
+    require_readable(path)
+    return path
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of a recipe by dotted key."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
+
+
+def require_readable(checkpoint: Path) -> None:
+    """Read a checkpoint without running code from it.
+
+    Raises:
+        ArtifactError: it is damaged, or holds more than data.
+    """
+    try:
+        torch.load(checkpoint, map_location="meta", weights_only=True)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ArtifactError(
+            f"Checkpoint {checkpoint} cannot be read ({reason}). Remove it to start the run over"
+        ) from error
+
+
+def claim_run(out: Path, *, force: bool) -> None:
+    """Make sure that a run may be written, and move an earlier one out of the way.
+
+    Raises:
+        ArtifactError: OUT exists and may not be replaced.
+    """
+    claim_output(out, force=force, kind_mark="run.json")
+    if os.path.lexists(out):
+        aside = set_aside(out, kind_mark="run.json", whole_mark="result.json")
+        if aside is not None:
+            sys.stderr.write(f"mien: {aside} keeps the earlier run until this one is finished\n")
+
+
+@contextmanager
+def keep_earlier_run(run: Run) -> Iterator[None]:
+    """Remove the run that this one replaces once this one is finished; restore it if this one has no checkpoint."""
+    try:
+        yield
+    except BaseException:
+        if not run.last_checkpoint_path.exists():
+            restore_aside(run.path, kind_mark="run.json")
+        raise
+    drop_aside(run.path, kind_mark="run.json")

@@ -26,19 +26,17 @@ _ROW: JsonDict = {
 }
 
 
+def _parse_integer(value: object) -> object:
+    """Convert the text of a query parameter, which a Literal of integers would reject; other text is left to it."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
 class PredictQuery(BaseModel):
     """Prediction options; the same as those of `mien predict`."""
 
     model_config = ConfigDict(extra="forbid")
 
-    # A Literal of integers rejects the text of a query parameter; text that is no number is left to its error message.
-    classes: (
-        Annotated[
-            ClassCount,
-            BeforeValidator(lambda text: int(text) if isinstance(text, str) and text.isdecimal() else text),
-        ]
-        | None
-    ) = Field(
+    classes: Annotated[ClassCount, BeforeValidator(_parse_integer)] | None = Field(
         None,
         description="Restrict the prediction to the first 7 (without Contempt), 8 or 11 AffectNet classes; "
         "default: all classes of the model",

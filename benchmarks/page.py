@@ -57,7 +57,7 @@ def main() -> None:
             done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT / "page")
         finally:
             server.terminate()
-    rates = [float(rate) for rate in re.findall(r"([\d.]+) readings a second", done.stdout)]
+    rates = [float(rate) for rate in re.findall(r"([\d.]+) predictions/s", done.stdout)]
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {len(rates)} looks at what the page says")
     print(f"{statistics.median(rates):.1f} readings a second (median; {min(rates):.1f} to {max(rates):.1f})")
 

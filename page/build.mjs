@@ -1,4 +1,4 @@
-// Bundles the page into src/mien/serve/static, or with --tests the tests into .tests.
+// Bundles the page into src/mien/serve/static; with --tests, bundles the tests into .tests instead.
 
 import { build } from "esbuild";
 import { copyFileSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
@@ -8,8 +8,8 @@ import { fileURLToPath } from "node:url";
 const here = dirname(fileURLToPath(import.meta.url));
 const out = join(here, "..", "src", "mien", "serve", "static");
 const runtime = join(here, "node_modules", "onnxruntime-web", "dist");
-// The page bundles the runtime's own code; its WebAssembly, and the script that starts it, are files beside it. The
-// script is named .js, since not every web server knows .mjs for a script.
+// The runtime's code is bundled; its WebAssembly, and the script that starts it, stay separate files. That script is named
+// .js because not every web server serves .mjs as JavaScript.
 const RUNTIME_FILES = { "ort-wasm-simd-threaded.mjs": "ort.js", "ort-wasm-simd-threaded.wasm": "ort.wasm" };
 const MAX_BYTES = 16 * 1024 * 1024;
 
@@ -49,7 +49,7 @@ async function buildPage() {
   };
   const entries = (...names) => names.map((name) => join(here, "src", name));
   await build({ ...common, entryPoints: entries("app.ts", "worker.ts", "style.css"), format: "esm" });
-  // It runs before the page is painted, as modules do not.
+  // A classic script: unlike a module, it runs before the first paint.
   await build({ ...common, entryPoints: entries("theme.ts"), format: "iife" });
   for (const [name, target] of Object.entries(RUNTIME_FILES)) copyFileSync(join(runtime, name), join(assets, target));
   copyFileSync(join(here, "src", "index.html"), join(out, "index.html"));
@@ -64,6 +64,6 @@ function report(folder) {
     .map(({ name, path }) => ({ name, bytes: statSync(path).size }));
   const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
   for (const { name, bytes } of files) console.log(`${String(bytes).padStart(10)}  ${name}`);
-  console.log(`${String(total).padStart(10)}  in all`);
+  console.log(`${String(total).padStart(10)}  total`);
   if (total > MAX_BYTES) throw new Error(`The page is larger than ${MAX_BYTES} bytes`);
 }

@@ -16,7 +16,7 @@ LEFT_OUT = (
     "README.zh-CN.md",
     ".zh-CN.md",
     "serve/static/",
-    "page/src/words/zh.ts",
+    "page/src/locales/zh.ts",
 )
 
 

@@ -1,45 +1,41 @@
-// What the model says of itself, in the page's words.
+// The model's metadata and card.
 
 import { byId, make, setText } from "./dom.ts";
 import type { ModelInfo } from "./faces/model.ts";
 import { renderMarkdown } from "./markdown.ts";
-import { className, say, sayCount } from "./words.ts";
+import { className, t, tCount } from "./i18n.ts";
 
-const WIDE_ENOUGH = 700;
+// Pixels of window width from which the details start open.
+const OPEN_WIDTH = 700;
 
-/** `threads` is null where the browser does not read. */
+/** Show them; `threads` is null if the model does not run in the browser. */
 export function showModel(model: ModelInfo, threads: number | null): void {
   const tasks: Record<string, string> = {
-    expression: say("taskExpression"),
-    landmarks: say("taskLandmarks"),
-    valence_arousal: say("taskAffect"),
+    expression: t("taskExpression"),
+    landmarks: t("taskLandmarks"),
+    valence_arousal: t("taskAffect"),
   };
   const facts: [string, string | undefined][] = [
-    [say("modelName"), model.name],
-    [say("modelTasks"), model.tasks.map((task) => tasks[task] ?? task).join(", ")],
-    [say("modelClasses"), model.classes.map(className).join(", ")],
-    [say("modelInput"), say("modelInputValue", { size: model.input_size, method: model.crop.method })],
-    [say("modelLicence"), model.licence],
-    [say("runsOn"), threads === null ? undefined : sayCount("runsOnValue", threads)],
+    [t("modelName"), model.name],
+    [t("modelTasks"), model.tasks.map((task) => tasks[task] ?? task).join(t("listSeparator"))],
+    [t("modelClasses"), model.classes.map(className).join(t("listSeparator"))],
+    [t("modelInput"), t("modelInputValue", { size: model.input_size, method: model.crop.method })],
+    [t("modelLicense"), model.licence],
+    [t("runsOn"), threads === null ? undefined : tCount("runsOnValue", threads)],
   ];
   const nodes = facts.flatMap(([term, text]) => (text ? [make("dt", { text: term }), make("dd", { text })] : []));
   byId("facts").replaceChildren(...nodes);
   const about = byId<HTMLDetailsElement>("about");
-  if (about.hidden) about.open = innerWidth > WIDE_ENOUGH;
+  if (about.hidden) about.open = innerWidth > OPEN_WIDTH;
   about.hidden = false;
   byId("card").hidden = !model.card;
   byId("card").replaceChildren(...renderMarkdown(model.card ?? ""));
-  showTasks(model);
-}
-
-/** Make room for what the model reads, and say what it does not. */
-function showTasks(model: ModelInfo): void {
   const hasAffect = model.tasks.includes("valence_arousal");
   byId("affect").hidden = false;
   byId("affect").classList.toggle("missing", !hasAffect);
   byId("plane").hidden = !hasAffect;
-  setText(byId("affect-text"), hasAffect ? "" : say("affectMissing"));
+  setText(byId("affect-text"), hasAffect ? "" : t("affectMissing"));
   byId("show-landmarks").hidden = !model.tasks.includes("landmarks");
   byId("hint").hidden = model.crop.method !== "whole";
-  setText(byId("hint"), say("wholeHint"));
+  setText(byId("hint"), t("wholeHint"));
 }

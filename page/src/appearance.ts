@@ -1,26 +1,26 @@
-// Light or dark, as the system has it or as a person chooses.
+// Light or dark theme: the system's, or the one a person chooses.
 
 import { byId, setIcon } from "./dom.ts";
-import { remember } from "./memory.ts";
-import { say } from "./words.ts";
+import { t } from "./i18n.ts";
+import { savePreference } from "./preferences.ts";
 
 const ORDER = ["", "light", "dark"];
 
-/** Let the button go round the three choices; `tell` hears of every change, the system's too. */
-export function listenToAppearance(tell: () => void): void {
+/** Make the button cycle through system, light and dark; `onChange` is called after every change, also the system's. */
+export function listenToTheme(onChange: () => void): void {
   byId("theme").addEventListener("click", () => {
     const next = ORDER[(ORDER.indexOf(document.documentElement.dataset.theme ?? "") + 1) % ORDER.length];
-    remember("theme", next);
+    savePreference("theme", next);
     document.documentElement.dataset.theme = next;
-    tell();
+    onChange();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", tell);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", onChange);
 }
 
-export function showAppearance(): void {
+export function showThemeButton(): void {
   const theme = document.documentElement.dataset.theme || "auto";
   const button = byId("theme");
-  const label = say(theme === "light" ? "themeLight" : theme === "dark" ? "themeDark" : "themeAuto");
+  const label = t(theme === "light" ? "themeLight" : theme === "dark" ? "themeDark" : "themeAuto");
   setIcon(button, theme);
   button.setAttribute("aria-label", label);
   button.title = label;

@@ -1,8 +1,8 @@
-// The faces of an image as a row of choices, for the keyboard and the finger.
+// The faces of an image as a row of radio buttons, for keyboard, mouse and touch.
 
 import { byId, make, setText } from "./dom.ts";
 import type { Track } from "./tracks.ts";
-import { say } from "./words.ts";
+import { t } from "./i18n.ts";
 
 const THUMB_PIXELS = 96;
 const THUMB_EVERY_MS = 1500;
@@ -11,13 +11,13 @@ export class Chips {
   private readonly list = byId("faces");
   private readonly drawn = new Map<number, number>();
 
-  constructor(private readonly choose: (id: number) => void) {
-    this.list.addEventListener("keydown", (event) => this.step(event));
+  constructor(private readonly select: (id: number) => void) {
+    this.list.addEventListener("keydown", (event) => this.onKey(event));
   }
 
-  show(
+  render(
     tracks: Track[],
-    chosen: Track | null,
+    selected: Track | null,
     image: CanvasImageSource,
     scale: number,
     textOf: (track: Track) => string,
@@ -28,38 +28,38 @@ export class Chips {
       this.drawn.clear();
       return;
     }
-    this.keep(tracks);
+    this.sync(tracks);
     tracks.forEach((track, index) => {
       const chip = this.list.children[index] as HTMLButtonElement;
-      const isChosen = track === chosen;
-      chip.setAttribute("aria-checked", String(isChosen));
-      chip.tabIndex = isChosen ? 0 : -1;
-      setText(chip.querySelector<HTMLElement>("small")!, say("face", { number: index + 1 }));
+      const isSelected = track === selected;
+      chip.setAttribute("aria-checked", String(isSelected));
+      chip.tabIndex = isSelected ? 0 : -1;
+      setText(chip.querySelector<HTMLElement>("small")!, t("face", { number: index + 1 }));
       setText(chip.querySelector<HTMLElement>("span.text")!, textOf(track));
       this.drawThumb(chip.querySelector("canvas")!, track, image, scale);
     });
   }
 
-  /** Have one chip for each track, in order; the focus stays where it is. */
-  private keep(tracks: Track[]): void {
+  /** Keep one chip per track, in order, preserving the focus. */
+  private sync(tracks: Track[]): void {
     const ids = tracks.map(({ id }) => String(id));
     const old = new Map([...this.list.children].map((chip) => [(chip as HTMLElement).dataset.id!, chip]));
     if (ids.join() === [...old.keys()].join()) return;
     const hadFocus = this.list.contains(document.activeElement);
-    this.list.replaceChildren(...ids.map((id) => old.get(id) ?? this.build(Number(id))));
+    this.list.replaceChildren(...ids.map((id) => old.get(id) ?? this.create(Number(id))));
     for (const id of [...this.drawn.keys()]) if (!ids.includes(String(id))) this.drawn.delete(id);
     if (hadFocus) this.list.querySelector<HTMLElement>('[aria-checked="true"]')?.focus();
   }
 
-  private build(id: number): HTMLElement {
+  private create(id: number): HTMLElement {
     const thumb = make("canvas");
     thumb.width = thumb.height = THUMB_PIXELS;
-    const words = make("span", {}, [make("small"), make("span", { class: "text" })]);
-    const chip = make("button", {}, [thumb, words]);
+    const label = make("span", {}, [make("small"), make("span", { class: "text" })]);
+    const chip = make("button", {}, [thumb, label]);
     chip.type = "button";
     chip.dataset.id = String(id);
     chip.setAttribute("role", "radio");
-    chip.addEventListener("click", () => this.choose(id));
+    chip.addEventListener("click", () => this.select(id));
     return chip;
   }
 
@@ -67,21 +67,21 @@ export class Chips {
     const now = performance.now();
     if (now - (this.drawn.get(track.id) ?? -Infinity) < THUMB_EVERY_MS) return;
     this.drawn.set(track.id, now);
-    const [x0, y0, x1, y1] = track.reading.box.map((value) => value * scale);
+    const [x0, y0, x1, y1] = track.prediction.box.map((value) => value * scale);
     const side = Math.max(x1 - x0, y1 - y0) * 1.15;
-    const pen = canvas.getContext("2d")!;
-    pen.clearRect(0, 0, THUMB_PIXELS, THUMB_PIXELS);
-    pen.drawImage(image, (x0 + x1 - side) / 2, (y0 + y1 - side) / 2, side, side, 0, 0, THUMB_PIXELS, THUMB_PIXELS);
+    const ctx = canvas.getContext("2d")!;
+    ctx.clearRect(0, 0, THUMB_PIXELS, THUMB_PIXELS);
+    ctx.drawImage(image, (x0 + x1 - side) / 2, (y0 + y1 - side) / 2, side, side, 0, 0, THUMB_PIXELS, THUMB_PIXELS);
   }
 
-  private step(event: KeyboardEvent): void {
+  private onKey(event: KeyboardEvent): void {
     const chips = [...this.list.children] as HTMLElement[];
     const at = chips.indexOf(document.activeElement as HTMLElement);
     const moves: Record<string, number> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
     if (at < 0 || !(event.key in moves)) return;
     event.preventDefault();
     const next = chips[(at + moves[event.key] + chips.length) % chips.length];
-    this.choose(Number(next.dataset.id));
+    this.select(Number(next.dataset.id));
     next.focus();
   }
 }

@@ -1,4 +1,4 @@
-// Finding and making nodes.
+// Finding and creating DOM nodes.
 
 export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
   const node = document.getElementById(id);
@@ -8,22 +8,22 @@ export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
 
 export function make<K extends keyof HTMLElementTagNameMap>(
   tag: K,
-  options: { class?: string; text?: string; hiddenFromReaders?: boolean } = {},
+  options: { class?: string; text?: string; ariaHidden?: boolean } = {},
   children: Node[] = [],
 ): HTMLElementTagNameMap[K] {
   const node = document.createElement(tag);
   if (options.class) node.className = options.class;
   if (options.text !== undefined) node.textContent = options.text;
-  if (options.hiddenFromReaders) node.setAttribute("aria-hidden", "true");
+  if (options.ariaHidden) node.setAttribute("aria-hidden", "true");
   node.append(...children);
   return node;
 }
 
-export function onClick(id: string, act: () => void | Promise<void>): void {
-  byId(id).addEventListener("click", () => void act());
+export function onClick(id: string, handler: () => void | Promise<void>): void {
+  byId(id).addEventListener("click", () => void handler());
 }
 
-/** Show one of assets/icons.svg in a button or a line. */
+/** Show an icon of assets/icons.svg in front of an element's content. */
 export function setIcon(parent: HTMLElement, name: string): void {
   let use = parent.querySelector("use");
   if (!use) {
@@ -40,7 +40,7 @@ export function setText(node: HTMLElement, text: string): void {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** Hand a file to the person. */
+/** Let the browser download a file. */
 export function download(blob: Blob, name: string): void {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);

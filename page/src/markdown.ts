@@ -1,5 +1,5 @@
-// A model's card, written in Markdown, as nodes: headings, paragraphs, lists, tables, bold and code. Links keep their text
-// only, since the page leads nowhere else; anything unknown is shown as it is written.
+// Renders a model card's Markdown as DOM nodes: headings, paragraphs, lists, tables, bold and code. Links are reduced to their
+// text, since the page links to no other site; unsupported syntax is shown as it is.
 
 import { make } from "./dom.ts";
 

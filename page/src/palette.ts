@@ -1,4 +1,4 @@
-// Colours of the classes: those of `mien predict --draw`, and darker ones for a light page.
+// Colors of the classes: those of `mien predict --draw` on images, and darker ones on a light page.
 
 const onDark: Record<string, string> = {
   Neutral: "#bac8d6",
@@ -28,12 +28,12 @@ export function isDarkPage(): boolean {
   return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
-/** On the page. */
+/** The color of a class on the page. */
 export function pageColor(name: string): string {
   return isDarkPage() ? overlayColor(name) : (onLight[name] ?? otherOnLight);
 }
 
-/** On an image, where labels are dark. */
+/** The color of a class on an image, where labels are dark. */
 export function overlayColor(name: string): string {
   return onDark[name] ?? otherOnDark;
 }

@@ -1,14 +1,14 @@
-// What went wrong: told until what caused it is solved, with a button to try again where that can help.
+// Error messages that stay until their cause is resolved, with a retry button where retrying can help.
 
 import { byId, make } from "./dom.ts";
-import type { LoadFailure } from "./messages.ts";
-import { say } from "./words.ts";
+import { t } from "./i18n.ts";
+import type { LoadFailure } from "./protocol.ts";
 
 const DETECTOR_NAME = "face_detection_yunet_2023mar.onnx";
-const DETECTOR_PLACE = "models/detector.onnx";
+const DETECTOR_PATH = "models/detector.onnx";
 
-/** What a problem is of; each has one problem at a time, and one does not hide another. */
-export type Cause = "model" | "source" | "reading" | "saving" | "page";
+/** What a problem concerns; each cause has at most one problem, and problems of different causes are shown together. */
+export type Cause = "model" | "source" | "prediction" | "recording" | "page";
 
 interface Problem {
   text: () => string;
@@ -17,42 +17,43 @@ interface Problem {
 
 export class Problems {
   private readonly box = byId("problem");
-  private readonly known = new Map<Cause, Problem>();
+  private readonly open = new Map<Cause, Problem>();
   private shown = "";
 
-  tell(cause: Cause, text: () => string, retry: (() => void) | null = null): void {
-    this.known.set(cause, { text, retry });
-    this.show();
+  report(cause: Cause, text: () => string, retry: (() => void) | null = null): void {
+    this.open.set(cause, { text, retry });
+    this.render();
   }
 
-  solve(...causes: Cause[]): void {
-    for (const cause of causes) this.known.delete(cause);
-    this.show();
+  clear(...causes: Cause[]): void {
+    for (const cause of causes) this.open.delete(cause);
+    this.render();
   }
 
-  /** Tell of whatever fails anywhere in the page. */
+  /** Report every uncaught error of the page. */
   listen(): void {
-    const tell = (error: unknown): void => this.tell("page", () => say("errorPage", { detail: messageOf(error) }));
-    addEventListener("unhandledrejection", ({ reason }) => tell(reason));
-    // An event without an error is a warning of the browser's.
-    addEventListener("error", ({ error }) => error && tell(error));
+    const report = (error: unknown): void =>
+      this.report("page", () => t("errorPage", { detail: messageOf(error) }));
+    addEventListener("unhandledrejection", ({ reason }) => report(reason));
+    // An event without an error is a browser warning.
+    addEventListener("error", ({ error }) => error && report(error));
   }
 
-  /** Write the problems in the language chosen; what stands there already is not said again. */
-  show(): void {
-    const problems = [...this.known.values()];
+  /** Show the problems in the current language. Unchanged text is left alone, so that a screen reader does not repeat it. */
+  render(): void {
+    const problems = [...this.open.values()];
     const shown = problems.map(({ text }) => text()).join("\n");
     if (shown === this.shown) return;
     this.shown = shown;
     this.box.hidden = !problems.length;
-    this.box.replaceChildren(...problems.map(lineOf));
+    this.box.replaceChildren(...problems.map(renderProblem));
   }
 }
 
-function lineOf({ text, retry }: Problem): HTMLElement {
+function renderProblem({ text, retry }: Problem): HTMLElement {
   const line = make("p", {}, [make("span", { text: text() })]);
   if (retry) {
-    const button = make("button", { class: "secondary", text: say("tryAgain") });
+    const button = make("button", { class: "secondary", text: t("tryAgain") });
     button.type = "button";
     button.addEventListener("click", retry);
     line.append(button);
@@ -64,13 +65,13 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Why nothing can be read, and what to do about it. */
-export function explainLoad({ part, isMissing, message }: LoadFailure): string {
-  if (part === "wasm") return say("errorWasm", { detail: message });
-  if (part !== "detector") return say(isMissing ? "errorModelMissing" : "errorModel", { detail: message });
-  // A server says itself what to do; a folder of files cannot.
-  const place = new URL(DETECTOR_PLACE, document.baseURI).pathname;
-  const remedies = message.includes(DETECTOR_NAME) ? [] : [say("detectorRemedy", { file: DETECTOR_NAME, place })];
-  if (!byId("server").hidden) remedies.push(say("serverRemedy"));
-  return say(isMissing ? "errorDetectorMissing" : "errorDetector", { detail: [`${message}.`, ...remedies].join(" ") });
+/** Explain why nothing can be predicted, and what to do about it. */
+export function explainLoadFailure({ part, isMissing, message }: LoadFailure): string {
+  if (part === "wasm") return t("errorWasm", { detail: message });
+  if (part !== "detector") return t(isMissing ? "errorModelMissing" : "errorModel", { detail: message });
+  // The message of `mien serve` already says what to do; a static web server cannot.
+  const path = new URL(DETECTOR_PATH, document.baseURI).pathname;
+  const remedies = message.includes(DETECTOR_NAME) ? [] : [t("detectorRemedy", { file: DETECTOR_NAME, path })];
+  if (!byId("server").hidden) remedies.push(t("serverRemedy"));
+  return t(isMissing ? "errorDetectorMissing" : "errorDetector", { detail: [`${message}.`, ...remedies].join(" ") });
 }

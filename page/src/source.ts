@@ -1,43 +1,43 @@
-// Where images come from: a photograph, a camera or a video file; and how each is shown.
+// Where images come from (a photo, a camera or a video file) and which element shows them.
 
 import { byId } from "./dom.ts";
 
 export type Kind = "none" | "photo" | "camera" | "video";
 
-// Above this a photograph is read smaller: a browser's canvas has bounds, and faces have pixels enough.
+// Larger photos are downscaled: canvases have size limits, and the faces still have enough pixels.
 const MAX_PIXELS = 24_000_000;
-const MAX_FILM_SIDE = 1280;
+const MAX_VIDEO_SIDE = 1280;
 const CAMERA = { width: { ideal: 960 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
 
-/** A frame of a film. */
+/** A frame of a camera or a video. */
 export interface Frame {
-  /** In seconds: the video's own time, or since the camera's start. */
+  /** In seconds: position in the video, or time since the camera started. */
   time: number;
-  /** Counts how often the film was moved, or began anew. */
+  /** Increases with every seek and every repetition of the video. */
   pass: number;
 }
 
 export class Source {
   readonly still = byId<HTMLCanvasElement>("still");
-  readonly film = byId<HTMLVideoElement>("film");
+  readonly player = byId<HTMLVideoElement>("player");
   kind: Kind = "none";
   name = "";
-  /** The photograph's file, for the server. */
+  /** The photo's file, to send to the server. */
   file: Blob | null = null;
   isMirrored = false;
-  /** Whether the camera looks at the world: then a mirror would confuse. */
-  facesAway = false;
+  /** Whether the camera faces away from the person; mirroring would then confuse. */
+  isRearCamera = false;
   private cameraId = "";
-  private address = "";
+  private url = "";
   pass = 0;
-  /** How far a video has come: its first frame is to be read, it waits for that, or it plays as a person wants. */
-  private start: "unread" | "waiting" | "done" = "done";
+  /** The start of a video: its first frame is not predicted yet, the video waits for it, or it plays normally. */
+  private start: "pending" | "waiting" | "done" = "done";
   private startedAt = 0;
-  /** The frame that is being read; `still` shows the last one that was. */
-  private readonly coming = document.createElement("canvas");
+  /** The frame being predicted; `still` shows the last one that was. */
+  private readonly grabbed = document.createElement("canvas");
 
   constructor() {
-    this.film.addEventListener("seeking", () => this.pass++);
+    this.player.addEventListener("seeking", () => this.pass++);
   }
 
   get isLive(): boolean {
@@ -46,23 +46,23 @@ export class Source {
 
   get size(): { width: number; height: number } {
     return this.isLive
-      ? { width: this.film.videoWidth, height: this.film.videoHeight }
+      ? { width: this.player.videoWidth, height: this.player.videoHeight }
       : { width: this.still.width, height: this.still.height };
   }
 
-  private showsReadFrame = false;
+  private showsPredictedFrames = false;
 
-  /** Show the frames that were read instead of the film, where reading is too slow to keep up with it. */
-  showReadFrames(isSlow: boolean): void {
-    this.showsReadFrame = isSlow;
+  /** Show the predicted frames instead of the video itself if prediction is too slow to keep up. */
+  showPredictedFrames(isSlow: boolean): void {
+    this.showsPredictedFrames = isSlow;
     this.still.hidden = this.kind === "none" || (this.isLive && !isSlow);
   }
 
-  /** The frame that was grabbed last has been read. */
-  keepFrame(): void {
+  /** Copy the last grabbed frame, which has been predicted, to `still`. */
+  showGrabbedFrame(): void {
     if (!this.isLive) return;
-    resizeCanvas(this.still, this.coming.width, this.coming.height);
-    this.still.getContext("2d")!.drawImage(this.coming, 0, 0);
+    resizeCanvas(this.still, this.grabbed.width, this.grabbed.height);
+    this.still.getContext("2d")!.drawImage(this.grabbed, 0, 0);
   }
 
   async openPhoto(file: Blob, name: string): Promise<void> {
@@ -78,13 +78,13 @@ export class Source {
     this.still.height = bitmap.height;
     this.still.getContext("2d")!.drawImage(bitmap, 0, 0);
     bitmap.close();
-    this.begin("photo", name);
+    this.setKind("photo", name);
     this.file = file;
   }
 
-  /** Open the camera that faces the person, or the one named. `onEnd` hears when it is pulled out. */
+  /** Open the front camera, or the one given; `onEnd` is called when it is unplugged. */
   async openCamera(deviceId: string | null, onEnd: () => void): Promise<void> {
-    // A phone gives its cameras to one page at a time.
+    // Phones allow only one open camera at a time.
     if (this.kind === "camera") this.close();
     const which = deviceId ? { deviceId: { exact: deviceId } } : { facingMode: "user" };
     const stream = await navigator.mediaDevices.getUserMedia({ audio: false, video: { ...CAMERA, ...which } });
@@ -92,98 +92,98 @@ export class Source {
     const [track] = stream.getVideoTracks();
     track.addEventListener("ended", onEnd);
     this.cameraId = track.getSettings().deviceId ?? "";
-    this.facesAway = track.getSettings().facingMode === "environment";
-    this.film.srcObject = stream;
-    await this.film.play();
+    this.isRearCamera = track.getSettings().facingMode === "environment";
+    this.player.srcObject = stream;
+    await this.player.play();
     this.startedAt = performance.now();
-    this.begin("camera", "camera");
+    this.setKind("camera", "camera");
   }
 
-  /** The camera after the one in use, or null where there is no other. */
-  async otherCamera(): Promise<string | null> {
+  /** Return the id of the camera after the current one, null if there is no other. */
+  async nextCamera(): Promise<string | null> {
     const devices = (await navigator.mediaDevices.enumerateDevices()).filter(({ kind }) => kind === "videoinput");
     const at = devices.findIndex(({ deviceId }) => deviceId === this.cameraId);
     return devices.length > 1 ? devices[(at + 1) % devices.length].deviceId : null;
   }
 
   async openVideo(file: Blob, name: string): Promise<void> {
-    const address = URL.createObjectURL(file);
+    const url = URL.createObjectURL(file);
     this.close();
-    this.address = address;
-    this.film.src = address;
-    this.film.loop = true;
-    await this.film.play();
-    // It waits at its first frame until that has been read, so that nothing of it is missed.
-    this.film.pause();
-    if (this.film.seekable.length) {
-      const isAtStart = new Promise((resolve) => this.film.addEventListener("seeked", resolve, { once: true }));
-      this.film.currentTime = 0;
+    this.url = url;
+    this.player.src = url;
+    this.player.loop = true;
+    await this.player.play();
+    // Pause at the first frame until it has been predicted, so that no frame is missed.
+    this.player.pause();
+    if (this.player.seekable.length) {
+      const isAtStart = new Promise((resolve) => this.player.addEventListener("seeked", resolve, { once: true }));
+      this.player.currentTime = 0;
       await isAtStart;
     }
-    this.start = "unread";
-    if (!this.film.videoWidth) {
+    this.start = "pending";
+    if (!this.player.videoWidth) {
       this.close();
-      throw new Error("no image in it");
+      throw new Error("it has no video track");
     }
-    this.begin("video", name);
+    this.setKind("video", name);
   }
 
   close(): void {
-    if (this.film.srcObject) for (const track of (this.film.srcObject as MediaStream).getTracks()) track.stop();
-    this.film.pause();
-    this.film.srcObject = null;
-    this.film.removeAttribute("src");
-    if (this.address) URL.revokeObjectURL(this.address);
-    this.address = "";
+    if (this.player.srcObject) for (const track of (this.player.srcObject as MediaStream).getTracks()) track.stop();
+    this.player.pause();
+    this.player.srcObject = null;
+    this.player.removeAttribute("src");
+    if (this.url) URL.revokeObjectURL(this.url);
+    this.url = "";
     this.start = "done";
     this.file = null;
-    this.begin("none", "");
+    this.setKind("none", "");
   }
 
-  private begin(kind: Kind, name: string): void {
+  private setKind(kind: Kind, name: string): void {
     this.kind = kind;
     this.name = name;
-    this.film.hidden = !this.isLive;
-    this.showReadFrames(this.isLive && this.showsReadFrame);
+    this.player.hidden = !this.isLive;
+    this.showPredictedFrames(this.isLive && this.showsPredictedFrames);
   }
 
-  /** The image that is to be read now. */
+  /** Return the current image. */
   async grab(): Promise<ImageBitmap> {
     if (!this.isLive) return createImageBitmap(this.still);
     const { width, height } = this.size;
-    const scale = Math.min(1, MAX_FILM_SIDE / Math.max(width, height));
-    resizeCanvas(this.coming, Math.round(width * scale), Math.round(height * scale));
-    this.coming.getContext("2d")!.drawImage(this.film, 0, 0, this.coming.width, this.coming.height);
-    return createImageBitmap(this.coming);
+    const scale = Math.min(1, MAX_VIDEO_SIDE / Math.max(width, height));
+    resizeCanvas(this.grabbed, Math.round(width * scale), Math.round(height * scale));
+    this.grabbed.getContext("2d")!.drawImage(this.player, 0, 0, this.grabbed.width, this.grabbed.height);
+    return createImageBitmap(this.grabbed);
   }
 
-  /** Start the film, or go on with it. */
+  /** Start or resume playback. */
   async play(): Promise<void> {
     try {
-      await this.film.play();
+      await this.player.play();
     } catch (error) {
-      // Paused again, or closed, before it began.
+      // Paused or closed before playback began.
       if (!(error instanceof DOMException && error.name === "AbortError")) throw error;
     }
   }
 
-  /** Wait until the film shows another frame; a video that has just been opened shows its first, and goes on after it. */
+  /** Wait for the next frame; a newly opened video first shows its first frame, and plays on after it. */
   async nextFrame(): Promise<Frame> {
-    if (this.start === "unread") {
+    if (this.start === "pending") {
       this.start = "waiting";
-      return { time: this.film.currentTime, pass: this.pass };
+      return { time: this.player.currentTime, pass: this.pass };
     }
     if (this.start === "waiting") await this.play();
     this.start = "done";
     return new Promise((resolve) => {
       const done = (mediaTime: number): void => {
-        const time = this.film.srcObject ? (performance.now() - this.startedAt) / 1000 : mediaTime;
+        const time = this.player.srcObject ? (performance.now() - this.startedAt) / 1000 : mediaTime;
         resolve({ time, pass: this.pass });
       };
-      // Not every browser has it.
-      const { requestVideoFrameCallback } = this.film as Partial<HTMLVideoElement>;
-      if (requestVideoFrameCallback) this.film.requestVideoFrameCallback((_, { mediaTime }) => done(mediaTime));
-      else requestAnimationFrame(() => done(this.film.currentTime));
+      // Not supported by every browser.
+      const { requestVideoFrameCallback } = this.player as Partial<HTMLVideoElement>;
+      if (requestVideoFrameCallback) this.player.requestVideoFrameCallback((_, { mediaTime }) => done(mediaTime));
+      else requestAnimationFrame(() => done(this.player.currentTime));
     });
   }
 }
@@ -193,8 +193,8 @@ function resizeCanvas(canvas: HTMLCanvasElement, width: number, height: number):
   if (canvas.height !== height) canvas.height = height;
 }
 
-/** An image as a JPEG file, for the server. The image is used up. */
-export async function asJpeg(bitmap: ImageBitmap): Promise<Blob> {
+/** Encode an image as JPEG, to send to the server. Closes the bitmap. */
+export async function toJpeg(bitmap: ImageBitmap): Promise<Blob> {
   const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
   canvas.getContext("2d")!.drawImage(bitmap, 0, 0);
   bitmap.close();

@@ -1,24 +1,24 @@
-// Sets the chosen colours before the page is painted, and tells where the page itself does not start. Loaded in the head.
+// Applies the chosen theme before the first paint, and reports if the page's script fails to start. Loaded in the head.
 
-import { recall } from "./memory.ts";
-import { say } from "./words.ts";
+import { t } from "./i18n.ts";
+import { loadPreference } from "./preferences.ts";
 
-const page = document.documentElement;
-const chosen = recall("theme");
-if (chosen === "light" || chosen === "dark") page.dataset.theme = chosen;
+const root = document.documentElement;
+const chosen = loadPreference("theme");
+if (chosen === "light" || chosen === "dark") root.dataset.theme = chosen;
 
 addEventListener(
   "error",
   ({ target, message }) => {
-    const isOfScript = target instanceof HTMLScriptElement;
-    if (page.dataset.runs !== undefined || !(isOfScript || message)) return;
-    const tell = (): void => {
+    const isScript = target instanceof HTMLScriptElement;
+    if (root.dataset.started !== undefined || !(isScript || message)) return;
+    const report = (): void => {
       const box = document.getElementById("problem")!;
       box.hidden = false;
-      box.textContent = say("errorPage", { detail: isOfScript ? target.src : message });
+      box.textContent = t("errorPage", { detail: isScript ? target.src : message });
     };
-    if (document.readyState === "loading") addEventListener("DOMContentLoaded", tell);
-    else tell();
+    if (document.readyState === "loading") addEventListener("DOMContentLoaded", report);
+    else report();
   },
   true,
 );

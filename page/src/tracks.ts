@@ -1,13 +1,13 @@
-// Faces over time: which face of a frame is which of the last, and what was read in it.
+// Face tracking: which face of a frame is which face of the previous one, and the history of its predictions.
 
 import { iou } from "./faces/detector.ts";
-import type { Reading } from "./faces/model.ts";
+import type { FacePrediction } from "./faces/model.ts";
 
 export const HISTORY_S = 60;
-// A face is lost when it is missing for this long and in more than one frame.
+// A track ends when its face is missing for this long and in more than one frame.
 const LOST_AFTER_S = 1;
 const SAME_FACE_IOU = 0.25;
-// Readings of a film are averaged over about this time, so that the word does not flicker.
+// Time constant over which the predictions of a video are averaged, so that the label does not flicker.
 const SMOOTHING_S = 0.25;
 
 export interface Moment {
@@ -19,11 +19,12 @@ export interface Moment {
 
 export interface Track {
   id: number;
+  /** Time of the last frame with the face. */
   seen: number;
   /** Frames since then. */
   missed: number;
-  /** The last frame's, its probabilities and affect averaged where the image moves. */
-  reading: Reading;
+  /** The latest prediction; for video, probabilities and affect are smoothed. */
+  prediction: FacePrediction;
   history: Moment[];
 }
 
@@ -31,55 +32,51 @@ export class Tracks {
   private list: Track[] = [];
   private count = 0;
 
-  /** Forget the faces; those that come are others, with other numbers. */
+  /** End all tracks; later faces get new ids. */
   clear(): void {
     this.list = [];
   }
 
-  /** Take a frame's readings at a time in seconds and return its faces, the oldest first. */
-  update(readings: Reading[], time: number, isLive: boolean): Track[] {
+  /** Match a frame's predictions, at a time in seconds, to the tracks; return the tracks of its faces, oldest first. */
+  update(predictions: FacePrediction[], time: number, isLive: boolean): Track[] {
     if (!isLive) this.clear();
     const free = new Set(this.list);
     for (const track of this.list) track.missed++;
-    const seen: Track[] = readings.map((reading) => {
-      const track = nearest(reading, free);
-      if (!track) return this.begin(reading, time);
+    const seen: Track[] = predictions.map((prediction) => {
+      const track = nearest(prediction, free);
+      if (!track) return this.create(prediction, time);
       free.delete(track);
-      track.reading = blend(track.reading, reading, 1 - Math.exp(-(time - track.seen) / SMOOTHING_S));
+      track.prediction = smooth(track.prediction, prediction, 1 - Math.exp(-(time - track.seen) / SMOOTHING_S));
       track.seen = time;
       track.missed = 0;
       return track;
     });
     this.list = [
       ...this.list.filter((track) => time - track.seen < LOST_AFTER_S || track.missed < 2),
-      ...seen.filter(isNew(this.list)),
+      ...seen.filter((track) => !this.list.includes(track)),
     ];
-    for (const track of seen) remember(track, time);
-    return seen.sort((one, other) => one.id - other.id);
+    for (const track of seen) extendHistory(track, time);
+    return seen.sort((a, b) => a.id - b.id);
   }
 
-  private begin(reading: Reading, time: number): Track {
-    return { id: ++this.count, seen: time, missed: 0, reading, history: [] };
+  private create(prediction: FacePrediction, time: number): Track {
+    return { id: ++this.count, seen: time, missed: 0, prediction, history: [] };
   }
 }
 
-function isNew(list: Track[]): (track: Track) => boolean {
-  return (track) => !list.includes(track);
-}
-
-function nearest(reading: Reading, tracks: Set<Track>): Track | null {
+function nearest(prediction: FacePrediction, tracks: Set<Track>): Track | null {
   let best: Track | null = null;
-  let most = SAME_FACE_IOU;
+  let bestIou = SAME_FACE_IOU;
   for (const track of tracks) {
-    const shared = iou(track.reading.box, reading.box);
-    if (shared > most) [best, most] = [track, shared];
+    const overlap = iou(track.prediction.box, prediction.box);
+    if (overlap > bestIou) [best, bestIou] = [track, overlap];
   }
   return best;
 }
 
-function blend(old: Reading, now: Reading, share: number): Reading {
+function smooth(old: FacePrediction, now: FacePrediction, weight: number): FacePrediction {
   const mix = (before: number | null, after: number | null): number | null =>
-    before === null || after === null ? after : before + (after - before) * share;
+    before === null || after === null ? after : before + (after - before) * weight;
   return {
     ...now,
     probabilities: now.probabilities.map((value, index) => mix(old.probabilities[index], value)!),
@@ -88,13 +85,13 @@ function blend(old: Reading, now: Reading, share: number): Reading {
   };
 }
 
-function remember(track: Track, time: number): void {
-  const { probabilities, valence, arousal } = track.reading;
+function extendHistory(track: Track, time: number): void {
+  const { probabilities, valence, arousal } = track.prediction;
   track.history.push({ time, probabilities, valence, arousal });
   while (track.history[0].time < time - HISTORY_S) track.history.shift();
 }
 
-/** The most probable class of a reading. */
+/** Return the index of the top-1 class. */
 export function topClass(probabilities: number[]): number {
   return probabilities.reduce((best, value, index) => (value > probabilities[best] ? index : best), 0);
 }

@@ -1,29 +1,29 @@
-// Playing, pausing and seeking a video file.
+// Playback controls of a video file: play, pause, seek.
 
 import { byId, setIcon, setText } from "./dom.ts";
+import { t } from "./i18n.ts";
 import type { Source } from "./source.ts";
-import { say } from "./words.ts";
 
 export class Transport {
   private readonly button = byId("play");
   private readonly position = byId<HTMLInputElement>("position");
-  private readonly film: HTMLVideoElement;
+  private readonly player: HTMLVideoElement;
 
   constructor(private readonly source: Source) {
-    this.film = source.film;
-    this.button.addEventListener("click", () => void (this.film.paused ? source.play() : this.film.pause()));
-    for (const name of ["play", "pause", "timeupdate"]) this.film.addEventListener(name, () => this.show());
+    this.player = source.player;
+    this.button.addEventListener("click", () => void (this.player.paused ? source.play() : this.player.pause()));
+    for (const name of ["play", "pause", "timeupdate"]) this.player.addEventListener(name, () => this.render());
     this.position.addEventListener("input", () => {
-      const { duration } = this.film;
-      if (Number.isFinite(duration)) this.film.currentTime = (Number(this.position.value) / 1000) * duration;
+      const { duration } = this.player;
+      if (Number.isFinite(duration)) this.player.currentTime = (Number(this.position.value) / 1000) * duration;
     });
   }
 
-  show(): void {
-    const { paused, currentTime, duration } = this.film;
+  render(): void {
+    const { paused, currentTime, duration } = this.player;
     byId("transport").hidden = this.source.kind !== "video";
     setIcon(this.button, paused ? "play" : "pause");
-    this.button.setAttribute("aria-label", say(paused ? "play" : "pause"));
+    this.button.setAttribute("aria-label", t(paused ? "play" : "pause"));
     if (this.source.kind !== "video" || !Number.isFinite(duration)) return;
     this.position.value = String(Math.round((1000 * currentTime) / duration));
     this.position.setAttribute("aria-valuetext", clock(currentTime));
@@ -31,6 +31,7 @@ export class Transport {
   }
 }
 
+/** Format seconds as minutes:seconds. */
 export function clock(seconds: number): string {
   return `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 }

@@ -1,13 +1,13 @@
-// The worker that reads faces: images come in, readings go out, and the page stays responsive.
+// The worker that runs the networks: images come in, predictions go out, and the page stays responsive.
 
 import * as ort from "onnxruntime-web/wasm";
 import { Detector, FINE_SIDE, type DetectedFace } from "./faces/detector.ts";
 import { Model, checkInfo, type ModelInfo } from "./faces/model.ts";
 import { fromRgba, type Image } from "./faces/pixels.ts";
-import type { FromWorker, Part, ToWorker } from "./messages.ts";
+import type { FromWorker, Part, ToWorker } from "./protocol.ts";
 
-// A film is looked at less finely than a photograph, and its second look is taken in every sixth frame, as long as
-// the first one misses nothing.
+// For video, the fine pass has a lower resolution than for photos, and runs only on every sixth frame as long as the close-up
+// pass misses no face.
 const LIVE_FINE_SIDE = 640;
 const LIVE_FINE_EVERY = 6;
 const MAX_THREADS = 4;
@@ -15,17 +15,17 @@ const MAX_THREADS = 4;
 let detector: Detector;
 let model: Model;
 let frame = 0;
-let needsFineLook = false;
+let needsFinePass = false;
 
 self.onmessage = async ({ data }: MessageEvent<ToWorker>) => {
   try {
     if (data.kind === "load") await load(data.base);
-    else await read(data.id, data.bitmap, data.isLive);
+    else await predict(data.id, data.bitmap, data.isLive);
   } catch (error) {
     const message = messageOf(error);
-    if (data.kind === "read") send({ kind: "failed", id: data.id, message });
-    else if (error instanceof LoadError) send({ kind: "unloaded", part: error.part, isMissing: error.isMissing, message });
-    else send({ kind: "unloaded", part: "worker", isMissing: false, message });
+    if (data.kind === "predict") send({ kind: "failed", id: data.id, message });
+    else if (error instanceof LoadError) send({ kind: "load-failed", part: error.part, isMissing: error.isMissing, message });
+    else send({ kind: "load-failed", part: "worker", isMissing: false, message });
   }
 };
 
@@ -35,19 +35,19 @@ class LoadError extends Error {
     cause: unknown,
   ) {
     super(messageOf(cause));
-    this.isMissing = cause instanceof MissingFile;
+    this.isMissing = cause instanceof MissingFileError;
   }
 
   readonly isMissing: boolean;
 }
 
-class MissingFile extends Error {}
+class MissingFileError extends Error {}
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Do what a part needs, and let its failure say which part it is of. */
+/** Run a loading step, attributing its failure to a part. */
 async function loadPart<T>(part: Part, task: () => Promise<T>): Promise<T> {
   try {
     return await task();
@@ -70,12 +70,12 @@ async function load(base: string): Promise<void> {
     return checkInfo(JSON.parse(text) as ModelInfo);
   });
   send({ kind: "info", info });
-  // A host's policy can forbid it, which the runtime tells in many words. The bytes are a module of nothing.
+  // A content security policy can forbid WebAssembly, which the runtime reports at length. The bytes are an empty module.
   await loadPart("wasm", () => WebAssembly.compile(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)));
-  const shares = [0, 0];
-  const track = (index: number) => (share: number) => {
-    shares[index] = share;
-    send({ kind: "loading", share: 0.05 * shares[0] + 0.95 * shares[1] });
+  const fractions = [0, 0];
+  const track = (index: number) => (fraction: number) => {
+    fractions[index] = fraction;
+    send({ kind: "loading", fraction: 0.05 * fractions[0] + 0.95 * fractions[1] });
   };
   const [detectorFile, modelFile] = await Promise.all([
     loadPart("detector", () => fetchFile(base, "models/detector.onnx", track(0))),
@@ -86,50 +86,50 @@ async function load(base: string): Promise<void> {
   send({ kind: "ready", threads: ort.env.wasm.numThreads });
 }
 
-/** Fetch a file of the page's own folder, telling how much of it has come. */
-async function fetchFile(base: string, path: string, tell?: (share: number) => void): Promise<Uint8Array> {
+/** Fetch a file of the page's own folder, reporting the progress. */
+async function fetchFile(base: string, path: string, onProgress?: (fraction: number) => void): Promise<Uint8Array> {
   const response = await fetch(new URL(path, base));
   if (!response.ok) {
-    const told = (await response.json().catch(() => null)) as { error?: { message?: string } } | null;
-    const message = told?.error?.message ?? `${path}: ${response.status} ${response.statusText}`;
-    throw response.status === 404 ? new MissingFile(message) : new Error(message);
+    const body = (await response.json().catch(() => null)) as { error?: { message?: string } } | null;
+    const message = body?.error?.message ?? `${path}: ${response.status} ${response.statusText}`;
+    throw response.status === 404 ? new MissingFileError(message) : new Error(message);
   }
   const size = Number(response.headers.get("content-length")) || 0;
-  if (!response.body || !tell) return new Uint8Array(await response.arrayBuffer());
+  if (!response.body || !onProgress) return new Uint8Array(await response.arrayBuffer());
   const pieces: Uint8Array[] = [];
-  let come = 0;
+  let received = 0;
   const stream = response.body.getReader();
   for (;;) {
     const { done, value } = await stream.read();
     if (done) break;
     pieces.push(value);
-    come += value.length;
-    if (size) tell(Math.min(1, come / size));
+    received += value.length;
+    if (size) onProgress(Math.min(1, received / size));
   }
-  const file = new Uint8Array(come);
+  const file = new Uint8Array(received);
   pieces.reduce((at, piece) => (file.set(piece, at), at + piece.length), 0);
-  tell(1);
+  onProgress(1);
   return file;
 }
 
-async function read(id: number, bitmap: ImageBitmap, isLive: boolean): Promise<void> {
+async function predict(id: number, bitmap: ImageBitmap, isLive: boolean): Promise<void> {
   const start = performance.now();
   const image = pixelsOf(bitmap);
-  const found = performance.now();
-  const faces = isLive ? await findLive(image) : await detector.findFaces(image, FINE_SIDE);
+  const decoded = performance.now();
+  const faces = isLive ? await detectLive(image) : await detector.findFaces(image, FINE_SIDE);
   const detected = performance.now();
-  const readings = await model.read(image, faces);
+  const predictions = await model.predict(image, faces);
   const end = performance.now();
-  const ms = { pixels: found - start, faces: detected - found, model: end - detected, all: end - start };
-  send({ kind: "readings", id, readings, width: image.width, height: image.height, ms });
+  const ms = { pixels: decoded - start, faces: detected - decoded, model: end - detected, all: end - start };
+  send({ kind: "predictions", id, predictions, width: image.width, height: image.height, ms });
 }
 
-async function findLive(image: Image): Promise<DetectedFace[]> {
-  const closeUp = await detector.lookClose(image);
-  const isFineTurn = frame++ % LIVE_FINE_EVERY === 0;
-  if (!isFineTurn && !needsFineLook && closeUp.length) return closeUp;
-  const faces = await detector.lookFine(image, closeUp, LIVE_FINE_SIDE);
-  needsFineLook = faces.length > closeUp.length;
+async function detectLive(image: Image): Promise<DetectedFace[]> {
+  const closeUp = await detector.closeUpPass(image);
+  const isFineFrame = frame++ % LIVE_FINE_EVERY === 0;
+  if (!isFineFrame && !needsFinePass && closeUp.length) return closeUp;
+  const faces = await detector.finePass(image, closeUp, LIVE_FINE_SIDE);
+  needsFinePass = faces.length > closeUp.length;
   return faces;
 }
 

@@ -1,5 +1,5 @@
-// The built page in a headless Chromium: it reads the example as Python does, from a folder of files, within a strict
-// content security policy, and asks no other machine for anything. Skipped where there is no Chromium or no YuNet.
+// The built page in a headless Chromium, served as static files with a strict content security policy: it predicts the
+// example as Python does and loads nothing from other hosts. Skipped if Chromium or YuNet is unavailable.
 
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, statSync } from "node:fs";
@@ -13,7 +13,7 @@ import { detectorFile, golden, modelFile } from "./golden.ts";
 const site = join(process.cwd(), "..", "src", "mien", "serve", "static");
 const detector = detectorFile();
 const chromiumPath = findChromium();
-const missing = !chromiumPath ? "there is no Chromium" : !detector ? "the YuNet detector file is not at hand" : false;
+const missing = !chromiumPath ? "Chromium was not found" : !detector ? "the YuNet file was not found" : false;
 const types: Record<string, string> = {
   ".html": "text/html",
   ".js": "text/javascript",
@@ -83,7 +83,7 @@ function originOf(): string {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** Open the page and gather what must not happen. */
+/** Open the page and collect errors and requests to other hosts. */
 async function openPage(locale: string): Promise<{ page: Page; faults: string[] }> {
   const context = await browser.newContext({ locale, permissions: ["camera"] });
   const page = await context.newPage();
@@ -91,48 +91,48 @@ async function openPage(locale: string): Promise<{ page: Page; faults: string[] 
   const faults: string[] = [];
   page.on("pageerror", (error) => faults.push(error.message));
   page.on("console", (message) => {
-    // A folder of files has no v1/model, and the page asks for it.
+    // A static web server has no v1/model, which the page requests.
     if (message.type() === "error" && !message.location().url.endsWith("/v1/model")) faults.push(message.text());
   });
   page.on("request", (request) => {
-    const address = request.url();
-    if (!address.startsWith(origin) && !address.startsWith("blob:")) faults.push(`asks ${address}`);
+    const url = request.url();
+    if (!url.startsWith(origin) && !url.startsWith("blob:")) faults.push(`requests ${url}`);
   });
   await page.goto(`${origin}/`);
   await page.locator("#bars li").first().waitFor({ state: "visible", timeout: 120_000 });
   return { page, faults };
 }
 
-test("an image is read, face by face", { skip: missing, timeout: 240_000 }, async () => {
+test("the faces of an image are predicted", { skip: missing, timeout: 240_000 }, async () => {
   const { page, faults } = await openPage("en-GB");
   assert.equal(await page.locator("#server").isVisible(), false);
   await page.click("#example");
   await page.locator("#faces button").nth(2).waitFor({ timeout: 120_000 });
-  const words = await page.locator("#faces button").allInnerTexts();
-  for (const name of ["Surprise", "Happy"]) assert.ok(words.some((text) => text.includes(name)), words.join());
+  const labels = await page.locator("#faces button").allInnerTexts();
+  for (const name of ["Surprise", "Happy"]) assert.ok(labels.some((text) => text.includes(name)), labels.join());
   assert.match(await page.locator("#spoken").innerText(), /^Face 1 of 3: /);
 
   await page.locator("#faces button").first().focus();
   await page.keyboard.press("ArrowRight");
-  assert.match(await page.locator("#which").innerText(), /^Face 2 of 3/);
+  assert.match(await page.locator("#face-name").innerText(), /^Face 2 of 3/);
 
   await page.locator("#threshold").fill("100");
   await page.locator("#faces button").nth(2).click();
-  assert.equal(await page.locator("#word").innerText(), "Unsure");
+  assert.equal(await page.locator("#headline").innerText(), "Unsure");
   assert.deepEqual(faults, []);
 });
 
-test("a camera without a face says so, in Chinese, and stops", { skip: missing, timeout: 240_000 }, async () => {
+test("a camera without a face says so in Chinese, and stops", { skip: missing, timeout: 240_000 }, async () => {
   const { page, faults } = await openPage("zh-CN");
   await page.click("#start-camera");
-  await page.getByText("没有找到人脸").first().waitFor({ timeout: 120_000 });
+  await page.getByText("未检测到人脸").first().waitFor({ timeout: 120_000 });
   assert.equal(await page.locator("#timeline").isVisible(), true);
   await page.click("#stop");
   assert.equal(await page.locator("#empty").isVisible(), true);
   assert.deepEqual(faults, []);
 });
 
-/** Open the page where `arrange` has made something fail, and wait until it says so. */
+/** Open the page after `arrange` has broken something, and wait for the error message. */
 async function openBroken(arrange: (page: Page) => Promise<unknown>): Promise<Page> {
   const page = await (await browser.newContext({ locale: "en-GB", permissions: ["camera"] })).newPage();
   await arrange(page);
@@ -141,40 +141,40 @@ async function openBroken(arrange: (page: Page) => Promise<unknown>): Promise<Pa
   return page;
 }
 
-function give404(page: Page, path: string): Promise<unknown> {
+function respond404(page: Page, path: string): Promise<unknown> {
   return page.route(`**/${path}`, (route) => route.fulfill({ status: 404 }));
 }
 
-async function told(page: Page): Promise<string> {
+async function problemText(page: Page): Promise<string> {
   return (await page.locator("#problem").isVisible()) ? page.locator("#problem").innerText() : "";
 }
 
-const film = { name: "film.webm", mimeType: "video/webm", buffer: readFileSync(join(process.cwd(), "..", "tests", "golden", "film.webm")) };
+const video = { name: "video.webm", mimeType: "video/webm", buffer: readFileSync(join(process.cwd(), "..", "tests", "golden", "video.webm")) };
 
-test("without the detector every source says what is missing, and a retry heals", { skip: missing, timeout: 240_000 }, async () => {
-  const page = await openBroken((it) => give404(it, "models/detector.onnx"));
-  const wanted = /detector is missing .* face_detection_yunet_2023mar\.onnx .* \/models\/detector\.onnx/;
-  assert.match(await told(page), wanted);
+test("without the detector every source says what is missing, and retrying works", { skip: missing, timeout: 240_000 }, async () => {
+  const page = await openBroken((it) => respond404(it, "models/detector.onnx"));
+  const expected = /detector is missing .* face_detection_yunet_2023mar\.onnx .* \/models\/detector\.onnx/;
+  assert.match(await problemText(page), expected);
   const isOpen = (id: string) => page.locator(`#${id}[aria-pressed="true"]`).waitFor({ timeout: 60_000 });
   for (const [id, choose] of [
     ["camera", () => page.click("#camera")],
-    ["video", () => page.setInputFiles("#video-file", film)],
+    ["video", () => page.setInputFiles("#video-file", video)],
     ["photo", () => page.click("#stop").then(() => page.click("#example"))],
   ] as [string, () => Promise<void>][]) {
     await choose();
     await isOpen(id);
-    assert.match(await told(page), wanted, id);
-    assert.match(await page.locator("#word").innerText(), /see the message/, id);
+    assert.match(await problemText(page), expected, id);
+    assert.match(await page.locator("#headline").innerText(), /See the message/, id);
   }
   await page.click("#language");
-  assert.match(await told(page), /没有人脸检测器/);
+  assert.match(await problemText(page), /缺少人脸检测器/);
   await page.unroute("**/models/detector.onnx");
   await page.click("#problem button");
   await page.locator("#faces button").nth(2).waitFor({ timeout: 120_000 });
-  assert.equal(await told(page), "");
+  assert.equal(await problemText(page), "");
 });
 
-test("a policy that forbids WebAssembly is told and stays told", { skip: missing, timeout: 120_000 }, async () => {
+test("a policy that forbids WebAssembly is reported until it is fixed", { skip: missing, timeout: 120_000 }, async () => {
   const page = await openBroken((it) =>
     it.route("**/*", async (route) => {
       const response = await route.fetch();
@@ -182,70 +182,70 @@ test("a policy that forbids WebAssembly is told and stays told", { skip: missing
       await route.fulfill({ response, headers });
     }),
   );
-  assert.match(await told(page), /WebAssembly.*wasm-unsafe-eval/s);
+  assert.match(await problemText(page), /WebAssembly.*wasm-unsafe-eval/s);
   await page.click("#example");
   await page.locator('#photo[aria-pressed="true"]').waitFor({ timeout: 60_000 });
-  assert.match(await told(page), /WebAssembly/);
+  assert.match(await problemText(page), /WebAssembly/);
 });
 
 for (const [path, expected] of [
   ["models/model.onnx", /model is missing .* models\/model\.onnx: 404/],
   ["model.json", /model is missing .* model\.json: 404/],
-  ["assets/worker.js", /model could not be loaded\. worker\.js/],
-  ["assets/app.js", /failed: .*assets\/app\.js/],
+  ["assets/worker.js", /model failed to load\. worker\.js/],
+  ["assets/app.js", /went wrong: .*assets\/app\.js/],
 ] as [string, RegExp][]) {
-  test(`${path} that is missing is told`, { skip: missing, timeout: 120_000 }, async () => {
-    assert.match(await told(await openBroken((page) => give404(page, path))), expected);
+  test(`a missing ${path} is reported`, { skip: missing, timeout: 120_000 }, async () => {
+    assert.match(await problemText(await openBroken((page) => respond404(page, path))), expected);
   });
 }
 
-test("a camera that is refused, a file that is none and an example that is gone are told", { skip: missing, timeout: 240_000 }, async () => {
+test("a denied camera, an invalid file, a missing example and a broken video are reported", { skip: missing, timeout: 240_000 }, async () => {
   const { page } = await openPage("en-GB");
   await page.evaluate(() => {
-    const refused = new DOMException("Permission denied", "NotAllowedError");
-    navigator.mediaDevices.getUserMedia = () => Promise.reject(refused);
+    const denied = new DOMException("Permission denied", "NotAllowedError");
+    navigator.mediaDevices.getUserMedia = () => Promise.reject(denied);
   });
   await page.click("#start-camera");
-  await page.getByText("The camera was not allowed").waitFor();
+  await page.getByText("Camera access was denied").waitFor();
   assert.equal(await page.locator("#problem button").count(), 1);
 
-  const none = { name: "none.mp4", mimeType: "video/mp4", buffer: Buffer.from("no video at all") };
-  await page.setInputFiles("#video-file", none);
-  await page.getByText("“none.mp4” is no image or video").waitFor();
+  const invalid = { name: "invalid.mp4", mimeType: "video/mp4", buffer: Buffer.from("not a video") };
+  await page.setInputFiles("#video-file", invalid);
+  await page.getByText("“invalid.mp4” is not an image or video").waitFor();
 
-  await give404(page, "assets/example.jpg");
+  await respond404(page, "assets/example.jpg");
   await page.click("#example");
-  await page.getByText("The drawn image could not be loaded. assets/example.jpg: 404").waitFor();
+  await page.getByText("The example image failed to load. assets/example.jpg: 404").waitFor();
   await page.unroute("**/assets/example.jpg");
   await page.click("#problem button");
   await page.locator("#faces button").nth(2).waitFor({ timeout: 120_000 });
-  assert.equal(await told(page), "");
+  assert.equal(await problemText(page), "");
 
-  await page.setInputFiles("#video-file", film);
+  await page.setInputFiles("#video-file", video);
   await page.locator('#video[aria-pressed="true"]').waitFor();
-  await page.locator("#film").dispatchEvent("error");
-  await page.getByText("“film.webm” cannot be played any further").waitFor();
+  await page.locator("#player").dispatchEvent("error");
+  await page.getByText("“video.webm” cannot be played any further").waitFor();
   assert.equal(await page.locator("#empty").isVisible(), true);
 
-  await page.evaluate(() => void Promise.reject(new Error("nobody waits for it")));
-  await page.getByText("Something in this page failed: nobody waits for it").waitFor();
+  await page.evaluate(() => void Promise.reject(new Error("unhandled")));
+  await page.getByText("Something went wrong: unhandled").waitFor();
 });
 
-test("the table of a video is whole, by the video's clock", { skip: missing, timeout: 240_000 }, async () => {
+test("the CSV of a video is complete, by position in the video", { skip: missing, timeout: 240_000 }, async () => {
   const { page, faults } = await openPage("en-GB");
-  await page.setInputFiles("#video-file", film);
-  await page.locator("#film").evaluate((node) => ((node as HTMLVideoElement).playbackRate = 8));
-  await page.waitForFunction(() => document.querySelector<HTMLVideoElement>("#film")!.currentTime > 75, null, { timeout: 120_000 });
+  await page.setInputFiles("#video-file", video);
+  await page.locator("#player").evaluate((node) => ((node as HTMLVideoElement).playbackRate = 8));
+  await page.waitForFunction(() => document.querySelector<HTMLVideoElement>("#player")!.currentTime > 75, null, { timeout: 120_000 });
   await page.click("#stop");
-  const [saved] = await Promise.all([page.waitForEvent("download"), page.click("#save-readings")]);
+  const [saved] = await Promise.all([page.waitForEvent("download"), page.click("#save-predictions")]);
   const [header, ...rows] = readFileSync(await saved.path(), "utf8").trimEnd().split("\r\n").map((line) => line.split(","));
-  const of = (column: string): string[] => rows.map((row) => row[header.indexOf(column)]);
-  const seconds = [...new Set(of("seconds").map(Number))];
-  // A frame a second, of which a slow machine reads a part.
+  const values = (column: string): string[] => rows.map((row) => row[header.indexOf(column)]);
+  const seconds = [...new Set(values("seconds").map(Number))];
+  // One frame per second; a slow machine predicts only some of them.
   assert.ok(seconds[0] === 0 && seconds.at(-1)! > 65 && seconds.length >= 5, seconds.join());
   assert.deepEqual(seconds, [...seconds].sort((one, other) => one - other));
   assert.ok(seconds.every((value) => Math.abs(value - Math.round(value)) < 0.01), seconds.join());
-  assert.deepEqual([...new Set(of("source"))], ["film.webm"]);
-  assert.ok(of("status").filter((status) => status === "ok").length >= seconds.length);
+  assert.deepEqual([...new Set(values("source"))], ["video.webm"]);
+  assert.ok(values("status").filter((status) => status === "ok").length >= seconds.length);
   assert.deepEqual(faults, []);
 });

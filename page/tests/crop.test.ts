@@ -1,19 +1,19 @@
-// The page's crops are those of mien, pixel by pixel within rounding.
+// The page's crops match those of mien, pixel by pixel within rounding.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cropMatrix, cut, forFoundFaces, invert, resizeCrop, transform } from "../src/faces/crop.ts";
+import { cropMatrix, cropImage, forDetectedFaces, invert, resizeCrop, transform } from "../src/faces/crop.ts";
 import { golden, goldenCrop, image, type CropCase } from "./golden.ts";
 
-export function cutCase(entry: CropCase) {
+export function cropCase(entry: CropCase) {
   const face = { anchors: entry.anchors, box: entry.box_xyxy };
   const { matrix, method } = cropMatrix(entry.crop, image.width, image.height, face);
-  return { crop: resizeCrop(cut(image, matrix, entry.crop.size), entry.input_size), matrix, method };
+  return { crop: resizeCrop(cropImage(image, matrix, entry.crop.size), entry.input_size), matrix, method };
 }
 
 for (const entry of golden.crops) {
   test(`crop ${entry.name}`, (context) => {
-    const { crop, method } = cutCase(entry);
+    const { crop, method } = cropCase(entry);
     const expected = goldenCrop(entry.name);
     assert.equal(method, entry.method);
     assert.equal(crop.rgb.length, expected.rgb.length);
@@ -24,23 +24,23 @@ for (const entry of golden.crops) {
       sum += difference;
       largest = Math.max(largest, difference);
     });
-    context.diagnostic(`mean ${(sum / crop.rgb.length).toFixed(3)}, largest ${largest} grey levels`);
+    context.diagnostic(`mean ${(sum / crop.rgb.length).toFixed(3)}, largest ${largest} gray levels`);
     assert.ok(sum / crop.rgb.length <= 1, `mean difference ${sum / crop.rgb.length}`);
   });
 }
 
-test("a found face is cut by its box where the model learnt whole images", () => {
+test("detected faces are cropped by bounding box if the model was trained on full images", () => {
   const [entry] = golden.crops;
   const box: [number, number, number, number] = [100, 50, 180, 150];
-  const { matrix, method } = cropMatrix(forFoundFaces({ ...entry.crop, method: "whole" }), 560, 360, { box });
+  const { matrix, method } = cropMatrix(forDetectedFaces({ ...entry.crop, method: "whole" }), 560, 360, { box });
   assert.equal(method, "box");
   assert.deepEqual(transform(invert(matrix), [0, 0]), [90, 50]);
   assert.deepEqual(transform(invert(matrix), [1, 1]), [190, 150]);
-  assert.equal(forFoundFaces(entry.crop), entry.crop);
+  assert.equal(forDetectedFaces(entry.crop), entry.crop);
 });
 
-test("a matrix and its inverse lead back", () => {
-  const { matrix } = cutCase(golden.crops[0]);
+test("a matrix and its inverse cancel out", () => {
+  const { matrix } = cropCase(golden.crops[0]);
   const [x, y] = transform(invert(matrix), transform(matrix, [123.25, 77.5]));
   assert.ok(Math.abs(x - 123.25) < 1e-9 && Math.abs(y - 77.5) < 1e-9);
 });

@@ -1,15 +1,15 @@
-// YuNet in the browser's runtime finds the faces that OpenCV finds.
+// YuNet in the browser's runtime finds the same faces as in OpenCV.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as ort from "onnxruntime-web";
 import { Detector, iou } from "../src/faces/detector.ts";
-import { openSizes } from "../src/faces/open-sizes.ts";
+import { withDynamicAxes } from "../src/faces/dynamic-axes.ts";
 import { detectorFile, golden, nearest, image } from "./golden.ts";
 
 ort.env.wasm.numThreads = 1;
 const file = detectorFile();
-const options = { skip: file ? false : "the YuNet detector file is not at hand" };
+const options = { skip: file ? false : "the YuNet file was not found" };
 
 for (const { size_wh, faces } of golden.detected) {
   test(`faces of the image at ${size_wh.join(" x ")}`, options, async (context) => {
@@ -22,8 +22,8 @@ for (const { size_wh, faces } of golden.detected) {
     found.forEach((face, index) => {
       worst = Math.min(worst, iou(face.box, faces[index].box_xyxy));
       score = Math.max(score, Math.abs(face.score - faces[index].score));
-      face.points.forEach(([x, y], place) => {
-        const [ex, ey] = faces[index].points[place];
+      face.points.forEach(([x, y], point) => {
+        const [ex, ey] = faces[index].points[point];
         farthest = Math.max(farthest, Math.hypot(x - ex, y - ey) / (face.box[2] - face.box[0]));
       });
     });
@@ -34,12 +34,12 @@ for (const { size_wh, faces } of golden.detected) {
   });
 }
 
-test("a file without sizes to open keeps its bytes", options, () => {
-  const once = openSizes(file!);
-  assert.deepEqual(openSizes(once), once);
+test("a file with dynamic axes is unchanged", options, () => {
+  const once = withDynamicAxes(file!);
+  assert.deepEqual(withDynamicAxes(once), once);
   assert.ok(once.length < file!.length);
 });
 
-test("a damaged file is refused", () => {
-  assert.throws(() => openSizes(Uint8Array.of(0x3a, 0x7f, 1)), /cut short/);
+test("a truncated file is rejected", () => {
+  assert.throws(() => withDynamicAxes(Uint8Array.of(0x3a, 0x7f, 1)), /truncated/);
 });

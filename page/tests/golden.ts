@@ -1,4 +1,4 @@
-// The golden files that Python wrote (tests/golden/make.py), and what the tests need to read them.
+// Access to the golden files written by Python (tests/golden/make.py).
 
 import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
@@ -20,17 +20,17 @@ export interface CropCase {
   method: CropMethod;
 }
 
-export interface ReadingCase extends CropCase {
+export interface PredictionCase extends CropCase {
   probabilities: number[];
   landmarks: Point[] | null;
 }
 
 export interface Golden {
-  /** Its path from the root of the repository. */
+  /** Path relative to the repository root. */
   model: string;
   classes: string[];
   crops: CropCase[];
-  readings: ReadingCase[];
+  readings: PredictionCase[];
   detected: { size_wh: [number, number]; faces: { box_xyxy: Box; score: number; points: Point[] }[] }[];
 }
 
@@ -45,17 +45,17 @@ export function modelFile(): Uint8Array {
   return readFileSync(join(root, golden.model));
 }
 
-/** YuNet's file where it is at hand: as mien looks for it, without fetching it. */
+/** YuNet's file, on mien's search path and without downloading it; null if it was not found. */
 export function detectorFile(): Uint8Array | null {
   const name = "face_detection_yunet_2023mar.onnx";
   const cache = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
   const shared = process.env.MIEN_SHARED || join(root, "..", "shared");
-  const places = [process.env.MIEN_DETECTOR, join(cache, "mien", name), join(shared, "models", name)];
-  const place = places.find((path) => path && existsSync(path));
-  return place ? readFileSync(place) : null;
+  const paths = [process.env.MIEN_DETECTOR, join(cache, "mien", name), join(shared, "models", name)];
+  const found = paths.find((path) => path && existsSync(path));
+  return found ? readFileSync(found) : null;
 }
 
-/** Enlarge or shrink by nearest neighbour, as OpenCV's INTER_NEAREST. */
+/** Resize with nearest-neighbor interpolation, like OpenCV's INTER_NEAREST. */
 export function nearest(source: Image, width: number, height: number): Image {
   const rgb = new Uint8Array(width * height * 3);
   for (let y = 0; y < height; y++) {
@@ -68,7 +68,7 @@ export function nearest(source: Image, width: number, height: number): Image {
   return { width, height, rgb };
 }
 
-/** Read a PNG of 8 bits red, green and blue, not interlaced, as OpenCV writes them. */
+/** Read an 8-bit RGB PNG without interlacing, as OpenCV writes it. */
 function readPng(path: string): Image {
   const file = readFileSync(path);
   const width = file.readUInt32BE(16);
@@ -91,16 +91,16 @@ function unfilter(data: Buffer, stride: number, height: number): Uint8Array {
       const left = x >= 3 ? rgb[y * stride + x - 3] : 0;
       const up = y ? rgb[(y - 1) * stride + x] : 0;
       const corner = x >= 3 && y ? rgb[(y - 1) * stride + x - 3] : 0;
-      const guess = [0, left, up, (left + up) >> 1, nearestOfThree(left, up, corner)][filter];
-      rgb[y * stride + x] = data[y * (stride + 1) + 1 + x] + guess;
+      const filtered = [0, left, up, (left + up) >> 1, nearestOfThree(left, up, corner)][filter];
+      rgb[y * stride + x] = data[y * (stride + 1) + 1 + x] + filtered;
     }
   }
   return rgb;
 }
 
 function nearestOfThree(left: number, up: number, corner: number): number {
-  const guess = left + up - corner;
-  const [a, b, c] = [left, up, corner].map((value) => Math.abs(guess - value));
+  const estimate = left + up - corner;
+  const [a, b, c] = [left, up, corner].map((value) => Math.abs(estimate - value));
   if (a <= b && a <= c) return left;
   return b <= c ? up : corner;
 }

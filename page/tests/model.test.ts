@@ -1,15 +1,15 @@
-// The page's runtime reads what Python's reads.
+// The page's runtime predicts what Python predicts.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as ort from "onnxruntime-web";
-import { cropMatrix, cut, resizeCrop } from "../src/faces/crop.ts";
+import { cropMatrix, cropImage, resizeCrop } from "../src/faces/crop.ts";
 import { Model, checkInfo, type ModelInfo } from "../src/faces/model.ts";
 import { golden, modelFile, image } from "./golden.ts";
 
 ort.env.wasm.numThreads = 1;
 
-test("readings are those of Python", async (context) => {
+test("predictions match those of Python", async (context) => {
   const [first] = golden.readings;
   const info: ModelInfo = {
     format_version: 1,
@@ -22,17 +22,17 @@ test("readings are those of Python", async (context) => {
   const crops = golden.readings.map((entry) => {
     const face = { anchors: entry.anchors, box: entry.box_xyxy };
     const { matrix } = cropMatrix(entry.crop, image.width, image.height, face);
-    return resizeCrop(cut(image, matrix, entry.crop.size), entry.input_size);
+    return resizeCrop(cropImage(image, matrix, entry.crop.size), entry.input_size);
   });
   let largest = 0;
   let farthest = 0;
-  (await model.run(crops)).forEach((outputs, index) => {
-    const expected = golden.readings[index];
-    outputs.probabilities.forEach((value, place) => {
-      largest = Math.max(largest, Math.abs(value - expected.probabilities[place]));
+  (await model.run(crops)).forEach((outputs, number) => {
+    const expected = golden.readings[number];
+    outputs.probabilities.forEach((value, index) => {
+      largest = Math.max(largest, Math.abs(value - expected.probabilities[index]));
     });
-    outputs.landmarks?.forEach(([x, y], place) => {
-      farthest = Math.max(farthest, Math.hypot(x - expected.landmarks![place][0], y - expected.landmarks![place][1]));
+    outputs.landmarks?.forEach(([x, y], index) => {
+      farthest = Math.max(farthest, Math.hypot(x - expected.landmarks![index][0], y - expected.landmarks![index][1]));
     });
   });
   context.diagnostic(`probabilities within ${largest.toFixed(5)}, landmarks within ${farthest.toFixed(5)} of the side`);
@@ -40,6 +40,6 @@ test("readings are those of Python", async (context) => {
   assert.ok(farthest <= 0.01, `landmarks differ by ${farthest}`);
 });
 
-test("another format version is refused", () => {
+test("other format versions are rejected", () => {
   assert.throws(() => checkInfo({ format_version: 2 } as ModelInfo), /format version 2/);
 });

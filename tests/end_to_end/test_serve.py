@@ -1,4 +1,4 @@
-"""A real `mien serve` process: the rows of `mien predict`, hostile clients, a graceful stop, hours of load."""
+"""A real `mien serve` process: the rows of `mien predict`, hostile clients, graceful shutdown, sustained load."""
 
 import io
 import json
@@ -30,9 +30,9 @@ import httpx2
 from mien.cli import main
 
 ROOT = Path(__file__).parents[2]
-MODEL = ROOT / "src" / "mien" / "models" / "ferplus-resnet10-int8.onnx"
+MODEL = ROOT / "src" / "mien" / "assets" / "models" / "ferplus-resnet10-int8.onnx"
 IMAGE = ROOT / "tests" / "golden" / "image.png"
-# YuNet where it is at hand; where it is not, fetching it fails at once, and OpenCV's cascade serves.
+# YuNet if it is available; otherwise the download fails immediately, and OpenCV's cascade is used.
 ENVIRONMENT = {**os.environ, "https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
 MAX_PIXELS = 4_000_000
 LOAD_SECONDS = float(os.environ.get("MIEN_LOAD_SECONDS", "1800"))
@@ -42,15 +42,15 @@ class Server:
     """A `mien serve` process on a free port."""
 
     def __init__(
-        self, *options: str, begin: tuple[str, ...] = (), python: tuple[str, ...] = ("-m", "mien")
+        self, *options: str, prefix: tuple[str, ...] = (), python: tuple[str, ...] = ("-m", "mien")
     ) -> None:
-        words = [*begin, sys.executable, *python, "serve", "--model", str(MODEL), "--port", "0", *options]
-        self.process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+        command = [*prefix, sys.executable, *python, "serve", "--model", str(MODEL), "--port", "0", *options]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
         self.lines: list[str] = []
-        self.is_there = threading.Event()
+        self.is_ready = threading.Event()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        assert self.is_there.wait(60), self.lines
+        assert self.is_ready.wait(60), self.lines
         self.url = re.findall(r"http://\S+", self.lines[-1])[0]
         self.port = int(self.url.rsplit(":", 1)[1].strip("/"))
 
@@ -60,54 +60,54 @@ class Server:
             for line in self.process.stderr:
                 self.lines.append(line)
                 if "http://127" in line:
-                    self.is_there.set()
+                    self.is_ready.set()
 
     def get(self, path: str) -> httpx2.Response:
-        """Ask for an address."""
+        """Send a GET request."""
         return httpx2.get(self.url + path, timeout=30)
 
     def predict(self, *files: tuple[str, bytes]) -> httpx2.Response:
-        """Send files, each with its name."""
+        """Send files with their names for prediction."""
         return httpx2.post(self.url + "v1/predict", files=[("images", file) for file in files], timeout=60)
 
-    def send(self, data: bytes, *, leave: bool) -> bytes:
-        """Return all that comes back for bytes sent as they are, or what does after the client has left."""
+    def send(self, data: bytes, *, half_close: bool) -> bytes:
+        """Send raw bytes, close the sending side if asked to, and return everything received."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
-            answer = b""
+            response = b""
             try:
                 connection.sendall(data)
-                if leave:
+                if half_close:
                     connection.shutdown(socket.SHUT_WR)
                 while part := connection.recv(65536):
-                    answer += part
+                    response += part
             except OSError:
                 pass
-            return answer
+            return response
 
     def memory_mb(self, kind: str) -> float:
-        """Return ``VmHWM``, the most memory that the process had, or ``VmRSS``, what it has."""
+        """Return ``VmHWM``, the peak memory of the process, or ``VmRSS``, its current memory."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.findall(rf"{kind}:\s+(\d+) kB", status)[0]) / 1024
 
     def stop(self) -> int:
-        """Send the signal to stop, and return the exit code."""
+        """Send SIGTERM and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.wait()
 
     def wait(self) -> int:
-        """Wait for the end, and return the exit code."""
+        """Wait for the process to exit and return the exit code."""
         self._reader.join(60)
         return self.process.wait(60)
 
     def kill(self) -> None:
-        """End it, if it has not ended."""
+        """Kill the process if it is still running."""
         self.process.kill()
         self.wait()
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """A server that all tests of this file share; it must outlive them and end well."""
+    """A server shared by the tests of this file; it must survive them and exit cleanly."""
     server = Server("--image-pixels", str(MAX_PIXELS), "--body-seconds", "5", "--head-seconds", "2")
     yield server
     assert server.process.poll() is None, server.lines
@@ -118,17 +118,17 @@ def server() -> Iterator[Server]:
 def test_the_rows_are_those_of_predict(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server's answer is what `mien predict` writes of the same image."""
+    """The response has what `mien predict` writes for the same image."""
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     out = tmp_path / "rows.jsonl"
     assert main(["predict", str(IMAGE), "--model", str(MODEL), "--out", str(out)]) == 0
     written = [json.loads(line) for line in out.read_text().splitlines()]
-    answer = server.predict((str(IMAGE), IMAGE.read_bytes()))
-    assert answer.json() == {"results": [{"source": str(IMAGE), "rows": written}]}
+    response = server.predict((str(IMAGE), IMAGE.read_bytes()))
+    assert response.json() == {"results": [{"source": str(IMAGE), "rows": written}]}
 
 
 def test_the_page_is_served(server: Server) -> None:
-    """The installed page comes with its model, and the address of its description."""
+    """The installed page comes with the model and its metadata."""
     assert "<!doctype html>" in server.get("").text.lower()
     assert server.get("model.json").json()["name"] == MODEL.stem
     assert server.get("models/model.onnx").content == MODEL.read_bytes()
@@ -157,11 +157,11 @@ def polyglot() -> bytes:
     return jpeg_of(np.full((60, 60, 3), 90, np.uint8)) + archive.getvalue()
 
 
-GREY_JPEG = jpeg_of(np.full((60, 60, 3), 90, np.uint8))
+GRAY_JPEG = jpeg_of(np.full((60, 60, 3), 90, np.uint8))
 HUGE_JPEG = re.sub(
-    rb"(\xff\xc0.{3}).{4}", lambda found: found[1] + b"\xff" * 4, GREY_JPEG, count=1, flags=re.DOTALL
+    rb"(\xff\xc0.{3}).{4}", lambda found: found[1] + b"\xff" * 4, GRAY_JPEG, count=1, flags=re.DOTALL
 )
-MANY_SCANS = GREY_JPEG[:-2] + GREY_JPEG[GREY_JPEG.rindex(b"\xff\xda") : -2] * 100_000 + b"\xff\xd9"
+MANY_SCANS = GRAY_JPEG[:-2] + GRAY_JPEG[GRAY_JPEG.rindex(b"\xff\xda") : -2] * 100_000 + b"\xff\xd9"
 TEXT_BOMB = png_chunk(b"zTXt", b"k\0\0" + zlib.compress(b"\0" * 50_000_000))
 
 
@@ -173,23 +173,23 @@ TEXT_BOMB = png_chunk(b"zTXt", b"k\0\0" + zlib.compress(b"\0" * 50_000_000))
         pytest.param(png_of(100, 100, TEXT_BOMB), {"truncated_image", "no_face", "ok"}, id="PNG with a text bomb"),
         pytest.param(HUGE_JPEG, {"image_too_large"}, id="JPEG of 4,295 megapixels"),
         pytest.param(MANY_SCANS, {"image_too_large"}, id="JPEG of 100,000 scans"),
-        pytest.param(GREY_JPEG[:300], {"truncated_image"}, id="cut JPEG"),
-        pytest.param(polyglot(), {"no_face", "ok"}, id="JPEG that is an archive too"),
+        pytest.param(GRAY_JPEG[:300], {"truncated_image"}, id="truncated JPEG"),
+        pytest.param(polyglot(), {"no_face", "ok"}, id="JPEG and ZIP polyglot"),
         pytest.param(b"GIF89a" + b"\xff" * 4 + b"\0" * 30, {"truncated_image", "image_too_large"}, id="huge GIF"),
-        pytest.param(b"BM" + b"\xff" * 60, {"truncated_image", "image_too_large", "not_an_image"}, id="mad BMP"),
-        pytest.param(b"II*\0" + b"\xff" * 4, {"truncated_image", "not_an_image"}, id="TIFF that leads nowhere"),
+        pytest.param(b"BM" + b"\xff" * 60, {"truncated_image", "image_too_large", "not_an_image"}, id="corrupt BMP"),
+        pytest.param(b"II*\0" + b"\xff" * 4, {"truncated_image", "not_an_image"}, id="TIFF with an invalid offset"),
         pytest.param(b"<svg xmlns='http://www.w3.org/2000/svg'/>", {"not_an_image"}, id="SVG"),
         pytest.param(b"<html><script>alert(1)</script>", {"not_an_image"}, id="HTML"),
         pytest.param(b"%!PS-Adobe-3.0\n(run) run", {"not_an_image"}, id="PostScript"),
-        pytest.param(b"\x7fELF" + b"\0" * 100, {"not_an_image"}, id="a program"),
-        pytest.param(b"\0" * 1_000_000, {"not_an_image"}, id="nothing"),
+        pytest.param(b"\x7fELF" + b"\0" * 100, {"not_an_image"}, id="executable"),
+        pytest.param(b"\0" * 1_000_000, {"not_an_image"}, id="zeros"),
         pytest.param(np.random.default_rng(0).bytes(100_000), {"not_an_image"}, id="noise"),
     ],
 )  # fmt: skip
 def test_a_hostile_file_is_a_row(data: bytes, statuses: set[str], server: Server) -> None:
-    """Beside a good image, a bad one costs neither it nor the server."""
-    answer = server.predict(("bad", data), ("good.png", IMAGE.read_bytes()))
-    bad, good = answer.json()["results"]
+    """A bad image harms neither a good one in the same request nor the server."""
+    response = server.predict(("bad", data), ("good.png", IMAGE.read_bytes()))
+    bad, good = response.json()["results"]
     assert bad["rows"][0]["status"] in statuses
     assert good["rows"][0]["status"] == "ok"
 
@@ -202,8 +202,8 @@ def form_of(*parts: bytes) -> bytes:
     ) + body
 
 
-IMAGE = b'Content-Disposition: form-data; name="images"; filename="a.png"\r\n'
-TINY = IMAGE + b"\r\nx"
+PART = b'Content-Disposition: form-data; name="images"; filename="a.png"\r\n'
+TINY = PART + b"\r\nx"
 NESTED = b"\r\n".join(
     b'--%d\r\nContent-Type: multipart/mixed; boundary="%d"\r\n' % (i, i + 1) for i in range(5_000)
 )
@@ -215,53 +215,55 @@ HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png
     [
         pytest.param(form_of(*[TINY] * 10_000), {413}, id="10,000 images"),
         pytest.param(form_of(*[b'Content-Disposition: form-data; name="x"\r\n\r\ny'] * 10_000), {400}, id="10,000 fields"),
-        pytest.param(form_of(b"Content-Type: multipart/mixed; boundary=0\r\n\r\n" + NESTED), {422}, id="deep form"),
-        pytest.param(form_of(IMAGE * 1_000 + b"\r\nx"), {400}, id="1,000 headers of a part"),
-        pytest.param(form_of(b"A: " + b"a" * 1_000_000 + b"\r\n\r\nx"), {400}, id="a header of a megabyte"),
-        pytest.param(form_of(IMAGE.replace(b"a.png", b"\xff\xfe\xfd") + b"\r\nx"), {422}, id="a name in no encoding"),
-        pytest.param(form_of(IMAGE.replace(b"a.png", b"a" * 5_000) + b"\r\nx"), {400}, id="a name of 5 kB"),
-        pytest.param(HEAD + b"Content-Length: -1\r\n\r\nx", {400}, id="a negative length"),
-        pytest.param(HEAD + b"Content-Length: 99999999999999999999\r\n\r\nx", {400, 413}, id="an endless length"),
-        pytest.param(HEAD + b"Expect: 100-continue\r\nContent-Length: 99999999\r\n\r\n", {413}, id="a question first"),
-        pytest.param(HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nxxxxx", {400}, id="two lengths"),
-        pytest.param(HEAD + b"Content-Length: 100\r\n\r\nx", {400, None}, id="a body that ends early"),
-        pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzzz\r\n", {400, None}, id="mad chunks"),
-        pytest.param(HEAD + b"A: " + b"a" * 1_000_000, {431, None}, id="a header without end"),
-        pytest.param(b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", {431, None}, id="a long address"),
-        pytest.param(b"GET /%00%ff/..%2f..%2fetc HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", {404}, id="a mad address"),
+        pytest.param(form_of(b"Content-Type: multipart/mixed; boundary=0\r\n\r\n" + NESTED), {422}, id="nested forms"),
+        pytest.param(form_of(PART * 1_000 + b"\r\nx"), {400}, id="part with 1,000 headers"),
+        pytest.param(form_of(b"A: " + b"a" * 1_000_000 + b"\r\n\r\nx"), {400}, id="part header of 1 MB"),
+        pytest.param(form_of(PART.replace(b"a.png", b"\xff\xfe\xfd") + b"\r\nx"), {422}, id="file name in no encoding"),
+        pytest.param(form_of(PART.replace(b"a.png", b"a" * 5_000) + b"\r\nx"), {400}, id="file name of 5 kB"),
+        pytest.param(HEAD + b"Content-Length: -1\r\n\r\nx", {400}, id="negative Content-Length"),
+        pytest.param(HEAD + b"Content-Length: 99999999999999999999\r\n\r\nx", {400, 413}, id="huge Content-Length"),
+        pytest.param(HEAD + b"Expect: 100-continue\r\nContent-Length: 99999999\r\n\r\n", {413}, id="Expect: 100-continue"),
+        pytest.param(HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nxxxxx", {400}, id="two Content-Lengths"),
+        pytest.param(HEAD + b"Content-Length: 100\r\n\r\nx", {400, None}, id="truncated body"),
+        pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzzz\r\n", {400, None}, id="invalid chunks"),
+        pytest.param(HEAD + b"A: " + b"a" * 1_000_000, {431, None}, id="endless header"),
+        pytest.param(b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", {431, None}, id="long URL"),
+        pytest.param(b"GET /%00%ff/..%2f..%2fetc HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", {404}, id="invalid URL"),
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00", {400, None}, id="TLS"),
     ],
 )  # fmt: skip
-def test_a_hostile_request_is_refused(
+def test_a_hostile_request_is_rejected(
     request_bytes: bytes, statuses: set[int | None], server: Server
 ) -> None:
-    """The server answers in words, or closes the connection, and goes on."""
-    answer = server.send(request_bytes, leave=None in statuses)
-    status = int(answer[9:12]) if answer else None
-    assert status in statuses, answer[:200]
+    """The server responds with an error or closes the connection, and stays available."""
+    response = server.send(request_bytes, half_close=None in statuses)
+    status = int(response[9:12]) if response else None
+    assert status in statuses, response[:200]
     assert server.get("healthz").status_code == 200
 
 
 @pytest.mark.parametrize(
     "head",
     [
-        pytest.param(b"", id="nothing"),
-        pytest.param(b"GET /healthz HTTP/1.1\r\nHost: a\r\n", id="half a head"),
-        pytest.param(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /heal", id="half of a second one"),
+        pytest.param(b"", id="zeros"),
+        pytest.param(b"GET /healthz HTTP/1.1\r\nHost: a\r\n", id="partial headers"),
+        pytest.param(
+            b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /heal", id="partial headers of a second request"
+        ),
     ],
 )
-def test_a_connection_that_does_not_say_what_it_wants_is_closed(server: Server, head: bytes) -> None:
-    """Else a few thousand of them would take all that the system has."""
+def test_a_connection_with_incomplete_headers_is_closed(server: Server, head: bytes) -> None:
+    """Otherwise a few thousand of them would exhaust the system (slowloris)."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(head)
-        answer = b""
+        response = b""
         while part := connection.recv(65536):
-            answer += part
-    assert answer.startswith(b"HTTP/1.1 200") == head.endswith(b"/heal")
+            response += part
+    assert response.startswith(b"HTTP/1.1 200") == head.endswith(b"/heal")
 
 
-def test_clients_that_never_finish_keep_nobody_out(server: Server) -> None:
-    """Connections that stop in the middle of a request, as many as one address may have, cost others nothing."""
+def test_unfinished_requests_do_not_block_other_clients(server: Server) -> None:
+    """Connections that stop in the middle of a request, nearly as many as one address may open, do not affect others."""
     held = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(90)]
     try:
         for connection in held:
@@ -272,9 +274,9 @@ def test_clients_that_never_finish_keep_nobody_out(server: Server) -> None:
             connection.close()
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the memory is told by /proc alone")
-def test_hostile_clients_cost_little_memory(server: Server) -> None:
-    """Many bad files at once take no more memory than good ones."""
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+def test_hostile_files_use_little_memory(server: Server) -> None:
+    """Many bad files at once use about as much memory as good ones."""
     server.predict(("a.png", IMAGE.read_bytes()))
     before = server.memory_mb("VmHWM")
     bombs = [png_of(50_000, 50_000), png_of(2_000, 2_000), png_of(100, 100, TEXT_BOMB), HUGE_JPEG]
@@ -287,31 +289,31 @@ def test_hostile_clients_cost_little_memory(server: Server) -> None:
     assert server.memory_mb("VmHWM") < before + 200
 
 
-def test_a_signal_lets_accepted_work_be_finished() -> None:
-    """From SIGTERM on new work is 503; a request whose body is half there is still answered; then the end is 0."""
+def test_sigterm_finishes_requests_in_flight() -> None:
+    """After SIGTERM new work gets 503, a request with a partial body is still answered, and the exit code is 0."""
     server = Server()
     try:
         image = IMAGE.read_bytes()
         head = HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(image)
-        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as accepted:
-            accepted.sendall(head + image[:100])
-            wait_until(lambda: "mien_queue_length 1.0" in server.get("metrics").text)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as in_flight:
+            in_flight.sendall(head + image[:100])
+            wait_until(lambda: "mien_requests_in_flight 1.0" in server.get("metrics").text)
             server.process.send_signal(signal.SIGTERM)
             wait_until(lambda: server.get("readyz").status_code == 503)
-            assert server.predict(("a.png", image)).json()["error"]["code"] == "stopping"
-            accepted.sendall(image[100:])
-            answer = b"".join(iter(lambda: accepted.recv(65536), b""))
-        assert answer.startswith(b"HTTP/1.1 200")
-        assert b'"status": "ok"' in answer
+            assert server.predict(("a.png", image)).json()["error"]["code"] == "service_unavailable"
+            in_flight.sendall(image[100:])
+            response = b"".join(iter(lambda: in_flight.recv(65536), b""))
+        assert response.startswith(b"HTTP/1.1 200")
+        assert b'"status": "ok"' in response
         assert server.wait() == 0
     finally:
         server.kill()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="only here open files have a limit")
-def test_health_is_told_when_clients_want_more_files_than_there_are() -> None:
-    """More clients than the process may have open files, each with a body that is never whole, keep nobody from health."""
-    server = Server(begin=("sh", "-c", 'ulimit -n 140; exec "$0" "$@"'))
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no open-file limit")
+def test_health_checks_work_at_the_open_file_limit() -> None:
+    """More clients than the process may open files, each with an unfinished body, do not block health checks."""
+    server = Server(prefix=("sh", "-c", 'ulimit -n 140; exec "$0" "$@"'))
     held: list[socket.socket] = []
     try:
         for _ in range(200):
@@ -326,7 +328,7 @@ def test_health_is_told_when_clients_want_more_files_than_there_are() -> None:
         server.kill()
 
 
-HANGS = """
+HANGING_DETECTOR = """
 import sys, time
 from mien.cli import main
 from mien.faces.detector import CascadeDetector, YuNetDetector
@@ -336,10 +338,10 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.parametrize("n_signals", [1, 2])
-def test_a_decoder_that_never_returns_does_not_hold_up_the_end(n_signals: int) -> None:
-    """Python cannot end its thread, and would wait for it; the process ends all the same, and says why."""
+def test_a_stuck_thread_does_not_block_shutdown(n_signals: int) -> None:
+    """Python cannot kill a thread and would wait for it; the process exits anyway and says why."""
     limits = ("--request-seconds", "0.2", "--stall-seconds", "0.3", "--threads", "1", "--stop-seconds", "1")
-    server = Server(*limits, python=("-c", HANGS))
+    server = Server(*limits, python=("-c", HANGING_DETECTOR))
     try:
         assert server.predict(("a.png", IMAGE.read_bytes())).status_code == 504
         wait_until(lambda: server.get("healthz").status_code == 503)
@@ -347,31 +349,29 @@ def test_a_decoder_that_never_returns_does_not_hold_up_the_end(n_signals: int) -
         for _ in range(n_signals):
             server.process.send_signal(signal.SIGTERM)
         assert server.wait() == 0
-        assert "given up" in server.lines[-1]
+        assert "Abandoning" in server.lines[-1]
         assert not any("Traceback" in line for line in server.lines), server.lines
     finally:
         server.kill()
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
-    while not is_so():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
-def test_a_port_that_is_taken_is_one_line(server: Server) -> None:
-    """The failure that everybody meets once."""
-    words = [sys.executable, "-m", "mien", "serve", "--model", str(MODEL), "--port", str(server.port)]
-    done = subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+def test_a_port_in_use_fails_in_one_line(server: Server) -> None:
+    """The message names the port."""
+    command = [sys.executable, "-m", "mien", "serve", "--model", str(MODEL), "--port", str(server.port)]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(
-        f"mien: Port {server.port} of 127.0.0.1 cannot be listened at"
-    )
+    assert done.stderr.splitlines()[-1].startswith(f"mien: Cannot listen on port {server.port} of 127.0.0.1")
 
 
-def test_without_the_extra_the_install_command_is_told() -> None:
-    """Without FastAPI `mien serve` says what to install; `mien page` needs none of it."""
+def test_without_the_extra_the_install_command_is_shown() -> None:
+    """Without FastAPI `mien serve` says what to install; `mien page` does not need it."""
     block = "import sys; sys.modules.update(dict.fromkeys(('fastapi', 'starlette', 'uvicorn', 'prometheus_client')));"
     serve = run_python(block + "from mien.cli import main; sys.exit(main(['serve']))")
     assert (serve.returncode, serve.stdout) == (1, "")
@@ -385,9 +385,9 @@ def run_python(code: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the memory is told by /proc alone")
-def test_half_an_hour_of_load() -> None:
-    """Eight clients that send good and bad requests for `MIEN_LOAD_SECONDS`: no 5xx, and no memory that stays."""
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+def test_sustained_load() -> None:
+    """Eight clients send valid and invalid requests for `MIEN_LOAD_SECONDS`: no 5xx, and no memory or file leaks."""
     server = Server()
     try:
         counts = load(server, LOAD_SECONDS / 10)
@@ -404,11 +404,11 @@ def test_half_an_hour_of_load() -> None:
 
 
 def load(server: Server, seconds: float) -> Counter[int]:
-    """Let eight clients ask for so long, and return how often each status came."""
+    """Run eight clients for some seconds and return the count of each status."""
     good = ("good.png", IMAGE.read_bytes())
     requests: list[dict[str, Any]] = [
         {"files": [("images", good)]},
-        {"files": [("images", good)] * 3 + [("images", ("cut.jpg", GREY_JPEG[:300]))]},
+        {"files": [("images", good)] * 3 + [("images", ("truncated.jpg", GRAY_JPEG[:300]))]},
         {"files": [("images", good), ("images", ("bomb.png", png_of(50_000, 50_000)))]},
         {"content": IMAGE.read_bytes(), "headers": {"Content-Type": "image/png"}},
         {"files": [("images", ("text", b"no image"))]},
@@ -417,12 +417,12 @@ def load(server: Server, seconds: float) -> Counter[int]:
     ]
     end = time.monotonic() + seconds
 
-    def ask(seed: int) -> Counter[int]:
-        draws, counts = np.random.default_rng(seed), Counter[int]()
+    def send(seed: int) -> Counter[int]:
+        rng, counts = np.random.default_rng(seed), Counter[int]()
         with httpx2.Client(base_url=server.url, timeout=60) as client:
             while time.monotonic() < end:
-                counts[client.post("/v1/predict", **requests[draws.integers(len(requests))]).status_code] += 1
+                counts[client.post("/v1/predict", **requests[rng.integers(len(requests))]).status_code] += 1
         return counts
 
     with ThreadPoolExecutor(8) as clients:
-        return sum(clients.map(ask, range(8)), Counter[int]())
+        return sum(clients.map(send, range(8)), Counter[int]())

@@ -7,7 +7,7 @@ files. Run it after a change that is meant to move a crop or a number, or when a
 
 The faces that YuNet finds are written where its file is at hand (`MIEN_DETECTOR`, or the user's cache), and kept
 as they were where it is not. The example of the page, `page/public/example.jpg`, is the same group drawn larger, and
-`film.webm` shows the group for longer than a minute, a frame a second.
+`video.webm` shows the group for longer than a minute, a frame a second.
 """
 
 import hashlib
@@ -191,7 +191,7 @@ def main() -> None:
     image_rgb, landmarks = draw_group(SIZE_WH)
     landmarks = np.round(landmarks, 3)
     cv2.imwrite(str(HERE / "image.png"), image_rgb[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
-    write_film(HERE / "film.webm", image_rgb)
+    write_film(HERE / "video.webm", image_rgb)
     (HERE / "crops").mkdir(exist_ok=True)
     cases = crop_cases(landmarks)
     for case in cases:

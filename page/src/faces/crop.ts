@@ -1,6 +1,6 @@
-// The crop contract of mien (docs/formats.md), the same as src/mien/faces/crop.py: golden files hold the two together.
+// mien's crop contract (docs/formats.md), identical to src/mien/faces/crop.py; golden files keep the two in sync.
 //
-// Coordinates are continuous: an image spans [0, w] x [0, h], pixel centres lie at half-integers.
+// Coordinates are continuous: an image spans [0, w] x [0, h], pixel centers are at half-integers.
 
 import { emptyImage, halve, type Image } from "./pixels.ts";
 
@@ -26,12 +26,12 @@ const ALIGNED_ANCHORS: Point[] = [
   [0.65, 0.77],
 ];
 
-/** Return the contract for faces that were found in an image: of `whole` the square around the box, without a margin. */
-export function forFoundFaces(contract: CropContract): CropContract {
+/** Return the contract for detected faces: `whole` becomes the square around the bounding box, without a margin. */
+export function forDetectedFaces(contract: CropContract): CropContract {
   return contract.method === "whole" ? { ...contract, method: "box", margin: 0 } : contract;
 }
 
-/** Return the transform from image coordinates to fractions of the crop, and the method after fall-backs. */
+/** Return the transform from image coordinates to fractions of the crop, and the method actually used after fallbacks. */
 export function cropMatrix(
   contract: CropContract,
   width: number,
@@ -56,11 +56,11 @@ function square(centerX: number, centerY: number, side: number): Matrix {
   return [1 / side, 0, 0.5 - centerX / side, 0, 1 / side, 0.5 - centerY / side];
 }
 
-/** Least-squares rotation, scale and shift without mirroring (Umeyama 1991). */
+/** Least-squares similarity transform without reflection (Umeyama 1991); null for degenerate points. */
 function similarity(source: Point[], target: Point[]): Matrix | null {
   const [sourceX, sourceY] = mean(source);
   const [targetX, targetY] = mean(target);
-  let spread = 0;
+  let variance = 0;
   let real = 0;
   let imaginary = 0;
   source.forEach(([x, y], index) => {
@@ -68,13 +68,13 @@ function similarity(source: Point[], target: Point[]): Matrix | null {
     const py = y - sourceY;
     const qx = target[index][0] - targetX;
     const qy = target[index][1] - targetY;
-    spread += px * px + py * py;
+    variance += px * px + py * py;
     real += px * qx + py * qy;
     imaginary += px * qy - py * qx;
   });
-  if (!(spread > 1e-6 && spread < LARGEST_SIDE ** 2)) return null;
-  const a = real / spread;
-  const b = imaginary / spread;
+  if (!(variance > 1e-6 && variance < LARGEST_SIDE ** 2)) return null;
+  const a = real / variance;
+  const b = imaginary / variance;
   if (Math.hypot(a, b) < 1 / LARGEST_SIDE) return null;
   return [a, -b, targetX - a * sourceX + b * sourceY, b, a, targetY - b * sourceX - a * sourceY];
 }
@@ -98,8 +98,8 @@ function countHalvings(matrix: Matrix, size: number): number {
   return Math.max(0, Math.floor(Math.log2(pixelsPerStep) + 1e-9));
 }
 
-/** Return the square crop that a matrix of `cropMatrix` describes. */
-export function cut(image: Image, matrix: Matrix, size: number): Image {
+/** Return the square crop for a matrix from `cropMatrix`. */
+export function cropImage(image: Image, matrix: Matrix, size: number): Image {
   const toImage = invert(matrix);
   const halvings = countHalvings(matrix, size);
   const block = 2 ** halvings;
@@ -115,7 +115,7 @@ export function cut(image: Image, matrix: Matrix, size: number): Image {
     originY = y0;
   }
   for (let count = 0; count < halvings; count++) part = halve(part);
-  // Crop pixel (u, v) -> pixel of the part, with centres at half-integers on both sides.
+  // Crop pixel (u, v) -> pixel of the part, with pixel centers at half-integers in both.
   const [a, b, c, d, e, f] = toImage;
   return sample(part, size, [
     a / size / block,
@@ -127,7 +127,7 @@ export function cut(image: Image, matrix: Matrix, size: number): Image {
   ]);
 }
 
-/** Which of an image's columns or rows lie between the crop's corners, and a block around them. */
+/** Return the range of columns or rows that the crop covers, plus a block on each side. */
 function coveredSpan(start: number, along: number, across: number, limit: number, block: number): [number, number] {
   const low = start + Math.min(0, along) + Math.min(0, across);
   const high = start + Math.max(0, along) + Math.max(0, across);
@@ -144,11 +144,11 @@ function window(image: Image, x0: number, y0: number, x1: number, y1: number): I
   return part;
 }
 
-// OpenCV samples at 32nds of a pixel, which it counts in 1024ths: the same here, so that both read the same.
+// OpenCV samples at 1/32 pixel in 1/1024 fixed-point arithmetic; repeated here for identical crops.
 const FINE = 1024;
 const STEPS = 32;
 
-/** Bilinear sampling, black outside. */
+/** Bilinear sampling with a black border. */
 function sample(part: Image, size: number, [a, b, c, d, e, f]: Matrix): Image {
   const result = emptyImage(size, size);
   const { width, height, rgb } = part;
@@ -185,8 +185,8 @@ function sample(part: Image, size: number, [a, b, c, d, e, f]: Matrix): Image {
 
 const sums = new Float64Array(3);
 
-/** Return a square crop at another size, by the same rule as `cut`. */
+/** Resize a square crop with the same sampling as `cropImage`. */
 export function resizeCrop(crop: Image, size: number): Image {
   const side = crop.width;
-  return side === size ? crop : cut(crop, square(side / 2, side / 2, side), size);
+  return side === size ? crop : cropImage(crop, square(side / 2, side / 2, side), size);
 }

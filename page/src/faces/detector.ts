@@ -1,8 +1,8 @@
-// Finding faces: YuNet, read as OpenCV's FaceDetectorYN reads it, looking twice as mien.faces.detector does.
+// Face detection: YuNet, decoded as OpenCV's FaceDetectorYN does, in two passes as in mien.faces.detector.
 
 import type { InferenceSession, Tensor } from "onnxruntime-common";
 import type { Box, Point } from "./crop.ts";
-import { openSizes } from "./open-sizes.ts";
+import { withDynamicAxes } from "./dynamic-axes.ts";
 import { resize, type Image } from "./pixels.ts";
 import type { Runtime } from "./runtime.ts";
 
@@ -15,18 +15,18 @@ const CLOSE_UP_SIDE = 320;
 const CLOSE_UP_BORDER = 0.1;
 const MIN_SIDE = 64;
 const SAME_FACE_IOU = 0.4;
-const SAME_FACE_COVER = 0.7;
+const SAME_FACE_COVERAGE = 0.7;
 
 export const FINE_SIDE = 1280;
 
 export interface DetectedFace {
   box: Box;
   score: number;
-  /** The eye that is left in the image, the right eye, nose, left and right corner of the mouth. */
+  /** Left eye (as seen in the image), right eye, nose, left and right mouth corner. */
   points: Point[];
 }
 
-/** The four points of an aligned crop. */
+/** The four anchor points of an aligned crop. */
 export function anchorsOf(face: DetectedFace): Point[] {
   return [face.points[0], face.points[1], face.points[3], face.points[4]];
 }
@@ -39,27 +39,27 @@ export class Detector {
 
   static async load(runtime: Runtime, file: Uint8Array): Promise<Detector> {
     const options = { logSeverityLevel: 3 as const };
-    return new Detector(runtime, await runtime.InferenceSession.create(openSizes(file), options));
+    return new Detector(runtime, await runtime.InferenceSession.create(withDynamicAxes(file), options));
   }
 
-  /** Return the faces of an image, the largest first, after both looks. */
+  /** Return the faces of an image, largest first, from both passes. */
   async findFaces(image: Image, fineSide = FINE_SIDE): Promise<DetectedFace[]> {
-    return this.lookFine(image, await this.lookClose(image), fineSide);
+    return this.finePass(image, await this.closeUpPass(image), fineSide);
   }
 
-  /** The first look: at 320 pixels with a border, for faces that fill the image. */
-  async lookClose(image: Image): Promise<DetectedFace[]> {
+  /** First pass: at 320 pixels with a border, for faces that fill the image. */
+  async closeUpPass(image: Image): Promise<DetectedFace[]> {
     const longer = Math.max(image.width, image.height);
     const scale = closeUpScale(image);
     const faces = await this.findAt(image, scale, roundHalfEven(longer * CLOSE_UP_BORDER * scale));
-    return largestFirst(withoutRepeats(faces));
+    return largestFirst(dropDuplicates(faces));
   }
 
-  /** The second look, for small faces in a large image; returns them together with those of the first. */
-  async lookFine(image: Image, close: DetectedFace[], fineSide: number): Promise<DetectedFace[]> {
+  /** Second pass, for small faces in large images; returns the faces of both passes. */
+  async finePass(image: Image, closeUp: DetectedFace[], fineSide: number): Promise<DetectedFace[]> {
     const scale = Math.min(1, fineSide / Math.max(image.width, image.height));
-    if (scale <= 1.5 * closeUpScale(image)) return close;
-    return largestFirst(withoutRepeats([...close, ...(await this.findAt(image, scale, 0))]));
+    if (scale <= 1.5 * closeUpScale(image)) return closeUp;
+    return largestFirst(dropDuplicates([...closeUp, ...(await this.findAt(image, scale, 0))]));
   }
 
   private async findAt(image: Image, scale: number, border: number): Promise<DetectedFace[]> {
@@ -71,11 +71,11 @@ export class Detector {
     const rows = await this.detect(scaled, border, paddedWidth, paddedHeight);
     const scaleX = image.width / width;
     const scaleY = image.height / height;
-    const place = (x: number, y: number): Point => [(x - border) * scaleX, (y - border) * scaleY];
+    const toImage = (x: number, y: number): Point => [(x - border) * scaleX, (y - border) * scaleY];
     return rows.map(({ x, y, w, h, points, score }) => ({
-      box: [...place(x, y), ...place(x + w, y + h)],
+      box: [...toImage(x, y), ...toImage(x + w, y + h)],
       score: Math.min(1, score),
-      points: points.map(([px, py]) => place(px, py)),
+      points: points.map(([px, py]) => toImage(px, py)),
     }));
   }
 
@@ -86,7 +86,7 @@ export class Detector {
     const outputs = await this.session.run({ [this.session.inputNames[0]]: input });
     const found = STRIDES.flatMap((stride) => decode(outputs, stride, columns / stride));
     for (const tensor of Object.values(outputs)) tensor.dispose();
-    return suppress(found);
+    return nonMaximumSuppression(found);
   }
 }
 
@@ -103,7 +103,7 @@ interface Row {
   score: number;
 }
 
-/** Blue, green and red planes of 0 to 255, the image inside a black border. */
+/** Return float BGR planes, 0 to 255, with the image inside a black border. */
 function planesBgr(scaled: Image, border: number, columns: number, rows: number): Float32Array {
   const area = columns * rows;
   const planes = new Float32Array(3 * area);
@@ -152,65 +152,66 @@ function clip(value: number): number {
   return Math.min(1, Math.max(0, value));
 }
 
-/** OpenCV's non-maximum suppression, on boxes of whole pixels. */
-function suppress(rows: Row[]): Row[] {
-  const order = [...rows].sort((one, other) => other.score - one.score).slice(0, TOP_K);
+/** OpenCV's non-maximum suppression, on boxes truncated to integers. */
+function nonMaximumSuppression(rows: Row[]): Row[] {
+  const order = [...rows].sort((a, b) => b.score - a.score).slice(0, TOP_K);
   const kept: Row[] = [];
   for (const row of order) {
-    if (kept.every((other) => wholePixelIou(row, other) <= NMS_THRESHOLD)) kept.push(row);
+    if (kept.every((other) => truncatedIou(row, other) <= NMS_THRESHOLD)) kept.push(row);
   }
   return kept;
 }
 
-function wholePixelIou(one: Row, other: Row): number {
-  const [ax, ay, aw, ah] = [one.x, one.y, one.w, one.h].map(Math.trunc);
-  const [bx, by, bw, bh] = [other.x, other.y, other.w, other.h].map(Math.trunc);
+function truncatedIou(a: Row, b: Row): number {
+  const [ax, ay, aw, ah] = [a.x, a.y, a.w, a.h].map(Math.trunc);
+  const [bx, by, bw, bh] = [b.x, b.y, b.w, b.h].map(Math.trunc);
   const width = Math.min(ax + aw, bx + bw) - Math.max(ax, bx);
   const height = Math.min(ay + ah, by + bh) - Math.max(ay, by);
-  const shared = width > 0 && height > 0 ? width * height : 0;
-  const union = aw * ah + bw * bh - shared;
-  return union > 0 ? shared / union : 1;
+  const intersection = width > 0 && height > 0 ? width * height : 0;
+  const union = aw * ah + bw * bh - intersection;
+  return union > 0 ? intersection / union : 1;
 }
 
-/** Keep the most certain of boxes that show one face, such as those of the two looks. */
-function withoutRepeats(faces: DetectedFace[]): DetectedFace[] {
+/** Keep the highest-scoring of boxes that show the same face, such as from the two passes. */
+function dropDuplicates(faces: DetectedFace[]): DetectedFace[] {
   const kept: DetectedFace[] = [];
-  for (const face of [...faces].sort((one, other) => other.score - one.score)) {
+  for (const face of [...faces].sort((a, b) => b.score - a.score)) {
     if (!kept.some((other) => isSameFace(face.box, other.box))) kept.push(face);
   }
   return kept;
 }
 
-function isSameFace(one: Box, other: Box): boolean {
-  const shared = sharedArea(one, other);
-  if (shared <= 0) return false;
-  const areas = [areaOf(one), areaOf(other)];
+function isSameFace(a: Box, b: Box): boolean {
+  const intersection = intersectionArea(a, b);
+  if (intersection <= 0) return false;
+  const areas = [areaOf(a), areaOf(b)];
   return (
-    shared > SAME_FACE_IOU * (areas[0] + areas[1] - shared) || shared > SAME_FACE_COVER * Math.min(areas[0], areas[1])
+    intersection > SAME_FACE_IOU * (areas[0] + areas[1] - intersection) ||
+    intersection > SAME_FACE_COVERAGE * Math.min(areas[0], areas[1])
   );
 }
 
 function largestFirst(faces: DetectedFace[]): DetectedFace[] {
-  return [...faces].sort((one, other) => areaOf(other.box) - areaOf(one.box));
+  return [...faces].sort((a, b) => areaOf(b.box) - areaOf(a.box));
 }
 
 function areaOf(box: Box): number {
   return (box[2] - box[0]) * (box[3] - box[1]);
 }
 
-function sharedArea(one: Box, other: Box): number {
-  const width = Math.min(one[2], other[2]) - Math.max(one[0], other[0]);
-  const height = Math.min(one[3], other[3]) - Math.max(one[1], other[1]);
+function intersectionArea(a: Box, b: Box): number {
+  const width = Math.min(a[2], b[2]) - Math.max(a[0], b[0]);
+  const height = Math.min(a[3], b[3]) - Math.max(a[1], b[1]);
   return width > 0 && height > 0 ? width * height : 0;
 }
 
-/** Share of the union of two boxes that both cover. */
-export function iou(one: Box, other: Box): number {
-  const shared = sharedArea(one, other);
-  return shared / (areaOf(one) + areaOf(other) - shared);
+/** Intersection over union of two boxes. */
+export function iou(a: Box, b: Box): number {
+  const intersection = intersectionArea(a, b);
+  return intersection / (areaOf(a) + areaOf(b) - intersection);
 }
 
-/** Python's rounding, so that both look at the same sizes. */
+/** Round half to even, as Python does, for identical input sizes. */
 function roundHalfEven(value: number): number {
   const below = Math.floor(value);
   const rest = value - below;

@@ -1,7 +1,7 @@
-// A mien model file: RGB crops in, calibrated probabilities and what else the model reads out.
+// Runs a mien model: RGB crops in, calibrated probabilities and the model's other outputs out.
 
 import type { InferenceSession, Tensor } from "onnxruntime-common";
-import { cropMatrix, cut, forFoundFaces, invert, resizeCrop, transform, type Box, type CropContract, type Point } from "./crop.ts";
+import { cropMatrix, cropImage, forDetectedFaces, invert, resizeCrop, transform, type Box, type CropContract, type Point } from "./crop.ts";
 import { anchorsOf, type DetectedFace } from "./detector.ts";
 import type { Image } from "./pixels.ts";
 import type { Runtime } from "./runtime.ts";
@@ -9,7 +9,7 @@ import type { Runtime } from "./runtime.ts";
 export const FORMAT_VERSION = 1;
 const BATCH_FACES = 16;
 
-/** model.json: the metadata that the model file holds under `mien`, its name, and its card. */
+/** model.json: the model file's `mien` metadata, plus its name and card. */
 export interface ModelInfo {
   format_version: number;
   classes: string[];
@@ -22,8 +22,8 @@ export interface ModelInfo {
   card?: string;
 }
 
-/** What is read in one face. Places are in pixels of the image. */
-export interface Reading {
+/** The prediction for one face. Coordinates are in image pixels. */
+export interface FacePrediction {
   box: Box;
   score: number | null;
   probabilities: number[];
@@ -34,16 +34,16 @@ export interface Reading {
 
 export interface Outputs {
   probabilities: number[];
-  /** Fractions of the crop. */
+  /** As fractions of the crop. */
   landmarks: Point[] | null;
   affect: [number, number] | null;
 }
 
 export function checkInfo(info: ModelInfo): ModelInfo {
   if (info.format_version !== FORMAT_VERSION) {
-    throw new Error(`model.json has format version ${info.format_version}, this page reads ${FORMAT_VERSION}`);
+    throw new Error(`model.json has format version ${info.format_version}, this page supports ${FORMAT_VERSION}`);
   }
-  if (!Array.isArray(info.classes) || !info.crop || !info.input_size) throw new Error("model.json lacks fields");
+  if (!Array.isArray(info.classes) || !info.crop || !info.input_size) throw new Error("model.json is incomplete");
   return info;
 }
 
@@ -59,7 +59,7 @@ export class Model {
     return new Model(runtime, await runtime.InferenceSession.create(file, options), checkInfo(info));
   }
 
-  /** Read crops of `input_size`. */
+  /** Run the model on crops of `input_size`. */
   async run(crops: Image[]): Promise<Outputs[]> {
     const { input_size: size, classes, tasks } = this.info;
     const pixels = new Uint8Array(crops.length * size * size * 3);
@@ -69,30 +69,30 @@ export class Model {
     const values = (name: string): Float32Array | null => (outputs[name]?.data as Float32Array | undefined) ?? null;
     const results = crops.map((_, index) => ({
       probabilities: Array.from(values("expression")!.subarray(index * classes.length, (index + 1) * classes.length)),
-      landmarks: pointsOf(values("landmarks"), index),
-      affect: affectOf(values("valence_arousal"), index),
+      landmarks: landmarksAt(values("landmarks"), index),
+      affect: affectAt(values("valence_arousal"), index),
     }));
     for (const tensor of Object.values(outputs) as Tensor[]) tensor.dispose();
     return results;
   }
 
-  /** Read the faces of an image, cut exactly as mien cuts them: at the contract's size, then to the model's. */
-  async read(image: Image, faces: DetectedFace[]): Promise<Reading[]> {
-    const readings: Reading[] = [];
+  /** Predict the faces of an image, cropped exactly as in mien: at the contract's size, then resized to the model's. */
+  async predict(image: Image, faces: DetectedFace[]): Promise<FacePrediction[]> {
+    const predictions: FacePrediction[] = [];
     for (let start = 0; start < faces.length; start += BATCH_FACES) {
       const batch = faces.slice(start, start + BATCH_FACES);
-      const contract = forFoundFaces(this.info.crop);
+      const contract = forDetectedFaces(this.info.crop);
       const matrices = batch.map(
         (face) =>
           cropMatrix(contract, image.width, image.height, { anchors: anchorsOf(face), box: face.box }).matrix,
       );
       const crops = matrices.map((matrix) =>
-        resizeCrop(cut(image, matrix, this.info.crop.size), this.info.input_size),
+        resizeCrop(cropImage(image, matrix, this.info.crop.size), this.info.input_size),
       );
       const outputs = await this.run(crops);
       outputs.forEach(({ probabilities, landmarks, affect }, index) => {
         const toImage = invert(matrices[index]);
-        readings.push({
+        predictions.push({
           box: batch[index].box,
           score: batch[index].score,
           probabilities,
@@ -102,15 +102,15 @@ export class Model {
         });
       });
     }
-    return readings;
+    return predictions;
   }
 }
 
-function pointsOf(values: Float32Array | null, index: number): Point[] | null {
+function landmarksAt(values: Float32Array | null, index: number): Point[] | null {
   if (!values) return null;
   return Array.from({ length: 68 }, (_, n): Point => [values[index * 136 + 2 * n], values[index * 136 + 2 * n + 1]]);
 }
 
-function affectOf(values: Float32Array | null, index: number): [number, number] | null {
+function affectAt(values: Float32Array | null, index: number): [number, number] | null {
   return values && [values[index * 2], values[index * 2 + 1]];
 }

@@ -1,4 +1,4 @@
-// Images as plain arrays: three bytes a pixel, red green blue, row by row.
+// Images as plain arrays: RGB, 3 bytes per pixel, row by row.
 
 export interface Image {
   width: number;
@@ -10,7 +10,7 @@ export function emptyImage(width: number, height: number): Image {
   return { width, height, rgb: new Uint8Array(width * height * 3) };
 }
 
-/** Drop the alpha of a canvas. What is transparent lies on black, as in mien. */
+/** Convert a canvas's RGBA to RGB by compositing on black, as mien does. */
 export function fromRgba(rgba: Uint8ClampedArray | Uint8Array, width: number, height: number): Image {
   const image = emptyImage(width, height);
   const { rgb } = image;
@@ -29,7 +29,7 @@ export function fromRgba(rgba: Uint8ClampedArray | Uint8Array, width: number, he
   return image;
 }
 
-/** Each 2 x 2 block becomes its rounded mean; an odd last row or column is dropped. */
+/** Downscale by 2: each 2 x 2 block becomes its rounded mean; an odd last row or column is dropped. */
 export function halve(image: Image): Image {
   const width = Math.max(1, image.width >> 1);
   const height = Math.max(1, image.height >> 1);
@@ -51,45 +51,45 @@ export function halve(image: Image): Image {
 }
 
 interface Taps {
-  /** Of each target position, where its taps begin in the two lists below; one more than positions. */
+  /** Index of each target position's first tap in the two arrays below, plus the end: one more than positions. */
   starts: Int32Array;
-  places: Int32Array;
+  indices: Int32Array;
   weights: Float32Array;
 }
 
-/** Which source pixels make a target pixel: the mean over its area where it shrinks, its two neighbours where it grows. */
+/** Return the source pixels and weights of every target pixel: area averaging to shrink, linear interpolation to grow. */
 function tapsOf(source: number, target: number): Taps {
   const starts = new Int32Array(target + 1);
-  const places: number[] = [];
+  const indices: number[] = [];
   const weights: number[] = [];
   const step = source / target;
   for (let position = 0; position < target; position++) {
-    starts[position] = places.length;
+    starts[position] = indices.length;
     if (step > 1) {
       const begin = position * step;
       const end = Math.min(source, begin + step);
-      for (let place = Math.floor(begin); place < end - 1e-6; place++) {
-        const share = Math.min(place + 1, end) - Math.max(place, begin);
-        if (share < 1e-6) continue;
-        places.push(Math.min(place, source - 1));
-        weights.push(share / (end - begin));
+      for (let index = Math.floor(begin); index < end - 1e-6; index++) {
+        const overlap = Math.min(index + 1, end) - Math.max(index, begin);
+        if (overlap < 1e-6) continue;
+        indices.push(Math.min(index, source - 1));
+        weights.push(overlap / (end - begin));
       }
     } else {
       const at = (position + 0.5) * step - 0.5;
       const below = Math.floor(at);
-      places.push(clamp(below, source), clamp(below + 1, source));
+      indices.push(clamp(below, source), clamp(below + 1, source));
       weights.push(1 - (at - below), at - below);
     }
   }
-  starts[target] = places.length;
-  return { starts, places: Int32Array.from(places), weights: Float32Array.from(weights) };
+  starts[target] = indices.length;
+  return { starts, indices: Int32Array.from(indices), weights: Float32Array.from(weights) };
 }
 
-function clamp(place: number, length: number): number {
-  return Math.min(length - 1, Math.max(0, place));
+function clamp(index: number, length: number): number {
+  return Math.min(length - 1, Math.max(0, index));
 }
 
-/** Resize as OpenCV does: by area where the image shrinks, else bilinear. */
+/** Resize as OpenCV does: area averaging to shrink, bilinear to grow. */
 export function resize(image: Image, width: number, height: number): Image {
   if (width === image.width && height === image.height) return image;
   const across = tapsOf(image.width, width);
@@ -101,8 +101,8 @@ export function resize(image: Image, width: number, height: number): Image {
   for (let y = 0; y < height; y++) {
     sum.fill(0);
     for (let tap = down.starts[y]; tap < down.starts[y + 1]; tap++) {
-      if (down.places[tap] !== inRow) {
-        inRow = down.places[tap];
+      if (down.indices[tap] !== inRow) {
+        inRow = down.indices[tap];
         gatherRow(image, inRow, across, row);
       }
       const weight = down.weights[tap];
@@ -117,13 +117,13 @@ export function resize(image: Image, width: number, height: number): Image {
 function gatherRow(image: Image, y: number, across: Taps, row: Float32Array): void {
   const source = image.rgb;
   const from = y * image.width * 3;
-  const { starts, places, weights } = across;
+  const { starts, indices, weights } = across;
   for (let x = 0, to = 0; x < starts.length - 1; x++, to += 3) {
     let red = 0;
     let green = 0;
     let blue = 0;
     for (let tap = starts[x]; tap < starts[x + 1]; tap++) {
-      const at = from + places[tap] * 3;
+      const at = from + indices[tap] * 3;
       const weight = weights[tap];
       red += weight * source[at];
       green += weight * source[at + 1];

@@ -1,4 +1,4 @@
-// onnxruntime as it is handed in: the tests use node's build, the page the browser's, and no other file imports it.
+// onnxruntime is passed in: tests use the Node build, the page the browser build.
 
 import type { InferenceSessionFactory, TensorConstructor } from "onnxruntime-common";
 

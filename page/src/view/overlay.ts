@@ -1,9 +1,9 @@
-// Frames, landmarks and labels over an image.
+// Bounding boxes, landmarks and labels on top of an image.
 
 import type { Box, Point } from "../faces/crop.ts";
-import { FONT } from "./surface.ts";
+import { FONT } from "./canvas.ts";
 
-// Lines that make a face of the 68 points: first, last, closed (mien.faces.landmarks).
+// Contours of the 68 landmarks: first, last, closed (mien.faces.landmarks).
 const CONTOURS: [number, number, boolean][] = [
   [0, 16, false],
   [17, 21, false],
@@ -22,11 +22,11 @@ export interface DrawnFace {
   landmarks: Point[] | null;
   label: string;
   color: string;
-  isChosen: boolean;
+  isSelected: boolean;
   isUnsure: boolean;
 }
 
-/** Where an image of a size lies in a surface: scaled to fit, in the middle, perhaps mirrored. */
+/** How an image is placed on a surface: scaled to fit, centered, optionally mirrored. */
 export class Placement {
   readonly scale: number;
   private readonly left: number;
@@ -54,33 +54,33 @@ export class Placement {
   }
 }
 
-export interface Shown {
-  frames: boolean;
+export interface Layers {
+  boxes: boolean;
   landmarks: boolean;
 }
 
-/** Draw faces; the chosen one comes last, on top. */
+/** Draw faces; the selected one comes last, on top. */
 export function drawFaces(
-  pen: CanvasRenderingContext2D,
+  ctx: CanvasRenderingContext2D,
   faces: DrawnFace[],
   placement: Placement,
   surface: { width: number; height: number },
-  shown: Shown,
+  layers: Layers,
   unit = 1,
 ): void {
-  const order = [...faces].sort((one, other) => Number(one.isChosen) - Number(other.isChosen));
+  const order = [...faces].sort((a, b) => Number(a.isSelected) - Number(b.isSelected));
   for (const face of order) {
     const box = placement.box(face.box);
-    if (shown.landmarks && face.landmarks) {
+    if (layers.landmarks && face.landmarks) {
       const points = face.landmarks.map((point) => placement.point(point));
-      drawLandmarks(pen, points, face, box, unit);
+      drawLandmarks(ctx, points, face, box, unit);
     }
-    if (shown.frames) drawFrame(pen, box, face, unit);
+    if (layers.boxes) drawBox(ctx, box, face, unit);
   }
-  if (shown.frames) for (const face of order) drawLabel(pen, placement.box(face.box), face, surface, unit);
+  if (layers.boxes) for (const face of order) drawLabel(ctx, placement.box(face.box), face, surface, unit);
 }
 
-function drawLandmarks(pen: CanvasRenderingContext2D, points: Point[], face: DrawnFace, box: Box, unit: number): void {
+function drawLandmarks(ctx: CanvasRenderingContext2D, points: Point[], face: DrawnFace, box: Box, unit: number): void {
   const size = (box[2] - box[0]) / unit;
   const width = Math.min(1.6, Math.max(0.8, size / 110)) * unit;
   const path = new Path2D();
@@ -89,38 +89,38 @@ function drawLandmarks(pen: CanvasRenderingContext2D, points: Point[], face: Dra
     for (let index = first + 1; index <= last; index++) path.lineTo(...points[index]);
     if (isClosed) path.closePath();
   }
-  pen.lineJoin = pen.lineCap = "round";
-  pen.globalAlpha = face.isChosen ? 1 : 0.6;
-  pen.lineWidth = width * 2.2;
-  pen.strokeStyle = "rgb(12 14 18 / 35%)";
-  pen.stroke(path);
-  pen.lineWidth = width;
-  pen.strokeStyle = "rgb(255 255 255 / 85%)";
-  pen.stroke(path);
+  ctx.lineJoin = ctx.lineCap = "round";
+  ctx.globalAlpha = face.isSelected ? 1 : 0.6;
+  ctx.lineWidth = width * 2.2;
+  ctx.strokeStyle = "rgb(12 14 18 / 35%)";
+  ctx.stroke(path);
+  ctx.lineWidth = width;
+  ctx.strokeStyle = "rgb(255 255 255 / 85%)";
+  ctx.stroke(path);
   if (size > 90) {
-    pen.fillStyle = face.color;
+    ctx.fillStyle = face.color;
     for (const [x, y] of points) {
-      pen.beginPath();
-      pen.arc(x, y, Math.max(1.2, Math.min(2.2, size / 90)) * unit, 0, 2 * Math.PI);
-      pen.fill();
+      ctx.beginPath();
+      ctx.arc(x, y, Math.max(1.2, Math.min(2.2, size / 90)) * unit, 0, 2 * Math.PI);
+      ctx.fill();
     }
   }
-  pen.globalAlpha = 1;
+  ctx.globalAlpha = 1;
 }
 
-function drawFrame(pen: CanvasRenderingContext2D, [x0, y0, x1, y1]: Box, face: DrawnFace, unit: number): void {
+function drawBox(ctx: CanvasRenderingContext2D, [x0, y0, x1, y1]: Box, face: DrawnFace, unit: number): void {
   const side = Math.min(x1 - x0, y1 - y0);
   const radius = Math.min(14 * unit, side * 0.16);
-  const path = face.isChosen ? rounded(x0, y0, x1, y1, radius) : corners(x0, y0, x1, y1, radius, side * 0.2);
-  pen.lineCap = "round";
-  pen.lineWidth = (face.isChosen ? 4.5 : 3.5) * unit;
-  pen.strokeStyle = DARK;
-  pen.stroke(path);
-  pen.setLineDash(face.isUnsure && face.isChosen ? [7 * unit, 6 * unit] : []);
-  pen.lineWidth = (face.isChosen ? 2.5 : 1.75) * unit;
-  pen.strokeStyle = face.color;
-  pen.stroke(path);
-  pen.setLineDash([]);
+  const path = face.isSelected ? rounded(x0, y0, x1, y1, radius) : corners(x0, y0, x1, y1, radius, side * 0.2);
+  ctx.lineCap = "round";
+  ctx.lineWidth = (face.isSelected ? 4.5 : 3.5) * unit;
+  ctx.strokeStyle = DARK;
+  ctx.stroke(path);
+  ctx.setLineDash(face.isUnsure && face.isSelected ? [7 * unit, 6 * unit] : []);
+  ctx.lineWidth = (face.isSelected ? 2.5 : 1.75) * unit;
+  ctx.strokeStyle = face.color;
+  ctx.stroke(path);
+  ctx.setLineDash([]);
 }
 
 function rounded(x0: number, y0: number, x1: number, y1: number, radius: number): Path2D {
@@ -145,31 +145,31 @@ function corners(x0: number, y0: number, x1: number, y1: number, radius: number,
 }
 
 function drawLabel(
-  pen: CanvasRenderingContext2D,
+  ctx: CanvasRenderingContext2D,
   [x0, y0]: Box,
   face: DrawnFace,
   surface: { width: number; height: number },
   unit: number,
 ): void {
-  const size = (face.isChosen ? 13.5 : 12) * unit;
-  pen.font = `${face.isChosen ? 600 : 500} ${size}px ${FONT}`;
-  pen.textBaseline = "middle";
+  const size = (face.isSelected ? 13.5 : 12) * unit;
+  ctx.font = `${face.isSelected ? 600 : 500} ${size}px ${FONT}`;
+  ctx.textBaseline = "middle";
   const height = size * 1.75;
-  const width = pen.measureText(face.label).width + size * 2.15;
+  const width = ctx.measureText(face.label).width + size * 2.15;
   const gap = 6 * unit;
   const left = Math.max(gap, Math.min(x0, surface.width - width - gap));
-  // Above the frame, or inside it where there is no room.
+  // Above the box, or inside it if there is no room.
   const top = y0 - height - gap >= gap ? y0 - height - gap : Math.max(gap, y0 + gap);
-  pen.fillStyle = "rgb(17 20 26 / 84%)";
-  pen.fill(rounded(left, top, left + width, top + height, height / 2));
-  pen.fillStyle = face.color;
-  pen.beginPath();
-  pen.arc(left + size * 0.85, top + height / 2, size * 0.3, 0, 2 * Math.PI);
+  ctx.fillStyle = "rgb(17 20 26 / 84%)";
+  ctx.fill(rounded(left, top, left + width, top + height, height / 2));
+  ctx.fillStyle = face.color;
+  ctx.beginPath();
+  ctx.arc(left + size * 0.85, top + height / 2, size * 0.3, 0, 2 * Math.PI);
   if (face.isUnsure) {
-    pen.lineWidth = 1.6 * unit;
-    pen.strokeStyle = face.color;
-    pen.stroke();
-  } else pen.fill();
-  pen.fillStyle = "#fff";
-  pen.fillText(face.label, left + size * 1.45, top + height / 2 + size * 0.04);
+    ctx.lineWidth = 1.6 * unit;
+    ctx.strokeStyle = face.color;
+    ctx.stroke();
+  } else ctx.fill();
+  ctx.fillStyle = "#fff";
+  ctx.fillText(face.label, left + size * 1.45, top + height / 2 + size * 0.04);
 }

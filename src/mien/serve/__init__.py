@@ -1,8 +1,9 @@
-"""`mien serve`: faces read over HTTP, and the page that reads them in a browser; `mien page`: that page as a folder.
+"""`mien serve`: predictions over HTTP and a web page that runs the model in the browser; `mien page`: that page as a folder.
 
-From the ground up: `settings` (the limits), `refusals` (the one error shape), `uploads` (a request's body to images,
-in memory), `workers` (threads, and how long they take), `cutting` (decoding and detection, in threads), `batching`
-(images of several clients in one call of the model), `service` (all of it for one request), `counters`, `courtesy` and
-`gate` (around every request), `site` (the page's files), `routes`, `app`, `crowd` and `connections` (who is connected, and
-for how long), `command` (the process).
+From the bottom up: `settings` (limits and timeouts), `api_errors` (the single error format), `uploads` (from a request
+body to image bytes, in memory), `worker_threads` (thread pools that report how long their work takes), `preprocessing`
+(decoding, detection and cropping), `batching` (one model call for the faces of several clients), `service` (handles one
+request from end to end), `metrics`, `body_drain` and `authentication` (ASGI middleware), `site` (the page's files),
+`schemas` and `routes`, `app`, `connection_limits` and `connections` (who is connected, and timeouts), `server` (the
+process).
 """

@@ -1,4 +1,4 @@
-"""What the server does not do, and the one shape in which it says so: ``{"error": {"code", "message", "status"}}``."""
+"""HTTP errors, all in one format: ``{"error": {"code", "message", "status"}}``."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -10,19 +10,19 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# A message repeats so many characters of what a client sent.
-MAX_TOLD = 200
-MAX_TOLD_VALUES = 5
+# Characters of client input that a message may echo.
+MAX_ECHO = 200
+MAX_ECHOED_VALUES = 5
 
 
 class ApiError(Exception):
-    """A request that gets no other answer.
+    """An error response.
 
     Attributes:
-        status: of HTTP.
-        code: a word for programs.
-        message: for a person: what was required, what came, what to do.
-        headers: of the answer.
+        status: HTTP status.
+        code: machine-readable error code.
+        message: human-readable: what was required, what came, what to do next.
+        headers: extra response headers.
     """
 
     def __init__(
@@ -33,94 +33,84 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
     def to_response(self) -> JSONResponse:
-        """Return the answer."""
+        """Return the error as a JSON response."""
         error = {"code": self.code, "message": self.message, "status": self.status}
         return JSONResponse({"error": error}, self.status, self.headers)
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Let every failure of an app be answered in the one shape."""
+    """Make an app return every exception in the common error format."""
 
     @app.exception_handler(ApiError)
-    async def refuse(_request: Request, refusal: ApiError) -> JSONResponse:
-        return refusal.to_response()
+    async def on_api_error(_request: Request, error: ApiError) -> JSONResponse:
+        return error.to_response()
 
     @app.exception_handler(HTTPException)
-    async def refuse_route(request: Request, error: HTTPException) -> JSONResponse:
-        return _of_route(request, error).to_response()
+    async def on_http_exception(request: Request, error: HTTPException) -> JSONResponse:
+        route = f"{request.method} {request.url.path[:MAX_ECHO]}"
+        message = {
+            404: f"Not found: {route}. /openapi.json lists all routes",
+            405: f"Method not allowed: {route}. /openapi.json lists all routes",
+        }.get(error.status_code, str(error.detail))
+        code = _status_code_name(error.status_code)
+        return ApiError(error.status_code, code, message, headers=error.headers).to_response()
 
     @app.exception_handler(RequestValidationError)
-    async def refuse_value(_request: Request, error: RequestValidationError) -> JSONResponse:
-        return ApiError(422, "bad_value", _told(error)).to_response()
+    async def on_validation_error(_request: Request, error: RequestValidationError) -> JSONResponse:
+        problems = []
+        for one in error.errors()[:MAX_ECHOED_VALUES]:
+            name = ".".join(str(part)[:MAX_ECHO] for part in one["loc"][1:]) or str(one["loc"][0])
+            problems.append(f"`{name}`: {one['msg']}, got {str(one.get('input'))[:MAX_ECHO]!r}")
+        return ApiError(422, "invalid_parameter", "; ".join(problems)).to_response()
 
     @app.exception_handler(Exception)
-    async def refuse_bug(_request: Request, _error: Exception) -> JSONResponse:
-        message = "The server failed; its log says how. Other requests are not affected"
-        return ApiError(500, "server_error", message).to_response()
+    async def on_bug(_request: Request, _error: Exception) -> JSONResponse:
+        message = "Internal server error; the server's log has the traceback. Other requests are not affected"
+        return ApiError(500, "internal_server_error", message).to_response()
 
 
-class OneShape:
-    """Puts into the one shape what libraries answer in words of their own, such as to a range that a file has not."""
+class UniformErrors:
+    """Rewrites plain-text error responses of libraries, such as to an invalid Range header, in the common format."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+        """Handle a request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
         start: Message | None = None
         text = b""
 
-        async def reshape(message: Message) -> None:
+        async def rewrite(message: Message) -> None:
             nonlocal start, text
-            if message["type"] == "http.response.start" and _is_misshapen(message):
-                start = message
-                return
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                kind = Headers(raw=message["headers"]).get("content-type", "")
+                if not kind.startswith("application/json"):
+                    start = message
+                    return
             if start is None:
                 await send(message)
                 return
             text += message.get("body", b"")
-            if not message.get("more_body", False):
-                await _in_words(start, text).to_response()(scope, receive, send)
+            if message.get("more_body", False):
+                return
+            status = start["status"]
+            headers = {
+                name: value
+                for name, value in Headers(raw=start["headers"]).items()
+                if name not in ("content-type", "content-length")
+            }
+            detail = text.decode("utf-8", "replace")[:MAX_ECHO] or HTTPStatus(status).phrase
+            error = ApiError(status, _status_code_name(status), detail, headers=headers)
+            await error.to_response()(scope, receive, send)
 
-        await self.app(scope, receive, reshape if scope["type"] == "http" else send)
-
-
-def _is_misshapen(start: Message) -> bool:
-    kind = Headers(raw=start["headers"]).get("content-type", "")
-    return bool(start["status"] >= 400) and not kind.startswith("application/json")
-
-
-def _in_words(start: Message, text: bytes) -> ApiError:
-    status, headers = start["status"], Headers(raw=start["headers"])
-    phrase = HTTPStatus(status).phrase
-    kept = {name: value for name, value in headers.items() if name not in ("content-type", "content-length")}
-    message = text.decode("utf-8", "replace")[:MAX_TOLD] or phrase
-    return ApiError(status, _code_of(status), message, headers=kept)
+        await self.app(scope, receive, rewrite)
 
 
-def _code_of(status: int) -> str:
+def _status_code_name(status: int) -> str:
     # Python 3.13 renamed the phrase.
     if status == 416:
         return "range_not_satisfiable"
     return HTTPStatus(status).phrase.lower().replace(" ", "_")
-
-
-def _of_route(request: Request, error: HTTPException) -> ApiError:
-    code = _code_of(error.status_code)
-    what = f"{request.method} {request.url.path[:MAX_TOLD]}"
-    told = {
-        404: f"There is no {what}. /openapi.json lists what there is",
-        405: f"{what} is not possible here. /openapi.json lists what is",
-    }
-    return ApiError(
-        error.status_code, code, told.get(error.status_code, str(error.detail)), headers=error.headers
-    )
-
-
-def _told(error: RequestValidationError) -> str:
-    """Return what is wrong with a request's values, the first few of them, in one line."""
-    parts = []
-    for one in error.errors()[:MAX_TOLD_VALUES]:
-        name = ".".join(str(part)[:MAX_TOLD] for part in one["loc"][1:]) or str(one["loc"][0])
-        parts.append(f"`{name}`: {one['msg']}, got {str(one.get('input'))[:MAX_TOLD]!r}")
-    return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""The whole server as one ASGI app, ready for any ASGI server."""
+"""The complete server as an ASGI app, for any ASGI server."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,18 +11,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import mien
 from mien.faces.detector import Detector
 from mien.formats.onnx_model import OnnxModel
-from mien.serve.api_errors import OneShape, add_error_handlers
-from mien.serve.authentication import Access, BearerAuth, KnownHosts, SecurityHeaders
-from mien.serve.body_drain import BodyDrain, BodyWhereDue
-from mien.serve.metrics import Counters, CountRequests
-from mien.serve.routes import health_routes, page_routes, reading_routes
+from mien.serve.api_errors import UniformErrors, add_error_handlers
+from mien.serve.authentication import Access, AllowedHosts, BearerAuth, SecurityHeaders
+from mien.serve.body_drain import BodyDrain, RejectUnexpectedBody
+from mien.serve.metrics import MeasureRequests, Metrics
+from mien.serve.routes import monitoring_routes, page_routes, prediction_routes
 from mien.serve.service import FaceService
 from mien.serve.settings import ServeSettings
 
-_ABOUT = """Faces read in images: expression, 68 landmarks, valence and arousal.
+_DESCRIPTION = """Facial-expression recognition: expression, 68 landmarks, valence and arousal for every face of an image.
 
-Every answer that is no success has one shape: `{"error": {"code", "message", "status"}}`. Uploaded images are held
-in memory while they are read, and nowhere else.
+All errors have the same format: `{"error": {"code", "message", "status"}}`. Uploaded images are kept in memory while they
+are processed and are never stored.
 """
 
 
@@ -31,39 +31,47 @@ class ServeApp:
 
     def __init__(
         self,
-        bundle: OnnxModel,
+        model: OnnxModel,
         settings: ServeSettings | None = None,
         *,
         make_detector: Callable[[], Detector],
         detector_file: Path | None = None,
         access: Access | None = None,
     ) -> None:
-        """Put the app together; the lifespan starts its threads.
+        """Assemble the app; its lifespan starts the threads.
 
         Args:
-            bundle: the model.
-            settings: the limits.
-            make_detector: makes a face detector, once for each thread.
-            detector_file: YuNet's file for the page, or None where there is none.
-            access: who may use it, None for all.
+            model: loaded model.
+            settings: limits and timeouts, None for the defaults.
+            make_detector: creates a face detector, called once per thread.
+            detector_file: YuNet's file for the page, None if there is none.
+            access: access control, None for an open server.
         """
-        self._bundle, self._settings = bundle, settings or ServeSettings()
-        self._make_detector, self.counters = make_detector, Counters()
+        self.metrics = Metrics()
+        self.service: FaceService | None = None
+        access, settings = access or Access(), settings or ServeSettings()
+
+        @asynccontextmanager
+        async def lifespan(api: FastAPI) -> AsyncIterator[None]:
+            service = FaceService(model, settings, make_detector=make_detector, metrics=self.metrics)
+            self.service = api.state.service = service
+            try:
+                yield
+            finally:
+                await service.close()
+
         self.api = FastAPI(
             title="mien",
             version=mien.__version__,
-            description=_ABOUT,
+            description=_DESCRIPTION,
             docs_url=None,
             redoc_url=None,
-            lifespan=self._live,
+            lifespan=lifespan,
         )
         add_error_handlers(self.api)
-        self.api.include_router(reading_routes(bundle))
-        self.api.include_router(health_routes(self.counters))
-        self.api.include_router(page_routes(bundle, detector_file))
-        self._asgi = self._wrapped(access or Access())
-
-    def _wrapped(self, access: Access) -> ASGIApp:
+        self.api.include_router(prediction_routes(model))
+        self.api.include_router(monitoring_routes(self.metrics))
+        self.api.include_router(page_routes(model, detector_file))
         asgi: ASGIApp = self.api
         if access.token is not None:
             asgi = BearerAuth(asgi, access.token)
@@ -74,42 +82,31 @@ class ServeApp:
                 allow_methods=["GET", "POST"],
                 allow_headers=["Authorization", "Content-Type"],
             )
-        if access.known_hosts is not None:
-            asgi = KnownHosts(asgi, access.known_hosts)
-        asgi = CountRequests(BodyWhereDue(asgi), self.counters)
-        return SecurityHeaders(OneShape(BodyDrain(asgi, self._settings.body_bytes)))
-
-    @asynccontextmanager
-    async def _live(self, api: FastAPI) -> AsyncIterator[None]:
-        service = FaceService(
-            self._bundle, self._settings, make_detector=self._make_detector, counters=self.counters
-        )
-        api.state.service = service
-        try:
-            yield
-        finally:
-            await service.close()
+        if access.allowed_hosts is not None:
+            asgi = AllowedHosts(asgi, access.allowed_hosts)
+        asgi = MeasureRequests(RejectUnexpectedBody(asgi), self.metrics)
+        self._asgi = SecurityHeaders(UniformErrors(BodyDrain(asgi, settings.body_bytes)))
 
     @property
     def n_in_flight(self) -> int:
-        """Requests to read images that are not answered yet."""
-        return self.api.state.service.n_in_flight if hasattr(self.api.state, "service") else 0
+        """Prediction requests in flight."""
+        return 0 if self.service is None else self.service.n_in_flight
 
     @property
-    def is_at_work(self) -> bool:
-        """Whether a thread is at work that nothing can end but the end of the process."""
-        return hasattr(self.api.state, "service") and self.api.state.service.is_at_work()
+    def is_busy(self) -> bool:
+        """Whether a thread is running a task, which only the end of the process can interrupt."""
+        return self.service is not None and self.service.is_busy()
 
-    def give_up(self) -> None:
-        """Refuse what is in hand."""
-        if hasattr(self.api.state, "service"):
-            self.api.state.service.give_up()
+    def abort_requests(self) -> None:
+        """Fail all requests in flight with 503."""
+        if self.service is not None:
+            self.service.abort_requests()
 
     def drain(self) -> None:
-        """Refuse new work from now on; before the start there is none to refuse."""
-        if hasattr(self.api.state, "service"):
-            self.api.state.service.is_stopping = True
+        """Reject new work from now on; does nothing before startup."""
+        if self.service is not None:
+            self.service.is_stopping = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Handle a request."""
         await self._asgi(scope, receive, send)

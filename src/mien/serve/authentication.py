@@ -1,4 +1,4 @@
-"""Who is let in, and what a browser may do with what it gets."""
+"""Bearer authentication, Host validation and browser security headers."""
 
 import hashlib
 import hmac
@@ -13,13 +13,13 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mien.serve.api_errors import MAX_TOLD, ApiError
+from mien.serve.api_errors import MAX_ECHO, ApiError
 
-OPEN_PATHS = ("/healthz", "/readyz")
+PUBLIC_PATHS = ("/healthz", "/readyz")
 COOKIE = "mien"
 
-# The page compiles WebAssembly and makes workers, images and videos from what it holds in memory. The two
-# cross-origin headers are what lets WebAssembly use several threads.
+# The page compiles WebAssembly and creates workers, images and videos from memory. WebAssembly threads require the two
+# cross-origin headers.
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; "
@@ -32,23 +32,23 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-# A page of this site leads on, not a redirect: on one that began at another site's link, the browser would hold a
-# strict cookie back.
-_LET_IN = """<!doctype html>
+# A page, not a redirect: in a redirect chain started by a link on another site, the browser does not send a strict
+# cookie.
+_SIGNED_IN_PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=./"><link rel="icon" href="data:,">
 <title>mien</title>
-<p><a href="./">Go on to mien</a></p></html>
+<p><a href="./">Continue to mien</a></p></html>
 """
 
 
 class SecurityHeaders:
-    """Adds `SECURITY_HEADERS` to every answer."""
+    """Adds `SECURITY_HEADERS` to every response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+        """Handle a request."""
 
         async def add_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -60,12 +60,12 @@ class SecurityHeaders:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """Who may use the server.
+    """Access control.
 
     Attributes:
-        token: that clients must have, or None where all are let in.
-        allow_origins: other sites whose pages may use the API, ``*`` for all.
-        known_hosts: names in a request's ``Host`` that are the server's, see `KnownHosts`; None for any.
+        token: bearer token that clients must send, None for no authentication.
+        allow_origins: other sites whose pages may call the API (CORS), ``*`` for any.
+        allowed_hosts: accepted names in the ``Host`` header, see `AllowedHosts`; None for any.
 
     Raises:
         ValueError: the token is empty.
@@ -73,44 +73,46 @@ class Access:
 
     token: str | None = field(default=None, repr=False)
     allow_origins: Sequence[str] = ()
-    known_hosts: Sequence[str] | None = None
+    allowed_hosts: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if self.token == "":
             raise ValueError("`token` must not be empty")
 
 
-class KnownHosts:
-    """Refuses a ``Host`` that is a name which the server does not go by.
+class AllowedHosts:
+    """Rejects requests whose ``Host`` is not a name of this server.
 
-    A page of another site can point its own name at this server's address, and would then be of this site for the
-    browser (DNS rebinding). An address in place of a name cannot be pointed anywhere.
+    Otherwise a page of another site could point its own name at this server's address, and the browser would take the
+    two for the same site (DNS rebinding). IP addresses are safe: they cannot be pointed elsewhere.
     """
 
     def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
         """Wrap an app.
 
         Args:
-            app: what those get to who know its name.
-            names: besides addresses and localhost; ``*`` for all.
+            app: the wrapped app.
+            names: allowed names besides IP addresses and localhost; ``*`` for any.
         """
         self.app = app
         self._names = {"localhost", *(name.lower() for name in names)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it."""
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or self._is_known(host := _host_of(scope)):
+        """Handle a request."""
+        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or "*" in self._names:
             await self.app(scope, receive, send)
             return
-        message = f"The server does not go by the name {host[:MAX_TOLD]!r}. Start it with `--allow-host NAME`, or set a token"
-        await ApiError(421, "wrong_host", message).to_response()(scope, receive, send)
+        header = dict(scope["headers"]).get(b"host", b"").decode("latin-1").strip().lower()
+        host = re.sub(r":\d*$", "", header)
+        if host in self._names or is_ip_address(host):
+            await self.app(scope, receive, send)
+            return
+        message = f"Host {host[:MAX_ECHO]!r} is not allowed. Start the server with `--allow-host NAME`, or set a token"
+        await ApiError(421, "host_not_allowed", message).to_response()(scope, receive, send)
 
-    def _is_known(self, host: str) -> bool:
-        return "*" in self._names or host in self._names or is_address(host)
 
-
-def is_address(host: str) -> bool:
-    """Say whether a host is an IP address, as it stands in an address of HTTP."""
+def is_ip_address(host: str) -> bool:
+    """Return whether the host of a URL is an IP address; IPv6 in brackets or without."""
     try:
         ipaddress.ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
     except ValueError:
@@ -118,61 +120,44 @@ def is_address(host: str) -> bool:
     return True
 
 
-def _host_of(scope: Scope) -> str:
-    """Return the host that a request names, without its port, in small letters."""
-    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1").strip().lower()
-    return re.sub(r":\d*$", "", host)
-
-
 class BearerAuth:
-    """Lets in who has the token: in the header ``Authorization: Bearer``, or by the cookie that `/?token=` gives."""
+    """Requires the token: as ``Authorization: Bearer``, or through the cookie that ``/?token=`` sets."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self.app = app
         self._token = token.encode()
-        # Not the token itself: a cookie holds no character of it that cookies cannot hold, and does not tell it.
-        self._ticket = hmac.new(self._token, b"mien page", hashlib.sha256).hexdigest().encode()
+        # A digest instead of the token: it has only characters that cookies allow, and does not reveal the token.
+        self._cookie = hmac.new(self._token, b"mien page", hashlib.sha256).hexdigest()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it."""
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or self._has_right(scope):
+        """Handle a request."""
+        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or self._is_authorized(scope):
             await self.app(scope, receive, send)
-        elif scope["path"] == "/" and self._is_token(_token_of_query(scope)):
-            answer = HTMLResponse(_LET_IN, headers={"Cache-Control": "no-store"})
+            return
+        token = b""
+        if scope["path"] == "/":
+            query = parse_qs(scope["query_string"].decode("latin-1"), encoding="utf-8", errors="replace")
+            token = query.get("token", [""])[0].encode()
+        if self._is_token(token):
+            response = HTMLResponse(_SIGNED_IN_PAGE, headers={"Cache-Control": "no-store"})
             is_https = scope.get("scheme") == "https"
-            answer.set_cookie(
-                COOKIE, self._ticket.decode(), httponly=True, samesite="strict", secure=is_https
-            )
-            await answer(scope, receive, send)
-        else:
-            await _no_entry().to_response()(scope, receive, send)
+            response.set_cookie(COOKIE, self._cookie, httponly=True, samesite="strict", secure=is_https)
+            await response(scope, receive, send)
+            return
+        message = "Missing or invalid bearer token. Send `Authorization: Bearer TOKEN`, or open /?token=TOKEN in a browser"
+        error = ApiError(401, "unauthorized", message, headers={"WWW-Authenticate": "Bearer"})
+        await error.to_response()(scope, receive, send)
 
-    def _has_right(self, scope: Scope) -> bool:
+    def _is_authorized(self, scope: Scope) -> bool:
         headers = dict(scope["headers"])
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() == b"bearer" and self._is_token(token.strip()):
             return True
-        return hmac.compare_digest(_ticket_of(headers.get(b"cookie", b"")), self._ticket)
+        try:
+            cookie = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(COOKIE)
+        except CookieError:
+            return False
+        return cookie is not None and hmac.compare_digest(cookie.value.encode(), self._cookie.encode())
 
     def _is_token(self, token: bytes) -> bool:
         return hmac.compare_digest(token, self._token)
-
-
-def _no_entry() -> ApiError:
-    message = "The server wants its token: `Authorization: Bearer TOKEN`, or open /?token=TOKEN in a browser"
-    return ApiError(401, "unauthorized", message, headers={"WWW-Authenticate": "Bearer"})
-
-
-def _token_of_query(scope: Scope) -> bytes:
-    values = parse_qs(scope["query_string"].decode("latin-1"), encoding="utf-8", errors="replace").get(
-        "token"
-    )
-    return values[0].encode() if values else b""
-
-
-def _ticket_of(cookies: bytes) -> bytes:
-    try:
-        ticket = SimpleCookie(cookies.decode("latin-1")).get(COOKIE)
-    except CookieError:
-        return b""
-    return b"" if ticket is None else ticket.value.encode()

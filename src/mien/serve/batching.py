@@ -1,12 +1,12 @@
-"""Faces of several clients' images, read in one call of the model.
+"""Dynamic batching: the faces of several clients' images share a model call.
 
-An image waits a short time for others. While the model is busy, those that arrive gather for its next call.
+An image waits a short time for others. While the model is busy, arriving images queue up for its next call.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.decision_rule import DecisionRule
@@ -16,99 +16,96 @@ from mien.serve.settings import ServeSettings
 from mien.serve.worker_threads import Workers
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Waiting:
+class _QueuedImage(NamedTuple):
     image: CroppedImage
     rule: DecisionRule
-    answer: asyncio.Future[ImagePrediction]
+    result: asyncio.Future[ImagePrediction]
 
 
 class Batcher:
-    """Reads cut images, in one thread, as many together as there are. Lives in one event loop."""
+    """Runs the model on cropped images in one thread, batching the queued ones. Belongs to one event loop."""
 
     def __init__(
-        self, bundle: OnnxModel, settings: ServeSettings, *, count: Callable[[int], None] = lambda _n: None
+        self,
+        model: OnnxModel,
+        settings: ServeSettings,
+        *,
+        on_batch: Callable[[int], None] = lambda _n_faces: None,
     ) -> None:
-        """Begin to wait for images.
+        """Start waiting for images.
 
         Args:
-            bundle: the model.
-            settings: how long to wait, and how many faces to read together.
-            count: is told how many faces each call of the model reads.
+            model: loaded model.
+            settings: maximum wait and batch size.
+            on_batch: callback that receives the number of faces of each model call, from the model's thread.
         """
-        self._bundle, self._settings, self._count = bundle, settings, count
-        self.workers = Workers(1, "mien-read")
-        self._waiting: deque[_Waiting] = deque()
+        self._model, self._settings, self._on_batch = model, settings, on_batch
+        self.workers = Workers(1, "mien-model")
+        self._queue: deque[_QueuedImage] = deque()
         self._arrival = asyncio.Event()
-        self._task = asyncio.create_task(self._read_all())
+        self._task = asyncio.create_task(self._run())
 
-    async def read(self, image: CroppedImage, rule: DecisionRule) -> ImagePrediction:
-        """Read an image.
+    async def predict(self, image: CroppedImage, rule: DecisionRule) -> ImagePrediction:
+        """Return the predictions for an image's faces.
 
         Raises:
-            ModelError: the model gives values that are not finite.
+            ModelError: the model returned non-finite values.
         """
         if not image.faces:
             return ImagePrediction(image.source, (row_without_face(image.source, image.problem),))
-        answer: asyncio.Future[ImagePrediction] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(image, rule, answer))
+        result: asyncio.Future[ImagePrediction] = asyncio.get_running_loop().create_future()
+        self._queue.append(_QueuedImage(image, rule, result))
         self._arrival.set()
-        return await answer
+        return await result
 
     async def close(self) -> None:
-        """Stop. What still waits is never answered: close only when nothing is in hand."""
+        """Stop. Queued images never get a result: close only when no request is in flight."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self.workers.close()
 
-    async def _read_all(self) -> None:
+    async def _run(self) -> None:
         while True:
             batch = await self._next_batch()
             try:
-                readings = await self.workers.run(self._read_batch, batch)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is for those who wait
-                _answer_all(batch, error)
+                predictions = await self.workers.run(self._predict_batch, batch)
+            except Exception as error:  # noqa: BLE001 - any exception belongs to the waiting requests
+                for queued in batch:
+                    if not queued.result.done():
+                        queued.result.set_exception(error)
             else:
-                _answer_all(batch, readings)
+                for queued, prediction in zip(batch, predictions, strict=True):
+                    if not queued.result.done():
+                        queued.result.set_result(prediction)
 
-    async def _next_batch(self) -> list[_Waiting]:
-        """Return the images that are read next: no more faces than a batch has, if it can be; none if nobody waits any more."""
-        while not self._waiting:
+    async def _next_batch(self) -> list[_QueuedImage]:
+        """Wait for images and return the next batch.
+
+        It has at least one image and otherwise at most `batch_faces` faces; images whose request was canceled meanwhile
+        are dropped, so that it may be empty.
+        """
+        while not self._queue:
             self._arrival.clear()
             await self._arrival.wait()
-        await self._wait_for_more()
-        batch, n_faces = [self._waiting.popleft()], 0
-        n_faces = len(batch[0].image.faces)
-        while self._waiting:
-            n_faces += len(self._waiting[0].image.faces)
-            if n_faces > self._settings.batch_faces:
-                break
-            batch.append(self._waiting.popleft())
-        return [one for one in batch if not one.answer.done()]
-
-    async def _wait_for_more(self) -> None:
         try:
             async with asyncio.timeout(self._settings.window_ms / 1000):
-                while sum(len(one.image.faces) for one in self._waiting) < self._settings.batch_faces:
+                while sum(len(queued.image.faces) for queued in self._queue) < self._settings.batch_faces:
                     self._arrival.clear()
                     await self._arrival.wait()
         except TimeoutError:
-            return
+            pass
+        batch = [self._queue.popleft()]
+        n_faces = len(batch[0].image.faces)
+        while self._queue:
+            n_faces += len(self._queue[0].image.faces)
+            if n_faces > self._settings.batch_faces:
+                break
+            batch.append(self._queue.popleft())
+        return [queued for queued in batch if not queued.result.done()]
 
-    def _read_batch(self, batch: list[_Waiting]) -> list[ImagePrediction]:
-        crops = [face.crop for one in batch for face in one.image.faces]
+    def _predict_batch(self, batch: list[_QueuedImage]) -> list[ImagePrediction]:
+        crops = [face.crop for queued in batch for face in queued.image.faces]
         for start in range(0, len(crops), BATCH_FACES):
-            self._count(min(BATCH_FACES, len(crops) - start))
-        outputs = infer(crops, self._bundle)
-        return [postprocess_image(one.image, outputs, self._bundle.info, one.rule) for one in batch]
-
-
-def _answer_all(batch: list[_Waiting], answers: list[ImagePrediction] | Exception) -> None:
-    """Answer those who have not gone meanwhile."""
-    for index, one in enumerate(batch):
-        if one.answer.done():
-            continue
-        if isinstance(answers, Exception):
-            one.answer.set_exception(answers)
-        else:
-            one.answer.set_result(answers[index])
+            self._on_batch(min(BATCH_FACES, len(crops) - start))
+        outputs = infer(crops, self._model)
+        return [postprocess_image(queued.image, outputs, self._model.info, queued.rule) for queued in batch]

@@ -1,79 +1,85 @@
-"""A client that is refused while it still sends gets to read why.
+"""Middleware for request bodies that the app does not read.
 
-A connection that is closed over unread bytes is reset, and the answer is lost with it. So what is still coming is
-taken and dropped first, within bounds.
+Closing a connection that still has unread bytes resets it, and the client then loses the response. Therefore the rest of
+the body is drained, within bounds, before an error response is sent.
 """
 
 import asyncio
+from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mien.serve.api_errors import ApiError
 
-MAX_SECONDS = 2.0
+MAX_DRAIN_SECONDS = 2.0
 
 
 class BodyDrain:
-    """Takes what is left of a refused request's body before the answer is sent."""
+    """Drains the request body before an error response."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        """Wrap an app; no more than so many bytes are taken and dropped."""
+        """Wrap an app.
+
+        Args:
+            app: the wrapped app.
+            max_bytes: bytes to drain at most.
+        """
         self.app, self.max_bytes = app, max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+        """Handle a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        # A client that waits to be told to go on has sent nothing, and is not to be told so.
-        is_all_there = _waits_for_a_word(scope)
+        # A client that waits for `100 Continue` has sent no body, and reading would tell it to send one.
+        is_complete = any(
+            name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"]
+        )
 
-        async def note_end() -> Message:
-            nonlocal is_all_there
+        async def receive_and_track() -> Message:
+            nonlocal is_complete
             message = await receive()
-            is_all_there = message["type"] != "http.request" or not message.get("more_body", False)
+            is_complete = message["type"] != "http.request" or not message.get("more_body", False)
             return message
 
-        async def drop_rest() -> None:
+        async def drain() -> None:
             n_bytes = 0
-            while not is_all_there and n_bytes <= self.max_bytes:
-                n_bytes += len((await note_end()).get("body", b""))
+            while not is_complete and n_bytes <= self.max_bytes:
+                n_bytes += len((await receive_and_track()).get("body", b""))
 
-        async def send_in_time(message: Message) -> None:
+        async def send_after_drain(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] >= 400:
-                await _within(MAX_SECONDS, drop_rest())
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(drain(), MAX_DRAIN_SECONDS)
             await send(message)
 
-        await self.app(scope, note_end, send_in_time)
+        await self.app(scope, receive_and_track, send_after_drain)
 
 
-class BodyWhereDue:
-    """Refuses a body where none is due: nobody would read it, and its client could go on with it for ever."""
+class RejectUnexpectedBody:
+    """Rejects GET and HEAD requests with a body: no route would read it, and a client could send it forever."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it."""
-        if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD") or not _has_body(scope):
+        """Handle a request."""
+        has_body = scope["type"] == "http" and any(
+            name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0"))
+            for name, value in scope["headers"]
+        )
+        if not has_body or scope["method"] not in ("GET", "HEAD"):
             await self.app(scope, receive, send)
             return
-        message = f"A {scope['method']} request has no body here. Send it without one"
-        refusal = ApiError(400, "unexpected_body", message, headers={"Connection": "close"})
-        await refusal.to_response()(scope, receive, send)
+        message = f"A {scope['method']} request must not have a body here. Send it without one"
+        error = ApiError(400, "unexpected_body", message, headers={"Connection": "close"})
+        await error.to_response()(scope, receive, send)
 
 
-def _has_body(scope: Scope) -> bool:
-    return any(
-        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0"))
-        for name, value in scope["headers"]
-    )
+def close_after_response(app: ASGIApp) -> ASGIApp:
+    """Return an app that closes the connection after every response."""
 
-
-def closing(app: ASGIApp) -> ASGIApp:
-    """Return an app each of whose answers is the end of its connection."""
-
-    async def answer_and_close(scope: Scope, receive: Receive, send: Send) -> None:
+    async def respond_and_close(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_and_close(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], (b"connection", b"close")]
@@ -81,15 +87,4 @@ def closing(app: ASGIApp) -> ASGIApp:
 
         await app(scope, receive, send_and_close)
 
-    return answer_and_close
-
-
-def _waits_for_a_word(scope: Scope) -> bool:
-    return any(name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"])
-
-
-async def _within(seconds: float, work: "asyncio._CoroutineLike[None]") -> None:
-    try:
-        await asyncio.wait_for(work, seconds)
-    except TimeoutError:
-        return
+    return respond_and_close

@@ -1,15 +1,13 @@
-"""How many may be connected: in all and from one address. Those beyond are guests, who are told of health alone.
+"""Limits on open connections, in total and per client. Connections beyond them may only ask for health.
 
-A server that holds as many connections as it may open files cannot accept one more, not even to say that it is well.
-So the limits follow from that of open files, and leave room.
+A server that holds as many connections as it may open files cannot accept another one, not even to report that it is
+healthy. The limits are therefore derived from the open-file limit, with room to spare.
 """
 
 import ipaddress
 import sys
-from collections import Counter as VideoSummary
-from collections import deque
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections import Counter, deque
+from typing import NamedTuple, Protocol
 
 from mien.errors import SourceError
 from mien.serve.settings import ServeSettings
@@ -17,116 +15,105 @@ from mien.serve.settings import ServeSettings
 if sys.platform != "win32":
     import resource
 
-# Connections that the system has ready are accepted so few at a time, that a guest's request is read before as many
-# others as there may be guests have come. It takes about four turns of the event loop.
-ACCEPTED_AT_ONCE = 16
-MAX_GUESTS = 64
+# Pending connections accepted per turn of the event loop: few enough that the request on an excess connection is read
+# before `MAX_EXCESS_CONNECTIONS` others have arrived. Reading it takes about four turns.
+ACCEPTED_PER_TURN = 16
+MAX_EXCESS_CONNECTIONS = 64
 MAX_CONNECTIONS = 1000
 MAX_PER_CLIENT = 100
-# The model, the listener, libraries, and a few that are only about to be closed.
+# The model, the listener, libraries, and a few connections that are about to close.
 _OTHER_FILES = 64
-# A client that downloads has a connection and the file.
-_FILES_EACH = 2
-# Of an IPv6 address, what a network provider gives to one customer.
+# A client that downloads needs its socket and the file.
+_FILES_PER_CONNECTION = 2
+# The part of an IPv6 address that a provider assigns to one customer.
 _IPV6_PREFIX = 64
 
 
 class Connection(Protocol):
-    """What the crowd knows of a connection."""
+    """What `ConnectionLimiter` needs to know about a connection."""
 
     address: str
 
     def abort(self) -> None:
-        """End it at once."""
+        """Close it immediately."""
 
 
-@dataclass(frozen=True, slots=True)
-class CrowdLimits:
-    """How many connections there may be.
+class ConnectionLimits(NamedTuple):
+    """Maximum open connections, in total and per client."""
 
-    Attributes:
-        connections: in all.
-        per_client: from one address.
-    """
-
-    connections: int
+    total: int
     per_client: int
 
 
-def crowd_limits(settings: ServeSettings, n_files: int | None) -> CrowdLimits:
-    """Return the limits of connections that go with a limit of open files.
+def resolve_limits(settings: ServeSettings, max_files: int | None) -> ConnectionLimits:
+    """Return the connection limits that fit an open-file limit.
 
     Args:
-        settings: what is asked for.
-        n_files: as `open_files_limit` has it, None where there is none.
+        settings: the limits asked for, 0 for automatic.
+        max_files: see `open_file_limit`; None if unlimited.
 
     Raises:
-        SourceError: there may be too few open files for so many.
+        SourceError: the limits asked for need more open files.
     """
-    spare = MAX_GUESTS + _OTHER_FILES
-    most = sys.maxsize if n_files is None else max(0, (n_files - spare) // _FILES_EACH)
-    wanted = settings.connections or max(1, min(MAX_CONNECTIONS, most))
-    if wanted > most:
-        needed = wanted * _FILES_EACH + spare
+    reserved = MAX_EXCESS_CONNECTIONS + _OTHER_FILES
+    most = sys.maxsize if max_files is None else max(0, (max_files - reserved) // _FILES_PER_CONNECTION)
+    total = settings.connections or max(1, min(MAX_CONNECTIONS, most))
+    if total > most:
+        needed = total * _FILES_PER_CONNECTION + reserved
         raise SourceError(
-            f"{wanted:,} connections need {needed:,} open files, and this process may have {n_files:,}. "
-            f"Run `ulimit -n {needed}` before, or ask for fewer `--connections`"
+            f"{total:,} connections need {needed:,} open files, and the limit of this process is {max_files:,}. "
+            f"Run `ulimit -n {needed}` first, or lower `--connections`"
         )
-    per_client = settings.connections_per_client or max(1, min(MAX_PER_CLIENT, wanted // 2))
-    return CrowdLimits(wanted, per_client)
+    return ConnectionLimits(total, settings.connections_per_client or max(1, min(MAX_PER_CLIENT, total // 2)))
 
 
-def open_files_limit() -> int | None:
-    """Return how many files this process may have open; None where nothing limits it, as on Windows."""
+def open_file_limit() -> int | None:
+    """Return how many files this process may open; None if there is no limit, as on Windows."""
     if sys.platform == "win32":
         return None
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return None if soft == resource.RLIM_INFINITY else soft
 
 
-@dataclass(slots=True)
-class Crowd:
-    """Who is connected. Lives in one event loop.
+class ConnectionLimiter:
+    """Tracks the open connections. Belongs to one event loop."""
 
-    Attributes:
-        limits: how many may be.
-    """
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self.limits = limits
+        self._n_admitted = 0
+        self._n_per_client: Counter[str] = Counter()
+        self._excess: deque[Connection] = deque()
 
-    limits: CrowdLimits
-    _n_admitted: int = 0
-    _of_client: "VideoSummary[str]" = field(default_factory=VideoSummary)
-    _guests: deque[Connection] = field(default_factory=deque)
+    def add(self, connection: Connection) -> bool:
+        """Register a connection and return whether it is within the limits.
 
-    def enter(self, connection: Connection) -> bool:
-        """Take in a connection; say whether it is one that may ask for anything.
-
-        A guest too many is let in as well: the one that has been there longest goes.
+        An excess connection is registered too; if there are too many of those, the oldest is closed.
         """
         client = client_of(connection.address)
-        if self._n_admitted < self.limits.connections and self._of_client[client] < self.limits.per_client:
+        if self._n_admitted < self.limits.total and self._n_per_client[client] < self.limits.per_client:
             self._n_admitted += 1
-            self._of_client[client] += 1
+            self._n_per_client[client] += 1
             return True
-        if len(self._guests) >= MAX_GUESTS:
-            self._guests.popleft().abort()
-        self._guests.append(connection)
+        if len(self._excess) >= MAX_EXCESS_CONNECTIONS:
+            self._excess.popleft().abort()
+        self._excess.append(connection)
         return False
 
-    def leave(self, connection: Connection, *, was_admitted: bool) -> None:
-        """Let a connection go."""
+    def remove(self, connection: Connection, *, was_admitted: bool) -> None:
+        """Unregister a closed connection."""
         if not was_admitted:
-            if connection in self._guests:
-                self._guests.remove(connection)
+            if connection in self._excess:
+                self._excess.remove(connection)
             return
         client = client_of(connection.address)
         self._n_admitted -= 1
-        self._of_client[client] -= 1
-        if not self._of_client[client]:
-            del self._of_client[client]
+        self._n_per_client[client] -= 1
+        if not self._n_per_client[client]:
+            del self._n_per_client[client]
 
 
 def client_of(address: str) -> str:
-    """Return whom an address belongs to: an IPv4 address as it is, an IPv6 address' network."""
+    """Return the client that an address belongs to: the IPv4 address itself, or the IPv6 /64 network."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

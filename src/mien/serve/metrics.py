@@ -1,4 +1,4 @@
-"""What the server counts, for `/metrics`: a registry per app, and what measures every request."""
+"""Prometheus metrics for `/metrics`: one registry per app, and the middleware that measures requests."""
 
 import time
 
@@ -9,76 +9,75 @@ LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
-class Counters:
-    """The figures of one app."""
+class Metrics:
+    """The metrics of one app."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
-            "mien_requests", "Requests answered.", ("route", "status"), registry=self.registry
+            "mien_requests", "Completed HTTP requests.", ("route", "status"), registry=self.registry
         )
         self.latency = Histogram(
-            "mien_request_seconds",
-            "Seconds from a request's first line to the end of its answer.",
+            "mien_request_duration_seconds",
+            "Time from the start of a request to the end of its response.",
             ("route",),
             buckets=LATENCY_BUCKETS_S,
             registry=self.registry,
         )
-        self.faces = Counter("mien_faces_read", "Faces read.", registry=self.registry)
+        self.faces = Counter("mien_faces_read", "Faces predicted.", registry=self.registry)
         self.batches = Histogram(
             "mien_batch_faces",
-            "Faces in one call of the model.",
+            "Faces per model call.",
             buckets=BATCH_BUCKETS,
             registry=self.registry,
         )
-        self.ended = Counter(
+        self.closed_connections = Counter(
             "mien_connections_ended",
-            "Connections that were refused or ended, by what their client was at.",
+            "Connections rejected or closed by the server, by the phase they were in.",
             ("reason",),
             registry=self.registry,
         )
-        self.queue = Gauge(
-            "mien_queue_length", "Requests to read images that are in hand.", registry=self.registry
+        self.in_flight = Gauge(
+            "mien_requests_in_flight", "Prediction requests in flight.", registry=self.registry
         )
-
-        self.oldest_work = Gauge(
+        self.oldest_task = Gauge(
             "mien_oldest_work_seconds",
-            "Seconds that the oldest image being decoded, or call of the model, has taken so far.",
+            "Age of the oldest unfinished image decode or model call.",
             registry=self.registry,
         )
 
     def count_batch(self, n_faces: int) -> None:
-        """Count a call of the model."""
+        """Record a model call."""
         self.batches.observe(n_faces)
         self.faces.inc(n_faces)
 
     def to_text(self) -> bytes:
-        """Return all figures in Prometheus' text format."""
+        """Return all metrics in the Prometheus text format."""
         return generate_latest(self.registry)
 
 
-class CountRequests:
-    """Counts and times every request by its route; addresses that are no route are one, however many there are."""
+class MeasureRequests:
+    """Counts and times requests by route; all unknown paths share the route label ``other``."""
 
-    def __init__(self, app: ASGIApp, counters: Counters) -> None:
-        self.app, self.counters = app, counters
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app, self.metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+        """Handle a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         start, status = time.perf_counter(), 500
 
-        async def note_status(message: Message) -> None:
+        async def record_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self.app(scope, receive, note_status)
+            await self.app(scope, receive, record_status)
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            self.counters.requests.labels(route, status).inc()
-            self.counters.latency.labels(route).observe(time.perf_counter() - start)
+            self.metrics.requests.labels(route, status).inc()
+            self.metrics.latency.labels(route).observe(time.perf_counter() - start)

@@ -1,8 +1,7 @@
-"""From an image's bytes to cut faces, in a few threads that each have a detector of their own."""
+"""From image bytes to face crops, in worker threads that each have their own detector."""
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -17,45 +16,47 @@ from mien.serve.uploads import Upload
 from mien.serve.worker_threads import Workers
 
 CropMode = Literal["detect", "whole"]
-# What is read here: photographs as cameras and browsers have them, and nothing whose reader is slow, as Pillow's is for
-# PPM and for packed BMP, or talks to standard error, as libtiff does.
+# Only the formats of cameras and browsers. Left out are formats whose decoders are slow, such as Pillow's for PPM and
+# packed BMP, or print to standard error, such as libtiff.
 FORMATS = {"JPEG": b"\xff\xd8", "PNG": b"\x89PNG", "WebP": b"RIFF", "GIF": b"GIF8"}
 
 
-@dataclass(slots=True)
 class _LargestFaces:
-    """Finds no more than so many faces of an image, and counts the others."""
+    """Wraps a detector to return only the largest faces of an image and count the others."""
 
-    detector: Detector
-    limit: int
-    n_left_out: int = 0
+    def __init__(self, detector: Detector, limit: int) -> None:
+        self.detector, self.limit, self.n_skipped = detector, limit, 0
 
     def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
         faces = self.detector.find_faces(image_rgb)
-        self.n_left_out = max(0, len(faces) - self.limit)
+        self.n_skipped = max(0, len(faces) - self.limit)
         return faces[: self.limit]
 
 
 class Preprocessor:
-    """Decodes images and cuts their faces, off the event loop."""
+    """Decodes images and crops their faces, off the event loop."""
 
     def __init__(
         self, info: ModelInfo, settings: ServeSettings, make_detector: Callable[[], Detector]
     ) -> None:
-        """Make the threads; each makes its detector when it first needs one."""
+        """Create the threads; each creates its detector on first use."""
         self._info, self._settings, self._make_detector = info, settings, make_detector
-        self._own = threading.local()
-        self.workers = Workers(settings.threads or usable_cpu_cores(), "mien-cut")
+        self._thread_local = threading.local()
+        self.workers = Workers(settings.threads or usable_cpu_cores(), "mien-preprocess")
 
-    async def cut(self, upload: Upload, crop: CropMode) -> tuple[CroppedImage, int]:
-        """Return an image's cut faces, and how many more it has than are read."""
-        return await self.workers.run(self._cut, upload, crop)
+    async def crop_faces(self, upload: Upload, crop: CropMode) -> tuple[CroppedImage, int]:
+        """Return an image's face crops, and how many faces were skipped because they exceed the limit."""
+        return await self.workers.run(self._crop_faces, upload, crop)
 
-    def _cut(self, upload: Upload, crop: CropMode) -> tuple[CroppedImage, int]:
+    def _crop_faces(self, upload: Upload, crop: CropMode) -> tuple[CroppedImage, int]:
         if upload.data and not upload.data.startswith(tuple(FORMATS.values())):
-            detail = f"begins with {upload.data[:16]!r}; {', '.join(FORMATS)} are read here"
+            detail = f"begins with {upload.data[:16]!r}; supported formats: {', '.join(FORMATS)}"
             return CroppedImage(upload.source, (), problem=("not_an_image", detail)), 0
-        detector = _LargestFaces(self._detector(), self._settings.faces) if crop == "detect" else None
+        detector = None
+        if crop == "detect":
+            if not hasattr(self._thread_local, "detector"):
+                self._thread_local.detector = self._make_detector()
+            detector = _LargestFaces(self._thread_local.detector, self._settings.faces)
         image = preprocess_bytes(
             upload.source,
             upload.data,
@@ -63,10 +64,4 @@ class Preprocessor:
             detector=detector,
             max_pixels=self._settings.image_pixels,
         )
-        return image, 0 if detector is None else detector.n_left_out
-
-    def _detector(self) -> Detector:
-        if not hasattr(self._own, "detector"):
-            self._own.detector = self._make_detector()
-        detector: Detector = self._own.detector
-        return detector
+        return image, 0 if detector is None else detector.n_skipped

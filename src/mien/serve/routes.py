@@ -1,4 +1,4 @@
-"""The routes: readings, the model, health, figures, and the page's files."""
+"""The routes: predictions, model metadata, health checks, metrics, and the page's files."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,9 +13,9 @@ from mien.faces.detector_file import PATH_VARIABLE, YUNET_NAME
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.decision_rule import DecisionRule
 from mien.serve.api_errors import ApiError
-from mien.serve.metrics import Counters
-from mien.serve.schemas import Failure, Health, Model, Predictions, PredictQuery
-from mien.serve.service import FaceService, Question
+from mien.serve.metrics import Metrics
+from mien.serve.schemas import ErrorResponse, Health, ModelMetadata, Predictions, PredictQuery
+from mien.serve.service import FaceService
 from mien.serve.site import DETECTOR_FILE, INDEX, MODEL_FILE, MODEL_JSON, NO_PAGE, STATIC, describe_model
 from mien.serve.uploads import FIELD
 
@@ -32,83 +32,85 @@ _FORM = {
 _BODY = {
     "requestBody": {
         "required": True,
-        "description": f"ImageResult files as `{FIELD}`, whose names become `source`; or one image as the body.",
+        "description": f"Image files as form field `{FIELD}`, whose file names become `source`; or a single image as the body.",
         "content": {"multipart/form-data": _FORM, "image/*": _BINARY, "application/octet-stream": _BINARY},
     }
 }
-_FAILURES = {
-    400: "The form is damaged, the request has a body that it should not have, or the client left",
-    401: "The token is missing or wrong",
-    404: "There is no such thing",
-    408: "The body came too slowly",
+_ERRORS = {
+    400: "Malformed form, a body where none is allowed, or the client disconnected",
+    401: "Missing or invalid bearer token",
+    404: "Not found",
+    408: "Request body timeout",
     413: "The body is too large, or has too many images",
     415: "The body is neither a form nor an image, or is compressed",
-    421: "The address in `Host` is none of the server's",
-    422: "A parameter is wrong, or nothing in the body is an image",
-    429: "The server has as many requests in hand as it takes: try again after `Retry-After` seconds",
-    500: "The server failed",
-    503: "The server is starting, stopping or stuck, or has too many connections",
-    504: "The answer took too long",
+    421: "The `Host` header is not allowed",
+    422: "Invalid parameter, or no image in the body",
+    429: "Too many requests in flight: retry after `Retry-After` seconds",
+    500: "Internal server error",
+    503: "The server is starting, shutting down or stuck, or has too many connections",
+    504: "Processing timeout",
 }
 
 
-def _failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": Failure, "description": _FAILURES[status]} for status in statuses}
-
-
-def _service(request: Request) -> FaceService | None:
-    service: FaceService | None = getattr(request.app.state, "service", None)
-    return service
+def _error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": ErrorResponse, "description": _ERRORS[status]} for status in statuses}
 
 
 def _stalled(what: str) -> ApiError:
-    return ApiError(503, "stalled", f"{what}. /metrics tells for how long", headers={"Retry-After": "5"})
+    return ApiError(
+        503, "stalled", f"{what}; see mien_oldest_work_seconds in /metrics", headers={"Retry-After": "5"}
+    )
 
 
-def _is_ready(request: Request) -> FaceService:
+def _require_service(request: Request) -> FaceService:
     """Return the service of the request's app.
 
     Raises:
-        ApiError: 503, it is not there yet, or stopping.
+        ApiError: 503, the server is starting or shutting down.
     """
-    service = _service(request)
+    service: FaceService | None = getattr(request.app.state, "service", None)
     if service is None or service.is_stopping:
-        raise ApiError(503, "stopping", "The server is starting or stopping", headers={"Retry-After": "5"})
+        message = "The server is starting or shutting down"
+        raise ApiError(503, "service_unavailable", message, headers={"Retry-After": "5"})
     return service
 
 
-def reading_routes(bundle: OnnxModel) -> APIRouter:
-    """Return the routes of the API that know the model."""
-    router = APIRouter(tags=["readings"])
+def prediction_routes(model: OnnxModel) -> APIRouter:
+    """Return the API routes that depend on the model."""
+    router = APIRouter(tags=["predictions"])
 
     @router.post(
         "/v1/predict",
-        summary="Read the faces of images",
+        summary="Predict the expressions of all faces in one or more images",
         response_model=Predictions,
-        response_description="The images in the order in which they were sent, a row a face",
-        responses=_failures(400, 401, 408, 413, 415, 421, 422, 429, 500, 503, 504),
+        response_description="One result per image, in request order, with a row per face",
+        responses=_error_responses(400, 401, 408, 413, 415, 421, 422, 429, 500, 503, 504),
         openapi_extra=_BODY,
     )
     async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> Response:
-        """Read one image or many; an image that cannot be read has a row that says why.
+        """Detect faces and predict their expression, landmarks, valence and arousal, as far as the model supports them.
 
-        The rows are those of `mien predict`. Only a request in which nothing is an image is an error.
+        The rows are the same as those of `mien predict`. An image that cannot be decoded has a row with the reason; the
+        request as a whole fails only if none of its files is an image.
         """
         rule = DecisionRule(query.classes, query.min_confidence, query.top)
         try:
-            rule.classes(bundle.info.classes)
+            rule.classes(model.info.classes)
         except ModelError as error:
-            raise ApiError(422, "bad_value", str(error)) from None
-        text = await _is_ready(request).answer(request, Question(rule, query.crop))
+            raise ApiError(422, "invalid_parameter", str(error)) from None
+        text = await _require_service(request).predict(request, rule, query.crop)
         return Response(text, media_type="application/json")
 
-    description = describe_model(bundle)
+    description = describe_model(model)
 
     @router.get(
-        "/v1/model", summary="What is served", response_model=Model, responses=_failures(400, 401, 421, 500)
+        "/v1/model",
+        summary="Metadata of the served model",
+        response_model=ModelMetadata,
+        responses=_error_responses(400, 401, 421, 500),
     )
-    async def model() -> Response:
-        """Return the model's name, card, classes, tasks, crop, licence and training."""
+    async def model_metadata() -> Response:
+        """Return the model's name, card, classes, tasks, crop, license and training."""
         return JSONResponse(description)
 
     @router.get(f"/{MODEL_JSON}", include_in_schema=False)
@@ -118,44 +120,44 @@ def reading_routes(bundle: OnnxModel) -> APIRouter:
     return router
 
 
-def health_routes(counters: Counters) -> APIRouter:
-    """Return the routes for those who watch the server."""
-    router = APIRouter(tags=["health"])
+def monitoring_routes(metrics: Metrics) -> APIRouter:
+    """Return the health checks and the metrics."""
+    router = APIRouter(tags=["monitoring"])
 
     @router.get(
-        "/healthz", summary="Whether the process lives", response_model=Health, responses=_failures(400, 503)
+        "/healthz", summary="Liveness check", response_model=Health, responses=_error_responses(400, 503)
     )
     async def healthz(request: Request) -> Response:
-        """Answer while the process lives; 503 where only a new process helps, since nothing gets on in this one."""
-        service = _service(request)
+        """Return 200 while the process is alive, and 503 when only a restart helps because no progress is possible."""
+        service: FaceService | None = getattr(request.app.state, "service", None)
         if service is not None and service.is_stuck():
-            raise _stalled("The model's thread, or each that decodes images, is stuck. Start the server anew")
+            raise _stalled("The model's thread or every preprocessing thread is stuck. Restart the server")
         return JSONResponse({"status": "ok"})
 
     @router.get(
-        "/readyz", summary="Whether it takes work", response_model=Health, responses=_failures(400, 503)
+        "/readyz", summary="Readiness check", response_model=Health, responses=_error_responses(400, 503)
     )
     async def readyz(request: Request) -> Response:
-        """Answer 503 before the model is loaded, while a piece of work takes far too long, and from the signal to stop on."""
-        if _is_ready(request).is_slow():
-            raise _stalled("An image being decoded, or a call of the model, takes far too long")
+        """Return 200 while the server accepts work; 503 during startup, after a stop signal, and while work is stalled."""
+        if _require_service(request).is_slow():
+            raise _stalled("An image decode or a model call is taking far too long")
         return JSONResponse({"status": "ok"})
 
     @router.get(
         "/metrics",
-        summary="Figures in Prometheus' text format",
+        summary="Metrics in the Prometheus text format",
         response_class=PlainTextResponse,
-        responses=_failures(400, 401, 421, 500),
+        responses=_error_responses(400, 401, 421, 500),
     )
-    async def metrics() -> Response:
-        """Return requests by route and status, their times, faces read, faces a batch, requests in hand."""
-        return Response(counters.to_text(), media_type="text/plain; version=0.0.4")
+    async def prometheus_metrics() -> Response:
+        """Return request counts and durations by route, face counts, batch sizes, requests in flight and closed connections."""
+        return Response(metrics.to_text(), media_type="text/plain; version=0.0.4")
 
     return router
 
 
-def page_routes(bundle: OnnxModel, detector_file: Path | None, static: Path = STATIC) -> APIRouter:
-    """Return the routes of the files that a browser asks for."""
+def page_routes(model: OnnxModel, detector_file: Path | None, static: Path = STATIC) -> APIRouter:
+    """Return the routes of the files that a browser loads."""
     router = APIRouter(include_in_schema=False)
     folder, reference = StaticFiles(directory=static, check_dir=False), StaticFiles(directory=REFERENCE)
 
@@ -171,18 +173,18 @@ def page_routes(bundle: OnnxModel, detector_file: Path | None, static: Path = ST
 
     @router.api_route(f"/{MODEL_FILE}", methods=["GET", "HEAD"])
     async def model_file(request: Request) -> Response:
-        return _revalidated(_model_response(folder, bundle.path, request))
+        return _model_response(folder, model.path, request)
 
     @router.api_route(f"/{DETECTOR_FILE}", methods=["GET", "HEAD"])
     async def detector(request: Request) -> Response:
         if detector_file is None or not detector_file.is_file():
-            # Not where it is looked for: whoever asks need not know the server's folders.
-            raise ApiError(
-                404,
-                "detector_missing",
-                f"The server has no YuNet file. Start it with {PATH_VARIABLE} naming {YUNET_NAME} of OpenCV's model zoo",
+            # The message does not say where it was looked for: clients need not know the server's folders.
+            message = (
+                f"The server has no YuNet file. Start it with {PATH_VARIABLE} set to the path of {YUNET_NAME} from "
+                "OpenCV's model repository"
             )
-        return _revalidated(_model_response(folder, detector_file, request))
+            raise ApiError(404, "detector_missing", message)
+        return _model_response(folder, detector_file, request)
 
     @router.api_route("/docs", methods=["GET", "HEAD"])
     async def docs(request: Request) -> Response:
@@ -196,13 +198,13 @@ def page_routes(bundle: OnnxModel, detector_file: Path | None, static: Path = ST
 
 
 def _model_response(folder: StaticFiles, file: Path, request: Request) -> Response:
-    answer = folder.file_response(file, file.stat(), request.scope)
-    if isinstance(answer, FileResponse):
-        answer.headers["Content-Type"] = "application/octet-stream"
-    return answer
+    response = folder.file_response(file, file.stat(), request.scope)
+    if isinstance(response, FileResponse):
+        response.headers["Content-Type"] = "application/octet-stream"
+    return _revalidated(response)
 
 
-def _revalidated(answer: Response) -> Response:
-    """Let a browser keep a file, and ask by its ETag whether it is still the same."""
-    answer.headers["Cache-Control"] = "no-cache"
-    return answer
+def _revalidated(response: Response) -> Response:
+    # A browser may cache the file, but asks by its ETag whether it has changed.
+    response.headers["Cache-Control"] = "no-cache"
+    return response

@@ -1,4 +1,4 @@
-"""The bodies of the API, for its document: `FacePrediction.to_dict` and its kin, field by field."""
+"""Request and response schemas for the OpenAPI document; they mirror `FacePrediction.to_dict` field by field."""
 
 from typing import Annotated, Any, Literal
 
@@ -26,111 +26,114 @@ _ROW: JsonDict = {
 }
 
 
-def _whole(value: object) -> object:
-    """Return the number that a query's text is; what is none is left to be refused."""
+def _parse_integer(value: object) -> object:
+    """Convert the text of a query parameter, which a Literal of integers would reject; other text is left to it."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
 class PredictQuery(BaseModel):
-    """How images are read; as the options of `mien predict`."""
+    """Prediction options; the same as those of `mien predict`."""
 
     model_config = ConfigDict(extra="forbid")
 
-    classes: Annotated[ClassCount, BeforeValidator(_whole)] | None = Field(
+    classes: Annotated[ClassCount, BeforeValidator(_parse_integer)] | None = Field(
         None,
-        description="Answer among AffectNet's first 7 (no Contempt), 8 or 11 classes; all that the model has",
+        description="Restrict the prediction to the first 7 (without Contempt), 8 or 11 AffectNet classes; "
+        "default: all classes of the model",
     )
     min_confidence: float = Field(
-        0.0, ge=0, le=1, description="Call a face `unsure` where the top_class class is less probable"
+        0.0, ge=0, le=1, description="Report `unsure` if the top-1 probability is below this"
     )
-    top: int | None = Field(
-        None, ge=1, description="Give the probabilities of so many of the top_class classes"
-    )
+    top: int | None = Field(None, ge=1, description="Return only the `top` highest class probabilities")
     crop: Literal["detect", "whole"] = Field(
-        "detect", description="detect: find the faces; whole: every image is one cropped face"
+        "detect", description="`detect`: run face detection; `whole`: treat each image as one cropped face"
     )
 
 
 class Face(BaseModel):
-    """One face, or one image without a face, or one that cannot be read."""
+    """One face, or an image without a face, or an image that could not be decoded."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_ROW]})
 
-    source: str = Field(description="The file's name as it was sent; empty for an image sent as the body")
-    frame: int | None = Field(description="Null: images have no frames")
-    seconds: float | None = Field(description="Null: images have no times")
-    face: int | None = Field(description="0-based place among the faces of the image, the largest first")
-    track: int | None = Field(description="Null: nobody is followed through an image")
+    source: str = Field(description="File name as sent; empty for an image sent as the body")
+    frame: int | None = Field(description="Always null for images")
+    seconds: float | None = Field(description="Always null for images")
+    face: int | None = Field(description="0-based index of the face within the image, largest first")
+    track: int | None = Field(description="Always null for images")
     status: str = Field(
-        description="`ok`, `no_face`, or why not all is read: `empty_file`, `not_an_image`, `truncated_image`, "
+        description="`ok`, `no_face`, or why the image was not fully processed: `empty_file`, `not_an_image`, `truncated_image`, "
         "`image_too_large`, `unclear_depth`, `too_many_faces`"
     )
-    detail: str = Field(description="About what is not read, for a person")
+    detail: str = Field(description="Human-readable explanation of the status")
     box_xyxy: Annotated[list[float], Field(min_length=4, max_length=4)] | None = Field(
-        description="Left, top, right, bottom in pixels of the upright image"
+        description="Left, top, right, bottom in pixels, after applying the EXIF orientation"
     )
-    score: float | None = Field(description="Of the detector, 0 to 1")
-    expression: str | None = Field(description="The most probable class, or `unsure`")
-    confidence: float | None = Field(description="Its probability")
-    probabilities: dict[str, float] | None = Field(description="By class, in the model's order")
+    score: float | None = Field(description="Detection score, 0 to 1")
+    expression: str | None = Field(description="Top-1 class, or `unsure`")
+    confidence: float | None = Field(description="Top-1 probability")
+    probabilities: dict[str, float] | None = Field(
+        description="Probability per class, in the model's class order"
+    )
     landmarks: list[Annotated[list[float], Field(min_length=2, max_length=2)]] | None = Field(
-        description="68 points x, y in pixels of the upright image, in the iBUG order"
+        description="68 points (x, y) in pixels, after applying the EXIF orientation, in iBUG order"
     )
-    valence: float | None = Field(description="-1 to 1")
-    arousal: float | None = Field(description="-1 to 1")
+    valence: float | None = Field(description="In [-1, 1]")
+    arousal: float | None = Field(description="In [-1, 1]")
 
 
 class ImageResult(BaseModel):
-    """All that is read from an image."""
+    """All predictions for one image."""
 
     source: str
     rows: list[Face] = Field(min_length=1)
 
 
 class Predictions(BaseModel):
-    """The answer of `/v1/predict`: images in the order in which they were sent."""
+    """Response of `/v1/predict`: one result per image, in request order."""
 
     results: list[ImageResult]
 
 
 class Crop(BaseModel):
-    """How a face is cut from an image."""
+    """How a face is cropped from an image."""
 
     model_config = ConfigDict(extra="allow")
 
 
-class Model(BaseModel):
-    """What the served model file says of itself."""
+class ModelMetadata(BaseModel):
+    """Metadata of the served model."""
 
     name: str
-    card: str = Field(description="Markdown; empty where the model has none")
+    card: str = Field(description="Model card in Markdown; empty if the model has none")
     classes: list[str]
     crop: Crop
-    input_size: int = Field(description="Side of the model's input in pixels")
+    input_size: int = Field(description="Side length of the model input in pixels")
     tasks: list[str]
     temperature: float
     training: dict[str, Any]
     licence: str
-    quantisation: dict[str, Any] | None = Field(description="Of an int8 file; null in a float file")
+    quantisation: dict[str, Any] | None = Field(
+        description="How an int8 model was quantized; null for a float model"
+    )
     format_version: int
 
 
 class Health(BaseModel):
-    """The answer of the two health routes."""
+    """Response of the health checks."""
 
     status: Literal["ok"]
 
 
-class Problem(BaseModel):
-    """What went wrong."""
+class ErrorDetail(BaseModel):
+    """Details of an error."""
 
-    code: str = Field(description="A word for programs")
-    message: str = Field(description="For a person, in one line")
-    status: int = Field(description="The status of HTTP once more")
+    code: str = Field(description="Machine-readable error code")
+    message: str = Field(description="Human-readable message, one line")
+    status: int = Field(description="HTTP status code, repeated")
 
 
-class Failure(BaseModel):
-    """The one shape of every answer that is no success."""
+class ErrorResponse(BaseModel):
+    """The format of every error response."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -138,7 +141,7 @@ class Failure(BaseModel):
                 {
                     "error": {
                         "code": "body_too_large",
-                        "message": "A body may have 33,554,432 bytes",
+                        "message": "A body may have at most 33,554,432 bytes. Send fewer or smaller images",
                         "status": 413,
                     }
                 }
@@ -146,4 +149,4 @@ class Failure(BaseModel):
         }
     )
 
-    error: Problem
+    error: ErrorDetail

@@ -1,4 +1,4 @@
-"""The verb `serve`: the process that listens, and stops without leaving work half done."""
+"""`mien serve`: the server process, and its graceful shutdown."""
 
 import asyncio
 import math
@@ -21,14 +21,20 @@ from mien.formats.onnx_model import OnnxModel
 from mien.inference.pipeline import warn_if_trained_on_crops
 from mien.serve.app import ServeApp
 from mien.serve.authentication import Access
-from mien.serve.body_drain import MAX_SECONDS as REST_SECONDS
-from mien.serve.connection_limits import ACCEPTED_AT_ONCE, Crowd, CrowdLimits, crowd_limits, open_files_limit
-from mien.serve.connections import PatientConnection, connections_with_patience
+from mien.serve.body_drain import MAX_DRAIN_SECONDS
+from mien.serve.connection_limits import (
+    ACCEPTED_PER_TURN,
+    ConnectionLimiter,
+    ConnectionLimits,
+    open_file_limit,
+    resolve_limits,
+)
+from mien.serve.connections import TimedConnection, make_protocol_class
 from mien.serve.options import ServeOptions
 from mien.serve.settings import ServeSettings
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-# Connections that wait to be accepted; beyond them the system lets clients try again.
+# Connections waiting to be accepted; beyond them the system makes clients retry.
 _BACKLOG = 2048
 _UNSENT_BYTES = 64 * 1024
 
@@ -36,162 +42,168 @@ _UNSENT_BYTES = 64 * 1024
 def run_serve(
     model: str | Path | None = None, *, options: ServeOptions, announce: Callable[[str], None]
 ) -> None:
-    """Serve a model until SIGTERM or SIGINT; what was accepted is answered first, a second signal ends it at once.
+    """Serve a model until SIGTERM or SIGINT; requests in flight are finished first, a second signal exits immediately.
 
     Args:
-        model: the name of a model in the box, a file that `mien export` wrote, or None for the default.
+        model: name of a bundled model, a file written by `mien export`, or None for the default.
         options: see `ServeOptions`.
-        announce: is told in one line each what a person should know, and where it listens.
+        announce: callback that receives one-line notices, including the address.
 
     Raises:
-        ArtifactError: there is no such model, or it cannot be used.
-        ModelError: the detector's file is not one.
-        SourceError: the detector's file does not exist, the address cannot be listened at, or there may be too few
-            open files for the connections asked for.
+        ArtifactError: the model does not exist or is unusable.
+        ModelError: the detector's file is invalid.
+        SourceError: the detector's file does not exist, the address cannot be bound, or the open-file limit is too low
+            for the connections asked for.
     """
-    limits = crowd_limits(options.settings, open_files_limit())
-    bundle = OnnxModel.load(find_model(model))
-    warn_if_trained_on_crops(bundle.info, announce)
+    limits = resolve_limits(options.settings, open_file_limit())
+    onnx_model = OnnxModel.load(find_model(model))
+    warn_if_trained_on_crops(onnx_model.info, announce)
     file = find_detector_file(
         options.detector_path,
         announce=announce,
-        fallback=f"{CASCADE_FALLBACK}, and the page finds faces by the server alone",
+        fallback=f"{CASCADE_FALLBACK}, and the page can detect faces only through the server",
     )
 
     def make_detector() -> Detector:
         return CascadeDetector() if file is None else YuNetDetector(file)
 
-    make_detector()
-    # The images are dealt to threads; OpenCV's own would only be in their way.
+    make_detector()  # an invalid file fails here, not in the first request
+    # Images are already spread over threads; OpenCV's own would compete with them.
     cv2.setNumThreads(1)
     app = ServeApp(
-        bundle,
+        onnx_model,
         options.settings,
         make_detector=make_detector,
         detector_file=file,
         access=Access(
             token=options.token,
             allow_origins=options.allow_origins,
-            known_hosts=None if options.token else (options.host, socket.gethostname(), *options.allow_hosts),
+            allowed_hosts=None
+            if options.token
+            else (options.host, socket.gethostname(), *options.allow_hosts),
         ),
     )
     if options.token is None and options.host not in _LOOPBACK:
         announce(
-            f"Whoever reaches {options.host} can use this server: set MIEN_TOKEN to let in who has a token"
+            f"Anyone who can reach {options.host} can use this server: set MIEN_TOKEN to require a token"
         )
-    listener = _listen(options.host, options.port)
+    listener = bind_socket(options.host, options.port)
     host = f"[{options.host}]" if ":" in options.host else options.host
-    where = f"Serving {model_name(bundle.path)} at http://{host}:{listener.getsockname()[1]}/"
-    Server(app, options.settings, limits, on_start=lambda: announce(where)).run([listener])
-    if app.is_at_work:
-        announce(
-            "An image is still worked at, and is given up: nothing can end it but the end of the process"
-        )
+    address = f"Serving {model_name(onnx_model.path)} at http://{host}:{listener.getsockname()[1]}/"
+    Server(app, options.settings, limits, on_start=lambda: announce(address)).run([listener])
+    if app.is_busy:
+        announce("Abandoning an image that is still being processed: only the end of the process can stop it")
         sys.stderr.flush()
         os._exit(0)
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens.
+def bind_socket(host: str, port: int) -> socket.socket:
+    """Return a listening socket.
 
     Raises:
-        SourceError: the address is taken, or none of this machine.
+        SourceError: the port is taken, or the address does not belong to this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise SourceError(f"Port {port} of {host} cannot be listened at: {reason}. Choose another") from None
+        raise SourceError(f"Cannot listen on port {port} of {host}: {reason}. Choose another") from None
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        # Else megabytes of an answer wait in the system, and a client that takes them slowly seems to take nothing.
+        # Otherwise the system buffers megabytes of a response, and a slow reader looks like one that reads nothing.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
-    # asyncio sends at once (TCP_NODELAY) only on sockets that say they are TCP; others wait 40 ms for the client's word.
+    # asyncio sets TCP_NODELAY only on sockets whose protocol is TCP; without it, small responses are delayed by 40 ms.
     return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=listener.detach())
 
 
 class Server(uvicorn.Server):
-    """uvicorn, but every connection is looked after, and a signal is followed by words, work done, and an end in time."""
+    """uvicorn with timeouts for every connection, and a shutdown that finishes or fails every request in bounded time."""
 
     def __init__(
-        self, app: ServeApp, settings: ServeSettings, limits: CrowdLimits, *, on_start: Callable[[], None]
+        self,
+        app: ServeApp,
+        settings: ServeSettings,
+        limits: ConnectionLimits,
+        *,
+        on_start: Callable[[], None],
     ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=connections_with_patience(settings, Crowd(limits), app.counters),
-                # uvloop accepts all that wait at once, which the limits of connections do not allow for.
+                http=make_protocol_class(settings, ConnectionLimiter(limits), app.metrics),
+                # uvloop accepts all pending connections at once, which would defeat the connection limits.
                 loop="asyncio",
                 ws="none",
                 lifespan="on",
                 log_config=None,
-                # uvicorn warns of whatever is no HTTP: a client could fill the log.
+                # uvicorn warns about all invalid HTTP, so that a client could fill the log.
                 log_level="error",
                 access_log=False,
                 server_header=False,
-                backlog=ACCEPTED_AT_ONCE,
+                backlog=ACCEPTED_PER_TURN,
                 timeout_keep_alive=settings.keep_alive_seconds,
-                # `shutdown` comes first; this is for what it does not think of.
+                # A safety net: `shutdown` below comes first.
                 timeout_graceful_shutdown=math.ceil(settings.stop_seconds) + 2,
             )
         )
         self._app, self._settings, self._on_start = app, settings, on_start
-        self._stops_at: float | None = None
+        self._drained_at: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and say so."""
+        """Start listening and call `on_start`."""
         await super().startup(sockets)
         for listener in sockets or []:
-            # asyncio has but one number for how many wait and how many are accepted at once.
+            # asyncio uses one number both for the backlog and for the connections accepted at once.
             listener.listen(_BACKLOG)
         self._on_start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's arguments
-        """Begin to stop; at the second signal, end."""
-        if self._stops_at is not None:
+        """Begin to drain on the first signal, exit on the second."""
+        if self._drained_at is not None:
             self.should_exit = self.force_exit = True
         self._app.drain()
-        self._stops_at = time.monotonic() + self._settings.drain_seconds
+        self._drained_at = time.monotonic() + self._settings.drain_seconds
 
     async def on_tick(self, counter: int) -> bool:
-        """Look after the connections; end when there is nothing left to do, or no time."""
-        self._end_overdue()
-        if self._stops_at is not None:
-            late = time.monotonic() - self._stops_at
-            if late >= self._settings.stop_seconds:
-                self._app.give_up()
-            if late >= 0 and not self._app.n_in_flight:
+        """Close timed-out connections; exit when no request is in flight or the time is up."""
+        self._close_timed_out()
+        if self._drained_at is not None:
+            elapsed = time.monotonic() - self._drained_at
+            if elapsed >= self._settings.stop_seconds:
+                self._app.abort_requests()
+            if elapsed >= 0 and not self._app.n_in_flight:
                 self.should_exit = True
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let clients take their answers, as long as they do and there is time."""
-        sweeping = asyncio.create_task(self._sweep_to_the_end())
+        """Let clients finish reading their responses, within bounds."""
+
+        async def close_connections() -> None:
+            # Long enough for clients that are still sending to read that their request has failed.
+            deadline = (self._drained_at or 0) + self._settings.stop_seconds + MAX_DRAIN_SECONDS + 0.5
+            while time.monotonic() < deadline:
+                self._close_timed_out(is_shutting_down=True)
+                await asyncio.sleep(0.1)
+            for connection in self._connections():
+                connection.abort()
+
+        closing = asyncio.create_task(close_connections())
         try:
             await super().shutdown(sockets)
         finally:
-            sweeping.cancel()
+            closing.cancel()
         if self.force_exit:
-            # uvicorn would cancel all that is left, and write a traceback for each.
-            self._app.give_up()
+            # uvicorn would cancel the remaining requests and log a traceback for each.
+            self._app.abort_requests()
             for connection in self._connections():
                 connection.abort()
             if self.server_state.tasks:
                 await asyncio.wait(self.server_state.tasks, timeout=1)
             await self.lifespan.shutdown()
 
-    async def _sweep_to_the_end(self) -> None:
-        # Those who are refused in the end, while they still send, get to read it.
-        deadline = (self._stops_at or 0) + self._settings.stop_seconds + REST_SECONDS + 0.5
-        while time.monotonic() < deadline:
-            self._end_overdue(is_stopping=True)
-            await asyncio.sleep(0.1)
+    def _close_timed_out(self, *, is_shutting_down: bool = False) -> None:
         for connection in self._connections():
-            connection.abort()
+            connection.close_if_timed_out(is_shutting_down=is_shutting_down)
 
-    def _end_overdue(self, *, is_stopping: bool = False) -> None:
-        for connection in self._connections():
-            connection.end_if_overdue(is_stopping=is_stopping)
-
-    def _connections(self) -> list[PatientConnection]:
-        return [one for one in self.server_state.connections if isinstance(one, PatientConnection)]
+    def _connections(self) -> list[TimedConnection]:
+        return [one for one in self.server_state.connections if isinstance(one, TimedConnection)]

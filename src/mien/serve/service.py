@@ -1,10 +1,10 @@
-"""Reading the images of one request, among those of others."""
+"""The prediction service: handles the images of one request among those of others."""
 
 import asyncio
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from starlette.requests import Request
 
@@ -14,156 +14,150 @@ from mien.inference.decision_rule import DecisionRule
 from mien.inference.results import FacePrediction, ImagePrediction
 from mien.serve.api_errors import ApiError
 from mien.serve.batching import Batcher
-from mien.serve.metrics import Counters
+from mien.serve.metrics import Metrics
 from mien.serve.preprocessing import CropMode, Preprocessor
 from mien.serve.settings import ServeSettings
-from mien.serve.uploads import MemoryBudget, Upload, images_of, read_body, require_media_type
+from mien.serve.uploads import MemoryBudget, Upload, extract_images, read_body, require_media_type
 
-# Images of all requests that may be between their decoding and their reading: bounds the memory of cut faces.
-MAX_IMAGES_AT_WORK = 64
-# What a row says of an image with more faces than are read.
+# Images of all requests between decoding and prediction; bounds the memory of their face crops.
+MAX_ACTIVE_IMAGES = 64
+# Status of the extra row of an image with more faces than the limit.
 TOO_MANY_FACES = "too_many_faces"
-_NO_IMAGE = ("not_an_image", "empty_file")
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked of the images of a request.
-
-    Attributes:
-        rule: how answers are given.
-        crop: find the faces, or take every image as one.
-    """
-
-    rule: DecisionRule
-    crop: CropMode
+_NOT_IMAGES = ("not_an_image", "empty_file")
 
 
 class FaceService:
-    """Takes requests, as many as it can hold, and answers them. Lives in one event loop."""
+    """Answers prediction requests within the limits. Belongs to one event loop."""
 
     def __init__(
         self,
-        bundle: OnnxModel,
+        model: OnnxModel,
         settings: ServeSettings,
         *,
         make_detector: Callable[[], Detector],
-        counters: Counters,
+        metrics: Metrics,
     ) -> None:
-        """Begin to wait for requests; to be called where the event loop runs."""
+        """Start the threads; call it inside the running event loop."""
         self.is_stopping = False
-        self._in_hand: set[asyncio.Task[object]] = set()
-        self._is_giving_up = False
-        self._settings, self._counters = settings, counters
-        self._bytes = MemoryBudget(settings.queue_bytes)
-        self._at_work = asyncio.Semaphore(MAX_IMAGES_AT_WORK)
-        self._cutter = Preprocessor(bundle.info, settings, make_detector)
-        self._batcher = Batcher(bundle, settings, count=counters.count_batch)
-        self._workers = (self._cutter.workers, self._batcher.workers)
-        counters.oldest_work.set_function(self._seconds_of_oldest)
+        self._in_flight: set[asyncio.Task[object]] = set()
+        self._is_aborting = False
+        self._settings, self._metrics = settings, metrics
+        self._budget = MemoryBudget(settings.queue_bytes)
+        self._active_images = asyncio.Semaphore(MAX_ACTIVE_IMAGES)
+        self._preprocessor = Preprocessor(model.info, settings, make_detector)
+        self._batcher = Batcher(model, settings, on_batch=metrics.count_batch)
+        self._workers = (self._preprocessor.workers, self._batcher.workers)
+        metrics.oldest_task.set_function(self._oldest_task_seconds)
 
-    async def answer(self, request: Request, question: Question) -> bytes:
-        """Return the JSON text of the readings of a request's images.
+    async def predict(self, request: Request, rule: DecisionRule, crop: CropMode) -> bytes:
+        """Return the predictions for a request's images as JSON text.
+
+        Args:
+            request: the request, its body not yet read.
+            rule: how classes and confidences are reported.
+            crop: detect the faces, or take every image as a cropped face.
 
         Raises:
-            ApiError: see the pages of the API.
-            ModelError: the model gives values that are not finite.
+            ApiError: see the API reference.
+            ModelError: the model returned non-finite values.
         """
         content_type = request.headers.get("content-type", "")
         require_media_type(content_type)
-        with self._place():
-            body = await read_body(request, self._settings, self._bytes)
+        run = self._preprocessor.workers.run
+        with self._admit():
+            body = await read_body(request, self._settings, self._budget)
             n_bytes = len(body)
             try:
                 async with asyncio.timeout(self._settings.request_seconds):
-                    uploads = await self._cutter.workers.run(images_of, body, content_type, self._settings)
+                    uploads = await run(extract_images, body, content_type, self._settings)
                     body.clear()
-                    readings = await self._read_all(uploads, question)
-                    return await self._cutter.workers.run(_to_json, readings)
+                    predictions = await self._predict_all(uploads, rule, crop)
+                    return await run(_to_json, predictions)
             except TimeoutError:
                 message = (
-                    f"The answer took more than {self._settings.request_seconds:g} seconds. Send fewer images"
+                    f"Processing took more than {self._settings.request_seconds:g} seconds. Send fewer images"
                 )
-                raise ApiError(504, "too_slow", message) from None
+                raise ApiError(504, "processing_timeout", message) from None
             finally:
-                self._bytes.give_back(n_bytes)
+                self._budget.release(n_bytes)
 
     @property
     def n_in_flight(self) -> int:
-        """Requests to read images that are not answered yet."""
-        return len(self._in_hand)
+        """Prediction requests in flight."""
+        return len(self._in_flight)
 
-    def give_up(self) -> None:
-        """Refuse what is in hand, now that there is no time left for it."""
-        if self._is_giving_up:
+    def abort_requests(self) -> None:
+        """Fail all requests in flight with 503, since the time to finish them is up."""
+        if self._is_aborting:
             return
-        self._is_giving_up = True
-        for task in self._in_hand:
+        self._is_aborting = True
+        for task in self._in_flight:
             task.cancel()
 
     def is_slow(self) -> bool:
-        """Say whether a piece of work takes so long that it may be stuck."""
-        return self._seconds_of_oldest() > self._settings.stall_seconds
+        """Return whether a decode or a model call takes so long that it may be stuck."""
+        return self._oldest_task_seconds() > self._settings.stall_seconds
 
     def is_stuck(self) -> bool:
-        """Say whether nothing can get on any more: the model's thread, or every decoder's, is stuck."""
-        return any(one.are_all_stuck(self._settings.stall_seconds) for one in self._workers)
+        """Return whether no progress is possible: the model's thread or every preprocessing thread is stuck."""
+        return any(workers.are_all_stuck(self._settings.stall_seconds) for workers in self._workers)
 
-    def is_at_work(self) -> bool:
-        """Say whether a thread is at work that nothing can end but the end of the process."""
-        return any(one.is_at_work() for one in self._workers)
+    def is_busy(self) -> bool:
+        """Return whether a thread is running a task, which only the end of the process can interrupt."""
+        return any(workers.is_busy() for workers in self._workers)
 
-    def _seconds_of_oldest(self) -> float:
-        return max(one.seconds_of_oldest() for one in self._workers)
+    def _oldest_task_seconds(self) -> float:
+        return max(workers.oldest_task_seconds() for workers in self._workers)
 
     async def close(self) -> None:
-        """Stop; nothing may be in hand."""
+        """Stop the threads; no request may be in flight."""
         await self._batcher.close()
-        self._cutter.workers.close()
+        self._preprocessor.workers.close()
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
+    def _admit(self) -> Iterator[None]:
+        """Count a request as in flight for the duration of the context, or reject it with 429."""
         task = asyncio.current_task()
         if task is None or self.n_in_flight >= self._settings.queue:
-            message = (
-                f"The server has {self.n_in_flight} requests in hand, as many as it takes. Try again later"
-            )
-            raise ApiError(429, "busy", message, headers={"Retry-After": "1"})
-        self._in_hand.add(task)
-        self._counters.queue.set(self.n_in_flight)
+            message = f"The server has {self.n_in_flight} requests in flight, its maximum. Try again later"
+            raise ApiError(429, "too_many_requests", message, headers={"Retry-After": "1"})
+        self._in_flight.add(task)
+        self._metrics.in_flight.set(self.n_in_flight)
         try:
             yield
         except asyncio.CancelledError:
-            if not self._is_giving_up:
+            if not self._is_aborting:
                 raise
             task.uncancel()
-            message = "The server stops, and could not answer in time. Ask again elsewhere, or later"
-            raise ApiError(503, "stopping", message) from None
+            message = "The server is shutting down and could not finish in time. Try another server, or try again later"
+            raise ApiError(503, "service_unavailable", message) from None
         finally:
-            self._in_hand.discard(task)
-            self._counters.queue.set(self.n_in_flight)
+            self._in_flight.discard(task)
+            self._metrics.in_flight.set(self.n_in_flight)
 
-    async def _read_all(self, uploads: Sequence[Upload], question: Question) -> list[ImagePrediction]:
+    async def _predict_all(
+        self, uploads: Sequence[Upload], rule: DecisionRule, crop: CropMode
+    ) -> list[ImagePrediction]:
+        async def predict_image(upload: Upload) -> ImagePrediction:
+            async with self._active_images:
+                image, n_skipped = await self._preprocessor.crop_faces(upload, crop)
+                prediction = await self._batcher.predict(image, rule)
+            if n_skipped:
+                detail = f"{n_skipped} more faces, the limit is {self._settings.faces}"
+                rest = FacePrediction(upload.source, status=TOO_MANY_FACES, detail=detail)
+                prediction = replace(prediction, rows=(*prediction.rows, rest))
+            return prediction
+
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._read(upload, question)) for upload in uploads]
-        readings = [task.result() for task in tasks]
-        if all(reading.rows[0].status in _NO_IMAGE for reading in readings):
-            row = readings[0].rows[0]
-            message = f"Nothing in the request is an image; the first: {row.status}, {row.detail}"
+            tasks = [group.create_task(predict_image(upload)) for upload in uploads]
+        predictions = [task.result() for task in tasks]
+        if all(prediction.rows[0].status in _NOT_IMAGES for prediction in predictions):
+            row = predictions[0].rows[0]
+            message = f"No file in the request is an image; the first: {row.status}, {row.detail}"
             raise ApiError(422, "not_an_image", message)
-        return readings
-
-    async def _read(self, upload: Upload, question: Question) -> ImagePrediction:
-        async with self._at_work:
-            image, n_left_out = await self._cutter.cut(upload, question.crop)
-            reading = await self._batcher.read(image, question.rule)
-        if n_left_out:
-            detail = f"{n_left_out} more faces, the limit is {self._settings.faces}"
-            rest = FacePrediction(upload.source, status=TOO_MANY_FACES, detail=detail)
-            reading = replace(reading, rows=(*reading.rows, rest))
-        return reading
+        return predictions
 
 
-def _to_json(readings: Sequence[ImagePrediction]) -> bytes:
-    results = {"results": [reading.to_dict() for reading in readings]}
+def _to_json(predictions: Sequence[ImagePrediction]) -> bytes:
+    results = {"results": [prediction.to_dict() for prediction in predictions]}
     return json.dumps(results, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")

@@ -1,83 +1,89 @@
-"""The limits and times of the server, each an option of `mien serve`. Imports nothing heavy, so that the help stays quick."""
+"""The server's limits and timeouts, each an option of `mien serve`. Imports nothing heavy, so that `--help` stays fast."""
 
 from dataclasses import dataclass, fields
 from typing import Any
 
 from mien.runtime.options import option
 
-# The model reads so many faces in one call at most (`mien.inference.pipeline.BATCH_FACES`).
-MOST_BATCH_FACES = 32
+# Faces per model call (`mien.inference.pipeline.BATCH_FACES`); a larger batch would be split.
+MAX_BATCH_FACES = 32
+
+# Upper bound of every setting that has no smaller one.
+_MAX_VALUE = 10**12
 
 
-# No wait and no count is longer than this.
-_MOST = 10**12
-
-
-def _setting(default: float, meaning: str, *, least: float = 1, most: float = _MOST) -> Any:
+def _setting(default: float, meaning: str, *, least: float = 1, most: float = _MAX_VALUE) -> Any:
     return option(default, meaning, metavar="N", least=least, most=most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeSettings:
-    """What the server takes and how long it waits. The meaning of a field is its help on the command line."""
+    """The server's limits and timeouts. The `meaning` of a field is its help text on the command line."""
 
-    body_bytes: int = _setting(32 * 1024**2, "bytes of a request's body; a larger one is refused with 413")
-    images: int = _setting(64, "images of a request; more are refused with 413")
+    body_bytes: int = _setting(32 * 1024**2, "maximum request body size in bytes; larger bodies get 413")
+    images: int = _setting(64, "maximum images per request; more get 413")
     image_pixels: int = _setting(
-        25_000_000, "pixels of an image, looked at before it is decoded; a larger one is not read"
+        25_000_000, "maximum pixels per image, checked before decoding; larger images are rejected"
     )
-    faces: int = _setting(100, "faces read in an image, the largest first; more are left out and said to be")
-    queue: int = _setting(64, "requests in hand at once; one more is refused with 429")
+    faces: int = _setting(
+        100, "maximum faces predicted per image, largest first; an extra row reports how many were skipped"
+    )
+    queue: int = _setting(64, "maximum requests in flight; further ones get 429")
     queue_bytes: int = _setting(
         256 * 1024**2,
-        "bytes of the bodies of all requests in hand; one that would pass it is refused with 429",
+        "maximum total size in bytes of the bodies of all requests in flight; a request that would exceed it gets 429",
     )
     connections: int = _setting(
-        0, "connections at once; 0: as many as the limit of open files allows, 1,000 at most", least=0
+        0, "maximum open connections; 0: as many as the open-file limit allows, at most 1,000", least=0
     )
     connections_per_client: int = _setting(
-        0, "connections at once from one address; 0: half of all, 100 at most", least=0
+        0, "maximum open connections per client address; 0: half of all, at most 100", least=0
     )
     head_seconds: float = _setting(
         10.0,
-        "seconds for a request's first line and headers to come; a slower connection is closed",
+        "seconds to receive the request line and headers; slower connections are closed",
         least=0.001,
     )
     body_seconds: float = _setting(
-        30.0, "seconds for a request's body to come; a slower one is refused with 408", least=0.001
+        30.0, "seconds to receive the request body; slower requests get 408", least=0.001
     )
     request_seconds: float = _setting(
-        30.0, "seconds to answer a request whose body is there; a longer one ends with 504", least=0.001
+        30.0, "seconds to process a request once its body has arrived; slower ones get 504", least=0.001
     )
     answer_seconds: float = _setting(
         30.0,
-        "seconds in which a client must take something of its answer, 48 kB or all; else its connection is closed",
+        "seconds within which a client must read at least 48 kB of the response, or the rest of it; otherwise its "
+        "connection is closed",
         least=0.001,
     )
-    keep_alive_seconds: int = _setting(5, "seconds that a connection is kept open between requests")
+    keep_alive_seconds: int = _setting(5, "seconds to keep an idle connection open between requests")
     drain_seconds: float = _setting(
-        0.0, "seconds to go on answering 503 after a signal to stop, so that a proxy sees it", least=0
+        0.0, "seconds to keep answering 503 after a stop signal, so that a load balancer notices", least=0
     )
     stop_seconds: float = _setting(
-        7.0, "seconds after that to answer what was accepted; what is not done by then is given up", least=0
+        7.0, "seconds after that to finish the requests in flight; the rest are abandoned", least=0
     )
     stall_seconds: float = _setting(
         60.0,
-        "seconds after which an image being decoded or a call of the model is taken for stuck, and told by health",
+        "seconds after which an image decode or a model call counts as stuck in the health checks",
         least=0.001,
     )
     window_ms: float = _setting(
-        2.0, "milliseconds that a face waits for others to be read in the same call of the model", least=0
+        2.0, "milliseconds that a face waits for others to share a model call with", least=0
     )
     batch_faces: int = _setting(
-        MOST_BATCH_FACES, "faces of several images in one call of the model", most=MOST_BATCH_FACES
+        MAX_BATCH_FACES, "maximum faces per model call, across images", most=MAX_BATCH_FACES
     )
     threads: int = _setting(
-        0, "threads that decode images and find faces; 0: one per core", least=0, most=1024
+        0, "threads for decoding images and detecting faces; 0: one per core", least=0, most=1024
     )
 
     def __post_init__(self) -> None:
-        for one in fields(self):
-            value, least, most = getattr(self, one.name), one.metadata["least"], one.metadata["most"]
+        for setting in fields(self):
+            value, least, most = (
+                getattr(self, setting.name),
+                setting.metadata["least"],
+                setting.metadata["most"],
+            )
             if not least <= value <= most:
-                raise ValueError(f"`{one.name}` must be from {least:,} to {most:,}, got {value!r}")
+                raise ValueError(f"`{setting.name}` must be from {least:,} to {most:,}, got {value!r}")

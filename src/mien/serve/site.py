@@ -1,4 +1,4 @@
-"""The page's files: what the server gives a browser, and what `mien page` writes for any other server of files."""
+"""The page's files: what the server sends to a browser, and what `mien page` writes for any static web server."""
 
 import shutil
 from collections.abc import Callable
@@ -17,12 +17,12 @@ INDEX = "index.html"
 MODEL_JSON = "model.json"
 MODEL_FILE = "models/model.onnx"
 DETECTOR_FILE = "models/detector.onnx"
-NO_PAGE = "The page's files are not part of this installation: install a release of mien, or build the page"
+NO_PAGE = "The page's files are missing from this installation: install a release of mien, or build the page"
 
 
-def describe_model(bundle: OnnxModel) -> dict[str, Any]:
-    """Return what a model file says of itself, with its name and its Markdown card, as plain values for JSON."""
-    return {"name": model_name(bundle.path), "card": read_card(bundle.path), **asdict(bundle.info)}
+def describe_model(model: OnnxModel) -> dict[str, Any]:
+    """Return a model's metadata, with its name and its Markdown card, as plain values for JSON."""
+    return {"name": model_name(model.path), "card": read_card(model.path), **asdict(model.info)}
 
 
 def write_page(
@@ -33,44 +33,44 @@ def write_page(
     force: bool = False,
     announce: Callable[[str], None] | None = None,
 ) -> int:
-    """Write the page as a folder of files for any web server, with the model and the detector in it.
+    """Write the page as a folder for any static web server, including the model and the detector.
 
-    Where the detector's file cannot be had, the page is written without it; it then says what is missing.
+    If the detector's file is unavailable, the page is written without it and reports that it is missing.
 
     Args:
-        out: the folder to make.
-        model: the name of a model in the box, a file that `mien export` wrote, or None for the default.
-        detector: YuNet's file, or None to look where `mien.faces.detector_file` says.
-        force: replace such a folder.
-        announce: is told, in one line each, of a download and that there is no detector.
+        out: folder to create.
+        model: name of a bundled model, a file written by `mien export`, or None for the default.
+        detector: YuNet's file, or None for the search path of `mien.faces.detector_file`.
+        force: replace an existing page.
+        announce: callback that receives one-line notices, such as about a download or a missing detector.
 
     Returns:
-        How many files it has.
+        Number of files written.
 
     Raises:
-        ArtifactError: there is no such model, the page's files are missing, or the folder is in the way.
-        SourceError: a detector's file that was named does not exist.
+        ArtifactError: the model does not exist, the page's files are missing, or the folder is in the way.
+        SourceError: the given detector file does not exist.
     """
-    bundle = OnnxModel.load(find_model(model))
+    onnx_model = OnnxModel.load(find_model(model))
     if not (STATIC / INDEX).is_file():
         raise ArtifactError(NO_PAGE)
     detector_file = find_detector_file(
         detector,
         announce=announce,
-        fallback=f"the page is written without it and finds no face until {YUNET_NAME} is put at "
+        fallback=f"the page is written without it and cannot detect faces until {YUNET_NAME} is placed at "
         f"{out / DETECTOR_FILE}, or the page is written again with it",
     )
     with new_folder(out, force=force, kind_mark=MODEL_JSON) as folder:
-        # not by copytree, which tells of a full disk in words alone
+        # Not copytree, which reports a full disk only as text.
         for path in sorted(STATIC.rglob("*")):
-            copy = folder / path.relative_to(STATIC)
+            target = folder / path.relative_to(STATIC)
             if path.is_dir():
-                copy.mkdir()
+                target.mkdir()
             else:
-                shutil.copyfile(path, copy)
+                shutil.copyfile(path, target)
         (folder / MODEL_FILE).parent.mkdir(exist_ok=True)
-        shutil.copyfile(bundle.path, folder / MODEL_FILE)
+        shutil.copyfile(onnx_model.path, folder / MODEL_FILE)
         if detector_file is not None:
             shutil.copyfile(detector_file, folder / DETECTOR_FILE)
-        write_json(folder / MODEL_JSON, describe_model(bundle))
+        write_json(folder / MODEL_JSON, describe_model(onnx_model))
     return sum(path.is_file() for path in out.rglob("*"))

@@ -1,8 +1,8 @@
-"""A request's body becomes images' bytes, in memory alone: nothing that is uploaded reaches a disk or a log."""
+"""From request bodies to image bytes, in memory only: uploads are never written to disk or to a log."""
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -12,57 +12,53 @@ from mien.serve.api_errors import ApiError
 from mien.serve.settings import ServeSettings
 
 FIELD = "images"
-# Parts of a form that are no images are skipped, as long as they are so few.
+# Form parts other than images are skipped, up to this many.
 MAX_OTHER_PARTS = 16
 _CHUNK_BYTES = 1024**2
 
-# The form's parser would write into the log whatever it does not like of what a client sends; the answer says it.
+# The form parser logs whatever it finds wrong with client input; the response reports it instead.
 logging.getLogger("python_multipart.multipart").disabled = True
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that may be an image.
+    """An uploaded file that may be an image.
 
     Attributes:
-        source: its file's name as it was sent, empty where there is none.
-        data: its content.
+        source: file name as sent, empty if there is none.
+        data: content of the file.
     """
 
     source: str
     data: bytes
 
 
-@dataclass(slots=True)
 class MemoryBudget:
-    """How many bytes all requests together hold.
+    """Bounds the bytes that the bodies of all requests hold together."""
 
-    Attributes:
-        limit: that they may hold.
-        held: that they do hold.
-    """
+    def __init__(self, limit: int) -> None:
+        self.limit, self.used = limit, 0
 
-    limit: int
-    held: int = 0
-
-    def take(self, n_bytes: int) -> None:
-        """Take so many more.
+    def reserve(self, n_bytes: int) -> None:
+        """Reserve bytes.
 
         Raises:
-            ApiError: 429, they are too many.
+            ApiError: 429, the budget is exhausted.
         """
-        if self.held + n_bytes > self.limit:
-            message = f"Requests in hand hold {self.held:,} bytes of at most {self.limit:,}. Try again later"
-            raise ApiError(429, "busy", message, headers={"Retry-After": "1"})
-        self.held += n_bytes
+        if self.used + n_bytes > self.limit:
+            message = (
+                f"Requests in flight hold {self.used:,} of at most {self.limit:,} bytes. Try again later"
+            )
+            raise ApiError(429, "too_many_requests", message, headers={"Retry-After": "1"})
+        self.used += n_bytes
 
-    def give_back(self, n_bytes: int) -> None:
-        """Let so many go."""
-        self.held -= n_bytes
+    def release(self, n_bytes: int) -> None:
+        """Return reserved bytes."""
+        self.used -= n_bytes
 
 
 def require_media_type(content_type: str) -> str:
-    """Return a body's media type, which may be a form's or an image's.
+    """Return the media type of a body, which must be a form or an image.
 
     Raises:
         ApiError: 415, it is neither.
@@ -80,71 +76,71 @@ def require_media_type(content_type: str) -> str:
     return media_type
 
 
-async def read_body(request: Request, settings: ServeSettings, in_hand: MemoryBudget) -> bytearray:
-    """Read a body as it comes, no further than the limits; the caller gives its bytes back.
+async def read_body(request: Request, settings: ServeSettings, budget: MemoryBudget) -> bytearray:
+    """Receive a request body within the limits; the caller must release its bytes to the budget.
 
     Raises:
-        ApiError: 408, 413, 429: too slow, too large, or too much is in hand; 415: it is compressed.
+        ApiError: 408, 413, 429: too slow, too large, or the budget is exhausted; 415: it is compressed; 400: the
+            client disconnected.
     """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise ApiError(415, "unsupported_media_type", "A compressed body is not read. Send it as it is")
-    announced = request.headers.get("content-length", "")
-    if announced.isascii() and announced.isdigit():
-        _require_size(int(announced), settings)
+        raise ApiError(
+            415, "unsupported_media_type", "Compressed bodies are not supported. Send it uncompressed"
+        )
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit():
+        _require_size(int(declared), settings)
     body = bytearray()
     try:
         async with asyncio.timeout(settings.body_seconds):
             async for chunk in request.stream():
                 _require_size(len(body) + len(chunk), settings)
-                in_hand.take(len(chunk))
+                budget.reserve(len(chunk))
                 body += chunk
     except BaseException as error:
-        in_hand.give_back(len(body))
+        budget.release(len(body))
         if isinstance(error, TimeoutError):
-            message = f"The body must come within {settings.body_seconds:g} seconds"
+            message = f"The request body must arrive within {settings.body_seconds:g} seconds"
             raise ApiError(408, "request_timeout", message) from None
         if isinstance(error, ClientDisconnect):
-            raise ApiError(400, "client_left", "The client left before its body had come") from None
+            message = "The client disconnected before its body was complete"
+            raise ApiError(400, "client_disconnected", message) from None
         raise
     return body
 
 
 def _require_size(n_bytes: int, settings: ServeSettings) -> None:
     if n_bytes > settings.body_bytes:
-        message = f"A body may have {settings.body_bytes:,} bytes. Send fewer or smaller images"
+        message = f"A body may have at most {settings.body_bytes:,} bytes. Send fewer or smaller images"
         raise ApiError(413, "body_too_large", message)
 
 
-def images_of(body: bytes | bytearray, content_type: str, settings: ServeSettings) -> list[Upload]:
-    """Return the images of a body.
+def extract_images(body: bytes | bytearray, content_type: str, settings: ServeSettings) -> list[Upload]:
+    """Return the images of a request body, in the order sent.
 
     Raises:
-        ApiError: 400: the form is damaged; 413: it has too many images; 422: it has none.
+        ApiError: 400: the form is malformed; 413: it has too many images; 422: it has none.
     """
     if require_media_type(content_type) != "multipart/form-data":
         uploads = [Upload("", bytes(body))] if body else []
     else:
-        uploads = _parts_of(body, content_type, settings)
+        boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
+        form = _FormImages(settings.images)
+        try:
+            # The types of python-multipart list the callbacks one by one.
+            parser = MultipartParser(boundary, {name: getattr(form, name) for name in _CALLBACKS})  # type: ignore[arg-type]
+            for start in range(0, len(body), _CHUNK_BYTES):
+                parser.write(bytes(body[start : start + _CHUNK_BYTES]))
+            parser.finalize()
+        except (FormParserError, UnicodeError) as error:
+            raise ApiError(400, "invalid_form", f"The form is malformed: {error}") from None
+        if not form.is_complete:
+            raise ApiError(400, "invalid_form", "The form is truncated, or has no boundary")
+        uploads = form.uploads
     if not uploads:
         message = f"The request has no image. Send files as `{FIELD}`, or an image as the body"
         raise ApiError(422, "no_image", message)
     return uploads
-
-
-def _parts_of(body: bytes | bytearray, content_type: str, settings: ServeSettings) -> list[Upload]:
-    boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
-    parts = _Parts(settings.images)
-    try:
-        # The types of python-multipart spell the callbacks out one by one.
-        parser = MultipartParser(boundary, {name: getattr(parts, name) for name in _CALLBACKS})  # type: ignore[arg-type]
-        for start in range(0, len(body), _CHUNK_BYTES):
-            parser.write(bytes(body[start : start + _CHUNK_BYTES]))
-        parser.finalize()
-    except (FormParserError, UnicodeError) as error:
-        raise ApiError(400, "bad_form", f"The form cannot be read: {error}") from None
-    if not parts.ended:
-        raise ApiError(400, "bad_form", "The form ends too early, or has no boundary")
-    return parts.uploads
 
 
 _CALLBACKS = (
@@ -159,45 +155,44 @@ _CALLBACKS = (
 )
 
 
-@dataclass(slots=True)
-class _Parts:
-    """Takes the events of the form's parser and keeps the images."""
+class _FormImages:
+    """Collects the images of a form from the parser's callbacks."""
 
-    max_images: int
-    uploads: list[Upload] = field(default_factory=list)
-    ended: bool = False
-    _n_others: int = 0
-    _header: tuple[bytearray, bytearray] = field(default_factory=lambda: (bytearray(), bytearray()))
-    _disposition: bytes = b""
-    _source: str | None = None
-    _data: list[bytes] = field(default_factory=list)
+    def __init__(self, max_images: int) -> None:
+        self.max_images = max_images
+        self.uploads: list[Upload] = []
+        self.is_complete = False
+        self._n_others = 0
+        self._header_name, self._header_value = bytearray(), bytearray()
+        self._disposition = b""
+        self._source: str | None = None
+        self._data: list[bytes] = []
 
     def on_part_begin(self) -> None:
         self._disposition, self._data = b"", []
 
     def on_header_field(self, data: bytes, start: int, end: int) -> None:
-        self._header[0].extend(data[start:end])
+        self._header_name += data[start:end]
 
     def on_header_value(self, data: bytes, start: int, end: int) -> None:
-        self._header[1].extend(data[start:end])
+        self._header_value += data[start:end]
 
     def on_header_end(self) -> None:
-        if self._header[0].lower() == b"content-disposition":
-            self._disposition = bytes(self._header[1])
-        self._header = (bytearray(), bytearray())
+        if self._header_name.lower() == b"content-disposition":
+            self._disposition = bytes(self._header_value)
+        self._header_name, self._header_value = bytearray(), bytearray()
 
     def on_headers_finished(self) -> None:
         options = parse_options_header(self._disposition)[1]
         is_image = options.get(b"name", b"") == FIELD.encode()
         self._source = options.get(b"filename", b"").decode("utf-8", "replace") if is_image else None
         if is_image and len(self.uploads) == self.max_images:
-            message = f"A request may have {self.max_images} images. Send them in several"
+            message = f"A request may have at most {self.max_images} images. Split them over several requests"
             raise ApiError(413, "too_many_images", message)
         self._n_others += not is_image
         if self._n_others > MAX_OTHER_PARTS:
-            raise ApiError(
-                400, "bad_form", f"The form has more than {MAX_OTHER_PARTS} parts beside `{FIELD}`"
-            )
+            message = f"The form has more than {MAX_OTHER_PARTS} parts other than `{FIELD}`"
+            raise ApiError(400, "invalid_form", message)
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._source is not None:
@@ -208,4 +203,4 @@ class _Parts:
             self.uploads.append(Upload(self._source, b"".join(self._data)))
 
     def on_end(self) -> None:
-        self.ended = True
+        self.is_complete = True

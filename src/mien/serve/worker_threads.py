@@ -1,4 +1,4 @@
-"""Threads that work beside the event loop, and for how long they have been at what they do."""
+"""Worker threads beside the event loop that report how long their work has been taking."""
 
 import asyncio
 import time
@@ -11,36 +11,40 @@ T = TypeVar("T")
 
 
 class Workers:
-    """A few threads. A library that never returns keeps its thread for good: Python cannot end one."""
+    """A thread pool. A library call that never returns occupies its thread forever: Python cannot kill threads."""
 
     def __init__(self, n_threads: int, name: str) -> None:
         self.n_threads = n_threads
         self._threads = ThreadPoolExecutor(n_threads, name)
-        # Since when each piece of work is wanted, those that wait for a thread among them.
-        self._since: dict[Future[Any], float] = {}
+        # When each task was submitted, including tasks still queued.
+        self._submitted_at: dict[Future[Any], float] = {}
 
-    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do a piece of work in one of the threads; one that nobody waits for any more does not begin."""
-        future = self._threads.submit(work, *args, **kwargs)
-        self._since[future] = time.monotonic()
-        future.add_done_callback(lambda done: self._since.pop(done, None))
+    async def run(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a task in one of the threads; a queued task whose caller is canceled never starts."""
+        future = self._threads.submit(task, *args, **kwargs)
+        self._submitted_at[future] = time.monotonic()
+        future.add_done_callback(lambda done: self._submitted_at.pop(done, None))
         return await asyncio.wrap_future(future)
 
-    def seconds_of_oldest(self) -> float:
-        """Return how long the oldest piece of work has been wanted that is not done, 0 where there is none."""
+    def oldest_task_seconds(self) -> float:
+        """Return the age of the oldest unfinished task in seconds, 0 if there is none."""
         now = time.monotonic()
-        return max((now - since for since in list(self._since.values())), default=0.0)
+        return max((now - start for start in list(self._submitted_at.values())), default=0.0)
 
     def are_all_stuck(self, seconds: float) -> bool:
-        """Say whether every thread is at a piece of work that has been wanted for longer."""
+        """Return whether every thread is running a task that was submitted longer ago than this."""
         now = time.monotonic()
-        stuck = [one for one, since in list(self._since.items()) if now - since > seconds and one.running()]
+        stuck = [
+            task
+            for task, start in list(self._submitted_at.items())
+            if now - start > seconds and task.running()
+        ]
         return len(stuck) >= self.n_threads
 
-    def is_at_work(self) -> bool:
-        """Say whether a thread would have to be waited for."""
-        return any(one.running() for one in list(self._since))
+    def is_busy(self) -> bool:
+        """Return whether any thread is running a task."""
+        return any(task.running() for task in list(self._submitted_at))
 
     def close(self) -> None:
-        """Let the threads end when they have done what they are at."""
+        """Cancel queued tasks and let the threads exit after their current ones."""
         self._threads.shutdown(wait=False, cancel_futures=True)

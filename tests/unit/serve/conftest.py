@@ -1,4 +1,4 @@
-"""A server of the tiny model, in the test's own process."""
+"""Fixtures: a server of the tiny model in the test's process."""
 
 import io
 import threading
@@ -32,58 +32,58 @@ def green_square(side: int = 60) -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="session")
 def png() -> bytes:
-    """An image with one green, hence Happy, face."""
+    """An image with one green face, which the tiny model takes for Happy."""
     data = io.BytesIO()
     Image.fromarray(green_square()).save(data, "PNG")
     return data.getvalue()
 
 
 @pytest.fixture(scope="session")
-def bundle(model_path: Path) -> OnnxModel:
-    """The tiny model, loaded."""
+def model(model_path: Path) -> OnnxModel:
+    """The tiny model."""
     return OnnxModel.load(model_path, threads=1)
 
 
-class HeldDetector:
-    """A detector that is at it until it is released."""
+class BlockingDetector:
+    """A detector that blocks until it is released."""
 
     def __init__(self, inner: Detector) -> None:
         self.inner = inner
-        self.is_at_it, self.release = threading.Event(), threading.Event()
+        self.is_running, self.release = threading.Event(), threading.Event()
 
     def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
-        """Wait, then find."""
-        self.is_at_it.set()
+        """Wait for the release, then detect."""
+        self.is_running.set()
         assert self.release.wait(20), "the test never released the detector"
         return self.inner.find_faces(image_rgb)
 
 
 @pytest.fixture
-def held_detector(detector: Detector) -> HeldDetector:
-    """A detector that the test releases."""
-    return HeldDetector(detector)
+def blocking_detector(detector: Detector) -> BlockingDetector:
+    """A detector that blocks until the test releases it."""
+    return BlockingDetector(detector)
 
 
 @pytest.fixture
-def make_app(bundle: OnnxModel, detector: Detector) -> Callable[..., ServeApp]:
-    """Return a function that makes an app; settings are given by name."""
+def make_app(model: OnnxModel, detector: Detector) -> Callable[..., ServeApp]:
+    """Return a function that creates an app; settings are keyword arguments."""
 
     def make(
         *,
-        finder: Detector | None = None,
+        app_detector: Detector | None = None,
         token: str | None = None,
         allow_origins: tuple[str, ...] = (),
-        known_hosts: tuple[str, ...] | None = None,
+        allowed_hosts: tuple[str, ...] | None = None,
         detector_file: Path | None = None,
-        model: OnnxModel | None = None,
+        app_model: OnnxModel | None = None,
         **settings: float,
     ) -> ServeApp:
         return ServeApp(
-            model or bundle,
+            app_model or model,
             ServeSettings(**settings),
-            make_detector=lambda: finder or detector,
+            make_detector=lambda: app_detector or detector,
             detector_file=detector_file,
-            access=Access(token=token, allow_origins=allow_origins, known_hosts=known_hosts),
+            access=Access(token=token, allow_origins=allow_origins, allowed_hosts=allowed_hosts),
         )
 
     return make
@@ -91,7 +91,7 @@ def make_app(bundle: OnnxModel, detector: Detector) -> Callable[..., ServeApp]:
 
 @pytest.fixture
 def running() -> Callable[..., object]:
-    """Return a context in which an app runs in this event loop, and a client asks it."""
+    """Return a context manager that runs an app in this event loop and yields a client."""
 
     @asynccontextmanager
     async def run(app: ServeApp) -> AsyncIterator[httpx2.AsyncClient]:

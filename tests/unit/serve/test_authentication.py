@@ -1,4 +1,4 @@
-"""Who is let in, and what a browser may do."""
+"""Authentication, Host validation, CORS and security headers."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from mien.serve.app import ServeApp
 from mien.serve.authentication import SECURITY_HEADERS
 
 MakeApp = Callable[..., ServeApp]
-TOKEN = "s3cret; with spaces é"  # noqa: S105 - of the test alone
+TOKEN = "s3cret; with spaces é"  # noqa: S105 - only for the test
 ROUTES = (
     "/",
     "/v1/model",
@@ -23,17 +23,17 @@ ROUTES = (
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_a_token_guards_every_route(path: str, make_app: MakeApp) -> None:
-    """Without the token nothing is told but that it is wanted."""
+def test_every_route_requires_the_token(path: str, make_app: MakeApp) -> None:
+    """Without the token, the only response is 401."""
     with TestClient(make_app(token=TOKEN)) as client:
-        answer = client.get(path)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthorized")
-    assert answer.headers["www-authenticate"] == "Bearer"
+        response = client.get(path)
+    assert (response.status_code, response.json()["error"]["code"]) == (401, "unauthorized")
+    assert response.headers["www-authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_health_is_open(path: str, make_app: MakeApp) -> None:
-    """Those who watch the server need no token."""
+def test_health_checks_are_public(path: str, make_app: MakeApp) -> None:
+    """Health checks need no token."""
     with TestClient(make_app(token=TOKEN)) as client:
         assert client.get(path).status_code == 200
 
@@ -41,29 +41,29 @@ def test_health_is_open(path: str, make_app: MakeApp) -> None:
 @pytest.mark.parametrize(
     ("header", "status"),
     [
-        pytest.param(f"Bearer {TOKEN}", 200, id="right"),
-        pytest.param(f"bearer  {TOKEN} ", 200, id="in other letters"),
+        pytest.param(f"Bearer {TOKEN}", 200, id="valid"),
+        pytest.param(f"bearer  {TOKEN} ", 200, id="lowercase scheme, extra spaces"),
         pytest.param(f"Bearer {TOKEN}x", 401, id="longer"),
         pytest.param(f"Bearer {TOKEN[:-1]}", 401, id="shorter"),
         pytest.param("Bearer ", 401, id="empty"),
         pytest.param(TOKEN, 401, id="no scheme"),
-        pytest.param(f"Basic {TOKEN}", 401, id="another scheme"),
+        pytest.param(f"Basic {TOKEN}", 401, id="other scheme"),
     ],
 )
-def test_the_header_lets_in(header: str, status: int, make_app: MakeApp) -> None:
-    """The whole token, and nothing else."""
+def test_the_authorization_header(header: str, status: int, make_app: MakeApp) -> None:
+    """Only the exact token is accepted."""
     with TestClient(make_app(token=TOKEN)) as client:
         assert client.get("/v1/model", headers={"Authorization": header.encode()}).status_code == status
 
 
 def test_a_browser_gets_a_cookie(make_app: MakeApp) -> None:
-    """`/?token=` gives a cookie that scripts and other sites cannot use, and that does not hold the token."""
+    """`/?token=` sets a cookie that scripts and other sites cannot use, and that does not contain the token."""
     with TestClient(make_app(token=TOKEN)) as client:
         assert client.get("/", params={"token": "wrong"}).status_code == 401
         assert client.get("/v1/model", params={"token": TOKEN}).status_code == 401
-        answer = client.get("/", params={"token": TOKEN})
-        cookie = answer.headers["set-cookie"].lower()
-        assert 'content="0; url=./"' in answer.text
+        response = client.get("/", params={"token": TOKEN})
+        cookie = response.headers["set-cookie"].lower()
+        assert 'content="0; url=./"' in response.text
         assert "httponly" in cookie
         assert "samesite=strict" in cookie
         assert "s3cret" not in cookie
@@ -73,23 +73,23 @@ def test_a_browser_gets_a_cookie(make_app: MakeApp) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_the_cookie_goes_the_way_it_came(scheme: str, make_app: MakeApp) -> None:
-    """One that was given over TLS, as a proxy says, is never sent without."""
+def test_the_cookie_is_secure_over_https(scheme: str, make_app: MakeApp) -> None:
+    """A cookie set over TLS, as reported by a proxy, is never sent without it."""
     with TestClient(make_app(token=TOKEN), base_url=f"{scheme}://testserver") as client:
         cookie = client.get("/", params={"token": TOKEN}).headers["set-cookie"].lower()
     assert ("secure" in cookie) == (scheme == "https")
 
 
-def test_an_empty_token_is_none(make_app: MakeApp) -> None:
-    """A token that everybody has is a mistake."""
+def test_an_empty_token_is_rejected(make_app: MakeApp) -> None:
+    """It would look like authentication without being any."""
     with pytest.raises(ValueError, match="must not be empty"):
         make_app(token="")
 
 
-def test_no_other_site_may_use_the_api_unless_named(make_app: MakeApp) -> None:
-    """CORS is closed, and opened by name, also for answers that are refusals and with a token set."""
+def test_cors_is_closed_unless_opened(make_app: MakeApp) -> None:
+    """CORS is opened per origin, also for error responses and with a token set."""
     origin = {"Origin": "https://example.org"}
-    asked = {
+    preflight = {
         **origin,
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization",
@@ -97,10 +97,10 @@ def test_no_other_site_may_use_the_api_unless_named(make_app: MakeApp) -> None:
     with TestClient(make_app()) as client:
         assert "access-control-allow-origin" not in client.get("/v1/model", headers=origin).headers
     with TestClient(make_app(allow_origins=("https://example.org",), token=TOKEN)) as client:
-        assert client.options("/v1/predict", headers=asked).status_code == 200
-        refused = client.get("/v1/model", headers=origin)
-        assert refused.status_code == 401
-        assert refused.headers["access-control-allow-origin"] == "https://example.org"
+        assert client.options("/v1/predict", headers=preflight).status_code == 200
+        rejected = client.get("/v1/model", headers=origin)
+        assert rejected.status_code == 401
+        assert rejected.headers["access-control-allow-origin"] == "https://example.org"
         other = client.get("/v1/model", headers={"Origin": "https://example.com"})
         assert "access-control-allow-origin" not in other.headers
 
@@ -110,45 +110,45 @@ def test_no_other_site_may_use_the_api_unless_named(make_app: MakeApp) -> None:
     [
         pytest.param("localhost", 200, id="localhost"),
         pytest.param("LOCALHOST:8000", 200, id="with a port"),
-        pytest.param("127.0.0.1:8000", 200, id="address"),
+        pytest.param("127.0.0.1:8000", 200, id="IP address"),
         pytest.param("[::1]:8000", 200, id="IPv6"),
         pytest.param("[::1]", 200, id="IPv6 without a port"),
-        pytest.param("faces.example.org:80", 200, id="a name that is given"),
-        pytest.param("evil.example.org", 421, id="a name that is not"),
-        pytest.param("localhost.example.org", 421, id="a name that begins well"),
-        pytest.param("127.0.0.1.example.org:8000", 421, id="an address that goes on"),
-        pytest.param("example.org@localhost", 421, id="a user"),
-        pytest.param("", 421, id="none"),
+        pytest.param("faces.example.org:80", 200, id="allowed name"),
+        pytest.param("evil.example.org", 421, id="other name"),
+        pytest.param("localhost.example.org", 421, id="other name with an allowed prefix"),
+        pytest.param("127.0.0.1.example.org:8000", 421, id="other name that begins with an IP address"),
+        pytest.param("example.org@localhost", 421, id="user info"),
+        pytest.param("", 421, id="empty"),
     ],
 )
-def test_a_foreign_name_is_refused(host: str, status: int, make_app: MakeApp) -> None:
-    """A site that points its name at this machine gets nothing out of it, whatever it asks for; health is told."""
-    with TestClient(make_app(known_hosts=("127.0.0.1", "Faces.example.org"))) as client:
+def test_other_hosts_are_rejected(host: str, status: int, make_app: MakeApp) -> None:
+    """A site that points its name at this machine gets 421 on every route except the health checks."""
+    with TestClient(make_app(allowed_hosts=("127.0.0.1", "Faces.example.org"))) as client:
         for path in ("/v1/model", "/metrics", "/openapi.json"):
-            answer = client.get(path, headers={"Host": host})
-            assert answer.status_code == status
+            response = client.get(path, headers={"Host": host})
+            assert response.status_code == status
             if status != 200:
-                assert answer.json()["error"]["code"] == "wrong_host"
+                assert response.json()["error"]["code"] == "host_not_allowed"
         assert client.get("/healthz", headers={"Host": host}).status_code == 200
 
 
-def test_any_name_can_be_allowed(make_app: MakeApp) -> None:
-    """``*`` turns the check off; a server whose clients have a token needs none."""
-    with TestClient(make_app(known_hosts=("*",))) as client:
+def test_any_host_can_be_allowed(make_app: MakeApp) -> None:
+    """``*`` turns the check off."""
+    with TestClient(make_app(allowed_hosts=("*",))) as client:
         assert client.get("/v1/model", headers={"Host": "evil.example.org"}).status_code == 200
 
 
-def test_the_policy_lets_nothing_in_from_elsewhere() -> None:
-    """No source is a wildcard or another host: each is this site, none, or what the page makes itself."""
+def test_the_content_security_policy_allows_no_other_origin() -> None:
+    """No source is a wildcard or another host: only this site, none, or what the page creates itself."""
     policy = SECURITY_HEADERS["Content-Security-Policy"]
     directives = {words[0]: set(words[1:]) for words in (part.split() for part in policy.split(";"))}
-    made_here = {"blob:", "data:"}
+    in_memory = {"blob:", "data:"}
     assert directives["default-src"] == {"'self'"}
     assert directives["script-src"] == {"'self'", "'wasm-unsafe-eval'"}
     for name in ("object-src", "base-uri", "form-action", "frame-ancestors"):
         assert directives[name] == {"'none'"}
     for name in ("worker-src", "img-src", "media-src"):
-        assert directives[name] <= {"'self'", *made_here}
+        assert directives[name] <= {"'self'", *in_memory}
     assert "data:" not in directives["worker-src"]
     assert SECURITY_HEADERS["Cross-Origin-Opener-Policy"] == "same-origin"
     assert SECURITY_HEADERS["Cross-Origin-Embedder-Policy"] == "require-corp"
@@ -156,8 +156,8 @@ def test_the_policy_lets_nothing_in_from_elsewhere() -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/nowhere", "/docs"])
-def test_every_answer_has_the_security_headers(path: str, make_app: MakeApp) -> None:
-    """Answers and refusals alike."""
+def test_every_response_has_the_security_headers(path: str, make_app: MakeApp) -> None:
+    """Successes and errors alike."""
     with TestClient(make_app()) as client:
         headers = client.get(path).headers
     assert {name: headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS

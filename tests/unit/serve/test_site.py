@@ -1,4 +1,4 @@
-"""The page's files: as the server gives them, and as `mien page` writes them."""
+"""The page's files: as the server sends them, and as `mien page` writes them."""
 
 import errno
 import json
@@ -26,30 +26,30 @@ MakeApp = Callable[..., ServeApp]
 
 @pytest.fixture
 def static(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A page of two files, in the place of the real one."""
+    """A page of two files, in place of the real one."""
     folder = tmp_path / "static"
     (folder / "assets").mkdir(parents=True)
     (folder / "index.html").write_text("<!doctype html><title>page</title>")
     (folder / "assets" / "app.js").write_text("export {};")
-    (tmp_path / "beside.txt").write_text("not for others")
+    (tmp_path / "private.txt").write_text("not served")
     monkeypatch.setattr(site, "STATIC", folder)
     return folder
 
 
 @pytest.fixture
 def yunet(tmp_path: Path) -> Path:
-    """Stands in for YuNet's file, which the page alone reads."""
+    """A stand-in for YuNet's file, which only the page reads."""
     path = tmp_path / "yunet.onnx"
     path.write_bytes(b"a network")
     return path
 
 
 @pytest.fixture
-def client(static: Path, bundle: OnnxModel, yunet: Path) -> TestClient:
-    """A client of the page's routes alone."""
+def client(static: Path, model: OnnxModel, yunet: Path) -> TestClient:
+    """A client of an app with only the page's routes."""
     api = FastAPI()
     add_error_handlers(api)
-    api.include_router(page_routes(bundle, yunet, static))
+    api.include_router(page_routes(model, yunet, static))
     return TestClient(api)
 
 
@@ -62,8 +62,8 @@ def client(static: Path, bundle: OnnxModel, yunet: Path) -> TestClient:
         ("/models/detector.onnx", "application/octet-stream"),
     ],
 )
-def test_a_file_is_sent_once(path: str, kind: str, client: TestClient) -> None:
-    """A file has an ETag, and is not sent again to who has it."""
+def test_an_unchanged_file_is_not_sent_again(path: str, kind: str, client: TestClient) -> None:
+    """Files have an ETag, and a matching If-None-Match gets 304."""
     first = client.get(path)
     assert (first.status_code, first.headers["content-type"]) == (200, kind)
     assert first.headers["cache-control"] == "no-cache"
@@ -72,25 +72,25 @@ def test_a_file_is_sent_once(path: str, kind: str, client: TestClient) -> None:
     assert client.head(path).status_code == 200
 
 
-def test_the_models_are_the_files(client: TestClient, bundle: OnnxModel) -> None:
-    """The browser gets the served file, byte for byte."""
-    assert client.get("/models/model.onnx").content == bundle.path.read_bytes()
+def test_the_models_are_served_byte_for_byte(client: TestClient, model: OnnxModel) -> None:
+    """The browser gets exactly the model's and the detector's file."""
+    assert client.get("/models/model.onnx").content == model.path.read_bytes()
     assert client.get("/models/detector.onnx").content == b"a network"
 
 
 @pytest.mark.parametrize(
-    "path", ["/assets/../../beside.txt", "/assets/%2e%2e/%2e%2e/beside.txt", "/assets/none"]
+    "path", ["/assets/../../private.txt", "/assets/%2e%2e/%2e%2e/private.txt", "/assets/none"]
 )
-def test_nothing_beside_the_page_is_given(path: str, client: TestClient) -> None:
-    """A path that leads out of the page's folder leads nowhere."""
+def test_files_outside_the_page_are_not_served(path: str, client: TestClient) -> None:
+    """A path that leaves the page's folder is not found."""
     assert client.get(path).status_code == 404
 
 
-def test_missing_files_are_told(bundle: OnnxModel, tmp_path: Path) -> None:
-    """Without the page's files, or YuNet's, the answer says what to do."""
+def test_missing_files_are_reported(model: OnnxModel, tmp_path: Path) -> None:
+    """Without the page's files, or YuNet's, the error says what to do."""
     api = FastAPI()
     add_error_handlers(api)
-    api.include_router(page_routes(bundle, None, tmp_path / "nothing"))
+    api.include_router(page_routes(model, None, tmp_path / "nothing"))
     client = TestClient(api)
     codes = [
         client.get(path).json()["error"]["code"] for path in ("/", "/models/detector.onnx", "/assets/app.js")
@@ -101,31 +101,31 @@ def test_missing_files_are_told(bundle: OnnxModel, tmp_path: Path) -> None:
     assert str(detector_file.cached_detector_file().parent) not in message
 
 
-def test_page_writes_all_that_a_web_server_needs(
+def test_page_writes_all_files_for_a_static_web_server(
     static: Path, model_path: Path, yunet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`mien page` writes the page, both networks, and what the model says of itself; again only with --force."""
+    """`mien page` writes the page, both networks and the model's metadata; it overwrites only with --force."""
     out = tmp_path / "site"
-    words = ["page", str(out), "--model", str(model_path), "--detector", str(yunet)]
-    assert main(words) == 0
+    args = ["page", str(out), "--model", str(model_path), "--detector", str(yunet)]
+    assert main(args) == 0
     assert "5 files" in capsys.readouterr().out
     assert (out / "index.html").read_bytes() == (static / "index.html").read_bytes()
     assert (out / "assets" / "app.js").is_file()
     assert (out / "models" / "model.onnx").read_bytes() == model_path.read_bytes()
     assert (out / "models" / "detector.onnx").read_bytes() == b"a network"
     assert json.loads((out / "model.json").read_text())["name"] == "colors"
-    assert main(words) == 1
-    assert main([*words, "--force"]) == 0
+    assert main(args) == 1
+    assert main([*args, "--force"]) == 0
 
 
-def test_page_without_a_detector_says_what_is_missing(
+def test_page_without_a_detector_reports_what_is_missing(
     static: Path,
     model_path: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Where YuNet cannot be fetched the page is written all the same, and one line says where its file belongs."""
+    """If YuNet cannot be fetched, the page is still written, and one line says where its file belongs."""
 
     def refuse(*_: object, **__: object) -> None:
         raise OSError("no network")
@@ -138,45 +138,45 @@ def test_page_without_a_detector_says_what_is_missing(
     printed = capsys.readouterr()
     assert "4 files" in printed.out
     assert not (out / "models" / "detector.onnx").exists()
-    told = printed.err.splitlines()[-1]
+    notice = printed.err.splitlines()[-1]
     wanted = (
         "no network",
         detector_file.YUNET_NAME,
         str(out / "models" / "detector.onnx"),
         detector_file.PATH_VARIABLE,
     )
-    assert [part for part in wanted if part not in told] == []
-    assert "cascade" not in told
+    assert [part for part in wanted if part not in notice] == []
+    assert "cascade" not in notice
 
 
 def test_page_replaces_no_other_folder(
     static: Path, model_path: Path, yunet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A folder that is no page is left alone, even with --force."""
-    words = ["page", str(tmp_path), "--model", str(model_path), "--detector", str(yunet), "--force"]
-    assert main(words) == 1
+    """A folder that is not a page is left alone, even with --force."""
+    args = ["page", str(tmp_path), "--model", str(model_path), "--detector", str(yunet), "--force"]
+    assert main(args) == 1
     assert "was not replaced" in capsys.readouterr().err
     assert static.is_dir()
 
 
-def test_page_without_its_files_is_one_line(
+def test_page_without_its_files_fails_in_one_line(
     model_path: Path,
     yunet: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """An installation without the page says so."""
+    """An installation without the page reports it."""
     monkeypatch.setattr(site, "STATIC", tmp_path / "nothing")
     assert main(["page", str(tmp_path / "site"), "--model", str(model_path), "--detector", str(yunet)]) == 1
     assert capsys.readouterr().err == f"mien: {site.NO_PAGE}\n"
     assert not (tmp_path / "site").exists()
 
 
-def test_a_page_that_vanishes_while_it_is_written_is_told(
+def test_a_page_that_vanishes_while_being_written_is_reported(
     model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Half of one must not be made again under its name."""
+    """A partial page must not be recreated under its name."""
     copyfile, out = shutil.copyfile, tmp_path / "sites" / "page"
 
     def copy_and_remove(source: Path, target: Path) -> None:
@@ -190,10 +190,8 @@ def test_a_page_that_vanishes_while_it_is_written_is_told(
     assert not out.parent.exists()
 
 
-def test_a_page_on_a_full_disk_is_told(
-    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whichever of its files finds no room."""
+def test_a_full_disk_is_reported(model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copying any of the page's files may fail."""
 
     def refuse(source: Path, target: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source), None, str(target))

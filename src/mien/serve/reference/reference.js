@@ -1,37 +1,37 @@
-// Draws openapi.json: every route with its parameters, body, answers and an example. Text is set as text alone.
+// Renders openapi.json: every route with its parameters, body and responses, and every schema. Text is never set as HTML.
 
 function element(name, text, ...children) {
-  const made = document.createElement(name);
-  if (text) made.textContent = text;
-  made.append(...children);
-  return made;
-}
-
-// Text in which what stands between backticks is code.
-function prose(name, text) {
-  const parts = (text ?? "").split("`").map((part, index) => (index % 2 ? code(part) : part));
-  return element(name, "", ...parts);
+  const node = document.createElement(name);
+  if (text) node.textContent = text;
+  node.append(...children);
+  return node;
 }
 
 function code(text) {
   return element("code", text);
 }
 
-function resolve(document, schema) {
+// Text with code in backticks.
+function prose(name, text) {
+  const parts = (text ?? "").split("`").map((part, index) => (index % 2 ? code(part) : part));
+  return element(name, "", ...parts);
+}
+
+function resolve(spec, schema) {
   if (!schema?.$ref) return schema ?? {};
-  return schema.$ref.slice(2).split("/").reduce((value, key) => value[key], document);
+  return schema.$ref.slice(2).split("/").reduce((value, key) => value[key], spec);
 }
 
-function typeOf(document, schema) {
-  const whole = resolve(document, schema);
-  if (whole.anyOf) return whole.anyOf.map((one) => typeOf(document, one)).join(" or ");
-  if (whole.enum) return whole.enum.map((value) => JSON.stringify(value)).join(", ");
-  if (whole.type === "array") return `array of ${typeOf(document, whole.items)}`;
-  return whole.title && whole.properties ? whole.title : whole.type ?? "any";
+function typeName(spec, schema) {
+  const resolved = resolve(spec, schema);
+  if (resolved.anyOf) return resolved.anyOf.map((option) => typeName(spec, option)).join(" or ");
+  if (resolved.enum) return resolved.enum.map((value) => JSON.stringify(value)).join(", ");
+  if (resolved.type === "array") return `array of ${typeName(spec, resolved.items)}`;
+  return resolved.title && resolved.properties ? resolved.title : resolved.type ?? "any";
 }
 
-function told(document, schema, description) {
-  return prose("span", `${typeOf(document, schema)}${description ? `. ${description}` : ""}`);
+function typeAndDescription(spec, schema, description) {
+  return prose("span", `${typeName(spec, schema)}${description ? `. ${description}` : ""}`);
 }
 
 function table(rows) {
@@ -40,54 +40,50 @@ function table(rows) {
   return element("table", "", body);
 }
 
-function fields(document, schema) {
-  const properties = Object.entries(resolve(document, schema).properties ?? {});
-  return table(properties.map(([name, one]) => [
-    code(name),
-    told(document, one, one.description),
-  ]));
-}
-
-function operation(document, method, path, one) {
-  const part = element("section", "", element("h2", "", code(`${method.toUpperCase()} ${path}`)));
-  part.append(prose("p", one.description ?? one.summary));
-  if (one.parameters) {
-    part.append(element("h3", "Query"), table(one.parameters.map((parameter) => [
+function operationSection(spec, method, path, operation) {
+  const section = element("section", "", element("h2", "", code(`${method.toUpperCase()} ${path}`)));
+  section.append(prose("p", operation.description ?? operation.summary));
+  if (operation.parameters) {
+    section.append(element("h3", "Query parameters"), table(operation.parameters.map((parameter) => [
       code(parameter.name),
-      told(document, parameter.schema, parameter.description),
+      typeAndDescription(spec, parameter.schema, parameter.description),
     ])));
   }
-  if (one.requestBody) {
-    const kinds = Object.keys(one.requestBody.content).join(", ");
-    part.append(element("h3", "Body"), prose("p", `${one.requestBody.description} Sent as ${kinds}.`));
+  if (operation.requestBody) {
+    const types = Object.keys(operation.requestBody.content).join(", ");
+    section.append(element("h3", "Request body"), prose("p", `${operation.requestBody.description} Content types: ${types}.`));
   }
-  part.append(element("h3", "Answers"), table(Object.entries(one.responses).map(([status, answer]) => [
-    code(status), prose("span", answer.description),
+  section.append(element("h3", "Responses"), table(Object.entries(operation.responses).map(([status, response]) => [
+    code(status), prose("span", response.description),
   ])));
-  return part;
+  return section;
 }
 
-function shape(document, name, schema) {
-  const part = element("section", "", element("h2", name), prose("p", schema.description));
-  part.append(fields(document, schema));
-  if (schema.examples) part.append(element("pre", JSON.stringify(schema.examples[0], null, 2)));
-  return part;
+function schemaSection(spec, name, schema) {
+  const section = element("section", "", element("h2", name), prose("p", schema.description));
+  section.append(table(Object.entries(schema.properties).map(([field, type]) => [
+    code(field),
+    typeAndDescription(spec, type, type.description),
+  ])));
+  if (schema.examples) section.append(element("pre", JSON.stringify(schema.examples[0], null, 2)));
+  return section;
 }
 
-async function draw() {
-  const place = window.document.getElementById("routes");
-  const answer = await fetch("openapi.json");
-  if (!answer.ok) {
-    place.replaceChildren(element("p", `The document could not be read: ${answer.status}`));
+async function render() {
+  const main = document.getElementById("routes");
+  const response = await fetch("openapi.json");
+  if (!response.ok) {
+    main.replaceChildren(element("p", `openapi.json could not be loaded: ${response.status}`));
     return;
   }
-  const read = await answer.json();
-  const parts = [prose("p", read.info.description)];
-  for (const [path, methods] of Object.entries(read.paths)) {
-    for (const [method, one] of Object.entries(methods)) parts.push(operation(read, method, path, one));
-  }
-  const shapes = Object.entries(read.components.schemas).filter(([, schema]) => schema.properties);
-  place.replaceChildren(...parts, ...shapes.map(([name, schema]) => shape(read, name, schema)));
+  const spec = await response.json();
+  const operations = Object.entries(spec.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => operationSection(spec, method, path, operation)),
+  );
+  const schemas = Object.entries(spec.components.schemas)
+    .filter(([, schema]) => schema.properties)
+    .map(([name, schema]) => schemaSection(spec, name, schema));
+  main.replaceChildren(prose("p", spec.info.description), ...operations, ...schemas);
 }
 
-draw();
+render();

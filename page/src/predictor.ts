@@ -1,42 +1,42 @@
-// Who reads an image: the worker in this browser, or the server that the page came from, if it is one.
+// Who predicts an image: the worker in this browser, or the server that the page came from, if it is one.
 
 import type { Box, Point } from "./faces/crop.ts";
-import type { ModelInfo, Reading } from "./faces/model.ts";
-import type { FromWorker, LoadFailure, ImageReadings, ToWorker } from "./messages.ts";
+import type { FacePrediction, ModelInfo } from "./faces/model.ts";
+import type { FromWorker, ImagePredictions, LoadFailure, ToWorker } from "./protocol.ts";
 
-/** Why the worker cannot read. */
+/** Why the worker cannot predict. */
 export class LoadError extends Error {
   constructor(readonly failure: LoadFailure) {
     super(failure.message);
   }
 }
 
-/** The worker, one image at a time. */
-export class BrowserReader {
+/** Predicts in a worker, one image at a time. */
+export class BrowserPredictor {
   private worker: Worker | null = null;
-  private readonly waiting = new Map<number, { resolve(value: ImageReadings): void; reject(error: Error): void }>();
+  private readonly pending = new Map<number, { resolve(value: ImagePredictions): void; reject(error: Error): void }>();
   private count = 0;
   private lastFailure = "";
   isReady = false;
 
-  /** Load the networks, in a new worker: a runtime that has failed once does not start again. */
-  load(tellShare: (share: number) => void, tellInfo: (info: ModelInfo) => void): Promise<{ threads: number }> {
-    this.end("");
+  /** Load the networks, in a new worker: an ONNX runtime that has failed once does not start again. */
+  load(onProgress: (fraction: number) => void, onInfo: (info: ModelInfo) => void): Promise<{ threads: number }> {
+    this.terminate("");
     const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
     this.worker = worker;
     return new Promise((resolve, reject) => {
       const fail = (failure: LoadFailure): void => {
         if (worker !== this.worker) return;
-        this.end(failure.message);
+        this.terminate(failure.message);
         reject(new LoadError(failure));
       };
       worker.onerror = ({ message }) => fail({ part: "worker", isMissing: false, message: message || "worker.js" });
       worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
         if (worker !== this.worker) return;
-        if (data.kind === "loading") tellShare(data.share);
-        else if (data.kind === "info") tellInfo(data.info);
-        else if (data.kind === "unloaded") fail(data);
-        else if (data.kind === "readings") this.settle(data.id)?.resolve(data);
+        if (data.kind === "loading") onProgress(data.fraction);
+        else if (data.kind === "info") onInfo(data.info);
+        else if (data.kind === "load-failed") fail(data);
+        else if (data.kind === "predictions") this.settle(data.id)?.resolve(data);
         else if (data.kind === "failed") this.settle(data.id)?.reject(new Error(data.message));
         else {
           this.isReady = true;
@@ -47,33 +47,33 @@ export class BrowserReader {
     });
   }
 
-  /** Read an image, which is handed over. */
-  read(bitmap: ImageBitmap, isLive: boolean): Promise<ImageReadings> {
+  /** Predict an image; the bitmap is transferred to the worker. */
+  predict(bitmap: ImageBitmap, isLive: boolean): Promise<ImagePredictions> {
     if (!this.isReady) {
       bitmap.close();
       return Promise.reject(new Error(this.lastFailure));
     }
     const id = this.count++;
     return new Promise((resolve, reject) => {
-      this.waiting.set(id, { resolve, reject });
-      this.post({ kind: "read", id, bitmap, isLive }, [bitmap]);
+      this.pending.set(id, { resolve, reject });
+      this.post({ kind: "predict", id, bitmap, isLive }, [bitmap]);
     });
   }
 
-  /** Let go of the worker; who waits for it is told. */
-  private end(message: string): void {
+  /** Terminate the worker and reject pending predictions. */
+  private terminate(message: string): void {
     this.isReady = false;
     this.lastFailure = message;
     this.worker?.terminate();
     this.worker = null;
-    for (const { reject } of this.waiting.values()) reject(new Error(message));
-    this.waiting.clear();
+    for (const { reject } of this.pending.values()) reject(new Error(message));
+    this.pending.clear();
   }
 
   private settle(id: number) {
-    const waiting = this.waiting.get(id);
-    this.waiting.delete(id);
-    return waiting;
+    const pending = this.pending.get(id);
+    this.pending.delete(id);
+    return pending;
   }
 
   private post(message: ToWorker, transfer: Transferable[] = []): void {
@@ -92,12 +92,12 @@ interface ServerRow {
   arousal: number | null;
 }
 
-interface ServerAnswer {
+interface ServerResponse {
   results?: { rows: ServerRow[] }[];
   error?: { message?: string };
 }
 
-/** Whether the page comes from `mien serve`: a folder of files has no v1/model. */
+/** Whether the page comes from `mien serve`: a static web server has no v1/model. */
 export async function hasServer(): Promise<boolean> {
   try {
     const response = await fetch(new URL("v1/model", document.baseURI), { headers: { accept: "application/json" } });
@@ -107,38 +107,38 @@ export async function hasServer(): Promise<boolean> {
   }
 }
 
-/** Send an image to the server and return what it reads. */
-export async function readOnServer(
+/** Predict an image on the server. */
+export async function predictOnServer(
   image: Blob,
   name: string,
   size: { width: number; height: number },
   classes: string[],
-): Promise<ImageReadings> {
+): Promise<ImagePredictions> {
   const start = performance.now();
   const form = new FormData();
   form.append("images", image, name);
   const response = await fetch(new URL("v1/predict", document.baseURI), { method: "POST", body: form });
-  const answer = (await response.json().catch(() => null)) as ServerAnswer | null;
-  const rows = answer?.results?.[0]?.rows;
+  const body = (await response.json().catch(() => null)) as ServerResponse | null;
+  const rows = body?.results?.[0]?.rows;
   if (!response.ok || !rows) {
-    throw new Error(answer?.error?.message ?? `v1/predict: ${response.status} ${response.statusText}`);
+    throw new Error(body?.error?.message ?? `v1/predict: ${response.status} ${response.statusText}`);
   }
-  requireRead(rows);
+  requireDecoded(rows);
   const all = performance.now() - start;
-  return { ...size, readings: readingsOf(rows, size, classes), ms: { pixels: 0, faces: 0, model: 0, all } };
+  return { ...size, predictions: parsePredictions(rows, size, classes), ms: { pixels: 0, faces: 0, model: 0, all } };
 }
 
-/** Throw unless the image was read; that a crowd was read in part, as another row says, is no failure. */
-export function requireRead(rows: Pick<ServerRow, "status" | "detail">[]): void {
+/** Throw unless the image was decoded; an extra row about faces beyond the limit is no failure. */
+export function requireDecoded(rows: Pick<ServerRow, "status" | "detail">[]): void {
   const [first] = rows;
   if (first && first.status !== "ok" && first.status !== "no_face") throw new Error(first.detail || first.status);
 }
 
-export function readingsOf(
+export function parsePredictions(
   rows: ServerRow[],
   size: { width: number; height: number },
   classes: string[],
-): Reading[] {
+): FacePrediction[] {
   return rows
     .filter((row) => row.status === "ok" && row.probabilities)
     .map((row) => ({
@@ -151,10 +151,10 @@ export function readingsOf(
     }));
 }
 
-/** How far two readings of an image's faces, in one order, differ in the probability of any class. */
-export function largestDifference(here: Reading[], there: Reading[]): number {
-  const differences = here.flatMap(({ probabilities }, face) =>
-    probabilities.map((value, index) => Math.abs(value - there[face].probabilities[index])),
+/** Return the largest difference of any class probability between two predictions of the same faces, in the same order. */
+export function largestDifference(local: FacePrediction[], remote: FacePrediction[]): number {
+  const differences = local.flatMap(({ probabilities }, face) =>
+    probabilities.map((value, index) => Math.abs(value - remote[face].probabilities[index])),
   );
   return Math.max(0, ...differences);
 }

@@ -2,8 +2,8 @@
 
 import { byId } from "./dom.ts";
 
-export function listenToDrops(open: (file: File) => void): void {
-  const veil = byId("veil");
+export function listenForFiles(open: (file: File) => void): void {
+  const dropHint = byId("drop-hint");
   let depth = 0;
   const hasFiles = (event: DragEvent): boolean => event.dataTransfer?.types.includes("Files") ?? false;
   const openFirst = (files: FileList | undefined): void => {
@@ -11,16 +11,16 @@ export function listenToDrops(open: (file: File) => void): void {
   };
   document.addEventListener("paste", (event) => openFirst(event.clipboardData?.files));
   document.addEventListener("dragenter", (event) => {
-    if (hasFiles(event)) veil.hidden = ++depth < 1;
+    if (hasFiles(event)) dropHint.hidden = ++depth < 1;
   });
   document.addEventListener("dragleave", (event) => {
-    if (hasFiles(event)) veil.hidden = --depth < 1;
+    if (hasFiles(event)) dropHint.hidden = --depth < 1;
   });
   document.addEventListener("dragover", (event) => event.preventDefault());
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     depth = 0;
-    veil.hidden = true;
+    dropHint.hidden = true;
     openFirst(event.dataTransfer?.files);
   });
 }

@@ -1,30 +1,30 @@
-// All that was read of a film, from its beginning, by the film's own clock: rows of numbers, in bounded memory.
+// The predictions for a whole video, by position in the video: rows of numbers in bounded memory.
 
-import type { Reading } from "./faces/model.ts";
+import type { FacePrediction } from "./faces/model.ts";
 import type { Frame } from "./source.ts";
 import type { Track } from "./tracks.ts";
 
-// A row of 8 classes takes 128 bytes: 64 MB in all, nine hours of one face read 15 times a second.
+// A row with 8 classes takes 144 bytes: 72 MB in all, nine hours of one face at 15 predictions per second.
 export const MAX_ROWS = 500_000;
 const FIRST_ROWS = 1024;
-// Passes are merged when there are more: a slider that is dragged makes one at each step.
+// More passes than this are merged: dragging the slider makes one at every step.
 const MAX_PASSES = 32;
-// Before the probabilities of a row: seconds, face, track, box, score, valence, arousal.
+// Numbers before the probabilities of a row: seconds, face, track, box, score, valence, arousal.
 const N_FIXED = 10;
 const NO_FACE = -1;
-// The number of the pass that all earlier ones have become.
+// Number of the pass into which earlier ones were merged.
 const MERGED = -1;
 
-/** A row of the table: a face of an image or of a frame, or a frame without one. */
+/** A row of the table: a face of an image or frame, or a frame without faces. */
 export interface Row {
   seconds: number | null;
-  /** Place among the frame's faces, the largest first; null where there is none. */
+  /** Index among the faces of the frame, largest first; null if there is none. */
   face: number | null;
   track: number | null;
-  reading: Reading | null;
+  prediction: FacePrediction | null;
 }
 
-/** Frames read one after the other. What a later pass read of the same stretch of the film takes its place. */
+/** Consecutive frames. A later pass over the same part of the video replaces the earlier predictions. */
 interface Pass {
   number: number;
   firstRow: number;
@@ -36,7 +36,7 @@ export class Recording {
   private values = new Float64Array(0);
   private count = 0;
   private passes: Pass[] = [];
-  /** From when on nothing was kept, in seconds of the film, or null where everything was. */
+  /** Position in the video, in seconds, at which the table became full; null if it is not. */
   fullSince: number | null = null;
 
   constructor(
@@ -53,7 +53,7 @@ export class Recording {
     return N_FIXED + this.nClasses;
   }
 
-  /** Take the faces of a frame. */
+  /** Record the faces of a frame. */
   add({ time, pass }: Frame, tracks: Track[]): void {
     if (this.fullSince !== null) return;
     const nRows = Math.max(1, tracks.length);
@@ -63,64 +63,64 @@ export class Recording {
       return;
     }
     const last = this.passes.at(-1);
-    if (last?.number === pass && time === last.to) return; // the same frame, read again
-    if (last?.number !== pass || time < last.to) this.beginPass(time, pass);
+    if (last?.number === pass && time === last.to) return; // the same frame again
+    if (last?.number !== pass || time < last.to) this.startPass(time, pass);
     this.passes.at(-1)!.to = time;
-    const ordered = tracks.map(({ id, reading }) => ({ id, reading })).sort((a, b) => area(b.reading) - area(a.reading));
-    ordered.forEach(({ id, reading }, face) => this.write([time, face, id - 1], reading));
+    const ordered = tracks.map(({ id, prediction }) => ({ id, prediction })).sort((a, b) => area(b.prediction) - area(a.prediction));
+    ordered.forEach(({ id, prediction }, face) => this.write([time, face, id - 1], prediction));
     if (!ordered.length) this.write([time, NO_FACE, NO_FACE], null);
   }
 
-  /** All rows, in the order of the film. */
+  /** All rows, ordered by position in the video. */
   *rows(): Generator<Row> {
-    for (const row of this.order()) {
+    for (const row of this.validRows()) {
       const [seconds, face, track, x0, y0, x1, y1, score, valence, arousal, ...probabilities] = this.values.subarray(
         row * this.width,
         (row + 1) * this.width,
       );
-      const known = { score: numberOf(score), valence: numberOf(valence), arousal: numberOf(arousal) };
+      const known = { score: nanToNull(score), valence: nanToNull(valence), arousal: nanToNull(arousal) };
       yield face === NO_FACE
-        ? { seconds, face: null, track: null, reading: null }
-        : { seconds, face, track, reading: { box: [x0, y0, x1, y1], probabilities, landmarks: null, ...known } };
+        ? { seconds, face: null, track: null, prediction: null }
+        : { seconds, face, track, prediction: { box: [x0, y0, x1, y1], probabilities, landmarks: null, ...known } };
     }
   }
 
-  private beginPass(time: number, number: number): void {
+  private startPass(time: number, number: number): void {
     if (this.passes.length >= MAX_PASSES) this.merge();
     this.passes.push({ number, firstRow: this.count, from: time, to: time });
   }
 
-  private write(place: number[], reading: Reading | null): void {
+  private write(position: number[], prediction: FacePrediction | null): void {
     if ((this.count + 1) * this.width > this.values.length) {
       const larger = new Float64Array(Math.max(FIRST_ROWS * this.width, 2 * this.values.length));
       larger.set(this.values);
       this.values = larger;
     }
-    const { box, score, valence, arousal, probabilities } = reading ?? NOTHING;
-    const row = [...place, ...box, score ?? NaN, valence ?? NaN, arousal ?? NaN, ...probabilities];
+    const { box, score, valence, arousal, probabilities } = prediction ?? EMPTY;
+    const row = [...position, ...box, score ?? NaN, valence ?? NaN, arousal ?? NaN, ...probabilities];
     const start = this.count++ * this.width;
     this.values.fill(NaN, start, start + this.width).set(row, start);
   }
 
-  /** The numbers of the rows that count, by time: none that a later pass has read anew. */
-  private order(): number[] {
-    const kept: number[] = [];
+  /** The indices of the valid rows, ordered by time: without those that a later pass has replaced. */
+  private validRows(): number[] {
+    const valid: number[] = [];
     const later: Pass[] = [];
     for (let at = this.passes.length - 1; at >= 0; at--) {
       const end = this.passes[at + 1]?.firstRow ?? this.count;
       for (let row = this.passes[at].firstRow; row < end; row++) {
         const seconds = this.values[row * this.width];
-        if (!later.some(({ from, to }) => seconds >= from && seconds <= to)) kept.push(row);
+        if (!later.some(({ from, to }) => seconds >= from && seconds <= to)) valid.push(row);
       }
       later.push(this.passes[at]);
     }
     const time = (row: number): number => this.values[row * this.width];
-    return kept.sort((one, other) => time(one) - time(other) || one - other);
+    return valid.sort((a, b) => time(a) - time(b) || a - b);
   }
 
-  /** Make one pass of all. */
+  /** Merge all passes into one. */
   private merge(): void {
-    const order = this.order();
+    const order = this.validRows();
     const merged = new Float64Array(this.values.length);
     order.forEach((row, at) => {
       merged.set(this.values.subarray(row * this.width, (row + 1) * this.width), at * this.width);
@@ -132,7 +132,7 @@ export class Recording {
   }
 }
 
-const NOTHING: Pick<Reading, "box" | "score" | "valence" | "arousal" | "probabilities"> = {
+const EMPTY: Pick<FacePrediction, "box" | "score" | "valence" | "arousal" | "probabilities"> = {
   box: [NaN, NaN, NaN, NaN],
   score: null,
   valence: null,
@@ -140,18 +140,18 @@ const NOTHING: Pick<Reading, "box" | "score" | "valence" | "arousal" | "probabil
   probabilities: [],
 };
 
-function numberOf(value: number): number | null {
+function nanToNull(value: number): number | null {
   return Number.isNaN(value) ? null : value;
 }
 
-function area({ box: [x0, y0, x1, y1] }: Reading): number {
+function area({ box: [x0, y0, x1, y1] }: FacePrediction): number {
   return (x1 - x0) * (y1 - y0);
 }
 
-/** The rows of a photograph's faces, the largest first. */
+/** The rows of a photo's faces, largest first. */
 export function photoRows(tracks: Track[]): Row[] {
   return tracks
-    .map(({ reading }) => reading)
-    .sort((one, other) => area(other) - area(one))
-    .map((reading, face) => ({ seconds: null, face, track: null, reading }));
+    .map(({ prediction }) => prediction)
+    .sort((a, b) => area(b) - area(a))
+    .map((prediction, face) => ({ seconds: null, face, track: null, prediction }));
 }

@@ -1,23 +1,23 @@
-// Opening a photograph, the example, a camera or a video file; and saying why one cannot be opened, or has ended.
+// Opens photos, the example, cameras and video files, and reports why one cannot be opened or has ended.
 
 import { byId, onClick } from "./dom.ts";
-import { listenToDrops } from "./drops.ts";
+import { listenForFiles } from "./file-drop.ts";
 import { messageOf, type Problems } from "./problems.ts";
 import type { Source } from "./source.ts";
-import { say } from "./words.ts";
+import { t } from "./i18n.ts";
 
 const EXAMPLE = "assets/example.jpg";
 
-export class Opening {
-  /** Counts what a person wanted to open: the failure of an earlier wish is of no interest. */
-  private wish = 0;
+export class SourcePicker {
+  /** Number of the latest request to open something; failures of earlier ones are ignored. */
+  private request = 0;
 
-  /** `opened` hears of another source, `emptied` that there is none any more. */
+  /** `onOpen` is called after a source was opened, `onClose` when there is none anymore. */
   constructor(
     private readonly source: Source,
     private readonly problems: Problems,
-    private readonly opened: () => void,
-    private readonly emptied: () => void,
+    private readonly onOpen: () => void,
+    private readonly onClose: () => void,
   ) {}
 
   listen(): void {
@@ -28,7 +28,7 @@ export class Opening {
     onClick("video", () => videoFile.click());
     onClick("example", () => this.openExample());
     onClick("stop", () => this.stop());
-    onClick("other-camera", async () => this.openCamera(await this.source.otherCamera()));
+    onClick("other-camera", async () => this.openCamera(await this.source.nextCamera()));
     for (const input of [photoFile, videoFile]) {
       input.addEventListener("change", () => {
         const [file] = input.files ?? [];
@@ -36,14 +36,14 @@ export class Opening {
         input.value = "";
       });
     }
-    listenToDrops((file) => void this.openFile(file));
-    this.source.film.addEventListener("error", () => this.tellBrokenVideo());
+    listenForFiles((file) => void this.openFile(file));
+    this.source.player.addEventListener("error", () => this.reportBrokenVideo());
   }
 
   private openFile(file: File): Promise<void> {
     const { name } = file;
     const task = () => (file.type.startsWith("video/") ? this.source.openVideo(file, name) : this.source.openPhoto(file, name));
-    return this.open(task, () => () => say("errorFile", { name }));
+    return this.open(task, () => () => t("errorFile", { name }));
   }
 
   private openExample(): Promise<void> {
@@ -52,7 +52,7 @@ export class Opening {
       if (!response.ok) throw new Error(`${EXAMPLE}: ${response.status} ${response.statusText}`);
       await this.source.openPhoto(await response.blob(), "example.jpg");
     };
-    const explain = (error: unknown) => () => say("errorExample", { detail: messageOf(error) });
+    const explain = (error: unknown) => () => t("errorExample", { detail: messageOf(error) });
     return this.open(task, explain, () => void this.openExample());
   }
 
@@ -60,19 +60,19 @@ export class Opening {
     const retry = (): void => void this.openCamera(deviceId);
     const onEnd = (): void => {
       this.stop();
-      this.problems.tell("source", () => say("errorCameraEnded"), retry);
+      this.problems.report("source", () => t("errorCameraEnded"), retry);
     };
     const task = () => {
       if (!navigator.mediaDevices?.getUserMedia) throw new DOMException("", "SecurityError");
       return this.source.openCamera(deviceId, onEnd);
     };
     await this.open(task, explainCamera, retry);
-    if (this.source.kind === "camera") byId("other-camera").hidden = (await this.source.otherCamera()) === null;
+    if (this.source.kind === "camera") byId("other-camera").hidden = (await this.source.nextCamera()) === null;
   }
 
   private stop(): void {
     this.source.close();
-    this.emptied();
+    this.onClose();
     byId("photo").focus();
   }
 
@@ -81,33 +81,33 @@ export class Opening {
     explain: (error: unknown) => () => string,
     retry: (() => void) | null = null,
   ): Promise<void> {
-    const own = ++this.wish;
-    this.problems.solve("source", "reading");
+    const request = ++this.request;
+    this.problems.clear("source", "prediction");
     try {
       await task();
     } catch (error) {
-      if (own !== this.wish) return;
-      if (this.source.kind === "none") this.emptied();
-      this.problems.tell("source", explain(error), retry);
+      if (request !== this.request) return;
+      if (this.source.kind === "none") this.onClose();
+      this.problems.report("source", explain(error), retry);
       return;
     }
-    this.opened();
+    this.onOpen();
   }
 
-  private tellBrokenVideo(): void {
-    const { film, kind, name } = this.source;
-    if (kind !== "video") return; // while it is opened, `open` tells
-    const detail = film.error?.message ?? "";
+  private reportBrokenVideo(): void {
+    const { player, kind, name } = this.source;
+    if (kind !== "video") return; // while a video is being opened, `open` reports
+    const detail = player.error?.message ?? "";
     this.stop();
-    this.problems.tell("source", () => say("errorVideoBroken", { name, detail }));
+    this.problems.report("source", () => t("errorVideoBroken", { name, detail }));
   }
 }
 
 function explainCamera(error: unknown): () => string {
   const name = error instanceof Error ? error.name : "";
-  if (name === "NotAllowedError") return () => say("errorCameraDenied");
-  if (name === "NotFoundError") return () => say("errorCameraMissing");
-  if (name === "NotReadableError") return () => say("errorCameraBusy");
-  if (name === "SecurityError") return () => say("errorCameraInsecure");
-  return () => say("errorCameraOther", { detail: messageOf(error) });
+  if (name === "NotAllowedError") return () => t("errorCameraDenied");
+  if (name === "NotFoundError") return () => t("errorCameraMissing");
+  if (name === "NotReadableError") return () => t("errorCameraBusy");
+  if (name === "SecurityError") return () => t("errorCameraInsecure");
+  return () => t("errorCameraOther", { detail: messageOf(error) });
 }

@@ -1,11 +1,12 @@
-// What page and worker say to each other.
+// The messages between page and worker.
 
-import type { ModelInfo, Reading } from "./faces/model.ts";
+import type { FacePrediction, ModelInfo } from "./faces/model.ts";
 
 export type ToWorker =
   | { kind: "load"; base: string }
-  | { kind: "read"; id: number; bitmap: ImageBitmap; isLive: boolean };
+  | { kind: "predict"; id: number; bitmap: ImageBitmap; isLive: boolean };
 
+/** Milliseconds per step. */
 export interface Timing {
   pixels: number;
   faces: number;
@@ -13,27 +14,27 @@ export interface Timing {
   all: number;
 }
 
-export interface ImageReadings {
-  readings: Reading[];
+export interface ImagePredictions {
+  predictions: FacePrediction[];
   width: number;
   height: number;
   ms: Timing;
 }
 
-/** What can fail before anything is read. */
+/** What can fail to load. */
 export type Part = "worker" | "wasm" | "info" | "detector" | "model";
 
 export interface LoadFailure {
   part: Part;
-  /** The host has no such file. */
+  /** The host does not have the file. */
   isMissing: boolean;
   message: string;
 }
 
 export type FromWorker =
-  | { kind: "loading"; share: number }
+  | { kind: "loading"; fraction: number }
   | { kind: "info"; info: ModelInfo }
   | { kind: "ready"; threads: number }
-  | ({ kind: "unloaded" } & LoadFailure)
-  | ({ kind: "readings"; id: number } & ImageReadings)
+  | ({ kind: "load-failed" } & LoadFailure)
+  | ({ kind: "predictions"; id: number } & ImagePredictions)
   | { kind: "failed"; id: number; message: string };

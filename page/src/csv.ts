@@ -1,0 +1,51 @@
+// Predictions as CSV, with the columns of `mien predict`.
+
+import type { FacePrediction } from "./faces/model.ts";
+import type { Row } from "./recording.ts";
+import { topClass } from "./tracks.ts";
+
+/** Return CSV: a row per face or frame without faces, and a last row if the recording is incomplete. */
+export function predictionsCsv(rows: Iterable<Row>, source: string, classes: string[], fullSince: number | null = null): string {
+  const head = ["source", "frame", "seconds", "face", "track", "status", "detail"];
+  const box = ["box_x0", "box_y0", "box_x1", "box_y1", "score"];
+  const outputs = ["expression", "confidence", ...classes.map((name) => `p_${name}`), "landmarks", "valence", "arousal"];
+  const lines = [[...head, ...box, ...outputs]];
+  for (const { seconds, face, track, prediction } of rows) {
+    const position = [decimal(seconds, 3), integer(face), integer(track)];
+    lines.push([source, "", ...position, prediction ? "ok" : "no_face", "", ...valuesOf(prediction, classes)]);
+  }
+  if (fullSince !== null) {
+    const detail = "the table was full: later predictions are missing";
+    lines.push([source, "", decimal(fullSince, 3), "", "", "incomplete", detail, ...valuesOf(null, classes)]);
+  }
+  return lines.map((line) => line.map(quoted).join(",")).join("\r\n") + "\r\n";
+}
+
+function valuesOf(prediction: FacePrediction | null, classes: string[]): string[] {
+  if (!prediction) return Array.from({ length: 10 + classes.length }, () => "");
+  const { box, score, probabilities, landmarks, valence, arousal } = prediction;
+  const top = topClass(probabilities);
+  return [
+    ...box.map((value) => value.toFixed(2)),
+    decimal(score, 4),
+    classes[top],
+    ...[probabilities[top], ...probabilities].map((value) => value.toFixed(4)),
+    landmarks?.flat().map((value) => value.toFixed(2)).join(";") ?? "",
+    decimal(valence, 4),
+    decimal(arousal, 4),
+  ];
+}
+
+function decimal(value: number | null, digits: number): string {
+  return value?.toFixed(digits) ?? "";
+}
+
+function integer(value: number | null): string {
+  return value?.toString() ?? "";
+}
+
+function quoted(value: string): string {
+  // Keep spreadsheets from evaluating a file name as a formula.
+  const safe = /^[=+@]/.test(value) ? `'${value}` : value;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}

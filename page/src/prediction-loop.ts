@@ -1,0 +1,197 @@
+// Loads the model, and predicts what the source shows: a photo once, a camera or video frame by frame.
+
+import { showModel } from "./about.ts";
+import { byId, setText } from "./dom.ts";
+import type { FacePrediction } from "./faces/model.ts";
+import { currentLanguage, percent, t, tCount } from "./i18n.ts";
+import { BrowserPredictor, largestDifference, LoadError, predictOnServer } from "./predictor.ts";
+import { explainLoadFailure, messageOf, type Problems } from "./problems.ts";
+import type { ImagePredictions, Timing } from "./protocol.ts";
+import { MAX_ROWS, Recording } from "./recording.ts";
+import { toJpeg, type Frame, type Source } from "./source.ts";
+import { usesServer, type State } from "./state.ts";
+import { Tracks } from "./tracks.ts";
+import { clock } from "./transport.ts";
+import type { View } from "./view/view.ts";
+
+// If predicting a frame takes longer than this, the predicted frame is shown so that image and prediction agree; below the
+// other bound the video itself is shown again.
+const SLOW_MS = 150;
+const FAST_MS = 90;
+const RETRY_MS = 2000;
+
+export class PredictionLoop {
+  private readonly predictor = new BrowserPredictor();
+  private tracks = new Tracks();
+  /** Number of the current run; a loop that finds another number than its own ends. */
+  private run = 0;
+
+  constructor(
+    private readonly state: State,
+    private readonly source: Source,
+    private readonly view: View,
+    private readonly problems: Problems,
+  ) {}
+
+  /** Load the model, then predict what is open. */
+  async load(): Promise<void> {
+    const { state, problems, view } = this;
+    problems.clear("model", "prediction");
+    state.isLoading = true;
+    state.threads = null;
+    this.run++;
+    view.panel.showLoading(0);
+    try {
+      const onProgress = (fraction: number): void => view.panel.showLoading(fraction);
+      ({ threads: state.threads } = await this.predictor.load(onProgress, (info) => (state.info = info)));
+    } catch (error) {
+      const { failure } = error as LoadError;
+      problems.report("model", () => explainLoadFailure(failure), () => void this.load());
+    }
+    state.isLoading = false;
+    view.panel.hideLoading();
+    this.preparePanel();
+    if (state.info) showModel(state.info, state.threads);
+    this.restart();
+  }
+
+  /** Another source has been opened. */
+  open(): void {
+    this.problems.clear("recording");
+    this.tracks = new Tracks();
+    this.state.recording = null;
+    this.state.frame = { time: 0, pass: this.source.pass };
+    this.restart();
+  }
+
+  /** The prediction now comes from the server, or from the browser again. */
+  switchPredictor(): void {
+    this.problems.clear("prediction");
+    this.preparePanel();
+    this.restart();
+  }
+
+  /** Predict what is open from the beginning. */
+  restart(): void {
+    const { state, source, view } = this;
+    const run = ++this.run;
+    this.tracks.clear();
+    state.faces = [];
+    state.hasPrediction = false;
+    setText(byId("speed"), "");
+    setText(byId("server-note"), "");
+    view.renderSource();
+    view.render();
+    if (state.isLoading) return;
+    if (!this.canPredict()) return view.showWaiting({ text: () => t("cannotPredict") });
+    if (source.kind === "none") return view.showWaiting({ text: () => t("ready") });
+    view.showWaiting({ text: () => t("predicting") });
+    if (source.isLive) void this.follow(run);
+    else void this.predictPhoto(run);
+  }
+
+  private canPredict(): boolean {
+    return this.state.info !== null && (this.predictor.isReady || usesServer());
+  }
+
+  private preparePanel(): void {
+    if (this.state.info && this.canPredict()) this.view.panel.prepare(this.state.info);
+  }
+
+  private async predictPhoto(run: number): Promise<void> {
+    const { source, predictor } = this;
+    const { classes } = this.state.info!;
+    try {
+      const local = predictor.isReady ? await predictor.predict(await source.grab(), false) : null;
+      const remote = usesServer() ? await predictOnServer(source.file!, source.name, source.size, classes) : null;
+      if (run !== this.run) return;
+      if (local && remote) setText(byId("server-note"), agreementText(local.predictions, remote.predictions));
+      const result = (remote ?? local)!;
+      this.problems.clear("prediction");
+      this.show(result, this.state.frame);
+      showSpeed(t("speedOnce", { ms: Math.round(result.ms.all) }), result.ms, remote !== null);
+    } catch (error) {
+      if (run === this.run) this.reportFailure(error);
+    }
+  }
+
+  private async follow(run: number): Promise<void> {
+    const { source } = this;
+    let last = performance.now();
+    let rate = 0;
+    while (run === this.run) {
+      try {
+        const frame = await source.nextFrame();
+        if (run !== this.run) return;
+        const bitmap = await source.grab();
+        const size = { width: bitmap.width, height: bitmap.height };
+        const result = usesServer()
+          ? await predictOnServer(await toJpeg(bitmap), "frame.jpg", size, this.state.info!.classes)
+          : await this.predictor.predict(bitmap, true);
+        if (run !== this.run) return;
+        this.problems.clear("prediction");
+        source.showGrabbedFrame();
+        this.show(result, frame);
+        const now = performance.now();
+        rate = rate ? rate + 0.1 * (1000 / (now - last) - rate) : 1000 / (now - last);
+        last = now;
+        // Between the two bounds nothing changes.
+        if (result.ms.all > SLOW_MS) source.showPredictedFrames(true);
+        else if (result.ms.all < FAST_MS) source.showPredictedFrames(false);
+        const values = { rate: rate.toFixed(rate < 9.95 ? 1 : 0), ms: Math.round(result.ms.all) };
+        showSpeed(t("speed", values), result.ms, usesServer());
+      } catch (error) {
+        if (run !== this.run) return;
+        this.reportFailure(error);
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    }
+  }
+
+  /** Show and record the prediction for a photo or a frame. */
+  private show(result: ImagePredictions, frame: Frame): void {
+    const { state, source, tracks } = this;
+    state.hasPrediction = true;
+    state.imageSize = result;
+    if (frame.pass !== state.frame.pass) tracks.clear(); // the video was sought, or repeats
+    state.frame = frame;
+    state.faces = tracks.update(result.predictions, frame.time, source.isLive);
+    if (source.isLive) this.record(frame);
+    this.view.render();
+  }
+
+  private record(frame: Frame): void {
+    const { state, source } = this;
+    state.recording ??= new Recording(source.name, state.info!.classes.length);
+    state.recording.add(frame, state.faces);
+    const { fullSince } = state.recording;
+    if (fullSince === null) return;
+    const count = MAX_ROWS.toLocaleString(currentLanguage());
+    this.problems.report("recording", () => t("errorFull", { count, clock: clock(fullSince) }));
+  }
+
+  private reportFailure(error: unknown): void {
+    const detail = messageOf(error);
+    const key = usesServer() ? "errorServer" : "errorPrediction";
+    this.view.showWaiting({ text: () => t("cannotPredict") });
+    // A terminated worker has to be loaded again.
+    const retry = (): void => (this.canPredict() ? this.restart() : void this.load());
+    this.problems.report("prediction", () => t(key, { detail }), retry);
+  }
+}
+
+function agreementText(local: FacePrediction[], remote: FacePrediction[]): string {
+  if (local.length !== remote.length) {
+    const [server, browser] = [remote, local].map((predictions) => tCount("nFaces", predictions.length));
+    return t("agreementFaces", { server, browser });
+  }
+  return t("agreement", { value: percent(largestDifference(local, remote), 1) });
+}
+
+function showSpeed(text: string, ms: Timing, isRemote: boolean): void {
+  const line = byId("speed");
+  setText(line, isRemote ? `${text} · ${t("onServer")}` : text);
+  line.title = Object.entries(ms)
+    .map(([step, time]) => `${step} ${Math.round(time)} ms`)
+    .join(", ");
+}

@@ -1,0 +1,74 @@
+// The page's state, in one place: the prediction loop and the controls write it, the view renders it.
+
+import type { ModelInfo } from "./faces/model.ts";
+import { className, percent, t } from "./i18n.ts";
+import { overlayColor } from "./palette.ts";
+import type { Recording } from "./recording.ts";
+import type { Frame } from "./source.ts";
+import { topClass, type Track } from "./tracks.ts";
+import type { DrawnFace, Layers } from "./view/overlay.ts";
+
+export class State {
+  info: ModelInfo | null = null;
+  /** Threads of the runtime; null if the model does not run in the browser. */
+  threads: number | null = null;
+  isLoading = true;
+  /** The faces of the latest predicted image, oldest track first. */
+  faces: Track[] = [];
+  /** The frame in which the faces are. */
+  frame: Frame = { time: 0, pass: 0 };
+  /** Size of the predicted image; face coordinates refer to it. */
+  imageSize = { width: 1, height: 1 };
+  /** Whether the open source has been predicted at least once. */
+  hasPrediction = false;
+  /** The predictions of the latest camera or video; they can be saved until another source is opened. */
+  recording: Recording | null = null;
+  /** What the panel says while there is no prediction, and a hint below it. */
+  waiting: { text: () => string; hint?: () => string } = { text: () => "" };
+  /** Below this top-1 probability a prediction is unsure. */
+  threshold = 0.5;
+  readonly layers: Layers = { boxes: true, landmarks: true };
+  selectedId = 0;
+
+  /** Return the selected face; if it is not in the image, select the largest one. Null if there are no faces. */
+  select(): Track | null {
+    const same = this.faces.find(({ id }) => id === this.selectedId);
+    if (same) return same;
+    const area = ({ prediction: { box } }: Track): number => (box[2] - box[0]) * (box[3] - box[1]);
+    const largest = this.faces.reduce<Track | null>(
+      (best, track) => (!best || area(track) > area(best) ? track : best),
+      null,
+    );
+    if (largest) this.selectedId = largest.id;
+    return largest;
+  }
+
+  /** The short label of a face, such as "Happy 97%". */
+  labelOf({ prediction: { probabilities } }: Track): string {
+    const top = topClass(probabilities);
+    const name = className(this.info!.classes[top]);
+    return probabilities[top] < this.threshold
+      ? `${t("unsureShort")} · ${name}?`
+      : `${name} ${percent(probabilities[top])}`;
+  }
+
+  drawnFaces(selected: Track | null): DrawnFace[] {
+    return this.faces.map((track) => {
+      const { box, landmarks, probabilities } = track.prediction;
+      const top = topClass(probabilities);
+      return {
+        box,
+        landmarks,
+        label: this.labelOf(track),
+        color: overlayColor(this.info!.classes[top]),
+        isSelected: track === selected,
+        isUnsure: probabilities[top] < this.threshold,
+      };
+    });
+  }
+}
+
+/** Whether "Use the server instead" is on. */
+export function usesServer(): boolean {
+  return document.querySelector<HTMLInputElement>("#use-server")!.checked;
+}

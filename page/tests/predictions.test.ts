@@ -1,0 +1,136 @@
+// What happens to predictions: face tracking, recordings, CSV, server responses.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Box } from "../src/faces/crop.ts";
+import type { FacePrediction } from "../src/faces/model.ts";
+import { largestDifference, parsePredictions, requireDecoded } from "../src/predictor.ts";
+import { photoRows, Recording } from "../src/recording.ts";
+import { predictionsCsv } from "../src/csv.ts";
+import { HISTORY_S, Tracks } from "../src/tracks.ts";
+
+function prediction(box: Box, ...probabilities: number[]): FacePrediction {
+  return { box, score: 0.9, probabilities, landmarks: null, valence: null, arousal: null };
+}
+
+test("a moving face keeps its id, and another face gets another id", () => {
+  const tracks = new Tracks();
+  const [first] = tracks.update([prediction([0, 0, 100, 100], 1, 0)], 0, true);
+  const later = tracks.update([prediction([300, 0, 400, 100], 0, 1), prediction([10, 5, 110, 105], 1, 0)], 0.1, true);
+  assert.deepEqual(later.map(({ id }) => id), [first.id, first.id + 1]);
+});
+
+test("a face keeps its id after a short absence and gets a new one after a long absence", () => {
+  const tracks = new Tracks();
+  const face = prediction([0, 0, 100, 100], 1, 0);
+  const [first] = tracks.update([face], 0, true);
+  tracks.update([], 0.4, true);
+  assert.equal(tracks.update([face], 0.6, true)[0].id, first.id);
+  for (const time of [1, 2, 3]) tracks.update([], time, true);
+  assert.notEqual(tracks.update([face], 3.1, true)[0].id, first.id);
+});
+
+test("probabilities are smoothed for video and still sum to one, but not for photos", () => {
+  const tracks = new Tracks();
+  const box: Box = [0, 0, 100, 100];
+  tracks.update([prediction(box, 1, 0)], 0, true);
+  const [video] = tracks.update([prediction(box, 0, 1)], 0.1, true);
+  const [a, b] = video.prediction.probabilities;
+  assert.ok(a > 0.5 && a < 0.9 && Math.abs(a + b - 1) < 1e-9);
+  const [photo] = tracks.update([prediction(box, 0, 1)], 0.2, false);
+  assert.deepEqual(photo.prediction.probabilities, [0, 1]);
+});
+
+test("the history covers one minute", () => {
+  const tracks = new Tracks();
+  let history = 0;
+  for (let time = 0; time < 2 * HISTORY_S; time += 0.5) {
+    history = tracks.update([prediction([0, 0, 100, 100], 1, 0)], time, true)[0].history.length;
+  }
+  assert.equal(history, HISTORY_S * 2 + 1);
+});
+
+test("the CSV has the columns of mien predict, largest face first, and a file name cannot become a formula", () => {
+  const small = prediction([1, 2, 3, 4], 0.25, 0.75);
+  const large = { ...prediction([0, 0, 9, 9], 1, 0), landmarks: [[1, 2], [3, 4]] as [number, number][], valence: -0.5 };
+  const tracks = new Tracks().update([small, large], 0, false);
+  const [header, first, second] = predictionsCsv(photoRows(tracks), '=1,"2"', ["Neutral", "Happy"]).split("\r\n");
+  const columns = "box_x0,box_y0,box_x1,box_y1,score,expression,confidence,p_Neutral,p_Happy,landmarks,valence,arousal";
+  assert.equal(header, `source,frame,seconds,face,track,status,detail,${columns}`);
+  const landmarks = "1.00;2.00;3.00;4.00";
+  assert.equal(first, `"'=1,""2""",,,0,,ok,,0.00,0.00,9.00,9.00,0.9000,Neutral,1.0000,1.0000,0.0000,${landmarks},-0.5000,`);
+  assert.equal(second, `"'=1,""2""",,,1,,ok,,1.00,2.00,3.00,4.00,0.9000,Happy,0.7500,0.2500,0.7500,,,`);
+});
+
+/** Record a video at these times, with a face per frame whose probability encodes the pass. */
+function recordPass(recording: Recording, pass: number, times: number[]): void {
+  const tracks = new Tracks();
+  for (const time of times) recording.add({ time, pass }, tracks.update([prediction([0, 0, 1, 1], pass / 10)], time, true));
+}
+
+function range(from: number, to: number, step = 1): number[] {
+  return Array.from({ length: Math.round((to - from) / step) }, (_, index) => from + index * step);
+}
+
+function rowsOf(recording: Recording): [number, number][] {
+  return [...recording.rows()].map((row) => [row.seconds!, Math.round(10 * row.prediction!.probabilities[0])]);
+}
+
+test("a long video is recorded completely, by position in the video, including frames without faces", () => {
+  const recording = new Recording("video", 1);
+  recordPass(recording, 1, range(0, 7200, 0.5));
+  recording.add({ time: 7200, pass: 1 }, []);
+  const rows = [...recording.rows()];
+  assert.deepEqual([rows.length, rows[0].seconds, rows.at(-1)!.seconds], [14401, 0, 7200]);
+  assert.deepEqual([rows[5].face, rows[5].track, rows.at(-1)!.prediction], [0, 0, null]);
+  assert.match(predictionsCsv(rows, "video", ["Happy"]), /\r\nvideo,,7200.000,,,no_face,,,,,,,,,,,,\r\n$/);
+});
+
+test("a later pass replaces earlier predictions of the same part, and no others", () => {
+  const recording = new Recording("video", 1);
+  recordPass(recording, 1, range(0, 10));
+  recordPass(recording, 2, range(2.5, 4)); // sought back
+  recordPass(recording, 3, [8]); // sought forward: what lies between is unchanged
+  const expected = [[0, 1], [1, 1], [2, 1], [2.5, 2], [3.5, 2], [4, 1], [5, 1], [6, 1], [7, 1], [8, 3], [9, 1]];
+  assert.deepEqual(rowsOf(recording), expected);
+  for (let pass = 4; pass < 200; pass++) recordPass(recording, pass, range(0, 3)); // dragging the slider
+  assert.equal(rowsOf(recording).length, 11);
+  assert.deepEqual(rowsOf(recording).slice(0, 3).map(([time]) => time), [0, 1, 2]);
+});
+
+test("a repeating video never fills the table, and a too long one does and says so", () => {
+  const recording = new Recording("video", 1, 100);
+  for (let pass = 1; pass <= 50; pass++) recordPass(recording, pass, range(0, 60));
+  assert.deepEqual([rowsOf(recording).length, recording.fullSince], [60, null]);
+  recordPass(recording, 51, range(0, 300));
+  assert.equal(recording.fullSince, 100);
+  assert.deepEqual(rowsOf(recording), range(0, 100).map((time) => [time, 510 / 10]));
+  const lines = predictionsCsv(recording.rows(), "video", ["Happy"], recording.fullSince).trimEnd().split("\r\n");
+  assert.equal(lines.length, 1 + 100 + 1);
+  assert.match(lines.at(-1)!, /^video,,100\.000,,,incomplete,the table was full: later predictions are missing/);
+});
+
+test("a frame that is predicted twice has one row", () => {
+  const recording = new Recording("video", 1);
+  recordPass(recording, 1, [1, 1, 1, 2]);
+  assert.deepEqual(rowsOf(recording).map(([time]) => time), [1, 2]);
+});
+
+test("faces beyond the server's limit are no failure, an undecodable image is", () => {
+  const rest = { status: "too_many_faces", detail: "3 more faces, the limit is 1" };
+  requireDecoded([{ status: "ok", detail: "" }, rest]);
+  requireDecoded([{ status: "no_face", detail: "" }]);
+  assert.throws(() => requireDecoded([{ status: "truncated_image", detail: "ends early" }]), /ends early/);
+});
+
+test("the server's probabilities are matched by class name", () => {
+  const row = { detail: "", score: 0.9, landmarks: null, valence: null, arousal: null };
+  const rows = [
+    { ...row, status: "ok", box_xyxy: [1, 2, 3, 4] as Box, probabilities: { Happy: 0.75, Neutral: 0.25 } },
+    { ...row, status: "no_face", box_xyxy: null, probabilities: null },
+  ];
+  const predictions = parsePredictions(rows, { width: 10, height: 10 }, ["Neutral", "Happy"]);
+  assert.equal(predictions.length, 1);
+  assert.deepEqual(predictions[0].probabilities, [0.25, 0.75]);
+  assert.equal(largestDifference(predictions, [prediction([1, 2, 3, 4], 0.5, 0.5)]), 0.25);
+});

@@ -19,7 +19,7 @@ from mien.cli import (
     serve,
     train,
 )
-from mien.cli.output import print_notice
+from mien.cli.output import log_to_stderr, print_notice
 from mien.cli.parser import Parser
 from mien.errors import MienError
 from mien.runtime.terminal import on_one_line
@@ -58,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             known.overrides = rest
         elif rest:
             known.parser.error(f"unrecognized arguments: {on_one_line(' '.join(rest))}")
-        return int(known.run(known) or 0)
+        with log_to_stderr():
+            return int(known.run(known) or 0)
     except MienError as error:
         print_notice(str(error))
         return error.exit_code

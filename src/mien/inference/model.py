@@ -1,7 +1,7 @@
 """The Python interface: `mien.load` returns a `Model`, which predicts images, videos and cameras."""
 
+import logging
 import threading
-import warnings
 from collections.abc import Generator
 from functools import cached_property
 from pathlib import Path
@@ -102,7 +102,7 @@ class Model:
         """
         with self._detector_lock:
             if self._detector is None:
-                self._detector = load_detector(announce=lambda line: warnings.warn(line, stacklevel=2))
+                self._detector = load_detector(announce=logging.getLogger("mien").warning)
         return self._detector
 
     @overload

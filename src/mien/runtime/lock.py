@@ -5,6 +5,7 @@ included, and forked processes such as data-loader workers never hold it. The fi
 finds it locked. It is removed on release; a file left by a killed process locks nothing.
 """
 
+import logging
 import os
 import socket
 import sys
@@ -94,9 +95,9 @@ def _acquire(lock_path: Path, output: Path) -> int:
                 f"{output} is being written by {holder or 'another process'}. Wait until it ends, or choose another path"
             ) from None
         except OSError as error:
-            sys.stderr.write(
-                f"mien: {lock_path.parent} cannot be locked ({error.strerror}): make sure that nothing else writes "
-                f"{output} at the same time\n"
+            logging.getLogger("mien").warning(
+                f"{lock_path.parent} cannot be locked ({error.strerror}): make sure that nothing else writes "
+                f"{output} at the same time"
             )
         if _is_at(descriptor, lock_path):
             break

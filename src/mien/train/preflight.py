@@ -1,6 +1,6 @@
 """What is settled before a run starts: a recipe adapted to its faces, and warnings about settings."""
 
-import sys
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,4 +80,4 @@ def warn_of_seen_dev_faces(run: Run) -> None:
 
 
 def _warn(text: str) -> None:
-    sys.stderr.write(f"mien: {text}\n")
+    logging.getLogger("mien").warning(text)

@@ -1,7 +1,7 @@
 """The run's folder: what it is about, where it is resumed from, and the earlier run that it replaces."""
 
+import logging
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -119,7 +119,7 @@ def claim_run(out: Path, *, force: bool) -> None:
     if os.path.lexists(out):
         aside = set_aside(out, kind_mark="run.json", whole_mark="result.json")
         if aside is not None:
-            sys.stderr.write(f"mien: {aside} keeps the earlier run until this one is finished\n")
+            logging.getLogger("mien").warning(f"{aside} keeps the earlier run until this one is finished")
 
 
 @contextmanager

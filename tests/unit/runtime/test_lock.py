@@ -134,7 +134,7 @@ def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_a_file_system_without_locks_is_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Some network file systems have none: the work continues after a warning."""
 
@@ -144,9 +144,7 @@ def test_a_file_system_without_locks_is_reported(
     monkeypatch.setattr(mien.runtime.lock, "_lock", refuse)
     with hold_lock(tmp_path / ".out.lock", Path("out")):
         pass
-    assert "cannot be locked (No locks available): make sure that nothing else writes out" in (
-        capsys.readouterr().err
-    )
+    assert "cannot be locked (No locks available): make sure that nothing else writes out" in (caplog.text)
 
 
 def test_locking_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

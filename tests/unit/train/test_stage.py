@@ -156,7 +156,7 @@ def test_the_earlier_run_stays_until_the_new_one_is_finished(
     tiny_recipe: Recipe,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A new one that comes to nothing gives it its name back; one that was begun leaves it beside."""
     run = Path(shutil.copytree(trained_run, tmp_path / "run"))
@@ -170,7 +170,7 @@ def test_the_earlier_run_stays_until_the_new_one_is_finished(
         with pytest.raises(KeyboardInterrupt):
             train(quick(tiny_recipe), [training_pack], run, force=True)
     assert (run / "result.json").read_bytes() == before
-    assert "run.replaced keeps the earlier run until this one is finished" in capsys.readouterr().err
+    assert "run.replaced keeps the earlier run until this one is finished" in caplog.text
     for _ in range(2):
         with monkeypatch.context() as patched:
             patched.setattr(stage, "finish_run", stop)
@@ -298,7 +298,7 @@ def test_several_cures_of_one_imbalance_are_warned_of_once(
     training_pack: Path,
     trained_run: Path,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
     cures: tuple[tuple[str, str], ...],
 ) -> None:
@@ -307,10 +307,9 @@ def test_several_cures_of_one_imbalance_are_warned_of_once(
     monkeypatch.setattr(stage, "fit", lambda *_, **__: None)
     monkeypatch.setattr(stage, "finish_run", lambda *_: {})
     assert train(recipe, [training_pack], tmp_path / "run") is not None
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mien: ")]
     named = " and ".join(f"`{key}: {value}`" for key, value in cures)
     advice = "correct the same class imbalance more than once, and rare classes may be predicted too often. One of them is enough"
-    assert lines == ([f"mien: {named} {advice}"] if len(cures) > 1 else [])
+    assert caplog.messages == ([f"{named} {advice}"] if len(cures) > 1 else [])
 
 
 @pytest.mark.parametrize(
@@ -359,19 +358,19 @@ def test_the_advice_for_a_loss_that_explodes_helps(
 
 
 def test_few_epochs_are_enough_of_a_command(
-    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With one epoch the warm-up and the head epochs give way, which one line tells and the run keeps; so in a plan."""
     recipe = quick(tiny_recipe, warmup_epochs=5.0, freeze_backbone_epochs=0.5)
     assert train(recipe, [training_pack], tmp_path / "run") is not None
     assert (
-        "mien: `schedule.freeze_backbone_epochs` 0.5 and `schedule.warmup_epochs` 5 do not fit into `schedule.epochs` 1: "
+        "`schedule.freeze_backbone_epochs` 0.5 and `schedule.warmup_epochs` 5 do not fit into `schedule.epochs` 1: "
         "shortened to 0.5 and 0.25\n"
-    ) in capsys.readouterr().err
+    ) in caplog.text
     kept = read_recipe(tmp_path / "run" / "recipe.yaml", [])
     assert (kept.schedule.freeze_backbone_epochs, kept.schedule.warmup_epochs) == (0.5, 0.25)
     assert plan_training(recipe, [training_pack]).recipe == kept
-    assert "do not fit" in capsys.readouterr().err
+    assert "do not fit" in caplog.text
 
 
 def test_a_pack_without_landmarks_trains(

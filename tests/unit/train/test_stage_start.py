@@ -117,7 +117,7 @@ def test_an_earlier_run_with_other_dev_faces_is_warned_of(
     trained_run: Path,
     tiny_recipe: Recipe,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It learnt some of the faces that are to choose the checkpoint."""
@@ -125,10 +125,10 @@ def test_an_earlier_run_with_other_dev_faces_is_warned_of(
     monkeypatch.setattr(stage, "finish_run", lambda *_: {})
     same = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(trained_run)))
     train(same, [training_pack], tmp_path / "same")
-    assert capsys.readouterr().err == ""
+    assert caplog.text == ""
     train(replace(same, data=replace(same.data, split_seed=5)), [training_pack], tmp_path / "other")
     was = f"{trained_run} held out other dev faces (`data.split_seed` was {same.data.split_seed}, is 5)"
-    assert was in capsys.readouterr().err
+    assert was in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.artifacts import file_sha256, read_json, write_json
-from mien.datasets.base import FaceDataset, FaceRecord, RejectedRow, Row
+from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
 from mien.errors import ArtifactError
 from mien.faces.crop import (
     CropContract,
@@ -47,7 +47,7 @@ class ShardTask:
 
     split: str
     number: int
-    rows: Sequence[Row]
+    rows: Sequence[RawRow]
     dataset: FaceDataset
     crop: CropContract
     detector_path: Path | None
@@ -105,7 +105,7 @@ def is_made(task: ShardTask) -> bool:
         return False
 
 
-def _parse_rows(task: ShardTask, notes: ShardNotes) -> list[tuple[Row, FaceRecord]]:
+def _parse_rows(task: ShardTask, notes: ShardNotes) -> list[tuple[RawRow, FaceRecord]]:
     """Parse a task's rows, all at once: between two images it would take twice as long, with cold caches."""
     parsed = []
     for row in task.rows:
@@ -116,7 +116,7 @@ def _parse_rows(task: ShardTask, notes: ShardNotes) -> list[tuple[Row, FaceRecor
     return parsed
 
 
-def _reject_entry(row: Row, dataset: FaceDataset, rejection: RejectedRow) -> dict[str, str | int]:
+def _reject_entry(row: RawRow, dataset: FaceDataset, rejection: RejectedRow) -> dict[str, str | int]:
     return {
         "split": row.split,
         "row": row.number,
@@ -128,7 +128,7 @@ def _reject_entry(row: Row, dataset: FaceDataset, rejection: RejectedRow) -> dic
 
 
 def make_face(
-    row: Row, record: FaceRecord, crop: CropContract, detector_path: Path | None
+    row: RawRow, record: FaceRecord, crop: CropContract, detector_path: Path | None
 ) -> tuple[PackedFace, list[str]]:
     """Read, verify, orient, crop and encode one face.
 
@@ -145,7 +145,7 @@ def make_face(
 
 
 def _make_face(
-    row: Row, record: FaceRecord, image: EncodedImage, crop: CropContract, *, detector_path: Path | None
+    row: RawRow, record: FaceRecord, image: EncodedImage, crop: CropContract, *, detector_path: Path | None
 ) -> tuple[PackedFace, list[str]]:
     warnings = list(record.warnings)
     size_wh, box_xyxy = image.size_wh, record.box_xyxy
@@ -168,7 +168,7 @@ def _make_face(
 
 
 def _packed(
-    row: Row, record: FaceRecord, cropped: Pixels, matrix: NDArray[np.float64], method: CropMethod
+    row: RawRow, record: FaceRecord, cropped: Pixels, matrix: NDArray[np.float64], method: CropMethod
 ) -> PackedFace:
     jpeg = encode_jpeg(cropped)
     return PackedFace(

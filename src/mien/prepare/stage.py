@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from multiprocessing.context import BaseContext
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import PIL
@@ -31,7 +31,7 @@ from mien.artifacts import (
     remove_partials,
     write_json,
 )
-from mien.datasets.base import FaceDataset, Row
+from mien.datasets.base import FaceDataset, RawRow
 from mien.datasets.registry import DatasetOptions, open_dataset
 from mien.errors import ArtifactError, DatasetError
 from mien.faces import images
@@ -100,7 +100,7 @@ def prepare(
     dataset = open_dataset(kind, raw, options.dataset)
     _require_names(raw, dataset.classes)
     method = options.crop or dataset.natural_crop
-    crop = CropContract(method=cast("CropMethod", method), margin=options.margin, size=options.size)
+    crop = CropContract(method=method, margin=options.margin, size=options.size)
     _require_apart(raw, out, options.annotations)
     if crop.method != "whole":
         # A set with landmarks or boxes wants it for the few faces without: not worth a download.
@@ -317,9 +317,9 @@ def _collect(running: dict[Future[Any], int], progress: Progress) -> None:
         progress.advance(n_rows)
 
 
-def _deal_rows(dataset: FaceDataset) -> Iterator[tuple[str, int, list[Row]]]:
+def _deal_rows(dataset: FaceDataset) -> Iterator[tuple[str, int, list[RawRow]]]:
     """Cut the stream of rows into shards; a shard holds rows of one split."""
-    rows: list[Row] = []
+    rows: list[RawRow] = []
     numbers = dict.fromkeys(SPLITS, 0)
     for row in dataset.rows():
         if rows and (len(rows) == ROWS_PER_SHARD or rows[0].split != row.split):

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mien.datasets.base import REMEDIES, FaceDataset, FaceRecord, RejectedRow, Row
+from mien.datasets.base import REMEDIES, FaceDataset, FaceRecord, RawRow, RejectedRow
 
 
 @dataclass
 class ReadSet:
     """What reading a whole dataset gave."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[RawRow] = field(default_factory=list)
     records: dict[str, FaceRecord] = field(default_factory=dict)
     rejects: dict[tuple[str, int], tuple[str, str]] = field(default_factory=dict)
 

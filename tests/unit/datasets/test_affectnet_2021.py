@@ -207,8 +207,8 @@ def test_other_folders_of_faces_are_told(add_face: Callable[..., Path]) -> None:
     add_face()
     raw = add_face(folder="test_set")
     notes = open_affectnet(raw).notes
-    assert notes[0] == "There is no `val_set`: its split is left out."
-    assert notes[1].startswith("The folder `test_set` is passed over")
+    assert notes[0] == "There is no `val_set`: its split is skipped."
+    assert notes[1].startswith("The folder `test_set` is ignored")
 
 
 def test_annotations_of_another_kind_are_refused(tmp_path: Path, put: Callable[..., Path]) -> None:

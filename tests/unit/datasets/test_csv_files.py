@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from mien.datasets.csv_files import PROBLEM, CsvList, open_list, read_first_row
+from mien.datasets.csv_files import PROBLEM, CsvFile, open_csv_file, read_first_row
 from mien.errors import DatasetError
 
 SPELLINGS = {"path": ("path", "image"), "label": ("label",), "note": ("note",)}
 
 
-def open_text(tmp_path: Path, content: str | bytes, name: str = "list.csv") -> CsvList:
+def open_text(tmp_path: Path, content: str | bytes, name: str = "list.csv") -> CsvFile:
     path = tmp_path / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return open_list(path, SPELLINGS, required=("path", "label"))
+    return open_csv_file(path, SPELLINGS, required=("path", "label"))
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_row_of_another_width_is_marked(tmp_path: Path, row: str) -> None:
         pytest.param("image;label\na.jpg;1\n", "separated by commas, with `path or image`", id="semicolons"),
         pytest.param("path,emotion\n", "`label`; it begins with 'path', 'emotion'", id="other column"),
         pytest.param("path,label,label\n", "more than one column `label`", id="column twice"),
-        pytest.param("path,label\n".encode("utf-16"), "line 1 holds", id="UTF-16"),
-        pytest.param(b"\x89PNG\r\n\x1a\n\0\0", "line 1 holds", id="an image"),
+        pytest.param("path,label\n".encode("utf-16"), "line 1 contains", id="UTF-16"),
+        pytest.param(b"\x89PNG\r\n\x1a\n\0\0", "line 1 contains", id="an image"),
         pytest.param(b"a" * 1_000_001, "over 1,000,000 characters", id="no line ends"),
     ],
 )
@@ -86,9 +86,11 @@ def test_unusable_list_is_refused_when_opened(tmp_path: Path, content: str | byt
     ("content", "message"),
     [
         pytest.param(
-            "path,label\na.jpg,1\ncafé.jpg,2\n".encode("latin-1"), "line 3 holds the byte 0xe9", id="latin-1"
+            "path,label\na.jpg,1\ncafé.jpg,2\n".encode("latin-1"),
+            "line 3 contains the byte 0xe9",
+            id="latin-1",
         ),
-        pytest.param(b"path,label\na.jpg,1\nb\0.jpg,2\n", "line 3 holds a zero byte", id="zero byte"),
+        pytest.param(b"path,label\na.jpg,1\nb\0.jpg,2\n", "line 3 contains a zero byte", id="zero byte"),
         pytest.param('path,label\na.jpg,1\n"b.jpg,2\nc.jpg,3\n', "near line", id="open quote"),
     ],
 )
@@ -107,7 +109,7 @@ def test_damaged_gzip_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "list.csv.gz"
     path.write_bytes(data)
     with pytest.raises(DatasetError, match="cannot be read"):
-        list(open_list(path, SPELLINGS, required=("path",)).rows())
+        list(open_csv_file(path, SPELLINGS, required=("path",)).rows())
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_a_split_in_another_column_stops(make_csv: Callable[..., Path], header: 
     ]
     drawn = open_csv(path, split_column="none", val_fraction=0)
     assert {row.split for row in drawn.rows()} == {"train"}
-    assert any(f"Columns not read in `faces.csv`: {column}" in note for note in drawn.notes) == (
+    assert any(f"Columns not used in `faces.csv`: {column}" in note for note in drawn.notes) == (
         column not in ("path", "image")
     )
 
@@ -134,7 +134,7 @@ def test_a_split_column_that_is_not_there(make_csv: Callable[..., Path]) -> None
 def test_every_column_is_read_or_named(make_csv: Callable[..., Path]) -> None:
     """Those of a person, of another label and of half a box are told as not read."""
     path = make_csv("path,label,emotion,subject,x,y,w,valence,,split", "a.jpg,happy,sad,S1,1,2,3,0.5,1,train")
-    assert open_csv(path).notes == ("Columns not read in `faces.csv`: emotion, subject, x, y, w, (no name).",)
+    assert open_csv(path).notes == ("Columns not used in `faces.csv`: emotion, subject, x, y, w, (no name).",)
 
 
 @pytest.mark.parametrize("columns", ["face_x,face_y,face_width,face_height", "x,y,w,h", "X0,Y0,X1,Y1"])

@@ -150,8 +150,8 @@ def test_split_without_images_is_left_out_with_a_note(make_set: Callable[..., Pa
     (raw / "FER2013Valid" / "fer0000003.png").unlink()
     source = open_ferplus(raw)
     assert {row.split for row in source.rows()} == {"train"}
-    assert any("PrivateTest is left out, 1 rows" in note for note in source.notes)
-    assert any("PublicTest is left out" in note for note in source.notes)
+    assert any("PrivateTest is skipped (1 rows)" in note for note in source.notes)
+    assert any("PublicTest is skipped" in note for note in source.notes)
 
 
 def test_missing_images_of_a_split_that_is_there_are_rows(make_set: Callable[..., Path]) -> None:

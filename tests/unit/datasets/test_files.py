@@ -20,7 +20,7 @@ def test_hidden_names_and_leftovers_are_left_aside(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """A folder that cannot be listed is one clear error."""
-    with pytest.raises(DatasetError, match="must be a folder that can be read"):
+    with pytest.raises(DatasetError, match="must be a readable folder"):
         list_names(tmp_path / "none")
 
 

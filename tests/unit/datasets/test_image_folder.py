@@ -158,11 +158,11 @@ AFFECTNET_2021 = [f"{s}/{part}/1.jpg" for s in ("train_set", "val_set") for part
     ("places", "message"),
     [
         pytest.param(
-            ["happy/a.jpg", "images/b.jpg", "sad/c.jpg"], "`images` is called like no class", id="images"
+            ["happy/a.jpg", "images/b.jpg", "sad/c.jpg"], "`images` is not named like a class", id="images"
         ),
         pytest.param(
             ["train/images/a.jpg", "train/labels/a.txt", "valid/images/b.jpg", "valid/labels/b.txt"],
-            r"`train/images` is called like no class .*YOLO",
+            r"`train/images` is not named like a class .*YOLO",
             id="YOLO",
         ),
         pytest.param(AFFECTNET_2021, r"`train_set/annotations` is .*use `mien prepare affectnet`", id="2021"),
@@ -203,9 +203,9 @@ def test_label_names_say_what_folders_are(
     }
     assert len(read.rows) == 3
     notes = " ".join(source.notes)
-    assert "`labels` is passed over" in notes
+    assert "`labels` is ignored" in notes
     assert "not read: `README.md`" in notes
-    assert "Classes of their own, which AffectNet does not have: 'images'" in notes
+    assert "New classes, which AffectNet does not have: 'images'" in notes
 
 
 def test_label_names_that_name_no_folders(make_set: Callable[..., Path]) -> None:
@@ -237,7 +237,7 @@ def test_a_class_folder_of_images_without_endings(
         pytest.param(["a.jpg", "b.jpg"], "found none", id="images only"),
         pytest.param(["dataset/happy/a.jpg", "dataset/sad/b.jpg"], "found `dataset`", id="a folder too high"),
         pytest.param(["train/a.jpg"], "found none", id="split without classes"),
-        pytest.param(["train/happy/a.jpg", "sad/b.jpg"], "`train` beside `sad`", id="splits and classes"),
+        pytest.param(["train/happy/a.jpg", "sad/b.jpg"], "`train` next to `sad`", id="splits and classes"),
     ],
 )
 def test_other_layouts_are_refused(make_set: Callable[..., Path], places: list[str], message: str) -> None:

@@ -1,4 +1,4 @@
-"""`mien prepare`: a raw set becomes a pack."""
+"""`mien prepare`: turns a raw data set into a pack."""
 
 from mien.prepare.stage import PrepareOptions, prepare
 

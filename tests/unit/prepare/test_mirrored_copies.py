@@ -31,4 +31,4 @@ def test_mirrored_copies_are_leaks(tmp_path: Path, tools: Any) -> None:
     assert [key for key, leak in zip(keys, leaks, strict=True) if leak] == [
         k for k in keys if "mirrored" in k
     ]
-    assert "8 faces stand in more than one split" in str(summary)
+    assert "8 faces are in more than one split" in str(summary)

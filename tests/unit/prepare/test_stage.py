@@ -110,7 +110,7 @@ def test_stopped_run_goes_on(
         Pack.open(out)
     summary = prepare("affectnet", faces, out, OPTIONS)
     assert summary.n_resumed == stop
-    assert ("went on from" in str(summary)) == (stop > 0)
+    assert ("resumed: " in str(summary)) == (stop > 0)
     assert content(out) == content(tmp_path / "whole.pack")
     for path in (tmp_path / "whole.pack").iterdir():
         assert (out / path.name).read_bytes() == path.read_bytes()
@@ -267,7 +267,7 @@ def test_spoiled_plan_is_told(
     prepare_until_shard(2, faces, out, monkeypatch)
     (out / ".prepare" / "plan.json").write_text(text)
     with pytest.raises(
-        ArtifactError, match=r"plan\.json of the unfinished pack .*or add --force to begin again"
+        ArtifactError, match=r"plan\.json of the unfinished pack .*or add --force to start over"
     ):
         prepare("affectnet", faces, out, OPTIONS)
     assert prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, force=True)).n_resumed == 0
@@ -319,7 +319,7 @@ def test_output_inside_the_raw_set_is_refused(
 def test_output_around_the_raw_set_is_refused(faces: Path) -> None:
     """A pack in whose folder the raw set lies could take it along when it is replaced."""
     (faces.parent / "pack.json").write_text("{}")
-    with pytest.raises(ArtifactError, match=r"lies inside .*, where the pack is to be"):
+    with pytest.raises(ArtifactError, match=r"lies inside .*, the path of the pack"):
         prepare("affectnet", faces, faces.parent, dataclasses.replace(OPTIONS, force=True))
     assert (faces / "training.csv").exists()
 
@@ -373,7 +373,7 @@ def test_set_without_a_usable_row(raw_set: Any, tools: Any, tmp_path: Path) -> N
     for number in range(6):
         raw_set.add(f"{number}.jpg")
     raw, out = raw_set.write(), tmp_path / "my.pack"
-    with pytest.raises(DatasetError, match=r"Not one of 6 rows could be used.*missing_file.*rejects.csv"):
+    with pytest.raises(DatasetError, match=r"None of 6 rows could be used.*missing_file.*rejects.csv"):
         prepare("affectnet", raw, out, OPTIONS)
     assert len((out / "rejects.csv").read_text().splitlines()) == 7
     for number in range(6):
@@ -411,7 +411,7 @@ def test_duplicates_are_found(raw_set: Any, tools: Any, tmp_path: Path) -> None:
     assert pack.split("train").groups.tolist() == [0, 1, 2, 3, 4, 5, 0]
     assert pack.split("val").groups.tolist() == [1, 2, 0]
     assert pack.info.duplicates == {"exact_copies": 2, "near_copies": 4, "in_several_splits": 7}
-    assert "4 faces repeat another, mirrored or not (2 of them exactly); 7 faces stand in more" in str(
+    assert "4 faces repeat another, mirrored or not (2 of them exactly); 7 faces are in more" in str(
         summary
     )
 
@@ -446,7 +446,7 @@ def test_full_disk(
     with monkeypatch.context() as patched:
         patched.setattr(mien.artifacts, "_sync_file", refuse)
         with pytest.raises(
-            ArtifactError, match=r"The disk is full while writing .*it goes on where it stopped"
+            ArtifactError, match=r"The disk is full while writing .*it resumes where it stopped"
         ):
             prepare("affectnet", faces, out, OPTIONS)
     assert not (out / "pack.json").exists()
@@ -559,4 +559,4 @@ def test_a_class_of_which_nothing_is_kept_is_told(tmp_path: Path, tools: Any) ->
         data = b"broken" if name == "fear" else tools.encode(tools.draw_image())
         (tmp_path / "raw" / name / "a.jpg").write_bytes(data)
     summary = prepare("folder", tmp_path / "raw", tmp_path / "my.pack", OPTIONS)
-    assert "No face was kept of: Fear." in str(summary)
+    assert "No face was kept for: Fear." in str(summary)

@@ -98,7 +98,7 @@ def test_list_without_column_names_is_read(
 def test_unknown_expression_is_rejected(
     make_set: Callable[..., Path], read_set: Callable[..., Any], expression: str
 ) -> None:
-    """An expression that is no whole number from 0 to 10 rejects its row and claims no class."""
+    """An expression that is no integer from 0 to 10 rejects its row and claims no class."""
     source = open_affectnet(make_set(line(expression=expression)))
     read = read_set(source)
     assert read.rejects["train", 1][0] == "unknown_label"

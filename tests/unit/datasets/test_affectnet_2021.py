@@ -58,7 +58,7 @@ def test_sound_face_is_read_whole(
     [
         pytest.param("7", id="text"),
         pytest.param(np.array(b"7"), id="bytes"),
-        pytest.param(7, id="whole number"),
+        pytest.param(7, id="integer"),
         pytest.param(7.0, id="float"),
         pytest.param([7], id="array of one"),
         pytest.param([["7"]], id="array of one text"),
@@ -105,7 +105,7 @@ def test_images_of_other_names_are_rows(add_face: Callable[..., Path], read_set:
     [
         pytest.param(8, "unknown_label", id="None is no class of this release"),
         pytest.param(-1, "unknown_label", id="below 0"),
-        pytest.param(1.5, "unknown_label", id="no whole number"),
+        pytest.param(1.5, "unknown_label", id="no integer"),
         pytest.param("happy", "broken_annotation", id="a word"),
         pytest.param([1, 2], "unknown_label", id="two labels"),
         pytest.param([], "unknown_label", id="no label"),

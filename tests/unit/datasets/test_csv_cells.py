@@ -31,7 +31,7 @@ from mien.datasets.csv_files import PROBLEM
     ],
 )
 def test_whole_numbers(text: str, number: int | None) -> None:
-    """A whole number is read as people and spreadsheets write it, and nothing else is."""
+    """A integer is read as people and spreadsheets write it, and nothing else is."""
     assert parse_integer(text) == number
 
 

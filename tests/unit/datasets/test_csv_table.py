@@ -231,7 +231,7 @@ def test_bad_rows_are_rejected(
     ],
 )
 def test_unusable_list_is_refused(make_csv: Callable[..., Path], lines: list[str], message: str) -> None:
-    """A list that cannot be one of labelled faces is one clear error."""
+    """A list that cannot be one of labeled faces is one clear error."""
     with pytest.raises(DatasetError) as error:
         open_csv(make_csv(*lines))
     assert message in str(error.value)

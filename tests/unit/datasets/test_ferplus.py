@@ -87,7 +87,7 @@ def test_majority_rule_gives_label_and_shares(
     ],
 )
 def test_majority_rule_rejects(votes: tuple[int, ...], reason: str) -> None:
-    """A face without a class that over half agree on is not labelled."""
+    """A face without a class that over half agree on is not labeled."""
     with pytest.raises(RejectedRow) as rejected:
         label_votes(votes, "majority")
     assert rejected.value.reason == reason

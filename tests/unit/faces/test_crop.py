@@ -35,7 +35,7 @@ def smooth_noise(shape: tuple[int, ...], seed: int = 0, blur: float = 1.5) -> Pi
 
 
 def matrix_of(*, side: float, center: tuple[float, float], angle: float = 0.0) -> Matrix:
-    """Return the transform to fractions of a square with that side, centre and turn, in photo pixels."""
+    """Return the transform to fractions of a square with that side, center and turn, in photo pixels."""
     c, s = math.cos(angle) / side, math.sin(angle) / side
     linear = np.array([[c, s], [-s, c]])
     return np.column_stack([linear, 0.5 - linear @ center])
@@ -78,7 +78,7 @@ def bilinear(photo: NDArray[np.int64], x: float, y: float) -> Any:
         pytest.param((90, 91, 3), matrix_of(side=63.9, center=(44, 46), angle=-0.4), id="just not halved"),
         pytest.param((90, 91, 3), matrix_of(side=64, center=(44.5, 46), angle=0.0), id="just halved"),
         pytest.param((201, 233, 3), matrix_of(side=150, center=(117, 99), angle=0.2), id="halved twice, odd"),
-        pytest.param((201, 233), matrix_of(side=190, center=(120, 90), angle=1.2), id="grey"),
+        pytest.param((201, 233), matrix_of(side=190, center=(120, 90), angle=1.2), id="gray"),
         pytest.param((301, 299, 3), matrix_of(side=290, center=(30, 280), angle=0.1), id="at the corner"),
         pytest.param((80, 80, 3), matrix_of(side=300, center=(40, 40)), id="larger than the photo"),
         pytest.param(
@@ -87,12 +87,12 @@ def bilinear(photo: NDArray[np.int64], x: float, y: float) -> Any:
     ],
 )
 def test_cut_follows_the_written_rule(shape: tuple[int, ...], matrix: Matrix) -> None:
-    """The fast cut agrees with the documented rule, done slowly, within a grey level for 19 of 20 pixels."""
+    """The fast cut agrees with the documented rule, done slowly, within a gray level for 19 of 20 pixels."""
     image = smooth_noise(shape, blur=6)
     fast, slow = crop_image(image, matrix, 32), cut_slowly(image, matrix, 32)
     difference = np.abs(fast - slow)
     assert fast.shape == slow.shape
-    # OpenCV places samples on a grid of 1/32 pixel: at a black border that is up to 255 / 64 grey levels.
+    # OpenCV places samples on a grid of 1/32 pixel: at a black border that is up to 255 / 64 gray levels.
     inside = crop_image(np.full(shape[:2], 255, np.uint8), matrix, 32) == 255
     assert difference[inside].mean() < 0.5
     assert np.percentile(difference[inside], 95) <= 1.0
@@ -102,7 +102,7 @@ def test_cut_follows_the_written_rule(shape: tuple[int, ...], matrix: Matrix) ->
 CUTS = [
     pytest.param((60, 70, 3), matrix_of(side=40, center=(35, 30), angle=0.2), id="not halved"),
     pytest.param((201, 233, 3), matrix_of(side=150, center=(117, 99), angle=0.2), id="halved"),
-    pytest.param((201, 233), matrix_of(side=150, center=(117, 99)), id="grey"),
+    pytest.param((201, 233), matrix_of(side=150, center=(117, 99)), id="gray"),
     pytest.param((80, 80, 3), matrix_of(side=300, center=(40, 40)), id="larger than the photo"),
     pytest.param((80, 80, 3), matrix_of(side=300, center=(9000, 40)), id="far outside"),
 ]
@@ -124,7 +124,7 @@ def test_cut_into_a_given_place(shape: tuple[int, ...], matrix: Matrix) -> None:
     [
         pytest.param(np.zeros((16, 16, 3), np.uint8), id="too small"),
         pytest.param(np.zeros((64, 64, 3), np.uint8), id="too large"),
-        pytest.param(np.zeros((32, 32), np.uint8), id="grey"),
+        pytest.param(np.zeros((32, 32), np.uint8), id="gray"),
         pytest.param(np.zeros((32, 32, 3), np.float32), id="floats"),
     ],
 )
@@ -171,7 +171,7 @@ def test_crop_far_outside_is_black() -> None:
 
 
 def test_box_keeps_its_margin_and_shape() -> None:
-    """A box that is not square gets a square around its centre, its longer side and the margin."""
+    """A box that is not square gets a square around its center, its longer side and the margin."""
     matrix, method = crop_matrix(
         CropContract(method="box", margin=0.25), (500, 500), box_xyxy=np.array([100.0, 100, 140, 200])
     )

@@ -100,7 +100,7 @@ def test_a_face_without_points_has_no_anchors() -> None:
 
 
 def test_the_cascade_finds_nothing_in_an_empty_image() -> None:
-    """A plain photo, grey or colored, has no face."""
+    """A plain photo, gray or colored, has no face."""
     assert CascadeDetector().find_faces(np.full((64, 80, 3), 90, np.uint8)) == []
     assert CascadeDetector().find_faces(np.full((64, 80), 90, np.uint8)) == []
 

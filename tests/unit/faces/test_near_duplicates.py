@@ -78,7 +78,7 @@ def test_chains_are_one_group() -> None:
     assert find_groups(np.array(chain)).tolist() == [0] * 11
 
 
-def test_near_duplicates_are_found_behind_other_neighbours() -> None:
+def test_near_duplicates_are_found_behind_other_neighbors() -> None:
     """Two that agree in one band alone are found though dozens of other hashes share that band and stand between."""
     random = np.random.default_rng(0)
     band = np.arange(256) % (MAX_DISTANCE + 1) == 5

@@ -32,10 +32,10 @@ def faces_by_name(split: PackSplit) -> dict[str, NDArray[np.uint8]]:
 
 
 def test_kinds_of_images(raw_set: Any, tools: Any) -> None:
-    """Grey, palette, CMYK, 16-bit and alpha photos give the crop that the plain colour photo gives."""
+    """Gray, palette, CMYK, 16-bit and alpha photos give the crop that the plain color photo gives."""
     photo = tools.draw_image()
     image = Image.fromarray(photo)
-    grey = np.asarray(image.convert("L"))
+    gray = np.asarray(image.convert("L"))
     encode = tools.encode
     opaque = np.dstack([photo, np.full(photo.shape[:2], 255, np.uint8)])
     files = {
@@ -48,9 +48,9 @@ def test_kinds_of_images(raw_set: Any, tools: Any) -> None:
         "bitmap.bmp": encode(photo, "BMP"),
         "web.webp": encode(photo, "WEBP", lossless=True),
         "tagged.tif": encode(photo, "TIFF"),
-        "grey.jpg": encode(grey),
-        "grey.png": encode(grey, "PNG"),
-        "grey 16 bit.png": encode(grey.astype(np.uint16) * 257, "PNG"),
+        "gray.jpg": encode(gray),
+        "gray.png": encode(gray, "PNG"),
+        "gray 16 bit.png": encode(gray.astype(np.uint16) * 257, "PNG"),
     }
     for name, data in files.items():
         raw_set.add(name, data)
@@ -61,7 +61,7 @@ def test_kinds_of_images(raw_set: Any, tools: Any) -> None:
     faces = faces_by_name(pack.split("train"))
     assert set(faces) == {*files, "palette.png"}
     for name, face in faces.items():
-        plain = faces["grey.png" if "grey" in name else "plain.png"]
+        plain = faces["gray.png" if "gray" in name else "plain.png"]
         assert np.abs(face.astype(int) - plain).max() <= 40, name
         assert np.abs(face.astype(int) - plain).mean() <= 8, name
 

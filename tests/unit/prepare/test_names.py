@@ -59,7 +59,9 @@ def test_a_image_that_a_line_cannot_name(tmp_path: Path) -> None:
     for name in ("happy/a\nb.png", "sad/a.png"):
         put_image(raw / name)
     options = PrepareOptions(size=16, workers=1, annotations=tmp_path / "lists")
-    with pytest.raises(DatasetError, match=r"'happy/a\\nb.png' contains a line break.* leave --annotations out"):
+    with pytest.raises(
+        DatasetError, match=r"'happy/a\\nb.png' contains a line break.* leave --annotations out"
+    ):
         prepare("folder", raw, out, options)
     prepare("folder", raw, out, PrepareOptions(size=16, workers=1, force=True))
     pack = Pack.open(out)

@@ -31,7 +31,7 @@ from mien.datasets.csv_files import PROBLEM
     ],
 )
 def test_whole_numbers(text: str, number: int | None) -> None:
-    """A integer is read as people and spreadsheets write it, and nothing else is."""
+    """An integer is parsed as people and spreadsheets write it, and nothing else is."""
     assert parse_integer(text) == number
 
 
@@ -43,7 +43,7 @@ def test_box_of_width_and_height() -> None:
 
 
 def test_box_of_corners() -> None:
-    """Left, top, right, bottom stay what they are."""
+    """Left, top, right, bottom are unchanged."""
     box_xyxy, warnings = parse_box_xyxy(("1", "2", "3", "4"))
     assert box_xyxy is not None
     assert (box_xyxy.tolist(), warnings) == ([1, 2, 3, 4], ())
@@ -68,17 +68,17 @@ def test_no_box_is_no_warning(cells: tuple[str, ...]) -> None:
     ],
 )
 def test_cells_that_are_no_box_are_warned_of(cells: tuple[str, ...]) -> None:
-    """What cannot be a box is left out, and said."""
+    """What cannot be a box is dropped with a warning."""
     assert parse_box_xywh(cells) == (None, ("box_value",))
 
 
 def test_corners_the_wrong_way_round_are_no_box() -> None:
-    """A right edge left of the left edge is no box."""
+    """A right edge to the left of the left edge is not a box."""
     assert parse_box_xyxy(("3", "2", "1", "4")) == (None, ("box_value",))
 
 
 def test_a_row_with_a_problem_is_rejected() -> None:
-    """A row that its list could not split into cells is rejected with what the list said."""
+    """A row that could not be split into cells is rejected with the reason."""
     with pytest.raises(RejectedRow, match="malformed_row: 3 columns"):
         require_readable({PROBLEM: "3 columns"})
 

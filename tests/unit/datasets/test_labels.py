@@ -1,4 +1,4 @@
-"""What labels stand for."""
+"""The meaning of labels."""
 
 import pytest
 
@@ -18,7 +18,7 @@ from mien.errors import DatasetError
     ],
 )
 def test_names_say_it_themselves(counts: dict[str, int], classes: dict[str, str]) -> None:
-    """AffectNet's classes are known in other words; other words are classes of their own."""
+    """AffectNet's classes are known under other words too; any other word is a new class."""
     assert map_labels(counts, None, where="a.csv")[0] == classes
 
 
@@ -35,7 +35,7 @@ def test_names_say_it_themselves(counts: dict[str, int], classes: dict[str, str]
     ],
 )
 def test_numbers_are_refused_until_somebody_says_what_they_are(counts: dict[str, int], advice: str) -> None:
-    """Sets number their classes differently; the message holds the option to be filled in."""
+    """Sets number their classes differently; the message contains the option to fill in."""
     with pytest.raises(DatasetError) as refused:
         map_labels(counts, None, where="`a.csv`")
     assert "The labels of `a.csv` are numbers" in str(refused.value)
@@ -44,8 +44,8 @@ def test_numbers_are_refused_until_somebody_says_what_they_are(counts: dict[str,
     assert "\n" not in str(refused.value)
 
 
-def test_numbers_are_what_they_are_said_to_be() -> None:
-    """However they are written; others have no class, which is told."""
+def test_numbers_get_the_classes_that_explain_them() -> None:
+    """However they are written; others have no class, which is noted."""
     names = parse_label_names("1=Surprise, 2=happiness,9=bored")
     classes, notes = map_labels({"1": 3, "2.0": 1, "02": 1, "9": 1, "5": 1, "-1": 1}, names, where="a.csv")
     assert classes == {"1": "Surprise", "2.0": "Happy", "02": "Happy", "9": "bored"}
@@ -69,5 +69,5 @@ def test_label_names_that_are_none(text: str) -> None:
 
 
 def test_classes_come_in_affectnets_order() -> None:
-    """AffectNet's classes come first in its order, then others by alphabet."""
+    """AffectNet's classes come first in its order, then others alphabetically."""
     assert order_classes({"zen", "Anger", "Happy", "bored"}) == ("Happy", "Anger", "bored", "zen")

@@ -32,7 +32,7 @@ def test_words_for_splits(word: str, split: str | None) -> None:
     ],
 )
 def test_words_for_splits_in_paths(text: str, split: str | None) -> None:
-    """A folder, or the first word of a name before a line; no part of a word."""
+    """A folder, or the prefix of a file name before a dash; not part of a word."""
     assert find_split(text) == split
 
 
@@ -44,11 +44,11 @@ def test_words_for_splits_in_paths(text: str, split: str | None) -> None:
     ],
 )
 def test_names_of_columns_of_splits(column: str, is_one: bool) -> None:
-    """Whole words of a name count."""
+    """Only complete words of a name count."""
     assert is_split_column(column) == is_one
 
 
-def test_drawn_share_is_close_to_the_fraction() -> None:
+def test_assigned_fraction_is_close_to_the_requested_one() -> None:
     """Of many keys about the fraction goes to val (10,000 keys, five standard deviations)."""
     drawn = [assign_split(f"happy/{number}.jpg", 0.1) for number in range(10_000)]
     assert abs(drawn.count("val") - 1000) < 150
@@ -67,6 +67,6 @@ def test_no_fraction_is_no_val() -> None:
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.0, float("nan")])
 def test_impossible_fractions_are_refused(fraction: float) -> None:
-    """A fraction that is no share is a mistake of the caller."""
+    """A fraction outside its range is the caller's mistake."""
     with pytest.raises(ValueError, match="val_fraction"):
         require_val_fraction(fraction)

@@ -84,7 +84,7 @@ def stray_bytes() -> bytes:
     ],
 )
 def test_every_kind_gives_its_pixels(data: Callable[[], bytes], tolerance: int) -> None:
-    """Each kind of file is read as the RGB image that it holds."""
+    """Each format is decoded to the RGB image that it holds."""
     pixels = decode_image(data())
     assert pixels.dtype == np.uint8
     assert pixels.flags.c_contiguous
@@ -125,7 +125,7 @@ FLOATS = GRAY.astype(np.float32)
 
 @pytest.mark.parametrize("pixels", [FLOATS / 255, FLOATS], ids=["0 to 1", "0 to 255"])
 def test_floating_point_is_scaled(pixels: NDArray[np.float32]) -> None:
-    """A TIFF as scikit-image and scipy write it gives the image that it holds, not a black one."""
+    """A TIFF written by scikit-image or scipy is decoded to its image, not to a black one."""
     np.testing.assert_array_equal(decode_image(save(Image.fromarray(pixels), "TIFF")), GRAY)
 
 
@@ -153,7 +153,7 @@ def test_fewer_bits_in_16_are_refused(make: Callable[[int, str], bytes], top: in
 @pytest.mark.parametrize("top", [255, 65535])
 @pytest.mark.parametrize("ending", [".png", ".tiff"])
 def test_deep_images_are_never_black(top: int, ending: str) -> None:
-    """8 bits in 16 are read where both bytes can be seen, else refused; 16 bits are scaled."""
+    """8 bits in 16 are read if both bytes are visible, otherwise refused; 16 bits are scaled."""
     assert np.abs(decode_image(deep_gray(top, ending)).astype(int) - GRAY).max() <= 1
     if top == 65535:
         assert np.abs(decode_image(deep_color(top, ending)).astype(int) - IMAGE).max() <= 1
@@ -173,20 +173,20 @@ def test_deep_images_are_never_black(top: int, ending: str) -> None:
     ],
 )
 def test_ranges_that_nobody_knows_are_refused(pixels: NDArray[np.generic]) -> None:
-    """Nothing is clipped to black or white unsaid."""
+    """Nothing is silently clipped to black or white."""
     with pytest.raises(UnreadableImage, match="whose range the file does not state"):
         decode_image(save(Image.fromarray(pixels), "TIFF"))
 
 
-def test_colors_of_floating_point_are_told() -> None:
-    """Pillow does not know them; the message says how to go on."""
+def test_floating_point_colors_are_reported() -> None:
+    """Pillow does not know them; the message says what to do."""
     tiff = bytes(cv2.imencode(".tiff", IMAGE.astype(np.float32) / 255)[1])
     with pytest.raises(UnreadableImage, match="an unsupported kind of TIFF"):
         decode_image(tiff)
 
 
 def test_gray_jpeg_is_one_plane() -> None:
-    """The common gray JPEG is not blown up to three planes."""
+    """A common grayscale JPEG is not expanded to three planes."""
     pixels = decode_image(save(Image.fromarray(GRAY), "JPEG", quality=95))
     assert pixels.shape == GRAY.shape
     assert np.abs(pixels.astype(int) - GRAY).max() < 8
@@ -208,7 +208,7 @@ def test_transparency_is_laid_on_black() -> None:
 
 
 def test_first_frame_of_an_animation() -> None:
-    """A GIF that moves gives its first image."""
+    """An animated GIF gives its first frame."""
     frames = [Image.fromarray(GRAY), Image.fromarray(255 - GRAY)]
     pixels = decode_image(save(frames[0], "GIF", save_all=True, append_images=frames[1:]))
     assert np.abs((pixels if pixels.ndim == 2 else pixels[:, :, 0]).astype(int) - GRAY).max() <= 2
@@ -240,7 +240,7 @@ def with_orientation(orientation: int, kind: str, pixels: Pixels = IMAGE) -> byt
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_all_eight_orientations(orientation: int, kind: str) -> None:
-    """An image stored turned or mirrored comes out upright, as Pillow turns it."""
+    """A rotated or mirrored image is decoded upright, as by Pillow."""
     data = with_orientation(orientation, kind)
     pixels = decode_image(data)
     assert pixels.shape == IMAGE.shape
@@ -249,7 +249,7 @@ def test_all_eight_orientations(orientation: int, kind: str) -> None:
 
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_orientation_of_gray_and_cmyk_jpegs(orientation: int) -> None:
-    """Gray and CMYK JPEGs are turned too."""
+    """Grayscale and CMYK JPEGs are rotated too."""
     gray = decode_image(with_orientation(orientation, "JPEG", GRAY))
     assert np.abs(gray.astype(int) - GRAY).max() <= 8
     exif = Image.Exif()
@@ -268,7 +268,7 @@ def test_orientation_behind_a_long_segment() -> None:
 
 @pytest.mark.parametrize("tail", [b"", b"II*\0", b"MM\0*\0\0\0\x08\xff\xff", b"\xff" * 40])
 def test_damaged_exif_costs_no_image(tail: bytes) -> None:
-    """An image whose EXIF cannot be read is taken as it is stored."""
+    """An image whose EXIF cannot be read is used as it is stored."""
     segment = b"Exif\0\0" + tail
     data = save(rgb_image(), "JPEG", quality=95)
     data = data[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + data[2:]
@@ -324,7 +324,7 @@ def jpeg_header(width: int, height: int) -> bytes:
     ],
 )
 def test_what_is_no_image_is_refused(data: bytes, reason: str) -> None:
-    """Anything that is no whole image of a sane size is refused with its reason and some detail."""
+    """Anything that is not a complete image of a sane size is refused with its reason and a detail."""
     with pytest.raises(UnreadableImage) as refusal:
         decode_image(data)
     assert refusal.value.reason == reason
@@ -354,7 +354,7 @@ def tiled_tiff(tile_side: int) -> bytes:
 
 
 def test_a_tiff_of_huge_tiles_is_refused_before_it_is_decoded() -> None:
-    """A tile is decoded whole, so it is held to the limit of an image, however small the image in it."""
+    """A tile is decoded in full, so it is subject to the limit of an image, however small the image in it."""
     assert (decode_image(tiled_tiff(16)) == 255).all()
     with pytest.raises(UnreadableImage, match="8192x8192 pixels, the limit is 50,000,000") as refusal:
         decode_image(tiled_tiff(8192))
@@ -362,7 +362,7 @@ def test_a_tiff_of_huge_tiles_is_refused_before_it_is_decoded() -> None:
 
 
 def test_damaged_files_never_crash() -> None:
-    """Whatever damage a file of any kind has, it is read or refused, in one way."""
+    """However a file is damaged, it is either read or refused with an UnreadableImage."""
     random = np.random.default_rng(0)
     originals = [JPEG, PROGRESSIVE, PNG, with_orientation(6, "JPEG")]
     originals += [save(rgb_image(), kind) for kind in ("BMP", "WEBP", "GIF", "PPM")]
@@ -403,7 +403,7 @@ def test_encoded_crop_comes_back() -> None:
 
 
 def test_crops_are_decoded_into_odd_addresses() -> None:
-    """The pixels are those of a plain decoding, each crop's in memory of its own that begins at an odd address."""
+    """The pixels are those of a plain decoding, each crop's in separate memory that starts at an odd address."""
     for data in map(encode_jpeg, (IMAGE, GRAY, IMAGE[:1, :1])):
         crops = [decode_jpeg_rgb(memoryview(data)) for _ in range(8)]
         assert {crop.ctypes.data % 2 for crop in crops} == {1}
@@ -437,7 +437,7 @@ def halve(pixels: Pixels) -> Pixels:
 
 @pytest.mark.parametrize("mode", ["RGB", "CMYK"])
 def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded(mode: str) -> None:
-    """Some bytes more are as much work as a whole image more; a camera's few scans are read."""
+    """A few more bytes can be as much work as another image; a camera's few scans are read."""
     data = save(Image.fromarray(photo(40, 60)).convert(mode), "JPEG", progressive=True)
     assert decode_image(data).shape == (40, 60, 3)
     last_scan = data[data.rindex(b"\xff\xda") : -2]
@@ -457,7 +457,7 @@ def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded(mode: str) -> None
 def test_jpeg_decoded_smaller_is_halved(
     size: tuple[int, int], halvings: int, options: dict[str, Any]
 ) -> None:
-    """A JPEG that libjpeg decodes smaller is the image halved by the crop's rule, but for rounding.
+    """A JPEG that libjpeg decodes smaller is the image halved by the crop's rule, up to rounding.
 
     Only colors that are stored at half the size are less smooth than where the whole image is decoded.
     """
@@ -487,7 +487,7 @@ def test_jpeg_decoded_smaller_is_halved(
     ],
 )
 def test_what_cannot_be_decoded_smaller(data: Callable[[], bytes]) -> None:
-    """Other images come whole, and say so."""
+    """Other images are decoded at full size, and say so."""
     image = open_image(data())
     pixels, done = image.decode(2)
     assert done == 0
@@ -495,13 +495,13 @@ def test_what_cannot_be_decoded_smaller(data: Callable[[], bytes]) -> None:
 
 
 def test_halvings_end_at_a_pixel() -> None:
-    """However small is asked for, something of the image is left."""
+    """However small the requested size, something of the image is left."""
     pixels, done = open_image(save(Image.fromarray(photo(5, 300)), "JPEG")).decode(9)
     assert (pixels.shape, done) == ((1, 75, 3), 2)
 
 
 def test_damage_shows_in_smaller_images_too() -> None:
-    """A truncated JPEG is refused however small it is wanted."""
+    """A truncated JPEG is refused at any requested size."""
     data = save(Image.fromarray(photo(160, 240)), "JPEG", quality=92)
     for halvings in range(4):
         with pytest.raises(UnreadableImage, match="Premature end"):

@@ -65,7 +65,7 @@ def test_gray_copy_is_near() -> None:
 
 @pytest.mark.parametrize("side", [256, 255, 48])
 def test_the_hash_of_a_mirrored_image_follows_from_its_own(side: int) -> None:
-    """Bit for bit, but for frequencies that rounding decides; and a mirrored copy that was saved anew is near."""
+    """Bit for bit, except for frequencies decided by rounding; and a mirrored copy that was saved again is near."""
     for seed in SEEDS:
         pixels = image(seed, side)
         derived = mirrored_hashes(np.frombuffer(perceptual_hash(pixels), np.uint8)).tobytes()
@@ -76,5 +76,5 @@ def test_the_hash_of_a_mirrored_image_follows_from_its_own(side: int) -> None:
 
 @pytest.mark.parametrize("value", [0, 127, 255])
 def test_blank_image_has_a_hash(value: int) -> None:
-    """An image of one color is no special case."""
+    """An image of one color is not a special case."""
     assert len(perceptual_hash(np.full((64, 64, 3), value, np.uint8))) == 32

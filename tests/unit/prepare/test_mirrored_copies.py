@@ -1,4 +1,4 @@
-"""Copies of test faces in train, mirrored and saved anew, are seen."""
+"""Copies of test faces in train, mirrored and saved again, are found."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from mien.prepare import PrepareOptions, prepare
 
 
 def test_mirrored_copies_are_leaks(tmp_path: Path, tools: Any) -> None:
-    """Each of them, and no face that stands in train alone; the summary counts both sides."""
+    """Each of them, and no face that is only in train; the summary counts both sides."""
     for number in range(12):
         pixels = tools.draw_photo(number, 128, 128)
         split = "test" if number % 3 == 0 else "train"

@@ -53,7 +53,7 @@ def test_a_label_that_is_a_missing_value(tmp_path: Path) -> None:
     assert (info.classes, info.n_kept, info.rejected_by_reason) == (("Happy", "Sad"), 2, {"unknown_label": 1})
 
 
-def test_a_image_that_a_line_cannot_name(tmp_path: Path) -> None:
+def test_an_image_that_a_line_cannot_name(tmp_path: Path) -> None:
     """The advice helps too: the same faces without the annotation files."""
     raw, out = tmp_path / "raw", tmp_path / "a.pack"
     for name in ("happy/a\nb.png", "sad/a.png"):

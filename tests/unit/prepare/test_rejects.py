@@ -1,4 +1,4 @@
-"""Every row that cannot become a face ends in rejects.csv, with its reason and what to do."""
+"""Every row that cannot become a face is in rejects.csv, with its reason and remedy."""
 
 import csv
 import os
@@ -110,7 +110,7 @@ def fill_with_bad_rows(raw: Any, tools: Any) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run over the bad set left."""
+    """The result of a run over the bad set."""
 
     out: Path
     summary: PrepareSummary
@@ -133,7 +133,7 @@ def outcome(shared_raw_set: Any, tools: Any, hash_tree: Callable[[Path], str]) -
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_bad_row_is_rejected(outcome: Outcome, name: str) -> None:
-    """The row is rejected for its reason, counted for the class it claims, and tells what to do."""
+    """The row is rejected for its reason, counted for the class it claims, and has a remedy."""
     reason, label = EXPECTED[name]
     row = outcome.rejects[list(EXPECTED).index(name)]
     assert row["path"].endswith(OUTSIDE) if name == "<absolute>" else row["path"] == name
@@ -178,7 +178,7 @@ def test_raw_set_is_untouched(outcome: Outcome) -> None:
 
 
 def test_good_rows_stay_good(outcome: Outcome) -> None:
-    """The faces between the bad rows are there, and nothing of the work is left behind."""
+    """The faces between the bad rows are there, and no progress files are left behind."""
     pack = Pack.open(outcome.out)
     assert [pack.split(split).keys for split in pack.splits] == [["good 1.jpg"], ["good 2.jpg"]]
     names = {path.name for path in outcome.out.iterdir()}

@@ -23,22 +23,10 @@ LAYOUT = DATASETS["folder"].layout
 # Usual names of folders that hold the images or the annotations of all classes.
 NOT_CLASSES = frozenset(
     (
-        *("image", "images", "imgs", "img", "photos", "pictures", "jpegimages", "faces", "crops", "cropped"),
+        *("image", "images", "imgs", "img", "photos", "pictures"),  # not our word
+        *("jpegimages", "faces", "crops", "cropped", "videos"),
         *("label", "labels", "annotation", "annotations", "annot", "annots", "annos", "landmarks", "masks"),
-        *(
-            "meta",
-            "metadata",
-            "bbox",
-            "bboxes",
-            "boxes",
-            "lists",
-            "docs",
-            "json",
-            "xml",
-            "csv",
-            "txt",
-            "videos",
-        ),
+        *("meta", "metadata", "bbox", "bboxes", "boxes", "lists", "docs", "json", "xml", "csv", "txt"),
     )
 )
 

@@ -161,6 +161,11 @@ AFFECTNET_2021 = [f"{s}/{part}/1.jpg" for s in ("train_set", "val_set") for part
             ["happy/a.jpg", "images/b.jpg", "sad/c.jpg"], "`images` is not named like a class", id="images"
         ),
         pytest.param(
+            ["happy/a.jpg", "pictures/b.jpg"],  # not our word
+            "is not named like a class",
+            id="another word for images",
+        ),
+        pytest.param(
             ["train/images/a.jpg", "train/labels/a.txt", "valid/images/b.jpg", "valid/labels/b.txt"],
             r"`train/images` is not named like a class .*YOLO",
             id="YOLO",

@@ -1,4 +1,4 @@
-"""Every row that cannot become a face is in rejects.csv, with its reason and remedy."""
+"""Rows that cannot become a face are in rejects.csv, with reason and remedy; copies across splits are found."""
 
 import csv
 import os
@@ -15,7 +15,9 @@ import pytest
 from PIL import Image
 
 from mien.datasets.base import REMEDIES
+from mien.datasets.registry import DatasetOptions
 from mien.formats.pack import Pack
+from mien.formats.pack.leaks import find_leaks
 from mien.prepare import PrepareOptions, prepare
 from mien.prepare.closing import PrepareSummary
 
@@ -184,3 +186,26 @@ def test_good_rows_stay_good(outcome: Outcome) -> None:
     names = {path.name for path in outcome.out.iterdir()}
     assert names == {"groups.arrow", "pack.json", "rejects.csv", "train-00000.arrow", "val-00000.arrow"}
     assert np.array_equal(pack.split("train").image(0), pack.split("val").image(0))
+
+
+def test_mirrored_copies_are_leaks(tmp_path: Path, tools: Any) -> None:
+    """Mirrored copies of test faces in train are found, and no face that is only in train; the summary counts both."""
+    for number in range(12):
+        pixels = tools.draw_photo(number, 128, 128)
+        split = "test" if number % 3 == 0 else "train"
+        folder = tmp_path / "raw" / split / ("happy", "sad")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}.jpg").write_bytes(tools.encode(pixels))
+        if split == "test":
+            copy = tmp_path / "raw" / "train" / folder.name / f"mirrored {number}.jpg"
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(tools.encode(np.ascontiguousarray(pixels[:, ::-1]), quality=60))
+    options = PrepareOptions(size=96, workers=1, dataset=DatasetOptions(val_fraction=0.0))
+    summary = prepare("folder", tmp_path / "raw", tmp_path / "my.pack", options)
+    pack = Pack.open(tmp_path / "my.pack")
+    _, leaks = find_leaks([pack])
+    keys = pack.split("train").keys
+    assert [key for key, leak in zip(keys, leaks, strict=True) if leak] == [
+        k for k in keys if "mirrored" in k
+    ]
+    assert "8 faces are in more than one split" in str(summary)

@@ -107,7 +107,7 @@ def test_killed_run_goes_on(raw: Path, whole: Path, tmp_path: Path, n_shards: in
     assert "was begun with other options" in other.stderr
     again = run(raw, out, "--workers", workers)
     assert again.returncode == 0, again.stderr
-    assert "went on from" in again.stdout
+    assert "resumed: " in again.stdout
     assert content(out) == content(whole)
     assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in whole.iterdir())
     assert (out / "rejects.csv").read_bytes() == (whole / "rejects.csv").read_bytes()
@@ -128,7 +128,7 @@ def test_killed_worker_is_told(raw: Path, whole: Path, tmp_path: Path) -> None:
     lines = [line for line in errors.splitlines() if not line.startswith("Preparing")]
     assert process.returncode == 1, errors
     assert len(lines) == 1, errors
-    assert lines[0].startswith("mien: A worker process was killed, most often for lack of memory.")
+    assert lines[0].startswith("mien: A worker process was killed, usually for lack of memory.")
     assert run(raw, out, "--workers", "2").returncode == 0
     assert content(out) == content(whole)
 
@@ -176,7 +176,7 @@ def test_really_full_disk(raw: Path, whole: Path, small_disk: Path, workers: str
     assert lines == [
         (
             f"mien: The disk is full while writing {out}: free some space and run the same command again, "
-            "it goes on where it stopped"
+            "it resumes where it stopped"
         )
     ]
     subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)  # noqa: S607

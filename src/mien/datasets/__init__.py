@@ -1,5 +1,5 @@
-"""A reader per raw set. Each yields rows cheaply and turns a row into a `FaceRecord`.
+"""The raw data sets that `prepare` reads. Each lists its rows quickly and parses a row into a `FaceRecord`.
 
-`record` says what every set is read as; `opening` chooses the reader; `lists` and `cells` read CSVs and
-their cells for all of them. A reader never writes, and never loads an image file: that is `prepare`'s work.
+`registry` is the table of all of them, `base` their interface; `csv_files`, `csv_cells`, `files`, `labels` and `splits`
+are shared. Nothing here writes, or decodes an image: that is the work of `prepare`.
 """

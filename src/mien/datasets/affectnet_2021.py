@@ -1,4 +1,4 @@
-"""AffectNet's 2021 release: a folder of face crops and one of ``.npy`` annotations for each split."""
+"""AffectNet's 2021 release: for each split, a folder of face crops and a folder of ``.npy`` annotations."""
 
 import io
 import tokenize
@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.datasets.base import FaceRecord, RejectedRow, Row, parse_affect
+from mien.datasets.base import FaceRecord, RawRow, RejectedRow
+from mien.datasets.csv_cells import parse_affect
 from mien.datasets.files import iterate_names, list_names, printable
 from mien.errors import DatasetError
 from mien.faces.classes import EXPRESSIONS_8
+from mien.faces.crop_options import CropMethod
 from mien.faces.landmarks import N_LANDMARKS
 from mien.runtime.regular_files import read_regular
 
@@ -21,11 +23,11 @@ SET_FOLDERS = {"train": "train_set", "val": "val_set"}
 EXPRESSION, VALENCE, AROUSAL, LANDMARKS = "exp", "val", "aro", "lnd"
 ANNOTATIONS = (EXPRESSION, VALENCE, AROUSAL, LANDMARKS)
 
-# 136 numbers of eight bytes and a header are under 2 kB: a larger file is something else.
+# 136 numbers of eight bytes and a header take under 2 kB: a much larger file is something else.
 MAX_ANNOTATION_BYTES = 65_536
 
-# What numpy raises over damaged files, found by damaging some: its header is parsed as Python.
-_DAMAGES = (
+# What numpy raises for damaged files, found by damaging some: it parses the header as Python.
+_DAMAGE_ERRORS = (
     ValueError,
     TypeError,
     EOFError,
@@ -39,11 +41,11 @@ _DAMAGES = (
 
 @dataclass(frozen=True, slots=True)
 class AffectNet2021:
-    """The 2021 release. A row's key is its photo's path under `raw`.
+    """The 2021 release. The key of a row is the path of its photo under `raw`.
 
     Attributes:
         raw: the folder that holds ``train_set`` and ``val_set``.
-        splits: the splits that there are.
+        splits: the splits that are present.
         notes: see `FaceDataset`.
     """
 
@@ -52,36 +54,36 @@ class AffectNet2021:
     notes: tuple[str, ...] = ()
     name: str = field(default="affectnet-2021", init=False)
     classes: tuple[str, ...] = field(default=EXPRESSIONS_8, init=False)
-    natural_crop: str = field(default="aligned", init=False)
+    natural_crop: CropMethod = field(default="aligned", init=False)
 
-    def rows(self) -> Iterator[Row]:
-        """Yield a row for every photo and for every annotated number without one, by number.
+    def rows(self) -> Iterator[RawRow]:
+        """Yield a row for every photo and for every annotated number without one, in numerical order.
 
-        A split's names are held while it is read: about 0.4 GB for a million photos.
+        The names of a split are held in memory while it is read: about 0.4 GB for a million photos.
         """
         for split in self.splits:
             folder = self.raw / SET_FOLDERS[split]
             photos = list_names(folder / "images")
-            annotated = {_annotated(name) for name in iterate_names(folder / "annotations")}
-            lone = annotated.difference((Path(name).stem for name in photos), [""])
-            entries = [(name, "yes") for name in photos] + [(f"{stem}.jpg", "no") for stem in lone]
-            entries.sort(key=lambda entry: _by_number(Path(entry[0]).stem))
+            annotated = {_annotated_number(name) for name in iterate_names(folder / "annotations")}
+            unmatched = annotated.difference((Path(name).stem for name in photos), [""])
+            entries = [(name, "yes") for name in photos] + [(f"{stem}.jpg", "no") for stem in unmatched]
+            entries.sort(key=_numerical_order)
             for number, (name, has_image) in enumerate(entries, start=1):
                 file = f"{SET_FOLDERS[split]}/images/{name}"
                 fields = {"file": file, "photo": has_image}
-                yield Row(split=split, number=number, key=printable(file), fields=fields)
+                yield RawRow(split=split, number=number, key=printable(file), fields=fields)
 
-    def class_of(self, row: Row) -> str:
-        """Return the class that the row's ``_exp.npy`` names, or ``"?"``. It reads that file."""
+    def class_of(self, row: RawRow) -> str:
+        """Return the class in the row's ``_exp.npy``, which is read from disk, or ``"?"``."""
         try:
             return EXPRESSIONS_8[self._label(row)]
         except RejectedRow:
             return "?"
 
-    def parse(self, row: Row) -> FaceRecord:
-        """Return the row's face; a missing ``_lnd``, ``_val`` or ``_aro`` file is left out with a warning."""
+    def parse(self, row: RawRow) -> FaceRecord:
+        """Return the row's face; a missing ``_lnd``, ``_val`` or ``_aro`` file only causes a warning."""
         if row.fields["photo"] == "no":
-            raise RejectedRow("missing_file", "there are annotations of this number, but no photo")
+            raise RejectedRow("missing_file", "there are annotations with this number, but no photo")
         label = self._label(row)
         warnings: list[str] = []
         landmarks = self._landmarks(row, warnings)
@@ -95,23 +97,21 @@ class AffectNet2021:
             warnings=tuple(dict.fromkeys(warnings)),
         )
 
-    def _label(self, row: Row) -> int:
+    def _label(self, row: RawRow) -> int:
         path = self._path(row, EXPRESSION)
         values = _read_npy(path)
         if values is None:
             raise RejectedRow("missing_annotation", f"there is no `{path.name}`")
         if values.size != 1 or values.flat[0] not in range(len(EXPRESSIONS_8)):
             shown = ", ".join(f"{value:g}" for value in values.flat[:3])
-            raise RejectedRow(
-                "unknown_label", f"expression {shown or 'empty'} is no whole number from 0 to 7"
-            )
+            raise RejectedRow("unknown_label", f"expression {shown or 'empty'} is not an integer from 0 to 7")
         return int(values.flat[0])
 
-    def _affect(self, row: Row, name: str, warnings: list[str]) -> float | None:
+    def _affect(self, row: RawRow, name: str, warnings: list[str]) -> float | None:
         values = self._read_optional(row, name, warnings)
         return parse_affect(str(values.flat[0])) if values is not None and values.size == 1 else None
 
-    def _landmarks(self, row: Row, warnings: list[str]) -> NDArray[np.float64] | None:
+    def _landmarks(self, row: RawRow, warnings: list[str]) -> NDArray[np.float64] | None:
         values = self._read_optional(row, LANDMARKS, warnings)
         if values is None or np.isin(values, (-1, -2)).all():
             return None
@@ -123,11 +123,11 @@ class AffectNet2021:
             return None
         return values.reshape(N_LANDMARKS, 2)
 
-    def _path(self, row: Row, name: str) -> Path:
+    def _path(self, row: RawRow, name: str) -> Path:
         photo = self.raw / row.fields["file"]
         return photo.parent.parent / "annotations" / f"{photo.stem}_{name}.npy"
 
-    def _read_optional(self, row: Row, name: str, warnings: list[str]) -> NDArray[np.float64] | None:
+    def _read_optional(self, row: RawRow, name: str, warnings: list[str]) -> NDArray[np.float64] | None:
         try:
             values = _read_npy(self._path(row, name))
         except RejectedRow as rejected:
@@ -139,7 +139,7 @@ class AffectNet2021:
 
 
 def _read_npy(path: Path) -> NDArray[np.float64] | None:
-    """Return an annotation's numbers, also where they are stored as text; None where there is no such file."""
+    """Return the numbers in an annotation file, which may be stored as text; None if there is no such file."""
     try:
         data = read_regular(path, max_bytes=MAX_ANNOTATION_BYTES)
     except FileNotFoundError:
@@ -149,17 +149,18 @@ def _read_npy(path: Path) -> NDArray[np.float64] | None:
     try:
         values: NDArray[np.generic] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
         if values.dtype.kind not in "iufUS":
-            raise ValueError(f"holds {values.dtype}, no numbers")
+            raise ValueError(f"contains {values.dtype}, not numbers")
         return values.astype(np.float64)
-    except _DAMAGES as error:
+    except _DAMAGE_ERRORS as error:
         raise RejectedRow("broken_annotation", f"`{path.name}`: {error}") from None
 
 
 def open_affectnet_2021(raw: Path) -> AffectNet2021:
-    """Return the reader of a folder with ``train_set``, ``val_set`` or both.
+    """Open a folder with ``train_set``, ``val_set`` or both.
 
     Raises:
-        DatasetError: one of them lacks its ``images`` or ``annotations`` folder.
+        DatasetError: one of them lacks its ``images`` or ``annotations`` folder, or its annotations are in another format,
+            such as the JSON files of AffectNet+.
     """
     splits = tuple(split for split, folder in SET_FOLDERS.items() if (raw / folder).is_dir())
     for split in splits:
@@ -167,37 +168,34 @@ def open_affectnet_2021(raw: Path) -> AffectNet2021:
             folder = raw / SET_FOLDERS[split] / part
             if not folder.is_dir():
                 raise DatasetError(f"`{folder.parent}` must hold `{part}/`, there is none: unpack it there")
-        _require_npy(raw / SET_FOLDERS[split] / "annotations")
-    absent = [folder for split, folder in SET_FOLDERS.items() if split not in splits]
+        annotations = raw / SET_FOLDERS[split] / "annotations"
+        names = list(islice(iterate_names(annotations), 1000))
+        if names and not any(map(_annotated_number, names)):
+            raise DatasetError(
+                f"`{annotations}` must hold files such as `0_exp.npy`, it holds `{printable(min(names))}`, which cannot be "
+                "read: write a CSV of path, label and split for `mien prepare csv`"
+            )
+    missing = [folder for split, folder in SET_FOLDERS.items() if split not in splits]
     others = [name for name in list_names(raw) if (raw / name).is_dir() and name not in SET_FOLDERS.values()]
     notes = (
-        *(f"There is no `{folder}`: its split is left out." for folder in absent),
-        *(f"The folder `{printable(name)}` is passed over: its faces are in no split." for name in others),
+        *(f"There is no `{folder}`: its split is skipped." for folder in missing),
+        *(f"The folder `{printable(name)}` is ignored: its faces are in no split." for name in others),
     )
     return AffectNet2021(raw=raw.resolve(), splits=splits, notes=notes)
 
 
-def _require_npy(folder: Path) -> None:
-    """Refuse annotations of another kind, such as the JSON files of AffectNet+, before every row is rejected for them."""
-    names = list(islice(iterate_names(folder), 1000))
-    if names and not any(map(_annotated, names)):
-        raise DatasetError(
-            f"`{folder}` must hold files such as `0_exp.npy`, it holds `{printable(min(names))}`, which is not read: "
-            "write a CSV of path, label and split for `mien prepare csv`"
-        )
-
-
-def _annotated(name: str) -> str:
-    """Return the number that an annotation file is of, or "" where it is none.
+def _annotated_number(name: str) -> str:
+    """Return the number in the name of an annotation file, or "" if it is not one.
 
     Example:
-        >>> _annotated("12_exp.npy"), _annotated("readme.txt")
+        >>> _annotated_number("12_exp.npy"), _annotated_number("readme.txt")
         ('12', '')
     """
     stem, _, kind = name.removesuffix(".npy").rpartition("_")
     return stem if name.endswith(".npy") and kind in ANNOTATIONS else ""
 
 
-def _by_number(stem: str) -> tuple[bool, int, str]:
+def _numerical_order(entry: tuple[str, str]) -> tuple[bool, int, str]:
+    stem = Path(entry[0]).stem
     is_number = stem.isascii() and stem.isdecimal()
     return (not is_number, int(stem) if is_number else 0, stem)

@@ -1,23 +1,24 @@
-"""What every raw set is read as: rows, records, and rows that cannot be used."""
+"""The interface of a raw data set: rows, face records, and rows that cannot be used."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.faces.crop_options import CropMethod
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row as the source lists it, unparsed, small enough to send to another process.
+
+class RawRow(NamedTuple):
+    """An unparsed row of a raw data set, small enough to send to another process.
 
     Attributes:
         split: ``train``, ``val`` or ``test``.
-        number: 1-based place among the rows of its list, as a person counts data rows.
-        key: the image's path as the source writes it.
-        fields: the source's own columns that `FaceDataset.parse` needs, by name.
+        number: 1-based index among the data rows of its list.
+        key: the image's path as written in the data set.
+        fields: the data set's own columns that `FaceDataset.parse` needs, by name.
     """
 
     split: str
@@ -28,18 +29,18 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class FaceRecord:
-    """One labelled face, parsed.
+    """One labeled face, parsed.
 
     Attributes:
-        image: where the image is, or its pixels where the source holds them itself.
-        label: index into the source's classes.
-        distribution: the share of votes of each class, or None.
+        image: path of the image, or its pixels if the data set stores them in a table.
+        label: index into the classes of the data set.
+        distribution: fraction of votes for each class, or None.
         box_xyxy: face box in pixels, or None.
         landmarks: ``(68, 2)`` in pixels, or None.
         valence: in [-1, 1], or None.
         arousal: in [-1, 1], or None.
-        is_cropped: the image is a cropped face, to be taken whole where no face is found in it.
-        warnings: codes of things that were left out of this face, such as ``landmark_count``.
+        is_cropped: the image is a cropped face, and is used in full if no face is detected in it.
+        warnings: codes of annotations that were dropped from this face, such as ``landmark_count``.
     """
 
     image: Path | NDArray[np.uint8]
@@ -58,7 +59,7 @@ class RejectedRow(Exception):  # noqa: N818 - it becomes a row of rejects.csv
 
     Attributes:
         reason: a key of `REMEDIES`.
-        detail: what was found, for a person.
+        detail: what was found, as text for people.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -68,38 +69,38 @@ class RejectedRow(Exception):  # noqa: N818 - it becomes a row of rejects.csv
 
 
 class FaceDataset(Protocol):
-    """A raw set. Immutable and picklable: it is sent to worker processes."""
+    """A raw data set. Immutable and picklable: it is sent to worker processes."""
 
     @property
     def name(self) -> str:
-        """The set's kind, as recorded in the pack."""
+        """The kind of data set, as recorded in the pack."""
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names, in label order."""
 
     @property
-    def natural_crop(self) -> str:
-        """The crop method that suits the set: it has landmarks, or is of cropped faces already."""
+    def natural_crop(self) -> CropMethod:
+        """The crop method that suits the set, given its landmarks, boxes or pre-cropped faces."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences for the summary: what of the set was left aside, and what was taken for what."""
+        """Sentences for the summary: what was ignored, and how ambiguous names were understood."""
 
-    def rows(self) -> Iterator[Row]:
-        """Yield every row, split after split, without holding more than one at a time.
+    def rows(self) -> Iterator[RawRow]:
+        """Yield every row, split by split, holding one at a time.
 
         Raises:
             DatasetError: a list is missing or cannot be read.
         """
 
-    def class_of(self, row: Row) -> str:
-        """Return the class that a row claims, for counting; ``"?"`` where it claims none.
+    def class_of(self, row: RawRow) -> str:
+        """Return the class that a row claims, for counting; ``"?"`` if it claims none.
 
-        It may read the row's annotation file, so that it is best asked where `parse` is.
+        It may read the row's annotation file, so call it in the process that calls `parse`.
         """
 
-    def parse(self, row: Row) -> FaceRecord:
+    def parse(self, row: RawRow) -> FaceRecord:
         """Return the row as a record.
 
         Raises:
@@ -107,71 +108,24 @@ class FaceDataset(Protocol):
         """
 
 
-# Every reason a row can be rejected for, and what its owner can do.
+# Every reason for rejecting a row, and what the data set's owner can do.
 REMEDIES = {
     "missing_file": "restore the file, or remove the row",
-    "not_a_file": "put a copy of the image file there, or remove the row",
-    "unreadable_file": "give yourself the right to read the file, or copy it again",
-    "unclear_depth": "save the image with 8 bits a channel, from 0 black to 255 white",
+    "not_a_file": "replace it with a copy of the image file, or remove the row",
+    "unreadable_file": "give yourself permission to read the file, or copy it again",
+    "unclear_depth": "save the image with 8 bits per channel, from 0 black to 255 white",
     "empty_file": "copy the file again from the original set",
-    "not_an_image": "the file is not an image: fetch it again (a saved error page is common)",
+    "not_an_image": "the file is not an image: download it again (saved error pages are common)",
     "truncated_image": "the image is damaged: copy it again from the original set",
     "image_too_large": "scale the image down, or remove it",
     "unknown_label": "write one of the set's class numbers or names",
     "path_outside": "write the path relative to the set's folder, without '..'",
     "box_outside": "the face box lies outside the image: correct or remove it",
-    "no_face": "no face was found: give a box or landmarks, or use --crop whole",
-    "not_a_face": "the set's annotators say this is no face: nothing to do",
+    "no_face": "no face was detected: add a box or landmarks, or use --crop whole",
+    "not_a_face": "the set's annotators say this is not a face: nothing to do",
     "malformed_row": "correct the row in the list",
     "unknown_split": "write train, val or test",
     "missing_annotation": "the image has no label: copy its annotation files again, or remove the image",
     "broken_annotation": "the annotation file is damaged: copy it again from the original set",
-    "no_majority": "the annotators do not agree: nothing to do, or use --votes plurality",
+    "no_majority": "the annotators disagree: nothing to do, or use --votes plurality",
 }
-
-
-def resolve_inside(root: Path, relative: str) -> Path:
-    """Return the real path of a file that a list names, if it lies under the set's folder.
-
-    Raises:
-        RejectedRow: ``path_outside`` where it does not.
-    """
-    try:
-        path = (root / relative).resolve()
-    except (OSError, ValueError) as error:
-        raise RejectedRow("path_outside", f"{relative!r} is no usable path: {error}") from None
-    if not path.is_relative_to(root):
-        raise RejectedRow("path_outside", f"{relative!r} leads out of {root}")
-    return path
-
-
-def parse_landmarks(text: str) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
-    """Read 136 numbers separated by ``;`` and say what was wrong with them.
-
-    Returns:
-        ``(68, 2)`` points, or None where the text has none (empty, or all ``-1`` or ``-2``); and warning
-        codes: ``landmark_count`` where there are not 136 numbers, ``landmark_value`` where one is none.
-    """
-    text = text.strip().strip("[]")
-    if not text:
-        return None, ()
-    try:
-        values = np.array(text.split(";"), dtype=np.float64)
-    except ValueError:
-        return None, ("landmark_value",)
-    if not np.isfinite(values).all():
-        return None, ("landmark_value",)
-    if np.isin(values, (-1, -2)).all():
-        return None, ()
-    if len(values) != 136:
-        return None, ("landmark_count",)
-    return values.reshape(68, 2), ()
-
-
-def parse_affect(text: str) -> float | None:
-    """Read valence or arousal: a number in [-1, 1], or None (AffectNet writes -2 for "not annotated")."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if -1 <= value <= 1 else None

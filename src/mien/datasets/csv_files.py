@@ -1,7 +1,7 @@
-"""CSV lists as raw sets have them: columns found by name, rows streamed, damage told in one line.
+"""CSV files of raw data sets: columns found by name, rows streamed, damage reported in one line.
 
-A file that cannot be trusted as a whole (no text, another encoding, an open quote) is a `DatasetError`. A
-single row with the wrong number of columns is not: it comes with `PROBLEM` set, to be rejected on its own.
+A file that cannot be trusted (not text, another encoding, an unclosed quote) is a `DatasetError`. A single row with the
+wrong number of columns is not: it has `PROBLEM` set, and only that row is rejected.
 """
 
 import csv
@@ -20,19 +20,19 @@ from mien.runtime.regular_files import open_regular
 # The field of a row that cannot be read, with the reason as text.
 PROBLEM = "problem"
 
-# No line of a list comes near this many characters; a file without line ends is not read whole.
+# Far more characters than any real line; a file without line breaks is not read to its end.
 MAX_LINE_CHARACTERS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class CsvList:
+class CsvFile:
     """A CSV file whose columns are known. Picklable.
 
     Attributes:
-        path: the file; a name that ends in ``.gz`` is unpacked while reading.
-        columns: place of each column found, by mien's name for it.
+        path: the file; a name that ends in ``.gz`` is decompressed while reading.
+        columns: index of each column that was found, by mien's name for it.
         width: number of columns.
-        header: the names in the first line, empty where that is a row already.
+        header: the names in the first line, empty if the first line is a data row.
     """
 
     path: Path
@@ -40,18 +40,18 @@ class CsvList:
     width: int
     header: tuple[str, ...] = ()
 
-    def unread(self, *, without: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """Return the note on columns that are not read, in no sentence where all are.
+    def note_ignored_columns(self, *, without: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Return a note on columns that are not used, or nothing if all are.
 
         Args:
-            without: names of `columns` that are not read either.
+            without: names in `columns` that are not used either.
         """
-        read = {place for name, place in self.columns.items() if name not in without}
-        names = [name or "(no name)" for place, name in enumerate(self.header) if place not in read]
-        return (f"Columns not read in `{self.path.name}`: {', '.join(names)}.",) if names else ()
+        used = {index for name, index in self.columns.items() if name not in without}
+        names = [name or "(no name)" for index, name in enumerate(self.header) if index not in used]
+        return (f"Columns not used in `{self.path.name}`: {', '.join(names)}.",) if names else ()
 
     def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """Yield each row's 1-based number and its cells by column name; blank lines are no rows.
+        """Yield the 1-based number of each row and its cells by column name; blank lines are skipped.
 
         Raises:
             DatasetError: the file cannot be read to its end.
@@ -63,19 +63,21 @@ class CsvList:
                 if len(cells) != self.width and (len(cells) < self.width or any(cells[self.width :])):
                     yield number, {PROBLEM: f"the row has {len(cells)} columns, the list has {self.width}"}
                 else:
-                    yield number, {name: cells[place] for name, place in self.columns.items()}
+                    yield number, {name: cells[index] for name, index in self.columns.items()}
 
 
-def open_list(path: Path, spellings: Mapping[str, tuple[str, ...]], *, required: tuple[str, ...]) -> CsvList:
-    """Find a list's columns by the names in its first line, in any order, capitals and blanks aside.
+def open_csv_file(
+    path: Path, spellings: Mapping[str, tuple[str, ...]], *, required: tuple[str, ...]
+) -> CsvFile:
+    """Find the columns of a CSV file by the names in its first line, in any order, ignoring case and blanks.
 
     Args:
         path: the file.
-        spellings: for each column mien knows, the names it may have in the file, the preferred first.
-        required: the columns that must be there.
+        spellings: for each column that mien knows, its possible names in the file, in order of preference.
+        required: the columns that must be present.
 
     Raises:
-        DatasetError: the file cannot be read, or a required column is missing or stands there twice.
+        DatasetError: the file cannot be read, or a required column is missing or appears twice.
     """
     names = tuple(cell.strip() for cell in read_first_row(path))
     header = [name.lower() for name in names]
@@ -87,17 +89,18 @@ def open_list(path: Path, spellings: Mapping[str, tuple[str, ...]], *, required:
         if header.count(found.lower()) > 1:
             raise DatasetError(f"`{path}` has more than one column `{found}`: rename or remove one of them")
         columns[name] = header.index(found.lower())
-    missing = [" or ".join(spellings[name]) for name in required if name not in columns]
+    missing = [f"`{' or '.join(spellings[name])}`" for name in required if name not in columns]
     if missing:
+        shown = ", ".join(repr(cell[:40]) for cell in header[:12]) + (", ..." if len(header) > 12 else "")
         raise DatasetError(
             f"`{path}` must begin with a line of column names, separated by commas, with "
-            f"{_quoted(missing)}; it begins with {_shortened(header)}"
+            f"{', '.join(missing)}; it begins with {shown}"
         )
-    return CsvList(path=path, columns=columns, width=len(header), header=names)
+    return CsvFile(path=path, columns=columns, width=len(header), header=names)
 
 
 def read_first_row(path: Path) -> list[str]:
-    """Return the cells of a list's first line.
+    """Return the cells of the first line of a CSV file.
 
     Raises:
         DatasetError: the file cannot be read, or is empty.
@@ -105,7 +108,7 @@ def read_first_row(path: Path) -> list[str]:
     with closing(_read_cells(path)) as lines:
         cells = next(lines, None)
     if cells is None:
-        raise DatasetError(f"`{path}` is empty, where a CSV list was expected: copy it again")
+        raise DatasetError(f"`{path}` is empty, expected a CSV file: copy it again")
     return cells
 
 
@@ -129,7 +132,7 @@ def _read_cells(path: Path) -> Generator[list[str], None, None]:
 
 @contextmanager
 def _open_text(path: Path) -> Iterator[TextIO]:
-    # Undecodable bytes pass as surrogates, so that `_checked_lines` can name the line they are in.
+    # Bytes that are not UTF-8 become surrogates, so that `_checked_lines` can name their line.
     with open_regular(path) as file:
         data = gzip.GzipFile(fileobj=file) if path.suffix.lower() == ".gz" else file
         with io.TextIOWrapper(data, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
@@ -141,32 +144,19 @@ def _checked_lines(file: TextIO, path: Path) -> Iterator[str]:
     while line := file.readline(MAX_LINE_CHARACTERS):
         number += 1
         if len(line) == MAX_LINE_CHARACTERS:
-            raise DatasetError(f"`{path}` is no CSV list: line {number} has over {len(line):,} characters")
+            raise DatasetError(f"`{path}` is not a CSV file: line {number} has over {len(line):,} characters")
         if "\0" in line:
             raise DatasetError(
-                f"`{path}` must be UTF-8 text, but line {number} holds a zero byte: it is damaged, "
+                f"`{path}` must be UTF-8 text, but line {number} contains a zero byte: it is damaged, "
                 "or saved as UTF-16; save it as CSV in UTF-8"
             )
         if not line.isascii():
-            _require_utf8(line, path, number)
+            try:
+                line.encode("utf-8")
+            except UnicodeEncodeError as error:
+                byte = ord(line[error.start]) & 0xFF
+                raise DatasetError(
+                    f"`{path}` must be UTF-8 text, but line {number} contains the byte 0x{byte:02x}: "
+                    "save it as CSV in UTF-8"
+                ) from None
         yield line
-
-
-def _require_utf8(line: str, path: Path, number: int) -> None:
-    try:
-        line.encode("utf-8")
-    except UnicodeEncodeError as error:
-        byte = ord(line[error.start]) & 0xFF
-        raise DatasetError(
-            f"`{path}` must be UTF-8 text, but line {number} holds the byte 0x{byte:02x}: "
-            "save it as CSV in UTF-8"
-        ) from None
-
-
-def _quoted(names: list[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
-
-
-def _shortened(cells: list[str]) -> str:
-    shown = ", ".join(repr(cell[:40]) for cell in cells[:12])
-    return f"{shown}, ..." if len(cells) > 12 else shown

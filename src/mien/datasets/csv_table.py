@@ -1,17 +1,17 @@
-"""A CSV of paths and labels, with whatever else of a face it has.
+"""A CSV of paths and labels, with any further annotations of each face.
 
-Columns are found by name, capitals aside; of several spellings present the first here is taken:
+Columns are found by name, ignoring case; of several spellings the first one listed here is used:
 
 - ``path``, ``image``, ``file``, ``filename`` or ``subDirectory_filePath``: relative to the CSV's folder;
-- ``label``, ``expression``, ``emotion`` or ``class``: a name, or a number where the caller says what it stands for;
+- ``label``, ``expression``, ``emotion`` or ``class``: a name, or a number that the caller explains;
 - ``split`` (optional, or another that the caller names): train, val or test, in any usual spelling;
 - a box in pixels (optional): ``face_x, face_y, face_width, face_height``, or ``x, y, w, h`` (left, top, width,
   height), or ``x0, y0, x1, y1`` (left, top, right, bottom);
-- ``facial_landmarks`` or ``landmarks`` (optional): 136 numbers, x and y in turn, with ``;`` between them;
+- ``facial_landmarks`` or ``landmarks`` (optional): 136 numbers, alternating x and y, separated by ``;``;
 - ``valence`` and ``arousal`` (optional): in [-1, 1]; -2 for none.
 
-Other columns are named in the notes. One that seems to hold the split stops the reading: faces of a test split must not be
-trained on for the name of a column.
+Other columns are listed in the notes. A column that seems to hold the split is an error: faces of a test split must not
+be trained on because of the name of a column.
 """
 
 import shlex
@@ -20,17 +20,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mien.datasets.base import FaceDataset, FaceRecord, RejectedRow, Row, parse_affect, parse_landmarks
-from mien.datasets.csv_cells import parse_box_xywh, parse_box_xyxy, require_readable
-from mien.datasets.csv_files import CsvList, open_list
-from mien.datasets.files import locate
-from mien.datasets.labels import LabelNames, name_labels, order_label_classes
+from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
+from mien.datasets.csv_cells import (
+    parse_affect,
+    parse_box_xywh,
+    parse_box_xyxy,
+    parse_landmarks,
+    require_readable,
+)
+from mien.datasets.csv_files import CsvFile, open_csv_file
+from mien.datasets.files import locate, quote_names
+from mien.datasets.labels import LabelNames, map_labels, order_classes
 from mien.datasets.registry import DATASETS
-from mien.datasets.splits import drawn_split, names_a_split, require_val_fraction, split_in, split_named
+from mien.datasets.splits import assign_split, find_split, is_split_column, parse_split, require_val_fraction
 from mien.errors import DatasetError
+from mien.faces.crop_options import CropMethod
 from mien.formats.pack.schema import SPLITS
-
-LAYOUT = DATASETS["csv"].layout
 
 PATH, LABEL, SPLIT, LANDMARKS, VALENCE, AROUSAL = "path", "label", "split", "landmarks", "valence", "arousal"
 SPELLINGS = {
@@ -44,54 +49,59 @@ SPELLINGS = {
 BOXES_XYWH = (("face_x", "face_y", "face_width", "face_height"), ("x", "y", "w", "h"))
 BOX_XYXY = ("x0", "y0", "x1", "y1")
 
-# In place of a column's name: the list has no split.
+# Instead of a column's name: the list has no split.
 NO_SPLIT = "none"
 
-# A column with more different values than this is of something else than classes.
+# A column with more distinct values than this does not hold classes.
 MAX_LABELS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class FaceTable:
-    """A CSV of faces. A row's key is its path as the CSV writes it.
+class CsvDataset:
+    """A CSV of faces. The key of a row is its path as written in the CSV.
 
     Attributes:
         root: the real path of the CSV's folder.
         table: the CSV.
         classes: class names in order.
-        label_classes: the class that each label as written stands for.
+        label_classes: the class of each label as written.
         box_columns: the four columns of the box, or none.
-        val_fraction: share of faces that go to ``val`` where there is no ``split`` column.
-        natural_crop: ``aligned`` with landmarks, else ``box`` with boxes, else ``whole``.
+        val_fraction: fraction of faces assigned to ``val`` if there is no ``split`` column.
+        natural_crop: ``aligned`` with landmarks, otherwise ``box`` with boxes, otherwise ``whole``.
         notes: see `FaceDataset`.
     """
 
     root: Path
-    table: CsvList
+    table: CsvFile
     classes: tuple[str, ...]
     label_classes: dict[str, str]
     box_columns: tuple[str, ...]
     val_fraction: float
-    natural_crop: str
+    natural_crop: CropMethod
     notes: tuple[str, ...] = ()
     name: str = field(default="csv", init=False)
 
-    def rows(self) -> Iterator[Row]:
-        """Yield the rows of each split; those of no known split come with ``train``, to be rejected."""
-        for split in SPLITS if SPLIT in self.table.columns else ("train", "val"):
+    def rows(self) -> Iterator[RawRow]:
+        """Yield the rows of each split; rows of an unknown split come with ``train``, to be rejected."""
+        has_splits = SPLIT in self.table.columns
+        for split in SPLITS if has_splits else ("train", "val"):
             for number, fields in self.table.rows():
                 key = fields.get(PATH, "")
-                if self._split_of(fields, key) == split:
-                    yield Row(split=split, number=number, key=key, fields=fields)
+                if has_splits:
+                    actual = find_split(fields.get(SPLIT, "")) or "train"
+                else:
+                    actual = assign_split(key, self.val_fraction)
+                if actual == split:
+                    yield RawRow(split=split, number=number, key=key, fields=fields)
 
-    def class_of(self, row: Row) -> str:
-        """Return the class that the row's label stands for, or ``"?"``."""
+    def class_of(self, row: RawRow) -> str:
+        """Return the class of the row's label, or ``"?"``."""
         return self.label_classes.get(row.fields.get(LABEL, "").strip(), "?")
 
-    def parse(self, row: Row) -> FaceRecord:
-        """Return the row's face; box and landmarks that cannot be read are left out with a warning."""
+    def parse(self, row: RawRow) -> FaceRecord:
+        """Return the row's face; a box or landmarks that cannot be parsed are dropped with a warning."""
         require_readable(row.fields)
-        if SPLIT in row.fields and split_in(row.fields[SPLIT]) is None:
+        if SPLIT in row.fields and find_split(row.fields[SPLIT]) is None:
             raise RejectedRow("unknown_split", f"split {row.fields[SPLIT]!r} is none of {', '.join(SPLITS)}")
         class_name = self.class_of(row)
         if class_name == "?":
@@ -111,11 +121,6 @@ class FaceTable:
             warnings=(*box_warnings, *landmark_warnings),
         )
 
-    def _split_of(self, fields: dict[str, str], key: str) -> str:
-        if SPLIT in self.table.columns:
-            return split_in(fields.get(SPLIT, "")) or "train"
-        return drawn_split(key, self.val_fraction)
-
 
 def open_csv(
     raw: Path,
@@ -124,22 +129,30 @@ def open_csv(
     label_names: LabelNames | None = None,
     split_column: str | None = None,
 ) -> FaceDataset:
-    """Return the reader of a CSV of paths and labels. Its labels are read once, see `name_labels`.
+    """Open a CSV of paths and labels. Its labels are read once, see `map_labels`.
 
     Args:
-        raw: the CSV, or a folder with exactly one. The module says which columns it may have.
-        val_fraction: share of faces that go to ``val`` where there is no ``split`` column; 0 for none. Which
-            ones they are depends on their paths alone.
-        label_names: the class of each label, see `name_labels`.
-        split_column: the column of the split where it is not ``split``: one of words, or of paths with a word in them;
-            `NO_SPLIT` where there is none.
+        raw: the CSV, or a folder with exactly one. The module describes its columns.
+        val_fraction: fraction of faces assigned to ``val`` if there is no ``split`` column; 0 for none. The assignment
+            depends on their paths alone.
+        label_names: the class of each label, see `map_labels`.
+        split_column: the column with the split if it is not ``split``, holding words, or paths that contain one;
+            `NO_SPLIT` if there is none.
 
     Raises:
-        DatasetError: there is no such file, its columns or text are not as needed, it has no labels, its labels are
-            numbers that nobody explains, or a column seems to hold the split.
+        DatasetError: there is no such file, its columns or text are not as required, it has no labels, its labels are
+            unexplained numbers, or an unnamed column seems to hold the split.
     """
     require_val_fraction(val_fraction)
-    path = _find_csv(raw)
+    path = raw
+    if not raw.is_file():
+        found = sorted(file for file in raw.glob("*") if file.suffix.lower() == ".csv" and file.is_file())
+        if len(found) != 1:
+            names = quote_names([file.name for file in found], limit=5) or "none"
+            raise DatasetError(
+                f"`{raw}` must be {DATASETS['csv'].layout}, it holds {names}: give the path of the CSV file"
+            )
+        path = found[0]
     box_spellings = {name: (name,) for names in (*BOXES_XYWH, BOX_XYXY) for name in names}
     spellings = SPELLINGS | box_spellings
     required: tuple[str, ...] = (PATH, LABEL)
@@ -147,68 +160,56 @@ def open_csv(
         del spellings[SPLIT]
     elif split_column is not None:
         spellings[SPLIT], required = (split_column,), (PATH, LABEL, SPLIT)
-    table = open_list(path, spellings, required=required)
+    table = open_csv_file(path, spellings, required=required)
     boxes = [names for names in (*BOXES_XYWH, BOX_XYXY) if all(name in table.columns for name in names)]
     box_columns = boxes[0] if boxes else ()
     if split_column is None and SPLIT not in table.columns:
         _require_no_split(table)
-    label_classes, notes = name_labels(_count_labels(table), label_names, where=f"`{path}`")
+    label_classes, notes = map_labels(_count_labels(table), label_names, where=f"`{path}`")
     if not label_classes:
-        raise DatasetError(f"`{path}` must have rows with a label, it has none: fill its label column")
-    return FaceTable(
+        raise DatasetError(f"`{path}` must have rows with a label, it has none: fill in its label column")
+    unused_boxes = tuple(name for name in box_spellings if name not in box_columns)
+    return CsvDataset(
         root=path.resolve().parent,
         table=table,
-        classes=order_label_classes(set(label_classes.values())),
+        classes=order_classes(set(label_classes.values())),
         label_classes=label_classes,
         box_columns=box_columns,
         val_fraction=val_fraction,
         natural_crop="aligned" if LANDMARKS in table.columns else "box" if boxes else "whole",
-        notes=(
-            *notes,
-            *table.unread(without=tuple(name for name in box_spellings if name not in box_columns)),
-        ),
+        notes=(*notes, *table.note_ignored_columns(without=unused_boxes)),
     )
 
 
-def _require_no_split(table: CsvList) -> None:
-    """Refuse a list of which a column seems to hold the split: by its name, or since most cells are words for one.
+def _require_no_split(table: CsvFile) -> None:
+    """Refuse a CSV with a column that seems to hold the split, by its name or because most of its cells name a split.
 
-    Of the paths, words in them count where they tell splits apart.
+    Words in the paths count only if they distinguish several splits.
     """
-    cells = replace(table, columns={str(place): place for place in range(table.width)})
-    places = dict.fromkeys(cells.columns, split_named) | {str(table.columns[PATH]): split_in}
-    counts = {place: Counter[str]() for place in places}
+    by_index = replace(table, columns={str(index): index for index in range(table.width)})
+    parsers = dict.fromkeys(by_index.columns, parse_split) | {str(table.columns[PATH]): find_split}
+    counts = {index: Counter[str]() for index in parsers}
     n_rows = 0
-    for _, fields in cells.rows():
+    for _, fields in by_index.rows():
         n_rows += 1
-        for place, find_split in places.items():
-            if (cell := fields.get(place, "")) and len(cell) < 1000 and (split := find_split(cell)):
-                counts[place][split] += 1
-    read = {str(place) for name, place in table.columns.items() if name != PATH}
-    for place, found in counts.items():
-        column = table.header[int(place)]
-        is_path = places[place] is split_in
+        for index, parse in parsers.items():
+            if (cell := fields.get(index, "")) and len(cell) < 1000 and (split := parse(cell)):
+                counts[index][split] += 1
+    used = {str(index) for name, index in table.columns.items() if name != PATH}
+    for index, found in counts.items():
+        column = table.header[int(index)]
+        is_path = parsers[index] is find_split
         is_split = 2 * found.total() > n_rows and (len(found) > 1 or not is_path)
-        if place not in read and (is_split or (not is_path and names_a_split(column))):
+        if index not in used and (is_split or (not is_path and is_split_column(column))):
             shown = ", ".join(f"{split} {found[split]:,}" for split in SPLITS if found[split])
             raise DatasetError(
                 f"`{table.path}` has no column `split`, but `{column}` seems to hold the split "
-                f"({shown or 'by its name'}): add --split-column {shlex.quote(column)} to go by it, or "
-                f"--split-column {NO_SPLIT} if it is none, which makes a val of all rows"
+                f"({shown or 'by its name'}): add --split-column {shlex.quote(column)} to use it, or "
+                f"--split-column {NO_SPLIT} if it is not one, which draws val from all rows"
             )
 
 
-def _find_csv(raw: Path) -> Path:
-    if raw.is_file():
-        return raw
-    found = sorted(path for path in raw.glob("*") if path.suffix.lower() == ".csv" and path.is_file())
-    if len(found) != 1:
-        names = ", ".join(f"`{path.name}`" for path in found[:5]) or "none"
-        raise DatasetError(f"`{raw}` must be {LAYOUT}, it holds {names}: give the file itself")
-    return found[0]
-
-
-def _count_labels(table: CsvList) -> Counter[str]:
+def _count_labels(table: CsvFile) -> Counter[str]:
     counts: Counter[str] = Counter()
     for _, fields in table.rows():
         if label := fields.get(LABEL, "").strip():

@@ -1,7 +1,7 @@
-"""FER+: FER2013's faces of 48x48 grey pixels with the votes of ten annotators for each.
+"""FER+: FER2013's grayscale faces of 48x48 pixels with the votes of ten annotators for each.
 
-Barsoum, Zhang, Canton Ferrer, Zhang 2016, https://arxiv.org/abs/1608.01041. The majority rule is the one of
-https://github.com/microsoft/FERPlus (``src/ferplus.py`` at 06447e0), which its published figures stand on.
+Barsoum, Zhang, Canton Ferrer, Zhang 2016, https://arxiv.org/abs/1608.01041. The majority rule is that of
+https://github.com/microsoft/FERPlus (``src/ferplus.py`` at 06447e0), on which its published results are based.
 """
 
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.datasets.base import FaceDataset, FaceRecord, RejectedRow, Row, parse_landmarks
-from mien.datasets.csv_cells import parse_whole_number, require_readable
-from mien.datasets.csv_files import PROBLEM, CsvList, open_list
+from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
+from mien.datasets.csv_cells import parse_integer, parse_landmarks, require_readable
+from mien.datasets.csv_files import PROBLEM, CsvFile, open_csv_file
 from mien.datasets.files import iterate_names, locate
 from mien.datasets.registry import DATASETS, VOTE_RULES, VoteRule
 from mien.errors import DatasetError
 from mien.faces.classes import EXPRESSIONS_8, canonical_class
+from mien.faces.crop_options import CropMethod
 
-LAYOUT = DATASETS["ferplus"].layout
 VOTES_LIST = "fer2013new.csv"
 PIXEL_LISTS = ("fer2013.csv", "icml_face_data.csv")
 LANDMARK_LISTS = ("landmarks68.csv", "landmarks68.csv.gz")
 
-# FER+'s name of each split, with mien's and the folder of its images.
+# FER+'s name of each split, with mien's name and the folder of its images.
 USAGES = {
     "Training": ("train", "FER2013Train"),
     "PublicTest": ("val", "FER2013Valid"),
@@ -41,52 +41,58 @@ _EXPRESSION_OF_COLUMN = tuple(EXPRESSIONS_8.index(canonical_class(name) or "") f
 
 @dataclass(frozen=True, slots=True)
 class FerPlus:
-    """FER+. A row's key is the path of its image under `raw`, also where its pixels come from a CSV.
+    """FER+. The key of a row is the path of its image under `raw`, even if its pixels come from a CSV.
 
     Attributes:
         raw: the folder that holds ``fer2013new.csv``.
         rule: ``majority``, the official rule, or ``plurality``; see `label_votes`.
         votes_list: ``fer2013new.csv``.
-        usages: FER+'s names of the splits whose images are there.
-        pixel_list: the list of pixels, for splits without a folder.
+        usages: FER+'s names of the splits whose images are present.
+        pixel_list: the list of pixels, for splits without an image folder.
         landmark_list: the list of landmarks by image name.
         notes: see `FaceDataset`.
     """
 
     raw: Path
     rule: VoteRule
-    votes_list: CsvList
+    votes_list: CsvFile
     usages: tuple[str, ...]
-    pixel_list: CsvList | None = None
-    landmark_list: CsvList | None = None
+    pixel_list: CsvFile | None = None
+    landmark_list: CsvFile | None = None
     notes: tuple[str, ...] = ()
     name: str = field(default="ferplus", init=False)
     classes: tuple[str, ...] = field(default=EXPRESSIONS_8, init=False)
-    natural_crop: str = field(default="whole", init=False)
+    natural_crop: CropMethod = field(default="whole", init=False)
 
-    def rows(self) -> Iterator[Row]:
-        """Yield the rows of each split; those of no known split come with the first, to be rejected.
+    def rows(self) -> Iterator[RawRow]:
+        """Yield the rows of each split; rows of an unknown split come with the first, to be rejected.
 
-        The landmarks are held as text while rows are read: FER+ is of one size, for which they are 30 MB.
+        The landmarks are held in memory as text, about 30 MB: FER+ has a fixed size.
         """
-        landmarks = self._landmark_texts()
+        landmarks: dict[str, str] = {}
+        if self.landmark_list is not None:
+            listed = (fields for _, fields in self.landmark_list.rows() if PROBLEM not in fields)
+            landmarks = {fields[NAME].strip(): fields[LANDMARKS] for fields in listed}
         for usage in self.usages:
             split, folder = USAGES[usage]
-            for number, fields in self._numbered_rows(with_pixels=not _has_images(self.raw / folder)):
-                listed = fields.get(USAGE, "")
-                if listed != usage and (listed in USAGES or usage != self.usages[0]):
+            rows = self.votes_list.rows() if _has_images(self.raw / folder) else self._rows_with_pixels()
+            for number, fields in rows:
+                stated = fields.get(USAGE, "")
+                if stated != usage and (stated in USAGES or usage != self.usages[0]):
                     continue
                 name = fields.get(NAME, "").strip()
                 fields[LANDMARKS] = landmarks.get(name, "")
-                yield Row(split=split, number=number, key=f"{folder}/{name}" if name else "", fields=fields)
+                yield RawRow(
+                    split=split, number=number, key=f"{folder}/{name}" if name else "", fields=fields
+                )
 
-    def class_of(self, row: Row) -> str:
-        """Return the expression with the most votes, or ``"?"`` where that is none of the eight."""
+    def class_of(self, row: RawRow) -> str:
+        """Return the expression with the most votes, or ``"?"`` if it is none of the eight."""
         votes = _parse_votes(row.fields)
-        top = None if votes is None else _top(votes)
+        top = None if votes is None else _top_expression(votes)
         return "?" if top is None else EXPRESSIONS_8[top]
 
-    def parse(self, row: Row) -> FaceRecord:
+    def parse(self, row: RawRow) -> FaceRecord:
         """Return the row's face with its votes as a distribution."""
         require_readable(row.fields)
         if row.fields[USAGE] not in USAGES:
@@ -95,11 +101,14 @@ class FerPlus:
             raise RejectedRow("not_a_face", "FER+ gives the row no image name")
         votes = _parse_votes(row.fields)
         if votes is None:
-            raise RejectedRow("malformed_row", "the ten votes must be whole numbers from 0")
+            raise RejectedRow("malformed_row", "the ten votes must be nonnegative integers")
         label, distribution = label_votes(votes, self.rule)
         landmarks, warnings = parse_landmarks(row.fields[LANDMARKS])
+        folder, _, name = row.key.partition("/")
         return FaceRecord(
-            image=self._image(row),
+            image=_parse_pixels(row.fields[PIXELS])
+            if PIXELS in row.fields
+            else locate((self.raw / folder).resolve(), name),
             label=label,
             distribution=distribution,
             landmarks=landmarks,
@@ -107,48 +116,46 @@ class FerPlus:
             warnings=warnings,
         )
 
-    def _image(self, row: Row) -> Path | NDArray[np.uint8]:
-        if PIXELS in row.fields:
-            return _parse_pixels(row.fields[PIXELS])
-        folder, _, name = row.key.partition("/")
-        return locate((self.raw / folder).resolve(), name)
-
-    def _numbered_rows(self, *, with_pixels: bool) -> Iterator[tuple[int, dict[str, str]]]:
-        if not with_pixels or self.pixel_list is None:
+    def _rows_with_pixels(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """Yield the rows of the votes with their pixels from the other list, which has the same rows."""
+        pixel_list = self.pixel_list
+        if pixel_list is None:
             yield from self.votes_list.rows()
             return
-        pixel_list = self.pixel_list
-        for voted, pixelled in zip_longest(self.votes_list.rows(), pixel_list.rows()):
-            if voted is None or pixelled is None:
+        for voted, with_pixels in zip_longest(self.votes_list.rows(), pixel_list.rows()):
+            if voted is None or with_pixels is None:
                 raise DatasetError(
                     f"`{pixel_list.path}` must have as many rows as `{VOTES_LIST}`, but "
-                    f"`{(VOTES_LIST if voted is None else pixel_list.path.name)}` ends first: fetch both again"
+                    f"`{(VOTES_LIST if voted is None else pixel_list.path.name)}` ends first: download both again"
                 )
-            yield voted[0], _with_pixels(voted, pixelled[1], pixel_list.path)
-
-    def _landmark_texts(self) -> dict[str, str]:
-        if self.landmark_list is None:
-            return {}
-        rows = (fields for _, fields in self.landmark_list.rows() if PROBLEM not in fields)
-        return {fields[NAME].strip(): fields[LANDMARKS] for fields in rows}
+            (number, fields), (_, pixels) = voted, with_pixels
+            if PROBLEM in pixels:
+                yield number, {**fields, PROBLEM: f"in `{pixel_list.path.name}`, {pixels[PROBLEM]}"}
+                continue
+            if fields.get(USAGE, pixels[USAGE]) != pixels[USAGE]:
+                raise DatasetError(
+                    f"`{pixel_list.path}` must list the same images as `{VOTES_LIST}`, in the same order, but row "
+                    f"{number} is {pixels[USAGE]!r} there and {fields[USAGE]!r} here: download both again"
+                )
+            yield number, {**fields, PIXELS: pixels[PIXELS]}
 
 
 def label_votes(votes: tuple[int, ...], rule: VoteRule) -> tuple[int, tuple[float, ...]]:
-    """Return a face's class and the share of votes of each of the eight expressions.
+    """Return a face's class, and the fraction of votes for each of the eight expressions.
 
-    Under ``majority`` a single vote for a class does not count, and a class needs over half of the votes that
-    are left, those for "unknown" and "no face" among them. Under ``plurality`` every vote counts, the most
-    votes win, and of equals FER+'s first column. Shares are of the votes that count and are for an expression.
+    Under ``majority`` a single vote for a class does not count, and a class needs more than half of the remaining votes,
+    including those for "unknown" and "no face". Under ``plurality`` every vote counts and the class with the most votes
+    wins; FER+'s first column breaks ties. The fractions are of the votes that count and are for an expression.
 
     Args:
         votes: the ten counts in FER+'s order.
         rule: ``majority`` or ``plurality``.
 
     Returns:
-        The index in `EXPRESSIONS_8`, and eight shares in that order that add up to 1.
+        The index in `EXPRESSIONS_8`, and eight fractions in that order that add up to 1.
 
     Raises:
-        RejectedRow: ``not_a_face`` where "unknown" or "no face" wins, ``no_majority`` where nothing does.
+        RejectedRow: ``not_a_face`` if "unknown" or "no face" wins, ``no_majority`` if nothing does.
 
     Example:
         >>> label_votes((5, 0, 0, 3, 1, 0, 0, 0, 1, 0), "majority")
@@ -158,20 +165,22 @@ def label_votes(votes: tuple[int, ...], rule: VoteRule) -> tuple[int, tuple[floa
     if rule == "majority":
         votes = tuple(count if count > 1 else 0 for count in votes)
         needed = 0.5 * sum(votes)
+    given = [f"{name} {count}" for name, count in zip(VOTE_COLUMNS, votes, strict=True) if count]
+    shown = ", ".join(given) or "none"
     if max(votes) <= needed:
-        raise RejectedRow("no_majority", f"no class has enough of the votes: {_written(votes)}")
-    top = _top(votes)
+        raise RejectedRow("no_majority", f"no class has enough of the votes: {shown}")
+    top = _top_expression(votes)
     if top is None:
-        raise RejectedRow("not_a_face", f"the annotators chose unknown or no face: {_written(votes)}")
+        raise RejectedRow("not_a_face", f"the annotators chose unknown or no face: {shown}")
     by_class = dict(zip(_EXPRESSION_OF_COLUMN, votes, strict=False))
     total = sum(by_class.values())
     return top, tuple(by_class[index] / total for index in range(len(EXPRESSIONS_8)))
 
 
 def count_votes(raw: Path) -> dict[str, dict[str, int]]:
-    """Count, for each split of ``fer2013new.csv``, its rows and those that either rule keeps.
+    """Count the rows in each split of ``fer2013new.csv``, and those that each rule keeps.
 
-    Rows count whether or not their image is there: these are the figures to compare with other work's.
+    Rows count whether or not their image is present: these are the figures to compare with other work.
 
     Returns:
         ``{"train": {"rows": ..., "majority": ..., "plurality": ...}, ...}``, for splits that have rows.
@@ -185,142 +194,116 @@ def count_votes(raw: Path) -> dict[str, dict[str, int]]:
 def open_ferplus(
     raw: Path, *, votes: VoteRule = "majority", landmarks_csv: Path | None = None
 ) -> FaceDataset:
-    """Return the reader of a FER+ folder.
+    """Open a FER+ folder.
 
     Args:
         raw: the folder that holds ``fer2013new.csv``.
-        votes: the rule that makes a label of ten votes, see `label_votes`.
-        landmarks_csv: a list with ``Image name`` and ``facial_landmarks`` in pixels of the 48x48 image;
-            None takes ``landmarks68.csv`` or ``landmarks68.csv.gz`` of the folder where there is one.
+        votes: the rule that turns ten votes into a label, see `label_votes`.
+        landmarks_csv: a list with ``Image name`` and ``facial_landmarks`` in pixels of the 48x48 image; None uses
+            ``landmarks68.csv`` or ``landmarks68.csv.gz`` in the folder, if there is one.
 
     Raises:
-        DatasetError: a list is missing or unusable, or there is no image of any split.
+        DatasetError: a list is missing or unusable, or there are no images.
     """
     votes_list = _open_votes_list(raw)
     pixel_path = next((path for name in PIXEL_LISTS if (path := raw / name).is_file()), None)
     if landmarks_csv is None:
         landmarks_csv = next((path for name in LANDMARK_LISTS if (path := raw / name).is_file()), None)
     counts = _count_votes(votes_list)
-    usages = tuple(
-        usage
-        for usage, (split, folder) in USAGES.items()
-        if split in counts and (pixel_path or _has_images(raw / folder))
-    )
+    usages: list[str] = []
+    notes: list[str] = []
+    for usage, (split, folder) in USAGES.items():
+        if split not in counts:
+            continue
+        rows, majority, plurality = (f"{counts[split][name]:,}" for name in ("rows", *VOTE_RULES))
+        if pixel_path or _has_images(raw / folder):
+            usages.append(usage)
+            notes.append(
+                f"{usage}: {rows} rows, of which majority keeps {majority} and plurality {plurality}."
+            )
+        else:
+            notes.append(
+                f"{usage} is skipped ({rows} rows): there is neither `{folder}/` nor `{PIXEL_LISTS[0]}`."
+            )
     if not usages:
         raise DatasetError(
-            f"`{raw}` must hold {LAYOUT}; there are no images of the rows of `{VOTES_LIST}`: unpack them there"
+            f"`{raw}` must hold {DATASETS['ferplus'].layout}; there are no images for the rows of `{VOTES_LIST}`: "
+            "unpack them there"
         )
-    pixel_list = None if pixel_path is None else _open_pixel_list(pixel_path)
-    landmark_list = None if landmarks_csv is None else _open_landmark_list(landmarks_csv)
-    lists = [listed for listed in (votes_list, pixel_list, landmark_list) if listed is not None]
+    pixel_list = landmark_list = None
+    if pixel_path is not None:
+        pixel_list = open_csv_file(pixel_path, {USAGE: (USAGE,), PIXELS: (PIXELS,)}, required=(USAGE, PIXELS))
+    if landmarks_csv is not None:
+        notes.append(f"The landmarks are those of `{landmarks_csv.name}`.")
+        landmark_list = open_csv_file(
+            landmarks_csv, {NAME: (NAME,), LANDMARKS: (LANDMARKS,)}, required=(NAME, LANDMARKS)
+        )
+    for listed in (votes_list, pixel_list, landmark_list):
+        notes += [] if listed is None else listed.note_ignored_columns()
     return FerPlus(
         raw=raw.resolve(),
         rule=votes,
         votes_list=votes_list,
-        usages=usages,
+        usages=tuple(usages),
         pixel_list=pixel_list,
         landmark_list=landmark_list,
-        notes=(*_notes(counts, usages, landmarks_csv), *(note for one in lists for note in one.unread())),
+        notes=tuple(notes),
     )
 
 
-def _open_votes_list(raw: Path) -> CsvList:
+def _open_votes_list(raw: Path) -> CsvFile:
     path = raw / VOTES_LIST
     if not path.is_file():
         raise DatasetError(
-            f"`{raw}` must hold {LAYOUT}, there is no `{VOTES_LIST}`: give the folder that does"
+            f"`{raw}` must hold {DATASETS['ferplus'].layout}, there is no `{VOTES_LIST}`: give the folder that does"
         )
     columns = (USAGE, NAME, *VOTE_COLUMNS)
-    return open_list(path, {name: (name,) for name in columns}, required=columns)
-
-
-def _open_pixel_list(path: Path) -> CsvList:
-    return open_list(path, {USAGE: (USAGE,), PIXELS: (PIXELS,)}, required=(USAGE, PIXELS))
-
-
-def _open_landmark_list(path: Path) -> CsvList:
-    return open_list(path, {NAME: (NAME,), LANDMARKS: (LANDMARKS,)}, required=(NAME, LANDMARKS))
+    return open_csv_file(path, {name: (name,) for name in columns}, required=columns)
 
 
 def _has_images(folder: Path) -> bool:
     return folder.is_dir() and next(iterate_names(folder), None) is not None
 
 
-def _count_votes(votes_list: CsvList) -> dict[str, dict[str, int]]:
+def _count_votes(votes_list: CsvFile) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {}
     for _, fields in votes_list.rows():
         split, _ = USAGES.get(fields.get(USAGE, ""), (None, None))
         if split is None:
             continue
-        of_split = counts.setdefault(split, dict.fromkeys(("rows", *VOTE_RULES), 0))
-        of_split["rows"] += 1
+        in_split = counts.setdefault(split, dict.fromkeys(("rows", *VOTE_RULES), 0))
+        in_split["rows"] += 1
+        votes = _parse_votes(fields)
+        if votes is None or not fields[NAME].strip():
+            continue
         for rule in VOTE_RULES:
-            of_split[rule] += _is_kept(fields, rule)
+            try:
+                label_votes(votes, rule)
+            except RejectedRow:
+                continue
+            in_split[rule] += 1
     return counts
 
 
-def _is_kept(fields: dict[str, str], rule: VoteRule) -> bool:
-    votes = _parse_votes(fields)
-    if votes is None or not fields[NAME].strip():
-        return False
-    try:
-        label_votes(votes, rule)
-    except RejectedRow:
-        return False
-    return True
-
-
-def _notes(
-    counts: dict[str, dict[str, int]], usages: tuple[str, ...], landmarks_csv: Path | None
-) -> Iterator[str]:
-    for usage, (split, folder) in USAGES.items():
-        if split not in counts:
-            continue
-        rows, majority, plurality = (f"{counts[split][name]:,}" for name in ("rows", *VOTE_RULES))
-        if usage in usages:
-            yield f"Of the {rows} rows of {usage}, majority keeps {majority} and plurality {plurality}."
-        else:
-            yield f"{usage} is left out, {rows} rows: there is neither `{folder}/` nor `{PIXEL_LISTS[0]}`."
-    if landmarks_csv is not None:
-        yield f"The landmarks are those of `{landmarks_csv.name}`."
-
-
 def _parse_votes(fields: dict[str, str]) -> tuple[int, ...] | None:
-    votes = tuple(parse_whole_number(fields.get(column, "")) for column in VOTE_COLUMNS)
-    checked = tuple(count for count in votes if count is not None and count >= 0)
-    return checked if len(checked) == len(votes) else None
+    votes = tuple(parse_integer(fields.get(column, "")) for column in VOTE_COLUMNS)
+    valid = tuple(count for count in votes if count is not None and count >= 0)
+    return valid if len(valid) == len(votes) else None
 
 
-def _top(votes: tuple[int, ...]) -> int | None:
-    """Return the index in `EXPRESSIONS_8` of the column with the most votes, None for the last two."""
+def _top_expression(votes: tuple[int, ...]) -> int | None:
+    """Return the index in `EXPRESSIONS_8` of the column with the most votes, None for the last two columns."""
     column = votes.index(max(votes))
     return _EXPRESSION_OF_COLUMN[column] if column < len(_EXPRESSION_OF_COLUMN) else None
-
-
-def _written(votes: tuple[int, ...]) -> str:
-    given = [f"{name} {count}" for name, count in zip(VOTE_COLUMNS, votes, strict=True) if count]
-    return ", ".join(given) or "none"
-
-
-def _with_pixels(voted: tuple[int, dict[str, str]], pixelled: dict[str, str], path: Path) -> dict[str, str]:
-    number, fields = voted
-    if PROBLEM in pixelled:
-        return {**fields, PROBLEM: f"in `{path.name}`, {pixelled[PROBLEM]}"}
-    if fields.get(USAGE, pixelled[USAGE]) != pixelled[USAGE]:
-        raise DatasetError(
-            f"`{path}` must list the same images as `{VOTES_LIST}`, in the same order, but row {number} is "
-            f"{pixelled[USAGE]!r} there and {fields[USAGE]!r} here: fetch both again"
-        )
-    return {**fields, PIXELS: pixelled[PIXELS]}
 
 
 def _parse_pixels(text: str) -> NDArray[np.uint8]:
     try:
         values = np.array(text.split(), dtype=np.int64)
     except (ValueError, OverflowError):
-        raise RejectedRow("truncated_image", "the pixels are not all whole numbers") from None
+        raise RejectedRow("truncated_image", "the pixels are not all integers") from None
     if len(values) != SIDE * SIDE or values.min() < 0 or values.max() > 255:
         raise RejectedRow(
-            "truncated_image", f"{len(values)} pixels where {SIDE * SIDE} values from 0 to 255 are needed"
+            "truncated_image", f"{len(values)} pixels, expected {SIDE * SIDE} values from 0 to 255"
         )
     return values.astype(np.uint8).reshape(SIDE, SIDE)

@@ -1,56 +1,46 @@
-"""A folder for each class, as most sets of one's own are kept."""
+"""A folder of images for each class, the layout of most private data sets."""
 
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mien.datasets.base import FaceDataset, FaceRecord, RejectedRow, Row
-from mien.datasets.csv_cells import parse_whole_number
-from mien.datasets.files import list_names, printable
-from mien.datasets.labels import LabelNames, name_folders, note_own_classes
+from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
+from mien.datasets.csv_cells import parse_integer
+from mien.datasets.files import list_names, printable, quote_names
+from mien.datasets.labels import LabelNames, map_folders, note_new_classes
 from mien.datasets.registry import DATASETS
-from mien.datasets.splits import drawn_split, require_val_fraction, split_named
+from mien.datasets.splits import assign_split, parse_split, require_val_fraction
 from mien.errors import DatasetError
 from mien.faces.classes import ordered_classes
+from mien.faces.crop_options import CropMethod
 from mien.faces.image_files import looks_like_image
 from mien.faces.images import IMAGE_SUFFIXES
 from mien.formats.pack.schema import SPLITS
 
 LAYOUT = DATASETS["folder"].layout
 
-
-# What folders of sets are called that hold the images or the annotations of all classes.
-NO_CLASSES = frozenset(
+# Usual names of folders that hold the images or the annotations of all classes.
+NOT_CLASSES = frozenset(
     (
-        *("image", "images", "imgs", "img", "images", "photos", "jpegimages", "faces", "crops", "cropped"),
-        *(
-            "label",
-            "labels",
-            "annotation",
-            "annotations",
-            "annot",
-            "annots",
-            "annos",
-            "landmarks",
-            "masks",
-            "meta",
-        ),
-        *("metadata", "bbox", "bboxes", "boxes", "lists", "docs", "json", "xml", "csv", "txt", "videos"),
+        *("image", "images", "imgs", "img", "photos", "pictures"),  # not our word
+        *("jpegimages", "faces", "crops", "cropped", "videos"),
+        *("label", "labels", "annotation", "annotations", "annot", "annots", "annos", "landmarks", "masks"),
+        *("meta", "metadata", "bbox", "bboxes", "boxes", "lists", "docs", "json", "xml", "csv", "txt"),
     )
 )
 
 
 @dataclass(frozen=True, slots=True)
-class ClassFolders:
-    """A folder for each class. A row's key is the file's path under `raw`, with ``/`` between folders.
+class ImageFolder:
+    """A folder for each class. The key of a row is the file's path under `raw`, with ``/`` between folders.
 
     Attributes:
         raw: the folder.
         classes: the classes of all splits, AffectNet's first.
-        folder_classes: the class of each class folder by its name; other folders are passed over.
+        folder_classes: the class of each class folder by its name; other folders are ignored.
         split_folders: split and name of each folder that holds class folders; "" is `raw` itself.
-        val_fraction: share of faces that go to ``val`` where the set has no splits.
+        val_fraction: fraction of faces assigned to ``val`` if the set has no splits.
         notes: see `FaceDataset`.
     """
 
@@ -61,34 +51,34 @@ class ClassFolders:
     val_fraction: float
     notes: tuple[str, ...] = ()
     name: str = field(default="folder", init=False)
-    natural_crop: str = field(default="whole", init=False)
+    natural_crop: CropMethod = field(default="whole", init=False)
 
-    def rows(self) -> Iterator[Row]:
-        """Yield every file in every class folder, whatever it is, and images beside these, in the order of names."""
-        is_drawn = _has_no_splits(self.split_folders)
-        for split in ("train", "val") if is_drawn else SPLITS:
-            folders = [folder for name, folder in self.split_folders if is_drawn or name == split]
+    def rows(self) -> Iterator[RawRow]:
+        """Yield every file in every class folder, whatever its type, and images next to these folders, sorted by name."""
+        has_splits = any(split != "train" for split, _ in self.split_folders)
+        for split in SPLITS if has_splits else ("train", "val"):
+            folders = [folder for name, folder in self.split_folders if name == split or not has_splits]
             files = (file for folder in folders for file in self._files(folder))
             for number, file in enumerate(files, start=1):
                 key = printable(file)
-                if not is_drawn or drawn_split(key, self.val_fraction) == split:
-                    yield Row(split=split, number=number, key=key, fields={"file": file})
+                if has_splits or assign_split(key, self.val_fraction) == split:
+                    yield RawRow(split=split, number=number, key=key, fields={"file": file})
 
-    def class_of(self, row: Row) -> str:
-        """Return the class of the folder that the file lies in, or ``"?"`` where it lies in none."""
+    def class_of(self, row: RawRow) -> str:
+        """Return the class of the folder that holds the file, or ``"?"`` if it is in none."""
         depth = 1 if self.split_folders[0][1] else 0
         parts = row.key.split("/")[depth:-1]
         return self.folder_classes[parts[0]] if parts else "?"
 
-    def parse(self, row: Row) -> FaceRecord:
+    def parse(self, row: RawRow) -> FaceRecord:
         """Return the file as a face of its folder's class."""
         class_name = self.class_of(row)
         if class_name == "?":
-            raise RejectedRow("unknown_label", "the file lies in no class folder")
+            raise RejectedRow("unknown_label", "the file is in no class folder")
         return FaceRecord(image=self.raw / row.fields["file"], label=self.classes.index(class_name))
 
     def _files(self, folder: str) -> Iterator[str]:
-        """Yield the files of a folder of class folders, and images that lie beside these."""
+        """Yield the files of all class folders in a folder, and images next to these."""
         for name in list_names(self.raw / folder):
             file = f"{folder}/{name}" if folder else name
             if (self.raw / file).is_dir():
@@ -101,37 +91,35 @@ class ClassFolders:
 def open_folder(
     raw: Path, *, val_fraction: float = 0.1, label_names: LabelNames | None = None
 ) -> FaceDataset:
-    """Return the reader of a folder of class folders.
+    """Open a folder of class folders.
 
-    Class folders with a name that stands for one of AffectNet's classes, such as ``happiness``, are that
-    class; others keep their name. Hidden files and folders are left aside.
+    A class folder whose name means one of AffectNet's classes, such as ``happiness``, is that class; others keep their
+    name. Hidden files and folders are ignored.
 
     Args:
         raw: the folder.
-        val_fraction: share of faces that go to ``val`` where there is no ``val`` or ``test`` folder; 0 for none.
-            Which ones they are depends on their paths alone.
-        label_names: the class of each class folder by its name, see `mien.datasets.labels.name_folders`; folders that it
-            does not name are passed over.
+        val_fraction: fraction of faces assigned to ``val`` if there is no ``val`` or ``test`` folder; 0 for none. The
+            assignment depends on their paths alone.
+        label_names: the class of each class folder by its name, see `mien.datasets.labels.map_folders`; folders that
+            are not listed are ignored.
 
     Raises:
-        DatasetError: there are not two class folders with files; class folders stand beside split folders or hold
-            them; a folder is called by a number, as none of classes, or holds no image, and ``label_names`` does not
-            say what it is.
+        DatasetError: there are fewer than two class folders with files; class folders are next to split folders or
+            contain them; or a folder's name is a number or not that of a class, or it holds no image, and
+            ``label_names`` does not explain it.
     """
     require_val_fraction(val_fraction)
     if not raw.is_dir():
-        raise DatasetError(f"`{raw}` must be a folder that holds {LAYOUT}: it is none")
-    split_folders = _split_folders(raw)
+        raise DatasetError(f"`{raw}` must be a folder that holds {LAYOUT}: it is not a folder")
+    split_folders = _find_split_folders(raw)
     parents = [raw / folder for _, folder in split_folders]
     folders = [
         (parent, name) for parent in parents for name in list_names(parent) if (parent / name).is_dir()
     ]
-    filled = [place for place in folders if next(_files_below(*place), None) is not None]
+    filled = [folder for folder in folders if next(_files_below(*folder), None) is not None]
     names = {printable(name) for _, name in filled}
-    _require_splits_above(raw, filled)
-    if label_names is None:
-        _require_classes(raw, filled)
-    folder_classes = name_folders(sorted(names), label_names, where=f"Names of folders in `{raw}`")
+    _require_class_folders(raw, filled, are_named=label_names is not None)
+    folder_classes = map_folders(sorted(names), label_names, where=f"Names of folders in `{raw}`")
     classes = ordered_classes(set(folder_classes.values()))
     if len(classes) < 2:
         found = ", ".join(f"`{name}`" for name in sorted(names)) or "none"
@@ -142,108 +130,95 @@ def open_folder(
             )
         raise DatasetError(
             f"`{raw}` must hold {LAYOUT}, at least two with files; found {found}: "
-            "give the folder right above the class folders"
+            "give the folder directly above the class folders"
         )
+    other_files = [
+        printable(name)
+        for parent in dict.fromkeys((raw, *parents))
+        for name in list_names(parent)
+        if not (parent / name).is_dir() and Path(name).suffix.lower() not in IMAGE_SUFFIXES
+    ]
     empty = sorted({printable(name) for _, name in folders}.difference(names))
-    passed_over = sorted(names.difference(folder_classes))
-    beside = [name for parent in dict.fromkeys((raw, *parents)) for name in _lone_files(parent)]
-    return ClassFolders(
+    ignored = sorted(names.difference(folder_classes))
+    return ImageFolder(
         raw=raw.resolve(),
         classes=classes,
         folder_classes=folder_classes,
         split_folders=split_folders,
         val_fraction=val_fraction,
         notes=(
-            *note_own_classes(classes),
-            *(f"The folder `{name}` is empty: it is no class." for name in empty),
-            *(f"The folder `{name}` is passed over: --label-names does not name it." for name in passed_over),
-            *((f"Files beside the class folders, not read: {_shortened(beside)}.",) if beside else ()),
+            *note_new_classes(classes),
+            *(f"The folder `{name}` is empty: it is not a class." for name in empty),
+            *(f"The folder `{name}` is ignored: --label-names does not list it." for name in ignored),
+            *(
+                (f"Files next to the class folders, not read: {quote_names(other_files)}.",)
+                if other_files
+                else ()
+            ),
         ),
     )
 
 
-def _require_splits_above(raw: Path, folders: list[tuple[Path, str]]) -> None:
-    """Refuse class folders that hold folders of several splits: their faces would all go to one."""
-    for parent, name in folders:
-        inside = [inner for inner in list_names(parent / name) if split_named(inner)]
-        if len({split_named(inner) for inner in inside}) > 1:
-            place = printable((parent / name).relative_to(raw).as_posix())
-            raise DatasetError(
-                f"`{raw}` must hold the splits above the classes, but `{place}` holds "
-                f"{_shortened(inside)}: move the folders, so that it is `{inside[0]}/{printable(name)}`"
-            )
-
-
-def _require_classes(raw: Path, folders: list[tuple[Path, str]]) -> None:
-    """Refuse folders that are no classes, by their name or for want of images."""
-    for parent, name in folders:
-        is_named_so = name.lower() in NO_CLASSES
-        if not is_named_so and _holds_images(parent, name):
-            continue
-        place = printable((parent / name).relative_to(raw).as_posix())
-        why = "is called like no class" if is_named_so else "holds no image"
-        others = {printable(other) for _, other in folders if other.lower() not in NO_CLASSES} - {name}
-        named = ",".join(
-            f"{other}=NAME" if parse_whole_number(other) is not None else other for other in sorted(others)
-        )
-        raise DatasetError(
-            f"`{raw}` must hold {LAYOUT}, but `{place}` {why}{_known_layout(parent)}. Move away what is "
-            f"no class, or name the class folders alone with --label-names {named or 'FOLDER,FOLDER'}"
-        )
-
-
-def _known_layout(parent: Path) -> str:
-    """Return what a folder of `NO_CLASSES` is known to be, and what reads it."""
-    inside = {name.lower() for name in list_names(parent)}
-    if {"images", "annotations"} <= inside and parent.name in ("train_set", "val_set"):
-        return f" (`{parent.name}/images` and `annotations` are AffectNet's of 2021: use `mien prepare affectnet`)"
-    if {"images", "labels"} <= inside:
-        return " (`images` beside `labels` is YOLO's layout: write a CSV of path,label,split for `mien prepare csv`)"
-    return ""
-
-
-def _holds_images(parent: Path, folder: str) -> bool:
-    """Return whether any file in a folder is called as images are, or begins as one does."""
-    return any(
-        Path(file).suffix.lower() in IMAGE_SUFFIXES or looks_like_image(parent / file)
-        for file in _files_below(parent, folder)
-    )
-
-
-def _lone_files(folder: Path) -> list[str]:
-    """Return the files in a folder of class folders that are no rows of the set."""
-    return [
-        printable(name)
-        for name in list_names(folder)
-        if not (folder / name).is_dir() and Path(name).suffix.lower() not in IMAGE_SUFFIXES
-    ]
-
-
-def _shortened(names: list[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names[:8]) + (", ..." if len(names) > 8 else "")
-
-
-def _split_folders(raw: Path) -> tuple[tuple[str, str], ...]:
+def _find_split_folders(raw: Path) -> tuple[tuple[str, str], ...]:
     """Return split and name of the folders that are named like splits, or `raw` itself as ``train``."""
     folders = [name for name in list_names(raw) if (raw / name).is_dir()]
-    named = [(split, name) for name in folders if (split := split_named(name))]
-    others = [name for name in folders if not split_named(name)]
-    if named and others:
+    splits = [(split, name) for name in folders if (split := parse_split(name))]
+    others = [name for name in folders if not parse_split(name)]
+    if splits and others:
         raise DatasetError(
-            f"`{raw}` must hold either split folders or class folders, it holds `{named[0][1]}` beside "
+            f"`{raw}` must hold either split folders or class folders, it holds `{splits[0][1]}` next to "
             f"`{printable(others[0])}`: move one of them away"
         )
-    return tuple(named) or (("train", ""),)
+    return tuple(splits) or (("train", ""),)
 
 
-def _has_no_splits(split_folders: tuple[tuple[str, str], ...]) -> bool:
-    return all(split == "train" for split, _ in split_folders)
+def _require_class_folders(raw: Path, folders: list[tuple[Path, str]], *, are_named: bool) -> None:
+    """Refuse folders that contain several splits, all of which would be read as one.
+
+    Unless the caller has named the classes, also refuse folders with a name of `NOT_CLASSES` or without images.
+    """
+    for parent, name in folders:
+        inside = [inner for inner in list_names(parent / name) if parse_split(inner)]
+        if len({parse_split(inner) for inner in inside}) > 1:
+            shown = printable((parent / name).relative_to(raw).as_posix())
+            raise DatasetError(
+                f"`{raw}` must hold the splits above the classes, but `{shown}` holds "
+                f"{quote_names(inside)}: move the folders, so that it is `{inside[0]}/{printable(name)}`"
+            )
+    for parent, name in () if are_named else folders:
+        is_no_class = name.lower() in NOT_CLASSES
+        if not is_no_class and any(
+            Path(file).suffix.lower() in IMAGE_SUFFIXES or looks_like_image(parent / file)
+            for file in _files_below(parent, name)
+        ):
+            continue
+        shown = printable((parent / name).relative_to(raw).as_posix())
+        why = "is not named like a class" if is_no_class else "holds no image"
+        siblings = {inner.lower() for inner in list_names(parent)}
+        if {"images", "annotations"} <= siblings and parent.name in ("train_set", "val_set"):
+            why += f" (`{parent.name}/images` and `annotations` are AffectNet's 2021 layout: use `mien prepare affectnet`)"
+        elif {"images", "labels"} <= siblings:
+            why += " (`images` next to `labels` is YOLO's layout: write a CSV of path,label,split for `mien prepare csv`)"
+        others = {printable(other) for _, other in folders if other.lower() not in NOT_CLASSES} - {name}
+        example = ",".join(
+            f"{other}=NAME" if parse_integer(other) is not None else other for other in sorted(others)
+        )
+        raise DatasetError(
+            f"`{raw}` must hold {LAYOUT}, but `{shown}` {why}. Move away what is not a class, or list only the class "
+            f"folders with --label-names {example or 'FOLDER,FOLDER'}"
+        )
 
 
 def _files_below(root: Path, folder: str) -> Iterator[str]:
-    """Yield the files in a folder and its folders, following links, each real folder once."""
+    """Yield the files in a folder and its subfolders, following links, each real folder once."""
+
+    def refuse(error: OSError) -> None:
+        raise DatasetError(
+            f"`{error.filename}` cannot be read: {error.strerror}; give yourself permission to read it"
+        )
+
     seen: set[str] = set()
-    for parent, folders, files in os.walk(root / folder, followlinks=True, onerror=_refuse):
+    for parent, folders, files in os.walk(root / folder, followlinks=True, onerror=refuse):
         real = os.path.realpath(parent)
         if real in seen:
             folders.clear()
@@ -253,9 +228,3 @@ def _files_below(root: Path, folder: str) -> Iterator[str]:
         folders[:] = sorted(visible.intersection(folders))
         for name in sorted(visible.intersection(files)):
             yield (Path(parent) / name).relative_to(root).as_posix()
-
-
-def _refuse(error: OSError) -> None:
-    raise DatasetError(
-        f"`{error.filename}` cannot be read: {error.strerror}; give yourself the right to read it"
-    )

@@ -1,23 +1,23 @@
-"""What the labels of a list, and the names of class folders, stand for."""
+"""The meaning of labels in a list and of the names of class folders."""
 
 from collections.abc import Iterable, Mapping
 
-from mien.datasets.csv_cells import parse_whole_number
+from mien.datasets.csv_cells import parse_integer
 from mien.errors import DatasetError
 from mien.faces.classes import AFFECTNET_CLASSES, canonical_class, ordered_classes
 
-# The class that each label stands for, as a person says it.
+# Pairs of a label and the class that it stands for.
 LabelNames = tuple[tuple[str, str], ...]
 AFFECTNET_NUMBERS: LabelNames = tuple((str(number), name) for number, name in enumerate(AFFECTNET_CLASSES))
 
 
 def parse_label_names(text: str) -> LabelNames:
-    """Read what a person says of labels: ``1=Surprise,2=Fear,...``, or ``affectnet`` for AffectNet's numbers.
+    """Parse the option that explains labels: ``1=Surprise,2=Fear,...``, or ``affectnet`` for AffectNet's numbers.
 
     A label without ``=`` stands for itself.
 
     Raises:
-        ValueError: a label or class is empty or still the ``NAME`` of an example, or a label stands there twice.
+        ValueError: a label or class is empty or still the placeholder ``NAME``, or a label is repeated.
 
     Example:
         >>> parse_label_names("1=surprised, 2=Fear,bored")
@@ -28,7 +28,7 @@ def parse_label_names(text: str) -> LabelNames:
     names: dict[str, str] = {}
     for item in text.split(","):
         written, equals, name = (part.strip() for part in item.partition("="))
-        label, name = _as_compared(written), name if equals else written
+        label, name = _normalize(written), name if equals else written
         if not label or name in ("", "NAME"):
             raise ValueError(f"must be like 1=Surprise,2=Fear or affectnet, got {text!r}")
         if label in names:
@@ -37,73 +37,73 @@ def parse_label_names(text: str) -> LabelNames:
     return tuple(names.items())
 
 
-def name_labels(
+def map_labels(
     counts: Mapping[str, int], label_names: LabelNames | None, *, where: str
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return the class of each label that has one, and notes on how they were understood.
+    """Return the class of each label that has one, and notes on how the labels were understood.
 
-    Without ``label_names``, labels of words are AffectNet's classes where they stand for one of them, else classes of
-    their own, and numbers among them have no class. Labels of numbers alone say nothing: sets number their classes
-    differently.
+    Without ``label_names``, words that mean one of AffectNet's classes map to it and other words are new classes;
+    numbers among them have no class. If most labels are numbers they must be explained, since every data set numbers
+    its classes differently.
 
     Args:
-        counts: how many rows have each label as written, without blanks around it.
-        label_names: the class of each label; what it does not name has none.
-        where: the list, for messages.
+        counts: number of rows with each label as written, stripped of surrounding blanks.
+        label_names: the class of each label; others have none.
+        where: the list, for error messages.
 
     Raises:
-        DatasetError: most labels are numbers, and nobody says what they stand for.
+        DatasetError: most labels are numbers, and ``label_names`` does not explain them.
 
     Example:
-        >>> name_labels({"happiness": 3, "bored": 2, "7": 1}, None, where="a.csv")[0]
+        >>> map_labels({"happiness": 3, "bored": 2, "7": 1}, None, where="a.csv")[0]
         {'happiness': 'Happy', 'bored': 'bored'}
-        >>> name_labels({"1": 3, "2.0": 2}, (("1", "Surprise"), ("2", "Fear")), where="a.csv")[0]
+        >>> map_labels({"1": 3, "2.0": 2}, (("1", "Surprise"), ("2", "Fear")), where="a.csv")[0]
         {'1': 'Surprise', '2.0': 'Fear'}
     """
     if label_names is None:
-        numbers = [label for label in counts if parse_whole_number(label) is not None]
+        numbers = [label for label in counts if parse_integer(label) is not None]
         if 2 * sum(counts[label] for label in numbers) > sum(counts.values()):
-            refuse_numbers(numbers, where=f"The labels of {where} are numbers")
+            _refuse_numbers(numbers, where=f"The labels of {where} are numbers")
         classes = {label: canonical_class(label) or label for label in counts if label not in numbers}
     else:
         named = dict(label_names)
-        classes = {label: named[_as_compared(label)] for label in counts if _as_compared(label) in named}
-    notes = note_own_classes(classes.values())
+        classes = {label: named[_normalize(label)] for label in counts if _normalize(label) in named}
+    notes = note_new_classes(classes.values())
     unclear = sorted(counts.keys() - classes.keys())
     if unclear:
-        notes += (f"Labels that stand for no class: {_listed(unclear)}.",)
+        notes += (f"Labels without a class: {_listed(unclear)}.",)
     return classes, notes
 
 
-def name_folders(folders: Iterable[str], label_names: LabelNames | None, *, where: str) -> dict[str, str]:
-    """Return the class of each class folder that has one, as `name_labels` does for labels.
+def map_folders(folders: Iterable[str], label_names: LabelNames | None, *, where: str) -> dict[str, str]:
+    """Return the class of each class folder that has one, as `map_labels` does for labels.
 
     Raises:
-        DatasetError: a folder is called by a number, and nobody says what it stands for.
+        DatasetError: a folder's name is a number, and ``label_names`` does not explain it.
     """
     if label_names is not None:
         named = dict(label_names)
-        return {folder: named[_as_compared(folder)] for folder in folders if _as_compared(folder) in named}
+        return {folder: named[_normalize(folder)] for folder in folders if _normalize(folder) in named}
     classes = {folder: canonical_class(folder) or folder for folder in folders}
-    numbers = [folder for folder in classes if parse_whole_number(folder) is not None]
+    numbers = [folder for folder in classes if parse_integer(folder) is not None]
     if numbers:
-        refuse_numbers(
+        _refuse_numbers(
             numbers, others=[name for name in classes if name not in numbers], where=f"{where} are numbers"
         )
     return classes
 
 
-def refuse_numbers(labels: Iterable[str], *, where: str, others: Iterable[str] = ()) -> None:
-    """Refuse numbers that stand for classes, with the option that says what they mean.
+def _refuse_numbers(labels: Iterable[str], *, where: str, others: Iterable[str] = ()) -> None:
+    """Refuse numbers as class names, pointing to the option that explains them.
 
     Raises:
-        DatasetError: there is a number from 0 on among the labels.
+        DatasetError: there is a nonnegative number among the labels.
     """
-    found = (parse_whole_number(label) for label in labels)
+    found = (parse_integer(label) for label in labels)
     numbers = sorted({number for number in found if number is not None and number >= 0})
     if not numbers:
         return
-    wanted = ",".join([*(f"{number}=NAME" for number in numbers[:12]), *others])
+    example = ",".join([*(f"{number}=NAME" for number in numbers[:12]), *others])
     affectnet = (
         " (or --label-names affectnet, where 0 is Neutral, 1 Happy, 2 Sad, 3 Surprise, 4 Fear, 5 Disgust, 6 Anger "
         "and 7 Contempt)"
@@ -111,19 +111,19 @@ def refuse_numbers(labels: Iterable[str], *, where: str, others: Iterable[str] =
         else ""
     )
     raise DatasetError(
-        f"{where}, and every set numbers its classes in another order: say what they stand for with "
-        f"--label-names {wanted}{',...' if len(numbers) > 12 else ''}{affectnet}"
+        f"{where}, and every data set numbers its classes differently: explain them with "
+        f"--label-names {example}{',...' if len(numbers) > 12 else ''}{affectnet}"
     )
 
 
-def note_own_classes(classes: Iterable[str]) -> tuple[str, ...]:
-    """Return the note on classes that AffectNet does not have, in no sentence where it has all."""
+def note_new_classes(classes: Iterable[str]) -> tuple[str, ...]:
+    """Return a note on classes that AffectNet does not have, or nothing if it has all of them."""
     own = sorted(set(classes).difference(AFFECTNET_CLASSES))
-    return (f"Classes of their own, which AffectNet does not have: {_listed(own)}.",) if own else ()
+    return (f"New classes, which AffectNet does not have: {_listed(own)}.",) if own else ()
 
 
-def _as_compared(label: str) -> str:
-    number = parse_whole_number(label)
+def _normalize(label: str) -> str:
+    number = parse_integer(label)
     return label.strip() if number is None else str(number)
 
 
@@ -131,11 +131,11 @@ def _listed(labels: list[str]) -> str:
     return ", ".join(repr(label[:40]) for label in labels[:8]) + (", ..." if len(labels) > 8 else "")
 
 
-def order_label_classes(classes: set[str]) -> tuple[str, ...]:
-    """Return classes in AffectNet's order; numbers by size, other names by alphabet.
+def order_classes(classes: set[str]) -> tuple[str, ...]:
+    """Return classes in AffectNet's order and others alphabetically; or in numerical order if all are numbers.
 
     Example:
-        >>> order_label_classes({"10", "9", "11"})
+        >>> order_classes({"10", "9", "11"})
         ('9', '10', '11')
     """
     if all(name.isdecimal() for name in classes):

@@ -1,16 +1,16 @@
-"""The splits: what sets call them, and the split of a face in a set that has none."""
+"""Splits: the names that data sets give them, and the assignment of faces in a set that has none."""
 
 import hashlib
 import re
 
-_WORDS = {
+_SPLIT_NAMES = {
     "train": "train", "training": "train",
     "val": "val", "valid": "val", "validation": "val", "dev": "val", "development": "val", "publictest": "val",
     "test": "test", "testing": "test", "privatetest": "test",
 }  # fmt: skip
-_ENDINGS = re.compile(r"[ _-]?(sets?|split|data|images)$")
+_SUFFIXES = re.compile(r"[ _-]?(sets?|split|data|images)$")
 # "patition" is RAF-DB's spelling.
-_NAMES_OF_COLUMNS = frozenset(
+_COLUMN_WORDS = frozenset(
     (
         *("split", "splits", "phase", "usage", "set", "subset", "partition", "patition", "fold", "folds"),
         *("train", "training", "test", "testing"),
@@ -18,54 +18,52 @@ _NAMES_OF_COLUMNS = frozenset(
 )
 
 
-def split_named(word: str) -> str | None:
+def parse_split(word: str) -> str | None:
     """Return the split that a word means, or None.
 
     ``PublicTest`` and ``PrivateTest`` are FER2013's.
 
     Example:
-        >>> split_named("Validation"), split_named("train_set"), split_named("happy")
+        >>> parse_split("Validation"), parse_split("train_set"), parse_split("happy")
         ('val', 'train', None)
     """
     word = word.strip().lower()
-    return _WORDS.get(word) or _WORDS.get(_ENDINGS.sub("", word))
+    return _SPLIT_NAMES.get(word) or _SPLIT_NAMES.get(_SUFFIXES.sub("", word))
 
 
-def split_in(text: str) -> str | None:
-    """Return the split that a word means, or that a folder of a path or the beginning of its file name does.
+def find_split(text: str) -> str | None:
+    """Return the split that a word means; for a path, the split of a folder or of the prefix of the file name.
 
     Example:
-        >>> split_in("Test"), split_in("faces/val/7.jpg"), split_in("train_00001.jpg"), split_in("a/7.jpg")
+        >>> find_split("Test"), find_split("faces/val/7.jpg"), find_split("train_00001.jpg"), find_split("a/7.jpg")
         ('test', 'val', 'train', None)
     """
     *folders, name = re.split(r"[/\\]", text)
     words = [text, *folders, *re.findall(r"^([A-Za-z]+)[_-]", name)]
-    return next((split for word in words if (split := split_named(word))), None)
+    return next((split for word in words if (split := parse_split(word))), None)
 
 
-def names_a_split(column: str) -> bool:
-    """Return whether a column's name has a word for splits in it.
+def is_split_column(column: str) -> bool:
+    """Return whether the name of a column contains a word for splits.
 
     Example:
-        >>> names_a_split("is_test"), names_a_split("dataSplit"), names_a_split("label")
+        >>> is_split_column("is_test"), is_split_column("dataSplit"), is_split_column("label")
         (True, True, False)
     """
-    return not _NAMES_OF_COLUMNS.isdisjoint(
-        word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", column)
-    )
+    return not _COLUMN_WORDS.isdisjoint(word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", column))
 
 
-def drawn_split(key: str, val_fraction: float) -> str:
-    """Return ``val`` for about `val_fraction` of all keys and ``train`` for the others, always the same.
+def assign_split(key: str, val_fraction: float) -> str:
+    """Return ``val`` for about `val_fraction` of all keys and ``train`` for the others.
 
-    It depends on the key alone, so that a set that grows keeps the split of the faces it had.
+    It is a hash of the key alone, so existing faces keep their split when the set grows.
     """
     digest = hashlib.sha256(key.encode()).digest()
     return "val" if int.from_bytes(digest[:8], "big") < val_fraction * 2**64 else "train"
 
 
 def require_val_fraction(val_fraction: float) -> None:
-    """Check a share of faces that goes to ``val``.
+    """Check the fraction of faces assigned to ``val``.
 
     Raises:
         ValueError: it is not in [0, 1).

@@ -18,7 +18,7 @@ from mien.runtime.regular_files import read_regular
 
 YUNET_NAME = "face_detection_yunet_2023mar.onnx"
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
-YUNET_URL = "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/face_detection_yunet_2023mar.onnx"
+YUNET_URL = "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/face_detection_yunet_2023mar.onnx"  # not our word
 YUNET_BYTES = 232_589
 PATH_VARIABLE = "MIEN_DETECTOR"
 # A different build of the network may be somewhat larger than YuNet; a file above this size is something else.

@@ -28,7 +28,6 @@ IMAGE_SUFFIXES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
 class UnreadableImage(Exception):  # noqa: N818 - as much a value as an error: it becomes a row
     """Why a file is not a usable image.
 
@@ -38,8 +37,10 @@ class UnreadableImage(Exception):  # noqa: N818 - as much a value as an error: i
         detail: what was found, as text for people.
     """
 
-    reason: str
-    detail: str
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
 
     def __str__(self) -> str:
         return self.detail

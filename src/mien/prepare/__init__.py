@@ -1,1 +1,1 @@
-"""`mien prepare`: a raw set becomes a pack."""
+"""`mien prepare`: turns a raw data set into a pack."""

@@ -1,9 +1,9 @@
-"""Closing a pack: duplicates, counts, rejects.csv, pack.json, and the summary that is printed."""
+"""Finishing a pack: duplicates, counts, rejects.csv, pack.json, and the summary that is printed."""
 
 import csv
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +28,7 @@ REJECT_COLUMNS = ("split", "row", "path", "label", "reason", "detail", "remedy")
 
 @dataclass(frozen=True, slots=True)
 class PrepareSummary:
-    """What `prepare` did. Its text is what the command prints."""
+    """The result of `prepare`. Its text is what the command prints."""
 
     out: Path
     info: PackInfo
@@ -39,10 +39,10 @@ class PrepareSummary:
         info = self.info
         lines = [f"{info.n_rows:,} rows read = {info.n_kept:,} faces kept + {info.n_rejected:,} rejected"]
         if self.n_resumed:
-            lines.append(f"went on from {self.n_resumed} finished shards")
+            lines.append(f"resumed: {self.n_resumed} shards were already complete")
         empty = [name for name in info.classes if not any(kept.get(name) for kept in info.counts.values())]
         if empty and info.source in ("csv", "folder"):
-            lines.append(f"No face was kept of: {', '.join(empty)}.")
+            lines.append(f"No face was kept for: {', '.join(empty)}.")
         lines += [*map(on_one_line, self.notes), "", *self._class_table(), ""]
         lines += [f"rejected, {reason}: {count:,}" for reason, count in info.rejected_by_reason.items()]
         lines += [f"kept with a warning, {code}: {count:,}" for code, count in info.warnings.items()]
@@ -52,8 +52,8 @@ class PrepareSummary:
         lines.append(
             f"duplicates: {duplicates['near_copies']:,} faces repeat another, mirrored or not "
             f"({duplicates['exact_copies']:,} of them exactly); "
-            f"{duplicates['in_several_splits']:,} faces stand in more than one split. "
-            "Copies that are turned, shifted or cropped otherwise are not looked for"
+            f"{duplicates['in_several_splits']:,} faces are in more than one split. "
+            "Copies that are rotated, shifted or cropped differently are not detected"
         )
         lines += [f"content: {info.content_sha256}", f"pack: {self.out}"]
         return "\n".join(lines)
@@ -91,33 +91,30 @@ def finish(
     n_resumed: int,
     annotations: Path | None,
 ) -> PrepareSummary:
-    """Turn the finished shards into a pack, and write annotation files where wanted.
+    """Turn the finished shards into a pack, and write annotation files if requested.
 
     Args:
-        work: where the shards are.
-        out: where the pack is to be. What is there is replaced, if it is not the same folder.
-        dataset: of the rows.
-        crop: how the faces were cut.
-        n_resumed: shards that an earlier run made.
+        work: the folder with the shards.
+        out: path of the pack. What is there is replaced, unless it is the same folder.
+        dataset: where the rows come from.
+        crop: how the faces were cropped.
+        n_resumed: number of shards made by an earlier run.
         annotations: a folder, or None.
 
     Raises:
-        DatasetError: not one row could be used.
+        DatasetError: not a single row could be used.
     """
-    notes = _write_rejects(work)
-    shards = tuple(notes.shards)
+    shards, reasons, rejected, warnings = _write_rejects(work)
     n_kept = sum(shard.n_faces for shard in shards)
-    n_rejected = notes.reasons.total()
-    reasons = dict(notes.reasons.most_common())
     if n_kept == 0:
-        # The owner will mend the set: the same command must look at every row again.
-        for path in _notes_in_order(work):
+        # The owner will fix the data set: the same command must look at every row again.
+        for path in _note_paths(work):
             path.unlink()
         raise DatasetError(
-            f"Not one of {n_rejected:,} rows could be used: {reasons}. See {work / 'rejects.csv'}"
+            f"None of {reasons.total():,} rows could be used: {dict(reasons.most_common())}. "
+            f"See {work / 'rejects.csv'}"
         )
-    counts, methods = _count_faces(work, shards, dataset.classes)
-    groups, duplicates = _group_faces(work, shards)
+    counts, methods, groups, duplicates = _summarize_faces(work, shards, dataset.classes)
     info = PackInfo(
         format_version=FORMAT_VERSION,
         mien_version=mien.__version__,
@@ -125,14 +122,14 @@ def finish(
         classes=tuple(dataset.classes),
         crop=crop,
         counts=counts,
-        rejected={split: dict(found) for split, found in notes.rejected.items()},
-        rejected_by_reason=reasons,
-        warnings=dict(notes.warnings),
+        rejected={split: dict(found) for split, found in rejected.items()},
+        rejected_by_reason=dict(reasons.most_common()),
+        warnings=dict(warnings),
         crop_methods=methods,
         duplicates=duplicates,
-        n_rows=n_kept + n_rejected,
+        n_rows=n_kept + reasons.total(),
         n_kept=n_kept,
-        n_rejected=n_rejected,
+        n_rejected=reasons.total(),
         content_sha256=compute_content_sha256(work, shards, dataset.classes),
         shards=shards,
     )
@@ -146,91 +143,89 @@ def finish(
 
 
 def read_summary(out: Path, dataset: FaceDataset) -> PrepareSummary:
-    """Return the summary of a pack that was finished but not cleared up, and clear up."""
+    """Return the summary of a finished pack whose progress files were not removed yet, and remove them."""
     drop_aside(out, kind_mark="pack.json")
     remove_folder(out / PROGRESS_FOLDER, last="plan.json")
     info = Pack.open(out).info
     return PrepareSummary(out, info, len(info.shards), tuple(dataset.notes))
 
 
-def _notes_in_order(out: Path) -> list[Path]:
-    paths = [path for path in (out / PROGRESS_FOLDER).glob("*.json") if path.name != "plan.json"]
+def _note_paths(work: Path) -> list[Path]:
+    """Return the notes on all shards, in the order of the rows."""
+    paths = [path for path in (work / PROGRESS_FOLDER).glob("*.json") if path.name != "plan.json"]
     return sorted(paths, key=lambda path: (SPLITS.index(path.name.rsplit("-", 1)[0]), path.name))
 
 
-@dataclass(slots=True)
-class _Notes:
-    """What all shards' notes say together; the rejected rows themselves go to rejects.csv as they are read."""
+def _write_rejects(
+    work: Path,
+) -> tuple[tuple[ShardInfo, ...], Counter[str], dict[str, Counter[str]], Counter[str]]:
+    """Write rejects.csv, one shard at a time.
 
-    shards: list[ShardInfo] = field(default_factory=list)
-    reasons: Counter[str] = field(default_factory=Counter)
-    rejected: dict[str, Counter[str]] = field(default_factory=dict)
-    warnings: Counter[str] = field(default_factory=Counter)
-
-
-def _write_rejects(out: Path) -> _Notes:
-    notes = _Notes()
+    Returns:
+        The shards; the number of rejected rows by reason, and by split and label; and the number of warnings by code.
+    """
+    shards: list[ShardInfo] = []
+    reasons: Counter[str] = Counter()
+    rejected: dict[str, Counter[str]] = {}
+    warnings: Counter[str] = Counter()
 
     def write(temporary: Path) -> None:
         with temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(CsvLines(file), REJECT_COLUMNS)
             writer.writeheader()
-            for path in _notes_in_order(out):
-                of_shard = read_json(path, what="unfinished pack")
-                notes.shards.append(ShardInfo(**of_shard["shard"]))
-                notes.warnings.update(of_shard["warnings"])
-                for reject in of_shard["rejects"]:
+            for path in _note_paths(work):
+                notes = read_json(path, what="unfinished pack")
+                shards.append(ShardInfo(**notes["shard"]))
+                warnings.update(notes["warnings"])
+                for reject in notes["rejects"]:
                     writer.writerow({**reject, "remedy": REMEDIES[reject["reason"]]})
-                    notes.reasons[reject["reason"]] += 1
-                    notes.rejected.setdefault(reject["split"], Counter())[reject["label"]] += 1
+                    reasons[reject["reason"]] += 1
+                    rejected.setdefault(reject["split"], Counter())[reject["label"]] += 1
 
-    write_atomically(out / "rejects.csv", write)
-    return notes
+    write_atomically(work / "rejects.csv", write)
+    return tuple(shards), reasons, rejected, warnings
 
 
-def _count_faces(
-    out: Path, shards: Iterable[ShardInfo], classes: tuple[str, ...]
-) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
+def _summarize_faces(
+    work: Path, shards: Iterable[ShardInfo], classes: tuple[str, ...]
+) -> tuple[dict[str, dict[str, int]], dict[str, int], NDArray[np.int64], dict[str, int]]:
+    """Return counts by split and class, counts by crop method, the near-duplicate group of each face, and duplicates."""
     labels: dict[str, Counter[int]] = {}
     methods: Counter[str] = Counter()
-    for shard in shards:
-        for batch in read_columns(out / shard.name, ("label", "crop_method")):
-            labels.setdefault(shard.split, Counter()).update(batch["label"].to_pylist())
-            methods.update(batch["crop_method"].to_pylist())
-    counts = {
-        split: {name: found[index] for index, name in enumerate(classes)} for split, found in labels.items()
-    }
-    return counts, dict(methods.most_common())
-
-
-def _group_faces(out: Path, shards: Iterable[ShardInfo]) -> tuple[NDArray[np.int64], dict[str, int]]:
     hashes, digests, splits = [], [], []
     for shard in shards:
-        for batch in read_columns(out / shard.name, ("perceptual_hash", "image_sha256")):
+        columns = ("label", "crop_method", "perceptual_hash", "image_sha256")
+        for batch in read_columns(work / shard.name, columns):
+            labels.setdefault(shard.split, Counter()).update(batch["label"].to_pylist())
+            methods.update(batch["crop_method"].to_pylist())
             hashes += batch["perceptual_hash"].to_pylist()
             digests += batch["image_sha256"].to_pylist()
             splits += [SPLITS.index(shard.split)] * batch.num_rows
+    counts = {
+        split: {name: found[index] for index, name in enumerate(classes)} for split, found in labels.items()
+    }
     groups = find_groups(np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 32))
     digest_rows = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
-    return groups, count_duplicates(groups, digest_rows, np.array(splits))
+    duplicates = count_duplicates(groups, digest_rows, np.array(splits))
+    return counts, dict(methods.most_common()), groups, duplicates
 
 
-def _write_annotations(folder: Path, info: PackInfo, out: Path) -> None:
-    """Write ``<split>.txt`` files of ``path label`` lines, one for each kept face."""
+def _write_annotations(folder: Path, info: PackInfo, work: Path) -> None:
+    """Write ``<split>.txt`` files with a line ``path label`` for each face that was kept."""
+
+    def write(path: Path, *, shards: list[Path]) -> None:
+        with path.open("w", encoding="utf-8") as file:
+            for shard in shards:
+                for batch in read_columns(shard, ("key", "label")):
+                    for key, label in zip(batch["key"].to_pylist(), batch["label"].to_pylist(), strict=True):
+                        if len(key.splitlines()) > 1:
+                            raise DatasetError(
+                                f"A line of --annotations must name an image, and {key!r} contains a line break. Rename "
+                                "the image, or leave --annotations out, and add --force"
+                            )
+                        file.write(f"{key} {label}\n")
+
     folder.mkdir(parents=True, exist_ok=True)
     for split in info.counts:
-        shards = [out / shard.name for shard in info.shards if shard.split == split]
-        write_atomically(folder / f"{split}.txt", partial(_write_lines, shards=shards))
-
-
-def _write_lines(path: Path, *, shards: Iterable[Path]) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        for shard in shards:
-            for batch in read_columns(shard, ("key", "label")):
-                for key, label in zip(batch["key"].to_pylist(), batch["label"].to_pylist(), strict=True):
-                    if len(key.splitlines()) > 1:
-                        raise DatasetError(
-                            f"A line of --annotations must name an image, and {key!r} holds a line break. Rename the "
-                            "image, or leave --annotations out, and add --force"
-                        )
-                    file.write(f"{key} {label}\n")
+        shards = [work / shard.name for shard in info.shards if shard.split == split]
+        write_atomically(folder / f"{split}.txt", partial(write, shards=shards))

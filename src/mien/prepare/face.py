@@ -1,9 +1,9 @@
-"""One row of a raw set becomes one cropped face. Runs in worker processes."""
+"""Turning rows of a raw data set into cropped faces, in worker processes."""
 
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.artifacts import file_sha256, read_json, write_json
-from mien.datasets.base import FaceDataset, FaceRecord, RejectedRow, Row
+from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
 from mien.errors import ArtifactError
+from mien.faces.boxes import intersection_xyxy
 from mien.faces.crop import (
     CropContract,
     count_halvings,
@@ -23,7 +24,6 @@ from mien.faces.crop import (
     halved_matrix,
     transform_points,
 )
-from mien.faces.crop_options import CropMethod
 from mien.faces.detector import CascadeDetector, Detector, open_detector
 from mien.faces.image_files import read_image_file
 from mien.faces.images import EncodedImage, UnreadableImage, encode_jpeg, open_image
@@ -32,22 +32,20 @@ from mien.faces.perceptual_hash import perceptual_hash
 from mien.formats.pack.schema import PackedFace, shard_name
 from mien.formats.pack.writer import write_shard
 
-Pixels = NDArray[np.uint8]
-
-# In an unfinished pack: the plan, and notes on each finished shard.
+# In an unfinished pack, this folder holds the plan and notes on each finished shard.
 PROGRESS_FOLDER = ".prepare"
 
 
 @dataclass(frozen=True, slots=True)
 class ShardTask:
-    """The rows of one shard, and where it goes. A shard is the unit of work: done when its file is there.
+    """The rows of one shard, and where to write it. A shard is the unit of work, and finished once its notes exist.
 
-    `detector_path` is what `find_detector_path` found: None is the cascade.
+    `detector_path` is the result of `find_detector_file`; None is the cascade.
     """
 
     split: str
     number: int
-    rows: Sequence[Row]
+    rows: Sequence[RawRow]
     dataset: FaceDataset
     crop: CropContract
     detector_path: Path | None
@@ -60,44 +58,44 @@ class ShardTask:
 
     @property
     def notes_path(self) -> Path:
-        """The file beside the shard that says what was rejected."""
+        """The file with the shard's entry for pack.json, its rejected rows and its warnings."""
         return self.folder / PROGRESS_FOLDER / f"{self.split}-{self.number:05d}.json"
 
 
-@dataclass(slots=True)
-class ShardNotes:
-    """What happened to the rows of a shard that is not in the shard itself."""
-
-    rejects: list[dict[str, str | int]] = field(default_factory=list)
-    warnings: Counter[str] = field(default_factory=Counter)
-
-
 def make_shard(task: ShardTask) -> dict[str, object]:
-    """Turn a task's rows into a shard file and, after it, the notes on it. Both are there when it is done.
+    """Turn a task's rows into a shard file and, after it, the notes on it. Both exist when it is finished.
 
     Returns:
         The shard's entry for pack.json.
     """
     cv2.setNumThreads(1)
-    notes = ShardNotes()
-    faces = []
-    for row, record in _parse_rows(task, notes):
+    rejects: list[dict[str, str | int]] = []
+    warnings: Counter[str] = Counter()
+    # All rows are parsed first: between two images parsing takes twice as long, with cold caches.
+    parsed = []
+    for row in task.rows:
         try:
-            face, warnings = make_face(row, record, task.crop, task.detector_path)
+            parsed.append((row, task.dataset.parse(row)))
         except RejectedRow as rejection:
-            notes.rejects.append(_reject_entry(row, task.dataset, rejection))
+            rejects.append(_reject_entry(row, task.dataset, rejection))
+    faces = []
+    for row, record in parsed:
+        try:
+            face, face_warnings = make_face(row, record, task.crop, task.detector_path)
+        except RejectedRow as rejection:
+            rejects.append(_reject_entry(row, task.dataset, rejection))
         else:
             faces.append(face)
-            notes.warnings.update(warnings)
-    notes.rejects.sort(key=itemgetter("row"))
+            warnings.update(face_warnings)
+    rejects.sort(key=itemgetter("row"))
     info = write_shard(task.folder / task.name, task.split, faces, len(task.dataset.classes))
     entry = {"name": info.name, "split": info.split, "n_faces": info.n_faces, "sha256": info.sha256}
-    write_json(task.notes_path, {"shard": entry, "rejects": notes.rejects, "warnings": dict(notes.warnings)})
+    write_json(task.notes_path, {"shard": entry, "rejects": rejects, "warnings": dict(warnings)})
     return entry
 
 
 def is_made(task: ShardTask) -> bool:
-    """Whether a shard and its notes are there and belong together. What a power cut spoiled is to be made again."""
+    """Return whether a shard and its notes exist and match. Those damaged by a power failure are to be made again."""
     try:
         entry = read_json(task.notes_path, what="unfinished pack")["shard"]
         return bool(entry["sha256"] == file_sha256(task.folder / task.name))
@@ -105,18 +103,7 @@ def is_made(task: ShardTask) -> bool:
         return False
 
 
-def _parse_rows(task: ShardTask, notes: ShardNotes) -> list[tuple[Row, FaceRecord]]:
-    """Parse a task's rows, all at once: between two images it would take twice as long, with cold caches."""
-    parsed = []
-    for row in task.rows:
-        try:
-            parsed.append((row, task.dataset.parse(row)))
-        except RejectedRow as rejection:
-            notes.rejects.append(_reject_entry(row, task.dataset, rejection))
-    return parsed
-
-
-def _reject_entry(row: Row, dataset: FaceDataset, rejection: RejectedRow) -> dict[str, str | int]:
+def _reject_entry(row: RawRow, dataset: FaceDataset, rejection: RejectedRow) -> dict[str, str | int]:
     return {
         "split": row.split,
         "row": row.number,
@@ -128,50 +115,44 @@ def _reject_entry(row: Row, dataset: FaceDataset, rejection: RejectedRow) -> dic
 
 
 def make_face(
-    row: Row, record: FaceRecord, crop: CropContract, detector_path: Path | None
+    row: RawRow, record: FaceRecord, crop: CropContract, detector_path: Path | None
 ) -> tuple[PackedFace, list[str]]:
     """Read, verify, orient, crop and encode one face.
 
     Returns:
-        The face, and warning codes of what was left out of it.
+        The face, and warning codes of annotations that were dropped from it.
 
     Raises:
         RejectedRow: the row cannot become a face.
     """
     try:
-        return _make_face(row, record, _open(record), crop, detector_path=detector_path)
-    except UnreadableImage as refusal:
-        raise RejectedRow(refusal.reason, refusal.detail) from None
-
-
-def _make_face(
-    row: Row, record: FaceRecord, image: EncodedImage, crop: CropContract, *, detector_path: Path | None
-) -> tuple[PackedFace, list[str]]:
-    warnings = list(record.warnings)
-    size_wh, box_xyxy = image.size_wh, record.box_xyxy
-    if record.landmarks is not None and not _belong(record.landmarks, size_wh):
-        record = replace(record, landmarks=None)
-        warnings.append("landmark_place")
-    anchors = None if record.landmarks is None else anchors_from_landmarks(record.landmarks)
-    if crop.method != "whole" and anchors is None and box_xyxy is None:
-        image = EncodedImage(size_wh, image.decode()[0])
-        anchors, box_xyxy = _detect(image, record, detector_path, warnings)
-    matrix, method = crop_matrix(crop, size_wh, anchors=anchors, box_xyxy=box_xyxy)
-    pixels, halvings = image.decode(count_halvings(matrix, crop.size))
-    if box_xyxy is not None and not _touches(box_xyxy, size_wh):
+        image = record.image
+        encoded = (
+            open_image(read_image_file(image))
+            if isinstance(image, Path)
+            else EncodedImage((image.shape[1], image.shape[0]), image)
+        )
+        size_wh, landmarks, box_xyxy = encoded.size_wh, record.landmarks, record.box_xyxy
+        warnings = list(record.warnings)
+        if landmarks is not None and not _are_plausible(landmarks, size_wh):
+            landmarks = None
+            warnings.append("landmark_place")
+        anchors = None if landmarks is None else anchors_from_landmarks(landmarks)
+        if crop.method != "whole" and anchors is None and box_xyxy is None:
+            encoded = EncodedImage(size_wh, encoded.decode()[0])
+            anchors, box_xyxy = _detect(encoded, record, detector_path, warnings)
+        matrix, method = crop_matrix(crop, size_wh, anchors=anchors, box_xyxy=box_xyxy)
+        pixels, halvings = encoded.decode(count_halvings(matrix, crop.size))
+    except UnreadableImage as error:
+        raise RejectedRow(error.reason, error.detail) from None
+    if box_xyxy is not None and intersection_xyxy(box_xyxy, np.array([0.0, 0.0, *size_wh])) == 0:
         raise RejectedRow(
             "box_outside",
             f"box {box_xyxy.round(1).tolist()} (x0, y0, x1, y1) in a {size_wh[0]}x{size_wh[1]} image",
         )
     cropped = crop_image(pixels, halved_matrix(matrix, halvings), crop.size)
-    return _packed(row, record, cropped, matrix, method), warnings
-
-
-def _packed(
-    row: Row, record: FaceRecord, cropped: Pixels, matrix: NDArray[np.float64], method: CropMethod
-) -> PackedFace:
     jpeg = encode_jpeg(cropped)
-    return PackedFace(
+    face = PackedFace(
         key=row.key,
         row=row.number,
         jpeg=jpeg,
@@ -180,28 +161,15 @@ def _packed(
         label=record.label,
         crop_method=method,
         distribution=record.distribution,
-        landmarks=None
-        if record.landmarks is None
-        else transform_points(matrix, record.landmarks).astype(np.float32),
+        landmarks=None if landmarks is None else transform_points(matrix, landmarks).astype(np.float32),
         valence=record.valence,
         arousal=record.arousal,
     )
+    return face, warnings
 
 
-def _open(record: FaceRecord) -> EncodedImage:
-    if not isinstance(record.image, Path):
-        return EncodedImage((record.image.shape[1], record.image.shape[0]), record.image)
-    return open_image(read_image_file(record.image))
-
-
-def _touches(box_xyxy: NDArray[np.float64], size_wh: tuple[int, int]) -> bool:
-    """Whether a box and the image share any area."""
-    x0, y0, x1, y1 = box_xyxy
-    return bool(x0 < size_wh[0] and y0 < size_wh[1] and x1 > 0 and y1 > 0)
-
-
-def _belong(landmarks: NDArray[np.float64], size_wh: tuple[int, int]) -> bool:
-    """Whether landmarks can be of an image: no further from it than its own size, and not all on one spot."""
+def _are_plausible(landmarks: NDArray[np.float64], size_wh: tuple[int, int]) -> bool:
+    """Return whether landmarks can belong to an image: no farther from it than its own size, and not all in one spot."""
     low, high = landmarks.min(axis=0), landmarks.max(axis=0)
     side = max(size_wh)
     return bool((low > -side).all() and (high < 2 * side).all() and (high - low).max() > 1)
@@ -215,7 +183,7 @@ def _detector(file: Path | None) -> Detector:
 def _detect(
     image: EncodedImage, record: FaceRecord, detector_path: Path | None, warnings: list[str]
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    """Find the largest face of an image that came without a box."""
+    """Return anchors and box of the largest face in an image that has no annotated box."""
     detector = _detector(detector_path)
     faces = detector.find_faces(image.decode()[0])
     if not faces and record.is_cropped:
@@ -223,7 +191,7 @@ def _detect(
         return None, None
     if not faces:
         width, height = image.size_wh
-        raise RejectedRow("no_face", f"the detector finds none in {width}x{height} pixels")
+        raise RejectedRow("no_face", f"the detector finds no face in {width}x{height} pixels")
     if isinstance(detector, CascadeDetector):
         warnings.append("found_without_yunet")
     return faces[0].anchors, faces[0].box_xyxy

@@ -1,7 +1,8 @@
-"""The stage: rows are dealt to worker processes by shard, and the finished shards are closed into a pack.
+"""The stage: rows are sharded across worker processes, and the finished shards are combined into a pack.
 
-A shard that has its notes is done. A run that was killed leaves its shards, and the same command makes the rest. A
-pack that is to be replaced stays until the new one is whole: this is made beside it, in ``<OUT>.partial``. Memory does not grow with the set: rows are read as they are needed, a few shards ahead of the workers.
+A shard that has its notes is finished. A run that was killed leaves its shards, and the same command makes the rest. A
+pack that is to be replaced stays until the new one, made next to it in ``<OUT>.partial``, is complete. Memory does not
+grow with the data set: rows are read as they are needed, a few shards ahead of the workers.
 """
 
 import hashlib
@@ -12,9 +13,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import replace
-from multiprocessing.context import BaseContext
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import PIL
@@ -31,13 +31,12 @@ from mien.artifacts import (
     remove_partials,
     write_json,
 )
-from mien.datasets.base import FaceDataset, Row
+from mien.datasets.base import FaceDataset, RawRow
 from mien.datasets.registry import open_dataset
 from mien.errors import ArtifactError, DatasetError
 from mien.faces import images
 from mien.faces.classes import MISSING_VALUES, check_class_names
 from mien.faces.crop import CropContract
-from mien.faces.crop_options import CropMethod
 from mien.faces.detector import describe_detector
 from mien.faces.detector_file import find_detector_file
 from mien.faces.image_files import MAX_FILE_BYTES
@@ -49,7 +48,7 @@ from mien.runtime.child_process import start_worker
 from mien.runtime.cpu import usable_cpu_cores
 from mien.runtime.progress import Progress
 
-# Few enough that small sets keep every core busy and a kill costs seconds.
+# Few enough to keep every core busy on a small set, and to lose only seconds when killed.
 ROWS_PER_SHARD = 256
 
 
@@ -61,39 +60,43 @@ def prepare(
     *,
     announce: Callable[[str], None] | None = None,
 ) -> PrepareSummary:
-    """Turn a raw set into a pack.
+    """Turn a raw data set into a pack.
 
     Args:
-        kind: ``affectnet``, ``ferplus``, ``folder`` or ``csv``.
-        raw: the set; never written to.
-        out: the pack's folder.
+        kind: a key of `mien.datasets.registry.DATASETS`.
+        raw: the data set; never written to.
+        out: folder of the pack.
         options: see `PrepareOptions`.
-        announce: is told, in one line each, of a detector that is fetched or cannot be had.
+        announce: callback that receives one-line notices of a detector that is downloaded or not available.
 
     Raises:
-        DatasetError: the set cannot be read as that kind, or has no usable row.
-        ArtifactError: ``out`` exists, was begun with other options, or the disk is full.
+        DatasetError: the data set cannot be read as that kind, or has no usable row.
+        ArtifactError: ``out`` exists or was begun with different options, or the disk is full.
     """
     dataset = open_dataset(kind, raw, options.dataset)
-    _require_names(raw, dataset.classes)
+    _require_class_names(raw, dataset.classes)
     method = options.crop or dataset.natural_crop
-    crop = CropContract(method=cast("CropMethod", method), margin=options.margin, size=options.size)
+    crop = CropContract(method=method, margin=options.margin, size=options.size)
     _require_apart(raw, out, options.annotations)
     if crop.method != "whole":
-        # A set with landmarks or boxes wants it for the few faces without: not worth a download.
+        # A set with landmarks or boxes needs the detector only for the few faces without: not worth a download.
         fetch = dataset.natural_crop == "whole"
         found = find_detector_file(options.detector_path, fetch=fetch, announce=announce)
         options = replace(options, detector_path=found)
-    n_rows, rows_digest = _count_rows(dataset)
-    plan = _plan(kind, raw, dataset, crop, options) | {"rows": rows_digest}
+    # Shards of other rows than these do not belong together.
+    n_rows, rows_digest = 0, hashlib.sha256()
+    for row in dataset.rows():
+        n_rows += 1
+        rows_digest.update(repr(row).encode("utf-8", "surrogatepass"))
+    plan = _plan(kind, raw, dataset, crop, options) | {"rows": rows_digest.hexdigest()}
     lists = [] if options.annotations is None else [options.annotations / f"{split}.txt" for split in SPLITS]
     with (
         ExitStack() as stack,
-        disk_errors(out, "free some space and run the same command again, it goes on where it stopped"),
+        disk_errors(out, "free some space and run the same command again, it resumes where it stopped"),
     ):
         for path in (out, *lists):
             stack.enter_context(one_writer(path))
-        if _is_closed(out, plan):
+        if _is_finished(out, plan):
             return read_summary(out, dataset)
         work = _begin(out, plan, lists, force=options.force)
         with Progress("Preparing", total=n_rows, unit="row") as progress:
@@ -101,8 +104,8 @@ def prepare(
         return finish(work, out, dataset, crop, n_resumed=n_resumed, annotations=options.annotations)
 
 
-def _require_names(raw: Path, classes: Sequence[str]) -> None:
-    """Refuse classes that would not come back from the tables that mien writes."""
+def _require_class_names(raw: Path, classes: Sequence[str]) -> None:
+    """Refuse class names that the tables written by mien could not hold."""
     problem = check_class_names(classes)
     for name in classes:
         if name.strip() in MISSING_VALUES:
@@ -110,12 +113,12 @@ def _require_names(raw: Path, classes: Sequence[str]) -> None:
     if problem:
         raise DatasetError(
             f"The classes of {raw} must have names that tables can hold: {problem}. Rename the folder, or the label in the "
-            "list; where a face has no label, leave the list's cell empty"
+            "list; if a face has no label, leave its cell in the list empty"
         )
 
 
 def _require_apart(raw: Path, out: Path, annotations: Path | None) -> None:
-    """Refuse to write into the raw set, or to put a pack where replacing it would remove the raw set."""
+    """Refuse to write into the raw data set, or to a pack that contains it and would be replaced."""
     set_folder = raw.resolve()
     for path in (out, annotations):
         if path is not None and raw.is_dir() and path.resolve().is_relative_to(set_folder):
@@ -123,22 +126,15 @@ def _require_apart(raw: Path, out: Path, annotations: Path | None) -> None:
                 f"{path} lies inside the raw set {raw}, which is never written to. Choose another folder"
             )
     if set_folder.is_relative_to(out.resolve()):
-        raise ArtifactError(
-            f"The raw set {raw} lies inside {out}, where the pack is to be. Choose another OUT"
-        )
+        raise ArtifactError(f"The raw set {raw} lies inside {out}, the path of the pack. Choose another OUT")
 
 
 def _plan(
     kind: str, raw: Path, dataset: FaceDataset, crop: CropContract, options: PrepareOptions
 ) -> dict[str, Any]:
-    """Return what must be the same for a run to go on where another stopped: all that decides the pack.
+    """Return everything that determines the pack, which must be equal for one run to resume another.
 
-    Args:
-        kind: of set.
-        raw: the set.
-        dataset: its reader.
-        crop: how faces are cropped.
-        options: with the detector that was found, None for the cascade.
+    `options.detector_path` is the file that was found, None for the cascade.
     """
     return {
         "mien_version": mien.__version__,
@@ -165,17 +161,8 @@ def _plan(
     }
 
 
-def _count_rows(dataset: FaceDataset) -> tuple[int, str]:
-    """Return how many rows a set has and a digest of them: shards of other rows than these do not go together."""
-    n_rows, digest = 0, hashlib.sha256()
-    for row in dataset.rows():
-        n_rows += 1
-        digest.update(repr(row).encode("utf-8", "surrogatepass"))
-    return n_rows, digest.hexdigest()
-
-
-def _is_closed(out: Path, plan: dict[str, Any]) -> bool:
-    """Whether the same command was killed after it had finished the pack, before it had cleared up."""
+def _is_finished(out: Path, plan: dict[str, Any]) -> bool:
+    """Return whether the same command was killed after it finished the pack, but before it removed its progress files."""
     plan_path = out / PROGRESS_FOLDER / "plan.json"
     try:
         return (out / "pack.json").exists() and read_json(plan_path, what="unfinished pack") == plan
@@ -184,22 +171,21 @@ def _is_closed(out: Path, plan: dict[str, Any]) -> bool:
 
 
 def _begin(out: Path, plan: dict[str, Any], lists: list[Path], *, force: bool) -> Path:
-    """Claim OUT and the annotation files, or go on in what the same command left. Returns the folder to work in."""
+    """Claim OUT and the annotation files, or resume what the same command left. Returns the folder to work in."""
     work = out
     if (out / "pack.json").exists() or not (out / PROGRESS_FOLDER).is_dir():
         claim_output(out, force=force, kind_mark="pack.json")
         if os.path.lexists(out):
             work = out.with_name(out.name + ".partial")
     if (work / PROGRESS_FOLDER).is_dir():
-        if _goes_on(work, plan, force=force):
+        if _can_resume(work, plan, force=force):
             remove_partials(work)
             remove_partials(work / PROGRESS_FOLDER)
             return work
         remove_folder(work, last=PROGRESS_FOLDER)
     if os.path.lexists(work):
         raise ArtifactError(
-            f"{work} is in the way: the new pack is made there until it can replace {out}. Remove it, or give it another "
-            "name"
+            f"{work} is in the way: the new pack is made there until it can replace {out}. Remove it, or rename it"
         )
     for path in lists:
         claim_output(path, force=force)
@@ -209,48 +195,58 @@ def _begin(out: Path, plan: dict[str, Any], lists: list[Path], *, force: bool) -
     return work
 
 
-def _goes_on(work: Path, plan: dict[str, Any], *, force: bool) -> bool:
-    """Whether an unfinished pack is of the same command; if not, it may be removed."""
+def _can_resume(work: Path, plan: dict[str, Any], *, force: bool) -> bool:
+    """Return whether an unfinished pack was made by the same command; if not, it may be removed.
+
+    Raises:
+        ArtifactError: it was not, and must not be removed without --force.
+    """
     plan_path = work / PROGRESS_FOLDER / "plan.json"
     if not plan_path.exists():
-        return False  # killed in its first moment
+        return False  # killed right at the start
     try:
         if read_json(plan_path, what="unfinished pack") == plan:
             return True
-        reason = (
-            f"{work} was begun with other options, other rows or another version. Give the same ones to go on"
-        )
+        reason = f"{work} was begun with other options, other rows or another version. Use the same ones to resume it"
     except ArtifactError as error:
         reason = f"{error}. Remove the folder"
     if not force:
-        raise ArtifactError(f"{reason}, or add --force to begin again")
+        raise ArtifactError(f"{reason}, or add --force to start over")
     return False
 
 
 def _make_shards(
     dataset: FaceDataset, crop: CropContract, work: Path, options: PrepareOptions, progress: Progress
 ) -> int:
-    """Make the shards that are not there yet. Returns how many were."""
+    """Make the shards that are not finished yet. Returns the number that were."""
     n_workers = options.workers or usable_cpu_cores()
     detector_path = None if options.detector_path is None else options.detector_path.resolve()
-    made: list[str] = []
-    tasks = _undone(
-        (
-            ShardTask(split, number, rows, dataset, crop, detector_path, work)
-            for split, number, rows in _deal_rows(dataset)
-        ),
-        progress,
-        made,
-    )
+    n_finished = 0
+
+    def pending() -> Iterator[ShardTask]:
+        nonlocal n_finished
+        for split, number, rows in _shard_rows(dataset):
+            task = ShardTask(split, number, rows, dataset, crop, detector_path, work)
+            if is_made(task):
+                n_finished += 1
+                progress.skip(len(rows))
+            else:
+                yield task
+
     if n_workers == 1:
-        for task in tasks:
+        for task in pending():
             make_shard(task)
             progress.advance(len(task.rows))
-        return len(made)
-    with ProcessPoolExecutor(n_workers, mp_context=_context(), initializer=start_worker) as pool:
+        return n_finished
+    # Not by fork: OpenCV's threads, if the caller has used any, would hang in the copy.
+    can_fork_server = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if can_fork_server else "spawn")
+    if can_fork_server:
+        context.set_forkserver_preload(["mien.prepare.face"])
+    with ProcessPoolExecutor(n_workers, mp_context=context, initializer=start_worker) as pool:
         running: dict[Future[dict[str, object]], int] = {}
         try:
-            for task in tasks:
+            for task in pending():
                 running[pool.submit(make_shard, task)] = len(task.rows)
                 if len(running) > 2 * n_workers:
                     _collect(running, progress)
@@ -258,35 +254,16 @@ def _make_shards(
                 _collect(running, progress)
         except BrokenProcessPool:
             raise DatasetError(
-                "A worker process was killed, most often for lack of memory. Run the same command again with "
-                "fewer --workers, it goes on where it stopped"
+                "A worker process was killed, usually for lack of memory. Run the same command again with fewer "
+                "--workers, it resumes where it stopped"
             ) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return len(made)
+    return n_finished
 
 
-def _context() -> BaseContext:
-    """Workers are not forked from here: OpenCV's threads, if the caller has used any, would hang in the copy."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mien.prepare.face"])
-    return context
-
-
-def _undone(tasks: Iterator[ShardTask], progress: Progress, made: list[str]) -> Iterator[ShardTask]:
-    """Yield the shards that are still to be made, and put the names of the others into `made`."""
-    for task in tasks:
-        if is_made(task):
-            made.append(task.name)
-            progress.skip(len(task.rows))
-        else:
-            yield task
-
-
-def _collect(running: dict[Future[Any], int], progress: Progress) -> None:
+def _collect(running: dict[Future[dict[str, object]], int], progress: Progress) -> None:
     done, _ = wait(running, return_when=FIRST_COMPLETED)
     for future in done:
         n_rows = running.pop(future)
@@ -294,9 +271,9 @@ def _collect(running: dict[Future[Any], int], progress: Progress) -> None:
         progress.advance(n_rows)
 
 
-def _deal_rows(dataset: FaceDataset) -> Iterator[tuple[str, int, list[Row]]]:
-    """Cut the stream of rows into shards; a shard holds rows of one split."""
-    rows: list[Row] = []
+def _shard_rows(dataset: FaceDataset) -> Iterator[tuple[str, int, list[RawRow]]]:
+    """Yield split, number and rows of each shard; all rows of a shard are from one split."""
+    rows: list[RawRow] = []
     numbers = dict.fromkeys(SPLITS, 0)
     for row in dataset.rows():
         if rows and (len(rows) == ROWS_PER_SHARD or rows[0].split != row.split):

@@ -1,4 +1,4 @@
-"""Builders of tiny raw sets, and the one way these tests read a dataset."""
+"""Builders of tiny raw sets, and the one way these tests read a data set."""
 
 import pickle
 from collections.abc import Callable
@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mien.datasets.base import REMEDIES, FaceDataset, FaceRecord, RejectedRow, Row
+from mien.datasets.base import REMEDIES, FaceDataset, FaceRecord, RawRow, RejectedRow
 
 
 @dataclass
 class ReadSet:
-    """What reading a whole dataset gave."""
+    """The result of reading a whole data set."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[RawRow] = field(default_factory=list)
     records: dict[str, FaceRecord] = field(default_factory=dict)
     rejects: dict[tuple[str, int], tuple[str, str]] = field(default_factory=dict)
 
@@ -28,7 +28,7 @@ class ReadSet:
 
 @pytest.fixture
 def read_set() -> Callable[[FaceDataset], ReadSet]:
-    """Return a function that parses every row, in a copy of the dataset that went through pickle."""
+    """Return a function that parses every row, in a copy of the data set that went through pickle."""
 
     def read(dataset: FaceDataset) -> ReadSet:
         worker: FaceDataset = pickle.loads(pickle.dumps(dataset))  # noqa: S301 - our own bytes

@@ -1,4 +1,4 @@
-"""AffectNet's 2017 release, and telling the two releases apart."""
+"""AffectNet's 2017 release, and how the two releases are distinguished."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,14 +18,14 @@ HEADER = (
 
 
 def line(path: str = "1/a.jpg", **cells: str) -> str:
-    """Return a row of a list with the cells given, others sound."""
+    """Return a row of a list with the given cells and valid others."""
     sound = dict(zip(COLUMNS, (path, "10", "20", "30", "40", "", "1", "0.5", "-0.25"), strict=True))
     return ",".join((sound | cells).values())
 
 
 @pytest.fixture
 def make_set(tmp_path: Path, put: Callable[..., Path]) -> Callable[..., Path]:
-    """Return a function that writes a set with the rows given in ``training.csv``."""
+    """Return a function that writes a set with the given rows in ``training.csv``."""
 
     def make(
         *rows: str, header: str = HEADER, folder: str = ".", images: str = "Manually_Annotated_Images"
@@ -45,7 +45,7 @@ def make_set(tmp_path: Path, put: Callable[..., Path]) -> Callable[..., Path]:
 def test_release_is_found_where_it_was_unpacked(
     make_set: Callable[..., Path], read_set: Callable[..., Any], folder: str, images: str
 ) -> None:
-    """Lists and images are found in each of the places that the archives put them."""
+    """Lists and images are found in every folder that the archives unpack to."""
     raw = make_set(line(), folder=folder, images=images)
     source = open_affectnet(raw)
     assert (source.name, source.classes, source.natural_crop) == (
@@ -64,7 +64,7 @@ def test_release_is_found_where_it_was_unpacked(
 def test_sound_row_is_read_whole(
     make_set: Callable[..., Path], read_set: Callable[..., Any], points: NDArray[np.float64], points_text: str
 ) -> None:
-    """Label, box, landmarks, valence and arousal come as the row gives them."""
+    """Label, box, landmarks, valence and arousal are those of the row."""
     record = read_set(open_affectnet(make_set(line(facial_landmarks=points_text, expression="7")))).records[
         "1/a.jpg"
     ]
@@ -75,7 +75,7 @@ def test_sound_row_is_read_whole(
 
 
 def test_columns_may_come_in_any_order(make_set: Callable[..., Path], read_set: Callable[..., Any]) -> None:
-    """Columns are found by name, and columns that mien does not know are passed over."""
+    """Columns are found by name, and columns that mien does not know are ignored."""
     header = "arousal,valence,who,expression,facial_landmarks,face_height,face_width,face_y,face_x,subDirectory_filePath"
     raw = make_set("0.1,0.2,me,6,,4,3,2,1,1/a.jpg", header=header)
     record = read_set(open_affectnet(raw)).records["1/a.jpg"]
@@ -86,7 +86,7 @@ def test_columns_may_come_in_any_order(make_set: Callable[..., Path], read_set: 
 def test_list_without_column_names_is_read(
     make_set: Callable[..., Path], put: Callable[..., Path], read_set: Callable[..., Any]
 ) -> None:
-    """The original validation.csv has no line of names: its first line is its first row."""
+    """The original validation.csv has no header: its first line is its first row."""
     raw = make_set(line())
     put(raw / "validation.csv", line("1/v.jpg", expression="4") + "\n" + line("1/w.jpg") + "\n")
     read = read_set(open_affectnet(raw))
@@ -98,7 +98,7 @@ def test_list_without_column_names_is_read(
 def test_unknown_expression_is_rejected(
     make_set: Callable[..., Path], read_set: Callable[..., Any], expression: str
 ) -> None:
-    """An expression that is no whole number from 0 to 10 rejects its row and claims no class."""
+    """An expression that is not an integer from 0 to 10 rejects its row and claims no class."""
     source = open_affectnet(make_set(line(expression=expression)))
     read = read_set(source)
     assert read.rejects["train", 1][0] == "unknown_label"
@@ -129,7 +129,7 @@ def test_faulty_parts_are_left_out(
     cells: dict[str, str],
     warnings: tuple[str, ...],
 ) -> None:
-    """A face is kept without the part that cannot be read, and the warning says which."""
+    """A face is kept without the part that cannot be parsed, and the warning says which."""
     record = read_set(open_affectnet(make_set(line(**cells)))).records["1/a.jpg"]
     assert record.landmarks is None
     assert (record.box_xyxy is None) == ("box_value" in warnings)
@@ -157,7 +157,7 @@ def test_affect_that_was_not_annotated_is_none(
 def test_rows_that_cannot_be_used_are_rejected(
     make_set: Callable[..., Path], read_set: Callable[..., Any], row: str, reason: str
 ) -> None:
-    """A bad row is rejected by itself; the row after it is read."""
+    """Only the bad row is rejected; the row after it is read."""
     read = read_set(open_affectnet(make_set(row, line("1/b.jpg"))))
     assert read.rejects["train", 1][0] == reason
     assert "1/b.jpg" in read.records
@@ -172,13 +172,13 @@ def test_no_row_is_lost(make_set: Callable[..., Path], read_set: Callable[..., A
 
 @pytest.mark.parametrize("missing", COLUMNS)
 def test_list_without_a_column_is_refused(make_set: Callable[..., Path], missing: str) -> None:
-    """Each of AffectNet's columns must be there; the message names the one that is not."""
+    """Each of AffectNet's columns is required; the message names the one that is missing."""
     raw = make_set(line(), header=HEADER.replace(missing, "other"))
     with pytest.raises(DatasetError, match=rf"training\.csv.*`{missing}`"):
         open_affectnet(raw)
 
 
-def test_one_list_alone_is_read_with_a_note(make_set: Callable[..., Path]) -> None:
+def test_a_single_list_is_read_with_a_note(make_set: Callable[..., Path]) -> None:
     """Someone with only the validation set can use it."""
     raw = make_set(line())
     (raw / "training.csv").unlink()
@@ -196,13 +196,13 @@ def test_lists_without_images_are_refused(make_set: Callable[..., Path]) -> None
 
 
 def test_folder_with_neither_release_is_refused(tmp_path: Path) -> None:
-    """The message says what either release looks like."""
+    """The message describes the layout of both releases."""
     with pytest.raises(DatasetError, match=r"training\.csv.*train_set"):
         open_affectnet(tmp_path)
 
 
 def test_folder_with_both_releases_is_refused(make_set: Callable[..., Path]) -> None:
-    """There is no choosing between two releases."""
+    """There is no automatic choice between two releases."""
     raw = make_set(line())
     (raw / "train_set").mkdir()
     with pytest.raises(DatasetError, match="both"):

@@ -58,7 +58,7 @@ def test_sound_face_is_read_whole(
     [
         pytest.param("7", id="text"),
         pytest.param(np.array(b"7"), id="bytes"),
-        pytest.param(7, id="whole number"),
+        pytest.param(7, id="integer"),
         pytest.param(7.0, id="float"),
         pytest.param([7], id="array of one"),
         pytest.param([["7"]], id="array of one text"),
@@ -75,7 +75,7 @@ def test_expression_is_read_however_stored(
 def test_rows_come_by_number_over_images_and_annotations(
     add_face: Callable[..., Path], read_set: Callable[..., Any]
 ) -> None:
-    """Numbers are in numeric order; a number with a photo or annotations alone is a rejected row."""
+    """Numbers are in numeric order; a number with only a photo or only annotations is a rejected row."""
     for name in ("10.jpg", "2.jpg", "1.jpg", "30.jpg"):
         raw = add_face(name)
     (raw / "train_set" / "images" / "2.jpg").unlink()
@@ -91,7 +91,7 @@ def test_rows_come_by_number_over_images_and_annotations(
 
 
 def test_images_of_other_names_are_rows(add_face: Callable[..., Path], read_set: Callable[..., Any]) -> None:
-    """Another suffix finds its annotations; a name that is no number comes last."""
+    """A photo with another suffix finds its annotations; a name that is not a number comes last."""
     for name in ("b.jpg", "3.PNG", "12.jpg"):
         raw = add_face(name)
     (raw / "train_set" / "images" / ".DS_Store").touch()
@@ -105,7 +105,7 @@ def test_images_of_other_names_are_rows(add_face: Callable[..., Path], read_set:
     [
         pytest.param(8, "unknown_label", id="None is no class of this release"),
         pytest.param(-1, "unknown_label", id="below 0"),
-        pytest.param(1.5, "unknown_label", id="no whole number"),
+        pytest.param(1.5, "unknown_label", id="no integer"),
         pytest.param("happy", "broken_annotation", id="a word"),
         pytest.param([1, 2], "unknown_label", id="two labels"),
         pytest.param([], "unknown_label", id="no label"),
@@ -159,7 +159,7 @@ def test_faulty_landmarks_are_left_out(
 def test_landmarks_as_points_are_read(
     add_face: Callable[..., Path], read_set: Callable[..., Any], points: NDArray[np.float64]
 ) -> None:
-    """A (68, 2) array of texts is as good as 136 numbers."""
+    """A (68, 2) array of strings is as good as 136 numbers."""
     (record,) = read_set(open_affectnet(add_face(lnd=points.astype(str)))).records.values()
     np.testing.assert_allclose(record.landmarks, points)
 
@@ -187,7 +187,7 @@ def test_both_splits_are_read(add_face: Callable[..., Path], read_set: Callable[
     assert source.notes == ()
 
 
-def test_one_split_alone_is_read_with_a_note(add_face: Callable[..., Path]) -> None:
+def test_a_single_split_is_read_with_a_note(add_face: Callable[..., Path]) -> None:
     """Someone with only the validation set can use it."""
     source = open_affectnet(add_face(folder="val_set"))
     assert [row.split for row in source.rows()] == ["val"]
@@ -202,17 +202,17 @@ def test_split_without_annotations_is_refused(add_face: Callable[..., Path]) -> 
         open_affectnet(raw)
 
 
-def test_other_folders_of_faces_are_told(add_face: Callable[..., Path]) -> None:
-    """A `test_set` has no place in AffectNet's release as mien knows it: it is left out, and named."""
+def test_other_folders_of_faces_are_noted(add_face: Callable[..., Path]) -> None:
+    """A `test_set` is not part of AffectNet's release as mien knows it: it is ignored with a note."""
     add_face()
     raw = add_face(folder="test_set")
     notes = open_affectnet(raw).notes
-    assert notes[0] == "There is no `val_set`: its split is left out."
-    assert notes[1].startswith("The folder `test_set` is passed over")
+    assert notes[0] == "There is no `val_set`: its split is skipped."
+    assert notes[1].startswith("The folder `test_set` is ignored")
 
 
 def test_annotations_of_another_kind_are_refused(tmp_path: Path, put: Callable[..., Path]) -> None:
-    """AffectNet+ has a JSON file a photo: one line at once instead of a rejected row for each."""
+    """AffectNet+ has one JSON file per photo: one immediate error instead of a rejected row for each."""
     put(tmp_path / "train_set" / "images" / "0.jpg")
     put(tmp_path / "train_set" / "annotations" / "0.json", "{}")
     with pytest.raises(
@@ -222,8 +222,8 @@ def test_annotations_of_another_kind_are_refused(tmp_path: Path, put: Callable[.
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with a name here")
-def test_a_pipe_in_an_annotation_s_place(add_face: Callable[..., Path], read_set: Callable[..., Any]) -> None:
-    """It is a damaged annotation, and nobody waits for it."""
+def test_a_pipe_instead_of_an_annotation(add_face: Callable[..., Path], read_set: Callable[..., Any]) -> None:
+    """It is a damaged annotation, and is not waited for."""
     raw = add_face(exp=None)
     os.mkfifo(raw / "train_set" / "annotations" / "1_exp.npy")
     add_face("2.jpg")

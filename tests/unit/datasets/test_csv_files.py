@@ -1,20 +1,20 @@
-"""CSV lists."""
+"""CSV files."""
 
 import gzip
 from pathlib import Path
 
 import pytest
 
-from mien.datasets.csv_files import PROBLEM, CsvList, open_list, read_first_row
+from mien.datasets.csv_files import PROBLEM, CsvFile, open_csv_file, read_first_row
 from mien.errors import DatasetError
 
 SPELLINGS = {"path": ("path", "image"), "label": ("label",), "note": ("note",)}
 
 
-def open_text(tmp_path: Path, content: str | bytes, name: str = "list.csv") -> CsvList:
+def open_text(tmp_path: Path, content: str | bytes, name: str = "list.csv") -> CsvFile:
     path = tmp_path / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return open_list(path, SPELLINGS, required=("path", "label"))
+    return open_csv_file(path, SPELLINGS, required=("path", "label"))
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def open_text(tmp_path: Path, content: str | bytes, name: str = "list.csv") -> C
     ],
 )
 def test_rows_are_read_whatever_the_dress(tmp_path: Path, content: str) -> None:
-    """Line ends, a BOM, quoting, order and capitals of columns make no difference."""
+    """Line endings, a BOM, quoting, and order and case of columns make no difference."""
     assert list(open_text(tmp_path, content).rows()) == [
         (1, {"path": "a.jpg", "label": "1"}),
         (2, {"path": "b.jpg", "label": "2"}),
@@ -42,20 +42,20 @@ def test_rows_are_read_whatever_the_dress(tmp_path: Path, content: str) -> None:
 
 
 def test_names_keep_unicode_spaces_and_commas(tmp_path: Path) -> None:
-    """A cell comes as it was written."""
+    """A cell is returned as written."""
     listed = open_text(tmp_path, 'path,label\n"面, 部 ü.jpg",1\n')
     assert list(listed.rows()) == [(1, {"path": "面, 部 ü.jpg", "label": "1"})]
 
 
 def test_gzip_is_unpacked(tmp_path: Path) -> None:
-    """A list whose name ends in .gz is read as if it were unpacked."""
+    """A list whose name ends in .gz is read as if it were decompressed."""
     listed = open_text(tmp_path, gzip.compress(b"path,label\na.jpg,1\n"), "list.csv.gz")
     assert list(listed.rows()) == [(1, {"path": "a.jpg", "label": "1"})]
 
 
 @pytest.mark.parametrize("row", ["a.jpg", "a.jpg,1,2"])
 def test_row_of_another_width_is_marked(tmp_path: Path, row: str) -> None:
-    """A row with a column too few or too many is a problem of that row alone."""
+    """A row with too few or too many columns is a problem of that row only."""
     rows = dict(open_text(tmp_path, f"path,label\n{row}\nb.jpg,2\n").rows())
     assert rows[1][PROBLEM].endswith("columns, the list has 2")
     assert rows[2] == {"path": "b.jpg", "label": "2"}
@@ -69,13 +69,13 @@ def test_row_of_another_width_is_marked(tmp_path: Path, row: str) -> None:
         pytest.param("image;label\na.jpg;1\n", "separated by commas, with `path or image`", id="semicolons"),
         pytest.param("path,emotion\n", "`label`; it begins with 'path', 'emotion'", id="other column"),
         pytest.param("path,label,label\n", "more than one column `label`", id="column twice"),
-        pytest.param("path,label\n".encode("utf-16"), "line 1 holds", id="UTF-16"),
-        pytest.param(b"\x89PNG\r\n\x1a\n\0\0", "line 1 holds", id="an image"),
+        pytest.param("path,label\n".encode("utf-16"), "line 1 contains", id="UTF-16"),
+        pytest.param(b"\x89PNG\r\n\x1a\n\0\0", "line 1 contains", id="an image"),
         pytest.param(b"a" * 1_000_001, "over 1,000,000 characters", id="no line ends"),
     ],
 )
 def test_unusable_list_is_refused_when_opened(tmp_path: Path, content: str | bytes, message: str) -> None:
-    """A file that is no such list is one clear error, before any row."""
+    """A file that is not such a list is one clear error, before any row."""
     with pytest.raises(DatasetError, match=r"list\.csv") as error:
         open_text(tmp_path, content)
     assert message in str(error.value)
@@ -86,9 +86,11 @@ def test_unusable_list_is_refused_when_opened(tmp_path: Path, content: str | byt
     ("content", "message"),
     [
         pytest.param(
-            "path,label\na.jpg,1\ncafé.jpg,2\n".encode("latin-1"), "line 3 holds the byte 0xe9", id="latin-1"
+            "path,label\na.jpg,1\ncafé.jpg,2\n".encode("latin-1"),
+            "line 3 contains the byte 0xe9",
+            id="latin-1",
         ),
-        pytest.param(b"path,label\na.jpg,1\nb\0.jpg,2\n", "line 3 holds a zero byte", id="zero byte"),
+        pytest.param(b"path,label\na.jpg,1\nb\0.jpg,2\n", "line 3 contains a zero byte", id="zero byte"),
         pytest.param('path,label\na.jpg,1\n"b.jpg,2\nc.jpg,3\n', "near line", id="open quote"),
     ],
 )
@@ -103,21 +105,21 @@ def test_damage_further_down_is_refused_by_line(tmp_path: Path, content: str | b
     "data", [b"no gzip", gzip.compress(b"path,label\n" * 99)[:-12]], ids=["no gzip", "cut"]
 )
 def test_damaged_gzip_is_refused(tmp_path: Path, data: bytes) -> None:
-    """A broken or cut gzip file is one clear error."""
+    """A damaged or truncated gzip file is one clear error."""
     path = tmp_path / "list.csv.gz"
     path.write_bytes(data)
     with pytest.raises(DatasetError, match="cannot be read"):
-        list(open_list(path, SPELLINGS, required=("path",)).rows())
+        list(open_csv_file(path, SPELLINGS, required=("path",)).rows())
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
-    """A folder in a list's place is one clear error."""
+    """A folder instead of a list is one clear error."""
     with pytest.raises(DatasetError, match="cannot be read"):
         read_first_row(tmp_path)
 
 
 def test_rows_are_streamed(tmp_path: Path) -> None:
-    """The first row comes before a damage further down is met."""
+    """The first row is yielded before damage further down is reached."""
     listed = open_text(tmp_path, b"path,label\na.jpg,1\n" + b"\0\n")
     rows = listed.rows()
     assert next(rows) == (1, {"path": "a.jpg", "label": "1"})

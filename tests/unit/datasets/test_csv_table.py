@@ -15,7 +15,7 @@ from mien.errors import DatasetError
 
 @pytest.fixture
 def make_csv(tmp_path: Path, put: Callable[..., Path]) -> Callable[..., Path]:
-    """Return a function that writes ``faces.csv`` with the lines given."""
+    """Return a function that writes ``faces.csv`` with the given lines."""
 
     def make(*lines: str, end: str = "\n", name: str = "faces.csv") -> Path:
         return put(tmp_path / name, end.join(lines) + end)
@@ -38,7 +38,7 @@ def test_columns_have_usual_names(
 
 
 def test_folder_with_one_csv_serves(make_csv: Callable[..., Path]) -> None:
-    """The CSV's folder may be given instead, where it holds no other CSV."""
+    """The CSV's folder may be given instead if it holds no other CSV."""
     path = make_csv("path,label", "a.jpg,happy", name="Faces.CSV")
     assert [row.key for row in open_csv(path.parent).rows()] == ["a.jpg"]
 
@@ -65,7 +65,7 @@ def test_names_with_spaces_commas_and_unicode(
 def test_labels_that_are_names(
     make_csv: Callable[..., Path], read_set: Callable[..., Any], labels: list[str], classes: list[str]
 ) -> None:
-    """Labels are understood by the whole column, and a label of no class rejects its row."""
+    """Labels are interpreted by the whole column, and a label without a class rejects its row."""
     source = open_csv(
         make_csv("path,label", *(f"{n}.jpg,{label}" for n, label in enumerate(labels))), val_fraction=0
     )
@@ -75,7 +75,7 @@ def test_labels_that_are_names(
 
 
 def test_numbers_need_names(make_csv: Callable[..., Path], read_set: Callable[..., Any]) -> None:
-    """RAF-DB's 1 to 7 are not AffectNet's: refused, until the caller says what they are."""
+    """RAF-DB's 1 to 7 are not AffectNet's: refused until the caller explains them."""
     path = make_csv("image,label", "a.jpg,1", "b.jpg,2", "c.jpg,7")
     with pytest.raises(
         DatasetError, match=r"--label-names 1=NAME,2=NAME,7=NAME \(or --label-names affectnet"
@@ -97,7 +97,7 @@ SPLIT_LISTS = [
 
 @pytest.mark.parametrize(("header", "row"), SPLIT_LISTS)
 def test_a_split_in_another_column_stops(make_csv: Callable[..., Path], header: str, row: str) -> None:
-    """Test faces are not learnt from for a column's name; with the option of the message they go where they belong."""
+    """Test faces are not trained on because of a column's name; with the option from the message they get their split."""
     usages = {"train": "Training", "val": "PublicTest", "test": "PrivateTest"}
     lines = [row.format(split, n, usage) for split, usage in usages.items() for n in range(2)]
     path = make_csv(header, *lines)
@@ -110,14 +110,14 @@ def test_a_split_in_another_column_stops(make_csv: Callable[..., Path], header: 
     ]
     drawn = open_csv(path, split_column="none", val_fraction=0)
     assert {row.split for row in drawn.rows()} == {"train"}
-    assert any(f"Columns not read in `faces.csv`: {column}" in note for note in drawn.notes) == (
+    assert any(f"Columns not used in `faces.csv`: {column}" in note for note in drawn.notes) == (
         column not in ("path", "image")
     )
 
 
 @pytest.mark.parametrize("column", ["fold", "is_test", "dataSplit"])
 def test_a_column_that_is_called_like_a_split_stops(make_csv: Callable[..., Path], column: str) -> None:
-    """Also where its cells are no words for splits."""
+    """Even if its cells are not words for splits."""
     path = make_csv(f"path,label,{column}", "a.jpg,happy,0", "b.jpg,sad,1")
     with pytest.raises(
         DatasetError, match=f"`{column}` seems to hold the split .by its name.: add --split-column"
@@ -126,15 +126,15 @@ def test_a_column_that_is_called_like_a_split_stops(make_csv: Callable[..., Path
 
 
 def test_a_split_column_that_is_not_there(make_csv: Callable[..., Path]) -> None:
-    """The message has the columns that there are."""
+    """The message lists the columns of the file."""
     with pytest.raises(DatasetError, match=r"`phase`; it begins with 'path', 'label'"):
         open_csv(make_csv("path,label", "a.jpg,happy"), split_column="phase")
 
 
 def test_every_column_is_read_or_named(make_csv: Callable[..., Path]) -> None:
-    """Those of a person, of another label and of half a box are told as not read."""
+    """Those of a person, of another label and of half a box are noted as not used."""
     path = make_csv("path,label,emotion,subject,x,y,w,valence,,split", "a.jpg,happy,sad,S1,1,2,3,0.5,1,train")
-    assert open_csv(path).notes == ("Columns not read in `faces.csv`: emotion, subject, x, y, w, (no name).",)
+    assert open_csv(path).notes == ("Columns not used in `faces.csv`: emotion, subject, x, y, w, (no name).",)
 
 
 @pytest.mark.parametrize("columns", ["face_x,face_y,face_width,face_height", "x,y,w,h", "X0,Y0,X1,Y1"])
@@ -154,7 +154,7 @@ def test_box_is_read_in_each_form(
 
 
 def test_three_columns_of_a_box_are_none(make_csv: Callable[..., Path]) -> None:
-    """A column called x is no box by itself."""
+    """A column called x is not a box by itself."""
     assert open_csv(make_csv("path,label,x,y,w", "a.jpg,happy,1,2,3")).natural_crop == "whole"
 
 
@@ -180,7 +180,7 @@ def test_landmarks_and_affect_are_read(
 
 
 def test_split_column_is_kept(make_csv: Callable[..., Path], read_set: Callable[..., Any]) -> None:
-    """Splits come in mien's order with the rows' own numbers; a word for none rejects its row, once."""
+    """Splits come in mien's order with the rows' own numbers; an unknown word rejects its row, once."""
     lines = ["a.jpg,happy,Test", "b.jpg,sad,valid", "c.jpg,sad,training", "d.jpg,sad,holdout", "e.jpg,sad,"]
     read = read_set(open_csv(make_csv("path,label,split", *lines), val_fraction=0.9))
     assert [(row.split, row.number) for row in read.rows] == [
@@ -190,7 +190,7 @@ def test_split_column_is_kept(make_csv: Callable[..., Path], read_set: Callable[
 
 
 def test_val_is_drawn_where_there_is_no_split(make_csv: Callable[..., Path]) -> None:
-    """A part of the rows becomes val, the same each time, nothing twice and nothing lost."""
+    """A fraction of the rows becomes val, the same each time, nothing twice and nothing lost."""
     path = make_csv("path,label", *(f"{number}.jpg,happy" for number in range(100)))
     rows = list(open_csv(path, val_fraction=0.2).rows())
     assert rows == list(open_csv(path, val_fraction=0.2).rows())
@@ -211,7 +211,7 @@ def test_val_is_drawn_where_there_is_no_split(make_csv: Callable[..., Path]) -> 
 def test_bad_rows_are_rejected(
     make_csv: Callable[..., Path], read_set: Callable[..., Any], row: str, reason: str
 ) -> None:
-    """A bad row is rejected by itself, and claims what it can."""
+    """Only the bad row is rejected, and claims the class that it can."""
     read = read_set(open_csv(make_csv("path,label", row, "b.jpg,happy"), val_fraction=0))
     assert read.rejects["train", 1][0] == reason
     assert "b.jpg" in read.records
@@ -231,14 +231,14 @@ def test_bad_rows_are_rejected(
     ],
 )
 def test_unusable_list_is_refused(make_csv: Callable[..., Path], lines: list[str], message: str) -> None:
-    """A list that cannot be one of labelled faces is one clear error."""
+    """A CSV that cannot be a list of labeled faces is one clear error."""
     with pytest.raises(DatasetError) as error:
         open_csv(make_csv(*lines))
     assert message in str(error.value)
 
 
 def test_folder_with_several_or_no_csv_is_refused(make_csv: Callable[..., Path]) -> None:
-    """There is no choosing between two lists."""
+    """There is no automatic choice between two lists."""
     folder = make_csv("path,label", "a.jpg,happy").parent
     make_csv("path,label", "a.jpg,happy", name="other.csv")
     with pytest.raises(DatasetError, match=r"`faces\.csv`, `other\.csv`"):

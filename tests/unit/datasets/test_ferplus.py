@@ -28,7 +28,7 @@ ROWS = (
 
 @pytest.fixture
 def make_set(tmp_path: Path, put: Callable[..., Path]) -> Callable[..., Path]:
-    """Return a function that writes ``fer2013new.csv`` with the rows given, and a PNG for each name."""
+    """Return a function that writes ``fer2013new.csv`` with the given rows, and a PNG for each name."""
 
     def make(*rows: str, header: str = HEADER) -> Path:
         put(tmp_path / "fer2013new.csv", "\r\n".join([header, *rows]) + "\r\n")
@@ -65,10 +65,10 @@ def pixel_row(usage: str, value: int = 7, n: int = 2304) -> str:
         ),
     ],
 )
-def test_majority_rule_gives_label_and_shares(
+def test_majority_rule_gives_label_and_fractions(
     votes: tuple[int, ...], label: str, shares: dict[str, float]
 ) -> None:
-    """Votes of 1 are dropped, a class with over half of the others wins, shares are of the expressions."""
+    """Votes of 1 are dropped, a class with over half of the others wins, fractions are of the expressions."""
     index, distribution = label_votes(votes, "majority")
     assert EXPRESSIONS_8[index] == label
     assert distribution == pytest.approx([shares.get(name, 0.0) for name in EXPRESSIONS_8])
@@ -87,7 +87,7 @@ def test_majority_rule_gives_label_and_shares(
     ],
 )
 def test_majority_rule_rejects(votes: tuple[int, ...], reason: str) -> None:
-    """A face without a class that over half agree on is not labelled."""
+    """A face without a class that more than half agree on is not labeled."""
     with pytest.raises(RejectedRow) as rejected:
         label_votes(votes, "majority")
     assert rejected.value.reason == reason
@@ -117,7 +117,7 @@ def test_plurality_rule_rejects_unknown_and_none() -> None:
 
 
 def test_image_folders_are_read(make_set: Callable[..., Path], read_set: Callable[..., Any]) -> None:
-    """Each usage is a split, labels are AffectNet's, and a row without an image name is no face."""
+    """Each usage is a split, labels are AffectNet's, and a row without an image name is not a face."""
     raw = make_set(*ROWS)
     source = open_ferplus(raw)
     assert (source.name, source.classes, source.natural_crop) == ("ferplus", EXPRESSIONS_8, "whole")
@@ -138,24 +138,24 @@ def test_image_folders_are_read(make_set: Callable[..., Path], read_set: Callabl
 
 
 def test_rows_claim_the_class_with_the_most_votes(make_set: Callable[..., Path]) -> None:
-    """A row that the majority rule rejects is counted under its first class, one of no expression under ?."""
+    """A row that the majority rule rejects is counted under its first class, one without an expression under ?."""
     source = open_ferplus(make_set("Training,a.png,5,5,0,0,0,0,0,0,0,0", *ROWS[2:3]))
     assert [source.class_of(row) for row in source.rows()] == ["Neutral", "?"]
 
 
 def test_split_without_images_is_left_out_with_a_note(make_set: Callable[..., Path]) -> None:
-    """A split whose folder is absent or empty is no thousand rejects but one note."""
+    """A split whose folder is missing or empty is one note instead of thousands of rejects."""
     raw = make_set(*ROWS)
     shutil.rmtree(raw / "FER2013Test")
     (raw / "FER2013Valid" / "fer0000003.png").unlink()
     source = open_ferplus(raw)
     assert {row.split for row in source.rows()} == {"train"}
-    assert any("PrivateTest is left out, 1 rows" in note for note in source.notes)
-    assert any("PublicTest is left out" in note for note in source.notes)
+    assert any("PrivateTest is skipped (1 rows)" in note for note in source.notes)
+    assert any("PublicTest is skipped" in note for note in source.notes)
 
 
 def test_missing_images_of_a_split_that_is_there_are_rows(make_set: Callable[..., Path]) -> None:
-    """An image that lacks among others is not passed over."""
+    """A single missing image is not skipped silently."""
     raw = make_set(*ROWS)
     (raw / "FER2013Train" / "fer0000000.png").unlink()
     assert len(list(open_ferplus(raw).rows())) == 5
@@ -165,7 +165,7 @@ def test_missing_images_of_a_split_that_is_there_are_rows(make_set: Callable[...
 def test_pixel_list_serves_splits_without_folder(
     make_set: Callable[..., Path], put: Callable[..., Path], read_set: Callable[..., Any], name: str
 ) -> None:
-    """Rows of the pixel list stand for the rows at the same place; a folder that is there comes first."""
+    """Rows of the pixel list match rows by position; an image folder takes precedence."""
     raw = make_set(*ROWS)
     shutil.rmtree(raw / "FER2013Valid")
     shutil.rmtree(raw / "FER2013Test")
@@ -208,7 +208,7 @@ def test_pixel_list_may_have_its_columns_in_any_order(
 def test_broken_pixels_are_rejected(
     tmp_path: Path, put: Callable[..., Path], read_set: Callable[..., Any], row: str, reason: str
 ) -> None:
-    """A row of pixels that is no image is rejected by itself."""
+    """Only the row whose pixels are not an image is rejected."""
     put(tmp_path / "fer2013new.csv", "\n".join([HEADER, *ROWS[:2]]))
     put(tmp_path / "fer2013.csv", "\n".join(["emotion,pixels,Usage", row, pixel_row("Training")]))
     read = read_set(open_ferplus(tmp_path))
@@ -229,7 +229,7 @@ def test_broken_pixels_are_rejected(
 def test_pixel_list_of_other_images_is_refused(
     tmp_path: Path, put: Callable[..., Path], pixel_usages: list[str], message: str
 ) -> None:
-    """Lists that do not stand row by row beside each other would give faces the votes of others."""
+    """Lists that do not match row by row would give faces the votes of others."""
     put(tmp_path / "fer2013new.csv", "\n".join([HEADER, *ROWS[:2]]))
     put(tmp_path / "fer2013.csv", "\n".join(["emotion,pixels,Usage", *map(pixel_row, pixel_usages)]))
     source = open_ferplus(tmp_path)
@@ -262,7 +262,7 @@ def test_landmarks_list_is_picked_up(
 def test_landmarks_list_may_be_named(
     make_set: Callable[..., Path], put: Callable[..., Path], read_set: Callable[..., Any], points_text: str
 ) -> None:
-    """A list given by path is taken instead of the one in the folder."""
+    """A list given by path is used instead of the one in the folder."""
     raw = make_set(*ROWS[:2])
     put(raw / "landmarks68.csv", "Image name,facial_landmarks\nfer0000000.png,1;2\n")
     other = put(raw / "mine" / "points.csv", f"Image name,facial_landmarks\nfer0000001.png,{points_text}\n")
@@ -272,7 +272,7 @@ def test_landmarks_list_may_be_named(
 
 
 def test_landmarks_list_that_is_not_there_is_refused(make_set: Callable[..., Path], tmp_path: Path) -> None:
-    """A list asked for by path must be there."""
+    """A list given by path must exist."""
     with pytest.raises(DatasetError, match=r"none\.csv"):
         open_ferplus(make_set(*ROWS), landmarks_csv=tmp_path / "none.csv")
 
@@ -290,7 +290,7 @@ def test_landmarks_list_that_is_not_there_is_refused(make_set: Callable[..., Pat
 def test_bad_rows_are_rejected(
     make_set: Callable[..., Path], read_set: Callable[..., Any], row: str, reason: str
 ) -> None:
-    """A bad row is rejected once, by itself, wherever it stands."""
+    """Only the bad row is rejected, once, wherever it is."""
     raw = make_set(*ROWS)
     with (raw / "fer2013new.csv").open("a") as file:
         file.write(row + "\n")
@@ -325,7 +325,7 @@ def test_list_of_other_columns_is_refused(make_set: Callable[..., Path], header:
 
 
 def test_folder_without_votes_is_refused(tmp_path: Path) -> None:
-    """FER2013 alone has no votes; the message names what lacks."""
+    """FER2013 alone has no votes; the message names what is missing."""
     with pytest.raises(DatasetError, match=r"there is no `fer2013new\.csv`"):
         open_ferplus(tmp_path)
 

@@ -11,7 +11,7 @@ from mien.errors import DatasetError
 
 
 def test_hidden_names_and_leftovers_are_left_aside(tmp_path: Path) -> None:
-    """What systems leave beside images is not listed; everything else is, in order."""
+    """Files that operating systems leave next to images are not listed; everything else is, sorted."""
     for name in ("b.jpg", "a.txt", ".DS_Store", "._b.jpg", "Thumbs.db", "desktop.ini"):
         (tmp_path / name).touch()
     (tmp_path / "__MACOSX").mkdir()
@@ -20,7 +20,7 @@ def test_hidden_names_and_leftovers_are_left_aside(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """A folder that cannot be listed is one clear error."""
-    with pytest.raises(DatasetError, match="must be a folder that can be read"):
+    with pytest.raises(DatasetError, match="must be a readable folder"):
         list_names(tmp_path / "none")
 
 
@@ -31,7 +31,7 @@ def test_undecodable_names_become_printable() -> None:
 
 
 def test_a_windows_path_is_understood(tmp_path: Path) -> None:
-    """Backslashes part folders where no file has such a name."""
+    """Backslashes separate folders if no file has such a name."""
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "a.jpg").touch()
     assert locate(tmp_path.resolve(), r"1\a.jpg") == (tmp_path / "1" / "a.jpg").resolve()

@@ -14,7 +14,7 @@ from mien.errors import DatasetError
 
 @pytest.fixture
 def make_set(tmp_path: Path, put: Callable[..., Path]) -> Callable[..., Path]:
-    """Return a function that writes files at the places given."""
+    """Return a function that writes files at the given paths."""
 
     def make(*places: str) -> Path:
         for place in places:
@@ -25,7 +25,7 @@ def make_set(tmp_path: Path, put: Callable[..., Path]) -> Callable[..., Path]:
 
 
 def test_folders_are_classes(make_set: Callable[..., Path], read_set: Callable[..., Any]) -> None:
-    """Names that stand for AffectNet's classes become these, others stay; nested folders belong to theirs."""
+    """Names that mean AffectNet's classes become these, others are kept; nested folders belong to their class folder."""
     raw = make_set("bored/a.jpg", "Happiness/a b.jpg", "Happiness/more/面.PNG", "angry/x,y.jpeg", "zen/a.jpg")
     source = open_folder(raw, val_fraction=0)
     assert (source.name, source.natural_crop) == ("folder", "whole")
@@ -48,7 +48,7 @@ def test_two_folders_may_be_one_class(make_set: Callable[..., Path]) -> None:
 
 
 def test_every_file_in_a_class_folder_is_a_row(make_set: Callable[..., Path]) -> None:
-    """Only hidden files and what systems leave are passed over: the rest is rejected later, with a reason."""
+    """Only hidden and system files are ignored: the rest is rejected later, with a reason."""
     raw = make_set(
         "happy/a.jpg", "happy/notes.txt", "happy/noending", "happy/.DS_Store", "happy/Thumbs.db",
         "happy/.cache/b.jpg", "sad/._c.jpg", "sad/c.jpg", "__MACOSX/happy/a.jpg", ".git/config",
@@ -66,7 +66,7 @@ def test_every_file_in_a_class_folder_is_a_row(make_set: Callable[..., Path]) ->
 def test_image_in_no_class_folder_is_rejected(
     make_set: Callable[..., Path], read_set: Callable[..., Any], folder: str
 ) -> None:
-    """An image beside the class folders is a rejected row; other files there are none of the set's."""
+    """An image next to the class folders is a rejected row; other files there are not part of the set."""
     raw = make_set(*(folder + place for place in ("happy/a.jpg", "sad/b.jpg", "stray.jpg", "README.md")))
     source = open_folder(raw, val_fraction=0)
     read = read_set(source)
@@ -89,7 +89,7 @@ def test_image_in_no_class_folder_is_rejected(
 def test_splits_of_its_own_are_kept(
     make_set: Callable[..., Path], read_set: Callable[..., Any], folders: tuple[str, ...], splits: list[str]
 ) -> None:
-    """Split folders are the splits, in mien's order, each numbered from 1; nothing is drawn."""
+    """Split folders are the splits, in mien's order, each numbered from 1; nothing is assigned."""
     raw = make_set(*(f"{folder}/{name}/a.jpg" for folder in folders for name in ("happy", "sad")))
     read = read_set(open_folder(raw, val_fraction=0.5))
     assert [(row.split, row.number) for row in read.rows] == [(split, n) for split in splits for n in (1, 2)]
@@ -97,14 +97,14 @@ def test_splits_of_its_own_are_kept(
 
 
 def test_classes_are_those_of_all_splits(make_set: Callable[..., Path]) -> None:
-    """A class that only one split has is a class."""
+    """A class in only one split is a class."""
     raw = make_set("train/happy/a.jpg", "train/sad/a.jpg", "val/fear/a.jpg")
     assert open_folder(raw).classes == ("Happy", "Sad", "Fear")
 
 
 @pytest.mark.parametrize("folder", ["", "train/"])
 def test_val_is_drawn_where_there_is_none(make_set: Callable[..., Path], folder: str) -> None:
-    """A part of train becomes val, the same each time, nothing twice and nothing lost."""
+    """A fraction of train becomes val, the same each time, nothing twice and nothing lost."""
     places = [f"{folder}{name}/{number}.jpg" for name in ("happy", "sad") for number in range(50)]
     raw = make_set(*places)
     rows = list(open_folder(raw, val_fraction=0.2).rows())
@@ -117,7 +117,7 @@ def test_val_is_drawn_where_there_is_none(make_set: Callable[..., Path], folder:
 def test_links_to_folders_and_files_are_followed_once(
     make_set: Callable[..., Path], tmp_path: Path, put: Callable[..., Path]
 ) -> None:
-    """Sets made of links work, and a link to a folder above does not go round for ever."""
+    """Sets made of links work, and a link to a parent folder does not loop forever."""
     put(tmp_path / "elsewhere" / "a.jpg")
     raw = make_set("set/happy/b.jpg", "set/sad/c.jpg") / "set"
     (raw / "angry").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
@@ -131,7 +131,7 @@ def test_links_to_folders_and_files_are_followed_once(
 def test_name_in_another_encoding_is_a_row(
     make_set: Callable[..., Path], read_set: Callable[..., Any]
 ) -> None:
-    """A file whose name is no UTF-8 is found, under a key that can be written."""
+    """A file whose name is not UTF-8 is found, under a key that can be written."""
     raw = make_set("happy/a.jpg", "sad/b.jpg")
     try:
         path = raw / "happy" / os.fsdecode(b"\xe9.jpg")
@@ -143,7 +143,7 @@ def test_name_in_another_encoding_is_a_row(
 
 
 def test_empty_class_folder_is_no_class(make_set: Callable[..., Path]) -> None:
-    """A class without a file would be a class that nothing can be learnt of: it is told of instead."""
+    """Nothing can be trained for a class without a file: it is noted instead."""
     raw = make_set("happy/a.jpg", "sad/b.jpg")
     (raw / "fear").mkdir()
     source = open_folder(raw)
@@ -158,11 +158,16 @@ AFFECTNET_2021 = [f"{s}/{part}/1.jpg" for s in ("train_set", "val_set") for part
     ("places", "message"),
     [
         pytest.param(
-            ["happy/a.jpg", "images/b.jpg", "sad/c.jpg"], "`images` is called like no class", id="images"
+            ["happy/a.jpg", "images/b.jpg", "sad/c.jpg"], "`images` is not named like a class", id="images"
+        ),
+        pytest.param(
+            ["happy/a.jpg", "pictures/b.jpg"],  # not our word
+            "is not named like a class",
+            id="another word for images",
         ),
         pytest.param(
             ["train/images/a.jpg", "train/labels/a.txt", "valid/images/b.jpg", "valid/labels/b.txt"],
-            r"`train/images` is called like no class .*YOLO",
+            r"`train/images` is not named like a class .*YOLO",
             id="YOLO",
         ),
         pytest.param(AFFECTNET_2021, r"`train_set/annotations` is .*use `mien prepare affectnet`", id="2021"),
@@ -182,7 +187,7 @@ AFFECTNET_2021 = [f"{s}/{part}/1.jpg" for s in ("train_set", "val_set") for part
 def test_folders_that_are_no_classes_stop(
     make_set: Callable[..., Path], places: list[str], message: str
 ) -> None:
-    """They would be learnt without a fault, as images are told from text; the message names folder and remedy."""
+    """They would be trained on without an error; the message names folder and remedy."""
     with pytest.raises(DatasetError, match=message.replace(" or --", r" \(or --")) as error:
         open_folder(make_set(*places))
     assert "\n" not in str(error.value)
@@ -191,7 +196,7 @@ def test_folders_that_are_no_classes_stop(
 def test_label_names_say_what_folders_are(
     make_set: Callable[..., Path], read_set: Callable[..., Any]
 ) -> None:
-    """Numbers get names, what is not named is passed over and told of, and any name may be a class."""
+    """Numbers get names, folders that are not listed are ignored with a note, and any name may be a class."""
     raw = make_set("1/a.jpg", "02/b.jpg", "images/c.jpg", "labels/c.txt", "README.md")
     source = open_folder(raw, val_fraction=0, label_names=parse_label_names("1=surprised,2=Fear,images"))
     assert source.classes == ("Surprise", "Fear", "images")
@@ -203,13 +208,13 @@ def test_label_names_say_what_folders_are(
     }
     assert len(read.rows) == 3
     notes = " ".join(source.notes)
-    assert "`labels` is passed over" in notes
+    assert "`labels` is ignored" in notes
     assert "not read: `README.md`" in notes
-    assert "Classes of their own, which AffectNet does not have: 'images'" in notes
+    assert "New classes, which AffectNet does not have: 'images'" in notes
 
 
 def test_label_names_that_name_no_folders(make_set: Callable[..., Path]) -> None:
-    """What is missing is told with the folders that there are."""
+    """The message about what is missing lists the folders that exist."""
     raw = make_set("1/a.jpg", "2/b.jpg")
     with pytest.raises(DatasetError, match=r"--label-names makes 1 of the folders `1`, `2`"):
         open_folder(raw, label_names=parse_label_names("1=Happy,3=Sad"))
@@ -224,7 +229,7 @@ def test_affectnet_s_numbers_can_be_named_at_once(make_set: Callable[..., Path])
 def test_a_class_folder_of_images_without_endings(
     make_set: Callable[..., Path], put: Callable[..., Path]
 ) -> None:
-    """What a file holds says that it is an image."""
+    """A file is an image by its content."""
     raw = make_set("happy/a.jpg")
     put(raw / "sad" / "b", b"\x89PNG\r\n\x1a\n")
     assert open_folder(raw).classes == ("Happy", "Sad")
@@ -237,17 +242,17 @@ def test_a_class_folder_of_images_without_endings(
         pytest.param(["a.jpg", "b.jpg"], "found none", id="images only"),
         pytest.param(["dataset/happy/a.jpg", "dataset/sad/b.jpg"], "found `dataset`", id="a folder too high"),
         pytest.param(["train/a.jpg"], "found none", id="split without classes"),
-        pytest.param(["train/happy/a.jpg", "sad/b.jpg"], "`train` beside `sad`", id="splits and classes"),
+        pytest.param(["train/happy/a.jpg", "sad/b.jpg"], "`train` next to `sad`", id="splits and classes"),
     ],
 )
 def test_other_layouts_are_refused(make_set: Callable[..., Path], places: list[str], message: str) -> None:
-    """What is not two class folders is one clear error that says what was found."""
+    """Fewer than two class folders is one clear error that says what was found."""
     with pytest.raises(DatasetError) as error:
         open_folder(make_set(*places))
     assert message in str(error.value)
 
 
 def test_a_file_is_refused(tmp_path: Path, put: Callable[..., Path]) -> None:
-    """A file in the folder's place is one clear error."""
+    """A file instead of the folder is one clear error."""
     with pytest.raises(DatasetError, match="must be a folder"):
         open_folder(put(tmp_path / "set.zip"))

@@ -1,8 +1,8 @@
-"""What labels stand for."""
+"""The meaning of labels."""
 
 import pytest
 
-from mien.datasets.labels import AFFECTNET_NUMBERS, name_labels, order_label_classes, parse_label_names
+from mien.datasets.labels import AFFECTNET_NUMBERS, map_labels, order_classes, parse_label_names
 from mien.errors import DatasetError
 
 
@@ -18,8 +18,8 @@ from mien.errors import DatasetError
     ],
 )
 def test_names_say_it_themselves(counts: dict[str, int], classes: dict[str, str]) -> None:
-    """AffectNet's classes are known in other words; other words are classes of their own."""
-    assert name_labels(counts, None, where="a.csv")[0] == classes
+    """AffectNet's classes are known under other words too; any other word is a new class."""
+    assert map_labels(counts, None, where="a.csv")[0] == classes
 
 
 @pytest.mark.parametrize(
@@ -35,30 +35,30 @@ def test_names_say_it_themselves(counts: dict[str, int], classes: dict[str, str]
     ],
 )
 def test_numbers_are_refused_until_somebody_says_what_they_are(counts: dict[str, int], advice: str) -> None:
-    """Sets number their classes differently; the message holds the option to be filled in."""
+    """Sets number their classes differently; the message contains the option to fill in."""
     with pytest.raises(DatasetError) as refused:
-        name_labels(counts, None, where="`a.csv`")
+        map_labels(counts, None, where="`a.csv`")
     assert "The labels of `a.csv` are numbers" in str(refused.value)
     assert advice in str(refused.value)
     assert ("affectnet" in str(refused.value)) == all(float(label) <= 10 for label in counts if label != "?")
     assert "\n" not in str(refused.value)
 
 
-def test_numbers_are_what_they_are_said_to_be() -> None:
-    """However they are written; others have no class, which is told."""
+def test_numbers_get_the_classes_that_explain_them() -> None:
+    """However they are written; others have no class, which is noted."""
     names = parse_label_names("1=Surprise, 2=happiness,9=bored")
-    classes, notes = name_labels({"1": 3, "2.0": 1, "02": 1, "9": 1, "5": 1, "-1": 1}, names, where="a.csv")
+    classes, notes = map_labels({"1": 3, "2.0": 1, "02": 1, "9": 1, "5": 1, "-1": 1}, names, where="a.csv")
     assert classes == {"1": "Surprise", "2.0": "Happy", "02": "Happy", "9": "bored"}
     assert notes == (
-        "Classes of their own, which AffectNet does not have: 'bored'.",
-        "Labels that stand for no class: '-1', '5'.",
+        "New classes, which AffectNet does not have: 'bored'.",
+        "Labels without a class: '-1', '5'.",
     )
 
 
 def test_affectnet_s_numbers_have_a_name() -> None:
     """Which stands for all eleven."""
     assert parse_label_names(" AffectNet ") == AFFECTNET_NUMBERS
-    assert name_labels({"0": 1, "10": 1}, AFFECTNET_NUMBERS, where="")[0] == {"0": "Neutral", "10": "NonFace"}
+    assert map_labels({"0": 1, "10": 1}, AFFECTNET_NUMBERS, where="")[0] == {"0": "Neutral", "10": "NonFace"}
 
 
 @pytest.mark.parametrize("text", ["", "1=Happy,,2=Sad", "=Happy", "1=", "1=NAME", "1=Happy,1.0=Sad", "a,a"])
@@ -69,5 +69,5 @@ def test_label_names_that_are_none(text: str) -> None:
 
 
 def test_classes_come_in_affectnets_order() -> None:
-    """AffectNet's classes come first in its order, then others by alphabet."""
-    assert order_label_classes({"zen", "Anger", "Happy", "bored"}) == ("Happy", "Anger", "bored", "zen")
+    """AffectNet's classes come first in its order, then others alphabetically."""
+    assert order_classes({"zen", "Anger", "Happy", "bored"}) == ("Happy", "Anger", "bored", "zen")

@@ -1,4 +1,4 @@
-"""The readers on real sets, where they are at hand: every row is accounted for, and counts are the published ones."""
+"""The data sets themselves, where they are available: every row is accounted for, and counts are the published ones."""
 
 import os
 from collections import Counter
@@ -31,7 +31,7 @@ def test_ferplus_counts_are_those_of_the_official_rule() -> None:
 
 @pytest.mark.slow
 def test_ferplus_rows_are_all_accounted_for(tmp_path: Path, read_set: Callable[..., Any]) -> None:
-    """Kept and rejected rows of the real list add up, with landmarks from the list beside it."""
+    """Kept and rejected rows of the real list add up, with landmarks from the list next to it."""
     real = require(SHARED / "ferplus" / "landmarks68.csv.gz").parent
     for name in ("fer2013new.csv", "landmarks68.csv.gz"):
         (tmp_path / name).symlink_to(real / name)

@@ -1,4 +1,4 @@
-"""Choosing the reader."""
+"""The table of data sets."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,27 +11,27 @@ from mien.errors import DatasetError
 
 @pytest.mark.parametrize("kind", DATASETS)
 def test_raw_that_is_not_there_is_refused(tmp_path: Path, kind: str) -> None:
-    """A path with nothing at it is told with what should be there."""
+    """The error for a missing path says what should be there."""
     with pytest.raises(DatasetError, match=r"There is nothing at `.*nowhere`, expected"):
         open_dataset(kind, tmp_path / "nowhere", DatasetOptions())
 
 
 @pytest.mark.parametrize("kind", ["affectnet", "ferplus", "folder"])
-def test_archive_in_place_of_a_folder_is_refused(tmp_path: Path, kind: str) -> None:
-    """Someone who gives the archive is told to unpack it."""
+def test_archive_instead_of_a_folder_is_refused(tmp_path: Path, kind: str) -> None:
+    """The error for an archive says to unpack it."""
     (tmp_path / "set.zip").touch()
     with pytest.raises(DatasetError, match="unpack it first"):
         open_dataset(kind, tmp_path / "set.zip", DatasetOptions())
 
 
 def test_unknown_kind_is_a_mistake_of_the_caller(tmp_path: Path) -> None:
-    """The command line offers the kinds: another one comes from code."""
+    """The command line only offers the known kinds: another one is an error in code."""
     with pytest.raises(ValueError, match="`kind` must be one of affectnet, ferplus, folder, csv"):
         open_dataset("rafdb", tmp_path, DatasetOptions())
 
 
 def test_each_kind_opens_its_reader(tmp_path: Path, put: Callable[..., Path]) -> None:
-    """The kinds of the command line are the readers' names, AffectNet's with its release."""
+    """The kinds are the names of the data sets, AffectNet's with its release."""
     put(tmp_path / "folder" / "happy" / "a.jpg")
     put(tmp_path / "folder" / "sad" / "b.jpg")
     put(tmp_path / "csv" / "faces.csv", "path,label\na.jpg,happy\nb.jpg,sad\n")
@@ -64,6 +64,6 @@ def test_each_kind_opens_its_reader(tmp_path: Path, put: Callable[..., Path]) ->
 def test_options_of_another_kind_are_refused(
     tmp_path: Path, kind: str, options: DatasetOptions, message: str
 ) -> None:
-    """What a reader does not use is not passed over."""
+    """An option that a kind does not use is not silently ignored."""
     with pytest.raises(DatasetError, match=message):
         open_dataset(kind, tmp_path, options)

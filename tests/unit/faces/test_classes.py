@@ -1,4 +1,4 @@
-"""The classes and how other sets' names map onto them."""
+"""The classes and how the names of other sets map to them."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def test_affectnet_numbers() -> None:
 
 @pytest.mark.parametrize("name", [*AFFECTNET_CLASSES, *(name.upper() for name in AFFECTNET_CLASSES)])
 def test_every_class_is_its_own_name(name: str) -> None:
-    """A class is found by its own name, capitals aside."""
+    """A class is found by its own name, ignoring case."""
     assert canonical_class(f" {name} ") in AFFECTNET_CLASSES
 
 
@@ -33,12 +33,12 @@ def test_every_class_is_its_own_name(name: str) -> None:
     [("happiness", "Happy"), ("angry", "Anger"), ("non-face", "NonFace"), ("bored", None)],
 )
 def test_other_words(name: str, expected: str | None) -> None:
-    """Words of other sets stand for a class, or for none."""
+    """Words of other sets mean a class, or none."""
     assert canonical_class(name) == expected
 
 
 def test_order_of_mixed_classes() -> None:
-    """Known classes come in AffectNet's order, others after them by alphabet."""
+    """Known classes come in AffectNet's order, others after them alphabetically."""
     assert ordered_classes({"zeal", "Contempt", "bored", "Neutral"}) == (
         "Neutral",
         "Contempt",
@@ -48,7 +48,7 @@ def test_order_of_mixed_classes() -> None:
 
 
 def test_names_of_earlier_releases() -> None:
-    """They are today's, and so is the word of other sets for the same class."""
+    """They are the current ones, and so are the words of other sets for the same class."""
     assert [current_class(name) for name in ("None", "NoneOfEight", "Sad", "bored")] == [
         "NoneOfEight", "NoneOfEight", "Sad", "bored",
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The crop: where it is, how it is sampled, and that points move with pixels."""
+"""The crop: its region, its sampling, and that points move with pixels."""
 
 import math
 import pickle
@@ -35,7 +35,7 @@ def smooth_noise(shape: tuple[int, ...], seed: int = 0, blur: float = 1.5) -> Pi
 
 
 def matrix_of(*, side: float, center: tuple[float, float], angle: float = 0.0) -> Matrix:
-    """Return the transform to fractions of a square with that side, centre and turn, in photo pixels."""
+    """Return the transform to fractions of a square with this side, center and rotation, in image pixels."""
     c, s = math.cos(angle) / side, math.sin(angle) / side
     linear = np.array([[c, s], [-s, c]])
     return np.column_stack([linear, 0.5 - linear @ center])
@@ -78,7 +78,7 @@ def bilinear(photo: NDArray[np.int64], x: float, y: float) -> Any:
         pytest.param((90, 91, 3), matrix_of(side=63.9, center=(44, 46), angle=-0.4), id="just not halved"),
         pytest.param((90, 91, 3), matrix_of(side=64, center=(44.5, 46), angle=0.0), id="just halved"),
         pytest.param((201, 233, 3), matrix_of(side=150, center=(117, 99), angle=0.2), id="halved twice, odd"),
-        pytest.param((201, 233), matrix_of(side=190, center=(120, 90), angle=1.2), id="grey"),
+        pytest.param((201, 233), matrix_of(side=190, center=(120, 90), angle=1.2), id="gray"),
         pytest.param((301, 299, 3), matrix_of(side=290, center=(30, 280), angle=0.1), id="at the corner"),
         pytest.param((80, 80, 3), matrix_of(side=300, center=(40, 40)), id="larger than the photo"),
         pytest.param(
@@ -87,12 +87,12 @@ def bilinear(photo: NDArray[np.int64], x: float, y: float) -> Any:
     ],
 )
 def test_cut_follows_the_written_rule(shape: tuple[int, ...], matrix: Matrix) -> None:
-    """The fast cut agrees with the documented rule, done slowly, within a grey level for 19 of 20 pixels."""
+    """The fast crop agrees with the documented rule, computed slowly, within a gray level for 19 of 20 pixels."""
     image = smooth_noise(shape, blur=6)
     fast, slow = crop_image(image, matrix, 32), cut_slowly(image, matrix, 32)
     difference = np.abs(fast - slow)
     assert fast.shape == slow.shape
-    # OpenCV places samples on a grid of 1/32 pixel: at a black border that is up to 255 / 64 grey levels.
+    # OpenCV places samples on a grid of 1/32 pixel: at a black border that is up to 255 / 64 gray levels.
     inside = crop_image(np.full(shape[:2], 255, np.uint8), matrix, 32) == 255
     assert difference[inside].mean() < 0.5
     assert np.percentile(difference[inside], 95) <= 1.0
@@ -102,15 +102,15 @@ def test_cut_follows_the_written_rule(shape: tuple[int, ...], matrix: Matrix) ->
 CUTS = [
     pytest.param((60, 70, 3), matrix_of(side=40, center=(35, 30), angle=0.2), id="not halved"),
     pytest.param((201, 233, 3), matrix_of(side=150, center=(117, 99), angle=0.2), id="halved"),
-    pytest.param((201, 233), matrix_of(side=150, center=(117, 99)), id="grey"),
+    pytest.param((201, 233), matrix_of(side=150, center=(117, 99)), id="gray"),
     pytest.param((80, 80, 3), matrix_of(side=300, center=(40, 40)), id="larger than the photo"),
     pytest.param((80, 80, 3), matrix_of(side=300, center=(9000, 40)), id="far outside"),
 ]
 
 
 @pytest.mark.parametrize(("shape", "matrix"), CUTS)
-def test_cut_into_a_given_place(shape: tuple[int, ...], matrix: Matrix) -> None:
-    """Written into a place of a batch, the crop is the same, and the other places are left alone."""
+def test_crop_into_a_given_array(shape: tuple[int, ...], matrix: Matrix) -> None:
+    """Written into an element of a batch, the crop is the same, and the other elements are unchanged."""
     image = smooth_noise(shape)
     batch = np.full((3, 32, 32, *shape[2:]), 123, np.uint8)
     place = batch[1]
@@ -124,18 +124,18 @@ def test_cut_into_a_given_place(shape: tuple[int, ...], matrix: Matrix) -> None:
     [
         pytest.param(np.zeros((16, 16, 3), np.uint8), id="too small"),
         pytest.param(np.zeros((64, 64, 3), np.uint8), id="too large"),
-        pytest.param(np.zeros((32, 32), np.uint8), id="grey"),
+        pytest.param(np.zeros((32, 32), np.uint8), id="gray"),
         pytest.param(np.zeros((32, 32, 3), np.float32), id="floats"),
     ],
 )
-def test_cut_into_a_place_that_does_not_fit(out: Any) -> None:
-    """A place of another shape or type is refused: it would be given back without the crop in it."""
+def test_crop_into_an_array_that_does_not_fit(out: Any) -> None:
+    """An array of another shape or type is refused: it would be returned without the crop in it."""
     with pytest.raises(ValueError, match=r"`out` must be \(32, 32, 3\) uint8, got "):
         crop_image(smooth_noise((60, 70, 3)), matrix_of(side=40, center=(35, 30)), 32, out=out)
 
 
 def test_same_size_whole_crop_is_the_image() -> None:
-    """A square photo cut whole at its own size is untouched."""
+    """The full crop of a square image at its own size is unchanged."""
     image = smooth_noise((64, 64, 3))
     matrix, method = crop_matrix(CropContract(method="whole", size=64), (64, 64))
     assert method == "whole"
@@ -151,7 +151,7 @@ def test_box_of_whole_pixels_is_a_slice() -> None:
 
 
 def test_outside_of_the_image_is_black() -> None:
-    """A box over the corner gives black where there is no photo, and the photo where there is."""
+    """A box over the corner gives black outside the image, and the image inside."""
     image = np.full((100, 100, 3), 200, np.uint8)
     matrix, _ = crop_matrix(
         CropContract(method="box", margin=0, size=40), (100, 100), box_xyxy=np.array([-20.0, -20, 20, 20])
@@ -163,7 +163,7 @@ def test_outside_of_the_image_is_black() -> None:
 
 
 def test_crop_far_outside_is_black() -> None:
-    """A crop that has nothing of the photo is black, of the right shape."""
+    """A crop outside the image is black and has the right shape."""
     for shape in ((30, 30, 3), (30, 30)):
         crop = crop_image(np.full(shape, 255, np.uint8), matrix_of(side=20, center=(500, 500)), 24)
         assert crop.shape == (24, 24, *shape[2:])
@@ -171,7 +171,7 @@ def test_crop_far_outside_is_black() -> None:
 
 
 def test_box_keeps_its_margin_and_shape() -> None:
-    """A box that is not square gets a square around its centre, its longer side and the margin."""
+    """A box that is not square gets a square around its center, as long as its longer side plus the margin."""
     matrix, method = crop_matrix(
         CropContract(method="box", margin=0.25), (500, 500), box_xyxy=np.array([100.0, 100, 140, 200])
     )
@@ -182,7 +182,7 @@ def test_box_keeps_its_margin_and_shape() -> None:
 
 @pytest.mark.parametrize("margin", [0.0, 0.1, 0.5])
 def test_anchors_land_on_the_template(margin: float) -> None:
-    """Anchors that a similarity can bring there come to their template, drawn in by the margin."""
+    """Anchors that a similarity can map there land on their template, moved inward by the margin."""
     template = 0.5 + (ALIGNED_ANCHORS - 0.5) / (1 + 2 * margin)
     there = invert_matrix(matrix_of(side=220, center=(300, 250), angle=0.5))
     anchors = transform_points(there, template)
@@ -192,7 +192,7 @@ def test_anchors_land_on_the_template(margin: float) -> None:
 
 
 def test_aligned_crop_never_mirrors() -> None:
-    """Anchors given in mirror order are fitted as well as a turn can, not mirrored."""
+    """Anchors in mirrored order are fitted as well as a rotation can, not mirrored."""
     anchors = transform_points(invert_matrix(matrix_of(side=100, center=(50, 50))), ALIGNED_ANCHORS)
     mirrored = anchors * (-1, 1) + (100, 0)
     matrix, _ = crop_matrix(CropContract(), (100, 100), anchors=mirrored)
@@ -226,7 +226,7 @@ FACE_BOX = np.array([10.0, 10, 50, 50])
     ],
 )
 def test_fall_backs(contract: Any, given: dict[str, Any], expected: str) -> None:
-    """A method that lacks what it stands on gives way to the next, and the crop can always be cut."""
+    """A method without its points or box falls back to the next, and a crop is always possible."""
     matrix, method = crop_matrix(CropContract(method=contract, size=16), (80, 80), **given)
     assert method == expected
     assert crop_image(np.zeros((80, 80, 3), np.uint8), matrix, 16).shape == (16, 16, 3)
@@ -263,7 +263,7 @@ def test_points_move_with_pixels(build: Callable[[], tuple[Matrix, tuple[int, in
 
 
 def test_resizing_a_crop_is_cutting_smaller() -> None:
-    """A crop of twice the size, resized by half, is the crop cut at half the size but for rounding."""
+    """A crop of twice the size, resized by half, equals the crop at half the size up to rounding."""
     image = smooth_noise((700, 700, 3), blur=3)
     matrix = matrix_of(side=512, center=(352, 352))
     small, large = crop_image(image, matrix, 64), crop_image(image, matrix, 128)
@@ -271,7 +271,7 @@ def test_resizing_a_crop_is_cutting_smaller() -> None:
 
 
 def test_resize_to_the_same_size_is_nothing() -> None:
-    """A crop that has the size already is given back untouched."""
+    """A crop that already has the size is returned unchanged."""
     crop = smooth_noise((48, 48, 3))
     assert resize_crop(crop, 48) is crop
 
@@ -303,7 +303,7 @@ def test_tiny_images_can_be_cut(shape: tuple[int, ...], size: int) -> None:
     ],
 )
 def test_contract_refuses_nonsense(values: dict[str, Any], named: str) -> None:
-    """A wrong value is told with its name."""
+    """The error for a wrong value names it."""
     with pytest.raises(ValueError, match=f"`{named}` must be"):
         CropContract(**values)
 
@@ -317,7 +317,7 @@ def test_contract_survives_json_and_pickle() -> None:
 
 @pytest.mark.parametrize("halvings", [1, 2, 3])
 def test_halved_image_gives_the_same_crop(halvings: int) -> None:
-    """A photo that was halved before gives, by its matrix, the crop of the whole one."""
+    """An image that was already halved gives, with its matrix, the crop of the full one."""
     image = smooth_noise((801, 803, 3), blur=9)
     matrix = matrix_of(side=700, center=(400, 390), angle=0.3)
     assert count_halvings(matrix, 64) == 3

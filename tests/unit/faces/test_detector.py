@@ -29,7 +29,7 @@ Photographs = list[tuple[NDArray[np.uint8], NDArray[np.float64]]]
 
 
 def test_a_detector_is_described_by_what_it_is(tmp_path: Path) -> None:
-    """By its file's content, wherever that lies; the cascade by its own."""
+    """By the content of its file, wherever it is; the cascade likewise."""
     descriptions = []
     for folder, content in (("a", b"one"), ("b", b"one"), ("c", b"other")):
         (tmp_path / folder).mkdir()
@@ -41,7 +41,7 @@ def test_a_detector_is_described_by_what_it_is(tmp_path: Path) -> None:
 
 
 class BrightSquare:
-    """In place of the network: takes a white square of 20 to 200 pixels for a face."""
+    """Instead of the network: detects a white square of 20 to 200 pixels as a face."""
 
     def detect(self, image_bgr: NDArray[np.uint8], *, score_threshold: float) -> NDArray[np.float32]:
         """Return rows as `YuNet.detect` does."""
@@ -55,8 +55,8 @@ class BrightSquare:
 
 
 @pytest.mark.parametrize(("side", "at"), [(30, (40, 700)), (150, (300, 300)), (600, (200, 500))])
-def test_two_looks_find_faces_that_one_does_not(side: int, at: tuple[int, int]) -> None:
-    """Small faces of a large photo are found in the second look, large ones in the first, middling ones once."""
+def test_two_passes_find_faces_that_one_does_not(side: int, at: tuple[int, int]) -> None:
+    """Small faces in a large image are found by the second pass, large ones by the first, medium ones only once."""
     found = YuNetDetector.__new__(YuNetDetector)
     found._network = BrightSquare()  # type: ignore[assignment]
     photo = np.full((1000, 1280, 3), 90, np.uint8)
@@ -66,7 +66,7 @@ def test_two_looks_find_faces_that_one_does_not(side: int, at: tuple[int, int]) 
 
 
 def test_without_network_the_cascade_serves_and_says_so() -> None:
-    """One line tells that the cascade is used and how to get the file."""
+    """One line says that the cascade is used and how to get the file."""
     lines: list[str] = []
     assert isinstance(load_detector(announce=lines.append), CascadeDetector)
     warnings = [line for line in lines if "cascade" in line]
@@ -84,7 +84,7 @@ def test_a_file_that_is_no_network_is_an_error(tmp_path: Path) -> None:
 
 
 def test_anchors_are_in_the_order_of_the_landmarks() -> None:
-    """Eyes and mouth corners of five points stand where those of 68 landmarks do."""
+    """Eyes and mouth corners of five points are in the order of those of 68 landmarks."""
     landmarks = np.zeros((68, 2))
     landmarks[36:42], landmarks[42:48], landmarks[48], landmarks[54] = (30, 40), (70, 40), (35, 80), (65, 80)
     # the order that OpenCV's documentation gives: right eye, left eye, nose, right and left corner of the mouth,
@@ -100,13 +100,13 @@ def test_a_face_without_points_has_no_anchors() -> None:
 
 
 def test_the_cascade_finds_nothing_in_an_empty_image() -> None:
-    """A plain photo, grey or colored, has no face."""
+    """A plain photo, gray or colored, has no face."""
     assert CascadeDetector().find_faces(np.full((64, 80, 3), 90, np.uint8)) == []
     assert CascadeDetector().find_faces(np.full((64, 80), 90, np.uint8)) == []
 
 
 def test_one_cascade_serves_several_threads() -> None:
-    """Each image has the face that it has when it is looked at alone."""
+    """Each image has the face that it has when it is processed alone."""
     face = to_rgb(decode_image((PACKAGE / "bench" / "image.jpg").read_bytes()))
     sizes = [(192, 144), (256, 192), (320, 240), (384, 288)]
     images = [
@@ -144,7 +144,7 @@ def test_yunet_agrees_with_the_landmarks(yunet: YuNetDetector, photographs: Phot
 def test_yunet_finds_a_close_up_at_any_size(
     yunet: YuNetDetector, photographs: Photographs, side: int
 ) -> None:
-    """A face that fills a tiny or a large photo is found, at the place that scaling moves it to."""
+    """A face that fills a tiny or a large photo is found, at the position that scaling moves it to."""
     for image, _ in photographs[:4]:
         scaled = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
         one, other = yunet.find_faces(image), yunet.find_faces(np.asarray(scaled, np.uint8))
@@ -153,7 +153,7 @@ def test_yunet_finds_a_close_up_at_any_size(
         np.testing.assert_allclose(other[0].box_xyxy / scale, one[0].box_xyxy, atol=0.12 * image.shape[0])
 
 
-def test_yunet_finds_small_faces_beside_large_ones(yunet: YuNetDetector, photographs: Photographs) -> None:
+def test_yunet_finds_small_faces_next_to_large_ones(yunet: YuNetDetector, photographs: Photographs) -> None:
     """Faces of 80 to 600 pixels in one photo are all found once, the largest first."""
     photo = np.full((1000, 1600, 3), 120, np.uint8)
     sides, x = (700, 350, 200, 110), 20
@@ -167,7 +167,7 @@ def test_yunet_finds_small_faces_beside_large_ones(yunet: YuNetDetector, photogr
 
 
 def test_yunet_finds_faces_of_a_crowd(yunet: YuNetDetector, photographs: Photographs) -> None:
-    """Faces of about 35 pixels in a photo of 1280 are seen at full size alone."""
+    """Faces of about 35 pixels in a photo of 1280 are only found at full size."""
     photo = np.full((960, 1280, 3), 120, np.uint8)
     for number, (image, _) in enumerate(photographs[:12]):
         x, y = 100 + 280 * (number % 4), 120 + 280 * (number // 4)
@@ -176,10 +176,10 @@ def test_yunet_finds_faces_of_a_crowd(yunet: YuNetDetector, photographs: Photogr
 
 
 @pytest.mark.parametrize("share", [0.07, 0.12, 0.2, 0.35, 0.6])
-def test_yunet_finds_faces_of_a_known_size_in_one_look(
+def test_yunet_finds_faces_of_a_known_size_in_one_pass(
     yunet: YuNetDetector, photographs: Photographs, share: float
 ) -> None:
-    """Nearly all of them, whatever part of the photo they take, where two looks find them."""
+    """Nearly all that two passes find, whatever fraction of the image they take up."""
     found = 0
     for image, _ in photographs[:20]:
         box = yunet.find_faces(image)[0].box_xyxy
@@ -192,10 +192,10 @@ def test_yunet_finds_faces_of_a_known_size_in_one_look(
     assert found >= 19
 
 
-def test_yunet_looks_twice_where_no_size_suits_all(
+def test_yunet_runs_twice_if_no_scale_suits_all(
     yunet: YuNetDetector, photographs: Photographs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Faces of 60 and 700 pixels need both looks; those of 300 alone the smallest one."""
+    """Faces of 60 and 700 pixels need both passes; larger or medium ones only one."""
     looks: list[tuple[int, int]] = []
     real = YuNetDetector._find_at
 

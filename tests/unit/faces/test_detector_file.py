@@ -1,4 +1,4 @@
-"""Where the face detector's file comes from."""
+"""The source of the face detector's file."""
 
 import http.server
 import threading
@@ -48,7 +48,7 @@ def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_environment_names_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """MIEN_DETECTOR is used where no path is given."""
+    """MIEN_DETECTOR is used if no path is given."""
     path = tmp_path / "own.onnx"
     path.write_bytes(b"another build")
     monkeypatch.setenv("MIEN_DETECTOR", str(path))
@@ -64,8 +64,8 @@ def test_an_environment_that_names_nothing_is_an_error(
         find_detector_file()
 
 
-def test_the_cached_official_file_is_used_without_a_word(official_file: bytes, own_cache: Path) -> None:
-    """Nothing is fetched or announced when the cache holds the official file."""
+def test_the_cached_official_file_is_used_silently(official_file: bytes, own_cache: Path) -> None:
+    """Nothing is downloaded or announced if the cache holds the official file."""
     own_cache.parent.mkdir(parents=True)
     own_cache.write_bytes(official_file)
     lines: list[str] = []
@@ -94,7 +94,7 @@ def test_the_file_is_fetched_once(
 def test_another_file_than_the_official_is_not_kept(
     own_cache: Path, download_server: list[bytes], answer: bytes
 ) -> None:
-    """What the network gives instead of the file leaves nothing in the cache."""
+    """What the server returns instead of the file leaves nothing in the cache."""
     download_server[0] = answer
     lines: list[str] = []
     assert find_detector_file(announce=lines.append) is None
@@ -103,10 +103,8 @@ def test_another_file_than_the_official_is_not_kept(
 
 
 @pytest.mark.parametrize("part", ["body", "head"])
-def test_a_download_that_drips_is_given_up(
-    own_cache: Path, monkeypatch: pytest.MonkeyPatch, part: str
-) -> None:
-    """A byte now and then keeps each read going, but not the whole."""
+def test_a_slow_download_is_given_up(own_cache: Path, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """One byte at a time keeps each read within its timeout, but not the download within its deadline."""
     monkeypatch.setattr(detector_file, "FETCH_DEADLINE_S", 0.3)
     given_up = threading.Event()
 
@@ -117,7 +115,7 @@ def test_a_download_that_drips_is_given_up(
                 self.end_headers()
             else:
                 self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
-            # Whoever waits for the end gets it at last, and another answer than the test wants.
+            # A client that waits for the end gets it at last, and with it a different outcome than the test wants.
             for _ in range(400):
                 self.wfile.write(b"x")
                 if given_up.wait(0.02):
@@ -141,7 +139,7 @@ def test_a_download_that_drips_is_given_up(
 def test_nothing_is_fetched_unless_wanted(
     official_file: bytes, own_cache: Path, download_server: list[bytes]
 ) -> None:
-    """A set that hardly needs the detector does without a download, and takes the file that is there."""
+    """A set that hardly needs the detector does not trigger a download, but uses a file that exists."""
     lines: list[str] = []
     assert find_detector_file(fetch=False, announce=lines.append) is None
     assert lines == []

@@ -31,7 +31,7 @@ Pixels = NDArray[np.uint8]
 
 
 def smooth_image(width: int = 60, height: int = 44) -> Pixels:
-    """Four coloured quarters, blurred: no two of its eight turned and mirrored versions are alike."""
+    """Four colored quarters, blurred: no two of its eight turned and mirrored versions are alike."""
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[: height // 2, : width // 2] = (220, 40, 40)
     pixels[: height // 2, width // 2 :] = (40, 200, 60)
@@ -41,7 +41,7 @@ def smooth_image(width: int = 60, height: int = 44) -> Pixels:
 
 
 IMAGE = smooth_image()
-GREY = np.asarray(Image.fromarray(IMAGE).convert("L"))
+GRAY = np.asarray(Image.fromarray(IMAGE).convert("L"))
 
 
 def save(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -84,7 +84,7 @@ def stray_bytes() -> bytes:
     ],
 )
 def test_every_kind_gives_its_pixels(data: Callable[[], bytes], tolerance: int) -> None:
-    """Each kind of file is read as the RGB image that it holds."""
+    """Each format is decoded to the RGB image that it holds."""
     pixels = decode_image(data())
     assert pixels.dtype == np.uint8
     assert pixels.flags.c_contiguous
@@ -99,34 +99,34 @@ def png_16_bit(pixels: Pixels) -> bytes:
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        pytest.param(lambda: save(Image.fromarray(GREY), "PNG"), GREY, id="8-bit"),
+        pytest.param(lambda: save(Image.fromarray(GRAY), "PNG"), GRAY, id="8-bit"),
         pytest.param(
-            lambda: save(Image.fromarray(GREY.astype(np.uint16) * 257), "PNG"), GREY, id="16-bit PNG"
+            lambda: save(Image.fromarray(GRAY.astype(np.uint16) * 257), "PNG"), GRAY, id="16-bit PNG"
         ),
-        pytest.param(lambda: save(Image.fromarray(GREY.astype(np.uint16)), "PNG"), GREY, id="16-bit, 8 used"),
+        pytest.param(lambda: save(Image.fromarray(GRAY.astype(np.uint16)), "PNG"), GRAY, id="16-bit, 8 used"),
         pytest.param(
-            lambda: save(Image.fromarray(GREY.astype(np.uint16) * 257), "TIFF"), GREY, id="16-bit TIFF"
-        ),
-        pytest.param(
-            lambda: save(Image.fromarray(GREY.astype(np.int32) * 257), "TIFF"), GREY, id="32-bit TIFF"
+            lambda: save(Image.fromarray(GRAY.astype(np.uint16) * 257), "TIFF"), GRAY, id="16-bit TIFF"
         ),
         pytest.param(
-            lambda: save(Image.fromarray(GREY > 128), "PNG"), (GREY > 128).astype(np.uint8) * 255, id="1-bit"
+            lambda: save(Image.fromarray(GRAY.astype(np.int32) * 257), "TIFF"), GRAY, id="32-bit TIFF"
+        ),
+        pytest.param(
+            lambda: save(Image.fromarray(GRAY > 128), "PNG"), (GRAY > 128).astype(np.uint8) * 255, id="1-bit"
         ),
     ],
 )
-def test_grey_stays_grey(data: Callable[[], bytes], expected: Pixels) -> None:
-    """A grey file gives one plane, 16-bit values scaled to 8."""
+def test_gray_stays_gray(data: Callable[[], bytes], expected: Pixels) -> None:
+    """A gray file gives one plane, 16-bit values scaled to 8."""
     np.testing.assert_array_equal(decode_image(data()), expected)
 
 
-FLOATS = GREY.astype(np.float32)
+FLOATS = GRAY.astype(np.float32)
 
 
 @pytest.mark.parametrize("pixels", [FLOATS / 255, FLOATS], ids=["0 to 1", "0 to 255"])
 def test_floating_point_is_scaled(pixels: NDArray[np.float32]) -> None:
-    """A TIFF as scikit-image and scipy write it gives the image that it holds, not a black one."""
-    np.testing.assert_array_equal(decode_image(save(Image.fromarray(pixels), "TIFF")), GREY)
+    """A TIFF written by scikit-image or scipy is decoded to its image, not to a black one."""
+    np.testing.assert_array_equal(decode_image(save(Image.fromarray(pixels), "TIFF")), GRAY)
 
 
 def deep_color(top: int, ending: str) -> bytes:
@@ -135,14 +135,14 @@ def deep_color(top: int, ending: str) -> bytes:
     return bytes(cv2.imencode(ending, pixels)[1])
 
 
-def deep_grey(top: int, ending: str) -> bytes:
-    pixels = np.rint(GREY.astype(np.float64) * top / 255).astype(np.uint16)
+def deep_gray(top: int, ending: str) -> bytes:
+    pixels = np.rint(GRAY.astype(np.float64) * top / 255).astype(np.uint16)
     return save(Image.fromarray(pixels), {".png": "PNG", ".tiff": "TIFF"}[ending])
 
 
 @pytest.mark.parametrize("ending", [".png", ".tiff"])
 @pytest.mark.parametrize("top", [1023, 4095, 16383], ids=["10 bits", "12 bits", "14 bits"])
-@pytest.mark.parametrize("make", [deep_grey, deep_color])
+@pytest.mark.parametrize("make", [deep_gray, deep_color])
 def test_fewer_bits_in_16_are_refused(make: Callable[[int, str], bytes], top: int, ending: str) -> None:
     """As 16 bits they would be dark or black, and the file does not say what they are."""
     with pytest.raises(UnreadableImage, match=r"bits? .*whose range the file does not state") as refused:
@@ -153,8 +153,8 @@ def test_fewer_bits_in_16_are_refused(make: Callable[[int, str], bytes], top: in
 @pytest.mark.parametrize("top", [255, 65535])
 @pytest.mark.parametrize("ending", [".png", ".tiff"])
 def test_deep_images_are_never_black(top: int, ending: str) -> None:
-    """8 bits in 16 are read where both bytes can be seen, else refused; 16 bits are scaled."""
-    assert np.abs(decode_image(deep_grey(top, ending)).astype(int) - GREY).max() <= 1
+    """8 bits in 16 are read if both bytes are visible, otherwise refused; 16 bits are scaled."""
+    assert np.abs(decode_image(deep_gray(top, ending)).astype(int) - GRAY).max() <= 1
     if top == 65535:
         assert np.abs(decode_image(deep_color(top, ending)).astype(int) - IMAGE).max() <= 1
     else:
@@ -168,50 +168,50 @@ def test_deep_images_are_never_black(top: int, ending: str) -> None:
         pytest.param(FLOATS / 127.5 - 1, id="-1 to 1"),
         pytest.param(FLOATS * 257, id="0 to 65535"),
         pytest.param(FLOATS / 200, id="a little over 1"),
-        pytest.param(np.where(GREY > 200, np.float32(np.nan), FLOATS), id="NaN"),
-        pytest.param((GREY.astype(np.int32) - 128) * 2**24, id="32-bit with a sign"),
+        pytest.param(np.where(GRAY > 200, np.float32(np.nan), FLOATS), id="NaN"),
+        pytest.param((GRAY.astype(np.int32) - 128) * 2**24, id="32-bit with a sign"),
     ],
 )
 def test_ranges_that_nobody_knows_are_refused(pixels: NDArray[np.generic]) -> None:
-    """Nothing is clipped to black or white unsaid."""
+    """Nothing is silently clipped to black or white."""
     with pytest.raises(UnreadableImage, match="whose range the file does not state"):
         decode_image(save(Image.fromarray(pixels), "TIFF"))
 
 
-def test_colors_of_floating_point_are_told() -> None:
-    """Pillow does not know them; the message says how to go on."""
+def test_floating_point_colors_are_reported() -> None:
+    """Pillow does not know them; the message says what to do."""
     tiff = bytes(cv2.imencode(".tiff", IMAGE.astype(np.float32) / 255)[1])
     with pytest.raises(UnreadableImage, match="an unsupported kind of TIFF"):
         decode_image(tiff)
 
 
-def test_grey_jpeg_is_one_plane() -> None:
-    """The common grey JPEG is not blown up to three planes."""
-    pixels = decode_image(save(Image.fromarray(GREY), "JPEG", quality=95))
-    assert pixels.shape == GREY.shape
-    assert np.abs(pixels.astype(int) - GREY).max() < 8
+def test_gray_jpeg_is_one_plane() -> None:
+    """A common grayscale JPEG is not expanded to three planes."""
+    pixels = decode_image(save(Image.fromarray(GRAY), "JPEG", quality=95))
+    assert pixels.shape == GRAY.shape
+    assert np.abs(pixels.astype(int) - GRAY).max() < 8
 
 
 def test_transparency_is_laid_on_black() -> None:
-    """What is transparent is black, and half of it half as bright, in RGBA, grey with alpha and palettes."""
-    alpha = np.zeros(GREY.shape, np.uint8)
+    """What is transparent is black, and half of it half as bright, in RGBA, gray with alpha and palettes."""
+    alpha = np.zeros(GRAY.shape, np.uint8)
     alpha[:, 20:] = 128
     alpha[:, 40:] = 255
     rgba = decode_image(save(Image.fromarray(np.dstack([IMAGE, alpha])), "PNG"))
     expected = IMAGE * (alpha[:, :, None] / 255)
     np.testing.assert_allclose(rgba, expected, atol=1)
-    la = decode_image(save(Image.merge("LA", [Image.fromarray(GREY), Image.fromarray(alpha)]), "PNG"))
-    np.testing.assert_allclose(la[:, :, 1], GREY * (alpha / 255), atol=1)
+    la = decode_image(save(Image.merge("LA", [Image.fromarray(GRAY), Image.fromarray(alpha)]), "PNG"))
+    np.testing.assert_allclose(la[:, :, 1], GRAY * (alpha / 255), atol=1)
     palette = rgb_image().quantize(16)
     first = np.asarray(palette) == 0
     assert not decode_image(save(palette, "PNG", transparency=0))[first].any()
 
 
 def test_first_frame_of_an_animation() -> None:
-    """A GIF that moves gives its first image."""
-    frames = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
+    """An animated GIF gives its first frame."""
+    frames = [Image.fromarray(GRAY), Image.fromarray(255 - GRAY)]
     pixels = decode_image(save(frames[0], "GIF", save_all=True, append_images=frames[1:]))
-    assert np.abs((pixels if pixels.ndim == 2 else pixels[:, :, 0]).astype(int) - GREY).max() <= 2
+    assert np.abs((pixels if pixels.ndim == 2 else pixels[:, :, 0]).astype(int) - GRAY).max() <= 2
 
 
 # How an image is stored under each orientation, so that the reader must undo it (EXIF 2.3, tag 0x0112).
@@ -240,7 +240,7 @@ def with_orientation(orientation: int, kind: str, pixels: Pixels = IMAGE) -> byt
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_all_eight_orientations(orientation: int, kind: str) -> None:
-    """An image stored turned or mirrored comes out upright, as Pillow turns it."""
+    """A rotated or mirrored image is decoded upright, as by Pillow."""
     data = with_orientation(orientation, kind)
     pixels = decode_image(data)
     assert pixels.shape == IMAGE.shape
@@ -248,10 +248,10 @@ def test_all_eight_orientations(orientation: int, kind: str) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
-def test_orientation_of_grey_and_cmyk_jpegs(orientation: int) -> None:
-    """Grey and CMYK JPEGs are turned too."""
-    grey = decode_image(with_orientation(orientation, "JPEG", GREY))
-    assert np.abs(grey.astype(int) - GREY).max() <= 8
+def test_orientation_of_gray_and_cmyk_jpegs(orientation: int) -> None:
+    """Grayscale and CMYK JPEGs are rotated too."""
+    gray = decode_image(with_orientation(orientation, "JPEG", GRAY))
+    assert np.abs(gray.astype(int) - GRAY).max() <= 8
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](IMAGE))).convert("CMYK")
@@ -260,7 +260,7 @@ def test_orientation_of_grey_and_cmyk_jpegs(orientation: int) -> None:
 
 
 def test_orientation_behind_a_long_segment() -> None:
-    """EXIF is found behind other segments, a colour profile of 60 kB among them."""
+    """EXIF is found behind other segments, a color profile of 60 kB among them."""
     data = with_orientation(6, "JPEG")
     profile = b"\xff\xe2" + struct.pack(">H", 60_002) + b"ICC_PROFILE\0\1\1" + bytes(59_986)
     assert decode_image(data[:2] + profile + data[2:]).shape == IMAGE.shape
@@ -268,7 +268,7 @@ def test_orientation_behind_a_long_segment() -> None:
 
 @pytest.mark.parametrize("tail", [b"", b"II*\0", b"MM\0*\0\0\0\x08\xff\xff", b"\xff" * 40])
 def test_damaged_exif_costs_no_image(tail: bytes) -> None:
-    """An image whose EXIF cannot be read is taken as it is stored."""
+    """An image whose EXIF cannot be read is used as it is stored."""
     segment = b"Exif\0\0" + tail
     data = save(rgb_image(), "JPEG", quality=95)
     data = data[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + data[2:]
@@ -324,7 +324,7 @@ def jpeg_header(width: int, height: int) -> bytes:
     ],
 )
 def test_what_is_no_image_is_refused(data: bytes, reason: str) -> None:
-    """Anything that is no whole image of a sane size is refused with its reason and some detail."""
+    """Anything that is not a complete image of a sane size is refused with its reason and a detail."""
     with pytest.raises(UnreadableImage) as refusal:
         decode_image(data)
     assert refusal.value.reason == reason
@@ -354,7 +354,7 @@ def tiled_tiff(tile_side: int) -> bytes:
 
 
 def test_a_tiff_of_huge_tiles_is_refused_before_it_is_decoded() -> None:
-    """A tile is decoded whole, so it is held to the limit of an image, however small the image in it."""
+    """A tile is decoded in full, so it is subject to the limit of an image, however small the image in it."""
     assert (decode_image(tiled_tiff(16)) == 255).all()
     with pytest.raises(UnreadableImage, match="8192x8192 pixels, the limit is 50,000,000") as refusal:
         decode_image(tiled_tiff(8192))
@@ -362,7 +362,7 @@ def test_a_tiff_of_huge_tiles_is_refused_before_it_is_decoded() -> None:
 
 
 def test_damaged_files_never_crash() -> None:
-    """Whatever damage a file of any kind has, it is read or refused, in one way."""
+    """However a file is damaged, it is either read or refused with an UnreadableImage."""
     random = np.random.default_rng(0)
     originals = [JPEG, PROGRESSIVE, PNG, with_orientation(6, "JPEG")]
     originals += [save(rgb_image(), kind) for kind in ("BMP", "WEBP", "GIF", "PPM")]
@@ -387,43 +387,43 @@ def test_threads_leave_the_filters_of_warnings_as_they_were() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (3, 5)])
 def test_tiny_images(shape: tuple[int, int]) -> None:
     """An image of one row, one column or one pixel is an image."""
-    grey = np.full(shape, 90, np.uint8)
+    gray = np.full(shape, 90, np.uint8)
     for kind in ("PNG", "JPEG"):
-        assert decode_image(save(Image.fromarray(grey), kind)).shape == shape
+        assert decode_image(save(Image.fromarray(gray), kind)).shape == shape
 
 
 def test_encoded_crop_comes_back() -> None:
-    """A crop written and read is the same image, grey ones as grey files."""
+    """A crop written and read is the same image, gray ones as gray files."""
     decoded = decode_jpeg_rgb(encode_jpeg(IMAGE))
     assert np.abs(decoded.astype(int) - IMAGE).mean() < 3
-    data = encode_jpeg(GREY)
+    data = encode_jpeg(GRAY)
     assert simplejpeg.decode_jpeg_header(data)[2] == "Gray"
-    np.testing.assert_allclose(decode_jpeg_rgb(data), to_rgb(GREY), atol=6)
-    assert len(data) < len(encode_jpeg(to_rgb(GREY)))
+    np.testing.assert_allclose(decode_jpeg_rgb(data), to_rgb(GRAY), atol=6)
+    assert len(data) < len(encode_jpeg(to_rgb(GRAY)))
 
 
 def test_crops_are_decoded_into_odd_addresses() -> None:
-    """The pixels are those of a plain decoding, each crop's in memory of its own that begins at an odd address."""
-    for data in map(encode_jpeg, (IMAGE, GREY, IMAGE[:1, :1])):
+    """The pixels are those of a plain decoding, each crop's in separate memory that starts at an odd address."""
+    for data in map(encode_jpeg, (IMAGE, GRAY, IMAGE[:1, :1])):
         crops = [decode_jpeg_rgb(memoryview(data)) for _ in range(8)]
         assert {crop.ctypes.data % 2 for crop in crops} == {1}
         np.testing.assert_array_equal(crops, [simplejpeg.decode_jpeg(data, "RGB")] * 8)
 
 
-def test_to_rgb_leaves_colour_alone() -> None:
+def test_to_rgb_leaves_color_unchanged() -> None:
     """Three planes stay as they are, one plane becomes three equal ones."""
     assert to_rgb(IMAGE) is IMAGE
-    assert (to_rgb(GREY) == GREY[:, :, None]).all()
+    assert (to_rgb(GRAY) == GRAY[:, :, None]).all()
 
 
 def photo(height: int, width: int) -> Pixels:
-    """Random colours with as much detail at every size as photographs have (amplitude 1 / frequency)."""
+    """Random colors with as much detail at every size as photographs have (amplitude 1 / frequency)."""
     random = np.random.default_rng(0)
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(width), np.fft.fftfreq(height)))
     frequency[0, 0] = np.inf
     planes = [np.fft.ifft2(np.fft.fft2(random.normal(size=(height, width))) / frequency).real for _ in "rgb"]
-    grey, *tints = [plane / plane.std() for plane in planes]
-    pixels = 128 + 45 * grey[:, :, None] + 12 * np.stack([tints[0], tints[1], -tints[0]], axis=2)
+    gray, *tints = [plane / plane.std() for plane in planes]
+    pixels = 128 + 45 * gray[:, :, None] + 12 * np.stack([tints[0], tints[1], -tints[0]], axis=2)
     return np.clip(pixels, 0, 255).astype(np.uint8)
 
 
@@ -437,7 +437,7 @@ def halve(pixels: Pixels) -> Pixels:
 
 @pytest.mark.parametrize("mode", ["RGB", "CMYK"])
 def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded(mode: str) -> None:
-    """Some bytes more are as much work as a whole image more; a camera's few scans are read."""
+    """A few more bytes can be as much work as another image; a camera's few scans are read."""
     data = save(Image.fromarray(photo(40, 60)).convert(mode), "JPEG", progressive=True)
     assert decode_image(data).shape == (40, 60, 3)
     last_scan = data[data.rindex(b"\xff\xda") : -2]
@@ -451,20 +451,20 @@ def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded(mode: str) -> None
 @pytest.mark.parametrize("halvings", [1, 2, 3])
 @pytest.mark.parametrize(
     "options",
-    [{}, {"subsampling": 0}, {"progressive": True}, {"grey": True}],
-    ids=["4:2:0", "4:4:4", "prog", "grey"],
+    [{}, {"subsampling": 0}, {"progressive": True}, {"gray": True}],
+    ids=["4:2:0", "4:4:4", "prog", "gray"],
 )
 def test_jpeg_decoded_smaller_is_halved(
     size: tuple[int, int], halvings: int, options: dict[str, Any]
 ) -> None:
-    """A JPEG that libjpeg decodes smaller is the image halved by the crop's rule, but for rounding.
+    """A JPEG that libjpeg decodes smaller is the image halved by the crop's rule, up to rounding.
 
-    Only colours that are stored at half the size are less smooth than where the whole image is decoded.
+    Only colors that are stored at half the size are less smooth than where the whole image is decoded.
     """
-    is_subsampled = "subsampling" not in options and "grey" not in options
+    is_subsampled = "subsampling" not in options and "gray" not in options
     image = Image.fromarray(photo(*size))
     options = dict(options)
-    data = save(image.convert("L") if options.pop("grey", False) else image, "JPEG", quality=92, **options)
+    data = save(image.convert("L") if options.pop("gray", False) else image, "JPEG", quality=92, **options)
     small, done = open_image(data).decode(halvings)
     expected = decode_image(data)
     for _ in range(halvings):
@@ -487,7 +487,7 @@ def test_jpeg_decoded_smaller_is_halved(
     ],
 )
 def test_what_cannot_be_decoded_smaller(data: Callable[[], bytes]) -> None:
-    """Other images come whole, and say so."""
+    """Other images are decoded at full size, and say so."""
     image = open_image(data())
     pixels, done = image.decode(2)
     assert done == 0
@@ -495,13 +495,13 @@ def test_what_cannot_be_decoded_smaller(data: Callable[[], bytes]) -> None:
 
 
 def test_halvings_end_at_a_pixel() -> None:
-    """However small is asked for, something of the image is left."""
+    """However small the requested size, something of the image is left."""
     pixels, done = open_image(save(Image.fromarray(photo(5, 300)), "JPEG")).decode(9)
     assert (pixels.shape, done) == ((1, 75, 3), 2)
 
 
 def test_damage_shows_in_smaller_images_too() -> None:
-    """A truncated JPEG is refused however small it is wanted."""
+    """A truncated JPEG is refused at any requested size."""
     data = save(Image.fromarray(photo(160, 240)), "JPEG", quality=92)
     for halvings in range(4):
         with pytest.raises(UnreadableImage, match="Premature end"):

@@ -29,11 +29,11 @@ def test_flip_pairs_are_those_of_ibug() -> None:
 
 
 def test_flip_twice_is_nothing() -> None:
-    """Mirroring twice gives every point back."""
+    """Mirroring twice restores every point."""
     np.testing.assert_array_equal(FLIP_PERMUTATION[FLIP_PERMUTATION], np.arange(N_LANDMARKS))
 
 
-def test_anchors_are_eye_centres_and_mouth_corners() -> None:
+def test_anchors_are_eye_centers_and_mouth_corners() -> None:
     """The anchors are means of the six points of each eye, and points 49 and 55 of the figure."""
     points = np.random.default_rng(0).uniform(0, 100, (68, 2))
     expected = [points[36:42].mean(0), points[42:48].mean(0), points[48], points[54]]

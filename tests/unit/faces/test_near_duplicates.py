@@ -25,7 +25,7 @@ def flip_bits(hash_row: Hashes, random: np.random.Generator, count: int) -> Hash
 
 
 def group_by_brute_force(hashes: Hashes) -> NDArray[np.int64]:
-    """Compare everything with everything and its mirror image, and join until nothing changes."""
+    """Compare everything with everything and its mirror image, and merge until nothing changes."""
     distance = np.minimum(
         np.bitwise_count(hashes[:, None] ^ hashes[None]).sum(axis=2),
         np.bitwise_count(hashes[:, None] ^ mirrored_hashes(hashes)[None]).sum(axis=2),
@@ -68,7 +68,7 @@ def test_the_limit_is_the_limit(far: int) -> None:
 
 
 def test_chains_are_one_group() -> None:
-    """If A is like B and B like C they are one group, though A and C are not alike."""
+    """If A is near B and B near C they are one group, though A and C are not near."""
     random = np.random.default_rng(0)
     chain = [random_hashes(random, 1)[0]]
     for step in range(10):
@@ -78,8 +78,8 @@ def test_chains_are_one_group() -> None:
     assert find_groups(np.array(chain)).tolist() == [0] * 11
 
 
-def test_near_duplicates_are_found_behind_other_neighbours() -> None:
-    """Two that agree in one band alone are found though dozens of other hashes share that band and stand between."""
+def test_near_duplicates_are_found_behind_other_neighbors() -> None:
+    """Two that agree in only one band are found although dozens of other hashes in that band lie between them."""
     random = np.random.default_rng(0)
     band = np.arange(256) % (MAX_DISTANCE + 1) == 5
     one = random.integers(0, 2, 256)
@@ -95,7 +95,7 @@ def test_near_duplicates_are_found_behind_other_neighbours() -> None:
 
 
 def test_thousands_of_equal_hashes() -> None:
-    """Equal hashes are one group however many there are and wherever they stand."""
+    """Equal hashes are one group however many there are and wherever they are."""
     random = np.random.default_rng(0)
     hashes = random_hashes(random, 6000)
     blank = random.choice(6000, 3000, replace=False)
@@ -107,13 +107,13 @@ def test_thousands_of_equal_hashes() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_few_hashes(count: int) -> None:
-    """No hash, or one, is no special case."""
+    """No hash, or one, is not a special case."""
     hashes = random_hashes(np.random.default_rng(0), count)
     assert find_groups(hashes).tolist() == list(range(count))
 
 
 def test_counts() -> None:
-    """Exact and near copies, and faces that stand in more than one split, are counted as they are defined."""
+    """Exact and near copies, and faces in more than one split, are counted as defined."""
     groups = np.array([0, 0, 0, 3, 3, 5])
     digests = np.array([[1], [1], [2], [3], [4], [5]], np.uint8).repeat(32, axis=1)
     splits = np.array([0, 0, 1, 0, 0, 1])

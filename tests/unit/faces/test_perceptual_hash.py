@@ -20,8 +20,8 @@ def image(seed: int, side: int = 256) -> Pixels:
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side)))
     frequency[0, 0] = np.inf
     noise = np.fft.ifft2(np.fft.fft2(random.normal(size=(side, side))) / frequency).real
-    grey = 128 + 45 * noise / noise.std()
-    return np.clip(grey[:, :, None] + (10, 0, -10), 0, 255).astype(np.uint8)
+    gray = 128 + 45 * noise / noise.std()
+    return np.clip(gray[:, :, None] + (10, 0, -10), 0, 255).astype(np.uint8)
 
 
 def recompressed(pixels: Pixels) -> Pixels:
@@ -56,16 +56,16 @@ def test_other_images_are_far() -> None:
     assert min(distance(a, b) for a in hashes for b in hashes if a is not b) > 50
 
 
-def test_grey_copy_is_near() -> None:
-    """An image and its grey version are near."""
+def test_gray_copy_is_near() -> None:
+    """An image and its gray version are near."""
     for seed in SEEDS:
-        grey = np.asarray(Image.fromarray(image(seed)).convert("L"))
-        assert distance(perceptual_hash(image(seed)), perceptual_hash(grey)) <= 2
+        gray = np.asarray(Image.fromarray(image(seed)).convert("L"))
+        assert distance(perceptual_hash(image(seed)), perceptual_hash(gray)) <= 2
 
 
 @pytest.mark.parametrize("side", [256, 255, 48])
 def test_the_hash_of_a_mirrored_image_follows_from_its_own(side: int) -> None:
-    """Bit for bit, but for frequencies that rounding decides; and a mirrored copy that was saved anew is near."""
+    """Bit for bit, except for frequencies decided by rounding; and a mirrored copy that was saved again is near."""
     for seed in SEEDS:
         pixels = image(seed, side)
         derived = mirrored_hashes(np.frombuffer(perceptual_hash(pixels), np.uint8)).tobytes()
@@ -76,5 +76,5 @@ def test_the_hash_of_a_mirrored_image_follows_from_its_own(side: int) -> None:
 
 @pytest.mark.parametrize("value", [0, 127, 255])
 def test_blank_image_has_a_hash(value: int) -> None:
-    """An image of one colour is no special case."""
+    """An image of one color is not a special case."""
     assert len(perceptual_hash(np.full((64, 64, 3), value, np.uint8))) == 32

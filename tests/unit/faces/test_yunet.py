@@ -17,13 +17,13 @@ Photographs = list[tuple[NDArray[np.uint8], NDArray[np.float64]]]
 def test_yunet_computes_what_opencv_computes(
     yunet_path: Path, photographs: Photographs, size_wh: tuple[int, int]
 ) -> None:
-    """Boxes and points to a hundredth of a pixel, scores to a ten-thousandth, in the same order of certainty."""
+    """Boxes and points to a hundredth of a pixel, scores to a ten-thousandth, in the same order of scores."""
     opencv = cv2.FaceDetectorYN.create(str(yunet_path), "", size_wh, 0.6, 0.3, 5000)
     network = YuNet(yunet_path.read_bytes())
     n_faces = 0
     for image, _ in photographs[:12]:
         photo = np.ascontiguousarray(cv2.resize(to_rgb(image), size_wh)[:, :, ::-1])
-        # several faces, and one that is cut off
+        # several faces, and one that is truncated
         photo = np.ascontiguousarray(np.roll(photo, size_wh[0] // 3, axis=1))
         expected, found = opencv.detect(photo)[1], network.detect(photo, score_threshold=0.6)
         expected = np.empty((0, 15)) if expected is None else expected
@@ -35,7 +35,7 @@ def test_yunet_computes_what_opencv_computes(
 
 
 @pytest.mark.parametrize("n_bytes", [0, 1, 100, 20_000, 232_588])
-def test_a_file_of_yunet_that_was_cut_off_is_an_error(yunet_path: Path, n_bytes: int) -> None:
+def test_a_truncated_yunet_file_is_an_error(yunet_path: Path, n_bytes: int) -> None:
     with pytest.raises(ValueError, match=r"."):
         YuNet(yunet_path.read_bytes()[:n_bytes])
 

@@ -1,4 +1,4 @@
-"""A builder of raw sets in AffectNet's 2017 layout, with images that can be recognised."""
+"""A builder of raw sets in AffectNet's 2017 layout, with images that can be recognized."""
 
 import csv
 import hashlib
@@ -25,7 +25,7 @@ HEADER = (
 
 
 def draw_image(seed: int = 0, width: int = WIDTH, height: int = HEIGHT) -> Pixels:
-    """A smooth image of random colours."""
+    """A smooth image of random colors."""
     random = np.random.default_rng(seed)
     small = random.integers(20, 236, (6, 7, 3), dtype=np.uint8)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)

@@ -27,7 +27,7 @@ def put_image(path: Path) -> None:
     [
         ("NA", "'NA' is a missing value to pandas"),
         ("null", "'null' is a missing"),
-        ("a\nb", "holds a line break"),
+        ("a\nb", "contains a line break"),
     ],
 )
 def test_a_class_folder_that_tables_cannot_hold(folder: str, told: str, tmp_path: Path) -> None:
@@ -47,20 +47,22 @@ def test_a_label_that_is_a_missing_value(tmp_path: Path) -> None:
         put_image(tmp_path / "raw" / f"{name}.png")
     listed = tmp_path / "raw" / "faces.csv"
     listed.write_text("path,label\na.png,happy\nb.png,NA\nc.png,sad\n")
-    with pytest.raises(DatasetError, match=r"'NA' is a missing value .* leave the list's cell empty"):
+    with pytest.raises(DatasetError, match=r"'NA' is a missing value .* leave its cell in the list empty"):
         prepare("csv", listed, tmp_path / "a.pack", OPTIONS)
     listed.write_text(listed.read_text().replace("NA", ""))
     info = prepare("csv", listed, tmp_path / "a.pack", OPTIONS).info
     assert (info.classes, info.n_kept, info.rejected_by_reason) == (("Happy", "Sad"), 2, {"unknown_label": 1})
 
 
-def test_a_image_that_a_line_cannot_name(tmp_path: Path) -> None:
+def test_an_image_that_a_line_cannot_name(tmp_path: Path) -> None:
     """The advice helps too: the same faces without the annotation files."""
     raw, out = tmp_path / "raw", tmp_path / "a.pack"
     for name in ("happy/a\nb.png", "sad/a.png"):
         put_image(raw / name)
     options = PrepareOptions(size=16, workers=1, annotations=tmp_path / "lists")
-    with pytest.raises(DatasetError, match=r"'happy/a\\nb.png' holds a line break.* leave --annotations out"):
+    with pytest.raises(
+        DatasetError, match=r"'happy/a\\nb.png' contains a line break.* leave --annotations out"
+    ):
         prepare("folder", raw, out, options)
     prepare("folder", raw, out, PrepareOptions(size=16, workers=1, force=True))
     pack = Pack.open(out)

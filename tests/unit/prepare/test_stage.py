@@ -1,4 +1,4 @@
-"""The stage: what it refuses, how it goes on, and that the same set gives the same pack."""
+"""The stage: what it refuses, how it resumes, and that the same set gives the same pack."""
 
 import dataclasses
 import errno
@@ -27,7 +27,7 @@ OPTIONS = PrepareOptions(size=24, workers=1)
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a shard have 4 rows, so that small sets have several."""
+    """Limit shards to 4 rows, so that small sets have several."""
     monkeypatch.setattr("mien.prepare.stage.ROWS_PER_SHARD", 4)
 
 
@@ -53,7 +53,7 @@ def prepare_until_shard(
     monkeypatch: pytest.MonkeyPatch,
     options: PrepareOptions = OPTIONS,
 ) -> None:
-    """Prepare, and stop, as by Ctrl-C, when the work comes to a shard."""
+    """Prepare, and stop as by Ctrl-C at a given shard."""
     make_shard = mien.prepare.stage.make_shard
 
     def make(task: Any) -> object:
@@ -103,7 +103,7 @@ def test_content_hash_sees_a_label(faces: Path, tmp_path: Path) -> None:
 def test_stopped_run_goes_on(
     faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_shards: None, stop: int
 ) -> None:
-    """A run that stopped goes on where it was and ends in the same pack, rejects and all."""
+    """A run that was stopped resumes and ends in the same pack, including the rejects."""
     prepare("affectnet", faces, tmp_path / "whole.pack", OPTIONS)
     out = tmp_path / "stopped.pack"
     prepare_until_shard(stop, faces, out, monkeypatch)
@@ -111,7 +111,7 @@ def test_stopped_run_goes_on(
         Pack.open(out)
     summary = prepare("affectnet", faces, out, OPTIONS)
     assert summary.n_resumed == stop
-    assert ("went on from" in str(summary)) == (stop > 0)
+    assert ("resumed: " in str(summary)) == (stop > 0)
     assert content(out) == content(tmp_path / "whole.pack")
     for path in (tmp_path / "whole.pack").iterdir():
         assert (out / path.name).read_bytes() == path.read_bytes()
@@ -120,7 +120,7 @@ def test_stopped_run_goes_on(
 def test_half_written_shard_is_made_again(
     faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_shards: None
 ) -> None:
-    """What a kill leaves of a shard, its part or the shard without notes, is no finished shard."""
+    """What a kill leaves of a shard, a part or the shard without notes, is not a finished shard."""
     prepare("affectnet", faces, tmp_path / "whole.pack", OPTIONS)
     out = tmp_path / "stopped.pack"
     prepare_until_shard(2, faces, out, monkeypatch)
@@ -133,7 +133,7 @@ def test_half_written_shard_is_made_again(
 
 
 def test_run_killed_before_its_plan_begins_again(faces: Path, tmp_path: Path) -> None:
-    """A kill in the first moment leaves a folder that the same command simply takes."""
+    """A kill right at the start leaves a folder that the same command simply uses."""
     out = tmp_path / "my.pack"
     (out / ".prepare").mkdir(parents=True)
     assert prepare("affectnet", faces, out, OPTIONS).info.n_kept == 21
@@ -142,7 +142,7 @@ def test_run_killed_before_its_plan_begins_again(faces: Path, tmp_path: Path) ->
 def test_run_killed_while_clearing_up_is_finished(
     faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A kill in the last moment leaves a pack; the same command says so instead of refusing it."""
+    """A kill at the very end leaves a pack; the same command reports it instead of refusing it."""
     out = tmp_path / "my.pack"
     with monkeypatch.context() as patched:
         patched.setattr("mien.prepare.closing.remove_folder", _interrupt)
@@ -168,7 +168,7 @@ def _interrupt(*_: object, **__: object) -> None:
 def test_going_on_with_other_options_is_refused(
     faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
-    """Half a pack of one kind is not completed with another; --force begins again."""
+    """Half a pack of one kind is not completed with another; --force starts over."""
     out = tmp_path / "my.pack"
     prepare_until_shard(0, faces, out, monkeypatch)
     if "annotations" in changes:
@@ -182,7 +182,7 @@ def test_going_on_with_other_options_is_refused(
 def test_going_on_with_other_rows_is_refused(
     faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_shards: None
 ) -> None:
-    """Shards of a list that has changed since do not go together: a row would be in two of them or in none."""
+    """Shards of a list that has changed since do not match: a row would be in two of them or in none."""
     out = tmp_path / "my.pack"
     prepare_until_shard(2, faces, out, monkeypatch)
     path = faces / "training.csv"
@@ -196,14 +196,14 @@ def test_going_on_with_other_rows_is_refused(
 def test_workers_may_change_when_going_on(
     faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_shards: None
 ) -> None:
-    """The number of processes is no part of what must stay the same."""
+    """The number of processes may differ."""
     out = tmp_path / "my.pack"
     prepare_until_shard(2, faces, out, monkeypatch)
     assert prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, workers=2)).n_resumed == 2
 
 
 def test_existing_pack_is_kept_without_force(faces: Path, tmp_path: Path) -> None:
-    """A pack is replaced only with --force, and then wholly."""
+    """A pack is replaced only with --force, and then completely."""
     out = tmp_path / "my.pack"
     prepare("affectnet", faces, out, OPTIONS)
     before = content(out)
@@ -219,7 +219,7 @@ def test_existing_pack_is_kept_without_force(faces: Path, tmp_path: Path) -> Non
 def test_force_keeps_the_old_pack_until_the_new_one_is_whole(
     faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_shards: None
 ) -> None:
-    """Stopped half-way, the old pack is as it was; the same command goes on beside it, then replaces it."""
+    """Stopped half-way, the old pack is unchanged; the same command resumes next to it, then replaces it."""
     out, new = tmp_path / "my.pack", dataclasses.replace(OPTIONS, size=32, force=True)
     prepare("affectnet", faces, out, OPTIONS)
     before = content(out)
@@ -236,8 +236,8 @@ def test_force_keeps_the_old_pack_until_the_new_one_is_whole(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["my.pack", "raw"]
 
 
-def test_pack_without_a_usable_row_replaces_none(faces: Path, tmp_path: Path) -> None:
-    """An old pack is worth more than a new one of nothing."""
+def test_a_set_without_a_usable_row_replaces_no_pack(faces: Path, tmp_path: Path) -> None:
+    """An old pack is worth more than an empty new one."""
     out = tmp_path / "my.pack"
     prepare("affectnet", faces, out, OPTIONS)
     for image in (faces / "Manually_Annotated_Images").iterdir():
@@ -248,7 +248,7 @@ def test_pack_without_a_usable_row_replaces_none(faces: Path, tmp_path: Path) ->
 
 
 def test_folder_in_the_way_of_the_new_pack(faces: Path, tmp_path: Path) -> None:
-    """Somebody's folder that has the name stays, and so does the pack."""
+    """An unrelated folder with that name is kept, and so is the pack."""
     out, other = tmp_path / "my.pack", tmp_path / "my.pack.partial"
     prepare("affectnet", faces, out, OPTIONS)
     other.mkdir()
@@ -260,15 +260,15 @@ def test_folder_in_the_way_of_the_new_pack(faces: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]"])
-def test_spoiled_plan_is_told(
+def test_damaged_plan_is_reported(
     faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_shards: None, text: str
 ) -> None:
-    """Without its plan nobody knows what the shards are of; --force begins again."""
+    """Without its plan the origin of the shards is unknown; --force starts over."""
     out = tmp_path / "my.pack"
     prepare_until_shard(2, faces, out, monkeypatch)
     (out / ".prepare" / "plan.json").write_text(text)
     with pytest.raises(
-        ArtifactError, match=r"plan\.json of the unfinished pack .*or add --force to begin again"
+        ArtifactError, match=r"plan\.json of the unfinished pack .*or add --force to start over"
     ):
         prepare("affectnet", faces, out, OPTIONS)
     assert prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, force=True)).n_resumed == 0
@@ -277,7 +277,7 @@ def test_spoiled_plan_is_told(
 def test_spoiled_shards_are_made_again(
     faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_shards: None
 ) -> None:
-    """Notes or shards that a power cut has emptied or cut are no finished shards."""
+    """Notes or shards that a power failure emptied or truncated are not finished shards."""
     prepare("affectnet", faces, tmp_path / "whole.pack", OPTIONS)
     out = tmp_path / "my.pack"
     prepare_until_shard(4, faces, out, monkeypatch)
@@ -291,7 +291,7 @@ def test_spoiled_shards_are_made_again(
 
 
 def test_force_replaces_only_a_pack(faces: Path, tmp_path: Path) -> None:
-    """A folder of something else stays, whatever is asked for."""
+    """A folder of something else is kept, whatever the options."""
     out = tmp_path / "photos"
     out.mkdir()
     (out / "dear.jpg").write_text("x")
@@ -304,7 +304,7 @@ def test_force_replaces_only_a_pack(faces: Path, tmp_path: Path) -> None:
 def test_output_inside_the_raw_set_is_refused(
     faces: Path, place: str, hash_tree: Callable[[Path], str]
 ) -> None:
-    """Nothing is ever written below the raw set, also not through a link to it."""
+    """Nothing is ever written inside the raw set, not even through a link to it."""
     before = hash_tree(faces)
     link = faces.parent / "link"
     link.symlink_to(faces)
@@ -318,15 +318,15 @@ def test_output_inside_the_raw_set_is_refused(
 
 
 def test_output_around_the_raw_set_is_refused(faces: Path) -> None:
-    """A pack in whose folder the raw set lies could take it along when it is replaced."""
+    """Replacing a pack whose folder contains the raw set would remove the raw set."""
     (faces.parent / "pack.json").write_text("{}")
-    with pytest.raises(ArtifactError, match=r"lies inside .*, where the pack is to be"):
+    with pytest.raises(ArtifactError, match=r"lies inside .*, the path of the pack"):
         prepare("affectnet", faces, faces.parent, dataclasses.replace(OPTIONS, force=True))
     assert (faces / "training.csv").exists()
 
 
-def test_output_beside_the_raw_set(faces: Path) -> None:
-    """A folder is inside another by its parts: one whose name merely begins like the set's stands beside it."""
+def test_output_next_to_the_raw_set(faces: Path) -> None:
+    """A folder is inside another by its parts: one whose name merely begins like the set's is next to it."""
     beside = faces.with_name(f"{faces.name}.pack")
     options = dataclasses.replace(OPTIONS, annotations=faces.with_name(f"{faces.name}-lists"))
     prepare("affectnet", faces, beside, options)
@@ -356,8 +356,8 @@ def test_annotation_files(faces: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in lists.iterdir()) == ["train.txt", "val.txt"]
 
 
-def test_existing_annotation_files_are_told_at_once(faces: Path, tmp_path: Path) -> None:
-    """Files in the way are told before the work, not after it; --force replaces them."""
+def test_existing_annotation_files_are_reported_at_once(faces: Path, tmp_path: Path) -> None:
+    """Files in the way are reported before the work, not after it; --force replaces them."""
     lists = tmp_path / "lists"
     lists.mkdir()
     (lists / "val.txt").write_text("mine")
@@ -370,11 +370,11 @@ def test_existing_annotation_files_are_told_at_once(faces: Path, tmp_path: Path)
 
 
 def test_set_without_a_usable_row(raw_set: Any, tools: Any, tmp_path: Path) -> None:
-    """The reasons are told; once the set is mended the same command looks at every row again."""
+    """The reasons are reported; once the set is fixed the same command looks at every row again."""
     for number in range(6):
         raw_set.add(f"{number}.jpg")
     raw, out = raw_set.write(), tmp_path / "my.pack"
-    with pytest.raises(DatasetError, match=r"Not one of 6 rows could be used.*missing_file.*rejects.csv"):
+    with pytest.raises(DatasetError, match=r"None of 6 rows could be used.*missing_file.*rejects.csv"):
         prepare("affectnet", raw, out, OPTIONS)
     assert len((out / "rejects.csv").read_text().splitlines()) == 7
     for number in range(6):
@@ -383,7 +383,7 @@ def test_set_without_a_usable_row(raw_set: Any, tools: Any, tmp_path: Path) -> N
 
 
 def test_split_without_a_usable_row(raw_set: Any, tools: Any, tmp_path: Path) -> None:
-    """A split of which nothing was kept is counted, and is no split of the pack."""
+    """A split without kept faces is counted, but is not a split of the pack."""
     raw_set.add("a.jpg", tools.encode(tools.draw_image()))
     raw_set.add("b.jpg", split="validation", expression=4)
     info = prepare("affectnet", raw_set.write(), tmp_path / "my.pack", OPTIONS).info
@@ -412,9 +412,7 @@ def test_duplicates_are_found(raw_set: Any, tools: Any, tmp_path: Path) -> None:
     assert pack.split("train").groups.tolist() == [0, 1, 2, 3, 4, 5, 0]
     assert pack.split("val").groups.tolist() == [1, 2, 0]
     assert pack.info.duplicates == {"exact_copies": 2, "near_copies": 4, "in_several_splits": 7}
-    assert "4 faces repeat another, mirrored or not (2 of them exactly); 7 faces stand in more" in str(
-        summary
-    )
+    assert "4 faces repeat another, mirrored or not (2 of them exactly); 7 faces are in more" in str(summary)
 
 
 def test_what_a_disk_refuses_a_worker(faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -436,7 +434,7 @@ def test_what_a_disk_refuses_a_worker(faces: Path, tmp_path: Path, monkeypatch: 
 def test_full_disk(
     faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, n_resumed: int
 ) -> None:
-    """A disk that is full for a file is told, with what to do, and no work before it is lost."""
+    """A full disk is reported with what to do, and no earlier work is lost."""
     out, sync_file = tmp_path / "my.pack", mien.artifacts._sync_file
 
     def refuse(path: Path) -> None:
@@ -447,7 +445,7 @@ def test_full_disk(
     with monkeypatch.context() as patched:
         patched.setattr(mien.artifacts, "_sync_file", refuse)
         with pytest.raises(
-            ArtifactError, match=r"The disk is full while writing .*it goes on where it stopped"
+            ArtifactError, match=r"The disk is full while writing .*it resumes where it stopped"
         ):
             prepare("affectnet", faces, out, OPTIONS)
     assert not (out / "pack.json").exists()
@@ -455,7 +453,7 @@ def test_full_disk(
 
 
 def test_folder_that_vanishes(faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody removes the unfinished pack: one clear error, whoever comes to notice."""
+    """If the unfinished pack is removed there is one clear error, whichever process notices."""
     out = tmp_path / "my.pack"
     make_shard = mien.prepare.stage.make_shard
 
@@ -469,7 +467,7 @@ def test_folder_that_vanishes(faces: Path, tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_moved_pack_is_the_same(faces: Path, tmp_path: Path) -> None:
-    """A pack holds no path of the machine that made it: moved, it reads the same."""
+    """A pack contains no path of the machine that made it: it can be moved."""
     prepare("affectnet", faces, tmp_path / "my.pack", OPTIONS)
     moved = shutil.move(tmp_path / "my.pack", tmp_path / "moved.pack")
     assert len(Pack.open(moved).split("train")) == 16
@@ -479,7 +477,7 @@ def test_moved_pack_is_the_same(faces: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def detector_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the detector's file is looked for, with nothing there and no network."""
+    """Return the detector's path in an empty cache, without a network."""
     monkeypatch.delenv("MIEN_DETECTOR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(detector_file, "YUNET_URL", "http://127.0.0.1:9/nobody-listens")
@@ -535,7 +533,7 @@ def test_what_changes_pixels_is_part_of_the_plan(
 def test_the_detector_is_looked_for_once(
     tmp_path: Path, tools: Any, monkeypatch: pytest.MonkeyPatch, detector_cache: Path
 ) -> None:
-    """Before the work; a worker does not fetch another than the plan has."""
+    """Before the work; a worker does not download a different one than the plan has."""
     for name in ("happy", "sad"):
         (tmp_path / "raw" / name).mkdir(parents=True)
         (tmp_path / "raw" / name / "a.jpg").write_bytes(tools.encode(tools.draw_image()))
@@ -553,11 +551,11 @@ def test_the_detector_is_looked_for_once(
     assert fetched == [detector_cache]
 
 
-def test_a_class_of_which_nothing_is_kept_is_told(tmp_path: Path, tools: Any) -> None:
+def test_a_class_without_kept_faces_is_reported(tmp_path: Path, tools: Any) -> None:
     """Its images are all broken: the summary says so before its table."""
     for name in ("happy", "sad", "fear"):
         (tmp_path / "raw" / name).mkdir(parents=True)
         data = b"broken" if name == "fear" else tools.encode(tools.draw_image())
         (tmp_path / "raw" / name / "a.jpg").write_bytes(data)
     summary = prepare("folder", tmp_path / "raw", tmp_path / "my.pack", OPTIONS)
-    assert "No face was kept of: Fear." in str(summary)
+    assert "No face was kept for: Fear." in str(summary)

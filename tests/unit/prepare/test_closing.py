@@ -1,4 +1,4 @@
-"""Every row that cannot become a face ends in rejects.csv, with its reason and what to do."""
+"""Rows that cannot become a face are in rejects.csv, with reason and remedy; copies across splits are found."""
 
 import csv
 import os
@@ -15,7 +15,9 @@ import pytest
 from PIL import Image
 
 from mien.datasets.base import REMEDIES
+from mien.datasets.registry import DatasetOptions
 from mien.formats.pack import Pack
+from mien.formats.pack.leaks import find_leaks
 from mien.prepare.closing import PrepareSummary
 from mien.prepare.options import PrepareOptions
 from mien.prepare.stage import prepare
@@ -111,7 +113,7 @@ def fill_with_bad_rows(raw: Any, tools: Any) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run over the bad set left."""
+    """The result of a run over the bad set."""
 
     out: Path
     summary: PrepareSummary
@@ -134,7 +136,7 @@ def outcome(shared_raw_set: Any, tools: Any, hash_tree: Callable[[Path], str]) -
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_bad_row_is_rejected(outcome: Outcome, name: str) -> None:
-    """The row is rejected for its reason, counted for the class it claims, and tells what to do."""
+    """The row is rejected for its reason, counted for the class it claims, and has a remedy."""
     reason, label = EXPECTED[name]
     row = outcome.rejects[list(EXPECTED).index(name)]
     assert row["path"].endswith(OUTSIDE) if name == "<absolute>" else row["path"] == name
@@ -179,9 +181,32 @@ def test_raw_set_is_untouched(outcome: Outcome) -> None:
 
 
 def test_good_rows_stay_good(outcome: Outcome) -> None:
-    """The faces between the bad rows are there, and nothing of the work is left behind."""
+    """The faces between the bad rows are there, and no progress files are left behind."""
     pack = Pack.open(outcome.out)
     assert [pack.split(split).keys for split in pack.splits] == [["good 1.jpg"], ["good 2.jpg"]]
     names = {path.name for path in outcome.out.iterdir()}
     assert names == {"groups.arrow", "pack.json", "rejects.csv", "train-00000.arrow", "val-00000.arrow"}
     assert np.array_equal(pack.split("train").image(0), pack.split("val").image(0))
+
+
+def test_mirrored_copies_are_leaks(tmp_path: Path, tools: Any) -> None:
+    """Mirrored copies of test faces in train are found, and no face that is only in train; the summary counts both."""
+    for number in range(12):
+        pixels = tools.draw_photo(number, 128, 128)
+        split = "test" if number % 3 == 0 else "train"
+        folder = tmp_path / "raw" / split / ("happy", "sad")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}.jpg").write_bytes(tools.encode(pixels))
+        if split == "test":
+            copy = tmp_path / "raw" / "train" / folder.name / f"mirrored {number}.jpg"
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(tools.encode(np.ascontiguousarray(pixels[:, ::-1]), quality=60))
+    options = PrepareOptions(size=96, workers=1, dataset=DatasetOptions(val_fraction=0.0))
+    summary = prepare("folder", tmp_path / "raw", tmp_path / "my.pack", options)
+    pack = Pack.open(tmp_path / "my.pack")
+    _, leaks = find_leaks([pack])
+    keys = pack.split("train").keys
+    assert [key for key, leak in zip(keys, leaks, strict=True) if leak] == [
+        k for k in keys if "mirrored" in k
+    ]
+    assert "8 faces are in more than one split" in str(summary)

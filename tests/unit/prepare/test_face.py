@@ -1,4 +1,4 @@
-"""What is odd but usable is kept, and means the same as its plain twin."""
+"""Unusual but usable rows are kept, and mean the same as their ordinary twins."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ OPTIONS = PrepareOptions(size=48, workers=1)
 
 
 def run(raw: Path, options: PrepareOptions = OPTIONS) -> tuple[Pack, dict[str, int]]:
-    """Prepare a set of which every row must be kept; return the pack and its warnings."""
+    """Prepare a set whose rows must all be kept; return the pack and its warnings."""
     out = raw.parent / "my.pack"
     summary = prepare("affectnet", raw, out, options)
     with (out / "rejects.csv").open(newline="", encoding="utf-8") as file:
@@ -33,10 +33,10 @@ def faces_by_name(split: PackSplit) -> dict[str, NDArray[np.uint8]]:
 
 
 def test_kinds_of_images(raw_set: Any, tools: Any) -> None:
-    """Grey, palette, CMYK, 16-bit and alpha photos give the crop that the plain colour photo gives."""
+    """Gray, palette, CMYK, 16-bit and alpha photos give the crop that the plain color photo gives."""
     photo = tools.draw_image()
     image = Image.fromarray(photo)
-    grey = np.asarray(image.convert("L"))
+    gray = np.asarray(image.convert("L"))
     encode = tools.encode
     opaque = np.dstack([photo, np.full(photo.shape[:2], 255, np.uint8)])
     files = {
@@ -49,9 +49,9 @@ def test_kinds_of_images(raw_set: Any, tools: Any) -> None:
         "bitmap.bmp": encode(photo, "BMP"),
         "web.webp": encode(photo, "WEBP", lossless=True),
         "tagged.tif": encode(photo, "TIFF"),
-        "grey.jpg": encode(grey),
-        "grey.png": encode(grey, "PNG"),
-        "grey 16 bit.png": encode(grey.astype(np.uint16) * 257, "PNG"),
+        "gray.jpg": encode(gray),
+        "gray.png": encode(gray, "PNG"),
+        "gray 16 bit.png": encode(gray.astype(np.uint16) * 257, "PNG"),
     }
     for name, data in files.items():
         raw_set.add(name, data)
@@ -62,7 +62,7 @@ def test_kinds_of_images(raw_set: Any, tools: Any) -> None:
     faces = faces_by_name(pack.split("train"))
     assert set(faces) == {*files, "palette.png"}
     for name, face in faces.items():
-        plain = faces["grey.png" if "grey" in name else "plain.png"]
+        plain = faces["gray.png" if "gray" in name else "plain.png"]
         assert np.abs(face.astype(int) - plain).max() <= 40, name
         assert np.abs(face.astype(int) - plain).mean() <= 8, name
 
@@ -74,7 +74,7 @@ def save_cmyk(image: Image.Image) -> bytes:
 
 
 def test_names_and_endings(raw_set: Any, tools: Any) -> None:
-    """Upper-case and lying endings, Unicode, spaces, commas and quotes in names are names like others."""
+    """Uppercase or wrong suffixes, Unicode, spaces, commas and quotes in names make no difference."""
     photo = tools.draw_image()
     jpeg, png = tools.encode(photo), tools.encode(photo, "PNG")
     names = {
@@ -94,7 +94,7 @@ def test_names_and_endings(raw_set: Any, tools: Any) -> None:
 
 @pytest.mark.parametrize(("begin", "end"), [("\ufeff", "\n"), ("", "\r\n"), ("\ufeff", "\r\n")])
 def test_byte_order_mark_and_crlf(raw_set: Any, tools: Any, begin: str, end: str) -> None:
-    """Lists as Excel saves them are read like others."""
+    """Lists saved by Excel are read like others."""
     raw_set.add("a.jpg", tools.encode(tools.draw_image()), affect=(0.5, -0.25))
     pack, _ = run(raw_set.write(begin=begin, end=end))
     assert pack.split("train").valence_arousal.tolist() == [[0.5, -0.25]]
@@ -114,7 +114,7 @@ UNDO: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
 
 @pytest.mark.parametrize("crop", ["aligned", "box"])
 def test_exif_orientations(raw_set: Any, tools: Any, crop: Any) -> None:
-    """A photo stored turned or mirrored gives the crop of its upright twin: box and landmarks are upright."""
+    """A rotated or mirrored photo gives the crop of its upright twin: box and landmarks are upright."""
     photo = tools.draw_image()
     for orientation, stored in UNDO.items():
         exif = Image.Exif()
@@ -151,7 +151,7 @@ def test_landmarks_move_with_pixels(raw_set: Any, tools: Any) -> None:
 
 
 def test_boxes_over_the_edge(raw_set: Any, tools: Any) -> None:
-    """A box that is partly outside is cut with black around, whether it hangs over one edge or all."""
+    """A box that is partly outside is cropped with black around it, whether it crosses one edge or all."""
     boxes = [(-20, -10, 60, 60), (100, 70, 60, 60), (-50, -50, 400, 400), (119, 95, 10, 10), (30, 20, 1, 1)]
     for number, box in enumerate(boxes):
         raw_set.add(f"{number}.jpg", tools.encode(tools.draw_image()), box=box, points="")
@@ -183,7 +183,7 @@ def test_boxes_over_the_edge(raw_set: Any, tools: Any) -> None:
 def test_landmarks_that_are_missing_or_wrong(
     raw_set: Any, tools: Any, points: str, warning: str | None
 ) -> None:
-    """The face is kept, cut by its box, without landmarks; wrong ones are counted as a warning."""
+    """The face is kept, cropped by its box, without landmarks; wrong ones are counted as a warning."""
     raw_set.add("a.jpg", tools.encode(tools.draw_image()), points=points)
     raw_set.add("b.jpg", tools.encode(tools.draw_image(1)))
     pack, warnings = run(raw_set.write())
@@ -204,14 +204,14 @@ def test_landmarks_that_are_missing_or_wrong(
     ],
 )
 def test_valence_and_arousal(raw_set: Any, tools: Any, affect: Any, expected: Any) -> None:
-    """-2 and what is no number mean that the face has none."""
+    """-2 and anything but a number mean that the face has none."""
     raw_set.add("a.jpg", tools.encode(tools.draw_image()), affect=affect)
     pack, _ = run(raw_set.write())
     np.testing.assert_array_equal(pack.split("train").valence_arousal[0], expected)
 
 
 def test_box_beyond_all_measure(raw_set: Any, tools: Any) -> None:
-    """A slip that makes a box larger than any photo costs the box, not the run."""
+    """An error that makes a box larger than any photo costs the box, not the run."""
     raw_set.add("a.jpg", tools.encode(tools.draw_image()), box=(0, 0, "1e300", "1e300"), points="")
     pack, _ = run(raw_set.write())
     assert pack.info.crop_methods == {"whole": 1}
@@ -220,7 +220,7 @@ def test_box_beyond_all_measure(raw_set: Any, tools: Any) -> None:
 def test_rows_that_lack_a_box_are_detected(
     raw_set: Any, tools: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Without box and landmarks a face is looked for; a photo without one is rejected as that."""
+    """Without box and landmarks the face is detected; a photo without one is rejected with that reason."""
     from mien.faces.detector import DetectedFace
 
     class OnlyBright:

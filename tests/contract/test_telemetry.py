@@ -25,7 +25,7 @@ import sys
 from mien.cli import main
 sys.exit(main(["predict", "--crop", "whole", sys.argv[1]]))
 """
-SERVE = "from mien.serve import command; import onnxruntime; print('ok')"
+SERVE = "from mien.serve import server; import onnxruntime; print('ok')"
 ONNXRUNTIME_FIRST = f"import onnxruntime; {READ_A_FACE}"
 HAS_TELEMETRY = tuple(int(part) for part in onnxruntime.__version__.split(".")[:2]) >= ONNXRUNTIME_SINCE
 needs_telemetry = pytest.mark.skipif(not HAS_TELEMETRY, reason="this onnxruntime has no telemetry")

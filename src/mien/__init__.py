@@ -1,4 +1,4 @@
-"""mien: facial-expression recognition from labelled faces to one ONNX file.
+"""mien: facial expression recognition, from labeled faces to a single ONNX file.
 
 Example:
     >>> import mien
@@ -21,7 +21,7 @@ __all__ = ["FacePrediction", "ImagePrediction", "Model", "__version__", "load"]
 
 switch_off_telemetry()
 
-_HOMES = {
+_MODULES = {
     "Model": "mien.inference.model",
     "load": "mien.inference.model",
     "FacePrediction": "mien.inference.results",
@@ -30,7 +30,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for at its first use: `mien --help` must not wait for onnxruntime and OpenCV."""
-    if name not in _HOMES:
+    """Import a public name on first access: `mien --help` must not wait for onnxruntime and OpenCV."""
+    if name not in _MODULES:
         raise AttributeError(f"module 'mien' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -24,7 +24,6 @@ from mien.inference.results import ImagePrediction
 from mien.inference.video import capture as capture_module
 from mien.inference.video.capture import Frame, LiveStream
 from mien.inference.video.options import VideoOptions
-from mien.inference.video.prefetch import prefetch
 from mien.inference.video.stream import BATCH_FRAMES, PREFETCH_FRAMES, predict_frames
 from mien.sample.image import draw_image
 
@@ -239,32 +238,6 @@ def test_frames_are_not_decoded_far_ahead(model: Model, detector: Detector, tool
     next(predictions)
     predictions.close()
     assert source.n_given <= 2 * PREFETCH_FRAMES + 2 * BATCH_FRAMES + 4
-
-
-def test_prefetching_keeps_the_order_and_forwards_errors() -> None:
-    def items() -> Iterator[int]:
-        yield from range(5)
-        raise KeyError("five")
-
-    given: list[int] = []
-    with pytest.raises(KeyError, match="five"):
-        given.extend(prefetch(items(), 2))  # type: ignore[arg-type]
-    assert list(prefetch((index for index in range(50)), 3)) == list(range(50))
-
-
-def test_closing_a_prefetching_generator_closes_its_source() -> None:
-    is_closed = []
-
-    def items() -> Iterator[int]:
-        try:
-            yield from range(1000)
-        finally:
-            is_closed.append(True)
-
-    running = prefetch(items(), 2)  # type: ignore[arg-type]
-    assert next(running) == 0
-    running.close()
-    assert is_closed == [True]
 
 
 def yunet() -> Path:

@@ -89,7 +89,7 @@ def test_against_torchs_schedulers(network: FaceNetwork, config: ScheduleConfig)
 
 @pytest.mark.parametrize("head_rate", [None, 0.01])
 @pytest.mark.parametrize("warmup", [0.0, 1.5])
-def test_head_epochs_against_torchs_schedulers(
+def test_a_frozen_backbone_against_torchs_schedulers(
     network: FaceNetwork, head_rate: float | None, warmup: float
 ) -> None:
     """ConstantLR comes before them for the heads; the backbone has no rate meanwhile, and then the same."""

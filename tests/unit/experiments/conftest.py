@@ -54,6 +54,6 @@ def trained_sweep(
 
 @pytest.fixture
 def copied_sweep(trained_sweep: "tuple[Series, str]", tmp_path: Path) -> "Series":
-    """The trained sweep where `make_series` plans, to be changed."""
+    """The trained sweep in the folder of `make_series`, which tests may change."""
     series, _ = trained_sweep
     return replace(series, out=Path(shutil.copytree(series.out, tmp_path / "out")))

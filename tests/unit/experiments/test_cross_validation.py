@@ -1,4 +1,4 @@
-"""Cross-validation: every training face once, answered by the network that did not learn from it."""
+"""Cross-validation: every training face once, predicted by the network that was not trained on it."""
 
 import csv
 import json
@@ -64,7 +64,7 @@ def rows(trained: tuple[Series, str]) -> list[dict[str, str]]:
 
 
 def test_the_folds_are_planned(recipe_path: Path) -> None:
-    """A run for each fold, of one recipe and one cut."""
+    """A run for each fold, of one recipe and one split."""
     runs = plan_folds(recipe_path, ["--data.split_seed=7"], 4)
     assert [(run.folder, run.title) for run in runs] == [(f"fold-{i}", f"fold {i}") for i in range(4)]
     assert [(run.recipe.data.folds, run.recipe.data.fold) for run in runs] == [(4, i) for i in range(4)]
@@ -73,19 +73,19 @@ def test_the_folds_are_planned(recipe_path: Path) -> None:
 
 @pytest.mark.parametrize("n_folds", [-1, 0, 1, 101])
 def test_too_few_or_too_many_folds(recipe_path: Path, n_folds: int) -> None:
-    """The recipe's own range holds."""
+    """The recipe's own range applies."""
     with pytest.raises(RecipeError, match=rf"`data\.folds` must be from 2 to 100, got {n_folds}"):
         plan_folds(recipe_path, [], n_folds)
 
 
 @pytest.mark.parametrize("key", ["model.weights", "schedule.loss.teacher"])
-def test_folds_cannot_go_on_from_a_run(recipe_path: Path, tmp_path: Path, key: str) -> None:
-    """It learnt the very faces that each fold is to be asked about."""
+def test_folds_cannot_start_from_a_run(recipe_path: Path, tmp_path: Path, key: str) -> None:
+    """It was trained on the faces that the folds hold out."""
     with pytest.raises(RecipeError, match=rf"--folds cannot be used with the run .* of `{key}`"):
         plan_folds(recipe_path, [f"--{key}={tmp_path}"], 4)
 
 
-def test_every_training_face_stands_there_once(rows: list[dict[str, str]], training_pack: Path) -> None:
+def test_every_training_face_is_there_once(rows: list[dict[str, str]], training_pack: Path) -> None:
     """In the pack's order, with its label."""
     split = Pack.open(training_pack).split("train")
     assert list(rows[0]) == ["key", "pack", "fold", "true", "predicted", *(f"p_{name}" for name in CLASSES)]
@@ -95,8 +95,8 @@ def test_every_training_face_stands_there_once(rows: list[dict[str, str]], train
     assert sorted({row["fold"] for row in rows}) == ["0", "1", "2"]
 
 
-def test_each_answer_is_the_folds_own(trained: tuple[Series, str], rows: list[dict[str, str]]) -> None:
-    """The probabilities are those of the fold's dev.npz, divided by its temperature; nobody else had the face."""
+def test_each_prediction_is_the_folds_own(trained: tuple[Series, str], rows: list[dict[str, str]]) -> None:
+    """The probabilities are those of the fold's dev.npz at its temperature; no other fold held the face out."""
     out = trained[0].out
     folds = json.loads((out / "summary.json").read_text())["folds"]
     n_seen = 0
@@ -113,7 +113,7 @@ def test_each_answer_is_the_folds_own(trained: tuple[Series, str], rows: list[di
 
 
 def test_the_pooled_figures_are_sklearns(trained: tuple[Series, str], rows: list[dict[str, str]]) -> None:
-    """Recomputed from out_of_fold.csv; the intervals hold the figures."""
+    """Recomputed from out_of_fold.csv; the intervals contain the figures."""
     pooled = json.loads((trained[0].out / "summary.json").read_text())["pooled"]
     truth, answers = ([row[name] for row in rows] for name in ("true", "predicted"))
     assert pooled["n"] == len(rows) == 192
@@ -130,7 +130,7 @@ def test_the_pooled_figures_are_sklearns(trained: tuple[Series, str], rows: list
 
 
 def test_the_table_of_folds(trained: tuple[Series, str]) -> None:
-    """A row for each fold as its run tells it, then mean and spread; n and what chose the checkpoint are said."""
+    """A row for each fold with its run's scores, then mean and standard deviation, n, and what selected the checkpoint."""
     series, text = trained
     dev = [Run.open(series.out / run.folder).read_result()["dev"] for run in series.runs]
     with (series.out / "summary.csv").open() as file:
@@ -162,7 +162,7 @@ def test_a_temperature_never_saw_its_own_fold() -> None:
 def test_faces_of_several_packs(
     make_training_pack: Callable[..., Path], training_pack: Path, tmp_path: Path
 ) -> None:
-    """The pack of each face stands beside its key, which may be in both."""
+    """Each face has its pack along with its key, which may be in both."""
     other = make_training_pack(tmp_path / "other.pack", n_train=3, n_missing=0)
     numbers, places = np.array([0, 0, 1]), np.array([4, 9, 2])
     faces = OutOfFold(
@@ -186,19 +186,19 @@ def change_dev(out: Path, folder: str, **arrays: np.ndarray | None) -> None:
 
 @pytest.fixture
 def copied(trained: tuple[Series, str], tmp_path: Path) -> Series:
-    """The cross-validation, to be spoilt."""
+    """A copy of the cross-validation, to be damaged."""
     return replace(trained[0], out=Path(shutil.copytree(trained[0].out, tmp_path / "out")))
 
 
-def test_runs_that_do_not_say_which_faces(copied: Series) -> None:
-    """Runs of an earlier release cannot be put together."""
+def test_runs_that_did_not_record_their_faces(copied: Series) -> None:
+    """Runs of an earlier release cannot be combined."""
     change_dev(copied.out, "fold-1", rows=None)
     with pytest.raises(ArtifactError, match=r"earlier release.*--force"):
         summarize_folds(copied)
 
 
 def test_a_face_in_two_folds_is_refused(copied: Series) -> None:
-    """Each face must be answered once."""
+    """Each face must be predicted once."""
     rows = Run.open(copied.out / "fold-0").read_dev_outputs().rows
     assert rows is not None
     change_dev(copied.out, "fold-0", rows=np.concatenate([rows[1:], rows[1:2]]))
@@ -206,14 +206,14 @@ def test_a_face_in_two_folds_is_refused(copied: Series) -> None:
         summarize_folds(copied)
 
 
-def test_answers_of_another_run(copied: Series) -> None:
-    """A fold whose answers are not those that its run wrote is told."""
+def test_outputs_of_another_run(copied: Series) -> None:
+    """A fold whose outputs have changed since its run wrote them is an error."""
     shutil.copy(copied.out / "fold-0" / "dev.npz", copied.out / "fold-1" / "dev.npz")
     with pytest.raises(ArtifactError, match=r"fold-1/dev\.npz has changed since it was written"):
         summarize_folds(copied)
 
 
-def test_a_cross_validation_goes_on(copied: Series) -> None:
+def test_a_cross_validation_resumes(copied: Series) -> None:
     """Finished folds are kept; the files at the end are the same again."""
     before = {path.name: path.read_text() for path in copied.out.glob("*.csv")}
     (copied.out / "fold-2" / "result.json").unlink()
@@ -236,7 +236,7 @@ def test_folds_are_not_combined(
     capsys: pytest.CaptureFixture[str],
     options: list[str],
 ) -> None:
-    """One line and 2."""
+    """One line, and exit code 2."""
     words = [
         "train",
         "--recipe",

@@ -1,4 +1,4 @@
-"""Runs one after the other: begun, gone on with, refused and replaced. tests/end_to_end kills real processes."""
+"""Series of runs: started, resumed, refused and replaced. tests/end_to_end kills real processes."""
 
 import shutil
 import subprocess
@@ -25,7 +25,7 @@ RATES = "schedule.learning_rate=1e-3,0.005"
 
 
 class InThisProcess:
-    """Runs a command of mien here, and remembers the folders of the runs."""
+    """Runs a mien command in this process, and records the folders of the runs."""
 
     def __init__(self) -> None:
         self.folders: list[str] = []
@@ -37,7 +37,7 @@ class InThisProcess:
 
 
 class Failing(InThisProcess):
-    """Runs nothing and ends with an exit code."""
+    """Runs nothing and returns an exit code."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ def refuse(words: Sequence[str]) -> int:
     raise AssertionError(f"nothing was to be trained, but {words} was")
 
 
-def test_a_sweep_goes_on(copied_sweep: Series, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_resumes(copied_sweep: Series, capsys: pytest.CaptureFixture[str]) -> None:
     """Finished runs are kept, the others are trained, and the summary is the same again."""
     before = {path.name: path.read_bytes() for path in copied_sweep.out.glob("summary.*")}
     shutil.rmtree(copied_sweep.out / copied_sweep.runs[3].folder)
@@ -66,8 +66,8 @@ def test_a_sweep_goes_on(copied_sweep: Series, capsys: pytest.CaptureFixture[str
     assert {path.name: path.read_bytes() for path in copied_sweep.out.glob("summary.*")} == before
 
 
-def test_a_finished_run_that_has_changed_is_told(copied_sweep: Series) -> None:
-    """What stands in the folder of a finished run must be what the run wrote, before the next is trained."""
+def test_a_finished_run_that_has_changed_is_an_error(copied_sweep: Series) -> None:
+    """The files of a finished run are verified before the next one is trained."""
     folder = copied_sweep.out / copied_sweep.runs[0].folder
     (folder / "result.json").write_text((folder / "result.json").read_text().replace("accuracy", "macro_f1"))
     start = Failing(1)
@@ -77,7 +77,7 @@ def test_a_finished_run_that_has_changed_is_told(copied_sweep: Series) -> None:
 
 
 def test_every_pack_is_given_to_every_run(make_series: Callable[..., Series], training_pack: Path) -> None:
-    """A run of a series learns from all packs of the command."""
+    """Every run of a series is trained on all packs of the command."""
     given: list[Sequence[str]] = []
 
     def start(words: Sequence[str]) -> int:
@@ -92,7 +92,7 @@ def test_every_pack_is_given_to_every_run(make_series: Callable[..., Series], tr
 
 
 def test_seeds_can_be_added(copied_sweep: Series, make_series: Callable[..., Series]) -> None:
-    """The first run that is started is the first that is not there yet; the old summary no longer stands."""
+    """The first run to start is the first that is missing; the old summary is removed."""
     start = Failing(1)
     with pytest.raises(RunFailed):
         train_sweep(make_series(RATES, seeds=3), resume=True, start=start)
@@ -101,7 +101,7 @@ def test_seeds_can_be_added(copied_sweep: Series, make_series: Callable[..., Ser
 
 
 def test_a_run_that_fails_stops_the_sweep(make_series: Callable[..., Series]) -> None:
-    """Its exit code is passed on, the next run is not begun, and there is no summary."""
+    """Its exit code is passed on, the next run is not started, and there is no summary."""
     series, start = make_series(seeds=3), Failing(3)
     with pytest.raises(RunFailed) as caught:
         train_sweep(series, start=start)
@@ -110,14 +110,14 @@ def test_a_run_that_fails_stops_the_sweep(make_series: Callable[..., Series]) ->
     assert not (series.out / "summary.json").exists()
 
 
-def test_a_run_that_is_killed_is_told(make_series: Callable[..., Series]) -> None:
-    """A process without memory tells nothing itself."""
+def test_a_run_that_is_killed_is_reported(make_series: Callable[..., Series]) -> None:
+    """A process killed for lack of memory cannot report it."""
     with pytest.raises(MienError, match=r"run 1 of 1: seed 0 was killed by SIGKILL.*--resume"):
         train_sweep(make_series(seeds=1), start=Failing(-9))
 
 
-def test_what_was_killed_before_its_first_file_begins_anew(make_series: Callable[..., Series]) -> None:
-    """A run's folder without run.json would be in the way of the run, which therefore finds none."""
+def test_a_run_killed_before_its_first_file_starts_over(make_series: Callable[..., Series]) -> None:
+    """A run's folder without run.json would be in the way, and is removed."""
     series = make_series(seeds=1)
     with pytest.raises(RunFailed):
         train_sweep(series, start=Failing(1))
@@ -144,21 +144,21 @@ def test_what_was_killed_before_its_first_file_begins_anew(make_series: Callable
         pytest.param([RATES], {"kind": "folds"}, "not as a cross-validation", id="folds"),
     ],
 )
-def test_something_else_is_refused_before_training(
+def test_another_series_is_refused_before_training(
     copied_sweep: Series,
     make_series: Callable[..., Series],
     sweeps: list[str],
     changes: dict[str, Any],
     expected: str,
 ) -> None:
-    """--resume goes on with the same alone, and the folder stays as it is."""
+    """--resume accepts only the same series, and the folder stays as it is."""
     with pytest.raises(MienError, match=expected):
         train_sweep(make_series(*sweeps, seeds=2, **changes), resume=True, start=refuse)
     assert (copied_sweep.out / "summary.json").exists()
 
 
 def test_the_rest_of_runtime_may_differ(copied_sweep: Series, make_series: Callable[..., Series]) -> None:
-    """Another machine may go on with its own devices and workers."""
+    """Another machine may resume with its own devices and workers."""
     series = make_series(RATES, seeds=2, overrides=["--runtime.workers=1"])
     assert train_sweep(series, resume=True, start=refuse).results == summarize_sweep(copied_sweep).results
 
@@ -166,14 +166,14 @@ def test_the_rest_of_runtime_may_differ(copied_sweep: Series, make_series: Calla
 def test_another_pack_is_refused(
     copied_sweep: Series, make_training_pack: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """The pack is known by its content."""
+    """The pack is identified by its content."""
     other = make_training_pack(tmp_path / "other.pack", n_train=180)
     with pytest.raises(ArtifactError, match="started on another pack"):
         train_sweep(replace(copied_sweep, packs=(other,)), resume=True, start=refuse)
 
 
 def test_an_existing_folder_is_not_overwritten(make_series: Callable[..., Series]) -> None:
-    """Neither without --force, nor with it where mien made no sweep there."""
+    """Not without --force, nor with it if the folder is not a sweep."""
     series = make_series(seeds=1)
     series.out.mkdir()
     (series.out / "me.jpg").write_bytes(b"x")
@@ -187,8 +187,8 @@ def test_an_existing_folder_is_not_overwritten(make_series: Callable[..., Series
     assert [path.name for path in series.out.iterdir()] == ["me.jpg"]
 
 
-def test_force_begins_again(copied_sweep: Series, make_series: Callable[..., Series]) -> None:
-    """The earlier sweep goes once the new one has begun, with all that the new one does not write."""
+def test_force_starts_over(copied_sweep: Series, make_series: Callable[..., Series]) -> None:
+    """The earlier sweep is removed once the new one has started, including files that the new one does not write."""
     series = make_series(seeds=1)
     train_sweep(series, force=True, start=InThisProcess())
     assert sorted(path.name for path in copied_sweep.out.iterdir()) == [
@@ -213,7 +213,7 @@ def test_a_mistake_does_not_cost_the_earlier_sweep(
 def test_the_earlier_sweep_stays_until_the_new_one_is_finished(
     copied_sweep: Series, make_series: Callable[..., Series]
 ) -> None:
-    """Stopped once or twice, it is still there; the finished new one takes its place."""
+    """Interrupted once or twice, it is still there; the finished new one replaces it."""
     aside = copied_sweep.out.with_name("out.replaced")
     before = (copied_sweep.out / "summary.json").read_bytes()
     train_first = InThisProcess()
@@ -234,7 +234,7 @@ def test_the_earlier_sweep_stays_until_the_new_one_is_finished(
 
 
 def test_a_sweep_has_one_writer(make_series: Callable[..., Series]) -> None:
-    """The second is told, and does nothing."""
+    """The second gets an error, and does nothing."""
     series = make_series(seeds=1)
     with one_writer(series.out), pytest.raises(ArtifactError, match="is being written by this process"):
         train_sweep(series, start=refuse)
@@ -265,7 +265,7 @@ def test_torchrun_and_several_machines_are_refused(
 def test_a_mistake_is_one_line(
     quick_recipe_path: Path, training_pack: Path, tmp_path: Path, words: list[str], code: int, expected: str
 ) -> None:
-    """From the command line, before anything is made."""
+    """From the command line, before anything is written."""
     pack = [] if "--pack" in words else ["--pack", training_pack]
     start = ["train", "--recipe", quick_recipe_path, *pack, "--out", tmp_path / "out"]
     told = StringIO()
@@ -277,7 +277,7 @@ def test_a_mistake_is_one_line(
 
 
 def test_starting_runs_needs_no_torch() -> None:
-    """What only starts processes must not hold a network's worth of memory beside them."""
+    """A process that only starts others must not take the memory of torch."""
     code = (
         "import sys; sys.modules.update(dict.fromkeys(('torch', 'timm', 'lightning')));"
         "import mien.experiments.sweep, mien.experiments.cross_validation; print('ok')"

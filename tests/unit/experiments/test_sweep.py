@@ -1,4 +1,4 @@
-"""Which runs a sweep is, and the table of them."""
+"""Planning a sweep's runs, and their table."""
 
 import csv
 import json
@@ -34,7 +34,7 @@ RATES = "schedule.learning_rate=1e-3,0.005"
     ],
 )
 def test_values_are_split_at_commas(text: str, expected: list[str]) -> None:
-    """Brackets and quotes hold together."""
+    """Commas within brackets and quotes do not split."""
     assert split_values(text) == expected
 
 
@@ -50,8 +50,8 @@ def test_values_are_split_at_commas(text: str, expected: list[str]) -> None:
         pytest.param(["schedule=a.yaml"], r"got the part `schedule`", id="part file"),
     ],
 )  # fmt: skip
-def test_a_sweep_that_is_none(sweeps: list[str], expected: str) -> None:
-    """Each mistake is told in one line."""
+def test_a_malformed_sweep(sweeps: list[str], expected: str) -> None:
+    """Each mistake is one line."""
     with pytest.raises(RecipeError, match=expected):
         read_sweeps(sweeps)
 
@@ -81,7 +81,7 @@ def test_seeds_alone(quick_recipe_path: Path) -> None:
     assert [run.recipe.runtime.seed for run in runs] == [0, 1, 2]
 
 
-def test_a_sweep_alone_has_one_seed(quick_recipe_path: Path) -> None:
+def test_a_sweep_without_seeds_has_one(quick_recipe_path: Path) -> None:
     """The recipe's own."""
     runs = plan_sweep(quick_recipe_path, [], [RATES], None)
     assert [run.folder for run in runs] == ["learning_rate=0.001/seed-0", "learning_rate=0.005/seed-0"]
@@ -101,7 +101,7 @@ def test_a_sweep_alone_has_one_seed(quick_recipe_path: Path) -> None:
 def test_a_wrong_value_is_found_while_planning(
     quick_recipe_path: Path, sweep: str, seeds: int | None, expected: str
 ) -> None:
-    """Every setting is read and checked before anything is trained."""
+    """Every setting is parsed and checked before anything is trained."""
     with pytest.raises(RecipeError, match=expected):
         plan_sweep(quick_recipe_path, [], [sweep], seeds)
 
@@ -129,12 +129,12 @@ def test_seeds_beyond_the_last(quick_recipe_path: Path) -> None:
     ],
 )
 def test_settings_are_named(setting: dict[str, Any], expected: str) -> None:
-    """In words and as a folder alike, where the letters are harmless."""
+    """The same as text and as a folder, if the characters are safe."""
     assert name_setting(setting) == name_folder(setting) == expected
 
 
 def test_folder_names_are_safe_and_different() -> None:
-    """Slashes, spaces and endless values become harmless names that stay apart."""
+    """Slashes, spaces and long values become safe names that stay distinct."""
     values = ["../a b", "..-a-b", "/a/b.safetensors", "x" * 500, "x" * 501, "ä"]
     names = [name_folder({"model.weights": value}) for value in values]
     assert len(set(names)) == len(names)
@@ -146,7 +146,7 @@ def test_folder_names_are_safe_and_different() -> None:
 
 
 def dev_of(series: Series) -> dict[str, list[dict[str, float]]]:
-    """The dev metrics of every run, by setting, as the runs themselves tell them."""
+    """The dev metrics of every run, by setting, from the runs themselves."""
     found: dict[str, list[dict[str, float]]] = {}
     for run in series.runs:
         result = Run.open(series.out / run.folder).read_result()
@@ -189,7 +189,7 @@ def test_what_is_printed(trained_sweep: tuple[Series, str]) -> None:
 
 
 def test_the_folder_of_a_sweep(trained_sweep: tuple[Series, str]) -> None:
-    """What docs/formats.md names is there, and nothing half-written; the image is one."""
+    """The documented files are there, and no partial ones; the image is valid."""
     out = trained_sweep[0].out
     assert sorted(path.name for path in out.iterdir()) == [
         "learning_rate=0.001", "learning_rate=0.005", "runs.json", "summary.csv", "summary.json", "summary.png",
@@ -201,7 +201,7 @@ def test_the_folder_of_a_sweep(trained_sweep: tuple[Series, str]) -> None:
 
 
 def test_seeds_share_the_dev_split(trained_sweep: tuple[Series, str]) -> None:
-    """The same faces are kept back for every seed and setting, and the networks differ."""
+    """The same faces are held out for every seed and setting, and the networks differ."""
     series, _ = trained_sweep
     outputs = [Run.open(series.out / run.folder).read_dev_outputs() for run in series.runs]
     for output in outputs[1:]:
@@ -209,7 +209,7 @@ def test_seeds_share_the_dev_split(trained_sweep: tuple[Series, str]) -> None:
         assert not np.array_equal(output.logits, outputs[0].logits)
 
 
-def test_a_single_seed_has_no_spread(trained_sweep: tuple[Series, str]) -> None:
+def test_a_single_seed_has_no_standard_deviation(trained_sweep: tuple[Series, str]) -> None:
     """The mean is the value, and there is no standard deviation."""
     alone = replace(trained_sweep[0], runs=trained_sweep[0].runs[:1])
     summary = summarize_sweep(alone)
@@ -219,7 +219,7 @@ def test_a_single_seed_has_no_spread(trained_sweep: tuple[Series, str]) -> None:
 
 
 def test_a_metric_that_a_run_lacks(copied_sweep: Series) -> None:
-    """A correlation with a constant is no number; the other settings have theirs, and the cell stays empty."""
+    """A correlation with a constant is undefined; other settings have theirs, and the cell stays empty."""
     series = copied_sweep
     run = Run.open(series.out / series.runs[0].folder)
     result = run.read_result()
@@ -234,8 +234,8 @@ def test_a_metric_that_a_run_lacks(copied_sweep: Series) -> None:
     assert [bool(cell) for cell in cells] == [False, True]
 
 
-def test_a_setting_that_is_null_is_no_missing_value(copied_sweep: Series) -> None:
-    """The cell is a word of YAML that pandas reads as text, so that no setting is lost in a group."""
+def test_a_setting_that_is_null_is_not_a_missing_value(copied_sweep: Series) -> None:
+    """The cell is a YAML word that pandas reads as text, so that no setting is lost in a group."""
     summary = summarize_sweep(copied_sweep)
     results = [summary.results[0]._replace(setting={"model.weights": None}), *summary.results[1:]]
     write_sweep_summary(replace(summary, results=results))

@@ -1,4 +1,4 @@
-"""The network: what goes in, what comes out, and what is told when it cannot be built."""
+"""The network: inputs, outputs, and errors when it cannot be built."""
 
 import time
 from typing import Any
@@ -19,7 +19,7 @@ SMALL = "mobilenetv3_small_050"
 
 
 def build(name: str = SMALL, *, input_size: int = 32, **model: Any) -> Any:
-    """A network of a recipe's part, always with the same first weights."""
+    """The network of a recipe's model, always with the same first weights."""
     torch.manual_seed(0)
     config = ModelConfig(backbone=name, pretrained=False, **model)
     return build_face_network(config, 5, input_size=input_size, pretrained=False).eval()
@@ -40,7 +40,7 @@ def images() -> Any:
 
 
 def test_shapes(network: Any, images: Any) -> None:
-    """Each head gives one answer a face."""
+    """Each head gives one output per face."""
     outputs = network(images)
     assert outputs.logits.shape == (3, 5)
     assert outputs.landmarks.shape == (3, 68, 2)
@@ -48,13 +48,13 @@ def test_shapes(network: Any, images: Any) -> None:
 
 
 def test_bytes_and_floats_are_the_same_faces(network: Any, images: Any) -> None:
-    """Augmented faces are floats and deployed ones bytes; the values mean the same."""
+    """Augmented faces are floats and deployed ones uint8; the values mean the same."""
     for ours, theirs in zip(network(images), network(images.float()), strict=True):
         assert torch.equal(ours, theirs)
 
 
-def test_faces_are_normalised_as_the_backbone_was_trained(network: Any, images: Any) -> None:
-    """The backbone sees ImageNet's mean as nought and its spread as one."""
+def test_faces_are_normalized_as_the_backbone_was_trained(network: Any, images: Any) -> None:
+    """The backbone sees ImageNet's mean as 0 and its standard deviation as 1."""
     seen = []
     handle = network.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     network(images)
@@ -66,7 +66,7 @@ def test_faces_are_normalised_as_the_backbone_was_trained(network: Any, images: 
 
 
 def test_channels_come_last_in_memory(network: Any, images: Any) -> None:
-    """The fast layout reaches the convolutions, weights and images both."""
+    """Both weights and images reach the convolutions in the fast layout."""
     seen = []
     convolution = network.backbone.conv_stem
     handle = convolution.register_forward_hook(lambda _, inputs, output: seen.extend([inputs[0], output]))
@@ -78,7 +78,7 @@ def test_channels_come_last_in_memory(network: Any, images: Any) -> None:
 
 @pytest.mark.parametrize(("landmarks", "valence_arousal"), [(False, True), (True, False), (False, False)])
 def test_a_head_that_is_off_gives_none(images: Any, landmarks: bool, valence_arousal: bool) -> None:
-    """A head that is off has no weights and no answer."""
+    """A head that is off has no weights and no output."""
     network = build(landmarks=landmarks, valence_arousal=valence_arousal)
     outputs = network(images)
     assert (outputs.landmarks is not None) == landmarks
@@ -88,13 +88,13 @@ def test_a_head_that_is_off_gives_none(images: Any, landmarks: bool, valence_aro
     assert ("affect_head" in names) == valence_arousal
 
 
-def test_landmarks_begin_in_the_middle(network: Any, images: Any) -> None:
-    """Before training every point stands in the middle of the crop."""
+def test_landmarks_start_in_the_center(network: Any, images: Any) -> None:
+    """Before training every point is in the center of the crop."""
     assert torch.equal(network(images).landmarks, torch.full((3, 68, 2), 0.5))
 
 
 def test_valence_and_arousal_stay_in_range(network: Any) -> None:
-    """Whatever the features, the answers lie in [-1, 1]."""
+    """Whatever the features, the outputs are in [-1, 1]."""
     features = torch.randn(8, network.expression_head.in_features) * 1e3
     assert torch.tanh(network.affect_head(features)).abs().max() <= 1
 
@@ -107,7 +107,7 @@ def test_a_backbone_built_for_one_size_takes_another() -> None:
 
 @pytest.mark.parametrize("name", ["resnet18", "efficientnet_b0"])
 def test_a_smaller_stem_stride_keeps_the_weights_and_enlarges_the_maps(name: str) -> None:
-    """ImageNet's weights still fit, and every map of features has twice the side."""
+    """ImageNet's weights still fit, and every feature map has twice the side."""
 
     def maps_of(network: Any) -> list[tuple[int, ...]]:
         sizes: list[tuple[int, ...]] = []
@@ -128,7 +128,7 @@ def test_a_smaller_stem_stride_keeps_the_weights_and_enlarges_the_maps(name: str
 
 
 def test_a_network_with_another_stem_stride_is_ready_to_train() -> None:
-    """Trying the stride out leaves no part of the network in evaluation mode, nor a trace in its norms."""
+    """Trying the stride leaves no part of the network in evaluation mode, and its norms unchanged."""
     config = ModelConfig(backbone=SMALL, pretrained=False, stem_stride=1)
     network = build_face_network(config, 5, input_size=32, pretrained=False)
     assert {module.training for module in network.modules()} == {True}
@@ -148,8 +148,8 @@ def test_a_network_with_another_stem_stride_is_ready_to_train() -> None:
         ),
     ],
 )
-def test_a_backbone_that_cannot_read_such_faces(name: str, expected: str) -> None:
-    """It is told before the first step, in one line."""
+def test_a_backbone_that_cannot_run_at_this_size(name: str, expected: str) -> None:
+    """It is an error before the first step, in one line."""
     with pytest.raises(ModelError, match=expected):
         build(name, input_size=48)
 
@@ -169,7 +169,7 @@ def test_a_backbone_that_cannot_read_such_faces(name: str, expected: str) -> Non
     ],
 )
 def test_a_backbone_whose_stem_stride_is_its_own(name: str, stride: int, expected: str) -> None:
-    """Where the stride cannot be changed, it is one line that says to leave the key out."""
+    """If the stride cannot be changed, one line says to leave the key out."""
     with pytest.raises(ModelError, match=expected + ".*Leave the key out") as caught:
         build(name, input_size=64, stem_stride=stride)
     assert "\n" not in str(caught.value)
@@ -183,14 +183,14 @@ def test_a_backbone_whose_stem_stride_is_its_own(name: str, stride: int, expecte
         pytest.param(torch.nn.Linear(3, 4), "none", id="no convolution"),
     ],
 )
-def test_a_first_layer_whose_stride_is_not_for_changing(first: Any, came: str) -> None:
-    """Only a convolution that looks at overlapping places and halves the map is given another stride."""
+def test_a_first_layer_whose_stride_cannot_change(first: Any, came: str) -> None:
+    """Only the stride of a convolution with overlapping windows that halves the map can be changed."""
     with pytest.raises(ModelError, match=f"of stride 2; mine starts with {came}"):
         set_stem_stride(torch.nn.Sequential(first), 1, name="mine")
 
 
 def test_a_hidden_layer(images: Any) -> None:
-    """All heads read the rectified layer, which reads the pooled features."""
+    """All heads take the rectified layer, which takes the pooled features."""
     network = build(head_hidden_size=12)
     assert {head.in_features for head in network.head_modules() if head is not network.hidden} == {12}
     outputs = network(images)
@@ -203,7 +203,7 @@ def test_a_hidden_layer(images: Any) -> None:
 
 
 def moved_by(network: Any, images: Any) -> float:
-    """How far the logits move when the predicted landmarks do."""
+    """How far the logits move with the predicted landmarks."""
     with torch.no_grad():
         before = network(images).logits
         network.landmark_head.bias += 0.1
@@ -213,12 +213,12 @@ def moved_by(network: Any, images: Any) -> float:
 
 
 def test_the_expression_head_sees_the_landmarks_on_request(images: Any) -> None:
-    """With `condition_on_landmarks` the logits depend on where the points are placed, and without they do not."""
+    """With `condition_on_landmarks` the logits depend on the predicted points, and without it they do not."""
     assert moved_by(build(), images) == 0
     network = build(condition_on_landmarks=True)
     assert network.expression_head.in_features == build().expression_head.in_features + 136
     assert moved_by(network, images) > 1e-3
-    # A point in the middle of the crop adds nothing, wherever its column.
+    # A point in the center of the crop adds nothing, whatever its column.
     logits = network(images).logits
     with torch.no_grad():
         network.expression_head.weight[:, -136:] = 0
@@ -238,14 +238,14 @@ def test_the_expression_does_not_move_the_landmarks(images: Any) -> None:
     assert network.landmark_head.weight.grad.any()
 
 
-def test_landmarks_that_are_not_there_cannot_be_fed() -> None:
+def test_conditioning_needs_the_landmark_head() -> None:
     """The two keys contradict each other."""
     with pytest.raises(ValueError, match="`condition_on_landmarks` needs the landmark head"):
         build(landmarks=False, condition_on_landmarks=True)
 
 
-def test_the_heads_are_all_that_is_behind_the_backbone() -> None:
-    """`head_modules` and the backbone together hold every weight, whatever is on."""
+def test_the_heads_are_everything_after_the_backbone() -> None:
+    """`head_modules` and the backbone together have every weight, whatever is switched on."""
     for model in (
         {},
         {"head_hidden_size": 8},
@@ -264,25 +264,25 @@ def test_the_heads_are_all_that_is_behind_the_backbone() -> None:
     [("resnt18", "resnet18"), ("eficientnet-b0", "efficientnet_b0"), ("", "timm.list_models")],
 )
 def test_an_unknown_backbone_names_near_ones(name: str, near: str) -> None:
-    """A slip of the pen is answered with the name that was meant."""
+    """The error for a typo suggests the intended name."""
     with pytest.raises(ModelError, match=near):
         create_backbone(name)
 
 
 def test_an_unknown_set_of_weights() -> None:
-    """The part of a name after the dot names weights; one that timm does not know is told."""
+    """The part of a name after the dot names weights; an unknown one is an error."""
     with pytest.raises(ModelError, match="no weights of the name"):
         create_backbone("efficientnet_b0.nope")
 
 
 def test_an_option_that_a_backbone_does_not_have() -> None:
-    """Not every backbone can drop branches; that is an error of one line, not a bug."""
+    """Not every backbone supports stochastic depth; that is an error of one line."""
     with pytest.raises(ModelError, match=r"vgg11.*drop_path_rate"):
         create_backbone("vgg11", drop_path_rate=0.1)
 
 
-def test_weights_that_cannot_be_had_are_told_soon(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    """With no network and nothing in the cache there is one error with the way out, in seconds."""
+def test_unavailable_weights_are_an_error_soon(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """Without a network connection or cached weights, there is one error with a way out, in seconds."""
     import huggingface_hub
 
     class CutOff:
@@ -298,14 +298,14 @@ def test_weights_that_cannot_be_had_are_told_soon(monkeypatch: pytest.MonkeyPatc
     assert time.monotonic() - start < 5
 
 
-def test_a_grey_network_reads_the_grey_that_image_libraries_make(images: Any) -> None:
+def test_a_grayscale_network_converts_like_image_libraries(images: Any) -> None:
     network = build(grayscale=True).eval()
-    grey = np.stack([np.asarray(Image.fromarray(image.numpy()).convert("L")) for image in images])
-    repeated = torch.from_numpy(np.repeat(grey[..., None], 3, axis=3))
+    gray = np.stack([np.asarray(Image.fromarray(image.numpy()).convert("L")) for image in images])
+    repeated = torch.from_numpy(np.repeat(gray[..., None], 3, axis=3))
     with torch.inference_mode():
         difference = {
             name: (reader(images).logits - reader(repeated).logits).abs().max()
-            for name, reader in (("grey", network), ("plain", build().eval()))
+            for name, reader in (("gray", network), ("plain", build().eval()))
         }
-    # A grey pixel is rounded to a whole level; colours move the plain network much more.
-    assert difference["grey"] < 0.1 * difference["plain"]
+    # A gray pixel is rounded to an integer level; colors change the plain network much more.
+    assert difference["gray"] < 0.1 * difference["plain"]

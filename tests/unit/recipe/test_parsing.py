@@ -1,4 +1,4 @@
-"""Reading recipes: parts, overrides, and one clear line for everything that is wrong."""
+"""Reading recipes: parts, overrides, and one clear line for every mistake."""
 
 import re
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Write = Callable[[str, str], Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Return a function that writes a file of the recipe's folder."""
+    """Return a function that writes a file into the recipe's folder."""
 
     def write_file(name: str, text: str) -> Path:
         path = tmp_path / name
@@ -31,12 +31,12 @@ def write(tmp_path: Path) -> Write:
 
 
 def test_no_file_gives_the_defaults() -> None:
-    """A recipe of nothing is every key's default."""
+    """Without a recipe every key has its default."""
     assert read_recipe(None, []) == Recipe()
 
 
-def test_recipes_in_the_box_have_names(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file of that name goes before it, a part in the box may be named as well, and the help lists all recipes."""
+def test_bundled_recipes_have_names(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of that name comes first, bundled parts have names as well, and the help lists all recipes."""
     monkeypatch.chdir(tmp_path)
     assert read_recipe("demo", []).model.backbone == "resnet10t"
     assert read_recipe("demo", ["--runtime", "gpu"]).runtime.accelerator == "gpu"
@@ -46,8 +46,8 @@ def test_recipes_in_the_box_have_names(write: Write, tmp_path: Path, monkeypatch
     assert read_recipe("demo", []).model.backbone == "resnet18"
 
 
-def test_a_recipe_that_is_nowhere() -> None:
-    """The error names the nearest, and all that there are."""
+def test_a_recipe_that_does_not_exist() -> None:
+    """The error names the nearest one, and all of them."""
     with pytest.raises(
         RecipeError, match=r"affectnet_b0 does not exist\. Did you mean affectnet_b0_224\?.* demo, "
     ):
@@ -55,7 +55,7 @@ def test_a_recipe_that_is_nowhere() -> None:
 
 
 def test_a_part_may_be_a_file_or_inline(write: Write) -> None:
-    """Parts named by file are found beside the recipe, inline ones are taken as they are."""
+    """Part files are relative to the recipe, inline parts are taken as they are."""
     write("model/small.yaml", "backbone: resnet18\npretrained: false\n")
     recipe = read_recipe(
         write("r.yaml", "model: model/small.yaml\nschedule: {epochs: 3, learning_rate: 1e-2}\n"), []
@@ -93,7 +93,7 @@ def test_overrides_win(write: Write, overrides: list[str], values: tuple[object,
     )
 
 
-def test_a_part_may_stand_on_a_file(write: Write) -> None:
+def test_a_part_may_extend_a_file(write: Write) -> None:
     """`from` names the file, and the other keys change it, in nested mappings as well; the file stays as it is."""
     write(
         "schedule/long.yaml",
@@ -110,7 +110,7 @@ def test_a_part_may_stand_on_a_file(write: Write) -> None:
 
 
 def test_a_part_file_on_the_command_line(write: Write) -> None:
-    """An override may name a whole part file, from where the command is given."""
+    """An override may name a part file, relative to the current folder."""
     part = write("other.yaml", "backbone: resnet50\n")
     recipe = read_recipe(
         write("r.yaml", "model: {backbone: resnet18, drop_rate: 0.1}\n"), ["--model", str(part)]
@@ -130,7 +130,7 @@ def test_what_is_printed_reads_back(write: Write) -> None:
     assert read_recipe(write("again.yaml", format_recipe(recipe)), []) == recipe
 
 
-# Nine to the power of eight words, if it is ever spelled out.
+# Nine to the power of eight words if expanded.
 BOMB = "a: &a [x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{below}'] * 9)}]\n" for below, name in pairwise("abcdefghi")
 )
@@ -231,8 +231,8 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("text", "expected"), WRONG)
-def test_what_is_wrong_is_told_in_one_line(write: Write, text: str, expected: str) -> None:
-    """Each mistake in a file is one line that names it, with the exit code of wrong usage."""
+def test_every_mistake_is_one_line(write: Write, text: str, expected: str) -> None:
+    """Each mistake in a file is one line that names it, with the exit code for wrong usage."""
     write("bomb.yaml", BOMB)
     write("broken.yaml", "backbone: [a\n")
     write("list.yaml", "- a\n")
@@ -260,7 +260,7 @@ def test_what_is_wrong_is_told_in_one_line(write: Write, text: str, expected: st
 def test_a_part_file_on_the_command_line_is_read_like_any(
     write: Write, option: list[str], text: str, expected: str
 ) -> None:
-    """What is refused in a recipe's part file is refused in one that an override names."""
+    """What is refused in a recipe's part file is refused in one named by an override."""
     path = write("part.yaml", text)
     with pytest.raises(RecipeError, match=re.escape(expected)):
         read_recipe(None, [word.format(path) for word in option])
@@ -287,7 +287,7 @@ def test_a_part_file_on_the_command_line_is_read_like_any(
         pytest.param(["stray"], "unrecognized arguments: stray", id="stray word"),
     ],
 )
-def test_a_wrong_override_is_told_in_one_line(overrides: list[str], expected: str) -> None:
+def test_a_wrong_override_is_one_line(overrides: list[str], expected: str) -> None:
     """Each mistake on the command line is one line that names it."""
     with pytest.raises(RecipeError) as caught:
         read_recipe(None, overrides)
@@ -306,7 +306,7 @@ def test_a_wrong_override_is_told_in_one_line(overrides: list[str], expected: st
     ],
 )
 def test_a_recipe_cannot_run_code(write: Write, tmp_path: Path, text: str) -> None:
-    """Class paths and YAML's object tags are refused, and nothing of them runs."""
+    """Class paths and YAML's object tags are refused, and none of their code runs."""
     proof = tmp_path / "proof"
     with pytest.raises(RecipeError):
         read_recipe(write("r.yaml", text.replace("PROOF", str(proof))), [])
@@ -364,7 +364,7 @@ def test_a_group_as_a_mapping_on_the_command_line() -> None:
 
 
 def test_a_missing_recipe(tmp_path: Path) -> None:
-    """A recipe that is not there is named."""
+    """The error names the missing recipe."""
     with pytest.raises(RecipeError, match=r"nope\.yaml does not exist"):
         read_recipe(tmp_path / "nope.yaml", [])
 
@@ -374,8 +374,8 @@ def test_a_recipe_with_a_byte_order_mark(write: Write) -> None:
     assert read_recipe(write("r.yaml", "\ufeffschedule: {epochs: 3}\n"), []).schedule.epochs == 3
 
 
-def test_the_help_tells_every_key() -> None:
-    """Each key stands in the help with its explanation."""
+def test_the_help_explains_every_key() -> None:
+    """The help has every key with its explanation."""
     text = format_recipe_help()
     for key in value_types():
         assert f"--{key} " in text

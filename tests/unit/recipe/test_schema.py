@@ -1,4 +1,4 @@
-"""The values of a recipe, and what they may be."""
+"""The values of a recipe, and their validation."""
 
 from dataclasses import asdict, replace
 from typing import Any
@@ -34,7 +34,7 @@ def with_value(key: str, value: object) -> Recipe:
 
 
 def test_plain_values_give_the_recipe_back() -> None:
-    """What a run keeps is the recipe, its nested parts included."""
+    """The values stored in a run give the same recipe, including its nested parts."""
     recipe = Recipe(
         ModelConfig(backbone="resnet18", stem_stride=1),
         DataConfig(classes=["Happy", "Sad"], packs=["a", "b"], augment=AugmentConfig(mixup_prob=0.5)),
@@ -50,7 +50,7 @@ def test_plain_values_give_the_recipe_back() -> None:
     ids=["model", "data", "augment", "loss"],
 )
 def test_values_of_another_release(path: list[str]) -> None:
-    """A key that this release does not know, or a part that is not there, is told."""
+    """A key that this release does not have, or a missing part, is an error."""
     *above, name = path
     for change in ({"future": 1}, None):
         values = asdict(Recipe())
@@ -66,8 +66,8 @@ def test_values_of_another_release(path: list[str]) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_losses_stand_where_they_stood_no_longer() -> None:
-    """A run of before, whose losses stood among the schedule's values, is told to be of another release."""
+def test_losses_as_keys_of_the_schedule() -> None:
+    """A run whose losses were still keys of the schedule is from another release."""
     values = asdict(Recipe())
     loss = values["schedule"].pop("loss")
     values["schedule"] |= {"label_smoothing": loss["label_smoothing"]}
@@ -76,19 +76,19 @@ def test_losses_stand_where_they_stood_no_longer() -> None:
 
 
 def test_every_number_has_a_range() -> None:
-    """No number of a recipe is taken unchecked."""
+    """Every number of a recipe is checked."""
     assert {key for key, expected in value_types().items() if expected.kind in (int, float)} == set(RANGES)
     assert all(low < high for low, high in RANGES.values())
 
 
 def test_the_defaults_are_in_range() -> None:
-    """A recipe of nothing is a good recipe."""
+    """The default recipe is valid."""
     check_values(Recipe())
 
 
 @pytest.mark.parametrize("key", sorted(RANGES))
-def test_a_number_out_of_its_range_is_told(key: str) -> None:
-    """Below, above, infinite and no number at all: one line with key, range and value."""
+def test_a_number_out_of_range(key: str) -> None:
+    """Below, above, infinite and NaN: one line with key, range and value."""
     low, high = RANGES[key]
     for value in (low - 1, high * 2 + 1, float("inf"), float("nan")):
         with pytest.raises(RecipeError) as caught:
@@ -115,7 +115,7 @@ def test_the_ends_of_a_range_are_allowed(key: str) -> None:
         ("schedule.optimizer", "sgd, adamw"),
     ],
 )
-def test_a_choice_that_is_none_is_told(key: str, choices: str) -> None:
+def test_an_unknown_choice(key: str, choices: str) -> None:
     """A recipe made in Python is not checked while it is parsed, and a typo would mean some other choice."""
     with pytest.raises(RecipeError, match=rf"^Recipe key `{key}` must be one of {choices}, got wng$"):
         check_values(with_value(key, "wng"))
@@ -175,7 +175,7 @@ CONTRADICTIONS = [
 
 @pytest.mark.parametrize(("recipe", "expected"), CONTRADICTIONS)
 def test_values_that_contradict_each_other(recipe: Recipe, expected: str) -> None:
-    """What is wrong between two keys is one line that names both."""
+    """A contradiction between two keys is one line that names both."""
     with pytest.raises(RecipeError) as caught:
         check_values(recipe)
     assert expected in str(caught.value)
@@ -205,5 +205,5 @@ def test_values_that_contradict_each_other(recipe: Recipe, expected: str) -> Non
     ],
 )
 def test_values_that_only_just_agree(recipe: Recipe) -> None:
-    """What is allowed is not refused."""
+    """Values at the limit are allowed."""
     check_values(recipe)

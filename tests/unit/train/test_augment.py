@@ -1,4 +1,4 @@
-"""Random changes of faces: limits, share and determinism. Landmarks are followed in tests/reference."""
+"""Augmentation: limits, probabilities and determinism. tests/reference covers landmarks."""
 
 from dataclasses import replace
 from typing import Any
@@ -42,7 +42,7 @@ def random_faces(n_faces: int = 4, side: int = 32) -> Faces:
 
 
 def pale_faces(n_faces: int = 40, side: int = 64) -> Faces:
-    """Faces of a quarter of the range, of which no change here meets an end."""
+    """Faces in the middle of the range, so that no change here clips."""
     return (random_faces(n_faces, side) / 4 + 90).astype(np.uint8)
 
 
@@ -63,7 +63,7 @@ def recolor(config: AugmentConfig, images: Faces, seed: int = 0) -> Faces:
 
 
 def parts_of(changes: Augmentations) -> dict[str, NDArray[Any]]:
-    """Each change by itself, taken apart again; the ratio is height / width."""
+    """Each transform recovered separately; the ratio is height / width."""
     mirror = np.where(changes.flipped, -1, 1)
     linear = changes.matrices[:, :, :2].copy()
     linear[:, 0] *= mirror[:, None]
@@ -89,7 +89,7 @@ def parts_of(changes: Augmentations) -> dict[str, NDArray[Any]]:
 
 
 def test_geometry_that_is_off_is_the_identity() -> None:
-    """With every change off a face comes back to the byte."""
+    """With every transform off, a face comes back byte for byte."""
     changes = plan(STILL, 4)
     np.testing.assert_array_equal(changes.matrices, np.tile(np.eye(2, 3), (4, 1, 1)))
     assert not changes.flipped.any()
@@ -99,21 +99,21 @@ def test_geometry_that_is_off_is_the_identity() -> None:
 
 
 def test_affine_with_no_room_is_the_identity() -> None:
-    """An affine change of no turn, scale or shift moves nothing."""
+    """An affine transform with no rotation, scale or shift moves nothing."""
     changes = plan(replace(STILL, affine_prob=1), 50)
     np.testing.assert_allclose(changes.matrices, np.tile(np.eye(2, 3), (50, 1, 1)), atol=1e-15)
 
 
-def test_a_mirror_turns_every_pixel() -> None:
-    """Flip alone is the image from right to left, to the pixel."""
+def test_a_flip_mirrors_every_pixel() -> None:
+    """A flip alone is the image from right to left, to the pixel."""
     changes = plan(replace(STILL, hflip_prob=1))
     assert changes.flipped.all()
     face = random_faces(1)[0]
     np.testing.assert_array_equal(move(face, changes), face[:, ::-1])
 
 
-def test_a_mirror_swaps_left_and_right() -> None:
-    """The left eye of the mirrored image is the right eye, on the other side; twice is as before."""
+def test_a_flip_swaps_left_and_right() -> None:
+    """The left eye of the flipped image is the right eye, on the other side; two flips cancel."""
     points = np.random.default_rng(0).random((3, 68, 2)).astype(np.float32)
     changes = plan(replace(STILL, hflip_prob=1), 3)
     moved = transform_landmarks(points, changes)
@@ -123,8 +123,8 @@ def test_a_mirror_swaps_left_and_right() -> None:
     np.testing.assert_allclose(transform_landmarks(moved, changes), points, atol=1e-6)
 
 
-def test_only_mirrored_faces_swap_left_and_right() -> None:
-    """In a batch where some faces are mirrored, the others keep the order of their landmarks."""
+def test_only_flipped_faces_swap_left_and_right() -> None:
+    """In a batch where some faces are flipped, the others keep the order of their landmarks."""
     points = np.random.default_rng(0).random((40, 68, 2)).astype(np.float32)
     changes = plan(replace(STILL, hflip_prob=0.5), 40)
     assert 0 < changes.flipped.sum() < 40
@@ -136,7 +136,7 @@ def test_only_mirrored_faces_swap_left_and_right() -> None:
 
 
 def test_missing_landmarks_stay_missing() -> None:
-    """NaN goes through every change as NaN, and the faces beside it keep their landmarks."""
+    """NaN goes through every transform as NaN, and the other faces keep their landmarks."""
     points = np.random.default_rng(0).random((20, 68, 2)).astype(np.float32)
     points[::3] = np.nan
     missing = np.isnan(transform_landmarks(points, plan(AugmentConfig(hflip_prob=0.5), 20))).all(axis=(1, 2))
@@ -147,8 +147,8 @@ def test_missing_landmarks_stay_missing() -> None:
     np.testing.assert_array_equal(present, ~missing)
 
 
-def test_changes_stay_in_their_limits() -> None:
-    """No change is ever larger than the recipe says; each comes near its limit on both sides."""
+def test_transforms_stay_in_their_limits() -> None:
+    """No transform exceeds the recipe's limits; each comes near its limit on both sides."""
     config = AugmentConfig(
         rotation_deg=20, scale=0.2, shift=0.1, saturation=0.3, contrast=0.4, brightness=0.5, erase_prob=1
     )
@@ -169,7 +169,7 @@ def test_changes_stay_in_their_limits() -> None:
 
 @pytest.mark.parametrize("name", ["hflip_prob", "affine_prob", "erase_prob"])
 def test_probability(name: str) -> None:
-    """A change happens as often as the recipe says."""
+    """A transform is applied as often as the recipe says."""
     changes = plan(replace(AugmentConfig(hflip_prob=0, affine_prob=0, erase_prob=0), **{name: 0.3}), 2000)
     changed = {
         "hflip_prob": changes.flipped,
@@ -181,7 +181,7 @@ def test_probability(name: str) -> None:
         assert not changes.flipped.any()
 
 
-# A recipe of everything, and what each of its keys decides.
+# A recipe with everything on, and what each of its keys decides.
 EVERYTHING = AugmentConfig(erase_prob=1)
 DECIDES = {
     "hflip_prob": {"mirror"},
@@ -197,8 +197,8 @@ DECIDES = {
 
 
 @pytest.mark.parametrize("name", DECIDES)
-def test_one_change_does_not_disturb_another(name: str) -> None:
-    """Switching a change off leaves every other as it was, and takes away its own."""
+def test_one_transform_does_not_affect_another(name: str) -> None:
+    """Switching a transform off removes it and leaves every other as it was."""
     before, after = (parts_of(plan(config, 50)) for config in (EVERYTHING, replace(EVERYTHING, **{name: 0})))
     for part, values in before.items():
         if part in DECIDES[name]:
@@ -207,8 +207,8 @@ def test_one_change_does_not_disturb_another(name: str) -> None:
             np.testing.assert_allclose(after[part], values, atol=1e-12, err_msg=part)
 
 
-def test_changes_are_independent() -> None:
-    """No two changes of a face go together: each has a draw of its own."""
+def test_transforms_are_independent() -> None:
+    """No two transforms of a face are correlated: each has its own draw."""
     n_faces = 4000
     parts = parts_of(plan(EVERYTHING, n_faces))
     parts["erased"] = parts_of(plan(replace(EVERYTHING, erase_prob=0.5), n_faces))["erased"]
@@ -217,8 +217,8 @@ def test_changes_are_independent() -> None:
     assert np.abs(off_diagonal).max() < 4.5 / np.sqrt(n_faces)
 
 
-def test_a_face_changes_alike_in_any_batch() -> None:
-    """What happens to a face depends on its own draws, not on the faces beside it."""
+def test_a_face_is_augmented_alike_in_any_batch() -> None:
+    """A face's augmentation depends on its own draws, not on the other faces."""
     draws = uniform_draws(np.arange(12), N_DRAWS, seed=4, epoch=0)
     points = np.random.default_rng(0).random((12, 68, 2)).astype(np.float32)
     config = AugmentConfig(erase_prob=0.5)
@@ -236,15 +236,15 @@ def test_a_face_changes_alike_in_any_batch() -> None:
 
 
 def test_pixels_that_are_not_changed() -> None:
-    """With colour and erasing off the values are the bytes."""
+    """With color and erasing off, the pixels are unchanged."""
     np.testing.assert_array_equal(recolor(STILL, random_faces()), random_faces())
 
 
 @pytest.mark.parametrize("name", COLORS)
-def test_a_grey_face(name: str) -> None:
-    """Of an even grey, contrast and saturation leave all, brightness changes the level within its limit."""
-    grey = np.full((500, 4, 4, 3), 100, dtype=np.uint8)
-    levels = recolor(replace(STILL, **{name: 0.2}), grey)[:, 0, 0, 0].astype(int)
+def test_a_gray_face(name: str) -> None:
+    """Contrast and saturation do not change a uniform gray, brightness changes its level within the limit."""
+    gray = np.full((500, 4, 4, 3), 100, dtype=np.uint8)
+    levels = recolor(replace(STILL, **{name: 0.2}), gray)[:, 0, 0, 0].astype(int)
     if name == "brightness":
         assert levels.min() >= 80
         assert levels.max() <= 120
@@ -254,7 +254,7 @@ def test_a_grey_face(name: str) -> None:
 
 
 def test_pixels_stay_pixels() -> None:
-    """The strongest colour changes do not wrap around at either end: a ramp never falls."""
+    """The strongest color changes do not wrap around at either end: a ramp never decreases."""
     ramp = np.linspace(0, 255, 32).astype(np.uint8)[:, None, None].repeat(32, axis=1).repeat(3, axis=2)
     changed = recolor(
         AugmentConfig(brightness=1, contrast=1, saturation=1, erase_prob=0), np.tile(ramp, (40, 1, 1, 1))
@@ -264,8 +264,8 @@ def test_pixels_stay_pixels() -> None:
     assert (changed == 255).any()
 
 
-def test_colours_are_the_plain_formula() -> None:
-    """One map of the colours is saturation, then contrast, then brightness, as each is defined alone.
+def test_colors_are_the_plain_formula() -> None:
+    """The one color map is saturation, then contrast, then brightness, as each is defined separately.
 
     The mean level is that of every eighth row: the others are brighter here.
     """
@@ -283,7 +283,7 @@ def test_colours_are_the_plain_formula() -> None:
 
 
 def test_contrast_keeps_the_mean_and_brightness_scales_it() -> None:
-    """Contrast scales the spread alone, and brightness the mean alone."""
+    """Contrast scales only the deviation from the mean, and brightness only the mean."""
     faces = pale_faces()
     for name in ("contrast", "brightness"):
         config = replace(STILL, **{name: 0.4})
@@ -294,8 +294,8 @@ def test_contrast_keeps_the_mean_and_brightness_scales_it() -> None:
         np.testing.assert_allclose(mean, factor if name == "brightness" else 1, atol=0.005)
 
 
-def test_saturation_to_grey_and_beyond() -> None:
-    """Saturation moves colours away from the pixel's own grey or towards it, and leaves that grey."""
+def test_saturation_to_gray_and_beyond() -> None:
+    """Saturation moves colors away from the pixel's own gray or toward it, and keeps that gray."""
     faces, config = pale_faces(), replace(STILL, saturation=1)
     changed, factor = recolor(config, faces).astype(float), parts_of(plan(config, 40))["saturation"]
     np.testing.assert_allclose(changed.mean(axis=3), faces.mean(axis=3), atol=1)
@@ -303,8 +303,8 @@ def test_saturation_to_grey_and_beyond() -> None:
     np.testing.assert_allclose(spread, factor, atol=0.02)
 
 
-def test_erased_share() -> None:
-    """An erased rectangle is a part of the face between a tenth of the limit and the limit."""
+def test_erased_area() -> None:
+    """An erased rectangle covers between a tenth of the limit and the limit."""
     images = random_faces(300, 64)
     changed = recolor(replace(STILL, erase_prob=1, erase_max_area=0.2), images)
     share = (changed != images).any(axis=3).mean(axis=(1, 2))
@@ -313,8 +313,8 @@ def test_erased_share() -> None:
     assert share.mean() == pytest.approx(0.11, abs=0.02)
 
 
-def test_erased_is_a_rectangle_of_one_colour() -> None:
-    """What is erased is a whole rectangle of the changed face's mean colour, and nothing outside of it is."""
+def test_the_erased_rectangle_has_one_color() -> None:
+    """The erased rectangle has the augmented face's mean color, and nothing outside it is erased."""
     images = pale_faces()
     colors = replace(STILL, saturation=0.2, contrast=0.2, brightness=0.2)
     plain, erased = (recolor(replace(colors, erase_prob=erase), images) for erase in (0, 1))
@@ -339,22 +339,22 @@ def test_extremes_of_erasing(area: float) -> None:
 
 
 def test_erasing_probability() -> None:
-    """So many faces are erased as the recipe says."""
+    """The fraction of erased faces is the recipe's."""
     images = random_faces(400, 16)
     changed = recolor(replace(STILL, erase_prob=0.25), images)
     erased = (changed != images).any(axis=(1, 2, 3))
     assert erased.mean() == pytest.approx(0.25, abs=0.06)
 
 
-def test_the_same_draw_changes_the_same_way() -> None:
-    """A seed decides every change, and another seed changes otherwise."""
+def test_the_same_draw_gives_the_same_transform() -> None:
+    """A seed decides every transform, and another seed gives others."""
     faces, config = random_faces(), AugmentConfig()
     np.testing.assert_array_equal(recolor(config, faces, seed=3), recolor(config, faces, seed=3))
     assert not np.array_equal(recolor(config, faces, seed=3), recolor(config, faces, seed=4))
     np.testing.assert_array_equal(plan(config, 5, seed=5).matrices, plan(config, 5, seed=5).matrices)
 
 
-def test_faces_of_a_batch_change_differently() -> None:
-    """Two equal faces of one batch do not stay equal."""
+def test_faces_of_a_batch_are_augmented_differently() -> None:
+    """Two equal faces in a batch do not stay equal."""
     changed = recolor(AugmentConfig(erase_prob=1), random_faces(1).repeat(2, axis=0))
     assert not np.array_equal(changed[0], changed[1])

@@ -1,4 +1,4 @@
-"""Feeding: batches from a pack."""
+"""Data loading: batches from a pack."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,7 +34,7 @@ STILL = AugmentConfig(
 
 @pytest.fixture(scope="module")
 def faces(training_pack: Path) -> LabeledFaces:
-    """The training faces of the pack, of which one class has a fifth of the others'."""
+    """The pack's training faces, with one class a fifth the size of the others."""
     faces = read_training_faces([Pack.open(training_pack)], DataConfig(dev_fraction=0.25)).train
     return faces.part((faces.labels != 1) | (np.arange(len(faces)) % 5 == 0))
 
@@ -65,7 +65,7 @@ def assert_same(one: Batch, other: Batch) -> None:
 
 
 def test_without_augmentation_the_faces_are_the_packs(faces: LabeledFaces) -> None:
-    """For measuring, the images are the stored ones at the input's size, with their own labels."""
+    """For evaluation, the images are the stored ones at the input's size, with their own labels."""
     batch = FaceBatches(faces, 32).__getitems__([Draw(0, i, i) for i in (5, 2)])
     for place, face in enumerate((5, 2)):
         expected = resize_crop(faces.image(face), 32)
@@ -80,7 +80,7 @@ def test_without_augmentation_the_faces_are_the_packs(faces: LabeledFaces) -> No
 
 @pytest.mark.parametrize("size", [32, 40, 64])
 def test_augmentation_that_is_off_changes_nothing(faces: LabeledFaces, size: int) -> None:
-    """With every change off, training and measuring see the same bytes, at any size of the input."""
+    """With every transform off, training and evaluation see the same bytes, at any input size."""
     draws = [Draw(3, place, face) for place, face in enumerate((5, 2, 60))]
     assert_same(
         FaceBatches(faces, size, STILL).__getitems__(draws), FaceBatches(faces, size).__getitems__(draws)
@@ -88,7 +88,7 @@ def test_augmentation_that_is_off_changes_nothing(faces: LabeledFaces, size: int
 
 
 def test_types(faces: LabeledFaces) -> None:
-    """Images stay bytes until they are on the device."""
+    """Images stay uint8 until they are on the device."""
     batch = read_epoch(faces)[0]
     assert batch.images_rgb.dtype == torch.uint8
     assert batch.images_rgb.shape == (16, 32, 32, 3)
@@ -96,7 +96,7 @@ def test_types(faces: LabeledFaces) -> None:
 
 
 def test_the_labels_of_the_pack_are_never_changed(faces: LabeledFaces) -> None:
-    """Augmented landmarks are copies, and so is all that a batch of plain faces holds."""
+    """Augmented landmarks are copies, and so is everything in a batch of plain faces."""
     before = replace(faces, landmarks=faces.landmarks.copy(), targets=faces.targets.copy())
     read_epoch(faces)
     for value in FaceBatches(faces, 32).__getitems__([Draw(0, 0, 0)]):
@@ -107,7 +107,7 @@ def test_the_labels_of_the_pack_are_never_changed(faces: LabeledFaces) -> None:
 
 @pytest.mark.parametrize("sampling", ["uniform", "inverse"])
 def test_an_epoch_is_the_same_however_it_is_read(faces: LabeledFaces, sampling: str) -> None:
-    """A second reading, and a worker process, give every byte of the first."""
+    """A second pass, and a worker process, give the same bytes as the first."""
     first = read_epoch(faces, sampling=sampling)
     for again in (read_epoch(faces, sampling=sampling), read_epoch(faces, sampling=sampling, workers=1)):
         assert len(first) == len(again) == len(faces) // 16
@@ -116,7 +116,7 @@ def test_an_epoch_is_the_same_however_it_is_read(faces: LabeledFaces, sampling: 
 
 
 def test_epochs_are_augmented_differently(faces: LabeledFaces) -> None:
-    """A face looks otherwise the next time, at another place of an epoch, and under another seed."""
+    """A face looks different the next time, at another position in an epoch, and with another seed."""
     looks = [
         FaceBatches(faces, 32, AugmentConfig(), seed=seed).__getitems__([Draw(epoch, place, 3)]).images_rgb
         for seed, epoch, place in ((0, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 0))
@@ -126,7 +126,7 @@ def test_epochs_are_augmented_differently(faces: LabeledFaces) -> None:
 
 
 def test_a_face_looks_alike_in_any_batch(faces: LabeledFaces) -> None:
-    """What is done to a face depends on its place in the epoch alone, not on the faces that it comes with."""
+    """A face's augmentation depends only on its position in the epoch, not on the other faces of its batch."""
     dataset = FaceBatches(faces, 32, AugmentConfig(erase_prob=0.5), seed=0)
     draws = [Draw(2, place, face) for place, face in ((40, 5), (7, 9), (23, 5), (900, 2))]
     together = dataset.__getitems__(draws)
@@ -137,8 +137,8 @@ def test_a_face_looks_alike_in_any_batch(faces: LabeledFaces) -> None:
 
 @pytest.mark.parametrize("sampling", ["uniform", "inverse"])
 @pytest.mark.parametrize("world_size", [2, 4])
-def test_the_ranks_read_what_one_reads(faces: LabeledFaces, sampling: str, world_size: int) -> None:
-    """Shared between processes, an epoch's batches hold the same augmented faces and targets."""
+def test_all_ranks_together_read_one_epoch(faces: LabeledFaces, sampling: str, world_size: int) -> None:
+    """Sharded across processes, an epoch's batches hold the same augmented faces and targets."""
     ranks = [
         read_epoch(faces, sampling=sampling, epoch=1, rank=rank, world_size=world_size)
         for rank in range(world_size)
@@ -168,9 +168,9 @@ def test_faces_of_two_packs_in_a_batch(
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])
-def test_measuring_deals_every_face_once(world_size: int) -> None:
-    """Over all ranks each dev face is measured once, none is padded."""
+def test_evaluation_covers_every_face_once(world_size: int) -> None:
+    """Over all ranks each dev face is evaluated once, with no padding."""
     ranks = [plain_batches(50, 8, rank=rank, world_size=world_size) for rank in range(world_size)]
-    dealt = [draw.face for batches in ranks for batch in batches for draw in batch]
-    assert sorted(dealt) == list(range(50))
+    assigned = [draw.face for batches in ranks for batch in batches for draw in batch]
+    assert sorted(assigned) == list(range(50))
     assert max(len(batch) for batches in ranks for batch in batches) == 8

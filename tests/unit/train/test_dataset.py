@@ -1,4 +1,4 @@
-"""What a run learns from one pack, and the part that is kept back. Several packs: test_faces_of_packs.py."""
+"""A run's training and dev faces from one pack. Several packs: test_dataset_packs.py."""
 
 from collections.abc import Callable
 from hashlib import blake2b
@@ -30,8 +30,8 @@ labels_and_groups = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 30)), m
 
 @settings(deadline=None)
 @given(labels_and_groups, st.floats(0.01, 0.5), st.integers(0, 100))
-def test_no_group_is_cut_in_two(faces: list[tuple[int, int]], fraction: float, seed: int) -> None:
-    """Near-duplicates are all in train or all in dev, and the same seed cuts the same way."""
+def test_no_group_is_split(faces: list[tuple[int, int]], fraction: float, seed: int) -> None:
+    """Near-duplicates are all in train or all in dev, and the same seed gives the same split."""
     labels, groups = np.array(faces).T
     in_dev = split_dev(labels, groups, draw(len(labels), seed), fraction=fraction)
     assert not set(groups[in_dev]) & set(groups[~in_dev])
@@ -42,16 +42,16 @@ def test_no_group_is_cut_in_two(faces: list[tuple[int, int]], fraction: float, s
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=5), st.floats(0.01, 0.5), st.integers(0, 100))
-def test_each_class_gives_its_share(sizes: list[int], fraction: float, seed: int) -> None:
-    """Without duplicates each class keeps back its share, rounded."""
+def test_each_class_holds_out_its_fraction(sizes: list[int], fraction: float, seed: int) -> None:
+    """Without duplicates each class holds out its fraction, rounded."""
     labels = np.repeat(np.arange(len(sizes)), sizes)
     in_dev = split_dev(labels, np.arange(len(labels)), draw(len(labels), seed), fraction=fraction)
     for label, size in enumerate(sizes):
         assert in_dev[labels == label].sum() == round(fraction * size)
 
 
-def test_seeds_cut_differently() -> None:
-    """The dev split is a draw, and so are the folds."""
+def test_seeds_split_differently() -> None:
+    """The dev split is random, and so are the folds."""
     labels, groups = np.zeros(100, dtype=int), np.arange(100)
     one, other = (split_dev(labels, groups, draw(100, seed), fraction=0.2) for seed in (0, 1))
     assert (one != other).any()
@@ -64,7 +64,7 @@ def test_seeds_cut_differently() -> None:
 def test_the_order_of_the_faces_does_not_matter(
     faces: list[tuple[int, int]], fraction: float, random: Random
 ) -> None:
-    """A set prepared anew keeps back the same photographs, in whatever order they come."""
+    """A dataset prepared again holds out the same photographs, in whatever order they come."""
     labels, groups = np.array(faces).T
     draws = draw(len(labels))
     order = np.array(random.sample(range(len(labels)), len(labels)))
@@ -78,8 +78,8 @@ def test_the_order_of_the_faces_does_not_matter(
     )
 
 
-def test_the_draw_is_the_same_everywhere() -> None:
-    """Earlier runs' dev splits stay theirs: the draw may not change with a machine or a version."""
+def test_the_hash_is_the_same_everywhere() -> None:
+    """Earlier runs keep their dev splits: the hash must not change with the machine or version."""
     draws = hash_names(["FER2013Train/fer0000000.png", "é.jpg"], seed=0)
     assert draws.tolist() == [10596694223446446586, 7745627430555685922]
 
@@ -102,8 +102,8 @@ def test_the_dev_split_is_the_same_everywhere(training_pack: Path) -> None:
     assert first == [0, 9, 10, 25, 31, 34, 39, 40]
 
 
-def test_a_set_with_fewer_faces_keeps_back_the_same() -> None:
-    """When some faces are rejected, almost none changes between train and dev."""
+def test_a_dataset_with_fewer_faces_holds_out_the_same() -> None:
+    """When some faces are rejected, almost none moves between train and dev."""
     labels = np.arange(3000) % 3
     groups, draws = np.arange(3000), draw(3000)
     kept = np.arange(3000) % 50 > 0
@@ -115,8 +115,8 @@ def test_a_set_with_fewer_faces_keeps_back_the_same() -> None:
 
 @settings(deadline=None)
 @given(labels_and_groups, st.integers(2, 12), st.integers(0, 100))
-def test_folds_cut_no_group_in_two(faces: list[tuple[int, int]], n_folds: int, seed: int) -> None:
-    """Every face is in one of the folds, near-duplicates in the same, and the same seed cuts the same way."""
+def test_folds_split_no_group(faces: list[tuple[int, int]], n_folds: int, seed: int) -> None:
+    """Every face is in one of the folds, near-duplicates in the same, and the same seed gives the same folds."""
     labels, groups = np.array(faces).T
     folds = assign_folds(labels, groups, draw(len(labels), seed), n_folds=n_folds)
     assert folds.shape == labels.shape
@@ -130,7 +130,7 @@ def test_folds_cut_no_group_in_two(faces: list[tuple[int, int]], n_folds: int, s
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=10, max_size=60), st.integers(2, 6), st.integers(0, 100))
 def test_folds_with_groups_are_about_equal(sizes: list[int], n_folds: int, seed: int) -> None:
-    """A class's part in a fold is off by no more than its largest group."""
+    """A class's size in a fold is off by no more than its largest group."""
     groups = np.repeat(np.arange(len(sizes)), sizes)
     labels = groups % 3
     folds = assign_folds(labels, groups, draw(len(labels), seed), n_folds=n_folds)
@@ -142,7 +142,7 @@ def test_folds_with_groups_are_about_equal(sizes: list[int], n_folds: int, seed:
 @settings(deadline=None)
 @given(st.lists(st.integers(6, 60), min_size=1, max_size=5), st.integers(2, 6), st.integers(0, 100))
 def test_folds_are_as_equal_as_those_of_scikit_learn(sizes: list[int], n_folds: int, seed: int) -> None:
-    """Without duplicates, the parts of each class are as large as in a stratified k-fold, folds in any order."""
+    """Without duplicates, the folds of each class are as large as in a stratified k-fold, in any order."""
     labels = np.repeat(np.arange(len(sizes)), sizes)
     folds = assign_folds(labels, np.arange(len(labels)), draw(len(labels), seed), n_folds=n_folds)
     theirs = np.empty_like(folds)
@@ -155,13 +155,13 @@ def test_folds_are_as_equal_as_those_of_scikit_learn(sizes: list[int], n_folds: 
 
 
 def test_rare_classes_are_spread_over_the_folds() -> None:
-    """Classes of one face each do not all fall into the same fold."""
+    """Classes with one face each do not all fall into the same fold."""
     folds = assign_folds(np.arange(10), np.arange(10), draw(10), n_folds=5)
     np.testing.assert_array_equal(np.bincount(folds), [2, 2, 2, 2, 2])
 
 
 def test_a_recipe_chooses_its_fold() -> None:
-    """With `folds` the recipe's fold is kept back, without them the fraction is."""
+    """With `folds` the recipe's fold is held out, otherwise the fraction is."""
     labels, groups = np.arange(90) % 3, np.arange(90) // 2
     folds = assign_folds(labels, groups, draw(90), n_folds=3)
     for fold in range(3):
@@ -186,7 +186,7 @@ def test_train_and_dev_are_the_pack(training_pack: Path) -> None:
 
 
 def test_folds_of_a_pack(training_pack: Path) -> None:
-    """Each fold keeps back other faces and learns from the rest; together they keep back every face."""
+    """Each fold holds out other faces and trains on the rest; together they hold out every face."""
     pack = Pack.open(training_pack)
     held_out = []
     for fold in range(4):
@@ -198,7 +198,7 @@ def test_folds_of_a_pack(training_pack: Path) -> None:
 
 
 def test_a_part_of_the_faces(training_pack: Path) -> None:
-    """A part holds the chosen faces with all that belongs to them, their images and paths too."""
+    """A part holds the chosen faces with all their values, including images and paths."""
     pack = Pack.open(training_pack)
     faces = read_training_faces([pack], DataConfig(dev_fraction=0.25)).train
     chosen = np.arange(len(faces)) % 5 == 2
@@ -213,7 +213,7 @@ def test_a_part_of_the_faces(training_pack: Path) -> None:
 
 
 def test_a_choice_of_classes(training_pack: Path) -> None:
-    """Faces of other classes are left out, and labels count in the chosen order."""
+    """Faces of other classes are left out, and labels follow the chosen order."""
     pack = Pack.open(training_pack)
     faces = read_training_faces([pack], DataConfig(classes=["Sad", "Neutral"], dev_fraction=0.25))
     assert faces.classes == ("Sad", "Neutral")
@@ -225,7 +225,7 @@ def test_a_choice_of_classes(training_pack: Path) -> None:
 
 @pytest.mark.parametrize("classes", [["Happy", "Joy"], ["Happy", "Happy"], ["Happy"], []])
 def test_a_wrong_choice_of_classes(training_pack: Path, classes: list[str]) -> None:
-    """A class that the pack lacks, one named twice, or fewer than two is told with those that there are."""
+    """A class that the pack lacks, one named twice, or fewer than two is an error that lists the available ones."""
     with pytest.raises(DatasetError, match="Neutral, Happy, Sad"):
         read_training_faces([Pack.open(training_pack)], DataConfig(classes=classes))
 
@@ -249,13 +249,13 @@ def test_votes_count_among_the_chosen_classes(
 
 
 def test_votes_that_are_not_there(training_pack: Path) -> None:
-    """A pack without votes cannot be learnt by votes."""
+    """A pack without votes cannot be trained on votes."""
     with pytest.raises(DatasetError, match=r"Use `data\.labels: hard`"):
         read_training_faces([Pack.open(training_pack)], DataConfig(labels="votes"))
 
 
 def test_leaks_are_left_out(make_training_pack: Callable[..., Path], tmp_path: Path) -> None:
-    """Training faces with a near-duplicate in val are not learnt from, unless the recipe wants them."""
+    """Training faces with a near-duplicate in val are excluded, unless the recipe keeps them."""
     groups = np.arange(216)
     groups[192:202] = groups[:10]
     pack = Pack.open(make_training_pack(tmp_path / "leaks.pack", groups=groups))
@@ -268,7 +268,7 @@ def test_leaks_are_left_out(make_training_pack: Callable[..., Path], tmp_path: P
 
 
 def test_too_few_faces(make_training_pack: Callable[..., Path], tmp_path: Path) -> None:
-    """A handful of faces is no training set."""
+    """A handful of faces is not a training set."""
     pack = Pack.open(make_training_pack(tmp_path / "few.pack", n_train=18, n_missing=0))
     with pytest.raises(DatasetError, match=r"18 usable training faces .* 16 of each are needed"):
         read_training_faces([pack], DataConfig())

@@ -1,4 +1,4 @@
-"""How much a class counts: against scikit-learn, and against the paper's formula."""
+"""Class weights, compared with scikit-learn and with the paper's formula."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ schemes = st.sampled_from(["uniform", "none", "inverse", "square_root", "effecti
 @settings(deadline=None)
 @given(counts_of_classes)
 def test_inverse_is_balanced_of_scikit_learn(counts: np.ndarray) -> None:
-    """Scikit-learn's balanced weights, without a normalisation of our own: theirs are 1 on average too."""
+    """Scikit-learn's balanced weights, which are 1 on average too."""
     present = np.flatnonzero(counts)
     labels = np.repeat(np.arange(len(counts)), counts)
     expected = compute_class_weight("balanced", classes=present, y=labels)
@@ -44,7 +44,7 @@ def test_effective_by_hand() -> None:
 
 
 def test_effective_lies_between_inverse_and_none() -> None:
-    """Few faces count as 1 / n, and beyond some thousand one more changes nothing."""
+    """Weights of small classes go as 1 / n, and beyond some thousand faces one more changes nothing."""
     few, many = (
         face_weights(np.array([2, 8]), "effective"),
         face_weights(np.array([10**5, 10**6]), "effective"),
@@ -65,7 +65,7 @@ def test_square_root_is_the_root_of_inverse(counts: np.ndarray) -> None:
 @settings(deadline=None)
 @given(counts_of_classes, schemes)
 def test_a_face_counts_one_on_average(counts: np.ndarray, scheme: str) -> None:
-    """The mean over all faces is 1; a rarer class never counts less, and one without faces not at all."""
+    """The mean over all faces is 1; a rarer class never has a lower weight, and one without faces has none."""
     weights = face_weights(counts, scheme)  # type: ignore[arg-type]
     assert np.average(weights, weights=counts) == pytest.approx(1)
     assert not weights[counts == 0].any()
@@ -76,7 +76,7 @@ def test_a_face_counts_one_on_average(counts: np.ndarray, scheme: str) -> None:
 
 
 def test_quotas_of_each_scheme() -> None:
-    """Uniform draws each face once, inverse each class alike; the root of 900, 90 and 10 faces lies between."""
+    """Uniform draws each face once, inverse each class alike; the root of 900, 90 and 10 faces is in between."""
     np.testing.assert_allclose(class_quotas(COUNTS, "uniform", n_draws=1000), COUNTS)
     np.testing.assert_allclose(class_quotas(COUNTS, "inverse", n_draws=1000), [1000 / 3] * 3)
     roots = np.sqrt(COUNTS)
@@ -89,19 +89,19 @@ def test_a_cap_gives_the_rest_to_the_others() -> None:
 
 
 def test_the_others_share_by_their_weight() -> None:
-    """What a capped class leaves is shared as the weights say, not evenly."""
+    """What a capped class leaves is distributed by weight, not evenly."""
     counts = np.array([400, 100, 4, 0])
     quotas = class_quotas(counts, "square_root", n_draws=504, cap=3)
     np.testing.assert_allclose(quotas, [492 * 20 / 30, 492 * 10 / 30, 12, 0])
 
 
 def test_a_cap_of_one_shows_every_face_once() -> None:
-    """Where no face may come twice, nothing is left to balance."""
+    """If no face may repeat, there is nothing left to balance."""
     np.testing.assert_allclose(class_quotas(COUNTS, "inverse", n_draws=1000, cap=1), COUNTS)
 
 
 def test_a_cap_that_allows_fewer_draws() -> None:
-    """When every class is at its cap, the epoch is shorter than asked for."""
+    """When every class is at its cap, the epoch is shorter than requested."""
     np.testing.assert_allclose(class_quotas(COUNTS, "inverse", n_draws=5000, cap=1.5), 1.5 * COUNTS)
 
 

@@ -1,4 +1,4 @@
-"""What the loop does around a network: the moving average, the two passes of a sharpness-aware step, the heads' epochs."""
+"""The training loop: the moving average, the two passes of a sharpness-aware step, epochs with a frozen backbone."""
 
 import csv
 from dataclasses import replace
@@ -33,7 +33,7 @@ def checkpoint_of(run: Path) -> dict[str, Any]:
 
 
 def last_weights(run: Path, prefix: str = "network.") -> Weights:
-    """The weights at the end of the last epoch, of a part of the module."""
+    """The weights of a part of the module at the end of the last epoch."""
     state = checkpoint_of(run)["state_dict"]
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
@@ -50,7 +50,7 @@ def distance(ours: Weights, theirs: Weights) -> float:
 
 @pytest.fixture
 def trajectory(monkeypatch: pytest.MonkeyPatch) -> list[Weights]:
-    """The weights after each step of what is trained meanwhile."""
+    """The weights after each training step."""
     steps: list[Weights] = []
     end = FaceModule.on_train_batch_end
 
@@ -65,7 +65,7 @@ def trajectory(monkeypatch: pytest.MonkeyPatch) -> list[Weights]:
 def test_the_moving_average_is_its_formula(
     training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, trajectory: list[Weights]
 ) -> None:
-    """It is a_1 = w_1 and a_n = d a_(n-1) + (1 - d) w_n of weights and norms' statistics, and is what is kept."""
+    """It is a_1 = w_1 and a_n = d a_(n-1) + (1 - d) w_n of weights and norms' statistics, and is what is saved."""
     train(short(tiny_recipe, ema_decay=0.8), [training_pack], tmp_path / "run")
     assert len(trajectory) == 9
     floats = [name for name, value in trajectory[0].items() if value.is_floating_point()]
@@ -79,10 +79,8 @@ def test_the_moving_average_is_its_formula(
     assert distance(last, trajectory[-1]) == 0
 
 
-def test_the_moving_average_is_what_is_measured(
-    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path
-) -> None:
-    """Its scores stand in metrics.csv, its outputs in dev.npz; those of the weights it is an average of do not."""
+def test_the_moving_average_is_evaluated(training_pack: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    """metrics.csv and dev.npz hold its scores and outputs, not those of the weights that it averages."""
     out = tmp_path / "run"
     train(short(tiny_recipe, ema_decay=0.8), [training_pack], out)
     run = Run.open(out)
@@ -107,14 +105,14 @@ def test_the_moving_average_is_what_is_measured(
 
 
 def test_without_a_moving_average_the_weights_are_kept(trained_run: Path) -> None:
-    """Nothing of an average is in the checkpoint."""
+    """The checkpoint has no average."""
     assert not [name for name in checkpoint_of(trained_run)["state_dict"] if name.startswith("average")]
 
 
 def test_a_sharpness_aware_epoch_without_a_radius_is_a_plain_one(
     training_pack: Path, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    """The second pass sees the same mixed faces and the same dropout, leaves the norms alone and is clipped alike.
+    """The second pass sees the same mixed faces and the same dropout, leaves the norms as they are and is clipped the same way.
 
     As the radius goes to nought the run therefore ends where a plain one does; with a real one it does not.
     """
@@ -136,10 +134,10 @@ def test_a_sharpness_aware_epoch_without_a_radius_is_a_plain_one(
     assert distance(ends[0.1], ends[None]) > 1e-2
 
 
-def test_in_the_head_epochs_only_the_heads_learn(
+def test_with_a_frozen_backbone_only_the_heads_are_trained(
     training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, trajectory: list[Weights]
 ) -> None:
-    """The backbone's weights do not move at all, by gradient or by decay, until the head epochs are over."""
+    """The backbone's weights do not change at all, by gradient or by decay, until it is unfrozen."""
     recipe = short(tiny_recipe, epochs=2, freeze_backbone_epochs=1.0, warmup_epochs=0.0, weight_decay=0.1)
     train(recipe, [training_pack], tmp_path / "run")
     first = build_network(recipe, ("Neutral", "Happy", "Sad"))
@@ -155,7 +153,7 @@ def test_in_the_head_epochs_only_the_heads_learn(
 def test_learned_task_weights_learn_and_are_saved(
     training_pack: Path, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    """They begin at the recipe's, move in every epoch, and stand in the checkpoint and not in the model."""
+    """They start at the recipe's, change in every epoch, and are in the checkpoint but not in the model."""
     loss = LossConfig(task_weights="learned", landmarks_weight=0.25)
     train(short(tiny_recipe, loss=loss, learning_rate=0.01), [training_pack], tmp_path / "run")
     weights = {
@@ -172,7 +170,7 @@ def test_learned_task_weights_learn_and_are_saved(
 def test_a_teacher_is_not_saved_with_its_student(
     trained_run: Path, training_pack: Path, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    """The student's checkpoint holds what one without a teacher holds, its losses are others, and the teacher stays."""
+    """The student's checkpoint has the same content as one without a teacher, its losses differ, and the teacher is unchanged."""
     before = Run.open(trained_run).best_weights_path.read_bytes()
     plain, taught = tmp_path / "plain", tmp_path / "taught"
     train(short(tiny_recipe), [training_pack], plain)
@@ -185,10 +183,10 @@ def test_a_teacher_is_not_saved_with_its_student(
 
 
 @pytest.mark.slow
-def test_a_compiled_network_learns_what_a_plain_one_learns(
+def test_a_compiled_network_trains_like_a_plain_one(
     training_pack: Path, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    """Compiling changes the last digits of the losses and no name of a weight."""
+    """Compiling changes the last digits of the losses and no weight's name."""
     recipe = replace(short(tiny_recipe), model=replace(tiny_recipe.model, backbone="resnet10t"))
     compiled = replace(recipe, runtime=replace(recipe.runtime, compile=True))
     rows = []

@@ -1,4 +1,4 @@
-"""What a run writes of how it goes."""
+"""Training logs."""
 
 import json
 import subprocess
@@ -28,8 +28,8 @@ def test_no_file_has_no_rows(tmp_path: Path) -> None:
     assert read_metrics(tmp_path / "metrics.csv") == []
 
 
-def test_an_epoch_done_again_replaces_what_came_after(tmp_path: Path) -> None:
-    """A resumed run begins again at an epoch; rows from there on, left by the killed one, go."""
+def test_a_repeated_epoch_replaces_later_rows(tmp_path: Path) -> None:
+    """A resumed run repeats an epoch; rows from there on, left by the killed one, are removed."""
     path = tmp_path / "metrics.csv"
     for epoch in (1, 2, 3):
         append_metrics(path, epoch_row(epoch, 0.5))
@@ -38,7 +38,7 @@ def test_an_epoch_done_again_replaces_what_came_after(tmp_path: Path) -> None:
 
 
 def test_a_metric_may_be_missing_in_an_epoch(tmp_path: Path) -> None:
-    """A correlation that an epoch has not leaves its cell empty, before and after."""
+    """A correlation that is undefined in an epoch leaves its cell empty, before and after."""
     path = tmp_path / "metrics.csv"
     append_metrics(path, epoch_row(1, 0.5, dev_valence_ccc=0.1))
     append_metrics(path, epoch_row(2, 0.5))
@@ -50,15 +50,15 @@ def test_a_metric_may_be_missing_in_an_epoch(tmp_path: Path) -> None:
 
 
 def test_the_first_of_equal_epochs_is_the_best(tmp_path: Path) -> None:
-    """A tie, also one that the file's six digits make, is won by the earlier epoch."""
+    """The earlier epoch wins a tie, also one that arises from the file's six digits."""
     path = tmp_path / "metrics.csv"
     for epoch, score in enumerate((0.2, 1 / 3, 1 / 3, 0.33333301, 0.3), start=1):
         append_metrics(path, epoch_row(epoch, score))
     assert best_epoch(path, "accuracy") == 2
 
 
-def test_curves_are_a_image(tmp_path: Path) -> None:
-    """One epoch is enough to draw."""
+def test_curves_are_an_image(tmp_path: Path) -> None:
+    """One epoch is enough for a plot."""
     append_metrics(tmp_path / "metrics.csv", epoch_row(1, 0.5))
     draw_curves(tmp_path / "metrics.csv", tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
@@ -66,7 +66,7 @@ def test_curves_are_a_image(tmp_path: Path) -> None:
 
 
 def test_provenance(tmp_path: Path) -> None:
-    """Who looks at a run later finds versions, hardware, command and time."""
+    """A run records versions, hardware, command and time."""
     write_provenance(tmp_path / "provenance.json", {"seed": 3})
     value = json.loads((tmp_path / "provenance.json").read_text())
     assert value["seed"] == 3
@@ -77,7 +77,7 @@ def test_provenance(tmp_path: Path) -> None:
 
 
 def test_the_commit_is_miens_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Installed inside somebody else's repository, mien does not take their commit for its own."""
+    """Installed inside another repository, mien does not take that repository's commit for its own."""
     package = tmp_path / "venv"
     package.mkdir()
     try:

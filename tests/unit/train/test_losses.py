@@ -1,4 +1,4 @@
-"""The losses: limit cases and formulas by hand. tests/reference compares them with torch."""
+"""The losses: limit cases and formulas worked out by hand. tests/reference compares them with torch."""
 
 import math
 from collections.abc import Callable
@@ -29,18 +29,18 @@ KINDS = ("smooth_l1", "mse", "wing")
 
 @pytest.fixture
 def generator() -> torch.Generator:
-    """Randomness of the test's own."""
+    """The test's own generator."""
     return torch.Generator().manual_seed(0)
 
 
 def landmark_cost(pixels: float, kind: str) -> float:
-    """What it costs that every coordinate is so many pixels off, in a crop of 256."""
+    """The loss if every coordinate is off by this many pixels, in a crop of 256."""
     true = torch.full((1, 68, 2), 0.25, dtype=torch.float64)
     return float(landmark_loss(true + pixels / 256, true, kind=kind))
 
 
 def landmark_slope(pixels: float, kind: str) -> float:
-    """What one pixel more costs there, in units of the loss."""
+    """The slope of the loss there, per pixel."""
     step, unit_px = 1e-6, 256 * LANDMARK_UNIT
     rise = landmark_cost(pixels + step, kind) - landmark_cost(pixels - step, kind)
     return rise / (2 * step) * unit_px
@@ -51,51 +51,51 @@ def landmark_slope(pixels: float, kind: str) -> float:
     [(landmark_loss, (1, 68, 2), "smooth_l1, mse, wing"), (affect_loss, (1, 2), "mse, ccc_mse")],
 )
 def test_an_unknown_kind_is_an_error(loss: Loss, shape: tuple[int, ...], kinds: str) -> None:
-    """A slip of the pen is not some other loss."""
+    """A typo does not silently select another loss."""
     with pytest.raises(ValueError, match=f"kind must be one of {kinds}, got 'wng'"):
         loss(torch.zeros(shape), torch.zeros(shape), kind="wng")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_right_point_costs_nothing(generator: torch.Generator, kind: str) -> None:
+def test_a_perfect_prediction_has_no_landmark_loss(generator: torch.Generator, kind: str) -> None:
     """No error, no loss, for each kind of landmark loss."""
     true = torch.rand(N, 68, 2, generator=generator)
     assert landmark_loss(true, true, kind=kind) == 0
 
 
-def test_a_sure_right_answer_costs_almost_nothing() -> None:
-    """Large logits for the right classes have next to no cross-entropy."""
+def test_a_confident_correct_prediction_has_almost_no_loss() -> None:
+    """Large logits for the right classes have almost no cross-entropy."""
     assert expression_loss(100 * torch.eye(3), torch.eye(3)) < 1e-6
 
 
-def test_no_opinion_costs_the_logarithm_of_the_classes() -> None:
-    """Equal logits cost ln C, whatever the label."""
+def test_equal_logits_have_a_loss_of_log_c() -> None:
+    """Equal logits have a loss of ln C, whatever the label."""
     assert float(expression_loss(torch.zeros(3, 3), torch.eye(3))) == pytest.approx(np.log(3))
 
 
 def test_a_class_weight_multiplies_its_faces() -> None:
-    """A face of a class that counts twice costs twice, and the mean is over the faces."""
+    """A face of a class with weight 2 has twice the loss, and the mean is over the faces."""
     logits, weights = torch.tensor([[0.0, 2.0], [1.0, 0.0]]), torch.tensor([2.0, 0.5])
     loss = expression_loss(logits, torch.eye(2), class_weights=weights)
     expected = (2 * math.log(1 + math.exp(2)) + 0.5 * math.log(1 + math.exp(1))) / 2
     assert float(loss) == pytest.approx(expected, rel=1e-6)
 
 
-def test_smoothing_goes_where_it_is_sent() -> None:
-    """The share that the label gives up is spread as asked, and the target still sums to one."""
+def test_smoothing_follows_the_distribution() -> None:
+    """The smoothed fraction follows the distribution, and the target still sums to one."""
     smoothed = smooth_targets(torch.eye(2), 0.4, torch.tensor([0.25, 0.75]))
     torch.testing.assert_close(smoothed, torch.tensor([[0.7, 0.3], [0.1, 0.9]]))
 
 
 def test_landmarks_are_counted_in_units() -> None:
-    """One unit off costs one half, ten units off nine and a half: square near, linear far."""
+    """One unit off has a loss of one half, ten units off nine and a half: quadratic near, linear far."""
     true = torch.full((1, 68, 2), 0.5)
     for units, cost in ((0.5, 0.125), (1, 0.5), (10, 9.5)):
         assert float(landmark_loss(true + units * LANDMARK_UNIT, true)) == pytest.approx(cost, rel=1e-4)
 
 
 def test_mse_is_that_of_the_plain_coordinates(generator: torch.Generator) -> None:
-    """The mean squared error of coordinates that are fractions of the crop, as torch computes it."""
+    """The mean squared error of coordinates as fractions of the crop, as torch computes it."""
     predicted, true = (torch.rand(N, 68, 2, generator=generator) for _ in range(2))
     expected = torch.nn.functional.mse_loss(predicted, true)
     torch.testing.assert_close(landmark_loss(predicted, true, kind="mse"), expected)
@@ -112,7 +112,7 @@ def test_wing_is_the_papers_formula(pixels: float) -> None:
 
 
 def test_wing_near_and_far() -> None:
-    """A small error counts w / epsilon times, a large one once, and the two pieces meet at w."""
+    """A small error is weighted w / epsilon, a large one 1, and the two pieces meet at w."""
     assert landmark_slope(1e-4, "wing") == pytest.approx(10 / 2, rel=1e-3)
     assert landmark_slope(50, "wing") == pytest.approx(1, rel=1e-6)
     below, above = landmark_cost(10 - 1e-9, "wing"), landmark_cost(10 + 1e-9, "wing")
@@ -120,12 +120,12 @@ def test_wing_near_and_far() -> None:
 
 
 def test_affect_is_a_mean_square() -> None:
-    """Half a unit off costs a quarter."""
+    """Half a unit off has a loss of a quarter."""
     assert float(affect_loss(torch.zeros(2, 2), torch.full((2, 2), 0.5))) == pytest.approx(0.25)
 
 
 def test_perfect_agreement_has_a_concordance_of_one(generator: torch.Generator) -> None:
-    """The true values cost nothing, by either part of the loss."""
+    """The true values have no loss, in either part."""
     true = 2 * torch.rand(16, 2, generator=generator) - 1
     torch.testing.assert_close(concordance(true, true), torch.ones(2))
     assert float(affect_loss(true, true, kind="ccc_mse")) == pytest.approx(0, abs=1e-6)
@@ -147,7 +147,7 @@ def test_concordance_is_the_formula_and_the_metric(generator: torch.Generator) -
 
 
 def test_a_missing_half_of_valence_and_arousal(generator: torch.Generator) -> None:
-    """The concordance of each of the two is over the faces that have it."""
+    """The concordance of each column is over the faces that have it."""
     true, predicted = torch.rand(2, 16, 2, generator=generator)
     known = true.clone()
     true[10:, 0] = torch.nan
@@ -158,7 +158,7 @@ def test_a_missing_half_of_valence_and_arousal(generator: torch.Generator) -> No
 
 @pytest.mark.parametrize("n_known", [0, 1])
 def test_no_concordance_of_fewer_than_two(n_known: int) -> None:
-    """There is nothing to agree about: no loss of it and no gradient, and the mean square stays."""
+    """There is no agreement to measure: no CCC loss and no gradient; the mean squared error remains."""
     true = torch.full((N, 2), torch.nan)
     true[:n_known] = 0.5
     predicted = torch.zeros(N, 2, requires_grad=True)
@@ -170,8 +170,8 @@ def test_no_concordance_of_fewer_than_two(n_known: int) -> None:
     torch.testing.assert_close(predicted.grad, alone)
 
 
-def test_equal_answers_have_a_finite_gradient() -> None:
-    """A network that answers every face alike has a concordance of 0, and still learns."""
+def test_equal_outputs_have_a_finite_gradient() -> None:
+    """A network with the same output for every face has a concordance of 0, and still learns."""
     true = torch.tensor([[0.5, -0.5], [-0.5, 0.5]])
     predicted = torch.full((2, 2), 0.1, requires_grad=True)
     loss = affect_loss(predicted, true, kind="ccc_mse")
@@ -186,7 +186,7 @@ AFFECT_CASES = [pytest.param(affect_loss, (N, 2), kind, id=f"affect {kind}") for
 
 
 @pytest.mark.parametrize(("loss", "shape", "kind"), LANDMARK_CASES + AFFECT_CASES)
-def test_only_the_known_count(
+def test_only_known_labels_count(
     generator: torch.Generator, loss: Loss, shape: tuple[int, ...], kind: str
 ) -> None:
     """A face without labels changes neither the loss nor the gradient of the others, and gets none itself."""
@@ -203,8 +203,8 @@ def test_only_the_known_count(
 
 
 @pytest.mark.parametrize(("loss", "shape", "kind"), LANDMARK_CASES + AFFECT_CASES)
-def test_a_batch_with_nothing_known_costs_nothing(loss: Loss, shape: tuple[int, ...], kind: str) -> None:
-    """The loss is nought, and so are all gradients."""
+def test_a_batch_without_labels_has_no_loss(loss: Loss, shape: tuple[int, ...], kind: str) -> None:
+    """The loss is zero, and so are all gradients."""
     predicted = torch.full(shape, 0.3, requires_grad=True)
     cost = loss(predicted, torch.full(shape, torch.nan), kind=kind)
     cost.backward()
@@ -212,8 +212,8 @@ def test_a_batch_with_nothing_known_costs_nothing(loss: Loss, shape: tuple[int, 
     assert (predicted.grad == 0).all()
 
 
-def test_valence_alone_may_be_known() -> None:
-    """A face with valence and no arousal counts for valence."""
+def test_only_valence_may_be_known() -> None:
+    """A face with valence but no arousal counts for valence."""
     true = torch.tensor([[0.5, torch.nan]])
     predicted = torch.zeros(1, 2, requires_grad=True)
     loss = affect_loss(predicted, true)
@@ -223,8 +223,8 @@ def test_valence_alone_may_be_known() -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
-def test_a_student_like_its_teacher_costs_nothing(generator: torch.Generator, temperature: float) -> None:
-    """Equal answers, and answers that differ by a constant, have no loss and no gradient."""
+def test_a_student_like_its_teacher_has_no_loss(generator: torch.Generator, temperature: float) -> None:
+    """Equal logits, and logits that differ by a constant, have no loss and no gradient."""
     teacher = torch.randn(N, 5, generator=generator)
     student = (teacher + 3).requires_grad_()
     loss = distillation_loss(student, teacher, temperature=temperature)

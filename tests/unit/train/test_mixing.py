@@ -1,4 +1,4 @@
-"""Mixup and cutmix: the shares of pixels, targets and landmarks."""
+"""Mixup and cutmix: the proportions of pixels and targets, and the landmarks."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ BOTH = AugmentConfig(mixup_prob=0.3, cutmix_prob=0.4)
 
 
 def make_batch(n_faces: int = 200, side: int = 16) -> Batch:
-    """Faces of one level each and of a class each, so that a mixture tells what it was made of."""
+    """Faces with one level and one class each, so that a mixture shows what it was made of."""
     random = np.random.default_rng(0)
     levels = torch.arange(n_faces, dtype=torch.uint8)[:, None, None, None]
     landmarks = random.random((n_faces, 68, 2)).astype(np.float32)
@@ -42,7 +42,7 @@ def mix(batch: Batch, config: AugmentConfig, seed: int = 0) -> Batch:
 
 
 def origin(targets: Tensor) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """A face's own share, and its partner, as its target tells; its own number where it is unmixed."""
+    """A face's own fraction and its partner, from its target; its own index if it is unmixed."""
     own = targets.diagonal().numpy().astype(float)
     others = targets.clone().fill_diagonal_(0)
     partner = torch.where(others.sum(dim=1) > 0, others.argmax(dim=1), torch.arange(len(targets)))
@@ -55,14 +55,14 @@ def assert_same(one: Batch, other: Batch) -> None:
 
 
 def test_off_is_the_batch_itself() -> None:
-    """Without mixing the very batch comes back, its pixels bytes."""
+    """Without mixing, the same batch is returned, with uint8 pixels."""
     batch = make_batch()
     assert mix(batch, AugmentConfig()) is batch
 
 
 @pytest.mark.parametrize("config", [MIXUP, CUTMIX, BOTH], ids=["mixup", "cutmix", "both"])
 def test_the_given_batch_is_left_alone(config: AugmentConfig) -> None:
-    """A mixed batch is a new one, of the same shapes, floats in the range of bytes."""
+    """A mixed batch is a new one of the same shapes, with floats in [0, 255]."""
     batch = make_batch()
     mixed = mix(batch, config)
     assert_same(batch, make_batch())
@@ -75,7 +75,7 @@ def test_the_given_batch_is_left_alone(config: AugmentConfig) -> None:
 
 @pytest.mark.parametrize("config", [MIXUP, CUTMIX, BOTH], ids=["mixup", "cutmix", "both"])
 def test_the_generator_decides(config: AugmentConfig) -> None:
-    """The same generator mixes the same way, another otherwise."""
+    """The same generator mixes the same way, another one differently."""
     assert_same(mix(make_batch(), config, seed=3), mix(make_batch(), config, seed=3))
     assert not torch.equal(
         mix(make_batch(), config, seed=3).targets, mix(make_batch(), config, seed=4).targets
@@ -83,7 +83,7 @@ def test_the_generator_decides(config: AugmentConfig) -> None:
 
 
 def test_a_blend_is_one_convex_combination() -> None:
-    """Pixels, targets, valence and arousal of a blend are mixed in one share, of which its own is the larger."""
+    """Pixels, targets, valence and arousal of a blend are mixed in one proportion, in which its own part is the larger."""
     random = np.random.default_rng(1)
     batch = make_batch(60)
     batch = batch._replace(
@@ -104,13 +104,13 @@ def test_a_blend_is_one_convex_combination() -> None:
 
 
 def test_a_blend_has_no_landmarks() -> None:
-    """Two faces at once have no one set of landmarks."""
+    """Two faces at once have no single set of landmarks."""
     assert torch.isnan(mix(make_batch(), MIXUP).landmarks).all()
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 5.0])
-def test_shares_of_mixup_follow_the_beta_distribution(alpha: float) -> None:
-    """A face's own share is the larger of x and 1 - x, with x from Beta(alpha, alpha)."""
+def test_fractions_of_mixup_follow_the_beta_distribution(alpha: float) -> None:
+    """A face's own fraction is the larger of x and 1 - x, with x from Beta(alpha, alpha)."""
     n_faces = 4000
     batch = Batch(
         (torch.arange(n_faces) % 2)[:, None, None, None].repeat(1, 1, 1, 3).to(torch.uint8) * 255,
@@ -119,7 +119,7 @@ def test_shares_of_mixup_follow_the_beta_distribution(alpha: float) -> None:
         torch.full((n_faces, 2), torch.nan),
     )
     mixed = mix(batch, replace(MIXUP, mixup_alpha=alpha))
-    # Two faces of one class tell nothing of their share.
+    # Two faces of one class do not show their proportion.
     share = mixed.targets.max(dim=1).values.numpy()
     share = share[(mixed.targets > 0).all(dim=1).numpy()]
     if alpha > 0.5:  # else many shares differ from 1 by less than a float can tell
@@ -140,7 +140,7 @@ def rectangle_of(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def test_a_pasted_rectangle_is_the_partners() -> None:
-    """In a rectangle the pixels are another face's, elsewhere the face's own, and its area is the target's share."""
+    """The pixels in a rectangle are another face's, elsewhere the face's own; its area is the target's fraction."""
     batch = make_batch()
     mixed = mix(batch, CUTMIX)
     own, partner = origin(mixed.targets)
@@ -162,7 +162,7 @@ def test_a_pasted_rectangle_is_the_partners() -> None:
 
 
 def test_landmarks_under_a_rectangle_are_hidden() -> None:
-    """A landmark on a pasted pixel is NaN, one on the face's own pixels stays to the byte."""
+    """A landmark on a pasted pixel is NaN, one on the face's own pixels is unchanged."""
     batch = make_batch()
     mixed = mix(batch, CUTMIX)
     n_hidden = 0
@@ -181,7 +181,7 @@ def test_landmarks_under_a_rectangle_are_hidden() -> None:
 
 
 def test_landmarks_outside_of_the_image_stay() -> None:
-    """No rectangle hides what is not on the image."""
+    """No rectangle hides a landmark outside the image."""
     batch = make_batch()
     outside = batch._replace(landmarks=torch.full_like(batch.landmarks, -0.01))
     outside.landmarks[:, ::2] = 1.01
@@ -189,7 +189,7 @@ def test_landmarks_outside_of_the_image_stay() -> None:
 
 
 def test_the_plan_is_what_is_done() -> None:
-    """Planned with a generator like the step's, partners, shares and rectangles are those of the mixed batch."""
+    """Planned with the step's generator, partners, fractions and rectangles are those of the mixed batch."""
     mixed = mix(make_batch(), BOTH, seed=6)
     plan = plan_mixing(200, BOTH, np.random.default_rng(6), side=16)
     own, partner = origin(mixed.targets)
@@ -208,8 +208,8 @@ def test_the_plan_is_what_is_done() -> None:
             np.testing.assert_array_equal(pasted, wanted)
 
 
-def test_so_many_faces_are_mixed_as_the_recipe_says() -> None:
-    """Blends, faces with a rectangle and untouched ones have the shares that they should."""
+def test_mixing_probabilities_are_the_recipes() -> None:
+    """Blends, faces with a rectangle and unmixed ones have the expected frequencies."""
     n_blended = n_pasted = 0
     for seed in range(20):
         mixed = mix(make_batch(), BOTH, seed)
@@ -223,7 +223,7 @@ def test_so_many_faces_are_mixed_as_the_recipe_says() -> None:
 
 
 def test_an_unmixed_face_is_as_it_was() -> None:
-    """A face that is left alone keeps every value to the byte, also where its partner lacks valence and arousal."""
+    """An unmixed face keeps every value exactly, also if its partner lacks valence and arousal."""
     batch = make_batch()
     mixed = mix(batch, BOTH)
     kept = torch.from_numpy(origin(mixed.targets)[0]) == 1
@@ -234,8 +234,8 @@ def test_an_unmixed_face_is_as_it_was() -> None:
     assert (kept & ~same).sum() <= 2  # a face that is its own partner
 
 
-def test_a_mixture_with_an_unknown_is_unknown() -> None:
-    """Where either face lacks valence and arousal, their mixture has none; where both have them, it has."""
+def test_a_mixture_with_a_missing_label_has_none() -> None:
+    """If either face lacks valence and arousal, so does their mixture; if both have them, so does it."""
     batch = make_batch()
     mixed = mix(batch, MIXUP)
     own, partner = origin(mixed.targets)
@@ -247,7 +247,7 @@ def test_a_mixture_with_an_unknown_is_unknown() -> None:
 
 
 def test_a_batch_of_one_face_stays_that_face() -> None:
-    """A face that has only itself to be mixed with looks as before."""
+    """A face that can only be mixed with itself looks as before."""
     batch = make_batch(1)
     for config in (MIXUP, CUTMIX):
         mixed = mix(batch, config)

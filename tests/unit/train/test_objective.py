@@ -1,4 +1,4 @@
-"""What is minimised: the weighted sum, the corrections for rare classes, learned weights and the teacher."""
+"""The objective: the weighted sum, the corrections for rare classes, learned weights and the teacher."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ def make_network(
 
 
 def expression_of(config: LossConfig) -> torch.Tensor:
-    """The expression loss of a recipe's part, without a graph."""
+    """The expression loss of a recipe's losses, without a graph."""
     return Objective(config, COUNTS)(make_outputs(), make_batch()).parts["expression"].detach()
 
 
@@ -75,7 +75,7 @@ def test_a_head_that_is_off_has_no_loss(landmarks: bool, valence_arousal: bool, 
 
 
 def test_the_missing_have_no_gradient() -> None:
-    """Nothing is learnt from a missing landmark, and no gradient is NaN."""
+    """A missing landmark has no gradient, and no gradient is NaN."""
     outputs = make_outputs()
     Objective(LossConfig(), COUNTS)(outputs, make_batch(known=slice(0, 2))).total.backward()
     for value in (outputs.landmarks, outputs.valence_arousal):
@@ -85,7 +85,7 @@ def test_the_missing_have_no_gradient() -> None:
 
 
 def test_a_batch_with_nothing_known_trains() -> None:
-    """With no landmarks at all these losses are nought, and the expression is still learnt."""
+    """With no landmarks at all these losses are zero, and the expression is still trained."""
     outputs = make_outputs()
     losses = Objective(LossConfig(), COUNTS)(outputs, make_batch(known=slice(0, 0)))
     losses.total.backward()
@@ -107,7 +107,7 @@ def test_a_batch_with_nothing_known_trains() -> None:
     ],
 )
 def test_a_kind_of_loss_is_of_its_task(config: LossConfig, changed: str) -> None:
-    """What a key chooses arrives at its task and leaves the others as they were."""
+    """A key changes its own task's loss and leaves the others as they were."""
     ours, plain = (Objective(each, COUNTS)(make_outputs(), make_batch()) for each in (config, LossConfig()))
     assert {name for name in plain.parts if ours.parts[name] != plain.parts[name]} == {changed}
 
@@ -122,7 +122,7 @@ def test_logit_adjustment_of_one_is_the_balanced_softmax() -> None:
     assert float(expression_of(LossConfig(logit_adjustment=1.0))) == pytest.approx(np.mean(losses), rel=1e-6)
 
 
-def test_logit_adjustment_of_nought_is_plain() -> None:
+def test_logit_adjustment_of_zero_is_plain() -> None:
     """Without it the loss is torch's cross-entropy; a class without faces does no harm."""
     expected = functional.cross_entropy(make_outputs().logits.detach(), torch.tensor(LABELS))
     torch.testing.assert_close(expression_of(LossConfig(logit_adjustment=0.0)), expected)
@@ -131,16 +131,16 @@ def test_logit_adjustment_of_nought_is_plain() -> None:
     assert objective.log_prior.tolist() == pytest.approx([np.log(0.5), np.log(0.5), 0])
 
 
-def test_even_smoothing_is_torchs() -> None:
-    """MeanStd over all classes it is torch's `label_smoothing`."""
+def test_uniform_smoothing_is_torchs() -> None:
+    """Uniform over all classes, it is torch's `label_smoothing`."""
     expected = functional.cross_entropy(
         make_outputs().logits.detach(), torch.tensor(LABELS), label_smoothing=0.2
     )
     torch.testing.assert_close(expression_of(LossConfig(label_smoothing=0.2)), expected)
 
 
-def test_rare_smoothing_gives_rare_classes_more() -> None:
-    """What a label gives up is shared as 1 / faces: it sums to one, and a class ten times rarer gets ten times more."""
+def test_inverse_smoothing_gives_rare_classes_more() -> None:
+    """The distribution goes as 1 / faces: it sums to one, and a class ten times rarer gets ten times more."""
     spread = Objective(LossConfig(smoothing_distribution="inverse"), COUNTS).smoothing.numpy()
     assert spread.sum() == pytest.approx(1)
     assert spread[1] / spread[0] == pytest.approx(10)
@@ -152,7 +152,7 @@ def test_rare_smoothing_gives_rare_classes_more() -> None:
 
 
 def test_smoothing_gives_a_class_without_faces_nothing() -> None:
-    """It is absent, not rare: nobody could learn what the labels would give up to it."""
+    """It is absent, not rare: what the labels would give it could not be learned."""
     spread = Objective(
         LossConfig(smoothing_distribution="inverse"), np.array([5000, 500, 0])
     ).smoothing.numpy()
@@ -160,7 +160,7 @@ def test_smoothing_gives_a_class_without_faces_nothing() -> None:
 
 
 def test_inverse_class_weights_make_the_classes_count_alike() -> None:
-    """On a batch drawn as the training faces are, each class has the same share of the loss."""
+    """On a batch with the training distribution, each class contributes the same to the loss."""
     labels = np.repeat([0, 1, 2], COUNTS)
     batch = make_batch()._replace(targets=torch.eye(3)[labels])
     logits = torch.zeros(len(labels), 3, requires_grad=True)
@@ -172,8 +172,8 @@ def test_inverse_class_weights_make_the_classes_count_alike() -> None:
     assert of_class == pytest.approx([of_class[0]] * 3, rel=1e-4)
 
 
-def test_learned_weights_begin_with_the_recipes() -> None:
-    """In the first step the network gets the very gradients of the fixed weights."""
+def test_learned_weights_start_at_the_recipes() -> None:
+    """In the first step the network gets exactly the gradients of the fixed weights."""
     weights = {"expression_weight": 2.0, "landmarks_weight": 0.5, "valence_arousal_weight": 0.25}
     gradients = []
     for kind in ("fixed", "learned"):
@@ -185,7 +185,7 @@ def test_learned_weights_begin_with_the_recipes() -> None:
 
 
 def test_a_learned_weight_ends_at_one_over_its_loss() -> None:
-    """The least of w L - log w is at w = 1 / L, and descent finds it for every task."""
+    """The minimum of w L - log w is at w = 1 / L, and descent finds it for every task."""
     objective = Objective(LossConfig(task_weights="learned"), COUNTS)
     outputs = FaceOutputs(*(value.detach() for value in make_outputs()))
     optimizer = torch.optim.Adam(objective.parameters(), lr=0.05)
@@ -199,8 +199,8 @@ def test_a_learned_weight_ends_at_one_over_its_loss() -> None:
         assert objective.log_weights[task].exp().item() == pytest.approx(1 / loss.item(), rel=1e-3)
 
 
-def test_a_learned_weight_rests_in_a_batch_without_its_labels() -> None:
-    """Else it would rise without end; it stays a part of the sum, as several processes need it to."""
+def test_a_learned_weight_is_unchanged_in_a_batch_without_its_labels() -> None:
+    """Otherwise it would grow without bound; it stays in the sum, as distributed training requires."""
     objective = Objective(LossConfig(task_weights="learned"), COUNTS)
     batch = make_batch()
     batch = batch._replace(landmarks=torch.full_like(batch.landmarks, torch.nan))
@@ -210,8 +210,8 @@ def test_a_learned_weight_rests_in_a_batch_without_its_labels() -> None:
     assert slopes["valence_arousal"] != 0
 
 
-def test_a_task_of_no_weight_stays_out() -> None:
-    """A weight of nought has no logarithm: the task is left out of the learning, and costs nothing."""
+def test_a_task_of_weight_zero_is_left_out() -> None:
+    """A weight of zero has no logarithm: the task is left out of the learned weights, and has no loss."""
     objective = Objective(LossConfig(task_weights="learned", landmarks_weight=0.0), COUNTS)
     assert set(objective.log_weights) == {"expression", "valence_arousal"}
     outputs = make_outputs()
@@ -221,8 +221,8 @@ def test_a_task_of_no_weight_stays_out() -> None:
     assert (outputs.landmarks.grad == 0).all()
 
 
-def test_a_teacher_takes_its_share() -> None:
-    """The total is (1 - a) times the labels' loss and a times the teacher's, which does not see the adjustment."""
+def test_a_teacher_has_its_weight() -> None:
+    """The total is (1 - a) times the labels' loss and a times the teacher's, without logit adjustment."""
     network = make_network()
     teacher = Teacher(network, [0, 1, 2], 32)
     batch, outputs = make_batch(side=32), make_outputs()
@@ -239,7 +239,7 @@ def test_a_teacher_takes_its_share() -> None:
 
 
 def test_a_teacher_is_no_part_of_the_student() -> None:
-    """It is neither saved nor trained, nor do its norms go on learning when the student trains."""
+    """It is neither saved nor trained, and its norms do not change while the student trains."""
     network = make_network()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     objective = Objective(LossConfig(teacher="run"), COUNTS, teacher=Teacher(network, [0, 1, 2], 32))
@@ -256,7 +256,7 @@ def test_a_teacher_is_no_part_of_the_student() -> None:
 
 
 def test_a_teachers_classes_are_picked_in_the_students_order() -> None:
-    """Its columns are the student's classes, whatever else it knows."""
+    """Its columns are the student's classes, whatever others it has."""
     network = make_network(n_classes=5)
     images = make_batch(side=32).images_rgb
     ours = Teacher(network, [4, 0, 2], 32).logits(images)
@@ -279,8 +279,8 @@ def test_a_teacher_of_another_input_size_sees_the_face_resized(side: int) -> Non
         np.testing.assert_allclose(ours, theirs, atol=1.01)
 
 
-def test_a_teacher_of_the_same_input_size_sees_the_very_bytes() -> None:
-    """Nothing is resampled where nothing has to be."""
+def test_a_teacher_of_the_same_input_size_sees_the_same_bytes() -> None:
+    """Nothing is resampled if the sizes agree."""
     network, seen = make_network(), []
     network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     images = make_batch(side=32).images_rgb

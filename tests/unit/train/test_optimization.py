@@ -1,4 +1,4 @@
-"""The optimiser, the learning rate's limits, and the sharpness-aware step.
+"""The optimizer, the learning rate's limits, and the sharpness-aware step.
 
 tests/reference compares the rate with torch's schedulers.
 """
@@ -45,7 +45,7 @@ def network(backbone: str = "mobilenetv3_small_050") -> FaceNetwork:
 def test_the_rate_is_scaled_to_the_batch_on_request(
     base: int | None, batch: int, peak: float, expected: float
 ) -> None:
-    """The linear rule of Goyal et al. 2017 where the recipe names a base, nothing otherwise."""
+    """The linear rule of Goyal et al. 2017 if the recipe has a base batch size, otherwise no change."""
     config = ScheduleConfig(learning_rate=peak, base_batch_size=base, batch_size=batch)
     assert scale_learning_rate(peak, config) == pytest.approx(expected)
     rates = [group["lr"] for group in build_optimizer(network(), config).param_groups]
@@ -55,7 +55,7 @@ def test_the_rate_is_scaled_to_the_batch_on_request(
 @pytest.mark.parametrize("heads", [False, True])
 @pytest.mark.parametrize("warmup", [0.0, 0.3, 1.0, 5.0])
 def test_the_rate_stays_in_its_limits(warmup: float, heads: bool) -> None:
-    """From the warm-up's start up to the peak, then down towards the final rate, and never beyond."""
+    """From the warm-up's start up to the peak, then down to the minimum, and never beyond."""
     config = ScheduleConfig(epochs=5, warmup_epochs=warmup, warmup_lr_ratio=0.1, min_lr_ratio=0.05)
     shares = [lr_factor(step, config=config, steps_per_epoch=10, heads=heads) for step in range(51)]
     peak = round(10 * warmup)
@@ -71,8 +71,8 @@ def test_the_rate_stays_in_its_limits(warmup: float, heads: bool) -> None:
 @pytest.mark.parametrize(
     ("head_rate", "share"), [pytest.param(None, 1.0, id="the peak"), pytest.param(0.3, 3.0, id="its own")]
 )
-def test_the_heads_learn_alone_at_first(head_rate: float | None, share: float) -> None:
-    """In the head epochs the backbone stands still and the heads' rate is one; the rest is as without them."""
+def test_the_backbone_is_frozen_at_first(head_rate: float | None, share: float) -> None:
+    """While the backbone is frozen the heads' rate is constant; the rest is as without freezing."""
     config = ScheduleConfig(
         epochs=5,
         learning_rate=0.1,
@@ -88,7 +88,7 @@ def test_the_heads_learn_alone_at_first(head_rate: float | None, share: float) -
     assert backbone[:15] == [0.0] * 15
     assert heads[:15] == pytest.approx([share] * 15)
     assert backbone[15:] == heads[15:]
-    # 35 steps are left, a tenth of a schedule of 7 epochs of 50: every step of it stands for ten.
+    # 35 steps are left, a tenth of a schedule of 7 epochs of 50: each step corresponds to ten.
     scaled = [lr_factor(step, config=rest, steps_per_epoch=50) for step in range(0, 350, 10)]
     assert backbone[15:] == pytest.approx(scaled)
 
@@ -104,18 +104,18 @@ def test_the_heads_learn_alone_at_first(head_rate: float | None, share: float) -
         pytest.param(2, 2, 1, (2, 0), id="heads alone"),
     ],
 )
-def test_head_epochs_and_warmup_give_way(
+def test_frozen_epochs_and_warmup_are_shortened(
     epochs: int, head: float, warmup: float, expected: tuple[float, float]
 ) -> None:
-    """What does not fit into the epochs is shorter, the warm-up first, and the rate still reaches its height."""
+    """What does not fit into the epochs is shortened, the warm-up first, and the rate still reaches its peak."""
     fitted = shorten_phases(ScheduleConfig(epochs=epochs, freeze_backbone_epochs=head, warmup_epochs=warmup))
     assert (fitted.freeze_backbone_epochs, fitted.warmup_epochs) == expected
     rates = [lr_factor(step, config=fitted, steps_per_epoch=10) for step in range(10 * epochs)]
     assert max(rates) == pytest.approx(1)
 
 
-def test_head_epochs_all_the_way() -> None:
-    """A run may train the heads alone, from the first step to the last."""
+def test_a_frozen_backbone_all_the_way() -> None:
+    """A run may train only the heads, from the first step to the last."""
     config = ScheduleConfig(epochs=3, freeze_backbone_epochs=3, warmup_epochs=0)
     shares = {(lr_factor(step, config=config, steps_per_epoch=4, heads=False)) for step in range(12)}
     assert shares == {0.0}
@@ -125,7 +125,7 @@ def test_head_epochs_all_the_way() -> None:
 @pytest.mark.parametrize("layer_decay", [None, 0.8])
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_every_parameter_learns_once(backbone: str, layer_decay: float | None, decay: float) -> None:
-    """Each is in one group and no more, those of the heads among the heads, and further ones with these."""
+    """Each is in exactly one group, those of the heads among the heads, and further ones with these."""
     model, further = network(backbone), [torch.nn.Parameter(torch.zeros(())) for _ in range(2)]
     config = ScheduleConfig(layer_decay=layer_decay, weight_decay=decay)
     optimizer = build_optimizer(model, config, further=iter(further))
@@ -141,7 +141,7 @@ def test_every_parameter_learns_once(backbone: str, layer_decay: float | None, d
 @pytest.mark.parametrize("layer_decay", [None, 0.8])
 @pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])
 def test_biases_and_norms_do_not_decay(name: str, kind: type, layer_decay: float | None) -> None:
-    """Weight decay is for weights: convolutions and linear layers, not what has one dimension."""
+    """Weight decay is for weights of convolutions and linear layers, not for one-dimensional parameters."""
     config = ScheduleConfig(optimizer=name, weight_decay=0.05, layer_decay=layer_decay)
     optimizer = build_optimizer(network(), config)
     assert isinstance(optimizer, kind)
@@ -156,8 +156,8 @@ def test_biases_and_norms_do_not_decay(name: str, kind: type, layer_decay: float
         pytest.param("vit_tiny_patch16_224", "patch_embed.", r"blocks\.\d+\.", "norm.", id="vit"),
     ],
 )
-def test_layers_learn_faster_towards_the_heads(backbone: str, stem: str, block: str, last: str) -> None:
-    """Each block has the decay to the power of the blocks behind it; the heads and the last block the full rate."""
+def test_layers_have_higher_rates_toward_the_heads(backbone: str, stem: str, block: str, last: str) -> None:
+    """Each block has the decay to the power of the number of blocks after it; the heads and the last block the full rate."""
     model = network(backbone)
     optimizer = build_optimizer(model, ScheduleConfig(learning_rate=0.1, layer_decay=0.5))
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
@@ -184,14 +184,14 @@ def test_sgd_is_nesterovs() -> None:
 
 
 def test_sgd_without_momentum() -> None:
-    """No momentum is allowed, and then there is nothing of Nesterov's."""
+    """Zero momentum is allowed, and then there is no Nesterov momentum."""
     assert not build_optimizer(network(), ScheduleConfig(optimizer="sgd", momentum=0)).param_groups[0][
         "nesterov"
     ]
 
 
 class Perceptron:
-    """A small network in double precision with its data, for steps that can be followed by hand."""
+    """A small network in double precision with its data, for steps that can be verified by hand."""
 
     def __init__(self) -> None:
         torch.manual_seed(0)
@@ -210,7 +210,7 @@ class Perceptron:
         return (self.model(self.inputs) - self.targets).square().mean()
 
     def closure(self, optimizer: torch.optim.Optimizer) -> Callable[[], torch.Tensor]:
-        """What Lightning gives an optimiser: the loss, with fresh gradients."""
+        """The closure that Lightning gives an optimizer: the loss, with fresh gradients."""
 
         def closure() -> torch.Tensor:
             optimizer.zero_grad()
@@ -283,8 +283,8 @@ def test_a_quadratic_by_hand() -> None:
     assert not optimizer.is_at_worst_point
 
 
-def test_what_stands_still_is_not_moved_to_the_worst_point() -> None:
-    """In the head epochs the radius is the heads' alone; with every rate at nought there is no second gradient."""
+def test_frozen_weights_are_not_moved_to_the_worst_point() -> None:
+    """With a frozen backbone the radius is that of the heads; with every rate at zero there is no second gradient."""
     head, backbone = (torch.nn.Parameter(torch.tensor(value)) for value in (1.0, 3.0))
     groups = [{"params": [head], "lr": 0.1}, {"params": [backbone], "lr": 0.0}]
     optimizer = SharpnessAware(torch.optim.SGD(groups), rho=0.5)
@@ -306,8 +306,8 @@ def test_what_stands_still_is_not_moved_to_the_worst_point() -> None:
 
 
 @pytest.mark.parametrize("kind", [sgd, adamw])
-def test_without_a_radius_it_is_the_inner_optimiser(kind: Callable[..., torch.optim.Optimizer]) -> None:
-    """As rho goes to nought the steps become the inner optimiser's, and the nearer the smaller it is."""
+def test_without_a_radius_it_is_the_inner_optimizer(kind: Callable[..., torch.optim.Optimizer]) -> None:
+    """As rho goes to zero the steps become the inner optimizer's."""
     plain = train(None, kind, 5)
 
     def distance(rho: float) -> float:
@@ -321,8 +321,8 @@ def test_without_a_radius_it_is_the_inner_optimiser(kind: Callable[..., torch.op
 
 
 @pytest.mark.parametrize("kind", [sgd, adamw])
-def test_a_sharpness_aware_run_goes_on_from_its_state(kind: Callable[..., torch.optim.Optimizer]) -> None:
-    """Saved and loaded in the middle, with its moments and its rate, it takes the very steps of one that was not."""
+def test_a_sharpness_aware_run_resumes_from_its_state(kind: Callable[..., torch.optim.Optimizer]) -> None:
+    """Saved and loaded in the middle, with its moments and its rate, it takes exactly the steps of one that was not."""
     net = Perceptron()
     optimizer = SharpnessAware(kind(net.model.parameters()), 0.1)
     for _ in range(3):
@@ -359,7 +359,7 @@ def test_an_error_at_the_worst_point_leaves_the_weights() -> None:
 
 
 def test_a_recipe_asks_for_sharpness_awareness() -> None:
-    """With a radius the recipe's optimiser is wrapped, and the groups are its own."""
+    """With a radius the recipe's optimizer is wrapped, and shares its parameter groups."""
     optimizer = build_optimizer(network(), ScheduleConfig(optimizer="sgd", sam_rho=0.05))
     assert isinstance(optimizer, SharpnessAware)
     assert optimizer.rho == 0.05
@@ -368,7 +368,7 @@ def test_a_recipe_asks_for_sharpness_awareness() -> None:
 
 
 def test_norms_keep_their_statistics_on_request() -> None:
-    """A pass in training mode normalises by the batch and leaves no trace; afterwards they learn as before."""
+    """A pass in training mode normalizes by the batch and leaves the statistics as they are; later passes update them."""
     model = network().train()
     images = torch.randint(0, 256, (8, 32, 32, 3), dtype=torch.uint8)
     twin = deepcopy(model)

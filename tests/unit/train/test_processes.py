@@ -1,4 +1,4 @@
-"""What launchers leave in the environment: it is taken for what it is, or refused before anything begins."""
+"""Variables left in the environment by launchers: ignored, used, or refused before anything starts."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ LAUNCHERS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID", "SLURM_NTASKS", 
 
 @pytest.fixture(autouse=True)
 def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of a launcher in the environment, unless a test puts it there."""
+    """No launcher's variables in the environment, unless a test sets them."""
     for name in (*LAUNCHERS, "TORCHELASTIC_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
 
@@ -61,10 +61,10 @@ def test_a_single_process_trains_whatever_a_launcher_left(
     monkeypatch: pytest.MonkeyPatch,
     left: dict[str, str],
 ) -> None:
-    """One independent run of a job array, or a variable that was forgotten: everything of the run is written."""
+    """One independent run of a job array, or a leftover variable: the run is complete."""
     for name, value in left.items():
         monkeypatch.setenv(name, value)
-    # what Lightning takes from the environment when it is imported
+    # what Lightning reads from the environment when it is imported
     monkeypatch.setattr(rank_zero_only, "rank", 1)
     assert train(quick(tiny_recipe), [training_pack], tmp_path / "run") is not None
     run = Run.open(tmp_path / "run")
@@ -99,7 +99,7 @@ def test_several_processes_and_the_environment_must_agree(
     devices: int,
     expected: str,
 ) -> None:
-    """Each would wait for processes that nobody starts, or train several times: one line before anything is made."""
+    """Each would wait for processes that never start, or train several times: one line before anything is written."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(RecipeError, match=expected) as caught:
@@ -109,7 +109,7 @@ def test_several_processes_and_the_environment_must_agree(
 
 
 def test_what_agrees_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many processes as are asked for, Lightning's own processes, and an interactive job of SLURM."""
+    """As many processes as requested, Lightning's own processes, and an interactive SLURM job."""
     monkeypatch.setenv("SLURM_NTASKS", "2")
     require_launcher(2)
     monkeypatch.setenv("SLURM_JOB_NAME", "interactive")
@@ -122,14 +122,14 @@ def test_what_agrees_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "two", "-1"])
-def test_a_process_number_that_is_none(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_a_rank_that_is_not_a_number(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """It is named, with how to remove it."""
     monkeypatch.setenv("RANK", value)
     with pytest.raises(RecipeError, match=rf"RANK in the environment.* got '{value}'.*unset RANK"):
         require_numbers()
 
 
-def test_a_process_number_that_is_none_is_one_line() -> None:
+def test_a_rank_that_is_not_a_number_is_one_line() -> None:
     """Lightning ends its import with a traceback."""
     code = "import os; os.environ['RANK'] = ''; from mien.cli import main; raise SystemExit(main({words!r}))"
     words = ["train", "--pack", "p", "--out", "r"]
@@ -153,7 +153,7 @@ def test_a_device_needs_two_faces(training_pack: Path, tiny_recipe: Recipe, tmp_
 def test_what_a_loaders_process_finds_is_one_line(
     training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its own error arrives without the process's traceback, of the same kind."""
+    """Its error is raised with the same type, without the process's traceback."""
 
     def fail(split: PackSplit, index: int) -> None:
         raise ArtifactError(f"{split.pack.path} is gone. Run `mien prepare` again")
@@ -170,7 +170,7 @@ def test_what_a_loaders_process_finds_is_one_line(
 def test_processes_that_lose_each_other_are_one_line(
     training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A port that is taken, told by torch itself."""
+    """A port that is in use, reported by torch itself."""
     import socket
 
     with socket.socket() as taken:

@@ -1,4 +1,4 @@
-"""Every recipe in the box trains: from scratch, on small faces, at its own peak rate and with its own losses."""
+"""Every bundled recipe trains: from scratch, on small faces, at its own peak rate and with its own losses."""
 
 import csv
 import math
@@ -20,7 +20,7 @@ EPOCHS, BATCH_SIZE = 4, 16
 
 
 def made_small(recipe: Recipe, *, weights: Path | None = None, teacher: Path | None = None) -> Recipe:
-    """The recipe for small faces and few steps on a CPU; the peak rate, and the shape of the schedule, stay."""
+    """The recipe for small faces and few steps on a CPU, with the same peak rate and shape of the schedule."""
     schedule = recipe.schedule
     base = schedule.base_batch_size
     shorter = EPOCHS / schedule.epochs
@@ -43,17 +43,17 @@ def made_small(recipe: Recipe, *, weights: Path | None = None, teacher: Path | N
 
 @pytest.fixture(scope="module")
 def votes_pack(make_training_pack: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pack with votes, of other faces than the plain one has."""
+    """A pack with votes, of other faces than the plain one's."""
     return make_training_pack(tmp_path_factory.mktemp("packs") / "votes.pack", n_train=190, votes=True)
 
 
 def different_hashes(split: PackSplit) -> np.ndarray:
-    """Hashes of images that are nothing like each other, nor like those of a split of another length."""
+    """Hashes of images unlike each other, and unlike those of a split of another length."""
     return np.random.default_rng(len(split)).integers(0, 256, (len(split), 32), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_a_recipe_in_the_box_learns(
+def test_a_bundled_recipe_trains(
     name: str,
     training_pack: Path,
     votes_pack: Path,
@@ -62,7 +62,7 @@ def test_a_recipe_in_the_box_learns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The loss is finite in every epoch and falls; weights and a teacher are those of a small run."""
-    # The hashes of the tests' packs are all alike.
+    # All faces of the tests' packs have the same hash.
     monkeypatch.setattr(PackSplit, "read_perceptual_hashes", different_hashes)
     recipe = read_recipe(name, [])
     packs = [votes_pack if recipe.data.labels == "votes" else training_pack]

@@ -1,4 +1,4 @@
-"""Which faces make up which step, and the random numbers of each."""
+"""The faces of each step, and their random numbers."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ from mien.train.sampler import (
 
 N_FACES, BATCH = 103, 8
 UNIFORM = FaceOrder(np.arange(N_FACES) % 3)
-# Four classes, one of them without a face; nothing divides anything.
+# Four classes, one of them without faces; no size divides another.
 COUNTS = np.array([70, 0, 26, 7])
 LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(4), COUNTS))
 QUOTAS = class_quotas(COUNTS, "inverse", n_draws=N_FACES)
@@ -47,7 +47,7 @@ def batches(
 @orders
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 def test_the_ranks_share_each_batch(order: FaceOrder, world_size: int) -> None:
-    """However many processes, a step is that of one process, dealt out in turn."""
+    """With any number of processes, a step is that of one process, sharded in turn."""
     ranks = [batches(order, rank=rank, world_size=world_size) for rank in range(world_size)]
     assert {len(rank) for rank in ranks} == {N_FACES // BATCH}
     for step, expected in enumerate(batches(order)):
@@ -56,13 +56,13 @@ def test_the_ranks_share_each_batch(order: FaceOrder, world_size: int) -> None:
         assert [draw for turn in zip(*shares, strict=True) for draw in turn] == expected
 
 
-def test_a_face_comes_at_most_once_an_epoch() -> None:
-    """Drawn uniformly, every whole batch is dealt, and only the last incomplete one is dropped."""
+def test_a_face_is_drawn_at_most_once_per_epoch() -> None:
+    """Drawn uniformly, every complete batch is used, and only the last incomplete one is dropped."""
     faces = [draw.face for batch in batches() for draw in batch]
     assert len(faces) == len(set(faces)) == N_FACES // BATCH * BATCH
 
 
-def test_every_face_comes_when_the_batches_divide_them() -> None:
+def test_every_face_is_drawn_when_the_batch_size_divides() -> None:
     """With nothing left over an epoch shows each face exactly once."""
     order = FaceOrder(np.zeros(64, dtype=np.int64))
     faces = [draw.face for batch in EpochBatches(order, 16, 3) for draw in batch]
@@ -78,7 +78,7 @@ def test_length(order: FaceOrder) -> None:
 
 @orders
 def test_the_same_again(order: FaceOrder) -> None:
-    """The order has no state: asked twice, by whichever object, it is the same."""
+    """The order has no state: it is the same every time, from any object."""
     sampler = EpochBatches(order, BATCH, 5)
     assert list(sampler) == list(sampler) == batches(replace(order), 5)
 
@@ -93,14 +93,14 @@ def test_another_order_each_epoch_and_seed(order: FaceOrder) -> None:
 @settings(deadline=None)
 @given(st.integers(1, 300), st.integers(0, 2**32 - 1), st.integers(0, 1000))
 def test_an_order_is_a_permutation(n_faces: int, seed: int, epoch: int) -> None:
-    """No face is lost and none doubled, whatever the seed."""
+    """No face is lost or repeated, whatever the seed."""
     order = FaceOrder(np.zeros(n_faces, dtype=np.int64), seed=seed)
     assert sorted(order.faces(epoch)) == list(range(n_faces))
 
 
 @orders
 def test_positions_number_the_faces_of_an_epoch(order: FaceOrder) -> None:
-    """A face's position is the same on whichever rank it comes, so that its augmentation is too."""
+    """A face's position is the same on any rank, so that its augmentation is too."""
     alone = {draw.position: draw.face for batch in batches(order) for draw in batch}
     shared = {
         draw.position: draw.face
@@ -123,7 +123,7 @@ def test_positions_number_the_faces_of_an_epoch(order: FaceOrder) -> None:
 def test_an_epoch_keeps_its_quotas(
     counts: list[int], scheme: str, cap: float | None, seed: int, epoch: int
 ) -> None:
-    """Each class is drawn its quota of times, rounded up or down, in whole passes over its faces and one part.
+    """Each class is drawn as often as its quota, rounded up or down, in full passes over its faces and one partial pass.
 
     So its faces come equally often, give or take one, none again before all others have come, and a class
     without faces never does.
@@ -161,19 +161,19 @@ def test_quotas_are_right_on_average() -> None:
 
 
 def test_each_face_of_a_class_has_the_same_chance() -> None:
-    """Faces of a class that is shown in part come equally often over the epochs, and so do over-sampled ones."""
+    """Faces of a class that is shown in part are drawn equally often over the epochs, and so are oversampled ones."""
     n_epochs = 300
     times = sum(np.bincount(INVERSE.faces(epoch), minlength=N_FACES) for epoch in range(n_epochs))
     for label in (0, 2, 3):
         seen = times[label == LABELS]
         chance = QUOTAS[label] / COUNTS[label]
         assert seen.mean() == pytest.approx(n_epochs * chance, rel=0.01)
-        # Of one face in one epoch, the number of draws is one of two neighbours, at most a fair coin's spread.
+        # Of one face in one epoch, the number of draws is one of two neighbors, at most a fair coin's spread.
         assert np.abs(seen - n_epochs * chance).max() < 4.5 * np.sqrt(n_epochs * 0.25)
 
 
 def test_classes_are_mixed_through_the_epoch() -> None:
-    """No class has its faces at the beginning or the end: every part of an epoch is like the whole."""
+    """No class has its faces at the start or the end: every part of an epoch is like all of it."""
     place = np.concatenate([np.argsort(INVERSE.faces(epoch), kind="stable") for epoch in range(50)])
     labels = np.concatenate([np.sort(INVERSE.faces(epoch)) for epoch in range(50)])
     for label in (0, 2, 3):
@@ -181,8 +181,8 @@ def test_classes_are_mixed_through_the_epoch() -> None:
         assert stats.kstest(of_class, "uniform").pvalue > 1e-3
 
 
-def test_quotas_that_sum_to_no_whole_number() -> None:
-    """What a cap leaves below a whole face is left out, and the epoch is as long as it says."""
+def test_quotas_with_a_fractional_sum() -> None:
+    """A fraction of a face left by a cap is dropped, and the epoch has the length that it reports."""
     order = FaceOrder(np.repeat([0, 1], [10, 30]), np.array([10.4, 20.3]))
     assert len(order) == 30
     for epoch in range(20):
@@ -209,7 +209,7 @@ def test_the_order_of_a_recipe() -> None:
 
 
 def test_an_epoch_has_a_step_at_least() -> None:
-    """A batch that is larger than the epoch is one clear error."""
+    """A batch larger than the epoch is one clear error."""
     assert require_steps(UNIFORM, N_FACES) == 1
     assert require_steps(UNIFORM, 8) == 12
     with pytest.raises(
@@ -218,8 +218,8 @@ def test_an_epoch_has_a_step_at_least() -> None:
         require_steps(UNIFORM, N_FACES + 1)
 
 
-def test_every_step_and_rank_has_its_own_keys() -> None:
-    """What is random in a step differs between seeds, steps and ranks, and is the same when asked again."""
+def test_every_step_and_rank_has_its_own_seed() -> None:
+    """Everything random in a step differs between seeds, steps and ranks, and is reproducible."""
     keys = [(seed, step, rank) for seed in (0, 1, 2) for step in (0, 1, 2) for rank in (0, 1, 2)]
     states = [tuple(step_seed(seed, step=step, rank=rank).generate_state(4)) for seed, step, rank in keys * 2]
     assert states[: len(keys)] == states[len(keys) :]
@@ -231,8 +231,8 @@ TABLE = uniform_draws(np.arange(300), 16, seed=5, epoch=2)
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 299), min_size=1, max_size=40))
-def test_draws_depend_on_the_position_alone(positions: list[int]) -> None:
-    """Whichever positions are asked for together, in whatever order, each has the numbers of its own."""
+def test_draws_depend_only_on_the_position(positions: list[int]) -> None:
+    """Whatever positions are requested together, in whatever order, each has its own numbers."""
     np.testing.assert_array_equal(
         uniform_draws(np.array(positions), 16, seed=5, epoch=2), TABLE[np.array(positions)]
     )
@@ -240,14 +240,14 @@ def test_draws_depend_on_the_position_alone(positions: list[int]) -> None:
 
 @pytest.mark.parametrize("n_draws", [4, 8, 16])
 def test_positions_share_no_number(n_draws: int) -> None:
-    """The numbers of two places are different ones, however many a place has."""
+    """Two positions have different numbers, however many each has."""
     one_by_one = [uniform_draws(np.array([place]), n_draws, seed=0, epoch=0)[0] for place in range(200)]
     assert len(np.unique(one_by_one)) == 200 * n_draws
     np.testing.assert_array_equal(one_by_one, uniform_draws(np.arange(200), n_draws, seed=0, epoch=0))
 
 
 def test_far_positions() -> None:
-    """The ten-millionth face of an epoch has numbers too, without those before being drawn."""
+    """The ten-millionth face of an epoch has numbers too, without drawing those before it."""
     far = np.array([10_000_003, 10_000_000])
     draws = uniform_draws(far, 16, seed=0, epoch=0)
     assert len(np.unique(draws)) == 32
@@ -255,7 +255,7 @@ def test_far_positions() -> None:
 
 
 def test_draws_are_uniform_and_independent() -> None:
-    """Every column is uniform in [0, 1), and knows nothing of the others, of its neighbour, epoch or seed."""
+    """Every column is uniform in [0, 1), and independent of the others, and of its neighbor, epoch and seed."""
     n_places = 20_000
     draws = uniform_draws(np.arange(n_places), 16, seed=1, epoch=3)
     assert draws.min() >= 0

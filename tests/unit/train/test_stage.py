@@ -1,4 +1,4 @@
-"""The run folder that training leaves, and what is refused. tests/end_to_end trains from the command line."""
+"""The run folder that training writes, and its errors. tests/end_to_end trains from the command line."""
 
 import csv
 import errno
@@ -49,7 +49,7 @@ def unfinished(trained_run: Path, tmp_path: Path) -> Path:
 
 
 def test_it_learns(trained_run: Path) -> None:
-    """The loss falls, and the dev faces are told apart far better than by chance."""
+    """The loss falls, and the dev faces are classified far better than by chance."""
     rows = rows_of(trained_run)
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert rows[-1]["train_expression"] < 0.8 * rows[0]["train_expression"]
@@ -58,7 +58,7 @@ def test_it_learns(trained_run: Path) -> None:
 
 
 def test_the_run_folder_is_complete(trained_run: Path) -> None:
-    """Everything that the run's contract names is there, and nothing half-written."""
+    """Every documented file is there, and no partial ones."""
     files = {path.relative_to(trained_run).as_posix() for path in trained_run.rglob("*") if path.is_file()}
     events = {name for name in files if name.startswith("tensorboard/events")}
     assert files - events - {"tensorboard/hparams.yaml"} == {
@@ -70,7 +70,7 @@ def test_the_run_folder_is_complete(trained_run: Path) -> None:
 
 
 def test_tensorboard_has_losses_scores_and_rate(trained_run: Path) -> None:
-    """The same numbers as in metrics.csv, one point an epoch."""
+    """The same numbers as in metrics.csv, one point per epoch."""
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     events = accumulator.EventAccumulator(str(trained_run / "tensorboard")).Reload()
     rows = rows_of(trained_run)
@@ -89,8 +89,8 @@ def test_the_recipe_of_a_run_reads_back(trained_run: Path, tiny_recipe: Recipe) 
     assert read_recipe(trained_run / "recipe.yaml", []) == tiny_recipe
 
 
-def test_provenance_tells_what_was_trained_on(trained_run: Path, training_pack: Path) -> None:
-    """Seed, pack and split sizes stand in the run."""
+def test_provenance_has_the_training_data(trained_run: Path, training_pack: Path) -> None:
+    """The run has seed, pack and split sizes."""
     pack = json.loads((training_pack / "pack.json").read_text())
     value = json.loads((trained_run / "provenance.json").read_text())
     assert value["seed"] == 0
@@ -99,7 +99,7 @@ def test_provenance_tells_what_was_trained_on(trained_run: Path, training_pack: 
 
 
 def test_the_best_epoch_is_the_best(trained_run: Path) -> None:
-    """The chosen epoch is the first with the highest dev score, and its scores are those in metrics.csv."""
+    """The selected epoch is the first with the highest dev score, and its scores are those in metrics.csv."""
     result = Run.open(trained_run).read_result()
     rows = rows_of(trained_run)
     scores = [row["dev_balanced_accuracy"] for row in rows]
@@ -109,8 +109,8 @@ def test_the_best_epoch_is_the_best(trained_run: Path) -> None:
     assert result["dev"] == pytest.approx({name: best[f"dev_{name}"] for name in result["dev"]}, rel=1e-4)
 
 
-def test_dev_outputs_are_the_chosen_networks(trained_run: Path) -> None:
-    """The kept logits score what the result says, on crops of the network's size."""
+def test_dev_outputs_are_the_selected_networks(trained_run: Path) -> None:
+    """The stored logits have the result's scores, on crops of the network's size."""
     run = Run.open(trained_run)
     dev = run.read_dev_outputs()
     assert dev.logits.shape == (39, 3)
@@ -120,7 +120,7 @@ def test_dev_outputs_are_the_chosen_networks(trained_run: Path) -> None:
 
 
 def test_the_weights_can_be_read_by_others(trained_run: Path) -> None:
-    """The chosen weights have the permissions of any new file."""
+    """The selected weights have the permissions of any new file."""
     assert (trained_run / "checkpoints" / "best.safetensors").stat().st_mode == (
         trained_run / "run.json"
     ).stat().st_mode
@@ -139,7 +139,7 @@ def test_an_existing_run_is_not_overwritten(
 def test_force_replaces_only_runs(
     unfinished: Path, training_pack: Path, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    """A run is replaced; a folder that is none, whatever it holds, is not touched."""
+    """A run is replaced; any other folder, whatever it holds, is not touched."""
     photographs = tmp_path / "photographs"
     photographs.mkdir()
     (photographs / "me.jpg").write_bytes(b"x")
@@ -158,7 +158,7 @@ def test_the_earlier_run_stays_until_the_new_one_is_finished(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A new one that comes to nothing gives it its name back; one that was begun leaves it beside."""
+    """A new one that fails at once restores it; one that has started keeps it aside."""
     run = Path(shutil.copytree(trained_run, tmp_path / "run"))
     aside, before = tmp_path / "run.replaced", (run / "result.json").read_bytes()
 
@@ -184,7 +184,7 @@ def test_the_earlier_run_stays_until_the_new_one_is_finished(
 
 
 def test_a_run_has_one_writer(training_pack: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
-    """The second is told, and writes nothing."""
+    """The second gets an error, and writes nothing."""
     with (
         one_writer(tmp_path / "run"),
         pytest.raises(ArtifactError, match="run is being written by this process"),
@@ -194,10 +194,10 @@ def test_a_run_has_one_writer(training_pack: Path, tiny_recipe: Recipe, tmp_path
 
 
 @pytest.mark.parametrize("name", ["run.json", "recipe.yaml", "dev.npz", "result.json", "best.safetensors"])
-def test_a_full_disk_is_told(
+def test_a_full_disk_is_one_error(
     training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Whatever file it is that finds no room, it is one clear error, and the run can be gone on with."""
+    """Whichever file does not fit, it is one clear error, and the run can be resumed."""
     sync_file = artifacts._sync_file
 
     def refuse(path: Path) -> None:
@@ -214,14 +214,14 @@ def test_a_full_disk_is_told(
     assert Run.open(run).read_result()["epochs"] == 1
 
 
-def test_a_folder_that_vanishes_is_told(
+def test_a_folder_that_vanishes_is_one_error(
     training_pack: Path,
     tiny_recipe: Recipe,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Somebody removes the run while it trains: one clear error, and none of TensorBoard's thread beside it."""
+    """If the run is removed while it trains, there is one clear error, and none from TensorBoard's thread."""
     append_metrics = stage.append_metrics
 
     def append_and_remove(path: Path, row: dict[str, float | int]) -> None:
@@ -272,7 +272,7 @@ def test_a_mistake_is_found_before_the_old_run_is_gone(
     kind: type[MienError],
     expected: str,
 ) -> None:
-    """With --force the old run goes only once the new one can begin."""
+    """With --force the old run is removed only once the new one can start."""
     if kind is RecipeError and torch.cuda.device_count() >= 8:
         pytest.skip("this machine has all that is asked for")
     before = (unfinished / "metrics.csv").read_bytes()
@@ -294,7 +294,7 @@ ADJUSTMENT = ("schedule.loss.logit_adjustment", "0.5")
         for cures in itertools.combinations((SAMPLING, WEIGHTS, ADJUSTMENT), n)
     ],
 )
-def test_several_cures_of_one_imbalance_are_warned_of_once(
+def test_stacked_corrections_of_one_imbalance_are_warned_of_once(
     training_pack: Path,
     trained_run: Path,
     tmp_path: Path,
@@ -302,7 +302,7 @@ def test_several_cures_of_one_imbalance_are_warned_of_once(
     monkeypatch: pytest.MonkeyPatch,
     cures: tuple[tuple[str, str], ...],
 ) -> None:
-    """One cure says nothing; more are one line that names each with its value, and it stops nothing."""
+    """One correction is fine; more are one warning that names each with its value, and training continues."""
     recipe = read_recipe(trained_run / "recipe.yaml", [f"--{key}={value}" for key, value in cures])
     monkeypatch.setattr(stage, "fit", lambda *_, **__: None)
     monkeypatch.setattr(stage, "finish_run", lambda *_: {})
@@ -324,7 +324,7 @@ def test_a_loss_that_explodes_is_one_error(
     batch_size: int,
     step: int,
 ) -> None:
-    """A rate far too high ends within some steps, shows no loss that is none, and keeps no broken weights."""
+    """A learning rate far too high stops within some steps, without showing a NaN loss or saving broken weights."""
     recipe = quick(
         tiny_recipe, optimizer="sgd", learning_rate=1000.0, warmup_epochs=0.0, batch_size=batch_size, epochs=2
     )
@@ -346,7 +346,7 @@ def test_a_loss_that_explodes_is_one_error(
 def test_the_advice_for_a_loss_that_explodes_helps(
     training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, values: dict[str, float]
 ) -> None:
-    """With the words that the error names the same command trains to its end."""
+    """With the option that the error suggests, the same command trains to the end."""
     recipe = quick(tiny_recipe, optimizer="sgd", warmup_epochs=0.0, **values)
     with pytest.raises(ModelError) as caught:
         train(recipe, [training_pack], tmp_path / "run")
@@ -357,10 +357,10 @@ def test_the_advice_for_a_loss_that_explodes_helps(
     assert train(advised, [training_pack], tmp_path / "run", force=True) is not None
 
 
-def test_few_epochs_are_enough_of_a_command(
+def test_phases_are_shortened_to_few_epochs(
     training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With one epoch the warm-up and the head epochs give way, which one line tells and the run keeps; so in a plan."""
+    """With one epoch the frozen phase and the warm-up are shortened, with a warning, in training and in a plan."""
     recipe = quick(tiny_recipe, warmup_epochs=5.0, freeze_backbone_epochs=0.5)
     assert train(recipe, [training_pack], tmp_path / "run") is not None
     assert (
@@ -376,7 +376,7 @@ def test_few_epochs_are_enough_of_a_command(
 def test_a_pack_without_landmarks_trains(
     make_training_pack: Callable[..., Path], tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    """With nothing to learn for them, landmarks and valence/arousal are left out and the rest trains."""
+    """Without labels, landmarks and valence/arousal are left out and the rest trains."""
     pack = make_training_pack(tmp_path / "bare.pack", n_missing=192)
     train(quick(tiny_recipe), [pack], tmp_path / "run")
     assert not any(name.startswith(("train_landmarks", "dev_nme")) for name in rows_of(tmp_path / "run")[0])
@@ -386,7 +386,7 @@ def test_a_pack_without_landmarks_trains(
 def test_mixed_precision_trains(
     training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, precision: str
 ) -> None:
-    """Half precision learns and keeps whole-precision weights."""
+    """Half precision trains and saves full-precision weights."""
     recipe = replace(quick(tiny_recipe), runtime=replace(tiny_recipe.runtime, precision=precision))
     train(recipe, [training_pack], tmp_path / "run")
     weights = load_file(tmp_path / "run" / "checkpoints" / "best.safetensors")
@@ -395,7 +395,7 @@ def test_mixed_precision_trains(
 
 
 def test_sgd_deterministic_without_heads(training_pack: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
-    """The other optimiser, clipping, torch's deterministic mode and a network of one head train."""
+    """SGD, clipping, torch's deterministic mode and a network with one head train."""
     recipe = replace(
         quick(tiny_recipe, optimizer="sgd", grad_clip_norm=1.0, loss=LossConfig(label_smoothing=0.1)),
         model=replace(tiny_recipe.model, landmarks=False, valence_arousal=False),
@@ -410,10 +410,10 @@ def test_sgd_deterministic_without_heads(training_pack: Path, tiny_recipe: Recip
     }  # fmt: skip
 
 
-def test_the_summary_tells_how_it_was_chosen(
+def test_the_summary_says_how_the_checkpoint_was_selected(
     training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is printed names the split and n; the progress names each epoch's dev score."""
+    """The summary names the split and n; the progress shows each epoch's dev score."""
     text = str(train(quick(tiny_recipe), [training_pack], tmp_path / "run"))
     assert "trained on 153 faces" in text
     assert "epoch 1 of 1, by balanced_accuracy on the dev split of train (n = 39)" in text
@@ -426,5 +426,5 @@ def test_the_summary_tells_how_it_was_chosen(
 
 
 def test_recipe_text_of_a_run_is_what_print_config_prints(trained_run: Path, tiny_recipe: Recipe) -> None:
-    """One text for one recipe."""
+    """The same recipe gives the same text."""
     assert (trained_run / "recipe.yaml").read_text() == format_recipe(tiny_recipe)

@@ -1,4 +1,4 @@
-"""Going on with a run that was broken off: bit for bit where it may, one clear line where it may not."""
+"""Resuming an interrupted run: bit for bit if allowed, one clear error if not."""
 
 import csv
 import errno
@@ -34,7 +34,7 @@ from mien.train.logs import best_epoch
 
 
 def changed(recipe: Recipe, **values: Any) -> Recipe:
-    """The recipe with other values, their keys written with two underscores for each dot."""
+    """The recipe with other values, with keys that have two underscores for each dot."""
 
     def inside(part: Any, names: list[str], value: Any) -> Any:
         first, *rest = names
@@ -68,7 +68,7 @@ def assert_same(ours: Any, theirs: Any, where: str = "") -> None:
 
 
 def assert_same_end(ours: Path, theirs: Path) -> None:
-    """The metrics, the chosen weights, the last weights and the optimiser's state are equal to the last bit."""
+    """The metrics, the selected weights, the last weights and the optimizer's state are equal to the last bit."""
     assert (ours / "metrics.csv").read_text() == (theirs / "metrics.csv").read_text()
     assert Run.open(ours).read_result() == Run.open(theirs).read_result()
     assert_same(*(load_file(Run.open(run).best_weights_path) for run in (ours, theirs)))
@@ -90,19 +90,19 @@ def unfinished(trained_run: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def any_algorithm() -> Iterator[None]:
-    """Take torch's deterministic mode, which is global, back afterwards."""
+    """Reset torch's deterministic mode, which is global, afterwards."""
     yield
     torch.use_deterministic_algorithms(mode=False)
 
 
-def test_a_run_goes_on_bit_for_bit(
+def test_a_run_resumes_bit_for_bit(
     trained_run: Path,
     training_pack: Path,
     tiny_recipe: Recipe,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Broken off in its fourth epoch and resumed, a run ends with the very weights of one that was not."""
+    """Interrupted in its fourth epoch and resumed, a run ends with exactly the weights of one that was not."""
     with monkeypatch.context() as patch:
 
         def stop_in_fourth(metrics_path: Path, select_by: str) -> int:
@@ -118,7 +118,7 @@ def test_a_run_goes_on_bit_for_bit(
     assert_same_end(tmp_path / "run", trained_run)
 
 
-# `mien train` that ends itself by kill -9 as soon as the third epoch's checkpoint is on its way to the disk.
+# `mien train` that kills itself with kill -9 while the third epoch's checkpoint is being written.
 KILLED_WHILE_WRITING = """
 import os, signal, sys, threading
 from pathlib import Path
@@ -160,7 +160,7 @@ def other_file_system(tmp_path: Path) -> Iterator[Path]:
 def test_a_kill_while_the_checkpoint_is_written_costs_an_epoch_at_most(
     trained_run: Path, training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, other_file_system: Path
 ) -> None:
-    """The one before is there until the new one is whole, wherever TMPDIR is; nothing half-written stays."""
+    """The previous one stays until the new one is complete, wherever TMPDIR is; no partial file stays."""
     out = tmp_path / "run"
     words = [
         "train",
@@ -193,7 +193,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One line says so, and the run goes on to the same end once there is room."""
+    """One line says so, and once there is space the run resumes to the same end."""
     write_bytes = Path.write_bytes
 
     def write_half(self: Path, content: Any) -> int:
@@ -212,7 +212,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(
 
 @pytest.fixture(scope="module")
 def uneven_pack(make_training_pack: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pack whose second class is left with a third of its faces, since the others repeat one of another split."""
+    """A pack whose second class keeps a third of its faces, since the others are near-duplicates of another split."""
     n_train, n_val = 144, 12
     groups = np.arange(n_train + n_val)
     groups[[face for face in range(n_train) if face % 3 == 1 and face % 9 != 1]] = n_train
@@ -245,7 +245,7 @@ CHANGES = {
 
 @pytest.mark.usefixtures("any_algorithm")
 @pytest.mark.parametrize("name", CHANGES)
-def test_whatever_learns_goes_on_bit_for_bit(
+def test_everything_trained_resumes_bit_for_bit(
     name: str,
     trained_run: Path,
     uneven_pack: Path,
@@ -253,7 +253,7 @@ def test_whatever_learns_goes_on_bit_for_bit(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Broken off in the middle of its second epoch, a run of each kind ends as one that was not."""
+    """Interrupted in the middle of its second epoch, a run of each kind ends like one that was not."""
     recipe = changed(
         tiny_recipe,
         schedule__epochs=2, schedule__batch_size=12, runtime__deterministic=True, data__dev_fraction=0.3,
@@ -284,23 +284,21 @@ def test_whatever_learns_goes_on_bit_for_bit(
 def test_a_run_killed_before_its_result_is_finished(
     unfinished: Path, trained_run: Path, training_pack: Path, tiny_recipe: Recipe
 ) -> None:
-    """With every epoch done, --resume only measures once more."""
+    """With every epoch done, --resume only evaluates once more."""
     train(tiny_recipe, [training_pack], unfinished, resume=True)
     assert Run.open(unfinished).read_result() == Run.open(trained_run).read_result()
 
 
-def test_resume_begins_where_there_is_nothing(
-    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path
-) -> None:
-    """One command serves to begin and to go on."""
+def test_resume_starts_if_there_is_nothing(training_pack: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    """The same command starts and resumes."""
     train(changed(tiny_recipe, schedule__epochs=1), [training_pack], tmp_path / "run", resume=True)
     assert Run.open(tmp_path / "run").read_result()["epochs"] == 1
 
 
-def test_a_run_killed_while_its_folder_is_made_begins_anew(
+def test_a_run_killed_while_its_folder_is_made_starts_over(
     training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a folder that was only begun the same command makes a run like any other."""
+    """The same command turns a folder that was only just started into a normal run."""
     recipe = changed(tiny_recipe, schedule__epochs=1)
     with monkeypatch.context() as patch:
         patch.setattr(run_folder, "format_recipe", _interrupt)
@@ -320,7 +318,7 @@ def _interrupt(*_: object) -> None:
 def test_a_run_under_old_keys(
     unfinished: Path, trained_run: Path, training_pack: Path, tiny_recipe: Recipe
 ) -> None:
-    """A run begun before recipe keys were renamed can be loaded and resumed."""
+    """A run started before recipe keys were renamed can be loaded and resumed."""
     old_names = {new: old.rpartition(".")[2] for old, new in RENAMED_KEYS.items()}
 
     def under_old_keys(part: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -363,7 +361,7 @@ def test_a_run_under_old_keys(
 def test_resume_with_another_recipe_is_refused(
     unfinished: Path, training_pack: Path, tiny_recipe: Recipe, part: str, change: dict, expected: str
 ) -> None:
-    """What changes the learning cannot change in the middle; the key is named."""
+    """What affects training cannot change halfway; the error names the key."""
     recipe = replace(tiny_recipe, **{part: replace(getattr(tiny_recipe, part), **change)})
     with pytest.raises(ArtifactError, match=rf"another recipe: {expected} differ.*recipe\.yaml"):
         train(recipe, [training_pack], unfinished, resume=True)
@@ -372,7 +370,7 @@ def test_resume_with_another_recipe_is_refused(
 def test_resume_on_another_pack_is_refused(
     unfinished: Path, make_training_pack: Callable[..., Path], tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    """The pack is known by its content, not its name."""
+    """The pack is identified by its content, not its name."""
     other = make_training_pack(tmp_path / "other.pack", n_train=180)
     with pytest.raises(ArtifactError, match="started on another pack"):
         train(tiny_recipe, [other], unfinished, resume=True)
@@ -381,7 +379,7 @@ def test_resume_on_another_pack_is_refused(
 def test_a_finished_run_cannot_be_resumed(
     trained_run: Path, training_pack: Path, tiny_recipe: Recipe
 ) -> None:
-    """There is nothing to go on with."""
+    """There is nothing to resume."""
     with pytest.raises(ArtifactError, match="is finished"):
         train(tiny_recipe, [training_pack], trained_run, resume=True)
 
@@ -389,7 +387,7 @@ def test_a_finished_run_cannot_be_resumed(
 def test_a_run_of_another_format_is_refused(
     unfinished: Path, training_pack: Path, tiny_recipe: Recipe
 ) -> None:
-    """What an older or newer release began is not gone on with."""
+    """A run started by an incompatible release is not resumed."""
     value = json.loads((unfinished / "run.json").read_text())
     (unfinished / "run.json").write_text(json.dumps(value | {"format_version": 99}))
     with pytest.raises(
@@ -438,7 +436,7 @@ def test_lightning_runs_no_code_of_a_checkpoint(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The file may be another by the time that Lightning reads it: that reads data alone as well."""
+    """The file may have changed by the time that Lightning reads it: Lightning too loads only data."""
     path, proof = Run.open(unfinished).last_checkpoint_path, tmp_path / "proof"
     monkeypatch.setattr(run_folder, "require_readable", lambda _: None)
     torch.save({**torch.load(path, weights_only=True), "bomb": _Bomb(proof)}, path)

@@ -1,4 +1,4 @@
-"""Faces to be looked at before a run: the very ones that training feeds its network."""
+"""The preview of training faces: exactly the ones that the network sees."""
 
 import re
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def changed(recipe: Recipe, *, epochs: int = 1, **data: Any) -> Recipe:
 
 @pytest.fixture
 def fed(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
-    """Every image that a network is fed while it trains from here on, as bytes, in order."""
+    """Every image that a network is trained on from here on, as bytes, in order."""
     images: list[np.ndarray] = []
     forward = FaceNetwork.forward
 
@@ -60,10 +60,10 @@ def is_among(image: np.ndarray, images: list[np.ndarray]) -> bool:
     return any(np.array_equal(image, other) for other in images)
 
 
-def test_a_class_row_shows_what_training_feeds(
+def test_a_class_row_shows_what_training_sees(
     fed: list[np.ndarray], training_pack: Path, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    """Each version of a face is, byte for byte, an image that the network gets in that epoch."""
+    """Each version of a face is, byte for byte, an image that the network sees in that epoch."""
     recipe = changed(tiny_recipe, epochs=2)
     rows = preview_faces(recipe, Pack.open(training_pack), n_versions=3)
     train(recipe, [training_pack], tmp_path / "run")
@@ -75,7 +75,7 @@ def test_a_class_row_shows_what_training_feeds(
         assert is_among(face.image_rgb, epochs[face.caption])
 
 
-def test_mixed_rows_show_what_training_feeds(
+def test_mixed_rows_show_what_training_sees(
     fed: list[np.ndarray], training_pack: Path, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
     """Mixed faces are the run's own too."""
@@ -89,7 +89,7 @@ def test_mixed_rows_show_what_training_feeds(
 
 
 def test_with_several_devices_the_mixing_is_the_first_ones(training_pack: Path, tiny_recipe: Recipe) -> None:
-    """Each device mixes its own share of a step."""
+    """Each device mixes its own part of a step."""
     augment = AugmentConfig(mixup_prob=0.5, mixup_alpha=1.0)
     recipe = changed(tiny_recipe, augment=augment)
     recipe = replace(recipe, runtime=replace(recipe.runtime, devices=2))
@@ -106,7 +106,7 @@ def test_with_several_devices_the_mixing_is_the_first_ones(training_pack: Path, 
 def test_captions_of_mixed_faces_are_their_targets(
     training_pack: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The shares named are those that the loss learns."""
+    """The percentages are those of the loss's targets."""
     targets = []
     mix = preview.mix_faces
 
@@ -132,7 +132,7 @@ def test_captions_of_mixed_faces_are_their_targets(
 
 
 def test_mixed_faces_hide_their_landmarks(training_pack: Path, tiny_recipe: Recipe) -> None:
-    """A blend has none, and a face with a rectangle in it keeps those outside of it."""
+    """A blend has none, and a face with a pasted rectangle keeps those outside it."""
     augment = AugmentConfig(mixup_prob=0.5, mixup_alpha=1.0, cutmix_prob=0.5)
     rows = preview_faces(changed(tiny_recipe, augment=augment), Pack.open(training_pack), n_versions=9)
     blended, pasted = rows[3].faces, rows[4].faces
@@ -142,7 +142,7 @@ def test_mixed_faces_hide_their_landmarks(training_pack: Path, tiny_recipe: Reci
 
 
 def test_without_mixing_there_are_only_class_rows(training_pack: Path, tiny_recipe: Recipe) -> None:
-    """A row for each class in the network's order, its first face as the pack has it."""
+    """A row for each class in the network's order, starting with the face as stored."""
     pack = Pack.open(training_pack)
     rows = preview_faces(changed(tiny_recipe, classes=["Sad", "Happy"]), pack, n_versions=2, seed=5)
     faces = read_training_faces([pack], changed(tiny_recipe, classes=["Sad", "Happy"]).data).train
@@ -159,7 +159,7 @@ def test_without_mixing_there_are_only_class_rows(training_pack: Path, tiny_reci
 def test_the_seed_chooses_the_faces_and_the_recipe_changes_them(
     training_pack: Path, tiny_recipe: Recipe
 ) -> None:
-    """One seed shows the same faces under any recipe; the changes are the recipe's own."""
+    """One seed shows the same faces with any recipe; the augmentation is the recipe's."""
 
     def show(recipe: Recipe, seed: int) -> list[PreviewRow]:
         return preview_faces(recipe, Pack.open(training_pack), n_versions=1, seed=seed)
@@ -182,10 +182,10 @@ def test_the_seed_chooses_the_faces_and_the_recipe_changes_them(
     )
 
 
-def test_sampling_decides_in_which_epochs_a_face_comes(
+def test_sampling_decides_in_which_epochs_a_face_is_drawn(
     training_pack: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A face of a rare class comes several times in an epoch, one of a common class not in every epoch."""
+    """A face of a rare class is drawn several times in an epoch, one of a common class not in every epoch."""
     read = preview.read_training_faces
 
     def read_uneven(*args: Any) -> Any:
@@ -205,7 +205,7 @@ def test_sampling_decides_in_which_epochs_a_face_comes(
 def test_a_class_without_faces_has_an_empty_row(
     training_pack: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The network answers for it all the same, and the sheet says that nothing teaches it."""
+    """The network predicts it all the same, and the sheet shows that it has no faces."""
     read = preview.read_training_faces
 
     def read_without_happy(*args: Any) -> Any:
@@ -217,17 +217,17 @@ def test_a_class_without_faces_has_an_empty_row(
     assert (rows[1].title, rows[1].faces) == ("Happy\n0 faces", [])
 
 
-def test_votes_stand_in_the_title(
+def test_votes_are_in_the_title(
     make_training_pack: Callable[..., Path], tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    """A face that is learnt by its votes says so, the largest first."""
+    """A face with a soft label shows its votes, the largest first."""
     pack = Pack.open(make_training_pack(tmp_path / "votes.pack", votes=True))
     rows = preview_faces(changed(tiny_recipe, labels="votes"), pack, n_versions=1)
     assert rows[2].title.split("\n")[2:] == ["80 % Sad", "10 % Neutral", "10 % Happy"]
 
 
 def test_rare_mixing_is_found(training_pack: Path, tiny_recipe: Recipe) -> None:
-    """Where an epoch mixes fewer faces than a row holds, all of them are shown."""
+    """If an epoch mixes fewer faces than a row holds, all of them are shown."""
     recipe = changed(tiny_recipe, augment=AugmentConfig(cutmix_prob=0.02))
     rows = preview_faces(recipe, Pack.open(training_pack), n_versions=50)
     assert 1 <= len(rows[3].faces) <= 12
@@ -276,7 +276,7 @@ def test_mistakes_are_one_line(
     in_folder: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Each is told in one line, and no sheet is written."""
+    """Each is one line, and no sheet is written."""
     Path("r.yaml").write_text("model: {pretrained: false}\ndata: {input_size: 32}\n", encoding="utf-8")
     Path("big.yaml").write_text("schedule: {batch_size: 500}\n", encoding="utf-8")
     Path("mine.png").write_text("mine", encoding="utf-8")
@@ -289,8 +289,8 @@ def test_mistakes_are_one_line(
     assert Path("mine.png").read_text(encoding="utf-8") == "mine"
 
 
-def test_only_train_faces_are_changed(training_pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Other splits are never changed, so asking for one is wrong usage."""
+def test_only_train_faces_are_augmented(training_pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Other splits are never augmented, so asking for one is wrong usage."""
     with pytest.raises(SystemExit) as ended:
         main(["browse", str(training_pack), "--recipe", "r.yaml", "--out", "s.png", "--split", "val"])
     assert ended.value.code == 2

@@ -1,4 +1,4 @@
-"""What a network costs, against figures counted by hand and published ones."""
+"""The cost of a network, compared with figures worked out by hand and published ones."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +60,7 @@ def with_schedule(recipe: Recipe, **schedule: Any) -> Recipe:
 
 
 def test_multiply_adds_and_parameters_by_hand() -> None:
-    """A convolution costs kernel x channels for each place of its output, a head inputs x outputs."""
+    """A convolution costs kernel x channels for each output pixel, a head inputs x outputs."""
     network = small_network()
     assert count_multiply_adds(network, SIDE) == (SIDE // 2) ** 2 * 8 * (3 * 3 * 3) + 8 * 3
     assert count_parameters(network) == 8 * 3 * 3 * 3 + 2 * 8 + (8 + 1) * 3
@@ -77,7 +77,7 @@ def test_multiply_adds_and_parameters_by_hand() -> None:
     ],
 )
 def test_multiply_adds_as_published(backbone: str, published: float) -> None:
-    """At 224 pixels the networks cost what their authors say, the heads being small."""
+    """At 224 pixels the networks cost what their authors report; the heads are small."""
     network = build_face_network(ModelConfig(backbone=backbone), 8, input_size=224, pretrained=False)
     assert count_multiply_adds(network, 224) == pytest.approx(published, rel=0.03)
 
@@ -94,7 +94,7 @@ def test_multiply_adds_of_attention() -> None:
 
 
 def test_activations_by_hand(dataset: FaceBatches, tiny_recipe: Recipe) -> None:
-    """For each face are kept: the bytes, the normalised image, and the convolution before and after its norm."""
+    """Saved for each face: the uint8 image, the normalized image, and the convolution before and after its norm."""
     network = small_network()
     memory = estimate_memory(network, objective(network), dataset, tiny_recipe)
     image, maps = SIDE * SIDE * 3, (SIDE // 2) ** 2 * 8 * 4
@@ -108,7 +108,7 @@ def test_activations_by_hand(dataset: FaceBatches, tiny_recipe: Recipe) -> None:
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
 def test_half_precision_takes_half(dataset: FaceBatches, tiny_recipe: Recipe, precision: str) -> None:
-    """Maps are kept in two bytes a number; so are copies of the weights, once a step."""
+    """Feature maps take two bytes per number; so do copies of the weights, once per step."""
     network = small_network()
     half = replace(tiny_recipe, runtime=replace(tiny_recipe.runtime, precision=precision))
     whole, less = (
@@ -121,7 +121,7 @@ def test_half_precision_takes_half(dataset: FaceBatches, tiny_recipe: Recipe, pr
 
 
 def test_mixing_keeps_a_float_image_too(dataset: FaceBatches, tiny_recipe: Recipe) -> None:
-    """A mixed image is no longer bytes."""
+    """A mixed image is no longer uint8."""
     network = small_network()
     augment = replace(tiny_recipe.data.augment, mixup_prob=0.5)
     mixed = replace(tiny_recipe, data=replace(tiny_recipe.data, augment=augment))
@@ -144,7 +144,7 @@ def test_mixing_keeps_a_float_image_too(dataset: FaceBatches, tiny_recipe: Recip
 def test_the_optimizers_state_is_what_a_step_makes(
     dataset: FaceBatches, tiny_recipe: Recipe, schedule: dict[str, Any]
 ) -> None:
-    """Counted without memory, it is as large as that of a real step, which leaves the weights as they were."""
+    """Estimated without memory, it is as large as after a real step, and the weights are unchanged."""
     recipe = with_schedule(tiny_recipe, **schedule)
     network = build_face_network(recipe.model, 3, input_size=SIDE, pretrained=False)
     before = {name: value.clone() for name, value in network.state_dict().items() if "running" not in name}
@@ -160,7 +160,7 @@ def test_the_optimizers_state_is_what_a_step_makes(
     assert memory.parts.get("optimizer", 0) == sum(value.nbytes for value in states if value.ndim)
 
 
-def test_everything_a_step_keeps_is_counted(dataset: FaceBatches, tiny_recipe: Recipe) -> None:
+def test_everything_in_a_steps_memory_is_counted(dataset: FaceBatches, tiny_recipe: Recipe) -> None:
     """Average, teacher, second gradient and gradients in transit, each by the size of its own weights."""
     network, other = small_network(), small_network()
     recipe = with_schedule(tiny_recipe, sam_rho=0.1, ema_decay=0.9)
@@ -185,7 +185,7 @@ def test_everything_a_step_keeps_is_counted(dataset: FaceBatches, tiny_recipe: R
 
 
 def test_a_storage_counts_once() -> None:
-    """Views of one tensor, and what is known already, add nothing."""
+    """Views of one tensor, and known tensors, add nothing."""
     weight = torch.ones(10, 10, requires_grad=True)
     values = torch.ones(10, 10)
 

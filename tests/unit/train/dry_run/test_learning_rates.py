@@ -1,4 +1,4 @@
-"""The learning rates of a run, read from the optimiser and drawn."""
+"""The learning rates of a run, traced from the optimizer and drawn."""
 
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def heights_of(text: str) -> np.ndarray:
 
 
 def test_every_step_of_a_short_run() -> None:
-    """Up over the warm-up, at the peak, down to the final rate; heads and backbone alike."""
+    """Up during the warm-up, at the peak, down to the minimum; the same for heads and backbone."""
     curve = curve_of(warmup_epochs=1.0, warmup_lr_ratio=0.1, min_lr_ratio=0.01)
     assert curve.steps.tolist() == list(range(50))
     assert (curve.n_steps, curve.warmup_steps, curve.frozen_steps) == (50, 10, 0)
@@ -54,8 +54,8 @@ def test_every_step_of_a_short_run() -> None:
     np.testing.assert_array_equal(curve.heads, curve.first_layers)
 
 
-def test_head_epochs_and_layer_decay() -> None:
-    """The heads begin alone at a rate of their own; later the first layers are slower than the last."""
+def test_a_frozen_backbone_and_layer_decay() -> None:
+    """The backbone is frozen at first; later the first layers have a lower rate than the last."""
     curve = curve_of(
         freeze_backbone_epochs=1.5, freeze_backbone_learning_rate=0.05, warmup_epochs=1.0, layer_decay=0.5
     )
@@ -66,15 +66,15 @@ def test_head_epochs_and_layer_decay() -> None:
     assert curve.first_layers[25] < 0.3 * curve.backbone[25]
 
 
-def test_a_long_run_is_looked_at_here_and_there() -> None:
-    """Its turns are among the steps that are looked at, and so is its peak."""
+def test_a_long_run_is_sampled() -> None:
+    """The sampled steps include the changes of phase and the peak."""
     curve = curve_of(steps_per_epoch=3777, epochs=40, warmup_epochs=1.37)
     assert MOST_STEPS <= len(curve.steps) <= MOST_STEPS + 3
     assert curve.heads.max() == pytest.approx(0.01, rel=1e-9)
     assert (curve.steps[0], curve.steps[-1]) == (0, 40 * 3777 - 1)
 
 
-def test_the_text_shows_the_course() -> None:
+def test_the_text_shows_the_curve() -> None:
     """Columns are as high as the rate, and the axes name its peak and the epochs."""
     curve = curve_of(warmup_epochs=1.0, warmup_lr_ratio=0.0)
     text = draw_as_text(curve)
@@ -86,8 +86,8 @@ def test_the_text_shows_the_course() -> None:
     assert text.endswith("5 epochs")
 
 
-def test_the_text_has_two_plots_where_the_heads_begin_alone() -> None:
-    """The backbone's has nothing while the heads learn alone."""
+def test_the_text_has_two_plots_with_a_frozen_backbone() -> None:
+    """The backbone's is empty while it is frozen."""
     text = draw_as_text(curve_of(freeze_backbone_epochs=2.0))
     assert text.count("epochs") == 2
     of_backbone = text[text.index("learning rate of the backbone") :]
@@ -105,7 +105,7 @@ def test_the_text_has_two_plots_where_the_heads_begin_alone() -> None:
     ],
 )
 def test_any_schedule_can_be_drawn(schedule: dict[str, Any], tmp_path: Path) -> None:
-    """No warning, no error, as text and as an image, in one step an epoch and in many."""
+    """No warning, no error, as text and as an image, with one step per epoch and with many."""
     for steps_per_epoch in (1, 30):
         curve = curve_of(steps_per_epoch, **schedule)
         assert len(plot_of(draw_as_text(curve))) == TEXT_HEIGHT

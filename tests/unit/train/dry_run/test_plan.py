@@ -1,4 +1,4 @@
-"""`mien train --plan`: what it says is what training does, and nothing is made."""
+"""`mien train --plan`: it says what training does, and writes nothing."""
 
 import re
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def recipe_file(tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def test_parameters_are_those_of_the_network(plan: TrainingPlan, tiny_recipe: Recipe) -> None:
-    """The sum over the very network that training builds."""
+    """The sum over the network that training builds."""
     network = weights.build_network(tiny_recipe, ("Neutral", "Happy", "Sad"))
     assert plan.parameters == sum(value.numel() for value in network.parameters())
     assert plan.backbone_parameters == sum(value.numel() for value in network.backbone.parameters())
@@ -102,7 +102,7 @@ def test_drawn_faces_are_what_the_sampler_draws(
     sampling: str,
     cap: float | None,
 ) -> None:
-    """Over some epochs each class comes as often as the plan says, give or take the rounding."""
+    """Over some epochs each class is drawn as often as the plan says, up to rounding."""
     pack = make_training_pack(tmp_path / "p.pack", n_train=200)
     recipe = change(tiny_recipe, "data", sampling=sampling, sampling_max_repeats=cap, dev_fraction=0.21)
     plan = plan_training(recipe, [pack])
@@ -144,7 +144,7 @@ def test_heads_without_labels_are_left_out(
 
 @pytest.mark.parametrize("name", ["demo", "affectnet_b0_224", "ferplus_resnet10_fine_48"])
 def test_shipped_recipes_can_be_planned(name: str, training_pack: Path) -> None:
-    """On a small pack without votes, at a size that is quick."""
+    """On a small pack without votes, at a small size."""
     small = [
         "--data.labels=hard",
         "--data.dev_fraction=0.2",
@@ -178,14 +178,14 @@ def test_shipped_recipes_can_be_planned(name: str, training_pack: Path) -> None:
         pytest.param("model", {"pretrained": True}, id="ImageNet weights"),
     ],
 )
-def test_whatever_a_recipe_says_can_be_planned(
+def test_any_recipe_can_be_planned(
     training_pack: Path,
     tiny_recipe: Recipe,
     monkeypatch: pytest.MonkeyPatch,
     part: str,
     values: dict[str, Any],
 ) -> None:
-    """Also what this machine could not train, and without asking for ImageNet weights."""
+    """Also what this machine could not train, and without downloading ImageNet weights."""
 
     def refuse() -> None:
         raise AssertionError("the network was asked for weights")
@@ -198,7 +198,7 @@ def test_whatever_a_recipe_says_can_be_planned(
 
 
 def test_mixing_losses_and_a_teacher(trained_run: Path, training_pack: Path, tiny_recipe: Recipe) -> None:
-    """The teacher's work and memory are counted, and weights of an earlier run are taken over."""
+    """The teacher's compute and memory are counted, and weights of an earlier run are loaded."""
     augment = replace(tiny_recipe.data.augment, mixup_prob=0.3, cutmix_prob=0.3)
     loss = replace(
         tiny_recipe.schedule.loss,
@@ -243,7 +243,7 @@ def test_a_mistake_is_found_as_in_training(
 
 
 @pytest.mark.parametrize("out", [[], ["--out", "run"], ["--out", "run", "--resume"]], ids=" ".join)
-def test_the_command_prints_and_makes_nothing(
+def test_the_command_prints_and_writes_nothing(
     training_pack: Path,
     recipe_file: Path,
     tmp_path: Path,
@@ -251,7 +251,7 @@ def test_the_command_prints_and_makes_nothing(
     capsys: pytest.CaptureFixture[str],
     out: list[str],
 ) -> None:
-    """--plan can be added to a command that trains: no run folder comes of it."""
+    """--plan can be added to a command that trains, and no run folder is made."""
     monkeypatch.chdir(tmp_path)
     command = ["train", "--recipe", str(recipe_file), "--pack", str(training_pack), "--plan"]
     assert main([*command, *out, "--schedule.epochs", "2"]) == 0
@@ -262,10 +262,10 @@ def test_the_command_prints_and_makes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_draws_a_image(
+def test_the_command_draws_an_image(
     training_pack: Path, recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A .png given as --out gets the learning rates; what is there is replaced only with --force."""
+    """A .png given as --out gets the learning rates; an existing one is replaced only with --force."""
     out = tmp_path / "rates.png"
     command = [
         "train",
@@ -307,7 +307,7 @@ def test_mistakes_of_the_command(
     recipe_file: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Told with what to do."""
+    """Each says what to do."""
     try:
         ended: int | str | None = main(["train", "--recipe", str(recipe_file), "--plan", *options])
     except SystemExit as leaving:

@@ -1,4 +1,4 @@
-"""What a run learns from several packs together. Their faces show real near-duplicates, with real hashes."""
+"""Training faces from several packs together, with real near-duplicates and real hashes."""
 
 import hashlib
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ SIDE = 64
 
 
 def photo(number: int, side: int = SIDE) -> NDArray[np.uint8]:
-    """A smooth photo, like no other one's, of as much detail as a photograph has."""
+    """A smooth photo, unlike any other, with as much detail as a photograph."""
     noise = np.random.default_rng(number).integers(0, 256, (side, side, 3), dtype=np.uint8)
     blurred = cv2.GaussianBlur(noise, (0, 0), 1.5)
     return np.asarray(cv2.normalize(blurred, None, 0, 255, cv2.NORM_MINMAX), dtype=np.uint8)
@@ -36,7 +36,7 @@ def photo(number: int, side: int = SIDE) -> NDArray[np.uint8]:
 def make_face(
     number: int, label: int, *, side: int = SIDE, quality: int = 92, votes: Sequence[float] | None = None
 ) -> PackedFace:
-    """A face that shows a photo; its valence tells the number."""
+    """A face that shows a photo; its valence encodes the photo's number."""
     jpeg = encode_jpeg(photo(number, side), quality)
     decoded = np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB), dtype=np.uint8)
     return PackedFace(
@@ -62,7 +62,7 @@ def write_pack(
     val: Sequence[PackedFace] = (),
     crop: CropContract | None = None,
 ) -> Pack:
-    """Write a pack of given faces, with the groups that `prepare` would have found in it."""
+    """Write a pack of the given faces, with the groups that `prepare` would have found."""
     folder.mkdir(parents=True)
     splits = {name: list(faces) for name, faces in (("train", train), ("val", val)) if faces}
     shards = [
@@ -86,7 +86,7 @@ def write_pack(
 
 
 def numbers_of(faces: LabeledFaces) -> list[int]:
-    """Which photos the faces show."""
+    """The photos that the faces show."""
     return [int(number) for number in np.rint(faces.valence_arousal[:, 0] * 1000)]
 
 
@@ -122,7 +122,7 @@ def two_packs(tmp_path_factory: pytest.TempPathFactory) -> list[Pack]:
 
 
 def test_classes_of_two_packs_are_matched_by_name(two_packs: list[Pack]) -> None:
-    """The network's classes are those of either pack; a class of both is one, wherever it stands in each."""
+    """The network's classes are those of either pack; a class in both is one, whatever its index in each."""
     faces = read_training_faces(two_packs, DataConfig(dev_fraction=0.25))
     assert faces.classes == ("Neutral", "Happy", "Sad", "Fear")
     assert sorted(join(faces)) == [*range(60), *range(100, 160)]
@@ -153,7 +153,7 @@ def test_images_of_two_packs(two_packs: list[Pack]) -> None:
 
 
 def test_a_choice_of_classes_from_two_packs(two_packs: list[Pack]) -> None:
-    """A class of one pack alone can be left out, or chosen beside one of both."""
+    """A class of only one pack can be left out, or chosen together with one of both."""
     faces = read_training_faces(two_packs, DataConfig(classes=["Fear", "Happy"], dev_fraction=0.4))
     wanted = [n for n in [*range(60), *range(100, 160)] if name_of(n) in ("Fear", "Happy")]
     assert sorted(join(faces)) == wanted
@@ -164,7 +164,7 @@ def test_a_choice_of_classes_from_two_packs(two_packs: list[Pack]) -> None:
 
 
 def test_votes_of_two_packs(two_packs: list[Pack], tmp_path: Path) -> None:
-    """Votes go to their classes by name; a face without votes, or with none for what is learnt, has its label."""
+    """Votes go to their classes by name; a face without votes for the chosen classes has its label."""
     votes = {f"{number}.jpg": (0.0, 0.25, 0.75) for number in range(200, 238)}
     votes["238.jpg"] = (1.0, 0.0, 0.0)
     voted = [make_face(int(key.split(".")[0]), 2, votes=shares) for key, shares in votes.items()] + faces_of(
@@ -190,7 +190,7 @@ def test_votes_of_two_packs(two_packs: list[Pack], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("quality", [92, 50])
 def test_leaks_between_packs_are_left_out(two_packs: list[Pack], tmp_path: Path, quality: int) -> None:
-    """A photo of A's train that stands in B's val, saved anew, is not learnt from, unless the recipe wants it."""
+    """A photo in A's train that is re-encoded in B's val is excluded, unless the recipe keeps it."""
     a, _ = two_packs
     leaking = write_pack(
         tmp_path / "b.pack",
@@ -204,7 +204,7 @@ def test_leaks_between_packs_are_left_out(two_packs: list[Pack], tmp_path: Path,
     kept = read_training_faces([a, leaking], DataConfig(dev_fraction=0.25, exclude_leaks=False))
     assert kept.n_leaks == 0
     assert len(join(kept)) == 100
-    # Alone, neither pack knows of it.
+    # Neither pack finds it by itself.
     assert read_training_faces([a], DataConfig(dev_fraction=0.3)).n_leaks == 0
 
 
@@ -221,7 +221,7 @@ def test_a_leak_in_the_other_direction(two_packs: list[Pack], tmp_path: Path) ->
 
 
 def test_copies_in_two_packs_stay_on_one_side(two_packs: list[Pack], tmp_path: Path) -> None:
-    """A photo that both packs learn from is on one side of the dev split, whichever the seed and the fold."""
+    """A photo in both packs is on one side of the dev split, whatever the seed and the fold."""
     a, _ = two_packs
     again = write_pack(tmp_path / "b.pack", A_CLASSES, train=faces_of(range(40), A_CLASSES, quality=50))
     for data in (
@@ -246,7 +246,7 @@ def test_copies_in_two_packs_stay_on_one_side(two_packs: list[Pack], tmp_path: P
 def test_packs_that_are_cropped_differently(
     two_packs: list[Pack], tmp_path: Path, crop: CropContract, told: str
 ) -> None:
-    """One network cannot learn two crops: one line says which pack has which."""
+    """One network cannot be trained on two crops: one line says which pack has which."""
     other = write_pack(
         tmp_path / "other.pack", B_CLASSES, train=faces_of(range(100, 140), B_CLASSES), crop=crop
     )

@@ -179,7 +179,7 @@ def test_an_option_of_one_value_may_stand_once(
     with pytest.raises(SystemExit) as caught:
         main([*map(str, finished_words), option, "3", option, "4"])
     assert caught.value.code == 2
-    assert f"argument {option} is given twice" in capsys.readouterr().err
+    assert f"error: {option} is given twice" in capsys.readouterr().err
 
 
 def test_pack_and_out_are_needed(mien: Mien, recipe_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,20 +4,23 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 READY := $(VENV)/.ready
+TOOLS := $(VENV)/tools
 BENCHMARKS := inference startup video serve prepare_rate training_input training_step train_throughput
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-page page check fix bench clean
+.PHONY: help setup demo test test-slow test-page page check fix bench hashes sbom clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(READY) ## make .venv with every extra and the development tools
 
-$(READY): pyproject.toml constraints.txt
+# torch and torchvision, whose builds differ from machine to machine, come last and without a hash.
+$(READY): pyproject.toml constraints.txt hashes.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[train,serve,dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes --requirement hashes.txt
+	$(BIN)/python -m pip install --quiet --no-compile --no-build-isolation --constraint constraints.txt --editable '.[train,serve,dev]'
 	@touch $(READY)
 
 demo: setup ## draw faces, prepare, train, export, evaluate: the whole chain in a few minutes
@@ -56,6 +59,19 @@ fix: setup ## format and mend what a tool can mend
 
 bench: setup ## run the benchmarks that need no data of yours
 	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+hashes: ## write hashes.txt anew from constraints.txt
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet uv==0.13.9
+	$(TOOLS)/bin/uv pip compile constraints.txt --no-deps --generate-hashes --no-annotate --custom-compile-command 'make hashes' \
+		--no-emit-package torch --no-emit-package torchvision --output-file hashes.txt --quiet
+
+sbom: setup ## write what is installed, and what the page is built from, as CycloneDX into build/
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet cyclonedx-bom==7.5.0
+	mkdir -p build
+	$(TOOLS)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file build/mien.cdx.json $(BIN)/python
+	if command -v npm > /dev/null; then cd page && npm sbom --package-lock-only --sbom-format cyclonedx > ../build/page.cdx.json; fi
 
 clean: ## remove what make demo made
 	rm -rf $(DEMO)

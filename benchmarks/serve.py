@@ -80,7 +80,7 @@ async def ask(port: int, photos: list[bytes], seconds: float) -> list[float]:
         photo = photos[len(times) % len(photos)]
         start = time.perf_counter()
         writer.write(
-            b"POST /v1/predict HTTP/1.1\r\nHost: m\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b"
+            b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b"
             % (len(photo), photo)
         )
         head = await reader.readuntil(b"\r\n\r\n")

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,8 +67,12 @@ def write_training_pack(
     n_missing: int = 24,
     votes: bool = False,
     groups: np.ndarray | None = None,
+    hashes: np.ndarray | None = None,
 ) -> Path:
-    """Write a pack of coloured faces in turn of class; the first ``n_missing`` lack all but their label."""
+    """Write a pack of coloured faces in turn of class; the first ``n_missing`` lack all but their label.
+
+    ``hashes`` are the perceptual hashes of train, then val, ``(N, 32)`` uint8; zeros where not given.
+    """
     random = np.random.default_rng(0)
     folder.mkdir(parents=True)
     counts, shards = {}, []
@@ -83,6 +88,11 @@ def write_training_pack(
             )
             for i, label in enumerate(labels)
         ]
+        if hashes is not None:
+            own = hashes[:n_train] if split == "train" else hashes[n_train:]
+            faces = [
+                replace(face, perceptual_hash=row.tobytes()) for face, row in zip(faces, own, strict=True)
+            ]
         shards.append(write_shard(folder / f"{split}-00000.arrow", split, faces, len(CLASSES)))
         counts[split] = dict(zip(CLASSES, np.bincount(labels, minlength=3).tolist(), strict=True))
     n = n_train + n_val

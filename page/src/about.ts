@@ -7,7 +7,8 @@ import { className, say, sayCount } from "./words.ts";
 
 const WIDE_ENOUGH = 700;
 
-export function showModel(model: ModelInfo, threads: number): void {
+/** `threads` is null where the browser does not read. */
+export function showModel(model: ModelInfo, threads: number | null): void {
   const tasks: Record<string, string> = {
     expression: say("taskExpression"),
     landmarks: say("taskLandmarks"),
@@ -19,7 +20,7 @@ export function showModel(model: ModelInfo, threads: number): void {
     [say("modelClasses"), model.classes.map(className).join(", ")],
     [say("modelInput"), say("modelInputValue", { size: model.input_size, method: model.crop.method })],
     [say("modelLicence"), model.licence],
-    [say("runsOn"), sayCount("runsOnValue", threads)],
+    [say("runsOn"), threads === null ? undefined : sayCount("runsOnValue", threads)],
   ];
   const nodes = facts.flatMap(([term, text]) => (text ? [make("dt", { text: term }), make("dd", { text })] : []));
   byId("facts").replaceChildren(...nodes);

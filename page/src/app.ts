@@ -4,16 +4,19 @@ import { showModel } from "./about.ts";
 import { agreementText } from "./agreement.ts";
 import { listenToAppearance, showAppearance } from "./appearance.ts";
 import { Chips } from "./chips.ts";
-import { byId, download, setIcon, setText } from "./dom.ts";
-import { listenToDrops } from "./drops.ts";
+import { byId, download, onClick, setIcon, setText } from "./dom.ts";
 import type { ModelInfo } from "./faces/model.ts";
-import type { PictureReadings, Timing } from "./messages.ts";
+import type { PictureReadings } from "./messages.ts";
+import { Opening } from "./opening.ts";
 import { overlayColor, pageColor } from "./palette.ts";
 import { Panel } from "./panel.ts";
-import { BrowserReader, hasServer, readOnServer } from "./reader.ts";
+import { explainLoad, messageOf, Problems } from "./problems.ts";
+import { BrowserReader, hasServer, LoadError, readOnServer } from "./reader.ts";
+import { MAX_ROWS, photoRows, Recording } from "./record.ts";
 import { readingsCsv } from "./save.ts";
-import { asJpeg, Source, type Kind } from "./source.ts";
-import { Transport } from "./transport.ts";
+import { asJpeg, Source, type Frame, type Kind } from "./source.ts";
+import { showSpeed } from "./speed.ts";
+import { clock, Transport } from "./transport.ts";
 import { topClass, Tracks, type Track } from "./tracks.ts";
 import { drawFaces, Placement, type DrawnFace } from "./view/overlay.ts";
 import { drawPlane } from "./view/plane.ts";
@@ -25,18 +28,25 @@ const source = new Source();
 const reader = new BrowserReader();
 const transport = new Transport(source);
 const panel = new Panel();
-const tracks = new Tracks();
+const problems = new Problems();
 const chips = new Chips(choose);
 // A frame that takes longer is shown with its reading, so that the two agree; below the other the film itself is.
 const SLOW_MS = 150;
 const FAST_MS = 90;
 const RETRY_MS = 2000;
-const STREAM_EVERY_S = 0.1;
+const STREAM_EVERY_MS = 100;
 const shown = { frames: true, landmarks: true };
 
 let info: ModelInfo | null = null;
-let threads = 1;
+/** Of this browser's reader; null where it does not read. */
+let threads: number | null = null;
+let isLoading = true;
+let tracks = new Tracks();
 let faces: Track[] = [];
+/** What was read of the film that was opened last; it can be saved until another source is opened. */
+let recording: Recording | null = null;
+/** The frame in which the faces were seen. */
+let seenIn: Frame = { time: 0, pass: 0 };
 let chosenId = 0;
 let readSize = { width: 1, height: 1 };
 let threshold = 0.5;
@@ -50,22 +60,38 @@ let waitingText: () => string = () => "";
 // ---- reading
 
 async function start(): Promise<void> {
+  problems.solve("model", "reading");
+  isLoading = true;
+  threads = null;
+  session++;
   panel.showLoading(0);
   try {
-    const loaded = await reader.load((share) => panel.showLoading(share));
-    ({ info, threads } = loaded);
-    panel.prepare(info);
-    showModel(info, threads);
-    if (source.kind === "none") wait(() => say("ready"));
-    else begin();
+    ({ threads } = await reader.load((share) => panel.showLoading(share), (loaded) => (info = loaded)));
   } catch (error) {
-    byId("progress").hidden = true;
-    panel.showWaiting("");
-    showProblem(() => say("errorModel", { detail: messageOf(error) }));
+    const { failure } = error as LoadError;
+    problems.tell("model", () => explainLoad(failure), () => void start());
   }
+  isLoading = false;
+  panel.hideLoading();
+  if (info && canRead()) panel.prepare(info);
+  if (info) showModel(info, threads);
+  begin();
 }
 
-/** Read what has been opened. */
+function canRead(): boolean {
+  return info !== null && (reader.isReady || usesServer());
+}
+
+/** Another source has been opened. */
+function opened(): void {
+  problems.solve("saving");
+  tracks = new Tracks();
+  recording = null;
+  seenIn = { time: 0, pass: source.pass };
+  begin();
+}
+
+/** Read what is open. */
 function begin(): void {
   const own = ++session;
   tracks.clear();
@@ -76,7 +102,9 @@ function begin(): void {
   setText(byId("server-note"), "");
   showSource();
   redraw();
-  if (!info || source.kind === "none") return;
+  if (isLoading) return;
+  if (!canRead()) return wait(() => say("cannotRead"));
+  if (source.kind === "none") return wait(() => say("ready"));
   wait(() => say("reading"));
   if (source.isLive) void follow(own);
   else void readPhoto(own);
@@ -84,16 +112,14 @@ function begin(): void {
 
 async function readPhoto(own: number): Promise<void> {
   try {
-    const here = await reader.read(await source.grab(), false);
-    let result = here;
-    if (usesServer()) {
-      result = await readOnServer(source.file!, source.name, source.size, info!.classes);
-      if (own === session) setText(byId("server-note"), agreementText(here.readings, result.readings));
-    }
+    const here = reader.isReady ? await reader.read(await source.grab(), false) : null;
+    const there = usesServer() ? await readOnServer(source.file!, source.name, source.size, info!.classes) : null;
     if (own !== session) return;
-    take(result);
-    setText(byId("speed"), speedText(say("speedOnce", { ms: Math.round(result.ms.all) })));
-    byId("speed").title = timingText(result.ms);
+    if (here && there) setText(byId("server-note"), agreementText(here.readings, there.readings));
+    const result = (there ?? here)!;
+    problems.solve("reading");
+    take(result, seenIn);
+    showSpeed(say("speedOnce", { ms: Math.round(result.ms.all) }), result.ms, there !== null);
   } catch (error) {
     if (own === session) showReadProblem(error);
   }
@@ -102,18 +128,18 @@ async function readPhoto(own: number): Promise<void> {
 async function follow(own: number): Promise<void> {
   let last = performance.now();
   while (own === session) {
-    await source.nextFrame();
-    if (own !== session) return;
     try {
+      const frame = await source.nextFrame();
+      if (own !== session) return;
       const bitmap = await source.grab();
       const size = { width: bitmap.width, height: bitmap.height };
       const result = usesServer()
         ? await readOnServer(await asJpeg(bitmap), "frame.jpg", size, info!.classes)
         : await reader.read(bitmap, true);
       if (own !== session) return;
-      if (problemText) showProblem(null);
+      problems.solve("reading");
       source.keepFrame();
-      take(result);
+      take(result, frame);
       const now = performance.now();
       rate = rate ? rate + 0.1 * (1000 / (now - last) - rate) : 1000 / (now - last);
       last = now;
@@ -121,8 +147,7 @@ async function follow(own: number): Promise<void> {
       if (result.ms.all > SLOW_MS) source.showReadFrames(true);
       else if (result.ms.all < FAST_MS) source.showReadFrames(false);
       const values = { rate: rate.toFixed(rate < 9.95 ? 1 : 0), ms: Math.round(result.ms.all) };
-      setText(byId("speed"), speedText(say("speed", values)));
-      byId("speed").title = timingText(result.ms);
+      showSpeed(say("speed", values), result.ms, usesServer());
     } catch (error) {
       if (own !== session) return;
       showReadProblem(error);
@@ -131,25 +156,28 @@ async function follow(own: number): Promise<void> {
   }
 }
 
-function take(result: PictureReadings): void {
+/** Take what was read in a photograph, or in a frame of a film. */
+function take(result: PictureReadings, frame: Frame): void {
   hasRead = true;
   readSize = result;
-  faces = tracks.update(result.readings, performance.now() / 1000, source.isLive);
+  if (frame.pass !== seenIn.pass) tracks.clear(); // the film was moved, or begins anew
+  seenIn = frame;
+  faces = tracks.update(result.readings, frame.time, source.isLive);
+  if (source.isLive) record(frame);
   redraw();
+}
+
+function record(frame: Frame): void {
+  recording ??= new Recording(source.name, info!.classes.length);
+  recording.add(frame, faces);
+  const { fullSince } = recording;
+  if (fullSince === null) return;
+  const count = MAX_ROWS.toLocaleString(currentLanguage());
+  problems.tell("saving", () => say("errorFull", { count, clock: clock(fullSince) }));
 }
 
 function usesServer(): boolean {
   return byId<HTMLInputElement>("use-server").checked;
-}
-
-function speedText(text: string): string {
-  return usesServer() ? `${text} · ${say("onServer")}` : text;
-}
-
-function timingText(ms: Timing): string {
-  return Object.entries(ms)
-    .map(([part, time]) => `${part} ${Math.round(time)} ms`)
-    .join(", ");
 }
 
 // ---- showing
@@ -178,7 +206,8 @@ function redraw(): void {
   const chosen = chosenTrack();
   drawOverlay(chosen);
   chips.show(faces, chosen, source.still, source.still.width / readSize.width, shortText);
-  byId("saves").hidden = !faces.length;
+  byId("save-picture").hidden = !faces.length;
+  byId("save-readings").hidden = source.kind === "photo" ? !faces.length : (recording?.isEmpty ?? true);
   if (!info) return;
   if (chosen) panel.showFace(chosen, faces, threshold, source.isLive);
   else if (hasRead) wait(() => say("noFace"), say("noFaceHint"));
@@ -188,10 +217,10 @@ function redraw(): void {
 function showTime(chosen: Track | null): void {
   const history = chosen?.history ?? [];
   byId("timeline").hidden = !source.isLive;
-  const now = performance.now() / 1000;
-  if (source.isLive && now - streamDrawn > STREAM_EVERY_S) {
+  const now = performance.now();
+  if (source.isLive && now - streamDrawn > STREAM_EVERY_MS) {
     streamDrawn = now;
-    drawStream(byId<HTMLCanvasElement>("stream"), history, info!.classes, now);
+    drawStream(byId<HTMLCanvasElement>("stream"), history, info!.classes, seenIn.time);
   }
   if (!info!.tasks.includes("valence_arousal")) return;
   const color = chosen ? pageColor(info!.classes[topClass(chosen.reading.probabilities)]) : "";
@@ -260,95 +289,15 @@ function showPrivacy(): void {
   setText(line.querySelector("span")!, usesServer() ? say("notPrivate", { host: location.host }) : say("private"));
 }
 
-let problemText: (() => string) | null = null;
-
-function showProblem(text: (() => string) | null): void {
-  problemText = text;
-  byId("problem").hidden = !text;
-  setText(byId("problem"), text ? text() : "");
-}
-
 function showReadProblem(error: unknown): void {
   const detail = messageOf(error);
-  wait(() => "");
-  showProblem(() => say(usesServer() ? "errorServer" : "errorRead", { detail }));
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-// ---- opening
-
-async function openFile(file: File | Blob, name: string): Promise<void> {
-  showProblem(null);
-  try {
-    if (file.type.startsWith("video/")) await source.openVideo(file, name);
-    else await source.openPhoto(file, name);
-    begin();
-  } catch {
-    if (source.kind === "none") begin();
-    showProblem(() => say("errorFile", { name }));
-  }
-}
-
-async function openCamera(deviceId: string | null = null): Promise<void> {
-  showProblem(null);
-  if (!navigator.mediaDevices?.getUserMedia) {
-    showProblem(() => say("errorCameraInsecure"));
-    return;
-  }
-  try {
-    await source.openCamera(deviceId, () => {
-      stop();
-      showProblem(() => say("errorCameraMissing"));
-    });
-    begin();
-    byId("other-camera").hidden = (await source.otherCamera()) === null;
-  } catch (error) {
-    if (source.kind === "none") begin();
-    const name = error instanceof Error ? error.name : "";
-    const detail = messageOf(error);
-    if (name === "NotAllowedError") showProblem(() => say("errorCameraDenied"));
-    else if (name === "NotFoundError") showProblem(() => say("errorCameraMissing"));
-    else showProblem(() => say("errorCameraOther", { detail }));
-  }
-}
-
-function stop(): void {
-  source.close();
-  begin();
-  if (info) wait(() => say("ready"));
-  byId("photo").focus();
+  const key = usesServer() ? "errorServer" : "errorRead";
+  wait(() => say("cannotRead"));
+  // A worker that is gone has to be loaded anew.
+  problems.tell("reading", () => say(key, { detail }), () => (canRead() ? begin() : void start()));
 }
 
 // ---- what a person does
-
-function onClick(id: string, act: () => void): void {
-  byId(id).addEventListener("click", act);
-}
-
-function listenToSources(): void {
-  const photoFile = byId<HTMLInputElement>("photo-file");
-  const videoFile = byId<HTMLInputElement>("video-file");
-  for (const id of ["photo", "choose"]) onClick(id, () => photoFile.click());
-  for (const id of ["camera", "start-camera"]) onClick(id, () => void openCamera());
-  onClick("video", () => videoFile.click());
-  onClick("stop", stop);
-  onClick("other-camera", async () => openCamera(await source.otherCamera()));
-  onClick("example", async () => {
-    const response = await fetch(new URL("assets/example.jpg", document.baseURI));
-    await openFile(await response.blob(), "example.jpg");
-  });
-  for (const input of [photoFile, videoFile]) {
-    input.addEventListener("change", () => {
-      const [file] = input.files ?? [];
-      if (file) void openFile(file, file.name);
-      input.value = "";
-    });
-  }
-  listenToDrops((file) => void openFile(file, file.name));
-}
 
 function listenToViews(): void {
   const toggle = (id: string, act: (isOn: boolean) => void): void =>
@@ -382,7 +331,7 @@ function chooseAt(x: number, y: number): void {
 }
 
 function listenToSaves(): void {
-  onClick("save-picture", () => {
+  onClick("save-picture", async () => {
     const { width, height } = source.still;
     const canvas = new OffscreenCanvas(width, height);
     const pen = canvas.getContext("2d") as unknown as CanvasRenderingContext2D;
@@ -390,10 +339,13 @@ function listenToSaves(): void {
     const place = new Placement(readSize, { width, height }, false);
     const unit = Math.max(1, Math.max(width, height) / 900);
     drawFaces(pen, drawnFaces(chosenTrack()), place, { width, height }, shown, unit);
-    void canvas.convertToBlob({ type: "image/png" }).then((blob) => download(blob, "mien.png"));
+    download(await canvas.convertToBlob({ type: "image/png" }), "mien.png");
   });
   onClick("save-readings", () => {
-    const table = readingsCsv(faces, source.name, info!.classes, source.isLive);
+    const { classes } = info!;
+    const table = recording
+      ? readingsCsv(recording.rows(), recording.source, classes, recording.fullSince)
+      : readingsCsv(photoRows(faces), source.name, classes);
     download(new Blob([table], { type: "text/csv" }), "mien.csv");
   });
 }
@@ -406,9 +358,9 @@ function listenToSettings(): void {
   listenToAppearance(showTheme);
   byId("use-server").addEventListener("change", () => {
     showPrivacy();
-    showProblem(null);
+    problems.solve("reading");
+    if (info && canRead()) panel.prepare(info);
     begin();
-    if (info && source.kind === "none") wait(() => say("ready"));
   });
 }
 
@@ -426,13 +378,15 @@ function translate(): void {
   showPrivacy();
   showTheme();
   transport.show();
-  if (info) showModel(info, threads);
-  if (problemText) showProblem(problemText);
-  if (info && !faces.length) panel.showWaiting(waitingText(), hasRead ? say("noFaceHint") : "");
+  if (info && !isLoading) showModel(info, threads);
+  problems.show();
+  if (!isLoading && !faces.length) panel.showWaiting(waitingText(), hasRead ? say("noFaceHint") : "");
   redraw();
 }
 
-listenToSources();
+problems.listen();
+document.documentElement.dataset.runs = "";
+new Opening(source, problems, opened, begin).listen();
 listenToViews();
 source.film.addEventListener("resize", showSource);
 listenToSaves();
@@ -442,4 +396,5 @@ void start();
 void hasServer().then((isThere) => {
   byId("server").hidden = !isThere;
   if (isThere) byId<HTMLElement>("server").title = say("useServerHint");
+  problems.show();
 });

@@ -19,6 +19,10 @@ export function make<K extends keyof HTMLElementTagNameMap>(
   return node;
 }
 
+export function onClick(id: string, act: () => void | Promise<void>): void {
+  byId(id).addEventListener("click", () => void act());
+}
+
 /** Show one of assets/icons.svg in a button or a line. */
 export function setIcon(parent: HTMLElement, name: string): void {
   let use = parent.querySelector("use");

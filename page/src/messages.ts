@@ -20,8 +20,20 @@ export interface PictureReadings {
   ms: Timing;
 }
 
+/** What can fail before anything is read. */
+export type Part = "worker" | "wasm" | "info" | "detector" | "model";
+
+export interface LoadFailure {
+  part: Part;
+  /** The host has no such file. */
+  isMissing: boolean;
+  message: string;
+}
+
 export type FromWorker =
   | { kind: "loading"; share: number }
-  | { kind: "ready"; info: ModelInfo; threads: number }
+  | { kind: "info"; info: ModelInfo }
+  | { kind: "ready"; threads: number }
+  | ({ kind: "unloaded" } & LoadFailure)
   | ({ kind: "readings"; id: number } & PictureReadings)
-  | { kind: "failed"; id: number | null; message: string };
+  | { kind: "failed"; id: number; message: string };

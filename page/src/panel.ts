@@ -26,8 +26,11 @@ export class Panel {
     this.showWords("", share < 1 ? say("loading", { percent: percent(share) }) : say("preparing"), "");
   }
 
-  prepare(info: ModelInfo): void {
+  hideLoading(): void {
     this.progress.hidden = true;
+  }
+
+  prepare(info: ModelInfo): void {
     this.classes = info.classes;
     this.bars.replaceChildren(
       ...info.classes.map((name) =>

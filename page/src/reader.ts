@@ -2,28 +2,46 @@
 
 import type { Box, Point } from "./faces/crop.ts";
 import type { ModelInfo, Reading } from "./faces/model.ts";
-import type { FromWorker, PictureReadings, ToWorker } from "./messages.ts";
+import type { FromWorker, LoadFailure, PictureReadings, ToWorker } from "./messages.ts";
+
+/** Why the worker cannot read. */
+export class LoadError extends Error {
+  constructor(readonly failure: LoadFailure) {
+    super(failure.message);
+  }
+}
 
 /** The worker, one picture at a time. */
 export class BrowserReader {
-  private readonly worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+  private worker: Worker | null = null;
   private readonly waiting = new Map<number, { resolve(value: PictureReadings): void; reject(error: Error): void }>();
   private count = 0;
+  private lastFailure = "";
+  isReady = false;
 
-  load(tell: (share: number) => void): Promise<{ info: ModelInfo; threads: number }> {
-    let hasFailed = false;
+  /** Load the networks, in a new worker: a runtime that has failed once does not start again. */
+  load(tellShare: (share: number) => void, tellInfo: (info: ModelInfo) => void): Promise<{ threads: number }> {
+    this.end("");
+    const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+    this.worker = worker;
     return new Promise((resolve, reject) => {
-      const fail = (message: string): void => {
-        hasFailed = true; // what else comes of the other file is of no interest
-        reject(new Error(message));
+      const fail = (failure: LoadFailure): void => {
+        if (worker !== this.worker) return;
+        this.end(failure.message);
+        reject(new LoadError(failure));
       };
-      this.worker.onerror = (event) => fail(event.message || "worker.js");
-      this.worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
-        if (data.kind === "loading") hasFailed || tell(data.share);
-        else if (data.kind === "ready") resolve(data);
+      worker.onerror = ({ message }) => fail({ part: "worker", isMissing: false, message: message || "worker.js" });
+      worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
+        if (worker !== this.worker) return;
+        if (data.kind === "loading") tellShare(data.share);
+        else if (data.kind === "info") tellInfo(data.info);
+        else if (data.kind === "unloaded") fail(data);
         else if (data.kind === "readings") this.settle(data.id)?.resolve(data);
-        else if (data.id === null) fail(data.message);
-        else this.settle(data.id)?.reject(new Error(data.message));
+        else if (data.kind === "failed") this.settle(data.id)?.reject(new Error(data.message));
+        else {
+          this.isReady = true;
+          resolve(data);
+        }
       };
       this.post({ kind: "load", base: document.baseURI });
     });
@@ -31,11 +49,25 @@ export class BrowserReader {
 
   /** Read a picture, which is handed over. */
   read(bitmap: ImageBitmap, isLive: boolean): Promise<PictureReadings> {
+    if (!this.isReady) {
+      bitmap.close();
+      return Promise.reject(new Error(this.lastFailure));
+    }
     const id = this.count++;
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
       this.post({ kind: "read", id, bitmap, isLive }, [bitmap]);
     });
+  }
+
+  /** Let go of the worker; who waits for it is told. */
+  private end(message: string): void {
+    this.isReady = false;
+    this.lastFailure = message;
+    this.worker?.terminate();
+    this.worker = null;
+    for (const { reject } of this.waiting.values()) reject(new Error(message));
+    this.waiting.clear();
   }
 
   private settle(id: number) {
@@ -45,7 +77,7 @@ export class BrowserReader {
   }
 
   private post(message: ToWorker, transfer: Transferable[] = []): void {
-    this.worker.postMessage(message, transfer);
+    this.worker?.postMessage(message, transfer);
   }
 }
 
@@ -58,6 +90,11 @@ interface ServerRow {
   landmarks: Point[] | null;
   valence: number | null;
   arousal: number | null;
+}
+
+interface ServerAnswer {
+  results?: { rows: ServerRow[] }[];
+  error?: { message?: string };
 }
 
 /** Whether the page comes from `mien serve`: a folder of files has no v1/model. */
@@ -81,9 +118,11 @@ export async function readOnServer(
   const form = new FormData();
   form.append("images", picture, name);
   const response = await fetch(new URL("v1/predict", document.baseURI), { method: "POST", body: form });
-  const answer = (await response.json().catch(() => null)) as { results?: { rows: ServerRow[] }[] } | null;
+  const answer = (await response.json().catch(() => null)) as ServerAnswer | null;
   const rows = answer?.results?.[0]?.rows;
-  if (!response.ok || !rows) throw new Error(`v1/predict: ${response.status} ${response.statusText}`);
+  if (!response.ok || !rows) {
+    throw new Error(answer?.error?.message ?? `v1/predict: ${response.status} ${response.statusText}`);
+  }
   requireRead(rows);
   const all = performance.now() - start;
   return { ...size, readings: readingsOf(rows, size, classes), ms: { pixels: 0, faces: 0, model: 0, all } };

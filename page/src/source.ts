@@ -9,6 +9,14 @@ const MAX_PIXELS = 24_000_000;
 const MAX_FILM_SIDE = 1280;
 const CAMERA = { width: { ideal: 960 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
 
+/** A frame of a film. */
+export interface Frame {
+  /** In seconds: the video's own time, or since the camera's start. */
+  time: number;
+  /** Counts how often the film was moved, or began anew. */
+  pass: number;
+}
+
 export class Source {
   readonly still = byId<HTMLCanvasElement>("still");
   readonly film = byId<HTMLVideoElement>("film");
@@ -21,8 +29,16 @@ export class Source {
   facesAway = false;
   private cameraId = "";
   private address = "";
+  pass = 0;
+  /** How far a video has come: its first frame is to be read, it waits for that, or it plays as a person wants. */
+  private start: "unread" | "waiting" | "done" = "done";
+  private startedAt = 0;
   /** The frame that is being read; `still` shows the last one that was. */
   private readonly coming = document.createElement("canvas");
+
+  constructor() {
+    this.film.addEventListener("seeking", () => this.pass++);
+  }
 
   get isLive(): boolean {
     return this.kind === "camera" || this.kind === "video";
@@ -79,6 +95,7 @@ export class Source {
     this.facesAway = track.getSettings().facingMode === "environment";
     this.film.srcObject = stream;
     await this.film.play();
+    this.startedAt = performance.now();
     this.begin("camera", "camera");
   }
 
@@ -96,6 +113,18 @@ export class Source {
     this.film.src = address;
     this.film.loop = true;
     await this.film.play();
+    // It waits at its first frame until that has been read, so that nothing of it is missed.
+    this.film.pause();
+    if (this.film.seekable.length) {
+      const isAtStart = new Promise((resolve) => this.film.addEventListener("seeked", resolve, { once: true }));
+      this.film.currentTime = 0;
+      await isAtStart;
+    }
+    this.start = "unread";
+    if (!this.film.videoWidth) {
+      this.close();
+      throw new Error("no picture in it");
+    }
     this.begin("video", name);
   }
 
@@ -106,6 +135,7 @@ export class Source {
     this.film.removeAttribute("src");
     if (this.address) URL.revokeObjectURL(this.address);
     this.address = "";
+    this.start = "done";
     this.file = null;
     this.begin("none", "");
   }
@@ -127,12 +157,33 @@ export class Source {
     return createImageBitmap(this.coming);
   }
 
-  /** Wait until the film shows another frame. */
-  nextFrame(): Promise<void> {
+  /** Start the film, or go on with it. */
+  async play(): Promise<void> {
+    try {
+      await this.film.play();
+    } catch (error) {
+      // Paused again, or closed, before it began.
+      if (!(error instanceof DOMException && error.name === "AbortError")) throw error;
+    }
+  }
+
+  /** Wait until the film shows another frame; a video that has just been opened shows its first, and goes on after it. */
+  async nextFrame(): Promise<Frame> {
+    if (this.start === "unread") {
+      this.start = "waiting";
+      return { time: this.film.currentTime, pass: this.pass };
+    }
+    if (this.start === "waiting") await this.play();
+    this.start = "done";
     return new Promise((resolve) => {
-      const film = this.film as HTMLVideoElement & { requestVideoFrameCallback?: (done: () => void) => number };
-      if (film.requestVideoFrameCallback) film.requestVideoFrameCallback(() => resolve());
-      else requestAnimationFrame(() => resolve());
+      const done = (mediaTime: number): void => {
+        const time = this.film.srcObject ? (performance.now() - this.startedAt) / 1000 : mediaTime;
+        resolve({ time, pass: this.pass });
+      };
+      // Not every browser has it.
+      const { requestVideoFrameCallback } = this.film as Partial<HTMLVideoElement>;
+      if (requestVideoFrameCallback) this.film.requestVideoFrameCallback((_, { mediaTime }) => done(mediaTime));
+      else requestAnimationFrame(() => done(this.film.currentTime));
     });
   }
 }

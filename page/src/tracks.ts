@@ -31,9 +31,9 @@ export class Tracks {
   private list: Track[] = [];
   private count = 0;
 
+  /** Forget the faces; those that come are others, with other numbers. */
   clear(): void {
     this.list = [];
-    this.count = 0;
   }
 
   /** Take a frame's readings at a time in seconds and return its faces, the oldest first. */

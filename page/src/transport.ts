@@ -11,7 +11,7 @@ export class Transport {
 
   constructor(private readonly source: Source) {
     this.film = source.film;
-    this.button.addEventListener("click", () => void (this.film.paused ? this.film.play() : this.film.pause()));
+    this.button.addEventListener("click", () => void (this.film.paused ? source.play() : this.film.pause()));
     for (const name of ["play", "pause", "timeupdate"]) this.film.addEventListener(name, () => this.show());
     this.position.addEventListener("input", () => {
       const { duration } = this.film;
@@ -31,6 +31,6 @@ export class Transport {
   }
 }
 
-function clock(seconds: number): string {
+export function clock(seconds: number): string {
   return `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 }

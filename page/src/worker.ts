@@ -4,7 +4,7 @@ import * as ort from "onnxruntime-web/wasm";
 import { Detector, FINE_SIDE, type DetectedFace } from "./faces/detector.ts";
 import { Model, checkInfo, type ModelInfo } from "./faces/model.ts";
 import { fromRgba, type Picture } from "./faces/pixels.ts";
-import type { FromWorker, ToWorker } from "./messages.ts";
+import type { FromWorker, Part, ToWorker } from "./messages.ts";
 
 // A film is looked at less finely than a photograph, and its second look is taken in every sixth frame, as long as
 // the first one misses nothing.
@@ -22,10 +22,39 @@ self.onmessage = async ({ data }: MessageEvent<ToWorker>) => {
     if (data.kind === "load") await load(data.base);
     else await read(data.id, data.bitmap, data.isLive);
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    send({ kind: "failed", id: data.kind === "read" ? data.id : null, message });
+    const message = messageOf(error);
+    if (data.kind === "read") send({ kind: "failed", id: data.id, message });
+    else if (error instanceof LoadError) send({ kind: "unloaded", part: error.part, isMissing: error.isMissing, message });
+    else send({ kind: "unloaded", part: "worker", isMissing: false, message });
   }
 };
+
+class LoadError extends Error {
+  constructor(
+    readonly part: Part,
+    cause: unknown,
+  ) {
+    super(messageOf(cause));
+    this.isMissing = cause instanceof MissingFile;
+  }
+
+  readonly isMissing: boolean;
+}
+
+class MissingFile extends Error {}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Do what a part needs, and let its failure say which part it is of. */
+async function loadPart<T>(part: Part, task: () => Promise<T>): Promise<T> {
+  try {
+    return await task();
+  } catch (error) {
+    throw new LoadError(part, error);
+  }
+}
 
 function send(message: FromWorker): void {
   self.postMessage(message);
@@ -36,25 +65,35 @@ async function load(base: string): Promise<void> {
   ort.env.wasm.wasmPaths = { mjs: `${here}ort.js`, wasm: `${here}ort.wasm` };
   ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MAX_THREADS, navigator.hardwareConcurrency || 1) : 1;
   ort.env.logLevel = "error";
-  const info = checkInfo(JSON.parse(new TextDecoder().decode(await fetchFile(base, "model.json"))) as ModelInfo);
+  const info = await loadPart("info", async () => {
+    const text = new TextDecoder().decode(await fetchFile(base, "model.json"));
+    return checkInfo(JSON.parse(text) as ModelInfo);
+  });
+  send({ kind: "info", info });
+  // A host's policy can forbid it, which the runtime tells in many words. The bytes are a module of nothing.
+  await loadPart("wasm", () => WebAssembly.compile(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)));
   const shares = [0, 0];
   const track = (index: number) => (share: number) => {
     shares[index] = share;
     send({ kind: "loading", share: 0.05 * shares[0] + 0.95 * shares[1] });
   };
   const [detectorFile, modelFile] = await Promise.all([
-    fetchFile(base, "models/detector.onnx", track(0)),
-    fetchFile(base, "models/model.onnx", track(1)),
+    loadPart("detector", () => fetchFile(base, "models/detector.onnx", track(0))),
+    loadPart("model", () => fetchFile(base, "models/model.onnx", track(1))),
   ]);
-  detector = await Detector.load(ort, detectorFile);
-  model = await Model.load(ort, modelFile, info);
-  send({ kind: "ready", info, threads: ort.env.wasm.numThreads });
+  detector = await loadPart("detector", () => Detector.load(ort, detectorFile));
+  model = await loadPart("model", () => Model.load(ort, modelFile, info));
+  send({ kind: "ready", threads: ort.env.wasm.numThreads });
 }
 
 /** Fetch a file of the page's own folder, telling how much of it has come. */
 async function fetchFile(base: string, path: string, tell?: (share: number) => void): Promise<Uint8Array> {
   const response = await fetch(new URL(path, base));
-  if (!response.ok) throw new Error(`${path}: ${response.status} ${response.statusText}`);
+  if (!response.ok) {
+    const told = (await response.json().catch(() => null)) as { error?: { message?: string } } | null;
+    const message = told?.error?.message ?? `${path}: ${response.status} ${response.statusText}`;
+    throw response.status === 404 ? new MissingFile(message) : new Error(message);
+  }
   const size = Number(response.headers.get("content-length")) || 0;
   if (!response.body || !tell) return new Uint8Array(await response.arrayBuffer());
   const pieces: Uint8Array[] = [];

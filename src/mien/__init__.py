@@ -10,6 +10,8 @@ Example:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mien.telemetry import switch_off_telemetry
+
 if TYPE_CHECKING:
     from mien.reading.model import Model, load
     from mien.reading.readings import FaceReading, PictureReading
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["FaceReading", "Model", "PictureReading", "__version__", "load"]
 
+switch_off_telemetry()
 
 _HOMES = {
     "Model": "mien.reading.model",

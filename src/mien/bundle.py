@@ -2,11 +2,12 @@
 
 The graph takes ``images`` uint8 RGB ``(N, S, S, 3)`` and gives ``expression`` calibrated probabilities
 ``(N, C)`` and, where the model has these tasks, ``landmarks`` ``(N, 68, 2)`` as fractions of the crop and
-``valence_arousal`` ``(N, 2)`` in [-1, 1]. Its metadata holds one key, ``mien``, a JSON object with the
-fields of `BundleInfo`.
+``valence_arousal`` ``(N, 2)`` in [-1, 1]. Its metadata holds under ``mien`` a JSON object with the fields of
+`BundleInfo`, and under ``mien_sha256`` the file's hash (`mien.model_file`).
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,13 +17,22 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from mien.artifacts import parse_json
 from mien.errors import ArtifactError, ModelError
+from mien.faces.classes import current_class, problem_of_names
 from mien.faces.crop import CropContract
+from mien.model_file import read_model_file
 
 FORMAT_VERSION = 1
 METADATA_KEY = "mien"
 INPUT_NAME = "images"
 TASKS = ("expression", "landmarks", "valence_arousal")
+LARGEST_INPUT = 1024
+MOST_CLASSES = 1000
+# A real file's metadata is a few thousand letters.
+LONGEST_METADATA = 2**20
+# Of probabilities that must sum to 1, and of bounds: float32 and int8 stay far below it.
+TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +77,64 @@ class BundleInfo:
             ArtifactError: it is damaged or of another format version.
         """
         try:
-            value = json.loads(text)
+            if len(text) > LONGEST_METADATA:
+                raise ValueError(f"it has {len(text):,} letters, at most {LONGEST_METADATA:,} are read")  # noqa: TRY301
+            value = parse_json(text)
             version = value.get("format_version")
-            if version != FORMAT_VERSION:
+            if type(version) is not int or version != FORMAT_VERSION:
                 raise ArtifactError(
-                    f"{where} has model format version {version!r}, this release reads {FORMAT_VERSION}. "
+                    f"{where} has model format version {version!r:.40}, this release reads {FORMAT_VERSION}. "
                     "Export it again with `mien export`"
                 )
-            value["classes"] = tuple(value["classes"])
-            value["tasks"] = tuple(value["tasks"])
-            value["crop"] = CropContract(**value["crop"])
-            return cls(**value)
+            for name in ("classes", "tasks"):
+                value[name] = _as_tuple(value[name], name)
+            value["classes"] = tuple(map(current_class, value["classes"]))
+            value["crop"] = CropContract.from_dict(value["crop"])
+            info = cls(**value)
+            _require_values(info)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(f"The metadata of {where} is damaged: {error}. Export it again") from None
+            reason = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
+            raise ArtifactError(
+                f"The metadata of {where} is damaged: {reason:.300}. Export it again"
+            ) from None
+        return info
+
+
+def _as_tuple(names: Any, what: str) -> tuple[str, ...]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"`{what}` must be a list of names, got {names!r:.80}")
+    return tuple(names)
+
+
+def _require_values(info: BundleInfo) -> None:
+    """Refuse metadata that no export writes.
+
+    Raises:
+        ValueError: a value is of another type, or cannot be.
+    """
+    if problem := problem_of_names(info.classes):
+        raise ValueError(f"`classes`: {problem}")
+    names = {
+        "classes": (0 < len(info.classes) <= MOST_CLASSES, f"1 to {MOST_CLASSES} names"),
+        "input_size": (
+            type(info.input_size) is int and 0 < info.input_size <= LARGEST_INPUT,
+            f"a whole number of pixels from 1 to {LARGEST_INPUT}",
+        ),
+        "tasks": (
+            "expression" in info.tasks and len(info.tasks) == len({*TASKS}.intersection(info.tasks)),
+            f"different ones of {', '.join(TASKS)}, expression among them",
+        ),
+        "temperature": (
+            type(info.temperature) in (int, float) and 0 < info.temperature < math.inf,
+            "a positive number",
+        ),
+        "training": (isinstance(info.training, dict), "values by name"),
+        "licence": (isinstance(info.licence, str), "text"),
+        "quantisation": (isinstance(info.quantisation, dict | None), "values by name, or null"),
+    }
+    for name, (fits, wanted) in names.items():
+        if not fits:
+            raise ValueError(f"`{name}` must be {wanted}, got {getattr(info, name)!r:.80}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,26 +167,50 @@ class Outputs:
 
 
 def _require_agreement(session: onnxruntime.InferenceSession, info: BundleInfo, path: Path) -> None:
-    """Refuse a file whose metadata are of another network, or hold values of another kind.
+    """Refuse a file whose metadata are of another network.
 
     Raises:
         ArtifactError: they do not describe the graph.
     """
-    inputs = {tensor.name: tensor.shape[1:] for tensor in session.get_inputs()}
-    outputs = {tensor.name: tensor.shape[1:] for tensor in session.get_outputs()}
-    is_described = (
-        isinstance(info.training, dict)
-        and inputs == {INPUT_NAME: [info.input_size, info.input_size, 3]}
-        and "expression" in info.tasks
-        and outputs.get("expression") == [len(info.classes)]
-        and set(info.tasks) == set(outputs)
-    )
-    if not is_described:
+    size = info.input_size
+    wanted = {INPUT_NAME: ("tensor(uint8)", [size, size, 3])}
+    wanted |= {task: ("tensor(float)", shape) for task, shape in _output_shapes(info).items()}
+    tensors = [*session.get_inputs(), *session.get_outputs()]
+    found = {tensor.name: (tensor.type, tensor.shape[1:]) for tensor in tensors}
+    counts_faces = all(tensor.shape and not isinstance(tensor.shape[0], int) for tensor in tensors)
+    if found != wanted or len(tensors) != len(wanted) or not counts_faces:
+        tensors_found = "; ".join(f"{tensor.name} {tensor.type} {tensor.shape}" for tensor in tensors)
         raise ArtifactError(
-            f"The metadata of {path} does not describe its network: inputs {inputs}, outputs {outputs}, but "
-            f"{len(info.classes)} classes, tasks {', '.join(map(str, info.tasks))} and input size {info.input_size!r}. "
-            "Export it again"
+            f"The metadata of {path} does not describe its network, which has {tensors_found[:200]!r}, but the metadata "
+            f"{len(info.classes)} classes, tasks {', '.join(info.tasks)} and input size {size}; the first dimension "
+            "must be free. Export it again"
         )
+
+
+def _output_shapes(info: BundleInfo) -> dict[str, list[int]]:
+    """Return the shape of each output but its first dimension, the faces."""
+    shapes = {"expression": [len(info.classes)], "landmarks": [68, 2], "valence_arousal": [2]}
+    return {task: shapes[task] for task in info.tasks}
+
+
+def _open_session(content: bytes, path: Path, *, threads: int | None) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is raised, and told in one line
+    # Else a file of onnxruntime's own format would be taken as well, in which nothing was looked at.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        # The very bytes that were compared.
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 - onnxruntime raises its own kinds, and RuntimeError
+        raise ArtifactError(
+            f"{path} is no ONNX model that can be loaded: {_one_line(error)}. Copy it again, or export it again"
+        ) from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 class Bundle:
@@ -159,27 +238,29 @@ class Bundle:
             threads: for one call, or None for one per core.
 
         Raises:
-            ArtifactError: the file is missing, no ONNX model, or not one of mien's.
+            ArtifactError: the file is missing, no ONNX model, not one of mien's, or not the one that was written.
+            ModelError: it does not give what its metadata says, tried on two faces.
         """
         if not path.is_file():
             raise ArtifactError(f"Model {path} does not exist. Make one with `mien export RUN --out {path}`")
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # noqa: BLE001 - onnxruntime raises its own kinds, and RuntimeError
-            raise ArtifactError(f"{path} is no ONNX model that onnxruntime can load: {error}") from None
-        metadata = session.get_modelmeta().custom_metadata_map
-        if METADATA_KEY not in metadata:
+        file = read_model_file(path)
+        if METADATA_KEY not in file.metadata:
             raise ArtifactError(
                 f"{path} is an ONNX model, but not one of mien's: it lacks the metadata {METADATA_KEY!r}. "
                 "Use a file that `mien export` wrote"
             )
-        info = BundleInfo.from_json(metadata[METADATA_KEY], where=str(path))
-        _require_agreement(session, info, path)
-        return cls(path, session, info, threads=threads)
+        if len(file.metadata) > 1:
+            others = ", ".join(repr(name)[:40] for name in file.metadata if name != METADATA_KEY)
+            raise ArtifactError(
+                f"{path} has metadata that mien does not write: {others[:200]}. Use the file as `mien export` wrote it"
+            )
+        info = BundleInfo.from_json(file.metadata[METADATA_KEY], where=str(path))
+        bundle = cls(path, _open_session(file.content, path, threads=threads), info, threads=threads)
+        _require_agreement(bundle._session, info, path)
+        size = info.input_size
+        ramp = (np.arange(size * size * 3) % 256).astype(np.uint8).reshape(1, size, size, 3)
+        bundle._compute(np.concatenate([ramp, np.zeros_like(ramp)]))
+        return bundle
 
     def run(self, images_rgb: NDArray[np.uint8]) -> Outputs:
         """Read faces.
@@ -189,19 +270,39 @@ class Bundle:
 
         Raises:
             ValueError: another shape or type.
-            ModelError: the model gives values that are not finite.
+            ModelError: the model fails, or gives values that are not finite or no probabilities.
         """
         size = self.info.input_size
         if images_rgb.dtype != np.uint8 or images_rgb.shape[1:] != (size, size, 3):
             raise ValueError(
                 f"`images_rgb` must be uint8 (N, {size}, {size}, 3), got {images_rgb.dtype} {images_rgb.shape}"
             )
-        values = self._session.run(list(self.info.tasks), {INPUT_NAME: images_rgb})
+        return self._compute(images_rgb)
+
+    def _compute(self, images_rgb: NDArray[np.uint8]) -> Outputs:
+        try:
+            values = self._session.run(list(self.info.tasks), {INPUT_NAME: images_rgb})
+        except Exception as error:
+            raise ModelError(f"Model {self.path} fails: {_one_line(error)}. Export it again") from error
         outputs = dict(zip(self.info.tasks, values, strict=True))
-        for task, value in outputs.items():
-            if not np.isfinite(value).all():
-                raise ModelError(
-                    f"Model {self.path} gives values of {task} that are not finite numbers. "
-                    "Its training diverged: look at the run's curves, and train it again"
-                )
+        for task, shape in _output_shapes(self.info).items():
+            self._require_possible(task, outputs[task], (len(images_rgb), *shape))
         return Outputs(outputs["expression"], outputs.get("landmarks"), outputs.get("valence_arousal"))
+
+    def _require_possible(self, task: str, values: NDArray[np.float32], shape: tuple[int, ...]) -> None:
+        if values.shape != shape:
+            raise ModelError(
+                f"Model {self.path} gives {task} of shape {values.shape}, {shape} is needed. Export it again"
+            )
+        if not np.isfinite(values).all():
+            raise ModelError(
+                f"Model {self.path} gives values of {task} that are not finite numbers. "
+                "Its training diverged: look at the run's curves, and train it again"
+            )
+        low, high = {"expression": (0.0, 1.0), "valence_arousal": (-1.0, 1.0)}.get(task, (-np.inf, np.inf))
+        is_outside = values.size and (values.min() < low - TOLERANCE or values.max() > high + TOLERANCE)
+        if is_outside or (task == "expression" and (np.abs(values.sum(axis=1) - 1) > TOLERANCE).any()):
+            raise ModelError(
+                f"Model {self.path} gives values of {task} that are none: probabilities must sum to 1, valence and arousal "
+                "lie in [-1, 1]. Export it again"
+            )

@@ -1,10 +1,11 @@
-"""Starting a `mien` command as a process that cannot outlive the one that started it.
+"""Processes that cannot outlive the one that started them: `mien` commands, and the workers of a pool.
 
-The starter holds a pipe to the process's standard input and never writes to it. When the starter ends, for
+A command: the starter holds a pipe to the process's standard input and never writes to it. When the starter ends, for
 whatever reason, kill -9 included, the pipe is closed, and the process ends as well, with those that it started
 itself: they have the same standard input.
 """
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -81,3 +82,19 @@ def _end_with_stdin() -> None:
         pass
     # At once, as kill -9 would: what a run writes is safe against that.
     os._exit(1)
+
+
+def start_worker() -> None:
+    """Leave Ctrl-C to the parent, and end with it: after a kill, no orphan may write beside the next run.
+
+    It is the initializer of a process pool.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

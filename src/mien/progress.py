@@ -7,6 +7,8 @@ from typing import Self
 
 from tqdm import tqdm
 
+from mien.terminal import on_one_line
+
 SECONDS_BETWEEN_LINES = 15.0
 
 
@@ -29,7 +31,7 @@ class Progress:
             unit: what an item is.
             stays: leave the last line on a terminal too, where else the bar vanishes.
         """
-        self.title = title
+        self.title = on_one_line(title)
         self.total = total
         self.unit = unit
         self._stays = stays

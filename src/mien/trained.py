@@ -6,19 +6,20 @@ from safetensors.torch import load_file
 from mien.errors import ArtifactError
 from mien.network import FaceNetwork, build_face_network
 from mien.recipe import recipe_from_dict
-from mien.run import Run
+from mien.run import TRAIN_AGAIN, WEIGHTS, Run
 
 
 def load_trained_network(run: Run) -> FaceNetwork:
     """Return a run's network with its chosen weights, in evaluation mode.
 
     Raises:
-        ArtifactError: the weights are missing, damaged or another network's, or the run another release's.
+        ArtifactError: the weights are missing, damaged, not those that the run wrote or another network's, or the run another release's.
     """
     try:
         recipe = recipe_from_dict(run.recipe)
     except ArtifactError as error:
         raise ArtifactError(f"{run.path}: {error}") from None
+    run.require_unchanged(WEIGHTS)
     network = build_face_network(
         recipe.model, len(run.classes), input_size=recipe.data.input_size, pretrained=False
     )
@@ -26,5 +27,5 @@ def load_trained_network(run: Run) -> FaceNetwork:
         network.load_state_dict(load_file(run.best_weights_path))
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise ArtifactError(f"{run.best_weights_path} cannot be loaded: {reason}. Train again") from None
+        raise ArtifactError(f"{run.best_weights_path} cannot be loaded: {reason}. {TRAIN_AGAIN}") from None
     return network.eval()

@@ -37,7 +37,8 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(raw: Path, out: Path, *options: str) -> list[str]:
-    return [*MIEN, "prepare", "csv", str(raw), "--out", str(out), "--size", "32", *options]
+    size = [] if "--size" in options else ["--size", "32"]
+    return [*MIEN, "prepare", "csv", str(raw), "--out", str(out), *size, *options]
 
 
 def run(raw: Path, out: Path, *options: str) -> "subprocess.CompletedProcess[str]":

@@ -6,7 +6,8 @@ files. Run it after a change that is meant to move a crop or a number, or when a
     python tests/golden/make.py
 
 The faces that YuNet finds are written where its file is at hand (`MIEN_DETECTOR`, or the user's cache), and kept
-as they were where it is not. The example of the page, `page/public/example.jpg`, is the same group drawn larger.
+as they were where it is not. The example of the page, `page/public/example.jpg`, is the same group drawn larger, and
+`film.webm` shows the group for longer than a minute, a frame a second.
 """
 
 import hashlib
@@ -36,6 +37,7 @@ MODEL = "src/mien/models/ferplus-resnet10-int8.onnx"
 SIZE_WH = (560, 360)
 EXAMPLE = ROOT / "page" / "public" / "example.jpg"
 EXAMPLE_SIZE_WH = (1260, 810)
+FILM_FRAMES = 80
 # Of each head: class, what its look is drawn from, place and scale as fractions of the height, roll in degrees.
 HEADS = (
     ("Happy", 71, (0.30, 0.62), 0.155, -8.0),
@@ -173,11 +175,22 @@ def detected_faces(image_rgb: NDArray[np.uint8], path: Path) -> list[dict[str, A
     return found
 
 
+def write_film(path: Path, image_rgb: NDArray[np.uint8]) -> None:
+    """Write a film of one picture at half its size, a frame a second."""
+    width, height = SIZE_WH[0] // 2, SIZE_WH[1] // 2
+    image_bgr = cv2.resize(image_rgb[:, :, ::-1], (width, height), interpolation=cv2.INTER_AREA)
+    film = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"VP80"), 1, (width, height))
+    for _ in range(FILM_FRAMES):
+        film.write(image_bgr)
+    film.release()
+
+
 def main() -> None:
     """Write everything."""
     image_rgb, landmarks = draw_group(SIZE_WH)
     landmarks = np.round(landmarks, 3)
     cv2.imwrite(str(HERE / "picture.png"), image_rgb[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    write_film(HERE / "film.webm", image_rgb)
     (HERE / "crops").mkdir(exist_ok=True)
     cases = crop_cases(landmarks)
     for case in cases:

@@ -1,8 +1,12 @@
 """A tiny real model file, pictures of colored squares, and a detector that takes the squares for faces."""
 
 import io
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,3 +133,22 @@ def write_model(tmp_path: Path) -> Callable[..., Path]:
 def template() -> NDArray[np.float32]:
     """Return the landmarks, as fractions of the crop, that the tiny model gives every face."""
     return template_landmarks()
+
+
+@pytest.fixture(scope="session")
+def run_measured() -> Any:
+    """Return a function that runs Python code in a process of its own and measures it."""
+
+    def run(code: str) -> tuple[float, float]:
+        start = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-c", code + MEASURE], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return time.monotonic() - start, float(done.stdout.split()[-1]) / 1024
+
+    return run
+
+
+# On Linux the unit is a kilobyte; children are not counted.
+MEASURE = "\nimport resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"

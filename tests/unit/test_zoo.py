@@ -1,5 +1,6 @@
 """Which file a model's name means."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "first-int8.md").write_text("# First", encoding="utf-8")
     monkeypatch.setattr(zoo, "FOLDER", folder)
     monkeypatch.setattr(zoo, "DEFAULT_MODEL", "first-int8")
+    empty = sha256(b"").hexdigest()
+    monkeypatch.setattr(zoo, "SHA256", dict.fromkeys(("another", "first-int8"), empty))
     return folder
 
 
@@ -25,6 +28,20 @@ def test_the_default_comes_first(box: Path) -> None:
     assert zoo.model_names() == ("first-int8", "another")
     assert zoo.find_model() == box / "first-int8.onnx"
     assert zoo.find_model("another") == box / "another.onnx"
+
+
+def test_bundled_models_are_those_that_were_shipped() -> None:
+    """Each bundled file has its hash."""
+    assert {zoo.find_model(name).stem for name in zoo.model_names()} == set(zoo.SHA256)
+
+
+@pytest.mark.parametrize("name", [None, "another"])
+def test_a_damaged_installation_is_told(box: Path, name: str | None) -> None:
+    """A bundled file that is another one, or is not there, is not used."""
+    path = zoo.find_model(name)
+    path.write_bytes(b"x")
+    with pytest.raises(ArtifactError, match=r"has changed since it was written.*Install mien again"):
+        zoo.find_model(name)
 
 
 def test_a_file_goes_before_a_name(box: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import SourceError
+from mien.faces.image_files import read_image_file
 from mien.faces.images import UnreadableImage, decode_image, to_rgb
 
 DRAWN_PICTURE = Path(__file__).with_name("picture.jpg")
@@ -21,9 +22,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         SourceError: it cannot be read.
     """
     try:
-        return to_rgb(decode_image(path.read_bytes()))
-    except OSError as error:
-        reason = error.strerror or str(error)
+        return to_rgb(decode_image(read_image_file(path)))
     except UnreadableImage as error:
         reason = error.detail or error.reason
-    raise SourceError(f"The photo {path} cannot be read: {reason}. Give another with --photo")
+        raise SourceError(f"The photo {path} cannot be read: {reason}. Give another with --photo") from None

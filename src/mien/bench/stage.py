@@ -1,7 +1,7 @@
 """The stage: time finding, cutting and reading faces with a model file on this machine."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.artifacts import claim_output, disk_errors, write_json
+from mien.artifacts import claim_output, disk_errors, one_writer, write_json
 from mien.bench.picture import DRAWN_PICTURE, read_picture
 from mien.bench.report import BenchReport
 from mien.bench.timing import Step, time_in_turns
@@ -59,15 +59,25 @@ def bench(
         SourceError: the photo cannot be read.
     """
     options = options or BenchOptions()
-    if out is not None and not force:
-        claim_output(out, force=False)
+    with ExitStack() as stack:
+        if out is not None:
+            stack.enter_context(one_writer(out))
+            claim_output(out, force=force)
+        report = _measure(model, detector, options)
+        if out is not None:
+            with disk_errors(out):
+                write_json(out, report.to_dict(), replace=force)
+    return report
+
+
+def _measure(model: str | Path | None, detector: Detector, options: BenchOptions) -> BenchReport:
     bundle = Bundle.load(find_model(model), threads=options.threads)
     image_rgb = read_picture(options.photo or DRAWN_PICTURE)
     with _opencv_threads(options.threads) as threads:
         found = detector.find_faces(image_rgb)
         steps = _plan_steps(bundle, detector, image_rgb, found)
         timings = time_in_turns(steps, options.rounds)
-    report = BenchReport(
+    return BenchReport(
         model=bundle.path.name,
         n_bytes=bundle.path.stat().st_size,
         input_size=bundle.info.input_size,
@@ -79,11 +89,6 @@ def bench(
         rounds=options.rounds,
         timings=timings,
     )
-    if out is not None:
-        with disk_errors(out):
-            claim_output(out, force=force)
-            write_json(out, report.to_dict())
-    return report
 
 
 @contextmanager

@@ -6,11 +6,12 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from mien.artifacts import disk_errors, write_atomically
 from mien.errors import ArtifactError
 from mien.faces.landmarks import CONTOURS
+from mien.fonts import draw_text, fit_text
 
 GAP = 2
 CAPTION_LINE = 18
@@ -101,7 +102,7 @@ class Sheet:
     def write_title(self, row: int, text: str) -> None:
         """Write lines to the left of a row."""
         place = (10, self._tops[row] + self.side // 2)
-        self._pen.text(place, text, fill=_TITLE_RGB, font=ImageFont.load_default(_TITLE_SIZE), anchor="lm")
+        draw_text(self._pen, place, text, size_px=_TITLE_SIZE, fill=_TITLE_RGB, anchor="lm")
 
     def place_face(self, row: int, column: int, face: Face) -> None:
         """Draw a face with its landmarks and its caption."""
@@ -109,8 +110,8 @@ class Sheet:
         self.image.paste(_draw_face(face, self.side), (left, top))
         if face.caption:
             place = (left + self.side // 2, top + self.side + 2)
-            font = ImageFont.load_default(_CAPTION_SIZE)
-            self._pen.text(place, face.caption, fill=_CAPTION_RGB, font=font, anchor="ma", align="center")
+            how = {"fill": _CAPTION_RGB, "anchor": "ma", "align": "center"}
+            draw_text(self._pen, place, face.caption, size_px=_CAPTION_SIZE, **how)
 
     def write(self, path: Path) -> None:
         """Write the picture to a PNG or JPEG file."""
@@ -121,8 +122,7 @@ class Sheet:
 
 def measure_title(text: str) -> int:
     """Return the width of a title's longest line in pixels."""
-    font = ImageFont.load_default(_TITLE_SIZE)
-    return max(round(font.getlength(line)) for line in text.split("\n"))
+    return round(fit_text(text).width(_TITLE_SIZE))
 
 
 def _draw_face(face: Face, side: int) -> Image.Image:

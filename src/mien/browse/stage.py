@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.artifacts import claim_output
+from mien.artifacts import claim_output, one_writer
 from mien.browse.sheet import GAP, Row, Sheet, measure_title, require_picture_ending
+from mien.fonts import printable
 from mien.pack import Pack
 
 CELL = 112
@@ -47,21 +48,29 @@ def browse(
 
     Raises:
         ArtifactError: pack or split is missing, OUT exists or has no picture's ending, or the sheet is too large.
+        SourceError: what ``MIEN_FONT`` names is no font.
     """
     require_picture_ending(out)
     pack = Pack.open(pack_path)
     faces = pack.split(split)
     names = pack.info.classes
-    columns = min(per_class, int(np.bincount(faces.labels).max()))
-    sheet = Sheet([0] * len(names), columns, side=CELL - GAP, title_width=TITLE_WIDTH)
-    claim_output(out, force=force)
+    counts = np.bincount(faces.labels, minlength=len(names)).tolist()
+    titles = [f"{printable(name)}\n{count:,}" for name, count in zip(names, counts, strict=True)]
+    sheet = Sheet(
+        [0] * len(names),
+        min(per_class, max(counts)),
+        side=CELL - GAP,
+        title_width=_title_width(titles),
+    )
     random = np.random.default_rng(seed)
-    for row, name in enumerate(names):
-        members = np.flatnonzero(faces.labels == row)
-        sheet.write_title(row, f"{name}\n{len(members):,}")
-        for column, index in enumerate(np.sort(random.permutation(members)[:per_class]).tolist()):
-            sheet.place_face(row, column, _PackedFace(faces.image(index), faces.landmarks[index]))
-    sheet.write(out)
+    with one_writer(out):
+        claim_output(out, force=force)
+        for row, title in enumerate(titles):
+            members = np.flatnonzero(faces.labels == row)
+            sheet.write_title(row, title)
+            for column, index in enumerate(np.sort(random.permutation(members)[:per_class]).tolist()):
+                sheet.place_face(row, column, _PackedFace(faces.image(index), faces.landmarks[index]))
+        sheet.write(out)
 
 
 def draw_rows(rows: Sequence[Row], out: Path, *, input_size: int, force: bool = False) -> None:
@@ -75,6 +84,7 @@ def draw_rows(rows: Sequence[Row], out: Path, *, input_size: int, force: bool = 
 
     Raises:
         ArtifactError: OUT exists or has no picture's ending, or the sheet is too large.
+        SourceError: what ``MIEN_FONT`` names is no font.
     """
     require_picture_ending(out)
     captions = [max((len(face.caption.splitlines()) for face in row.faces), default=0) for row in rows]
@@ -82,11 +92,16 @@ def draw_rows(rows: Sequence[Row], out: Path, *, input_size: int, force: bool = 
         captions,
         max(len(row.faces) for row in rows),
         side=input_size * max(1, round(WANTED_SIDE / input_size)),
-        title_width=max(TITLE_WIDTH, 20 + max(measure_title(row.title) for row in rows)),
+        title_width=_title_width([row.title for row in rows]),
     )
-    claim_output(out, force=force)
-    for number, row in enumerate(rows):
-        sheet.write_title(number, row.title)
-        for column, face in enumerate(row.faces):
-            sheet.place_face(number, column, face)
-    sheet.write(out)
+    with one_writer(out):
+        claim_output(out, force=force)
+        for number, row in enumerate(rows):
+            sheet.write_title(number, row.title)
+            for column, face in enumerate(row.faces):
+                sheet.place_face(number, column, face)
+        sheet.write(out)
+
+
+def _title_width(titles: Sequence[str]) -> int:
+    return max(TITLE_WIDTH, 20 + max(measure_title(title) for title in titles))

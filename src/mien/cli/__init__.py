@@ -10,8 +10,9 @@ from mien.cli.machine import add_bench, add_doctor
 from mien.cli.reading import add_compare, add_evaluate, add_predict
 from mien.cli.serving import add_page, add_serve
 from mien.cli.training import add_export, add_train
-from mien.cli.words import OnceParser
+from mien.cli.words import Parser
 from mien.errors import MienError
+from mien.terminal import on_one_line
 
 DESCRIPTION = """\
 Facial-expression recognition: a labelled face set goes in, one small ONNX file comes out that reads
@@ -32,12 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         known, rest = parser.parse_known_args(arguments)
         if rest and known.verb != "train":
-            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+            parser.error(f"unrecognized arguments: {on_one_line(' '.join(rest))}")
         if known.verb == "train":
             known.overrides = rest
         return int(known.run(known) or 0)
     except MienError as error:
-        sys.stderr.write(f"mien: {error}\n")
+        sys.stderr.write(f"mien: {on_one_line(str(error))}\n")
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("mien: stopped\n")
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every verb."""
-    parser: argparse.ArgumentParser = OnceParser(
+    parser = Parser(
         prog="mien",
         description=DESCRIPTION,
         epilog=EXIT_CODES,

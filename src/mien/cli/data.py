@@ -65,6 +65,17 @@ def add_prepare(verbs: Verbs) -> None:
     )
     parser.add_argument("--landmarks", type=Path, metavar="CSV", help="FER+: landmarks by picture name")
     parser.add_argument(
+        "--label-names",
+        metavar="L=CLASS,...",
+        help="folder, csv: the class of each label or folder, such as 1=Surprise,2=Fear; or `affectnet`, whose numbers are "
+        "0 Neutral to 7 Contempt (default: names that say it themselves)",
+    )
+    parser.add_argument(
+        "--split-column",
+        metavar="NAME",
+        help="csv: the column of words or paths that say train, val or test, or `none` (default: split)",
+    )
+    parser.add_argument(
         "--val-fraction",
         type=float,
         default=0.1,
@@ -77,11 +88,16 @@ def add_prepare(verbs: Verbs) -> None:
 
 def _run_prepare(args: argparse.Namespace) -> None:
     from mien.prepare import PrepareOptions, prepare
+    from mien.sources.labels import parse_label_names
     from mien.sources.opening import SourceOptions
 
     for name, low, high in (("size", 16, 1024), ("margin", 0, 2), ("val_fraction", 0, 0.9)):
         if not low <= getattr(args, name) <= high:
             args.parser.error(f"--{name.replace('_', '-')} must be from {low} to {high}")
+    try:
+        label_names = None if args.label_names is None else parse_label_names(args.label_names)
+    except ValueError as error:
+        args.parser.error(f"--label-names {error}")
     options = PrepareOptions(
         size=args.size,
         crop=args.crop,
@@ -89,7 +105,13 @@ def _run_prepare(args: argparse.Namespace) -> None:
         workers=args.workers,
         detector_path=args.detector,
         annotations=args.annotations,
-        source=SourceOptions(votes=args.votes, val_fraction=args.val_fraction, landmarks_csv=args.landmarks),
+        source=SourceOptions(
+            votes=args.votes,
+            val_fraction=args.val_fraction,
+            landmarks_csv=args.landmarks,
+            label_names=label_names,
+            split_column=args.split_column,
+        ),
         force=args.force,
     )
     say(prepare(args.kind, args.raw, args.out, options, announce=warn))
@@ -124,7 +146,10 @@ def add_browse(verbs: Verbs) -> None:
 def _run_browse(args: argparse.Namespace) -> None:
     if args.recipe is None:
         from mien.browse import browse
+        from mien.fonts import tell_missing
+        from mien.pack import Pack
 
+        tell_missing(Pack.open(args.pack).info.classes, warn)
         browse(
             args.pack, args.out, per_class=args.per_class, split=args.split, seed=args.seed, force=args.force
         )
@@ -135,6 +160,7 @@ def _run_browse(args: argparse.Namespace) -> None:
 
 def _browse_by_recipe(args: argparse.Namespace) -> None:
     from mien.browse import draw_rows, require_picture_ending
+    from mien.fonts import tell_missing
     from mien.pack import Pack
 
     if args.split != "train":
@@ -148,4 +174,5 @@ def _browse_by_recipe(args: argparse.Namespace) -> None:
 
     recipe = read_recipe(args.recipe, [])
     rows = preview_faces(recipe, Pack.open(args.pack), n_versions=args.per_class, seed=args.seed)
+    tell_missing([row.title for row in rows], warn)
     draw_rows(rows, args.out, input_size=recipe.data.input_size, force=args.force)

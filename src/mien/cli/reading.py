@@ -207,4 +207,13 @@ def _run_compare(args: argparse.Namespace) -> None:
     from mien.compare import compare, compare_groups
 
     run = compare_groups if args.group else compare
-    say(run(args.reports, out=args.out, plot=args.plot, protocol=args.protocol, force=args.force))
+    say(
+        run(
+            args.reports,
+            out=args.out,
+            plot=args.plot,
+            protocol=args.protocol,
+            force=args.force,
+            announce=warn,
+        )
+    )

@@ -35,6 +35,14 @@ def add_serve(verbs: Verbs) -> None:
         metavar="ORIGIN",
         help="a site whose pages may use the API, such as https://example.org; may be repeated (default: none)",
     )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name by which the server is reached without a token, such as faces.example.org, * for any; may be "
+        "repeated (default: addresses, localhost and this machine's name)",
+    )
     limits = parser.add_argument_group("limits and times")
     for setting in fields(ServeSettings):
         limits.add_argument(
@@ -94,6 +102,7 @@ def _run_serve(args: argparse.Namespace) -> None:
             detector_path=args.detector,
             token=args.token or os.environ.get(TOKEN_VARIABLE, "").strip() or None,
             allow_origins=tuple(args.allow_origin),
+            allow_hosts=tuple(args.allow_host),
             settings=ServeSettings(**{one.name: getattr(args, one.name) for one in fields(ServeSettings)}),
         ),
         announce=warn,

@@ -2,49 +2,53 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from mien.errors import MissingExtraError
+from mien.terminal import on_its_lines, on_one_line
 
 
 def say(text: object) -> None:
     """Print what was asked for; a character that the terminal has not becomes a question mark."""
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(f"{text}\n".encode(encoding, "replace").decode(encoding))
+    sys.stdout.write(f"{on_its_lines(str(text))}\n".encode(encoding, "replace").decode(encoding))
 
 
 def warn(text: str) -> None:
     """Tell something beside it."""
-    sys.stderr.write(f"mien: {text}\n")
-
-
-Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+    sys.stderr.write(f"mien: {on_one_line(text)}\n")
 
 
 class _StoreOnce(argparse.Action):
-    """Stores a value as argparse does, and refuses a second one: the first would be lost without a word."""
+    """Stores an option's value, and refuses the option a second time: argparse would forget the first one unsaid."""
 
     def __call__(
         self,
         parser: argparse.ArgumentParser,
         namespace: argparse.Namespace,
-        values: object,
-        option: str | None = None,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
     ) -> None:
-        given = namespace.__dict__.setdefault("options_given", set())
-        if option is not None and self.dest in given:
-            parser.error(f"argument {option} is given twice, and takes one value. Give it once")
-        given.add(self.dest)
+        """Store."""
+        if option_string is not None:
+            given = vars(namespace).setdefault("_given", set())
+            if self.dest in given:
+                parser.error(f"{option_string} is given twice, and can have one value: leave one of them out")
+            given.add(self.dest)
         setattr(namespace, self.dest, values)
 
 
-class OnceParser(argparse.ArgumentParser):
-    """A parser whose options of one value may stand once; so are those of its verbs."""
+class Parser(argparse.ArgumentParser):
+    """The parser of mien and of each of its verbs."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        for name in (None, "store"):
-            self.register("action", name, _StoreOnce)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.register("action", None, _StoreOnce)
+        self.register("action", "store", _StoreOnce)
+
+
+Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 def add_verb(verbs: Verbs, name: str, summary: str, example: str) -> argparse.ArgumentParser:

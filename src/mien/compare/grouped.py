@@ -1,7 +1,7 @@
 """The stage `compare` for groups of reports: models that differ in their seed alone, a row for each group."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from mien.compare.grouping import group_paths, note_recipes, require_different_m
 from mien.compare.reports import Report, read_aligned
 from mien.compare.shared import SharedFaces, count_shared_faces, note_classes
 from mien.compare.writing import claim_outputs, write_outputs
+from mien.fonts import tell_missing
 from mien.metrics.bootstrap import Interval, resample_confusions, resample_means
 from mien.metrics.classification import (
     MINORITY_SHARE,
@@ -34,6 +35,7 @@ def compare_groups(
     plot: Path | None = None,
     protocol: str = "all",
     force: bool = False,
+    announce: Callable[[str], None] | None = None,
 ) -> GroupedSummary:
     """Put groups of reports side by side, and each group against the first.
 
@@ -45,6 +47,7 @@ def compare_groups(
         plot: a PNG file for a plot, or None.
         protocol: which faces count among which classes, see `mien.metrics.protocols`.
         force: replace existing files.
+        announce: is told in one line of characters in names that no font has, where there is a plot.
 
     Raises:
         ArtifactError: fewer than two reports, one cannot be read, they are of other faces, one has no such
@@ -55,24 +58,26 @@ def compare_groups(
     for name, places in members.items():
         require_different_models(name, [aligned[place] for place in places])
     shared = count_shared_faces(aligned, protocol)
-    written = claim_outputs(out, plot, force=force)
-    answers = _Answers.of(aligned, shared)
-    summary = GroupedSummary(
-        protocol=protocol,
-        description=shared.description,
-        n=shared.n,
-        minority=answers.minority,
-        groups=_compare(members, reports, _measure(aligned, answers)),
-        written=written,
-        notes=_note(members, aligned),
-    )
-    write_outputs(_document(summary), out, plot, draw=lambda path: _draw(path, summary))
+    with claim_outputs(out, plot, force=force) as written:
+        answers = _Answers.of(aligned, shared)
+        summary = GroupedSummary(
+            protocol=protocol,
+            description=shared.description,
+            n=shared.n,
+            minority=answers.minority,
+            groups=_compare(members, reports, _measure(aligned, answers)),
+            written=written,
+            notes=_note(members, aligned),
+        )
+        write_outputs(_document(summary), out, plot, draw=lambda path: _draw(path, summary, announce))
     return summary
 
 
-def _draw(path: Path, summary: GroupedSummary) -> None:
+def _draw(path: Path, summary: GroupedSummary, announce: Callable[[str], None] | None) -> None:
     from mien.compare.grouped_plot import draw_groups  # noqa: PLC0415 - matplotlib, only where it is asked for
 
+    if announce is not None:
+        tell_missing([group.name for group in summary.groups], announce)
     draw_groups(path, summary)
 
 

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mien.artifacts import write_atomically
 from mien.compare.grouped_summary import FIGURE_NAMES, GroupedSummary
 from mien.compare.plot import COLORS, GRID, TEXT
+from mien.fonts import plot_style, plot_text
 from mien.metrics.seeds import SeedMean
 
 _COLUMNS = 3
@@ -19,6 +21,12 @@ _SHIFT = 0.22
 
 def draw_groups(path: Path, summary: GroupedSummary) -> None:
     """Write a PNG with a panel for each figure and a line for each group."""
+    with rc_context(plot_style(group.name for group in summary.groups)):
+        figure = _draw(summary)
+        write_atomically(path, lambda partial: figure.savefig(partial, format="png"))
+
+
+def _draw(summary: GroupedSummary) -> Figure:
     names = summary.figure_names
     n_columns = min(_COLUMNS, len(names))
     n_rows = -(-len(names) // n_columns)
@@ -34,7 +42,7 @@ def draw_groups(path: Path, summary: GroupedSummary) -> None:
         "intervals; dashed: the first group",
         x=0.01, ha="left", fontsize=9, color=TEXT,
     )  # fmt: skip
-    write_atomically(path, lambda partial: figure.savefig(partial, format="png"))
+    return figure
 
 
 def _draw_panel(panel: Axes, name: str, summary: GroupedSummary) -> None:
@@ -50,7 +58,9 @@ def _draw_panel(panel: Axes, name: str, summary: GroupedSummary) -> None:
         )
     better = " (lower is better)" if name in _ERRORS else ""
     panel.set_title(f"{FIGURE_NAMES[name]}{unit}{better}", loc="left", fontsize=9, color=TEXT)
-    panel.set_yticks(range(len(summary.groups)), [group.name for group in summary.groups], fontsize=9)
+    panel.set_yticks(
+        range(len(summary.groups)), [plot_text(group.name) for group in summary.groups], fontsize=9
+    )
     panel.set_ylim(len(summary.groups) - 0.5, -0.5)
     panel.spines[["top", "right", "left"]].set_visible(False)
     panel.tick_params(length=0, labelsize=8)

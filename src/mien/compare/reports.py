@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mien.artifacts import read_json
 from mien.errors import ArtifactError
+from mien.faces.classes import current_class
 
 PROBABILITY_PREFIX = "p_"
 
@@ -80,7 +81,7 @@ def read_report(path: Path) -> Report:
             read = [
                 (
                     row[key],
-                    row[true],
+                    current_class(row[true]),
                     [float(row[i]) for i in columns],
                     np.nan if error is None or not row[error] else float(row[error]),
                 )
@@ -90,7 +91,7 @@ def read_report(path: Path) -> Report:
         raise ArtifactError(
             f"{predictions} of the report cannot be read: {damage}. Run `mien evaluate` again"
         ) from None
-    label_classes = tuple((metrics.get("pack") or {}).get("classes") or ())
+    label_classes = tuple(map(current_class, (metrics.get("pack") or {}).get("classes") or ()))
     if not {row[1] for row in read} <= set(label_classes):
         raise ArtifactError(
             f"{predictions} names true classes that metrics.json does not list. Run `mien evaluate` again"
@@ -100,7 +101,7 @@ def read_report(path: Path) -> Report:
     return Report(
         path=path,
         metrics=metrics,
-        classes=tuple(header[i].removeprefix(PROBABILITY_PREFIX) for i in columns),
+        classes=tuple(current_class(header[i].removeprefix(PROBABILITY_PREFIX)) for i in columns),
         label_classes=label_classes,
         faces=_number_occurrences([row[0] for row in read]),
         truth=tuple(row[1] for row in read),

@@ -1,6 +1,6 @@
 """The stage `compare`: the same faces, several models, one table."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from mien.compare.reports import Report, read_aligned
 from mien.compare.shared import SharedFaces, count_shared_faces, note_classes
 from mien.compare.summary import ComparedModel, ComparisonSummary
 from mien.compare.writing import claim_outputs, write_outputs
+from mien.fonts import tell_missing
 from mien.metrics.bootstrap import bootstrap_confusion
 from mien.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, macro_f1
 from mien.metrics.comparison import compare_paired
@@ -23,6 +24,7 @@ def compare(
     plot: Path | None = None,
     protocol: str = "all",
     force: bool = False,
+    announce: Callable[[str], None] | None = None,
 ) -> ComparisonSummary:
     """Put reports of the same faces side by side and test each against the first.
 
@@ -32,6 +34,7 @@ def compare(
         plot: a PNG file for a bar plot, or None.
         protocol: which faces count among which classes, see `mien.metrics.protocols`.
         force: replace existing files.
+        announce: is told in one line of characters in names that no font has, where there is a plot.
 
     Raises:
         ArtifactError: fewer than two reports, one cannot be read, they are of other faces, one has no such
@@ -39,18 +42,20 @@ def compare(
     """
     aligned = read_aligned(reports)
     shared = count_shared_faces(aligned, protocol)
-    written = claim_outputs(out, plot, force=force)
-    models = _compare_models(aligned, shared)
-    summary = ComparisonSummary(
-        protocol, shared.description, shared.n, models, written, note_classes(aligned)
-    )
-    write_outputs(_document(summary), out, plot, draw=lambda path: _draw(path, summary))
+    with claim_outputs(out, plot, force=force) as written:
+        models = _compare_models(aligned, shared)
+        summary = ComparisonSummary(
+            protocol, shared.description, shared.n, models, written, note_classes(aligned)
+        )
+        write_outputs(_document(summary), out, plot, draw=lambda path: _draw(path, summary, announce))
     return summary
 
 
-def _draw(path: Path, summary: ComparisonSummary) -> None:
+def _draw(path: Path, summary: ComparisonSummary, announce: Callable[[str], None] | None) -> None:
     from mien.compare.plot import draw_comparison  # noqa: PLC0415 - matplotlib, only where it is asked for
 
+    if announce is not None:
+        tell_missing([model.name for model in summary.models], announce)
     draw_comparison(path, summary)
 
 

@@ -1,22 +1,26 @@
 """The files of a comparison: a document and a picture, each only where it is asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from mien.artifacts import claim_output, disk_errors, write_json
+from mien.artifacts import claim_output, disk_errors, one_writer, write_json
 
 
-def claim_outputs(out: Path | None, plot: Path | None, *, force: bool) -> tuple[Path, ...]:
-    """Make sure that the files can be written, and return those that will be.
+@contextmanager
+def claim_outputs(out: Path | None, plot: Path | None, *, force: bool) -> Iterator[tuple[Path, ...]]:
+    """Make sure that the files can be written, by nobody else meanwhile, and give those that will be.
 
     Raises:
         ArtifactError: one is in the way.
     """
     wanted = tuple(path for path in (out, plot) if path is not None)
-    for path in wanted:
-        claim_output(path, force=force)
-    return wanted
+    with ExitStack() as stack:
+        for path in wanted:
+            stack.enter_context(one_writer(path))
+            claim_output(path, force=force)
+        yield wanted
 
 
 def write_outputs(

@@ -13,6 +13,7 @@ from mien.bundle import Outputs
 from mien.evaluate.flip import FLIP_NOTE
 from mien.evaluate.provenance import Provenance
 from mien.evaluate.score import AFFECT_DIMENSIONS, AffectDimension, Evaluation, ProtocolScores, Truth
+from mien.tables import CsvLines
 
 REPORT_VERSION = 1
 
@@ -126,7 +127,7 @@ def write_predictions(
         header += [f"{name}_{side}" for name in AFFECT_DIMENSIONS for side in ("true", "predicted")]
     predicted = classes[outputs.probabilities.argmax(axis=1)]
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(CsvLines(file))
         writer.writerow(header)
         for row, key in enumerate(keys):
             numbers = [*outputs.probabilities[row], *_further_values(row, outputs, truth, evaluation)]

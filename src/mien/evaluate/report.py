@@ -16,6 +16,7 @@ from mien.evaluate.gallery import choose_landmark_faces, choose_mistakes
 from mien.evaluate.provenance import Provenance, describe_crop
 from mien.evaluate.score import Evaluation
 from mien.evaluate.wording import FLIP_MARK, SELECTION_UNKNOWN, percent, percent_interval, state_verdict
+from mien.fonts import printable_lines
 from mien.pack import PackSplit
 
 _TEMPLATE = "report.html.j2"
@@ -40,6 +41,7 @@ def write_report(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
+        finalize=_clean,
         lstrip_blocks=True,
     )
     environment.filters.update(percent=percent, interval=percent_interval)
@@ -63,6 +65,13 @@ def write_report(
         mien_version=mien.__version__,
     )
     path.write_text(page, encoding="utf-8")
+
+
+def _clean(value: Any) -> Any:
+    """Return a value for the page: text without control characters, such as a class's name may hold."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return printable_lines(value)
+    return value
 
 
 def _draw_all(faces: PackSplit, outputs: Outputs, evaluation: Evaluation) -> dict[str, Markup]:

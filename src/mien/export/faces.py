@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mien.errors import ArtifactError
 from mien.faces.crop import resize_crop
 from mien.pack import Pack, PackSplit
+from mien.pack.leaks import find_leaks
 from mien.run import DevOutputs, Run
 
 
@@ -93,7 +94,7 @@ def choose_calibration(run: Run, dev: ChosenFaces, *, n_faces: int, seed: int) -
     """Choose training faces to calibrate on, as evenly over the classes as their numbers allow.
 
     Left out are the dev split, classes that the network does not know, and every face of which the dev split or
-    another split of its pack holds a near-duplicate.
+    another split of any of the packs holds a near-duplicate.
 
     Args:
         run: the run.
@@ -104,10 +105,15 @@ def choose_calibration(run: Run, dev: ChosenFaces, *, n_faces: int, seed: int) -
     Raises:
         ArtifactError: no face remains.
     """
-    parts = [_usable(run, dev, number) for number in range(len(dev.splits))]
-    pack_numbers = np.repeat(np.arange(len(parts)), [len(rows) for rows, _ in parts])
-    rows = np.concatenate([rows for rows, _ in parts])
-    labels = np.concatenate([labels for _, labels in parts])
+    train_rows = [np.arange(len(split)) for split in dev.splits]
+    pack_numbers = np.repeat(np.arange(len(train_rows)), [len(rows) for rows in train_rows])
+    rows = np.concatenate(train_rows)
+    labels = np.concatenate([_network_labels(run, split) for split in dev.splits])
+    groups, leaks = find_leaks([split.pack for split in dev.splits])
+    starts = np.cumsum([0, *(len(split) for split in dev.splits)])
+    in_dev = np.isin(groups, groups[starts[dev.pack_numbers] + dev.rows])
+    usable = (labels >= 0) & ~leaks & ~in_dev
+    pack_numbers, rows, labels = pack_numbers[usable], rows[usable], labels[usable]
     if not len(rows):
         raise ArtifactError(
             f"Every training face of {run.path} is in its dev split or nearly repeats one of it or of another split: "
@@ -122,15 +128,8 @@ def choose_calibration(run: Run, dev: ChosenFaces, *, n_faces: int, seed: int) -
     return ChosenFaces(dev.splits, pack_numbers, rows, labels).part(chosen)
 
 
-def _usable(run: Run, dev: ChosenFaces, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows of a pack's train split that calibration may use, and their network classes."""
-    split = dev.splits[number]
-    pack = split.pack
-    names = pack.info.classes
+def _network_labels(run: Run, split: PackSplit) -> NDArray[np.int64]:
+    """Return the network classes of a split's faces, -1 where the network does not know the class."""
+    names = split.pack.info.classes
     place = np.array([run.classes.index(name) if name in run.classes else -1 for name in names])
-    labels = place[split.labels]
-    kept_back = split.groups[dev.rows[dev.pack_numbers == number]]
-    other = [pack.split(name).groups for name in pack.splits if name != split.name]
-    taken = np.isin(split.groups, np.concatenate([kept_back, *other]))
-    rows = np.flatnonzero((labels >= 0) & ~taken)
-    return rows, labels[rows]
+    return np.asarray(place[split.labels], dtype=np.int64)

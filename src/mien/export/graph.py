@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mien.bundle import INPUT_NAME, METADATA_KEY, Bundle, BundleInfo
 from mien.errors import ModelError
+from mien.model_file import HASH_KEY, ZEROS, with_hash
 from mien.network import FaceNetwork
 
 OPSET = 18
@@ -63,18 +64,17 @@ def to_onnx(graph: nn.Module, info: BundleInfo) -> onnx.ModelProto:
 
 
 def to_file(model: onnx.ModelProto, info: BundleInfo) -> bytes:
-    """Return the model file: the graph with mien's metadata and no other."""
-    del model.metadata_props[:]
-    entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, info.to_json()
+    """Return the model file: the graph with mien's metadata and no other, and the file's hash."""
+    onnx.helper.set_model_props(model, {METADATA_KEY: info.to_json(), HASH_KEY: ZEROS.decode()})
     onnx.checker.check_model(model)
     buffer = io.BytesIO()
     onnx.save_model(model, buffer)
-    return buffer.getvalue()
+    return with_hash(buffer.getvalue())
 
 
 def _forget_sources(model: onnx.ModelProto) -> None:
     """Take out the lines and paths of the training machine's files, which torch writes beside every node."""
+    model.ClearField("doc_string")
     graph = model.graph
     for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         part.ClearField("metadata_props")

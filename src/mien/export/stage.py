@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.artifacts import claim_output, disk_errors, file_sha256
+from mien.artifacts import claim_output, disk_errors, file_sha256, new_file, one_writer
 from mien.bundle import Bundle, BundleInfo
 from mien.errors import ArtifactError
 from mien.export.gate import GateResult
@@ -102,18 +102,15 @@ def export(
     dev = run.read_dev_outputs()
     if out.suffix != ".onnx":
         raise ArtifactError(f"OUT must end in .onnx, got {out.name!r}")
-    if not force:
-        claim_output(out, force=False)
-    plan = None if int8 is None else plan_int8(run, dev, int8)
-    network = load_trained_network(run)
-    temperature = fit_temperature(dev.logits, dev.labels)
-    info = replace(_describe(run, result, network), temperature=temperature, licence=licence)
-    graph = CalibratedNetwork(network, temperature).eval()
-    partial = out.with_name(out.stem + ".partial.onnx")
     int8_summary = None
-    with disk_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        try:
+    with one_writer(out):
+        claim_output(out, force=force)
+        plan = None if int8 is None else plan_int8(run, dev, int8)
+        network = load_trained_network(run)
+        temperature = fit_temperature(dev.logits, dev.labels)
+        info = replace(_describe(run, result, network), temperature=temperature, licence=licence)
+        graph = CalibratedNetwork(network, temperature).eval()
+        with disk_errors(out), new_file(out, replace=force) as partial:
             model = to_onnx(graph, info)
             partial.write_bytes(to_file(model, info))
             float_bundle = Bundle.load(partial)
@@ -122,10 +119,6 @@ def export(
                 content, info, gate = make_int8(plan, model, float_bundle)
                 int8_summary = Int8Summary(partial.stat().st_size, gate)
                 partial.write_bytes(content)
-            claim_output(out, force=force)
-            partial.rename(out)
-        finally:
-            partial.unlink(missing_ok=True)
     return ExportSummary(
         out,
         info,

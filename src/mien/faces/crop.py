@@ -15,7 +15,7 @@ and black outside the picture. `prepare` lets the JPEG decoder halve, which is f
 """
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 import cv2
@@ -60,10 +60,30 @@ class CropContract:
     def __post_init__(self) -> None:
         if self.method not in CROP_METHODS:
             raise ValueError(f"`method` must be one of {CROP_METHODS}, got {self.method!r}")
-        if not 0 <= self.margin <= 2:
+        if isinstance(self.margin, bool) or not 0 <= self.margin <= 2:
             raise ValueError(f"`margin` must be in [0, 2], got {self.margin!r}")
-        if not 16 <= self.size <= 1024:
-            raise ValueError(f"`size` must be in [16, 1024] pixels, got {self.size!r}")
+        if type(self.size) is not int or not 16 <= self.size <= 1024:
+            raise ValueError(f"`size` must be a whole number in [16, 1024] pixels, got {self.size!r}")
+        if (self.resampling, self.border) != ("halve+bilinear", "black"):
+            raise ValueError(
+                "`resampling` must be 'halve+bilinear' and `border` 'black', got "
+                f"{self.resampling!r} and {self.border!r}"
+            )
+
+    @classmethod
+    def from_dict(cls, value: Any) -> "CropContract":
+        """Return the contract of plain values, as `to_dict` gives them.
+
+        Raises:
+            ValueError: they are none, or one is missing or cannot be.
+        """
+        names = [field.name for field in fields(cls)]
+        if not isinstance(value, dict) or set(value) != set(names):
+            raise ValueError(f"`crop` must have {', '.join(names)}, got {value!r:.80}")
+        try:
+            return cls(**value)
+        except TypeError as error:  # a size that is text cannot be compared
+            raise ValueError(f"`crop` holds a value of another type: {error}") from None
 
     def cuts_like(self, other: "CropContract") -> bool:
         """Whether both show the same part of a picture, at whatever size."""

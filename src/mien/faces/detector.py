@@ -10,8 +10,11 @@ import hashlib
 import http.client
 import math
 import os
+import queue
 import tempfile
+import threading
 import urllib.request
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,18 +22,26 @@ from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
 from mien.errors import ModelError, SourceError
 from mien.faces.images import to_rgb
 from mien.faces.yunet import YuNet
+from mien.inputs import read_regular
 
 YUNET_NAME = "face_detection_yunet_2023mar.onnx"
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 YUNET_URL = "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/face_detection_yunet_2023mar.onnx"
 YUNET_BYTES = 232_589
 PATH_VARIABLE = "MIEN_DETECTOR"
+CASCADE_PATH = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt2.xml"
+# Of each answer of the network, and of the whole download.
 FETCH_TIMEOUT_S = 10.0
+CASCADE_INSTEAD = "OpenCV's cascade is used, which finds fewer faces and crops them less exactly"
+FETCH_DEADLINE_S = 60.0
+# A network of another build may be somewhat larger than YuNet; a file of this size is something else.
+MAX_DETECTOR_BYTES = 16 * 1024 * 1024
 
 # Above this score 588 of 600 FER+ faces (48x48) and 100 of 100 LFW faces are found, and nothing in 150 patches
 # of background.
@@ -110,7 +121,7 @@ class YuNetDetector:
             ModelError: it is not YuNet.
         """
         try:
-            data = path.read_bytes()
+            data = read_regular(path, max_bytes=MAX_DETECTOR_BYTES)
         except OSError as error:
             raise SourceError(f"The face detector {path} cannot be read: {error.strerror}") from None
         try:
@@ -170,7 +181,10 @@ def _close_up_scale(longer_side: int) -> float:
 
 
 class CascadeDetector:
-    """OpenCV's bundled frontal-face cascade: no points, no score, and blind to turned and covered faces."""
+    """OpenCV's bundled frontal-face cascade: no points, no score, and blind to turned and covered faces.
+
+    It can be used from several threads at once.
+    """
 
     def __init__(self) -> None:
         """Load the cascade.
@@ -178,10 +192,8 @@ class CascadeDetector:
         Raises:
             ModelError: this OpenCV has none.
         """
-        path = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt2.xml"
-        self._cascade: Any = cv2.CascadeClassifier(str(path))
-        if self._cascade.empty():
-            raise ModelError(f"OpenCV's cascade {path} cannot be loaded. {how_to_get_yunet()}")
+        # OpenCV's classifier keeps the image in itself: each call takes one that no other call has.
+        self._free = deque([_load_cascade()])
 
     def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
         """Return the faces of a picture, the largest first. See `Detector`."""
@@ -189,10 +201,27 @@ class CascadeDetector:
         scale = min(1.0, FINE_SIDE / max(grey.shape))
         if scale < 1:
             grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        boxes = self._cascade.detectMultiScale(cv2.equalizeHist(grey), scaleFactor=1.1, minNeighbors=4)
+        try:
+            cascade = self._free.pop()
+        except IndexError:
+            cascade = _load_cascade()
+        boxes = cascade.detectMultiScale(cv2.equalizeHist(grey), scaleFactor=1.1, minNeighbors=4)
+        self._free.append(cascade)
         return _largest_first(
             [DetectedFace(np.array([x, y, x + w, y + h]) / scale, None, None) for x, y, w, h in boxes]
         )
+
+
+def _load_cascade() -> Any:
+    """Return OpenCV's classifier.
+
+    Raises:
+        ModelError: this OpenCV has none.
+    """
+    cascade = cv2.CascadeClassifier(str(CASCADE_PATH))
+    if cascade.empty():
+        raise ModelError(f"OpenCV's cascade {CASCADE_PATH} cannot be loaded. {how_to_get_yunet()}")
+    return cascade
 
 
 def _face_of(row: NDArray[np.float32], to_picture: NDArray[np.float64], *, border: int) -> DetectedFace:
@@ -239,20 +268,54 @@ def load_detector(path: Path | None = None, *, announce: Callable[[str], None] |
         SourceError: a file that was named cannot be read.
         ModelError: it is not YuNet.
     """
-    file = find_detector_file(path, announce=announce)
+    return open_detector(find_detector_file(path, announce=announce))
+
+
+def open_detector(file: Path | None) -> Detector:
+    """Return the detector of what `find_detector_file` has found: YuNet of that file, or the cascade.
+
+    Raises:
+        SourceError: the file cannot be read.
+        ModelError: it is not YuNet.
+    """
     return CascadeDetector() if file is None else YuNetDetector(file)
 
 
+def describe_detector(file: Path | None) -> dict[str, str]:
+    """Return what decides which faces `open_detector` finds: the network or cascade by its hash, and what runs it.
+
+    Raises:
+        SourceError: the file cannot be read.
+    """
+    name, path = ("yunet", file) if file is not None else ("cascade", CASCADE_PATH)
+    try:
+        data = read_regular(path, max_bytes=MAX_DETECTOR_BYTES)
+    except OSError as error:
+        raise SourceError(f"The face detector {path} cannot be read: {error.strerror}") from None
+    runner = {"onnxruntime": onnxruntime.__version__} if file is not None else {}
+    return {"name": name, "sha256": hashlib.sha256(data).hexdigest(), **runner}
+
+
 def find_detector_file(
-    path: Path | None = None, *, announce: Callable[[str], None] | None = None
+    path: Path | None = None,
+    *,
+    fetch: bool = True,
+    announce: Callable[[str], None] | None = None,
+    otherwise: str = CASCADE_INSTEAD,
 ) -> Path | None:
-    """Return where YuNet's file is, after fetching it into the user's cache if need be.
+    """Return where YuNet's file is, after fetching it into the user's cache if need be and ``fetch`` allows.
 
     Looks at ``path``, then the environment variable ``MIEN_DETECTOR``, then the cache. A file in the cache that
     is not the official one is fetched again; a file that was named is taken as it is.
 
+    Args:
+        path: YuNet's file, or None.
+        fetch: download the file if it is nowhere.
+        announce: is told, in one line each, of a download and of its failure.
+        otherwise: what follows from the failure, for that line.
+
     Returns:
-        The file, or None where it is not there and could not be fetched.
+        The file, or None where it is not there and was not or could not be fetched.
 
     Raises:
         SourceError: ``path``, or what the variable names, is no file.
@@ -266,15 +329,14 @@ def find_detector_file(
     cached = cached_detector_file()
     if is_official_yunet(cached):
         return cached
+    if not fetch:
+        return None
     say = announce or (lambda _line: None)
     say(f"Fetching the YuNet face detector ({YUNET_BYTES / 1000:.0f} kB) into {cached}")
     try:
         _fetch_yunet(cached)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        say(
-            f"YuNet could not be fetched ({error}): OpenCV's cascade is used, which finds fewer faces and "
-            f"crops them less exactly. {how_to_get_yunet()}"
-        )
+        say(f"YuNet could not be fetched ({error}): {otherwise}. {how_to_get_yunet()}")
         return None
     return cached
 
@@ -299,10 +361,37 @@ def cached_detector_file() -> Path:
 def is_official_yunet(path: Path) -> bool:
     """Return whether a file is the official YuNet, by its hash. A missing file is not."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == YUNET_SHA256
+        data = read_regular(path, max_bytes=MAX_DETECTOR_BYTES)
+        return hashlib.sha256(data).hexdigest() == YUNET_SHA256
     except OSError:
         return False
+
+
+def _download(url: str, *, max_bytes: int) -> bytes:
+    """Return what is at an address, one byte more than wanted at most.
+
+    A server that sends a byte now and then holds each read within its time, for ever: the whole is waited for in a thread.
+
+    Raises:
+        OSError: the network refuses, or it takes too long.
+    """
+    outcome: queue.Queue[bytes | Exception] = queue.Queue()
+
+    def download() -> None:
+        try:
+            with urllib.request.urlopen(url, timeout=FETCH_TIMEOUT_S) as response:  # noqa: S310 - our own address
+                outcome.put(response.read(max_bytes + 1))
+        except Exception as error:  # noqa: BLE001 - raised again below
+            outcome.put(error)
+
+    threading.Thread(target=download, daemon=True).start()
+    try:
+        found = outcome.get(timeout=FETCH_DEADLINE_S)
+    except queue.Empty:
+        raise TimeoutError(f"it took longer than {FETCH_DEADLINE_S:g} s") from None
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def _fetch_yunet(target: Path) -> None:
@@ -312,8 +401,7 @@ def _fetch_yunet(target: Path) -> None:
         OSError: the network or the disk refuses.
         ValueError: what came is not the official file.
     """
-    with urllib.request.urlopen(YUNET_URL, timeout=FETCH_TIMEOUT_S) as response:
-        data = response.read(2 * YUNET_BYTES)
+    data = _download(YUNET_URL, max_bytes=YUNET_BYTES)
     if hashlib.sha256(data).hexdigest() != YUNET_SHA256:
         raise ValueError(f"{YUNET_URL} gave {len(data):,} bytes that are not the official file")
     target.parent.mkdir(parents=True, exist_ok=True)

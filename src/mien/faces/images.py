@@ -4,6 +4,7 @@ Convention: ``(H, W, 3)`` uint8 RGB, or ``(H, W)`` uint8 where the file itself i
 """
 
 import io
+import math
 import threading
 import warnings
 from collections.abc import Callable
@@ -32,7 +33,8 @@ class UnreadableImage(Exception):  # noqa: N818 - a value as much as an error: i
     """Why a file is no usable picture.
 
     Attributes:
-        reason: ``empty_file``, ``not_an_image``, ``truncated_image`` or ``image_too_large``.
+        reason: ``empty_file``, ``not_an_image``, ``truncated_image``, ``image_too_large`` or ``unclear_depth``; of
+            `mien.faces.image_files` also ``missing_file``, ``not_a_file`` or ``unreadable_file``.
         detail: what was found, for a person.
     """
 
@@ -52,7 +54,7 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uin
 
     Returns:
         RGB or grey pixels, see the module. Transparency is laid on black, CMYK and palettes become RGB,
-        16-bit values are scaled to 8.
+        values of 16 bits and of floating point are scaled to 8 bits where their range is clear.
 
     Raises:
         UnreadableImage: with the reason.
@@ -189,6 +191,7 @@ def _jpeg_exif(data: bytes) -> Image.Exif:
     return exif
 
 
+_TIFF_BEGINNINGS = (b"II*\0", b"MM\0*")
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8")
 
@@ -233,7 +236,9 @@ def _decode_with_pillow(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
             if image.format == "TIFF":
                 _require_size(*_tile_size(image), max_pixels)
             image.load()
-            return _upright(_to_pixels(image), _orientation(image.getexif))
+            pixels = _to_pixels(image)
+            _require_clear_depth(image, pixels, data)
+            return _upright(pixels, _orientation(image.getexif))
     except (UnreadableImage, MemoryError):
         raise
     except Image.DecompressionBombError as error:
@@ -241,12 +246,19 @@ def _decode_with_pillow(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
     except UnidentifiedImageError:
         if data.startswith(_BEGINNINGS):
             raise UnreadableImage("truncated_image", "the file ends or is damaged in its header") from None
+        if data.startswith(_TIFF_BEGINNINGS):
+            raise UnreadableImage(
+                "not_an_image",
+                "a TIFF of a kind that is not read, such as colors of floating point: save it as PNG",
+            ) from None
         raise UnreadableImage("not_an_image", f"begins with {data[:16]!r}") from None
     except Exception as error:  # noqa: BLE001 - damaged files lead Pillow's readers into errors of any kind
         raise UnreadableImage("truncated_image", str(error) or type(error).__name__) from None
 
 
-_TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 0x0142, 0x0143
+_TIFF_BITS, _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 0x0102, 0x0142, 0x0143
+# The place of the bits a channel in a PNG, whose header comes first.
+_PNG_DEPTH = 24
 
 
 def _tile_size(tiff: Image.Image) -> tuple[int, int]:
@@ -276,17 +288,62 @@ def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels)
 
 
+# Pixels of 16 bits are taken for the full range where the brightest is above this. Below it they may as well be of 10, 12
+# or 14 bits in 16, as cameras and microscopes write them, and the file does not say: read as 16 they would be dark or black.
+_SURE_16_BIT = 2**14
+# Pixels of floating point are taken for 0 to 255 where the brightest is above this, and for 0 to 1 up to 1.
+_SURE_FLOAT_255 = 64
+
+
 def _to_pixels(image: Image.Image) -> NDArray[np.uint8]:
-    if image.mode.startswith("I"):
-        values: NDArray[np.integer] = np.asarray(image)
-        if values.max(initial=0) > 255:
-            values = values // 256
-        return np.asarray(np.clip(values, 0, 255), dtype=np.uint8)
+    if image.mode.startswith(("I", "F")):
+        return _scaled_to_8_bits(np.asarray(image))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         opaque = Image.new("RGBA", image.size, (0, 0, 0, 255))
         opaque.alpha_composite(image.convert("RGBA"))
         image = opaque
     return np.asarray(image.convert("L" if image.mode in ("L", "1") else "RGB"), dtype=np.uint8)
+
+
+def _scaled_to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Return grey pixels of integers of more than 8 bits, or of floating point, scaled to 0 to 255.
+
+    Raises:
+        UnreadableImage: ``unclear_depth`` where their range cannot be told.
+    """
+    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    is_float = values.dtype.kind == "f"
+    if low < 0 or not math.isfinite(high) or not math.isfinite(low):
+        factor = None
+    elif is_float:
+        factor = 255.0 if high <= 1 else 1.0 if _SURE_FLOAT_255 < high <= 255 else None
+    else:
+        factor = 1.0 if high <= 255 else 1 / 256 if _SURE_16_BIT <= high < 2**16 else None
+    if factor is None:
+        kind = "floating point" if is_float else "more than 8 bits"
+        raise UnreadableImage(
+            "unclear_depth",
+            f"pixels of {kind} from {low:g} to {high:g}, of which the file does not say the range",
+        )
+    scaled = values.astype(np.float64) * factor
+    return np.asarray(np.rint(scaled) if is_float else scaled, dtype=np.uint8)
+
+
+def _require_clear_depth(image: Image.Image, pixels: NDArray[np.uint8], data: bytes) -> None:
+    """Refuse colors of 16 bits of which nothing is bright: Pillow gives their upper 8 bits alone.
+
+    Raises:
+        UnreadableImage: ``unclear_depth``.
+    """
+    is_deep = (image.format == "PNG" and data[_PNG_DEPTH] == 16) or (
+        image.format == "TIFF" and max(np.atleast_1d(image.getexif().get(_TIFF_BITS, 8))) > 8
+    )
+    high = int(pixels.max(initial=0))
+    if is_deep and pixels.ndim == 3 and high < _SURE_16_BIT >> 8:
+        raise UnreadableImage(
+            "unclear_depth",
+            f"pixels of 16 bits up to about {256 * high:,}, of which the file does not say the range",
+        )
 
 
 def encode_jpeg(pixels: NDArray[np.uint8], quality: int = JPEG_QUALITY) -> bytes:

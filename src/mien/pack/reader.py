@@ -1,5 +1,11 @@
-"""Reading a pack: labels as arrays in memory, pictures one by one from the memory-mapped shards."""
+"""Reading a pack: labels as arrays in memory, images one by one from the memory-mapped shards.
 
+A file is compared with the hash that pack.json has of it before anything in it is believed: once for each opened
+`Pack`, and not again where a split goes to a data loader's process.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -7,18 +13,23 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mien.artifacts import read_json
+from mien.artifacts import read_json, require_sha256
+from mien.cores import usable_cores
 from mien.errors import ArtifactError
 from mien.faces.images import decode_jpeg_rgb
-from mien.pack.schema import GROUPS_SCHEMA, HASH_BYTES, SPLITS, PackInfo, shard_schema
+from mien.inputs import open_regular
+from mien.pack.schema import GROUPS_SCHEMA, HASH_BYTES, PREPARE_AGAIN, SPLITS, PackInfo, shard_schema
+
+GROUPS = "groups.arrow"
 
 
 class Pack:
-    """A pack on disk. Cheap to open; `split` gives the faces."""
+    """A pack on disk. Cheap to open; `split` compares the shards with their hashes and gives the faces."""
 
     def __init__(self, path: Path, info: PackInfo) -> None:
         self.path = path
         self.info = info
+        self._compared: set[str] = set()
 
     @classmethod
     def open(cls, path: Path) -> "Pack":
@@ -27,6 +38,13 @@ class Pack:
         Raises:
             ArtifactError: it is missing, unfinished, damaged or of another format version.
         """
+        pack = cls._open(path)
+        if pack.info.rejects_sha256 is not None:
+            pack.compare({"rejects.csv": pack.info.rejects_sha256})
+        return pack
+
+    @classmethod
+    def _open(cls, path: Path) -> "Pack":
         if not path.exists():
             raise ArtifactError(f"Pack {path} does not exist. Make one with `mien prepare ... --out {path}`")
         if not path.is_dir():
@@ -39,6 +57,39 @@ class Pack:
             )
         info = PackInfo.from_dict(read_json(path / "pack.json", what="pack"), where=str(path / "pack.json"))
         return cls(path, info)
+
+    @classmethod
+    def reopen(cls, path: Path, info_sha256: str) -> "Pack":
+        """Open a pack whose files another process of this command has compared with their hashes.
+
+        Args:
+            path: the pack.
+            info_sha256: of what its pack.json said then.
+
+        Raises:
+            ArtifactError: it is not the same pack any more.
+        """
+        pack = cls._open(path)
+        if pack.info.sha256() != info_sha256:
+            raise ArtifactError(f"Pack {path} was replaced while it was read. Run the same command again")
+        pack._compared |= {GROUPS, *(shard.name for shard in pack.info.shards)}
+        return pack
+
+    def compare(self, hashes: dict[str, str]) -> None:
+        """Compare files of the pack with their hashes, each once.
+
+        Raises:
+            ArtifactError: a file is missing, or not the one that was written.
+        """
+        names = [name for name in hashes if name not in self._compared]
+
+        def compare_one(name: str) -> None:
+            require_sha256(self.path / name, hashes[name], record="pack.json", advice=PREPARE_AGAIN)
+
+        with ThreadPoolExecutor(usable_cores()) as pool:  # hashing lets go of the interpreter's lock
+            for _ in pool.map(compare_one, names):
+                pass
+        self._compared.update(names)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -71,14 +122,19 @@ class PackSplit:
     def __init__(self, pack: Pack, name: str) -> None:
         self.pack = pack
         self.name = name
-        schema = shard_schema(len(pack.info.classes))
-        table = pa.concat_tables(
-            _open_table(pack.path / shard.name, schema, n_rows=shard.n_faces)
-            for shard in pack.info.shards
-            if shard.split == name
+        shards = [shard for shard in pack.info.shards if shard.split == name]
+        hashes = {shard.name: shard.sha256 for shard in shards}
+        pack.compare(
+            hashes if pack.info.groups_sha256 is None else hashes | {GROUPS: pack.info.groups_sha256}
         )
+        schema = shard_schema(len(pack.info.classes))
+        paths = [pack.path / shard.name for shard in shards]
+        tables = [
+            _open_table(path, schema, n_rows=shard.n_faces) for path, shard in zip(paths, shards, strict=True)
+        ]
+        table = pa.concat_tables(tables)
         self.keys: list[str] = table["key"].to_pylist()
-        self.labels = table["label"].to_numpy().astype(np.int64)
+        self.labels = self._read_labels(table["label"])
         self.distributions = _matrix(table["distribution"], len(pack.info.classes))
         landmarks = _matrix(table["landmarks"], 136)
         self.landmarks = (
@@ -93,19 +149,38 @@ class PackSplit:
         self._hashes = table["perceptual_hash"]
         self._chunks = table["image"].chunks
         self._starts = np.cumsum([0, *(len(chunk) for chunk in self._chunks)])
+        self._files = [
+            (str(path), path.stat().st_size)
+            for path, one in zip(paths, tables, strict=True)
+            for _ in range(one["image"].num_chunks)
+        ]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self.pack.path, self.name)
+        return _reopen, (self.pack.path, self.name, self.pack.info.sha256())
+
+    def _read_labels(self, column: pa.ChunkedArray) -> NDArray[np.int64]:
+        labels: NDArray[np.int64] = column.to_numpy().astype(np.int64)
+        expected = list(self.pack.info.counts[self.name].values())
+        if (
+            column.null_count
+            or labels.min() < 0
+            or np.bincount(labels, minlength=len(expected)).tolist() != expected
+        ):
+            raise ArtifactError(
+                f"The labels of split {self.name!r} of pack {self.pack.path} are not those that pack.json counts. "
+                f"{PREPARE_AGAIN}"
+            )
+        return labels
 
     def _read_groups(self) -> NDArray[np.int64]:
         start = sum(
             sum(self.pack.info.counts[split].values())
             for split in self.pack.splits[: self.pack.splits.index(self.name)]
         )
-        table = _open_table(self.pack.path / "groups.arrow", GROUPS_SCHEMA, n_rows=self.pack.info.n_kept)
+        table = _open_table(self.pack.path / GROUPS, GROUPS_SCHEMA, n_rows=self.pack.info.n_kept)
         groups = table["group"].to_numpy()
         return np.asarray(groups[start : start + len(self)], dtype=np.int64)
 
@@ -119,31 +194,46 @@ class PackSplit:
 
         Raises:
             IndexError: there is no such face.
+            ArtifactError: the shard was cut short since it was opened.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"`index` must be from 0 to {len(self) - 1}, got {index}")
         chunk = int(np.searchsorted(self._starts, index, side="right")) - 1
+        self._require_same_size(*self._files[chunk])
         return memoryview(self._chunks[chunk][int(index - self._starts[chunk])].as_buffer()).cast("B")
+
+    @staticmethod
+    def _require_same_size(path: str, n_bytes: int) -> None:
+        """Tell of a shard that something cut short: reading mapped bytes that are not there kills the process."""
+        try:
+            found = os.stat(path).st_size  # noqa: PTH116 - for every face; `Path.stat` takes twice as long
+        except OSError:  # what was removed stays mapped
+            return
+        if found != n_bytes:
+            raise ArtifactError(
+                f"{path} changed while it was read: it had {n_bytes:,} bytes, now {found:,}. {PREPARE_AGAIN}"
+            )
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """Return a face as ``(S, S, 3)`` uint8 RGB."""
         return decode_jpeg_rgb(self.jpeg(index))
 
 
-def _reopen(path: Path, name: str) -> PackSplit:
-    return Pack.open(path).split(name)
+def _reopen(path: Path, name: str, info_sha256: str) -> PackSplit:
+    return Pack.reopen(path, info_sha256).split(name)
 
 
 def _open_table(path: Path, schema: pa.Schema, *, n_rows: int) -> pa.Table:
     try:
+        open_regular(path).close()
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     except (OSError, pa.ArrowInvalid) as error:
-        raise ArtifactError(f"{path} of the pack cannot be read: {error}. Run `mien prepare` again") from None
+        raise ArtifactError(f"{path} of the pack cannot be read: {error}. {PREPARE_AGAIN}") from None
     if table.schema != schema:
-        raise ArtifactError(f"{path} of the pack has other columns than it should. Run `mien prepare` again")
+        raise ArtifactError(f"{path} of the pack has other columns than it should. {PREPARE_AGAIN}")
     if table.num_rows != n_rows:
         raise ArtifactError(
-            f"{path} of the pack has {table.num_rows} faces, pack.json says {n_rows}. Run `mien prepare` again"
+            f"{path} of the pack has {table.num_rows} faces, pack.json says {n_rows}. {PREPARE_AGAIN}"
         )
     return table
 

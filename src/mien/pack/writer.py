@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +73,12 @@ def _number_bytes(column: pa.Array) -> list[bytes]:
     return [next(rows).tobytes() if is_there else b"-" for is_there in column.is_valid().to_pylist()]
 
 
-def close_pack(folder: Path, info: PackInfo, groups: NDArray[np.int64]) -> None:
-    """Write the groups, then pack.json, which makes the folder a pack."""
+def close_pack(folder: Path, info: PackInfo, groups: NDArray[np.int64]) -> PackInfo:
+    """Write the groups, then pack.json, which makes the folder a pack.
+
+    Returns:
+        What pack.json says: ``info`` with the hashes of groups.arrow, and of rejects.csv where there is one.
+    """
     table = pa.table({"group": groups}, schema=GROUPS_SCHEMA)
 
     def write(partial: Path) -> None:
@@ -81,4 +86,11 @@ def close_pack(folder: Path, info: PackInfo, groups: NDArray[np.int64]) -> None:
             writer.write_table(table)
 
     write_atomically(folder / "groups.arrow", write)
+    rejects = folder / "rejects.csv"
+    info = replace(
+        info,
+        groups_sha256=file_sha256(folder / "groups.arrow"),
+        rejects_sha256=file_sha256(rejects) if rejects.exists() else None,
+    )
     write_json(folder / "pack.json", info.to_dict())
+    return info

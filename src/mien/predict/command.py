@@ -7,9 +7,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal, TextIO
 
+from mien.artifacts import remove_partials
 from mien.bundle import Bundle
 from mien.errors import ArtifactError
 from mien.faces.detector import Detector, load_detector
+from mien.fonts import tell_missing
 from mien.predict.copies import claim_copies_folder, name_copies, write_copy
 from mien.predict.film import Film
 from mien.predict.gather import Picture, Source, Video, gather_sources
@@ -18,7 +20,7 @@ from mien.predict.tally import Tally
 from mien.predict.timeline import Timeline, claim_timeline
 from mien.predict.videos import OpenVideo, open_video
 from mien.predict.window import Window
-from mien.predict.writers import RowWriter, TableWriter, on_one_line
+from mien.predict.writers import RowWriter, TableWriter
 from mien.progress import Progress
 from mien.reading.annotate import annotate
 from mien.reading.answers import AnswerRule
@@ -26,6 +28,7 @@ from mien.reading.model import threads_for_video
 from mien.reading.readings import NO_FACE, OK, PictureReading
 from mien.reading.recognise import read_pictures, say_how_faces_are_cut
 from mien.reading.watch import WatchOptions
+from mien.terminal import on_one_line
 from mien.zoo import find_model
 
 # Fewer pictures than this are done before a bar says anything.
@@ -161,21 +164,28 @@ def run_predict(
     """
     gathered = gather_sources(sources, lines=lines, leave_out=options.draw, announce=announce)
     n_videos = sum(isinstance(source, Video) for source in gathered)
-    _claim_outputs(options, n_videos)
-    copies = {} if options.draw is None else name_copies(gathered, options.draw)
-    # While the model reads frames of a video, the next are decoded and searched for faces.
-    bundle = Bundle.load(find_model(model), threads=threads_for_video() if n_videos else None)
-    classes = options.rule.classes(bundle.info.classes)
-    detector = None
-    if options.crop == "detect":
-        say_how_faces_are_cut(bundle.info, announce)
-        detector = load_detector(options.detector_path, announce=announce)
-    names = [source.name for source in gathered if isinstance(source, Picture)]
     with ExitStack() as stack:
+        _claim_outputs(options, n_videos, stack)
+        copies = {} if options.draw is None else name_copies(gathered, options.draw)
+        for folder in {copy.parent for copy in copies.values() if copy.parent.is_dir()}:
+            remove_partials(folder)
+        # While the model reads frames of a video, the next are decoded and searched for faces.
+        bundle = Bundle.load(find_model(model), threads=threads_for_video() if n_videos else None)
+        classes = options.rule.classes(bundle.info.classes)
+        if options.draw is not None or options.timeline is not None or options.show:
+            titles = [source.name for source in gathered] if options.timeline is not None else []
+            tell_missing([*classes, *titles], announce)
+        detector = None
+        if options.crop == "detect":
+            say_how_faces_are_cut(bundle.info, announce)
+            detector = load_detector(options.detector_path, announce=announce)
+        names = [source.name for source in gathered if isinstance(source, Picture)]
         writer: RowWriter = TableWriter(stream, classes, names, top=options.rule.top)
         window = stack.enter_context(closing(Window("mien"))) if options.show else None
         if options.out is not None:
-            writer = stack.enter_context(open_rows(options.out, classes, announce=announce))
+            writer = stack.enter_context(
+                open_rows(options.out, classes, force=options.force, announce=announce)
+            )
         run = _Run(
             bundle=bundle,
             detector=detector,
@@ -191,15 +201,15 @@ def run_predict(
     return run.summary
 
 
-def _claim_outputs(options: PredictOptions, n_videos: int) -> None:
+def _claim_outputs(options: PredictOptions, n_videos: int, stack: ExitStack) -> None:
     if options.out is not None:
-        claim_rows(options.out, force=options.force)
+        stack.enter_context(claim_rows(options.out, force=options.force))
     if options.draw is not None:
-        claim_copies_folder(options.draw, force=options.force)
+        stack.enter_context(claim_copies_folder(options.draw, force=options.force))
     if options.timeline is not None:
         if n_videos != 1:
             raise ArtifactError(f"--timeline is of one video or camera, and {n_videos:,} were named")
-        claim_timeline(options.timeline, force=options.force)
+        stack.enter_context(claim_timeline(options.timeline, force=options.force))
     if options.show and not n_videos:
         raise ArtifactError("--show is for videos and cameras, and none was named. Use --draw for pictures")
 

@@ -1,7 +1,8 @@
 """The folder of annotated copies: a name for each, and the files of pictures."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.artifacts import disk_errors, write_atomically
+from mien.artifacts import LOCK_WITHIN, disk_errors, one_writer, write_atomically
 from mien.errors import ArtifactError
 from mien.predict.gather import Source, Video
 
@@ -20,8 +21,9 @@ _JPEG_QUALITY = 92
 _JPEG_MAX_SIDE = 65_500
 
 
-def claim_copies_folder(folder: Path, *, force: bool) -> None:
-    """Make sure that copies may go into a folder. With ``force`` files of their names are replaced, no others.
+@contextmanager
+def claim_copies_folder(folder: Path, *, force: bool) -> Iterator[None]:
+    """Make sure that copies may go into a folder, from nobody else meanwhile. With ``force`` files of their names are replaced, no others.
 
     Raises:
         ArtifactError: it is a file, or holds something and ``force`` is not set.
@@ -30,10 +32,12 @@ def claim_copies_folder(folder: Path, *, force: bool) -> None:
         raise ArtifactError(
             f"{folder} is a file, and the annotated copies need a folder. Choose another path"
         )
-    if not force and folder.is_dir() and any(folder.iterdir()):
-        raise ArtifactError(
-            f"{folder} exists and is not empty. Choose another path, or add --force to write into it"
-        )
+    with one_writer(folder, within=True):
+        if not force and any(entry.name != LOCK_WITHIN for entry in folder.iterdir()):
+            raise ArtifactError(
+                f"{folder} exists and is not empty. Choose another path, or add --force to write into it"
+            )
+        yield
 
 
 def name_copies(sources: Sequence[Source], folder: Path) -> dict[str, Path]:

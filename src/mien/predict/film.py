@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.artifacts import disk_errors
+from mien.artifacts import disk_errors, publish
 from mien.errors import ArtifactError
 from mien.reading.annotate import annotate
 from mien.reading.frames import name_for_opencv
@@ -84,7 +84,8 @@ class Film:
         with disk_errors(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             # OpenCV tells no reason where a file cannot be made; Python does.
-            self._partial.touch()
+            self._partial.unlink(missing_ok=True)
+            self._partial.touch(exist_ok=False)  # which follows no link
         fourcc = cv2.VideoWriter.fourcc(*CODEC)
         self._writer = cv2.VideoWriter(
             name_for_opencv(self._partial), cv2.CAP_FFMPEG, fourcc, self._rate, (width, height)
@@ -106,7 +107,7 @@ class Film:
         if kind is None:
             self._require_whole()
             with disk_errors(self._path):
-                self._partial.replace(self._path)
+                publish(self._partial, self._path)
 
     def _require_whole(self) -> None:
         """OpenCV's writer says nothing of a full disk: a film is whole if it opens and has its frames."""

@@ -1,8 +1,7 @@
 """The timeline of a video: what each person's face showed, second by second, as a picture."""
 
-import errno
-import os
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.artifacts import disk_errors
+from mien.artifacts import claim_output, disk_errors, new_file, one_writer
 from mien.errors import ArtifactError
+from mien.fonts import plot_style, plot_text
 from mien.reading.card import class_color
 from mien.reading.readings import PictureReading
 
@@ -79,7 +79,14 @@ class Timeline:
 
         Raises:
             ArtifactError: the file cannot be written.
+            SourceError: what ``MIEN_FONT`` names is no font.
         """
+        from matplotlib import rc_context  # noqa: PLC0415 - only a timeline needs it
+
+        with rc_context(plot_style([title, *self.classes])):
+            self._draw(path, title)
+
+    def _draw(self, path: Path, title: str) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - only a timeline needs it
         from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -91,8 +98,7 @@ class Timeline:
         axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
         n_hidden = len(tracks) - len(drawn)
         title += f" ({n_hidden} more, seen for less time)" if n_hidden else ""
-        # A name may hold dollar signs; it is no formula.
-        figure.suptitle(title, parse_math=False)
+        figure.suptitle(plot_text(title))
         step = len(heights) // max(1, len(drawn))
         for index, track in enumerate(drawn):
             self._draw_person(axes[index * step : (index + 1) * step], track)
@@ -101,10 +107,9 @@ class Timeline:
         axes[-1].set_xlim(0, max(self._last_s, self.place_s))
         axes[-1].set_xlabel("seconds")
         self._add_legend(figure)
-        with disk_errors(path), warnings.catch_warnings():
-            # A title in a script that the font lacks is drawn as boxes; nobody can do anything about it.
-            warnings.filterwarnings("ignore", "Glyph")
-            figure.savefig(path, dpi=130, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
+        kind = path.suffix.lower().removeprefix(".")
+        with disk_errors(path), new_file(path) as partial:
+            figure.savefig(partial, format=kind, dpi=130, metadata={"Date": None} if kind == "svg" else None)
 
     def _n_rows(self, track: int) -> float:
         return float(sum(sums[0] for sums in self.people[track].values()))
@@ -140,7 +145,8 @@ class Timeline:
         from matplotlib.patches import Patch  # noqa: PLC0415
 
         entries: list[Any] = [
-            Patch(color=color, label=name) for name, color in zip(self.classes, self._colors(), strict=True)
+            Patch(color=color, label=plot_text(name))
+            for name, color in zip(self.classes, self._colors(), strict=True)
         ]
         if self._has_affect:
             entries += [
@@ -150,8 +156,9 @@ class Timeline:
         figure.legend(handles=entries, loc="outside lower center", ncols=min(6, len(entries)), frameon=False)
 
 
-def claim_timeline(path: Path, *, force: bool) -> None:
-    """Make sure that a timeline may be written.
+@contextmanager
+def claim_timeline(path: Path, *, force: bool) -> Iterator[None]:
+    """Make sure that a timeline may be written, by nobody else meanwhile.
 
     Raises:
         ArtifactError: its name says neither PNG nor SVG, its folder cannot be written into, or it exists and
@@ -165,10 +172,7 @@ def claim_timeline(path: Path, *, force: bool) -> None:
         raise ArtifactError(
             f"--timeline {path} is a folder, and the timeline needs a file. Choose another path"
         )
-    if path.exists() and not force:
-        raise ArtifactError(f"{path} exists already. Choose another path, or add --force to replace it")
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # It is drawn at the end of the video: too late to find out.
-        if not os.access(path.parent, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path.parent))
+    # It is drawn at the end of the video: too late to find out.
+    with one_writer(path):
+        claim_output(path, force=force)
+        yield

@@ -5,9 +5,11 @@ import json
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, BinaryIO, Protocol, TextIO
 
 from mien.reading.readings import NO_FACE, OK, FaceReading, in_order_of_probability
+from mien.tables import CsvLines
+from mien.terminal import on_one_line
 
 MAX_SOURCE_COLUMNS = 56
 # Rows that wait in memory for their place in a Parquet file.
@@ -63,7 +65,7 @@ class CsvWriter:
 
     def __init__(self, stream: TextIO, classes: Sequence[str]) -> None:
         self._columns = flat_columns(classes)
-        self._csv = csv.writer(stream, lineterminator="\n")
+        self._csv = csv.writer(CsvLines(stream))
         self._csv.writerow(self._columns)
 
     def write(self, reading: FaceReading) -> None:
@@ -76,7 +78,7 @@ class CsvWriter:
 class ParquetWriter:
     """The columns of `CsvWriter` with their types; landmarks as a list of 136 numbers."""
 
-    def __init__(self, path: Path, classes: Sequence[str]) -> None:
+    def __init__(self, file: BinaryIO, classes: Sequence[str]) -> None:
         import pyarrow as pa  # noqa: PLC0415 - only this format waits for it
         from pyarrow import parquet  # noqa: PLC0415
 
@@ -92,7 +94,7 @@ class ParquetWriter:
 
         self._schema = pa.schema([(column, type_of(column)) for column in flat_columns(classes)])
         self._table_of = pa.Table.from_pylist
-        self._file = parquet.ParquetWriter(path, self._schema)
+        self._file = parquet.ParquetWriter(file, self._schema)
         self._waiting: list[dict[str, Any]] = []
 
     def write(self, reading: FaceReading) -> None:
@@ -115,15 +117,26 @@ class ParquetWriter:
         self._file.close()
 
 
+def holds_parquet_rows(path: Path) -> bool:
+    """Whether a file has a row that can be read: a Parquet file without its end, as a kill leaves it, has none."""
+    import pyarrow as pa  # noqa: PLC0415 - only this format waits for it
+    from pyarrow import parquet  # noqa: PLC0415
+
+    try:
+        return int(parquet.read_metadata(path).num_rows) > 0
+    except pa.ArrowInvalid:
+        return False
+
+
 class TableWriter:
-    """Aligned columns for a terminal. The width of the first is known before the first row: the names are."""
+    """Aligned columns for a terminal, which takes every character (`on_one_line`). The width of the first is known before the first row: the names are."""
 
     def __init__(
         self, stream: TextIO, classes: Sequence[str], sources: Sequence[str], *, top: int | None = None
     ) -> None:
         self._stream = stream
         self._top = top or 1
-        longest = max((_columns(source) for source in sources), default=0)
+        longest = max((_columns(on_one_line(source)) for source in sources), default=0)
         self._source_columns = min(MAX_SOURCE_COLUMNS, max(longest, len("picture")))
         self._class_columns = max(len("expression"), *(_columns(name) for name in classes))
         self._has_header = False
@@ -134,7 +147,7 @@ class TableWriter:
             likeliest = ("likeliest",) if self._top > 1 else ()
             self._line(("picture", "face", "expression", "conf.", "valence", "arousal", *likeliest))
             self._has_header = True
-        source = reading.source
+        source = on_one_line(reading.source)
         if reading.status != OK:
             what = "no face found" if reading.status == NO_FACE else f"{reading.status}: {reading.detail}"
             self._line((source, "-", what))
@@ -186,9 +199,3 @@ def _shortened(text: str, columns: int) -> str:
     while _columns(text) > columns - 1:
         text = text[1:]
     return "…" + text
-
-
-def on_one_line(text: str) -> str:
-    """Return a line that any terminal takes, whatever characters and bytes a file name holds."""
-    text = "".join(character if character.isprintable() else "?" for character in text)
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mien
-from mien.artifacts import read_json, remove_folder, write_atomically
+from mien.artifacts import drop_aside, read_json, remove_folder, replace_folder, write_atomically
 from mien.errors import DatasetError
 from mien.faces.crop import CropContract
 from mien.faces.near_duplicates import count_duplicates, find_groups
@@ -20,6 +20,8 @@ from mien.pack.schema import FORMAT_VERSION, SPLITS, PackInfo, ShardInfo
 from mien.pack.writer import close_pack, compute_content_sha256, read_columns
 from mien.prepare.face import PROGRESS_FOLDER
 from mien.sources.record import REMEDIES, Source
+from mien.tables import CsvLines
+from mien.terminal import on_one_line
 
 REJECT_COLUMNS = ("split", "row", "path", "label", "reason", "detail", "remedy")
 
@@ -38,16 +40,20 @@ class PrepareSummary:
         lines = [f"{info.n_rows:,} rows read = {info.n_kept:,} faces kept + {info.n_rejected:,} rejected"]
         if self.n_resumed:
             lines.append(f"went on from {self.n_resumed} finished shards")
-        lines += [*self.notes, "", *self._class_table(), ""]
+        empty = [name for name in info.classes if not any(kept.get(name) for kept in info.counts.values())]
+        if empty and info.source in ("csv", "folder"):
+            lines.append(f"No face was kept of: {', '.join(empty)}.")
+        lines += [*map(on_one_line, self.notes), "", *self._class_table(), ""]
         lines += [f"rejected, {reason}: {count:,}" for reason, count in info.rejected_by_reason.items()]
         lines += [f"kept with a warning, {code}: {count:,}" for code, count in info.warnings.items()]
         methods = ", ".join(f"{count:,} {method}" for method, count in info.crop_methods.items())
         lines.append(f"crop: {methods}, {info.crop.size} px, margin {info.crop.margin:g}")
         duplicates = info.duplicates
         lines.append(
-            f"duplicates: {duplicates['near_copies']:,} faces repeat another "
+            f"duplicates: {duplicates['near_copies']:,} faces repeat another, mirrored or not "
             f"({duplicates['exact_copies']:,} of them exactly); "
-            f"{duplicates['in_several_splits']:,} faces stand in more than one split"
+            f"{duplicates['in_several_splits']:,} faces stand in more than one split. "
+            "Copies that are turned, shifted or cropped otherwise are not looked for"
         )
         lines += [f"content: {info.content_sha256}", f"pack: {self.out}"]
         return "\n".join(lines)
@@ -77,27 +83,35 @@ class PrepareSummary:
 
 
 def finish(
-    out: Path, source: Source, crop: CropContract, *, n_resumed: int, annotations: Path | None
+    work: Path, out: Path, source: Source, crop: CropContract, *, n_resumed: int, annotations: Path | None
 ) -> PrepareSummary:
     """Turn the finished shards into a pack, and write annotation files where wanted.
+
+    Args:
+        work: where the shards are.
+        out: where the pack is to be. What is there is replaced, if it is not the same folder.
+        source: of the rows.
+        crop: how the faces were cut.
+        n_resumed: shards that an earlier run made.
+        annotations: a folder, or None.
 
     Raises:
         DatasetError: not one row could be used.
     """
-    notes = _write_rejects(out)
+    notes = _write_rejects(work)
     shards = tuple(notes.shards)
     n_kept = sum(shard.n_faces for shard in shards)
     n_rejected = notes.reasons.total()
     reasons = dict(notes.reasons.most_common())
     if n_kept == 0:
         # The owner will mend the set: the same command must look at every row again.
-        for path in _notes_in_order(out):
+        for path in _notes_in_order(work):
             path.unlink()
         raise DatasetError(
-            f"Not one of {n_rejected:,} rows could be used: {reasons}. See {out / 'rejects.csv'}"
+            f"Not one of {n_rejected:,} rows could be used: {reasons}. See {work / 'rejects.csv'}"
         )
-    counts, methods = _count_faces(out, shards, source.classes)
-    groups, duplicates = _group_faces(out, shards)
+    counts, methods = _count_faces(work, shards, source.classes)
+    groups, duplicates = _group_faces(work, shards)
     info = PackInfo(
         format_version=FORMAT_VERSION,
         mien_version=mien.__version__,
@@ -113,18 +127,21 @@ def finish(
         n_rows=n_kept + n_rejected,
         n_kept=n_kept,
         n_rejected=n_rejected,
-        content_sha256=compute_content_sha256(out, shards, source.classes),
+        content_sha256=compute_content_sha256(work, shards, source.classes),
         shards=shards,
     )
     if annotations is not None:
-        _write_annotations(annotations, info, out)
-    close_pack(out, info, groups)
+        _write_annotations(annotations, info, work)
+    info = close_pack(work, info, groups)
+    if work != out:
+        replace_folder(out, work, kind_mark="pack.json")
     remove_folder(out / PROGRESS_FOLDER, last="plan.json")
     return PrepareSummary(out, info, n_resumed, tuple(source.notes))
 
 
 def read_summary(out: Path, source: Source) -> PrepareSummary:
     """Return the summary of a pack that was finished but not cleared up, and clear up."""
+    drop_aside(out, kind_mark="pack.json")
     remove_folder(out / PROGRESS_FOLDER, last="plan.json")
     info = Pack.open(out).info
     return PrepareSummary(out, info, len(info.shards), tuple(source.notes))
@@ -150,7 +167,7 @@ def _write_rejects(out: Path) -> _Notes:
 
     def write(temporary: Path) -> None:
         with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, REJECT_COLUMNS)
+            writer = csv.DictWriter(CsvLines(file), REJECT_COLUMNS)
             writer.writeheader()
             for path in _notes_in_order(out):
                 of_shard = read_json(path, what="unfinished pack")
@@ -204,7 +221,10 @@ def _write_lines(path: Path, *, shards: Iterable[Path]) -> None:
     with path.open("w", encoding="utf-8") as file:
         for shard in shards:
             for batch in read_columns(shard, ("key", "label")):
-                file.writelines(
-                    f"{key} {label}\n"
-                    for key, label in zip(batch["key"].to_pylist(), batch["label"].to_pylist(), strict=True)
-                )
+                for key, label in zip(batch["key"].to_pylist(), batch["label"].to_pylist(), strict=True):
+                    if len(key.splitlines()) > 1:
+                        raise DatasetError(
+                            f"A line of --annotations must name a picture, and {key!r} holds a line break. Rename the "
+                            "picture, or leave --annotations out, and add --force"
+                        )
+                    file.write(f"{key} {label}\n")

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.artifacts import write_json
+from mien.artifacts import file_sha256, read_json, write_json
+from mien.errors import ArtifactError
 from mien.faces.crop import (
     CropContract,
     CropMethod,
@@ -22,11 +23,12 @@ from mien.faces.crop import (
     halved_matrix,
     transform_points,
 )
-from mien.faces.detector import CascadeDetector, Detector, load_detector
+from mien.faces.detector import CascadeDetector, Detector, open_detector
+from mien.faces.image_files import read_image_file
 from mien.faces.images import Picture, UnreadableImage, encode_jpeg, open_picture
 from mien.faces.landmarks import anchors_from_landmarks
 from mien.faces.perceptual_hash import perceptual_hash
-from mien.pack.schema import PackedFace
+from mien.pack.schema import PackedFace, shard_name
 from mien.pack.writer import write_shard
 from mien.sources.record import FaceRecord, RejectedRow, Row, Source
 
@@ -38,7 +40,10 @@ PROGRESS_FOLDER = ".prepare"
 
 @dataclass(frozen=True, slots=True)
 class ShardTask:
-    """The rows of one shard, and where it goes. A shard is the unit of work: done when its file is there."""
+    """The rows of one shard, and where it goes. A shard is the unit of work: done when its file is there.
+
+    `detector_path` is what `find_detector_path` found: None is the cascade.
+    """
 
     split: str
     number: int
@@ -51,7 +56,7 @@ class ShardTask:
     @property
     def name(self) -> str:
         """The shard's file name."""
-        return f"{self.split}-{self.number:05d}.arrow"
+        return shard_name(self.split, self.number)
 
     @property
     def notes_path(self) -> Path:
@@ -89,6 +94,15 @@ def make_shard(task: ShardTask) -> dict[str, object]:
     entry = {"name": info.name, "split": info.split, "n_faces": info.n_faces, "sha256": info.sha256}
     write_json(task.notes_path, {"shard": entry, "rejects": notes.rejects, "warnings": dict(notes.warnings)})
     return entry
+
+
+def is_made(task: ShardTask) -> bool:
+    """Whether a shard and its notes are there and belong together. What a power cut spoiled is to be made again."""
+    try:
+        entry = read_json(task.notes_path, what="unfinished pack")["shard"]
+        return bool(entry["sha256"] == file_sha256(task.folder / task.name))
+    except (ArtifactError, OSError, KeyError, TypeError):
+        return False
 
 
 def _parse_rows(task: ShardTask, notes: ShardNotes) -> list[tuple[Row, FaceRecord]]:
@@ -177,13 +191,7 @@ def _packed(
 def _open(record: FaceRecord) -> Picture:
     if not isinstance(record.image, Path):
         return Picture((record.image.shape[1], record.image.shape[0]), record.image)
-    try:
-        data = record.image.read_bytes()
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise RejectedRow("missing_file", f"there is no file {record.image.name!r}") from None
-    except OSError as error:
-        raise RejectedRow("missing_file", f"cannot be read: {error.strerror}") from None
-    return open_picture(data)
+    return open_picture(read_image_file(record.image))
 
 
 def _touches(box_xyxy: NDArray[np.float64], size_wh: tuple[int, int]) -> bool:
@@ -200,8 +208,8 @@ def _belong(landmarks: NDArray[np.float64], size_wh: tuple[int, int]) -> bool:
 
 
 @cache
-def _detector(path: Path | None) -> Detector:
-    return load_detector(path)
+def _detector(file: Path | None) -> Detector:
+    return open_detector(file)
 
 
 def _detect(

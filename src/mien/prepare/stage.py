@@ -1,31 +1,47 @@
 """The stage: rows are dealt to worker processes by shard, and the finished shards are closed into a pack.
 
-A shard file that exists is done. A run that was killed leaves its shards, and the same command makes the
-rest. Memory does not grow with the set: rows are read as they are needed, a few shards ahead of the workers.
+A shard that has its notes is done. A run that was killed leaves its shards, and the same command makes the rest. A
+pack that is to be replaced stays until the new one is whole: this is made beside it, in ``<OUT>.partial``. Memory does not grow with the set: rows are read as they are needed, a few shards ahead of the workers.
 """
 
 import hashlib
 import multiprocessing
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, cast
 
+import cv2
+import PIL
+import simplejpeg
+
 import mien
-from mien.artifacts import claim_output, disk_errors, read_json, write_json
+from mien.artifacts import (
+    claim_output,
+    disk_errors,
+    make_folder,
+    one_writer,
+    read_json,
+    remove_folder,
+    remove_partials,
+    write_json,
+)
 from mien.cores import usable_cores
 from mien.errors import ArtifactError, DatasetError
+from mien.faces import images
+from mien.faces.classes import MISSING_VALUES, problem_of_names
 from mien.faces.crop import DEFAULT_MARGIN, DEFAULT_SIZE, CropContract, CropMethod
-from mien.faces.detector import find_detector_file
+from mien.faces.detector import describe_detector, find_detector_file
+from mien.faces.image_files import MAX_FILE_BYTES
+from mien.lifeline import start_worker
 from mien.pack.schema import SPLITS
 from mien.prepare.closing import PrepareSummary, finish, read_summary
-from mien.prepare.face import PROGRESS_FOLDER, ShardTask, make_shard
+from mien.prepare.face import PROGRESS_FOLDER, ShardTask, is_made, make_shard
 from mien.progress import Progress
 from mien.sources.opening import SourceOptions, open_source
 from mien.sources.record import Row, Source
@@ -81,20 +97,43 @@ def prepare(
         ArtifactError: ``out`` exists, was begun with other options, or the disk is full.
     """
     source = open_source(kind, raw, options.source)
+    _require_names(raw, source.classes)
     method = options.crop or source.natural_crop
     crop = CropContract(method=cast("CropMethod", method), margin=options.margin, size=options.size)
     _require_apart(raw, out, options.annotations)
-    if source.natural_crop == "whole" and crop.method != "whole":
-        find_detector_file(options.detector_path, announce=announce)
+    if crop.method != "whole":
+        # A set with landmarks or boxes wants it for the few faces without: not worth a download.
+        fetch = source.natural_crop == "whole"
+        found = find_detector_file(options.detector_path, fetch=fetch, announce=announce)
+        options = replace(options, detector_path=found)
     n_rows, rows_digest = _count_rows(source)
     plan = _plan(kind, raw, source, crop, options) | {"rows": rows_digest}
-    with disk_errors(out, "free some space and run the same command again, it goes on where it stopped"):
+    lists = [] if options.annotations is None else [options.annotations / f"{split}.txt" for split in SPLITS]
+    with (
+        ExitStack() as stack,
+        disk_errors(out, "free some space and run the same command again, it goes on where it stopped"),
+    ):
+        for path in (out, *lists):
+            stack.enter_context(one_writer(path))
         if _is_closed(out, plan):
             return read_summary(out, source)
-        n_resumed = _begin(out, plan, options)
+        work = _begin(out, plan, lists, force=options.force)
         with Progress("Preparing", total=n_rows, unit="row") as progress:
-            _make_shards(source, crop, out, options, progress)
-        return finish(out, source, crop, n_resumed=n_resumed, annotations=options.annotations)
+            n_resumed = _make_shards(source, crop, work, options, progress)
+        return finish(work, out, source, crop, n_resumed=n_resumed, annotations=options.annotations)
+
+
+def _require_names(raw: Path, classes: Sequence[str]) -> None:
+    """Refuse classes that would not come back from the tables that mien writes."""
+    problem = problem_of_names(classes)
+    for name in classes:
+        if name.strip() in MISSING_VALUES:
+            problem = f"{name!r} is a missing value to pandas and other programs that read tables"
+    if problem:
+        raise DatasetError(
+            f"The classes of {raw} must have names that tables can hold: {problem}. Rename the folder, or the label in the "
+            "list; where a face has no label, leave the list's cell empty"
+        )
 
 
 def _require_apart(raw: Path, out: Path, annotations: Path | None) -> None:
@@ -114,7 +153,15 @@ def _require_apart(raw: Path, out: Path, annotations: Path | None) -> None:
 def _plan(
     kind: str, raw: Path, source: Source, crop: CropContract, options: PrepareOptions
 ) -> dict[str, Any]:
-    """Return what must be the same for a run to go on where another stopped."""
+    """Return what must be the same for a run to go on where another stopped: all that decides the pack.
+
+    Args:
+        kind: of set.
+        raw: the set.
+        source: its reader.
+        crop: how faces are cropped.
+        options: with the detector that was found, None for the cascade.
+    """
     return {
         "mien_version": mien.__version__,
         "kind": kind,
@@ -123,7 +170,18 @@ def _plan(
         "classes": list(source.classes),
         "options": repr(options.source),
         "crop": crop.to_dict(),
-        "detector": str(options.detector_path),
+        "detector": None if crop.method == "whole" else describe_detector(options.detector_path),
+        "libraries": {
+            "opencv": cv2.__version__,
+            "pillow": PIL.__version__,
+            "simplejpeg": simplejpeg.__version__,
+        },
+        "limits": {
+            "pixels": images.MAX_PIXELS,
+            "file_bytes": MAX_FILE_BYTES,
+            "jpeg_scans": images.MAX_JPEG_SCANS,
+        },
+        "jpeg_quality": images.JPEG_QUALITY,
         "annotations": str(options.annotations),
         "rows_per_shard": ROWS_PER_SHARD,
     }
@@ -141,54 +199,77 @@ def _count_rows(source: Source) -> tuple[int, str]:
 def _is_closed(out: Path, plan: dict[str, Any]) -> bool:
     """Whether the same command was killed after it had finished the pack, before it had cleared up."""
     plan_path = out / PROGRESS_FOLDER / "plan.json"
-    return (
-        (out / "pack.json").exists()
-        and plan_path.exists()
-        and read_json(plan_path, what="unfinished pack") == plan
-    )
+    try:
+        return (out / "pack.json").exists() and read_json(plan_path, what="unfinished pack") == plan
+    except ArtifactError:
+        return False
 
 
-def _begin(out: Path, plan: dict[str, Any], options: PrepareOptions) -> int:
-    """Claim OUT, or go on in one that the same command left. Returns the number of shards that stand."""
-    folder = out / PROGRESS_FOLDER
-    plan_path = folder / "plan.json"
-    if folder.is_dir() and not (out / "pack.json").exists():
-        found = read_json(plan_path, what="unfinished pack") if plan_path.exists() else None
-        if found == plan:
-            return len(list(folder.glob("*-[0-9]*.json")))
-        if found is not None and not options.force:
-            raise ArtifactError(
-                f"{out} was begun with other options, other rows or another version. Give the same ones to go on, "
-                "or add --force to begin again"
-            )
-        claim_output(out, force=True, kind_mark=PROGRESS_FOLDER)
-    claim_output(out, force=options.force, kind_mark="pack.json")
-    if options.annotations is not None:
-        for split in SPLITS:
-            claim_output(options.annotations / f"{split}.txt", force=options.force)
-    folder.mkdir(parents=True)
-    write_json(plan_path, plan)
-    return 0
+def _begin(out: Path, plan: dict[str, Any], lists: list[Path], *, force: bool) -> Path:
+    """Claim OUT and the annotation files, or go on in what the same command left. Returns the folder to work in."""
+    work = out
+    if (out / "pack.json").exists() or not (out / PROGRESS_FOLDER).is_dir():
+        claim_output(out, force=force, kind_mark="pack.json")
+        if os.path.lexists(out):
+            work = out.with_name(out.name + ".partial")
+    if (work / PROGRESS_FOLDER).is_dir():
+        if _goes_on(work, plan, force=force):
+            remove_partials(work)
+            remove_partials(work / PROGRESS_FOLDER)
+            return work
+        remove_folder(work, last=PROGRESS_FOLDER)
+    if os.path.lexists(work):
+        raise ArtifactError(
+            f"{work} is in the way: the new pack is made there until it can replace {out}. Remove it, or give it another "
+            "name"
+        )
+    for path in lists:
+        claim_output(path, force=force)
+    make_folder(work)
+    make_folder(work / PROGRESS_FOLDER)
+    write_json(work / PROGRESS_FOLDER / "plan.json", plan)
+    return work
+
+
+def _goes_on(work: Path, plan: dict[str, Any], *, force: bool) -> bool:
+    """Whether an unfinished pack is of the same command; if not, it may be removed."""
+    plan_path = work / PROGRESS_FOLDER / "plan.json"
+    if not plan_path.exists():
+        return False  # killed in its first moment
+    try:
+        if read_json(plan_path, what="unfinished pack") == plan:
+            return True
+        reason = (
+            f"{work} was begun with other options, other rows or another version. Give the same ones to go on"
+        )
+    except ArtifactError as error:
+        reason = f"{error}. Remove the folder"
+    if not force:
+        raise ArtifactError(f"{reason}, or add --force to begin again")
+    return False
 
 
 def _make_shards(
-    source: Source, crop: CropContract, out: Path, options: PrepareOptions, progress: Progress
-) -> None:
+    source: Source, crop: CropContract, work: Path, options: PrepareOptions, progress: Progress
+) -> int:
+    """Make the shards that are not there yet. Returns how many were."""
     n_workers = options.workers or usable_cores()
     detector_path = None if options.detector_path is None else options.detector_path.resolve()
+    made: list[str] = []
     tasks = _undone(
         (
-            ShardTask(split, number, rows, source, crop, detector_path, out)
+            ShardTask(split, number, rows, source, crop, detector_path, work)
             for split, number, rows in _deal_rows(source)
         ),
         progress,
+        made,
     )
     if n_workers == 1:
         for task in tasks:
             make_shard(task)
             progress.advance(len(task.rows))
-        return
-    with ProcessPoolExecutor(n_workers, mp_context=_context(), initializer=_start_worker) as pool:
+        return len(made)
+    with ProcessPoolExecutor(n_workers, mp_context=_context(), initializer=start_worker) as pool:
         running: dict[Future[dict[str, object]], int] = {}
         try:
             for task in tasks:
@@ -205,6 +286,7 @@ def _make_shards(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+    return len(made)
 
 
 def _context() -> BaseContext:
@@ -216,22 +298,11 @@ def _context() -> BaseContext:
     return context
 
 
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it: after a kill, no orphan may write beside the next run."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _undone(tasks: Iterator[ShardTask], progress: Progress) -> Iterator[ShardTask]:
+def _undone(tasks: Iterator[ShardTask], progress: Progress, made: list[str]) -> Iterator[ShardTask]:
+    """Yield the shards that are still to be made, and put the names of the others into `made`."""
     for task in tasks:
-        if (task.folder / task.name).exists() and task.notes_path.exists():
+        if is_made(task):
+            made.append(task.name)
             progress.skip(len(task.rows))
         else:
             yield task

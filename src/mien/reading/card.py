@@ -1,17 +1,16 @@
 """The label of a drawn face: a small dark card with the expression, the likeliest classes and the affect."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from mien.fonts import draw_text, fit_text, printable
 from mien.reading.readings import FaceReading
 
 Rgb = tuple[int, int, int]
 Rgba = tuple[int, int, int, int]
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 # Bright enough for the dark card, and told apart by lightness as well as hue.
 _CLASS_COLORS: dict[str, Rgb] = {
@@ -50,39 +49,38 @@ def build_pill(text: str, font_px: float, *, color: Rgb, value: str = "") -> NDA
 
 def build_card(reading: FaceReading, font_px: float) -> NDArray[np.uint8]:
     """Return the whole label of a face that was read, as RGBA ``(H, W, 4)``: header, bars, affect."""
-    small = _font(font_px * 0.78)
+    small_px = font_px * 0.78
     row_height, header_height, edge = font_px * 1.08, font_px * 1.7, font_px * 0.62
     title, percent = str(reading.expression), f"{reading.confidence or 0:.0%}"
     bars = sorted((reading.probabilities or {}).items(), key=lambda item: -item[1])[:N_BARS]
     affect = _affect_text(reading)
-    names_width = max((small.getlength(name) for name, _ in bars), default=0.0)
+    names_width = max((_text_width(name, small_px) for name, _ in bars), default=0.0)
     width = max(
         _header_width(title, percent, font_px),
         2 * edge + names_width + font_px * 7.2,
-        2 * edge + small.getlength(affect),
+        2 * edge + _text_width(affect, small_px),
     )
     height = header_height + row_height * (len(bars) + bool(affect)) + font_px * 0.45
     tile = _Tile(width, height, radius=font_px * 0.6)
     _write_header(tile, title, percent, font_px=font_px, color=class_color(title))
     y = header_height + row_height * 0.4
     for name, probability in bars:
-        tile.text(edge, y, name, font=small, fill=_QUIET_TEXT)
+        tile.text(edge, y, name, font_px=small_px, fill=_QUIET_TEXT)
         track = _Bar(edge + names_width + font_px * 0.5, width - edge - font_px * 2.2, y, font_px * 0.36)
         tile.bar(track, probability, color=class_color(name))
-        tile.text(width - edge, y, f"{probability:.0%}", font=small, fill=_TEXT, anchor="rm")
+        tile.text(width - edge, y, f"{probability:.0%}", font_px=small_px, fill=_TEXT, anchor="rm")
         y += row_height
     if affect:
-        tile.text(edge, y, affect, font=small, fill=_QUIET_TEXT)
+        tile.text(edge, y, affect, font_px=small_px, fill=_QUIET_TEXT)
     return tile.pixels()
 
 
-@lru_cache(maxsize=32)
-def _font_of_size(size_px: int) -> Font:
-    return ImageFont.load_default(size_px)
+def _whole_size(font_px: float) -> int:
+    return max(8, round(font_px))
 
 
-def _font(size_px: float) -> Font:
-    return _font_of_size(max(8, round(size_px)))
+def _text_width(text: str, font_px: float) -> float:
+    return fit_text(printable(text)).width(_whole_size(font_px))
 
 
 def _affect_text(reading: FaceReading) -> str:
@@ -92,15 +90,15 @@ def _affect_text(reading: FaceReading) -> str:
 
 
 def _header_width(text: str, value: str, font_px: float) -> float:
-    font = _font(font_px)
-    return font_px * 2.1 + font.getlength(text) + (font_px * 0.7 + font.getlength(value) if value else 0)
+    value_width = font_px * 0.7 + _text_width(value, font_px) if value else 0
+    return font_px * 2.1 + _text_width(text, font_px) + value_width
 
 
 def _write_header(tile: "_Tile", text: str, value: str, *, font_px: float, color: Rgb) -> None:
     edge, radius, y = font_px * 0.62, font_px * 0.3, font_px * 0.85
     tile.dot(edge + radius, y, radius, color)
-    tile.text(edge + 2 * radius + font_px * 0.42, y, text, font=_font(font_px), fill=_TEXT)
-    tile.text(tile.width - edge, y, value, font=_font(font_px), fill=(*color, 255), anchor="rm")
+    tile.text(edge + 2 * radius + font_px * 0.42, y, text, font_px=font_px, fill=_TEXT)
+    tile.text(tile.width - edge, y, value, font_px=font_px, fill=(*color, 255), anchor="rm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +118,7 @@ class _Tile:
         self._sheet = Image.new("RGBA", size, (*_BACKGROUND[:3], 0))
         self._shapes = ImageDraw.Draw(self._sheet)
         self._rounded((0, 0, self.width, self.height), radius, _BACKGROUND)
-        self._texts: list[tuple[float, float, str, Font, Rgba, str]] = []
+        self._texts: list[tuple[float, float, str, float, Rgba, str]] = []
 
     def dot(self, x: float, y: float, radius: float, color: Rgb) -> None:
         self._rounded((x - radius, y - radius, x + radius, y + radius), radius, (*color, 255))
@@ -132,14 +130,16 @@ class _Tile:
         end = bar.left + max(bar.thickness, share * (bar.right - bar.left))
         self._rounded((bar.left, top, end, bottom), bar.thickness / 2, (*color, 255))
 
-    def text(self, x: float, y: float, text: str, *, font: Font, fill: Rgba, anchor: str = "lm") -> None:
-        self._texts.append((x, y, text, font, fill, anchor))
+    def text(self, x: float, y: float, text: str, *, font_px: float, fill: Rgba, anchor: str = "lm") -> None:
+        self._texts.append((x, y, text, font_px, fill, anchor))
 
     def pixels(self) -> NDArray[np.uint8]:
         tile = self._sheet.reduce(_SMOOTHING)
         writing = ImageDraw.Draw(tile)
-        for x, y, text, font, fill, anchor in self._texts:
-            writing.text((x, y), text, fill=fill, font=font, anchor=anchor)
+        for x, y, text, font_px, fill, anchor in self._texts:
+            draw_text(
+                writing, (x, y), printable(text), size_px=_whole_size(font_px), fill=fill, anchor=anchor
+            )
         return np.asarray(tile)
 
     def _rounded(self, box: tuple[float, float, float, float], radius: float, fill: Rgba) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from mien.errors import SourceError
 from mien.faces.images import MAX_PIXELS, UnreadableImage
+from mien.inputs import NotAFileError, open_regular
 
 ADDRESSES = ("rtsp://", "rtsps://", "http://", "https://")
 # Reads that fail in a row, until a recording counts as ended; a damaged part may cost one or two.
@@ -344,10 +345,12 @@ def read_header(path: Path) -> bytes:
         UnreadableImage: it is not there or may not be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(HEADER_BYTES)
     except FileNotFoundError:
         raise UnreadableImage("missing_file", "the file does not exist") from None
+    except NotAFileError as error:
+        raise UnreadableImage("not_a_file", str(error.strerror)) from None
     except OSError as error:
         raise UnreadableImage("unreadable_file", error.strerror or str(error)) from None
 

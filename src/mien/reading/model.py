@@ -1,5 +1,6 @@
 """The Python interface: `mien.load` gives a `Model`, which reads pictures and watches videos."""
 
+import threading
 import warnings
 from collections.abc import Generator
 from functools import cached_property
@@ -64,7 +65,10 @@ def load(
 
 
 class Model:
-    """A model file, a face detector, and the rule by which answers are given."""
+    """A model file, a face detector, and the rule by which answers are given.
+
+    One model can be used from several threads at once.
+    """
 
     def __init__(
         self, bundle: Bundle, *, rule: AnswerRule | None = None, detector: Detector | None = None
@@ -73,6 +77,7 @@ class Model:
         self.bundle = bundle
         self.rule = rule or AnswerRule()
         self._detector = detector
+        self._detector_lock = threading.Lock()
 
     @property
     def info(self) -> BundleInfo:
@@ -92,8 +97,9 @@ class Model:
             SourceError: a file that was named does not exist.
             ModelError: it is not YuNet.
         """
-        if self._detector is None:
-            self._detector = load_detector(announce=lambda line: warnings.warn(line, stacklevel=2))
+        with self._detector_lock:
+            if self._detector is None:
+                self._detector = load_detector(announce=lambda line: warnings.warn(line, stacklevel=2))
         return self._detector
 
     @overload

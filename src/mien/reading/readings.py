@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.terminal import on_one_line
+
 OK = "ok"
 NO_FACE = "no_face"
 # The expression of a face whose likeliest class is less probable than was asked for.
@@ -83,7 +85,7 @@ class FaceReading:
 
     def __str__(self) -> str:
         if self.status != OK:
-            return self.status if not self.detail else f"{self.status}: {self.detail}"
+            return self.status if not self.detail else f"{self.status}: {on_one_line(self.detail)}"
         parts = [f"{self.expression} {self.confidence or 0:.0%}"]
         if self.valence is not None and self.arousal is not None:
             parts.append(f"valence {self.valence:+.2f}, arousal {self.arousal:+.2f}")
@@ -154,7 +156,7 @@ class PictureReading:
         return annotate(self.image_rgb, self.rows)
 
     def __str__(self) -> str:
-        return "\n".join(f"{self.source or 'picture'}: {row}" for row in self.rows)
+        return "\n".join(f"{on_one_line(self.source) or 'picture'}: {row}" for row in self.rows)
 
 
 def without_face(source: str, problem: tuple[str, str] | None = None) -> FaceReading:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mien.bundle import Bundle, BundleInfo, Outputs
 from mien.faces.crop import crop_matrix, cut, invert_matrix, resize_crop, transform_points
 from mien.faces.detector import DetectedFace, Detector
+from mien.faces.image_files import read_image_file
 from mien.faces.images import MAX_PIXELS, UnreadableImage, decode_image, to_rgb
 from mien.reading.answers import AnswerRule
 from mien.reading.readings import FaceReading, PictureReading, without_face
@@ -18,7 +19,6 @@ BATCH_FACES = 32
 # Pictures wait for their batch in memory: at most this many of them, and of their pixels.
 MAX_WAITING_PICTURES = 64
 MAX_WAITING_PIXELS = 40_000_000
-MAX_FILE_BYTES = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +100,7 @@ def cut_file(
 ) -> CutPicture:
     """Read a picture file and cut its faces; what cannot be read has a reason instead."""
     try:
-        data = _read_file(path)
+        data = read_image_file(path)
     except UnreadableImage as error:
         return CutPicture(str(path), (), problem=(error.reason, error.detail))
     return cut_encoded(str(path), data, info, detector=detector, keep_image=keep_image)
@@ -135,23 +135,6 @@ def cut_pixels(
     faces = [None] if detector is None else detector.find_faces(image_rgb)
     cut_faces = tuple(cut_face(image_rgb, face, info) for face in faces)
     return CutPicture(source, cut_faces, image_rgb if keep_image else None)
-
-
-def _read_file(path: Path) -> bytes:
-    """Return a file's bytes.
-
-    Raises:
-        UnreadableImage: it vanished, may not be read, or is too large to be a picture.
-    """
-    try:
-        n_bytes = path.stat().st_size
-        if n_bytes > MAX_FILE_BYTES:
-            raise UnreadableImage("image_too_large", f"{n_bytes:,} bytes, the limit is {MAX_FILE_BYTES:,}")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise UnreadableImage("missing_file", "the file does not exist") from None
-    except OSError as error:
-        raise UnreadableImage("unreadable_file", error.strerror or str(error)) from None
 
 
 def say_how_faces_are_cut(info: BundleInfo, announce: Callable[[str], None]) -> None:

@@ -166,7 +166,7 @@ _VARIANTS: dict[str, tuple[_Variant, ...]] = {
         _Variant(0.6, _M(corner_asym=1.0, lid=-0.25, brow_asym=0.25, gaze_x=0.2), -0.52, 0.25),
         _Variant(0.4, _M(corner_asym=0.9, lid=-0.3, brow_asym=0.75, press=0.3, gaze_x=-0.5), -0.56, 0.35),
     ),
-    "None": (
+    "NoneOfEight": (
         _Variant(0.2, _M(jaw=0.45, part=0.3, tongue=0.0, brow_asym=0.3)),
         _Variant(0.15, _M(jaw=1.05, lid=-1.0, squint=0.5, brow_inner=0.4)),
         _Variant(0.2, _M(pucker=1.0, lid=-0.1, brow_outer=0.3)),
@@ -179,7 +179,7 @@ _VARIANTS: dict[str, tuple[_Variant, ...]] = {
 # An expression and its mirror image are the same.
 _SIDED = ("brow_asym", "wink", "gaze_x", "corner_asym")
 
-MEANS_NO_AFFECT = ("None", "Uncertain", "NonFace")
+MEANS_NO_AFFECT = ("NoneOfEight", "Uncertain", "NonFace")
 
 
 @dataclass(frozen=True, slots=True)

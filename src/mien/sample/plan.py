@@ -24,7 +24,7 @@ N_COPIES = 2
 _VALIDATION_SHARE = 1 / 6
 _TRAINING_PERCENT = {
     "Neutral": 17, "Happy": 23, "Sad": 10, "Surprise": 8, "Fear": 6, "Disgust": 5, "Anger": 10, "Contempt": 3,
-    "None": 6, "Uncertain": 4, "NonFace": 8,
+    "NoneOfEight": 6, "Uncertain": 4, "NonFace": 8,
 }  # fmt: skip
 _FAULTS: tuple[tuple[Fault, Split, str], ...] = (
     ("empty", "training", "Happy"),

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from mien.artifacts import new_folder, write_json
 from mien.cores import usable_cores
 from mien.faces.classes import AFFECTNET_CLASSES
+from mien.lifeline import start_worker
 from mien.progress import Progress
 from mien.sample.picture import Picture, draw_picture
 from mien.sample.plan import N_COPIES, SPLITS, PlannedRow, plan_rows
+from mien.tables import CsvLines
 
 HEADER = (
     "subDirectory_filePath", "face_x", "face_y", "face_width", "face_height", "facial_landmarks", "expression",
@@ -109,8 +111,13 @@ def _lines(rows: list[PlannedRow], pictures: Path, *, seed: int, workers: int | 
         return
     # A forked child of a process where OpenCV has threads hangs in `setNumThreads`: start afresh.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n_workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(n_workers, context, initializer=_start_worker) as pool:
         yield from pool.map(draw, rows, chunksize=16)
+
+
+def _start_worker() -> None:
+    start_worker()
+    cv2.setNumThreads(1)
 
 
 def _draw_row(row: PlannedRow, *, pictures: Path, seed: int) -> list[str]:
@@ -155,7 +162,7 @@ def _affect(picture: Picture) -> list[str]:
 
 def _write_list(path: Path, lines: list[list[str]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(CsvLines(file))
         writer.writerow(HEADER)
         writer.writerows(lines)
 

@@ -6,7 +6,6 @@ A picture waits a short time for others. While the model is busy, those that arr
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from mien.bundle import Bundle
@@ -14,6 +13,7 @@ from mien.reading.answers import AnswerRule
 from mien.reading.readings import PictureReading, without_face
 from mien.reading.recognise import BATCH_FACES, CutPicture, reading_of, run_in_batches
 from mien.serve.settings import ServeSettings
+from mien.serve.workers import Workers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +37,7 @@ class Batcher:
             count: is told how many faces each call of the model reads.
         """
         self._bundle, self._settings, self._count = bundle, settings, count
-        self._thread = ThreadPoolExecutor(1, "mien-read")
+        self.workers = Workers(1, "mien-read")
         self._waiting: deque[_Waiting] = deque()
         self._arrival = asyncio.Event()
         self._task = asyncio.create_task(self._read_all())
@@ -59,14 +59,13 @@ class Batcher:
         """Stop. What still waits is never answered: close only when nothing is in hand."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self.workers.close()
 
     async def _read_all(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             batch = await self._next_batch()
             try:
-                readings = await loop.run_in_executor(self._thread, self._read_batch, batch)
+                readings = await self.workers.run(self._read_batch, batch)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is for those who wait
                 _answer_all(batch, error)
             else:

@@ -63,7 +63,7 @@ class Face(BaseModel):
     track: int | None = Field(description="Null: nobody is followed through a picture")
     status: str = Field(
         description="`ok`, `no_face`, or why not all is read: `empty_file`, `not_an_image`, `truncated_image`, "
-        "`image_too_large`, `too_many_faces`"
+        "`image_too_large`, `unclear_depth`, `too_many_faces`"
     )
     detail: str = Field(description="About what is not read, for a person")
     box_xyxy: Annotated[list[float], Field(min_length=4, max_length=4)] | None = Field(

@@ -31,8 +31,20 @@ class Counters:
             buckets=BATCH_BUCKETS,
             registry=self.registry,
         )
+        self.ended = Counter(
+            "mien_connections_ended",
+            "Connections that were refused or ended, by what their client was at.",
+            ("reason",),
+            registry=self.registry,
+        )
         self.queue = Gauge(
             "mien_queue_length", "Requests to read pictures that are in hand.", registry=self.registry
+        )
+
+        self.oldest_work = Gauge(
+            "mien_oldest_work_seconds",
+            "Seconds that the oldest picture being decoded, or call of the model, has taken so far.",
+            registry=self.registry,
         )
 
     def count_batch(self, n_faces: int) -> None:

@@ -8,6 +8,8 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mien.serve.refusals import Refusal
+
 MAX_SECONDS = 2.0
 
 
@@ -43,6 +45,43 @@ class Courtesy:
             await send(message)
 
         await self.app(scope, note_end, send_in_time)
+
+
+class BodyWhereDue:
+    """Refuses a body where none is due: nobody would read it, and its client could go on with it for ever."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD") or not _has_body(scope):
+            await self.app(scope, receive, send)
+            return
+        message = f"A {scope['method']} request has no body here. Send it without one"
+        refusal = Refusal(400, "unexpected_body", message, headers={"Connection": "close"})
+        await refusal.to_response()(scope, receive, send)
+
+
+def _has_body(scope: Scope) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0"))
+        for name, value in scope["headers"]
+    )
+
+
+def closing(app: ASGIApp) -> ASGIApp:
+    """Return an app each of whose answers is the end of its connection."""
+
+    async def answer_and_close(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_and_close(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
+        await app(scope, receive, send_and_close)
+
+    return answer_and_close
 
 
 def _waits_for_a_word(scope: Scope) -> bool:

@@ -1,11 +1,9 @@
 """From a picture's bytes to cut faces, in a few threads that each have a detector of their own."""
 
-import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, ParamSpec, TypeVar
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +14,12 @@ from mien.faces.detector import DetectedFace, Detector
 from mien.reading.recognise import CutPicture, cut_encoded
 from mien.serve.settings import ServeSettings
 from mien.serve.uploads import Upload
+from mien.serve.workers import Workers
 
 CropWay = Literal["detect", "whole"]
-P = ParamSpec("P")
-T = TypeVar("T")
+# What is read here: photographs as cameras and browsers have them, and nothing whose reader is slow, as Pillow's is for
+# PPM and for packed BMP, or talks to standard error, as libtiff does.
+FORMATS = {"JPEG": b"\xff\xd8", "PNG": b"\x89PNG", "WebP": b"RIFF", "GIF": b"GIF8"}
 
 
 @dataclass(slots=True)
@@ -42,21 +42,19 @@ class Cutter:
     def __init__(
         self, info: BundleInfo, settings: ServeSettings, make_detector: Callable[[], Detector]
     ) -> None:
-        """Make the threads; each makes its detector when it first needs one, since OpenCV's cascade cannot be shared."""
+        """Make the threads; each makes its detector when it first needs one."""
         self._info, self._settings, self._make_detector = info, settings, make_detector
         self._own = threading.local()
-        self._threads = ThreadPoolExecutor(settings.threads or usable_cores(), "mien-cut")
-
-    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do a piece of work in one of the threads; one that nobody waits for any more does not begin."""
-        future = self._threads.submit(work, *args, **kwargs)
-        return await asyncio.wrap_future(future)
+        self.workers = Workers(settings.threads or usable_cores(), "mien-cut")
 
     async def cut(self, upload: Upload, crop: CropWay) -> tuple[CutPicture, int]:
         """Return a picture's cut faces, and how many more it has than are read."""
-        return await self.run(self._cut, upload, crop)
+        return await self.workers.run(self._cut, upload, crop)
 
     def _cut(self, upload: Upload, crop: CropWay) -> tuple[CutPicture, int]:
+        if upload.data and not upload.data.startswith(tuple(FORMATS.values())):
+            detail = f"begins with {upload.data[:16]!r}; {', '.join(FORMATS)} are read here"
+            return CutPicture(upload.source, (), problem=("not_an_image", detail)), 0
         detector = _LargestFaces(self._detector(), self._settings.faces) if crop == "detect" else None
         picture = cut_encoded(
             upload.source,
@@ -72,7 +70,3 @@ class Cutter:
             self._own.detector = self._make_detector()
         detector: Detector = self._own.detector
         return detector
-
-    def close(self) -> None:
-        """Let the threads end when they have done what they are at."""
-        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -2,6 +2,10 @@
 
 import hashlib
 import hmac
+import ipaddress
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
@@ -9,7 +13,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mien.serve.refusals import Refusal
+from mien.serve.refusals import MAX_TOLD, Refusal
 
 OPEN_PATHS = ("/healthz", "/readyz")
 COOKIE = "mien"
@@ -52,6 +56,72 @@ class SecurityHeaders:
             await send(message)
 
         await self.app(scope, receive, add_headers if scope["type"] == "http" else send)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Who may use the server.
+
+    Attributes:
+        token: that clients must have, or None where all are let in.
+        allow_origins: other sites whose pages may use the API, ``*`` for all.
+        known_hosts: names in a request's ``Host`` that are the server's, see `KnownHosts`; None for any.
+
+    Raises:
+        ValueError: the token is empty.
+    """
+
+    token: str | None = field(default=None, repr=False)
+    allow_origins: Sequence[str] = ()
+    known_hosts: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.token == "":
+            raise ValueError("`token` must not be empty")
+
+
+class KnownHosts:
+    """Refuses a ``Host`` that is a name which the server does not go by.
+
+    A page of another site can point its own name at this server's address, and would then be of this site for the
+    browser (DNS rebinding). An address in place of a name cannot be pointed anywhere.
+    """
+
+    def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
+        """Wrap an app.
+
+        Args:
+            app: what those get to who know its name.
+            names: besides addresses and localhost; ``*`` for all.
+        """
+        self.app = app
+        self._names = {"localhost", *(name.lower() for name in names)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or self._is_known(host := _host_of(scope)):
+            await self.app(scope, receive, send)
+            return
+        message = f"The server does not go by the name {host[:MAX_TOLD]!r}. Start it with `--allow-host NAME`, or set a token"
+        await Refusal(421, "wrong_host", message).to_response()(scope, receive, send)
+
+    def _is_known(self, host: str) -> bool:
+        return "*" in self._names or host in self._names or is_address(host)
+
+
+def is_address(host: str) -> bool:
+    """Say whether a host is an IP address, as it stands in an address of HTTP."""
+    try:
+        ipaddress.ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
+    except ValueError:
+        return False
+    return True
+
+
+def _host_of(scope: Scope) -> str:
+    """Return the host that a request names, without its port, in small letters."""
+    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1").strip().lower()
+    return re.sub(r":\d*$", "", host)
 
 
 class Gate:

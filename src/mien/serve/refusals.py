@@ -6,7 +6,9 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # A message repeats so many characters of what a client sent.
 MAX_TOLD = 200
@@ -57,8 +59,54 @@ def add_refusals(app: FastAPI) -> None:
         return Refusal(500, "server_error", message).to_response()
 
 
+class OneShape:
+    """Puts into the one shape what libraries answer in words of their own, such as to a range that a file has not."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        start: Message | None = None
+        text = b""
+
+        async def reshape(message: Message) -> None:
+            nonlocal start, text
+            if message["type"] == "http.response.start" and _is_misshapen(message):
+                start = message
+                return
+            if start is None:
+                await send(message)
+                return
+            text += message.get("body", b"")
+            if not message.get("more_body", False):
+                await _in_words(start, text).to_response()(scope, receive, send)
+
+        await self.app(scope, receive, reshape if scope["type"] == "http" else send)
+
+
+def _is_misshapen(start: Message) -> bool:
+    kind = Headers(raw=start["headers"]).get("content-type", "")
+    return bool(start["status"] >= 400) and not kind.startswith("application/json")
+
+
+def _in_words(start: Message, text: bytes) -> Refusal:
+    status, headers = start["status"], Headers(raw=start["headers"])
+    phrase = HTTPStatus(status).phrase
+    kept = {name: value for name, value in headers.items() if name not in ("content-type", "content-length")}
+    message = text.decode("utf-8", "replace")[:MAX_TOLD] or phrase
+    return Refusal(status, _code_of(status), message, headers=kept)
+
+
+def _code_of(status: int) -> str:
+    # Python 3.13 renamed the phrase.
+    if status == 416:
+        return "range_not_satisfiable"
+    return HTTPStatus(status).phrase.lower().replace(" ", "_")
+
+
 def _of_route(request: Request, error: HTTPException) -> Refusal:
-    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    code = _code_of(error.status_code)
     what = f"{request.method} {request.url.path[:MAX_TOLD]}"
     told = {
         404: f"There is no {what}. /openapi.json lists what there is",

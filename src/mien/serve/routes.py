@@ -10,7 +10,7 @@ from starlette.staticfiles import StaticFiles
 
 from mien.bundle import Bundle
 from mien.errors import ModelError
-from mien.faces.detector import how_to_get_yunet
+from mien.faces.detector import PATH_VARIABLE, YUNET_NAME
 from mien.reading.answers import AnswerRule
 from mien.serve.bodies import Failure, Health, Model, PredictQuery, Readings
 from mien.serve.counters import Counters
@@ -37,16 +37,17 @@ _BODY = {
     }
 }
 _FAILURES = {
-    400: "The form is damaged, or the client left",
+    400: "The form is damaged, the request has a body that it should not have, or the client left",
     401: "The token is missing or wrong",
     404: "There is no such thing",
     408: "The body came too slowly",
     413: "The body is too large, or has too many pictures",
     415: "The body is neither a form nor a picture, or is compressed",
+    421: "The address in `Host` is none of the server's",
     422: "A parameter is wrong, or nothing in the body is a picture",
     429: "The server has as many requests in hand as it takes: try again after `Retry-After` seconds",
     500: "The server failed",
-    503: "The server is starting or stopping",
+    503: "The server is starting, stopping or stuck, or has too many connections",
     504: "The answer took too long",
 }
 
@@ -55,13 +56,22 @@ def _failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Failure, "description": _FAILURES[status]} for status in statuses}
 
 
+def _service(request: Request) -> FaceService | None:
+    service: FaceService | None = getattr(request.app.state, "service", None)
+    return service
+
+
+def _stalled(what: str) -> Refusal:
+    return Refusal(503, "stalled", f"{what}. /metrics tells for how long", headers={"Retry-After": "5"})
+
+
 def _is_ready(request: Request) -> FaceService:
     """Return the service of the request's app.
 
     Raises:
         Refusal: 503, it is not there yet, or stopping.
     """
-    service: FaceService | None = getattr(request.app.state, "service", None)
+    service = _service(request)
     if service is None or service.is_stopping:
         raise Refusal(503, "stopping", "The server is starting or stopping", headers={"Retry-After": "5"})
     return service
@@ -76,7 +86,7 @@ def reading_routes(bundle: Bundle) -> APIRouter:
         summary="Read the faces of pictures",
         response_model=Readings,
         response_description="The pictures in the order in which they were sent, a row a face",
-        responses=_failures(400, 401, 408, 413, 415, 422, 429, 500, 503, 504),
+        responses=_failures(400, 401, 408, 413, 415, 421, 422, 429, 500, 503, 504),
         openapi_extra=_BODY,
     )
     async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> Response:
@@ -94,7 +104,9 @@ def reading_routes(bundle: Bundle) -> APIRouter:
 
     description = describe_model(bundle)
 
-    @router.get("/v1/model", summary="What is served", response_model=Model, responses=_failures(401, 500))
+    @router.get(
+        "/v1/model", summary="What is served", response_model=Model, responses=_failures(400, 401, 421, 500)
+    )
     async def model() -> Response:
         """Return the model's name, card, classes, tasks, crop, licence and training."""
         return JSONResponse(description)
@@ -110,22 +122,32 @@ def health_routes(counters: Counters) -> APIRouter:
     """Return the routes for those who watch the server."""
     router = APIRouter(tags=["health"])
 
-    @router.get("/healthz", summary="Whether the process lives", response_model=Health)
-    async def healthz() -> Response:
-        """Answer while the process lives."""
+    @router.get(
+        "/healthz", summary="Whether the process lives", response_model=Health, responses=_failures(400, 503)
+    )
+    async def healthz(request: Request) -> Response:
+        """Answer while the process lives; 503 where only a new process helps, since nothing gets on in this one."""
+        service = _service(request)
+        if service is not None and service.is_stuck():
+            raise _stalled(
+                "The model's thread, or each that decodes pictures, is stuck. Start the server anew"
+            )
         return JSONResponse({"status": "ok"})
 
-    @router.get("/readyz", summary="Whether it takes work", response_model=Health, responses=_failures(503))
+    @router.get(
+        "/readyz", summary="Whether it takes work", response_model=Health, responses=_failures(400, 503)
+    )
     async def readyz(request: Request) -> Response:
-        """Answer 503 before the model is loaded and from the signal to stop on."""
-        _is_ready(request)
+        """Answer 503 before the model is loaded, while a piece of work takes far too long, and from the signal to stop on."""
+        if _is_ready(request).is_slow():
+            raise _stalled("A picture being decoded, or a call of the model, takes far too long")
         return JSONResponse({"status": "ok"})
 
     @router.get(
         "/metrics",
         summary="Figures in Prometheus' text format",
         response_class=PlainTextResponse,
-        responses=_failures(401, 500),
+        responses=_failures(400, 401, 421, 500),
     )
     async def metrics() -> Response:
         """Return requests by route and status, their times, faces read, faces a batch, requests in hand."""
@@ -156,7 +178,12 @@ def page_routes(bundle: Bundle, detector_file: Path | None, static: Path = STATI
     @router.api_route(f"/{DETECTOR_FILE}", methods=["GET", "HEAD"])
     async def detector(request: Request) -> Response:
         if detector_file is None or not detector_file.is_file():
-            raise Refusal(404, "detector_missing", f"The server has no YuNet file. {how_to_get_yunet()}")
+            # Not where it is looked for: whoever asks need not know the server's folders.
+            raise Refusal(
+                404,
+                "detector_missing",
+                f"The server has no YuNet file. Start it with {PATH_VARIABLE} naming {YUNET_NAME} of OpenCV's model zoo",
+            )
         return _revalidated(_model_response(folder, detector_file, request))
 
     @router.api_route("/docs", methods=["GET", "HEAD"])

@@ -52,12 +52,15 @@ class FaceService:
     ) -> None:
         """Begin to wait for requests; to be called where the event loop runs."""
         self.is_stopping = False
-        self.n_in_hand = 0
+        self._in_hand: set[asyncio.Task[object]] = set()
+        self._is_giving_up = False
         self._settings, self._counters = settings, counters
         self._bytes = BytesInHand(settings.queue_bytes)
         self._at_work = asyncio.Semaphore(MAX_PICTURES_AT_WORK)
         self._cutter = Cutter(bundle.info, settings, make_detector)
         self._batcher = Batcher(bundle, settings, count=counters.count_batch)
+        self._workers = (self._cutter.workers, self._batcher.workers)
+        counters.oldest_work.set_function(self._seconds_of_oldest)
 
     async def answer(self, request: Request, question: Question) -> bytes:
         """Return the JSON text of the readings of a request's pictures.
@@ -73,34 +76,69 @@ class FaceService:
             n_bytes = len(body)
             try:
                 async with asyncio.timeout(self._settings.request_seconds):
-                    uploads = await self._cutter.run(pictures_of, body, content_type, self._settings)
+                    uploads = await self._cutter.workers.run(pictures_of, body, content_type, self._settings)
                     body.clear()
                     readings = await self._read_all(uploads, question)
-                    return await self._cutter.run(_to_json, readings)
+                    return await self._cutter.workers.run(_to_json, readings)
             except TimeoutError:
                 message = f"The answer took more than {self._settings.request_seconds:g} seconds. Send fewer pictures"
                 raise Refusal(504, "too_slow", message) from None
             finally:
                 self._bytes.give_back(n_bytes)
 
+    @property
+    def n_in_hand(self) -> int:
+        """Requests to read pictures that are not answered yet."""
+        return len(self._in_hand)
+
+    def give_up(self) -> None:
+        """Refuse what is in hand, now that there is no time left for it."""
+        if self._is_giving_up:
+            return
+        self._is_giving_up = True
+        for task in self._in_hand:
+            task.cancel()
+
+    def is_slow(self) -> bool:
+        """Say whether a piece of work takes so long that it may be stuck."""
+        return self._seconds_of_oldest() > self._settings.stall_seconds
+
+    def is_stuck(self) -> bool:
+        """Say whether nothing can get on any more: the model's thread, or every decoder's, is stuck."""
+        return any(one.are_all_stuck(self._settings.stall_seconds) for one in self._workers)
+
+    def is_at_work(self) -> bool:
+        """Say whether a thread is at work that nothing can end but the end of the process."""
+        return any(one.is_at_work() for one in self._workers)
+
+    def _seconds_of_oldest(self) -> float:
+        return max(one.seconds_of_oldest() for one in self._workers)
+
     async def close(self) -> None:
         """Stop; nothing may be in hand."""
         await self._batcher.close()
-        self._cutter.close()
+        self._cutter.workers.close()
 
     @contextmanager
     def _place(self) -> Iterator[None]:
-        if self.n_in_hand >= self._settings.queue:
+        task = asyncio.current_task()
+        if task is None or self.n_in_hand >= self._settings.queue:
             message = (
                 f"The server has {self.n_in_hand} requests in hand, as many as it takes. Try again later"
             )
             raise Refusal(429, "busy", message, headers={"Retry-After": "1"})
-        self.n_in_hand += 1
+        self._in_hand.add(task)
         self._counters.queue.set(self.n_in_hand)
         try:
             yield
+        except asyncio.CancelledError:
+            if not self._is_giving_up:
+                raise
+            task.uncancel()
+            message = "The server stops, and could not answer in time. Ask again elsewhere, or later"
+            raise Refusal(503, "stopping", message) from None
         finally:
-            self.n_in_hand -= 1
+            self._in_hand.discard(task)
             self._counters.queue.set(self.n_in_hand)
 
     async def _read_all(self, uploads: Sequence[Upload], question: Question) -> list[PictureReading]:

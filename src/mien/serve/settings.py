@@ -30,6 +30,12 @@ class ServeSettings:
         256 * 1024**2,
         "bytes of the bodies of all requests in hand; one that would pass it is refused with 429",
     )
+    connections: int = _setting(
+        0, "connections at once; 0: as many as the limit of open files allows, 1,000 at most", least=0
+    )
+    connections_per_client: int = _setting(
+        0, "connections at once from one address; 0: half of all, 100 at most", least=0
+    )
     head_seconds: float = _setting(
         10.0,
         "seconds for a request's first line and headers to come; a slower connection is closed",
@@ -41,9 +47,22 @@ class ServeSettings:
     request_seconds: float = _setting(
         30.0, "seconds to answer a request whose body is there; a longer one ends with 504", least=0.001
     )
+    answer_seconds: float = _setting(
+        30.0,
+        "seconds in which a client must take something of its answer, 48 kB or all; else its connection is closed",
+        least=0.001,
+    )
     keep_alive_seconds: int = _setting(5, "seconds that a connection is kept open between requests")
     drain_seconds: float = _setting(
         0.0, "seconds to go on answering 503 after a signal to stop, so that a proxy sees it", least=0
+    )
+    stop_seconds: float = _setting(
+        7.0, "seconds after that to answer what was accepted; what is not done by then is given up", least=0
+    )
+    stall_seconds: float = _setting(
+        60.0,
+        "seconds after which a picture being decoded or a call of the model is taken for stuck, and told by health",
+        least=0.001,
     )
     window_ms: float = _setting(
         2.0, "milliseconds that a face waits for others to be read in the same call of the model", least=0

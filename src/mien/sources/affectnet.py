@@ -118,10 +118,14 @@ def _open_affectnet_2017(raw: Path, list_paths: dict[str, Path]) -> AffectNet201
             "unpack them there"
         )
     absent = [name for split, name in LISTS.items() if split not in list_paths]
+    lists = {split: _open_2017_list(path) for split, path in list_paths.items()}
     return AffectNet2017(
         image_root=image_root.resolve(),
-        lists={split: _open_2017_list(path) for split, path in list_paths.items()},
-        notes=tuple(f"There is no `{name}`: its split is left out." for name in absent),
+        lists=lists,
+        notes=(
+            *(f"There is no `{name}`: its split is left out." for name in absent),
+            *(note for listed in lists.values() for note in listed.unread()),
+        ),
     )
 
 
@@ -131,7 +135,6 @@ def _open_2017_list(path: Path) -> CsvList:
             path=path,
             columns={name: place for place, name in enumerate(COLUMNS)},
             width=len(COLUMNS),
-            has_header=False,
         )
     return open_list(path, {name: (name,) for name in COLUMNS}, required=COLUMNS)
 

@@ -4,6 +4,7 @@ import io
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from mien.errors import DatasetError
 from mien.faces.classes import EXPRESSIONS_8
 from mien.faces.landmarks import N_LANDMARKS
+from mien.inputs import read_regular
 from mien.sources.files import iterate_names, list_names, printable
 from mien.sources.record import FaceRecord, RejectedRow, Row, parse_affect
 
@@ -139,14 +141,11 @@ class AffectNet2021:
 def _read_npy(path: Path) -> NDArray[np.float64] | None:
     """Return an annotation's numbers, also where they are stored as text; None where there is no such file."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_ANNOTATION_BYTES + 1)
+        data = read_regular(path, max_bytes=MAX_ANNOTATION_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise RejectedRow("broken_annotation", f"`{path.name}`: {error.strerror}") from None
-    if len(data) > MAX_ANNOTATION_BYTES:
-        raise RejectedRow("broken_annotation", f"`{path.name}` has over {MAX_ANNOTATION_BYTES:,} bytes")
     try:
         values: NDArray[np.generic] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
         if values.dtype.kind not in "iufUS":
@@ -168,9 +167,24 @@ def open_affectnet_2021(raw: Path) -> AffectNet2021:
             folder = raw / SET_FOLDERS[split] / part
             if not folder.is_dir():
                 raise DatasetError(f"`{folder.parent}` must hold `{part}/`, there is none: unpack it there")
+        _require_npy(raw / SET_FOLDERS[split] / "annotations")
     absent = [folder for split, folder in SET_FOLDERS.items() if split not in splits]
-    notes = tuple(f"There is no `{folder}`: its split is left out." for folder in absent)
+    others = [name for name in list_names(raw) if (raw / name).is_dir() and name not in SET_FOLDERS.values()]
+    notes = (
+        *(f"There is no `{folder}`: its split is left out." for folder in absent),
+        *(f"The folder `{printable(name)}` is passed over: its faces are in no split." for name in others),
+    )
     return AffectNet2021(raw=raw.resolve(), splits=splits, notes=notes)
+
+
+def _require_npy(folder: Path) -> None:
+    """Refuse annotations of another kind, such as the JSON files of AffectNet+, before every row is rejected for them."""
+    names = list(islice(iterate_names(folder), 1000))
+    if names and not any(map(_annotated, names)):
+        raise DatasetError(
+            f"`{folder}` must hold files such as `0_exp.npy`, it holds `{printable(min(names))}`, which is not read: "
+            "write a CSV of path, label and split for `mien prepare csv`"
+        )
 
 
 def _annotated(name: str) -> str:

@@ -214,14 +214,17 @@ def open_ferplus(raw: Path, *, votes: VoteRule = "majority", landmarks_csv: Path
         raise DatasetError(
             f"`{raw}` must hold {LAYOUT}; there are no pictures of the rows of `{VOTES_LIST}`: unpack them there"
         )
+    pixel_list = None if pixel_path is None else _open_pixel_list(pixel_path)
+    landmark_list = None if landmarks_csv is None else _open_landmark_list(landmarks_csv)
+    lists = [listed for listed in (votes_list, pixel_list, landmark_list) if listed is not None]
     return FerPlus(
         raw=raw.resolve(),
         rule=votes,
         votes_list=votes_list,
         usages=usages,
-        pixel_list=None if pixel_path is None else _open_pixel_list(pixel_path),
-        landmark_list=None if landmarks_csv is None else _open_landmark_list(landmarks_csv),
-        notes=tuple(_notes(counts, usages, landmarks_csv)),
+        pixel_list=pixel_list,
+        landmark_list=landmark_list,
+        notes=(*_notes(counts, usages, landmarks_csv), *(note for one in lists for note in one.unread())),
     )
 
 

@@ -6,14 +6,16 @@ single row with the wrong number of columns is not: it comes with `PROBLEM` set,
 
 import csv
 import gzip
+import io
 import zlib
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from mien.errors import DatasetError
+from mien.inputs import open_regular
 
 # The field of a row that cannot be read, with the reason as text.
 PROBLEM = "problem"
@@ -30,13 +32,23 @@ class CsvList:
         path: the file; a name that ends in ``.gz`` is unpacked while reading.
         columns: place of each column found, by mien's name for it.
         width: number of columns.
-        has_header: False where the first line is a row already.
+        header: the names in the first line, empty where that is a row already.
     """
 
     path: Path
     columns: dict[str, int]
     width: int
-    has_header: bool = True
+    header: tuple[str, ...] = ()
+
+    def unread(self, *, without: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Return the note on columns that are not read, in no sentence where all are.
+
+        Args:
+            without: names of `columns` that are not read either.
+        """
+        read = {place for name, place in self.columns.items() if name not in without}
+        names = [name or "(no name)" for place, name in enumerate(self.header) if place not in read]
+        return (f"Columns not read in `{self.path.name}`: {', '.join(names)}.",) if names else ()
 
     def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
         """Yield each row's 1-based number and its cells by column name; blank lines are no rows.
@@ -45,7 +57,7 @@ class CsvList:
             DatasetError: the file cannot be read to its end.
         """
         with closing(_read_cells(self.path)) as lines:
-            if self.has_header:
+            if self.header:
                 next(lines, None)
             for number, cells in enumerate(lines, start=1):
                 if len(cells) != self.width and (len(cells) < self.width or any(cells[self.width :])):
@@ -65,7 +77,8 @@ def open_list(path: Path, spellings: Mapping[str, tuple[str, ...]], *, required:
     Raises:
         DatasetError: the file cannot be read, or a required column is missing or stands there twice.
     """
-    header = [cell.strip().lower() for cell in read_first_row(path)]
+    names = tuple(cell.strip() for cell in read_first_row(path))
+    header = [name.lower() for name in names]
     columns: dict[str, int] = {}
     for name, accepted in spellings.items():
         found = next((spelling for spelling in accepted if spelling.lower() in header), None)
@@ -80,7 +93,7 @@ def open_list(path: Path, spellings: Mapping[str, tuple[str, ...]], *, required:
             f"`{path}` must begin with a line of column names, separated by commas, with "
             f"{_quoted(missing)}; it begins with {_shortened(header)}"
         )
-    return CsvList(path=path, columns=columns, width=len(header))
+    return CsvList(path=path, columns=columns, width=len(header), header=names)
 
 
 def read_first_row(path: Path) -> list[str]:
@@ -110,14 +123,17 @@ def _read_cells(path: Path) -> Generator[list[str], None, None]:
                     f"`{path}` cannot be read as CSV near line {reader.line_num}: {error}; correct that line"
                 ) from None
     except (OSError, EOFError, zlib.error) as error:
-        raise DatasetError(f"`{path}` cannot be read: {error}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise DatasetError(f"`{path}` cannot be read: {reason}") from None
 
 
-def _open_text(path: Path) -> TextIO:
+@contextmanager
+def _open_text(path: Path) -> Iterator[TextIO]:
     # Undecodable bytes pass as surrogates, so that `_checked_lines` can name the line they are in.
-    if path.suffix.lower() == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")
-    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+    with open_regular(path) as file:
+        data = gzip.GzipFile(fileobj=file) if path.suffix.lower() == ".gz" else file
+        with io.TextIOWrapper(data, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+            yield text
 
 
 def _checked_lines(file: TextIO, path: Path) -> Iterator[str]:

@@ -110,6 +110,9 @@ class Source(Protocol):
 # Every reason a row can be rejected for, and what its owner can do.
 REMEDIES = {
     "missing_file": "restore the file, or remove the row",
+    "not_a_file": "put a copy of the image file there, or remove the row",
+    "unreadable_file": "give yourself the right to read the file, or copy it again",
+    "unclear_depth": "save the image with 8 bits a channel, from 0 black to 255 white",
     "empty_file": "copy the file again from the original set",
     "not_an_image": "the file is not a picture: fetch it again (a saved error page is common)",
     "truncated_image": "the picture is damaged: copy it again from the original set",

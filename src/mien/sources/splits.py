@@ -1,22 +1,58 @@
 """The splits: what sets call them, and the split of a face in a set that has none."""
 
 import hashlib
+import re
 
 _WORDS = {
     "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val", "development": "val", "publictest": "val",
+    "test": "test", "testing": "test", "privatetest": "test",
 }  # fmt: skip
+_ENDINGS = re.compile(r"[ _-]?(sets?|split|data|images)$")
+# "patition" is RAF-DB's spelling.
+_NAMES_OF_COLUMNS = frozenset(
+    (
+        *("split", "splits", "phase", "usage", "set", "subset", "partition", "patition", "fold", "folds"),
+        *("train", "training", "test", "testing"),
+    )
+)
 
 
 def split_named(word: str) -> str | None:
     """Return the split that a word means, or None.
 
+    ``PublicTest`` and ``PrivateTest`` are FER2013's.
+
     Example:
-        >>> split_named("Validation"), split_named("happy")
-        ('val', None)
+        >>> split_named("Validation"), split_named("train_set"), split_named("happy")
+        ('val', 'train', None)
     """
-    return _WORDS.get(word.strip().lower())
+    word = word.strip().lower()
+    return _WORDS.get(word) or _WORDS.get(_ENDINGS.sub("", word))
+
+
+def split_in(text: str) -> str | None:
+    """Return the split that a word means, or that a folder of a path or the beginning of its file name does.
+
+    Example:
+        >>> split_in("Test"), split_in("faces/val/7.jpg"), split_in("train_00001.jpg"), split_in("a/7.jpg")
+        ('test', 'val', 'train', None)
+    """
+    *folders, name = re.split(r"[/\\]", text)
+    words = [text, *folders, *re.findall(r"^([A-Za-z]+)[_-]", name)]
+    return next((split for word in words if (split := split_named(word))), None)
+
+
+def names_a_split(column: str) -> bool:
+    """Return whether a column's name has a word for splits in it.
+
+    Example:
+        >>> names_a_split("is_test"), names_a_split("dataSplit"), names_a_split("label")
+        (True, True, False)
+    """
+    return not _NAMES_OF_COLUMNS.isdisjoint(
+        word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", column)
+    )
 
 
 def drawn_split(key: str, val_fraction: float) -> str:

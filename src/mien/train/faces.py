@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import DatasetError
-from mien.faces.near_duplicates import find_groups
+from mien.faces.classes import current_class
 from mien.pack import Pack, PackSplit
+from mien.pack.leaks import find_leaks
 from mien.recipe import DataConfig
 
 MIN_FACES = 16
@@ -98,7 +99,7 @@ def read_training_faces(packs: Sequence[Pack], config: DataConfig) -> TrainingFa
         raise DatasetError(
             f"`data.labels: votes` needs a pack with votes, {where} has none. Use `data.labels: hard`"
         )
-    groups, leaks = _find_groups_and_leaks(packs)
+    groups, leaks = find_leaks(packs)
     faces = _join(splits, groups, classes, votes=config.labels == "votes")
     leaks = leaks if config.exclude_leaks else np.zeros_like(leaks)
     usable = faces.labels >= 0
@@ -140,24 +141,14 @@ def _choose_classes(packs: Sequence[Pack], config: DataConfig) -> tuple[str, ...
     available = tuple(dict.fromkeys(name for pack in packs for name in pack.info.classes))
     if config.classes is None:
         return available
-    unknown = [name for name in config.classes if name not in available]
-    if unknown or len(set(config.classes)) != len(config.classes) or len(config.classes) < 2:
+    chosen = tuple(map(current_class, config.classes))
+    unknown = [name for name in chosen if name not in available]
+    if unknown or len(set(chosen)) != len(chosen) or len(chosen) < 2:
         raise DatasetError(
             f"`data.classes` must name two or more different classes of {', '.join(available)}; "
             f"got {', '.join(config.classes)}"
         )
-    return tuple(config.classes)
-
-
-def _find_groups_and_leaks(packs: Sequence[Pack]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the group of every training face, pack by pack, and whether another split holds one of the group."""
-    splits = [pack.split(name) for pack in packs for name in pack.splits]
-    if len(packs) == 1:
-        groups = np.concatenate([split.groups for split in splits])
-    else:  # the groups that a pack stores say nothing of another pack
-        groups = find_groups(np.concatenate([split.read_perceptual_hashes() for split in splits]))
-    in_train = np.concatenate([np.full(len(split), split.name == "train") for split in splits])
-    return groups[in_train], np.isin(groups[in_train], groups[~in_train])
+    return chosen
 
 
 def draw_by_name(keys: Iterable[str], *, seed: int) -> NDArray[np.uint64]:

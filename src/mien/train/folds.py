@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.artifacts import disk_errors, write_atomically, write_json
+from mien.artifacts import disk_errors, drop_aside, one_writer, write_atomically, write_json
 from mien.errors import ArtifactError, RecipeError
 from mien.lifeline import run_command
 from mien.metrics.bootstrap import Interval, bootstrap_confusion
@@ -21,7 +21,8 @@ from mien.metrics.calibration import fit_temperature
 from mien.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, macro_f1
 from mien.pack import Pack
 from mien.recipe import Recipe, read_recipe
-from mien.train.series import SUMMARY, PlannedRun, Series, Start, open_finished, train_series
+from mien.tables import CsvLines
+from mien.train.series import MARK, SUMMARY, PlannedRun, Series, Start, open_finished, train_series
 from mien.train.spread import NOTHING, Spread, format_table, metric_names, spread_of_metrics, write_table
 
 FORMAT_VERSION = 1
@@ -167,11 +168,13 @@ def train_folds(
         RunFailed: a run ended with an error, which it has told.
         MienError: a run was killed.
     """
-    train_series(series, resume=resume, force=force, start=start)
-    faces, summary = summarise_folds(series)
-    with disk_errors(series.out, "free some space and add --resume"):
-        write_out_of_fold(series.out / OUT_OF_FOLD, faces, series.packs)
-        _write_summary(summary)
+    with one_writer(series.out):
+        train_series(series, resume=resume, force=force, start=start)
+        faces, summary = summarise_folds(series)
+        with disk_errors(series.out, "free some space and add --resume"):
+            write_out_of_fold(series.out / OUT_OF_FOLD, faces, series.packs)
+            _write_summary(summary)
+            drop_aside(series.out, kind_mark=MARK)
     return summary
 
 
@@ -280,7 +283,7 @@ def write_out_of_fold(path: Path, faces: OutOfFold, packs: Sequence[Path]) -> No
 
     def write(partial: Path) -> None:
         with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
+            writer = csv.writer(CsvLines(file))
             writer.writerow(["key", "pack", "fold", "true", "predicted", *(f"p_{name}" for name in classes)])
             for face, (pack, row) in enumerate(zip(faces.pack_numbers, faces.rows, strict=True)):
                 named = [keys[pack][row], packs[pack], faces.folds[face]]

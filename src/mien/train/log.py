@@ -1,11 +1,15 @@
 """What a run writes of how it goes: metrics.csv, curves.png, provenance.json."""
 
 import csv
+import errno
 import importlib.metadata
 import os
 import platform
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ import torch
 
 import mien
 from mien.artifacts import write_atomically, write_json
+from mien.tables import CsvLines
 
 PACKAGES = (
     "torch",
@@ -27,6 +32,22 @@ PACKAGES = (
 )
 
 
+@contextmanager
+def quiet_event_writer() -> Iterator[None]:
+    """Leave out the traceback of TensorBoard's thread for what a disk refuses: it is raised again where it is trained."""
+    tell = threading.excepthook
+
+    def tell_others(failure: threading.ExceptHookArgs) -> None:
+        if not issubclass(failure.exc_type, OSError):
+            tell(failure)
+
+    threading.excepthook = tell_others
+    try:
+        yield
+    finally:
+        threading.excepthook = tell
+
+
 def append_metrics(path: Path, row: dict[str, float | int]) -> None:
     """Add an epoch to metrics.csv. Rows of this epoch and later, left by a killed run, are replaced."""
     rows = [old for old in read_metrics(path) if int(old["epoch"]) < row["epoch"]]
@@ -35,7 +56,9 @@ def append_metrics(path: Path, row: dict[str, float | int]) -> None:
     def write(partial: Path) -> None:
         with partial.open("w", newline="", encoding="utf-8") as file:
             # A metric may be missing in some epoch, as a correlation with a constant.
-            writer = csv.DictWriter(file, list(dict.fromkeys(name for each in rows for name in each)))
+            writer = csv.DictWriter(
+                CsvLines(file), list(dict.fromkeys(name for each in rows for name in each))
+            )
             writer.writeheader()
             writer.writerows(rows)
 
@@ -50,9 +73,16 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def _require_metrics(path: Path) -> list[dict[str, str]]:
+    rows = read_metrics(path)
+    if not rows:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    return rows
+
+
 def best_epoch(metrics_path: Path, select_by: str) -> int:
     """Return the epoch with the highest dev metric, the first of several, as metrics.csv tells it."""
-    rows = read_metrics(metrics_path)
+    rows = _require_metrics(metrics_path)
     return int(max(rows, key=lambda row: float(row[f"dev_{select_by}"]))["epoch"])
 
 
@@ -60,7 +90,7 @@ def draw_curves(metrics_path: Path, out: Path) -> None:
     """Draw losses, dev metrics and learning rate over the epochs."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - half a second that only the first process pays
 
-    rows = read_metrics(metrics_path)
+    rows = _require_metrics(metrics_path)
     epochs = [int(row["epoch"]) for row in rows]
     panels = {
         "loss": [name for name in rows[0] if name.startswith("train_") or name == "dev_loss"],

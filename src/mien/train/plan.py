@@ -11,7 +11,7 @@ from textwrap import fill
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.artifacts import claim_output
+from mien.artifacts import claim_output, one_writer
 from mien.pack import Pack
 from mien.recipe import ModelConfig, Recipe
 from mien.recipe.checks import check_values
@@ -91,10 +91,11 @@ class TrainingPlan:
         Raises:
             ArtifactError: it exists and may not be replaced.
         """
-        claim_output(path, force=force)
         schedule = self.recipe.schedule
         title = f"{self.recipe.model.backbone}, {schedule.optimizer}, {self.rates.n_steps:,} steps of "
-        draw_as_picture(self.rates, path, title=f"{title}{schedule.batch_size:,} faces")
+        with one_writer(path):
+            claim_output(path, force=force)
+            draw_as_picture(self.rates, path, title=f"{title}{schedule.batch_size:,} faces")
 
 
 def plan_training(recipe: Recipe, pack_paths: Sequence[Path]) -> TrainingPlan:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.fonts import printable
 from mien.pack import Pack
 from mien.recipe import Recipe
 from mien.train.faces import LabelledFaces, read_training_faces
@@ -80,7 +81,7 @@ def preview_faces(recipe: Recipe, pack: Pack, *, n_versions: int, seed: int = 0)
     counts = np.bincount(faces.labels, minlength=len(classes))
     rows = []
     for label, name in enumerate(classes):
-        title = f"{name}\n{counts[label]:,} {'face' if counts[label] == 1 else 'faces'}"
+        title = f"{printable(name)}\n{counts[label]:,} {'face' if counts[label] == 1 else 'faces'}"
         if label not in chosen:
             rows.append(PreviewRow(title, []))
             continue
@@ -126,7 +127,9 @@ def _describe_votes(faces: LabelledFaces, face: int, classes: tuple[str, ...]) -
     shares = [(float(target[label]), classes[label]) for label in np.argsort(-target, kind="stable")]
     if shares[0][0] > 1 - SMALLEST_SHARE:
         return ""
-    return "".join(f"\n{100 * share:.0f} % {name}" for share, name in shares if share >= SMALLEST_SHARE)
+    return "".join(
+        f"\n{100 * share:.0f} % {printable(name)}" for share, name in shares if share >= SMALLEST_SHARE
+    )
 
 
 def _mixed_rows(
@@ -180,4 +183,5 @@ def _mixed_faces(
 
 def _describe_shares(mixing: Mixing, place: int, names: list[str]) -> str:
     own = round(100 * float(mixing.own_share[place]))
-    return f"{own} % {names[place]}\n{100 - own} % {names[mixing.partners[place]]}"
+    first, second = printable(names[place]), printable(names[mixing.partners[place]])
+    return f"{own} % {first}\n{100 - own} % {second}"

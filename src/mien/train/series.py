@@ -10,14 +10,23 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
-from mien.artifacts import claim_output, disk_errors, read_json, remove_folder, write_json
+from mien.artifacts import (
+    claim_output,
+    disk_errors,
+    make_folder,
+    read_json,
+    remove_partials,
+    restore_aside,
+    set_aside,
+    write_json,
+    write_text,
+)
 from mien.errors import ArtifactError, MienError, RecipeError
 from mien.lifeline import run_command
 from mien.pack import Pack
@@ -83,7 +92,11 @@ class Series:
 
 
 def train_series(series: Series, *, resume: bool, force: bool, start: Start = run_command) -> None:
-    """Train every run of a series that is not finished.
+    """Train every run of a series that is not finished. The caller is the folder's one writer.
+
+    An earlier series that is replaced stays as ``<OUT>.replaced`` until the caller has written the summary, or comes back
+    where the first run does not even begin: a mistake that only its process finds, as in a backbone's name, must not cost
+    a night's work.
 
     Args:
         series: what to train.
@@ -102,14 +115,20 @@ def train_series(series: Series, *, resume: bool, force: bool, start: Start = ru
     goes_on = resume and (series.out / MARK).exists()
     if goes_on:
         _require_same(series, packs)
-    elif not (force and (series.out / MARK).exists()) or series.out.is_symlink():
+    else:
         claim_output(series.out, force=force, kind_mark=MARK)
     with disk_errors(series.out, "free some space and add --resume"):
-        with _replacing(series, goes_on=goes_on):
-            series.out.mkdir(exist_ok=True)
+        if not goes_on and os.path.lexists(series.out):
+            set_aside(series.out, kind_mark=MARK, whole_mark=SUMMARY)
+        try:
+            make_folder(series.out)
+            remove_partials(series.out)
             write_json(series.out / MARK, _describe(series, packs))
             (series.out / SUMMARY).unlink(missing_ok=True)
             _train_run(series, 0, start)
+        finally:
+            if not _has_begun(series, series.runs[0]):
+                restore_aside(series.out, kind_mark=MARK)
         for place in range(1, len(series.runs)):
             _train_run(series, place, start)
 
@@ -120,35 +139,6 @@ def _require_one_machine(series: Series) -> None:
             "Several runs are trained from one process on one machine, not under torchrun and not with "
             "`runtime.nodes` above 1. Start the same `mien train` by itself; `runtime.devices` may be several"
         )
-
-
-@contextmanager
-def _replacing(series: Series, *, goes_on: bool) -> Iterator[None]:
-    """Set an earlier series aside while the first run is trained; it comes back if that does not even begin.
-
-    A mistake that only a run's process finds, as in a backbone's name, must not cost a night's work.
-
-    Raises:
-        ArtifactError: one that was set aside earlier is in the way.
-    """
-    aside = series.out.with_name(f"{series.out.name}.replaced")
-    if goes_on or not series.out.exists():
-        yield
-        return
-    if aside.exists():
-        raise ArtifactError(
-            f"{aside} is in the way: an earlier --force was killed and left there what it was to replace. Remove "
-            "it, or give it another name"
-        )
-    series.out.rename(aside)
-    try:
-        yield
-    finally:
-        if _has_begun(series, series.runs[0]):
-            remove_folder(aside, last=MARK)
-        else:
-            shutil.rmtree(series.out, ignore_errors=True)
-            aside.rename(series.out)
 
 
 def _describe(series: Series, packs: list[Pack]) -> dict[str, Any]:
@@ -220,6 +210,7 @@ def _train_run(series: Series, place: int, start: Start) -> None:
     folder = series.out / run.folder
     line = f"run {place + 1} of {len(series.runs)}: {run.title}"
     if (folder / "result.json").exists():
+        Run.open(folder).read_result()
         sys.stderr.write(f"{line}: finished earlier\n")
         return
     sys.stderr.write(f"{line}\n")
@@ -228,7 +219,8 @@ def _train_run(series: Series, place: int, start: Start) -> None:
         shutil.rmtree(folder)  # killed before its first file: it can neither go on nor begin
     recipe_path = series.recipe_path(run)
     recipe_path.parent.mkdir(parents=True, exist_ok=True)
-    recipe_path.write_text(format_recipe(run.recipe), encoding="utf-8")
+    remove_partials(recipe_path.parent)
+    write_text(recipe_path, format_recipe(run.recipe))
     words = ["train", "--recipe", str(recipe_path), "--out", str(folder), "--resume"]
     if run.recipe.data.packs is None:
         for pack in series.packs:

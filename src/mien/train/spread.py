@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mien.artifacts import write_atomically
+from mien.tables import CsvLines
 
 NOTHING = "–"
 
@@ -62,9 +63,7 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
     def write(partial: Path) -> None:
         with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(
-                file, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n"
-            )
+            writer = csv.DictWriter(CsvLines(file), list(dict.fromkeys(name for row in rows for name in row)))
             writer.writeheader()
             writer.writerows(rows)
 

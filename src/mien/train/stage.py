@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -13,20 +14,37 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from mien.artifacts import claim_output, disk_errors, write_atomically, write_json
+from mien.artifacts import (
+    disk_errors,
+    make_folder,
+    new_file,
+    one_writer,
+    remove_partials,
+    write_atomically,
+    write_json,
+    write_text,
+)
 from mien.errors import ArtifactError, ModelError
 from mien.faces.crop import CropContract, resize_crop
 from mien.network import FaceNetwork, build_face_network
 from mien.pack import Pack
 from mien.recipe import Recipe, format_recipe
 from mien.recipe.checks import check_values
-from mien.run import Run
+from mien.run import WEIGHTS, Run
 from mien.train.dev import score_dev
 from mien.train.faces import TrainingFaces, read_training_faces
 from mien.train.lightning_adapter import EpochResult, FaceModule, build_trainer, fit, read_dev
-from mien.train.log import append_metrics, best_epoch, draw_curves, read_metrics, write_provenance
+from mien.train.log import (
+    append_metrics,
+    best_epoch,
+    draw_curves,
+    quiet_event_writer,
+    read_metrics,
+    write_provenance,
+)
 from mien.train.objective import Teacher
 from mien.train.optimisation import fit_to_epochs
+from mien.train.replacing import claim_run, keep_earlier_run
 from mien.trained import load_trained_network
 
 N_KEPT_CROPS = 64
@@ -85,24 +103,31 @@ def train(
     faces = read_training_faces(packs, recipe.data)
     asked, recipe = recipe, fit_recipe(recipe, faces)
     run = _describe(recipe, packs, faces, out)
-    goes_on = resume and (out / "run.json").exists()
-    resume_from = _checkpoint_of(run) if goes_on else None
     trainer = build_trainer(recipe, out, _keep_epoch(run, recipe.schedule.select_by))
-    network = build_network(recipe, faces.classes, from_scratch=resume_from is not None)
-    module = FaceModule(network, faces, recipe, teacher=load_teacher(recipe, faces.classes, run.crop))
-    with disk_errors(out, "free some space and add --resume"):
-        if trainer.is_global_zero and resume_from is None:
+    is_first = trainer.is_global_zero
+    with ExitStack() as held:
+        if is_first:
+            held.enter_context(one_writer(out))
+        goes_on = resume and (out / "run.json").exists()
+        resume_from = _checkpoint_of(run) if goes_on else None
+        network = build_network(recipe, faces.classes, from_scratch=resume_from is not None)
+        module = FaceModule(network, faces, recipe, teacher=load_teacher(recipe, faces.classes, run.crop))
+        held.enter_context(disk_errors(out, "free some space and add --resume"))
+        if is_first:
+            held.enter_context(keep_earlier_run(run))
+        if is_first and resume_from is None:
             warn_of_short_phases(asked, recipe)
             _warn_of_doubled_corrections(recipe)
             _warn_of_learnt_dev_faces(run)
             if not goes_on:
-                claim_output(out, force=force, kind_mark="run.json")
+                claim_run(out, force=force)
             _begin(run, recipe)
-        if trainer.is_global_zero:
-            for partial in out.rglob("*.partial"):  # of a kill while a file was written
-                partial.unlink()
-        fit(trainer, module, resume_from=resume_from)
-        if not trainer.is_global_zero:
+        if is_first:
+            remove_partials(out)
+            remove_partials(out / "checkpoints")
+        with quiet_event_writer():
+            fit(trainer, module, resume_from=resume_from)
+        if not is_first:
             return None
         return TrainSummary(out, _finish(run, module), len(faces.train), faces.n_leaks)
 
@@ -228,7 +253,10 @@ def _load_weights(network: FaceNetwork, path: Path, classes: tuple[str, ...]) ->
     if not path.exists():
         raise ModelError(f"`model.weights` {path} does not exist. Name an earlier run or a safetensors file")
     run = Run.open(path) if path.is_dir() else None
-    path = path if run is None else run.best_weights_path
+    if run is not None:
+        run.require_unchanged("run.json")
+        run.require_unchanged(WEIGHTS)
+        path = run.best_weights_path
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -324,11 +352,11 @@ def _require_readable(path: Path) -> None:
 
 
 def _begin(run: Run, recipe: Recipe) -> None:
-    run.path.mkdir(parents=True, exist_ok=True)
+    make_folder(run.path)
     # first, so that a folder which a kill leaves can be gone on in, or replaced
     write_json(run.path / "run.json", run.to_dict())
-    (run.path / "checkpoints").mkdir(exist_ok=True)
-    (run.path / "recipe.yaml").write_text(format_recipe(recipe), encoding="utf-8")
+    make_folder(run.path / "checkpoints")
+    write_text(run.path / "recipe.yaml", format_recipe(recipe))
     write_provenance(run.path / "provenance.json", {"seed": recipe.runtime.seed, "pack": run.pack})
 
 
@@ -357,11 +385,6 @@ def _write_bytes(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def _write_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    with path.open("wb") as file:  # numpy would put .npz at the end of a name
-        np.savez_compressed(file, **arrays)
-
-
 def _finish(run: Run, module: FaceModule) -> dict[str, Any]:
     """Measure the chosen weights once more and write what `export` needs."""
     select_by = module.recipe.schedule.select_by
@@ -379,12 +402,13 @@ def _finish(run: Run, module: FaceModule) -> dict[str, Any]:
         "pack_numbers": dev.pack_numbers,
         "rows": dev.rows,
     }
-    write_atomically(run.path / "dev.npz", lambda partial: _write_arrays(partial, arrays))
+    with new_file(run.path / "dev.npz") as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     result = {
         "best_epoch": best_epoch(metrics_path, select_by),
         "epochs": len(read_metrics(metrics_path)),
         "select_by": select_by,
         "dev": {"n": scores.n, **scores.values},
     }
-    write_json(run.path / "result.json", result)
+    run.write_result(result)
     return result

@@ -7,11 +7,12 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from mien.artifacts import drop_aside, one_writer
 from mien.errors import RecipeError
 from mien.lifeline import run_command
 from mien.recipe import Recipe, read_recipe
 from mien.recipe.checks import check_values, leaf_types
-from mien.train.series import PlannedRun, Series, Start, train_series
+from mien.train.series import MARK, PlannedRun, Series, Start, train_series
 from mien.train.settings import name_folder, name_setting
 from mien.train.sweep_summary import SweepSummary, summarise_sweep, write_sweep_summary
 
@@ -33,9 +34,11 @@ def train_sweep(
         RunFailed: a run ended with an error, which it has told.
         MienError: a run was killed.
     """
-    train_series(series, resume=resume, force=force, start=start)
-    summary = summarise_sweep(series)
-    write_sweep_summary(summary)
+    with one_writer(series.out):
+        train_series(series, resume=resume, force=force, start=start)
+        summary = summarise_sweep(series)
+        write_sweep_summary(summary)
+        drop_aside(series.out, kind_mark=MARK)
     return summary
 
 

@@ -4,12 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mien.artifacts import disk_errors, write_atomically, write_json
+from mien.fonts import plot_style, plot_text
 from mien.train.series import SUMMARY, Series, open_finished
 from mien.train.settings import format_value, name_setting, short_names
 from mien.train.spread import NOTHING, Spread, format_table, metric_names, spread_of_metrics, write_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FORMAT_VERSION = 1
 _DRAWN = ("accuracy", "balanced_accuracy", "macro_f1")
@@ -130,7 +134,10 @@ def write_sweep_summary(summary: SweepSummary) -> None:
 
 
 def _csv_row(result: SettingResult) -> dict[str, Any]:
-    row: dict[str, Any] = {key: format_value(value) for key, value in result.setting.items()}
+    # YAML's other word for null, which tables do not take for a missing value
+    row: dict[str, Any] = {
+        key: "~" if value is None else format_value(value) for key, value in result.setting.items()
+    }
     row |= {"n_seeds": len(result.runs), "n_dev": result.n_dev}
     for name, spread in result.metrics.items():
         row |= {f"{name}_mean": spread.mean, f"{name}_sd": spread.sd}
@@ -139,7 +146,15 @@ def _csv_row(result: SettingResult) -> dict[str, Any]:
 
 def draw_sweep(summary: SweepSummary, out: Path) -> None:
     """Draw a PNG: a line for each setting, a point for each seed, a bar at their mean."""
-    from matplotlib.figure import Figure  # noqa: PLC0415 - half a second, once all is trained
+    from matplotlib import rc_context  # noqa: PLC0415 - half a second, once all is trained
+
+    with rc_context(plot_style(result.name for result in summary.results)):
+        figure = _draw_figure(summary)
+        write_atomically(out, lambda partial: figure.savefig(partial, format="png"))
+
+
+def _draw_figure(summary: SweepSummary) -> "Figure":
+    from matplotlib.figure import Figure  # noqa: PLC0415
 
     results = summary.results
     figure = Figure(figsize=(11, 1.9 + 0.42 * len(results)), layout="constrained", dpi=110)
@@ -152,11 +167,11 @@ def draw_sweep(summary: SweepSummary, out: Path) -> None:
         axes.set(title=f"dev {metric.replace('_', ' ').replace('f1', 'F1')}", ylim=(len(results) - 0.4, -0.6))
         axes.grid(axis="x", color=_GRID)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].set_yticks(range(len(results)), [result.name for result in results])
+    figure.axes[0].set_yticks(range(len(results)), [plot_text(result.name) for result in results])
     figure.supxlabel(
         "a point: one seed; the bar: their mean. The dev split chose the checkpoints", fontsize=9
     )
-    write_atomically(out, lambda partial: figure.savefig(partial, format="png"))
+    return figure
 
 
 def _values(result: SettingResult, metric: str) -> Iterator[float]:

@@ -5,10 +5,25 @@ import json
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mien.artifacts import claim_output, disk_errors, file_sha256, new_folder, read_json, write_json
+from mien import artifacts
+from mien.artifacts import (
+    claim_output,
+    disk_errors,
+    drop_aside,
+    file_sha256,
+    new_folder,
+    one_writer,
+    read_json,
+    remove_folder,
+    restore_aside,
+    set_aside,
+    write_atomically,
+    write_json,
+)
 from mien.errors import ArtifactError
 
 
@@ -28,7 +43,7 @@ def test_existing_file_is_kept(tmp_path: Path) -> None:
         claim_output(out, force=False)
     assert out.read_text() == "mine"
     claim_output(out, force=True)
-    assert not out.exists()
+    assert out.read_text() == "mine"
 
 
 def test_empty_folder_is_free(tmp_path: Path) -> None:
@@ -51,18 +66,42 @@ def test_folder_of_something_else_is_never_removed(tmp_path: Path, *, force: boo
     assert (out / "holiday.jpg").exists()
 
 
-def test_marked_folder_is_removed_with_force(tmp_path: Path) -> None:
+def test_file_is_no_folder_to_replace(tmp_path: Path) -> None:
+    """A file where a folder is to be is none that mien made there."""
+    out = tmp_path / "report"
+    out.write_text("dear to me")
+    with pytest.raises(ArtifactError, match="it is a file, so mien did not make it"):
+        claim_output(out, force=True, kind_mark="metrics.json")
+    assert out.read_text() == "dear to me"
+
+
+@pytest.mark.parametrize("out", [Path(), Path("..")])
+def test_output_without_a_name(out: Path) -> None:
+    """The folder that one is in cannot be swapped for another."""
+    with pytest.raises(ArtifactError, match="needs a name"), one_writer(out):
+        pass
+    with pytest.raises(ArtifactError, match="needs a name"):
+        claim_output(out, force=True, kind_mark="pack.json")
+
+
+def write_report(out: Path, text: str) -> None:
+    with new_folder(out, force=True, kind_mark="metrics.json") as folder:
+        (folder / "metrics.json").write_text(text)
+
+
+def test_marked_folder_is_replaced_with_force(tmp_path: Path) -> None:
     """A folder with its mark goes, with all in it; what its links point to stays."""
-    out, elsewhere = tmp_path / "my.pack", tmp_path / "elsewhere"
+    out, elsewhere = tmp_path / "report", tmp_path / "elsewhere"
     (out / "deep" / "er").mkdir(parents=True)
     (out / "deep" / "er" / "file").write_text("x")
-    (out / "pack.json").write_text("{}")
+    (out / "metrics.json").write_text("old")
     elsewhere.mkdir()
     (elsewhere / "keep").write_text("x")
     (out / "link").symlink_to(elsewhere)
-    claim_output(out, force=True, kind_mark="pack.json")
-    assert not out.exists()
+    write_report(out, "new")
+    assert [path.name for path in out.iterdir()] == ["metrics.json"]
     assert (elsewhere / "keep").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "report"]
 
 
 def test_removal_takes_the_mark_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,23 +116,112 @@ def test_removal_takes_the_mark_last(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with monkeypatch.context() as patched:
         patched.setattr("mien.artifacts.shutil.rmtree", stop)
         with pytest.raises(KeyboardInterrupt):
-            claim_output(out, force=True, kind_mark="pack.json")
-    claim_output(out, force=True, kind_mark="pack.json")
+            remove_folder(out, last="pack.json")
+    assert (out / "pack.json").exists()
+    remove_folder(out, last="pack.json")
     assert not out.exists()
 
 
 def test_link_is_taken_as_a_link(tmp_path: Path) -> None:
-    """A link to a folder is in the way; --force removes the link alone, also one that leads nowhere."""
+    """A link to a folder is in the way; --force replaces the link alone, also one that leads nowhere."""
     target, out = tmp_path / "target", tmp_path / "out"
     target.mkdir()
-    (target / "pack.json").write_text("{}")
+    (target / "metrics.json").write_text("old")
     for place in (target, tmp_path / "nowhere"):
         out.symlink_to(place)
         with pytest.raises(ArtifactError, match="exists already"):
-            claim_output(out, force=False, kind_mark="pack.json")
-        claim_output(out, force=True, kind_mark="pack.json")
+            claim_output(out, force=False, kind_mark="metrics.json")
+        write_report(out, "new")
         assert not out.is_symlink()
-    assert (target / "pack.json").exists()
+        remove_folder(out, last="metrics.json")
+    assert (target / "metrics.json").read_text() == "old"
+
+
+class Killed(BaseException):
+    """What no handler of an error takes: the process is gone."""
+
+
+def kill_at_call(n: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let the n-th change of a name or removal on the disk not happen, nor any after it; returns what was called."""
+    calls: list[str] = []
+
+    def watch(module: object, name: str) -> None:
+        original = getattr(module, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            calls.append(name)
+            if len(calls) > n:
+                raise Killed
+            return original(*arguments, **options)
+
+        monkeypatch.setattr(module, name, call)
+
+    for name in ("rename", "replace", "rmdir", "unlink", "mkdir"):
+        watch(os, name)
+    return calls
+
+
+def test_kill_anywhere_leaves_the_old_or_the_new_folder(tmp_path: Path) -> None:
+    """Wherever a replacement is cut off, the next run finds one whole report, and can replace it."""
+    n_steps, n_restored = 0, 0
+    for n in range(100):
+        out = tmp_path / str(n) / "report"
+        write_report(out, "old")
+        with pytest.MonkeyPatch.context() as patched:
+            calls = kill_at_call(n, patched)
+            try:
+                write_report(out, "new")
+            except Killed:
+                n_steps += 1
+        n_restored += not out.exists()
+        with pytest.raises(ArtifactError, match="exists already"), one_writer(out):
+            claim_output(out, force=False, kind_mark="metrics.json")
+        assert (out / "metrics.json").read_text() in ("old", "new")
+        write_report(out, "newest")
+        assert (out / "metrics.json").read_text() == "newest"
+        assert [path.name for path in out.parent.iterdir()] == ["report"]
+        if len(calls) <= n:
+            break
+    assert n_steps > 5
+    assert n_restored
+
+
+def test_folder_in_the_way_of_the_old_one_is_told_before_the_work(tmp_path: Path) -> None:
+    """Somebody's own folder that has the name for what is replaced stays, and nothing is begun."""
+    write_report(tmp_path / "report", "old")
+    (tmp_path / "report.replaced").mkdir()
+    (tmp_path / "report.replaced" / "dear").write_text("x")
+    with (
+        pytest.raises(ArtifactError, match=r"report\.replaced is in the way"),
+        new_folder(tmp_path / "report", force=True, kind_mark="metrics.json"),
+    ):
+        pytest.fail("the work was begun")
+    assert (tmp_path / "report.replaced" / "dear").exists()
+    assert (tmp_path / "report" / "metrics.json").read_text() == "old"
+
+
+def test_what_was_set_aside_stays_until_there_is_a_new_whole_one(tmp_path: Path) -> None:
+    """Run after run may be begun and killed: the last finished one is there until another is finished."""
+    run, aside = tmp_path / "run", tmp_path / "run.replaced"
+
+    def begin(text: str, *, finished: bool) -> None:
+        if run.exists():
+            set_aside(run, kind_mark="run.json", whole_mark="result.json")
+        run.mkdir()
+        (run / "run.json").write_text(text)
+        if finished:
+            (run / "result.json").write_text(text)
+
+    begin("first", finished=True)
+    begin("second", finished=False)
+    begin("third", finished=False)
+    assert (aside / "result.json").read_text() == "first"
+    restore_aside(run, kind_mark="run.json")
+    assert (run / "result.json").read_text() == "first"
+    begin("fourth", finished=True)
+    drop_aside(run, kind_mark="run.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert (run / "run.json").read_text() == "fourth"
 
 
 def test_file_where_a_folder_is_needed(tmp_path: Path) -> None:
@@ -181,6 +309,122 @@ def test_json_is_written_whole_or_not(tmp_path: Path) -> None:
     assert json.loads(path.read_text(encoding="utf-8")) == {"é": [1, 2.5, None]}
     assert list(tmp_path.iterdir()) == [path]
     assert read_json(path, what="test") == {"é": [1, 2.5, None]}
+
+
+def record_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Record in order which files are synced and renamed: ``("sync", name)``, ``("rename", new name)``."""
+    calls: list[tuple[str, str]] = []
+    names: dict[int, str] = {}
+    real_open, real_fsync = os.open, os.fsync
+    real_replace, real_rename = os.replace, os.rename
+
+    def open_file(path: Any, *arguments: Any, **options: Any) -> int:
+        descriptor = real_open(path, *arguments, **options)
+        names[descriptor] = Path(path).name
+        return descriptor
+
+    def fsync(descriptor: int) -> None:
+        calls.append(("sync", names[descriptor]))
+        real_fsync(descriptor)
+
+    def rename(kind: Any, source: Any, target: Any) -> None:
+        calls.append(("rename", Path(target).name))
+        kind(source, target)
+
+    monkeypatch.setattr(os, "open", open_file)
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", lambda source, target: rename(real_replace, source, target))
+    monkeypatch.setattr(os, "rename", lambda source, target: rename(real_rename, source, target))
+    return calls
+
+
+def test_file_is_synced_before_it_has_its_name_and_the_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a power cut at any moment leaves the old content or the new, and none after the call takes the new."""
+    calls = record_calls(monkeypatch)
+    write_json(tmp_path / "pack.json", {})
+    (synced, partial), renamed, folder = calls
+    assert synced == "sync"
+    assert partial.startswith("pack.json.")
+    assert (renamed, folder) == (("rename", "pack.json"), ("sync", tmp_path.name))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows syncs no folders")
+def test_folder_is_synced_with_all_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files, then the folders that hold them, then the name, then the folder that holds that."""
+    calls = record_calls(monkeypatch)
+    with new_folder(tmp_path / "page", force=False, kind_mark="model.json") as folder:
+        (folder / "models").mkdir()
+        (folder / "models" / "a.onnx").write_text("x")
+        (folder / "model.json").write_text("{}")
+    assert calls[:3] == [("sync", "a.onnx"), ("sync", "models"), ("sync", "model.json")]
+    assert calls[3][1].startswith("page.")
+    assert calls[4:] == [("rename", "page"), ("sync", tmp_path.name)]
+
+
+def test_two_writers_of_a_file_never_mix(tmp_path: Path) -> None:
+    """Each writes a file of its own, so what has the name is of one of them, whole."""
+    path = tmp_path / "a.txt"
+
+    def write_slowly(partial: Path) -> None:
+        with partial.open("w") as file:
+            file.write("outer ")
+            file.flush()
+            write_atomically(path, lambda other: other.write_text("inner"))
+            file.write("outer")
+
+    write_atomically(path, write_slowly)
+    assert path.read_text() == "outer outer"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_partial_file_follows_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link under the name of the partial file is not written through: the name is taken."""
+    (tmp_path / "dear").write_text("to me")
+    monkeypatch.setattr(artifacts.secrets, "token_hex", lambda _: "0123abcd")
+    for name in ("a.json.0123abcd.partial", "a.json.partial"):
+        (tmp_path / name).symlink_to(tmp_path / "dear")
+    with pytest.raises(FileExistsError):
+        write_json(tmp_path / "a.json", {})
+    assert (tmp_path / "dear").read_text() == "to me"
+
+
+def test_what_killed_writers_left_is_cleared_up(tmp_path: Path) -> None:
+    """The next writer of an output removes its partial files and folders, and nobody else's."""
+    (tmp_path / "a.json.0123abcd.partial").write_text("half")
+    (tmp_path / "a.json.4567abcd.partial").mkdir()
+    (tmp_path / "a.json.4567abcd.partial" / "file").write_text("half")
+    others = ["a.json.partial", "b.json.0123abcd.partial", "a.json.backup.partial"]
+    for name in others:
+        (tmp_path / name).write_text("not his")
+    with one_writer(tmp_path / "a.json"):
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted([".a.json.lock", *others])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
+
+
+def test_file_that_came_meanwhile_is_kept(tmp_path: Path) -> None:
+    """Whoever put it there did not ask mien to replace it."""
+    path = tmp_path / "a.txt"
+    with pytest.raises(ArtifactError, match="exists already"):
+        write_atomically(path, lambda _: path.write_text("theirs") and None, replace=False)
+    assert path.read_text() == "theirs"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_full_disk_that_only_the_sync_tells_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Network file systems tell of a full disk as late as that: the old file stays."""
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ArtifactError, match="The disk is full"), disk_errors(path):
+        write_atomically(path, lambda partial: partial.write_text("new") and None)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_file_hash(tmp_path: Path) -> None:

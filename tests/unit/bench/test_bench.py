@@ -111,7 +111,7 @@ def test_the_report_as_json(model_path: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        pytest.param(None, "No such file", id="missing"),
+        pytest.param(None, "there is no file", id="missing"),
         pytest.param(b"not a picture", r"cannot be read: .*--photo", id="no picture"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mien.browse import draw_rows
-from mien.browse.sheet import CAPTION_LINE, GAP, LINE_RGB
+from mien.browse.sheet import CAPTION_LINE, GAP, LINE_RGB, Sheet
 from mien.browse.stage import TITLE_WIDTH
 from mien.errors import ArtifactError
 from mien.faces.landmarks import JAW, LEFT_EYE
@@ -136,3 +136,13 @@ def test_what_is_refused(tmp_path: Path, name: str, expected: str) -> None:
     with pytest.raises(ArtifactError, match=expected):
         draw_rows([Row("a", [Face(noise(), HIDDEN)])], tmp_path / name, input_size=48)
     assert (tmp_path / "mine.png").read_text() == "mine"
+
+
+def test_titles_of_any_script_are_told_apart() -> None:
+    """Two names of two characters each are not two boxes each."""
+    sheets = []
+    for name in ("高兴", "悲伤"):
+        sheet = Sheet([0], 1, side=20, title_width=130)
+        sheet.write_title(0, name)
+        sheets.append(np.asarray(sheet.image))
+    assert (sheets[0] != sheets[1]).any()

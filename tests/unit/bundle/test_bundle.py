@@ -94,7 +94,7 @@ def test_file_that_is_no_model(tmp_path: Path, content: bytes) -> None:
     """What onnxruntime cannot load is one clear line."""
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
-    with pytest.raises(ArtifactError, match=r"is no ONNX model that onnxruntime can load") as caught:
+    with pytest.raises(ArtifactError, match=r"is no ONNX model that can be loaded") as caught:
         Bundle.load(path)
     assert "\n" not in str(caught.value)
 
@@ -161,3 +161,27 @@ def test_damaged_metadata(save_model: Callable[..., Path], metadata: str) -> Non
     with pytest.raises(ArtifactError, match=r"The metadata of .* is damaged") as caught:
         Bundle.load(save_model(metadata))
     assert "\n" not in str(caught.value)
+
+
+def test_a_class_of_an_earlier_release_has_its_name_of_today(save_model: Callable[..., Path]) -> None:
+    text = json.dumps(json.loads(INFO.to_json()) | {"classes": ["Neutral", "Happy", "None"]})
+    assert Bundle.load(save_model(text)).info.classes == ("Neutral", "Happy", "NoneOfEight")
+
+
+@pytest.mark.parametrize(
+    ("classes", "told"),
+    [
+        (["Neutral", "Happy", "Happy"], "stands twice"),
+        (["Neutral", "Happy", "Sad\nmien: all is well"], "line break"),
+        (["Neutral", "Happy", 3], "list of names"),
+    ],
+)
+def test_classes_that_cannot_be_told(
+    save_model: Callable[..., Path], classes: list[object], told: str
+) -> None:
+    text = json.dumps(json.loads(INFO.to_json()) | {"classes": classes})
+    with pytest.raises(
+        ArtifactError, match=f"metadata of .* is damaged: .*{told}.* Export it again"
+    ) as error:
+        Bundle.load(save_model(text))
+    assert "\n" not in str(error.value)

@@ -8,6 +8,7 @@ from PIL import Image
 from scipy import stats
 
 from mien.compare import compare
+from mien.compare.plot import draw_bars
 from mien.errors import ArtifactError
 from mien.faces.classes import AFFECTNET_CLASSES, EXPRESSIONS_8
 
@@ -103,9 +104,12 @@ def test_other_truth_is_refused(write_report, tmp_path) -> None:
 
 def test_different_classes_share_a_closed_protocol(write_report, tmp_path) -> None:
     """An 11-class and an 8-class model: the note says how to be fair, and 8_closed is."""
-    truths = ["Happy", "Sad", "None", "Contempt"]
+    truths = ["Happy", "Sad", "NoneOfEight", "Contempt"]
     first = write_report(
-        tmp_path / "eleven", ["None", "Sad", "None", "Contempt"], truths, classes=AFFECTNET_CLASSES
+        tmp_path / "eleven",
+        ["NoneOfEight", "Sad", "NoneOfEight", "Contempt"],
+        truths,
+        classes=AFFECTNET_CLASSES,
     )
     second = write_report(
         tmp_path / "eight", ["Happy", "Sad", "Sad", "Fear"], truths, classes=EXPRESSIONS_8,
@@ -116,6 +120,20 @@ def test_different_classes_share_a_closed_protocol(write_report, tmp_path) -> No
     assert (found.n, found.models[0].figures["accuracy"]) == (3, pytest.approx(2 / 3))
     closed = compare([first, second], protocol="8_closed")
     assert closed.n == 3
+
+
+def test_a_report_of_an_earlier_release_names_its_classes_otherwise(write_report, tmp_path) -> None:
+    truths = ["Happy", "Sad", "None", "None"]
+    classes = tuple("None" if name == "NoneOfEight" else name for name in AFFECTNET_CLASSES)
+    earlier = write_report(tmp_path / "earlier", ["Happy", "Sad", "None", "Sad"], truths, classes=classes)
+    today = write_report(
+        tmp_path / "today",
+        ["Happy", "Sad", "NoneOfEight", "NoneOfEight"],
+        [name.replace("None", "NoneOfEight") for name in truths],
+        classes=AFFECTNET_CLASSES,
+    )
+    found = compare([earlier, today])
+    assert (found.n, [model.figures["accuracy"] for model in found.models]) == (4, [0.75, 1.0])
 
 
 def test_a_protocol_that_is_not_there(write_report, tmp_path) -> None:
@@ -140,6 +158,19 @@ def test_writes_plot_and_document(write_report, tmp_path) -> None:
     with pytest.raises(ArtifactError, match="exists already"):
         compare(reports, plot=plot)
     compare(reports, plot=plot, force=True)
+
+
+def test_any_names_can_be_in_the_plot(write_report, tmp_path, monkeypatch) -> None:
+    """A name is no formula, no reason to be left out of the legend, and told where no font has it."""
+    monkeypatch.setattr("mien.fonts._candidates", lambda *_: iter(()))
+    names = ("cost $x_{$", "_b", "模型甲")
+    reports = [write_report(tmp_path / name, _answers(5), TRUTHS) for name in names]
+    told: list[str] = []
+    summary = compare(reports, plot=tmp_path / "plot.png", announce=told.append)
+    assert [line.split(":")[0] for line in told] == ["No font on this machine has 模型甲"]
+    (legend,) = draw_bars(summary).legends
+    shown = ["cost $x_{$", " _b", r"\u6a21\u578b\u7532"]
+    assert [text.get_text() for text in legend.get_texts()] == shown
 
 
 def test_one_report_is_not_enough(write_report, tmp_path) -> None:

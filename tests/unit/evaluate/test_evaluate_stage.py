@@ -5,6 +5,7 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import metrics as judge
 
@@ -131,6 +132,20 @@ def test_affectnet_classes_have_every_protocol(make_model, make_pack, tmp_path, 
     assert all(f"<code>{name}</code>" in page for name in names)
 
 
+def test_no_face_is_lost_to_a_reader_of_tables(make_model, make_pack, tmp_path, val) -> None:
+    """A pack and a model of an earlier release have a class None, which pandas takes for a missing value."""
+    earlier = ("Neutral", "Happy", "None")
+    pack = make_pack(
+        classes=earlier, val=[(key, label.replace("Sad", "None"), color) for key, label, color in val]
+    )
+    evaluate(make_model(classes=earlier), pack, out=tmp_path / "report")
+    table = pd.read_csv(tmp_path / "report" / "predictions.csv")
+    assert not table[["true", "predicted", "p_NoneOfEight"]].isna().any(axis=None)
+    counts = _metrics(tmp_path / "report")["per_class"]
+    assert {name: found["n"] for name, found in counts.items()} == table["true"].value_counts().to_dict()
+    assert set(counts) == {"Neutral", "Happy", "NoneOfEight"}
+
+
 def test_summary_says_what_a_reader_needs(make_model, make_pack, tmp_path, val) -> None:
     """The printed table has n, interval, protocol, baseline, who chose the checkpoint, and where the page is."""
     model = make_model(tasks=EXPRESSION, training={"selection": "best on dev"})
@@ -159,6 +174,21 @@ def test_a_mistakes_key_is_escaped(make_model, make_pack, tmp_path) -> None:
     page = (tmp_path / "report" / "report.html").read_text("utf-8")
     assert "&lt;b&gt;" in page
     assert '<b>"x"' not in page
+
+
+def test_control_characters_of_names_are_shown(make_model, make_pack, tmp_path) -> None:
+    """A class with a change of direction and a key with an escape sequence are on the page in the open."""
+    classes = ("Neutral", "Happy", "Sa\u202ed")
+    rows = [("a\x07\x1b[31m.jpg", "Sa\u202ed", "Happy")] * 3
+    evaluate(
+        make_model(tasks=EXPRESSION, classes=classes),
+        make_pack(classes=classes, val=rows),
+        out=tmp_path / "report",
+    )
+    page = (tmp_path / "report" / "report.html").read_text("utf-8")
+    assert not re.findall(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e]", page)
+    for shown in (r"Sa\u202ed", r"a\x07\x1b[31m.jpg"):
+        assert shown in page
 
 
 def test_same_input_same_bytes(make_model, make_pack, tmp_path, val) -> None:

@@ -18,7 +18,7 @@ pytest.importorskip("torch", reason="export needs the train extra")
 import onnx
 import timm
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from mien.artifacts import file_sha256, read_json, write_json
 from mien.bundle import Bundle
@@ -27,6 +27,7 @@ from mien.export import export
 from mien.export.graph import CalibratedNetwork, check_against_torch
 from mien.export.stage import _without_paths
 from mien.metrics.calibration import fit_temperature
+from mien.model_file import read_model_file
 from mien.network import FaceOutputs
 from mien.recipe import DataConfig, LossConfig, ModelConfig, Recipe, ScheduleConfig, recipe_from_dict
 from mien.run import Run
@@ -191,6 +192,19 @@ def test_the_summary_tells_the_file(exported: Any) -> None:
     assert not list(summary.out.parent.glob("*partial*"))
 
 
+def test_the_file_holds_its_hash(exported: Any, tmp_path: Path) -> None:
+    """A file that was damaged on its way is told, wherever the damage lies."""
+    content = exported[0].out.read_bytes()
+    assert read_model_file(exported[0].out).sha256 is not None
+    for place in np.random.default_rng(0).integers(0, 8 * len(content), 20).tolist():
+        changed = bytearray(content)
+        changed[place // 8] ^= 1 << place % 8
+        (tmp_path / "model.onnx").write_bytes(changed)
+        with pytest.raises(ArtifactError) as caught:
+            Bundle.load(tmp_path / "model.onnx")
+        assert "\n" not in str(caught.value)
+
+
 def test_an_existing_file_is_not_overwritten(exported: Any, trained_run: Path) -> None:
     """OUT stays as it is without --force, and the refusal comes before the work."""
     before = exported[0].out.read_bytes()
@@ -208,27 +222,65 @@ def damage_weights(run: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
 
 
-def change_backbone(run: Path) -> None:
+def change_run_json(run: Path, change: Callable[[dict], object]) -> None:
+    """Change run.json, and record its hash as its own."""
+    result = Run.open(run).read_result()
     value = read_json(run / "run.json", what="run")
-    value["recipe"]["model"]["backbone"] = "mobilenetv3_small_075"
+    change(value)
     write_json(run / "run.json", value)
+    Run.open(run).write_result(result)
+
+
+def change_backbone(run: Path) -> None:
+    change_run_json(run, lambda value: value["recipe"]["model"].update(backbone="mobilenetv3_small_075"))
 
 
 def drop_keys(run: Path) -> None:
-    value = read_json(run / "run.json", what="run")
-    del value["recipe"]["schedule"]["loss"]
-    write_json(run / "run.json", value)
+    change_run_json(run, lambda value: value["recipe"]["schedule"].pop("loss"))
 
 
 def drop_dev(run: Path) -> None:
     (run / "dev.npz").unlink()
 
 
+def damage_recorded_weights(run: Path) -> None:
+    damage_weights(run)
+    Run.open(run).write_result(Run.open(run).read_result())
+
+
+def take_other_weights(run: Path) -> None:
+    """Weights that fit, of another run."""
+    path = run / "checkpoints" / "best.safetensors"
+    save_file({name: value.clone() + 1 for name, value in load_file(path).items()}, path)
+
+
+def take_other_dev(run: Path) -> None:
+    with np.load(run / "dev.npz") as values:
+        arrays = dict(values)
+    np.savez_compressed(run / "dev.npz", **arrays | {"logits": arrays["logits"] * 2})
+
+
+def swap_classes(run: Path) -> None:
+    value = read_json(run / "run.json", what="run")
+    write_json(run / "run.json", value | {"classes": value["classes"][::-1]})
+
+
+def raise_accuracy(run: Path) -> None:
+    value = read_json(run / "result.json", what="run")
+    value["dev"]["accuracy"] = 0.99
+    write_json(run / "result.json", value)
+
+
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
         pytest.param(damage_result, "has not finished", id="unfinished"),
-        pytest.param(damage_weights, r"best\.safetensors cannot be loaded", id="weights"),
+        pytest.param(damage_weights, r"best\.safetensors has changed since it was written", id="weights"),
+        pytest.param(damage_recorded_weights, r"best\.safetensors cannot be loaded", id="recorded weights"),
+        pytest.param(take_other_weights, r"best\.safetensors has changed since", id="another run's weights"),
+        pytest.param(take_other_dev, r"dev\.npz has changed since it was written", id="another run's dev"),
+        pytest.param(swap_classes, r"run\.json has changed since it was written", id="run.json"),
+        pytest.param(raise_accuracy, r"result\.json is damaged: its `result_sha256`", id="result.json"),
         pytest.param(change_backbone, r"best\.safetensors cannot be loaded", id="another backbone"),
         pytest.param(drop_keys, r"run: The recipe of the run is from another release", id="another release"),
         pytest.param(drop_dev, r"dev\.npz cannot be read", id="dev outputs"),

@@ -18,7 +18,7 @@ from mien.bundle import Bundle, BundleInfo, Outputs
 from mien.cli import main
 from mien.errors import ArtifactError, ModelError
 from mien.export import Int8Options, export
-from mien.export.faces import choose_calibration, dev_faces, open_train_splits
+from mien.export.faces import ChosenFaces, choose_calibration, dev_faces, open_train_splits
 from mien.export.gate import FileScores, GateResult, score_files
 from mien.metrics.landmarks import nme_per_face
 from mien.pack import Pack
@@ -168,7 +168,13 @@ def broken_run(relu_run: Path, tmp_path: Path) -> Path:
         weights[f"backbone.conv1.1.{part}"][::2] *= 3000
     weights["backbone.conv1.3.weight"][:, ::2] /= 3000
     save_file(weights, Run.open(run).best_weights_path)
+    record_hashes(run)
     return run
+
+
+def record_hashes(run: Path) -> None:
+    """Make what was changed the run's own."""
+    Run.open(run).write_result(Run.open(run).read_result())
 
 
 def test_the_gate_refuses_and_its_advice_helps(broken_run: Path, training_pack: Path, tmp_path: Path) -> None:
@@ -206,6 +212,25 @@ def test_calibration_faces_are_spread_and_no_dev_faces(
     assert set(other.rows.tolist()) != set(chosen.rows.tolist())
 
 
+def test_calibration_looks_for_leaks_in_all_packs(
+    make_training_pack: Callable[..., Path], relu_run: Path, tmp_path: Path
+) -> None:
+    """A near-duplicate in another pack's val, or of another pack's dev face, is left out as training leaves it out."""
+    one, other = np.random.default_rng(0).integers(0, 256, (2, 36, 32), dtype=np.uint8)
+    other[33] = one[4]  # in val of the second pack
+    one[11] = other[20]  # a dev face of the second pack
+    packs = [
+        Pack.open(make_training_pack(tmp_path / name, n_train=30, n_val=6, hashes=hashes))
+        for name, hashes in (("a.pack", one), ("b.pack", other))
+    ]
+    splits = tuple(pack.split("train") for pack in packs)
+    dev = ChosenFaces(splits, np.array([0, 1]), np.array([0, 20]), np.array([0, 2]))
+    chosen = choose_calibration(Run.open(relu_run), dev, n_faces=1000, seed=1)
+    assert set(chosen.rows[chosen.pack_numbers == 0].tolist()) == set(range(30)) - {0, 4, 11}
+    assert set(chosen.rows[chosen.pack_numbers == 1].tolist()) == set(range(30)) - {20}
+    assert (chosen.labels == chosen.rows % 3).all()
+
+
 def test_another_pack_is_refused(
     make_training_pack: Callable[..., Path], relu_run: Path, training_pack: Path, tmp_path: Path
 ) -> None:
@@ -222,6 +247,7 @@ def test_a_run_that_does_not_know_its_dev_faces(relu_run: Path, training_pack: P
     run = Path(shutil.copytree(relu_run, tmp_path / "run"))
     dev = Run.open(run).read_dev_outputs()
     np.savez(run / "dev.npz", logits=dev.logits, labels=dev.labels, crops=dev.crops)
+    record_hashes(run)
     with pytest.raises(ArtifactError, match="does not say which faces"):
         export(run, tmp_path / "model.onnx", int8=Int8Options((training_pack,)))
 

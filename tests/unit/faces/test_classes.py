@@ -7,14 +7,16 @@ from mien.faces.classes import (
     EXPRESSIONS_7,
     EXPRESSIONS_8,
     canonical_class,
+    current_class,
     ordered_classes,
+    problem_of_names,
 )
 
 
 def test_affectnet_numbers() -> None:
     """The order is the one of the paper's table 3, which the released lists number from 0."""
     assert AFFECTNET_CLASSES == (
-        "Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger", "Contempt", "None", "Uncertain",
+        "Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger", "Contempt", "NoneOfEight", "Uncertain",
         "NonFace",
     )  # fmt: skip
     assert set(EXPRESSIONS_8) - set(EXPRESSIONS_7) == {"Contempt"}
@@ -43,3 +45,28 @@ def test_order_of_mixed_classes() -> None:
         "bored",
         "zeal",
     )
+
+
+def test_names_of_earlier_releases() -> None:
+    """They are today's, and so is the word of other sets for the same class."""
+    assert [current_class(name) for name in ("None", "NoneOfEight", "Sad", "bored")] == [
+        "NoneOfEight", "NoneOfEight", "Sad", "bored",
+    ]  # fmt: skip
+    assert canonical_class("None") == canonical_class("noneofeight") == "NoneOfEight"
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (AFFECTNET_CLASSES, None),
+        (("bored", "中文", "می\u200cخندد"), None),
+        (("Happy", "Happy"), "'Happy' stands twice"),
+        (("Happy", "a\nb"), "line break"),
+        (("Happy", "\x1b[2J"), "control character"),
+        (("Happy", "a\u2028b"), "line break"),
+        (("Happy", 3), "3 is no text"),
+    ],
+)
+def test_names_that_no_class_can_have(names: tuple[str, ...], told: str | None) -> None:
+    problem = problem_of_names(names)
+    assert problem is None if told is None else told in str(problem)

@@ -22,6 +22,7 @@ from mien.faces.detector import (
     CascadeDetector,
     DetectedFace,
     YuNetDetector,
+    describe_detector,
     find_detector_file,
     load_detector,
 )
@@ -29,6 +30,7 @@ from mien.faces.images import decode_image, to_rgb
 from mien.faces.landmarks import anchors_from_landmarks
 from mien.faces.yunet import YuNet
 
+PACKAGE = Path(detector.__file__).parents[1]
 SHARED = Path(os.environ.get("MIEN_SHARED", Path(__file__).resolve().parents[4] / "shared"))
 OFFICIAL = b"stands for the official file"
 
@@ -129,6 +131,89 @@ def test_another_file_than_the_official_is_not_kept(own_cache: Path, zoo: list[b
     assert not own_cache.parent.exists()
 
 
+@pytest.mark.parametrize("part", ["body", "head"])
+def test_a_download_that_drips_is_given_up(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """A byte now and then keeps each read going, but not the whole."""
+    monkeypatch.setattr(detector, "FETCH_DEADLINE_S", 0.3)
+    given_up = threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if part == "body":
+                self.send_response(200)
+                self.end_headers()
+            else:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+            # Whoever waits for the end gets it at last, and another answer than the test wants.
+            for _ in range(400):
+                self.wfile.write(b"x")
+                if given_up.wait(0.02):
+                    break
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        monkeypatch.setattr(detector, "YUNET_URL", f"http://127.0.0.1:{server.server_port}/yunet.onnx")
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        lines: list[str] = []
+        assert find_detector_file(announce=lines.append) is None
+        given_up.set()
+        server.shutdown()
+        thread.join()
+    assert "took longer than 0.3 s" in lines[-1]
+    assert not own_cache.parent.exists()
+
+
+def test_nothing_is_fetched_unless_wanted(own_cache: Path, zoo: list[bytes]) -> None:
+    """A set that hardly needs the detector does without a download, and takes the file that is there."""
+    lines: list[str] = []
+    assert find_detector_file(fetch=False, announce=lines.append) is None
+    assert lines == []
+    own_cache.parent.mkdir(parents=True)
+    own_cache.write_bytes(OFFICIAL)
+    assert find_detector_file(fetch=False) == own_cache
+
+
+def test_a_detector_is_described_by_what_it_is(tmp_path: Path) -> None:
+    """By its file's content, wherever that lies; the cascade by its own."""
+    descriptions = []
+    for folder, content in (("a", b"one"), ("b", b"one"), ("c", b"other")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "yunet.onnx").write_bytes(content)
+        descriptions.append(describe_detector(tmp_path / folder / "yunet.onnx"))
+    assert descriptions[0] == descriptions[1] != descriptions[2]
+    assert describe_detector(None)["name"] == "cascade"
+    assert len(describe_detector(None)["sha256"]) == 64
+
+
+class BrightSquare:
+    """In place of the network: takes a white square of 20 to 200 pixels for a face."""
+
+    def detect(self, image_bgr: NDArray[np.uint8], *, score_threshold: float) -> NDArray[np.float32]:
+        """Return rows as `YuNet.detect` does."""
+        rows, columns = np.nonzero(image_bgr[:, :, 0] > 200)
+        if not len(rows):
+            return np.empty((0, 15), np.float32)
+        x, y, side = columns.min(), rows.min(), np.ptp(rows) + 1
+        row = np.full(15, 0.9, np.float32)
+        row[:14] = [x, y, side, side, *np.tile([x, y], 5)]
+        return row[None] if 20 <= side <= 200 else np.empty((0, 15), np.float32)
+
+
+@pytest.mark.parametrize(("side", "at"), [(30, (40, 700)), (150, (300, 300)), (600, (200, 500))])
+def test_two_looks_find_faces_that_one_does_not(side: int, at: tuple[int, int]) -> None:
+    """Small faces of a large picture are found in the second look, large ones in the first, middling ones once."""
+    found = YuNetDetector.__new__(YuNetDetector)
+    found._network = BrightSquare()  # type: ignore[assignment]
+    picture = np.full((1000, 1280, 3), 90, np.uint8)
+    picture[at[0] : at[0] + side, at[1] : at[1] + side] = 255
+    (face,) = found.find_faces(picture)
+    np.testing.assert_allclose(face.box_xyxy, [at[1], at[0], at[1] + side, at[0] + side], atol=10)
+
+
 def test_without_network_the_cascade_serves_and_says_so() -> None:
     """One line tells that the cascade is used and how to get the file."""
     lines: list[str] = []
@@ -167,6 +252,24 @@ def test_the_cascade_finds_nothing_in_an_empty_picture() -> None:
     """A plain picture, grey or colored, has no face."""
     assert CascadeDetector().find_faces(np.full((64, 80, 3), 90, np.uint8)) == []
     assert CascadeDetector().find_faces(np.full((64, 80), 90, np.uint8)) == []
+
+
+def test_one_cascade_serves_several_threads() -> None:
+    """Each image has the face that it has when it is looked at alone."""
+    face = to_rgb(decode_image((PACKAGE / "bench" / "picture.jpg").read_bytes()))
+    sizes = [(192, 144), (256, 192), (320, 240), (384, 288)]
+    images = [
+        np.asarray(cv2.resize(face, size, interpolation=cv2.INTER_AREA), np.uint8) for size in sizes
+    ] * 5
+    cascade = CascadeDetector()
+
+    def find_boxes(image: NDArray[np.uint8]) -> list[list[float]]:
+        return [found.box_xyxy.tolist() for found in cascade.find_faces(image)]
+
+    alone = [find_boxes(image) for image in images]
+    assert all(len(boxes) == 1 for boxes in alone)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(find_boxes, images)) == alone
 
 
 # On real photographs.
@@ -249,6 +352,15 @@ def test_yunet_finds_small_faces_beside_large_ones(yunet: YuNetDetector, photogr
     assert len(faces) == 4
     assert [face.area for face in faces] == sorted((face.area for face in faces), reverse=True)
     assert np.all(np.diff([face.box_xyxy[0] for face in faces]) > 0)
+
+
+def test_yunet_finds_faces_of_a_crowd(yunet: YuNetDetector, photographs: Photographs) -> None:
+    """Faces of about 35 pixels in a picture of 1280 are seen at full size alone."""
+    picture = np.full((960, 1280, 3), 120, np.uint8)
+    for number, (image, _) in enumerate(photographs[:12]):
+        x, y = 100 + 280 * (number % 4), 120 + 280 * (number // 4)
+        picture[y : y + 70, x : x + 70] = cv2.resize(to_rgb(image), (70, 70), interpolation=cv2.INTER_AREA)
+    assert len(yunet.find_faces(picture)) >= 11
 
 
 @pytest.mark.parametrize("share", [0.07, 0.12, 0.2, 0.35, 0.6])

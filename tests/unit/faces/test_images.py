@@ -120,6 +120,71 @@ def test_grey_stays_grey(data: Callable[[], bytes], expected: Pixels) -> None:
     np.testing.assert_array_equal(decode_image(data()), expected)
 
 
+FLOATS = GREY.astype(np.float32)
+
+
+@pytest.mark.parametrize("pixels", [FLOATS / 255, FLOATS], ids=["0 to 1", "0 to 255"])
+def test_floating_point_is_scaled(pixels: NDArray[np.float32]) -> None:
+    """A TIFF as scikit-image and scipy write it gives the picture that it holds, not a black one."""
+    np.testing.assert_array_equal(decode_image(save(Image.fromarray(pixels), "TIFF")), GREY)
+
+
+def deep_color(top: int, ending: str) -> bytes:
+    """A picture of colors of 16 bits whose white is at `top`."""
+    pixels = np.rint(PICTURE[:, :, ::-1].astype(np.float64) * top / 255).astype(np.uint16)
+    return bytes(cv2.imencode(ending, pixels)[1])
+
+
+def deep_grey(top: int, ending: str) -> bytes:
+    pixels = np.rint(GREY.astype(np.float64) * top / 255).astype(np.uint16)
+    return save(Image.fromarray(pixels), {".png": "PNG", ".tiff": "TIFF"}[ending])
+
+
+@pytest.mark.parametrize("ending", [".png", ".tiff"])
+@pytest.mark.parametrize("top", [1023, 4095, 16383], ids=["10 bits", "12 bits", "14 bits"])
+@pytest.mark.parametrize("make", [deep_grey, deep_color])
+def test_fewer_bits_in_16_are_refused(make: Callable[[int, str], bytes], top: int, ending: str) -> None:
+    """As 16 bits they would be dark or black, and the file does not say what they are."""
+    with pytest.raises(UnreadableImage, match=r"bits .*of which the file does not say the range") as refused:
+        decode_image(make(top, ending))
+    assert refused.value.reason == "unclear_depth"
+
+
+@pytest.mark.parametrize("top", [255, 65535])
+@pytest.mark.parametrize("ending", [".png", ".tiff"])
+def test_deep_pictures_are_never_black(top: int, ending: str) -> None:
+    """8 bits in 16 are read where both bytes can be seen, else refused; 16 bits are scaled."""
+    assert np.abs(decode_image(deep_grey(top, ending)).astype(int) - GREY).max() <= 1
+    if top == 65535:
+        assert np.abs(decode_image(deep_color(top, ending)).astype(int) - PICTURE).max() <= 1
+    else:
+        with pytest.raises(UnreadableImage):
+            decode_image(deep_color(top, ending))
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        pytest.param(FLOATS / 127.5 - 1, id="-1 to 1"),
+        pytest.param(FLOATS * 257, id="0 to 65535"),
+        pytest.param(FLOATS / 200, id="a little over 1"),
+        pytest.param(np.where(GREY > 200, np.float32(np.nan), FLOATS), id="NaN"),
+        pytest.param((GREY.astype(np.int32) - 128) * 2**24, id="32-bit with a sign"),
+    ],
+)
+def test_ranges_that_nobody_knows_are_refused(pixels: NDArray[np.generic]) -> None:
+    """Nothing is clipped to black or white unsaid."""
+    with pytest.raises(UnreadableImage, match="of which the file does not say the range"):
+        decode_image(save(Image.fromarray(pixels), "TIFF"))
+
+
+def test_colors_of_floating_point_are_told() -> None:
+    """Pillow does not know them; the message says how to go on."""
+    tiff = bytes(cv2.imencode(".tiff", PICTURE.astype(np.float32) / 255)[1])
+    with pytest.raises(UnreadableImage, match="a TIFF of a kind that is not read"):
+        decode_image(tiff)
+
+
 def test_grey_jpeg_is_one_plane() -> None:
     """The common grey JPEG is not blown up to three planes."""
     pixels = decode_image(save(Image.fromarray(GREY), "JPEG", quality=95))

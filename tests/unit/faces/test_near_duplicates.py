@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mien.faces.near_duplicates import MAX_DISTANCE, count_duplicates, find_groups
+from mien.faces.perceptual_hash import mirrored_hashes
 
 Hashes = NDArray[np.uint8]
 
@@ -24,8 +25,11 @@ def flip_bits(hash_row: Hashes, random: np.random.Generator, count: int) -> Hash
 
 
 def group_by_brute_force(hashes: Hashes) -> NDArray[np.int64]:
-    """Compare everything with everything, and join until nothing changes."""
-    distance = np.bitwise_count(hashes[:, None] ^ hashes[None]).sum(axis=2)
+    """Compare everything with everything and its mirror image, and join until nothing changes."""
+    distance = np.minimum(
+        np.bitwise_count(hashes[:, None] ^ hashes[None]).sum(axis=2),
+        np.bitwise_count(hashes[:, None] ^ mirrored_hashes(hashes)[None]).sum(axis=2),
+    )
     groups = np.arange(len(hashes))
     while True:
         joined = np.array([groups[row <= MAX_DISTANCE].min() for row in distance])
@@ -38,14 +42,17 @@ def group_by_brute_force(hashes: Hashes) -> NDArray[np.int64]:
 @given(
     seed=st.integers(0, 2**32 - 1),
     n_random=st.integers(0, 40),
-    planted=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 26)), max_size=25),
+    planted=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 26), st.booleans()), max_size=25),
 )
-def test_groups_are_those_of_brute_force(seed: int, n_random: int, planted: list[tuple[int, int]]) -> None:
+def test_groups_are_those_of_brute_force(
+    seed: int, n_random: int, planted: list[tuple[int, int, bool]]
+) -> None:
     """Among random hashes and copies of them, just within, at and beyond the limit, none is missed or added."""
     random = np.random.default_rng(seed)
     rows = list(random_hashes(random, n_random + 1))
-    for original, n_bits in planted:
-        rows.append(flip_bits(rows[original % len(rows)], random, n_bits))
+    for original, n_bits, is_mirrored in planted:
+        row = rows[original % len(rows)]
+        rows.append(flip_bits(mirrored_hashes(row) if is_mirrored else row, random, n_bits))
     hashes = np.array(rows)[random.permutation(len(rows))]
     np.testing.assert_array_equal(find_groups(hashes), group_by_brute_force(hashes))
 
@@ -69,6 +76,22 @@ def test_chains_are_one_group() -> None:
         bits[step * 12 : step * 12 + 12] ^= 1
         chain.append(np.packbits(bits))
     assert find_groups(np.array(chain)).tolist() == [0] * 11
+
+
+def test_near_duplicates_are_found_behind_other_neighbours() -> None:
+    """Two that agree in one band alone are found though dozens of other hashes share that band and stand between."""
+    random = np.random.default_rng(0)
+    band = np.arange(256) % (MAX_DISTANCE + 1) == 5
+    one = random.integers(0, 2, 256)
+    one[:8] = 0
+    other = one.copy()
+    other[[0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12]] ^= 1  # a bit of each other band
+    between = random.integers(0, 2, (40, 256))
+    between[:, :8] = [0, 1, 0, 0, 0, 0, 0, 0]
+    between[:, band] = one[band]
+    hashes = np.packbits(np.array([one, *between, other]).astype(bool), axis=1)
+    assert hashes[0, 0] < hashes[1:-1, 0].min() <= hashes[1:-1, 0].max() < hashes[-1, 0]
+    assert find_groups(hashes).tolist() == [*range(41), 0]
 
 
 def test_thousands_of_equal_hashes() -> None:

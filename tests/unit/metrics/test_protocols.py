@@ -31,7 +31,7 @@ def test_affectnet_has_all_five() -> None:
 
 def test_a_sad_face_called_none_then_contempt_then_sad() -> None:
     """Wrong where None or Contempt may be answered, right among the seven."""
-    found = _protocols([["None", "Contempt", "Sad"]], ["Sad"])
+    found = _protocols([["NoneOfEight", "Contempt", "Sad"]], ["Sad"])
     assert {name: _n_right(protocol) for name, protocol in found.items()} == {
         "all": 0, "8_open": 0, "8_closed": 0, "7_open": 0, "7_closed": 1,
     }  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mien.artifacts import file_sha256, json_sha256
 from mien.errors import ArtifactError
 from mien.pack import FORMAT_VERSION, Pack, PackSplit
 
@@ -26,7 +27,17 @@ def pack_copy(training_pack: Path, tmp_path: Path) -> Path:
 
 
 def change_json(path: Path, **changes: object) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    """Write other values into pack.json, with the hash that belongs to them."""
+    value = {**json.loads(path.read_text()), **changes}
+    del value["info_sha256"]
+    path.write_text(json.dumps({**value, "info_sha256": json_sha256(value)}))
+
+
+def record_hashes(pack: Path) -> None:
+    """Record the hashes of the files as they are now: what follows is what another program could have written."""
+    value = json.loads((pack / "pack.json").read_text())
+    shards = [{**shard, "sha256": file_sha256(pack / shard["name"])} for shard in value["shards"]]
+    change_json(pack / "pack.json", shards=shards, groups_sha256=file_sha256(pack / "groups.arrow"))
 
 
 def test_splits_that_hold_faces(training_pack: Path) -> None:
@@ -65,6 +76,7 @@ def test_perceptual_hashes_are_those_written(pack_copy: Path, n_rows: int) -> No
     table = table.set_column(place, table.schema.field(place), column)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table, max_chunksize=n_rows)
+    record_hashes(pack_copy)
     read = Pack.open(pack_copy).split("train").read_perceptual_hashes()
     assert read.dtype == np.uint8
     np.testing.assert_array_equal(read, hashes)
@@ -104,6 +116,32 @@ def test_reading_from_other_processes(training_pack: Path, method: str) -> None:
         assert pool.starmap(_sum_of_pixels, parts) == [_sum_of_pixels(*part) for part in parts]
 
 
+def refusal(pack: Path) -> str | None:
+    """Read all of a pack; return the line in which it is refused, or None where it is not."""
+    try:
+        opened = Pack.open(pack)
+        for name in opened.splits:
+            opened.split(name)
+    except ArtifactError as error:
+        line = str(error)
+        assert line.encode().count(b"\n") == 0
+        return line
+    return None
+
+
+def halve_shard(pack: Path) -> None:
+    """Deal the training faces to two shards."""
+    table = pa.ipc.open_file((pack / "train-00000.arrow").read_bytes()).read_all()
+    shards = []
+    for number in range(2):
+        name = f"train-{number:05d}.arrow"
+        with pa.OSFile(str(pack / name), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table[96 * number : 96 * number + 96])
+        shards.append({"name": name, "split": "train", "n_faces": 96, "sha256": file_sha256(pack / name)})
+    val = json.loads((pack / "pack.json").read_text())["shards"][1]
+    change_json(pack / "pack.json", shards=[*shards, val])
+
+
 def remove_shard(pack: Path) -> None:
     (pack / "train-00000.arrow").unlink()
 
@@ -129,33 +167,216 @@ def remove_groups(pack: Path) -> None:
     (pack / "groups.arrow").unlink()
 
 
+def flip_in_image(pack: Path) -> None:
+    path = pack / "train-00000.arrow"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"\xff\xd8") + 300] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [remove_shard, truncate_shard, empty_shard, swap_shard, take_other_shard,
+                                    flip_in_image, remove_groups])  # fmt: skip
+def test_changed_files(pack_copy: Path, damage: Callable[[Path], None]) -> None:
+    """A file that is not the one that was written is named in one line, with what to do."""
+    damage(pack_copy)
+    name = "groups" if damage is remove_groups else "train-00000"
+    told = rf"{name}\.arrow (cannot be read: No such file|has changed since it was written)"
+    with pytest.raises(ArtifactError, match=told) as caught:
+        Pack.open(pack_copy).split("train")
+    assert "Copy the pack again, or make it anew with `mien prepare ... --force`" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (remove_shard, "train-00000.arrow of the pack cannot be read"),
         (truncate_shard, "train-00000.arrow of the pack cannot be read"),
         (empty_shard, "train-00000.arrow of the pack cannot be read"),
         (swap_shard, "train-00000.arrow of the pack has other columns"),
         (take_other_shard, "train-00000.arrow of the pack has 24 faces, pack.json says 192"),
-        (remove_groups, "groups.arrow of the pack cannot be read"),
     ],
 )
-def test_damaged_shards(pack_copy: Path, damage: Callable[[Path], None], told: str) -> None:
-    """A damaged file is named in one line, with what to do."""
+def test_wrong_files_with_their_own_hashes(
+    pack_copy: Path, damage: Callable[[Path], None], told: str
+) -> None:
+    """What another program wrote and recorded is judged by what it holds."""
     damage(pack_copy)
+    record_hashes(pack_copy)
     with pytest.raises(ArtifactError, match=told) as caught:
         Pack.open(pack_copy).split("train")
-    assert "Run `mien prepare` again" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("version", [FORMAT_VERSION + 1, "1", None])
+def test_labels_that_pack_json_does_not_count(pack_copy: Path) -> None:
+    """Faces that are of other classes than pack.json counts are no faces of that pack."""
+    counts = json.loads((pack_copy / "pack.json").read_text())["counts"]
+    counts["train"] = {"Neutral": 63, "Happy": 65, "Sad": 64}
+    change_json(pack_copy / "pack.json", counts=counts)
+    with pytest.raises(
+        ArtifactError, match=r"labels of split 'train' .* are not those that pack\.json counts"
+    ):
+        Pack.open(pack_copy).split("train")
+
+
+def test_changed_rejects(pack_copy: Path) -> None:
+    """The list of rejected rows is the one that was written."""
+    (pack_copy / "rejects.csv").write_text("split,row\n")
+    change_json(pack_copy / "pack.json", rejects_sha256=file_sha256(pack_copy / "rejects.csv"))
+    Pack.open(pack_copy)
+    (pack_copy / "rejects.csv").write_text("split,raw\n")
+    with pytest.raises(ArtifactError, match=r"rejects\.csv has changed"):
+        Pack.open(pack_copy)
+
+
+def test_no_flipped_bit_is_silent(pack_copy: Path) -> None:
+    """Whichever bit of a pack's files is another one, its reader says so in one line."""
+    (pack_copy / "rejects.csv").write_text("split,row,path,label\ntrain,7,a.jpg,Happy\n")
+    change_json(pack_copy / "pack.json", rejects_sha256=file_sha256(pack_copy / "rejects.csv"))
+    random = np.random.default_rng(0)
+    for path in sorted(pack_copy.iterdir()):
+        content = path.read_bytes()
+        for place in random.integers(0, 8 * len(content), 30).tolist():
+            changed = bytearray(content)
+            changed[place // 8] ^= 1 << place % 8
+            path.write_bytes(changed)
+            assert refusal(pack_copy) is not None, (path.name, place)
+        path.write_bytes(content)
+    assert len(Pack.open(pack_copy).split("train")) == 192
+
+
+ODD_VALUES = [
+    None,
+    -1,
+    0,
+    7.5,
+    float("inf"),
+    float("nan"),
+    "x",
+    "\udcff",
+    [],
+    [[]],
+    {},
+    {"x": 1},
+    10**40,
+    True,
+    [None],
+]
+
+
+def test_odd_values_of_pack_json(pack_copy: Path) -> None:
+    """Each value of pack.json replaced by something odd is one line, whether its hash is stale or its own."""
+    path = pack_copy / "pack.json"
+    whole = path.read_text()
+    original = json.loads(whole)
+    places = [(name,) for name in original]
+    places += [("crop", name) for name in original["crop"]] + [
+        ("counts", "train"),
+        ("counts", "train", "Sad"),
+    ]
+    places += [("shards", 0), *(("shards", 0, name) for name in original["shards"][0]), ("classes", 0)]
+    for place in places:
+        for odd in ODD_VALUES:
+            value = json.loads(whole)
+            *above, last = place
+            part = value
+            for name in above:
+                part = part[name]
+            if part[last] == odd and type(part[last]) is type(odd):
+                continue
+            part[last] = odd
+            for is_own in (False, True):
+                if is_own and place != ("info_sha256",):
+                    value["info_sha256"] = json_sha256({k: v for k, v in value.items() if k != "info_sha256"})
+                path.write_text(json.dumps(value))
+                if refusal(pack_copy) is None:
+                    assert is_own
+                    assert place[0] in HARMLESS or (place, odd) == (("crop", "margin"), 0), (place, odd)
+
+
+# Only told, or kept for the reader of pack.json.
+HARMLESS = ("mien_version", "source", "warnings", "duplicates", "rejected", "rejected_by_reason")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda shards: shards[1:], id="first removed"),
+        pytest.param(lambda shards: shards[:-1], id="last removed"),
+        pytest.param(lambda shards: shards[::-1], id="reversed"),
+        pytest.param(lambda shards: [shards[1], shards[0], *shards[2:]], id="two swapped"),
+        pytest.param(lambda shards: [shards[0], *shards], id="one twice"),
+        pytest.param(lambda shards: [{**shards[0], "name": "../x-00000.arrow"}, *shards[1:]], id="leads out"),
+        pytest.param(lambda shards: [{**shards[0], "name": "val-00000.arrow"}, *shards[1:]], id="another's"),
+        pytest.param(lambda shards: [{**shards[0], "split": "val"}, *shards[1:]], id="another split"),
+    ],
+)
+def test_shards_in_another_order_or_number(pack_copy: Path, change: Callable[[list], list]) -> None:
+    """Groups go by the order of the shards: a list that lacks one, repeats one or swaps two is refused."""
+    halve_shard(pack_copy)
+    assert len(Pack.open(pack_copy).split("train")) == 192
+    path = pack_copy / "pack.json"
+    change_json(path, shards=change(json.loads(path.read_text())["shards"]))
+    with pytest.raises(ArtifactError, match=r"is damaged: `(shards|counts)"):
+        Pack.open(pack_copy)
+
+
+def test_first_version_is_read(pack_copy: Path) -> None:
+    """A pack of format version 1 has no hash of groups.arrow and pack.json; its shards' hashes are compared."""
+    path = pack_copy / "pack.json"
+    value = {
+        name: entry
+        for name, entry in json.loads(path.read_text()).items()
+        if name not in ("info_sha256", "groups_sha256", "rejects_sha256")
+    }
+    path.write_text(json.dumps({**value, "format_version": 1}))
+    assert len(Pack.open(pack_copy).split("val")) == 24
+    flip_in_image(pack_copy)
+    with pytest.raises(ArtifactError, match=r"train-00000\.arrow has changed"):
+        Pack.open(pack_copy).split("train")
+
+
+def test_files_are_hashed_once(training_pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each file of a pack is hashed once for an opened pack, and not again where a split goes to a worker."""
+    hashed: list[str] = []
+
+    def count(path: Path) -> str:
+        hashed.append(path.name)
+        return file_sha256(path)
+
+    monkeypatch.setattr("mien.artifacts.file_sha256", count)
+    pack = Pack.open(training_pack)
+    assert hashed == []
+    split = pack.split("train")
+    pack.split("train"), pack.split("val")
+    pickle.loads(pickle.dumps(split)).image(0)  # noqa: S301 - our own bytes
+    assert sorted(hashed) == ["groups.arrow", "train-00000.arrow", "val-00000.arrow"]
+
+
+def test_a_worker_does_not_read_another_pack(
+    pack_copy: Path, make_training_pack: Callable[..., Path]
+) -> None:
+    """A pack that was replaced since its files were compared is not read as the one that was."""
+    data = pickle.dumps(Pack.open(pack_copy).split("train"))
+    shutil.rmtree(pack_copy)
+    make_training_pack(pack_copy, n_val=12)
+    with pytest.raises(ArtifactError, match=r"was replaced while it was read"):
+        pickle.loads(data)  # noqa: S301 - our own bytes
+
+
+def test_a_shard_cut_short_while_it_is_read(pack_copy: Path) -> None:
+    """What is cut short under an open pack is one line; reading on would kill the process by SIGBUS."""
+    split = Pack.open(pack_copy).split("train")
+    with (pack_copy / "train-00000.arrow").open("r+b") as file:
+        file.truncate(4096)
+    with pytest.raises(ArtifactError, match=r"train-00000\.arrow changed while it was read: .* now 4,096"):
+        split.image(191)
+
+
+@pytest.mark.parametrize("version", [FORMAT_VERSION + 1, "1", None, True, 1.0])
 def test_other_version(pack_copy: Path, version: object) -> None:
     """Another format version is told with the one that is read."""
     change_json(pack_copy / "pack.json", format_version=version)
-    with pytest.raises(
-        ArtifactError, match=rf"format version {version!r}, this release reads {FORMAT_VERSION}"
-    ):
+    with pytest.raises(ArtifactError, match=rf"format version {version!r}, this release reads 1 and 2"):
         Pack.open(pack_copy)
 
 
@@ -165,9 +386,11 @@ def test_other_version(pack_copy: Path, version: object) -> None:
         ("missing", None, "is no pack: it has no pack.json"),
         ("text", "hello", "cannot be read"),
         ("list", "[1]", "must hold a JSON object, got list"),
+        ("deep", "[" * 100_000, "cannot be read: it is nested too deeply"),
+        ("no number", '{"format_version": NaN}', "cannot be read: the number NaN is not finite"),
         ("cut", '{"format_version": 1, "cla', "cannot be read"),
         ("bytes", "\udcff", "cannot be read"),
-        ("fields missing", '{"format_version": 1}', "is damaged: 'classes'"),
+        ("fields missing", '{"format_version": 1}', "is damaged: 'classes' is missing"),
     ],
 )
 def test_damaged_pack_json(pack_copy: Path, name: str, content: str | None, told: str) -> None:

@@ -46,19 +46,35 @@ def test_a_copy_is_what_its_name_says(tmp_path: Path, name: str, format_name: st
 
 def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
     """Unless it is forced; an empty or new one is fine."""
-    claim_copies_folder(tmp_path, force=False)
-    claim_copies_folder(tmp_path / "new", force=False)
+    for folder in (tmp_path, tmp_path / "new"):
+        with claim_copies_folder(folder, force=False):
+            assert folder.is_dir()
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(ArtifactError, match="not empty"):
-        claim_copies_folder(tmp_path, force=False)
-    claim_copies_folder(tmp_path, force=True)
+    with pytest.raises(ArtifactError, match="not empty"), claim_copies_folder(tmp_path, force=False):
+        pass
+    with claim_copies_folder(tmp_path, force=True):
+        pass
+
+
+def test_copies_of_two_runs_do_not_mix(tmp_path: Path) -> None:
+    """Not even with --force."""
+    with (
+        claim_copies_folder(tmp_path, force=True),
+        pytest.raises(ArtifactError, match="is being written"),
+        claim_copies_folder(tmp_path, force=True),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     """Even when forced."""
     (tmp_path / "drawn").touch()
-    with pytest.raises(ArtifactError, match="is a file"):
-        claim_copies_folder(tmp_path / "drawn", force=True)
+    with (
+        pytest.raises(ArtifactError, match="is a file"),
+        claim_copies_folder(tmp_path / "drawn", force=True),
+    ):
+        pass
 
 
 def test_copies_of_videos_are_mp4() -> None:

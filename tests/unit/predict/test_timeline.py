@@ -1,6 +1,6 @@
 """Timelines: what is collected, and that memory does not grow with the video."""
 
-import os
+import re
 from pathlib import Path
 
 import matplotlib.image
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mien.errors import ArtifactError
+from mien.fonts import fit_text
 from mien.predict.timeline import FIRST_PLACE_S, MAX_DRAWN, MAX_PLACES, Timeline, claim_timeline
 from mien.reading.card import class_color
 from mien.reading.readings import FaceReading, PictureReading, without_face
@@ -106,7 +107,7 @@ def test_a_crowd_is_drawn_by_those_seen_longest(tmp_path: Path) -> None:
 def test_any_video_can_be_drawn(tmp_path: Path, affect: float | None) -> None:
     """Nobody, one frame, a model without affect, more classes than colors."""
     for readings in ([], [frame(0.0)], [frame(0.0, 3, affect=affect)]):
-        timeline = Timeline((*CLASSES, "None", "Uncertain", "NonFace"))
+        timeline = Timeline((*CLASSES, "NoneOfEight", "Uncertain", "NonFace"))
         for reading in readings:
             timeline.take(reading)
         timeline.draw(tmp_path / "t.png", title="a")
@@ -123,11 +124,46 @@ def test_any_name_can_be_the_title(tmp_path: Path, title: str) -> None:
     assert (tmp_path / "t.png").stat().st_size > 0
 
 
-def test_a_folder_that_cannot_be_written_into_is_told_at_once(
+@pytest.mark.filterwarnings("error")
+def test_any_class_is_in_the_legend(tmp_path: Path) -> None:
+    """A name is no formula, and an underscore before it hides nothing."""
+    names = ("$x_{$", "$5$", "_hidden", "two\nlines", "高兴", "\x1b[31mred")
+    timeline = Timeline(names)
+    row = FaceReading("a", seconds=0.0, track=0, probabilities=dict.fromkeys(names, 1 / len(names)))
+    timeline.take(PictureReading("a", (row,)))
+    timeline.draw(tmp_path / "t.svg", title="a")
+    # matplotlib writes each text beside its outlines as a comment
+    drawn = re.findall(r"<!-- (.*?) -->", (tmp_path / "t.svg").read_text(encoding="utf-8"))
+    shown = ["$x_{$", "$5$", " _hidden", r"two\nlines", fit_text("高兴").text, r"\x1b[31mred"]
+    assert [text for text in drawn if text in shown] == shown
+
+
+def test_a_folder_that_cannot_be_written_into_is_told_at_once(tmp_path: Path) -> None:
+    """Not after the whole video was read."""
+    with claim_timeline(tmp_path / "t.png", force=False):
+        pass
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(ArtifactError, match="cannot be written"),
+        claim_timeline(tmp_path / "file" / "t.png", force=False),
+    ):
+        pass
+
+
+def test_a_timeline_that_is_replaced_stays_until_the_new_one_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not after the whole video was read."""
-    claim_timeline(tmp_path / "t.png", force=False)
-    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
-    with pytest.raises(ArtifactError, match="cannot be written: Permission denied"):
-        claim_timeline(tmp_path / "t.png", force=False)
+    """Drawing may fail."""
+    from matplotlib.figure import Figure
+
+    out = tmp_path / "t.png"
+    out.write_text("old")
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Figure, "savefig", stop)
+    with pytest.raises(KeyboardInterrupt):
+        Timeline(("Happy",)).draw(out, title="a")
+    assert out.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [out]

@@ -3,9 +3,6 @@
 import csv
 import hashlib
 import io
-import subprocess
-import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -150,22 +147,3 @@ def tree_hash(root: Path) -> str:
 def hash_tree() -> Any:
     """Return `tree_hash`."""
     return tree_hash
-
-
-@pytest.fixture(scope="session")
-def run_measured() -> Any:
-    """Return a function that runs Python code in a process of its own and measures it."""
-
-    def run(code: str) -> tuple[float, float]:
-        start = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-c", code + MEASURE], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return time.monotonic() - start, float(done.stdout.split()[-1]) / 1024
-
-    return run
-
-
-# On Linux the unit is a kilobyte; children are not counted.
-MEASURE = "\nimport resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"

@@ -1,6 +1,7 @@
 """Every row that cannot become a face ends in rejects.csv, with its reason and what to do."""
 
 import csv
+import os
 import struct
 import zlib
 from collections import Counter
@@ -25,6 +26,7 @@ EXPECTED = {
     "missing.jpg": ("missing_file", "Happy"),
     "": ("missing_file", "Happy"),
     "folder.jpg": ("missing_file", "Happy"),
+    "pipe.jpg": ("not_a_file", "Happy"),
     "empty.jpg": ("empty_file", "Happy"),
     "half.jpg": ("truncated_image", "Fear"),
     "closed half.jpg": ("truncated_image", "Happy"),
@@ -70,6 +72,7 @@ def fill_with_bad_rows(raw: Any, tools: Any) -> None:
     bad_jpeg = jpeg[: frame + 5] + struct.pack(">HH", 50_000, 60_000) + jpeg[frame + 9 :]
     outside = raw.put("../" + OUTSIDE, jpeg)
     (raw.images / "folder.jpg").mkdir()
+    os.mkfifo(raw.images / "pipe.jpg")
     (raw.images / "link.jpg").symlink_to(outside)
     raw.put("../elsewhere/a.jpg", jpeg)
     (raw.images / "linked folder").symlink_to(raw.root / "elsewhere")
@@ -157,10 +160,10 @@ def test_summary_says_so(outcome: Outcome) -> None:
     lines = str(outcome.summary).splitlines()
     assert lines[0] == f"{len(EXPECTED) + 3} rows read = 2 faces kept + {len(EXPECTED) + 1} rejected"
     table = {line.split()[0]: line.split()[1:] for line in lines if line.split()[1:2] and line[0].isalpha()}
-    assert table["Happy"] == ["1", "20", "1", "0"]
+    assert table["Happy"] == ["1", "21", "1", "0"]
     assert table["NonFace"] == ["0", "0", "0", "1"]
     assert next(line for line in lines if line.startswith("?")).split() == ["?", "0", "5", "0", "0"]
-    assert table["total"] == ["1", "26", "1", "1"]
+    assert table["total"] == ["1", "27", "1", "1"]
     assert "rejected, box_outside: 4" in lines
 
 

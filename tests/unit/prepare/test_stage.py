@@ -1,7 +1,10 @@
 """The stage: what it refuses, how it goes on, and that the same set gives the same pack."""
 
 import dataclasses
+import errno
+import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import mien.artifacts
 import mien.prepare.stage
 from mien.errors import ArtifactError, DatasetError
+from mien.faces import detector
 from mien.pack import Pack
 from mien.prepare import PrepareOptions, prepare
 
@@ -40,7 +45,13 @@ def content(pack: Path) -> str:
     return str(json.loads((pack / "pack.json").read_text())["content_sha256"])
 
 
-def prepare_until_shard(number: int, faces: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def prepare_until_shard(
+    number: int,
+    faces: Path,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: PrepareOptions = OPTIONS,
+) -> None:
     """Prepare, and stop, as by Ctrl-C, when the work comes to a shard."""
     make_shard = mien.prepare.stage.make_shard
 
@@ -52,7 +63,7 @@ def prepare_until_shard(number: int, faces: Path, out: Path, monkeypatch: pytest
     with monkeypatch.context() as patched:
         patched.setattr("mien.prepare.stage.make_shard", make)
         with pytest.raises(KeyboardInterrupt):
-            prepare("affectnet", faces, out, OPTIONS)
+            prepare("affectnet", faces, out, options)
 
 
 def test_workers_make_no_difference(faces: Path, tmp_path: Path, small_shards: None) -> None:
@@ -112,7 +123,7 @@ def test_half_written_shard_is_made_again(
     prepare("affectnet", faces, tmp_path / "whole.pack", OPTIONS)
     out = tmp_path / "stopped.pack"
     prepare_until_shard(2, faces, out, monkeypatch)
-    (out / "train-00002.arrow.partial").write_bytes(b"half")
+    (out / "train-00002.arrow.0123abcd.partial").write_bytes(b"half")
     (out / ".prepare" / "train-00001.json").unlink()
     (out / "train-00001.arrow").write_bytes(b"unfinished")
     assert prepare("affectnet", faces, out, OPTIONS).n_resumed == 1
@@ -136,12 +147,14 @@ def test_run_killed_while_clearing_up_is_finished(
         patched.setattr("mien.prepare.closing.remove_folder", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             prepare("affectnet", faces, out, OPTIONS)
+    shutil.copytree(out, tmp_path / "my.pack.replaced")
     for note in (out / ".prepare").glob("train-*"):
         note.unlink()
     before = (out / "pack.json").read_bytes()
     assert prepare("affectnet", faces, out, OPTIONS).info.n_kept == 21
     assert (out / "pack.json").read_bytes() == before
     assert not (out / ".prepare").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["my.pack", "raw"]
 
 
 def _interrupt(*_: object, **__: object) -> None:
@@ -202,6 +215,80 @@ def test_existing_pack_is_kept_without_force(faces: Path, tmp_path: Path) -> Non
     assert not (out / "old shard.arrow").exists()
 
 
+def test_force_keeps_the_old_pack_until_the_new_one_is_whole(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_shards: None
+) -> None:
+    """Stopped half-way, the old pack is as it was; the same command goes on beside it, then replaces it."""
+    out, new = tmp_path / "my.pack", dataclasses.replace(OPTIONS, size=32, force=True)
+    prepare("affectnet", faces, out, OPTIONS)
+    before = content(out)
+    prepare_until_shard(2, faces, out, monkeypatch, new)
+    assert content(out) == before
+    assert len(Pack.open(out).split("train")) == 16
+    assert (tmp_path / "my.pack.partial" / "train-00001.arrow").exists()
+    with pytest.raises(ArtifactError, match=r"exists already"):
+        prepare("affectnet", faces, out, dataclasses.replace(new, force=False))
+    assert prepare("affectnet", faces, out, new).n_resumed == 2
+    assert Pack.open(out).info.crop.size == 32
+    prepare_until_shard(2, faces, out, monkeypatch, new)
+    assert prepare("affectnet", faces, out, dataclasses.replace(new, size=48)).n_resumed == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["my.pack", "raw"]
+
+
+def test_pack_without_a_usable_row_replaces_none(faces: Path, tmp_path: Path) -> None:
+    """An old pack is worth more than a new one of nothing."""
+    out = tmp_path / "my.pack"
+    prepare("affectnet", faces, out, OPTIONS)
+    for picture in (faces / "Manually_Annotated_Images").iterdir():
+        picture.write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"my\.pack\.partial/rejects\.csv"):
+        prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, force=True))
+    assert Pack.open(out).info.n_kept == 21
+
+
+def test_folder_in_the_way_of_the_new_pack(faces: Path, tmp_path: Path) -> None:
+    """Somebody's folder that has the name stays, and so does the pack."""
+    out, other = tmp_path / "my.pack", tmp_path / "my.pack.partial"
+    prepare("affectnet", faces, out, OPTIONS)
+    other.mkdir()
+    (other / "dear.jpg").write_text("x")
+    with pytest.raises(ArtifactError, match=r"my\.pack\.partial is in the way"):
+        prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, force=True))
+    assert (other / "dear.jpg").exists()
+    assert Pack.open(out).info.n_kept == 21
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]"])
+def test_spoiled_plan_is_told(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_shards: None, text: str
+) -> None:
+    """Without its plan nobody knows what the shards are of; --force begins again."""
+    out = tmp_path / "my.pack"
+    prepare_until_shard(2, faces, out, monkeypatch)
+    (out / ".prepare" / "plan.json").write_text(text)
+    with pytest.raises(
+        ArtifactError, match=r"plan\.json of the unfinished pack .*or add --force to begin again"
+    ):
+        prepare("affectnet", faces, out, OPTIONS)
+    assert prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, force=True)).n_resumed == 0
+
+
+def test_spoiled_shards_are_made_again(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_shards: None
+) -> None:
+    """Notes or shards that a power cut has emptied or cut are no finished shards."""
+    prepare("affectnet", faces, tmp_path / "whole.pack", OPTIONS)
+    out = tmp_path / "my.pack"
+    prepare_until_shard(4, faces, out, monkeypatch)
+    (out / ".prepare" / "train-00000.json").write_text("")
+    (out / "train-00001.arrow").write_text("")
+    shard = out / "train-00002.arrow"
+    shard.write_bytes(shard.read_bytes()[:-8] + bytes(8))
+    assert prepare("affectnet", faces, out, OPTIONS).n_resumed == 1
+    for path in (tmp_path / "whole.pack").iterdir():
+        assert (out / path.name).read_bytes() == path.read_bytes()
+
+
 def test_force_replaces_only_a_pack(faces: Path, tmp_path: Path) -> None:
     """A folder of something else stays, whatever is asked for."""
     out = tmp_path / "photos"
@@ -235,6 +322,26 @@ def test_output_around_the_raw_set_is_refused(faces: Path) -> None:
     with pytest.raises(ArtifactError, match=r"lies inside .*, where the pack is to be"):
         prepare("affectnet", faces, faces.parent, dataclasses.replace(OPTIONS, force=True))
     assert (faces / "training.csv").exists()
+
+
+def test_output_beside_the_raw_set(faces: Path) -> None:
+    """A folder is inside another by its parts: one whose name merely begins like the set's stands beside it."""
+    beside = faces.with_name(f"{faces.name}.pack")
+    options = dataclasses.replace(OPTIONS, annotations=faces.with_name(f"{faces.name}-lists"))
+    prepare("affectnet", faces, beside, options)
+    assert Pack.open(beside).splits == ("train", "val")
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[31m", "n" * 201])
+def test_class_that_no_terminal_should_show(tmp_path: Path, name: str) -> None:
+    """A class that a reader of the pack would refuse is refused before any work."""
+    picture = tmp_path / "set" / "face.png"
+    picture.parent.mkdir()
+    Image.new("L", (32, 32)).save(picture)
+    rows = "".join(f'face.png,"{label}"\n' for label in (name, "Happy"))
+    (tmp_path / "set" / "list.csv").write_text(f"path,label\n{rows}")
+    with pytest.raises(DatasetError, match=r"control character|characters, not 1 to"):
+        prepare("csv", tmp_path / "set" / "list.csv", tmp_path / "my.pack", OPTIONS)
 
 
 def test_annotation_files(faces: Path, tmp_path: Path) -> None:
@@ -304,40 +411,60 @@ def test_duplicates_are_found(raw_set: Any, tools: Any, tmp_path: Path) -> None:
     assert pack.split("train").groups.tolist() == [0, 1, 2, 3, 4, 5, 0]
     assert pack.split("val").groups.tolist() == [1, 2, 0]
     assert pack.info.duplicates == {"exact_copies": 2, "near_copies": 4, "in_several_splits": 7}
-    assert "4 faces repeat another (2 of them exactly); 7 faces stand in more than one split" in str(summary)
+    assert "4 faces repeat another, mirrored or not (2 of them exactly); 7 faces stand in more" in str(
+        summary
+    )
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_full_disk_in_a_worker(
-    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
-) -> None:
-    """A disk that fills up while a worker writes is one clear error, with what to do."""
-    out = begin_on_full_disk(faces, tmp_path, monkeypatch, "train-00000.arrow.partial")
-    with pytest.raises(ArtifactError, match=r"The disk is full while writing .*it goes on where it stopped"):
-        prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, workers=workers))
+def test_what_a_disk_refuses_a_worker(faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of a worker process is one clear error, as one of this process is."""
+    out = tmp_path / "my.pack"
+    prepare_until_shard(0, faces, out, monkeypatch)
+    (out / "train-00000.arrow").mkdir()
+    for workers in (1, 2):
+        with pytest.raises(ArtifactError, match=r"train-00000\.arrow cannot be written: Is a directory"):
+            prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, workers=workers))
+    (out / "train-00000.arrow").rmdir()
     assert prepare("affectnet", faces, out, OPTIONS).info.n_kept == 21
 
 
-def begin_on_full_disk(faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> Path:
-    """Begin a pack in which one file leads to a device that is always full, and return it."""
-    if not Path("/dev/full").exists():
-        pytest.skip("this system has no /dev/full")
-    out = tmp_path / "my.pack"
-    prepare_until_shard(0, faces, out, monkeypatch)
-    (out / name).symlink_to("/dev/full")
-    return out
-
-
-@pytest.mark.parametrize("name", ["pack.json.partial", "groups.arrow.partial", "rejects.csv.partial"])
-def test_full_disk_at_the_end(
-    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+@pytest.mark.parametrize(
+    ("name", "n_resumed"),
+    [("train-00000.arrow", 0), ("rejects.csv", 2), ("groups.arrow", 2), ("pack.json", 2)],
+)
+def test_full_disk(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, n_resumed: int
 ) -> None:
-    """A disk that is full for the last files loses no work."""
-    out = begin_on_full_disk(faces, tmp_path, monkeypatch, name)
-    with pytest.raises(ArtifactError, match=r"The disk is full while writing"):
-        prepare("affectnet", faces, out, OPTIONS)
+    """A disk that is full for a file is told, with what to do, and no work before it is lost."""
+    out, sync_file = tmp_path / "my.pack", mien.artifacts._sync_file
+
+    def refuse(path: Path) -> None:
+        if path.name.startswith(name):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync_file(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mien.artifacts, "_sync_file", refuse)
+        with pytest.raises(
+            ArtifactError, match=r"The disk is full while writing .*it goes on where it stopped"
+        ):
+            prepare("affectnet", faces, out, OPTIONS)
     assert not (out / "pack.json").exists()
-    assert prepare("affectnet", faces, out, OPTIONS).n_resumed == 2
+    assert prepare("affectnet", faces, out, OPTIONS).n_resumed == n_resumed
+
+
+def test_folder_that_vanishes(faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody removes the unfinished pack: one clear error, whoever comes to notice."""
+    out = tmp_path / "my.pack"
+    make_shard = mien.prepare.stage.make_shard
+
+    def make_and_remove(task: Any) -> None:
+        make_shard(task)
+        shutil.rmtree(out)
+
+    monkeypatch.setattr("mien.prepare.stage.make_shard", make_and_remove)
+    with pytest.raises(ArtifactError, match=r"vanished while it was written"):
+        prepare("affectnet", faces, out, OPTIONS)
 
 
 def test_moved_pack_is_the_same(faces: Path, tmp_path: Path) -> None:
@@ -347,3 +474,89 @@ def test_moved_pack_is_the_same(faces: Path, tmp_path: Path) -> None:
     assert len(Pack.open(moved).split("train")) == 16
     for path in moved.iterdir():
         assert str(tmp_path).encode() not in path.read_bytes()
+
+
+@pytest.fixture
+def detector_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the detector's file is looked for, with nothing there and no network."""
+    monkeypatch.delenv("MIEN_DETECTOR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(detector, "YUNET_URL", "http://127.0.0.1:9/nobody-listens")
+    monkeypatch.setattr(detector, "YUNET_SHA256", hashlib.sha256(b"official").hexdigest())
+    path = detector.cached_detector_file()
+    path.parent.mkdir(parents=True)
+    return path
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["vanishes", "appears"])
+def test_a_detector_that_comes_or_goes_does_not_mix(
+    faces: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    small_shards: None,
+    detector_cache: Path,
+    is_there: bool,
+) -> None:
+    """A pack begun with one detector is not finished with another; with the first one it is."""
+    out = tmp_path / "my.pack"
+
+    def put(there: bool) -> None:
+        if there:
+            detector_cache.write_bytes(b"official")
+        else:
+            detector_cache.unlink(missing_ok=True)
+
+    put(is_there)
+    prepare_until_shard(2, faces, out, monkeypatch)
+    put(not is_there)
+    with pytest.raises(ArtifactError, match="was begun with other options"):
+        prepare("affectnet", faces, out, OPTIONS)
+    put(is_there)
+    assert prepare("affectnet", faces, out, OPTIONS).n_resumed == 2
+
+
+@pytest.mark.parametrize(
+    "where", ["cv2.__version__", "simplejpeg.__version__", "mien.faces.images.MAX_PIXELS"]
+)
+def test_what_changes_pixels_is_part_of_the_plan(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_shards: None, where: str
+) -> None:
+    """Another decoder or another limit would give other faces."""
+    out = tmp_path / "my.pack"
+    prepare_until_shard(2, faces, out, monkeypatch)
+    with monkeypatch.context() as patched:
+        patched.setattr(where, 12345)
+        with pytest.raises(ArtifactError, match="was begun with other options"):
+            prepare("affectnet", faces, out, OPTIONS)
+    assert prepare("affectnet", faces, out, OPTIONS).n_resumed == 2
+
+
+def test_the_detector_is_looked_for_once(
+    tmp_path: Path, tools: Any, monkeypatch: pytest.MonkeyPatch, detector_cache: Path
+) -> None:
+    """Before the work; a worker does not fetch another than the plan has."""
+    for name in ("happy", "sad"):
+        (tmp_path / "raw" / name).mkdir(parents=True)
+        (tmp_path / "raw" / name / "a.jpg").write_bytes(tools.encode(tools.draw_picture()))
+    fetched: list[Path] = []
+
+    def fetch(target: Path) -> None:
+        fetched.append(target)
+        raise OSError("no network")
+
+    monkeypatch.setattr(detector, "_fetch_yunet", fetch)
+    with pytest.raises(DatasetError, match="no_face"):
+        prepare(
+            "folder", tmp_path / "raw", tmp_path / "my.pack", dataclasses.replace(OPTIONS, crop="aligned")
+        )
+    assert fetched == [detector_cache]
+
+
+def test_a_class_of_which_nothing_is_kept_is_told(tmp_path: Path, tools: Any) -> None:
+    """Its images are all broken: the summary says so before its table."""
+    for name in ("happy", "sad", "fear"):
+        (tmp_path / "raw" / name).mkdir(parents=True)
+        data = b"broken" if name == "fear" else tools.encode(tools.draw_picture())
+        (tmp_path / "raw" / name / "a.jpg").write_bytes(data)
+    summary = prepare("folder", tmp_path / "raw", tmp_path / "my.pack", OPTIONS)
+    assert "No face was kept of: Fear." in str(summary)

@@ -154,3 +154,12 @@ def test_the_sides_of_those_who_are_seen_are_remembered() -> None:
     face = replace(reading((300, 300, 500, 500)), track=4)
     annotate(picture(900, 900), [face], sides=sides)
     assert list(sides) == [4]
+
+
+def test_names_of_any_script_are_told_apart() -> None:
+    """Two names of two characters each are not two boxes each, in either label."""
+    happy, sad = (build_pill(name, 20, color=class_color(name)) for name in ("高兴", "悲伤"))
+    assert happy.shape != sad.shape or (happy != sad).any()
+    row = reading((0, 0, 100, 100))
+    cards = [build_card(replace(row, probabilities={name: 0.5, "Sad": 0.1}), 20) for name in ("高兴", "悲伤")]
+    assert cards[0].shape != cards[1].shape or (cards[0] != cards[1]).any()

@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import mien
 from mien.errors import ArtifactError, ModelError
 from mien.faces.detector import Detector
 from mien.faces.images import decode_image
+from mien.reading import model as model_module
 from mien.reading.model import Model
 
 MakePicture = Callable[..., Path]
@@ -50,6 +53,24 @@ def test_a_list_is_read_in_order(model: Model, picture: Path, make_picture: Make
     assert [len(reading) for reading in readings[:4]] == [2, 0, 0, 2]
     assert [reading.rows[0].status for reading in readings[:4]] == ["ok", "no_face", "not_an_image", "ok"]
     assert len(readings) == 80
+
+
+def test_threads_share_one_detector_that_is_loaded_once(
+    model_path: Path, detector: Detector, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[Detector] = []
+
+    def load_slowly(**_: object) -> Detector:
+        time.sleep(0.05)
+        loaded.append(detector)
+        return detector
+
+    monkeypatch.setattr(model_module, "load_detector", load_slowly)
+    model = mien.load(model_path)
+    with ThreadPoolExecutor(8) as pool:
+        readings = list(pool.map(model.predict, [picture] * 8))
+    assert [len(reading) for reading in readings] == [2] * 8
+    assert len(loaded) == 1
 
 
 def test_an_unreadable_picture_is_a_reading(model: Model, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """From picture files to readings."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -157,6 +158,7 @@ def test_a_picture_without_a_face_has_a_row(
         pytest.param(b"", "empty_file", id="empty"),
         pytest.param(b"<html><body>not found</body></html>", "not_an_image", id="a web page"),
         pytest.param(None, "missing_file", id="vanished"),
+        pytest.param("pipe", "not_a_file", id="a pipe"),
         pytest.param("truncated", "truncated_image", id="truncated"),
     ],
 )
@@ -171,7 +173,9 @@ def test_an_unreadable_picture_has_a_row_with_the_reason(
     """The pictures before and after it are read."""
     good = make_picture("good.png", ("Happy", 10, 10, 40))
     bad = tmp_path / "bad.jpg"
-    if isinstance(content, str):
+    if content == "pipe":
+        os.mkfifo(bad)
+    elif isinstance(content, str):
         noise = np.random.default_rng(0).integers(0, 255, (100, 100, 3), dtype=np.uint8)
         Image.fromarray(noise).save(bad)
         bad.write_bytes(bad.read_bytes()[:3000])
@@ -186,7 +190,7 @@ def test_a_file_too_large_for_a_picture_is_not_read(
     bundle: Bundle, detector: Detector, make_picture: MakePicture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its row names the limit."""
-    monkeypatch.setattr(recognise, "MAX_FILE_BYTES", 10)
+    monkeypatch.setattr("mien.faces.image_files.MAX_FILE_BYTES", 10)
     (picture,) = read_pictures([make_picture("a.png")], bundle, detector=detector)
     assert picture.rows[0].status == "image_too_large"
 

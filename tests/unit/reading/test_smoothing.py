@@ -69,6 +69,39 @@ def test_points_that_move_do_not_lag() -> None:
     assert np.abs(smooth - points).max() < 0.03 * SIDE
 
 
+def published_one_euro(track: np.ndarray, times: list[float], side: float) -> list[list[float]]:
+    """Filter one point by algorithm 1 of Casiez et al. 2012, with the speed of both coordinates together.
+
+    The minimum cut-off is that of a time constant of 0.25 s, beta is 10 Hz for a side a second, dcutoff 1 Hz.
+    """
+
+    def alpha(rate: float, cutoff: float) -> float:
+        tau = 1.0 / (2 * math.pi * cutoff)
+        return 1.0 / (1.0 + tau * rate)
+
+    hat_x, hat_dx, filtered = list(track[0]), [0.0, 0.0], [list(track[0])]
+    for before, now, x in zip(times, times[1:], track[1:], strict=False):
+        rate = 1 / (now - before)
+        for axis in range(2):
+            dx = (x[axis] - hat_x[axis]) * rate / side
+            hat_dx[axis] = alpha(rate, 1.0) * dx + (1 - alpha(rate, 1.0)) * hat_dx[axis]
+        cutoff = 1.0 / (2 * math.pi * 0.25) + 10.0 * math.hypot(*hat_dx)
+        hat_x = [alpha(rate, cutoff) * x[axis] + (1 - alpha(rate, cutoff)) * hat_x[axis] for axis in range(2)]
+        filtered.append(hat_x)
+    return filtered
+
+
+def test_points_are_filtered_by_the_published_formula() -> None:
+    """At uneven times, of points that rest, drift and dash."""
+    random = np.random.default_rng(3)
+    times = np.cumsum(random.uniform(0.01, 0.08, 80)).tolist()
+    speeds = np.array([0.0, 0.1, 2.0])[random.integers(0, 3, 80)][:, None] * SIDE
+    track = np.cumsum(random.normal(0, 1, (80, 2)) * speeds / 30, axis=0) + random.normal(0, 0.5, (80, 2))
+    euro = OneEuro(0.25)
+    ours = [euro(point[None], seconds, side=SIDE)[0] for point, seconds in zip(track, times, strict=True)]
+    np.testing.assert_allclose(ours, published_one_euro(track, times, SIDE), rtol=1e-12, atol=1e-9)
+
+
 def test_a_time_that_stands_still_keeps_the_points() -> None:
     euro = OneEuro(0.25)
     euro(np.zeros((2, 2)), 1.0, side=SIDE)

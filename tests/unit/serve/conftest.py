@@ -18,6 +18,7 @@ import httpx2
 from mien.bundle import Bundle
 from mien.faces.detector import DetectedFace, Detector
 from mien.serve.app import ServeApp
+from mien.serve.gate import Access
 from mien.serve.settings import ServeSettings
 
 GREEN = (0, 255, 0)
@@ -72,6 +73,7 @@ def make_app(bundle: Bundle, detector: Detector) -> Callable[..., ServeApp]:
         finder: Detector | None = None,
         token: str | None = None,
         allow_origins: tuple[str, ...] = (),
+        known_hosts: tuple[str, ...] | None = None,
         detector_file: Path | None = None,
         model: Bundle | None = None,
         **settings: float,
@@ -81,8 +83,7 @@ def make_app(bundle: Bundle, detector: Detector) -> Callable[..., ServeApp]:
             ServeSettings(**settings),
             make_detector=lambda: finder or detector,
             detector_file=detector_file,
-            token=token,
-            allow_origins=allow_origins,
+            access=Access(token=token, allow_origins=allow_origins, known_hosts=known_hosts),
         )
 
     return make

@@ -49,6 +49,40 @@ def test_a_wrong_address_has_the_one_shape(
 
 
 @pytest.mark.parametrize(
+    ("wanted", "status", "code"),
+    [
+        pytest.param("bytes=9999999999-", 416, "range_not_satisfiable", id="beyond the end"),
+        pytest.param("bytes=5-2", 400, "bad_request", id="backwards"),
+        pytest.param("lines=1-2", 400, "bad_request", id="no bytes"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_wrong_range_has_the_one_shape(
+    method: str, wanted: str, status: int, code: str, make_app: MakeApp
+) -> None:
+    """What the library of files answers in plain text is put into words like the rest, with its headers."""
+    with TestClient(make_app()) as client:
+        answer = client.request(method, "/models/model.onnx", headers={"Range": wanted})
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json")
+    assert answer.headers["content-security-policy"]
+    assert ("content-range" in answer.headers) == (status == 416)
+    if method == "GET":
+        assert answer.json()["error"]["code"] == code
+        assert answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/healthz", "/v1/model", "/nowhere"])
+def test_a_body_that_is_not_due_is_refused(method: str, path: str, make_app: MakeApp) -> None:
+    """On every route, announced or in chunks; an empty one is none."""
+    with TestClient(make_app()) as client:
+        for body in (b"x", iter([b"x"])):
+            answer = client.request(method, path, content=body)
+            assert (answer.status_code, answer.headers["connection"]) == (400, "close")
+        assert client.request(method, path, headers={"Content-Length": "0"}).status_code != 400
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/" + "a" * 5_000,
@@ -97,7 +131,7 @@ def test_the_document_describes_every_failure_and_has_examples(make_app: MakeApp
     assert document["paths"].keys() == {"/v1/predict", "/v1/model", "/healthz", "/readyz", "/metrics"}
     responses = document["paths"]["/v1/predict"]["post"]["responses"]
     failures = {status for status in responses if status != "200"}
-    assert failures == {"400", "401", "408", "413", "415", "422", "429", "500", "503", "504"}
+    assert failures == {"400", "401", "408", "413", "415", "421", "422", "429", "500", "503", "504"}
     for status in failures:
         schema = responses[status]["content"]["application/json"]["schema"]
         assert schema == {"$ref": "#/components/schemas/Failure"}

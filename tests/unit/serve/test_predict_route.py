@@ -20,6 +20,7 @@ from mien.faces.detector import DetectedFace, Detector
 from mien.reading.answers import AnswerRule
 from mien.reading.recognise import read_pictures
 from mien.serve.app import ServeApp
+from mien.serve.uploads import MAX_OTHER_PARTS
 
 MakeApp = Callable[..., ServeApp]
 ROUTE = "/v1/predict"
@@ -202,6 +203,85 @@ def test_faces_beyond_the_limit_are_told(make_app: MakeApp, make_picture: Callab
     assert [row["expression"] for row in rows] == ["Happy", "Sad", None]
     assert (rows[2]["status"], rows[2]["detail"]) == ("too_many_faces", "1 more faces, the limit is 2")
     assert rows[2].keys() == rows[0].keys()
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_read"),
+    [
+        ("JPEG", True),
+        ("PNG", True),
+        ("WEBP", True),
+        ("GIF", True),
+        ("TIFF", False),
+        ("PPM", False),
+        ("BMP", False),
+    ],
+)
+def test_formats_of_photographs_are_read(
+    kind: str, is_read: bool, make_app: MakeApp, make_picture: Callable[..., Path]
+) -> None:
+    """What decodes slowly or noisily is refused before a decoder sees it, and what is read is told."""
+    with Image.open(make_picture("one.png", ("Happy", 50, 20, 50))) as picture:
+        data = encoded(np.asarray(picture.convert("RGB")), kind)
+    files = form(("a", data), ("b.png", encoded(np.zeros((9, 9, 3), np.uint8))))
+    with TestClient(make_app()) as client:
+        [row, *_] = client.post(ROUTE, files=files).json()["results"][0]["rows"]
+    assert row["status"] == ("ok" if is_read else "not_an_image")
+    assert ("JPEG, PNG, WebP, GIF are read here" in row["detail"]) != is_read
+
+
+def test_a_hostile_tiff_prints_nothing(make_app: MakeApp, capfd: pytest.CaptureFixture[str]) -> None:
+    """Libtiff writes to standard error itself, from C: a client could fill the log."""
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)
+    with io.BytesIO() as file:
+        Image.fromarray(pixels).save(file, "TIFF", compression="tiff_lzw")
+        data = file.getvalue()
+    data = data[:1000] + b"\xff" * 1000 + data[2000:]
+    with TestClient(make_app()) as client:
+        client.post(ROUTE, files=form(("a.tif", bytes(data))))
+    assert capfd.readouterr().err == ""
+
+
+def test_a_few_other_parts_are_skipped_and_many_refused(make_app: MakeApp, png: bytes) -> None:
+    """A form may have parts that are no pictures, as many as the guide's readers would send."""
+    others = [(f"field{number}", ("", b"x")) for number in range(MAX_OTHER_PARTS + 1)]
+    assert MAX_OTHER_PARTS == 16
+    with TestClient(make_app()) as client:
+        assert client.post(ROUTE, files=[*form(("a.png", png)), *others[:-1]]).status_code == 200
+        answer = client.post(ROUTE, files=[*form(("a.png", png)), *others])
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_form")
+
+
+def test_a_body_gives_its_bytes_back_however_it_ends(make_app: MakeApp, running: Any, png: bytes) -> None:
+    """Bodies that fail in any way leave the memory of the next ones alone."""
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield png[:-1]
+        await asyncio.sleep(30)
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield png
+
+    async def ask() -> list[int]:
+        app = make_app(queue_bytes=len(png) + 300, body_bytes=len(png) + 300, body_seconds=0.2, images=1)
+        async with running(app) as client:
+            kind = {"Content-Type": "image/png"}
+            two = form(("a", b"x"), ("b", b"x"))
+            asked = (
+                {"content": broken(), "headers": kind},
+                {"content": endless(), "headers": kind},
+                {"files": two},
+                {"content": b"x" * len(png), "headers": {"Content-Type": "multipart/form-data; boundary=a"}},
+                {"content": b"x" * len(png), "headers": kind},
+                {"content": png, "headers": kind},
+                {"content": png, "headers": kind},
+            )
+            statuses = [(await client.post(ROUTE, **one)).status_code for one in asked]
+            assert app.api.state.service._bytes.held == 0
+            return statuses
+
+    assert asyncio.run(ask()) == [408, 413, 413, 400, 422, 200, 200]
 
 
 def test_too_many_pictures_are_refused(make_app: MakeApp, png: bytes) -> None:

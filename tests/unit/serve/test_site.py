@@ -1,6 +1,9 @@
 """The page's files: as the server gives them, and as `mien page` writes them."""
 
+import errno
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +13,13 @@ from starlette.testclient import TestClient
 
 from mien.bundle import Bundle
 from mien.cli import main
+from mien.errors import ArtifactError
+from mien.faces import detector
 from mien.serve import site
 from mien.serve.app import ServeApp
 from mien.serve.refusals import add_refusals
 from mien.serve.routes import page_routes
+from mien.serve.site import write_page
 
 MakeApp = Callable[..., ServeApp]
 
@@ -90,6 +96,9 @@ def test_missing_files_are_told(bundle: Bundle, tmp_path: Path) -> None:
         client.get(path).json()["error"]["code"] for path in ("/", "/models/detector.onnx", "/assets/app.js")
     ]
     assert codes == ["page_missing", "detector_missing", "not_found"]
+    message = client.get("/models/detector.onnx").json()["error"]["message"]
+    assert detector.YUNET_NAME in message
+    assert str(detector.cached_detector_file().parent) not in message
 
 
 def test_page_writes_all_that_a_web_server_needs(
@@ -107,6 +116,37 @@ def test_page_writes_all_that_a_web_server_needs(
     assert json.loads((out / "model.json").read_text())["name"] == "colors"
     assert main(words) == 1
     assert main([*words, "--force"]) == 0
+
+
+def test_page_without_a_detector_says_what_is_missing(
+    static: Path,
+    model_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Where YuNet cannot be fetched the page is written all the same, and one line says where its file belongs."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(detector.urllib.request, "urlopen", refuse)
+    monkeypatch.delenv(detector.PATH_VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    out = tmp_path / "site"
+    assert main(["page", str(out), "--model", str(model_path)]) == 0
+    printed = capsys.readouterr()
+    assert "4 files" in printed.out
+    assert not (out / "models" / "detector.onnx").exists()
+    told = printed.err.splitlines()[-1]
+    wanted = (
+        "no network",
+        detector.YUNET_NAME,
+        str(out / "models" / "detector.onnx"),
+        detector.PATH_VARIABLE,
+    )
+    assert [part for part in wanted if part not in told] == []
+    assert "cascade" not in told
 
 
 def test_page_replaces_no_other_folder(
@@ -131,3 +171,34 @@ def test_page_without_its_files_is_one_line(
     assert main(["page", str(tmp_path / "site"), "--model", str(model_path), "--detector", str(yunet)]) == 1
     assert capsys.readouterr().err == f"mien: {site.NO_PAGE}\n"
     assert not (tmp_path / "site").exists()
+
+
+def test_a_page_that_vanishes_while_it_is_written_is_told(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of one must not be made again under its name."""
+    copyfile, out = shutil.copyfile, tmp_path / "sites" / "page"
+
+    def copy_and_remove(source: Path, target: Path) -> None:
+        copyfile(source, target)
+        monkeypatch.setattr(shutil, "copyfile", copyfile)
+        shutil.rmtree(out.parent)
+
+    monkeypatch.setattr(shutil, "copyfile", copy_and_remove)
+    with pytest.raises(ArtifactError, match="page vanished while it was written"):
+        write_page(out, model_path, detector=model_path)
+    assert not out.parent.exists()
+
+
+def test_a_page_on_a_full_disk_is_told(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of its files finds no room."""
+
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source), None, str(target))
+
+    monkeypatch.setattr(shutil, "copyfile", refuse)
+    with pytest.raises(ArtifactError, match="The disk is full while writing"):
+        write_page(tmp_path / "page", model_path, detector=model_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
 """AffectNet's 2021 release."""
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -201,3 +202,33 @@ def test_split_without_annotations_is_refused(add_face: Callable[..., Path]) -> 
     (raw / "train_set" / "annotations").rename(raw / "elsewhere")
     with pytest.raises(DatasetError, match="annotations"):
         open_affectnet(raw)
+
+
+def test_other_folders_of_faces_are_told(add_face: Callable[..., Path]) -> None:
+    """A `test_set` has no place in AffectNet's release as mien knows it: it is left out, and named."""
+    add_face()
+    raw = add_face(folder="test_set")
+    notes = open_affectnet(raw).notes
+    assert notes[0] == "There is no `val_set`: its split is left out."
+    assert notes[1].startswith("The folder `test_set` is passed over")
+
+
+def test_annotations_of_another_kind_are_refused(tmp_path: Path, put: Callable[..., Path]) -> None:
+    """AffectNet+ has a JSON file a picture: one line at once instead of a rejected row for each."""
+    put(tmp_path / "train_set" / "images" / "0.jpg")
+    put(tmp_path / "train_set" / "annotations" / "0.json", "{}")
+    with pytest.raises(
+        DatasetError, match=r"must hold files such as `0_exp.npy`, it holds `0.json`.*prepare csv"
+    ):
+        open_affectnet(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with a name here")
+def test_a_pipe_in_an_annotation_s_place(add_face: Callable[..., Path], read_set: Callable[..., Any]) -> None:
+    """It is a damaged annotation, and nobody waits for it."""
+    raw = add_face(exp=None)
+    os.mkfifo(raw / "train_set" / "annotations" / "1_exp.npy")
+    add_face("2.jpg")
+    read = read_set(open_affectnet(raw))
+    assert read.reasons == ["broken_annotation"]
+    assert "pipe" in read.rejects["train", 1][1]

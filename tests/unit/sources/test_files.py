@@ -69,6 +69,18 @@ def test_a_name_that_no_disk_takes_is_only_a_missing_file(tmp_path: Path) -> Non
     assert locate(tmp_path.resolve(), written).parent.name == "1"
 
 
+@pytest.mark.parametrize("written", ["../set-other/a.jpg", "{}-other/a.jpg", "link/a.jpg"])
+def test_a_folder_whose_name_begins_alike_is_outside(tmp_path: Path, written: str) -> None:
+    """Paths are compared folder by folder, not as text."""
+    root = tmp_path.resolve() / "set"
+    for folder in (root, tmp_path / "set-other"):
+        folder.mkdir()
+        (folder / "a.jpg").touch()
+    (root / "link").symlink_to(tmp_path / "set-other", target_is_directory=True)
+    with pytest.raises(RejectedRow, match="path_outside"):
+        locate(root, written.format(root))
+
+
 def test_a_link_that_leads_out_is_rejected(tmp_path: Path) -> None:
     """A link inside the folder does not open what lies outside it."""
     (tmp_path / "set").mkdir()

@@ -9,6 +9,7 @@ import pytest
 
 from mien.errors import DatasetError
 from mien.sources.folder import open_folder
+from mien.sources.labels import parse_label_names
 
 
 @pytest.fixture
@@ -25,17 +26,17 @@ def make_set(tmp_path: Path, put: Callable[..., Path]) -> Callable[..., Path]:
 
 def test_folders_are_classes(make_set: Callable[..., Path], read_set: Callable[..., Any]) -> None:
     """Names that stand for AffectNet's classes become these, others stay; nested folders belong to theirs."""
-    raw = make_set("bored/a.jpg", "Happiness/a b.jpg", "Happiness/more/面.PNG", "angry/x,y.jpeg", "7/a.jpg")
+    raw = make_set("bored/a.jpg", "Happiness/a b.jpg", "Happiness/more/面.PNG", "angry/x,y.jpeg", "zen/a.jpg")
     source = open_folder(raw, val_fraction=0)
     assert (source.name, source.natural_crop) == ("folder", "whole")
-    assert source.classes == ("Happy", "Anger", "7", "bored")
+    assert source.classes == ("Happy", "Anger", "bored", "zen")
     read = read_set(source)
     assert {key: source.classes[record.label] for key, record in read.records.items()} == {
-        "7/a.jpg": "7",
         "Happiness/a b.jpg": "Happy",
         "Happiness/more/面.PNG": "Happy",
         "angry/x,y.jpeg": "Anger",
         "bored/a.jpg": "bored",
+        "zen/a.jpg": "zen",
     }
     assert [row.number for row in read.rows] == [1, 2, 3, 4, 5]
     assert read.records["Happiness/a b.jpg"].image == raw.resolve() / "Happiness" / "a b.jpg"
@@ -80,6 +81,7 @@ def test_picture_in_no_class_folder_is_rejected(
         (("train", "val", "test"), ["train", "val", "test"]),
         (("Training", "validation"), ["train", "val"]),
         (("train", "valid"), ["train", "val"]),
+        (("train_set", "Test-Images"), ["train", "test"]),
         (("train", "test"), ["train", "test"]),
         (("val",), ["val"]),
     ],
@@ -147,6 +149,85 @@ def test_empty_class_folder_is_no_class(make_set: Callable[..., Path]) -> None:
     source = open_folder(raw)
     assert source.classes == ("Happy", "Sad")
     assert "`fear`" in source.notes[0]
+
+
+AFFECTNET_2021 = [f"{s}/{part}/1.jpg" for s in ("train_set", "val_set") for part in ("images", "annotations")]
+
+
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        pytest.param(
+            ["happy/a.jpg", "images/b.jpg", "sad/c.jpg"], "`images` is called like no class", id="images"
+        ),
+        pytest.param(
+            ["train/images/a.jpg", "train/labels/a.txt", "valid/images/b.jpg", "valid/labels/b.txt"],
+            r"`train/images` is called like no class .*YOLO",
+            id="YOLO",
+        ),
+        pytest.param(AFFECTNET_2021, r"`train_set/annotations` is .*use `mien prepare affectnet`", id="2021"),
+        pytest.param(["happy/a.jpg", "sad/b.jpg", "notes/c.txt"], "`notes` holds no image", id="no image"),
+        pytest.param(
+            ["happy/train/a.jpg", "happy/test/b.jpg", "sad/train/c.jpg", "sad/test/d.jpg"],
+            "`happy` holds `test`, `train`: move the folders, so that it is `test/happy`",
+            id="splits below classes",
+        ),
+        pytest.param(
+            ["0/a.jpg", "1/b.jpg"], "--label-names 0=NAME,1=NAME or --label-names affectnet", id="numbers"
+        ),
+        pytest.param(["0/a.jpg", "happy/b.jpg"], "--label-names 0=NAME,happy$", id="a number among names"),
+        pytest.param(["train/1/a.jpg", "test/2/b.jpg"], "are numbers", id="numbers in splits"),
+    ],
+)
+def test_folders_that_are_no_classes_stop(
+    make_set: Callable[..., Path], places: list[str], message: str
+) -> None:
+    """They would be learnt without a fault, as images are told from text; the message names folder and remedy."""
+    with pytest.raises(DatasetError, match=message.replace(" or --", r" \(or --")) as error:
+        open_folder(make_set(*places))
+    assert "\n" not in str(error.value)
+
+
+def test_label_names_say_what_folders_are(
+    make_set: Callable[..., Path], read_set: Callable[..., Any]
+) -> None:
+    """Numbers get names, what is not named is passed over and told of, and any name may be a class."""
+    raw = make_set("1/a.jpg", "02/b.jpg", "images/c.jpg", "labels/c.txt", "README.md")
+    source = open_folder(raw, val_fraction=0, label_names=parse_label_names("1=surprised,2=Fear,images"))
+    assert source.classes == ("Surprise", "Fear", "images")
+    read = read_set(source)
+    assert {key: source.classes[record.label] for key, record in read.records.items()} == {
+        "02/b.jpg": "Fear",
+        "1/a.jpg": "Surprise",
+        "images/c.jpg": "images",
+    }
+    assert len(read.rows) == 3
+    notes = " ".join(source.notes)
+    assert "`labels` is passed over" in notes
+    assert "not read: `README.md`" in notes
+    assert "Classes of their own, which AffectNet does not have: 'images'" in notes
+
+
+def test_label_names_that_name_no_folders(make_set: Callable[..., Path]) -> None:
+    """What is missing is told with the folders that there are."""
+    raw = make_set("1/a.jpg", "2/b.jpg")
+    with pytest.raises(DatasetError, match=r"--label-names makes 1 of the folders `1`, `2`"):
+        open_folder(raw, label_names=parse_label_names("1=Happy,3=Sad"))
+
+
+def test_affectnet_s_numbers_can_be_named_at_once(make_set: Callable[..., Path]) -> None:
+    """In folders as in lists."""
+    raw = make_set("train/0/a.jpg", "train/7/b.jpg", "val/7/c.jpg")
+    assert open_folder(raw, label_names=parse_label_names("affectnet")).classes == ("Neutral", "Contempt")
+
+
+def test_a_class_folder_of_images_without_endings(
+    make_set: Callable[..., Path], put: Callable[..., Path]
+) -> None:
+    """What a file holds says that it is an image."""
+    raw = make_set("happy/a.jpg")
+    put(raw / "sad" / "b", b"\x89PNG\r\n\x1a\n")
+    assert open_folder(raw).classes == ("Happy", "Sad")
 
 
 @pytest.mark.parametrize(

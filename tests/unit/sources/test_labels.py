@@ -2,33 +2,70 @@
 
 import pytest
 
-from mien.sources.labels import name_labels, order_label_classes
+from mien.errors import DatasetError
+from mien.sources.labels import AFFECTNET_NUMBERS, name_labels, order_label_classes, parse_label_names
 
 
 @pytest.mark.parametrize(
     ("counts", "classes"),
     [
-        pytest.param({"0": 1, "10": 1}, {"0": "Neutral", "10": "NonFace"}, id="AffectNet's numbers"),
-        pytest.param({"1": 3, "1.0": 1}, {"1": "Happy", "1.0": "Happy"}, id="numbers of a spreadsheet"),
-        pytest.param({"0": 1, "11": 1}, {"0": "0", "11": "11"}, id="numbers beyond AffectNet's"),
-        pytest.param({"3": 5, "-1": 1, "?": 1}, {"3": "Surprise"}, id="a few labels that are none"),
         pytest.param(
             {"Happiness": 1, "ANGRY": 1}, {"Happiness": "Happy", "ANGRY": "Anger"}, id="other sets' words"
         ),
         pytest.param({"bored": 2, "5": 1}, {"bored": "bored"}, id="a number among names"),
+        pytest.param({"-1": 2}, {}, id="a mark for none"),
         pytest.param({}, {}, id="no labels"),
     ],
 )
-def test_labels_are_named_by_what_most_are(counts: dict[str, int], classes: dict[str, str]) -> None:
-    """Numbers and names are told apart by the whole list."""
-    assert name_labels(counts)[0] == classes
+def test_names_say_it_themselves(counts: dict[str, int], classes: dict[str, str]) -> None:
+    """AffectNet's classes are known in other words; other words are classes of their own."""
+    assert name_labels(counts, None, where="a.csv")[0] == classes
 
 
-def test_notes_say_what_was_taken_for_what() -> None:
-    """Numbering and labels left out are told, since either may be a mistake."""
-    _, notes = name_labels({"0": 3, "6": 1, "banana": 1})
-    assert "0 Neutral, 6 Anger" in notes[0]
-    assert "'banana'" in notes[1]
+@pytest.mark.parametrize(
+    ("counts", "advice"),
+    [
+        pytest.param(
+            {"0": 9, "6": 4}, "--label-names 0=NAME,6=NAME (or --label-names affectnet", id="as AffectNet"
+        ),
+        pytest.param({"1": 3, "7.0": 1}, "--label-names 1=NAME,7=NAME (or", id="numbers of a spreadsheet"),
+        pytest.param({"0": 1, "11": 1}, "--label-names 0=NAME,11=NAME", id="numbers beyond AffectNet's"),
+        pytest.param({"3": 5, "-1": 1, "?": 1}, "--label-names 3=NAME (or", id="a few that are none"),
+        pytest.param({str(n): 1 for n in range(40)}, "10=NAME,11=NAME,...", id="many"),
+    ],
+)
+def test_numbers_are_refused_until_somebody_says_what_they_are(counts: dict[str, int], advice: str) -> None:
+    """Sets number their classes differently; the message holds the option to be filled in."""
+    with pytest.raises(DatasetError) as refused:
+        name_labels(counts, None, where="`a.csv`")
+    assert "The labels of `a.csv` are numbers" in str(refused.value)
+    assert advice in str(refused.value)
+    assert ("affectnet" in str(refused.value)) == all(float(label) <= 10 for label in counts if label != "?")
+    assert "\n" not in str(refused.value)
+
+
+def test_numbers_are_what_they_are_said_to_be() -> None:
+    """However they are written; others have no class, which is told."""
+    names = parse_label_names("1=Surprise, 2=happiness,9=bored")
+    classes, notes = name_labels({"1": 3, "2.0": 1, "02": 1, "9": 1, "5": 1, "-1": 1}, names, where="a.csv")
+    assert classes == {"1": "Surprise", "2.0": "Happy", "02": "Happy", "9": "bored"}
+    assert notes == (
+        "Classes of their own, which AffectNet does not have: 'bored'.",
+        "Labels that stand for no class: '-1', '5'.",
+    )
+
+
+def test_affectnet_s_numbers_have_a_name() -> None:
+    """Which stands for all eleven."""
+    assert parse_label_names(" AffectNet ") == AFFECTNET_NUMBERS
+    assert name_labels({"0": 1, "10": 1}, AFFECTNET_NUMBERS, where="")[0] == {"0": "Neutral", "10": "NonFace"}
+
+
+@pytest.mark.parametrize("text", ["", "1=Happy,,2=Sad", "=Happy", "1=", "1=NAME", "1=Happy,1.0=Sad", "a,a"])
+def test_label_names_that_are_none(text: str) -> None:
+    """A label is missing, or has two classes."""
+    with pytest.raises(ValueError, match=r"affectnet, got|twice"):
+        parse_label_names(text)
 
 
 def test_classes_come_in_affectnets_order() -> None:

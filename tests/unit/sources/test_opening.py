@@ -40,9 +40,28 @@ def test_each_kind_opens_its_reader(tmp_path: Path, put: Callable[..., Path]) ->
     put(tmp_path / "ferplus" / "FER2013Train" / "a.png")
     for part in ("images/1.jpg", "annotations/1_exp.npy"):
         put(tmp_path / "affectnet" / "val_set" / part)
-    options = SourceOptions(votes="plurality", val_fraction=0.0)
-    sources = {kind: open_source(kind, tmp_path / kind, options) for kind in KINDS}
+    options = dict.fromkeys(("folder", "csv"), SourceOptions(val_fraction=0.0))
+    options["ferplus"] = SourceOptions(votes="plurality")
+    sources = {kind: open_source(kind, tmp_path / kind, options.get(kind, SourceOptions())) for kind in KINDS}
     assert [source.name for source in sources.values()] == ["affectnet-2021", "ferplus", "folder", "csv"]
     for kind in ("folder", "csv"):
         assert {row.split for row in sources[kind].rows()} == {"train"}
     assert [sources["ferplus"].parse(row).label for row in sources["ferplus"].rows()] == [0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("csv", SourceOptions(votes="plurality"), "--votes is of ferplus, `csv` has no use for it"),
+        ("affectnet", SourceOptions(label_names=(("0", "Sad"),)), "--label-names is of folder and csv"),
+        ("folder", SourceOptions(split_column="phase"), "--split-column is of csv"),
+        ("folder", SourceOptions(landmarks_csv=Path("a.csv")), "--landmarks is of ferplus"),
+        ("ferplus", SourceOptions(val_fraction=0.2), "--val-fraction is of folder and csv"),
+    ],
+)
+def test_options_of_another_kind_are_refused(
+    tmp_path: Path, kind: str, options: SourceOptions, message: str
+) -> None:
+    """What a reader does not use is not passed over."""
+    with pytest.raises(DatasetError, match=message):
+        open_source(kind, tmp_path, options)

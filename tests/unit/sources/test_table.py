@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mien.errors import DatasetError
+from mien.sources.labels import parse_label_names
 from mien.sources.table import open_csv
 
 
@@ -56,16 +57,12 @@ def test_names_with_spaces_commas_and_unicode(
 @pytest.mark.parametrize(
     ("labels", "classes"),
     [
-        pytest.param(["0", "7", "10"], ["Neutral", "Contempt", "NonFace"], id="AffectNet's numbers"),
-        pytest.param(["6.0", "0.0", "0.0"], ["Anger", "Neutral", "Neutral"], id="numbers as floats"),
-        pytest.param(["2", "11", "2"], ["2", "11", "2"], id="other numbers"),
         pytest.param(["happiness", "ANGRY", "bored"], ["Happy", "Anger", "bored"], id="names"),
-        pytest.param(["0", "1", "banana"], ["Neutral", "Happy", "?"], id="a word among numbers"),
-        pytest.param(["0", "1", "-1"], ["Neutral", "Happy", "?"], id="a mark among numbers"),
+        pytest.param(["happy", "sad", "7"], ["Happy", "Sad", "?"], id="a number among names"),
         pytest.param(["sad", "fear", ""], ["Sad", "Fear", "?"], id="no label"),
     ],
 )
-def test_labels_are_numbers_or_names(
+def test_labels_that_are_names(
     make_csv: Callable[..., Path], read_set: Callable[..., Any], labels: list[str], classes: list[str]
 ) -> None:
     """Labels are understood by the whole column, and a label of no class rejects its row."""
@@ -75,6 +72,69 @@ def test_labels_are_numbers_or_names(
     assert [source.class_of(row) for row in source.rows()] == classes
     assert read_set(source).reasons == ["unknown_label"] * classes.count("?")
     assert set(source.classes) == set(classes) - {"?"}
+
+
+def test_numbers_need_names(make_csv: Callable[..., Path], read_set: Callable[..., Any]) -> None:
+    """RAF-DB's 1 to 7 are not AffectNet's: refused, until the caller says what they are."""
+    path = make_csv("image,label", "a.jpg,1", "b.jpg,2", "c.jpg,7")
+    with pytest.raises(
+        DatasetError, match=r"--label-names 1=NAME,2=NAME,7=NAME \(or --label-names affectnet"
+    ):
+        open_csv(path)
+    source = open_csv(path, val_fraction=0, label_names=parse_label_names("1=Surprise,2=Fear"))
+    assert [source.class_of(row) for row in source.rows()] == ["Surprise", "Fear", "?"]
+    assert read_set(source).reasons == ["unknown_label"]
+
+
+SPLIT_LISTS = [
+    pytest.param("path,label,phase", "{0}{1}.jpg,happy,{0}", id="another name"),
+    pytest.param("path,label,Usage", "{0}{1}.jpg,happy,{2}", id="FER2013's"),
+    pytest.param("path,label,where", "{0}{1}.jpg,happy,{0}", id="a name that says nothing"),
+    pytest.param("path,label", "{0}/{1}.jpg,happy", id="folders"),
+    pytest.param("image,label", "{0}_{1}.jpg,happy", id="beginnings of names"),
+]
+
+
+@pytest.mark.parametrize(("header", "row"), SPLIT_LISTS)
+def test_a_split_in_another_column_stops(make_csv: Callable[..., Path], header: str, row: str) -> None:
+    """Test faces are not learnt from for a column's name; with the option of the message they go where they belong."""
+    usages = {"train": "Training", "val": "PublicTest", "test": "PrivateTest"}
+    lines = [row.format(split, n, usage) for split, usage in usages.items() for n in range(2)]
+    path = make_csv(header, *lines)
+    with pytest.raises(DatasetError, match=r"train 2, val 2, test 2") as error:
+        open_csv(path)
+    column = str(error.value).split("--split-column ")[1].split()[0]
+    rows = list(open_csv(path, split_column=column).rows())
+    assert [(row.split, row.number) for row in rows] == [
+        *(("train", 1), ("train", 2), ("val", 3), ("val", 4), ("test", 5), ("test", 6))
+    ]
+    drawn = open_csv(path, split_column="none", val_fraction=0)
+    assert {row.split for row in drawn.rows()} == {"train"}
+    assert any(f"Columns not read in `faces.csv`: {column}" in note for note in drawn.notes) == (
+        column not in ("path", "image")
+    )
+
+
+@pytest.mark.parametrize("column", ["fold", "is_test", "dataSplit"])
+def test_a_column_that_is_called_like_a_split_stops(make_csv: Callable[..., Path], column: str) -> None:
+    """Also where its cells are no words for splits."""
+    path = make_csv(f"path,label,{column}", "a.jpg,happy,0", "b.jpg,sad,1")
+    with pytest.raises(
+        DatasetError, match=f"`{column}` seems to hold the split .by its name.: add --split-column"
+    ):
+        open_csv(path)
+
+
+def test_a_split_column_that_is_not_there(make_csv: Callable[..., Path]) -> None:
+    """The message has the columns that there are."""
+    with pytest.raises(DatasetError, match=r"`phase`; it begins with 'path', 'label'"):
+        open_csv(make_csv("path,label", "a.jpg,happy"), split_column="phase")
+
+
+def test_every_column_is_read_or_named(make_csv: Callable[..., Path]) -> None:
+    """Those of a person, of another label and of half a box are told as not read."""
+    path = make_csv("path,label,emotion,subject,x,y,w,valence,,split", "a.jpg,happy,sad,S1,1,2,3,0.5,1,train")
+    assert open_csv(path).notes == ("Columns not read in `faces.csv`: emotion, subject, x, y, w, (no name).",)
 
 
 @pytest.mark.parametrize("columns", ["face_x,face_y,face_width,face_height", "x,y,w,h", "X0,Y0,X1,Y1"])

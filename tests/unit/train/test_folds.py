@@ -180,6 +180,8 @@ def change_dev(out: Path, folder: str, **arrays: np.ndarray | None) -> None:
     with np.load(out / folder / "dev.npz") as values:
         kept = {name: value for name, value in {**values, **arrays}.items() if value is not None}
     np.savez(out / folder / "dev.npz", **kept)
+    run = Run.open(out / folder)
+    run.write_result(run.read_result())
 
 
 @pytest.fixture
@@ -201,6 +203,13 @@ def test_a_face_in_two_folds_is_refused(copied: Series) -> None:
     assert rows is not None
     change_dev(copied.out, "fold-0", rows=np.concatenate([rows[1:], rows[1:2]]))
     with pytest.raises(ArtifactError, match="192 answers for 191 faces"):
+        summarise_folds(copied)
+
+
+def test_answers_of_another_run(copied: Series) -> None:
+    """A fold whose answers are not those that its run wrote is told."""
+    shutil.copy(copied.out / "fold-0" / "dev.npz", copied.out / "fold-1" / "dev.npz")
+    with pytest.raises(ArtifactError, match=r"fold-1/dev\.npz has changed since it was written"):
         summarise_folds(copied)
 
 

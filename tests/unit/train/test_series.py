@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs the train extra")
 
+from mien.artifacts import one_writer
 from mien.cli import main
 from mien.errors import ArtifactError, MienError, RecipeError
 from mien.train.series import RunFailed, Series
@@ -63,6 +64,16 @@ def test_a_sweep_goes_on(copied_sweep: Series, capsys: pytest.CaptureFixture[str
     assert "run 1 of 4: learning_rate=0.001, seed 0: finished earlier\n" in told
     assert "run 4 of 4: learning_rate=0.005, seed 1\n" in told
     assert {path.name: path.read_bytes() for path in copied_sweep.out.glob("summary.*")} == before
+
+
+def test_a_finished_run_that_has_changed_is_told(copied_sweep: Series) -> None:
+    """What stands in the folder of a finished run must be what the run wrote, before the next is trained."""
+    folder = copied_sweep.out / copied_sweep.runs[0].folder
+    (folder / "result.json").write_text((folder / "result.json").read_text().replace("accuracy", "macro_f1"))
+    start = Failing(1)
+    with pytest.raises(ArtifactError, match=r"result\.json is damaged"):
+        train_sweep(copied_sweep, resume=True, start=start)
+    assert start.folders == []
 
 
 def test_every_pack_is_given_to_every_run(make_series: Callable[..., Series], training_pack: Path) -> None:
@@ -199,16 +210,35 @@ def test_a_mistake_does_not_cost_the_earlier_sweep(
     assert [path.name for path in copied_sweep.out.parent.iterdir() if path.name.startswith("out")] == ["out"]
 
 
-def test_what_a_killed_force_left_is_not_removed(
+def test_the_earlier_sweep_stays_until_the_new_one_is_finished(
     copied_sweep: Series, make_series: Callable[..., Series]
 ) -> None:
-    """What it had set aside may be all that is left of the earlier sweep."""
+    """Stopped once or twice, it is still there; the finished new one takes its place."""
     aside = copied_sweep.out.with_name("out.replaced")
-    shutil.copytree(copied_sweep.out, aside)
-    with pytest.raises(ArtifactError, match=r"out\.replaced is in the way"):
-        train_sweep(make_series(seeds=1), force=True, start=refuse)
-    assert (aside / "summary.json").exists()
+    before = (copied_sweep.out / "summary.json").read_bytes()
+    train_first = InThisProcess()
+
+    def stop_at_the_second(words: Sequence[str]) -> int:
+        if "seed-1" in " ".join(words):
+            raise KeyboardInterrupt
+        return train_first(words)
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            train_sweep(make_series(seeds=2), force=True, start=stop_at_the_second)
+        assert (aside / "summary.json").read_bytes() == before
+        assert not (copied_sweep.out / "summary.json").exists()
+    train_sweep(make_series(seeds=2), resume=True, start=InThisProcess())
+    assert not aside.exists()
     assert (copied_sweep.out / "summary.json").exists()
+
+
+def test_a_sweep_has_one_writer(make_series: Callable[..., Series]) -> None:
+    """The second is told, and does nothing."""
+    series = make_series(seeds=1)
+    with one_writer(series.out), pytest.raises(ArtifactError, match="is being written by this process"):
+        train_sweep(series, start=refuse)
+    assert not series.out.exists()
 
 
 def test_torchrun_and_several_machines_are_refused(
@@ -236,7 +266,8 @@ def test_a_mistake_is_one_line(
     quick_recipe_path: Path, training_pack: Path, tmp_path: Path, words: list[str], code: int, expected: str
 ) -> None:
     """From the command line, before anything is made."""
-    start = ["train", "--recipe", quick_recipe_path, "--pack", training_pack, "--out", tmp_path / "out"]
+    pack = [] if "--pack" in words else ["--pack", training_pack]
+    start = ["train", "--recipe", quick_recipe_path, *pack, "--out", tmp_path / "out"]
     told = StringIO()
     with redirect_stderr(told):
         assert main([str(word) for word in [*start, *words]]) == code

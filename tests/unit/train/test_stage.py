@@ -1,8 +1,10 @@
 """The run folder that training leaves, and what is refused. tests/end_to_end trains from the command line."""
 
 import csv
+import errno
 import itertools
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -18,6 +20,8 @@ pytest.importorskip("torch", reason="training needs the train extra")
 import torch
 from safetensors.torch import load_file
 
+from mien import artifacts
+from mien.artifacts import one_writer
 from mien.errors import ArtifactError, DatasetError, MienError, ModelError, RecipeError
 from mien.recipe import LossConfig, Recipe, format_recipe, read_recipe
 from mien.run import Run
@@ -144,6 +148,90 @@ def test_force_replaces_only_runs(
     assert (photographs / "me.jpg").read_bytes() == b"x"
     train(quick(tiny_recipe), [training_pack], unfinished, force=True)
     assert len(rows_of(unfinished)) == 1
+
+
+def test_the_earlier_run_stays_until_the_new_one_is_finished(
+    trained_run: Path,
+    training_pack: Path,
+    tiny_recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A new one that comes to nothing gives it its name back; one that was begun leaves it beside."""
+    run = Path(shutil.copytree(trained_run, tmp_path / "run"))
+    aside, before = tmp_path / "run.replaced", (run / "result.json").read_bytes()
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stage, "fit", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(quick(tiny_recipe), [training_pack], run, force=True)
+    assert (run / "result.json").read_bytes() == before
+    assert "run.replaced keeps the earlier run until this one is finished" in capsys.readouterr().err
+    for _ in range(2):
+        with monkeypatch.context() as patched:
+            patched.setattr(stage, "_finish", stop)
+            with pytest.raises(KeyboardInterrupt):
+                train(quick(tiny_recipe), [training_pack], run, force=True)
+        assert (aside / "result.json").read_bytes() == before
+        assert not (run / "result.json").exists()
+    train(quick(tiny_recipe), [training_pack], run, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert len(rows_of(run)) == 1
+
+
+def test_a_run_has_one_writer(training_pack: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    """The second is told, and writes nothing."""
+    with (
+        one_writer(tmp_path / "run"),
+        pytest.raises(ArtifactError, match="run is being written by this process"),
+    ):
+        train(quick(tiny_recipe), [training_pack], tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["run.json", "recipe.yaml", "dev.npz", "result.json", "best.safetensors"])
+def test_a_full_disk_is_told(
+    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Whatever file it is that finds no room, it is one clear error, and the run can be gone on with."""
+    sync_file = artifacts._sync_file
+
+    def refuse(path: Path) -> None:
+        if path.name.startswith(name):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync_file(path)
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(artifacts, "_sync_file", refuse)
+        with pytest.raises(ArtifactError, match=r"The disk is full while writing .*add --resume"):
+            train(quick(tiny_recipe), [training_pack], run)
+    train(quick(tiny_recipe), [training_pack], run, resume=True)
+    assert Run.open(run).read_result()["epochs"] == 1
+
+
+def test_a_folder_that_vanishes_is_told(
+    training_pack: Path,
+    tiny_recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Somebody removes the run while it trains: one clear error, and none of TensorBoard's thread beside it."""
+    write_atomically = stage.write_atomically
+
+    def write_and_remove(path: Path, write: Callable[[Path], None]) -> None:
+        write_atomically(path, write)
+        shutil.rmtree(tmp_path / "run")
+
+    monkeypatch.setattr(stage, "write_atomically", write_and_remove)
+    with pytest.raises(ArtifactError, match=r"run vanished while it was written: /.*"):
+        train(quick(tiny_recipe, epochs=2), [training_pack], tmp_path / "run")
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def bad_runtime(recipe: Recipe) -> Recipe:

@@ -367,7 +367,7 @@ def test_a_run_of_another_format_is_refused(
     value = json.loads((unfinished / "run.json").read_text())
     (unfinished / "run.json").write_text(json.dumps(value | {"format_version": 99}))
     with pytest.raises(
-        ArtifactError, match=r"run format version 99, this release reads 1\. Train again"
+        ArtifactError, match=r"run format version 99, this release reads 1 and 2\. Train again"
     ) as caught:
         train(tiny_recipe, [training_pack], unfinished, resume=True)
     assert "\n" not in str(caught.value)

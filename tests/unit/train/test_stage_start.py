@@ -177,6 +177,23 @@ def test_a_backbones_own_weights(trained_run: Path, tiny_recipe: Recipe, tmp_pat
     assert all(torch.equal(own[name], value) for name, value in bare.items())
 
 
+def test_weights_of_a_finished_run_are_its_own(
+    trained_run: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    """Weights that another run wrote into the folder of a finished one are not begun from."""
+    run = Path(shutil.copytree(trained_run, tmp_path / "run"))
+    recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(run)))
+    stage.build_network(recipe, CLASSES)
+    description = (run / "run.json").read_text()
+    (run / "run.json").write_text(description.replace("Sad", "Fear"))
+    with pytest.raises(ArtifactError, match=r"run\.json has changed since it was written"):
+        stage.build_network(recipe, CLASSES)
+    (run / "run.json").write_text(description)
+    truncate_weights(run)
+    with pytest.raises(ArtifactError, match=r"best\.safetensors has changed since it was written"):
+        stage.build_network(recipe, CLASSES)
+
+
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [("another backbone", "fits only"), ("missing", "does not exist"), ("no safetensors", "cannot be read")],
@@ -211,8 +228,12 @@ def with_teacher(recipe: Recipe, teacher: Path) -> Recipe:
 
 
 def edit_run(run: Path, **changes: Any) -> None:
+    """Change run.json, and record its hash as its own."""
+    opened = Run.open(run)
+    result = opened.read_result()
     value = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(value | changes))
+    opened.write_result(result)
 
 
 def truncate_weights(run: Path) -> None:
@@ -234,7 +255,7 @@ def truncate_weights(run: Path) -> None:
             id="another format",
         ),
         pytest.param(
-            truncate_weights, ArtifactError, r"best\.safetensors cannot be loaded", id="truncated weights"
+            truncate_weights, ArtifactError, r"best\.safetensors has changed since", id="truncated weights"
         ),
         pytest.param(
             lambda run: edit_run(run, recipe={}),

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
 
 pytest.importorskip("torch", reason="training needs the train extra")
 
@@ -217,10 +219,10 @@ def test_a_single_seed_has_no_spread(trained_sweep: tuple[Series, str]) -> None:
 def test_a_metric_that_a_run_lacks(copied_sweep: Series) -> None:
     """A correlation with a constant is no number; the other settings have theirs, and the cell stays empty."""
     series = copied_sweep
-    path = series.out / series.runs[0].folder / "result.json"
-    result = json.loads(path.read_text())
+    run = Run.open(series.out / series.runs[0].folder)
+    result = run.read_result()
     del result["dev"]["valence_ccc"]
-    path.write_text(json.dumps(result))
+    run.write_result(result)
     summary = summarise_sweep(series)
     write_sweep_summary(summary)
     assert "–" in str(summary).splitlines()[1]
@@ -228,3 +230,13 @@ def test_a_metric_that_a_run_lacks(copied_sweep: Series) -> None:
     with (series.out / "summary.csv").open() as file:
         cells = [row["valence_ccc_mean"] for row in csv.DictReader(file)]
     assert [bool(cell) for cell in cells] == [False, True]
+
+
+def test_a_setting_that_is_null_is_no_missing_value(copied_sweep: Series) -> None:
+    """The cell is a word of YAML that pandas reads as text, so that no setting is lost in a group."""
+    summary = summarise_sweep(copied_sweep)
+    results = [replace(summary.results[0], setting={"model.weights": None}), *summary.results[1:]]
+    write_sweep_summary(replace(summary, results=results))
+    table = pd.read_csv(copied_sweep.out / "summary.csv")
+    assert table["model.weights"][0] == "~"
+    assert yaml.safe_load("~") is None

@@ -1,0 +1,69 @@
+"""Names of classes and pictures that a table or a list cannot hold."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mien.errors import DatasetError
+from mien.pack import Pack
+from mien.prepare import PrepareOptions, prepare
+
+OPTIONS = PrepareOptions(size=16, workers=1)
+
+
+def put_picture(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.write_bytes(cv2.imencode(".png", np.full((20, 20, 3), 90, np.uint8))[1].tobytes())
+    except OSError:
+        pytest.skip("this file system has no such names")
+
+
+@pytest.mark.parametrize(
+    ("folder", "told"),
+    [
+        ("NA", "'NA' is a missing value to pandas"),
+        ("null", "'null' is a missing"),
+        ("a\nb", "holds a line break"),
+    ],
+)
+def test_a_class_folder_that_tables_cannot_hold(folder: str, told: str, tmp_path: Path) -> None:
+    for name in (folder, "happy"):
+        put_picture(tmp_path / "raw" / name / "a.png")
+    with pytest.raises(
+        DatasetError, match=rf"The classes of .*raw must .*{told}.* Rename the folder"
+    ) as error:
+        prepare("folder", tmp_path / "raw", tmp_path / "a.pack", OPTIONS)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "a.pack").exists()
+
+
+def test_a_label_that_is_a_missing_value(tmp_path: Path) -> None:
+    """The advice helps: without the word its rows are rejected, each with its reason."""
+    for name in "abc":
+        put_picture(tmp_path / "raw" / f"{name}.png")
+    listed = tmp_path / "raw" / "faces.csv"
+    listed.write_text("path,label\na.png,happy\nb.png,NA\nc.png,sad\n")
+    with pytest.raises(DatasetError, match=r"'NA' is a missing value .* leave the list's cell empty"):
+        prepare("csv", listed, tmp_path / "a.pack", OPTIONS)
+    listed.write_text(listed.read_text().replace("NA", ""))
+    info = prepare("csv", listed, tmp_path / "a.pack", OPTIONS).info
+    assert (info.classes, info.n_kept, info.rejected_by_reason) == (("Happy", "Sad"), 2, {"unknown_label": 1})
+
+
+def test_a_picture_that_a_line_cannot_name(tmp_path: Path) -> None:
+    """The advice helps too: the same faces without the annotation files."""
+    raw, out = tmp_path / "raw", tmp_path / "a.pack"
+    for name in ("happy/a\nb.png", "sad/a.png"):
+        put_picture(raw / name)
+    options = PrepareOptions(size=16, workers=1, annotations=tmp_path / "lists")
+    with pytest.raises(DatasetError, match=r"'happy/a\\nb.png' holds a line break.* leave --annotations out"):
+        prepare("folder", raw, out, options)
+    prepare("folder", raw, out, PrepareOptions(size=16, workers=1, force=True))
+    pack = Pack.open(out)
+    assert sorted(key for split in pack.splits for key in pack.split(split).keys) == [
+        "happy/a\nb.png",
+        "sad/a.png",
+    ]

@@ -15,6 +15,7 @@ from mien.artifacts import claim_output, one_writer
 from mien.formats.pack import Pack
 from mien.recipe import ModelConfig, Recipe
 from mien.recipe.validation import check_values
+from mien.train.caveats import warn_of_short_phases
 from mien.train.dataloader import FaceBatches
 from mien.train.dataset import TrainingFaces, read_training_faces
 from mien.train.dry_run.cost import StepMemory, count_multiply_adds, count_parameters, estimate_memory
@@ -22,7 +23,7 @@ from mien.train.dry_run.learning_rates import RateCurve, draw_as_image, draw_as_
 from mien.train.objective import Objective
 from mien.train.optimization import build_optimizer, scale_to_batch
 from mien.train.sampler import FaceOrder, build_order, require_steps
-from mien.train.stage import build_network, fit_recipe, load_teacher, warn_of_short_phases
+from mien.train.stage import build_network, fit_recipe, load_teacher
 
 WIDTH = 110
 _INDENT = " " * 15

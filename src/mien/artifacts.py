@@ -20,8 +20,11 @@ from typing import Any
 
 from mien.errors import ArtifactError
 from mien.runtime.lock import hold_lock
+from mien.runtime.regular_files import open_regular, read_regular
 
 LOCK_WITHIN = ".mien.lock"
+# The index of a pack of a hundred million faces has a tenth of it.
+MAX_JSON_BYTES = 512 * 1024 * 1024
 _PARTIAL = re.compile(r"\.[0-9a-f]{8}\.partial")
 
 
@@ -374,7 +377,7 @@ def read_json(path: Path, *, what: str) -> dict[str, Any]:
         ArtifactError: it is missing or broken.
     """
     try:
-        value = parse_json(path.read_text(encoding="utf-8"))
+        value = parse_json(read_regular(path, max_bytes=MAX_JSON_BYTES).decode("utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{path.parent} is no {what}: it has no {path.name}") from None
     except (OSError, ValueError) as error:
@@ -418,7 +421,7 @@ def json_sha256(value: Any) -> str:
 
 def file_sha256(path: Path) -> str:
     """Return a file's SHA-256 in hex."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

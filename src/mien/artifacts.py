@@ -20,9 +20,11 @@ from typing import Any
 
 from mien.errors import ArtifactError
 from mien.runtime.lock import hold_lock
-from mien.runtime.regular_files import open_regular
+from mien.runtime.regular_files import open_regular, read_regular
 
 LOCK_WITHIN = ".mien.lock"
+# The index of a pack of a hundred million faces has a tenth of it.
+MAX_JSON_BYTES = 512 * 1024 * 1024
 _PARTIAL = re.compile(r"\.[0-9a-f]{8}\.partial")
 
 
@@ -375,7 +377,7 @@ def read_json(path: Path, *, what: str) -> dict[str, Any]:
         ArtifactError: it is missing or damaged.
     """
     try:
-        value = parse_json(path.read_text(encoding="utf-8"))
+        value = parse_json(read_regular(path, max_bytes=MAX_JSON_BYTES).decode("utf-8"))
     except FileNotFoundError:
         kind = f"an {what}" if what[0] in "aeiou" else f"a {what}"
         raise ArtifactError(f"{path.parent} is not {kind}: it has no {path.name}") from None

@@ -171,17 +171,6 @@ def test_several_packs_of_one_command(
     assert "hold the same faces" in err
 
 
-@pytest.mark.parametrize("option", ["--recipe", "--out", "--seeds"])
-def test_an_option_of_one_value_may_stand_once(
-    finished_words: list[object], option: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The last one would win without a word."""
-    with pytest.raises(SystemExit) as caught:
-        main([*map(str, finished_words), option, "3", option, "4"])
-    assert caught.value.code == 2
-    assert f"error: {option} is given twice" in capsys.readouterr().err
-
-
 def test_pack_and_out_are_needed(mien: Mien, recipe_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Left out, they are wrong usage."""
     with pytest.raises(SystemExit) as caught:

@@ -58,7 +58,7 @@ def test_a_teacher(generator: torch.Generator) -> None:
 
 
 def test_landmarks(generator: torch.Generator) -> None:
-    """With every landmark known the loss is torch's smooth L1 in the loss's units, or its MSE of plain coordinates."""
+    """With every landmark known the loss is torch's smooth L1 in the loss's units, or its MSE of the coordinates."""
     predicted, true = torch.rand(2, 16, 68, 2, generator=generator) / LANDMARK_UNIT
     ours = predicted * LANDMARK_UNIT, true * LANDMARK_UNIT
     torch.testing.assert_close(landmark_loss(*ours), functional.smooth_l1_loss(predicted, true))

@@ -58,7 +58,7 @@ def one_line_errors(batch_size: int) -> Iterator[None]:
         ) from error
     except MienError as error:
         # A loader's process sends its traceback as the message; what it raised is the last line.
-        lines = str(error).splitlines()
+        lines = str(error).splitlines() or [""]
         if "in DataLoader worker process" not in lines[0]:
             raise
         raise type(error)(lines[-1].partition(": ")[2]) from error

@@ -57,16 +57,16 @@ def test_every_reader_rejects_what_is_not_a_file(endless: Path) -> None:
         YuNetDetector(endless)
 
 
-def test_a_shard_of_a_pack_that_is_not_a_file(
-    make_training_pack: Callable[..., Path], tmp_path: Path
-) -> None:
-    """One line, as for a missing shard."""
+def test_a_shard_of_a_pack_that_is_no_file(make_training_pack: Callable[..., Path], tmp_path: Path) -> None:
+    """One line, as for a file that is missing, without waiting for a writer; pack.json likewise."""
     pack = Pack.open(make_training_pack(tmp_path / "my.pack", n_train=6, n_val=3))
-    shard = pack.path / "train-00000.arrow"
-    shard.unlink()
-    os.mkfifo(shard)
-    with pytest.raises(ArtifactError, match=r"train-00000\.arrow cannot be read: .*a pipe"):
+    for name in ("train-00000.arrow", "pack.json"):
+        (pack.path / name).unlink()
+        os.mkfifo(pack.path / name)
+    with pytest.raises(ArtifactError, match=r"train-00000\.arrow cannot be read: it is a pipe"):
         pack.split("train")
+    with pytest.raises(ArtifactError, match=r"pack\.json of the pack cannot be read: .*a pipe"):
+        Pack.open(pack.path)
 
 
 def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:

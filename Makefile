@@ -53,14 +53,14 @@ check: setup ## format, lint, types, layers, spelling
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
-fix: setup ## format and mend what a tool can mend
+fix: setup ## format and fix what a tool can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 bench: setup ## run the benchmarks that need no data of yours
 	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
-hashes: ## write hashes.txt anew from constraints.txt
+hashes: ## regenerate hashes.txt from constraints.txt
 	$(PYTHON) -m venv $(TOOLS)
 	$(TOOLS)/bin/python -m pip install --quiet uv==0.13.9
 	$(TOOLS)/bin/uv pip compile constraints.txt --no-deps --generate-hashes --no-annotate --custom-compile-command 'make hashes' \

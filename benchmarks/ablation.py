@@ -1,10 +1,10 @@
-"""Trains one recipe in several settings and seeds at equal budgets, and compares them on the evaluation split.
+"""Trains variants of one recipe with several seeds at equal budgets, and compares them on the evaluation split.
 
     python benchmarks/ablation.py {multitask,imbalance} --recipe RECIPE --pack PACK --out OUT [--seeds 3]
                                   [--protocol all] [--schedule.epochs 4 ...]
 
-What stands after the options goes to `mien train` as it is. Every run is exported and evaluated; the table at the end
-is that of `mien compare --group`. A script that was killed goes on where it was.
+Further options are passed to `mien train` unchanged. Every run is exported and evaluated; the table at the end is that of
+`mien compare --group`. If the script is killed, the same command resumes.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# The first setting of each table is the one that the others are compared with.
+# The first setting of each table is the baseline.
 TABLES = {
     "multitask": {
         "expression_only": ["--model.landmarks", "false"],
@@ -30,7 +30,7 @@ TABLES = {
 
 
 def mien(*words: object) -> None:
-    """Run a command of mien; its output goes where this script's goes."""
+    """Run a mien command with this script's standard output and error."""
     subprocess.run([sys.executable, "-m", "mien", *map(str, words)], check=True)
 
 
@@ -47,7 +47,7 @@ def measure(folder: Path, args: argparse.Namespace, options: list[str]) -> Path:
 
 
 def main() -> None:
-    """Run a table."""
+    """Train and compare the settings of a table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -56,10 +56,10 @@ def main() -> None:
     parser.add_argument("--pack", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--protocol", default="all", help="of the table at the end")
+    parser.add_argument("--protocol", default="all", help="class protocol of the final table")
     args, overrides = parser.parse_known_args()
     reports = {}
-    # All settings of a seed before the next seed: a script that is stopped early has equally many of each.
+    # All settings of one seed before the next seed, so that stopping early leaves equal numbers of each.
     for seed in range(args.seeds):
         for setting, options in TABLES[args.table].items():
             words = [*options, *overrides, "--runtime.seed", str(seed)]

@@ -1,9 +1,9 @@
-"""Time YuNet takes in mien, against OpenCV's own runner of the same file, and how well their faces agree.
+"""Time of YuNet in mien, relative to OpenCV's own runner of the same file, and how well their detections agree.
 
     python benchmarks/detector.py --photo PHOTO.jpg [PHOTO.jpg ...] [--rounds 15]
 
-Both look at the same pixels, at several sizes of the photo, and take turns with rests between; OpenCV has its default threads,
-mien one. YuNet's file is looked for as `mien` does (MIEN_DETECTOR).
+Both get the same pixels, at several sizes of the photo, and alternate with pauses; OpenCV uses its default threads, mien one. YuNet's
+file is located as in `mien` (MIEN_DETECTOR).
 """
 
 import argparse
@@ -26,7 +26,7 @@ CALLS_A_TURN = 3
 
 
 def turn_ms(call: Callable[[], object]) -> list[float]:
-    """Return the times of a few calls after a rest, the first left out."""
+    """Return the times of a few calls after a pause, without the first."""
     time.sleep(REST_SECONDS)
     times = []
     for _ in range(CALLS_A_TURN + 1):
@@ -64,12 +64,12 @@ def main() -> None:
         apart = max(_apart(ours, opencv, photo) for photo in photos)
         print(
             f"{size_wh[0]}x{size_wh[1]}: mien {mien:.1f} ms, OpenCV {other:.1f} ms, ratio {mien / other:.2f}; "
-            f"boxes apart by at most {apart:.4f} px"
+            f"boxes differ by at most {apart:.4f} px"
         )
 
 
 def _apart(ours: YuNet, opencv: "cv2.FaceDetectorYN", photo: np.ndarray) -> float:
-    """Return the largest difference between the boxes of both, or infinity where they find other faces."""
+    """Return the largest difference between the boxes of both, or infinity if they find different faces."""
     expected, found = opencv.detect(photo)[1], ours.detect(photo, score_threshold=SCORE_THRESHOLD)
     expected = np.empty((0, 15)) if expected is None else expected
     if len(expected) != len(found):

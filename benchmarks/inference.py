@@ -1,11 +1,10 @@
-"""Time a face takes with a model of mien, against EfficientNet-B0 at 224 px in onnxruntime and in eager PyTorch.
+"""Inference time per face with a mien model, relative to EfficientNet-B0 at 224 px in onnxruntime and in eager PyTorch.
 
     python benchmarks/inference.py [--model MODEL] [--rounds 15] [--threads N] [--skip-torch]
 
-EfficientNet-B0 is what the field's models mostly are. Its weights here are random, which changes its answers and not its
-time; it is written by the code that writes mien's models and runs with onnxruntime's defaults. The three take turns;
-printed are medians over all counted calls, and ratios of medians. Aims: a third of B0's time in onnxruntime, a seventh of its
-time in eager PyTorch.
+EfficientNet-B0 is the most common backbone in the field. Its weights are random here, which does not affect its speed; it is exported
+by the code that exports mien's models, and runs with onnxruntime's defaults. The three alternate; the output is medians over all
+counted calls, and ratios of medians. Targets: a third of B0's time in onnxruntime, a seventh of its time in eager PyTorch.
 """
 
 import argparse
@@ -28,7 +27,7 @@ from mien.recipe import ModelConfig
 
 PEER_SIZE = 224
 BATCH_SIZES = (1, 8, 32)
-# Threads of one library spin for a while after a call, waiting for the next, and would slow another's.
+# A library's threads spin for a while after a call, and would slow down another library's.
 REST_SECONDS = 0.3
 WARM_UPS = 3
 CALLS_A_TURN = 5
@@ -55,13 +54,13 @@ def crops(n: int, size: int) -> np.ndarray:
 
 
 def run_model(bundle: OnnxModel, n: int) -> Callable[[], object]:
-    """Return a call that reads n faces with a model file."""
+    """Return a call that runs a model file on n faces."""
     images = crops(n, bundle.info.input_size)
     return lambda: bundle.run(images)
 
 
 def run_eager(network: FaceNetwork, n: int) -> Callable[[], object]:
-    """Return a call that reads n faces in PyTorch."""
+    """Return a call that runs a PyTorch model on n faces."""
     images = torch.from_numpy(crops(n, PEER_SIZE))
 
     def call() -> object:
@@ -72,7 +71,7 @@ def run_eager(network: FaceNetwork, n: int) -> Callable[[], object]:
 
 
 def medians_ms(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Return the median time of calls that take turns, several a turn, after a rest and some that do not count."""
+    """Return the median times of alternating calls, several per turn, after a pause and some warm-up calls."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
@@ -91,10 +90,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", help="a file, or the name of a model in the box (default: that one)")
+    parser.add_argument("--model", help="model file, or name of a bundled model (default: the bundled one)")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--threads", type=int, help="of each call (default: each library's own choice)")
-    parser.add_argument("--skip-torch", action="store_true", help="leave eager PyTorch out")
+    parser.add_argument("--threads", type=int, help="threads per call (default: each library's own choice)")
+    parser.add_argument("--skip-torch", action="store_true", help="skip eager PyTorch")
     args = parser.parse_args()
     if args.threads is not None:
         torch.set_num_threads(args.threads)
@@ -114,12 +113,12 @@ def main() -> None:
             calls["EfficientNet-B0, eager PyTorch"] = run_eager(network, n)
         found = medians_ms(calls, args.rounds)
         print(f"\nbatch {n} (medians of {args.rounds} rounds)")
-        print(f"  mien: {found['mien'] / n:.2f} ms a face")
+        print(f"  mien: {found['mien'] / n:.2f} ms per face")
         for name, aim in AIMS.items():
             if name in found:
                 ratio = found["mien"] / found[name]
                 print(
-                    f"  {name}: {found[name] / n:.2f} ms a face; mien / B0 = {ratio:.3f} (aim: at most {aim:.3f})"
+                    f"  {name}: {found[name] / n:.2f} ms per face; mien / B0 = {ratio:.3f} (target: at most {aim:.3f})"
                 )
 
 

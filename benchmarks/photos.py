@@ -1,8 +1,8 @@
-"""Images of about 1000 x 1000 px in AffectNet's layout, as that set has them, made from any such set.
+"""Images of about 1000 x 1000 px in AffectNet's layout, like those of that set, made from any set in this layout.
 
-Each image is enlarged to 1000 px and saved at JPEG quality 90; boxes and landmarks are enlarged with it. An
-enlargement is smoother than a photograph of its size and sooner decoded, so it gets grain: about as much as gives
-it the bits a pixel of the photographs that it is made from (1.2 for LFW's).
+Each image is enlarged to 1000 px and saved at JPEG quality 90, with its boxes and landmarks scaled accordingly. An enlargement is smoother
+than a photograph of its size and faster to decode, so noise is added: enough for the bits per pixel of the photographs that it is
+made from (1.2 for LFW's).
 """
 
 import csv
@@ -49,7 +49,7 @@ def make_photos(folder: Path, raw: Path | None, n_photos: int) -> Path:
 
 
 def _usable(rows: Iterable[dict[str, str]], images: Path) -> list[dict[str, str]]:
-    """Faces only: AffectNet has few others, and no broken files. Shuffled, since sets are sorted by class."""
+    """Return only rows with faces, since AffectNet has few others and no broken files; shuffled, since sets are sorted by class."""
     usable = [
         row
         for row in rows

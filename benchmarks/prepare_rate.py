@@ -1,9 +1,8 @@
-"""`mien prepare` against merely decoding every image, with the same decoder and as many processes.
+"""`mien prepare`, relative to only decoding every image with the same decoder and number of processes.
 
     python benchmarks/prepare_rate.py [--raw AFFECTNET_LAYOUT] [--photos 1000] [--rounds 5]
 
-Prints the ratio of the two rates from alternating rounds. 1.0 would mean that finding the crop, cutting,
-encoding, hashing and writing cost nothing.
+Prints the ratio of the two rates from alternating rounds. 1.0 would mean that cropping, encoding, hashing and writing cost nothing.
 """
 
 import argparse
@@ -27,13 +26,13 @@ from photos import make_photos
 
 
 def decode_all(paths: list[Path]) -> int:
-    """Read and decode; returns the pixels, so that nothing can be skipped."""
+    """Read and decode an image; the pixels are returned so that nothing can be skipped."""
     cv2.setNumThreads(1)
     return sum(decode_image(path.read_bytes()).size for path in paths)
 
 
 def time_decoding(paths: list[Path], workers: int) -> float:
-    """Return seconds to decode all images in parallel, in parts as large as prepare's."""
+    """Return seconds to decode all images in parallel, in chunks of the same size as those of `prepare`."""
     start = time.perf_counter()
     parts = [paths[index : index + 64] for index in range(0, len(paths), 64)]
     with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
@@ -71,7 +70,7 @@ def main() -> None:
             ratios.append(decoding / preparing)
             rates.append(len(paths) / preparing)
     print(f"{len(paths)} images of {1000} px, {args.workers} processes, {args.rounds} rounds")
-    print(f"prepare: {statistics.median(rates):.0f} faces a second (median)")
+    print(f"prepare: {statistics.median(rates):.0f} faces per second (median)")
     print(
         f"rate of prepare / rate of decoding: {statistics.median(ratios):.2f} (median, {min(ratios):.2f} to {max(ratios):.2f})"
     )

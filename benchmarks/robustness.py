@@ -1,13 +1,13 @@
-"""Accuracy of a model on faces that are blurred, dark, badly compressed, small, badly cut, turned or covered.
+"""Accuracy of a model on faces with blur, low light, JPEG artifacts, low resolution, inaccurate crops, rotation or occlusion.
 
     python benchmarks/robustness.py --pack PACK [--model MODEL] [--split val] [--protocol all] [--limit N]
                                     [--out FILE.json] [--plot FILE.png]
 
-Each change is made to the pack's crops at their own resolution, before they are resized for the model, at growing strengths;
-lengths are shares of the crop's side, so that a strength means the same for every pack. Crops are cut again by mien's own
-rule, with black outside as everywhere. Every face is changed in every row, and what is random is the same for every
-model. Printed is a Markdown table: accuracy with its 95 % interval over faces, and its difference to the clean faces with
-the interval of the paired difference.
+Each perturbation is applied to the pack's crops at their own resolution, before they are resized for the model, at increasing strengths.
+Lengths are fractions of the crop's side, so that a strength means the same for every pack. Geometric perturbations use mien's own crop
+function, with black outside. Every face is perturbed in every row, and the random choices are the same for every model. The output is a
+Markdown table: accuracy with its 95 % interval over faces, and its difference from the clean faces with the interval of the
+paired difference.
 """
 
 import argparse
@@ -39,12 +39,12 @@ SEED = 0
 
 
 def blur(crop: Crop, sigma: float, _random: np.random.Generator) -> Crop:
-    """Gaussian blur; sigma as a share of the side."""
+    """Gaussian blur; sigma as a fraction of the side."""
     return cv2.GaussianBlur(crop, (0, 0), sigma * crop.shape[0])
 
 
 def darken(crop: Crop, factor: float, random: np.random.Generator) -> Crop:
-    """Less light: values times a factor, and a camera's noise, whose part grows as the light falls."""
+    """Low light: values times a factor, plus camera noise of constant strength."""
     noise = random.normal(0, 3, crop.shape)
     return np.clip(crop * factor + noise, 0, 255).round().astype(np.uint8)
 
@@ -55,14 +55,14 @@ def compress(crop: Crop, quality: float, _random: np.random.Generator) -> Crop:
 
 
 def shrink(crop: Crop, side: float, _random: np.random.Generator) -> Crop:
-    """A face of few pixels: made smaller by mien's rule, then as large as it was; side in pixels."""
+    """Low resolution: downscaled by mien's rule to a side in pixels, then upscaled again."""
     return resize_crop(resize_crop(crop, int(side)), crop.shape[0])
 
 
 def cut_again(
     crop: Crop, *, scale: float = 1.0, shift: NDArray[np.float64] | None = None, roll_deg: float = 0.0
 ) -> Crop:
-    """Cut a crop from a crop: enlarged about the middle, turned, and shifted by shares of the side."""
+    """Crop again from a crop: scaled about the center, rotated, and shifted by fractions of the side."""
     side = crop.shape[0]
     angle = np.deg2rad(roll_deg)
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -72,19 +72,19 @@ def cut_again(
 
 
 def jitter(crop: Crop, strength: float, random: np.random.Generator) -> Crop:
-    """A careless detector: shifted in a random direction, and larger or smaller, by a share of the side."""
+    """An inaccurate detector: shifted in a random direction, and scaled up or down, by a fraction of the side."""
     direction = random.uniform(0, 2 * np.pi)
     shift = strength * np.array([np.cos(direction), np.sin(direction)])
     return cut_again(crop, scale=1 + strength * random.choice([-1.0, 1.0]), shift=shift)
 
 
 def roll(crop: Crop, degrees: float, random: np.random.Generator) -> Crop:
-    """A tilted head, to one side or the other."""
+    """In-plane rotation, to either side."""
     return cut_again(crop, roll_deg=degrees * random.choice([-1.0, 1.0]))
 
 
 def cover(crop: Crop, share: float, random: np.random.Generator) -> Crop:
-    """A grey square somewhere on the face; its side as a share of the crop's."""
+    """A gray square at a random position; its side as a fraction of the crop's."""
     side = crop.shape[0]
     length = round(share * side)
     top, left = random.integers(0, side - length + 1, 2)
@@ -93,7 +93,7 @@ def cover(crop: Crop, share: float, random: np.random.Generator) -> Crop:
     return covered
 
 
-# Name, change, unit, strengths from mild to strong.
+# Name, perturbation, unit, strengths from mild to strong.
 CHANGES: tuple[tuple[str, Change, str, tuple[float, ...]], ...] = (
     ("blur", blur, "of the side (sigma)", (0.01, 0.02, 0.04)),
     ("low light", darken, "of the light", (0.5, 0.25, 0.1)),
@@ -107,17 +107,17 @@ CHANGES: tuple[tuple[str, Change, str, tuple[float, ...]], ...] = (
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. Shares in [0, 1].
+    """One row of the table. Rates in [0, 1].
 
     Attributes:
-        change: its name; ``clean`` for none.
-        strength: in the unit.
-        unit: of the strength.
-        n: faces.
-        accuracy: of them.
-        ci95: its interval.
-        difference: to the clean faces.
-        difference_ci95: of the paired difference.
+        change: name of the perturbation; ``clean`` for none.
+        strength: how strong it is, in the unit below; None for ``clean``.
+        unit: unit of the strength.
+        n: number of faces.
+        accuracy: fraction of correct predictions.
+        ci95: 95 % interval of the accuracy.
+        difference: paired difference from the clean faces.
+        difference_ci95: 95 % interval of the difference.
     """
 
     change: str
@@ -131,13 +131,13 @@ class Row:
 
 
 class Measure:
-    """A model on the faces of a split under one protocol."""
+    """Evaluates a model on the faces of a split under one protocol."""
 
     def __init__(self, bundle: OnnxModel, split: PackSplit, faces: NDArray[np.int64], protocol: str) -> None:
         self.bundle, self.split, self.faces, self.protocol = bundle, split, faces, protocol
 
     def count(self, change: Callable[[Crop, np.random.Generator], Crop], progress: Progress) -> ClassProtocol:
-        """Read every face, changed, and count by the protocol."""
+        """Predict every perturbed face, and return the outcome under the protocol."""
         probabilities = []
         for start in range(0, len(self.faces), BATCH_SIZE):
             batch = [self._changed(int(face), change) for face in self.faces[start : start + BATCH_SIZE]]
@@ -152,7 +152,7 @@ class Measure:
         by_name = {protocol.name: protocol for protocol in found}
         if self.protocol not in by_name or not by_name[self.protocol].n:
             raise MienError(
-                f"no face counts by the protocol {self.protocol!r}; there are: {', '.join(by_name)}"
+                f"No face counts under the protocol {self.protocol!r}. Available: {', '.join(by_name)}"
             )
         return by_name[self.protocol]
 
@@ -161,7 +161,7 @@ class Measure:
         return resize_crop(change(self.split.image(face), random), self.bundle.info.input_size)
 
     def row(self, name: tuple[str, float | None, str], counted: ClassProtocol, clean: ClassProtocol) -> Row:
-        """Score a change beside the clean faces."""
+        """Compare a perturbation with the clean faces."""
         confusion = confusion_matrix(
             counted.truth, counted.predicted, n_classes=len(self.bundle.info.classes)
         )
@@ -173,7 +173,7 @@ class Measure:
 
 
 def measure_all(measure: Measure) -> list[Row]:
-    """Measure the clean faces and every change at every strength."""
+    """Measure the clean faces and every perturbation at every strength."""
     n_rows = 1 + sum(len(strengths) for *_, strengths in CHANGES)
     with Progress("Measuring", total=n_rows * len(measure.faces), unit="face") as progress:
         clean = measure.count(lambda crop, _random: crop, progress)
@@ -206,7 +206,7 @@ def _percent(value: float, ci95: Interval, *, sign: str = "") -> str:
 
 
 def plot(rows: list[Row], path: Path) -> None:
-    """Draw accuracy by strength, a panel a change, with the clean accuracy as a line."""
+    """Plot accuracy by strength, one panel per perturbation, with the clean accuracy as a line."""
     import matplotlib as mpl  # noqa: PLC0415 - only where an image was asked for
 
     mpl.use("Agg")
@@ -234,11 +234,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", help="a file, or the name of a model in the box (default: that one)")
+    parser.add_argument("--model", help="model file, or name of a bundled model (default: the bundled one)")
     parser.add_argument("--pack", type=Path, required=True)
     parser.add_argument("--split", default="val")
     parser.add_argument("--protocol", default="all")
-    parser.add_argument("--limit", type=int, help="faces, drawn by a seed (default: all)")
+    parser.add_argument("--limit", type=int, help="number of faces, a seeded random choice (default: all)")
     parser.add_argument("--out", type=Path, metavar="FILE.json")
     parser.add_argument("--plot", type=Path, metavar="FILE.png")
     args = parser.parse_args()

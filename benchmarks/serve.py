@@ -1,10 +1,10 @@
-"""`mien serve` at several clients, against calling the model in a loop in one process, and with batching off.
+"""`mien serve` with several clients, relative to calling the model in a loop in one process, with and without batching.
 
     python benchmarks/serve.py [--photo PHOTO.jpg ...] [--model MODEL] [--seconds 5] [--rounds 3]
 
-Prints requests a second with their ratio to the loop, and the latencies, from alternating rounds. The clients run on the
-same machine: what they and HTTP cost is in the server's rate. The time of the processor that an image takes is told
-beside it, since it hardly depends on what else the machine does.
+Prints requests per second with their ratio to the loop, and latencies, from alternating rounds. The clients run on the same machine, so
+that their cost and that of HTTP are included in the server's rate. The CPU time per image is printed as well, because it hardly depends on
+what else the machine does.
 """
 
 import argparse
@@ -29,7 +29,7 @@ SERVERS = {"batching": (), "batching off": ("--window-ms", "0", "--batch-faces",
 
 
 def rate_of_loop(model: Model, photos: list[bytes], seconds: float) -> tuple[float, float]:
-    """Return images a second, one after the other in this process, and processor seconds an image."""
+    """Return images per second, one after the other in this process, and CPU seconds per image."""
     start, start_cpu, n = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - start < seconds:
         model.predict(photos[n % len(photos)])
@@ -38,7 +38,7 @@ def rate_of_loop(model: Model, photos: list[bytes], seconds: float) -> tuple[flo
 
 
 def processor_seconds(process_id: int) -> float:
-    """Return what a process has used of the processors, NaN where there is no /proc."""
+    """Return the CPU seconds that a process has used, NaN without /proc."""
     stat = Path(f"/proc/{process_id}/stat")
     if not stat.exists():
         return float("nan")
@@ -48,7 +48,7 @@ def processor_seconds(process_id: int) -> float:
 
 @contextmanager
 def serving(model: str | None, options: tuple[str, ...]) -> Iterator[tuple[int, int]]:
-    """Give the port of a server and the number of its process."""
+    """Run a server; yield its port and process ID."""
     words = [
         sys.executable,
         "-m",
@@ -73,7 +73,7 @@ def serving(model: str | None, options: tuple[str, ...]) -> Iterator[tuple[int, 
 
 
 async def ask(port: int, photos: list[bytes], seconds: float) -> list[float]:
-    """Ask again and again over one connection; return the seconds of each answer."""
+    """Send requests over one connection until the time is up; return the latency of each in seconds."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     end, times = time.perf_counter() + seconds, []
     while time.perf_counter() < end:
@@ -95,7 +95,7 @@ async def ask(port: int, photos: list[bytes], seconds: float) -> list[float]:
 async def ask_at_once(
     port: int, photos: list[bytes], n_clients: int, seconds: float
 ) -> tuple[float, list[float]]:
-    """Return requests a second of so many clients together, and the seconds of each answer."""
+    """Return the requests per second of all clients together, and the latency of each request in seconds."""
     start = time.perf_counter()
     parts = await asyncio.gather(*(ask(port, photos, seconds) for _ in range(n_clients)))
     times = [one for part in parts for one in part]
@@ -132,14 +132,14 @@ def main() -> None:
                     times[name, n_clients] += seconds
     base = statistics.median(loop)
     cost = statistics.median(costs["loop"]) * 1000
-    print(f"loop in one process: {base:.1f} images/s (median of {args.rounds}), {cost:.1f} ms of a processor")
+    print(f"loop in one process: {base:.1f} images/s (median of {args.rounds}), {cost:.1f} ms of CPU time")
     for (name, n_clients), ratios in rates.items():
         marks = statistics.quantiles(times[name, n_clients], n=100)
         shown = ", ".join(f"p{p} {marks[p - 1] * 1000:.0f} ms" for p in (50, 95, 99))
         ratio, cost = statistics.median(ratios), statistics.median(costs[name, n_clients]) * 1000
         print(
             f"{name}, {n_clients} clients: {ratio * base:.1f} requests/s, {ratio:.2f} of the loop; "
-            f"{cost:.1f} ms of a processor; {shown}"
+            f"{cost:.1f} ms of CPU time; {shown}"
         )
 
 

@@ -1,4 +1,4 @@
-"""How long a command takes to begin, against starting Python itself.
+"""Startup time of commands, relative to starting Python itself.
 
 python benchmarks/startup.py --model MODEL.onnx --photo PHOTO.jpg [--rounds 9]
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def median_seconds(command: list[str], rounds: int) -> float:
-    """Return the median wall time of a command that succeeds."""
+    """Return the median wall time of a successful command."""
     times = []
     for _ in range(rounds):
         start = time.perf_counter()
@@ -38,7 +38,7 @@ def main() -> None:
     for name, command in commands.items():
         seconds = median_seconds(command, args.rounds)
         base = base or seconds
-        print(f"{name}: {seconds:.3f} s (median of {args.rounds}), {seconds / base:.1f} times python itself")
+        print(f"{name}: {seconds:.3f} s (median of {args.rounds}), {seconds / base:.1f} times Python itself")
 
 
 if __name__ == "__main__":

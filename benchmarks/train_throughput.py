@@ -1,11 +1,11 @@
-"""Training by a recipe from a pack, against the straightforward script and against data that needs no feeding.
+"""Training by a recipe from a pack, relative to the straightforward script, and to a batch that stays on the device.
 
     python benchmarks/train_throughput.py [--recipe RECIPE] [--raw AFFECTNET_LAYOUT] [--seconds 20] [--rounds 3]
 
-The straightforward script is what a tutorial shows: torchvision's transforms on each original photo in a DataLoader
-of as many workers (one on a CPU), the same network, batch and optimiser, in float32 with channels first. mien feeds from a pack,
-with the recipe's random changes, mixing, moving average and precision, channels last. The third rate is mien's step on
-one batch that stays on the device: with feeding that is never the limit the first comes to at least 0.95 of it.
+The straightforward script is that of a tutorial: torchvision's transforms on each original photo in a DataLoader with as many workers (one
+on a CPU), the same network, batch and optimizer, in float32 with channels first. mien loads from a pack, with the recipe's augmentation,
+mixing, moving average and precision, channels last. The third rate is mien's step on one batch that stays on the device: if data loading is
+never the bottleneck, the first reaches at least 0.95 of it.
 """
 
 import argparse
@@ -49,7 +49,7 @@ Step = Callable[[Any], None]
 
 
 class OriginalImages(Dataset[tuple[torch.Tensor, int]]):
-    """The original files, each through torchvision's transforms."""
+    """The original files with torchvision's transforms."""
 
     def __init__(self, paths: list[Path], size: int) -> None:
         self.paths = paths
@@ -69,7 +69,7 @@ class OriginalImages(Dataset[tuple[torch.Tensor, int]]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        """Return a changed photo and its label."""
+        """Return an augmented photo and its label."""
         return self.transform(Image.open(self.paths[index]).convert("RGB")), index % 8
 
 
@@ -148,7 +148,7 @@ def by_recipe(
 
 
 def rate(batches: Iterator[Any], step: Step, *, batch_size: int, seconds: float) -> float:
-    """Return photos per second over about so many seconds."""
+    """Return photos per second, measured for about this many seconds."""
     step(next(batches))
     _wait()
     start, n_steps = time.perf_counter(), 0
@@ -205,7 +205,7 @@ def main() -> None:
     for title, rates in zip(
         ("from a pack", "one batch", "straightforward"), zip(*rounds, strict=True), strict=True
     ):
-        print(f"{title}: {statistics.median(rates):.0f} a second (median)")
+        print(f"{title}: {statistics.median(rates):.0f} per second (median)")
     for title, column in (("from a pack / one batch", 1), ("from a pack / straightforward", 2)):
         ratios = [values[0] / values[column] for values in rounds]
         print(f"{title}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")

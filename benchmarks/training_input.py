@@ -1,10 +1,10 @@
-"""Feeding training from a pack, augmentation included, against the usual loader, on one core each.
+"""Loading training data from a pack, augmentation included, relative to the usual loader, on one core each.
 
     python benchmarks/training_input.py [--raw AFFECTNET_LAYOUT] [--photos 500] [--rounds 5]
 
-The usual loader reads the original JPEG with OpenCV, resizes it to 224 px and normalises it. mien decodes
-the pack's crop, moves it and its landmarks at random, changes its colours and erases a part.
-Both run in this one process, on one thread: images per second per core.
+The usual loader reads the original JPEG with OpenCV, resizes it to 224 px and normalizes it. mien decodes the pack's crop, applies a random
+transform to it and its landmarks, jitters its colors and erases a part. Both run in this one process, on one thread: images per second
+per core.
 """
 
 import argparse
@@ -33,7 +33,7 @@ BATCH = 64
 
 
 def usual_loader(paths: list[Path]) -> float:
-    """Return images per second of the usual way."""
+    """Return images per second of the usual loader."""
     mean = np.array([0.485, 0.456, 0.406], dtype=np.float32)
     std = np.array([0.229, 0.224, 0.225], dtype=np.float32)
     start = time.perf_counter()
@@ -49,7 +49,7 @@ def usual_loader(paths: list[Path]) -> float:
 
 
 def from_pack(dataset: FaceBatches, epoch: int) -> float:
-    """Return faces per second from a pack, with every random change on."""
+    """Return faces per second from a pack, with every augmentation enabled."""
     start, n_faces = time.perf_counter(), 0
     for draws in EpochBatches(FaceOrder(dataset.faces.labels), BATCH, epoch):
         n_faces += len(dataset.__getitems__(draws).images_rgb)
@@ -78,8 +78,8 @@ def main() -> None:
         rounds = [(from_pack(dataset, n + 1), usual_loader(paths)) for n in range(args.rounds)]
     ratios = [ours / usual for ours, usual in rounds]
     print(f"{len(paths)} images, {SIZE} px, {args.rounds} rounds, one core each")
-    print(f"usual loader: {statistics.median(usual for _, usual in rounds):.0f} a second")
-    print(f"from a pack, with augmentation: {statistics.median(ours for ours, _ in rounds):.0f} a second")
+    print(f"usual loader: {statistics.median(usual for _, usual in rounds):.0f} per second")
+    print(f"from a pack, with augmentation: {statistics.median(ours for ours, _ in rounds):.0f} per second")
     print(f"ratio: {statistics.median(ratios):.1f} (median, {min(ratios):.1f} to {max(ratios):.1f})")
 
 

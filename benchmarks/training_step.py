@@ -1,9 +1,9 @@
-"""A training step of EfficientNet-B0 fed from a pack, against the same step on a batch that stays in memory.
+"""A training step of EfficientNet-B0 fed from a pack, relative to the same step on a batch that stays in memory.
 
     python benchmarks/training_step.py [--raw AFFECTNET_LAYOUT] [--steps 12] [--rounds 5]
 
-Prints the ratio of the two median times of alternating rounds: 1.00 means that feeding costs nothing. A round that
-the machine disturbs counts as one of many.
+Prints the ratio of the two median times of alternating rounds: 1.00 means that data loading costs nothing. A round that is disturbed by
+other programs counts like any other.
 """
 
 import argparse
@@ -35,14 +35,14 @@ from photos import make_photos
 
 
 def fed_batches(faces: TrainingFaces, size: int, batch_size: int) -> Iterator[Batch]:
-    """Yield augmented batches without end, one loader process ahead."""
+    """Yield augmented batches forever, prefetched by one loader process."""
     for epoch in itertools.count():
         batches = EpochBatches(FaceOrder(faces.train.labels), batch_size, epoch)
         yield from build_loader(FaceBatches(faces.train, size, AugmentConfig()), batches, workers=1)
 
 
 class Trainer:
-    """The step that `mien train` takes, without its book-keeping."""
+    """The training step of `mien train`, without its bookkeeping."""
 
     def __init__(self, n_classes: int, size: int) -> None:
         model = ModelConfig(backbone="efficientnet_b0")
@@ -89,7 +89,7 @@ def main() -> None:
     ratios = sorted(ours / memory for ours, memory in rounds)
     quarter = len(ratios) // 4
     print(f"efficientnet_b0, {args.size} px, batch {args.batch}, {args.rounds} rounds of {args.steps} steps")
-    print(f"fed from a pack: {args.batch * args.steps / fed_seconds:.1f} faces a second")
+    print(f"fed from a pack: {args.batch * args.steps / fed_seconds:.1f} faces per second")
     print(
         f"time fed / time from memory: {fed_seconds / memory_seconds:.3f} (medians; the middle half of the rounds: "
         f"{ratios[quarter]:.3f} to {ratios[-1 - quarter]:.3f})"

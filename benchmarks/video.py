@@ -1,13 +1,13 @@
-"""Times videos: `Model.watch` against a plain loop over frames, its memory over a long video, and a photo of 20 faces.
+"""Video speed: `Model.watch` relative to a plain loop over frames, its memory over a long video, and a photo of 20 faces.
 
     python benchmarks/video.py [--photo PHOTO.jpg] [--model MODEL] [--frames 300] [--long 10000] [--repeats 3]
 
-The video is 640x480 and has one face: the photo, which should hold one (default: a drawn face), moving a little. The plain loop is
-`cv2.VideoCapture` and `Model.predict` for each frame: two looks of the detector, one call of the model. Both are
-run in turn, and their medians compared. The photo of 20 faces is made of the photo too, 20 times; what is compared
-with its reading is one call of the model with 20 crops. YuNet's file is looked for as `mien` does (`MIEN_DETECTOR`).
+The video is 640x480 and shows one face: the photo, which should contain one (default: a drawn face), moving a little. The plain loop is
+`cv2.VideoCapture` and `Model.predict` for each frame: two detector passes and one model call. Both alternate, and their medians are
+compared. The photo of 20 faces is made of 20 copies of the photo; its time is compared with one model call on 20 crops. YuNet's file is
+located as in `mien` (`MIEN_DETECTOR`).
 
-What else runs on the machine slows both sides, but not alike: the load is printed with the ratios.
+Other programs on the machine slow down both sides, but not equally: the load is printed with the ratios.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def group_of(photo_rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def plain_loop(model: mien.Model, video: Path) -> int:
-    """Read a video as one would without `watch`, and return the number of faces."""
+    """Process a video without `watch`, and return the number of faces."""
     capture = cv2.VideoCapture(str(video))
     n_faces = 0
     while True:
@@ -86,12 +86,12 @@ def plain_loop(model: mien.Model, video: Path) -> int:
 
 
 def watched(model: mien.Model, video: Path) -> int:
-    """Read a video with `watch`, and return the number of faces."""
+    """Process a video with `watch`, and return the number of faces."""
     return sum(len(reading) for reading in model.watch(video))
 
 
 def timed(run: Callable[[], object]) -> tuple[float, float]:
-    """Return the seconds that a call took on the clock, and those of all cores that it used."""
+    """Return the wall time and the CPU time of a call, in seconds."""
     start, used = time.perf_counter(), time.process_time()
     run()
     return time.perf_counter() - start, time.process_time() - used
@@ -108,7 +108,7 @@ def load() -> str:
 
 
 def compare_video(model: mien.Model, video: Path, *, n_frames: int, repeats: int) -> None:
-    """Print the frames a second of both ways, and their ratio."""
+    """Print the frames per second of both, and their ratio."""
     ways: dict[str, Callable[[mien.Model, Path], int]] = {"watch": watched, "plain loop": plain_loop}
     faces = {name: run(model, video) for name, run in ways.items()}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
@@ -118,23 +118,23 @@ def compare_video(model: mien.Model, video: Path, *, n_frames: int, repeats: int
     for name in ways:
         clock, used = median(times[name])
         print(
-            f"{name:<12} {n_frames / clock:6.1f} frames/s, {1000 * used / n_frames:5.1f} ms of a core a frame, "
+            f"{name:<12} {n_frames / clock:6.1f} frames/s, {1000 * used / n_frames:5.1f} ms of CPU time per frame, "
             f"a face in {faces[name] / n_frames:.1%} of the frames"
         )
     (clock, used), (plain_clock, plain_used) = median(times["watch"]), median(times["plain loop"])
     print(
-        f"watch is {plain_clock / clock:.2f} times as fast, for {plain_used / used:.2f} times less work; {load()}"
+        f"watch is {plain_clock / clock:.2f} times as fast, with {plain_used / used:.2f} times less CPU time; {load()}"
     )
 
 
 def resident_mib() -> float:
-    """Return the memory that this process holds (Linux)."""
+    """Return the memory of this process (Linux)."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def measure_memory(model: mien.Model, video: Path, n_frames: int) -> None:
-    """Print what is held after the first frames and after the last."""
+    """Print the memory after the first frames and after the last."""
     first = last = 0.0
     for index, _ in enumerate(model.watch(video), start=1):
         if index == min(WARM_FRAMES, n_frames // 2):
@@ -146,7 +146,7 @@ def measure_memory(model: mien.Model, video: Path, n_frames: int) -> None:
 
 
 def compare_group(model: mien.Model, photo_rgb: NDArray[np.uint8], *, repeats: int) -> None:
-    """Print what a photo of 20 faces takes, in calls of the model with 20."""
+    """Print the time of a photo of 20 faces, relative to a model call on 20 crops."""
     group = group_of(photo_rgb)
     crops = np.stack([face.crop for face in model.preprocess(group).faces])
     photo_times, model_times = [], []
@@ -156,22 +156,22 @@ def compare_group(model: mien.Model, photo_rgb: NDArray[np.uint8], *, repeats: i
     (photo_clock, photo_used), (model_clock, model_used) = median(photo_times), median(model_times)
     print(
         f"a photo of {group.shape[1]}x{group.shape[0]} with {len(crops)} faces: {1000 * photo_clock:.0f} ms; the model "
-        f"alone on {len(crops)}: {1000 * model_clock:.0f} ms: {photo_clock / model_clock:.2f} times, {photo_used / model_used:.2f} times the work; {load()}"
+        f"on {len(crops)} crops: {1000 * model_clock:.0f} ms: {photo_clock / model_clock:.2f} times, {photo_used / model_used:.2f} times the CPU time; {load()}"
     )
 
 
 def main() -> None:
-    """Run the three."""
+    """Run the three measurements."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--photo", type=Path, help="of one face (default: a drawn one)")
+    parser.add_argument("--photo", type=Path, help="photo of one face (default: a drawn one)")
+    parser.add_argument("--model", help="model file, or name of a bundled model (default: the bundled one)")
     parser.add_argument(
-        "--model", help="a file or the name of a model in the box (default: the one in the box)"
+        "--frames", type=int, default=300, help="frames of the video for the speed measurement"
     )
-    parser.add_argument("--frames", type=int, default=300, help="of the video whose speed is measured")
     parser.add_argument(
-        "--long", type=int, default=10_000, help="frames of the video whose memory is measured"
+        "--long", type=int, default=10_000, help="frames of the video for the memory measurement"
     )
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()

@@ -47,7 +47,14 @@ def test_it_says_what_eight_bits_cost_it(bundle: OnnxModel) -> None:
 @pytest.mark.parametrize("name", model_names())
 def test_every_model_has_a_card_and_a_licence(name: str) -> None:
     card = read_card(find_model(name))
-    for part in ("## Data", "## Licence", "## How good", "## Limits", "## Use", "AI Act, Article 5"):
+    for part in (
+        "## Performance",
+        "## Training data",
+        "## License",
+        "## Limitations",
+        "## Intended use",
+        "AI Act, Article 5",
+    ):
         assert part in card, part
     assert re.search(r"n = [\d,]+", card)
     assert re.search(r"\[\d+\.\d, \d+\.\d\]", card), "no interval"

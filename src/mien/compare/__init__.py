@@ -1,4 +1,4 @@
-"""`mien compare`: reports side by side, and whether their models really differ on the same faces."""
+"""`mien compare`: compare reports of the same faces, and test whether their models differ significantly."""
 
 from mien.compare.grouped import compare_groups
 from mien.compare.grouped_summary import GroupedSummary

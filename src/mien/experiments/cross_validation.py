@@ -19,7 +19,6 @@ from mien.experiments.series import MARK, SUMMARY, PlannedRun, Series, Start, op
 from mien.experiments.statistics import (
     NOTHING,
     MeanStd,
-    format_table,
     mean_std_of_metrics,
     metric_names,
     write_table,
@@ -28,9 +27,11 @@ from mien.formats.pack import Pack
 from mien.metrics.bootstrap import Interval, bootstrap_confusion
 from mien.metrics.calibration import fit_temperature
 from mien.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, macro_f1
+from mien.metrics.softmax import softmax
 from mien.recipe import Recipe, read_recipe
 from mien.runtime.child_process import run_command
 from mien.runtime.csv_text import CsvLines
+from mien.runtime.text_table import format_table
 
 FORMAT_VERSION = 1
 OUT_OF_FOLD = "out_of_fold.csv"
@@ -208,7 +209,9 @@ def summarize_folds(series: Series) -> tuple[OutOfFold, FoldsSummary]:
             np.concatenate([output.rows for output in outputs if output.rows is not None]),
             np.repeat(np.arange(len(outputs)), [len(one) for one in labels]),
             np.concatenate(labels),
-            np.concatenate([_softmax(one, t) for one, t in zip(logits, temperatures, strict=True)]),
+            np.concatenate(
+                [softmax(one, temperature=t) for one, t in zip(logits, temperatures, strict=True)]
+            ),
         )
     )
     _require_each_once(faces, first.pack["n_train"] + first.pack["n_dev"], series.out)
@@ -248,12 +251,6 @@ def score_pooled(faces: OutOfFold) -> dict[str, PooledMetric]:
         name: PooledMetric(float(statistic(confusion)), bootstrap_confusion(confusion, statistic))
         for name, statistic in _POOLED.items()
     }
-
-
-def _softmax(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
-    scaled = logits.astype(np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def _in_pack_order(faces: OutOfFold) -> OutOfFold:

@@ -13,11 +13,11 @@ from mien.experiments.settings import format_value, name_setting, short_names
 from mien.experiments.statistics import (
     NOTHING,
     MeanStd,
-    format_table,
     mean_std_of_metrics,
     metric_names,
     write_table,
 )
+from mien.runtime.text_table import format_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -32,6 +32,7 @@ from mien.nets.checkpoint import load_network
 from mien.nets.network import FaceNetwork, build_face_network
 from mien.recipe import Recipe, format_recipe
 from mien.recipe.validation import check_values
+from mien.runtime.nested import flatten
 from mien.train.dataset import TrainingFaces, read_training_faces
 from mien.train.earlier_run import claim_run, keep_earlier_run
 from mien.train.lightning_adapter import EpochResult, FaceModule, build_trainer, fit, read_dev
@@ -317,7 +318,7 @@ def _checkpoint_of(run: Run) -> Path | None:
         raise ArtifactError(
             f"Run {run.path} was begun on another pack: {earlier.pack['path']}. Resume with that"
         )
-    was, now = _by_key(earlier.recipe), _by_key(run.recipe)
+    was, now = flatten(earlier.recipe), flatten(run.recipe)
     # The seed decides every draw; the rest of `runtime` may differ.
     keys = [key for key in now if not key.startswith("runtime.") or key == "runtime.seed"]
     changed = [key for key in keys if was.get(key) != now[key]]
@@ -331,14 +332,6 @@ def _checkpoint_of(run: Run) -> Path | None:
         _require_readable(path)
         return path
     return None
-
-
-def _by_key(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the values of a recipe by dotted key."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _by_key(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat
 
 
 def _require_readable(path: Path) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from mien.metrics.affect import concordance
 from mien.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, macro_f1
 from mien.metrics.landmarks import mean_nme, nme_per_face
+from mien.metrics.softmax import log_softmax
 from mien.train.dataset import LabelledFaces
 
 
@@ -81,6 +82,4 @@ def score_dev(reading: DevPredictions, faces: LabelledFaces) -> DevScores:
 
 
 def _cross_entropy(logits: NDArray[np.float32], targets: NDArray[np.float32]) -> float:
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return float(-(targets * log_probabilities).sum(axis=1).mean())
+    return float(-(targets * log_softmax(logits)).sum(axis=1).mean())

@@ -46,21 +46,23 @@ def _row(found: GroupedSummary, name: str) -> str:
 
 def test_table_agrees_with_numpy_and_scikit_learn(write_seeds) -> None:
     """Mean and standard deviation of every metric over seeds, and the difference of the means."""
-    said = {"plain": [_predict(seed, 0.5) for seed in range(3)], "better": [_predict(3), _predict(4)]}
-    found = compare_groups([path for name, answers in said.items() for path in write_seeds(name, answers)])
+    predictions = {"plain": [_predict(seed, 0.5) for seed in range(3)], "better": [_predict(3), _predict(4)]}
+    found = compare_groups(
+        [path for name, predicted in predictions.items() for path in write_seeds(name, predicted)]
+    )
     assert [group.name for group in found.groups] == ["plain", "better"]
     functions = {
         "accuracy": judge.accuracy_score,
         "balanced_accuracy": judge.balanced_accuracy_score,
-        "macro_f1": lambda truth, answers: judge.f1_score(truth, answers, average="macro"),
-        "minority_recall": lambda truth, answers: judge.recall_score(
-            truth, answers, labels=["Fear"], average="macro"
+        "macro_f1": lambda truth, predicted: judge.f1_score(truth, predicted, average="macro"),
+        "minority_recall": lambda truth, predicted: judge.recall_score(
+            truth, predicted, labels=["Fear"], average="macro"
         ),
     }
     means = {}
     for group in found.groups:
         for name, function in functions.items():
-            values = [function(TRUTHS, answers) for answers in said[group.name]]
+            values = [function(TRUTHS, predicted) for predicted in predictions[group.name]]
             mean = group.metrics[name]
             assert mean.values == pytest.approx(values)
             assert (mean.mean, mean.std) == pytest.approx((np.mean(values), np.std(values, ddof=1)))
@@ -196,9 +198,9 @@ def test_a_single_group(write_seeds) -> None:
 
 def test_classes_in_another_order(write_report, tmp_path) -> None:
     """Classes are matched by name, whatever their order."""
-    said = _predict(0)
+    predicted = _predict(0)
     reports = [
-        write_report(tmp_path / name / "seed-0", said, TRUTHS, classes=classes)
+        write_report(tmp_path / name / "seed-0", predicted, TRUTHS, classes=classes)
         for name, classes in (("a", CLASSES), ("b", CLASSES[::-1]))
     ]
     found = compare_groups(reports)

@@ -138,13 +138,12 @@ class Measure:
 
     def count(self, change: Callable[[Crop, np.random.Generator], Crop], progress: Progress) -> ClassProtocol:
         """Predict every perturbed face, and return the outcome under the protocol."""
-        probabilities = []
-        for start in range(0, len(self.faces), BATCH_SIZE):
-            batch = [self._changed(int(face), change) for face in self.faces[start : start + BATCH_SIZE]]
-            probabilities.append(self.bundle.run(np.stack(batch)).probabilities)
-            progress.advance(len(batch))
+        batches = (
+            np.stack([self._changed(int(face), change) for face in self.faces[start : start + BATCH_SIZE]])
+            for start in range(0, len(self.faces), BATCH_SIZE)
+        )
         found = class_protocols(
-            np.concatenate(probabilities),
+            self.bundle.run_batches(batches, progress=progress).probabilities,
             self.split.labels[self.faces],
             classes=self.bundle.info.classes,
             label_classes=self.split.pack.info.classes,

@@ -26,18 +26,18 @@ pairs = st.integers(2, 30).flatmap(lambda n: arrays.arrays(np.float64, (2, n), e
 
 @given(tables, st.randoms(use_true_random=False))
 def test_class_order_does_not_matter(table, random) -> None:
-    """Renaming classes changes no figure."""
+    """Renaming classes changes no metric."""
     order = list(range(len(table)))
     random.shuffle(order)
-    for figure in (accuracy, balanced_accuracy, macro_f1):
-        assert math.isclose(float(figure(table)), float(figure(table[np.ix_(order, order)])), abs_tol=1e-12)
+    for metric in (accuracy, balanced_accuracy, macro_f1):
+        assert math.isclose(float(metric(table)), float(metric(table[np.ix_(order, order)])), abs_tol=1e-12)
 
 
 @given(tables)
 def test_figures_are_shares(table) -> None:
-    """Every figure lies in [0, 1]; per class there is a share or None, never NaN."""
-    for figure in (accuracy, balanced_accuracy, macro_f1):
-        assert 0 <= float(figure(table)) <= 1
+    """Every metric is in [0, 1]; per-class scores are in [0, 1] or None, never NaN."""
+    for metric in (accuracy, balanced_accuracy, macro_f1):
+        assert 0 <= float(metric(table)) <= 1
     for scores in per_class(table):
         assert all(value is None or 0 <= value <= 1 for value in (scores.precision, scores.recall, scores.f1))
 
@@ -46,9 +46,9 @@ def test_figures_are_shares(table) -> None:
 @given(tables, st.integers(0, 5))
 def test_an_interval_holds_its_estimate(table, seed) -> None:
     """The estimate lies in its interval, and the interval in [0, 1]."""
-    for figure in (accuracy, balanced_accuracy, macro_f1):
-        low, high = bootstrap_confusion(table, figure, n_resamples=200, seed=seed)
-        assert 0 <= low <= float(figure(table)) <= high <= 1
+    for metric in (accuracy, balanced_accuracy, macro_f1):
+        low, high = bootstrap_confusion(table, metric, n_resamples=200, seed=seed)
+        assert 0 <= low <= float(metric(table)) <= high <= 1
 
 
 @given(pairs)
@@ -76,7 +76,7 @@ def test_affect_scores_are_finite_or_none(pair) -> None:
     arrays.arrays(np.bool_, st.shared(st.integers(1, 50), key="n")),
 )
 def test_bins_hold_every_face_once(confidence, correct) -> None:
-    """The bins' counts add up, each mean confidence lies in its bin, and the error is a share."""
+    """The bins' counts add up, each mean confidence is in its bin, and the error is in [0, 1]."""
     bins = reliability_bins(confidence, correct)
     assert sum(bin_.n for bin_ in bins) == len(confidence)
     for bin_ in bins:
@@ -107,7 +107,7 @@ def test_swapping_models_turns_the_sign(rights) -> None:
     arrays.arrays(np.int64, 20, elements=st.integers(0, 10)),
 )
 def test_closing_the_choice_never_costs_a_right_answer(probabilities, labels) -> None:
-    """With the same faces, fewer wrong answers to choose from give at least as many right ones."""
+    """On the same faces, fewer wrong classes to choose from give at least as many correct predictions."""
     found = {
         protocol.name: int((protocol.truth == protocol.predicted).sum())
         for protocol in class_protocols(

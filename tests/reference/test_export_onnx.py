@@ -74,13 +74,13 @@ def test_the_file_computes_what_torch_computes(tmp_path: Path, model: ModelConfi
     assert set(info.tasks) <= set(TASKS)
     path = tmp_path / "model.onnx"
     path.write_bytes(to_file(to_onnx(graph, info), info))
-    bundle = OnnxModel.load(path, threads=1)
-    assert bundle.info == info
+    exported = OnnxModel.load(path, threads=1)
+    assert exported.info == info
     random = np.random.default_rng(0)
     for n_faces in (1, 2, 5):
         crops = random.integers(0, 256, (n_faces, SIZE, SIZE, 3), dtype=np.uint8)
-        assert check_against_torch(bundle, graph, crops) < 1e-4
-        outputs = bundle.run(crops)
+        assert check_against_torch(exported, graph, crops) < 1e-4
+        outputs = exported.run(crops)
         assert outputs.probabilities.shape == (n_faces, len(CLASSES))
         np.testing.assert_allclose(outputs.probabilities.sum(axis=1), 1, rtol=1e-5)
         assert (outputs.landmarks is not None) == model.landmarks

@@ -31,7 +31,7 @@ CATALOGUE = [
     pytest.param(*_random(40, 8, 1), 8, id="few faces"),
     pytest.param(*_random(300, 3, 2, skill=1.0), 3, id="all right"),
     pytest.param(*_random(300, 3, 3, skill=0.0), 3, id="guessing"),
-    pytest.param(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 0]), 3, id="one class answered, one absent"),
+    pytest.param(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 0]), 3, id="one class predicted, one absent"),
     pytest.param(np.array([0, 0, 0]), np.array([0, 1, 2]), 3, id="one class true"),
     pytest.param(np.array([1]), np.array([0]), 2, id="one face"),
 ]
@@ -53,7 +53,7 @@ def test_figures_are_scikit_learns(truth, predicted, n_classes) -> None:
 
 @pytest.mark.parametrize(("truth", "predicted", "n_classes"), CATALOGUE)
 def test_recall_of_some_classes_is_scikit_learns(truth, predicted, n_classes) -> None:
-    """The macro recall over the labels of few faces, and over those of the others."""
+    """The macro recall over the minority classes, and over the others."""
     table = confusion_matrix(truth, predicted, n_classes=n_classes)
     few = minority_classes(table, max_fraction=0.2)
     for labels in (few, tuple(set(truth.tolist()) - set(few))):
@@ -65,7 +65,7 @@ def test_recall_of_some_classes_is_scikit_learns(truth, predicted, n_classes) ->
 @pytest.mark.filterwarnings(f"ignore::{UndefinedMetricWarning.__module__}.{UndefinedMetricWarning.__name__}")
 @pytest.mark.parametrize(("truth", "predicted", "n_classes"), CATALOGUE)
 def test_per_class_scores_are_scikit_learns(truth, predicted, n_classes) -> None:
-    """Where scikit-learn gives NaN there is None, elsewhere its value."""
+    """None where scikit-learn returns NaN, elsewhere its value."""
     expected = judge.precision_recall_fscore_support(
         truth, predicted, labels=range(n_classes), zero_division=np.nan
     )

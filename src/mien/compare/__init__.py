@@ -1,1 +1,1 @@
-"""`mien compare`: reports side by side, and whether their models really differ on the same faces."""
+"""`mien compare`: compare reports of the same faces, and test whether their models differ significantly."""

@@ -1,46 +1,52 @@
-"""The comparison as an image: bars with their 95 % intervals."""
+"""Plots of comparisons: bars for models, points for groups of seeds, both with 95 % intervals."""
 
 from pathlib import Path
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mien.artifacts import write_atomically
+from mien.compare.grouped_summary import METRIC_TITLES, GroupedSummary
 from mien.compare.summary import ComparisonSummary
 from mien.drawing.fonts import plot_style, plot_text
 
 COLORS = ("#3554d1", "#e8743b", "#19a979", "#945ecf", "#13a4b4", "#bf399e", "#6c8893", "#d9a400")
 TEXT, GRID = "#2b3038", "#e1e5eb"
+_COLUMNS = 3
+_LOWER_IS_BETTER = frozenset({"ece", "nme"})
+# Vertical range over which the points of a group are spread.
+_OFFSET = 0.22
 
 
 def draw_comparison(path: Path, summary: ComparisonSummary) -> None:
-    """Write a PNG with a group of bars for each figure and a bar for each model."""
+    """Write a PNG with a group of bars per metric and a bar per model."""
     with rc_context(plot_style(model.name for model in summary.models)):
         figure = draw_bars(summary)
         write_atomically(path, lambda partial: figure.savefig(partial, format="png"))
 
 
 def draw_bars(summary: ComparisonSummary) -> Figure:
-    """Return the figure, to be drawn and saved within the style of its names."""
+    """Return the figure; draw and save it within the `plot_style` of its names."""
     n_models = len(summary.models)
     figure = Figure(figsize=(max(7.0, 2.4 + 1.1 * n_models), 4.4), layout="constrained", dpi=160)
     axes = figure.subplots()
     width = 0.8 / n_models
-    names = list(summary.models[0].figures)
-    places = np.arange(len(names))
+    names = list(summary.models[0].metrics)
+    positions = np.arange(len(names))
     for index, model in enumerate(summary.models):
-        values = np.array(list(model.figures.values())) * 100
-        ends = np.array(list(model.intervals.values())).T * 100
-        left = places + (index - (n_models - 1) / 2) * width
+        values = np.array(list(model.metrics.values())) * 100
+        bounds = np.array(list(model.intervals.values())).T * 100
+        left = positions + (index - (n_models - 1) / 2) * width
         axes.bar(left, values, width * 0.9, color=COLORS[index % len(COLORS)], label=plot_text(model.name))
-        whiskers = np.abs(ends - values)
-        axes.errorbar(left, values, yerr=whiskers, fmt="none", ecolor=TEXT, elinewidth=1.2, capsize=3)
-        for x, value, top in zip(left, values, ends[1], strict=True):
+        errors = np.abs(bounds - values)
+        axes.errorbar(left, values, yerr=errors, fmt="none", ecolor=TEXT, elinewidth=1.2, capsize=3)
+        for x, value, top in zip(left, values, bounds[1], strict=True):
             axes.annotate(
                 f"{value:.1f}", (x, top), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=8
             )
-    axes.set_xticks(places, [name.replace("_", " ").replace("f1", "F1") for name in names])
+    axes.set_xticks(positions, [METRIC_TITLES[name] for name in names])
     axes.set(ylabel="%", ylim=(0, 105))
     axes.set_title(
         f"{summary.n:,} faces, protocol {summary.protocol}, 95 % intervals", loc="left", fontsize=10
@@ -51,3 +57,58 @@ def draw_bars(summary: ComparisonSummary) -> Figure:
     axes.set_axisbelow(True)
     figure.legend(loc="outside lower center", ncols=min(n_models, 4), frameon=False)
     return figure
+
+
+def draw_groups(path: Path, summary: GroupedSummary) -> None:
+    """Write a PNG with a panel per metric and a line per group."""
+    with rc_context(plot_style(group.name for group in summary.groups)):
+        names = summary.metric_names
+        n_columns = min(_COLUMNS, len(names))
+        n_rows = -(-len(names) // n_columns)
+        height = 0.9 + 0.45 * len(summary.groups)
+        figure = Figure(figsize=(2.0 + 2.9 * n_columns, 0.7 + height * n_rows), layout="constrained", dpi=160)
+        panels = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True).ravel()
+        for panel, name in zip(panels, names, strict=False):
+            _draw_panel(panel, name, summary)
+        for panel in panels[len(names) :]:
+            panel.remove()
+        figure.suptitle(
+            f"{summary.n:,} faces, protocol {summary.protocol}; points: seeds, bars: means, lines: 95 % intervals, "
+            "dashed: first group",
+            x=0.01, ha="left", fontsize=9, color=TEXT,
+        )  # fmt: skip
+        write_atomically(path, lambda partial: figure.savefig(partial, format="png"))
+
+
+def _draw_panel(panel: Axes, name: str, summary: GroupedSummary) -> None:
+    scale, unit = (1, "") if name.startswith("ccc") else (100, ", %")
+    for row, group in enumerate(summary.groups):
+        mean = group.metrics.get(name)
+        if mean is None:
+            continue
+        color = COLORS[row % len(COLORS)]
+        if mean.ci95 is not None:
+            bounds = [bound * scale for bound in mean.ci95]
+            panel.plot(bounds, [row, row], color=color, linewidth=2, solid_capstyle="round")
+        n = len(mean.values)
+        offsets = np.zeros(1) if n == 1 else np.linspace(-_OFFSET, _OFFSET, n)
+        panel.scatter(
+            [value * scale for value in mean.values], row + offsets,
+            s=18, facecolors="white", edgecolors=color, linewidths=1.2, zorder=3,
+        )  # fmt: skip
+        panel.plot([mean.mean * scale] * 2, [row - 0.3, row + 0.3], color=color, linewidth=2.4, zorder=2)
+    reference = summary.groups[0].metrics.get(name)
+    if reference is not None:
+        panel.axvline(
+            reference.mean * scale, color=TEXT, linewidth=0.8, linestyle=(0, (3, 3)), alpha=0.5, zorder=0
+        )
+    better = " (lower is better)" if name in _LOWER_IS_BETTER else ""
+    panel.set_title(f"{METRIC_TITLES[name]}{unit}{better}", loc="left", fontsize=9, color=TEXT)
+    panel.set_yticks(
+        range(len(summary.groups)), [plot_text(group.name) for group in summary.groups], fontsize=9
+    )
+    panel.set_ylim(len(summary.groups) - 0.5, -0.5)
+    panel.spines[["top", "right", "left"]].set_visible(False)
+    panel.tick_params(length=0, labelsize=8)
+    panel.grid(axis="x", color=GRID)
+    panel.set_axisbelow(True)

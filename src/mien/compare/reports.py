@@ -1,11 +1,11 @@
-"""Reading reports, and laying the same faces of several of them side by side."""
+"""Reading reports, aligning their faces, and finding the faces that count in all of them."""
 
 import csv
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,23 +13,25 @@ from numpy.typing import NDArray
 from mien.artifacts import read_json
 from mien.errors import ArtifactError
 from mien.faces.classes import current_class
+from mien.metrics.protocols import class_protocols
+from mien.runtime.nested import find_dict
 
 PROBABILITY_PREFIX = "p_"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `evaluate` wrote, as far as a comparison needs it.
+    """The parts of a report that a comparison needs.
 
     Attributes:
         path: the folder.
         metrics: content of metrics.json.
-        classes: the model's, in the order of the probabilities.
-        label_classes: those that the labels count in.
-        faces: ``(N,)`` key and occurrence of every face.
+        classes: the model's classes, in the order of the probabilities.
+        label_classes: classes of the labels.
+        faces: ``(N,)`` key of every face, and how often the key occurred before.
         truth: ``(N,)`` true class names.
         probabilities: ``(N, C)`` float32.
-        landmark_errors: ``(N,)`` NME of each face, NaN where a face has none; None where the model or no face has landmarks.
+        landmark_errors: ``(N,)`` NME of each face, NaN for a face without landmarks; None if the report has no NME.
     """
 
     path: Path
@@ -48,19 +50,19 @@ class Report:
 
     @property
     def ece(self) -> float | None:
-        """Calibration error, as `evaluate` found it over all faces that count."""
+        """Calibration error, as reported."""
         return self.metrics.get("ece")
 
     @property
     def nme(self) -> float | None:
-        """Landmark error, as `evaluate` found it."""
-        return (self.metrics.get("landmarks") or {}).get("nme")
+        """Landmark error, as reported."""
+        return find_dict(self.metrics, "landmarks").get("nme")
 
     @property
     def ccc(self) -> tuple[float | None, float | None]:
-        """Concordance of valence and of arousal, as `evaluate` found them."""
-        affect = self.metrics.get("valence_arousal") or {}
-        return (affect.get("valence") or {}).get("ccc"), (affect.get("arousal") or {}).get("ccc")
+        """CCC of valence and of arousal, as reported."""
+        affect = find_dict(self.metrics, "valence_arousal")
+        return find_dict(affect, "valence").get("ccc"), find_dict(affect, "arousal").get("ccc")
 
 
 def read_report(path: Path) -> Report:
@@ -78,7 +80,7 @@ def read_report(path: Path) -> Report:
             columns = [i for i, name in enumerate(header) if name.startswith(PROBABILITY_PREFIX)]
             key, true = header.index("key"), header.index("true")
             error = header.index("nme") if "nme" in header else None
-            read = [
+            records = [
                 (
                     row[key],
                     current_class(row[true]),
@@ -91,59 +93,55 @@ def read_report(path: Path) -> Report:
         raise ArtifactError(
             f"{predictions} of the report cannot be read: {damage}. Run `mien evaluate` again"
         ) from None
-    label_classes = tuple(map(current_class, (metrics.get("pack") or {}).get("classes") or ()))
-    if not {row[1] for row in read} <= set(label_classes):
+    label_classes = tuple(map(current_class, find_dict(metrics, "pack").get("classes") or ()))
+    if not {record[1] for record in records} <= set(label_classes):
         raise ArtifactError(
             f"{predictions} names true classes that metrics.json does not list. Run `mien evaluate` again"
         )
-    if not columns or not read:
-        raise ArtifactError(f"{predictions} holds no predictions. Run `mien evaluate` again")
+    if not columns or not records:
+        raise ArtifactError(f"{predictions} has no predictions. Run `mien evaluate` again")
+    n_seen: Counter[str] = Counter()
+    faces = []
+    for face_key, *_ in records:
+        faces.append((face_key, n_seen[face_key]))
+        n_seen[face_key] += 1
     return Report(
         path=path,
         metrics=metrics,
         classes=tuple(current_class(header[i].removeprefix(PROBABILITY_PREFIX)) for i in columns),
         label_classes=label_classes,
-        faces=_number_occurrences([row[0] for row in read]),
-        truth=tuple(row[1] for row in read),
-        probabilities=np.array([row[2] for row in read], dtype=np.float32),
-        landmark_errors=None if error is None else np.array([row[3] for row in read]),
+        faces=tuple(faces),
+        truth=tuple(record[1] for record in records),
+        probabilities=np.array([record[2] for record in records], dtype=np.float32),
+        landmark_errors=None if error is None else np.array([record[3] for record in records]),
     )
 
 
-def _number_occurrences(keys: list[str]) -> tuple[tuple[str, int], ...]:
-    seen: Counter[str] = Counter()
-    faces = []
-    for key in keys:
-        faces.append((key, seen[key]))
-        seen[key] += 1
-    return tuple(faces)
-
-
 def read_aligned(paths: Sequence[Path]) -> list[Report]:
-    """Read reports and put their faces in the order of the first.
+    """Read reports and reorder their faces like the first report's.
 
     Raises:
-        ArtifactError: fewer than two, one cannot be read, they are not of the same faces, or they do not agree
-            on a face's true class.
+        ArtifactError: fewer than two reports, one cannot be read, they are of different faces, or they disagree on the
+            true class of a face.
     """
     if len(paths) < 2:
-        raise ArtifactError(f"A comparison needs at least two reports, got {len(paths)}. Name another one")
+        raise ArtifactError(f"A comparison needs at least two reports, got {len(paths)}. Add another one")
     first, *others = (read_report(path) for path in paths)
     return [first, *(_align(report, first) for report in others)]
 
 
 def _align(report: Report, first: Report) -> Report:
-    place = {face: index for index, face in enumerate(report.faces)}
-    n_shared = sum(face in place for face in first.faces)
+    index_of = {face: index for index, face in enumerate(report.faces)}
+    n_shared = sum(face in index_of for face in first.faces)
     if n_shared != len(first.faces) or n_shared != len(report.faces):
         raise ArtifactError(
             f"Reports to compare must be of the same faces: {first.path} has {len(first.faces):,} "
             f"({_origin(first)}), {report.path} has {len(report.faces):,} ({_origin(report)}), they share "
             f"{n_shared:,}. Evaluate both models on the same split of the same pack"
         )
-    order = [place[face] for face in first.faces]
+    order = [index_of[face] for face in first.faces]
     truth = tuple(report.truth[index] for index in order)
-    differing = [i for i, (ours, theirs) in enumerate(zip(truth, first.truth, strict=True)) if ours != theirs]
+    differing = [i for i, (one, other) in enumerate(zip(truth, first.truth, strict=True)) if one != other]
     if differing:
         example = differing[0]
         raise ArtifactError(
@@ -161,5 +159,68 @@ def _align(report: Report, first: Report) -> Report:
 
 
 def _origin(report: Report) -> str:
-    pack = report.metrics.get("pack") or {}
-    return f"split {report.metrics.get('split')!r} of pack {pack.get('folder')!r}"
+    folder = find_dict(report.metrics, "pack").get("folder")
+    return f"split {report.metrics.get('split')!r} of pack {folder!r}"
+
+
+class SharedFaces(NamedTuple):
+    """The faces that count for every model.
+
+    Attributes:
+        description: description of the class protocol.
+        truths: ``(n,)`` true classes for each report, as indices of its model's classes.
+        predicted: ``(n,)`` predicted classes, likewise.
+    """
+
+    description: str
+    truths: tuple[NDArray[np.int64], ...]
+    predicted: tuple[NDArray[np.int64], ...]
+
+    @property
+    def n(self) -> int:
+        """Number of faces that count."""
+        return len(self.truths[0])
+
+
+def find_shared_faces(reports: Sequence[Report], protocol: str) -> SharedFaces:
+    """Return the faces that count under a class protocol in all of some aligned reports.
+
+    Raises:
+        ArtifactError: a report does not have the protocol, or no face counts in all of them.
+    """
+    found = []
+    for report in reports:
+        index_of = {label: index for index, label in enumerate(report.label_classes)}
+        protocols = class_protocols(
+            report.probabilities,
+            np.array([index_of[label] for label in report.truth], dtype=np.int64),
+            classes=report.classes,
+            label_classes=report.label_classes,
+        )
+        by_name = {one.name: one for one in protocols}
+        if protocol not in by_name:
+            raise ArtifactError(
+                f"Report {report.path} has no protocol {protocol!r}, its classes allow: {', '.join(by_name)}"
+            )
+        found.append(by_name[protocol])
+    is_shared = np.logical_and.reduce([one.faces for one in found])
+    if not is_shared.any():
+        raise ArtifactError(
+            "No face counts in all reports: their models share no class. Compare other reports"
+        )
+    return SharedFaces(
+        description=found[0].description,
+        truths=tuple(one.truth[is_shared[one.faces]] for one in found),
+        predicted=tuple(one.predicted[is_shared[one.faces]] for one in found),
+    )
+
+
+def note_classes(reports: Sequence[Report]) -> tuple[str, ...]:
+    """Return a warning if the models know different classes."""
+    if len({frozenset(report.classes) for report in reports}) == 1:
+        return ()
+    note = (
+        "The models know different classes, so some can make mistakes that others cannot. "
+        "For a fair comparison, use a closed protocol such as --protocol 8_closed"
+    )
+    return (note,)

@@ -1,21 +1,20 @@
-"""The stage `compare`: the same faces, several models, one table."""
+"""The stage `compare`: several models on the same faces, in one table."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from mien.compare.options import CompareOptions
-from mien.compare.reports import Report, read_aligned
-from mien.compare.shared import SharedFaces, count_shared_faces, note_classes
+from mien.compare.reports import find_shared_faces, note_classes, read_aligned
 from mien.compare.summary import ComparedModel, ComparisonSummary
 from mien.compare.writing import claim_outputs, write_outputs
 from mien.drawing.fonts import report_missing_characters
 from mien.metrics.bootstrap import bootstrap_confusion
 from mien.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, macro_f1
 from mien.metrics.comparison import compare_paired
+from mien.runtime.nested import find_dict
 
-FIGURES = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy, "macro_f1": macro_f1}
+METRICS = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy, "macro_f1": macro_f1}
 
 
 def compare(
@@ -27,65 +26,58 @@ def compare(
     force: bool = False,
     announce: Callable[[str], None] | None = None,
 ) -> ComparisonSummary:
-    """Put reports of the same faces side by side and test each against the first.
+    """Compare reports of the same faces, and test each against the first.
 
     Args:
-        reports: two or more folders that `evaluate` wrote.
+        reports: two or more folders written by `evaluate`.
         out: a JSON file for the comparison, or None.
         plot: a PNG file for a bar plot, or None.
-        protocol: which faces count among which classes, see `mien.metrics.protocols`.
+        protocol: name of the class protocol, see `mien.metrics.protocols`.
         force: replace existing files.
-        announce: is told in one line of characters in names that no font has, where there is a plot.
+        announce: callback that receives a one-line notice of characters in names that no font has, if there is a plot.
 
     Raises:
-        ArtifactError: fewer than two reports, one cannot be read, they are of other faces, one has no such
-            protocol, or an output is in the way.
+        ArtifactError: fewer than two reports, one cannot be read, they are of different faces, one does not have the
+            protocol, or an output file already exists.
     """
     aligned = read_aligned(reports)
-    shared = count_shared_faces(aligned, protocol)
+    shared = find_shared_faces(aligned, protocol)
     with claim_outputs(out, plot, force=force) as written:
-        models = _compare_models(aligned, shared)
+        correct = []
+        models: list[ComparedModel] = []
+        for report, truth, predicted in zip(aligned, shared.truths, shared.predicted, strict=True):
+            correct.append(truth == predicted)
+            confusion = confusion_matrix(truth, predicted, n_classes=len(report.classes))
+            models.append(
+                ComparedModel(
+                    name=report.name,
+                    model=str(find_dict(report.metrics, "model").get("file", "")),
+                    metrics={name: float(function(confusion)) for name, function in METRICS.items()},
+                    intervals={
+                        name: bootstrap_confusion(confusion, function) for name, function in METRICS.items()
+                    },
+                    ece=report.ece,
+                    nme=report.nme,
+                    ccc=report.ccc,
+                    paired=compare_paired(correct[0], correct[-1]) if models else None,
+                )
+            )
         summary = ComparisonSummary(
-            protocol, shared.description, shared.n, models, written, note_classes(aligned)
+            protocol, shared.description, shared.n, tuple(models), written, note_classes(aligned)
         )
-        write_outputs(_document(summary), out, plot, draw=lambda path: _draw(path, summary, announce))
+        document = {
+            "protocol": summary.protocol,
+            "description": summary.description,
+            "n": summary.n,
+            "models": [asdict(model) for model in summary.models],
+        }
+        write_outputs(document, out, plot, draw=lambda path: _draw(path, summary, announce))
     return summary
 
 
 def _draw(path: Path, summary: ComparisonSummary, announce: Callable[[str], None] | None) -> None:
-    from mien.compare.plot import draw_comparison  # noqa: PLC0415 - matplotlib, only where it is asked for
+    from mien.compare.plot import draw_comparison  # noqa: PLC0415 - matplotlib loads slowly
 
     if announce is not None:
         report_missing_characters([model.name for model in summary.models], announce)
     draw_comparison(path, summary)
-
-
-def _compare_models(reports: list[Report], shared: SharedFaces) -> tuple[ComparedModel, ...]:
-    """Score every model on the faces that count for all of them."""
-    rights = []
-    models: list[ComparedModel] = []
-    for report, truth, predicted in zip(reports, shared.truths, shared.answers, strict=True):
-        rights.append(truth == predicted)
-        confusion = confusion_matrix(truth, predicted, n_classes=len(report.classes))
-        models.append(
-            ComparedModel(
-                name=report.name,
-                model=str((report.metrics.get("model") or {}).get("file", "")),
-                figures={name: float(figure(confusion)) for name, figure in FIGURES.items()},
-                intervals={name: bootstrap_confusion(confusion, figure) for name, figure in FIGURES.items()},
-                ece=report.ece,
-                nme=report.nme,
-                ccc=report.ccc,
-                paired=compare_paired(rights[0], rights[-1]) if models else None,
-            )
-        )
-    return tuple(models)
-
-
-def _document(summary: ComparisonSummary) -> dict[str, Any]:
-    return {
-        "protocol": summary.protocol,
-        "description": summary.description,
-        "n": summary.n,
-        "models": [asdict(model) for model in summary.models],
-    }

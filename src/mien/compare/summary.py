@@ -1,14 +1,14 @@
-"""The outcome of a comparison, and how it reads: a table, and a sentence for each model against the first."""
+"""The outcome of a comparison as text: a table, and a sentence for each model against the first."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from mien.metrics.bootstrap import Interval
 from mien.metrics.comparison import PairedComparison
+from mien.runtime.text_table import format_table
 
-# The usual level: a difference this large comes by luck once in twenty comparisons.
+# The usual level: one in twenty comparisons of equal models is significant by chance.
 SIGNIFICANCE_LEVEL = 0.05
-_HEADER = ("report", "accuracy", "balanced accuracy", "macro-F1", "ECE", "NME", "CCC v/a")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,19 +16,19 @@ class ComparedModel:
     """One report's row.
 
     Attributes:
-        name: the report folder's name.
-        model: the model file's name.
-        figures: accuracy, balanced accuracy and macro-F1 on the shared faces.
+        name: name of the report's folder.
+        model: name of the model file.
+        metrics: accuracy, balanced accuracy and macro-F1 on the shared faces.
         intervals: their 95 % intervals.
-        ece: expected calibration error, as the report has it, or None.
-        nme: landmark error, as the report has it, or None.
-        ccc: concordance of valence and of arousal, as the report has it, or None.
-        paired: this model against the first one; None for the first itself.
+        ece: expected calibration error in the report, or None.
+        nme: landmark error in the report, or None.
+        ccc: CCC of valence and of arousal in the report, or None.
+        paired: comparison with the first model; None for the first model itself.
     """
 
     name: str
     model: str
-    figures: dict[str, float]
+    metrics: dict[str, float]
     intervals: dict[str, Interval]
     ece: float | None
     nme: float | None
@@ -41,12 +41,12 @@ class ComparisonSummary:
     """What the command line shows.
 
     Attributes:
-        protocol: the class protocol that counts.
-        description: what it is.
-        n: faces that count in all reports.
-        models: a row each, in the order given.
-        written: files that were made.
-        notes: what a reader must know before believing the table.
+        protocol: name of the class protocol.
+        description: description of the protocol.
+        n: number of faces that count in all reports.
+        models: one row each, in the order given.
+        written: files that were written.
+        notes: warnings for readers of the table.
     """
 
     protocol: str
@@ -57,46 +57,36 @@ class ComparisonSummary:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        rows = [_HEADER, *(_row(model) for model in self.models)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
-        lines = [f"{self.n:,} faces, protocol {self.protocol}; intervals are 95 %", self.description, ""]
-        lines += [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
+        rows: list[tuple[str, ...]] = [
+            ("report", "accuracy", "balanced accuracy", "macro-F1", "ECE", "NME", "CCC v/a")
         ]
-        lines.append("")
-        lines += [_state_difference(model, self.models[0]) for model in self.models[1:]]
+        for model in self.models:
+            scores = (
+                f"{100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+                for value, (low, high) in zip(model.metrics.values(), model.intervals.values(), strict=True)
+            )
+            errors = (_number(value, "{:.1%}") for value in (model.ece, model.nme))
+            ccc = " / ".join(_number(value, "{:.2f}") for value in model.ccc)
+            rows.append((model.name, *scores, *errors, ccc))
+        lines = [f"{self.n:,} faces, protocol {self.protocol}; intervals are 95 %", self.description, ""]
+        lines += [*format_table(rows), ""]
+        for model in self.models[1:]:
+            if model.paired is not None:
+                sentence = _format_paired(model.paired)
+                lines.append(f"{model.name} against {self.models[0].name}: {sentence}")
         lines += [f"Warning: {note}" for note in self.notes]
         return "\n".join([*lines, *(f"Written: {path}" for path in self.written)])
 
 
-def _row(model: ComparedModel) -> tuple[str, ...]:
-    figures = (
-        f"{100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
-        for value, (low, high) in zip(model.figures.values(), model.intervals.values(), strict=True)
-    )
-    valence, arousal = (_number(value, "{:.2f}") for value in model.ccc)
-    return (
-        model.name,
-        *figures,
-        _number(model.ece, "{:.1%}"),
-        _number(model.nme, "{:.1%}"),
-        f"{valence} / {arousal}",
-    )
+def _number(value: float | None, template: str) -> str:
+    return "–" if value is None else template.format(value).replace("%", " %")
 
 
-def _number(value: float | None, form: str) -> str:
-    return "–" if value is None else form.format(value).replace("%", " %")
-
-
-def _state_difference(model: ComparedModel, first: ComparedModel) -> str:
-    paired = model.paired
-    if paired is None:
-        return ""
+def _format_paired(paired: PairedComparison) -> str:
     low, high = paired.difference_ci95
     points = f"{100 * paired.difference:+.1f} points of accuracy [{100 * low:+.1f}, {100 * high:+.1f}]"
-    counts = f"{paired.n_only_second:,} faces right that it has wrong, {paired.n_only_first:,} the other way"
-    is_real = paired.p_value < SIGNIFICANCE_LEVEL
-    conclusion = "a real difference" if is_real else "no difference shown"
+    counts = f"{paired.n_only_second:,} faces only it gets right, {paired.n_only_first:,} only the other does"
     p_value = "p < 0.0001" if paired.p_value < 1e-4 else f"p = {paired.p_value:.4f}"
-    return f"{model.name} against {first.name}: {points}, {counts}; McNemar {p_value}: {conclusion}"
+    is_significant = paired.p_value < SIGNIFICANCE_LEVEL
+    conclusion = "significant difference" if is_significant else "no significant difference"
+    return f"{points}, {counts}; McNemar {p_value}: {conclusion}"

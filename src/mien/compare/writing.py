@@ -1,4 +1,4 @@
-"""The files of a comparison: a document and an image, each only where it is asked for."""
+"""The output files of a comparison: a JSON document and a plot, each optional."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,23 +10,23 @@ from mien.artifacts import claim_output, disk_errors, one_writer, write_json
 
 @contextmanager
 def claim_outputs(out: Path | None, plot: Path | None, *, force: bool) -> Iterator[tuple[Path, ...]]:
-    """Make sure that the files can be written, by nobody else meanwhile, and give those that will be.
+    """Lock the output files and yield those that will be written.
 
     Raises:
-        ArtifactError: one is in the way.
+        ArtifactError: one already exists.
     """
-    wanted = tuple(path for path in (out, plot) if path is not None)
+    paths = tuple(path for path in (out, plot) if path is not None)
     with ExitStack() as stack:
-        for path in wanted:
+        for path in paths:
             stack.enter_context(one_writer(path))
             claim_output(path, force=force)
-        yield wanted
+        yield paths
 
 
 def write_outputs(
     document: dict[str, Any], out: Path | None, plot: Path | None, *, draw: Callable[[Path], None]
 ) -> None:
-    """Write a document to `out` and let `draw` make `plot`, each where it is not None."""
+    """Write a document to `out` and draw `plot`, unless they are None."""
     if out is not None:
         with disk_errors(out):
             write_json(out, document)

@@ -44,12 +44,12 @@ def build_metrics(evaluation: Evaluation, provenance: Provenance) -> dict[str, A
         },
         "protocols": scores.pop("protocols"),
         "per_class": {
-            name: asdict(class_scores)
+            name: class_scores._asdict()
             for name, class_scores in zip(evaluation.classes, evaluation.per_class, strict=True)
         },
         "confusion_matrix": {"labels": list(evaluation.classes), "counts": main.confusion.tolist()},
         "ece": scores.pop("ece"),
-        "reliability": [asdict(bin_) for bin_ in evaluation.bins],
+        "reliability": [bin_._asdict() for bin_ in evaluation.bins],
         **scores,
     }
     if evaluation.flip_average is not None:
@@ -84,7 +84,7 @@ def _scores(evaluation: Evaluation) -> dict[str, Any]:
     if evaluation.affect is not None:
         affect = {"n": max(dimension.scores.n for dimension in evaluation.affect.values())}
         for name, dimension in evaluation.affect.items():
-            affect[name] = {**asdict(dimension.scores), "ccc_ci95": dimension.ccc_ci95}
+            affect[name] = {**dimension.scores._asdict(), "ccc_ci95": dimension.ccc_ci95}
     return {
         "protocols": protocols,
         "ece": evaluation.ece,

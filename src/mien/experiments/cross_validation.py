@@ -19,7 +19,6 @@ from mien.experiments.series import MARK, SUMMARY, PlannedRun, Series, Start, op
 from mien.experiments.statistics import (
     MISSING,
     MeanStd,
-    format_table,
     mean_std_of_metrics,
     metric_names,
     write_table,
@@ -28,9 +27,11 @@ from mien.formats.pack import Pack
 from mien.metrics.bootstrap import Interval, bootstrap_confusion
 from mien.metrics.calibration import fit_temperature
 from mien.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, macro_f1
+from mien.metrics.softmax import softmax
 from mien.recipe import read_recipe
 from mien.runtime.child_process import run_command
 from mien.runtime.csv_text import CsvLines
+from mien.runtime.text_table import format_table
 
 FORMAT_VERSION = 1
 OUT_OF_FOLD = "out_of_fold.csv"
@@ -189,8 +190,9 @@ def summarize_folds(series: Series) -> tuple[OutOfFold, FoldsSummary]:
     logits, labels = [output.logits for output in outputs], [output.labels for output in outputs]
     temperatures = fit_temperatures(logits, labels)
     first = finished[0][1]
-    scaled = np.concatenate([one.astype(np.float64) / t for one, t in zip(logits, temperatures, strict=True)])
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    probabilities = np.concatenate(
+        [softmax(one, temperature=t) for one, t in zip(logits, temperatures, strict=True)]
+    )
     pack_numbers = np.concatenate(
         [output.pack_numbers for output in outputs if output.pack_numbers is not None]
     )
@@ -202,7 +204,7 @@ def summarize_folds(series: Series) -> tuple[OutOfFold, FoldsSummary]:
         rows[order],
         np.repeat(np.arange(len(outputs)), [len(one) for one in labels])[order],
         np.concatenate(labels)[order],
-        (powers / powers.sum(axis=1, keepdims=True))[order],
+        probabilities[order],
     )
     n_faces = first.pack["n_train"] + first.pack["n_dev"]
     n_different = len(np.unique(np.column_stack([pack_numbers, rows]), axis=0))

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from mien.artifacts import write_atomically
+from mien.metrics.seeds import mean_and_std
 from mien.runtime.csv_text import CsvLines
 
 MISSING = "–"
@@ -27,7 +26,7 @@ class MeanStd(NamedTuple):
     @classmethod
     def of(cls, values: Sequence[float]) -> "MeanStd":
         """Return the mean and standard deviation of one or more values."""
-        return cls(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
+        return cls(*mean_and_std(values))
 
     def __str__(self) -> str:
         return f"{self.mean:.4f}" if self.sd is None else f"{self.mean:.4f} ± {self.sd:.4f}"
@@ -46,14 +45,6 @@ def metric_names(dev: Sequence[Mapping[str, Any]], which: Any = any) -> list[str
     """Return the names of the metrics that any run has, or with ``which=all`` those that all have, in order."""
     names = dict.fromkeys(name for scores in dev for name in scores if name != "n")
     return [name for name in names if which(name in scores for scores in dev)]
-
-
-def format_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a table; the first row is its header."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -12,11 +12,11 @@ from mien.experiments.settings import format_value, name_setting, short_names
 from mien.experiments.statistics import (
     MISSING,
     MeanStd,
-    format_table,
     mean_std_of_metrics,
     metric_names,
     write_table,
 )
+from mien.runtime.text_table import format_table
 
 FORMAT_VERSION = 1
 _DRAWN = ("accuracy", "balanced_accuracy", "macro_f1")

@@ -6,8 +6,8 @@ An ONNX file is one protobuf message. Its metadata entry `HASH_KEY` holds the SH
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mien.errors import ArtifactError
 
@@ -39,8 +39,7 @@ _GRAPH, _METADATA = 7, 14
 _EXTERNAL_DATA = (13, 14)
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFile:
+class ModelFile(NamedTuple):
     """A model file that has been inspected.
 
     Attributes:

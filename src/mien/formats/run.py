@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -53,8 +53,7 @@ _NPZ_ERRORS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class DevOutputs:
+class DevOutputs(NamedTuple):
     """The selected network's outputs on the dev split.
 
     Attributes:

@@ -6,14 +6,13 @@ References:
 """
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, slots=True)
-class AffectScores:
+class AffectScores(NamedTuple):
     """The scores of one dimension. An undefined score is None.
 
     Attributes:

@@ -6,7 +6,7 @@ scikit-learn, so anyone can recompute a metric from ``predictions.csv``.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,8 +132,7 @@ def reweighted_accuracy(confusion: NDArray[np.integer], prior: NDArray[np.floati
     return np.asarray((recall * weight).sum(axis=-1) / weight.sum(axis=-1), dtype=np.float64)
 
 
-@dataclass(frozen=True, slots=True)
-class ClassScores:
+class ClassScores(NamedTuple):
     """The scores of one class.
 
     Attributes:

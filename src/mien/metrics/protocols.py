@@ -10,7 +10,7 @@ the name of its protocol, and a report shows the protocols side by side.
 - ``8_closed``, ``7_closed``: the same faces, argmax over only the 8 (or 7) expressions.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,7 @@ from mien.faces.classes import EXPRESSIONS_7, EXPRESSIONS_8
 _GROUPS = {"8": (EXPRESSIONS_8, ""), "7": (EXPRESSIONS_7, ", without Contempt")}
 
 
-@dataclass(frozen=True, slots=True)
-class ClassProtocol:
+class ClassProtocol(NamedTuple):
     """One way to count. Class indices are the model's.
 
     Attributes:

@@ -12,58 +12,27 @@ from mien.errors import DatasetError
 from mien.faces.classes import current_class
 from mien.formats.pack import Pack, PackSplit
 from mien.formats.pack.leaks import find_leaks
+from mien.formats.pack.selection import FaceSelection
 from mien.recipe import DataConfig
 
 MIN_FACES = 16
 
 
 @dataclass(frozen=True)
-class LabeledFaces:
-    """Some faces of the packs' train splits, with targets in the network's classes.
+class LabeledFaces(FaceSelection):
+    """Faces of the packs' train splits, with targets in the network's classes.
 
     Attributes:
-        splits: the train split of each pack, which holds the images.
-        pack_numbers: ``(N,)`` index of each face's split.
-        rows: ``(N,)`` int64 its row in that split.
-        targets: ``(N, C)`` float32, the probability of each class.
-        labels: ``(N,)`` int64 classes of the network.
+        targets: ``(N, C)`` float32 label distributions.
         landmarks: ``(N, 68, 2)`` float32 fractions of the crop, NaN where missing.
         valence_arousal: ``(N, 2)`` float32, NaN where missing.
         groups: ``(N,)`` int64; faces with the same number are near-duplicates.
     """
 
-    splits: tuple[PackSplit, ...]
-    pack_numbers: NDArray[np.int64]
-    rows: NDArray[np.int64]
     targets: NDArray[np.float32]
-    labels: NDArray[np.int64]
     landmarks: NDArray[np.float32]
     valence_arousal: NDArray[np.float32]
     groups: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def image(self, face: int) -> NDArray[np.uint8]:
-        """Return a face as ``(S, S, 3)`` uint8 RGB."""
-        return self.splits[int(self.pack_numbers[face])].image(int(self.rows[face]))
-
-    def key(self, face: int) -> str:
-        """Return the path of a face's image as its source gives it."""
-        return self.splits[int(self.pack_numbers[face])].keys[int(self.rows[face])]
-
-    def part(self, chosen: NDArray[np.bool_]) -> "LabeledFaces":
-        """Return the faces of a ``(N,)`` mask."""
-        return LabeledFaces(
-            self.splits,
-            self.pack_numbers[chosen],
-            self.rows[chosen],
-            self.targets[chosen],
-            self.labels[chosen],
-            self.landmarks[chosen],
-            self.valence_arousal[chosen],
-            self.groups[chosen],
-        )
 
 
 @dataclass(frozen=True)
@@ -232,8 +201,8 @@ def _join(
         splits,
         np.repeat(np.arange(len(splits)), [len(split) for split in splits]),
         np.concatenate([np.arange(len(split)) for split in splits]),
-        np.concatenate(targets),
         np.concatenate(labels),
+        np.concatenate(targets),
         np.concatenate([split.landmarks for split in splits]),
         np.concatenate([split.valence_arousal for split in splits]),
         groups,

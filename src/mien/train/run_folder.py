@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from mien.errors import ArtifactError
 from mien.formats.pack import Pack
 from mien.formats.run import Run
 from mien.recipe import Recipe, format_recipe
+from mien.runtime.nested import flatten
 from mien.train.dataset import TrainingFaces
 from mien.train.logs import write_provenance
 
@@ -84,14 +84,6 @@ def find_checkpoint(run: Run) -> Path | None:
         return None
     require_readable(path)
     return path
-
-
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the values of a recipe by dotted key."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat
 
 
 def require_readable(checkpoint: Path) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from mien.metrics.affect import concordance
 from mien.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, macro_f1
 from mien.metrics.landmarks import mean_nme, nme_per_face
+from mien.metrics.softmax import log_softmax
 from mien.train.dataset import LabeledFaces
 
 
@@ -61,10 +62,8 @@ def score_dev(predictions: DevPredictions, faces: LabeledFaces) -> DevScores:
     confusion = confusion_matrix(
         faces.labels, predictions.logits.argmax(axis=1), n_classes=predictions.logits.shape[1]
     )
-    shifted = predictions.logits.astype(np.float64) - predictions.logits.max(axis=1, keepdims=True)
-    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     values: dict[str, float | None] = {
-        "loss": float(-(faces.targets * log_probabilities).sum(axis=1).mean()),
+        "loss": float(-(faces.targets * log_softmax(predictions.logits)).sum(axis=1).mean()),
         "accuracy": float(accuracy(confusion)),
         "balanced_accuracy": float(balanced_accuracy(confusion)),
         "macro_f1": float(macro_f1(confusion)),

@@ -10,7 +10,7 @@ import pytest
 
 def _write_report(
     path: Path,
-    answers: Sequence[str],
+    predictions: Sequence[str],
     truths: Sequence[str],
     *,
     classes: Sequence[str] = ("Happy", "Sad"),
@@ -19,7 +19,7 @@ def _write_report(
     split: str = "val",
     **metrics,
 ) -> Path:
-    """Write a report whose model is sure of each answer, with a landmark error a face where they are given."""
+    """Write a report with confident predictions, and landmark errors per face if given."""
     path.mkdir(parents=True)
     keys = keys or [f"{i}.jpg" for i in range(len(truths))]
     known = tuple(dict.fromkeys((*classes, *truths)))
@@ -31,17 +31,17 @@ def _write_report(
     (path / "metrics.json").write_text(json.dumps(document), encoding="utf-8")
     with (path / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        further = [] if errors is None else ["nme"]
-        writer.writerow(["key", "true", "predicted", *(f"p_{name}" for name in classes), *further])
-        for row, (key, truth, answer) in enumerate(zip(keys, truths, answers, strict=True)):
-            probabilities = [0.9 if name == answer else 0.01 for name in classes]
+        extra = [] if errors is None else ["nme"]
+        writer.writerow(["key", "true", "predicted", *(f"p_{name}" for name in classes), *extra])
+        for row, (key, truth, predicted) in enumerate(zip(keys, truths, predictions, strict=True)):
+            probabilities = [0.9 if name == predicted else 0.01 for name in classes]
             writer.writerow(
-                [key, truth, answer, *probabilities, *([errors[row]] if errors is not None else [])]
+                [key, truth, predicted, *probabilities, *([errors[row]] if errors is not None else [])]
             )
     return path
 
 
 @pytest.fixture(scope="session")
 def write_report() -> Callable[..., Path]:
-    """Return the writer of a report: its folder, answers, truths, and what else it is to say."""
+    """Return the writer of a report from its folder, predictions, truths, and values for metrics.json."""
     return _write_report

@@ -15,12 +15,12 @@ from mien.compare.grouped_summary import GroupedSummary
 from mien.errors import ArtifactError
 
 CLASSES = ("Neutral", "Happy", "Fear")
-# 4 of 104 faces are a class of few
+# 4 of 104 faces are of a minority class
 TRUTHS = np.repeat(CLASSES, [60, 40, 4])
 
 
-def _answers(seed: int, skill: float = 0.7) -> np.ndarray:
-    """Each face is right by its own chance, and otherwise anything."""
+def _predict(seed: int, skill: float = 0.7) -> np.ndarray:
+    """Each face is correct with a certain probability, and otherwise random."""
     random = np.random.default_rng(seed)
     guesses = random.choice(CLASSES, len(TRUTHS))
     return np.where(random.random(len(TRUTHS)) < skill, TRUTHS, guesses)
@@ -28,14 +28,14 @@ def _answers(seed: int, skill: float = 0.7) -> np.ndarray:
 
 @pytest.fixture
 def write_seeds(write_report, tmp_path):
-    """Write a group's reports, one for each list of answers."""
+    """Write a group's reports, one per list of predictions."""
 
-    def write(group: str, answers: Sequence[np.ndarray], **report) -> list[Path]:
+    def write(group: str, predictions: Sequence[np.ndarray], **report) -> list[Path]:
         return [
             write_report(
-                tmp_path / group / f"seed-{seed}" / "report", said, TRUTHS, classes=CLASSES, **report
+                tmp_path / group / f"seed-{seed}" / "report", predicted, TRUTHS, classes=CLASSES, **report
             )
-            for seed, said in enumerate(answers)
+            for seed, predicted in enumerate(predictions)
         ]
 
     return write
@@ -45,24 +45,26 @@ def _row(found: GroupedSummary, name: str) -> str:
     return next(line for line in str(found).splitlines() if line.startswith(f"{name} "))
 
 
-def test_table_by_numpy_and_scikit_learn(write_seeds) -> None:
-    """Mean and deviation of every figure over three seeds, and the difference of the means."""
-    said = {"plain": [_answers(seed, 0.5) for seed in range(3)], "better": [_answers(3), _answers(4)]}
-    found = compare_groups([path for name, answers in said.items() for path in write_seeds(name, answers)])
+def test_table_agrees_with_numpy_and_scikit_learn(write_seeds) -> None:
+    """Mean and standard deviation of every metric over seeds, and the difference of the means."""
+    predictions = {"plain": [_predict(seed, 0.5) for seed in range(3)], "better": [_predict(3), _predict(4)]}
+    found = compare_groups(
+        [path for name, predicted in predictions.items() for path in write_seeds(name, predicted)]
+    )
     assert [group.name for group in found.groups] == ["plain", "better"]
-    figures = {
+    functions = {
         "accuracy": judge.accuracy_score,
         "balanced_accuracy": judge.balanced_accuracy_score,
-        "macro_f1": lambda truth, answers: judge.f1_score(truth, answers, average="macro"),
-        "minority_recall": lambda truth, answers: judge.recall_score(
-            truth, answers, labels=["Fear"], average="macro"
+        "macro_f1": lambda truth, predicted: judge.f1_score(truth, predicted, average="macro"),
+        "minority_recall": lambda truth, predicted: judge.recall_score(
+            truth, predicted, labels=["Fear"], average="macro"
         ),
     }
     means = {}
     for group in found.groups:
-        for name, figure in figures.items():
-            values = [figure(TRUTHS, answers) for answers in said[group.name]]
-            mean = group.figures[name]
+        for name, function in functions.items():
+            values = [function(TRUTHS, predicted) for predicted in predictions[group.name]]
+            mean = group.metrics[name]
             assert mean.values == pytest.approx(values)
             assert (mean.mean, mean.std) == pytest.approx((np.mean(values), np.std(values, ddof=1)))
             means[group.name, name] = np.mean(values)
@@ -72,40 +74,40 @@ def test_table_by_numpy_and_scikit_learn(write_seeds) -> None:
     differences = found.groups[1].against_first
     assert found.groups[0].against_first is None
     assert differences is not None
-    for name in figures:
+    for name in functions:
         expected = means["better", name] - means["plain", name]
         assert differences[name].difference == pytest.approx(expected)
         assert f"{100 * expected:+.1f} points" in str(found)
     assert _row(found, "plain").split()[1:3] == ["3", "104"]
 
 
-def test_classes_of_few_faces_are_named(write_seeds) -> None:
-    """The note says which they are and what counts as few."""
-    found = compare_groups(write_seeds("a", [_answers(0)]) + write_seeds("b", [_answers(1)]))
+def test_minority_classes_are_named(write_seeds) -> None:
+    """The note names them and the limit."""
+    found = compare_groups(write_seeds("a", [_predict(0)]) + write_seeds("b", [_predict(1)]))
     assert found.minority == {"Fear": 4}
     assert "fewer than 5 % of the faces, here Fear (4 faces)" in str(found)
 
 
-def test_without_such_classes_there_is_no_such_column(write_report, tmp_path) -> None:
-    """Two classes of half the faces each."""
+def test_no_minority_classes(write_report, tmp_path) -> None:
+    """Two classes with half the faces each: no such column."""
     truths = ["Happy", "Sad"] * 5
     reports = [write_report(tmp_path / name / "seed-0", truths, truths) for name in "ab"]
     found = compare_groups(reports)
-    assert "minority_recall" not in found.figure_names
+    assert "minority_recall" not in found.metric_names
     assert "No minority recall: no class has fewer than 5 %" in str(found)
 
 
-def test_what_a_group_lacks_is_a_dash(write_seeds) -> None:
-    """Landmarks in the second group alone: its error has a mean and an interval, and nothing to differ from."""
+def test_missing_metrics_are_dashes(write_seeds) -> None:
+    """Landmarks not in the first group: the error has a mean and an interval, but no difference."""
     errors = np.random.default_rng(0).uniform(0.02, 0.08, len(TRUTHS))
     landmarks = {"landmarks": {"n": len(TRUTHS), "nme": float(errors.mean())}, "errors": errors.tolist()}
-    first = write_seeds("expression", [_answers(0), _answers(1)], ece=0.02)
-    second = write_seeds("landmarks", [_answers(2), _answers(3)], ece=0.03, **landmarks)
-    third = write_seeds("forward", [_answers(4), _answers(5)], **landmarks)
+    first = write_seeds("expression", [_predict(0), _predict(1)], ece=0.02)
+    second = write_seeds("landmarks", [_predict(2), _predict(3)], ece=0.03, **landmarks)
+    third = write_seeds("forward", [_predict(4), _predict(5)], **landmarks)
     found = compare_groups([*first, *second, *third])
     assert _row(found, "expression").split()[-1] == "–"
     assert f"{100 * errors.mean():.1f} ± 0.0" in _row(found, "landmarks")
-    nme = found.groups[1].figures["nme"]
+    nme = found.groups[1].metrics["nme"]
     assert nme.ci95 is not None
     assert nme.ci95[0] < errors.mean() < nme.ci95[1]
     assert nme.ci95[1] - nme.ci95[0] == pytest.approx(4 * errors.std() / np.sqrt(len(errors)), rel=0.1)
@@ -116,7 +118,7 @@ def test_what_a_group_lacks_is_a_dash(write_seeds) -> None:
 
 
 def test_landmark_differences_are_on_the_same_faces(write_seeds) -> None:
-    """A third off every error is a real difference, though errors vary far more between faces than that."""
+    """Errors lower by a third are significant, although errors vary much more between faces."""
     errors = np.random.default_rng(0).lognormal(-3, 0.8, len(TRUTHS))
     errors[5] = np.nan
     reports = []
@@ -124,7 +126,7 @@ def test_landmark_differences_are_on_the_same_faces(write_seeds) -> None:
         values = errors * factor
         written = ["" if np.isnan(value) else value for value in values]
         report = {"landmarks": {"n": 103, "nme": float(np.nanmean(values))}, "errors": written}
-        reports += write_seeds(name, [_answers(0), _answers(1)], **report)
+        reports += write_seeds(name, [_predict(0), _predict(1)], **report)
     against = compare_groups(reports).groups[1].against_first
     assert against is not None
     assert against["nme"].difference == pytest.approx(-0.33 * np.nanmean(errors))
@@ -132,23 +134,23 @@ def test_landmark_differences_are_on_the_same_faces(write_seeds) -> None:
     assert against["nme"].ci95[1] < 0
 
 
-def test_groups_drawn_alike_do_not_differ(write_seeds) -> None:
-    """Six models of one kind, three a group: every interval holds 0."""
+def test_similar_groups_do_not_differ(write_seeds) -> None:
+    """Six similar models, three per group: every interval contains 0."""
     first, second = (
-        write_seeds(name, [_answers(10 * i + k) for k in range(3)]) for i, name in enumerate("ab")
+        write_seeds(name, [_predict(10 * i + k) for k in range(3)]) for i, name in enumerate("ab")
     )
     found = compare_groups([*first, *second])
     for difference in (found.groups[1].against_first or {}).values():
         if difference.ci95 is not None:
             assert difference.ci95[0] <= 0 <= difference.ci95[1]
-    assert "a real difference" not in str(found)
-    assert str(found).count("no difference shown") == 4
+    assert "  significant" not in str(found)
+    assert str(found).count("no significant difference") == 4
 
 
 def test_a_large_difference_is_shown(write_seeds) -> None:
-    """Right for 40 % and for 90 %."""
-    first = write_seeds("a", [_answers(seed, 0.1) for seed in range(3)])
-    second = write_seeds("b", [_answers(seed, 0.85) for seed in range(3, 6)])
+    """Accuracies of 40 % and 90 %."""
+    first = write_seeds("a", [_predict(seed, 0.1) for seed in range(3)])
+    second = write_seeds("b", [_predict(seed, 0.85) for seed in range(3, 6)])
     against = compare_groups([*first, *second]).groups[1].against_first
     assert against is not None
     accuracy = against["accuracy"]
@@ -157,81 +159,81 @@ def test_a_large_difference_is_shown(write_seeds) -> None:
     assert accuracy.covers_seeds
 
 
-def test_spread_between_seeds_widens_the_interval(write_seeds) -> None:
-    """The same mean from seeds that agree and from seeds that do not."""
-    good, middling, bad = (_answers(7, skill) for skill in (0.95, 0.6, 0.25))
-    steady = compare_groups(write_seeds("steady", [middling] * 3)).groups[0].figures["accuracy"]
-    wild = compare_groups(write_seeds("wild", [good, middling, bad])).groups[0].figures["accuracy"]
+def test_variation_between_seeds_widens_the_interval(write_seeds) -> None:
+    """The same mean, with and without variation between seeds."""
+    good, middling, bad = (_predict(7, skill) for skill in (0.95, 0.6, 0.25))
+    steady = compare_groups(write_seeds("steady", [middling] * 3)).groups[0].metrics["accuracy"]
+    wild = compare_groups(write_seeds("wild", [good, middling, bad])).groups[0].metrics["accuracy"]
     assert steady.std == 0
     assert steady.ci95 is not None
     assert wild.ci95 is not None
     assert wild.ci95[1] - wild.ci95[0] > 2 * (steady.ci95[1] - steady.ci95[0])
 
 
-def test_one_seed_a_group(write_seeds) -> None:
-    """The spread is a dash, and it is said that the intervals are over faces alone."""
-    found = compare_groups(write_seeds("a", [_answers(0, 0.1)]) + write_seeds("b", [_answers(1, 0.95)]))
-    accuracy = found.groups[0].figures["accuracy"]
+def test_one_seed_per_group(write_seeds) -> None:
+    """The standard deviation is a dash, and a note says that the intervals are only over faces."""
+    found = compare_groups(write_seeds("a", [_predict(0, 0.1)]) + write_seeds("b", [_predict(1, 0.95)]))
+    accuracy = found.groups[0].metrics["accuracy"]
     assert (accuracy.std, len(accuracy.values)) == (None, 1)
     assert f"{100 * accuracy.mean:.1f} ± –" in _row(found, "a")
-    assert "over faces alone" in str(found)
-    assert "a difference of these models, whatever their seeds" in str(found)
-    assert "a real difference" not in str(found)
+    assert "only over faces" in str(found)
+    assert "significant for these models, other seeds not covered" in str(found)
+    assert "  significant difference" not in str(found)
 
 
-def test_one_group_of_one_seed_beside_one_of_three(write_seeds) -> None:
-    """It is named, and its difference takes the other's spread."""
+def test_one_group_with_one_seed_and_one_with_three(write_seeds) -> None:
+    """A note names it, and the difference uses the variance of the other."""
     found = compare_groups(
-        write_seeds("a", [_answers(k) for k in range(3)]) + write_seeds("b", [_answers(9)])
+        write_seeds("a", [_predict(k) for k in range(3)]) + write_seeds("b", [_predict(9)])
     )
-    assert "Of one seed: b" in str(found)
+    assert "Groups with one seed: b" in str(found)
     assert (found.groups[1].against_first or {})["accuracy"].covers_seeds
 
 
-def test_one_group_alone_is_a_mean_and_a_spread(write_seeds) -> None:
-    """Three seeds of one recipe need nothing to be compared with."""
-    found = compare_groups(write_seeds("a", [_answers(seed) for seed in range(3)]))
+def test_a_single_group(write_seeds) -> None:
+    """Three seeds of one recipe give a mean and a standard deviation, without a difference."""
+    found = compare_groups(write_seeds("a", [_predict(seed) for seed in range(3)]))
     assert [group.name for group in found.groups] == ["a/report"]
     assert "difference of the means" not in str(found)
 
 
 def test_classes_in_another_order(write_report, tmp_path) -> None:
-    """Classes are matched by name: a model that lists them otherwise answers the same."""
-    said = _answers(0)
+    """Classes are matched by name, whatever their order."""
+    predicted = _predict(0)
     reports = [
-        write_report(tmp_path / name / "seed-0", said, TRUTHS, classes=classes)
+        write_report(tmp_path / name / "seed-0", predicted, TRUTHS, classes=classes)
         for name, classes in (("a", CLASSES), ("b", CLASSES[::-1]))
     ]
     found = compare_groups(reports)
-    assert found.groups[0].figures == found.groups[1].figures
+    assert found.groups[0].metrics == found.groups[1].metrics
     for name, difference in (found.groups[1].against_first or {}).items():
         assert difference.difference == 0, name
 
 
-def test_protocol_is_the_one_asked_for(write_report, tmp_path) -> None:
-    """An unknown one is refused by name."""
-    reports = [write_report(tmp_path / f"seed-{i}", _answers(i), TRUTHS, classes=CLASSES) for i in range(2)]
+def test_unknown_protocol(write_report, tmp_path) -> None:
+    """It is rejected with the available ones."""
+    reports = [write_report(tmp_path / f"seed-{i}", _predict(i), TRUTHS, classes=CLASSES) for i in range(2)]
     with pytest.raises(ArtifactError, match="classes allow: all"):
         compare_groups(reports, protocol="8_closed")
 
 
-def test_a_report_given_twice_is_refused(write_seeds) -> None:
-    """It would halve the spread."""
-    report = write_seeds("a", [_answers(0)])
+def test_a_repeated_report_is_rejected(write_seeds) -> None:
+    """It would underestimate the standard deviation."""
+    report = write_seeds("a", [_predict(0)])
     with pytest.raises(ArtifactError, match="same model file"):
         compare_groups(report * 2)
 
 
-def test_other_faces_are_refused(write_seeds, write_report, tmp_path) -> None:
-    """As without groups."""
+def test_other_faces_are_rejected(write_seeds, write_report, tmp_path) -> None:
+    """As without `--group`."""
     other = write_report(tmp_path / "b" / "seed-0", ["Happy"], ["Happy"], classes=CLASSES)
     with pytest.raises(ArtifactError, match="same faces"):
-        compare_groups([*write_seeds("a", [_answers(0)]), other])
+        compare_groups([*write_seeds("a", [_predict(0)]), other])
 
 
 def test_document_and_image_from_the_command_line(write_seeds, tmp_path, capsys) -> None:
-    """The same figures as JSON, an image that opens, the same bytes again."""
-    reports = write_seeds("a", [_answers(0), _answers(1)]) + write_seeds("b", [_answers(2), _answers(3)])
+    """The same metrics as JSON, a valid image, and the same bytes when repeated."""
+    reports = write_seeds("a", [_predict(0), _predict(1)]) + write_seeds("b", [_predict(2), _predict(3)])
     out, plot = tmp_path / "groups.json", tmp_path / "groups.png"
     arguments = ["compare", "--group", *map(str, reports), "--out", str(out), "--plot", str(plot)]
     assert main(arguments) == 0
@@ -240,9 +242,9 @@ def test_document_and_image_from_the_command_line(write_seeds, tmp_path, capsys)
     assert [group["name"] for group in document["groups"]] == ["a", "b"]
     group = document["groups"][1]
     assert (group["n_reports"], document["n"]) == (2, 104)
-    assert set(group["figures"]["accuracy"]) == {"values", "mean", "std", "ci95"}
+    assert set(group["metrics"]["accuracy"]) == {"values", "mean", "std", "ci95"}
     assert set(group["against_first"]["accuracy"]) == {"difference", "ci95", "covers_seeds"}
-    assert document["minority"] == {"share_below": 0.05, "classes": {"Fear": 4}}
+    assert document["minority"] == {"fraction_below": 0.05, "classes": {"Fear": 4}}
     assert "Student's t" in document["intervals"]
     assert f"Written: {plot}" in printed
     with Image.open(plot) as image:
@@ -253,8 +255,8 @@ def test_document_and_image_from_the_command_line(write_seeds, tmp_path, capsys)
     assert out.read_bytes() == written
 
 
-def test_without_the_option_nothing_is_grouped(write_seeds, capsys) -> None:
-    """Reports of two seeds stand for themselves, with their paired test."""
-    reports = write_seeds("a", [_answers(0), _answers(1)])
+def test_no_grouping_without_the_option(write_seeds, capsys) -> None:
+    """Two seeds are compared as two models, with the paired test."""
+    reports = write_seeds("a", [_predict(0), _predict(1)])
     assert main(["compare", *map(str, reports)]) == 0
     assert "McNemar" in capsys.readouterr().out

@@ -105,15 +105,15 @@ def test_the_metadata_records_calibration_and_scores(
     gate, dev = made["gate"], Run.open(relu_run).read_dev_outputs()
     crops = dev_crops(relu_run, training_pack)
     landmarks = Pack.open(training_pack).split("train").landmarks[dev.rows]
-    answers = {}
+    predicted = {}
     for name, path in (("int8", summary.out), ("float", as_float.out)):
         outputs = OnnxModel.load(path).run(crops)
-        answers[name] = outputs.probabilities.argmax(axis=1)
-        assert gate[name]["accuracy"] == pytest.approx((answers[name] == dev.labels).mean())
+        predicted[name] = outputs.probabilities.argmax(axis=1)
+        assert gate[name]["accuracy"] == pytest.approx((predicted[name] == dev.labels).mean())
         assert gate[name]["nme"] == pytest.approx(
             np.nanmean(nme_per_face(landmarks, outputs.landmarks)), rel=1e-3
         )
-    assert gate["agreement"] == (answers["int8"] == answers["float"]).mean()
+    assert gate["agreement"] == (predicted["int8"] == predicted["float"]).mean()
     assert gate["n"] == n_dev
     assert gate["n_landmarks"] == np.isfinite(landmarks[:, 0, 0]).sum()
 

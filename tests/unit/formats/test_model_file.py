@@ -139,10 +139,10 @@ BYTES = {
     "a zip file": b"PK\x03\x04" + bytes(100),
     "onnxruntime's own format": b"\x20\x00\x00\x00ORTM" + bytes(200),
     "an endless number": b"\x08" + b"\xff" * 20,
-    "a length beyond the file": b"\x3a\xff\xff\xff\xff\x0f" + bytes(10),
+    "a length past the end of the file": b"\x3a\xff\xff\xff\xff\x0f" + bytes(10),
     "a group": b"\x3b" + VALID_BYTES,
     "deeply nested": deep_graph(),
-    "metadata alone": VALID_BYTES[VALID_BYTES.index(METADATA_KEY.encode()) - 4 :],
+    "only metadata": VALID_BYTES[VALID_BYTES.index(METADATA_KEY.encode()) - 4 :],
     "text behind it": VALID_BYTES + b"\x32\x05hello",
 }
 

@@ -14,8 +14,8 @@ def test_width_of_an_accuracy_is_the_binomial_one() -> None:
     assert high == pytest.approx(0.75 + 1.96 * 0.02165, abs=0.006)
 
 
-@pytest.mark.parametrize("figure", [balanced_accuracy, macro_f1])
-def test_cells_and_faces_resample_alike(figure) -> None:
+@pytest.mark.parametrize("metric", [balanced_accuracy, macro_f1])
+def test_resampling_cells_equals_resampling_faces(metric) -> None:
     """Drawing cells from a multinomial gives the interval that drawing faces does."""
     confusion = np.array([[60, 20, 5], [10, 30, 5], [3, 7, 20]])
     truth, predicted = np.divmod(np.repeat(np.arange(9), confusion.ravel()), 3)
@@ -24,9 +24,9 @@ def test_cells_and_faces_resample_alike(figure) -> None:
     for _ in range(2000):
         drawn = generator.integers(0, len(truth), len(truth))
         table = np.bincount(truth[drawn] * 3 + predicted[drawn], minlength=9).reshape(3, 3)
-        values.append(float(figure(table)))
+        values.append(float(metric(table)))
     expected = np.percentile(values, [2.5, 97.5])
-    assert bootstrap_confusion(confusion, figure) == pytest.approx(expected, abs=0.012)
+    assert bootstrap_confusion(confusion, metric) == pytest.approx(expected, abs=0.012)
 
 
 def test_same_seed_same_interval() -> None:
@@ -77,16 +77,16 @@ def _answers(n_faces: int = 300) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-@pytest.mark.parametrize("figure", [accuracy, balanced_accuracy, macro_f1])
-def test_tables_of_resampled_faces_give_the_interval_of_each_model(figure) -> None:
+@pytest.mark.parametrize("metric", [accuracy, balanced_accuracy, macro_f1])
+def test_tables_of_resampled_faces_give_the_interval_of_each_model(metric) -> None:
     """Every matrix has all N faces, and the percentiles are those of the multinomial draws."""
     truth, predicted = _answers()
     tables = resample_confusions(truth, predicted, n_classes=3)
     assert tables.shape == (2000, 2, 3, 3)
     assert (tables.sum(axis=(2, 3)) == 300).all()
-    for model, answers in enumerate(predicted):
-        low, high = bootstrap_confusion(confusion_matrix(truth, answers, n_classes=3), figure)
-        assert np.percentile(figure(tables[:, model]), [2.5, 97.5]) == pytest.approx((low, high), abs=0.012)
+    for model, classes in enumerate(predicted):
+        low, high = bootstrap_confusion(confusion_matrix(truth, classes, n_classes=3), metric)
+        assert np.percentile(metric(tables[:, model]), [2.5, 97.5]) == pytest.approx((low, high), abs=0.012)
 
 
 def test_every_model_is_resampled_on_the_same_faces() -> None:

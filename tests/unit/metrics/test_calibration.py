@@ -55,7 +55,7 @@ def test_hard_labels_and_one_hot_rows_agree() -> None:
     assert fit_temperature(logits, labels) == pytest.approx(fit_temperature(logits, np.eye(4)[labels]))
 
 
-def test_no_neighbour_is_better() -> None:
+def test_no_neighbor_is_better() -> None:
     """The cross-entropy at the fitted temperature is below that at 1 % more and less."""
     generator = np.random.default_rng(2)
     labels = generator.integers(0, 5, 300)

@@ -31,18 +31,18 @@ def test_figures_by_hand() -> None:
     assert macro_f1(TABLE) == pytest.approx((6 / 8 + 2 / 4) / 2)
 
 
-@pytest.mark.parametrize("figure", [accuracy, balanced_accuracy, macro_f1])
-def test_many_tables_at_once(figure) -> None:
+@pytest.mark.parametrize("metric", [accuracy, balanced_accuracy, macro_f1])
+def test_a_stack_of_matrices(metric) -> None:
     """A stack of matrices gives the metrics of its members."""
     stack = np.stack([TABLE, TABLE.T, np.eye(3, dtype=int)])
-    assert figure(stack).tolist() == [float(figure(table)) for table in stack]
+    assert metric(stack).tolist() == [float(metric(table)) for table in stack]
 
 
-@pytest.mark.parametrize("figure", [accuracy, balanced_accuracy, macro_f1])
-def test_no_face_no_figure(figure) -> None:
+@pytest.mark.parametrize("metric", [accuracy, balanced_accuracy, macro_f1])
+def test_an_empty_matrix_is_rejected(metric) -> None:
     """An empty matrix is rejected instead of giving NaN."""
     with pytest.raises(ValueError, match="empty confusion matrix"):
-        figure(np.zeros((2, 2), dtype=int))
+        metric(np.zeros((2, 2), dtype=int))
 
 
 def test_reweighting_to_other_shares() -> None:

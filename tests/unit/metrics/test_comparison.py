@@ -26,10 +26,10 @@ def test_difference_and_its_interval() -> None:
     first[:110], second[10:140] = True, True
     found = compare_paired(first, second)
     assert (found.n_only_first, found.n_only_second, found.difference) == (10, 30, 0.05)
-    spread = np.sqrt((40 / 400 - 0.05**2) / 400)
+    std = np.sqrt((40 / 400 - 0.05**2) / 400)
     low, high = found.difference_ci95
-    assert low == pytest.approx(0.05 - 1.96 * spread, abs=0.004)
-    assert high == pytest.approx(0.05 + 1.96 * spread, abs=0.004)
+    assert low == pytest.approx(0.05 - 1.96 * std, abs=0.004)
+    assert high == pytest.approx(0.05 + 1.96 * std, abs=0.004)
 
 
 def test_a_model_does_not_differ_from_itself() -> None:

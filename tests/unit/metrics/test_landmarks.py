@@ -46,8 +46,8 @@ def test_coinciding_eye_corners_do_not_count() -> None:
 
 def test_cumulative_error_counts_up_to_and_including() -> None:
     """Of errors 0.1, 0.2 and 0.3, two are at most 0.2; NaN faces are ignored."""
-    shares = cumulative_error(np.array([0.3, np.nan, 0.1, 0.2]), np.array([0.0, 0.2, 1.0]))
-    assert shares == pytest.approx([0, 2 / 3, 1])
+    fractions = cumulative_error(np.array([0.3, np.nan, 0.1, 0.2]), np.array([0.0, 0.2, 1.0]))
+    assert fractions == pytest.approx([0, 2 / 3, 1])
     assert cumulative_error(np.array([np.nan]), np.array([0.1])) is None
 
 

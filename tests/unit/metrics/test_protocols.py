@@ -1,4 +1,4 @@
-"""The class protocols: which there are, which faces count, and what counts as wrong."""
+"""The class protocols: which apply, which faces count, and what counts as wrong."""
 
 import numpy as np
 import pytest
@@ -8,11 +8,11 @@ from mien.metrics.protocols import ClassProtocol, class_protocols
 
 
 def _protocols(
-    answers, truths, *, classes=AFFECTNET_CLASSES, label_classes=AFFECTNET_CLASSES
+    predictions, truths, *, classes=AFFECTNET_CLASSES, label_classes=AFFECTNET_CLASSES
 ) -> dict[str, ClassProtocol]:
     """Each prediction lists class names, the most probable first."""
-    probabilities = np.zeros((len(answers), len(classes)))
-    for row, names in enumerate(answers):
+    probabilities = np.zeros((len(predictions), len(classes)))
+    for row, names in enumerate(predictions):
         for rank, name in enumerate(names):
             probabilities[row, classes.index(name)] = 1 / (rank + 1)
     labels = np.array([label_classes.index(name) for name in truths], dtype=np.int64)
@@ -20,27 +20,27 @@ def _protocols(
     return {protocol.name: protocol for protocol in found}
 
 
-def _n_right(protocol: ClassProtocol) -> int:
+def _n_correct(protocol: ClassProtocol) -> int:
     return int((protocol.truth == protocol.predicted).sum())
 
 
 def test_affectnet_has_all_five() -> None:
-    """Eleven classes on both sides allow every way of counting."""
+    """Eleven classes on both sides allow every protocol."""
     assert list(_protocols([["Happy"]], ["Happy"])) == ["all", "8_open", "8_closed", "7_open", "7_closed"]
 
 
-def test_a_sad_face_called_none_then_contempt_then_sad() -> None:
-    """Wrong where None or Contempt may be answered, right among the seven."""
+def test_a_sad_face_predicted_as_none_then_contempt_then_sad() -> None:
+    """Wrong if None or Contempt may be predicted, correct among the seven."""
     found = _protocols([["NoneOfEight", "Contempt", "Sad"]], ["Sad"])
-    assert {name: _n_right(protocol) for name, protocol in found.items()} == {
+    assert {name: _n_correct(protocol) for name, protocol in found.items()} == {
         "all": 0, "8_open": 0, "8_closed": 0, "7_open": 0, "7_closed": 1,
     }  # fmt: skip
 
 
-def test_a_fear_face_called_uncertain_then_fear() -> None:
-    """Right in both closed protocols."""
+def test_a_fear_face_predicted_as_uncertain_then_fear() -> None:
+    """Correct in both closed protocols."""
     found = _protocols([["Uncertain", "Fear"]], ["Fear"])
-    assert {name for name, protocol in found.items() if _n_right(protocol)} == {"8_closed", "7_closed"}
+    assert {name for name, protocol in found.items() if _n_correct(protocol)} == {"8_closed", "7_closed"}
 
 
 def test_only_the_groups_faces_count() -> None:
@@ -63,7 +63,7 @@ def test_only_the_groups_faces_count() -> None:
             AFFECTNET_CLASSES, EXPRESSIONS_8, ["all", "8_closed", "7_open", "7_closed"], id="11 on 8"
         ),
         pytest.param(AFFECTNET_CLASSES, EXPRESSIONS_7, ["all", "7_closed"], id="11 on 7"),
-        pytest.param(("Happy", "bored"), ("Happy", "bored"), ["all"], id="classes of one's own"),
+        pytest.param(("Happy", "bored"), ("Happy", "bored"), ["all"], id="custom classes"),
     ],
 )
 def test_only_what_the_classes_allow(classes, label_classes, expected) -> None:
@@ -76,7 +76,7 @@ def test_classes_match_by_name_not_by_place() -> None:
     found = _protocols(
         [["Sad"], ["Happy"]], ["Sad", "Happy"], classes=("Happy", "Sad"), label_classes=("Sad", "Happy")
     )
-    assert _n_right(found["all"]) == 2
+    assert _n_correct(found["all"]) == 2
 
 
 def test_a_class_that_the_model_lacks_is_left_out_and_counted() -> None:

@@ -72,16 +72,16 @@ def test_same_seed_same_interval() -> None:
 
 
 @pytest.mark.parametrize(("n_first", "n_second"), [(3, 3), (1, 3)])
-def test_the_interval_holds_the_true_difference_often_enough(n_first: int, n_second: int) -> None:
-    """200 simulated comparisons with spread between faces and between seeds: 95 in 100 hold the truth.
+def test_coverage_of_the_interval(n_first: int, n_second: int) -> None:
+    """200 simulated comparisons with variation over faces and over seeds: 95 of 100 intervals cover the truth.
 
-    Every face has an ease, every training a skill, and a face is right where they and some luck add up to more
-    than 0. A bootstrap that resamples the seeds too holds the truth in some 87 of 100 for three against three.
+    Every face has an ease and every training a skill; a face is correct if their sum with some noise is above 0. A
+    bootstrap that also resamples the seeds covers the truth in about 87 of 100 for three against three.
     """
     generator = np.random.default_rng(0)
-    n_faces, gain, spread = 300, 0.2, math.sqrt(1.2**2 + 0.15**2 + 0.3**2)
-    truth = stats.norm.cdf((1 + gain) / spread) - stats.norm.cdf(1 / spread)
-    n_held = 0
+    n_faces, gain, std = 300, 0.2, math.sqrt(1.2**2 + 0.15**2 + 0.3**2)
+    truth = stats.norm.cdf((1 + gain) / std) - stats.norm.cdf(1 / std)
+    n_covered = 0
     for _ in range(200):
         ease = generator.normal(1, 1.2, n_faces)
 
@@ -89,11 +89,11 @@ def test_the_interval_holds_the_true_difference_often_enough(n_first: int, n_sec
             skills = skill + 0.15 * generator.normal(size=(n, 1))
             return ease + skills + 0.3 * generator.normal(size=(n, n_faces)) > 0
 
-        right = np.vstack([train(n_first, 0), train(n_second, gain)])
-        values, resampled = right.mean(axis=1), resample_means(right, n_resamples=100)
+        correct = np.vstack([train(n_first, 0), train(n_second, gain)])
+        values, resampled = correct.mean(axis=1), resample_means(correct, n_resamples=100)
         found = compare_seeds(
             values[:n_first], values[n_first:], resampled[:, :n_first], resampled[:, n_first:]
         )
         assert found.ci95 is not None
-        n_held += found.ci95[0] <= truth <= found.ci95[1]
-    assert n_held >= 184
+        n_covered += found.ci95[0] <= truth <= found.ci95[1]
+    assert n_covered >= 184

@@ -29,10 +29,10 @@ def test_shard_knows_its_file(training_pack: Path) -> None:
 def test_failure_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When writing fails, neither the shard nor a part of it remains."""
 
-    def refuse(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mien.formats.pack.writer.pa.ipc.new_file", refuse)
+    monkeypatch.setattr("mien.formats.pack.writer.pa.ipc.new_file", fail)
     with pytest.raises(OSError, match="No space left"):
         write_shard(tmp_path / "train-00000.arrow", "train", [], 2)
     assert list(tmp_path.iterdir()) == []

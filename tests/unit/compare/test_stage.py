@@ -15,14 +15,14 @@ from mien.faces.classes import AFFECTNET_CLASSES, EXPRESSIONS_8
 TRUTHS = ["Happy"] * 20 + ["Sad"] * 20
 
 
-def _answers(n_wrong: int) -> list[str]:
+def _predictions(n_wrong: int) -> list[str]:
     return ["Sad" if i < n_wrong else truth for i, truth in enumerate(TRUTHS)]
 
 
 def test_each_is_tested_against_the_first(write_report, tmp_path) -> None:
     """12 wrong against 2 wrong: ten pairs, all in one direction."""
-    first = write_report(tmp_path / "first", _answers(12), TRUTHS)
-    second = write_report(tmp_path / "second", _answers(2), TRUTHS)
+    first = write_report(tmp_path / "first", _predictions(12), TRUTHS)
+    second = write_report(tmp_path / "second", _predictions(2), TRUTHS)
     found = compare([first, second])
     paired = found.models[1].paired
     assert found.models[0].paired is None
@@ -30,26 +30,26 @@ def test_each_is_tested_against_the_first(write_report, tmp_path) -> None:
     assert (paired.n_only_first, paired.n_only_second) == (0, 10)
     assert paired.difference == pytest.approx(0.25)
     assert paired.p_value == pytest.approx(stats.binomtest(0, 10).pvalue)
-    assert "a real difference" in str(found)
+    assert ": significant difference" in str(found)
 
 
 def test_a_report_does_not_differ_from_itself(write_report, tmp_path) -> None:
-    """The same answers: p = 1, and no difference is claimed."""
-    reports = [write_report(tmp_path / name, _answers(5), TRUTHS) for name in ("a", "b")]
+    """The same predictions: p = 1, and no significant difference."""
+    reports = [write_report(tmp_path / name, _predictions(5), TRUTHS) for name in ("a", "b")]
     found = compare(reports)
     assert found.models[1].paired is not None
     assert found.models[1].paired.p_value == 1.0
-    assert "no difference shown" in str(found)
+    assert "no significant difference" in str(found)
 
 
-def test_table_has_every_figure(write_report, tmp_path) -> None:
-    """Figures of the faces, and the report's own ECE, NME and CCC; a dash where there is none."""
+def test_table_has_every_metric(write_report, tmp_path) -> None:
+    """Metrics of the shared faces, and ECE, NME and CCC of the report; a dash for missing ones."""
     full = {
         "landmarks": {"nme": 0.042},
         "valence_arousal": {"valence": {"ccc": 0.61}, "arousal": {"ccc": None}},
     }
-    first = write_report(tmp_path / "first", _answers(10), TRUTHS, **full)
-    second = write_report(tmp_path / "second", _answers(0), TRUTHS)
+    first = write_report(tmp_path / "first", _predictions(10), TRUTHS, **full)
+    second = write_report(tmp_path / "second", _predictions(0), TRUTHS)
     lines = str(compare([first, second])).splitlines()
     row = next(line for line in lines if line.startswith("first "))
     for part in ("75.0 %", "5.0 %", "4.2 %", "0.61 / –"):
@@ -61,11 +61,11 @@ def test_order_of_rows_does_not_matter(write_report, tmp_path) -> None:
     """Faces are matched by key."""
     keys = [f"{i}.jpg" for i in range(40)]
     order = np.random.default_rng(0).permutation(40)
-    answers = _answers(7)
-    first = write_report(tmp_path / "first", answers, TRUTHS, keys=keys)
+    predictions = _predictions(7)
+    first = write_report(tmp_path / "first", predictions, TRUTHS, keys=keys)
     second = write_report(
         tmp_path / "second",
-        [answers[i] for i in order],
+        [predictions[i] for i in order],
         [TRUTHS[i] for i in order],
         keys=[keys[i] for i in order],
     )
@@ -84,26 +84,26 @@ def test_repeated_keys_are_matched_by_occurrence(write_report, tmp_path) -> None
     assert (paired.n, paired.n_only_first, paired.n_only_second) == (2, 0, 1)
 
 
-def test_other_faces_are_refused(write_report, tmp_path) -> None:
-    """The error says how many faces are shared, and what each report is of."""
-    first = write_report(tmp_path / "first", _answers(0), TRUTHS)
+def test_other_faces_are_rejected(write_report, tmp_path) -> None:
+    """The error says how many faces are shared, and which split each report is of."""
+    first = write_report(tmp_path / "first", _predictions(0), TRUTHS)
     keys = [f"{i}.jpg" for i in range(20, 55)]
-    second = write_report(tmp_path / "second", _answers(0)[5:], TRUTHS[5:], keys=keys, split="test")
+    second = write_report(tmp_path / "second", _predictions(0)[5:], TRUTHS[5:], keys=keys, split="test")
     with pytest.raises(ArtifactError, match=r"40 .*'val'.* 35 .*'test'.*share 20") as error:
         compare([first, second])
     assert "\n" not in str(error.value)
 
 
-def test_other_truth_is_refused(write_report, tmp_path) -> None:
-    """Packs that label a face differently cannot be compared on it."""
-    first = write_report(tmp_path / "first", _answers(0), TRUTHS)
-    second = write_report(tmp_path / "second", _answers(0), ["Sad", *TRUTHS[1:]])
+def test_other_truth_is_rejected(write_report, tmp_path) -> None:
+    """Reports from packs that label a face differently cannot be compared."""
+    first = write_report(tmp_path / "first", _predictions(0), TRUTHS)
+    second = write_report(tmp_path / "second", _predictions(0), ["Sad", *TRUTHS[1:]])
     with pytest.raises(ArtifactError, match=r"differ on 1 faces.*'0.jpg'"):
         compare([first, second])
 
 
 def test_different_classes_share_a_closed_protocol(write_report, tmp_path) -> None:
-    """An 11-class and an 8-class model: the note says how to be fair, and 8_closed is."""
+    """An 11-class and an 8-class model: the note suggests 8_closed."""
     truths = ["Happy", "Sad", "NoneOfEight", "Contempt"]
     first = write_report(
         tmp_path / "eleven",
@@ -117,12 +117,12 @@ def test_different_classes_share_a_closed_protocol(write_report, tmp_path) -> No
     )  # fmt: skip
     found = compare([first, second])
     assert "8_closed" in str(found)
-    assert (found.n, found.models[0].figures["accuracy"]) == (3, pytest.approx(2 / 3))
+    assert (found.n, found.models[0].metrics["accuracy"]) == (3, pytest.approx(2 / 3))
     closed = compare([first, second], protocol="8_closed")
     assert closed.n == 3
 
 
-def test_a_report_of_an_earlier_release_names_its_classes_otherwise(write_report, tmp_path) -> None:
+def test_class_names_of_earlier_releases_are_updated(write_report, tmp_path) -> None:
     truths = ["Happy", "Sad", "None", "None"]
     classes = tuple("None" if name == "NoneOfEight" else name for name in AFFECTNET_CLASSES)
     earlier = write_report(tmp_path / "earlier", ["Happy", "Sad", "None", "Sad"], truths, classes=classes)
@@ -133,19 +133,19 @@ def test_a_report_of_an_earlier_release_names_its_classes_otherwise(write_report
         classes=AFFECTNET_CLASSES,
     )
     found = compare([earlier, today])
-    assert (found.n, [model.figures["accuracy"] for model in found.models]) == (4, [0.75, 1.0])
+    assert (found.n, [model.metrics["accuracy"] for model in found.models]) == (4, [0.75, 1.0])
 
 
-def test_a_protocol_that_is_not_there(write_report, tmp_path) -> None:
-    """The error names those that are."""
-    reports = [write_report(tmp_path / name, _answers(5), TRUTHS) for name in ("a", "b")]
+def test_missing_protocol(write_report, tmp_path) -> None:
+    """The error names the available ones."""
+    reports = [write_report(tmp_path / name, _predictions(5), TRUTHS) for name in ("a", "b")]
     with pytest.raises(ArtifactError, match="classes allow: all"):
         compare(reports, protocol="8_closed")
 
 
 def test_writes_plot_and_document(write_report, tmp_path) -> None:
-    """An image that opens, and the same figures as JSON; neither is overwritten unasked."""
-    reports = [write_report(tmp_path / name, _answers(n), TRUTHS) for name, n in (("a", 5), ("b", 9))]
+    """A valid image, and the same metrics as JSON; neither is overwritten without `force`."""
+    reports = [write_report(tmp_path / name, _predictions(n), TRUTHS) for name, n in (("a", 5), ("b", 9))]
     plot, out = tmp_path / "plot.png", tmp_path / "comparison.json"
     found = compare(reports, plot=plot, out=out)
     with Image.open(plot) as image:
@@ -161,22 +161,22 @@ def test_writes_plot_and_document(write_report, tmp_path) -> None:
 
 
 def test_any_names_can_be_in_the_plot(write_report, tmp_path, monkeypatch) -> None:
-    """A name is no formula, no reason to be left out of the legend, and told where no font has it."""
+    """Names are not parsed as formulas, never missing from the legend, and reported if no font has them."""
     monkeypatch.setattr("mien.drawing.fonts._candidates", lambda *_: iter(()))
     names = ("cost $x_{$", "_b", "模型甲")
-    reports = [write_report(tmp_path / name, _answers(5), TRUTHS) for name in names]
-    told: list[str] = []
-    summary = compare(reports, plot=tmp_path / "plot.png", announce=told.append)
-    assert [line.split(":")[0] for line in told] == ["No font on this machine has 模型甲"]
+    reports = [write_report(tmp_path / name, _predictions(5), TRUTHS) for name in names]
+    notices: list[str] = []
+    summary = compare(reports, plot=tmp_path / "plot.png", announce=notices.append)
+    assert [line.split(":")[0] for line in notices] == ["No font on this machine has 模型甲"]
     (legend,) = draw_bars(summary).legends
     shown = ["cost $x_{$", " _b", r"\u6a21\u578b\u7532"]
     assert [text.get_text() for text in legend.get_texts()] == shown
 
 
-def test_one_report_is_not_enough(write_report, tmp_path) -> None:
+def test_a_single_report_is_rejected(write_report, tmp_path) -> None:
     """A comparison needs two."""
     with pytest.raises(ArtifactError, match="at least two"):
-        compare([write_report(tmp_path / "a", _answers(5), TRUTHS)])
+        compare([write_report(tmp_path / "a", _predictions(5), TRUTHS)])
 
 
 def _without(name: str):
@@ -197,7 +197,9 @@ def _overwritten(name: str, text: str):
             _overwritten("predictions.csv", "key,true,predicted,p_Happy\n"), "no predictions", id="no rows"
         ),
         pytest.param(
-            _overwritten("predictions.csv", "key,true,p_Happy\na,Happy,x\n"), "cannot be read", id="no number"
+            _overwritten("predictions.csv", "key,true,p_Happy\na,Happy,x\n"),
+            "cannot be read",
+            id="not a number",
         ),
         pytest.param(
             _overwritten("predictions.csv", "key,true,p_Happy\na\n"), "cannot be read", id="short row"
@@ -210,9 +212,9 @@ def _overwritten(name: str, text: str):
         ),
     ],
 )
-def test_a_damaged_report_is_one_clear_error(write_report, tmp_path, damage, message) -> None:
-    """Whatever is wrong with a report, its name and what to do are told."""
-    good, bad = (write_report(tmp_path / name, _answers(5), TRUTHS) for name in ("good", "bad"))
+def test_damaged_reports(write_report, tmp_path, damage, message) -> None:
+    """The message names the report, whatever is wrong with it."""
+    good, bad = (write_report(tmp_path / name, _predictions(5), TRUTHS) for name in ("good", "bad"))
     damage(bad)
     with pytest.raises(ArtifactError, match=message) as error:
         compare([good, bad])

@@ -46,12 +46,14 @@ test-page: ## check and test the web page (needs Node 20 or newer)
 	npm run check --prefix page --silent
 	npm test --prefix page --silent
 
-check: setup ## format, lint, types, layers, spelling
+check: setup ## format, lint, types, layers, spelling, words, structure
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	$(BIN)/python tools/words.py
+	$(BIN)/python tools/structure.py
 
 fix: setup ## format and fix what a tool can fix
 	$(BIN)/ruff format .

@@ -27,10 +27,10 @@ COLORS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200]])
 SIDE = 40
 
 
-def make_coloured_face(
+def make_colored_face(
     key: str, label: int, random: np.random.Generator, *, landmarks: bool = True, votes: bool = False
 ) -> PackedFace:
-    """A noisy grey square in which a disk of the label's colour stands at a random place.
+    """A noisy gray square in which a disk of the label's color stands at a random place.
 
     The 68 landmarks ring the disk, valence follows its height, arousal its side.
     """
@@ -69,7 +69,7 @@ def write_training_pack(
     groups: np.ndarray | None = None,
     hashes: np.ndarray | None = None,
 ) -> Path:
-    """Write a pack of coloured faces in turn of class; the first ``n_missing`` lack all but their label.
+    """Write a pack of colored faces in turn of class; the first ``n_missing`` lack all but their label.
 
     ``hashes`` are the perceptual hashes of train, then val, ``(N, 32)`` uint8; zeros where not given.
     """
@@ -79,7 +79,7 @@ def write_training_pack(
     for split, n_faces in (("train", n_train), ("val", n_val)):
         labels = np.arange(n_faces) % len(CLASSES)
         faces = [
-            make_coloured_face(
+            make_colored_face(
                 f"{split}/{i}.jpg",
                 int(label),
                 random,
@@ -115,12 +115,12 @@ def make_training_pack() -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def training_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pack of 192 training and 24 val faces, an eighth of the former without landmarks."""
-    return write_training_pack(tmp_path_factory.mktemp("packs") / "colours.pack")
+    return write_training_pack(tmp_path_factory.mktemp("packs") / "colors.pack")
 
 
 @pytest.fixture(scope="session")
 def tiny_recipe() -> "Recipe":
-    """A recipe that learns the coloured faces in seconds on a CPU, with all three heads."""
+    """A recipe that learns the colored faces in seconds on a CPU, with all three heads."""
     pytest.importorskip("torch", reason="training needs the train extra")
     from mien.recipe import AugmentConfig, DataConfig, ModelConfig, Recipe, RuntimeConfig, ScheduleConfig
 
@@ -134,7 +134,7 @@ def tiny_recipe() -> "Recipe":
 
 @pytest.fixture(scope="session")
 def trained_run(tmp_path_factory: pytest.TempPathFactory, training_pack: Path, tiny_recipe: "Recipe") -> Path:
-    """A finished run on the coloured faces. Do not write into it."""
+    """A finished run on the colored faces. Do not write into it."""
     from mien.train import train
 
     out = tmp_path_factory.mktemp("runs") / "run"

@@ -54,7 +54,7 @@ def read_glossary(text: str) -> list[tuple[re.Pattern[str], str]]:
         if line.startswith("|")
     ]
     return [
-        # Parts of identifiers count: `picture` is found in `read_picture` too.
+        # Parts of identifiers count: `film` is found in `read_film` too.  # not our word
         (
             re.compile(
                 rf"(?<![^\W_])({'|'.join(map(str.strip, cells[0].split(';')))})(?![^\W_])", re.IGNORECASE

@@ -24,7 +24,7 @@ def oldest_requirements() -> list[str]:
 
 
 def read(python: Path | str, image: Path, out: Path) -> list[dict[str, object]]:
-    """Read an image that is one face with the model in the box."""
+    """Read an image that is one face with the model bundled."""
     command = [str(python), "-m", "mien", "predict", str(image), "--crop", "whole", "--out", str(out)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -194,7 +194,7 @@ def test_really_full_disk(raw: Path, whole: Path, small_disk: Path, workers: str
         (["--val-fraction", "1"], 2, "argument --val-fraction: must be from 0 to 0.9"),
         (["--workers", "0"], 2, "must be 1 or more"),
         (["--crop", "eyes"], 2, "invalid choice: 'eyes'"),
-        (["--colour", "red"], 2, "unrecognized arguments: --colour red"),
+        (["--color", "red"], 2, "unrecognized arguments: --color red"),
         (["--annotations", "<raw>"], 1, "which is never written to"),
     ],
 )

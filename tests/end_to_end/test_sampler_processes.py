@@ -148,6 +148,6 @@ def test_two_processes_draw_as_one(watch: Callable[..., Seen], pack: Path, sampl
 
 
 def test_two_processes_draw_the_same_again(watch: Callable[..., Seen]) -> None:
-    """Started anew, each process sees the very faces and pixels that it saw."""
+    """Started again, each process sees the very faces and pixels that it saw."""
     options = {"data.sampling": "square_root", "schedule.epochs": 1}
     assert watch(2, **options) == watch(2, **options)

@@ -306,7 +306,7 @@ def test_two_hosts_learn_what_one_process_learns(
     assert_same_losses(tmp_path / "run", alone)
 
 
-def test_two_processes_share_what_is_learnt_beside_the_weights(
+def test_two_processes_share_parameters_outside_the_network(
     command: Callable[..., list[str]], norm_free: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """A sharpness-aware step, a moving average, learned task weights and inverse sampling are one process's too."""

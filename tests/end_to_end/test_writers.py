@@ -123,7 +123,7 @@ def told(errors: str) -> list[str]:
 
 
 def run(words: list[str], out: Path) -> tuple[int, list[str]]:
-    """Return the exit code and what is told."""
+    """Return the exit code and what is reported."""
     with start(words, out) as process:
         errors = process.communicate(timeout=60)[1]
     return process.returncode, told(errors)
@@ -131,7 +131,7 @@ def run(words: list[str], out: Path) -> tuple[int, list[str]]:
 
 @pytest.mark.parametrize("verb", ["prepare", pytest.param("evaluate", marks=pytest.mark.slow), "predict"])
 def test_two_at_once(cases: dict[str, Case], tmp_path: Path, verb: str) -> None:
-    """One of them wins, and what stands there is its own, whole; the other is told in one line, or comes after it."""
+    """One of them wins, and what stands there is its own, whole; the other is reported in one line, or comes after it."""
     name, commands, look_at = cases[verb]
     for number in range(ROUNDS):
         force = ["--force"] if number else []

@@ -38,7 +38,7 @@ MODEL = "src/mien/assets/models/ferplus-resnet10-int8.onnx"
 SIZE_WH = (560, 360)
 EXAMPLE = ROOT / "page" / "public" / "example.jpg"
 EXAMPLE_SIZE_WH = (1260, 810)
-FILM_FRAMES = 80
+VIDEO_FRAMES = 80
 # Of each head: class, what its look is drawn from, place and scale as fractions of the height, roll in degrees.
 HEADS = (
     ("Happy", 71, (0.30, 0.62), 0.155, -8.0),
@@ -176,14 +176,14 @@ def detected_faces(image_rgb: NDArray[np.uint8], path: Path) -> list[dict[str, A
     return found
 
 
-def write_film(path: Path, image_rgb: NDArray[np.uint8]) -> None:
-    """Write a film of one image at half its size, a frame a second."""
+def write_video(path: Path, image_rgb: NDArray[np.uint8]) -> None:
+    """Write a video of one image at half its size, a frame a second."""
     width, height = SIZE_WH[0] // 2, SIZE_WH[1] // 2
     image_bgr = cv2.resize(image_rgb[:, :, ::-1], (width, height), interpolation=cv2.INTER_AREA)
-    film = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"VP80"), 1, (width, height))
-    for _ in range(FILM_FRAMES):
-        film.write(image_bgr)
-    film.release()
+    video = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"VP80"), 1, (width, height))
+    for _ in range(VIDEO_FRAMES):
+        video.write(image_bgr)
+    video.release()
 
 
 def main() -> None:
@@ -191,7 +191,7 @@ def main() -> None:
     image_rgb, landmarks = draw_group(SIZE_WH)
     landmarks = np.round(landmarks, 3)
     cv2.imwrite(str(HERE / "image.png"), image_rgb[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
-    write_film(HERE / "video.webm", image_rgb)
+    write_video(HERE / "video.webm", image_rgb)
     (HERE / "crops").mkdir(exist_ok=True)
     cases = crop_cases(landmarks)
     for case in cases:

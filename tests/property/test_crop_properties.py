@@ -83,13 +83,13 @@ def test_aligned_crop_is_the_best_fit(
     height=st.integers(1, 400),
     box=st.tuples(*[st.floats(-500, 900) for _ in range(2)], *[st.floats(0.01, 900) for _ in range(2)]),
     size=st.sampled_from([16, 31, 64]),
-    grey=st.booleans(),
+    gray=st.booleans(),
 )
 def test_any_box_can_be_cut(
-    width: int, height: int, box: tuple[float, float, float, float], size: int, *, grey: bool
+    width: int, height: int, box: tuple[float, float, float, float], size: int, *, gray: bool
 ) -> None:
     """Any box in or outside any image gives a crop of the right shape, black but for the image."""
-    image = np.full((height, width) if grey else (height, width, 3), 200, np.uint8)
+    image = np.full((height, width) if gray else (height, width, 3), 200, np.uint8)
     x, y, w, h = box
     contract = CropContract(method="box", size=size)
     matrix, _ = crop_matrix(contract, (width, height), box_xyxy=np.array([x, y, x + w, y + h]))

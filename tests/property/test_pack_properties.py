@@ -73,7 +73,7 @@ def expected(values: list[Any], width: int) -> np.ndarray:
     )
 )
 def test_round_trip(shards_of: dict[str, list[list[PackedFace]]]) -> None:
-    """Every face of every split comes back with its image and all that it is labelled with."""
+    """Every face of every split comes back with its image and all that it is labeled with."""
     with tempfile.TemporaryDirectory() as folder:
         write_pack(Path(folder), shards_of)
         pack = Pack.open(Path(folder))
@@ -103,7 +103,7 @@ def test_round_trip(shards_of: dict[str, list[list[PackedFace]]]) -> None:
 @settings(max_examples=20, deadline=None)
 @given(st.lists(faces(), min_size=1, max_size=6), st.integers(1, 5), st.data())
 def test_content_hash_knows_content_alone(members: list[PackedFace], cut: int, data: st.DataObject) -> None:
-    """The hash does not see how faces are dealt to shards, and sees any change of a face's content."""
+    """The hash does not see how faces are sharded to shards, and sees any change of a face's content."""
     hashes = []
     index = data.draw(st.integers(0, len(members) - 1))
     field, value = data.draw(
@@ -112,11 +112,11 @@ def test_content_hash_knows_content_alone(members: list[PackedFace], cut: int, d
     changed = [*members]
     changed[index] = dataclasses.replace(members[index], **{field: value})
     row_only = [dataclasses.replace(face, crop_method="box") for face in members]
-    for dealt in ([members], [members[:cut], members[cut:]], [row_only], [changed]):
+    for sharded in ([members], [members[:cut], members[cut:]], [row_only], [changed]):
         with tempfile.TemporaryDirectory() as folder:
             shards = [
                 write_shard(Path(folder) / f"train-{number}.arrow", "train", part, len(CLASSES))
-                for number, part in enumerate(dealt)
+                for number, part in enumerate(sharded)
             ]
             hashes.append(compute_content_sha256(Path(folder), shards, CLASSES))
     assert hashes[0] == hashes[1] == hashes[2]

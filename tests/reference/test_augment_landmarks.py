@@ -21,12 +21,12 @@ def draw_dot(center: NDArray[np.floating]) -> NDArray[np.uint8]:
     """An image that is black but for a soft dot around a point in fractions of the side."""
     rows, columns = np.mgrid[:SIDE, :SIDE] + 0.5
     distance = np.hypot(columns - center[0] * SIDE, rows - center[1] * SIDE)
-    grey = 255 * np.clip(DOT_RADIUS + 0.5 - distance, 0, 1)
-    return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+    gray = 255 * np.clip(DOT_RADIUS + 0.5 - distance, 0, 1)
+    return np.repeat(gray.astype(np.uint8)[..., None], 3, axis=2)
 
 
 def find_dot(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The dot's centre in fractions of the side."""
+    """The dot's center in fractions of the side."""
     weights = image[..., 0].astype(np.float64)
     rows, columns = np.mgrid[: len(image), : len(image)] + 0.5
     return np.array([(columns * weights).sum(), (rows * weights).sum()]) / weights.sum() / len(image)

@@ -1,4 +1,4 @@
-"""The metrics against scikit-learn and SciPy, over a catalogue of inputs."""
+"""The metrics against scikit-learn and SciPy, over a catalog of inputs."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def _random(n: int, n_classes: int, seed: int, skill: float = 0.5) -> tuple[np.n
     return truth, np.where(generator.random(n) < skill, truth, guess)
 
 
-CATALOGUE = [
+CATALOG = [
     pytest.param(*_random(500, 11, 0), 11, id="eleven classes"),
     pytest.param(*_random(40, 8, 1), 8, id="few faces"),
     pytest.param(*_random(300, 3, 2, skill=1.0), 3, id="all right"),
@@ -39,7 +39,7 @@ CATALOGUE = [
 
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
 @pytest.mark.filterwarnings("ignore:A single label was found")
-@pytest.mark.parametrize(("truth", "predicted", "n_classes"), CATALOGUE)
+@pytest.mark.parametrize(("truth", "predicted", "n_classes"), CATALOG)
 def test_figures_are_scikit_learns(truth, predicted, n_classes) -> None:
     """Accuracy, balanced accuracy and macro-F1 with scikit-learn's own defaults."""
     table = confusion_matrix(truth, predicted, n_classes=n_classes)
@@ -51,7 +51,7 @@ def test_figures_are_scikit_learns(truth, predicted, n_classes) -> None:
     )
 
 
-@pytest.mark.parametrize(("truth", "predicted", "n_classes"), CATALOGUE)
+@pytest.mark.parametrize(("truth", "predicted", "n_classes"), CATALOG)
 def test_recall_of_some_classes_is_scikit_learns(truth, predicted, n_classes) -> None:
     """The macro recall over the minority classes, and over the others."""
     table = confusion_matrix(truth, predicted, n_classes=n_classes)
@@ -63,7 +63,7 @@ def test_recall_of_some_classes_is_scikit_learns(truth, predicted, n_classes) ->
 
 
 @pytest.mark.filterwarnings(f"ignore::{UndefinedMetricWarning.__module__}.{UndefinedMetricWarning.__name__}")
-@pytest.mark.parametrize(("truth", "predicted", "n_classes"), CATALOGUE)
+@pytest.mark.parametrize(("truth", "predicted", "n_classes"), CATALOG)
 def test_per_class_scores_are_scikit_learns(truth, predicted, n_classes) -> None:
     """None where scikit-learn returns NaN, elsewhere its value."""
     expected = judge.precision_recall_fscore_support(

@@ -40,7 +40,7 @@ def network() -> FaceNetwork:
 
 
 def rates_of(network: FaceNetwork, config: ScheduleConfig, *, heads: bool = True) -> list[float]:
-    """The rates that an optimiser really gives the heads, or the backbone, as training steps it."""
+    """The rates that an optimizer really gives the heads, or the backbone, as training steps it."""
     optimizer = build_optimizer(network, config)
     scheduler = LambdaLR(optimizer, lr_factors(optimizer, config, steps_per_epoch=STEPS))
     group = next(group for group in optimizer.param_groups if group["heads"] == heads)

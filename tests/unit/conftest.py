@@ -102,7 +102,7 @@ def detector() -> SquareDetector:
 
 @pytest.fixture
 def make_image(tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that writes a grey image with squares: ``(expression, x, y, side)`` each."""
+    """Return a function that writes a gray image with squares: ``(expression, x, y, side)`` each."""
 
     def make(name: str, *squares: tuple[str, int, int, int], size_wh: tuple[int, int] = (200, 120)) -> Path:
         pixels = np.full((size_wh[1], size_wh[0], 3), 100, np.uint8)

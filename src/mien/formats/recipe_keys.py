@@ -7,7 +7,7 @@ from typing import Any
 
 # Old key -> new key. A key keeps its part: only its last word changes.
 RENAMED_KEYS = {
-    "model.grey": "model.grayscale",
+    "model.grey": "model.grayscale",  # not our word
     "model.feed_landmarks": "model.condition_on_landmarks",
     "model.hidden_size": "model.head_hidden_size",
     "data.sampling_cap": "data.sampling_max_repeats",

@@ -126,16 +126,16 @@ class Objective(nn.Module):
             parts["valence_arousal"] = affect_loss(
                 outputs.valence_arousal, batch.valence_arousal, kind=config.valence_arousal
             )
-        is_labelled = {
+        is_labeled = {
             "landmarks": batch.landmarks.isfinite().any(),
             "valence_arousal": batch.valence_arousal.isfinite().any(),
         }
         total = torch.stack(
-            [self._weighted(task, loss, is_labelled.get(task)) for task, loss in parts.items()]
+            [self._weighted(task, loss, is_labeled.get(task)) for task, loss in parts.items()]
         ).sum()
         return Losses(total, parts)
 
-    def _weighted(self, task: str, loss: Tensor, is_labelled: Tensor | None) -> Tensor:
+    def _weighted(self, task: str, loss: Tensor, is_labeled: Tensor | None) -> Tensor:
         """Weight a task; a learned weight w costs -log w, so that it stays finite, in batches that have its labels.
 
         Source: Kendall et al. 2018, https://arxiv.org/abs/1705.07115, with w = 1 / (2 sigma^2), up to constants.
@@ -144,4 +144,4 @@ class Objective(nn.Module):
             return self._weight(task) * loss
         log_weight = self.log_weights[task]
         weighted: Tensor = log_weight.exp() * loss - log_weight
-        return weighted if is_labelled is None else weighted * is_labelled
+        return weighted if is_labeled is None else weighted * is_labeled

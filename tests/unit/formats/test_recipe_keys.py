@@ -6,7 +6,7 @@ from mien.formats.recipe_keys import RENAMED_KEYS, rename_keys
 def test_old_keys_get_their_new_names() -> None:
     """Names change at every depth, values do not, and today's keys are left as they are."""
     stored = {
-        "model": {"backbone": "resnet18", "grey": True, "hidden_size": 8},
+        "model": {"backbone": "resnet18", "grey": True, "hidden_size": 8},  # not our word
         "schedule": {"clip_gradient": 5.0, "loss": {"smoothing_to": "rare", "landmarks": "wing"}},
         "data": {"augment": {"flip": 0.5, "mixup_alpha": 0.2}},
     }

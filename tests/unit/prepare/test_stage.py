@@ -274,7 +274,7 @@ def test_damaged_plan_is_reported(
     assert prepare("affectnet", faces, out, dataclasses.replace(OPTIONS, force=True)).n_resumed == 0
 
 
-def test_spoiled_shards_are_made_again(
+def test_damaged_shards_are_made_again(
     faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_shards: None
 ) -> None:
     """Notes or shards that a power failure emptied or truncated are not finished shards."""

@@ -1,4 +1,4 @@
-"""The model in the box: small, measured, described, and used where none is named."""
+"""The bundled models: each with its card, its hash and what its card says."""
 
 import json
 import re

@@ -31,7 +31,8 @@ demo: setup ## draw faces, prepare, train, export, evaluate: the whole chain in 
 	$(BIN)/mien export $(DEMO)/run --out $(DEMO)/model.onnx --force
 	$(BIN)/mien evaluate --model $(DEMO)/model.onnx --pack $(DEMO)/faces.pack --out $(DEMO)/report --force
 
-test: setup ## run the tests
+test: setup ## run the docstrings' examples and the tests
+	$(BIN)/python -m pytest --doctest-modules src/mien
 	$(BIN)/python -m pytest --numprocesses 2
 
 test-slow: setup ## run the tests that take minutes

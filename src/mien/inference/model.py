@@ -60,9 +60,12 @@ def load(
         ModelError: the model lacks a class that ``classes`` requires.
 
     Example:
+        >>> import mien
         >>> model = mien.load()
-        >>> for face in model.predict("photo.jpg"):
-        ...     print(face.expression, face.confidence)
+        >>> model
+        Model(ferplus-resnet10-int8.onnx: expression, landmarks; 8 classes; 48 px)
+        >>> model.classes[:3]
+        ('Neutral', 'Happy', 'Sad')
     """
     onnx_model = OnnxModel.load(find_model(model), threads=threads)
     rule = DecisionRule(classes, min_confidence, top)
@@ -195,6 +198,8 @@ class Model:
             ModelError: the model's output is not finite.
 
         Example:
+            >>> import mien
+            >>> model = mien.load()
             >>> for prediction in model.watch("talk.mp4"):
             ...     for face in prediction:
             ...         print(face.seconds, face.track, face.expression)

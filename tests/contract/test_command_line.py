@@ -178,6 +178,51 @@ def test_a_missing_extra_names_the_install_command(verb: str, options: list[str]
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("verb", "options"),
+    [
+        ("prepare", ["folder", "faces", "--out", "p"]),
+        ("browse", ["p", "--out", "s.png"]),
+        ("evaluate", ["--pack", "p", "--out", "r"]),
+        ("compare", ["r", "--plot", "c.png"]),
+        ("predict", ["photo.jpg", "--out", "rows.parquet"]),
+        ("predict", ["talk.mp4", "--timeline", "t.png"]),
+    ],
+)
+def test_the_missing_data_extra_names_the_install_command(verb: str, options: list[str]) -> None:
+    """The plain install predicts; packs, reports, plots and Parquet say what to install before any work."""
+    done = run_python(
+        "import sys; sys.modules.update(dict.fromkeys(('pyarrow', 'matplotlib', 'jinja2')));"
+        f"from mien.cli import main; sys.exit(main({[verb, *options]!r}))"
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "pip install 'mien[data]'" in done.stderr
+
+
+def test_predicting_needs_no_extra(tmp_path: Path) -> None:
+    """An image is predicted, written as JSON Lines and drawn, with every extra's packages absent."""
+    blocked = ("pyarrow", "matplotlib", "jinja2", "torch", "timm", "lightning", "yaml", "onnx", "fastapi")
+    image = Path(__file__).parents[2] / "page" / "public" / "example.jpg"
+    words = [
+        "predict",
+        str(image),
+        "--crop",
+        "whole",
+        "--out",
+        str(tmp_path / "rows.jsonl"),
+        "--draw",
+        str(tmp_path / "d"),
+    ]
+    done = run_python(
+        f"import sys; sys.modules.update(dict.fromkeys({blocked!r}));"
+        f"from mien.cli import main; sys.exit(main({words!r}))"
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "rows.jsonl").read_text().count("\n") == 1
+    assert (tmp_path / "d" / "example.jpg").is_file()
+
+
 def test_help_works_without_the_extras() -> None:
     """On the plain install, `--help` of every verb shows its options; `train --help` also says how to see the recipe keys."""
     blocked = ("torch", "timm", "lightning", "yaml", "safetensors", "onnx", "fastapi", "uvicorn")

@@ -39,4 +39,4 @@ def test_everything_that_is_asked_for_has_a_pin() -> None:
     for extra in project["project"]["optional-dependencies"].values():
         asked += extra
     names = {same_name(re.split(r"[\[<>=!~; ]", requirement)[0]) for requirement in asked}
-    assert names <= read_pins().keys()
+    assert names - {"mien"} <= read_pins().keys()  # an extra may name another one

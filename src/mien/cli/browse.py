@@ -27,9 +27,10 @@ def run(args: argparse.Namespace) -> None:
     """Draw the sheet."""
     options = read_options(BrowseOptions, args)
     if args.recipe is None:
-        from mien.browse.stage import browse
-        from mien.drawing.fonts import report_missing_characters
-        from mien.formats.pack import Pack
+        with requires_extra("browse", "data"):
+            from mien.browse.stage import browse
+            from mien.drawing.fonts import report_missing_characters
+            from mien.formats.pack import Pack
 
         report_missing_characters(Pack.open(args.pack).info.classes, print_notice)
         browse(
@@ -49,16 +50,15 @@ def run(args: argparse.Namespace) -> None:
 
 def draw_augmented(pack_path: Path, out: Path, recipe_name: str, options: BrowseOptions) -> None:
     """Draw a sheet of faces as a recipe augments them."""
-    from mien.browse.sheet import require_image_suffix
-    from mien.browse.stage import draw_rows
-    from mien.drawing.fonts import report_missing_characters
-    from mien.formats.pack import Pack
-
-    require_image_suffix(out)
     with requires_extra("browse --recipe", "train"):
+        from mien.browse.sheet import require_image_suffix
+        from mien.browse.stage import draw_rows
+        from mien.drawing.fonts import report_missing_characters
+        from mien.formats.pack import Pack
         from mien.recipe import read_recipe
         from mien.train.dry_run.augmentations import preview_faces
 
+    require_image_suffix(out)
     recipe = read_recipe(recipe_name, [])
     rows = preview_faces(recipe, Pack.open(pack_path), n_versions=options.per_class, seed=options.seed)
     report_missing_characters([row.title for row in rows], print_notice)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from mien.cli.output import print_notice, print_result
-from mien.cli.parser import Verbs, add_options, add_verb, read_options
+from mien.cli.parser import Verbs, add_options, add_verb, read_options, requires_extra
 from mien.compare.options import CompareOptions
 
 
@@ -35,6 +35,9 @@ def run(args: argparse.Namespace) -> None:
     from mien.compare.stage import compare
 
     options = read_options(CompareOptions, args)
+    if options.plot is not None:
+        with requires_extra("compare --plot", "data"):
+            import matplotlib as mpl  # noqa: F401 - plotted at the end, too late to find it missing
     summary = (compare_groups if args.group else compare)(
         args.reports,
         out=options.out,

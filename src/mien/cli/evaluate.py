@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from mien.cli.output import print_result
-from mien.cli.parser import Verbs, add_model, add_options, add_verb, read_options
+from mien.cli.parser import Verbs, add_model, add_options, add_verb, read_options, requires_extra
 from mien.evaluate.options import EvaluateOptions
 
 
@@ -27,7 +27,9 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Evaluate the model."""
-    from mien.evaluate.stage import evaluate
+    with requires_extra("evaluate", "data"):
+        from mien.evaluate.report import write_report  # noqa: F401 - loaded now, so that it is not missed at the end
+        from mien.evaluate.stage import evaluate
 
     options = read_options(EvaluateOptions, args)
     summary = evaluate(

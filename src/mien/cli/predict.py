@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from mien.cli.output import print_notice
-from mien.cli.parser import OptionType, Verbs, add_model, add_options, add_verb, read_options
+from mien.cli.parser import OptionType, Verbs, add_model, add_options, add_verb, read_options, requires_extra
 from mien.predict.options import PredictOptions
 
 
@@ -44,6 +44,12 @@ def run(args: argparse.Namespace) -> None:
     if not sources:
         args.parser.error("name an image, video, folder, camera or URL")
     options = read_options(PredictOptions, args)
+    if options.timeline is not None:
+        with requires_extra("predict --timeline", "data"):
+            import matplotlib as mpl  # noqa: F401 - the timeline is drawn at the end, too late to find it missing
+    if options.out is not None and options.out.suffix.lower() == ".parquet":
+        with requires_extra("predict --out FILE.parquet", "data"):
+            import pyarrow as pa  # noqa: F401
     summary = stage.run_predict(
         sources, args.model, options=options, stream=sys.stdout, announce=print_notice, lines=sys.stdin
     )

@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from mien.cli.output import print_notice, print_result
-from mien.cli.parser import Verbs, add_options, add_verb, read_options
+from mien.cli.parser import Verbs, add_options, add_verb, read_options, requires_extra
 from mien.datasets.registry import DATASETS, DatasetOptions
 from mien.prepare.options import PrepareOptions
 
@@ -36,7 +36,8 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Prepare the set."""
-    from mien.prepare.stage import prepare
+    with requires_extra("prepare", "data"):
+        from mien.prepare.stage import prepare
 
     options = read_options(PrepareOptions, args)
     print_result(prepare(args.kind, args.raw, args.out, options, announce=print_notice))

@@ -210,9 +210,12 @@ def _candidates(characters: str, named: str) -> Iterator[FontFace]:
         yield face
     if characters.isascii():
         return
-    from matplotlib import get_data_path  # noqa: PLC0415 - only text that Pillow's font lacks waits for it
-
-    yield FontFace(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"))
+    try:
+        from matplotlib import get_data_path  # noqa: PLC0415 - only text that Pillow's font lacks waits for it
+    except ModuleNotFoundError:  # it belongs to the `data` extra
+        pass
+    else:
+        yield FontFace(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"))
     yield from _ask_fontconfig(characters)
     yield from _known_faces()
 

@@ -1,4 +1,4 @@
-"""Atomic writes: nothing is overwritten unless asked, no partial output looks complete, and a power cut loses nothing.
+"""Atomic writes: nothing is overwritten unless asked, no partial output looks complete, a power failure loses nothing.
 
 An output has one writer at a time (`one_writer`). It is written under a temporary name, synced and renamed; the output
 that it replaces stays until then. Files go through `write_atomically` and folders through `new_folder`. A folder that is
@@ -143,7 +143,7 @@ def new_folder(path: Path, *, force: bool, kind_mark: str) -> Iterator[Path]:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder that is written in place, with its parents, so that it survives a power cut."""
+    """Create a folder that is written in place, with its parents, so that it survives a power failure."""
     path.mkdir(parents=True, exist_ok=True)
     _sync_folder(path.parent)
 
@@ -320,7 +320,7 @@ def new_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
 
 
 def publish(partial: Path, path: Path, *, replace: bool = True) -> None:
-    """Sync a complete file and give it its name: after a power cut, either the old file or the new one is there.
+    """Sync a complete file and give it its name: after a power failure, either the old file or the new one is there.
 
     Raises:
         ArtifactError: the file exists and may not be replaced.

@@ -343,7 +343,7 @@ def record_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 def test_a_file_is_synced_before_its_rename_and_the_folder_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A power cut leaves the old content or the new, and after the call always the new."""
+    """A power failure leaves the old content or the new, and after the call always the new."""
     calls = record_calls(monkeypatch)
     write_json(tmp_path / "pack.json", {})
     (synced, partial), renamed, folder = calls

@@ -11,7 +11,10 @@ from mien.sample.options import SampleOptions
 def add_parser(verbs: Verbs) -> None:
     """Add the verb."""
     parser = add_verb(
-        verbs, "sample", "Draw a face set in AffectNet's own layout, to try mien with.", "mien sample faces"
+        verbs,
+        "sample",
+        "Draw a synthetic face set in AffectNet's layout, to try mien with.",
+        "mien sample faces",
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to create")
     add_options(parser, SampleOptions)

@@ -11,7 +11,7 @@ class SeriesOptions:
 
     seeds: int | None = option(
         None,
-        "train with N seeds: the recipe's and the ones after it",
+        "train with N seeds: the recipe's and the N - 1 after it",
         metavar="N",
         least=1,
     )
@@ -21,5 +21,7 @@ class SeriesOptions:
         metavar="KEY=V1,V2,...",
     )
     folds: int | None = option(
-        None, "K-fold cross-validation: train K times, each without another K-th of train", metavar="K"
+        None,
+        "K-fold cross-validation: train K times, each time holding out another of K parts of train",
+        metavar="K",
     )

@@ -132,7 +132,7 @@ def _describe(run: Run, result: dict[str, Any], network: FaceNetwork) -> ModelIn
         "recipe": without_folders(run.recipe),
         "pack": {key: value for key, value in run.pack.items() if key != "path"},
         "selection": (
-            f"best {result['select_by']} of {result['epochs']} epochs on a dev split of train "
+            f"best {result['select_by']} of {result['epochs']} {'epoch' if result['epochs'] == 1 else 'epochs'} on a dev split of train "
             f"(n = {result['dev']['n']}), epoch {result['best_epoch']}"
         ),
         "dev": result["dev"],

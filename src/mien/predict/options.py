@@ -27,7 +27,9 @@ class PredictOptions:
     )
     draw: Path | None = option(None, "write annotated images and videos (.mp4) to this folder", metavar="DIR")
     timeline: Path | None = option(
-        None, "plot each person's expressions in the one video over time, as .png or .svg", metavar="FILE"
+        None,
+        "plot each person's expressions over time, as .png or .svg; takes one video or camera",
+        metavar="FILE",
     )
     show: bool = option(False, "show the video in a window during prediction; q or Esc closes it")
     video: VideoOptions = field(default_factory=VideoOptions)

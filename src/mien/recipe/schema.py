@@ -213,7 +213,8 @@ class RuntimeConfig:
 
     Attributes:
         accelerator: auto uses a GPU if there is one.
-        devices: Devices, or processes on a CPU, that share each batch (DDP). Batch norms see one device's part of it.
+        devices: Devices, or processes on a CPU, that share each batch (DDP). Each computes its own batch-norm
+            statistics.
         nodes: Machines; start the same command on each under torchrun.
         precision: 32-true, bf16-mixed or 16-mixed.
         workers: Data-loading processes per device; null chooses 8 for a GPU and none for a CPU.

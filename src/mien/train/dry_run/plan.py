@@ -182,7 +182,7 @@ def _describe_steps(plan: TrainingPlan) -> dict[str, str]:
     if plan.n_leaks:
         faces += f"; {plan.n_leaks:,} near-duplicates of other splits excluded"
     steps = (
-        f"{rates.steps_per_epoch:,} per epoch, {rates.n_steps:,} in {schedule.epochs:,} epochs, "
+        f"{rates.steps_per_epoch:,} per epoch, {rates.n_steps:,} in {schedule.epochs:,} {'epoch' if schedule.epochs == 1 else 'epochs'}, "
         f"of {schedule.batch_size:,} faces"
     )
     n_devices = runtime.devices * runtime.nodes

@@ -370,8 +370,13 @@ def write_text(path: Path, text: str, *, replace: bool = True) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def read_json(path: Path, *, what: str) -> dict[str, Any]:
+def read_json(path: Path, *, what: str, advice: str = "") -> dict[str, Any]:
     """Read a JSON object of an artifact.
+
+    Args:
+        path: the file.
+        what: the artifact, for the message.
+        advice: what to do about a damaged one, for the message.
 
     Raises:
         ArtifactError: it is missing or damaged.
@@ -382,7 +387,9 @@ def read_json(path: Path, *, what: str) -> dict[str, Any]:
         kind = f"an {what}" if what[0] in "aeiou" else f"a {what}"
         raise ArtifactError(f"{path.parent} is not {kind}: it has no {path.name}") from None
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} of the {what} cannot be read: {error}") from None
+        raise ArtifactError(
+            ". ".join(filter(None, (f"{path} of the {what} cannot be read: {error}", advice)))
+        ) from None
     if not isinstance(value, dict):
         raise ArtifactError(f"{path} of the {what} must hold a JSON object, got {type(value).__name__}")
     return value

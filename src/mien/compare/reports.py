@@ -71,7 +71,7 @@ def read_report(path: Path) -> Report:
     Raises:
         ArtifactError: it is missing, unfinished or damaged.
     """
-    metrics = read_json(path / "metrics.json", what="report")
+    metrics = read_json(path / "metrics.json", what="report", advice="Run `mien evaluate` again")
     predictions = path / "predictions.csv"
     try:
         with predictions.open(encoding="utf-8", newline="") as file:

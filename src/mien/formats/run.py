@@ -100,7 +100,7 @@ class Run:
         """
         if not path.is_dir():
             raise ArtifactError(f"Run {path} does not exist. Make one with `mien train ... --out {path}`")
-        value = read_json(path / "run.json", what="run")
+        value = read_json(path / "run.json", what="run", advice=TRAIN_AGAIN)
         version = value.get("format_version")
         if type(version) is not int or version not in READABLE_VERSIONS:
             raise ArtifactError(
@@ -173,7 +173,7 @@ class Run:
 
     def _read_record(self) -> dict[str, Any]:
         path = self.path / "result.json"
-        record = read_json(path, what="run")
+        record = read_json(path, what="run", advice=TRAIN_AGAIN)
         try:
             _require_result(record, has_hashes=self.format_version > 1 or "sha256" in record)
         except (KeyError, ValueError) as error:

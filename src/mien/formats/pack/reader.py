@@ -56,7 +56,9 @@ class Pack:
             raise ArtifactError(
                 f"Pack {path} is unfinished. Run the same `mien prepare` again, it resumes where it stopped"
             )
-        info = PackInfo.from_dict(read_json(path / "pack.json", what="pack"), where=str(path / "pack.json"))
+        info = PackInfo.from_dict(
+            read_json(path / "pack.json", what="pack", advice=PREPARE_AGAIN), where=str(path / "pack.json")
+        )
         return cls(path, info)
 
     @classmethod

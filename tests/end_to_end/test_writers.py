@@ -147,7 +147,7 @@ def test_two_at_once(cases: dict[str, Case], tmp_path: Path, verb: str) -> None:
         for errors, code in ends.values():
             if code:
                 (line,) = told(errors)
-                assert "is being written by process" in line or (not force and "already exists" in line)
+                assert "is being written by " in line or (not force and "already exists" in line)
         assert look_at(out) in winners
         assert not (out / PROGRESS_FOLDER).exists()
         assert [path.name for path in out.parent.iterdir()] == [name]

@@ -32,7 +32,8 @@ def open_train_splits(run: Run, paths: Sequence[Path]) -> tuple[PackSplit, ...]:
         raise ArtifactError(
             f"{run.path} was trained on {n_expected} packs, got {len(packs)}. Give each with --calibrate PACK"
         )
-    return tuple(packs[content].split("train") for content in expected)
+    crop = run.recipe["data"].get("crop", "stored")
+    return tuple(packs[content].split("train", crop=crop) for content in expected)
 
 
 def dev_faces(run: Run, dev: DevOutputs, splits: tuple[PackSplit, ...]) -> FaceSelection:

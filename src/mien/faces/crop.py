@@ -35,6 +35,10 @@ LARGEST_WARPED = 32_767
 ALIGNED_ANCHORS = np.array([[0.325, 0.40], [0.675, 0.40], [0.35, 0.77], [0.65, 0.77]])
 
 
+# The affine matrix that changes nothing.
+IDENTITY = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+
+
 @dataclass(frozen=True, slots=True)
 class CropContract:
     """How a face is cropped from an image. Stored in a pack and in the models trained on it.
@@ -155,6 +159,13 @@ def _similarity(source: NDArray[np.floating], target: NDArray[np.float64]) -> ND
         return None
     b = w_mean - a * z_mean
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]], dtype=np.float64)
+
+
+def compose(second: NDArray[np.float64], first: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the affine matrices ``(..., 2, 3)`` that apply ``first`` and then ``second``."""
+    composed = second[..., :2] @ first
+    composed[..., 2] += second[..., 2]
+    return np.asarray(composed, dtype=np.float64)
 
 
 def transform_points(matrix: NDArray[np.float64], points: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+import mien.nets.backbones  # noqa: F401 - registers its backbones with timm
 from mien.errors import ModelError
 from mien.faces.landmarks import N_LANDMARKS
 from mien.recipe import ModelConfig

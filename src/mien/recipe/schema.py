@@ -58,6 +58,7 @@ class AugmentConfig:
 
     Attributes:
         hflip_prob: Probability of a horizontal flip.
+        box_crop_prob: Probability of showing a face by its box instead of aligned, if data.crop is aligned.
         affine_prob: Probability of rotating, scaling and shifting.
         rotation_deg: Largest rotation either way.
         scale: Largest relative change of scale either way.
@@ -67,6 +68,16 @@ class AugmentConfig:
         saturation: Largest relative change of saturation either way.
         erase_prob: Probability of erasing a rectangle.
         erase_max_area: Largest fraction of the area that is erased.
+        downscale_prob: Probability of a smaller image, enlarged again.
+        downscale_min: Smallest scale.
+        blur_prob: Probability of Gaussian blur.
+        blur_max_sigma: Largest standard deviation of the blur, as a fraction of the side.
+        low_light_prob: Probability of low light.
+        low_light_min: Smallest factor of the brightness.
+        noise_prob: Probability of Gaussian noise.
+        noise_max_std: Largest standard deviation of the noise, as a fraction of white.
+        jpeg_prob: Probability of JPEG compression.
+        jpeg_min_quality: Lowest quality; the highest is 95.
         mixup_prob: Probability that a face is blended with another; a blend has no landmarks.
         mixup_alpha: Parameter of mixup's Beta distribution; small values leave one face dominant.
         cutmix_prob: Probability that a rectangle of another face is pasted in; landmarks outside it are kept.
@@ -74,6 +85,7 @@ class AugmentConfig:
     """
 
     hflip_prob: Fraction = 0.5
+    box_crop_prob: Fraction = 0.0
     affine_prob: Fraction = 1.0
     rotation_deg: Annotated[float, Range(0, 180)] = 10.0
     scale: Fraction = 0.1
@@ -83,6 +95,16 @@ class AugmentConfig:
     saturation: Fraction = 0.2
     erase_prob: Fraction = 0.25
     erase_max_area: Fraction = 0.2
+    downscale_prob: Fraction = 0.0
+    downscale_min: Annotated[float, Range(0.05, 1)] = 0.4
+    blur_prob: Fraction = 0.0
+    blur_max_sigma: Annotated[float, Range(0, 0.2)] = 0.03
+    low_light_prob: Fraction = 0.0
+    low_light_min: Annotated[float, Range(0.01, 1)] = 0.15
+    noise_prob: Fraction = 0.0
+    noise_max_std: Fraction = 0.06
+    jpeg_prob: Fraction = 0.0
+    jpeg_min_quality: Annotated[int, Range(1, 95)] = 10
     mixup_prob: Fraction = 0.0
     mixup_alpha: Annotated[float, Range(0.001, 1000)] = 0.2
     cutmix_prob: Fraction = 0.0
@@ -96,6 +118,8 @@ class DataConfig:
     Attributes:
         input_size: Side of the network's input in pixels.
         packs: Packs to train on together, in place of --pack. Classes are matched by name.
+        crop: stored shows faces as the pack stores them; aligned crops them again, aligned by the eyes and mouth of their
+            landmarks, from packs of full images or of boxes. Faces without landmarks are shown by their box.
         classes: Classes to train on, by name; null for all of the pack's. Faces of other classes are left out.
         labels: hard trains on the one label of a face, votes on the distribution of its annotators' votes.
         dev_fraction: Fraction of the train split held out to choose the checkpoint and the temperature.
@@ -111,6 +135,7 @@ class DataConfig:
 
     input_size: Annotated[int, Range(32, 1024)] = 224
     packs: list[str] | None = None
+    crop: Literal["stored", "aligned"] = "stored"
     classes: list[str] | None = None
     labels: Literal["hard", "votes"] = "hard"
     dev_fraction: Annotated[float, Range(0.01, 0.5)] = 0.1

@@ -26,11 +26,12 @@ class Augmentations(NamedTuple):
     """The transforms of the faces of a batch.
 
     Attributes:
-        matrices: ``(B, 2, 3)`` from fractions of the stored crop to fractions of the augmented one.
+        matrices: ``(B, 2, 3)`` from fractions of the face's crop to fractions of the augmented one.
         flipped: ``(B,)`` whether a matrix flips.
         color_maps: ``(B, 3, 3)`` factors of the colors.
         color_shifts: ``(B,)`` what is added afterwards, in units of the face's mean level.
         erased_xyxy: ``(B, 4)`` rectangles in fractions of the augmented crop; NaN where nothing is erased.
+        by_box: ``(B,)`` whether the face is shown by its box instead of aligned.
     """
 
     matrices: NDArray[np.float64]
@@ -38,6 +39,7 @@ class Augmentations(NamedTuple):
     color_maps: NDArray[np.float64]
     color_shifts: NDArray[np.float64]
     erased_xyxy: NDArray[np.float64]
+    by_box: NDArray[np.bool_]
 
 
 def sample_augmentations(config: AugmentConfig, draws: NDArray[np.float64]) -> Augmentations:
@@ -82,7 +84,8 @@ def sample_augmentations(config: AugmentConfig, draws: NDArray[np.float64]) -> A
     corners = np.column_stack([left, top]) * (1 - sides_wh)
     rectangles = np.hstack([corners, corners + sides_wh])
     rectangles[erase >= config.erase_prob] = np.nan
-    return Augmentations(matrices, flipped, color_maps, brightness - contrast, rectangles)
+    by_box = draws[:, 14] < config.box_crop_prob
+    return Augmentations(matrices, flipped, color_maps, brightness - contrast, rectangles, by_box)
 
 
 def transform_landmarks(landmarks: NDArray[np.float32], augmentations: Augmentations) -> NDArray[np.float32]:

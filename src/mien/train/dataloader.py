@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mien.faces.crop import crop_image, resize_crop
+from mien.faces.crop import IDENTITY, compose, crop_image, resize_crop
 from mien.recipe import AugmentConfig
 from mien.train.augment import N_DRAWS, augment_pixels, sample_augmentations, transform_landmarks
 from mien.train.dataset import LabeledFaces
+from mien.train.degrade import N_DEGRADATION_DRAWS, degrade_pixels, degrades, sample_degradations
 from mien.train.sampler import Draw, EpochBatches, uniform_draws
 
 
@@ -55,19 +56,31 @@ class FaceBatches(Dataset[Batch]):
         # numpy asks for huge pages, which torch does not; small ones cost as much as the decoding.
         images = np.empty((len(draws), self.input_size, self.input_size, 3), dtype=np.uint8)
         landmarks = self.faces.landmarks[indices]
-        crops = (self.faces.image(int(face)) for face in indices)
         if self.augment is None:
-            for index, crop in enumerate(crops):
-                images[index] = resize_crop(crop, self.input_size)
+            for index, face in enumerate(indices):
+                images[index] = resize_crop(self.faces.image(int(face)), self.input_size)
         else:
             positions = np.array([draw.position for draw in draws])
             numbers = uniform_draws(positions, N_DRAWS, seed=self.seed, epoch=draws[0].epoch)
             augmentations = sample_augmentations(self.augment, numbers)
+            by_box = augmentations.by_box[:, None, None]
+            shown = np.where(by_box, self.faces.box_matrices(indices), IDENTITY)
+            augmentations = augmentations._replace(matrices=compose(augmentations.matrices, shown))
             landmarks = transform_landmarks(landmarks, augmentations)
-            for index, crop in enumerate(crops):
-                matrix = augmentations.matrices[index] / (crop.shape[0], crop.shape[0], 1.0)
-                crop_image(crop, matrix, self.input_size, out=images[index])
+            to_input = compose(augmentations.matrices, self.faces.crop_matrices(indices))
+            degradations = None
+            if degrades(self.augment):
+                numbers = uniform_draws(
+                    positions, N_DEGRADATION_DRAWS, seed=self.seed, epoch=draws[0].epoch, stream="degradation"
+                )
+                degradations = sample_degradations(self.augment, numbers)
+            for index, face in enumerate(indices):
+                stored = self.faces.stored_image(int(face))
+                matrix = to_input[index] / (stored.shape[0], stored.shape[0], 1.0)
+                crop_image(stored, matrix, self.input_size, out=images[index])
                 augment_pixels(images[index], augmentations, index)
+                if degradations is not None:
+                    degrade_pixels(images[index], degradations, index)
         return Batch(
             torch.from_numpy(images),
             torch.from_numpy(self.faces.targets[indices]),

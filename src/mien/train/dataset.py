@@ -1,7 +1,7 @@
 """The training and dev faces of a run's packs, split by near-duplicate group."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from mien.errors import DatasetError
 from mien.faces.classes import current_class
+from mien.faces.crop import CropContract
 from mien.formats.pack import Pack, PackSplit
 from mien.formats.pack.leaks import find_leaks
+from mien.formats.pack.reader import ALIGNED
 from mien.formats.pack.selection import FaceSelection
 from mien.recipe import DataConfig
 
@@ -60,9 +62,9 @@ def read_training_faces(packs: Sequence[Pack], config: DataConfig) -> TrainingFa
             or too few faces remain.
     """
     where = ", ".join(str(pack.path) for pack in packs)
-    _require_compatible(packs)
+    _require_compatible(packs, config)
     classes = _choose_classes(packs, config)
-    splits = tuple(pack.split("train") for pack in packs)
+    splits = tuple(pack.split("train", crop=config.crop) for pack in packs)
     if config.labels == "votes" and all(split.distributions is None for split in splits):
         raise DatasetError(
             f"`data.labels: votes` needs a pack with votes, {where} has none. Use `data.labels: hard`"
@@ -84,7 +86,12 @@ def read_training_faces(packs: Sequence[Pack], config: DataConfig) -> TrainingFa
     return TrainingFaces(classes, faces.part(~in_dev), faces.part(in_dev), n_leaks)
 
 
-def _require_compatible(packs: Sequence[Pack]) -> None:
+def network_crop(packs: Sequence[Pack], config: DataConfig) -> CropContract:
+    """Return the crop that a network trained on these packs expects."""
+    return replace(ALIGNED, size=config.input_size) if config.crop == "aligned" else packs[0].info.crop
+
+
+def _require_compatible(packs: Sequence[Pack], config: DataConfig) -> None:
     """Refuse packs that hold the same faces or are cropped differently."""
     first, paths = packs[0], dict[str, Path]()
     for pack in packs:
@@ -93,6 +100,8 @@ def _require_compatible(packs: Sequence[Pack]) -> None:
             raise DatasetError(
                 f"Packs {same} and {pack.path} hold the same faces, which would be trained on twice. Use one of them"
             )
+    if config.crop == "aligned":
+        return
     for pack in packs[1:]:
         one, other = first.info.crop, pack.info.crop
         if not one.crops_like(other):

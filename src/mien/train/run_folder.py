@@ -25,7 +25,7 @@ from mien.formats.pack import Pack
 from mien.formats.run import Run
 from mien.recipe import Recipe, format_recipe
 from mien.runtime.nested import flatten
-from mien.train.dataset import TrainingFaces
+from mien.train.dataset import TrainingFaces, network_crop
 from mien.train.logs import write_provenance
 
 
@@ -42,7 +42,7 @@ def describe_run(recipe: Recipe, packs: Sequence[Pack], faces: TrainingFaces, ou
         "n_leaks_left_out": faces.n_leaks,
         "train_counts": np.bincount(faces.train.labels, minlength=len(faces.classes)).tolist(),
     }
-    return Run(out, faces.classes, packs[0].info.crop, asdict(recipe), pack)
+    return Run(out, faces.classes, network_crop(packs, recipe.data), asdict(recipe), pack)
 
 
 def start_run(run: Run, recipe: Recipe) -> None:

@@ -6,7 +6,7 @@ a distributed run computes the same order and takes its own part of it.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from torch.utils.data import Sampler
 from mien.errors import DatasetError
 from mien.recipe import Recipe
 from mien.train.imbalance import class_quotas
+
+_STREAMS = {"augmentation": 1, "degradation": 2}
 
 
 class Draw(NamedTuple):
@@ -48,7 +50,12 @@ def step_seed(seed: int, *, step: int, rank: int) -> np.random.SeedSequence:
 
 
 def uniform_draws(
-    positions: NDArray[np.int64], n_draws: int, *, seed: int, epoch: int
+    positions: NDArray[np.int64],
+    n_draws: int,
+    *,
+    seed: int,
+    epoch: int,
+    stream: Literal["augmentation", "degradation"] = "augmentation",
 ) -> NDArray[np.float64]:
     """Return ``(B, n_draws)`` numbers in [0, 1) that depend only on the seed, the epoch and each position.
 
@@ -59,9 +66,10 @@ def uniform_draws(
         n_draws: numbers per position, a multiple of the four that one count of Philox gives.
         seed: the run's seed.
         epoch: from 0.
+        stream: what the numbers are for; each has its own.
     """
     first = int(positions.min())
-    bits = np.random.Philox(np.random.SeedSequence((seed, epoch, 1)))
+    bits = np.random.Philox(np.random.SeedSequence((seed, epoch, _STREAMS[stream])))
     bits.advance(first * (n_draws // 4))
     table = np.random.Generator(bits).random((int(positions.max()) - first + 1, n_draws))
     return table[positions - first]

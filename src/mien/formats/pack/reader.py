@@ -7,8 +7,9 @@ split is sent to a data loader's process.
 import contextlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,12 +17,16 @@ from numpy.typing import NDArray
 
 from mien.artifacts import read_json, require_sha256
 from mien.errors import ArtifactError
+from mien.faces.crop import IDENTITY, CropContract, compose, crop_image, crop_matrix, invert_matrix
 from mien.faces.images import decode_jpeg_rgb
+from mien.faces.landmarks import anchors_from_landmarks
 from mien.formats.pack.schema import GROUPS_SCHEMA, HASH_BYTES, PREPARE_AGAIN, SPLITS, PackInfo, shard_schema
 from mien.runtime.cpu import usable_cpu_cores
 from mien.runtime.regular_files import open_regular
 
 GROUPS = "groups.arrow"
+# The crop of `AlignedSplit`.
+ALIGNED = CropContract("aligned", margin=0.0)
 
 
 class Pack:
@@ -99,15 +104,19 @@ class Pack:
         """The splits that have faces."""
         return tuple(split for split in SPLITS if sum(self.info.counts.get(split, {}).values()))
 
-    def split(self, name: str) -> "PackSplit":
+    def split(self, name: str, *, crop: Literal["stored", "aligned"] = "stored") -> "PackSplit":
         """Return the faces of one split.
+
+        Args:
+            name: ``train``, ``val`` or ``test``.
+            crop: ``aligned`` crops the stored faces again, see `AlignedSplit`.
 
         Raises:
             ArtifactError: there is no such split, or a shard is missing or damaged.
         """
         if name not in self.splits:
             raise ArtifactError(f"Pack {self.path} has no split {name!r}, it has: {', '.join(self.splits)}")
-        return PackSplit(self, name)
+        return AlignedSplit(self, name) if crop == "aligned" else PackSplit(self, name)
 
 
 class PackSplit:
@@ -120,6 +129,8 @@ class PackSplit:
         landmarks: ``(N, 68, 2)`` float32 fractions of the crop, NaN where a face has none.
         valence_arousal: ``(N, 2)`` float32 in [-1, 1], NaN where a face has none.
         groups: ``(N,)`` int64; faces with the same number are near-duplicates, also across splits.
+        crop_matrices: ``(N, 2, 3)`` from fractions of the stored image to fractions of the crop that `image` returns.
+        box_matrices: ``(N, 2, 3)`` from fractions of that crop to fractions of the face box.
     """
 
     def __init__(self, pack: Pack, name: str) -> None:
@@ -153,6 +164,7 @@ class PackSplit:
         )
         groups = _open_table(pack.path / GROUPS, GROUPS_SCHEMA, n_rows=pack.info.n_kept)["group"]
         self.groups = np.asarray(groups.to_numpy()[n_before : n_before + len(self)], dtype=np.int64)
+        self.crop_matrices = self.box_matrices = np.broadcast_to(IDENTITY, (len(self), 2, 3))
         self._hashes = table["perceptual_hash"]
         self._chunks = table["image"].chunks
         self._starts = np.cumsum([0, *(len(chunk) for chunk in self._chunks)])
@@ -207,13 +219,53 @@ class PackSplit:
                 )
         return memoryview(self._chunks[chunk][int(index - self._starts[chunk])].as_buffer()).cast("B")
 
-    def image(self, index: int) -> NDArray[np.uint8]:
-        """Return a face as ``(S, S, 3)`` uint8 RGB."""
+    def stored_image(self, index: int) -> NDArray[np.uint8]:
+        """Return a face as the pack stores it, ``(S, S, 3)`` uint8 RGB."""
         return decode_jpeg_rgb(self.jpeg(index))
 
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """Return a face as ``(S, S, 3)`` uint8 RGB."""
+        return self.stored_image(index)
 
-def _reopen_split(path: Path, name: str, info_sha256: str) -> PackSplit:
-    return Pack.reopen(path, info_sha256).split(name)
+
+class AlignedSplit(PackSplit):
+    """The faces of one split, cropped again: aligned by the eyes and mouth of their landmarks, without a margin.
+
+    A face without landmarks is shown by its box. `landmarks` are fractions of these crops.
+    """
+
+    def __init__(self, pack: Pack, name: str) -> None:
+        super().__init__(pack, name)
+        crop = pack.info.crop
+        margin = 0.0 if crop.method == "whole" else crop.margin
+        unit_wh = (1, 1)
+        box_xyxy = np.array([margin, margin, 1 + margin, 1 + margin]) / (1 + 2 * margin)
+        to_box, _ = crop_matrix(replace(ALIGNED, method="box"), unit_wh, box_xyxy=box_xyxy)
+        to_crops = []
+        for points in self.landmarks:
+            anchors = anchors_from_landmarks(points) if np.isfinite(points).all() else None
+            to_crops.append(crop_matrix(ALIGNED, unit_wh, anchors=anchors, box_xyxy=box_xyxy)[0])
+        self.crop_matrices = np.stack(to_crops)
+        self.box_matrices = compose(to_box, np.stack([invert_matrix(matrix) for matrix in to_crops]))
+        moved = (
+            self.landmarks @ self.crop_matrices[:, :, :2].swapaxes(1, 2) + self.crop_matrices[:, None, :, 2]
+        )
+        self.landmarks = moved.astype(np.float32)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen_split, (self.pack.path, self.name, self.pack.info.sha256(), "aligned")
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """Return a face as ``(S, S, 3)`` uint8 RGB, with the side of the stored image."""
+        stored = self.stored_image(index)
+        side = stored.shape[0]
+        return crop_image(stored, self.crop_matrices[index] / (side, side, 1.0), side)
+
+
+def _reopen_split(
+    path: Path, name: str, info_sha256: str, crop: Literal["stored", "aligned"] = "stored"
+) -> PackSplit:
+    return Pack.reopen(path, info_sha256).split(name, crop=crop)
 
 
 def _open_table(path: Path, schema: pa.Schema, *, n_rows: int) -> pa.Table:

@@ -48,6 +48,24 @@ class FaceSelection:
         """Return a face as ``(S, S, 3)`` uint8 RGB."""
         return self.splits[int(self.pack_numbers[index])].image(int(self.rows[index]))
 
+    def stored_image(self, index: int) -> NDArray[np.uint8]:
+        """Return a face as its pack stores it, ``(S, S, 3)`` uint8 RGB."""
+        return self.splits[int(self.pack_numbers[index])].stored_image(int(self.rows[index]))
+
+    def crop_matrices(self, indices: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return ``(B, 2, 3)`` matrices from fractions of the stored images to fractions of the faces' crops."""
+        numbers, rows = self.pack_numbers[indices], self.rows[indices]
+        return np.stack(
+            [self.splits[pack].crop_matrices[row] for pack, row in zip(numbers, rows, strict=True)]
+        )
+
+    def box_matrices(self, indices: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return ``(B, 2, 3)`` matrices from fractions of the faces' crops to fractions of their boxes."""
+        numbers, rows = self.pack_numbers[indices], self.rows[indices]
+        return np.stack(
+            [self.splits[pack].box_matrices[row] for pack, row in zip(numbers, rows, strict=True)]
+        )
+
     def key(self, index: int) -> str:
         """Return the path of a face's image as its source writes it."""
         return self.splits[int(self.pack_numbers[index])].keys[int(self.rows[index])]

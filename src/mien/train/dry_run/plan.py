@@ -16,7 +16,7 @@ from mien.formats.pack import Pack
 from mien.recipe import ModelConfig, Recipe
 from mien.recipe.validation import check_values
 from mien.train.dataloader import FaceBatches
-from mien.train.dataset import read_training_faces
+from mien.train.dataset import network_crop, read_training_faces
 from mien.train.dry_run.cost import StepMemory, count_multiply_adds, count_parameters, estimate_memory
 from mien.train.dry_run.learning_rates import RateCurve, draw_as_image, draw_as_text, trace_rates
 from mien.train.objective import Objective
@@ -114,7 +114,7 @@ def plan_training(recipe: Recipe, pack_paths: Sequence[Path]) -> TrainingPlan:
     n_steps = require_steps(order, recipe.schedule.batch_size)
     local = replace(recipe, model=replace(recipe.model, pretrained=False))
     network = build_network(local, faces.classes)
-    teacher = load_teacher(recipe, faces.classes, packs[0].info.crop)
+    teacher = load_teacher(recipe, faces.classes, network_crop(packs, recipe.data))
     objective = Objective(recipe.schedule.loss, counts, tasks=network.tasks, teacher=teacher)
     optimizer = build_optimizer(network, recipe.schedule, further=objective.parameters())
     dataset = FaceBatches(faces.train, recipe.data.input_size, recipe.data.augment, recipe.runtime.seed)

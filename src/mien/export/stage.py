@@ -100,8 +100,9 @@ def export(
         temperature = fit_temperature(dev.logits, dev.labels)
         info = replace(_describe(run, result, network), temperature=temperature, licence=licence)
         graph = CalibratedNetwork(network, temperature).eval()
+        folded = CalibratedNetwork(network.fold_normalization(info.input_size), temperature).eval()
         with disk_errors(out), new_file(out, replace=force) as partial:
-            model = to_onnx(graph, info)
+            model = to_onnx(folded, info)
             partial.write_bytes(to_file(model, info))
             float_model = OnnxModel.load(partial)
             difference = check_against_torch(float_model, graph, dev.crops)

@@ -3,6 +3,7 @@
 Shapes: B batch, S side of the input, C classes, D features.
 """
 
+import copy
 from difflib import get_close_matches
 from typing import Any, NamedTuple, cast
 
@@ -45,7 +46,7 @@ class FaceNetwork(nn.Module):
     """
 
     mean: Tensor
-    std: Tensor
+    std: Tensor | None
     luma_weights: Tensor
 
     def __init__(self, backbone: nn.Module, n_classes: int, config: ModelConfig) -> None:
@@ -79,7 +80,9 @@ class FaceNetwork(nn.Module):
         pixels = images_rgb.to(self.mean.dtype)
         if self.grayscale:
             pixels = (pixels * self.luma_weights).sum(dim=-1, keepdim=True)
-        pixels = (pixels - self.mean) / self.std
+        pixels = pixels - self.mean
+        if self.std is not None:
+            pixels = pixels / self.std
         features = self.backbone(pixels.permute(0, 3, 1, 2))
         if self.hidden is not None:
             features = functional.relu(self.hidden(features))
@@ -95,6 +98,35 @@ class FaceNetwork(nn.Module):
             None if landmarks is None else landmarks.view(-1, N_LANDMARKS, 2),
             None if self.affect_head is None else torch.tanh(self.affect_head(features)),
         )
+
+    def fold_normalization(self, input_size: int) -> "FaceNetwork":
+        """Return the network for inference, with everything before its first convolution folded into that.
+
+        The copy only subtracts a gray level, so that a quantized one takes the pixels as they are. The network itself is
+        returned if that is impossible: the zeros with which convolutions pad must stand for one integer gray level in
+        all channels.
+
+        Args:
+            input_size: side of the input in pixels.
+        """
+        first = find_first_convolution(self.backbone)
+        means = self.mean.unique()
+        if first is None or self.std is None or len(means) != 1 or means != means.round():
+            return self
+        folded = copy.deepcopy(self).eval()
+        first = find_first_convolution(folded.backbone)
+        assert first is not None  # noqa: S101 - it was there in the original
+        with torch.no_grad():
+            weight = first.weight / self.std[:, None, None]
+            if self.grayscale:
+                weight = weight.sum(dim=1, keepdim=True) * self.luma_weights[:, None, None]
+            first.weight.copy_(weight)
+        folded.grayscale, folded.std, folded.mean = False, None, means
+        probe = torch.arange(input_size**2 * 3).remainder(256).view(1, input_size, input_size, 3)
+        with torch.inference_mode():
+            expected, actual = copy.deepcopy(self).eval()(probe).logits, folded(probe).logits
+        # They differ if the backbone's first layers branch.
+        return folded if torch.allclose(expected, actual, rtol=1e-3, atol=1e-3) else self
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -131,13 +163,18 @@ def build_face_network(
     return FaceNetwork(backbone, n_classes, config)
 
 
+def find_first_convolution(backbone: nn.Module) -> nn.Conv2d | None:
+    """Return the first convolution of a backbone; None if it has none."""
+    return next((module for module in backbone.modules() if isinstance(module, nn.Conv2d)), None)
+
+
 def set_stem_stride(backbone: nn.Module, stride: int, *, name: str) -> None:
     """Set the stride of the backbone's first convolution, which keeps its weights.
 
     Raises:
         ModelError: the backbone does not start with a plain convolution of stride 2.
     """
-    first = next((module for module in backbone.modules() if isinstance(module, nn.Conv2d)), None)
+    first = find_first_convolution(backbone)
     if first is None or first.stride != (2, 2) or first.kernel_size == (2, 2):
         got = "none" if first is None else f"kernel {first.kernel_size}, stride {first.stride}"
         raise ModelError(

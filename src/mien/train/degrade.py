@@ -88,5 +88,6 @@ def degrade_pixels(image_rgb: NDArray[np.uint8], degradations: Degradations, ind
         noise = random.standard_normal((side, side, 1), dtype=np.float32) * np.float32(255 * noise_std)
         image_rgb[:] = np.rint(image_rgb + noise).clip(0, 255)
     if not np.isnan(quality):
-        _, encoded = cv2.imencode(".jpg", image_rgb, [cv2.IMWRITE_JPEG_QUALITY, round(quality)])
-        image_rgb[:] = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), dtype=np.uint8)
+        image_bgr = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR)
+        _, encoded = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, round(quality)])
+        cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB, dst=image_rgb)

@@ -90,4 +90,4 @@ def degrade_pixels(image_rgb: NDArray[np.uint8], degradations: Degradations, ind
     if not np.isnan(quality):
         image_bgr = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR)
         _, encoded = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, round(quality)])
-        cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB, dst=image_rgb)
+        cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB, dst=image_rgb)

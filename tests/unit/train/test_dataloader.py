@@ -11,11 +11,11 @@ pytest.importorskip("torch", reason="training needs the train extra")
 
 import torch
 
-from mien.faces.crop import resize_crop
+from mien.faces.crop import CropContract, resize_crop
 from mien.formats.pack import Pack
 from mien.recipe import AugmentConfig, DataConfig
 from mien.train.dataloader import Batch, FaceBatches, build_loader, plain_batches
-from mien.train.dataset import LabeledFaces, read_training_faces
+from mien.train.dataset import LabeledFaces, network_crop, read_training_faces
 from mien.train.imbalance import class_quotas
 from mien.train.sampler import Draw, EpochBatches, FaceOrder
 
@@ -174,3 +174,39 @@ def test_evaluation_covers_every_face_once(world_size: int) -> None:
     assigned = [draw.face for batches in ranks for batch in batches for draw in batch]
     assert sorted(assigned) == list(range(50))
     assert max(len(batch) for batches in ranks for batch in batches) == 8
+
+
+@pytest.mark.parametrize("box_crop_prob", [0.0, 0.5, 1.0])
+def test_landmarks_follow_the_crop(training_pack: Path, box_crop_prob: float) -> None:
+    """Faces that are cropped again show the disk where their landmarks are, aligned and by their box."""
+    config = DataConfig(dev_fraction=0.25, crop="aligned")
+    faces = read_training_faces([Pack.open(training_pack)], config).train
+    faces = faces.part(np.isfinite(faces.landmarks).all(axis=(1, 2)))
+    # A disk has neither eyes nor a mouth, so that some of its crops are far off; the others are enough.
+    augment = replace(STILL, affine_prob=1, rotation_deg=15, shift=0.05, box_crop_prob=box_crop_prob)
+    batch = FaceBatches(faces, 64, augment, seed=3).__getitems__([Draw(0, i, i) for i in range(len(faces))])
+    n_compared, sizes = 0, []
+    for image, points in zip(batch.images_rgb.numpy().astype(int), batch.landmarks.numpy(), strict=True):
+        center, radii = points.mean(axis=0), np.hypot(*(points - points.mean(axis=0)).T)
+        sizes.append(2 * radii.mean())
+        # A disk has neither eyes nor a mouth: aligned, it is off the center, and much larger or smaller.
+        for factor, is_disk in ((0.0, True), (0.7, True), (1.3, False)):
+            places = center + factor * (points[::4] - center)
+            places = places[((places > 0.02) & (places < 0.98)).all(axis=1)]
+            columns, rows = (64 * places).astype(int).T
+            colorful = np.ptp(image[rows, columns], axis=1) > 60
+            assert colorful.mean() > 0.9 if is_disk else colorful.mean() < 0.1
+            n_compared += len(places)
+    assert n_compared > 1000
+    if box_crop_prob == 1:
+        np.testing.assert_allclose(sizes, 0.5, atol=0.01)  # the disk's own size
+
+
+def test_packs_with_other_crops_are_trained_together_if_aligned(
+    make_training_pack: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Their network's crop is the aligned one, at the size of its input."""
+    packs = [Pack.open(make_training_pack(tmp_path / "a.pack"))]
+    config = DataConfig(input_size=32, crop="aligned")
+    assert network_crop(packs, config) == CropContract("aligned", margin=0.0, size=32)
+    assert network_crop(packs, DataConfig(input_size=32)) == packs[0].info.crop

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mien.cli.output import print_notice, print_result
+from mien.cli.output import print_result
 from mien.cli.parser import Verbs, add_options, add_verb, read_options, requires_extra
 from mien.compare.options import CompareOptions
 
@@ -44,6 +44,5 @@ def run(args: argparse.Namespace) -> None:
         plot=options.plot,
         protocol=options.protocol,
         force=options.force,
-        announce=print_notice,
     )
     print_result(summary)

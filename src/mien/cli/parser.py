@@ -77,6 +77,9 @@ def add_verb(verbs: Verbs, name: str, summary: str, example: str, **options: Any
         name, help=summary, description=summary, epilog=f"example:\n  {example}", **options
     )
     parser.set_defaults(parser=parser)
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="print no progress and no notices; warnings remain"
+    )
     return parser
 
 

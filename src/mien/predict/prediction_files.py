@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -13,6 +14,8 @@ from mien.artifacts import claim_output, disk_errors, one_writer, publish
 from mien.errors import ArtifactError
 from mien.inference.results import FacePrediction
 from mien.runtime.csv_text import CsvLines
+
+_log = logging.getLogger(__name__)
 
 BOX_COLUMNS = ("box_x0", "box_y0", "box_x1", "box_y1")
 # Rows per group of a Parquet file, which are buffered in memory.
@@ -143,9 +146,7 @@ def claim_prediction_file(out: Path, *, force: bool) -> Iterator[None]:
 
 
 @contextmanager
-def open_prediction_file(
-    out: Path, classes: Sequence[str], *, force: bool, announce: Callable[[str], None]
-) -> Iterator[RowWriter]:
+def open_prediction_file(out: Path, classes: Sequence[str], *, force: bool) -> Iterator[RowWriter]:
     """Yield a writer of rows. The file has a partial name until all rows are written, and keeps it if interrupted.
 
     However the process ends, the rows written so far are in it, each complete; a Parquet file of a killed process has
@@ -155,7 +156,6 @@ def open_prediction_file(
         out: the file, whose suffix selects the format; claimed by `claim_prediction_file`.
         classes: the classes with a probability column.
         force: replace a file that exists by then.
-        announce: callback that receives a one-line notice if the partial file of an earlier run is replaced.
 
     Raises:
         ArtifactError: the suffix is not a known format.
@@ -164,7 +164,7 @@ def open_prediction_file(
     partial = _partial_path(out)
     with disk_errors(out):
         if os.path.lexists(partial):
-            announce(f"{partial} is left over from an interrupted run, and is replaced")
+            _log.warning("%s is left over from an interrupted run, and is replaced", partial)
         partial.unlink(missing_ok=True)
         try:
             if suffix == ".parquet":

@@ -28,6 +28,8 @@ from mien.runtime.nested import flatten
 from mien.train.dataset import TrainingFaces
 from mien.train.logs import write_provenance
 
+_log = logging.getLogger(__name__)
+
 
 def describe_run(recipe: Recipe, packs: Sequence[Pack], faces: TrainingFaces, out: Path) -> Run:
     """Return the run that trains a recipe on some packs."""
@@ -111,7 +113,7 @@ def claim_run(out: Path, *, force: bool) -> None:
     if os.path.lexists(out):
         aside = set_aside(out, kind_mark="run.json", whole_mark="result.json")
         if aside is not None:
-            logging.getLogger("mien").warning(f"{aside} keeps the earlier run until this one is finished")
+            _log.info("%s keeps the earlier run until this one is finished", aside)
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def compare_groups(
 
     Args:
         reports: two or more folders written by `evaluate`.
-        out: a JSON file for the comparison, or None.
+        out: a file for the comparison, whose suffix is a key of `COMPARISON_FORMATS`, or None.
         plot: a PNG file for a plot, or None.
         protocol: name of the class protocol, see `mien.metrics.protocols`.
         force: replace existing files.
@@ -80,7 +80,7 @@ def compare_groups(
             "groups": [{"n_reports": len(group.reports), **asdict(group)} for group in summary.groups],
             "notes": list(summary.notes),
         }
-        write_outputs(document, out, plot, draw=lambda path: _draw(path, summary))
+        write_outputs(document, [*summary.table()], out, plot, draw=lambda path: _draw(path, summary))
     return summary
 
 

@@ -89,7 +89,7 @@ class GroupedSummary:
             ),
             self.description,
             "",
-            *format_table([*self._table()]),
+            *format_table([*self.table()]),
             "",
             f"{self.minority_note}.",
             f"{INTERVALS_NOTE}.",
@@ -101,7 +101,8 @@ class GroupedSummary:
         lines += ["", *(f"Warning: {note}" for note in self.notes)] if self.notes else []
         return "\n".join([*lines, *(f"Written: {path}" for path in self.written)])
 
-    def _table(self) -> Iterator[tuple[str, ...]]:
+    def table(self) -> Iterator[tuple[str, ...]]:
+        """Yield the header, and two rows for each group: the means and their intervals."""
         units = {name: "" if name in _NOT_PERCENT else ", %" for name in self.metric_names}
         yield "group", "reports", "faces", *(f"{METRIC_TITLES[name]}{unit}" for name, unit in units.items())
         for group in self.groups:

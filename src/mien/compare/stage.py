@@ -29,7 +29,7 @@ def compare(
 
     Args:
         reports: two or more folders written by `evaluate`.
-        out: a JSON file for the comparison, or None.
+        out: a file for the comparison, whose suffix is a key of `COMPARISON_FORMATS`, or None.
         plot: a PNG file for a bar plot, or None.
         protocol: name of the class protocol, see `mien.metrics.protocols`.
         force: replace existing files.
@@ -69,7 +69,7 @@ def compare(
             "n": summary.n,
             "models": [asdict(model) for model in summary.models],
         }
-        write_outputs(document, out, plot, draw=lambda path: _draw(path, summary))
+        write_outputs(document, [*summary.table()], out, plot, draw=lambda path: _draw(path, summary))
     return summary
 
 

@@ -207,7 +207,9 @@ class _Run:
         )
         with ExitStack() as stack:
             progress = None
-            if len(paths) >= MIN_IMAGES_FOR_PROGRESS:
+            # On a terminal the rows of the table show the progress, and a bar would break them.
+            is_table_visible = self.options.out is None and self.stream.isatty()
+            if len(paths) >= MIN_IMAGES_FOR_PROGRESS and not is_table_visible:
                 progress = stack.enter_context(Progress("Predicting", total=len(paths), unit="image"))
             for prediction in predictions:
                 self._write_rows(prediction)

@@ -15,8 +15,8 @@ import pytest
 
 from mien.errors import ArtifactError
 from mien.inference.results import FacePrediction
+from mien.predict.options import PREDICTION_FORMATS
 from mien.predict.prediction_files import (
-    SUFFIXES,
     CsvWriter,
     JsonLinesWriter,
     claim_prediction_file,
@@ -65,7 +65,7 @@ def write(out: Path, *, n_rows: int = 1, force: bool = False, stop: bool = False
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", PREDICTION_FORMATS)
 def test_the_partial_file_is_renamed(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not copied, since a copy could be seen incomplete; and it is synced before."""
     out = tmp_path / f"rows{suffix}"
@@ -89,7 +89,7 @@ def test_the_partial_file_is_renamed(tmp_path: Path, suffix: str, monkeypatch: p
     assert list(tmp_path.iterdir()) == [out]
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", PREDICTION_FORMATS)
 def test_rows_of_an_interrupted_run_are_replaced_only_with_force(
     tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -106,7 +106,7 @@ def test_rows_of_an_interrupted_run_are_replaced_only_with_force(
     assert list(tmp_path.iterdir()) == [out]
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", PREDICTION_FORMATS)
 def test_a_run_interrupted_before_its_first_row_leaves_nothing(tmp_path: Path, suffix: str) -> None:
     """There is nothing to keep, and a leftover would block the next run."""
     with pytest.raises(KeyboardInterrupt):
@@ -186,7 +186,7 @@ def test_an_unknown_suffix_is_rejected(tmp_path: Path, name: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", PREDICTION_FORMATS)
 def test_the_suffix_selects_the_format(tmp_path: Path, suffix: str) -> None:
     """In upper case as well."""
     out = tmp_path / f"rows{suffix.upper()}"

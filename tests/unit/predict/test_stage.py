@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import pytest
 from PIL import Image
@@ -19,6 +19,7 @@ from mien.faces.detector import Detector
 from mien.predict import stage
 from mien.predict.options import PredictOptions
 from mien.predict.stage import PredictSummary, run_predict
+from mien.runtime.progress import Progress
 
 
 @pytest.fixture(autouse=True)
@@ -168,6 +169,38 @@ def test_an_interrupted_run_leaves_a_partial_file(
         run(folder, model=model_path, options=options)
     assert out.read_text() == "earlier"
     assert len((tmp_path / "rows.jsonl.partial").read_text(encoding="utf-8").splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "is_terminal", "has_bar"),
+    [(None, True, False), (None, False, True), ("rows.csv", True, True)],
+)
+def test_a_bar_does_not_break_the_table(
+    folder: Path,
+    model_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str | None,
+    is_terminal: bool,
+    has_bar: bool,
+) -> None:
+    """The rows on a terminal show the progress themselves."""
+
+    class Stream(io.StringIO):
+        def isatty(self) -> bool:
+            return is_terminal
+
+    shown: list[str] = []
+
+    class Bar(Progress):
+        def __enter__(self) -> Self:
+            shown.append(self.title)
+            return super().__enter__()
+
+    monkeypatch.setattr(stage, "MIN_IMAGES_FOR_PROGRESS", 1)
+    monkeypatch.setattr(stage, "Progress", Bar)
+    out = folder.parent / name if name else None
+    run(folder, model=model_path, stream=Stream(), options=PredictOptions(out=out))
+    assert shown == ["Predicting"] * has_bar
 
 
 def test_predicting_needs_no_torch(folder: Path, model_path: Path) -> None:

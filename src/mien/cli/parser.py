@@ -6,6 +6,7 @@ import pkgutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
@@ -191,6 +192,17 @@ class OptionType:
         if least is not None and not least <= value:
             raise argparse.ArgumentTypeError(f"must be {least:,} or more, got {value}")
         return value
+
+
+def require_packages(what: str, extra: str, *modules: str) -> None:
+    """Make sure that packages are installed which are needed only at the end, too late to find them missing.
+
+    Raises:
+        MissingExtraError: one is not.
+    """
+    with requires_extra(what, extra):
+        for module in modules:
+            import_module(module)
 
 
 class requires_extra:  # noqa: N801 - reads as a phrase: with requires_extra("train", "train")

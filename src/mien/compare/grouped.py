@@ -171,7 +171,7 @@ def _summarize(
         means[metric_name] = summarize_seeds(values, resamples, limits=metric.limits)
         if first_values is not None:
             differences[metric_name] = compare_seeds(
-                first_values, values, metric.resamples_of(first), resamples
+                first_values, values, metric.resamples_of(first), resamples, limits=metric.limits
             )
     return ComparedGroup(name, tuple(reports), means, None if indices is first else differences)
 

@@ -23,7 +23,7 @@ METRIC_TITLES = {
 _NOT_PERCENT = frozenset({"ccc_valence", "ccc_arousal"})
 INTERVALS_NOTE = (
     "Intervals are 95 %: over faces, by resampling the same faces for all reports, and over seeds, by Student's t with "
-    "the standard deviation over seeds, pooled over both groups for a difference"
+    "the standard deviation over seeds, pooled over both groups for a difference; what a metric cannot reach is cut off"
 )
 
 

@@ -22,6 +22,7 @@ from typing import Any
 from PIL import ImageDraw, ImageFont
 
 from mien.errors import SourceError
+from mien.runtime.terminal import escape, escape_invisible
 
 _log = logging.getLogger(__name__)
 
@@ -106,22 +107,13 @@ def text_width(text: str, size_px: int) -> float:
 
 def printable(text: str) -> str:
     """Return a text as a single line with control characters escaped, for names of classes and files."""
-    shown = []
-    for character in unicodedata.normalize("NFC", text):
-        if character in _SHAPING or character.isprintable():
-            shown.append(character)
-        else:
-            shown.append(" " if unicodedata.category(character) == "Zs" else _escape(character))
-    return "".join(shown)
+    escaped = escape_invisible(unicodedata.normalize("NFC", text), keep=_SHAPING)
+    return "".join(" " if unicodedata.category(character) == "Zs" else character for character in escaped)
 
 
 def printable_lines(text: str) -> str:
     """Return a text of one or more lines with each made `printable`."""
     return "\n".join(map(printable, text.split("\n")))
-
-
-def _escape(text: str) -> str:
-    return text.encode("unicode_escape").decode("ascii")
 
 
 def fit_text(text: str) -> FittedText:
@@ -151,7 +143,7 @@ def warn_of_missing_characters(texts: Iterable[str]) -> None:
         "No font on this machine has %s: drawn as escapes such as %s. Install one (Debian, Ubuntu: apt install %s), or "
         "set %s to a font file",
         shown,
-        _escape(missing[0]),
+        escape(missing[0]),
         package,
         FONT_VARIABLE,
     )
@@ -197,7 +189,7 @@ def _fit(text: str, named: str) -> FittedText:
         if not missing:
             break
     in_order = "".join(dict.fromkeys(character for character in text if character in fewest_missing))
-    shown = "".join(_escape(character) if character in fewest_missing else character for character in text)
+    shown = "".join(escape(character) if character in fewest_missing else character for character in text)
     return FittedText(shown, best, in_order)
 
 

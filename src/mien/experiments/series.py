@@ -212,7 +212,9 @@ def _train_run(series: Series, index: int, start: Start) -> None:
     recipe_path.parent.mkdir(parents=True, exist_ok=True)
     remove_partials(recipe_path.parent)
     write_text(recipe_path, format_recipe(run.recipe))
-    words = ["train", "--recipe", str(recipe_path), "--out", str(folder), "--resume"]
+    words = ["train", "--recipe", str(recipe_path), "--out", str(folder)]
+    if folder.exists():
+        words.append("--resume")
     if not reports_steps():
         words.append("--quiet")
     if run.recipe.data.packs is None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
@@ -89,12 +90,16 @@ def find_checkpoint(run: Run) -> Path | None:
 
 
 def require_readable(checkpoint: Path) -> None:
-    """Read a checkpoint without running code from it.
+    """Read a checkpoint without running code from it, and verify the checksum of everything in it, which torch does not.
 
     Raises:
         ArtifactError: it is damaged, or holds more than data.
     """
     try:
+        with ZipFile(checkpoint) as file:
+            damaged = file.testzip()
+        if damaged is not None:
+            raise BadZipFile(f"the checksum of {damaged} does not match")  # noqa: TRY301
         torch.load(checkpoint, map_location="meta", weights_only=True)
     except Exception as error:
         reason = " ".join(str(error).split())[:160]

@@ -342,21 +342,22 @@ def test_a_loss_that_explodes_is_one_error(
 
 
 @pytest.mark.parametrize(
-    "values",
+    ("values", "resume"),
     [
-        pytest.param({"learning_rate": 10.0}, id="not clipped"),
-        pytest.param({"learning_rate": 10.0, "grad_clip_norm": 1e9}, id="hardly clipped"),
-        pytest.param({"learning_rate": 1000.0, "grad_clip_norm": 1.0}, id="clipped"),
+        pytest.param({"learning_rate": 10.0}, False, id="not clipped"),
+        pytest.param({"learning_rate": 10.0, "grad_clip_norm": 1e9}, True, id="hardly clipped"),
+        pytest.param({"learning_rate": 1000.0, "grad_clip_norm": 1.0}, False, id="clipped"),
     ],
 )
 def test_the_advice_for_a_loss_that_explodes_helps(
-    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, values: dict[str, float]
+    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, values: dict[str, float], resume: bool
 ) -> None:
-    """With the option that the error suggests, the same command trains to the end."""
+    """With the option that the error suggests, the same command trains to the end; --resume is named if it was given."""
     recipe = quick(tiny_recipe, optimizer="sgd", warmup_epochs=0.0, **values)
     with pytest.raises(ModelError) as caught:
-        train(recipe, [training_pack], tmp_path / "run")
-    advice = re.search(r"Start over with `(--\S+ \S+)`, and with --force", str(caught.value))
+        train(recipe, [training_pack], tmp_path / "run", resume=resume)
+    ending = " in place of --resume" if resume else ""
+    advice = re.search(rf"Start over with `(--\S+ \S+)`, and with --force{ending}$", str(caught.value))
     assert advice is not None
     (tmp_path / "recipe.yaml").write_text(format_recipe(recipe))
     advised = read_recipe(tmp_path / "recipe.yaml", advice[1].split())

@@ -7,6 +7,7 @@ file is located as in `mien` (MIEN_DETECTOR).
 """
 
 import argparse
+import logging
 import statistics
 import time
 from collections.abc import Callable
@@ -44,7 +45,8 @@ def main() -> None:
     parser.add_argument("--photo", type=Path, nargs="+", required=True)
     parser.add_argument("--rounds", type=int, default=15)
     args = parser.parse_args()
-    path = find_detector_file(announce=print)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    path = find_detector_file()
     if path is None:
         raise SystemExit("YuNet's file is needed: name it in MIEN_DETECTOR")
     ours, opencv = (

@@ -1,10 +1,12 @@
 // The page's runtime predicts what Python predicts.
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { test } from "node:test";
 import * as ort from "onnxruntime-web";
 import { cropMatrix, cropImage, resizeCrop } from "../src/faces/crop.ts";
 import { Model, checkInfo, type ModelInfo } from "../src/faces/model.ts";
+import { requireUnchanged } from "../src/faces/model-hash.ts";
 import { golden, modelFile, image } from "./golden.ts";
 
 ort.env.wasm.numThreads = 1;
@@ -38,6 +40,38 @@ test("predictions match those of Python", async (context) => {
   context.diagnostic(`probabilities within ${largest.toFixed(5)}, landmarks within ${farthest.toFixed(5)} of the side`);
   assert.ok(largest <= 0.02, `probabilities differ by ${largest}`);
   assert.ok(farthest <= 0.01, `landmarks differ by ${farthest}`);
+});
+
+/** A model file with its hash in its metadata, as `mien export` writes it. */
+function withHash(content: Uint8Array): Buffer {
+  const entry = (digits: string) => Buffer.from(`\x72\x4f\x0a\x0bmien_sha256\x12\x40${digits}`, "latin1");
+  const zeroed = Buffer.concat([content, entry("0".repeat(64))]);
+  return Buffer.concat([content, entry(createHash("sha256").update(zeroed).digest("hex"))]);
+}
+
+for (const isSecure of [true, false]) {
+  test(`a model file that has changed is refused, ${isSecure ? "on https" : "on http"}`, async (context) => {
+    const { subtle } = globalThis.crypto;
+    context.after(() => Object.defineProperty(globalThis.crypto, "subtle", { value: subtle, configurable: true }));
+    if (!isSecure) Object.defineProperty(globalThis.crypto, "subtle", { value: undefined, configurable: true });
+    const file = withHash(modelFile());
+    const start = performance.now();
+    await requireUnchanged(file);
+    context.diagnostic(`verified ${file.length} bytes in ${(performance.now() - start).toFixed(1)} ms`);
+    for (const at of [100, file.length >> 1, file.length - 1]) {
+      const changed = Buffer.from(file);
+      changed[at] ^= 1;
+      await assert.rejects(requireUnchanged(changed), /has changed since it was written/);
+    }
+    await requireUnchanged(modelFile()); // without a hash
+  });
+}
+
+test("a model is not loaded from a file that has changed", async () => {
+  const changed = withHash(modelFile());
+  changed[changed.length >> 1] ^= 1;
+  const info = { format_version: 1, classes: golden.classes, crop: {}, input_size: 48, tasks: [] } as unknown as ModelInfo;
+  await assert.rejects(Model.load(ort, changed, info), /has changed since it was written/);
 });
 
 test("other format versions are rejected", () => {

@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 from mien.errors import ArtifactError
 from mien.runtime.lock import hold_lock
 from mien.runtime.regular_files import open_regular, read_regular
+from mien.runtime.suggestion import did_you_mean
 
 LOCK_WITHIN = ".mien.lock"
 # The index of a pack of a hundred million faces has a tenth of it.
@@ -90,6 +91,20 @@ def claim_output(path: Path, *, force: bool, kind_mark: str | None = None) -> No
             raise ArtifactError(
                 f"{path} was not replaced: {found}, so mien did not make it. Remove it yourself"
             )
+
+
+def require_suffix(path: Path, suffixes: Iterable[str], *, option: str) -> str:
+    """Return the suffix of an output in lower case, after checking that it is one of those that select a format.
+
+    Raises:
+        ArtifactError: it is another.
+    """
+    suffix, known = path.suffix.lower(), list(suffixes)
+    if suffix not in known:
+        raise ArtifactError(
+            f"{option} {path} must end in {' or '.join(known)}, which selects the format{did_you_mean(suffix, known)}"
+        )
+    return suffix
 
 
 def _require_name(path: Path) -> None:

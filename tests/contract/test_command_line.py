@@ -61,6 +61,8 @@ def test_train_help_lists_the_recipe_keys(capsys: pytest.CaptureFixture[str]) ->
         pytest.param(["prepare", "affectnet", "raw", "--out", "x", "--size", "5"], 2, id="size out of range"),
         pytest.param(["sample", "out", "--faces", "none"], 2, id="not a number"),
         pytest.param(["predict", "a.jpg", "--model", "m.onnx", "--color"], 2, id="unknown option"),
+        pytest.param(["compare", "report"], 2, id="one report"),
+        pytest.param(["compare", "report", "--group"], 2, id="one report to group"),
     ],
 )
 def test_wrong_usage_exits_with_2(arguments: list[str], code: int) -> None:
@@ -184,7 +186,7 @@ def test_a_missing_extra_names_the_install_command(verb: str, options: list[str]
         ("prepare", ["folder", "faces", "--out", "p"]),
         ("browse", ["p", "--out", "s.png"]),
         ("evaluate", ["--pack", "p", "--out", "r"]),
-        ("compare", ["r", "--plot", "c.png"]),
+        ("compare", ["r", "s", "--plot", "c.png"]),
         ("predict", ["photo.jpg", "--out", "rows.parquet"]),
         ("predict", ["talk.mp4", "--timeline", "t.png"]),
     ],

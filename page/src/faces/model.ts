@@ -3,6 +3,7 @@
 import type { InferenceSession, Tensor } from "onnxruntime-common";
 import { cropMatrix, cropImage, forDetectedFaces, invert, resizeCrop, transform, type Box, type CropContract, type Point } from "./crop.ts";
 import { anchorsOf, type DetectedFace } from "./detector.ts";
+import { requireUnchanged } from "./model-hash.ts";
 import type { Image } from "./pixels.ts";
 import type { Runtime } from "./runtime.ts";
 
@@ -56,7 +57,8 @@ export class Model {
 
   static async load(runtime: Runtime, file: Uint8Array, info: ModelInfo): Promise<Model> {
     const options = { logSeverityLevel: 3 as const };
-    return new Model(runtime, await runtime.InferenceSession.create(file, options), checkInfo(info));
+    const [session] = await Promise.all([runtime.InferenceSession.create(file, options), requireUnchanged(file)]);
+    return new Model(runtime, session, checkInfo(info));
   }
 
   /** Run the model on crops of `input_size`. */

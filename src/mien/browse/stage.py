@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mien.artifacts import claim_output, one_writer
 from mien.browse.options import BrowseOptions
 from mien.browse.sheet import GAP, Row, Sheet, measure_title, require_image_suffix
-from mien.drawing.fonts import printable
+from mien.drawing.fonts import printable, warn_of_missing_characters
 from mien.formats.pack import Pack
 
 CELL = 112
@@ -54,6 +54,7 @@ def browse(
     pack = Pack.open(pack_path)
     faces = pack.split(split)
     names = pack.info.classes
+    warn_of_missing_characters(names)
     counts = np.bincount(faces.labels, minlength=len(names)).tolist()
     titles = [f"{printable(name)}\n{count:,}" for name, count in zip(names, counts, strict=True)]
     sheet = Sheet(
@@ -87,6 +88,7 @@ def draw_rows(rows: Sequence[Row], out: Path, *, input_size: int, force: bool = 
         SourceError: ``MIEN_FONT`` is not a font.
     """
     require_image_suffix(out)
+    warn_of_missing_characters([row.title for row in rows])
     captions = [max((len(face.caption.splitlines()) for face in row.faces), default=0) for row in rows]
     sheet = Sheet(
         captions,

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             known.overrides = rest
         elif rest:
             known.parser.error(f"unrecognized arguments: {on_one_line(' '.join(rest))}")
-        with log_to_stderr():
+        with log_to_stderr(quiet=known.quiet):
             return int(known.run(known) or 0)
     except MienError as error:
         print_notice(str(error))

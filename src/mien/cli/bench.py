@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from mien.bench.options import BenchOptions
-from mien.cli.output import print_notice, print_result
+from mien.cli.output import print_result
 from mien.cli.parser import Verbs, add_force, add_model, add_options, add_verb, read_options
 
 
@@ -29,5 +29,5 @@ def run(args: argparse.Namespace) -> None:
     from mien.faces.detector import load_detector
 
     options = read_options(BenchOptions, args)
-    detector = load_detector(announce=print_notice)
+    detector = load_detector()
     print_result(bench(args.model, detector, options, out=args.out, force=args.force))

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from mien.browse.options import BrowseOptions
-from mien.cli.output import print_notice, print_result
+from mien.cli.output import print_result
 from mien.cli.parser import Verbs, add_options, add_verb, read_options, requires_extra
 
 
@@ -29,10 +29,7 @@ def run(args: argparse.Namespace) -> None:
     if args.recipe is None:
         with requires_extra("browse", "data"):
             from mien.browse.stage import browse
-            from mien.drawing.fonts import report_missing_characters
-            from mien.formats.pack import Pack
 
-        report_missing_characters(Pack.open(args.pack).info.classes, print_notice)
         browse(
             args.pack,
             args.out,
@@ -53,7 +50,6 @@ def draw_augmented(pack_path: Path, out: Path, recipe_name: str, options: Browse
     with requires_extra("browse --recipe", "train"):
         from mien.browse.sheet import require_image_suffix
         from mien.browse.stage import draw_rows
-        from mien.drawing.fonts import report_missing_characters
         from mien.formats.pack import Pack
         from mien.recipe import read_recipe
         from mien.train.dry_run.augmentations import preview_faces
@@ -61,5 +57,4 @@ def draw_augmented(pack_path: Path, out: Path, recipe_name: str, options: Browse
     require_image_suffix(out)
     recipe = read_recipe(recipe_name, [])
     rows = preview_faces(recipe, Pack.open(pack_path), n_versions=options.per_class, seed=options.seed)
-    report_missing_characters([row.title for row in rows], print_notice)
     draw_rows(rows, out, input_size=recipe.data.input_size, force=options.force)

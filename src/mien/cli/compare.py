@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from mien.cli.output import print_notice, print_result
-from mien.cli.parser import Verbs, add_options, add_verb, read_options, requires_extra
+from mien.cli.output import print_result
+from mien.cli.parser import Verbs, add_options, add_verb, read_options, require_packages
 from mien.compare.options import CompareOptions
 
 
@@ -31,19 +31,19 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Compare the reports."""
+    if len(args.reports) < 2:
+        args.parser.error("a comparison needs two reports or more, got one")
     from mien.compare.grouped import compare_groups
     from mien.compare.stage import compare
 
     options = read_options(CompareOptions, args)
     if options.plot is not None:
-        with requires_extra("compare --plot", "data"):
-            import matplotlib as mpl  # noqa: F401 - plotted at the end, too late to find it missing
+        require_packages("compare --plot", "data", "matplotlib")
     summary = (compare_groups if args.group else compare)(
         args.reports,
         out=options.out,
         plot=options.plot,
         protocol=options.protocol,
         force=options.force,
-        announce=print_notice,
     )
     print_result(summary)

@@ -1,4 +1,8 @@
-"""What the command line prints: results on standard output, everything else on standard error."""
+"""What the command line prints: results on standard output, everything else on standard error.
+
+The library only logs, to `logging.getLogger("mien")` and its children. Here alone is decided what of that reaches the
+terminal, and how it looks.
+"""
 
 import logging
 import sys
@@ -19,23 +23,37 @@ def print_notice(text: str) -> None:
     sys.stderr.write(f"mien: {on_one_line(text)}\n")
 
 
-class _NoticeHandler(logging.Handler):
-    """Prints log records as notices."""
+class _TerminalHandler(logging.Handler):
+    """Prints log records to standard error, each on one line, without breaking a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record."""
-        print_notice(record.getMessage())
+        # Here because of tqdm, which most error messages need not wait for.
+        from mien.runtime.progress import PROGRESS_LOGGER, print_above_bars
+
+        prefix = "" if record.name == PROGRESS_LOGGER else "mien: "
+        print_above_bars(f"{prefix}{on_one_line(record.getMessage())}")
 
 
 @contextmanager
-def log_to_stderr() -> Iterator[None]:
-    """Print what the library logs during the block; outside a command, logging's own defaults apply."""
-    logger, handler = logging.getLogger("mien"), _NoticeHandler()
-    level = logger.level
-    logger.setLevel(logging.INFO)
+def log_to_stderr(*, quiet: bool = False) -> Iterator[None]:
+    """Print what the library logs during the block, instead of passing it to the handlers of the root logger.
+
+    Outside a command, the logging that a program has set up applies. If it set up none, Python prints warnings and
+    drops the rest.
+
+    Args:
+        quiet: print only warnings, and no progress.
+    """
+    logger, handler = logging.getLogger("mien"), _TerminalHandler()
+    level, propagate = logger.level, logger.propagate
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    # A library may have given the root logger a handler, which would print each line again.
+    logger.propagate = False
     logger.addHandler(handler)
     try:
         yield
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+        logger.propagate = propagate

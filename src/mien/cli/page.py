@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mien.cli.output import print_notice, print_result
+from mien.cli.output import print_result
 from mien.cli.parser import Verbs, add_detector, add_force, add_model, add_verb
 
 
@@ -26,7 +26,5 @@ def run(args: argparse.Namespace) -> None:
     """Write the page."""
     from mien.serve.site import write_page
 
-    n_files = write_page(
-        args.out, args.model, detector=args.detector, force=args.force, announce=print_notice
-    )
+    n_files = write_page(args.out, args.model, detector=args.detector, force=args.force)
     print_result(f"{args.out}: {n_files} files")

@@ -6,6 +6,7 @@ import pkgutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
@@ -77,6 +78,9 @@ def add_verb(verbs: Verbs, name: str, summary: str, example: str, **options: Any
         name, help=summary, description=summary, epilog=f"example:\n  {example}", **options
     )
     parser.set_defaults(parser=parser)
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="print no progress and no notices; warnings remain"
+    )
     return parser
 
 
@@ -188,6 +192,17 @@ class OptionType:
         if least is not None and not least <= value:
             raise argparse.ArgumentTypeError(f"must be {least:,} or more, got {value}")
         return value
+
+
+def require_packages(what: str, extra: str, *modules: str) -> None:
+    """Make sure that packages are installed which are needed only at the end, too late to find them missing.
+
+    Raises:
+        MissingExtraError: one is not.
+    """
+    with requires_extra(what, extra):
+        for module in modules:
+            import_module(module)
 
 
 class requires_extra:  # noqa: N801 - reads as a phrase: with requires_extra("train", "train")

@@ -1,11 +1,21 @@
 """`mien predict`: predict the faces of images, videos and cameras."""
 
 import argparse
+import logging
 import sys
 
-from mien.cli.output import print_notice
-from mien.cli.parser import OptionType, Verbs, add_model, add_options, add_verb, read_options, requires_extra
+from mien.cli.parser import (
+    OptionType,
+    Verbs,
+    add_model,
+    add_options,
+    add_verb,
+    read_options,
+    require_packages,
+)
 from mien.predict.options import PredictOptions
+
+_log = logging.getLogger(__name__)
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -45,12 +55,8 @@ def run(args: argparse.Namespace) -> None:
         args.parser.error("name an image, video, folder, camera or URL")
     options = read_options(PredictOptions, args)
     if options.timeline is not None:
-        with requires_extra("predict --timeline", "data"):
-            import matplotlib as mpl  # noqa: F401 - the timeline is drawn at the end, too late to find it missing
+        require_packages("predict --timeline", "data", "matplotlib")
     if options.out is not None and options.out.suffix.lower() == ".parquet":
-        with requires_extra("predict --out FILE.parquet", "data"):
-            import pyarrow as pa  # noqa: F401
-    summary = stage.run_predict(
-        sources, args.model, options=options, stream=sys.stdout, announce=print_notice, lines=sys.stdin
-    )
-    print_notice(str(summary))
+        require_packages("predict --out FILE.parquet", "data", "pyarrow")
+    summary = stage.run_predict(sources, args.model, options=options, stream=sys.stdout, lines=sys.stdin)
+    _log.info("%s", summary)

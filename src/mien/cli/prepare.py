@@ -5,7 +5,7 @@ import textwrap
 from dataclasses import fields
 from pathlib import Path
 
-from mien.cli.output import print_notice, print_result
+from mien.cli.output import print_result
 from mien.cli.parser import Verbs, add_options, add_verb, read_options, requires_extra
 from mien.datasets.registry import DATASETS, DatasetOptions
 from mien.prepare.options import PrepareOptions
@@ -40,4 +40,4 @@ def run(args: argparse.Namespace) -> None:
         from mien.prepare.stage import prepare
 
     options = read_options(PrepareOptions, args)
-    print_result(prepare(args.kind, args.raw, args.out, options, announce=print_notice))
+    print_result(prepare(args.kind, args.raw, args.out, options))

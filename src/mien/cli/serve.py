@@ -4,7 +4,6 @@ import argparse
 import os
 from dataclasses import replace
 
-from mien.cli.output import print_notice
 from mien.cli.parser import Verbs, add_model, add_options, add_verb, read_options, requires_extra
 from mien.serve.options import TOKEN_VARIABLE, ServeOptions
 
@@ -29,4 +28,4 @@ def run(args: argparse.Namespace) -> None:
 
     options = read_options(ServeOptions, args)
     token = options.token or os.environ.get(TOKEN_VARIABLE, "").strip() or None
-    run_serve(args.model, options=replace(options, token=token), announce=print_notice)
+    run_serve(args.model, options=replace(options, token=token))

@@ -82,12 +82,18 @@ def run(args: argparse.Namespace) -> int:
         print_result(format_recipe(recipe).rstrip())
         return 0
     series = read_options(SeriesOptions, args)
+    if series.evaluate is not None and not series.is_series:
+        args.parser.error(
+            "--evaluate needs --seeds, --sweep or --folds; for a single run, use `mien export` and `mien evaluate`"
+        )
+    if series.evaluate is None and series.evaluate_split != SeriesOptions.evaluate_split:
+        args.parser.error("--evaluate-split needs --evaluate")
     packs = args.pack or [Path(path) for path in recipe.data.packs or ()]
     if args.plan:
         return plan_run(args, recipe, packs, series)
     if args.out is None or not packs or (args.pack is not None and recipe.data.packs):
         args.parser.error("--out, and either --pack or the recipe key `data.packs`, are required")
-    if series != SeriesOptions():
+    if series.is_series:
         return run_series(args, packs, series)
     with requires_extra("train", "train"):
         from mien.train.stage import train
@@ -103,7 +109,9 @@ def plan_run(args: argparse.Namespace, recipe: "Recipe", packs: list[Path], seri
     if not packs or (args.pack is not None and recipe.data.packs):
         args.parser.error("--plan needs either --pack or the recipe key `data.packs`")
     if series != SeriesOptions():
-        raise RecipeError("`--plan` shows a single run. Remove `--seeds`, `--sweep` and `--folds`")
+        raise RecipeError(
+            "`--plan` shows a single run. Remove `--seeds`, `--sweep`, `--folds` and `--evaluate`"
+        )
     image = args.out if args.out is not None and args.out.suffix.lower() == ".png" else None
     if image is not None and not args.force:
         claim_output(image, force=False)
@@ -122,11 +130,14 @@ def run_series(args: argparse.Namespace, packs: list[Path], options: SeriesOptio
     """Train several runs; one that fails has already said why."""
     with requires_extra("train", "train"):
         from mien.experiments.cross_validation import plan_folds, train_folds
+        from mien.experiments.evaluation import evaluate_series, require_split
         from mien.experiments.series import RunFailed, Series
         from mien.experiments.sweep import plan_sweep, train_sweep
 
     if options.folds is not None and (options.seeds is not None or options.sweep):
         raise RecipeError("`--folds` cannot be combined with `--seeds` or `--sweep`. Give one of them")
+    if options.evaluate is not None:
+        require_split(options.evaluate, options.evaluate_split)
     try:
         if options.folds is not None:
             runs = plan_folds(args.recipe, args.overrides, options.folds)
@@ -136,6 +147,9 @@ def run_series(args: argparse.Namespace, packs: list[Path], options: SeriesOptio
             runs = plan_sweep(args.recipe, args.overrides, list(options.sweep), options.seeds)
             series = Series(args.out, "sweep", tuple(packs), runs)
             print_result(train_sweep(series, resume=args.resume, force=args.force))
+        if options.evaluate is not None:
+            found = evaluate_series(series, options.evaluate, split=options.evaluate_split)
+            print_result(f"\nreport: {found}" if isinstance(found, Path) else f"\n{found}")
     except RunFailed as failed:
         return failed.exit_code
     return 0

@@ -1,7 +1,7 @@
 """The stage `compare` for groups of reports: models that differ only in their seed, one row per group."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from mien.compare.grouping import group_paths, note_recipes, require_different_m
 from mien.compare.options import CompareOptions
 from mien.compare.reports import Report, SharedFaces, find_shared_faces, note_classes, read_aligned
 from mien.compare.writing import claim_outputs, write_outputs
-from mien.drawing.fonts import report_missing_characters
+from mien.drawing.fonts import warn_of_missing_characters
 from mien.metrics.bootstrap import Interval, resample_confusions, resample_means
 from mien.metrics.classification import (
     MINORITY_FRACTION,
@@ -35,7 +35,6 @@ def compare_groups(
     plot: Path | None = None,
     protocol: str = CompareOptions.protocol,
     force: bool = False,
-    announce: Callable[[str], None] | None = None,
 ) -> GroupedSummary:
     """Compare groups of reports, each group with the first.
 
@@ -43,11 +42,10 @@ def compare_groups(
 
     Args:
         reports: two or more folders written by `evaluate`.
-        out: a JSON file for the comparison, or None.
+        out: a file for the comparison, whose suffix is a key of `COMPARISON_FORMATS`, or None.
         plot: a PNG file for a plot, or None.
         protocol: name of the class protocol, see `mien.metrics.protocols`.
         force: replace existing files.
-        announce: callback that receives a one-line notice of characters in names that no font has, if there is a plot.
 
     Raises:
         ArtifactError: fewer than two reports, one cannot be read, they are of different faces, one does not have the
@@ -82,15 +80,14 @@ def compare_groups(
             "groups": [{"n_reports": len(group.reports), **asdict(group)} for group in summary.groups],
             "notes": list(summary.notes),
         }
-        write_outputs(document, out, plot, draw=lambda path: _draw(path, summary, announce))
+        write_outputs(document, [*summary.table()], out, plot, draw=lambda path: _draw(path, summary))
     return summary
 
 
-def _draw(path: Path, summary: GroupedSummary, announce: Callable[[str], None] | None) -> None:
+def _draw(path: Path, summary: GroupedSummary) -> None:
     from mien.compare.plot import draw_groups  # noqa: PLC0415 - matplotlib loads slowly
 
-    if announce is not None:
-        report_missing_characters([group.name for group in summary.groups], announce)
+    warn_of_missing_characters([group.name for group in summary.groups])
     draw_groups(path, summary)
 
 
@@ -174,7 +171,7 @@ def _summarize(
         means[metric_name] = summarize_seeds(values, resamples, limits=metric.limits)
         if first_values is not None:
             differences[metric_name] = compare_seeds(
-                first_values, values, metric.resamples_of(first), resamples
+                first_values, values, metric.resamples_of(first), resamples, limits=metric.limits
             )
     return ComparedGroup(name, tuple(reports), means, None if indices is first else differences)
 

@@ -23,7 +23,7 @@ METRIC_TITLES = {
 _NOT_PERCENT = frozenset({"ccc_valence", "ccc_arousal"})
 INTERVALS_NOTE = (
     "Intervals are 95 %: over faces, by resampling the same faces for all reports, and over seeds, by Student's t with "
-    "the standard deviation over seeds, pooled over both groups for a difference"
+    "the standard deviation over seeds, pooled over both groups for a difference; what a metric cannot reach is cut off"
 )
 
 
@@ -89,7 +89,7 @@ class GroupedSummary:
             ),
             self.description,
             "",
-            *format_table([*self._table()]),
+            *format_table([*self.table()]),
             "",
             f"{self.minority_note}.",
             f"{INTERVALS_NOTE}.",
@@ -101,7 +101,8 @@ class GroupedSummary:
         lines += ["", *(f"Warning: {note}" for note in self.notes)] if self.notes else []
         return "\n".join([*lines, *(f"Written: {path}" for path in self.written)])
 
-    def _table(self) -> Iterator[tuple[str, ...]]:
+    def table(self) -> Iterator[tuple[str, ...]]:
+        """Yield the header, and two rows for each group: the means and their intervals."""
         units = {name: "" if name in _NOT_PERCENT else ", %" for name in self.metric_names}
         yield "group", "reports", "faces", *(f"{METRIC_TITLES[name]}{unit}" for name, unit in units.items())
         for group in self.groups:

@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mien.runtime.options import FORCE_HELP, option
+from mien.runtime.options import FORCE_HELP, name_formats, option
+
+# The functions that write the formats of --out, by suffix, as ``module:function``.
+COMPARISON_FORMATS = {
+    ".json": "mien.compare.writing:write_document",
+    ".md": "mien.compare.writing:write_markdown",
+}
 
 
 @dataclass(frozen=True)
@@ -11,6 +17,8 @@ class CompareOptions:
     """How reports are compared."""
 
     protocol: str = option("all", "class protocol: all, 8_open, 8_closed, 7_open or 7_closed")
-    out: Path | None = option(None, "write the comparison as JSON", metavar="FILE.json")
-    plot: Path | None = option(None, "plot the metrics with their intervals", metavar="FILE.png")
+    out: Path | None = option(
+        None, f"write the comparison to a {name_formats(COMPARISON_FORMATS)} file", metavar="FILE"
+    )
+    plot: Path | None = option(None, "plot the metrics with their intervals, as .png", metavar="FILE.png")
     force: bool = option(False, FORCE_HELP)

@@ -1,6 +1,6 @@
 """The stage `compare`: several models on the same faces, in one table."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from mien.compare.options import CompareOptions
 from mien.compare.reports import find_shared_faces, note_classes, read_aligned
 from mien.compare.summary import ComparedModel, ComparisonSummary
 from mien.compare.writing import claim_outputs, write_outputs
-from mien.drawing.fonts import report_missing_characters
+from mien.drawing.fonts import warn_of_missing_characters
 from mien.metrics.bootstrap import bootstrap_confusion
 from mien.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, macro_f1
 from mien.metrics.comparison import compare_paired
@@ -24,17 +24,15 @@ def compare(
     plot: Path | None = None,
     protocol: str = CompareOptions.protocol,
     force: bool = False,
-    announce: Callable[[str], None] | None = None,
 ) -> ComparisonSummary:
     """Compare reports of the same faces, and test each against the first.
 
     Args:
         reports: two or more folders written by `evaluate`.
-        out: a JSON file for the comparison, or None.
+        out: a file for the comparison, whose suffix is a key of `COMPARISON_FORMATS`, or None.
         plot: a PNG file for a bar plot, or None.
         protocol: name of the class protocol, see `mien.metrics.protocols`.
         force: replace existing files.
-        announce: callback that receives a one-line notice of characters in names that no font has, if there is a plot.
 
     Raises:
         ArtifactError: fewer than two reports, one cannot be read, they are of different faces, one does not have the
@@ -71,13 +69,12 @@ def compare(
             "n": summary.n,
             "models": [asdict(model) for model in summary.models],
         }
-        write_outputs(document, out, plot, draw=lambda path: _draw(path, summary, announce))
+        write_outputs(document, [*summary.table()], out, plot, draw=lambda path: _draw(path, summary))
     return summary
 
 
-def _draw(path: Path, summary: ComparisonSummary, announce: Callable[[str], None] | None) -> None:
+def _draw(path: Path, summary: ComparisonSummary) -> None:
     from mien.compare.plot import draw_comparison  # noqa: PLC0415 - matplotlib loads slowly
 
-    if announce is not None:
-        report_missing_characters([model.name for model in summary.models], announce)
+    warn_of_missing_characters([model.name for model in summary.models])
     draw_comparison(path, summary)

@@ -56,7 +56,8 @@ class ComparisonSummary:
     written: tuple[Path, ...]
     notes: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
+    def table(self) -> list[tuple[str, ...]]:
+        """Return the header and a row for each model."""
         rows: list[tuple[str, ...]] = [
             ("report", "accuracy", "balanced accuracy", "macro-F1", "ECE", "NME", "CCC v/a")
         ]
@@ -68,8 +69,11 @@ class ComparisonSummary:
             errors = (_number(value, "{:.1%}") for value in (model.ece, model.nme))
             ccc = " / ".join(_number(value, "{:.2f}") for value in model.ccc)
             rows.append((model.name, *scores, *errors, ccc))
+        return rows
+
+    def __str__(self) -> str:
         lines = [f"{self.n:,} faces, protocol {self.protocol}; intervals are 95 %", self.description, ""]
-        lines += [*format_table(rows), ""]
+        lines += [*format_table(self.table()), ""]
         for model in self.models[1:]:
             if model.paired is not None:
                 sentence = _format_paired(model.paired)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mien.errors import DatasetError
 from mien.runtime.options import option
+from mien.runtime.suggestion import require_known
 
 if TYPE_CHECKING:
     from mien.datasets.base import FaceDataset
@@ -126,8 +127,7 @@ def open_dataset(kind: str, raw: Path, options: DatasetOptions) -> FaceDataset:
         DatasetError: the set does not exist, does not have the kind's layout, or an option does not belong to the kind.
         ValueError: there is no such kind.
     """
-    if kind not in DATASETS:
-        raise ValueError(f"`kind` must be one of {', '.join(DATASETS)}, got {kind!r}")
+    require_known("kind", kind, DATASETS)
     chosen = DATASETS[kind]
     for field in fields(DatasetOptions):
         if field.name not in chosen.options and getattr(options, field.name) != field.default:

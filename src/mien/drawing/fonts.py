@@ -6,13 +6,14 @@ fonts in the system's folders. A character that no font has, or that controls a 
 drawn as an escape: ``\u9ad8``, ``\x1b``.
 """
 
+import logging
 import os
 import shutil
 import struct
 import subprocess
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +22,9 @@ from typing import Any
 from PIL import ImageDraw, ImageFont
 
 from mien.errors import SourceError
+from mien.runtime.terminal import escape, escape_invisible
+
+_log = logging.getLogger(__name__)
 
 FONT_VARIABLE = "MIEN_FONT"
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -103,22 +107,13 @@ def text_width(text: str, size_px: int) -> float:
 
 def printable(text: str) -> str:
     """Return a text as a single line with control characters escaped, for names of classes and files."""
-    shown = []
-    for character in unicodedata.normalize("NFC", text):
-        if character in _SHAPING or character.isprintable():
-            shown.append(character)
-        else:
-            shown.append(" " if unicodedata.category(character) == "Zs" else _escape(character))
-    return "".join(shown)
+    escaped = escape_invisible(unicodedata.normalize("NFC", text), keep=_SHAPING)
+    return "".join(" " if unicodedata.category(character) == "Zs" else character for character in escaped)
 
 
 def printable_lines(text: str) -> str:
     """Return a text of one or more lines with each made `printable`."""
     return "\n".join(map(printable, text.split("\n")))
-
-
-def _escape(text: str) -> str:
-    return text.encode("unicode_escape").decode("ascii")
 
 
 def fit_text(text: str) -> FittedText:
@@ -132,8 +127,8 @@ def fit_text(text: str) -> FittedText:
     return FittedText(clean) if clean.isascii() and not named else _fit(clean, named)
 
 
-def report_missing_characters(texts: Iterable[str], notify: Callable[[str], None]) -> None:
-    """Report in one line which characters of these texts no font has, if any, and what to install.
+def warn_of_missing_characters(texts: Iterable[str]) -> None:
+    """Log in one line which characters of these texts no font has, if any, and what to install.
 
     Raises:
         SourceError: ``MIEN_FONT`` is not a font.
@@ -144,9 +139,13 @@ def report_missing_characters(texts: Iterable[str], notify: Callable[[str], None
     is_east_asian = any(unicodedata.name(character, "").startswith(_EAST_ASIAN) for character in missing)
     package = "fonts-noto-cjk" if is_east_asian else "fonts-noto-core"
     shown = missing if len(missing) <= 12 else f"{missing[:12]}..."
-    notify(
-        f"No font on this machine has {shown}: drawn as escapes such as {_escape(missing[0])}. Install one "
-        f"(Debian, Ubuntu: apt install {package}), or set {FONT_VARIABLE} to a font file"
+    _log.warning(
+        "No font on this machine has %s: drawn as escapes such as %s. Install one (Debian, Ubuntu: apt install %s), or "
+        "set %s to a font file",
+        shown,
+        escape(missing[0]),
+        package,
+        FONT_VARIABLE,
     )
 
 
@@ -190,7 +189,7 @@ def _fit(text: str, named: str) -> FittedText:
         if not missing:
             break
     in_order = "".join(dict.fromkeys(character for character in text if character in fewest_missing))
-    shown = "".join(_escape(character) if character in fewest_missing else character for character in text)
+    shown = "".join(escape(character) if character in fewest_missing else character for character in text)
     return FittedText(shown, best, in_order)
 
 

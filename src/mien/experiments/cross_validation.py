@@ -140,8 +140,8 @@ def plan_folds(recipe_name: str | Path | None, overrides: list[str], n_folds: in
         for key, run in (("model.weights", weights), ("schedule.loss.teacher", teacher)):
             if run is not None and Path(run).is_dir():
                 raise RecipeError(
-                    f"--folds cannot be used with the run {run} of `{key}`: it was trained on faces that the folds hold out. "
-                    "Leave it out, or name a file of weights trained on other faces"
+                    f"--folds cannot be used with `{key}: {run}`: that run was trained on faces that the folds hold out. "
+                    "Leave the key out, or name a file of weights trained on other faces"
                 )
         runs.append(PlannedRun(f"fold-{fold}", f"fold {fold}", recipe, {}))
     return tuple(runs)
@@ -152,17 +152,7 @@ def train_folds(
 ) -> FoldsSummary:
     """Train the runs of `plan_folds`, then combine their predictions.
 
-    Args:
-        series: the runs.
-        resume: resume an existing folder: finished runs are kept, an unfinished one is resumed.
-        force: replace an existing folder.
-        start: runs a mien command.
-
-    Raises:
-        ArtifactError: the folder exists, or was started with another recipe or pack.
-        RecipeError: the runs cannot be trained one after the other here.
-        RunFailed: a run ended with an error, which it has reported.
-        MienError: a run was killed.
+    Arguments and errors are those of `mien.experiments.series.train_series`.
     """
     with one_writer(series.out):
         train_series(series, resume=resume, force=force, start=start)

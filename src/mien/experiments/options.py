@@ -1,6 +1,7 @@
 """The options of `mien train` that make several runs. Imports nothing heavy: the command line is built from them."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from mien.runtime.options import option
 
@@ -25,3 +26,16 @@ class SeriesOptions:
         "K-fold cross-validation: train K times, each time holding out another of K parts of train",
         metavar="K",
     )
+    evaluate: Path | None = option(
+        None,
+        "then export every one of these runs, evaluate it on this pack, and compare the reports",
+        metavar="PACK",
+    )
+    evaluate_split: str = option(
+        "val", "the split that --evaluate measures on: train, val or test", metavar="SPLIT"
+    )
+
+    @property
+    def is_series(self) -> bool:
+        """Whether several runs are asked for."""
+        return self.seeds is not None or bool(self.sweep) or self.folds is not None

@@ -8,7 +8,6 @@ the summary. Progress is recorded only on disk, so a series can be killed and re
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -32,6 +31,7 @@ from mien.formats.run import Run
 from mien.recipe import Recipe, format_recipe, read_recipe
 from mien.recipe.validation import value_types
 from mien.runtime.child_process import run_command
+from mien.runtime.progress import report_step, reports_steps
 
 FORMAT_VERSION = 1
 MARK = "runs.json"
@@ -203,17 +203,20 @@ def _train_run(series: Series, index: int, start: Start) -> None:
     line = f"run {index + 1} of {len(series.runs)}: {run.title}"
     if (folder / "result.json").exists():
         Run.open(folder).read_result()
-        sys.stderr.write(f"{line}: finished earlier\n")
+        report_step(f"{line}: finished earlier")
         return
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    report_step(line)
     if folder.exists() and not _is_started(series, run):
         shutil.rmtree(folder)  # killed before its first file: it can be neither resumed nor started
     recipe_path = series.recipe_path(run)
     recipe_path.parent.mkdir(parents=True, exist_ok=True)
     remove_partials(recipe_path.parent)
     write_text(recipe_path, format_recipe(run.recipe))
-    words = ["train", "--recipe", str(recipe_path), "--out", str(folder), "--resume"]
+    words = ["train", "--recipe", str(recipe_path), "--out", str(folder)]
+    if folder.exists():
+        words.append("--resume")
+    if not reports_steps():
+        words.append("--quiet")
     if run.recipe.data.packs is None:
         for pack in series.packs:
             words += ["--pack", str(pack)]

@@ -21,17 +21,7 @@ def train_sweep(
 ) -> SweepSummary:
     """Train the runs of `plan_sweep`, then compare their dev metrics in a table, a JSON file and a plot.
 
-    Args:
-        series: the runs.
-        resume: resume an existing folder: finished runs are kept, an unfinished one is resumed.
-        force: replace an existing folder.
-        start: runs a mien command.
-
-    Raises:
-        ArtifactError: the folder exists, or was started with another recipe or pack.
-        RecipeError: the runs cannot be trained one after the other here.
-        RunFailed: a run ended with an error, which it has reported.
-        MienError: a run was killed.
+    Arguments and errors are those of `mien.experiments.series.train_series`.
     """
     with one_writer(series.out):
         train_series(series, resume=resume, force=force, start=start)

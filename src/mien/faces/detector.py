@@ -8,7 +8,6 @@ Convention: boxes ``xyxy`` in pixels of the image, x right, y down; they may ext
 import hashlib
 import math
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -227,18 +226,17 @@ def _largest_first(faces: list[DetectedFace]) -> list[DetectedFace]:
     return sorted(faces, key=lambda face: (-face.area, *face.box_xyxy))
 
 
-def load_detector(path: Path | None = None, *, announce: Callable[[str], None] | None = None) -> Detector:
+def load_detector(path: Path | None = None) -> Detector:
     """Return YuNet, or the cascade if YuNet's file is not available.
 
     Args:
         path: YuNet's file, or None to look for it as `find_detector_file` does.
-        announce: callback that receives one-line notices of a download and of falling back to the cascade.
 
     Raises:
         SourceError: a file that was named does not exist or cannot be read.
         ModelError: it is not YuNet.
     """
-    return open_detector(find_detector_file(path, announce=announce))
+    return open_detector(find_detector_file(path))
 
 
 def open_detector(file: Path | None) -> Detector:

@@ -5,16 +5,18 @@ The file is not bundled; `find_detector_file` fetches it once into the user's ca
 
 import hashlib
 import http.client
+import logging
 import os
 import queue
 import tempfile
 import threading
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 from mien.errors import SourceError
 from mien.runtime.regular_files import read_regular
+
+_log = logging.getLogger(__name__)
 
 YUNET_NAME = "face_detection_yunet_2023mar.onnx"
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
@@ -30,11 +32,7 @@ CASCADE_FALLBACK = "OpenCV's cascade is used instead, which finds fewer faces an
 
 
 def find_detector_file(
-    path: Path | None = None,
-    *,
-    fetch: bool = True,
-    announce: Callable[[str], None] | None = None,
-    fallback: str = CASCADE_FALLBACK,
+    path: Path | None = None, *, fetch: bool = True, fallback: str = CASCADE_FALLBACK
 ) -> Path | None:
     """Return the path of YuNet's file, downloading it into the user's cache if necessary and ``fetch`` allows.
 
@@ -44,8 +42,7 @@ def find_detector_file(
     Args:
         path: YuNet's file, or None.
         fetch: download the file if it is not found.
-        announce: callback that receives one-line notices of a download and of its failure.
-        fallback: what happens if the download fails, to complete that notice.
+        fallback: what happens if the download fails, to complete that warning.
 
     Returns:
         The file, or None if it is not found and was not or could not be downloaded.
@@ -64,12 +61,11 @@ def find_detector_file(
         return cached
     if not fetch:
         return None
-    notify = announce or (lambda _line: None)
-    notify(f"Downloading the YuNet face detector ({YUNET_BYTES / 1000:.0f} kB) to {cached}")
+    _log.info("Downloading the YuNet face detector (%.0f kB) to %s", YUNET_BYTES / 1000, cached)
     try:
         _fetch_yunet(cached)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        notify(f"YuNet could not be downloaded ({error}): {fallback}. {how_to_get_yunet()}")
+        _log.warning("YuNet could not be downloaded (%s): %s. %s", error, fallback, how_to_get_yunet())
         return None
     return cached
 

@@ -1,6 +1,5 @@
 """The Python interface: `mien.load` returns a `Model`, which predicts images, videos and cameras."""
 
-import logging
 import threading
 from collections.abc import Generator
 from functools import cached_property
@@ -105,7 +104,7 @@ class Model:
         """
         with self._detector_lock:
             if self._detector is None:
-                self._detector = load_detector(announce=logging.getLogger("mien").warning)
+                self._detector = load_detector()
         return self._detector
 
     @overload

@@ -4,7 +4,8 @@
 faces; `infer` runs the model on crops in batches; `postprocess_*` turn the model's outputs into rows.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,8 @@ from mien.faces.images import MAX_PIXELS, UnreadableImage, decode_image, to_rgb
 from mien.formats.onnx_model import ModelInfo, OnnxModel, Outputs
 from mien.inference.decision_rule import DecisionRule
 from mien.inference.results import FacePrediction, ImagePrediction, row_without_face
+
+_log = logging.getLogger(__name__)
 
 BATCH_FACES = 32
 # Limits on the images, and on their pixels, that wait in memory until a batch of faces is full.
@@ -229,10 +232,10 @@ def postprocess_face(
     )
 
 
-def warn_if_trained_on_crops(info: ModelInfo, announce: Callable[[str], None]) -> None:
-    """Send a notice if faces are to be detected for a model that was trained on pre-cropped images."""
+def warn_if_trained_on_crops(info: ModelInfo) -> None:
+    """Log a warning if faces are to be detected for a model that was trained on pre-cropped images."""
     if info.crop.method == "whole":
-        announce(
+        _log.warning(
             "This model was trained on pre-cropped faces: detected faces are cropped to their bounding boxes. "
             "Set crop to `whole` for images that are cropped already; `mien prepare --crop aligned` makes a pack for "
             "photographs"

@@ -99,6 +99,7 @@ def compare_seeds(
     first_resampled: NDArray[np.floating] | None,
     second_resampled: NDArray[np.floating] | None,
     *,
+    limits: Interval = (-math.inf, math.inf),
     seed: int = DEFAULT_SEED,
 ) -> SeedDifference:
     """Return the difference between two groups' means, the second minus the first.
@@ -108,6 +109,7 @@ def compare_seeds(
         second: of the T models of the second.
         first_resampled: ``(R, S)`` the same metric on resampled faces, or None.
         second_resampled: ``(R, T)`` likewise for the second group, on the same faces, or None.
+        limits: range of the metric; the interval is clipped to the differences that it allows.
         seed: for the draws of t.
     """
     difference = float(np.mean(second) - np.mean(first))
@@ -117,7 +119,8 @@ def compare_seeds(
         squares = sum(float(np.var(values)) * len(values) for values in (first, second))
         pooled = math.sqrt(squares / freedom * (1 / len(first) + 1 / len(second))) if freedom else 0.0
         differences = second_resampled.mean(axis=1) - first_resampled.mean(axis=1)
-        interval = _interval(differences, difference, standard_error=pooled, freedom=freedom, seed=seed)
+        low, high = _interval(differences, difference, standard_error=pooled, freedom=freedom, seed=seed)
+        interval = max(low, limits[0] - limits[1]), min(high, limits[1] - limits[0])
     return SeedDifference(difference, interval, covers_seeds=freedom > 0)
 
 

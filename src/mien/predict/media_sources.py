@@ -1,9 +1,10 @@
 """The sources of `mien predict`: images, videos, cameras and URLs, in order."""
 
 import glob
+import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from mien.inference.video.capture import (
     read_header,
     strip_credentials,
 )
+
+_log = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = frozenset(
     (
@@ -54,7 +57,6 @@ def find_sources(
     *,
     lines: Iterable[str] = (),
     leave_out: Path | None = None,
-    announce: Callable[[str], None] = lambda _line: None,
 ) -> list[MediaSource]:
     """Return the sources behind the names, in order.
 
@@ -67,7 +69,6 @@ def find_sources(
         names: see above.
         lines: the list that ``-`` stands for, one name per line.
         leave_out: a folder that is not walked into, and whose files patterns do not match.
-        announce: callback that receives a one-line notice about each unreadable folder.
 
     Raises:
         SourceError: a file does not exist or is not a regular file, a pattern matches nothing, or a folder or the list
@@ -87,7 +88,7 @@ def find_sources(
     n_folders = sum(os.path.isdir(name) for name in expanded if not isinstance(name, int))  # noqa: PTH112
     sources: dict[str, MediaSource] = {}
     for name in expanded:
-        for source in _sources_of(name, excluded, announce, keep_folder_name=n_folders > 1):
+        for source in _sources_of(name, excluded, keep_folder_name=n_folders > 1):
             is_file = isinstance(source.location, Path)
             key = os.path.abspath(source.name) if is_file else str(source.location)  # noqa: PTH100 - follows no link
             sources.setdefault(key, source)
@@ -109,7 +110,6 @@ def _expand_pattern(name: str | Path | int, excluded: Path | None) -> list[str |
 def _sources_of(
     name: str | Path | int,
     excluded: Path | None,
-    announce: Callable[[str], None],
     *,
     keep_folder_name: bool,
 ) -> Iterator[MediaSource]:
@@ -136,7 +136,7 @@ def _sources_of(
         raise SourceError(f"{path} {what}. Pass images, videos, folders of them, a camera index or a URL")
     prefix = Path(path.resolve().name) if keep_folder_name else Path()
     is_empty = True
-    for file in _walk(path, excluded, announce):
+    for file in _walk(path, excluded):
         is_empty = False
         yield MediaSource(
             file, prefix / file.relative_to(path), is_video=file.suffix.lower() not in IMAGE_SUFFIXES
@@ -146,11 +146,11 @@ def _sources_of(
         raise SourceError(f"The folder {path} contains no image or video ({suffixes}). Pass another folder")
 
 
-def _walk(folder: Path, excluded: Path | None, announce: Callable[[str], None]) -> Iterator[Path]:
+def _walk(folder: Path, excluded: Path | None) -> Iterator[Path]:
     """Yield the images and videos of a folder, recursively, in sorted order."""
 
     def report(error: OSError) -> None:
-        announce(f"The folder {error.filename} cannot be read and is skipped: {error.strerror}")
+        _log.warning("The folder %s cannot be read and is skipped: %s", error.filename, error.strerror)
 
     for parent, folders, files in os.walk(folder, onerror=report):
         # os.walk continues with what is left in `folders`, in that order.

@@ -6,7 +6,14 @@ from typing import Literal
 
 from mien.inference.decision_rule import DecisionRule
 from mien.inference.video.options import VideoOptions
-from mien.runtime.options import DETECTOR_HELP, FORCE_HELP, option
+from mien.runtime.options import DETECTOR_HELP, FORCE_HELP, name_formats, option
+
+# The classes that write the formats of --out, by suffix, as ``module:class``.
+PREDICTION_FORMATS = {
+    ".jsonl": "mien.predict.prediction_files:JsonLinesWriter",
+    ".csv": "mien.predict.prediction_files:CsvWriter",
+    ".parquet": "mien.predict.prediction_files:ParquetWriter",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +29,8 @@ class PredictOptions:
     rule: DecisionRule = field(default_factory=DecisionRule)
     out: Path | None = option(
         None,
-        "write predictions to a .jsonl, .csv or .parquet file (default: print a table, or a few lines per video)",
+        f"write predictions to a {name_formats(PREDICTION_FORMATS)} file (default: print a table, or a few lines per "
+        "video)",
         metavar="FILE",
     )
     draw: Path | None = option(None, "write annotated images and videos (.mp4) to this folder", metavar="DIR")

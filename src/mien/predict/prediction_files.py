@@ -2,17 +2,22 @@
 
 import csv
 import json
+import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+import pkgutil
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TextIO
 
-from mien.artifacts import claim_output, disk_errors, one_writer, publish
+from mien.artifacts import claim_output, disk_errors, one_writer, publish, require_suffix
 from mien.errors import ArtifactError
 from mien.inference.results import FacePrediction
+from mien.predict.options import PREDICTION_FORMATS
 from mien.runtime.csv_text import CsvLines
+
+_log = logging.getLogger(__name__)
 
 BOX_COLUMNS = ("box_x0", "box_y0", "box_x1", "box_y1")
 # Rows per group of a Parquet file, which are buffered in memory.
@@ -20,7 +25,11 @@ PARQUET_GROUP_ROWS = 4096
 
 
 class RowWriter(Protocol):
-    """Anything that writes predictions row by row."""
+    """Anything that writes predictions row by row.
+
+    A class that writes a file is in `PREDICTION_FORMATS` and has ``n_header_lines``, the lines before the first row. For a
+    binary format that is None; it then has `close`, and a static method ``holds_rows`` that says whether a file has any.
+    """
 
     def write(self, row: FacePrediction) -> None:
         """Write one row."""
@@ -28,6 +37,8 @@ class RowWriter(Protocol):
 
 class JsonLinesWriter:
     """One JSON object per line, with every key in every line, null where there is no value."""
+
+    n_header_lines = 0
 
     def __init__(self, stream: TextIO, _classes: Sequence[str] = ()) -> None:
         self._stream = stream
@@ -63,6 +74,8 @@ def flatten(row: FacePrediction) -> dict[str, Any]:
 class CsvWriter:
     """One line per row; landmarks as ``x;y;x;y;...``."""
 
+    n_header_lines = 1
+
     def __init__(self, stream: TextIO, classes: Sequence[str]) -> None:
         self._columns = flat_columns(classes)
         self._csv = csv.writer(CsvLines(stream))
@@ -77,6 +90,8 @@ class CsvWriter:
 
 class ParquetWriter:
     """The columns of `CsvWriter` with types; landmarks as a list of 136 numbers."""
+
+    n_header_lines = None
 
     def __init__(self, file: BinaryIO, classes: Sequence[str]) -> None:
         import pyarrow as pa  # noqa: PLC0415 - only this format needs it
@@ -104,18 +119,22 @@ class ParquetWriter:
         self._file.write_table(self._table_from_rows(self._group, schema=self._schema))
         self._group = []
 
+    @staticmethod
+    def holds_rows(path: Path) -> bool:
+        """Return whether a file has a readable row."""
+        import pyarrow as pa  # noqa: PLC0415
+        from pyarrow import parquet  # noqa: PLC0415
+
+        try:
+            return int(parquet.read_metadata(path).num_rows) > 0
+        except pa.ArrowInvalid:  # a killed process leaves no footer
+            return False
+
     def close(self) -> None:
         """Write the last group and the footer, without which the file cannot be read."""
         if self._group:
             self._write_group()
         self._file.close()
-
-
-_TEXT_WRITERS: dict[str, Callable[[TextIO, Sequence[str]], RowWriter]] = {
-    ".jsonl": JsonLinesWriter,
-    ".csv": CsvWriter,
-}
-SUFFIXES = (*_TEXT_WRITERS, ".parquet")
 
 
 @contextmanager
@@ -126,7 +145,7 @@ def claim_prediction_file(out: Path, *, force: bool) -> Iterator[None]:
         ArtifactError: its suffix is not a known format, it exists or is being written, or an interrupted run left rows
             and ``force`` is not set.
     """
-    _require_suffix(out)
+    _find_writer(out)
     if out.is_dir() and force:
         raise ArtifactError(
             f"--out {out} is a folder, but predictions are written to a file. Choose another path"
@@ -143,9 +162,7 @@ def claim_prediction_file(out: Path, *, force: bool) -> Iterator[None]:
 
 
 @contextmanager
-def open_prediction_file(
-    out: Path, classes: Sequence[str], *, force: bool, announce: Callable[[str], None]
-) -> Iterator[RowWriter]:
+def open_prediction_file(out: Path, classes: Sequence[str], *, force: bool) -> Iterator[RowWriter]:
     """Yield a writer of rows. The file has a partial name until all rows are written, and keeps it if interrupted.
 
     However the process ends, the rows written so far are in it, each complete; a Parquet file of a killed process has
@@ -155,20 +172,19 @@ def open_prediction_file(
         out: the file, whose suffix selects the format; claimed by `claim_prediction_file`.
         classes: the classes with a probability column.
         force: replace a file that exists by then.
-        announce: callback that receives a one-line notice if the partial file of an earlier run is replaced.
 
     Raises:
         ArtifactError: the suffix is not a known format.
     """
-    suffix = _require_suffix(out)
+    open_writer = _find_writer(out)
     partial = _partial_path(out)
     with disk_errors(out):
         if os.path.lexists(partial):
-            announce(f"{partial} is left over from an interrupted run, and is replaced")
+            _log.warning("%s is left over from an interrupted run, and is replaced", partial)
         partial.unlink(missing_ok=True)
         try:
-            if suffix == ".parquet":
-                with partial.open("xb") as file, closing(ParquetWriter(file, classes)) as writer:
+            if open_writer.n_header_lines is None:
+                with partial.open("xb") as file, closing(open_writer(file, classes)) as writer:
                     yield writer
             else:
                 # A file name that is not valid Unicode is written with escapes that JSON can read. Line by line, so
@@ -176,7 +192,7 @@ def open_prediction_file(
                 with partial.open(
                     "x", buffering=1, encoding="utf-8", errors="backslashreplace", newline=""
                 ) as text:
-                    yield _TEXT_WRITERS[suffix](text, classes)
+                    yield open_writer(text, classes)
         except BaseException:
             if not _holds_rows(partial):
                 partial.unlink(missing_ok=True)
@@ -184,11 +200,14 @@ def open_prediction_file(
         publish(partial, out, replace=force)
 
 
-def _require_suffix(out: Path) -> str:
-    suffix = out.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ArtifactError(f"--out {out} must end in {' or '.join(SUFFIXES)}, which selects the format")
-    return suffix
+def _find_writer(out: Path) -> Any:
+    """Return the class that writes the format that a file's suffix selects.
+
+    Raises:
+        ArtifactError: it selects none.
+    """
+    suffix = require_suffix(out, PREDICTION_FORMATS, option="--out")
+    return pkgutil.resolve_name(PREDICTION_FORMATS[suffix])
 
 
 def _partial_path(out: Path) -> Path:
@@ -201,14 +220,9 @@ def _holds_rows(partial: Path) -> bool:
         return False
     if partial.is_symlink() or not partial.is_file():
         return True
-    suffix = partial.with_suffix("").suffix.lower()
-    if suffix == ".parquet":
-        import pyarrow as pa  # noqa: PLC0415 - only this format needs it
-        from pyarrow import parquet  # noqa: PLC0415
-
-        try:
-            return int(parquet.read_metadata(partial).num_rows) > 0
-        except pa.ArrowInvalid:  # a killed process leaves no footer
-            return False
+    writer = _find_writer(partial.with_suffix(""))
+    if writer.n_header_lines is None:
+        return bool(writer.holds_rows(partial))
+    n_header_lines: int = writer.n_header_lines
     with partial.open("rb") as file:
-        return len(list(islice(file, 2))) > (suffix == ".csv")
+        return len(list(islice(file, n_header_lines + 1))) > n_header_lines

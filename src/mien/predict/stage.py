@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -12,7 +12,7 @@ from typing import TextIO
 from mien.artifacts import remove_partials
 from mien.assets.bundled_models import find_model
 from mien.drawing.annotate import annotate
-from mien.drawing.fonts import report_missing_characters
+from mien.drawing.fonts import warn_of_missing_characters
 from mien.errors import ArtifactError
 from mien.faces.detector import Detector, load_detector
 from mien.faces.images import UnreadableImage
@@ -95,7 +95,6 @@ def run_predict(
     *,
     options: PredictOptions,
     stream: TextIO,
-    announce: Callable[[str], None],
     lines: Iterable[str] = (),
 ) -> PredictSummary:
     """Predict the faces of the sources and write the results.
@@ -105,7 +104,6 @@ def run_predict(
         model: the name of a bundled model, a file written by `mien export`, or None for the default.
         options: see `PredictOptions`.
         stream: receives the table if there is no output file.
-        announce: callback that receives one-line notices, for instance about a missing detector.
         lines: the list that the source ``-`` stands for.
 
     Raises:
@@ -114,7 +112,7 @@ def run_predict(
         ModelError: the detector's file is not a detector, or the model's output is not finite or lacks a class.
         MienError: there is no display for a window.
     """
-    found = find_sources(sources, lines=lines, leave_out=options.draw, announce=announce)
+    found = find_sources(sources, lines=lines, leave_out=options.draw)
     n_videos = sum(source.is_video for source in found)
     with ExitStack() as stack:
         copies = _claim_outputs(options, found, stack)
@@ -123,18 +121,16 @@ def run_predict(
         classes = options.rule.classes(onnx_model.info.classes)
         if options.draw is not None or options.timeline is not None or options.show:
             titles = [source.name for source in found] if options.timeline is not None else []
-            report_missing_characters([*classes, *titles], announce)
+            warn_of_missing_characters([*classes, *titles])
         detector = None
         if options.crop == "detect":
-            warn_if_trained_on_crops(onnx_model.info, announce)
-            detector = load_detector(options.detector_path, announce=announce)
+            warn_if_trained_on_crops(onnx_model.info)
+            detector = load_detector(options.detector_path)
         names = [source.name for source in found if not source.is_video]
         writer: RowWriter = TableWriter(stream, classes, names, top=options.rule.top)
         window = stack.enter_context(closing(PreviewWindow("mien"))) if options.show else None
         if options.out is not None:
-            writer = stack.enter_context(
-                open_prediction_file(options.out, classes, force=options.force, announce=announce)
-            )
+            writer = stack.enter_context(open_prediction_file(options.out, classes, force=options.force))
         run = _Run(
             model=onnx_model,
             detector=detector,
@@ -211,7 +207,9 @@ class _Run:
         )
         with ExitStack() as stack:
             progress = None
-            if len(paths) >= MIN_IMAGES_FOR_PROGRESS:
+            # On a terminal the rows of the table show the progress, and a bar would break them.
+            is_table_visible = self.options.out is None and self.stream.isatty()
+            if len(paths) >= MIN_IMAGES_FOR_PROGRESS and not is_table_visible:
                 progress = stack.enter_context(Progress("Predicting", total=len(paths), unit="image"))
             for prediction in predictions:
                 self._write_rows(prediction)

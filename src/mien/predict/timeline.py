@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.artifacts import claim_output, disk_errors, new_file, one_writer
+from mien.artifacts import claim_output, disk_errors, new_file, one_writer, require_suffix
 from mien.drawing.fonts import plot_style, plot_text
 from mien.drawing.label_card import class_color
 from mien.errors import ArtifactError
@@ -159,10 +159,7 @@ def claim_timeline(path: Path, *, force: bool) -> Iterator[None]:
         ArtifactError: its suffix is neither PNG nor SVG, its folder is not writable, or it exists and ``force`` is not
             set.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise ArtifactError(
-            f"--timeline {path} must end in {' or '.join(SUFFIXES)}, which selects the format"
-        )
+    require_suffix(path, SUFFIXES, option="--timeline")
     if path.is_dir():
         raise ArtifactError(
             f"--timeline {path} is a folder, but the timeline is written to a file. Choose another path"

@@ -8,7 +8,7 @@ grow with the data set: rows are read as they are needed, a few shards ahead of 
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
@@ -57,8 +57,6 @@ def prepare(
     raw: Path,
     out: Path,
     options: PrepareOptions = PrepareOptions(),
-    *,
-    announce: Callable[[str], None] | None = None,
 ) -> PrepareSummary:
     """Turn a raw data set into a pack.
 
@@ -67,7 +65,6 @@ def prepare(
         raw: the data set; never written to.
         out: folder of the pack.
         options: see `PrepareOptions`.
-        announce: callback that receives one-line notices of a detector that is downloaded or not available.
 
     Raises:
         DatasetError: the data set cannot be read as that kind, or has no usable row.
@@ -81,7 +78,7 @@ def prepare(
     if crop.method != "whole":
         # A set with landmarks or boxes needs the detector only for the few faces without: not worth a download.
         fetch = dataset.natural_crop == "whole"
-        found = find_detector_file(options.detector_path, fetch=fetch, announce=announce)
+        found = find_detector_file(options.detector_path, fetch=fetch)
         options = replace(options, detector_path=found)
     # Shards of other rows than these do not belong together.
     n_rows, rows_digest = 0, hashlib.sha256()

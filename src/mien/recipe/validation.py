@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from mien.errors import RecipeError
 from mien.recipe.schema import Range, Recipe
+from mien.runtime.suggestion import did_you_mean
 
 _TYPE_NAMES = {float: "a number", int: "an integer", bool: "true or false", str: "text"}
 
@@ -74,7 +75,10 @@ def require_type(key: str, value: Any) -> Any:
     """
     expected = value_types()[key]
     if not expected.allows(value):
-        raise RecipeError(f"Recipe key `{key}` must be {expected}, got {format_scalar(value)[:80]}")
+        choices = get_args(expected.kind) if get_origin(expected.kind) is Literal else ()
+        raise RecipeError(
+            f"Recipe key `{key}` must be {expected}, got {format_scalar(value)[:80]}{did_you_mean(value, choices)}"
+        )
     return float(value) if expected.kind is float and value is not None else value
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from mien.errors import ArtifactError
 
+_log = logging.getLogger(__name__)
+
 # Paths locked by this process: a record lock does not keep out the process that holds it.
 _held: set[str] = set()
 _guard = threading.Lock()
@@ -95,9 +97,11 @@ def _acquire(lock_path: Path, output: Path) -> int:
                 f"{output} is being written by {holder or 'another process'}. Wait until it ends, or choose another path"
             ) from None
         except OSError as error:
-            logging.getLogger("mien").warning(
-                f"{lock_path.parent} cannot be locked ({error.strerror}): make sure that nothing else writes "
-                f"{output} at the same time"
+            _log.warning(
+                "%s cannot be locked (%s): make sure that nothing else writes %s at the same time",
+                lock_path.parent,
+                error.strerror,
+                output,
             )
         if _is_at(descriptor, lock_path):
             break

@@ -4,7 +4,7 @@
 anything heavy, because `mien --help` reads all of them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import field
 from typing import Any, TypedDict, Unpack
 
@@ -50,6 +50,17 @@ def option(default: Any, help: str, *, repr: bool = True, **details: Unpack[Opti
         details: see `OptionDetails`.
     """
     return field(default=default, repr=repr, metadata={"help": help, **details})
+
+
+def name_formats(suffixes: Iterable[str]) -> str:
+    """Return the suffixes of a table of formats for a help text.
+
+    Example:
+        >>> name_formats({".json": 1, ".md": 2, ".csv": 3})
+        '.json, .md or .csv'
+    """
+    *others, last = suffixes
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def option_group(options: type, title: str) -> Any:

@@ -1,5 +1,10 @@
-"""Progress of long work: a bar with rate and remaining time on a terminal, otherwise a plain line every 15 seconds."""
+"""Progress of long work: a bar with rate and remaining time on a terminal, otherwise a log line every 15 seconds.
 
+Both appear only if the logger `PROGRESS_LOGGER` lets INFO through: `mien` commands set it up, and a program that uses mien
+as a library may.
+"""
+
+import logging
 import sys
 import time
 from types import TracebackType
@@ -9,11 +14,30 @@ from tqdm import tqdm
 
 from mien.runtime.terminal import on_one_line
 
+# The command line prints its lines as they are; those of other loggers start with `mien: `.
+PROGRESS_LOGGER = "mien.progress"
 SECONDS_BETWEEN_LINES = 15.0
+_log = logging.getLogger(PROGRESS_LOGGER)
+
+
+def report_step(line: str) -> None:
+    """Report a step of long work, such as the next one of several runs, in a line of its own."""
+    _log.info("%s", line)
+
+
+def reports_steps() -> bool:
+    """Return whether anyone sees the progress."""
+    return _log.isEnabledFor(logging.INFO)
+
+
+def print_above_bars(line: str) -> None:
+    """Print a line to standard error; bars that are shown there move below it."""
+    tqdm.write(line, file=sys.stderr)
+    sys.stderr.flush()
 
 
 class Progress:
-    """Shows progress on standard error.
+    """Shows progress: a bar on standard error, or lines in the log.
 
     Example:
         with Progress("Preparing", total=1000, unit="face") as progress:
@@ -42,7 +66,7 @@ class Progress:
 
     def __enter__(self) -> Self:
         self._start = self._last_line = time.monotonic()
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and reports_steps():
             self._bar = tqdm(
                 total=self.total, desc=self.title, unit=f" {self.unit}s", dynamic_ncols=True, leave=False
             )
@@ -81,8 +105,7 @@ class Progress:
         else:
             line += f" {self.unit}s"
         line += f", {rate:,.0f} a second"
-        sys.stderr.write(line + (f", {self._note}" if self._note else "") + "\n")
-        sys.stderr.flush()
+        report_step(line + (f", {self._note}" if self._note else ""))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

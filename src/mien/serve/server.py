@@ -1,6 +1,7 @@
 """`mien serve`: the server process, and its graceful shutdown."""
 
 import asyncio
+import logging
 import math
 import os
 import socket
@@ -33,21 +34,20 @@ from mien.serve.connections import TimedConnection, make_protocol_class
 from mien.serve.options import ServeOptions
 from mien.serve.settings import ServeSettings
 
+_log = logging.getLogger(__name__)
+
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # Connections waiting to be accepted; beyond them the system makes clients retry.
 _BACKLOG = 2048
 _UNSENT_BYTES = 64 * 1024
 
 
-def run_serve(
-    model: str | Path | None = None, *, options: ServeOptions, announce: Callable[[str], None]
-) -> None:
+def run_serve(model: str | Path | None = None, *, options: ServeOptions) -> None:
     """Serve a model until SIGTERM or SIGINT; requests in flight are finished first, a second signal exits immediately.
 
     Args:
         model: name of a bundled model, a file written by `mien export`, or None for the default.
         options: see `ServeOptions`.
-        announce: callback that receives one-line notices, including the address.
 
     Raises:
         ArtifactError: the model does not exist or is unusable.
@@ -57,10 +57,9 @@ def run_serve(
     """
     limits = resolve_limits(options.settings, open_file_limit())
     onnx_model = OnnxModel.load(find_model(model))
-    warn_if_trained_on_crops(onnx_model.info, announce)
+    warn_if_trained_on_crops(onnx_model.info)
     file = find_detector_file(
         options.detector_path,
-        announce=announce,
         fallback=f"{CASCADE_FALLBACK}, and the page can detect faces only through the server",
     )
 
@@ -84,15 +83,17 @@ def run_serve(
         ),
     )
     if options.token is None and options.host not in _LOOPBACK:
-        announce(
-            f"Anyone who can reach {options.host} can use this server: set MIEN_TOKEN to require a token"
+        _log.warning(
+            "Anyone who can reach %s can use this server: set MIEN_TOKEN to require a token", options.host
         )
     listener = bind_socket(options.host, options.port)
     host = f"[{options.host}]" if ":" in options.host else options.host
     address = f"Serving {model_name(onnx_model.path)} at http://{host}:{listener.getsockname()[1]}/"
-    Server(app, options.settings, limits, on_start=lambda: announce(address)).run([listener])
+    Server(app, options.settings, limits, on_start=lambda: _log.info(address)).run([listener])
     if app.is_busy:
-        announce("Abandoning an image that is still being processed: only the end of the process can stop it")
+        _log.warning(
+            "Abandoning an image that is still being processed: only the end of the process can stop it"
+        )
         sys.stderr.flush()
         os._exit(0)
 

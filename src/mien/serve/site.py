@@ -1,7 +1,6 @@
 """The page's files: what the server sends to a browser, and what `mien page` writes for any static web server."""
 
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,6 @@ def write_page(
     *,
     detector: Path | None = None,
     force: bool = False,
-    announce: Callable[[str], None] | None = None,
 ) -> int:
     """Write the page as a folder for any static web server, including the model and the detector.
 
@@ -42,7 +40,6 @@ def write_page(
         model: name of a bundled model, a file written by `mien export`, or None for the default.
         detector: YuNet's file, or None for the search path of `mien.faces.detector_file`.
         force: replace an existing page.
-        announce: callback that receives one-line notices, such as about a download or a missing detector.
 
     Returns:
         Number of files written.
@@ -56,7 +53,6 @@ def write_page(
         raise ArtifactError(NO_PAGE)
     detector_file = find_detector_file(
         detector,
-        announce=announce,
         fallback=f"the page is written without it and cannot detect faces until {YUNET_NAME} is placed at "
         f"{out / DETECTOR_FILE}, or the page is written again with it",
     )

@@ -1,23 +1,32 @@
 """Class weights from class frequencies, for sampling and for the loss."""
 
-from typing import Literal
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-Scheme = Literal["uniform", "none", "inverse", "square_root", "effective"]
+from mien.runtime.suggestion import require_known
 
 # Cui et al. 2019, https://arxiv.org/abs/1901.05555: the effective number of n faces is (1 - b^n) / (1 - b). They
 # tried b from 0.9 to 0.9999; with this value, the weight per face falls up to a few thousand faces.
 EFFECTIVE_BETA = 0.999
 
+# The weight of a face, up to a factor, from the ``(C,)`` faces of each class, 1 or more.
+SCHEMES: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "uniform": np.ones_like,
+    "none": np.ones_like,
+    "inverse": np.reciprocal,
+    "square_root": lambda n: 1 / np.sqrt(n),
+    "effective": lambda n: (1 - EFFECTIVE_BETA) / (1 - EFFECTIVE_BETA**n),
+}
 
-def face_weights(counts: NDArray[np.int64], scheme: Scheme) -> NDArray[np.float64]:
+
+def face_weights(counts: NDArray[np.int64], scheme: str) -> NDArray[np.float64]:
     """Return the weight of a face of each class; the mean over all faces is 1.
 
     Args:
         counts: ``(C,)`` faces of each class.
-        scheme: uniform or none: equal weights; inverse: 1 / n; square_root: 1 / sqrt(n); effective: 1 / effective
+        scheme: a key of `SCHEMES`: uniform or none: equal weights; inverse: 1 / n; square_root: 1 / sqrt(n); effective: 1 / effective
             number.
 
     Returns:
@@ -26,22 +35,14 @@ def face_weights(counts: NDArray[np.int64], scheme: Scheme) -> NDArray[np.float6
     Raises:
         ValueError: there is no such scheme.
     """
+    require_known("scheme", scheme, SCHEMES)
     n = np.maximum(counts, 1).astype(np.float64)
-    schemes = {
-        "uniform": np.ones_like(n),
-        "none": np.ones_like(n),
-        "inverse": 1 / n,
-        "square_root": 1 / np.sqrt(n),
-        "effective": (1 - EFFECTIVE_BETA) / (1 - EFFECTIVE_BETA**n),
-    }
-    if scheme not in schemes:
-        raise ValueError(f"scheme must be one of {', '.join(schemes)}, got {scheme!r}")
-    raw = np.where(counts > 0, schemes[scheme], 0.0)
+    raw = np.where(counts > 0, SCHEMES[scheme](n), 0.0)
     return np.asarray(raw * counts.sum() / (raw * counts).sum())
 
 
 def class_quotas(
-    counts: NDArray[np.int64], scheme: Scheme, *, n_draws: int, cap: float | None = None
+    counts: NDArray[np.int64], scheme: str, *, n_draws: int, cap: float | None = None
 ) -> NDArray[np.float64]:
     """Return the mean number of draws of each class in an epoch.
 

@@ -203,8 +203,11 @@ class EpochResult(NamedTuple):
 class _Epochs(Callback):
     """Shows progress, logs each epoch and calls back on the first process, and stops on SIGTERM."""
 
-    def __init__(self, on_epoch_end: Callable[[FaceNetwork, EpochResult], None], *, select_by: str) -> None:
+    def __init__(
+        self, on_epoch_end: Callable[[FaceNetwork, EpochResult], None], *, select_by: str, resume: bool
+    ) -> None:
         self._on_epoch_end = on_epoch_end
+        self._restart = "--force in place of --resume" if resume else "--force"
         self._select_by = select_by
         self._progress: Progress | None = None
 
@@ -225,7 +228,7 @@ class _Epochs(Callback):
             loss = pl_module.epoch_losses["total"] / pl_module.n_steps
             mean = float(trainer.strategy.reduce(loss))
             if not math.isfinite(mean):
-                _stop_diverged(trainer, pl_module.recipe)
+                _stop_diverged(trainer, pl_module.recipe, self._restart)
             note = f"loss {mean:.3f}"
         if self._progress is not None:
             self._progress.advance(1, note)
@@ -237,7 +240,7 @@ class _Epochs(Callback):
         }
         dev, rate = pl_module.dev_scores, trainer.optimizers[0].param_groups[-1]["lr"]
         if not (math.isfinite(losses["total"]) and math.isfinite(dev.values["loss"])):
-            _stop_diverged(trainer, pl_module.recipe)
+            _stop_diverged(trainer, pl_module.recipe, self._restart)
         if self._progress is None or trainer.logger is None:
             return
         row = {f"train/{name}": value for name, value in losses.items()}
@@ -259,7 +262,7 @@ class _Epochs(Callback):
         self._progress = None
 
 
-def _stop_diverged(trainer: lightning.Trainer, recipe: Recipe) -> NoReturn:
+def _stop_diverged(trainer: lightning.Trainer, recipe: Recipe, restart: str) -> NoReturn:
     """Stop on every rank, since one left behind would wait for the others; the first reports the reason."""
     if not trainer.is_global_zero:
         raise SystemExit(0)
@@ -268,7 +271,7 @@ def _stop_diverged(trainer: lightning.Trainer, recipe: Recipe) -> NoReturn:
     advice = f"--schedule.learning_rate {rate / 10:g}" if is_clipped else "--schedule.grad_clip_norm 1"
     raise ModelError(
         f"The loss is no longer finite in epoch {trainer.current_epoch + 1}, by step {trainer.global_step} of the run. "
-        f"Start over with `{advice}`, and with --force in place of --resume"
+        f"Start over with `{advice}`, and with {restart}"
     )
 
 
@@ -288,7 +291,11 @@ class _Checkpoints(TorchCheckpointIO):
 
 
 def build_trainer(
-    recipe: Recipe, folder: Path, on_epoch_end: Callable[[FaceNetwork, EpochResult], None]
+    recipe: Recipe,
+    folder: Path,
+    on_epoch_end: Callable[[FaceNetwork, EpochResult], None],
+    *,
+    resume: bool = False,
 ) -> lightning.Trainer:
     """Return the trainer of a recipe. Writes nothing yet.
 
@@ -296,6 +303,7 @@ def build_trainer(
         recipe: the recipe.
         folder: the run's folder.
         on_epoch_end: called on the first process after each epoch.
+        resume: whether the command resumes a run, for the advice in errors.
 
     Raises:
         RecipeError: the requested accelerator is unavailable, or the environment does not match the launcher.
@@ -324,7 +332,7 @@ def build_trainer(
             deterministic=runtime.deterministic,
             plugins=plugins,
             callbacks=[
-                _Epochs(on_epoch_end, select_by=recipe.schedule.select_by),
+                _Epochs(on_epoch_end, select_by=recipe.schedule.select_by, resume=resume),
                 ModelCheckpoint(
                     folder / "checkpoints",
                     filename="last",

@@ -4,11 +4,13 @@ Shapes: B batch, C classes.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from mien.runtime.suggestion import require_known
 
 # Smooth L1 and Wing count landmark errors in units of 2 % of the crop, about the disagreement of two annotators, so
 # that they are on the scale of a cross-entropy. Squared errors in these units would have 2,500 times the curvature of
@@ -79,11 +81,6 @@ LANDMARK_KINDS: dict[str, Callable[[Tensor], Tensor]] = {
 AFFECT_KINDS = {"mse": False, "ccc_mse": True}
 
 
-def _require_kind(kind: str, kinds: Mapping[str, object]) -> None:
-    if kind not in kinds:
-        raise ValueError(f"kind must be one of {', '.join(kinds)}, got {kind!r}")
-
-
 def landmark_loss(predicted: Tensor, true: Tensor, *, kind: str = "smooth_l1") -> Tensor:
     """Return the mean loss of ``(B, 68, 2)`` landmarks over the known coordinates; 0 if there are none.
 
@@ -97,7 +94,7 @@ def landmark_loss(predicted: Tensor, true: Tensor, *, kind: str = "smooth_l1") -
     Raises:
         ValueError: there is no such kind.
     """
-    _require_kind(kind, LANDMARK_KINDS)
+    require_known("kind", kind, LANDMARK_KINDS)
     known = torch.isfinite(true)
     terms = LANDMARK_KINDS[kind](torch.where(known, predicted - true, 0.0))
     return terms.sum() / known.sum().clamp(min=1)
@@ -114,7 +111,7 @@ def affect_loss(predicted: Tensor, true: Tensor, *, kind: str = "mse") -> Tensor
     Raises:
         ValueError: there is no such kind.
     """
-    _require_kind(kind, AFFECT_KINDS)
+    require_known("kind", kind, AFFECT_KINDS)
     known = torch.isfinite(true)
     error = torch.where(known, predicted - true, 0.0)
     loss = error.square().sum() / known.sum().clamp(min=1)

@@ -11,6 +11,8 @@ from mien.recipe import Recipe
 from mien.train.dataset import TrainingFaces
 from mien.train.optimization import shorten_phases
 
+_log = logging.getLogger(__name__)
+
 
 def adapt_recipe(recipe: Recipe, faces: TrainingFaces) -> Recipe:
     """Return the recipe as it can be trained on some faces.
@@ -37,7 +39,7 @@ def warn_of_shortened_phases(requested: Recipe, adapted: Recipe) -> None:
     """Warn that epochs with a frozen backbone or the warm-up were shortened."""
     before, after = requested.schedule, adapted.schedule
     if before != after:
-        _warn(
+        _log.warning(
             f"`schedule.freeze_backbone_epochs` {before.freeze_backbone_epochs:g} and `schedule.warmup_epochs` "
             f"{before.warmup_epochs:g} do not fit into `schedule.epochs` {before.epochs}: shortened to "
             f"{after.freeze_backbone_epochs:g} and {after.warmup_epochs:g}"
@@ -54,7 +56,7 @@ def warn_of_stacked_rebalancing(recipe: Recipe) -> None:
     }
     active = [name for name, is_on in corrections.items() if is_on]
     if len(active) > 1:
-        _warn(
+        _log.warning(
             f"{' and '.join(active)} correct the same class imbalance more than once, and rare classes may be predicted "
             "too often. One of them is enough"
         )
@@ -73,11 +75,7 @@ def warn_of_seen_dev_faces(run: Run) -> None:
         ]
         if changed and earlier.pack["source"] == run.pack["source"]:
             differences = ", ".join(f"`data.{key}` was {before.get(key)}, is {data[key]}" for key in changed)
-            _warn(
+            _log.warning(
                 f"{name} held out other dev faces ({differences}), so it was trained on some of those that will select "
                 "the checkpoint: their figures will be too good. Use the same values"
             )
-
-
-def _warn(text: str) -> None:
-    logging.getLogger("mien").warning(text)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
@@ -27,6 +28,8 @@ from mien.recipe import Recipe, format_recipe
 from mien.runtime.nested import flatten
 from mien.train.dataset import TrainingFaces, network_crop
 from mien.train.logs import write_provenance
+
+_log = logging.getLogger(__name__)
 
 
 def describe_run(recipe: Recipe, packs: Sequence[Pack], faces: TrainingFaces, out: Path) -> Run:
@@ -87,12 +90,16 @@ def find_checkpoint(run: Run) -> Path | None:
 
 
 def require_readable(checkpoint: Path) -> None:
-    """Read a checkpoint without running code from it.
+    """Read a checkpoint without running code from it, and verify the checksum of everything in it, which torch does not.
 
     Raises:
         ArtifactError: it is damaged, or holds more than data.
     """
     try:
+        with ZipFile(checkpoint) as file:
+            damaged = file.testzip()
+        if damaged is not None:
+            raise BadZipFile(f"the checksum of {damaged} does not match")  # noqa: TRY301
         torch.load(checkpoint, map_location="meta", weights_only=True)
     except Exception as error:
         reason = " ".join(str(error).split())[:160]
@@ -111,7 +118,7 @@ def claim_run(out: Path, *, force: bool) -> None:
     if os.path.lexists(out):
         aside = set_aside(out, kind_mark="run.json", whole_mark="result.json")
         if aside is not None:
-            logging.getLogger("mien").warning(f"{aside} keeps the earlier run until this one is finished")
+            _log.info("%s keeps the earlier run until this one is finished", aside)
 
 
 @contextmanager

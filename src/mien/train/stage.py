@@ -81,7 +81,7 @@ def train(
     faces = read_training_faces(packs, recipe.data)
     requested, recipe = recipe, adapt_recipe(recipe, faces)
     run = describe_run(recipe, packs, faces, out)
-    trainer = build_trainer(recipe, out, keep_best(run, recipe.schedule.select_by))
+    trainer = build_trainer(recipe, out, keep_best(run, recipe.schedule.select_by), resume=resume)
     is_first = trainer.is_global_zero
     with ExitStack() as held:
         if is_first:

@@ -111,7 +111,7 @@ def test_command(
     model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The options reach the stage, and the table is printed."""
-    monkeypatch.setattr("mien.faces.detector.load_detector", lambda **_: Recorder([FACE]))
+    monkeypatch.setattr("mien.faces.detector.load_detector", lambda: Recorder([FACE]))
     argv = [
         "bench",
         "--model",

@@ -160,14 +160,13 @@ def test_writes_plot_and_document(write_report, tmp_path) -> None:
     compare(reports, plot=plot, force=True)
 
 
-def test_any_names_can_be_in_the_plot(write_report, tmp_path, monkeypatch) -> None:
+def test_any_names_can_be_in_the_plot(write_report, tmp_path, monkeypatch, caplog) -> None:
     """Names are not parsed as formulas, never missing from the legend, and reported if no font has them."""
     monkeypatch.setattr("mien.drawing.fonts._candidates", lambda *_: iter(()))
     names = ("cost $x_{$", "_b", "模型甲")
     reports = [write_report(tmp_path / name, _predictions(5), TRUTHS) for name in names]
-    notices: list[str] = []
-    summary = compare(reports, plot=tmp_path / "plot.png", announce=notices.append)
-    assert [line.split(":")[0] for line in notices] == ["No font on this machine has 模型甲"]
+    summary = compare(reports, plot=tmp_path / "plot.png")
+    assert [line.split(":")[0] for line in caplog.messages] == ["No font on this machine has 模型甲"]
     (legend,) = draw_bars(summary).legends
     shown = ["cost $x_{$", " _b", r"\u6a21\u578b\u7532"]
     assert [text.get_text() for text in legend.get_texts()] == shown

@@ -26,7 +26,9 @@ def test_archive_instead_of_a_folder_is_refused(tmp_path: Path, kind: str) -> No
 
 def test_unknown_kind_is_a_mistake_of_the_caller(tmp_path: Path) -> None:
     """The command line only offers the known kinds: another one is an error in code."""
-    with pytest.raises(ValueError, match="`kind` must be one of affectnet, ferplus, folder, csv"):
+    with pytest.raises(
+        ValueError, match="`kind` must be one of affectnet, ferplus, folder, csv, got 'rafdb'"
+    ):
         open_dataset("rafdb", tmp_path, DatasetOptions())
 
 

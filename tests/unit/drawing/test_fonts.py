@@ -98,20 +98,19 @@ def test_font_given_by_the_user_is_used(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.usefixtures("no_other_fonts")
-def test_characters_that_no_font_has_are_escaped_and_reported() -> None:
+def test_characters_that_no_font_has_are_escaped_and_reported(caplog: pytest.LogCaptureFixture) -> None:
     """They are not drawn as boxes: names stay distinct, and one line says what to install."""
-    notices: list[str] = []
-    fonts.report_missing_characters(["Happy", HAPPY, SAD], notices.append)
+    fonts.warn_of_missing_characters(["Happy", HAPPY, SAD])
     assert fonts.fit_text(f"{HAPPY}!").text == r"\u9ad8\u5174!"
     assert (drawn(HAPPY) != drawn(SAD)).any()
-    (line,) = notices
+    (line,) = caplog.messages
     assert "高兴悲伤" in line
     assert "apt install fonts-noto-cjk" in line
     assert fonts.FONT_VARIABLE in line
     assert "\n" not in line
-    notices.clear()
-    fonts.report_missing_characters(["Happy", "Dégoût", "Радость"], notices.append)
-    assert notices == []
+    caplog.clear()
+    fonts.warn_of_missing_characters(["Happy", "Dégoût", "Радость"])
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no font at all", b"\x00\x01\x00\x00" + b"\xff" * 60])
@@ -167,7 +166,7 @@ def test_plot_has_the_font_and_no_formulas(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("no_other_fonts")
-def test_commands_that_draw_report_missing_characters(
+def test_commands_that_draw_warn_of_missing_characters(
     training_pack: Path,
     make_image: Callable[..., Path],
     model_path: Path,

@@ -16,6 +16,7 @@ pytest.importorskip("torch", reason="training needs the train extra")
 
 from mien.artifacts import one_writer
 from mien.cli import main
+from mien.cli.output import log_to_stderr
 from mien.errors import ArtifactError, MienError, RecipeError
 from mien.experiments.series import RunFailed, Series
 from mien.experiments.sweep import train_sweep
@@ -58,7 +59,8 @@ def test_a_sweep_resumes(copied_sweep: Series, capsys: pytest.CaptureFixture[str
     before = {path.name: path.read_bytes() for path in copied_sweep.out.glob("summary.*")}
     shutil.rmtree(copied_sweep.out / copied_sweep.runs[3].folder)
     start = InThisProcess()
-    train_sweep(copied_sweep, resume=True, start=start)
+    with log_to_stderr():
+        train_sweep(copied_sweep, resume=True, start=start)
     assert start.folders == [str(copied_sweep.out / copied_sweep.runs[3].folder)]
     told = capsys.readouterr().err
     assert "run 1 of 4: learning_rate=0.001, seed 0: finished earlier\n" in told

@@ -1,6 +1,7 @@
 """The source of the face detector's file."""
 
 import http.server
+import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,46 +65,54 @@ def test_an_environment_that_names_nothing_is_an_error(
         find_detector_file()
 
 
-def test_the_cached_official_file_is_used_silently(official_file: bytes, own_cache: Path) -> None:
+def test_the_cached_official_file_is_used_silently(
+    official_file: bytes, own_cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Nothing is downloaded or announced if the cache holds the official file."""
     own_cache.parent.mkdir(parents=True)
     own_cache.write_bytes(official_file)
-    lines: list[str] = []
-    assert find_detector_file(announce=lines.append) == own_cache
-    assert lines == []
+    caplog.set_level(logging.INFO)
+    assert find_detector_file() == own_cache
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("before", [None, b"damaged"], ids=["empty cache", "wrong file in the cache"])
 def test_the_file_is_fetched_once(
-    official_file: bytes, own_cache: Path, download_server: list[bytes], before: bytes | None
+    official_file: bytes,
+    own_cache: Path,
+    download_server: list[bytes],
+    before: bytes | None,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The download is announced with its size, checked, and found in the cache the next time."""
     if before is not None:
         own_cache.parent.mkdir(parents=True)
         own_cache.write_bytes(before)
-    lines: list[str] = []
-    assert find_detector_file(announce=lines.append) == own_cache
+    caplog.set_level(logging.INFO)
+    assert find_detector_file() == own_cache
     download_server[0] = b"changed"
-    assert find_detector_file(announce=lines.append) == own_cache
+    assert find_detector_file() == own_cache
     assert own_cache.read_bytes() == official_file
-    assert len(lines) == 1
-    assert "233 kB" in lines[0]
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+    assert "233 kB" in caplog.text
 
 
 @pytest.mark.parametrize("answer", [b"<html>log in</html>", b"x" * 10_000_000], ids=["a page", "too large"])
 def test_another_file_than_the_official_is_not_kept(
-    own_cache: Path, download_server: list[bytes], answer: bytes
+    own_cache: Path, download_server: list[bytes], answer: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What the server returns instead of the file leaves nothing in the cache."""
     download_server[0] = answer
-    lines: list[str] = []
-    assert find_detector_file(announce=lines.append) is None
-    assert "not the official file" in lines[-1]
+    caplog.set_level(logging.INFO)
+    assert find_detector_file() is None
+    assert "not the official file" in caplog.messages[-1]
     assert not own_cache.parent.exists()
 
 
 @pytest.mark.parametrize("part", ["body", "head"])
-def test_a_slow_download_is_given_up(own_cache: Path, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+def test_a_slow_download_is_given_up(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch, part: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """One byte at a time keeps each read within its timeout, but not the download within its deadline."""
     monkeypatch.setattr(detector_file, "FETCH_DEADLINE_S", 0.3)
     given_up = threading.Event()
@@ -127,22 +136,22 @@ def test_a_slow_download_is_given_up(own_cache: Path, monkeypatch: pytest.Monkey
         monkeypatch.setattr(detector_file, "YUNET_URL", f"http://127.0.0.1:{server.server_port}/yunet.onnx")
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        lines: list[str] = []
-        assert find_detector_file(announce=lines.append) is None
+        caplog.set_level(logging.INFO)
+        assert find_detector_file() is None
         given_up.set()
         server.shutdown()
         thread.join()
-    assert "took longer than 0.3 s" in lines[-1]
+    assert "took longer than 0.3 s" in caplog.messages[-1]
     assert not own_cache.parent.exists()
 
 
 def test_nothing_is_fetched_unless_wanted(
-    official_file: bytes, own_cache: Path, download_server: list[bytes]
+    official_file: bytes, own_cache: Path, download_server: list[bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     """A set that hardly needs the detector does not trigger a download, but uses a file that exists."""
-    lines: list[str] = []
-    assert find_detector_file(fetch=False, announce=lines.append) is None
-    assert lines == []
+    caplog.set_level(logging.INFO)
+    assert find_detector_file(fetch=False) is None
+    assert caplog.messages == []
     own_cache.parent.mkdir(parents=True)
     own_cache.write_bytes(official_file)
     assert find_detector_file(fetch=False) == own_cache

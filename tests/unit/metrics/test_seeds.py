@@ -38,6 +38,26 @@ def test_interval_over_seeds_alone_is_students() -> None:
     assert difference.ci95 == pytest.approx((expected.low, expected.high), abs=0.003)
 
 
+def test_intervals_end_where_the_metric_does() -> None:
+    """Student's t knows no limits: a mean is not above 1, and a difference not beyond 1 either way."""
+    low, high = [0.02, 0.5, 0.04], [0.99, 0.7, 0.98]
+    mean = summarize_seeds(high, _still(high), limits=(0.0, 1.0))
+    assert mean.ci95 is not None
+    assert mean.ci95[1] == 1.0
+    free, clipped = (
+        compare_seeds(low, high, _still(low), _still(high), **limits)
+        for limits in ({}, {"limits": (0.0, 1.0)})
+    )
+    assert free.ci95 is not None
+    assert free.ci95[1] > 1
+    assert clipped.ci95 == (free.ci95[0], 1.0)
+    back = compare_seeds(high, low, _still(high), _still(low), limits=(0.0, 1.0))
+    assert back.ci95 is not None
+    assert back.ci95[0] == -1.0
+    unbounded = compare_seeds(low, high, _still(low), _still(high), limits=(0.0, math.inf))
+    assert unbounded.ci95 == free.ci95
+
+
 def test_interval_of_single_models_is_over_faces_alone() -> None:
     """The percentiles of the resamples, which for accuracy are those of the paired comparison."""
     generator = np.random.default_rng(0)

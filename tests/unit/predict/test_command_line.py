@@ -17,7 +17,7 @@ from mien.predict import stage
 @pytest.fixture(autouse=True)
 def squares_are_faces(monkeypatch: pytest.MonkeyPatch, detector: Detector) -> None:
     """Detect colored squares as faces."""
-    monkeypatch.setattr(stage, "load_detector", lambda path, *, announce: detector)
+    monkeypatch.setattr(stage, "load_detector", lambda path: detector)
 
 
 @pytest.fixture

@@ -157,7 +157,9 @@ def test_cameras_and_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert [source.name for source in found] == ["camera 0", "camera 1", "7", "rtsp://host:554/a b?x=1"]
 
 
-def test_an_unreadable_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_folder_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Its siblings are still found."""
     touch(tmp_path, "a.jpg", "secret/b.jpg")
     listed = os.scandir
@@ -168,9 +170,10 @@ def test_an_unreadable_folder_is_reported(tmp_path: Path, monkeypatch: pytest.Mo
         return listed(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    notices: list[str] = []
-    assert len(find_sources([tmp_path], announce=notices.append)) == 1
-    assert notices == [f"The folder {tmp_path / 'secret'} cannot be read and is skipped: Permission denied"]
+    assert len(find_sources([tmp_path])) == 1
+    assert caplog.messages == [
+        f"The folder {tmp_path / 'secret'} cannot be read and is skipped: Permission denied"
+    ]
 
 
 def test_patterns_do_not_match_the_output_folder(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ import pytest
 
 from mien.errors import ArtifactError
 from mien.inference.results import FacePrediction
+from mien.predict.options import PREDICTION_FORMATS
 from mien.predict.prediction_files import (
-    SUFFIXES,
     CsvWriter,
     JsonLinesWriter,
     claim_prediction_file,
@@ -46,28 +46,26 @@ from pathlib import Path
 from mien.predict.prediction_files import claim_prediction_file, open_prediction_file
 from mien.inference.results import FacePrediction
 out = Path(sys.argv[1])
-with claim_prediction_file(out, force=False), open_prediction_file(out, ("Happy",), force=False, announce=print) as writer:
+with claim_prediction_file(out, force=False), open_prediction_file(out, ("Happy",), force=False) as writer:
     print("ready", flush=True)
     for number in range(10**9):
         writer.write(FacePrediction("x" * (number % 5000), status="no_face", detail=str(number)))
 """
 
 
-def write(out: Path, *, n_rows: int = 1, force: bool = False, stop: bool = False) -> list[str]:
-    """Write rows and return the notices."""
-    notices: list[str] = []
+def write(out: Path, *, n_rows: int = 1, force: bool = False, stop: bool = False) -> None:
+    """Write rows."""
     with (
         claim_prediction_file(out, force=force),
-        open_prediction_file(out, ("Happy",), force=force, announce=notices.append) as writer,
+        open_prediction_file(out, ("Happy",), force=force) as writer,
     ):
         for _ in range(n_rows):
             writer.write(ROW)
         if stop:
             raise KeyboardInterrupt
-    return notices
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", PREDICTION_FORMATS)
 def test_the_partial_file_is_renamed(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not copied, since a copy could be seen incomplete; and it is synced before."""
     out = tmp_path / f"rows{suffix}"
@@ -81,7 +79,7 @@ def test_the_partial_file_is_renamed(tmp_path: Path, suffix: str, monkeypatch: p
     monkeypatch.setattr(os, "fsync", record)
     with (
         claim_prediction_file(out, force=False),
-        open_prediction_file(out, ("Happy",), force=False, announce=print) as writer,
+        open_prediction_file(out, ("Happy",), force=False) as writer,
     ):
         writer.write(ROW)
         inode = (tmp_path / f"rows{suffix}.partial").stat().st_ino
@@ -91,8 +89,10 @@ def test_the_partial_file_is_renamed(tmp_path: Path, suffix: str, monkeypatch: p
     assert list(tmp_path.iterdir()) == [out]
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_rows_of_an_interrupted_run_are_replaced_only_with_force(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize("suffix", PREDICTION_FORMATS)
+def test_rows_of_an_interrupted_run_are_replaced_only_with_force(
+    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """They may be hours of work."""
     out, partial = tmp_path / f"rows{suffix}", tmp_path / f"rows{suffix}.partial"
     with pytest.raises(KeyboardInterrupt):
@@ -101,11 +101,12 @@ def test_rows_of_an_interrupted_run_are_replaced_only_with_force(tmp_path: Path,
     with pytest.raises(ArtifactError, match="Rename it to keep them, or add --force"):
         write(out)
     assert partial.read_bytes() == before
-    assert write(out, force=True) == [f"{partial} is left over from an interrupted run, and is replaced"]
+    write(out, force=True)
+    assert caplog.messages == [f"{partial} is left over from an interrupted run, and is replaced"]
     assert list(tmp_path.iterdir()) == [out]
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", PREDICTION_FORMATS)
 def test_a_run_interrupted_before_its_first_row_leaves_nothing(tmp_path: Path, suffix: str) -> None:
     """There is nothing to keep, and a leftover would block the next run."""
     with pytest.raises(KeyboardInterrupt):
@@ -131,7 +132,7 @@ def test_a_row_is_in_the_file_once_it_is_written(tmp_path: Path, suffix: str, n_
     out = tmp_path / f"rows{suffix}"
     with (
         claim_prediction_file(out, force=False),
-        open_prediction_file(out, ("Happy",), force=False, announce=print) as writer,
+        open_prediction_file(out, ("Happy",), force=False) as writer,
     ):
         for n_rows in range(1, 4):
             writer.write(ROW)
@@ -158,11 +159,14 @@ def test_a_killed_run_leaves_complete_lines(tmp_path: Path, suffix: str) -> None
     assert not out.exists()
 
 
-def test_a_parquet_file_of_a_killed_run_is_reported_and_replaced(tmp_path: Path) -> None:
+def test_a_parquet_file_of_a_killed_run_is_reported_and_replaced(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Without its footer it cannot be read: there is nothing to keep."""
     out, partial = tmp_path / "rows.parquet", tmp_path / "rows.parquet.partial"
     partial.write_bytes(b"PAR1" + bytes(1000))
-    assert len(write(out)) == 1
+    write(out)
+    assert len(caplog.messages) == 1
     assert list(tmp_path.iterdir()) == [out]
 
 
@@ -176,19 +180,19 @@ def test_an_unknown_suffix_is_rejected(tmp_path: Path, name: str) -> None:
         pass
     with (
         pytest.raises(ArtifactError, match=r"must end in \.jsonl or \.csv or \.parquet"),
-        open_prediction_file(tmp_path / name, ("Happy",), force=False, announce=print) as writer,
+        open_prediction_file(tmp_path / name, ("Happy",), force=False) as writer,
     ):
         writer.write(ROW)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", PREDICTION_FORMATS)
 def test_the_suffix_selects_the_format(tmp_path: Path, suffix: str) -> None:
     """In upper case as well."""
     out = tmp_path / f"rows{suffix.upper()}"
     with (
         claim_prediction_file(out, force=False),
-        open_prediction_file(out, ("Happy",), force=False, announce=print) as writer,
+        open_prediction_file(out, ("Happy",), force=False) as writer,
     ):
         writer.write(ROW)
     magic = {".jsonl": b'{"source"', ".csv": b"source,", ".parquet": b"PAR1"}[suffix]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import pytest
 from PIL import Image
@@ -19,12 +19,13 @@ from mien.faces.detector import Detector
 from mien.predict import stage
 from mien.predict.options import PredictOptions
 from mien.predict.stage import PredictSummary, run_predict
+from mien.runtime.progress import Progress
 
 
 @pytest.fixture(autouse=True)
 def squares_are_faces(monkeypatch: pytest.MonkeyPatch, detector: Detector) -> None:
     """Detect colored squares as faces."""
-    monkeypatch.setattr(stage, "load_detector", lambda path, *, announce: detector)
+    monkeypatch.setattr(stage, "load_detector", lambda path: detector)
 
 
 @pytest.fixture
@@ -39,10 +40,8 @@ def folder(tmp_path: Path, make_image: Callable[..., Path]) -> Path:
 def run(
     *sources: Path, model: Path, stream: io.StringIO | None = None, options: PredictOptions
 ) -> PredictSummary:
-    """Run the verb, ignoring notices."""
-    return run_predict(
-        sources, model, options=options, stream=stream or io.StringIO(), announce=lambda _line: None
-    )
+    """Run the verb."""
+    return run_predict(sources, model, options=options, stream=stream or io.StringIO())
 
 
 def test_json_lines_have_a_row_per_face_and_one_for_every_other_image(
@@ -71,18 +70,11 @@ def test_detecting_faces_for_a_model_of_cropped_images_is_reported(
     method: CropMethod,
     crop: Literal["detect", "whole"],
     is_reported: bool,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It was not trained on crops by bounding box."""
-    notices: list[str] = []
-    model = write_model(contract=CropContract(method))
-    run_predict(
-        [folder / "a.png"],
-        model,
-        options=PredictOptions(crop=crop),
-        stream=io.StringIO(),
-        announce=notices.append,
-    )
-    assert ["trained on pre-cropped faces" in line for line in notices] == [True] * is_reported
+    run(folder / "a.png", model=write_model(contract=CropContract(method)), options=PredictOptions(crop=crop))
+    assert ["trained on pre-cropped faces" in line for line in caplog.messages] == [True] * is_reported
 
 
 def test_csv_has_the_columns_of_the_model(tmp_path: Path, folder: Path, model_path: Path) -> None:
@@ -179,6 +171,38 @@ def test_an_interrupted_run_leaves_a_partial_file(
     assert len((tmp_path / "rows.jsonl.partial").read_text(encoding="utf-8").splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "is_terminal", "has_bar"),
+    [(None, True, False), (None, False, True), ("rows.csv", True, True)],
+)
+def test_a_bar_does_not_break_the_table(
+    folder: Path,
+    model_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str | None,
+    is_terminal: bool,
+    has_bar: bool,
+) -> None:
+    """The rows on a terminal show the progress themselves."""
+
+    class Stream(io.StringIO):
+        def isatty(self) -> bool:
+            return is_terminal
+
+    shown: list[str] = []
+
+    class Bar(Progress):
+        def __enter__(self) -> Self:
+            shown.append(self.title)
+            return super().__enter__()
+
+    monkeypatch.setattr(stage, "MIN_IMAGES_FOR_PROGRESS", 1)
+    monkeypatch.setattr(stage, "Progress", Bar)
+    out = folder.parent / name if name else None
+    run(folder, model=model_path, stream=Stream(), options=PredictOptions(out=out))
+    assert shown == ["Predicting"] * has_bar
+
+
 def test_predicting_needs_no_torch(folder: Path, model_path: Path) -> None:
     """Images are predicted and drawn without torch, matplotlib and pyarrow."""
     program = f"""
@@ -188,7 +212,7 @@ for name in ("torch", "timm", "lightning", "matplotlib", "pyarrow", "yaml"):
 from pathlib import Path
 from mien.predict.options import PredictOptions
 from mien.predict.stage import run_predict
-print(run_predict([Path({str(folder)!r})], Path({str(model_path)!r}), stream=sys.stdout, announce=print,
+print(run_predict([Path({str(folder)!r})], Path({str(model_path)!r}), stream=sys.stdout,
     options=PredictOptions(crop="whole", draw=Path({str(folder.parent / "drawn")!r}))))
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -30,7 +30,7 @@ MakeVideo = Callable[..., Path]
 @pytest.fixture(autouse=True)
 def squares_are_faces(monkeypatch: pytest.MonkeyPatch, detector: Detector) -> None:
     """Detect colored squares as faces."""
-    monkeypatch.setattr(stage, "load_detector", lambda path, *, announce: detector)
+    monkeypatch.setattr(stage, "load_detector", lambda path: detector)
 
 
 def draw(index: int, *, is_empty: bool = False) -> NDArray[np.uint8]:
@@ -97,9 +97,7 @@ def plug_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[Camera], Camera]:
 def run(*sources: Path | str | int, model: Path, **options: Any) -> tuple[PredictSummary, str]:
     """Run the verb and return its summary and its output on the stream."""
     stream = io.StringIO()
-    summary = run_predict(
-        sources, model, options=PredictOptions(**options), stream=stream, announce=lambda _line: None
-    )
+    summary = run_predict(sources, model, options=PredictOptions(**options), stream=stream)
     return summary, stream.getvalue()
 
 
@@ -246,7 +244,11 @@ def test_a_missing_camera_is_an_error(model_path: Path) -> None:
 
 
 def test_an_interrupted_run_leaves_partial_files(
-    tmp_path: Path, model_path: Path, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    model_path: Path,
+    make_video: MakeVideo,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     out = tmp_path / "rows.jsonl"
     path = make_video()
@@ -270,10 +272,8 @@ def test_an_interrupted_run_leaves_partial_files(
     with pytest.raises(ArtifactError, match=r"rows\.jsonl\.partial holds the rows of an interrupted run"):
         run(path, model=model_path, out=out)
     assert partial.read_bytes() == rows
-    notices: list[str] = []
-    options = PredictOptions(out=out, force=True)
-    run_predict([path], model_path, options=options, stream=io.StringIO(), announce=notices.append)
-    assert notices == [f"{partial} is left over from an interrupted run, and is replaced"]
+    run(path, model=model_path, out=out, force=True)
+    assert caplog.messages == [f"{partial} is left over from an interrupted run, and is replaced"]
     assert {row["frame"] for row in read_rows(out)} == set(range(N_FRAMES))
     assert not partial.exists()
 

@@ -117,7 +117,7 @@ def test_the_ends_of_a_range_are_allowed(key: str) -> None:
 )
 def test_an_unknown_choice(key: str, choices: str) -> None:
     """A recipe made in Python is not checked while it is parsed, and a typo would mean some other choice."""
-    with pytest.raises(RecipeError, match=rf"^Recipe key `{key}` must be one of {choices}, got wng$"):
+    with pytest.raises(RecipeError, match=rf"^Recipe key `{key}` must be one of {choices}, got wng"):
         check_values(with_value(key, "wng"))
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import os
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import mien.runtime.progress
+from mien.cli.output import log_to_stderr
 from mien.runtime.progress import Progress
 
 if TYPE_CHECKING:
@@ -28,6 +30,13 @@ class Clock:
     def monotonic(self) -> float:
         """Return the time."""
         return self.now
+
+
+@pytest.fixture(autouse=True)
+def command() -> Iterator[None]:
+    """Show what the progress reports, as during a command."""
+    with log_to_stderr():
+        yield
 
 
 @pytest.fixture
@@ -134,6 +143,26 @@ def test_lines_left_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     for line, title in zip(staying, ("Epoch 1/2", "Epoch 2/2"), strict=True):
         assert line.startswith(f"{title}: 3 of 3 steps (100%)")
         assert line.endswith(f"dev accuracy of {title}")
+
+
+def test_a_log_line_does_not_break_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets a line of its own above the bar, also if it is logged in the middle of the work."""
+    monkeypatch.setenv("TQDM_MININTERVAL", "0")
+    with pseudo_terminal(monkeypatch) as lines, Progress("Preparing", total=3, unit="face") as progress:
+        progress.advance(1)
+        logging.getLogger("mien.faces").warning("careful")
+        progress.advance(1)
+    assert "mien: careful" in lines, lines
+
+
+def test_nothing_is_shown_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither with --quiet nor in a program that has not set up logging, on a terminal or not."""
+    with log_to_stderr(quiet=True):
+        for terminal in (Terminal(), io.StringIO()):
+            monkeypatch.setattr(sys, "stderr", terminal)
+            with Progress("Preparing", total=3, leave=True) as progress:
+                progress.advance(3)
+            assert terminal.getvalue() == ""
 
 
 def test_each_training_epoch_leaves_a_line_on_a_terminal(

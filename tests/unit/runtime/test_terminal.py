@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mien.cli import main
-from mien.cli.output import print_notice, print_result
+from mien.cli.output import log_to_stderr, print_notice, print_result
 from mien.inference.results import FacePrediction, ImagePrediction
 from mien.runtime.progress import Progress
 from mien.runtime.terminal import on_its_lines, on_one_line
@@ -44,7 +44,7 @@ def test_results_notices_and_progress_are_safe(capsys: pytest.CaptureFixture[str
     """Everything that verbs print goes through these."""
     print_result(f"first\n{NASTY}")
     print_notice(NASTY)
-    with Progress(NASTY, total=1) as progress:
+    with log_to_stderr(), Progress(NASTY, total=1) as progress:
         progress.advance()
     printed = capsys.readouterr()
     assert len(printed.out.splitlines()) == 3

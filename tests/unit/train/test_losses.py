@@ -52,7 +52,7 @@ def landmark_slope(pixels: float, kind: str) -> float:
 )
 def test_an_unknown_kind_is_an_error(loss: Loss, shape: tuple[int, ...], kinds: str) -> None:
     """A typo does not silently select another loss."""
-    with pytest.raises(ValueError, match=f"kind must be one of {kinds}, got 'wng'"):
+    with pytest.raises(ValueError, match=f"`kind` must be one of {kinds}, got 'wng'"):
         loss(torch.zeros(shape), torch.zeros(shape), kind="wng")
 
 

@@ -4,6 +4,7 @@ import csv
 import errno
 import itertools
 import json
+import logging
 import os
 import re
 import shutil
@@ -22,6 +23,7 @@ from safetensors.torch import load_file
 
 from mien import artifacts
 from mien.artifacts import one_writer
+from mien.cli.output import log_to_stderr
 from mien.errors import ArtifactError, DatasetError, MienError, ModelError, RecipeError
 from mien.formats.run import Run
 from mien.recipe import LossConfig, Recipe, format_recipe, read_recipe
@@ -167,6 +169,7 @@ def test_the_earlier_run_stays_until_the_new_one_is_finished(
 
     with monkeypatch.context() as patched:
         patched.setattr(stage, "fit", stop)
+        caplog.set_level(logging.INFO)
         with pytest.raises(KeyboardInterrupt):
             train(quick(tiny_recipe), [training_pack], run, force=True)
     assert (run / "result.json").read_bytes() == before
@@ -328,7 +331,10 @@ def test_a_loss_that_explodes_is_one_error(
     recipe = quick(
         tiny_recipe, optimizer="sgd", learning_rate=1000.0, warmup_epochs=0.0, batch_size=batch_size, epochs=2
     )
-    with pytest.raises(ModelError, match=rf"no longer finite in epoch 1, by step {step} of") as caught:
+    with (
+        log_to_stderr(),
+        pytest.raises(ModelError, match=rf"no longer finite in epoch 1, by step {step} of") as caught,
+    ):
         train(recipe, [training_pack], tmp_path / "run")
     assert "\n" not in str(caught.value)
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
@@ -336,21 +342,22 @@ def test_a_loss_that_explodes_is_one_error(
 
 
 @pytest.mark.parametrize(
-    "values",
+    ("values", "resume"),
     [
-        pytest.param({"learning_rate": 10.0}, id="not clipped"),
-        pytest.param({"learning_rate": 10.0, "grad_clip_norm": 1e9}, id="hardly clipped"),
-        pytest.param({"learning_rate": 1000.0, "grad_clip_norm": 1.0}, id="clipped"),
+        pytest.param({"learning_rate": 10.0}, False, id="not clipped"),
+        pytest.param({"learning_rate": 10.0, "grad_clip_norm": 1e9}, True, id="hardly clipped"),
+        pytest.param({"learning_rate": 1000.0, "grad_clip_norm": 1.0}, False, id="clipped"),
     ],
 )
 def test_the_advice_for_a_loss_that_explodes_helps(
-    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, values: dict[str, float]
+    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, values: dict[str, float], resume: bool
 ) -> None:
-    """With the option that the error suggests, the same command trains to the end."""
+    """With the option that the error suggests, the same command trains to the end; --resume is named if it was given."""
     recipe = quick(tiny_recipe, optimizer="sgd", warmup_epochs=0.0, **values)
     with pytest.raises(ModelError) as caught:
-        train(recipe, [training_pack], tmp_path / "run")
-    advice = re.search(r"Start over with `(--\S+ \S+)`, and with --force", str(caught.value))
+        train(recipe, [training_pack], tmp_path / "run", resume=resume)
+    ending = " in place of --resume" if resume else ""
+    advice = re.search(rf"Start over with `(--\S+ \S+)`, and with --force{ending}$", str(caught.value))
     assert advice is not None
     (tmp_path / "recipe.yaml").write_text(format_recipe(recipe))
     advised = read_recipe(tmp_path / "recipe.yaml", advice[1].split())
@@ -414,7 +421,8 @@ def test_the_summary_says_how_the_checkpoint_was_selected(
     training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The summary names the split and n; the progress shows each epoch's dev score."""
-    text = str(train(quick(tiny_recipe), [training_pack], tmp_path / "run"))
+    with log_to_stderr():
+        text = str(train(quick(tiny_recipe), [training_pack], tmp_path / "run"))
     assert "trained on 153 faces" in text
     assert "epoch 1 of 1, by balanced_accuracy on the dev split of train (n = 39)" in text
     assert f"run: {tmp_path / 'run'}" in text

@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import io
 import json
 import os
 import pickle
@@ -407,7 +408,7 @@ class _Bomb:
         return Path.touch, (self.path,)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "text", "pickle", "torch file with code", "empty"])
+@pytest.mark.parametrize("damage", ["truncated", "text", "pickle", "torch file with code", "empty", "bit"])
 def test_a_damaged_checkpoint_is_one_error(
     unfinished: Path, training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, damage: str
 ) -> None:
@@ -421,6 +422,11 @@ def test_a_damaged_checkpoint_is_one_error(
         path.write_bytes(pickle.dumps(_Bomb(proof)))
     elif damage == "torch file with code":
         torch.save({"state_dict": _Bomb(proof)}, path)
+    elif damage == "bit":
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1  # within the weights: torch would load it
+        torch.load(io.BytesIO(content), map_location="meta", weights_only=True)
+        path.write_bytes(content)
     else:
         path.write_bytes(b"")
     with pytest.raises(ArtifactError, match=r"last\.ckpt cannot be read.*Remove it to start") as caught:

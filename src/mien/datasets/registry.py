@@ -32,6 +32,9 @@ class DatasetOptions:
         label_names: the class of each label or folder, see `mien.datasets.labels`; None where the names are words
             that need no explanation.
         split_column: the column with the split if it is not ``split``; ``none`` if there is no split.
+        person_column: the column with the person if it has another name than `mien.datasets.csv_table` knows; ``none`` if
+            there is none.
+        clip_column: the column with the video or sequence, in the same way.
         images: which of RAF-DB's images are read; None for the aligned ones if they are present.
         neutral: also read the first frame of each of CK+'s sequences, as Neutral.
     """
@@ -58,6 +61,19 @@ class DatasetOptions:
         None,
         "column of words or paths that say train, val or test, or `none` (default: split)",
         flag="--split-column",
+        metavar="NAME",
+    )
+    person_column: str | None = option(
+        None,
+        "column that names the person, or `none`; a person stays on one side of a split drawn here (default: person, "
+        "subject, identity)",
+        flag="--person-column",
+        metavar="NAME",
+    )
+    clip_column: str | None = option(
+        None,
+        "column that names the video or sequence, or `none` (default: clip, video)",
+        flag="--clip-column",
         metavar="NAME",
     )
     images: RafImages | None = option(
@@ -188,7 +204,7 @@ DATASETS = {
         layout="a CSV file with the columns `path` and `label`, or a folder with one such file",
         natural_crop="aligned if the CSV has landmarks, box if it has boxes, otherwise whole",
         opener="mien.datasets.csv_table:open_csv",
-        options=("val_fraction", "label_names", "split_column"),
+        options=("val_fraction", "label_names", "split_column", "person_column", "clip_column"),
         may_be_file=True,
     ),
 }

@@ -89,6 +89,7 @@ class DatasetKind:
     """A kind of raw data set.
 
     Attributes:
+        title: the set's name and source, for the table in the guide.
         layout: what the set looks like on disk, to follow "expected" in a sentence.
         natural_crop: the default crop method, in words where it depends on the set.
         opener: ``module:function``; takes the path and the options below, and returns a `FaceDataset`.
@@ -101,6 +102,7 @@ class DatasetKind:
     layout: str
     natural_crop: str
     opener: str
+    title: str = ""
     options: tuple[str, ...] = ()
     may_be_file: bool = False
     terms: str | None = None
@@ -120,6 +122,7 @@ class DatasetKind:
 
 DATASETS = {
     "affectnet": DatasetKind(
+        title="AffectNet (Mollahosseini et al. 2017)",
         layout="`training.csv` and `validation.csv` next to `Manually_Annotated_Images/` (2017), or "
         "`train_set/` and `val_set/` with `images/` and `annotations/` (2021)",
         natural_crop="aligned",
@@ -127,21 +130,24 @@ DATASETS = {
         terms="research only, under a signed agreement (the set's web page)",
     ),
     "ferplus": DatasetKind(
+        title="FER+ (Barsoum et al. 2016)",
         layout="`fer2013new.csv` next to `FER2013Train/`, `FER2013Valid/` and `FER2013Test/`, or next to "
         "`fer2013.csv` (or `icml_face_data.csv`)",
         natural_crop="whole",
         opener="mien.datasets.ferplus:open_ferplus",
         options=("votes", "landmarks_csv"),
-        terms="labels: MIT (FER+'s repository); images: none stated",
+        terms="labels: MIT (FER+'s repository); images: none found",
     ),
     "fer2013": DatasetKind(
+        title="FER2013 (Goodfellow et al. 2013)",
         layout="`fer2013.csv` (or `icml_face_data.csv`)",
         natural_crop="whole",
         opener="mien.datasets.fer2013:open_fer2013",
         may_be_file=True,
-        terms="none stated",
+        terms="none found",
     ),
     "rafdb": DatasetKind(
+        title="RAF-DB, basic and compound (Li et al. 2017)",
         layout="`EmoLabel/list_patition_label.txt` next to `Image/aligned/` or `Image/original/`, or `train/` and "
         "`test/` with the folders `1` to `7` (the copy on Kaggle)",
         natural_crop="whole for the aligned images, aligned for the original ones",
@@ -150,13 +156,15 @@ DATASETS = {
         terms="non-commercial research and education only (the set's README)",
     ),
     "expw": DatasetKind(
+        title="ExpW (Zhang et al. 2018)",
         layout="`label/label.lst` next to `image/origin/`",
         natural_crop="box",
         opener="mien.datasets.expw:open_expw",
         options=("val_fraction",),
-        terms="none stated",
+        terms="none found",
     ),
     "ckplus": DatasetKind(
+        title="CK+ and CK+48 (Lucey et al. 2010)",
         layout="`cohn-kanade-images/` next to `Emotion/` (CK+), or class folders with files like "
         "`S010_004_00000017.png` (CK+48)",
         natural_crop="aligned for CK+, whole for CK+48",
@@ -166,6 +174,7 @@ DATASETS = {
         needs_detector=True,
     ),
     "kdef": DatasetKind(
+        title="KDEF (Lundqvist et al. 1998)",
         layout="files like `AF01/AF01ANS.JPG`",
         natural_crop="aligned",
         opener="mien.datasets.kdef:open_kdef",
@@ -174,6 +183,7 @@ DATASETS = {
         needs_detector=True,
     ),
     "jaffe": DatasetKind(
+        title="JAFFE (Lyons et al. 1998)",
         layout="files like `KA.AN1.39.tiff`",
         natural_crop="aligned",
         opener="mien.datasets.jaffe:open_jaffe",
@@ -182,25 +192,29 @@ DATASETS = {
         needs_detector=True,
     ),
     "mmafedb": DatasetKind(
+        title="MMAFEDB (Kaggle)",
         layout="`train/`, `valid/` and `test/` with a folder for each of seven classes, or `MMAFEDB/` with these",
         natural_crop="whole",
         opener="mien.datasets.plain_sets:open_mmafedb",
-        terms="none stated",
+        terms="none found",
     ),
     "nhfi": DatasetKind(
+        title="NHFI (Kaggle)",
         layout="a folder for each of eight classes, `neutrality` among them",
         natural_crop="whole",
         opener="mien.datasets.plain_sets:open_nhfi",
         options=("val_fraction",),
-        terms="none stated",
+        terms="none found",
     ),
     "folder": DatasetKind(
+        title="any folders of classes",
         layout="a folder of images for each class, or `train/`, `val/` and `test/` with such folders",
         natural_crop="whole",
         opener="mien.datasets.image_folder:open_folder",
         options=("val_fraction", "label_names"),
     ),
     "csv": DatasetKind(
+        title="any list of faces",
         layout="a CSV file with the columns `path` and `label`, or a folder with one such file",
         natural_crop="aligned if the CSV has landmarks, box if it has boxes, otherwise whole",
         opener="mien.datasets.csv_table:open_csv",

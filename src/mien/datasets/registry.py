@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 VoteRule = Literal["majority", "plurality"]
 VOTE_RULES: tuple[VoteRule, ...] = ("majority", "plurality")
+Halves = Literal["manual", "automatic", "both"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,7 @@ class DatasetOptions:
         landmarks_csv: FER+'s landmarks by image name; None uses the list in the folder, if there is one.
         label_names: the class of each label or folder, see `mien.datasets.labels`; None where the names are words
             that need no explanation.
+        halves: the half of AffectNet 2017 that is read; None for the manual one if it is there.
         split_column: the column with the split if it is not ``split``; ``none`` if there is no split.
     """
 
@@ -43,6 +45,9 @@ class DatasetOptions:
         most=0.9,
     )
     landmarks_csv: Path | None = option(None, "landmarks by image name", flag="--landmarks", metavar="CSV")
+    halves: Halves | None = option(
+        None, "half of AffectNet 2017 (default: manual if it is there)", flag="--halves"
+    )
     label_names: tuple[tuple[str, str], ...] | None = option(
         None,
         "class of each label or folder, such as 1=Surprise,2=Fear; or `affectnet` for AffectNet's numbers, 0 Neutral to "
@@ -91,10 +96,12 @@ class DatasetKind:
 
 DATASETS = {
     "affectnet": DatasetKind(
-        layout="`training.csv` and `validation.csv` next to `Manually_Annotated_Images/` (2017), or "
-        "`train_set/` and `val_set/` with `images/` and `annotations/` (2021)",
+        layout="`training.csv` and `validation.csv` next to `Manually_Annotated_Images/`, or `automatically_annotated.csv` "
+        "next to `Automatically_Annotated_Images/` (2017), or `train_set/` and `val_set/` with `images/` and "
+        "`annotations/` (2021, AffectNet+)",
         natural_crop="aligned",
         opener="mien.datasets.affectnet:open_affectnet",
+        options=("halves",),
     ),
     "ferplus": DatasetKind(
         layout="`fer2013new.csv` next to `FER2013Train/`, `FER2013Valid/` and `FER2013Test/`, or next to "

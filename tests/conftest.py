@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # Networks this small gain nothing from threads, and threads that spin while they wait starve the other tests.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -68,10 +68,12 @@ def write_training_pack(
     votes: bool = False,
     groups: np.ndarray | None = None,
     hashes: np.ndarray | None = None,
+    stated: Callable[[int], dict[str, Any]] | None = None,
 ) -> Path:
     """Write a pack of colored faces in turn of class; the first ``n_missing`` lack all but their label.
 
-    ``hashes`` are the perceptual hashes of train, then val, ``(N, 32)`` uint8; zeros where not given.
+    ``hashes`` are the perceptual hashes of train, then val, ``(N, 32)`` uint8; zeros where not given. ``stated`` returns
+    further fields of each face by its number, such as ``person``, in the same order.
     """
     random = np.random.default_rng(0)
     folder.mkdir(parents=True)
@@ -93,6 +95,9 @@ def write_training_pack(
             faces = [
                 replace(face, perceptual_hash=row.tobytes()) for face, row in zip(faces, own, strict=True)
             ]
+        if stated is not None:
+            first = 0 if split == "train" else n_train
+            faces = [replace(face, **stated(first + number)) for number, face in enumerate(faces)]
         shards.append(write_shard(folder / f"{split}-00000.arrow", split, faces, len(CLASSES)))
         counts[split] = dict(zip(CLASSES, np.bincount(labels, minlength=3).tolist(), strict=True))
     n = n_train + n_val

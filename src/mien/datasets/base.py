@@ -1,7 +1,7 @@
 """The interface of a raw data set: rows, face records, and rows that cannot be used."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -41,6 +41,9 @@ class FaceRecord:
         arousal: in [-1, 1], or None.
         is_cropped: the image is a cropped face, and is used in full if no face is detected in it.
         warnings: codes of annotations that were dropped from this face, such as ``landmark_count``.
+        person: who it is, as the data set names the person, or None.
+        clip: the video or sequence that the image is from, as the data set names it, or None.
+        attributes: what the data set states about the person, such as age, gender and race, by name.
     """
 
     image: Path | NDArray[np.uint8]
@@ -52,6 +55,9 @@ class FaceRecord:
     arousal: float | None = None
     is_cropped: bool = False
     warnings: tuple[str, ...] = ()
+    person: str | None = None
+    clip: str | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
 
 
 class RejectedRow(Exception):  # noqa: N818 - it becomes a row of rejects.csv

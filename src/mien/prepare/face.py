@@ -164,6 +164,9 @@ def make_face(
         landmarks=None if landmarks is None else transform_points(matrix, landmarks).astype(np.float32),
         valence=record.valence,
         arousal=record.arousal,
+        person=record.person,
+        clip=record.clip,
+        attributes=record.attributes,
     )
     return face, warnings
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from typing import Any
 
@@ -15,9 +15,9 @@ from mien.errors import ArtifactError
 from mien.faces.classes import check_class_names, current_class
 from mien.faces.crop import CropContract
 
-FORMAT_VERSION = 2
-# Version 1 had only the hashes of the shards.
-READABLE_VERSIONS = (1, FORMAT_VERSION)
+FORMAT_VERSION = 3
+# Version 1 had only the hashes of the shards, version 2 neither `OPTIONAL_COLUMNS` nor terms.
+READABLE_VERSIONS = (1, 2, FORMAT_VERSION)
 SPLITS = ("train", "val", "test")
 # With small batches, reading one face takes little I/O, on disk and over a network.
 BATCH_ROWS = 256
@@ -40,6 +40,9 @@ class PackedFace:
         landmarks: ``(68, 2)`` fractions of the crop, or None.
         valence: in [-1, 1], or None.
         arousal: in [-1, 1], or None.
+        person: who it is, as the source names the person, or None.
+        clip: the video or sequence that it is from, as the source names it, or None.
+        attributes: what the source states about the person, such as age, gender and race, by name.
     """
 
     key: str
@@ -53,14 +56,25 @@ class PackedFace:
     landmarks: NDArray[np.float32] | None
     valence: float | None
     arousal: float | None
+    person: str | None = None
+    clip: str | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
 
+
+# A shard has these columns only if one of its faces has a value. Attributes are a JSON object of strings.
+OPTIONAL_COLUMNS = {"person": pa.string(), "clip": pa.string(), "attributes": pa.string()}
 
 # groups.arrow has one row per face of the pack, in the order of splits and shards.
 GROUPS_SCHEMA = pa.schema([pa.field("group", pa.int64())])
 
 
-def shard_schema(n_classes: int) -> pa.Schema:
-    """Return the Arrow schema of a shard."""
+def shard_schema(n_classes: int, optional: Iterable[str] = ()) -> pa.Schema:
+    """Return the Arrow schema of a shard.
+
+    Args:
+        n_classes: number of classes of the pack.
+        optional: the `OPTIONAL_COLUMNS` that the shard has, in their order.
+    """
     return pa.schema(
         [
             pa.field("key", pa.string(), nullable=False),
@@ -74,6 +88,7 @@ def shard_schema(n_classes: int) -> pa.Schema:
             pa.field("landmarks", pa.list_(pa.float32(), 136)),
             pa.field("valence", pa.float32()),
             pa.field("arousal", pa.float32()),
+            *(pa.field(name, OPTIONAL_COLUMNS[name]) for name in optional),
         ]
     )
 
@@ -111,6 +126,7 @@ class PackInfo:
         shards: the shard files.
         groups_sha256: hash of groups.arrow; None in format version 1.
         rejects_sha256: hash of rejects.csv; None in format version 1 and if there is no such file.
+        terms: the terms of use, as the authors of the source state them; None if unknown.
     """
 
     format_version: int
@@ -131,6 +147,7 @@ class PackInfo:
     shards: tuple[ShardInfo, ...]
     groups_sha256: str | None = None
     rejects_sha256: str | None = None
+    terms: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, including their hash under `INFO_SHA256`."""
@@ -183,7 +200,7 @@ class PackInfo:
 
     def _require_types(self) -> None:
         names_by_kind = {
-            "text": ["mien_version", "source"],
+            "text": ["mien_version", "source", *["terms"] * (self.terms is not None)],
             "a count": ["n_rows", "n_kept", "n_rejected"],
             "counts by name": ["rejected_by_reason", "warnings", "crop_methods", "duplicates"],
             "counts by split and name": ["counts", "rejected"],

@@ -8,6 +8,7 @@ from pathlib import Path
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
 from mien.datasets.csv_cells import parse_integer
 from mien.datasets.files import list_names, printable, quote_names
+from mien.datasets.hub_parquet import holds_only_parquet, open_parquet
 from mien.datasets.labels import LabelNames, map_folders, note_new_classes
 from mien.datasets.registry import DATASETS
 from mien.datasets.splits import assign_split, parse_split, require_val_fraction
@@ -109,6 +110,8 @@ def open_folder(
             ``label_names`` does not explain it.
     """
     require_val_fraction(val_fraction)
+    if holds_only_parquet(raw):
+        return open_parquet(raw, val_fraction=val_fraction, label_names=label_names)
     if not raw.is_dir():
         raise DatasetError(f"`{raw}` must be a folder that holds {LAYOUT}: it is not a folder")
     split_folders = _find_split_folders(raw)

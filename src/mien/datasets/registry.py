@@ -123,6 +123,14 @@ DATASETS = {
         options=("val_fraction", "label_names", "split_column"),
         may_be_file=True,
     ),
+    "parquet": DatasetKind(
+        layout="Parquet files of images and labels, as the Hugging Face Hub has them or `mien export` writes them, with "
+        "the split in their names",
+        natural_crop="whole, or that of the exported pack",
+        opener="mien.datasets.hub_parquet:open_parquet",
+        options=("val_fraction", "label_names", "split_column"),
+        may_be_file=True,
+    ),
 }
 
 

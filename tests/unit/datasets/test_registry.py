@@ -43,7 +43,8 @@ def test_each_kind_opens_its_reader(tmp_path: Path, put: Callable[..., Path]) ->
     options = dict.fromkeys(("folder", "csv"), DatasetOptions(val_fraction=0.0))
     options["ferplus"] = DatasetOptions(votes="plurality")
     datasets = {
-        kind: open_dataset(kind, tmp_path / kind, options.get(kind, DatasetOptions())) for kind in DATASETS
+        kind: open_dataset(kind, tmp_path / kind, options.get(kind, DatasetOptions()))
+        for kind in ("affectnet", "ferplus", "folder", "csv")
     }
     assert [dataset.name for dataset in datasets.values()] == ["affectnet-2021", "ferplus", "folder", "csv"]
     for kind in ("folder", "csv"):

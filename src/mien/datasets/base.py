@@ -34,7 +34,7 @@ class FaceRecord:
 
     Attributes:
         image: path of the image; or its pixels, or the bytes of its file, if the data set stores them in a table.
-        label: index into the classes of the data set.
+        label: index into the classes of the data set, or `NO_LABEL` if the expression is not annotated.
         distribution: fraction of votes for each class, or None.
         box_xyxy: face box in pixels, or None.
         landmarks: ``(68, 2)`` in pixels, or None.

@@ -16,7 +16,7 @@ from mien.faces.crop import CropContract
 from mien.faces.crop_options import CropMethod
 from mien.faces.landmarks import N_LANDMARKS
 from mien.formats.pack.parquet import COPIED_COLUMNS, IMAGE, LABEL, PackedParquet
-from mien.formats.pack.schema import OPTIONAL_COLUMNS, SPLITS
+from mien.formats.pack.schema import NO_LABEL, OPTIONAL_COLUMNS, SPLITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class PackedFaces:
                     "file": index,
                     "group": str(group),
                     "index": str(place),
-                    "label": str(row[LABEL]),
+                    "label": "" if row[LABEL] is None else str(row[LABEL]),
                 }
                 yield RawRow(split=split, number=int(row["row"] or 0), key=str(row["key"]), fields=fields)
 
@@ -72,14 +72,14 @@ class PackedFaces:
 
     def parse(self, row: RawRow) -> FaceRecord:
         """Return the row's face, whose image is the finished crop."""
-        class_name = self.class_of(row)
-        if class_name == "?":
+        class_name, is_labeled = self.class_of(row), row.fields["label"] != ""
+        if is_labeled and class_name == "?":
             raise RejectedRow("unknown_label", f"label {row.fields['label']} is none of the pack's classes")
         path = self.files[int(row.fields["file"])][1]
         group = read_group(path, int(row.fields["group"]), (IMAGE, *COPIED_COLUMNS, *OPTIONAL_COLUMNS))
         cells = group.slice(int(row.fields["index"]), 1).to_pylist()[0]
         try:
-            return self._record(cells, self.classes.index(class_name))
+            return self._record(cells, self.classes.index(class_name) if is_labeled else NO_LABEL)
         except (KeyError, TypeError, ValueError) as error:
             raise RejectedRow("broken_annotation", f"a cell of the Parquet file: {error}") from None
 

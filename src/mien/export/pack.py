@@ -58,5 +58,5 @@ def export_pack(pack_path: Path, out: Path, *, force: bool = False) -> PackExpor
         write_text(partial / MARK, f"{pack.info.content_sha256}\n")
         names = tuple(path.name for path in paths)
         n_bytes = sum(path.stat().st_size for path in paths)
-    n_faces = {split: sum(pack.info.counts[split].values()) for split in pack.splits}
+    n_faces = {split: pack.info.n_faces(split) for split in pack.splits}
     return PackExportSummary(out, names, n_bytes, n_faces, pack.info.content_sha256)

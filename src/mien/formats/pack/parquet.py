@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mien.artifacts import parse_json
@@ -19,7 +20,7 @@ from mien.errors import ArtifactError
 from mien.faces.classes import check_class_names
 from mien.faces.crop import CropContract
 from mien.formats.pack.reader import Pack
-from mien.formats.pack.schema import BATCH_ROWS, OPTIONAL_COLUMNS, shard_schema
+from mien.formats.pack.schema import BATCH_ROWS, NO_LABEL, OPTIONAL_COLUMNS, shard_schema
 from mien.formats.pack.writer import read_columns
 
 MIEN_KEY, HUGGING_FACE_KEY = b"mien", b"huggingface"
@@ -125,7 +126,9 @@ def _read_batches(shards: list[Path], schema: pa.Schema) -> Iterator[pa.RecordBa
     for shard in shards:
         for batch in read_columns(shard, ("image", "label", *names)):
             image = pa.StructArray.from_arrays([batch["image"], batch["key"]], fields=list(IMAGE_TYPE))
-            columns = {IMAGE: image, LABEL: batch["label"].cast(pa.int64())}
+            label = batch["label"].cast(pa.int64())
+            is_labeled = pc.not_equal(label, NO_LABEL)
+            columns = {IMAGE: image, LABEL: pc.if_else(is_labeled, label, pa.scalar(None, pa.int64()))}
             columns |= {
                 name: batch[name]
                 if name in batch.schema.names

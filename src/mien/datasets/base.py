@@ -38,6 +38,8 @@ class FaceRecord:
         distribution: fraction of votes for each class, or None.
         box_xyxy: face box in pixels, or None.
         landmarks: ``(68, 2)`` in pixels, or None.
+        anchors: ``(4, 2)`` left eye center, right eye center, left and right mouth corner in pixels, or None; they
+            position an aligned crop if there are no landmarks.
         valence: in [-1, 1], or None.
         arousal: in [-1, 1], or None.
         is_cropped: the image is a cropped face, and is used in full if no face is detected in it.
@@ -62,6 +64,7 @@ class FaceRecord:
     clip: str | None = None
     attributes: dict[str, str] = field(default_factory=dict)
     crop_method: CropMethod | None = None
+    anchors: NDArray[np.float64] | None = None
 
 
 class RejectedRow(Exception):  # noqa: N818 - it becomes a row of rejects.csv
@@ -120,11 +123,15 @@ class FaceDataset(Protocol):
 
 @runtime_checkable
 class CroppedDataset(Protocol):
-    """A data set of finished crops, all of whose records have a `crop_method`."""
+    """A data set of finished crops from another pack, all of whose records have a `crop_method`."""
 
     @property
     def crop(self) -> CropContract:
         """How they were cropped."""
+
+    @property
+    def terms(self) -> str | None:
+        """The terms of use of the set that they were cropped from."""
 
 
 # Every reason for rejecting a row, and what the data set's owner can do.
@@ -143,6 +150,7 @@ REMEDIES = {
     "no_face": "no face was detected: add a box or landmarks, or use --crop whole",
     "not_a_face": "the set's annotators say this is not a face: nothing to do",
     "malformed_row": "correct the row in the list",
+    "conflicting_label": "the folder and the list disagree: correct one of them, or remove the image",
     "unknown_split": "write train, val or test",
     "missing_annotation": "the image has no label: copy its annotation files again, or remove the image",
     "broken_annotation": "the annotation file is damaged: copy it again from the original set",

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
+from mien.datasets.base import FaceRecord, RawRow, RejectedRow
 from mien.datasets.csv_cells import parse_integer
 from mien.datasets.files import list_names, printable, quote_names
-from mien.datasets.hub_parquet import holds_only_parquet, open_parquet
 from mien.datasets.labels import LabelNames, map_folders, note_new_classes
 from mien.datasets.registry import DATASETS
 from mien.datasets.splits import assign_split, parse_split, require_val_fraction
@@ -43,6 +42,7 @@ class ImageFolder:
         split_folders: split and name of each folder that holds class folders; "" is `raw` itself.
         val_fraction: fraction of faces assigned to ``val`` if the set has no splits.
         notes: see `FaceDataset`.
+        name: see `FaceDataset`.
     """
 
     raw: Path
@@ -51,7 +51,7 @@ class ImageFolder:
     split_folders: tuple[tuple[str, str], ...]
     val_fraction: float
     notes: tuple[str, ...] = ()
-    name: str = field(default="folder", init=False)
+    name: str = "folder"
     natural_crop: CropMethod = field(default="whole", init=False)
 
     def rows(self) -> Iterator[RawRow]:
@@ -91,7 +91,7 @@ class ImageFolder:
 
 def open_folder(
     raw: Path, *, val_fraction: float = 0.1, label_names: LabelNames | None = None
-) -> FaceDataset:
+) -> ImageFolder:
     """Open a folder of class folders.
 
     A class folder whose name means one of AffectNet's classes, such as ``happiness``, is that class; others keep their
@@ -110,8 +110,6 @@ def open_folder(
             ``label_names`` does not explain it.
     """
     require_val_fraction(val_fraction)
-    if holds_only_parquet(raw):
-        return open_parquet(raw, val_fraction=val_fraction, label_names=label_names)
     if not raw.is_dir():
         raise DatasetError(f"`{raw}` must be a folder that holds {LAYOUT}: it is not a folder")
     split_folders = _find_split_folders(raw)

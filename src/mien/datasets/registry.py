@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 VoteRule = Literal["majority", "plurality"]
 VOTE_RULES: tuple[VoteRule, ...] = ("majority", "plurality")
 Halves = Literal["manual", "automatic", "both"]
+RafImages = Literal["aligned", "original"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,8 @@ class DatasetOptions:
             that need no explanation.
         halves: the half of AffectNet 2017 that is read; None for the manual one if it is there.
         split_column: the column with the split if it is not ``split``; ``none`` if there is no split.
+        images: which of RAF-DB's images are read; None for the aligned ones if they are present.
+        neutral: also read the first frame of each of CK+'s sequences, as Neutral.
     """
 
     votes: VoteRule = option("majority", "rule that turns ten votes into a label", flag="--votes")
@@ -62,6 +65,12 @@ class DatasetOptions:
         flag="--split-column",
         metavar="NAME",
     )
+    images: RafImages | None = option(
+        None, "which of RAF-DB's images (default: aligned if they are present)", flag="--images"
+    )
+    neutral: bool = option(
+        False, "also the first frame of each of CK+'s sequences, as Neutral", flag="--neutral"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +83,8 @@ class DatasetKind:
         opener: ``module:function``; takes the path and the options below, and returns a `FaceDataset`.
         options: the fields of `DatasetOptions` that the kind uses.
         may_be_file: the set may be a single file instead of a folder.
+        terms: the terms of use as the set's authors state them, and where; None if they are the user's to know.
+        needs_detector: the natural crop of all its images needs the face detector.
     """
 
     layout: str
@@ -81,6 +92,8 @@ class DatasetKind:
     opener: str
     options: tuple[str, ...] = ()
     may_be_file: bool = False
+    terms: str | None = None
+    needs_detector: bool = False
 
     def open(self, raw: Path, options: DatasetOptions) -> FaceDataset:
         """Return the data set at a path; `open_dataset` checks the path and the options first.
@@ -102,6 +115,7 @@ DATASETS = {
         natural_crop="aligned",
         opener="mien.datasets.affectnet:open_affectnet",
         options=("halves",),
+        terms="research only, under a signed agreement (the set's web page)",
     ),
     "ferplus": DatasetKind(
         layout="`fer2013new.csv` next to `FER2013Train/`, `FER2013Valid/` and `FER2013Test/`, or next to "
@@ -109,11 +123,72 @@ DATASETS = {
         natural_crop="whole",
         opener="mien.datasets.ferplus:open_ferplus",
         options=("votes", "landmarks_csv"),
+        terms="labels: MIT (FER+'s repository); images: none stated",
+    ),
+    "fer2013": DatasetKind(
+        layout="`fer2013.csv` (or `icml_face_data.csv`)",
+        natural_crop="whole",
+        opener="mien.datasets.fer2013:open_fer2013",
+        may_be_file=True,
+        terms="none stated",
+    ),
+    "rafdb": DatasetKind(
+        layout="`EmoLabel/list_patition_label.txt` next to `Image/aligned/` or `Image/original/`, or `train/` and "
+        "`test/` with the folders `1` to `7` (the copy on Kaggle)",
+        natural_crop="whole for the aligned images, aligned for the original ones",
+        opener="mien.datasets.rafdb:open_rafdb",
+        options=("images",),
+        terms="non-commercial research and education only (the set's README)",
+    ),
+    "expw": DatasetKind(
+        layout="`label/label.lst` next to `image/origin/`",
+        natural_crop="box",
+        opener="mien.datasets.expw:open_expw",
+        options=("val_fraction",),
+        terms="none stated",
+    ),
+    "ckplus": DatasetKind(
+        layout="`cohn-kanade-images/` next to `Emotion/` (CK+), or class folders with files like "
+        "`S010_004_00000017.png` (CK+48)",
+        natural_crop="aligned for CK+, whole for CK+48",
+        opener="mien.datasets.ckplus:open_ckplus",
+        options=("val_fraction", "neutral"),
+        terms="research only, under a signed agreement (the set's web page)",
+        needs_detector=True,
+    ),
+    "kdef": DatasetKind(
+        layout="files like `AF01/AF01ANS.JPG`",
+        natural_crop="aligned",
+        opener="mien.datasets.kdef:open_kdef",
+        options=("val_fraction",),
+        terms="non-commercial use by researchers only, no redistribution (kdef.se)",
+        needs_detector=True,
+    ),
+    "jaffe": DatasetKind(
+        layout="files like `KA.AN1.39.tiff`",
+        natural_crop="aligned",
+        opener="mien.datasets.jaffe:open_jaffe",
+        options=("val_fraction",),
+        terms="non-commercial scientific research only (Zenodo record 3451524)",
+        needs_detector=True,
+    ),
+    "mmafedb": DatasetKind(
+        layout="`train/`, `valid/` and `test/` with a folder for each of seven classes, or `MMAFEDB/` with these",
+        natural_crop="whole",
+        opener="mien.datasets.plain_sets:open_mmafedb",
+        terms="none stated",
+    ),
+    "nhfi": DatasetKind(
+        layout="a folder for each of eight classes, `neutrality` among them",
+        natural_crop="whole",
+        opener="mien.datasets.plain_sets:open_nhfi",
+        options=("val_fraction",),
+        terms="none stated",
     ),
     "folder": DatasetKind(
         layout="a folder of images for each class, or `train/`, `val/` and `test/` with such folders",
         natural_crop="whole",
-        opener="mien.datasets.image_folder:open_folder",
+        opener="mien.datasets.folder_forms:open_any_folder",
         options=("val_fraction", "label_names"),
     ),
     "csv": DatasetKind(
@@ -146,10 +221,9 @@ def open_dataset(kind: str, raw: Path, options: DatasetOptions) -> FaceDataset:
     chosen = DATASETS[kind]
     for field in fields(DatasetOptions):
         if field.name not in chosen.options and getattr(options, field.name) != field.default:
-            takers = [name for name, other in DATASETS.items() if field.name in other.options]
-            raise DatasetError(
-                f"{field.metadata['flag']} applies to {' and '.join(takers)}, not to `{kind}`: leave it out"
-            )
+            *takers, last = [name for name, other in DATASETS.items() if field.name in other.options]
+            listed = f"{', '.join(takers)} and {last}" if takers else last
+            raise DatasetError(f"{field.metadata['flag']} applies to {listed}, not to `{kind}`: leave it out")
     if not raw.exists():
         raise DatasetError(
             f"There is nothing at `{raw}`, expected {chosen.layout}: give the path of the data set"

@@ -62,6 +62,8 @@ class PrepareSummary:
             f"{duplicates['in_several_splits']:,} faces are in more than one split. "
             "Copies that are rotated, shifted or cropped differently are not detected"
         )
+        if info.terms is not None:
+            lines.append(f"terms of use: {info.terms}")
         lines += [f"content: {info.content_sha256}", f"pack: {self.out}"]
         return "\n".join(lines)
 
@@ -98,8 +100,8 @@ def finish(
     dataset: FaceDataset,
     crop: CropContract,
     *,
-    n_resumed: int,
     annotations: Path | None,
+    terms: str | None,
 ) -> PrepareSummary:
     """Turn the finished shards into a pack, and write annotation files if requested.
 
@@ -108,8 +110,8 @@ def finish(
         out: path of the pack. What is there is replaced, unless it is the same folder.
         dataset: where the rows come from.
         crop: how the faces were cropped.
-        n_resumed: number of shards made by an earlier run.
         annotations: a folder, or None.
+        terms: the terms of use of the data set, or None.
 
     Raises:
         DatasetError: not a single row could be used.
@@ -143,6 +145,7 @@ def finish(
         content_sha256=compute_content_sha256(work, shards, dataset.classes),
         shards=shards,
         unlabeled=unlabeled,
+        terms=terms,
     )
     if annotations is not None:
         _write_annotations(annotations, info, work)
@@ -150,7 +153,7 @@ def finish(
     if work != out:
         replace_folder(out, work, kind_mark="pack.json")
     remove_folder(out / PROGRESS_FOLDER, last="plan.json")
-    return PrepareSummary(out, info, n_resumed, tuple(dataset.notes))
+    return PrepareSummary(out, info, 0, tuple(dataset.notes))
 
 
 def read_summary(out: Path, dataset: FaceDataset) -> PrepareSummary:

@@ -140,7 +140,7 @@ def make_face(
         if landmarks is not None and not _are_plausible(landmarks, size_wh):
             landmarks = None
             warnings.append("landmark_place")
-        anchors = None if landmarks is None else anchors_from_landmarks(landmarks)
+        anchors = record.anchors if landmarks is None else anchors_from_landmarks(landmarks)
         if crop.method != "whole" and anchors is None and box_xyxy is None:
             encoded = EncodedImage(size_wh, encoded.decode()[0])
             anchors, box_xyxy = _detect(encoded, record, detector_path, warnings)

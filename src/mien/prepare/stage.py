@@ -32,7 +32,7 @@ from mien.artifacts import (
     write_json,
 )
 from mien.datasets.base import CroppedDataset, FaceDataset, RawRow
-from mien.datasets.registry import open_dataset
+from mien.datasets.registry import DATASETS, open_dataset
 from mien.errors import ArtifactError, DatasetError
 from mien.faces import images
 from mien.faces.classes import MISSING_VALUES, check_class_names
@@ -82,7 +82,7 @@ def prepare(
     _require_apart(raw, out, options.annotations)
     if crop.method != "whole" and not isinstance(dataset, CroppedDataset):
         # A set with landmarks or boxes needs the detector only for the few faces without: not worth a download.
-        fetch = dataset.natural_crop == "whole"
+        fetch = dataset.natural_crop == "whole" or DATASETS[kind].needs_detector
         found = find_detector_file(options.detector_path, fetch=fetch, announce=announce)
         options = replace(options, detector_path=found)
     # Shards of other rows than these do not belong together.
@@ -100,10 +100,12 @@ def prepare(
             stack.enter_context(one_writer(path))
         if _is_finished(out, plan):
             return read_summary(out, dataset)
+        terms = dataset.terms if isinstance(dataset, CroppedDataset) else DATASETS[kind].terms
         work = _begin(out, plan, lists, force=options.force)
         with Progress("Preparing", total=n_rows, unit="row") as progress:
             n_resumed = _make_shards(dataset, crop, work, options, progress)
-        return finish(work, out, dataset, crop, n_resumed=n_resumed, annotations=options.annotations)
+        summary = finish(work, out, dataset, crop, annotations=options.annotations, terms=terms)
+        return replace(summary, n_resumed=n_resumed)
 
 
 def _require_class_names(raw: Path, classes: Sequence[str]) -> None:

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mien.datasets.csv_table import open_csv
+from mien.datasets.folder_forms import open_any_folder
 from mien.datasets.hub_parquet import open_parquet
-from mien.datasets.image_folder import open_folder
 from mien.errors import DatasetError
 
 # The order of the Hub's copy of AffectNet, which is not AffectNet's own.
@@ -198,11 +198,11 @@ def test_what_is_no_such_file_is_refused(tmp_path: Path, put: Callable[..., Path
 def test_csv_and_folder_open_it_too(write: Callable[..., Path]) -> None:
     """Whoever calls the set a table or a folder gets it; a folder of images with such a file in it stays one."""
     raw = write([3, 4])
-    assert open_csv(raw).name == open_folder(raw).name == "parquet"
+    assert open_csv(raw).name == open_any_folder(raw).name == "parquet"
     assert open_csv(raw / "train-00000-of-00001.parquet").name == "parquet"
     for name in ("happy", "sad"):
         (raw / name).mkdir()
         (raw / name / "1.jpg").touch()
-    source = open_folder(raw, label_names=(("happy", "Happy"), ("sad", "Sad")))
+    source = open_any_folder(raw, label_names=(("happy", "Happy"), ("sad", "Sad")))
     assert source.name == "folder"
     assert any("train-00000-of-00001.parquet" in note for note in source.notes)

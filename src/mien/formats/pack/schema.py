@@ -289,7 +289,9 @@ _KINDS: dict[str, Callable[[object], bool]] = {
     "a split": _is_split,
     "a count": _is_count,
     "counts by name": _are_counts,
-    "counts by split": lambda value: _are_counts(value) and all(map(_is_split, value)),
+    "counts by split": lambda value: (
+        isinstance(value, dict) and _are_counts(value) and all(map(_is_split, value))
+    ),
     "counts by split and name": lambda value: (
         isinstance(value, dict) and all(map(_is_split, value)) and all(map(_are_counts, value.values()))
     ),

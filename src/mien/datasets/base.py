@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.faces.crop import CropContract
 from mien.faces.crop_options import CropMethod
 
 
@@ -32,8 +33,8 @@ class FaceRecord:
     """One labeled face, parsed.
 
     Attributes:
-        image: path of the image, or its pixels if the data set stores them in a table.
-        label: index into the classes of the data set.
+        image: path of the image; or its pixels, or the bytes of its file, if the data set stores them in a table.
+        label: index into the classes of the data set, or `NO_LABEL` if the expression is not annotated.
         distribution: fraction of votes for each class, or None.
         box_xyxy: face box in pixels, or None.
         landmarks: ``(68, 2)`` in pixels, or None.
@@ -46,9 +47,11 @@ class FaceRecord:
         person: who it is, as the data set names the person, or None.
         clip: the video or sequence that the image is from, as the data set names it, or None.
         attributes: what the data set states about the person, such as age, gender and race, by name.
+        crop_method: how the crop was made if ``image`` is the JPEG file of a finished crop, which is packed as it is;
+            `landmarks` are then fractions of it. None for an image that is yet to be cropped.
     """
 
-    image: Path | NDArray[np.uint8]
+    image: Path | bytes | NDArray[np.uint8]
     label: int
     distribution: tuple[float, ...] | None = None
     box_xyxy: NDArray[np.float64] | None = None
@@ -60,6 +63,7 @@ class FaceRecord:
     person: str | None = None
     clip: str | None = None
     attributes: dict[str, str] = field(default_factory=dict)
+    crop_method: CropMethod | None = None
     anchors: NDArray[np.float64] | None = None
 
 
@@ -115,6 +119,19 @@ class FaceDataset(Protocol):
         Raises:
             RejectedRow: the row cannot be used.
         """
+
+
+@runtime_checkable
+class CroppedDataset(Protocol):
+    """A data set of finished crops from another pack, all of whose records have a `crop_method`."""
+
+    @property
+    def crop(self) -> CropContract:
+        """How they were cropped."""
+
+    @property
+    def terms(self) -> str | None:
+        """The terms of use of the set that they were cropped from."""
 
 
 # Every reason for rejecting a row, and what the data set's owner can do.

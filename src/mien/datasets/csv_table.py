@@ -34,6 +34,7 @@ from mien.datasets.csv_cells import (
 )
 from mien.datasets.csv_files import CsvFile, open_csv_file
 from mien.datasets.files import locate, quote_names
+from mien.datasets.hub_parquet import holds_only_parquet, open_parquet
 from mien.datasets.labels import LabelNames, map_labels, order_classes
 from mien.datasets.listed import note_val_persons
 from mien.datasets.registry import DATASETS
@@ -157,7 +158,7 @@ def open_csv(
     person_column: str | None = None,
     clip_column: str | None = None,
 ) -> FaceDataset:
-    """Open a CSV of paths and labels. Its labels are read once, see `map_labels`.
+    """Open a CSV of paths and labels, or Parquet files of images. Its labels are read once, see `map_labels`.
 
     Args:
         raw: the CSV, or a folder with exactly one. The module describes its columns.
@@ -174,6 +175,10 @@ def open_csv(
             unexplained numbers, or an unnamed column seems to hold the split.
     """
     require_val_fraction(val_fraction)
+    if holds_only_parquet(raw):
+        return open_parquet(
+            raw, val_fraction=val_fraction, label_names=label_names, split_column=split_column
+        )
     path = raw
     if not raw.is_file():
         found = sorted(file for file in raw.glob("*") if file.suffix.lower() == ".csv" and file.is_file())

@@ -16,7 +16,7 @@ from mien.datasets.files import list_names, locate, printable
 from mien.datasets.splits import PersonAndClip, assign_split, choose_val_persons, require_val_fraction
 from mien.errors import DatasetError
 from mien.faces.crop_options import CropMethod
-from mien.formats.pack.schema import SPLITS
+from mien.formats.pack.schema import NO_LABEL, SPLITS
 
 
 class ListedFace(NamedTuple):
@@ -24,7 +24,7 @@ class ListedFace(NamedTuple):
 
     Attributes:
         file: path of the image under the set's folder, with ``/`` between folders.
-        class_name: its class; empty if the set gives it none that can be used.
+        class_name: its class; empty if it has a `problem`, or if the set does not annotate its expression.
         problem: reason and detail of a row that cannot be used, see `RejectedRow`.
         split: ``train``, ``val`` or ``test``; empty if the set has no splits.
         person: see `FaceRecord`; empty if unknown.
@@ -99,7 +99,7 @@ class ListedFaces:
         )
         record = FaceRecord(
             image=locate(self.root, fields["file"]),
-            label=self.classes.index(fields["class"]),
+            label=self.classes.index(fields["class"]) if fields["class"] else NO_LABEL,
             box_xyxy=box_xyxy,
             is_cropped=self.is_cropped,
             warnings=warnings,

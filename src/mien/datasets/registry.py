@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 VoteRule = Literal["majority", "plurality"]
 VOTE_RULES: tuple[VoteRule, ...] = ("majority", "plurality")
+Halves = Literal["manual", "automatic", "both"]
 RafImages = Literal["aligned", "original"]
 
 
@@ -31,6 +32,7 @@ class DatasetOptions:
         landmarks_csv: FER+'s landmarks by image name; None uses the list in the folder, if there is one.
         label_names: the class of each label or folder, see `mien.datasets.labels`; None where the names are words
             that need no explanation.
+        halves: the half of AffectNet 2017 that is read; None for the manual one if it is there.
         split_column: the column with the split if it is not ``split``; ``none`` if there is no split.
         person_column: the column with the person if it has another name than `mien.datasets.csv_table` knows; ``none`` if
             there is none.
@@ -49,6 +51,9 @@ class DatasetOptions:
         most=0.9,
     )
     landmarks_csv: Path | None = option(None, "landmarks by image name", flag="--landmarks", metavar="CSV")
+    halves: Halves | None = option(
+        None, "half of AffectNet 2017 (default: manual if it is there)", flag="--halves"
+    )
     label_names: tuple[tuple[str, str], ...] | None = option(
         None,
         "class of each label or folder, such as 1=Surprise,2=Fear; or `affectnet` for AffectNet's numbers, 0 Neutral to "
@@ -123,10 +128,12 @@ class DatasetKind:
 DATASETS = {
     "affectnet": DatasetKind(
         title="AffectNet (Mollahosseini et al. 2017)",
-        layout="`training.csv` and `validation.csv` next to `Manually_Annotated_Images/` (2017), or "
-        "`train_set/` and `val_set/` with `images/` and `annotations/` (2021)",
+        layout="`training.csv` and `validation.csv` next to `Manually_Annotated_Images/`, or `automatically_annotated.csv` "
+        "next to `Automatically_Annotated_Images/` (2017), or `train_set/` and `val_set/` with `images/` and "
+        "`annotations/` (2021, AffectNet+)",
         natural_crop="aligned",
         opener="mien.datasets.affectnet:open_affectnet",
+        options=("halves",),
         terms="research only, under a signed agreement (the set's web page)",
     ),
     "ferplus": DatasetKind(
@@ -210,7 +217,7 @@ DATASETS = {
         title="any folders of classes",
         layout="a folder of images for each class, or `train/`, `val/` and `test/` with such folders",
         natural_crop="whole",
-        opener="mien.datasets.image_folder:open_folder",
+        opener="mien.datasets.folder_forms:open_any_folder",
         options=("val_fraction", "label_names"),
     ),
     "csv": DatasetKind(
@@ -219,6 +226,15 @@ DATASETS = {
         natural_crop="aligned if the CSV has landmarks, box if it has boxes, otherwise whole",
         opener="mien.datasets.csv_table:open_csv",
         options=("val_fraction", "label_names", "split_column", "person_column", "clip_column"),
+        may_be_file=True,
+    ),
+    "parquet": DatasetKind(
+        title="Parquet files of the Hugging Face Hub, packs from `mien export`",
+        layout="Parquet files of images and labels, as the Hugging Face Hub has them or `mien export` writes them, with "
+        "the split in their names",
+        natural_crop="whole, or that of the exported pack",
+        opener="mien.datasets.hub_parquet:open_parquet",
+        options=("val_fraction", "label_names", "split_column"),
         may_be_file=True,
     ),
 }

@@ -65,10 +65,14 @@ def test_each_kind_opens_its_reader(tmp_path: Path, put: Callable[..., Path]) ->
     ("kind", "options", "message"),
     [
         ("csv", DatasetOptions(votes="plurality"), "--votes applies to ferplus, not to `csv`"),
-        ("affectnet", DatasetOptions(label_names=(("0", "Sad"),)), "--label-names applies to folder and csv"),
-        ("folder", DatasetOptions(split_column="phase"), "--split-column applies to csv"),
+        (
+            "affectnet",
+            DatasetOptions(label_names=(("0", "Sad"),)),
+            "--label-names applies to folder, csv and parquet",
+        ),
+        ("folder", DatasetOptions(split_column="phase"), "--split-column applies to csv and parquet"),
         ("folder", DatasetOptions(landmarks_csv=Path("a.csv")), "--landmarks applies to ferplus"),
-        ("ferplus", DatasetOptions(val_fraction=0.2), "--val-fraction applies to .*folder and csv"),
+        ("ferplus", DatasetOptions(val_fraction=0.2), "--val-fraction applies to .*folder, csv and parquet"),
     ],
 )
 def test_options_of_another_kind_are_refused(

@@ -21,6 +21,7 @@ from mien.faces.images import decode_jpeg_rgb
 from mien.formats.pack.schema import (
     GROUPS_SCHEMA,
     HASH_BYTES,
+    NO_LABEL,
     OPTIONAL_COLUMNS,
     PREPARE_AGAIN,
     SPLITS,
@@ -106,7 +107,7 @@ class Pack:
     @property
     def splits(self) -> tuple[str, ...]:
         """The splits that have faces."""
-        return tuple(split for split in SPLITS if sum(self.info.counts.get(split, {}).values()))
+        return tuple(split for split in SPLITS if self.info.n_faces(split))
 
     def split(self, name: str) -> "PackSplit":
         """Return the faces of one split.
@@ -124,7 +125,7 @@ class PackSplit:
 
     Attributes:
         keys: image paths as the source writes them, ``(N,)`` strings.
-        labels: ``(N,)`` int64 indices into the pack's classes.
+        labels: ``(N,)`` int64 indices into the pack's classes, `NO_LABEL` for a face without an expression label.
         distributions: ``(N, C)`` float32 label distributions from votes, or None.
         landmarks: ``(N, 68, 2)`` float32 fractions of the crop, NaN where a face has none.
         valence_arousal: ``(N, 2)`` float32 in [-1, 1], NaN where a face has none.
@@ -159,9 +160,7 @@ class PackSplit:
         self.valence_arousal = np.column_stack(
             [table[name].to_numpy().astype(np.float32) for name in ("valence", "arousal")]
         )
-        n_before = sum(
-            sum(pack.info.counts[split].values()) for split in pack.splits[: pack.splits.index(name)]
-        )
+        n_before = sum(pack.info.n_faces(split) for split in pack.splits[: pack.splits.index(name)])
         groups = _open_table(pack.path / GROUPS, n_rows=pack.info.n_kept)["group"]
         self.groups = np.asarray(groups.to_numpy()[n_before : n_before + len(self)], dtype=np.int64)
         self.persons = _strings(table, "person")
@@ -184,11 +183,14 @@ class PackSplit:
 
     def _read_labels(self, column: pa.ChunkedArray) -> NDArray[np.int64]:
         labels: NDArray[np.int64] = column.to_numpy().astype(np.int64)
-        expected = list(self.pack.info.counts[self.name].values())
+        info = self.pack.info
+        n_unlabeled = info.unlabeled.get(self.name, 0)
+        expected = [n_unlabeled, *info.counts.get(self.name, {}).values()]
+        # With the faces without a label first.
         if (
             column.null_count
-            or labels.min() < 0
-            or np.bincount(labels, minlength=len(expected)).tolist() != expected
+            or labels.min() < NO_LABEL
+            or np.bincount(labels - NO_LABEL, minlength=len(expected)).tolist() != expected
         ):
             raise ArtifactError(
                 f"The labels of split {self.name!r} of pack {self.pack.path} do not match the counts in pack.json. "

@@ -19,6 +19,8 @@ FORMAT_VERSION = 3
 # Version 1 had only the hashes of the shards, version 2 neither `OPTIONAL_COLUMNS` nor terms.
 READABLE_VERSIONS = (1, 2, FORMAT_VERSION)
 SPLITS = ("train", "val", "test")
+# The label of a face whose expression is not annotated.
+NO_LABEL = -1
 # With small batches, reading one face takes little I/O, on disk and over a network.
 BATCH_ROWS = 256
 HASH_BYTES = 32
@@ -34,7 +36,7 @@ class PackedFace:
         jpeg: the crop.
         image_sha256: hash of ``jpeg``, equal for exact duplicates.
         perceptual_hash: 32 bytes, similar for near-duplicates.
-        label: index into the pack's classes.
+        label: index into the pack's classes, or `NO_LABEL`.
         crop_method: the method used for this face after fallbacks.
         distribution: fraction of votes per class, or None.
         landmarks: ``(68, 2)`` fractions of the crop, or None.
@@ -127,6 +129,7 @@ class PackInfo:
         groups_sha256: hash of groups.arrow; None in format version 1.
         rejects_sha256: hash of rejects.csv; None in format version 1 and if there is no such file.
         terms: the terms of use, as the authors of the source state them; None if unknown.
+        unlabeled: number of faces without an expression label by split, for splits that have any.
     """
 
     format_version: int
@@ -148,6 +151,11 @@ class PackInfo:
     groups_sha256: str | None = None
     rejects_sha256: str | None = None
     terms: str | None = None
+    unlabeled: dict[str, int] = field(default_factory=dict)
+
+    def n_faces(self, split: str) -> int:
+        """Return the number of faces in a split."""
+        return sum(shard.n_faces for shard in self.shards if shard.split == split)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, including their hash under `INFO_SHA256`."""
@@ -178,7 +186,7 @@ class PackInfo:
                 if expected_sha256 != json_sha256(value):
                     raise ValueError(f"its `{INFO_SHA256}` does not match its values")
             names = value["classes"]
-            if not isinstance(names, list) or not names:
+            if not isinstance(names, list) or not (names or value.get("unlabeled")):
                 raise ValueError(f"`classes` must be a list of names, got {names!r:.80}")
             classes = tuple(map(current_class, names))
             if problem := check_class_names(classes):
@@ -203,6 +211,7 @@ class PackInfo:
             "text": ["mien_version", "source", *["terms"] * (self.terms is not None)],
             "a count": ["n_rows", "n_kept", "n_rejected"],
             "counts by name": ["rejected_by_reason", "warnings", "crop_methods", "duplicates"],
+            "counts by split": ["unlabeled"],
             "counts by split and name": ["counts", "rejected"],
             "64 hexadecimal digits": [
                 "content_sha256",
@@ -242,8 +251,9 @@ class PackInfo:
             counts = self.counts.get(split, {})
             if counts and tuple(counts) != self.classes:
                 raise ValueError(f"`counts.{split}` must have each of `classes`, in their order")
-            n_faces = sum(shard.n_faces for shard in by_split.get(split, ()))
-            sums.append((f"`counts.{split}`", counts.values(), n_faces))
+            n_unlabeled = self.unlabeled.get(split, 0)
+            what = f"`counts.{split}`" + f" and `unlabeled.{split}`" * bool(n_unlabeled)
+            sums.append((what, [*counts.values(), n_unlabeled], self.n_faces(split)))
         rejected = [count for by_class in self.rejected.values() for count in by_class.values()]
         sums += [
             ("`n_faces` of `shards`", [shard.n_faces for shard in self.shards], self.n_kept),
@@ -279,6 +289,9 @@ _KINDS: dict[str, Callable[[object], bool]] = {
     "a split": _is_split,
     "a count": _is_count,
     "counts by name": _are_counts,
+    "counts by split": lambda value: (
+        isinstance(value, dict) and _are_counts(value) and all(map(_is_split, value))
+    ),
     "counts by split and name": lambda value: (
         isinstance(value, dict) and all(map(_is_split, value)) and all(map(_are_counts, value.values()))
     ),

@@ -96,7 +96,8 @@ def _float_bytes(column: pa.Array) -> list[bytes]:
     values, width = column.drop_null(), 1
     if pa.types.is_fixed_size_list(column.type):
         values, width = values.flatten(), column.type.list_size
-    rows = iter(values.to_numpy(zero_copy_only=False).astype("<f4").reshape(-1, width))
+    # A pack without classes has lists of no width, which are all null.
+    rows = iter(values.to_numpy(zero_copy_only=False).astype("<f4").reshape(-1, max(width, 1)))
     return [next(rows).tobytes() if is_valid else b"-" for is_valid in column.is_valid().to_pylist()]
 
 

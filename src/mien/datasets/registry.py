@@ -198,6 +198,14 @@ DATASETS = {
         terms="non-commercial scientific research only (Zenodo record 3451524)",
         needs_detector=True,
     ),
+    "fairface": DatasetKind(
+        title="FairFace (Kärkkäinen, Joo 2019): age, gender and race, no expressions",
+        layout="`fairface_label_train.csv` and `fairface_label_val.csv` next to `train/` and `val/`, or to "
+        "`fairface-img-margin025-trainval/`",
+        natural_crop="whole",
+        opener="mien.datasets.fairface:open_fairface",
+        terms="CC BY 4.0 (the authors' repository)",
+    ),
     "mmafedb": DatasetKind(
         title="MMAFEDB (Kaggle)",
         layout="`train/`, `valid/` and `test/` with a folder for each of seven classes, or `MMAFEDB/` with these",

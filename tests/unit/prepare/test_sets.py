@@ -104,3 +104,15 @@ def test_persons_in_several_splits_are_counted(tmp_path: Path, put_image: Callab
     assert "--data.exclude_shared_persons true" in text
     duplicates = Pack.open(tmp_path / "pack").info.duplicates
     assert (duplicates["persons"], duplicates["persons_in_several_splits"]) == (3, 1)
+
+
+def test_faces_without_expressions(tmp_path: Path, put_image: Callable[..., Path]) -> None:
+    """FairFace becomes a pack of attributes, without classes."""
+    lines = ["file,age,gender,race,service_test"]
+    for number in range(3):
+        put_image(f"val/{number}.jpg", number)
+        lines.append(f"val/{number}.jpg,{10 * number}-{10 * number + 9},Male,White,True")
+    (tmp_path / "raw" / "fairface_label_val.csv").write_text("\n".join(lines))
+    pack = _prepare("fairface", tmp_path)
+    assert (pack.info.classes, pack.splits, pack.info.unlabeled) == ((), ("val",), {"val": 3})
+    assert [stated["age"] for stated in pack.split("val").read_attributes()] == ["0-9", "10-19", "20-29"]

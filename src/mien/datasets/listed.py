@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
-from mien.datasets.csv_cells import parse_box_xyxy
+from mien.datasets.csv_cells import parse_affect, parse_box_xyxy
 from mien.datasets.files import list_names, locate, printable
 from mien.datasets.splits import PersonAndClip, assign_split, choose_val_persons, require_val_fraction
 from mien.errors import DatasetError
@@ -31,6 +31,7 @@ class ListedFace(NamedTuple):
         clip: see `FaceRecord`; empty if unknown.
         box_xyxy: left, top, right and bottom in pixels, as written; empty if there is none.
         attributes: names and values, see `FaceRecord`.
+        affect: valence and arousal in [-1, 1], as written; empty if there are none.
     """
 
     file: str
@@ -41,6 +42,7 @@ class ListedFace(NamedTuple):
     clip: str = ""
     box_xyxy: tuple[str, ...] = ()
     attributes: tuple[tuple[str, str], ...] = ()
+    affect: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class ListedFaces:
                     fields = {"class": face.class_name, "person": face.person, "clip": face.clip}
                     fields |= {f"box {index}": value for index, value in enumerate(face.box_xyxy)}
                     fields |= {f"attribute {name}": value for name, value in face.attributes}
+                    fields |= dict(zip(("valence", "arousal"), face.affect, strict=False))
                     if face.problem is not None:
                         fields["reason"], fields["detail"] = face.problem
                     fields["file"] = face.file
@@ -101,6 +104,8 @@ class ListedFaces:
             image=locate(self.root, fields["file"]),
             label=self.classes.index(fields["class"]) if fields["class"] else NO_LABEL,
             box_xyxy=box_xyxy,
+            valence=parse_affect(fields.get("valence", "")),
+            arousal=parse_affect(fields.get("arousal", "")),
             is_cropped=self.is_cropped,
             warnings=warnings,
             person=fields["person"] or None,

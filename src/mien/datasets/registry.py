@@ -38,6 +38,7 @@ class DatasetOptions:
             there is none.
         clip_column: the column with the video or sequence, in the same way.
         images: which of RAF-DB's images are read; None for the aligned ones if they are present.
+        every: read only every N-th frame of a clip.
         neutral: also read the first frame of each of CK+'s sequences, as Neutral.
     """
 
@@ -84,6 +85,7 @@ class DatasetOptions:
     images: RafImages | None = option(
         None, "which of RAF-DB's images (default: aligned if they are present)", flag="--images"
     )
+    every: int = option(1, "read only every N-th frame of a clip", flag="--every", metavar="N", least=1)
     neutral: bool = option(
         False, "also the first frame of each of CK+'s sequences, as Neutral", flag="--neutral"
     )
@@ -220,6 +222,28 @@ DATASETS = {
         opener="mien.datasets.plain_sets:open_nhfi",
         options=("val_fraction",),
         terms="none found",
+    ),
+    "caer-s": DatasetKind(
+        layout="`train/` and `test/` with a folder for each of seven classes, with `train.txt` and `test.txt` if there are "
+        "lists of face boxes",
+        natural_crop="box with a list of boxes, otherwise aligned",
+        opener="mien.datasets.caer_s:open_caer_s",
+        needs_detector=True,
+    ),
+    "afew-va": DatasetKind(
+        layout="a folder for each clip with `00000.png`, ... and `<clip>.json`",
+        natural_crop="aligned",
+        opener="mien.datasets.afew_va:open_afew_va",
+        options=("val_fraction", "every"),
+        terms="research only (the set's web page)",
+    ),
+    "aff-wild2": DatasetKind(
+        layout="`cropped_aligned/<video>/00001.jpg`, ... and, for each task, `Train_Set/` and `Validation_Set/` with "
+        "`<video>.txt`, in a folder such as `EXPR_Classification_Challenge` or `VA_Estimation_Challenge`",
+        natural_crop="whole",
+        opener="mien.datasets.aff_wild2:open_aff_wild2",
+        options=("every",),
+        terms="research only, under a signed agreement that also covers trained models (the set's web page)",
     ),
     "folder": DatasetKind(
         title="any folders of classes",

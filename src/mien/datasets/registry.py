@@ -224,6 +224,7 @@ DATASETS = {
         terms="none found",
     ),
     "caer-s": DatasetKind(
+        title="CAER-S (Lee et al. 2019)",
         layout="`train/` and `test/` with a folder for each of seven classes, with `train.txt` and `test.txt` if there are "
         "lists of face boxes",
         natural_crop="box with a list of boxes, otherwise aligned",
@@ -231,6 +232,7 @@ DATASETS = {
         needs_detector=True,
     ),
     "afew-va": DatasetKind(
+        title="AFEW-VA (Kossaifi et al. 2017)",
         layout="a folder for each clip with `00000.png`, ... and `<clip>.json`",
         natural_crop="aligned",
         opener="mien.datasets.afew_va:open_afew_va",
@@ -238,6 +240,7 @@ DATASETS = {
         terms="research only (the set's web page)",
     ),
     "aff-wild2": DatasetKind(
+        title="Aff-Wild2 (Kollias, Zafeiriou 2019)",
         layout="`cropped_aligned/<video>/00001.jpg`, ... and, for each task, `Train_Set/` and `Validation_Set/` with "
         "`<video>.txt`, in a folder such as `EXPR_Classification_Challenge` or `VA_Estimation_Challenge`",
         natural_crop="whole",

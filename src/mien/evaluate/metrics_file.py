@@ -29,6 +29,7 @@ def build_metrics(evaluation: Evaluation, provenance: Provenance) -> dict[str, A
         "pack": {
             "folder": provenance.pack_name,
             "source": pack.source,
+            "terms": pack.terms,
             "content_sha256": pack.content_sha256,
             "classes": list(pack.classes),
             "crop": pack.crop.to_dict(),

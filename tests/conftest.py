@@ -77,7 +77,7 @@ def write_training_pack(
     """
     random = np.random.default_rng(0)
     folder.mkdir(parents=True)
-    counts, shards = {}, []
+    counts, unlabeled, shards = {}, {}, []
     for split, n_faces in (("train", n_train), ("val", n_val)):
         labels = np.arange(n_faces) % len(CLASSES)
         faces = [
@@ -99,13 +99,16 @@ def write_training_pack(
             first = 0 if split == "train" else n_train
             faces = [replace(face, **stated(first + number)) for number, face in enumerate(faces)]
         shards.append(write_shard(folder / f"{split}-00000.arrow", split, faces, len(CLASSES)))
-        counts[split] = dict(zip(CLASSES, np.bincount(labels, minlength=3).tolist(), strict=True))
+        found = np.bincount([face.label + 1 for face in faces], minlength=4).tolist()
+        counts[split] = dict(zip(CLASSES, found[1:], strict=True))
+        unlabeled |= {split: found[0]} if found[0] else {}
     n = n_train + n_val
     info = PackInfo(
         format_version=FORMAT_VERSION, mien_version="0", source="test", classes=CLASSES,
         crop=CropContract(method="whole", size=SIDE), counts=counts, rejected={}, rejected_by_reason={},
         warnings={}, crop_methods={"whole": n}, duplicates={}, n_rows=n, n_kept=n, n_rejected=0,
         content_sha256=compute_content_sha256(folder, shards, CLASSES), shards=tuple(shards),
+        unlabeled=unlabeled,
     )  # fmt: skip
     close_pack(folder, info, np.arange(n, dtype=np.int64) if groups is None else groups)
     return folder

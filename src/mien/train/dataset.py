@@ -13,6 +13,7 @@ from mien.faces.classes import current_class
 from mien.formats.pack import Pack, PackSplit
 from mien.formats.pack.grouping import find_shared_persons, join_persons
 from mien.formats.pack.leaks import find_leaks
+from mien.formats.pack.schema import NO_LABEL
 from mien.formats.pack.selection import FaceSelection
 from mien.recipe import DataConfig
 from mien.train.person_split import assign_folds_by_person, split_dev_by_person
@@ -113,6 +114,11 @@ def _require_compatible(packs: Sequence[Pack]) -> None:
 
 def _choose_classes(packs: Sequence[Pack], config: DataConfig) -> tuple[str, ...]:
     available = tuple(dict.fromkeys(name for pack in packs for name in pack.info.classes))
+    if len(available) < 2:
+        paths, found = ", ".join(str(pack.path) for pack in packs), ", ".join(available) or "none"
+        raise DatasetError(
+            f"Training needs faces of two classes or more, {paths} has {found}: add a pack with labels"
+        )
     if config.classes is None:
         return available
     chosen = tuple(map(current_class, config.classes))
@@ -219,7 +225,7 @@ def _ordered_groups(
 def _join(
     splits: tuple[PackSplit, ...], groups: NDArray[np.int64], classes: tuple[str, ...], *, votes: bool
 ) -> LabeledFaces:
-    """Concatenate the train splits; a face of another class than ``classes`` has the label -1."""
+    """Concatenate the train splits; a face of another class than ``classes``, or of none, has the label `NO_LABEL`."""
     labels, targets = zip(*(_read_labels(split, classes, votes=votes) for split in splits), strict=True)
     return LabeledFaces(
         splits,
@@ -238,8 +244,10 @@ def _read_labels(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the labels of a pack's faces in the network's classes, and their targets: votes if there are any."""
     names = split.pack.info.classes
-    columns = np.array([classes.index(name) if name in classes else -1 for name in names])
-    labels = columns[split.labels]
+    columns = np.array(
+        [classes.index(name) if name in classes else NO_LABEL for name in names], dtype=np.int64
+    )
+    labels = np.append(columns, NO_LABEL)[split.labels]  # NO_LABEL picks the last one
     targets = np.eye(len(classes), dtype=np.float32)[labels.clip(min=0)]
     if votes and split.distributions is not None:
         fractions = np.zeros_like(targets)

@@ -130,13 +130,22 @@ def draw_val(dataset: ListedFaces, val_fraction: float) -> FaceDataset:
     """Return a data set without splits of its own with about `val_fraction` of its faces assigned to ``val``.
 
     Raises:
-        DatasetError: it lists no face.
+        DatasetError: it lists no face, or none that can be used.
         ValueError: the fraction is not in [0, 1).
     """
     require_val_fraction(val_fraction)
-    counts = Counter((face.person, face.clip) for face in dataset.list_faces(dataset.root))
-    if not counts:
-        raise DatasetError(f"`{dataset.root}` holds no image of {dataset.name}: give the folder that does")
+    counts: Counter[PersonAndClip] = Counter()
+    first_problem = ""
+    has_usable = False
+    for face in dataset.list_faces(dataset.root):
+        counts[face.person, face.clip] += 1
+        has_usable |= face.problem is None
+        if face.problem is not None and not first_problem:
+            first_problem = f": for `{printable(face.file)}`, {face.problem[1]}"
+    if not has_usable:
+        raise DatasetError(
+            f"`{dataset.root}` holds no image of {dataset.name}{first_problem}. Give the folder that does"
+        )
     del counts["", ""]
     val_persons = choose_val_persons(counts, val_fraction)
     notes = dataset.notes + ((note_val_persons(counts, val_persons),) if counts else ())

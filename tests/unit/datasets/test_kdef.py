@@ -61,7 +61,10 @@ def test_val_is_drawn_by_person(raw: Path) -> None:
     assert source.notes == ("The set has no splits: val is drawn by person, 1 of 4 persons.",)
 
 
-def test_no_image(tmp_path: Path) -> None:
-    """An empty folder is an error."""
-    with pytest.raises(DatasetError, match="holds no image of kdef"):
+def test_no_image(tmp_path: Path, put: Callable[..., Path]) -> None:
+    """An empty folder is an error, and so are images of something else."""
+    with pytest.raises(DatasetError, match=r"holds no image of kdef\. Give"):
+        open_kdef(tmp_path)
+    put(tmp_path / "happy" / "a.jpg")
+    with pytest.raises(DatasetError, match=r"for `happy/a\.jpg`, the name is not like AF01ANS\.JPG"):
         open_kdef(tmp_path)

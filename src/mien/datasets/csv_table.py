@@ -22,8 +22,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
 from mien.datasets.csv_cells import (
     parse_affect,
@@ -33,15 +31,13 @@ from mien.datasets.csv_cells import (
     require_readable,
 )
 from mien.datasets.csv_files import CsvFile, open_csv_file
+from mien.datasets.csv_persons import CLIP, PERSON, PERSON_SPELLINGS, ListedPersons, read_persons
 from mien.datasets.files import locate, quote_names
 from mien.datasets.hub_parquet import holds_only_parquet, open_parquet
 from mien.datasets.labels import LabelNames, map_labels, order_classes
-from mien.datasets.listed import note_val_persons
 from mien.datasets.registry import DATASETS
 from mien.datasets.splits import (
-    PersonAndClip,
     assign_split,
-    choose_val_persons,
     find_split,
     is_split_column,
     parse_split,
@@ -49,11 +45,9 @@ from mien.datasets.splits import (
 )
 from mien.errors import DatasetError
 from mien.faces.crop_options import CropMethod
-from mien.formats.pack.grouping import connect
 from mien.formats.pack.schema import SPLITS
 
 PATH, LABEL, SPLIT, LANDMARKS, VALENCE, AROUSAL = "path", "label", "split", "landmarks", "valence", "arousal"
-PERSON, CLIP = "person", "clip"
 SPELLINGS = {
     PATH: ("path", "image", "file", "filename", "subDirectory_filePath"),
     LABEL: ("label", "expression", "emotion", "class"),
@@ -61,8 +55,6 @@ SPELLINGS = {
     LANDMARKS: ("facial_landmarks", "landmarks"),
     VALENCE: ("valence",),
     AROUSAL: ("arousal",),
-    PERSON: ("person", "subject", "identity", "person_id", "subject_id"),
-    CLIP: ("clip", "video", "clip_id", "video_id"),
 }
 BOXES_XYWH = (("face_x", "face_y", "face_width", "face_height"), ("x", "y", "w", "h"))
 BOX_XYXY = ("x0", "y0", "x1", "y1")
@@ -85,10 +77,9 @@ class CsvDataset:
         label_classes: the class of each label as written.
         box_columns: the four columns of the box, or none.
         val_fraction: fraction of faces assigned to ``val`` if there is no ``split`` column.
+        persons: how persons and clips are read.
         natural_crop: ``aligned`` with landmarks, otherwise ``box`` with boxes, otherwise ``whole``.
         notes: see `FaceDataset`.
-        val_persons: the persons and clips assigned to ``val`` if there is no ``split`` column.
-        has_clips_of_persons: clips are numbered within each person.
     """
 
     root: Path
@@ -97,10 +88,9 @@ class CsvDataset:
     label_classes: dict[str, str]
     box_columns: tuple[str, ...]
     val_fraction: float
+    persons: ListedPersons
     natural_crop: CropMethod
     notes: tuple[str, ...] = ()
-    val_persons: frozenset[PersonAndClip] = frozenset()
-    has_clips_of_persons: bool = False
     name: str = field(default="csv", init=False)
 
     def rows(self) -> Iterator[RawRow]:
@@ -111,8 +101,8 @@ class CsvDataset:
                 key = fields.get(PATH, "")
                 if has_splits:
                     actual = find_split(fields.get(SPLIT, "")) or "train"
-                elif any(names := _read_names(fields, self.has_clips_of_persons)):
-                    actual = "val" if names in self.val_persons else "train"
+                elif any(names := self.persons.names(fields)):
+                    actual = "val" if names in self.persons.val else "train"
                 else:
                     actual = assign_split(key, self.val_fraction)
                 if actual == split:
@@ -135,7 +125,7 @@ class CsvDataset:
         parse_box = parse_box_xyxy if self.box_columns == BOX_XYXY else parse_box_xywh
         box_xyxy, box_warnings = parse_box(tuple(row.fields[name] for name in self.box_columns))
         landmarks, landmark_warnings = parse_landmarks(row.fields.get(LANDMARKS, ""))
-        person, clip = _read_names(row.fields, self.has_clips_of_persons)
+        person, clip = self.persons.names(row.fields)
         return FaceRecord(
             image=locate(self.root, row.key),
             label=self.classes.index(class_name),
@@ -189,7 +179,7 @@ def open_csv(
             )
         path = found[0]
     box_spellings = {name: (name,) for names in (*BOXES_XYWH, BOX_XYXY) for name in names}
-    spellings = SPELLINGS | box_spellings
+    spellings = SPELLINGS | PERSON_SPELLINGS | box_spellings
     required: tuple[str, ...] = (PATH, LABEL)
     if split_column == NO_SPLIT:
         del spellings[SPLIT]
@@ -208,13 +198,7 @@ def open_csv(
     label_classes, notes = map_labels(_count_labels(table), label_names, where=f"`{path}`")
     if not label_classes:
         raise DatasetError(f"`{path}` must have rows with a label, it has none: fill in its label column")
-    persons = _count_persons(table)
-    has_clips_of_persons = _are_clips_of_persons(persons)
-    if has_clips_of_persons:
-        persons = _count_persons(table, clips_of_persons=True)
-    has_splits = SPLIT in table.columns
-    val_persons = frozenset() if has_splits else choose_val_persons(persons, val_fraction)
-    notes += _note_persons(table, persons, val_persons, clips_of_persons=has_clips_of_persons)
+    persons = read_persons([table], has_splits=SPLIT in table.columns, val_fraction=val_fraction)
     unused_boxes = tuple(name for name in box_spellings if name not in box_columns)
     return CsvDataset(
         root=path.resolve().parent,
@@ -224,55 +208,9 @@ def open_csv(
         box_columns=box_columns,
         val_fraction=val_fraction,
         natural_crop="aligned" if LANDMARKS in table.columns else "box" if boxes else "whole",
-        notes=(*notes, *table.note_ignored_columns(without=unused_boxes)),
-        val_persons=val_persons,
-        has_clips_of_persons=has_clips_of_persons,
+        notes=(*notes, *persons.notes, *table.note_ignored_columns(without=unused_boxes)),
+        persons=persons,
     )
-
-
-def _read_names(fields: dict[str, str], clips_of_persons: bool) -> PersonAndClip:
-    """Return the person and the clip of a row."""
-    person, clip = fields.get(PERSON, "").strip(), fields.get(CLIP, "").strip()
-    return person, f"{person}/{clip}" if clips_of_persons and person and clip else clip
-
-
-def _count_persons(table: CsvFile, *, clips_of_persons: bool = False) -> Counter[PersonAndClip]:
-    """Count the rows of each person and clip."""
-    if PERSON not in table.columns and CLIP not in table.columns:
-        return Counter()
-    counts = Counter(_read_names(fields, clips_of_persons) for _, fields in table.rows())
-    del counts["", ""]
-    return counts
-
-
-def _are_clips_of_persons(persons: Counter[PersonAndClip]) -> bool:
-    """Return whether the names of clips connect all persons: clips are then numbered again for each person."""
-    names = {name for name, _ in persons} - {""}
-    groups = connect([name or None for name, _ in persons], [clip or None for _, clip in persons])
-    return len(names) > 1 and len(np.unique(groups)) == 1
-
-
-def _note_persons(
-    table: CsvFile,
-    persons: Counter[PersonAndClip],
-    val_persons: frozenset[PersonAndClip],
-    *,
-    clips_of_persons: bool,
-) -> tuple[str, ...]:
-    named = ((PERSON, "persons", 0), (CLIP, "clips", 1))
-    notes = [
-        f"The {plural} are in the column `{table.header[table.columns[name]]}`: "
-        f"{len({names[position] for names in persons} - {''}):,}."
-        for name, plural, position in named
-        if name in table.columns
-    ]
-    if clips_of_persons:
-        notes.append(
-            "The names of the clips would connect all persons: clips are taken to be numbered for each person."
-        )
-    if persons and SPLIT not in table.columns:
-        notes.append(note_val_persons(persons, val_persons))
-    return tuple(notes)
 
 
 def _require_no_split(table: CsvFile) -> None:

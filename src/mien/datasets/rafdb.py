@@ -44,12 +44,12 @@ RACES = ("Caucasian", "African-American", "Asian")
 AGES = ("0-3", "4-19", "20-39", "40-69", "70+")
 
 
-def open_rafdb(raw: Path, *, images: RafImages | None = None) -> FaceDataset:
+def open_rafdb(raw: Path, *, raf_images: RafImages | None = None) -> FaceDataset:
     """Open RAF-DB, or its copy with numbered folders.
 
     Args:
         raw: the folder with ``EmoLabel`` and ``Image``, or with ``train`` and ``test``, or one that holds it.
-        images: ``aligned`` or ``original``; None for the aligned ones if they are present.
+        raf_images: ``aligned`` or ``original``; None for the aligned ones if they are present.
 
     Raises:
         DatasetError: the layout is neither of the two, or the images that were asked for are missing.
@@ -57,13 +57,13 @@ def open_rafdb(raw: Path, *, images: RafImages | None = None) -> FaceDataset:
     for folder in (raw, raw / "basic", raw / "DATASET"):
         for labels in LABELS:
             if (folder / labels).is_file():
-                return _open_list(folder.resolve(), labels, images)
+                return _open_list(folder.resolve(), labels, raf_images)
         if any(
             name in BASIC_FOLDERS for split in _split_folders(folder) for name in list_names(folder / split)
         ):
-            if images == "original":
+            if raf_images == "original":
                 raise DatasetError(
-                    f"`{folder}` has only aligned images, in folders by number: leave --images out"
+                    f"`{folder}` has only aligned images, in folders by number: leave --raf-images out"
                 )
             return _open_folders(folder.resolve())
     raise DatasetError(f"`{raw}` must hold {DATASETS['rafdb'].layout}: give the folder that does")
@@ -74,7 +74,7 @@ def _open_list(root: Path, labels: str, images: RafImages | None) -> FaceDataset
     if not (root / "Image" / chosen).is_dir():
         raise DatasetError(
             f"`{root}` must hold the images in `Image/{chosen}/`, there is no such folder: unpack them there, or choose "
-            "others with --images"
+            "others with --raf-images"
         )
     numbers = {parse_integer(line.split()[-1]) for _, line in read_lines(root / labels)}
     is_compound = any(number is not None and number > max(BASIC) for number in numbers)

@@ -37,7 +37,7 @@ class DatasetOptions:
         person_column: the column with the person if it has another name than `mien.datasets.csv_table` knows; ``none`` if
             there is none.
         clip_column: the column with the video or sequence, in the same way.
-        images: which of RAF-DB's images are read; None for the aligned ones if they are present.
+        raf_images: which of RAF-DB's images are read; None for the aligned ones if they are present.
         every: read only every N-th frame of a clip.
         neutral: also read the first frame of each of CK+'s sequences, as Neutral.
     """
@@ -82,8 +82,8 @@ class DatasetOptions:
         flag="--clip-column",
         metavar="NAME",
     )
-    images: RafImages | None = option(
-        None, "which of RAF-DB's images (default: aligned if they are present)", flag="--images"
+    raf_images: RafImages | None = option(
+        None, "which of RAF-DB's images (default: aligned if they are present)", flag="--raf-images"
     )
     every: int = option(1, "read only every N-th frame of a clip", flag="--every", metavar="N", least=1)
     neutral: bool = option(
@@ -161,7 +161,7 @@ DATASETS = {
         "`test/` with the folders `1` to `7` (the copy on Kaggle)",
         natural_crop="whole for the aligned images, aligned for the original ones",
         opener="mien.datasets.rafdb:open_rafdb",
-        options=("images",),
+        options=("raf_images",),
         terms="non-commercial research and education only (the set's README)",
     ),
     "expw": DatasetKind(

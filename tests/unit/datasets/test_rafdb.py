@@ -47,7 +47,7 @@ def test_numbers_splits_and_attributes(raw: Path, read_set: Callable[..., Any]) 
 
 def test_original_images_have_points_and_a_box(raw: Path, read_set: Callable[..., Any]) -> None:
     """The points of the eyes and of the mouth position the crop."""
-    source = open_rafdb(raw, images="original")
+    source = open_rafdb(raw, raf_images="original")
     record = read_set(source).records["Image/original/test_0001.jpg"]
     np.testing.assert_array_equal(record.anchors, [[40.5, 30.25], [80, 31], [45, 70], [78, 71]])
     np.testing.assert_array_equal(record.box_xyxy, [10, 20, 90, 110])
@@ -63,7 +63,7 @@ def test_damaged_annotations_are_warnings(
     put(manual / "train_00002_manu_attri.txt", "1 2\n")
     (manual / "test_0001_manu_attri.txt").unlink()
     put(raw / "basic" / "Annotation" / "boundingbox" / "test_0002_boundingbox.txt", "90 20 10 110")
-    read = read_set(open_rafdb(raw, images="original"))
+    read = read_set(open_rafdb(raw, raf_images="original"))
     assert {key.rpartition("/")[2]: record.warnings for key, record in read.records.items()} == {
         "train_00001.jpg": ("broken_annotation",),
         "train_00002.jpg": ("broken_annotation",),
@@ -121,8 +121,8 @@ def test_numbered_folders_and_their_lists(
     }
     assert read.reasons == ["conflicting_label", "unknown_label", "unknown_label"]
     assert any("notes.txt" in note for note in source.notes)
-    with pytest.raises(DatasetError, match="leave --images out"):
-        open_rafdb(tmp_path, images="original")
+    with pytest.raises(DatasetError, match="leave --raf-images out"):
+        open_rafdb(tmp_path, raf_images="original")
 
 
 def test_missing_parts_are_named(tmp_path: Path, put: Callable[..., Path]) -> None:

@@ -29,7 +29,9 @@ def add_parser(verbs: Verbs) -> None:
         crop = f"Crop: {kind.natural_crop}."
         takes = f" Takes {', '.join(flags[option] for option in kind.options)}." if kind.options else ""
         text = f"{name:11}{kind.layout}. {crop}{takes}"
-        lines += textwrap.wrap(text, 78, initial_indent="  ", subsequent_indent=" " * 13)
+        lines += textwrap.wrap(
+            text, 78, initial_indent="  ", subsequent_indent=" " * 13, break_on_hyphens=False
+        )
     parser.epilog = "\n".join(["kinds:", *lines, "", parser.epilog or ""])
     parser.set_defaults(run=run)
 

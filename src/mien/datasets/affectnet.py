@@ -1,8 +1,11 @@
-"""AffectNet, in both of its releases, recognized by what the folder holds.
+"""AffectNet, in each of its releases, recognized by what the folder holds.
 
 - 2017: ``training.csv`` and ``validation.csv`` of full photographs with box, 68 landmarks, one of eleven classes,
-  valence and arousal.
+  valence and arousal; and ``automatically_annotated.csv`` with the same columns, whose labels a network predicted
+  (section 4 of the paper).
 - 2021: ``train_set`` and ``val_set`` of 224-pixel face crops with four ``.npy`` files per image and eight classes.
+- AffectNet+: ``train_set`` and ``validation_set`` of face crops with a JSON file per image, see
+  `mien.datasets.affectnet_plus`.
 
 Mollahosseini, Hasani, Mahoor 2017, https://arxiv.org/abs/1708.03985.
 """
@@ -10,8 +13,10 @@ Mollahosseini, Hasani, Mahoor 2017, https://arxiv.org/abs/1708.03985.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from mien.datasets.affectnet_2021 import SET_FOLDERS, open_affectnet_2021
+from mien.datasets.affectnet_plus import find_affectnet_plus, open_affectnet_plus
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
 from mien.datasets.csv_cells import (
     parse_affect,
@@ -22,7 +27,7 @@ from mien.datasets.csv_cells import (
 )
 from mien.datasets.csv_files import CsvFile, open_csv_file, read_first_row
 from mien.datasets.files import locate
-from mien.datasets.registry import DATASETS
+from mien.datasets.registry import DATASETS, Halves
 from mien.errors import DatasetError
 from mien.faces.classes import AFFECTNET_CLASSES
 from mien.faces.crop_options import CropMethod
@@ -30,6 +35,17 @@ from mien.faces.crop_options import CropMethod
 LISTS = {"train": "training.csv", "val": "validation.csv"}
 LIST_FOLDERS = (".", "Manually_Annotated_file_lists")
 IMAGE_FOLDERS = ("Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images")
+AUTOMATIC_LIST = "automatically_annotated.csv"
+AUTOMATIC_LIST_FOLDERS = (
+    ".",
+    "Automatically_Annotated_file_lists",
+    "Automatically_Annotated",
+    "Automatically_Annotated/Automatically_Annotated_file_lists",
+)
+AUTOMATIC_IMAGE_FOLDERS = (
+    "Automatically_Annotated_Images",
+    "Automatically_Annotated/Automatically_Annotated_Images",
+)
 
 # The columns, in the order of the lists that have no header.
 PATH, LANDMARKS, EXPRESSION = "subDirectory_filePath", "facial_landmarks", "expression"
@@ -37,28 +53,47 @@ BOX = ("face_x", "face_y", "face_width", "face_height")
 COLUMNS = (PATH, *BOX, LANDMARKS, EXPRESSION, "valence", "arousal")
 
 
-@dataclass(frozen=True, slots=True)
-class AffectNet2017:
-    """The 2017 release. The key of a row is its path under `image_root`.
+class AnnotatedList(NamedTuple):
+    """A list and its images.
 
     Attributes:
-        image_root: the real path of ``Manually_Annotated_Images``.
-        lists: the list of each split that is present.
-        notes: see `FaceDataset`.
+        split: the split of its rows.
+        listed: the list.
+        image_root: the real path of the folder of its images.
+        prefix: what the keys of its rows begin with, before the path under `image_root`.
     """
 
+    split: str
+    listed: CsvFile
     image_root: Path
-    lists: dict[str, CsvFile]
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AffectNet2017:
+    """The 2017 release. The key of a row is its path under ``Manually_Annotated_Images``.
+
+    Rows of the automatic half have keys that begin with ``Automatically_Annotated_Images/``, as both halves number
+    their folders from 1.
+
+    Attributes:
+        lists: the lists that are read.
+        notes: see `FaceDataset`.
+        name: ``affectnet-2017``, with ``-automatic`` or ``-both`` if the automatic half is read.
+    """
+
+    lists: tuple[AnnotatedList, ...]
     notes: tuple[str, ...] = ()
-    name: str = field(default="affectnet-2017", init=False)
+    name: str = "affectnet-2017"
     classes: tuple[str, ...] = field(default=AFFECTNET_CLASSES, init=False)
     natural_crop: CropMethod = field(default="aligned", init=False)
 
     def rows(self) -> Iterator[RawRow]:
-        """Yield the rows of ``training.csv``, then those of ``validation.csv``."""
-        for split, listed in self.lists.items():
+        """Yield the rows of each list, those of ``train`` first."""
+        for index, (split, listed, _, prefix) in enumerate(self.lists):
             for number, fields in listed.rows():
-                yield RawRow(split=split, number=number, key=fields.pop(PATH, ""), fields=fields)
+                key = prefix + fields.pop(PATH, "")
+                yield RawRow(split=split, number=number, key=key, fields=fields | {"list": str(index)})
 
     def class_of(self, row: RawRow) -> str:
         """Return the class name for the row's number, or ``"?"``."""
@@ -75,8 +110,9 @@ class AffectNet2017:
             )
         box_xyxy, box_warnings = parse_box_xywh(tuple(row.fields[name] for name in BOX))
         landmarks, landmark_warnings = parse_landmarks(row.fields[LANDMARKS])
+        source = self.lists[int(row.fields["list"])]
         return FaceRecord(
-            image=locate(self.image_root, row.key),
+            image=locate(source.image_root, row.key.removeprefix(source.prefix)),
             label=AFFECTNET_CLASSES.index(class_name),
             box_xyxy=box_xyxy,
             landmarks=landmarks,
@@ -86,46 +122,89 @@ class AffectNet2017:
         )
 
 
-def open_affectnet(raw: Path) -> FaceDataset:
+def open_affectnet(raw: Path, *, halves: Halves | None = None) -> FaceDataset:
     """Open the AffectNet release that a folder holds.
 
+    Args:
+        raw: the folder.
+        halves: which half of the 2017 release is read, or both; None for the manual one if it is there.
+
     Raises:
-        DatasetError: it holds neither release or both, or a list or folder of it is missing or unusable.
+        DatasetError: it holds no release or several, or a list or folder of it is missing or unusable.
     """
-    paths: dict[str, Path] = {}
-    for split, name in LISTS.items():
-        candidates = [path for folder in LIST_FOLDERS if (path := raw / folder / name).is_file()]
-        if candidates:
-            paths[split] = candidates[0]
-    has_2021 = any((raw / folder).is_dir() for folder in SET_FOLDERS.values())
-    if paths and has_2021:
+    paths = {split: path for split, name in LISTS.items() if (path := _find_file(raw, LIST_FOLDERS, name))}
+    automatic = _find_file(raw, AUTOMATIC_LIST_FOLDERS, AUTOMATIC_LIST)
+    plus = find_affectnet_plus(raw)
+    has_2021 = not plus and any((raw / folder).is_dir() for folder in SET_FOLDERS.values())
+    if (paths or automatic) and (has_2021 or plus):
         raise DatasetError(
             f"`{raw}` must hold one release of AffectNet, it holds both "
-            f"`{next(iter(paths.values())).name}` (2017) and `train_set` or `val_set` (2021): "
-            "move one of them to a separate folder"
+            f"`{next(iter([*paths.values(), automatic or raw])).name}` (2017) and `train_set` or `val_set` "
+            f"({'2021' if has_2021 else 'AffectNet+'}): move one of them to a separate folder"
         )
+    if halves is not None and (has_2021 or plus):
+        raise DatasetError(
+            f"--halves applies to AffectNet of 2017, `{raw}` holds another release: leave it out"
+        )
+    if plus:
+        return open_affectnet_plus(plus, raw)
     if has_2021:
         return open_affectnet_2021(raw)
-    if not paths:
+    if not paths and not automatic:
         raise DatasetError(
             f"`{raw}` must hold {DATASETS['affectnet'].layout}, it holds none of these: give the folder that does"
         )
-    image_root = next((path for name in IMAGE_FOLDERS if (path := raw / name).is_dir()), None)
-    if image_root is None:
-        raise DatasetError(
-            f"`{raw}` must hold the images of its lists in `{IMAGE_FOLDERS[0]}/`, there is no such folder: "
-            "unpack them there"
+    if halves is None:
+        halves = "manual" if paths else "automatic"
+    for half, is_there, names in (
+        ("manual", bool(paths), tuple(LISTS.values())),
+        ("automatic", bool(automatic), (AUTOMATIC_LIST,)),
+    ):
+        if halves in (half, "both") and not is_there:
+            raise DatasetError(
+                f"--halves {halves} needs {' or '.join(f'`{name}`' for name in names)}, `{raw}` holds none: "
+                "give the folder that does, or leave the option out"
+            )
+    lists = []
+    if halves != "automatic":
+        root = _require_images(raw, IMAGE_FOLDERS)
+        lists = [AnnotatedList(split, _open_2017_list(path), root) for split, path in paths.items()]
+    if automatic and halves != "manual":
+        root = _require_images(raw, AUTOMATIC_IMAGE_FOLDERS)
+        prefix = f"{AUTOMATIC_IMAGE_FOLDERS[0]}/"
+        lists.insert(
+            1 if "train" in paths else 0, AnnotatedList("train", _open_2017_list(automatic), root, prefix)
         )
-    lists = {split: _open_2017_list(path) for split, path in paths.items()}
-    missing = [name for split, name in LISTS.items() if split not in paths]
+    read = {listed.path for _, listed, _, _ in lists}
+    notes = [
+        f"There is no `{name}`: its split is skipped." for split, name in LISTS.items() if split not in paths
+    ]
+    if halves != "manual":
+        notes.append(f"The labels of `{AUTOMATIC_LIST}` are a network's predictions, not people's.")
+    notes += [
+        f"`{path.name}` is not read: add --halves both, or --halves {half} for it alone."
+        for half, path in [("automatic", automatic), *(("manual", path) for path in paths.values())]
+        if path is not None and path not in read
+    ]
     return AffectNet2017(
-        image_root=image_root.resolve(),
-        lists=lists,
-        notes=(
-            *(f"There is no `{name}`: its split is skipped." for name in missing),
-            *(note for listed in lists.values() for note in listed.note_ignored_columns()),
-        ),
+        lists=tuple(lists),
+        notes=(*notes, *(note for _, listed, _, _ in lists for note in listed.note_ignored_columns())),
+        name="affectnet-2017" if halves == "manual" else f"affectnet-2017-{halves}",
     )
+
+
+def _find_file(raw: Path, folders: tuple[str, ...], name: str) -> Path | None:
+    return next((path for folder in folders if (path := raw / folder / name).is_file()), None)
+
+
+def _require_images(raw: Path, folders: tuple[str, ...]) -> Path:
+    """Return the real path of the first of some folders that is there."""
+    found = next((path for name in folders if (path := raw / name).is_dir()), None)
+    if found is None:
+        raise DatasetError(
+            f"`{raw}` must hold the images of its lists in `{folders[0]}/`, there is no such folder: unpack them there"
+        )
+    return found.resolve()
 
 
 def _open_2017_list(path: Path) -> CsvFile:

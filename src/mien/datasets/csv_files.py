@@ -160,3 +160,19 @@ def _checked_lines(file: TextIO, path: Path) -> Iterator[str]:
                     "save it as CSV in UTF-8"
                 ) from None
         yield line
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the 1-based number and the text of each line of a list that is not a CSV; blank lines are skipped.
+
+    Raises:
+        DatasetError: the file cannot be read to its end.
+    """
+    try:
+        with _open_text(path) as file:
+            for number, line in enumerate(_checked_lines(file, path), start=1):
+                if text := line.strip():
+                    yield number, text
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DatasetError(f"`{path}` cannot be read: {reason}") from None

@@ -8,7 +8,9 @@ Columns are found by name, ignoring case; of several spellings the first one lis
 - a box in pixels (optional): ``face_x, face_y, face_width, face_height``, or ``x, y, w, h`` (left, top, width,
   height), or ``x0, y0, x1, y1`` (left, top, right, bottom);
 - ``facial_landmarks`` or ``landmarks`` (optional): 136 numbers, alternating x and y, separated by ``;``;
-- ``valence`` and ``arousal`` (optional): in [-1, 1]; -2 for none.
+- ``valence`` and ``arousal`` (optional): in [-1, 1]; -2 for none;
+- ``person``, ``subject``, ``identity``, ``person_id`` or ``subject_id``, and ``clip``, ``video``, ``clip_id`` or
+  ``video_id`` (optional, or others that the caller names): faces that stay on one side of a split.
 
 Other columns are listed in the notes. A column that seems to hold the split is an error: faces of a test split must not
 be trained on because of the name of a column.
@@ -29,10 +31,18 @@ from mien.datasets.csv_cells import (
     require_readable,
 )
 from mien.datasets.csv_files import CsvFile, open_csv_file
+from mien.datasets.csv_persons import CLIP, PERSON, PERSON_SPELLINGS, ListedPersons, read_persons
 from mien.datasets.files import locate, quote_names
+from mien.datasets.hub_parquet import holds_only_parquet, open_parquet
 from mien.datasets.labels import LabelNames, map_labels, order_classes
 from mien.datasets.registry import DATASETS
-from mien.datasets.splits import assign_split, find_split, is_split_column, parse_split, require_val_fraction
+from mien.datasets.splits import (
+    assign_split,
+    find_split,
+    is_split_column,
+    parse_split,
+    require_val_fraction,
+)
 from mien.errors import DatasetError
 from mien.faces.crop_options import CropMethod
 from mien.formats.pack.schema import SPLITS
@@ -49,7 +59,7 @@ SPELLINGS = {
 BOXES_XYWH = (("face_x", "face_y", "face_width", "face_height"), ("x", "y", "w", "h"))
 BOX_XYXY = ("x0", "y0", "x1", "y1")
 
-# Instead of a column's name: the list has no split.
+# Instead of a column's name: the list has no split, person or clip.
 NO_SPLIT = "none"
 
 # A column with more distinct values than this does not hold classes.
@@ -67,6 +77,7 @@ class CsvDataset:
         label_classes: the class of each label as written.
         box_columns: the four columns of the box, or none.
         val_fraction: fraction of faces assigned to ``val`` if there is no ``split`` column.
+        persons: how persons and clips are read.
         natural_crop: ``aligned`` with landmarks, otherwise ``box`` with boxes, otherwise ``whole``.
         notes: see `FaceDataset`.
     """
@@ -77,6 +88,7 @@ class CsvDataset:
     label_classes: dict[str, str]
     box_columns: tuple[str, ...]
     val_fraction: float
+    persons: ListedPersons
     natural_crop: CropMethod
     notes: tuple[str, ...] = ()
     name: str = field(default="csv", init=False)
@@ -89,6 +101,8 @@ class CsvDataset:
                 key = fields.get(PATH, "")
                 if has_splits:
                     actual = find_split(fields.get(SPLIT, "")) or "train"
+                elif any(names := self.persons.names(fields)):
+                    actual = "val" if names in self.persons.val else "train"
                 else:
                     actual = assign_split(key, self.val_fraction)
                 if actual == split:
@@ -111,6 +125,7 @@ class CsvDataset:
         parse_box = parse_box_xyxy if self.box_columns == BOX_XYXY else parse_box_xywh
         box_xyxy, box_warnings = parse_box(tuple(row.fields[name] for name in self.box_columns))
         landmarks, landmark_warnings = parse_landmarks(row.fields.get(LANDMARKS, ""))
+        person, clip = self.persons.names(row.fields)
         return FaceRecord(
             image=locate(self.root, row.key),
             label=self.classes.index(class_name),
@@ -119,6 +134,8 @@ class CsvDataset:
             valence=parse_affect(row.fields.get(VALENCE, "")),
             arousal=parse_affect(row.fields.get(AROUSAL, "")),
             warnings=(*box_warnings, *landmark_warnings),
+            person=person or None,
+            clip=clip or None,
         )
 
 
@@ -128,8 +145,10 @@ def open_csv(
     val_fraction: float = 0.1,
     label_names: LabelNames | None = None,
     split_column: str | None = None,
+    person_column: str | None = None,
+    clip_column: str | None = None,
 ) -> FaceDataset:
-    """Open a CSV of paths and labels. Its labels are read once, see `map_labels`.
+    """Open a CSV of paths and labels, or Parquet files of images. Its labels are read once, see `map_labels`.
 
     Args:
         raw: the CSV, or a folder with exactly one. The module describes its columns.
@@ -138,12 +157,18 @@ def open_csv(
         label_names: the class of each label, see `map_labels`.
         split_column: the column with the split if it is not ``split``, holding words, or paths that contain one;
             `NO_SPLIT` if there is none.
+        person_column: the column with the person if it has another name; `NO_SPLIT` if there is none.
+        clip_column: the column with the clip, in the same way.
 
     Raises:
         DatasetError: there is no such file, its columns or text are not as required, it has no labels, its labels are
             unexplained numbers, or an unnamed column seems to hold the split.
     """
     require_val_fraction(val_fraction)
+    if holds_only_parquet(raw):
+        return open_parquet(
+            raw, val_fraction=val_fraction, label_names=label_names, split_column=split_column
+        )
     path = raw
     if not raw.is_file():
         found = sorted(file for file in raw.glob("*") if file.suffix.lower() == ".csv" and file.is_file())
@@ -154,12 +179,17 @@ def open_csv(
             )
         path = found[0]
     box_spellings = {name: (name,) for names in (*BOXES_XYWH, BOX_XYXY) for name in names}
-    spellings = SPELLINGS | box_spellings
+    spellings = SPELLINGS | PERSON_SPELLINGS | box_spellings
     required: tuple[str, ...] = (PATH, LABEL)
     if split_column == NO_SPLIT:
         del spellings[SPLIT]
     elif split_column is not None:
         spellings[SPLIT], required = (split_column,), (PATH, LABEL, SPLIT)
+    for name, column in ((PERSON, person_column), (CLIP, clip_column)):
+        if column == NO_SPLIT:
+            del spellings[name]
+        elif column is not None:
+            spellings[name], required = (column,), (*required, name)
     table = open_csv_file(path, spellings, required=required)
     boxes = [names for names in (*BOXES_XYWH, BOX_XYXY) if all(name in table.columns for name in names)]
     box_columns = boxes[0] if boxes else ()
@@ -168,6 +198,7 @@ def open_csv(
     label_classes, notes = map_labels(_count_labels(table), label_names, where=f"`{path}`")
     if not label_classes:
         raise DatasetError(f"`{path}` must have rows with a label, it has none: fill in its label column")
+    persons = read_persons([table], has_splits=SPLIT in table.columns, val_fraction=val_fraction)
     unused_boxes = tuple(name for name in box_spellings if name not in box_columns)
     return CsvDataset(
         root=path.resolve().parent,
@@ -177,7 +208,8 @@ def open_csv(
         box_columns=box_columns,
         val_fraction=val_fraction,
         natural_crop="aligned" if LANDMARKS in table.columns else "box" if boxes else "whole",
-        notes=(*notes, *table.note_ignored_columns(without=unused_boxes)),
+        notes=(*notes, *persons.notes, *table.note_ignored_columns(without=unused_boxes)),
+        persons=persons,
     )
 
 

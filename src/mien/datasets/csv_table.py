@@ -2,7 +2,7 @@
 
 Columns are found by name, ignoring case; of several spellings the first one listed here is used:
 
-- ``path``, ``image``, ``file``, ``filename`` or ``subDirectory_filePath``: relative to the CSV's folder;
+- ``path``, ``image``, ``file``, ``filename``, ``file_name`` or ``subDirectory_filePath``: relative to the CSV's folder;
 - ``label``, ``expression``, ``emotion`` or ``class``: a name, or a number that the caller explains;
 - ``split`` (optional, or another that the caller names): train, val or test, in any usual spelling;
 - a box in pixels (optional): ``face_x, face_y, face_width, face_height``, or ``x, y, w, h`` (left, top, width,
@@ -32,6 +32,7 @@ from mien.datasets.csv_files import CsvFile, open_csv_file
 from mien.datasets.files import locate, quote_names
 from mien.datasets.hub_parquet import holds_only_parquet, open_parquet
 from mien.datasets.labels import LabelNames, map_labels, order_classes
+from mien.datasets.metadata_folder import find_metadata_files, open_metadata_folder
 from mien.datasets.registry import DATASETS
 from mien.datasets.splits import assign_split, find_split, is_split_column, parse_split, require_val_fraction
 from mien.errors import DatasetError
@@ -40,7 +41,7 @@ from mien.formats.pack.schema import SPLITS
 
 PATH, LABEL, SPLIT, LANDMARKS, VALENCE, AROUSAL = "path", "label", "split", "landmarks", "valence", "arousal"
 SPELLINGS = {
-    PATH: ("path", "image", "file", "filename", "subDirectory_filePath"),
+    PATH: ("path", "image", "file", "filename", "file_name", "subDirectory_filePath"),
     LABEL: ("label", "expression", "emotion", "class"),
     SPLIT: ("split",),
     LANDMARKS: ("facial_landmarks", "landmarks"),
@@ -151,6 +152,14 @@ def open_csv(
         )
     path = raw
     if not raw.is_file():
+        metadata = find_metadata_files(raw)
+        if metadata and metadata != [raw / "metadata.csv"]:
+            if split_column is not None:
+                raise DatasetError(
+                    f"`{raw}` holds `{metadata[0].relative_to(raw)}`, whose split is in a folder or in `split`: leave out "
+                    "--split-column"
+                )
+            return open_metadata_folder(raw, val_fraction=val_fraction, label_names=label_names)
         found = sorted(file for file in raw.glob("*") if file.suffix.lower() == ".csv" and file.is_file())
         if len(found) != 1:
             names = quote_names([file.name for file in found], limit=5) or "none"

@@ -35,6 +35,8 @@ class DatasetOptions:
         halves: the half of AffectNet 2017 that is read; None for the manual one if it is there.
         split_column: the column with the split if it is not ``split``; ``none`` if there is no split.
         images: which of RAF-DB's images are read; None for the aligned ones if they are present.
+        labels_from: the source of labels where a list next to class folders contradicts them, see
+            `mien.datasets.folder_list`.
         every: read only every N-th frame of a clip.
         neutral: also read the first frame of each of CK+'s sequences, as Neutral.
     """
@@ -68,6 +70,12 @@ class DatasetOptions:
     )
     images: RafImages | None = option(
         None, "which of RAF-DB's images (default: aligned if they are present)", flag="--images"
+    )
+    labels_from: str | None = option(
+        None,
+        "labels of class folders with a list next to them: `folders`, or the list's name",
+        flag="--labels-from",
+        metavar="NAME",
     )
     every: int = option(1, "read only every N-th frame of a clip", flag="--every", metavar="N", least=1)
     neutral: bool = option(
@@ -213,7 +221,7 @@ DATASETS = {
         layout="a folder of images for each class, or `train/`, `val/` and `test/` with such folders",
         natural_crop="whole",
         opener="mien.datasets.folder_forms:open_any_folder",
-        options=("val_fraction", "label_names"),
+        options=("val_fraction", "label_names", "labels_from"),
     ),
     "csv": DatasetKind(
         layout="a CSV file with the columns `path` and `label`, or a folder with one such file",
@@ -221,6 +229,20 @@ DATASETS = {
         opener="mien.datasets.csv_table:open_csv",
         options=("val_fraction", "label_names", "split_column"),
         may_be_file=True,
+    ),
+    "imagefolder": DatasetKind(
+        layout="images with `metadata.csv` or `metadata.jsonl`, with the columns `file_name` and `label`, in a folder or in "
+        "folders of splits, as the Hugging Face Hub has them",
+        natural_crop="whole",
+        opener="mien.datasets.metadata_folder:open_metadata_folder",
+        options=("val_fraction", "label_names"),
+    ),
+    "yolo": DatasetKind(
+        layout="`images/` next to `labels/`, above or below folders of splits, with a text file for each image, and "
+        "`data.yaml` or `classes.txt`",
+        natural_crop="box",
+        opener="mien.datasets.yolo:open_yolo",
+        options=("val_fraction", "label_names"),
     ),
     "parquet": DatasetKind(
         layout="Parquet files of images and labels, as the Hugging Face Hub has them or `mien export` writes them, with "

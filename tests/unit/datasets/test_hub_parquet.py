@@ -196,7 +196,7 @@ def test_what_is_no_such_file_is_refused(tmp_path: Path, put: Callable[..., Path
 
 
 def test_csv_and_folder_open_it_too(write: Callable[..., Path]) -> None:
-    """Whoever calls the set a table or a folder gets it; a folder of images with such a file in it stays one."""
+    """It opens as a table and as a folder; a folder of images with such a file in it stays one."""
     raw = write([3, 4])
     assert open_csv(raw).name == open_any_folder(raw).name == "parquet"
     assert open_csv(raw / "train-00000-of-00001.parquet").name == "parquet"

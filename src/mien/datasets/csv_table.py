@@ -8,7 +8,9 @@ Columns are found by name, ignoring case; of several spellings the first one lis
 - a box in pixels (optional): ``face_x, face_y, face_width, face_height``, or ``x, y, w, h`` (left, top, width,
   height), or ``x0, y0, x1, y1`` (left, top, right, bottom);
 - ``facial_landmarks`` or ``landmarks`` (optional): 136 numbers, alternating x and y, separated by ``;``;
-- ``valence`` and ``arousal`` (optional): in [-1, 1]; -2 for none.
+- ``valence`` and ``arousal`` (optional): in [-1, 1]; -2 for none;
+- ``person``, ``subject``, ``identity``, ``person_id`` or ``subject_id``, and ``clip``, ``video``, ``clip_id`` or
+  ``video_id`` (optional, or others that the caller names): faces that stay on one side of a split.
 
 Other columns are listed in the notes. A column that seems to hold the split is an error: faces of a test split must not
 be trained on because of the name of a column.
@@ -20,6 +22,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
 from mien.datasets.csv_cells import (
     parse_affect,
@@ -30,16 +34,25 @@ from mien.datasets.csv_cells import (
 )
 from mien.datasets.csv_files import CsvFile, open_csv_file
 from mien.datasets.files import locate, quote_names
-from mien.datasets.hub_parquet import holds_only_parquet, open_parquet
 from mien.datasets.labels import LabelNames, map_labels, order_classes
-from mien.datasets.metadata_folder import find_metadata_files, open_metadata_folder
+from mien.datasets.listed import note_val_persons
 from mien.datasets.registry import DATASETS
-from mien.datasets.splits import assign_split, find_split, is_split_column, parse_split, require_val_fraction
+from mien.datasets.splits import (
+    PersonAndClip,
+    assign_split,
+    choose_val_persons,
+    find_split,
+    is_split_column,
+    parse_split,
+    require_val_fraction,
+)
 from mien.errors import DatasetError
 from mien.faces.crop_options import CropMethod
+from mien.formats.pack.grouping import connect
 from mien.formats.pack.schema import SPLITS
 
 PATH, LABEL, SPLIT, LANDMARKS, VALENCE, AROUSAL = "path", "label", "split", "landmarks", "valence", "arousal"
+PERSON, CLIP = "person", "clip"
 SPELLINGS = {
     PATH: ("path", "image", "file", "filename", "file_name", "subDirectory_filePath"),
     LABEL: ("label", "expression", "emotion", "class"),
@@ -47,11 +60,13 @@ SPELLINGS = {
     LANDMARKS: ("facial_landmarks", "landmarks"),
     VALENCE: ("valence",),
     AROUSAL: ("arousal",),
+    PERSON: ("person", "subject", "identity", "person_id", "subject_id"),
+    CLIP: ("clip", "video", "clip_id", "video_id"),
 }
 BOXES_XYWH = (("face_x", "face_y", "face_width", "face_height"), ("x", "y", "w", "h"))
 BOX_XYXY = ("x0", "y0", "x1", "y1")
 
-# Instead of a column's name: the list has no split.
+# Instead of a column's name: the list has no split, person or clip.
 NO_SPLIT = "none"
 
 # A column with more distinct values than this does not hold classes.
@@ -71,6 +86,8 @@ class CsvDataset:
         val_fraction: fraction of faces assigned to ``val`` if there is no ``split`` column.
         natural_crop: ``aligned`` with landmarks, otherwise ``box`` with boxes, otherwise ``whole``.
         notes: see `FaceDataset`.
+        val_persons: the persons and clips assigned to ``val`` if there is no ``split`` column.
+        has_clips_of_persons: clips are numbered within each person.
     """
 
     root: Path
@@ -81,6 +98,8 @@ class CsvDataset:
     val_fraction: float
     natural_crop: CropMethod
     notes: tuple[str, ...] = ()
+    val_persons: frozenset[PersonAndClip] = frozenset()
+    has_clips_of_persons: bool = False
     name: str = field(default="csv", init=False)
 
     def rows(self) -> Iterator[RawRow]:
@@ -91,6 +110,8 @@ class CsvDataset:
                 key = fields.get(PATH, "")
                 if has_splits:
                     actual = find_split(fields.get(SPLIT, "")) or "train"
+                elif any(names := _read_names(fields, self.has_clips_of_persons)):
+                    actual = "val" if names in self.val_persons else "train"
                 else:
                     actual = assign_split(key, self.val_fraction)
                 if actual == split:
@@ -113,6 +134,7 @@ class CsvDataset:
         parse_box = parse_box_xyxy if self.box_columns == BOX_XYXY else parse_box_xywh
         box_xyxy, box_warnings = parse_box(tuple(row.fields[name] for name in self.box_columns))
         landmarks, landmark_warnings = parse_landmarks(row.fields.get(LANDMARKS, ""))
+        person, clip = _read_names(row.fields, self.has_clips_of_persons)
         return FaceRecord(
             image=locate(self.root, row.key),
             label=self.classes.index(class_name),
@@ -121,6 +143,8 @@ class CsvDataset:
             valence=parse_affect(row.fields.get(VALENCE, "")),
             arousal=parse_affect(row.fields.get(AROUSAL, "")),
             warnings=(*box_warnings, *landmark_warnings),
+            person=person or None,
+            clip=clip or None,
         )
 
 
@@ -130,8 +154,10 @@ def open_csv(
     val_fraction: float = 0.1,
     label_names: LabelNames | None = None,
     split_column: str | None = None,
+    person_column: str | None = None,
+    clip_column: str | None = None,
 ) -> FaceDataset:
-    """Open a CSV of paths and labels, or Parquet files of images. Its labels are read once, see `map_labels`.
+    """Open a CSV of paths and labels. Its labels are read once, see `map_labels`.
 
     Args:
         raw: the CSV, or a folder with exactly one. The module describes its columns.
@@ -140,26 +166,16 @@ def open_csv(
         label_names: the class of each label, see `map_labels`.
         split_column: the column with the split if it is not ``split``, holding words, or paths that contain one;
             `NO_SPLIT` if there is none.
+        person_column: the column with the person if it has another name; `NO_SPLIT` if there is none.
+        clip_column: the column with the clip, in the same way.
 
     Raises:
         DatasetError: there is no such file, its columns or text are not as required, it has no labels, its labels are
             unexplained numbers, or an unnamed column seems to hold the split.
     """
     require_val_fraction(val_fraction)
-    if holds_only_parquet(raw):
-        return open_parquet(
-            raw, val_fraction=val_fraction, label_names=label_names, split_column=split_column
-        )
     path = raw
     if not raw.is_file():
-        metadata = find_metadata_files(raw)
-        if metadata and metadata != [raw / "metadata.csv"]:
-            if split_column is not None:
-                raise DatasetError(
-                    f"`{raw}` holds `{metadata[0].relative_to(raw)}`, whose split is in a folder or in `split`: leave out "
-                    "--split-column"
-                )
-            return open_metadata_folder(raw, val_fraction=val_fraction, label_names=label_names)
         found = sorted(file for file in raw.glob("*") if file.suffix.lower() == ".csv" and file.is_file())
         if len(found) != 1:
             names = quote_names([file.name for file in found], limit=5) or "none"
@@ -174,6 +190,11 @@ def open_csv(
         del spellings[SPLIT]
     elif split_column is not None:
         spellings[SPLIT], required = (split_column,), (PATH, LABEL, SPLIT)
+    for name, column in ((PERSON, person_column), (CLIP, clip_column)):
+        if column == NO_SPLIT:
+            del spellings[name]
+        elif column is not None:
+            spellings[name], required = (column,), (*required, name)
     table = open_csv_file(path, spellings, required=required)
     boxes = [names for names in (*BOXES_XYWH, BOX_XYXY) if all(name in table.columns for name in names)]
     box_columns = boxes[0] if boxes else ()
@@ -182,6 +203,13 @@ def open_csv(
     label_classes, notes = map_labels(_count_labels(table), label_names, where=f"`{path}`")
     if not label_classes:
         raise DatasetError(f"`{path}` must have rows with a label, it has none: fill in its label column")
+    persons = _count_persons(table)
+    has_clips_of_persons = _are_clips_of_persons(persons)
+    if has_clips_of_persons:
+        persons = _count_persons(table, clips_of_persons=True)
+    has_splits = SPLIT in table.columns
+    val_persons = frozenset() if has_splits else choose_val_persons(persons, val_fraction)
+    notes += _note_persons(table, persons, val_persons, clips_of_persons=has_clips_of_persons)
     unused_boxes = tuple(name for name in box_spellings if name not in box_columns)
     return CsvDataset(
         root=path.resolve().parent,
@@ -192,7 +220,54 @@ def open_csv(
         val_fraction=val_fraction,
         natural_crop="aligned" if LANDMARKS in table.columns else "box" if boxes else "whole",
         notes=(*notes, *table.note_ignored_columns(without=unused_boxes)),
+        val_persons=val_persons,
+        has_clips_of_persons=has_clips_of_persons,
     )
+
+
+def _read_names(fields: dict[str, str], clips_of_persons: bool) -> PersonAndClip:
+    """Return the person and the clip of a row."""
+    person, clip = fields.get(PERSON, "").strip(), fields.get(CLIP, "").strip()
+    return person, f"{person}/{clip}" if clips_of_persons and person and clip else clip
+
+
+def _count_persons(table: CsvFile, *, clips_of_persons: bool = False) -> Counter[PersonAndClip]:
+    """Count the rows of each person and clip."""
+    if PERSON not in table.columns and CLIP not in table.columns:
+        return Counter()
+    counts = Counter(_read_names(fields, clips_of_persons) for _, fields in table.rows())
+    del counts["", ""]
+    return counts
+
+
+def _are_clips_of_persons(persons: Counter[PersonAndClip]) -> bool:
+    """Return whether the names of clips connect all persons: clips are then numbered again for each person."""
+    names = {name for name, _ in persons} - {""}
+    groups = connect([name or None for name, _ in persons], [clip or None for _, clip in persons])
+    return len(names) > 1 and len(np.unique(groups)) == 1
+
+
+def _note_persons(
+    table: CsvFile,
+    persons: Counter[PersonAndClip],
+    val_persons: frozenset[PersonAndClip],
+    *,
+    clips_of_persons: bool,
+) -> tuple[str, ...]:
+    named = ((PERSON, "persons", 0), (CLIP, "clips", 1))
+    notes = [
+        f"The {plural} are in the column `{table.header[table.columns[name]]}`: "
+        f"{len({names[position] for names in persons} - {''}):,}."
+        for name, plural, position in named
+        if name in table.columns
+    ]
+    if clips_of_persons:
+        notes.append(
+            "The names of the clips would connect all persons: clips are taken to be numbered for each person."
+        )
+    if persons and SPLIT not in table.columns:
+        notes.append(note_val_persons(persons, val_persons))
+    return tuple(notes)
 
 
 def _require_no_split(table: CsvFile) -> None:

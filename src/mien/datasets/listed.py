@@ -148,7 +148,12 @@ def note_val_persons(counts: Counter[PersonAndClip], val_persons: frozenset[Pers
     kind, position = ("persons", 0) if any(person for person, _ in counts) else ("clips", 1)
     n_val = len({names[position] for names in val_persons} - {""})
     n_all = len({names[position] for names in counts} - {""})
-    return f"The set has no splits: val is drawn by {kind[:-1]}, {n_val:,} of {n_all:,} {kind}."
+    drawn = (
+        f"{n_val:,} of {n_all:,} {kind}"
+        if n_all > 1
+        else f"and all faces are of one {kind[:-1]}: val is empty"
+    )
+    return f"The set has no splits: val is drawn by {kind[:-1]}, {drawn}."
 
 
 def files_below(root: Path, suffixes: frozenset[str]) -> Iterator[str]:

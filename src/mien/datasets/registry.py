@@ -34,6 +34,9 @@ class DatasetOptions:
             that need no explanation.
         halves: the half of AffectNet 2017 that is read; None for the manual one if it is there.
         split_column: the column with the split if it is not ``split``; ``none`` if there is no split.
+        person_column: the column with the person if it has another name than `mien.datasets.csv_table` knows; ``none`` if
+            there is none.
+        clip_column: the column with the video or sequence, in the same way.
         images: which of RAF-DB's images are read; None for the aligned ones if they are present.
         labels_from: the source of labels where a list next to class folders contradicts them, see
             `mien.datasets.folder_list`.
@@ -68,6 +71,19 @@ class DatasetOptions:
         flag="--split-column",
         metavar="NAME",
     )
+    person_column: str | None = option(
+        None,
+        "column that names the person, or `none`; a person stays on one side of a split drawn here (default: person, "
+        "subject, identity)",
+        flag="--person-column",
+        metavar="NAME",
+    )
+    clip_column: str | None = option(
+        None,
+        "column that names the video or sequence, or `none` (default: clip, video)",
+        flag="--clip-column",
+        metavar="NAME",
+    )
     images: RafImages | None = option(
         None, "which of RAF-DB's images (default: aligned if they are present)", flag="--images"
     )
@@ -88,6 +104,7 @@ class DatasetKind:
     """A kind of raw data set.
 
     Attributes:
+        title: the set's name and source, for the table in the guide.
         layout: what the set looks like on disk, to follow "expected" in a sentence.
         natural_crop: the default crop method, in words where it depends on the set.
         opener: ``module:function``; takes the path and the options below, and returns a `FaceDataset`.
@@ -100,6 +117,7 @@ class DatasetKind:
     layout: str
     natural_crop: str
     opener: str
+    title: str = ""
     options: tuple[str, ...] = ()
     may_be_file: bool = False
     terms: str | None = None
@@ -119,6 +137,7 @@ class DatasetKind:
 
 DATASETS = {
     "affectnet": DatasetKind(
+        title="AffectNet (Mollahosseini et al. 2017), AffectNet+ (Fard et al. 2024)",
         layout="`training.csv` and `validation.csv` next to `Manually_Annotated_Images/`, or `automatically_annotated.csv` "
         "next to `Automatically_Annotated_Images/` (2017), or `train_set/` and `val_set/` with `images/` and "
         "`annotations/` (2021, AffectNet+)",
@@ -128,21 +147,24 @@ DATASETS = {
         terms="research only, under a signed agreement (the set's web page)",
     ),
     "ferplus": DatasetKind(
+        title="FER+ (Barsoum et al. 2016)",
         layout="`fer2013new.csv` next to `FER2013Train/`, `FER2013Valid/` and `FER2013Test/`, or next to "
         "`fer2013.csv` (or `icml_face_data.csv`)",
         natural_crop="whole",
         opener="mien.datasets.ferplus:open_ferplus",
         options=("votes", "landmarks_csv"),
-        terms="labels: MIT (FER+'s repository); images: none stated",
+        terms="labels: MIT (FER+'s repository); images: none found",
     ),
     "fer2013": DatasetKind(
+        title="FER2013 (Goodfellow et al. 2013)",
         layout="`fer2013.csv` (or `icml_face_data.csv`)",
         natural_crop="whole",
         opener="mien.datasets.fer2013:open_fer2013",
         may_be_file=True,
-        terms="none stated",
+        terms="none found",
     ),
     "rafdb": DatasetKind(
+        title="RAF-DB, basic and compound (Li et al. 2017)",
         layout="`EmoLabel/list_patition_label.txt` next to `Image/aligned/` or `Image/original/`, or `train/` and "
         "`test/` with the folders `1` to `7` (the copy on Kaggle)",
         natural_crop="whole for the aligned images, aligned for the original ones",
@@ -151,13 +173,15 @@ DATASETS = {
         terms="non-commercial research and education only (the set's README)",
     ),
     "expw": DatasetKind(
+        title="ExpW (Zhang et al. 2018)",
         layout="`label/label.lst` next to `image/origin/`",
         natural_crop="box",
         opener="mien.datasets.expw:open_expw",
         options=("val_fraction",),
-        terms="none stated",
+        terms="none found",
     ),
     "ckplus": DatasetKind(
+        title="CK+ and CK+48 (Lucey et al. 2010)",
         layout="`cohn-kanade-images/` next to `Emotion/` (CK+), or class folders with files like "
         "`S010_004_00000017.png` (CK+48)",
         natural_crop="aligned for CK+, whole for CK+48",
@@ -167,6 +191,7 @@ DATASETS = {
         needs_detector=True,
     ),
     "kdef": DatasetKind(
+        title="KDEF (Lundqvist et al. 1998)",
         layout="files like `AF01/AF01ANS.JPG`",
         natural_crop="aligned",
         opener="mien.datasets.kdef:open_kdef",
@@ -175,6 +200,7 @@ DATASETS = {
         needs_detector=True,
     ),
     "jaffe": DatasetKind(
+        title="JAFFE (Lyons et al. 1998)",
         layout="files like `KA.AN1.39.tiff`",
         natural_crop="aligned",
         opener="mien.datasets.jaffe:open_jaffe",
@@ -182,20 +208,31 @@ DATASETS = {
         terms="non-commercial scientific research only (Zenodo record 3451524)",
         needs_detector=True,
     ),
+    "fairface": DatasetKind(
+        title="FairFace (Kärkkäinen, Joo 2019): age, gender and race, no expressions",
+        layout="`fairface_label_train.csv` and `fairface_label_val.csv` next to `train/` and `val/`, or to "
+        "`fairface-img-margin025-trainval/`",
+        natural_crop="whole",
+        opener="mien.datasets.fairface:open_fairface",
+        terms="CC BY 4.0 (the authors' repository)",
+    ),
     "mmafedb": DatasetKind(
+        title="MMAFEDB (Kaggle)",
         layout="`train/`, `valid/` and `test/` with a folder for each of seven classes, or `MMAFEDB/` with these",
         natural_crop="whole",
         opener="mien.datasets.plain_sets:open_mmafedb",
-        terms="none stated",
+        terms="none found",
     ),
     "nhfi": DatasetKind(
+        title="NHFI (Kaggle)",
         layout="a folder for each of eight classes, `neutrality` among them",
         natural_crop="whole",
         opener="mien.datasets.plain_sets:open_nhfi",
         options=("val_fraction",),
-        terms="none stated",
+        terms="none found",
     ),
     "caer-s": DatasetKind(
+        title="CAER-S (Lee et al. 2019)",
         layout="`train/` and `test/` with a folder for each of seven classes, with `train.txt` and `test.txt` if there are "
         "lists of face boxes",
         natural_crop="box with a list of boxes, otherwise aligned",
@@ -203,6 +240,7 @@ DATASETS = {
         needs_detector=True,
     ),
     "afew-va": DatasetKind(
+        title="AFEW-VA (Kossaifi et al. 2017): valence and arousal, no expressions",
         layout="a folder for each clip with `00000.png`, ... and `<clip>.json`",
         natural_crop="aligned",
         opener="mien.datasets.afew_va:open_afew_va",
@@ -210,6 +248,7 @@ DATASETS = {
         terms="research only (the set's web page)",
     ),
     "aff-wild2": DatasetKind(
+        title="Aff-Wild2 (Kollias, Zafeiriou 2019)",
         layout="`cropped_aligned/<video>/00001.jpg`, ... and, for each task, `Train_Set/` and `Validation_Set/` with "
         "`<video>.txt`, in a folder such as `EXPR_Classification_Challenge` or `VA_Estimation_Challenge`",
         natural_crop="whole",
@@ -218,19 +257,22 @@ DATASETS = {
         terms="research only, under a signed agreement that also covers trained models (the set's web page)",
     ),
     "folder": DatasetKind(
+        title="any folders of classes",
         layout="a folder of images for each class, or `train/`, `val/` and `test/` with such folders",
         natural_crop="whole",
-        opener="mien.datasets.folder_forms:open_any_folder",
+        opener="mien.datasets.forms:open_any_folder",
         options=("val_fraction", "label_names", "labels_from"),
     ),
     "csv": DatasetKind(
+        title="any list of faces",
         layout="a CSV file with the columns `path` and `label`, or a folder with one such file",
         natural_crop="aligned if the CSV has landmarks, box if it has boxes, otherwise whole",
-        opener="mien.datasets.csv_table:open_csv",
-        options=("val_fraction", "label_names", "split_column"),
+        opener="mien.datasets.forms:open_any_list",
+        options=("val_fraction", "label_names", "split_column", "person_column", "clip_column"),
         may_be_file=True,
     ),
     "imagefolder": DatasetKind(
+        title="image folders of the Hugging Face Hub",
         layout="images with `metadata.csv` or `metadata.jsonl`, with the columns `file_name` and `label`, in a folder or in "
         "folders of splits, as the Hugging Face Hub has them",
         natural_crop="whole",
@@ -238,6 +280,7 @@ DATASETS = {
         options=("val_fraction", "label_names"),
     ),
     "yolo": DatasetKind(
+        title="faces in YOLO's format",
         layout="`images/` next to `labels/`, above or below folders of splits, with a text file for each image, and "
         "`data.yaml` or `classes.txt`",
         natural_crop="box",
@@ -245,6 +288,7 @@ DATASETS = {
         options=("val_fraction", "label_names"),
     ),
     "parquet": DatasetKind(
+        title="Parquet files of the Hugging Face Hub, packs from `mien export`",
         layout="Parquet files of images and labels, as the Hugging Face Hub has them or `mien export` writes them, with "
         "the split in their names",
         natural_crop="whole, or that of the exported pack",

@@ -62,6 +62,12 @@ class PrepareSummary:
             f"{duplicates['in_several_splits']:,} faces are in more than one split. "
             "Copies that are rotated, shifted or cropped differently are not detected"
         )
+        for kind in ("person", "clip"):
+            if n_shared := duplicates.get(f"{kind}s_in_several_splits"):
+                lines.append(
+                    f"{kind}s: {n_shared:,} of {duplicates[f'{kind}s']:,} are in more than one split, so results on one are "
+                    "better than on new ones: train with --data.exclude_shared_persons true to leave their training faces out"
+                )
         if info.terms is not None:
             lines.append(f"terms of use: {info.terms}")
         lines += [f"content: {info.content_sha256}", f"pack: {self.out}"]
@@ -212,14 +218,19 @@ def _summarize_faces(
     labels: dict[str, Counter[int]] = {}
     methods: Counter[str] = Counter()
     hashes, digests, splits = [], [], []
+    splits_of: dict[str, dict[str, Counter[str]]] = {"person": {}, "clip": {}}
     for shard in shards:
-        columns = ("label", "crop_method", "perceptual_hash", "image_sha256")
+        columns = ("label", "crop_method", "perceptual_hash", "image_sha256", *splits_of)
         for batch in read_columns(work / shard.name, columns):
             labels.setdefault(shard.split, Counter()).update(batch["label"].to_pylist())
             methods.update(batch["crop_method"].to_pylist())
             hashes += batch["perceptual_hash"].to_pylist()
             digests += batch["image_sha256"].to_pylist()
             splits += [SPLITS.index(shard.split)] * batch.num_rows
+            for kind, by_name in splits_of.items():
+                for name in batch[kind].to_pylist() if kind in batch.schema.names else ():
+                    if name is not None:
+                        by_name.setdefault(name, Counter())[shard.split] += 1
     counts = {
         split: {name: found[index] for index, name in enumerate(classes)} for split, found in labels.items()
     }
@@ -227,6 +238,10 @@ def _summarize_faces(
     groups = find_groups(np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 32))
     digest_rows = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
     duplicates = count_duplicates(groups, digest_rows, np.array(splits))
+    for kind, by_name in splits_of.items():
+        if by_name:
+            duplicates[f"{kind}s"] = len(by_name)
+            duplicates[f"{kind}s_in_several_splits"] = sum(len(found) > 1 for found in by_name.values())
     return counts, unlabeled, dict(methods.most_common()), groups, duplicates
 
 

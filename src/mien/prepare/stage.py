@@ -100,7 +100,8 @@ def prepare(
             stack.enter_context(one_writer(path))
         if _is_finished(out, plan):
             return read_summary(out, dataset)
-        terms = dataset.terms if isinstance(dataset, CroppedDataset) else DATASETS[kind].terms
+        own = DATASETS.get(dataset.name, DATASETS[kind])
+        terms = dataset.terms if isinstance(dataset, CroppedDataset) else own.terms
         work = _begin(out, plan, lists, force=options.force)
         with Progress("Preparing", total=n_rows, unit="row") as progress:
             n_resumed = _make_shards(dataset, crop, work, options, progress)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mien.datasets.folder_forms import open_any_folder
+from mien.datasets.forms import open_any_folder
 from mien.errors import DatasetError
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mien.datasets.csv_table import open_csv
+from mien.datasets.forms import open_any_list
 from mien.datasets.metadata_folder import open_metadata_folder
 from mien.errors import DatasetError
 
@@ -109,8 +109,8 @@ def test_splits_of_only_some_images_are_refused(write: Callable[..., Path]) -> N
 def test_csv_opens_it_too(write: Callable[..., Path]) -> None:
     """A set with a metadata file for each split is a list in several parts."""
     raw = write({"1.jpg": "happy", "2.jpg": "sad"}, suffix="csv")
-    assert open_csv(raw).name == "imagefolder"
-    with pytest.raises(DatasetError, match="leave out --split-column"):
-        open_csv(raw, split_column="phase")
+    assert open_any_list(raw).name == "imagefolder"
+    with pytest.raises(DatasetError, match="--split-column is for a CSV"):
+        open_any_list(raw, split_column="phase")
     (raw / "train" / "metadata.csv").rename(raw / "metadata.csv")
-    assert open_csv(raw).name == "csv"
+    assert open_any_list(raw).name == "csv"

@@ -1,5 +1,6 @@
 """The table of data sets."""
 
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,14 @@ def test_archive_instead_of_a_folder_is_refused(tmp_path: Path, kind: str) -> No
     (tmp_path / "set.zip").touch()
     with pytest.raises(DatasetError, match="unpack it first"):
         open_dataset(kind, tmp_path / "set.zip", DatasetOptions())
+
+
+def test_the_guide_has_the_table_of_the_registry() -> None:
+    """`python tools/dataset_table.py` writes it."""
+    root = Path(__file__).parents[3]
+    table = runpy.run_path(str(root / "tools" / "dataset_table.py"))["build_table"]()
+    assert table in (root / "docs" / "guide" / "data.md").read_text(encoding="utf-8")
+    assert all(kind.title for kind in DATASETS.values())
 
 
 def test_unknown_kind_is_a_mistake_of_the_caller(tmp_path: Path) -> None:

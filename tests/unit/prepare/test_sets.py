@@ -86,3 +86,33 @@ def test_persons_are_in_the_pack(tmp_path: Path, put_image: Callable[..., Path])
     assert val is not None
     assert (len(set(train)), len(set(val)), len(train), len(val)) == (3, 1, 9, 3)
     assert not set(train) & set(val)
+
+
+def test_persons_in_several_splits_are_counted(tmp_path: Path, put_image: Callable[..., Path]) -> None:
+    """The summary says how many persons and clips given splits share, and how to leave them out."""
+    lines = ["path,label,split,subject,video"]
+    for number, (split, person, clip) in enumerate(
+        [("train", "A", "1"), ("train", "B", "2"), ("val", "A", "3"), ("val", "C", "4"), ("test", "A", "3")]
+    ):
+        put_image(f"{number}.jpg", number)
+        lines.append(f"{number}.jpg,{('happy', 'sad')[number % 2]},{split},{person},{clip}")
+    (tmp_path / "raw" / "list.csv").write_text("\n".join(lines))
+    options = PrepareOptions(size=32, workers=1)
+    text = str(prepare("csv", tmp_path / "raw", tmp_path / "pack", options))
+    assert "persons: 1 of 3 are in more than one split" in text
+    assert "clips: 1 of 4 are in more than one split" in text
+    assert "--data.exclude_shared_persons true" in text
+    duplicates = Pack.open(tmp_path / "pack").info.duplicates
+    assert (duplicates["persons"], duplicates["persons_in_several_splits"]) == (3, 1)
+
+
+def test_faces_without_expressions(tmp_path: Path, put_image: Callable[..., Path]) -> None:
+    """FairFace becomes a pack of attributes, without classes."""
+    lines = ["file,age,gender,race,service_test"]
+    for number in range(3):
+        put_image(f"val/{number}.jpg", number)
+        lines.append(f"val/{number}.jpg,{10 * number}-{10 * number + 9},Male,White,True")
+    (tmp_path / "raw" / "fairface_label_val.csv").write_text("\n".join(lines))
+    pack = _prepare("fairface", tmp_path)
+    assert (pack.info.classes, pack.splits, pack.info.unlabeled) == ((), ("val",), {"val": 3})
+    assert [stated["age"] for stated in pack.split("val").read_attributes()] == ["0-9", "10-19", "20-29"]

@@ -12,6 +12,7 @@ from mien.browse.options import BrowseOptions
 from mien.browse.sheet import GAP, Row, Sheet, measure_title, require_image_suffix
 from mien.drawing.fonts import printable
 from mien.formats.pack import Pack
+from mien.formats.pack.schema import NO_LABEL
 
 CELL = 112
 TITLE_WIDTH = 130
@@ -54,7 +55,11 @@ def browse(
     pack = Pack.open(pack_path)
     faces = pack.split(split)
     names = pack.info.classes
-    counts = np.bincount(faces.labels, minlength=len(names)).tolist()
+    labels = faces.labels
+    if pack.info.unlabeled.get(split):
+        labels = np.where(labels == NO_LABEL, len(names), labels)
+        names = (*names, "(no label)")
+    counts = np.bincount(labels, minlength=len(names)).tolist()
     titles = [f"{printable(name)}\n{count:,}" for name, count in zip(names, counts, strict=True)]
     sheet = Sheet(
         [0] * len(names),
@@ -66,7 +71,7 @@ def browse(
     with one_writer(out):
         claim_output(out, force=force)
         for row, title in enumerate(titles):
-            members = np.flatnonzero(faces.labels == row)
+            members = np.flatnonzero(labels == row)
             sheet.write_title(row, title)
             for column, index in enumerate(np.sort(random.permutation(members)[:per_class]).tolist()):
                 sheet.draw_face(row, column, _PackedFace(faces.image(index), faces.landmarks[index]))

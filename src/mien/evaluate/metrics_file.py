@@ -13,6 +13,7 @@ from mien.evaluate.flip import FLIP_NOTE
 from mien.evaluate.provenance import Provenance
 from mien.evaluate.score import AFFECT_DIMENSIONS, Evaluation, Truth
 from mien.formats.onnx_model import Outputs
+from mien.formats.pack.schema import NO_LABEL
 from mien.runtime.csv_text import CsvLines
 
 REPORT_VERSION = 2
@@ -119,4 +120,5 @@ def write_predictions(
         writer.writerow(header)
         for key, label, answer, row in zip(keys, truth.labels, predicted, numbers, strict=True):
             cells = (f"{value:.9g}" if np.isfinite(value) else "" for value in row)
-            writer.writerow([key, truth.classes[label], answer, *cells])
+            name = "" if label == NO_LABEL else truth.classes[label]
+            writer.writerow([key, name, answer, *cells])

@@ -78,6 +78,11 @@ def evaluate(
         n_also_trained_on=_count_trained_on(onnx_model, opened, faces),
     )
     classes, counts = onnx_model.info.classes, opened.info.counts[split]
+    if not any(counts.values()):
+        raise ArtifactError(
+            f"A report needs faces with an expression label, and split {split!r} of pack {provenance.pack_name} has none: "
+            "choose another --split or --pack"
+        )
     if not any(counts.get(name) for name in classes):
         raise ArtifactError(
             f"Model {provenance.model_name} knows the classes {', '.join(classes)}, but split {split!r} of pack "

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as ort from "onnxruntime-web";
 import { cropMatrix, cropImage, resizeCrop } from "../src/faces/crop.ts";
-import { Model, checkInfo, type ModelInfo } from "../src/faces/model.ts";
+import { Model, checkInfo, presentFrom, unitsOf, type ModelInfo } from "../src/faces/model.ts";
 import { golden, modelFile, image } from "./golden.ts";
 
 ort.env.wasm.numThreads = 1;
@@ -38,6 +38,15 @@ test("predictions match those of Python", async (context) => {
   context.diagnostic(`probabilities within ${largest.toFixed(5)}, landmarks within ${farthest.toFixed(5)} of the side`);
   assert.ok(largest <= 0.02, `probabilities differ by ${largest}`);
   assert.ok(farthest <= 0.01, `landmarks differ by ${farthest}`);
+});
+
+test("action units need names, and are those of the metadata", () => {
+  const info = { format_version: 1, classes: ["Happy"], crop: {}, input_size: 48, tasks: ["expression", "action_units"] } as unknown as ModelInfo;
+  assert.throws(() => checkInfo(info), /no names of its action units/);
+  const units = { names: ["AU06"], kind: "intensity" as const };
+  assert.deepEqual(unitsOf(checkInfo({ ...info, annotations: { action_units: units } })), units);
+  assert.equal(presentFrom(units), 2);
+  assert.equal(unitsOf({ ...info, tasks: ["expression"] }), null);
 });
 
 test("other format versions are rejected", () => {

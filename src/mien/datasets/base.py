@@ -1,7 +1,7 @@
 """The interface of a raw data set: rows, face records, and rows that cannot be used."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.faces.crop_options import CropMethod
+from mien.tasks import NO_ANNOTATIONS, Annotations
 
 
 class RawRow(NamedTuple):
@@ -39,6 +40,7 @@ class FaceRecord:
         landmarks: ``(68, 2)`` in pixels, or None.
         valence: in [-1, 1], or None.
         arousal: in [-1, 1], or None.
+        annotations: the values of optional tasks of `mien.tasks`, ``(*shape)`` float32 with the task's mark where missing.
         is_cropped: the image is a cropped face, and is used in full if no face is detected in it.
         warnings: codes of annotations that were dropped from this face, such as ``landmark_count``.
     """
@@ -50,6 +52,7 @@ class FaceRecord:
     landmarks: NDArray[np.float64] | None = None
     valence: float | None = None
     arousal: float | None = None
+    annotations: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     is_cropped: bool = False
     warnings: tuple[str, ...] = ()
 
@@ -106,6 +109,12 @@ class FaceDataset(Protocol):
         Raises:
             RejectedRow: the row cannot be used.
         """
+
+
+def annotations_of(dataset: FaceDataset) -> Annotations:
+    """Return the columns of a data set's optional tasks: its attribute ``annotations``, which most sets lack."""
+    annotations: Annotations = getattr(dataset, "annotations", NO_ANNOTATIONS)
+    return annotations
 
 
 # Every reason for rejecting a row, and what the data set's owner can do.

@@ -8,7 +8,8 @@ Columns are found by name, ignoring case; of several spellings the first one lis
 - a box in pixels (optional): ``face_x, face_y, face_width, face_height``, or ``x, y, w, h`` (left, top, width,
   height), or ``x0, y0, x1, y1`` (left, top, right, bottom);
 - ``facial_landmarks`` or ``landmarks`` (optional): 136 numbers, alternating x and y, separated by ``;``;
-- ``valence`` and ``arousal`` (optional): in [-1, 1]; -2 for none.
+- ``valence`` and ``arousal`` (optional): in [-1, 1]; -2 for none;
+- ``AU01``, ``AU02``, ... (optional): action units, see `mien.datasets.action_unit_columns`.
 
 Other columns are listed in the notes. A column that seems to hold the split is an error: faces of a test split must not
 be trained on because of the name of a column.
@@ -20,6 +21,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.datasets.action_unit_columns import decide_kind, find_unit_columns, parse_units
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
 from mien.datasets.csv_cells import (
     parse_affect,
@@ -28,14 +33,16 @@ from mien.datasets.csv_cells import (
     parse_landmarks,
     require_readable,
 )
-from mien.datasets.csv_files import CsvFile, open_csv_file
+from mien.datasets.csv_files import CsvFile, open_csv_file, read_first_row
 from mien.datasets.files import locate, quote_names
 from mien.datasets.labels import LabelNames, map_labels, order_classes
 from mien.datasets.registry import DATASETS
 from mien.datasets.splits import assign_split, find_split, is_split_column, parse_split, require_val_fraction
 from mien.errors import DatasetError
+from mien.faces.action_units import ActionUnits
 from mien.faces.crop_options import CropMethod
 from mien.formats.pack.schema import SPLITS
+from mien.tasks import Annotations
 
 PATH, LABEL, SPLIT, LANDMARKS, VALENCE, AROUSAL = "path", "label", "split", "landmarks", "valence", "arousal"
 SPELLINGS = {
@@ -69,6 +76,7 @@ class CsvDataset:
         val_fraction: fraction of faces assigned to ``val`` if there is no ``split`` column.
         natural_crop: ``aligned`` with landmarks, otherwise ``box`` with boxes, otherwise ``whole``.
         notes: see `FaceDataset`.
+        annotations: the action units, if there are any.
     """
 
     root: Path
@@ -79,6 +87,7 @@ class CsvDataset:
     val_fraction: float
     natural_crop: CropMethod
     notes: tuple[str, ...] = ()
+    annotations: Annotations = field(default_factory=dict)
     name: str = field(default="csv", init=False)
 
     def rows(self) -> Iterator[RawRow]:
@@ -111,6 +120,11 @@ class CsvDataset:
         parse_box = parse_box_xyxy if self.box_columns == BOX_XYXY else parse_box_xywh
         box_xyxy, box_warnings = parse_box(tuple(row.fields[name] for name in self.box_columns))
         landmarks, landmark_warnings = parse_landmarks(row.fields.get(LANDMARKS, ""))
+        annotations: dict[str, NDArray[np.float32]] = {}
+        unit_warnings: tuple[str, ...] = ()
+        if "action_units" in self.annotations:
+            units = self.annotations["action_units"]
+            annotations["action_units"], unit_warnings = parse_units(row.fields, units)
         return FaceRecord(
             image=locate(self.root, row.key),
             label=self.classes.index(class_name),
@@ -118,7 +132,8 @@ class CsvDataset:
             landmarks=landmarks,
             valence=parse_affect(row.fields.get(VALENCE, "")),
             arousal=parse_affect(row.fields.get(AROUSAL, "")),
-            warnings=(*box_warnings, *landmark_warnings),
+            annotations=annotations,
+            warnings=(*box_warnings, *landmark_warnings, *unit_warnings),
         )
 
 
@@ -154,7 +169,8 @@ def open_csv(
             )
         path = found[0]
     box_spellings = {name: (name,) for names in (*BOXES_XYWH, BOX_XYXY) for name in names}
-    spellings = SPELLINGS | box_spellings
+    unit_columns = find_unit_columns(read_first_row(path), path=path)
+    spellings = SPELLINGS | box_spellings | {name: (column,) for name, column in unit_columns.items()}
     required: tuple[str, ...] = (PATH, LABEL)
     if split_column == NO_SPLIT:
         del spellings[SPLIT]
@@ -168,7 +184,13 @@ def open_csv(
     label_classes, notes = map_labels(_count_labels(table), label_names, where=f"`{path}`")
     if not label_classes:
         raise DatasetError(f"`{path}` must have rows with a label, it has none: fill in its label column")
-    unused_boxes = tuple(name for name in box_spellings if name not in box_columns)
+    unused = [name for name in box_spellings if name not in box_columns]
+    annotations: Annotations = {}
+    if unit_columns:
+        kind, unit_notes = decide_kind((fields for _, fields in table.rows()), unit_columns)
+        notes = (*notes, *unit_notes)
+        if kind is not None:
+            annotations = {"action_units": ActionUnits(tuple(unit_columns), kind)}
     return CsvDataset(
         root=path.resolve().parent,
         table=table,
@@ -177,7 +199,8 @@ def open_csv(
         box_columns=box_columns,
         val_fraction=val_fraction,
         natural_crop="aligned" if LANDMARKS in table.columns else "box" if boxes else "whole",
-        notes=(*notes, *table.note_ignored_columns(without=unused_boxes)),
+        notes=(*notes, *table.note_ignored_columns(without=tuple(unused))),
+        annotations=annotations,
     )
 
 

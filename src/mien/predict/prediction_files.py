@@ -13,6 +13,7 @@ from mien.artifacts import claim_output, disk_errors, one_writer, publish
 from mien.errors import ArtifactError
 from mien.inference.results import FacePrediction
 from mien.runtime.csv_text import CsvLines
+from mien.tasks import NO_ANNOTATIONS, TASKS, Annotations
 
 BOX_COLUMNS = ("box_x0", "box_y0", "box_x1", "box_y1")
 # Rows per group of a Parquet file, which are buffered in memory.
@@ -29,7 +30,12 @@ class RowWriter(Protocol):
 class JsonLinesWriter:
     """One JSON object per line, with every key in every line, null where there is no value."""
 
-    def __init__(self, stream: TextIO, _classes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        _classes: Sequence[str] = (),
+        _annotations: Annotations = NO_ANNOTATIONS,
+    ) -> None:
         self._stream = stream
 
     def write(self, row: FacePrediction) -> None:
@@ -41,12 +47,12 @@ class JsonLinesWriter:
         self._stream.write(json.dumps(row.to_dict(), ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def flat_columns(classes: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns of CSV and Parquet: four for the box, ``p_<Class>`` for every class."""
+def flat_columns(classes: Sequence[str], annotations: Annotations = NO_ANNOTATIONS) -> tuple[str, ...]:
+    """Return the columns of CSV and Parquet: four for the box, then those of each task, ``p_<Class>`` first."""
     return (
         *("source", "frame", "seconds", "face", "track", "status", "detail", *BOX_COLUMNS, "score"),
-        *("expression", "confidence", *(f"p_{name}" for name in classes)),
-        *("landmarks", "valence", "arousal"),
+        *("expression", "confidence"),
+        *(name for task in TASKS.values() for name in task.columns(tuple(classes), annotations)),
     )
 
 
@@ -55,6 +61,8 @@ def flatten(row: FacePrediction) -> dict[str, Any]:
     values = row.to_dict()
     values.update(zip(BOX_COLUMNS, values.pop("box_xyxy") or [None] * 4, strict=True))
     values.update({f"p_{name}": number for name, number in (values.pop("probabilities") or {}).items()})
+    for name in [name for name, value in values.items() if isinstance(value, dict)]:
+        values.update(values.pop(name))
     if values["landmarks"] is not None:
         values["landmarks"] = [coordinate for point in values["landmarks"] for coordinate in point]
     return values
@@ -63,8 +71,10 @@ def flatten(row: FacePrediction) -> dict[str, Any]:
 class CsvWriter:
     """One line per row; landmarks as ``x;y;x;y;...``."""
 
-    def __init__(self, stream: TextIO, classes: Sequence[str]) -> None:
-        self._columns = flat_columns(classes)
+    def __init__(
+        self, stream: TextIO, classes: Sequence[str], annotations: Annotations = NO_ANNOTATIONS
+    ) -> None:
+        self._columns = flat_columns(classes, annotations)
         self._csv = csv.writer(CsvLines(stream))
         self._csv.writerow(self._columns)
 
@@ -78,14 +88,16 @@ class CsvWriter:
 class ParquetWriter:
     """The columns of `CsvWriter` with types; landmarks as a list of 136 numbers."""
 
-    def __init__(self, file: BinaryIO, classes: Sequence[str]) -> None:
+    def __init__(
+        self, file: BinaryIO, classes: Sequence[str], annotations: Annotations = NO_ANNOTATIONS
+    ) -> None:
         import pyarrow as pa  # noqa: PLC0415 - only this format needs it
         from pyarrow import parquet  # noqa: PLC0415
 
         types = dict.fromkeys(("source", "status", "detail", "expression"), pa.string())
         types |= dict.fromkeys(("frame", "face", "track"), pa.int64())
         types["landmarks"] = pa.list_(pa.float32())
-        columns = flat_columns(classes)
+        columns = flat_columns(classes, annotations)
         self._schema = pa.schema([(column, types.get(column, pa.float64())) for column in columns])
         self._table_from_rows = pa.Table.from_pylist
         self._file = parquet.ParquetWriter(file, self._schema)
@@ -111,7 +123,7 @@ class ParquetWriter:
         self._file.close()
 
 
-_TEXT_WRITERS: dict[str, Callable[[TextIO, Sequence[str]], RowWriter]] = {
+_TEXT_WRITERS: dict[str, Callable[[TextIO, Sequence[str], Annotations], RowWriter]] = {
     ".jsonl": JsonLinesWriter,
     ".csv": CsvWriter,
 }
@@ -144,7 +156,12 @@ def claim_prediction_file(out: Path, *, force: bool) -> Iterator[None]:
 
 @contextmanager
 def open_prediction_file(
-    out: Path, classes: Sequence[str], *, force: bool, announce: Callable[[str], None]
+    out: Path,
+    classes: Sequence[str],
+    annotations: Annotations = NO_ANNOTATIONS,
+    *,
+    force: bool,
+    announce: Callable[[str], None],
 ) -> Iterator[RowWriter]:
     """Yield a writer of rows. The file has a partial name until all rows are written, and keeps it if interrupted.
 
@@ -154,6 +171,7 @@ def open_prediction_file(
     Args:
         out: the file, whose suffix selects the format; claimed by `claim_prediction_file`.
         classes: the classes with a probability column.
+        annotations: the columns of the model's optional tasks.
         force: replace a file that exists by then.
         announce: callback that receives a one-line notice if the partial file of an earlier run is replaced.
 
@@ -168,7 +186,7 @@ def open_prediction_file(
         partial.unlink(missing_ok=True)
         try:
             if suffix == ".parquet":
-                with partial.open("xb") as file, closing(ParquetWriter(file, classes)) as writer:
+                with partial.open("xb") as file, closing(ParquetWriter(file, classes, annotations)) as writer:
                     yield writer
             else:
                 # A file name that is not valid Unicode is written with escapes that JSON can read. Line by line, so
@@ -176,7 +194,7 @@ def open_prediction_file(
                 with partial.open(
                     "x", buffering=1, encoding="utf-8", errors="backslashreplace", newline=""
                 ) as text:
-                    yield _TEXT_WRITERS[suffix](text, classes)
+                    yield _TEXT_WRITERS[suffix](text, classes, annotations)
         except BaseException:
             if not _holds_rows(partial):
                 partial.unlink(missing_ok=True)

@@ -129,11 +129,19 @@ def run_predict(
             warn_if_trained_on_crops(onnx_model.info, announce)
             detector = load_detector(options.detector_path, announce=announce)
         names = [source.name for source in found if not source.is_video]
-        writer: RowWriter = TableWriter(stream, classes, names, top=options.rule.top)
+        writer: RowWriter = TableWriter(
+            stream, classes, names, top=options.rule.top, annotations=onnx_model.info.annotations
+        )
         window = stack.enter_context(closing(PreviewWindow("mien"))) if options.show else None
         if options.out is not None:
             writer = stack.enter_context(
-                open_prediction_file(options.out, classes, force=options.force, announce=announce)
+                open_prediction_file(
+                    options.out,
+                    classes,
+                    onnx_model.info.annotations,
+                    force=options.force,
+                    announce=announce,
+                )
             )
         run = _Run(
             model=onnx_model,

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 import mien
 from mien.artifacts import drop_aside, read_json, remove_folder, replace_folder, write_atomically
-from mien.datasets.base import REMEDIES, FaceDataset
+from mien.datasets.base import REMEDIES, FaceDataset, annotations_of
 from mien.errors import DatasetError
 from mien.faces.crop import CropContract
 from mien.faces.near_duplicates import count_duplicates, find_groups
 from mien.formats.pack.reader import Pack
-from mien.formats.pack.schema import FORMAT_VERSION, SPLITS, PackInfo, ShardInfo
+from mien.formats.pack.schema import ANNOTATIONS_VERSION, FORMAT_VERSION, SPLITS, PackInfo, ShardInfo
 from mien.formats.pack.writer import close_pack, compute_content_sha256, read_columns
 from mien.prepare.face import PROGRESS_FOLDER
 from mien.runtime.csv_text import CsvLines
@@ -115,8 +115,9 @@ def finish(
             f"See {work / 'rejects.csv'}"
         )
     counts, methods, groups, duplicates = _summarize_faces(work, shards, dataset.classes)
+    annotations_read = annotations_of(dataset)
     info = PackInfo(
-        format_version=FORMAT_VERSION,
+        format_version=ANNOTATIONS_VERSION if annotations_read else FORMAT_VERSION,
         mien_version=mien.__version__,
         source=dataset.name,
         classes=tuple(dataset.classes),
@@ -130,8 +131,9 @@ def finish(
         n_rows=n_kept + reasons.total(),
         n_kept=n_kept,
         n_rejected=reasons.total(),
-        content_sha256=compute_content_sha256(work, shards, dataset.classes),
+        content_sha256=compute_content_sha256(work, shards, dataset.classes, annotations_read),
         shards=shards,
+        annotations=annotations_read,
     )
     if annotations is not None:
         _write_annotations(annotations, info, work)

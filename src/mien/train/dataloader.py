@@ -12,25 +12,23 @@ from torch.utils.data import DataLoader, Dataset
 
 from mien.faces.crop import crop_image, resize_crop
 from mien.recipe import AugmentConfig
+from mien.tasks import TASKS
 from mien.train.augment import N_DRAWS, augment_pixels, sample_augmentations, transform_landmarks
 from mien.train.dataset import LabeledFaces
 from mien.train.sampler import Draw, EpochBatches, uniform_draws
 
 
 class Batch(NamedTuple):
-    """Faces and their targets; NaN where a face has no landmarks or no valence and arousal.
+    """Faces and their targets.
 
     Attributes:
         images_rgb: ``(B, S, S, 3)`` uint8.
-        targets: ``(B, C)`` float32 probability of each class.
-        landmarks: ``(B, 68, 2)`` float32 fractions of the input.
-        valence_arousal: ``(B, 2)`` float32.
+        targets: ``(B, *shape)`` float32 by task, with the task's mark where missing; for the expression the
+            probability of each class, for geometric tasks fractions of the input.
     """
 
     images_rgb: Tensor
-    targets: Tensor
-    landmarks: Tensor
-    valence_arousal: Tensor
+    targets: dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class FaceBatches(Dataset[Batch]):
         indices = np.array([draw.face for draw in draws])
         # numpy asks for huge pages, which torch does not; small ones cost as much as the decoding.
         images = np.empty((len(draws), self.input_size, self.input_size, 3), dtype=np.uint8)
-        landmarks = self.faces.landmarks[indices]
+        targets = {task: values[indices] for task, values in self.faces.targets.items()}
         crops = (self.faces.image(int(face)) for face in indices)
         if self.augment is None:
             for index, crop in enumerate(crops):
@@ -63,16 +61,15 @@ class FaceBatches(Dataset[Batch]):
             positions = np.array([draw.position for draw in draws])
             numbers = uniform_draws(positions, N_DRAWS, seed=self.seed, epoch=draws[0].epoch)
             augmentations = sample_augmentations(self.augment, numbers)
-            landmarks = transform_landmarks(landmarks, augmentations)
+            for task, values in targets.items():
+                if TASKS[task].is_geometric:
+                    targets[task] = transform_landmarks(values, augmentations)
             for index, crop in enumerate(crops):
                 matrix = augmentations.matrices[index] / (crop.shape[0], crop.shape[0], 1.0)
                 crop_image(crop, matrix, self.input_size, out=images[index])
                 augment_pixels(images[index], augmentations, index)
         return Batch(
-            torch.from_numpy(images),
-            torch.from_numpy(self.faces.targets[indices]),
-            torch.from_numpy(landmarks),
-            torch.from_numpy(self.faces.valence_arousal[indices]),
+            torch.from_numpy(images), {task: torch.from_numpy(values) for task, values in targets.items()}
         )
 
 

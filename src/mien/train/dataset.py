@@ -1,7 +1,7 @@
 """The training and dev faces of a run's packs, split by near-duplicate group."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from mien.formats.pack import Pack, PackSplit
 from mien.formats.pack.leaks import find_leaks
 from mien.formats.pack.selection import FaceSelection
 from mien.recipe import DataConfig
+from mien.tasks import Annotations, Values, merge_annotations
 
 MIN_FACES = 16
 
@@ -23,15 +24,12 @@ class LabeledFaces(FaceSelection):
     """Faces of the packs' train splits, with targets in the network's classes.
 
     Attributes:
-        targets: ``(N, C)`` float32 label distributions.
-        landmarks: ``(N, 68, 2)`` float32 fractions of the crop, NaN where missing.
-        valence_arousal: ``(N, 2)`` float32, NaN where missing.
+        targets: ``(N, *shape)`` float32 by task, with the task's mark where missing; for the expression label
+            distributions, which no face lacks.
         groups: ``(N,)`` int64; faces with the same number are near-duplicates.
     """
 
-    targets: NDArray[np.float32]
-    landmarks: NDArray[np.float32]
-    valence_arousal: NDArray[np.float32]
+    targets: Values
     groups: NDArray[np.int64]
 
 
@@ -44,12 +42,14 @@ class TrainingFaces:
         train: the training faces.
         dev: faces that select the checkpoint and the temperature; shares no near-duplicates with ``train``.
         n_leaks: training faces excluded because another split has a near-duplicate.
+        annotations: the columns of optional tasks, over all packs.
     """
 
     classes: tuple[str, ...]
     train: LabeledFaces
     dev: LabeledFaces
     n_leaks: int
+    annotations: Annotations = field(default_factory=dict)
 
 
 def read_training_faces(packs: Sequence[Pack], config: DataConfig) -> TrainingFaces:
@@ -68,7 +68,8 @@ def read_training_faces(packs: Sequence[Pack], config: DataConfig) -> TrainingFa
             f"`data.labels: votes` needs a pack with votes, {where} has none. Use `data.labels: hard`"
         )
     groups, leaks = find_leaks(packs)
-    faces = _join(splits, groups, classes, votes=config.labels == "votes")
+    annotations = _merge_annotations(packs)
+    faces = _join(splits, groups, classes, annotations, votes=config.labels == "votes")
     leaks = leaks if config.exclude_leaks else np.zeros_like(leaks)
     usable = faces.labels >= 0
     n_leaks = int((usable & leaks).sum())
@@ -81,7 +82,7 @@ def read_training_faces(packs: Sequence[Pack], config: DataConfig) -> TrainingFa
             f"{len(faces)} usable training faces in {where} leave {len(faces) - n_dev} for training and {n_dev} "
             f"for dev, at least {MIN_FACES} of each are needed. Add faces, or raise `data.dev_fraction`"
         )
-    return TrainingFaces(classes, faces.part(~in_dev), faces.part(in_dev), n_leaks)
+    return TrainingFaces(classes, faces.part(~in_dev), faces.part(in_dev), n_leaks, annotations)
 
 
 def _require_compatible(packs: Sequence[Pack]) -> None:
@@ -100,6 +101,14 @@ def _require_compatible(packs: Sequence[Pack]) -> None:
                 f"Packs trained together must be cropped alike: {first.path} has crop {one.method} with margin "
                 f"{one.margin}, {pack.path} has {other.method} with {other.margin}. Prepare one of them again"
             )
+
+
+def _merge_annotations(packs: Sequence[Pack]) -> Annotations:
+    try:
+        return merge_annotations([pack.info.annotations for pack in packs])
+    except ValueError as error:
+        paths = ", ".join(str(pack.path) for pack in packs)
+        raise DatasetError(f"Packs {paths} cannot be trained on together: {error}") from None
 
 
 def _choose_classes(packs: Sequence[Pack], config: DataConfig) -> tuple[str, ...]:
@@ -193,18 +202,27 @@ def _ordered_groups(
 
 
 def _join(
-    splits: tuple[PackSplit, ...], groups: NDArray[np.int64], classes: tuple[str, ...], *, votes: bool
+    splits: tuple[PackSplit, ...],
+    groups: NDArray[np.int64],
+    classes: tuple[str, ...],
+    annotations: Annotations,
+    *,
+    votes: bool,
 ) -> LabeledFaces:
     """Concatenate the train splits; a face of another class than ``classes`` has the label -1."""
     labels, targets = zip(*(_read_labels(split, classes, votes=votes) for split in splits), strict=True)
-    return LabeledFaces(
+    faces = FaceSelection(
         splits,
         np.repeat(np.arange(len(splits)), [len(split) for split in splits]),
         np.concatenate([np.arange(len(split)) for split in splits]),
         np.concatenate(labels),
-        np.concatenate(targets),
-        np.concatenate([split.landmarks for split in splits]),
-        np.concatenate([split.valence_arousal for split in splits]),
+    )
+    return LabeledFaces(
+        faces.splits,
+        faces.pack_numbers,
+        faces.rows,
+        faces.labels,
+        {"expression": np.concatenate(targets), **faces.read_annotations(annotations)},
         groups,
     )
 

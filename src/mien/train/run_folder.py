@@ -42,7 +42,15 @@ def describe_run(recipe: Recipe, packs: Sequence[Pack], faces: TrainingFaces, ou
         "n_leaks_left_out": faces.n_leaks,
         "train_counts": np.bincount(faces.train.labels, minlength=len(faces.classes)).tolist(),
     }
-    return Run(out, faces.classes, packs[0].info.crop, asdict(recipe), pack)
+    return Run(
+        out,
+        faces.classes,
+        packs[0].info.crop,
+        asdict(recipe),
+        pack,
+        # Only of heads that the recipe has: the model file describes its outputs and nothing else.
+        annotations={task: spec for task, spec in faces.annotations.items() if getattr(recipe.model, task)},
+    )
 
 
 def start_run(run: Run, recipe: Recipe) -> None:
@@ -70,7 +78,8 @@ def find_checkpoint(run: Run) -> Path | None:
         raise ArtifactError(
             f"Run {run.path} was started on another pack: {earlier.pack['path']}. Resume with that"
         )
-    before, now = flatten(earlier.recipe), flatten(run.recipe)
+    # A key that the earlier release did not have yet had its default's effect.
+    before, now = flatten(asdict(Recipe())) | flatten(earlier.recipe), flatten(run.recipe)
     # The seed decides everything random; the rest of `runtime` may differ.
     keys = [key for key in now if not key.startswith("runtime.") or key == "runtime.seed"]
     changed = [key for key in keys if before.get(key) != now[key]]

@@ -20,6 +20,7 @@ from mien.faces.images import decode_jpeg_rgb
 from mien.formats.pack.schema import GROUPS_SCHEMA, HASH_BYTES, PREPARE_AGAIN, SPLITS, PackInfo, shard_schema
 from mien.runtime.cpu import usable_cpu_cores
 from mien.runtime.regular_files import open_regular
+from mien.tasks import TASKS, Values
 
 GROUPS = "groups.arrow"
 
@@ -117,8 +118,7 @@ class PackSplit:
         keys: image paths as the source writes them, ``(N,)`` strings.
         labels: ``(N,)`` int64 indices into the pack's classes.
         distributions: ``(N, C)`` float32 label distributions from votes, or None.
-        landmarks: ``(N, 68, 2)`` float32 fractions of the crop, NaN where a face has none.
-        valence_arousal: ``(N, 2)`` float32 in [-1, 1], NaN where a face has none.
+        annotations: ``(N, *shape)`` float32 for each task with columns in the pack, NaN where a face has none.
         groups: ``(N,)`` int64; faces with the same number are near-duplicates, also across splits.
     """
 
@@ -130,7 +130,7 @@ class PackSplit:
         if pack.info.groups_sha256 is not None:
             hashes[GROUPS] = pack.info.groups_sha256
         pack.verify(hashes)
-        schema = shard_schema(len(pack.info.classes))
+        schema = shard_schema(len(pack.info.classes), pack.info.annotations)
         paths = [pack.path / shard.name for shard in shards]
         tables = [
             _open_table(path, schema, n_rows=shard.n_faces) for path, shard in zip(paths, shards, strict=True)
@@ -139,15 +139,7 @@ class PackSplit:
         self.keys: list[str] = table["key"].to_pylist()
         self.labels = self._read_labels(table["label"])
         self.distributions = _matrix(table["distribution"], len(pack.info.classes))
-        landmarks = _matrix(table["landmarks"], 136)
-        self.landmarks = (
-            np.full((len(self), 68, 2), np.nan, np.float32)
-            if landmarks is None
-            else landmarks.reshape(-1, 68, 2)
-        )
-        self.valence_arousal = np.column_stack(
-            [table[name].to_numpy().astype(np.float32) for name in ("valence", "arousal")]
-        )
+        self.annotations = self._read_annotations(table)
         n_before = sum(
             sum(pack.info.counts[split].values()) for split in pack.splits[: pack.splits.index(name)]
         )
@@ -165,6 +157,16 @@ class PackSplit:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def landmarks(self) -> NDArray[np.float32]:
+        """The annotations of this task: ``(N, 68, 2)`` fractions of the crop."""
+        return self.annotations["landmarks"]
+
+    @property
+    def valence_arousal(self) -> NDArray[np.float32]:
+        """The annotations of this task: ``(N, 2)`` in [-1, 1]."""
+        return self.annotations["valence_arousal"]
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen_split, (self.pack.path, self.name, self.pack.info.sha256())
 
@@ -181,6 +183,26 @@ class PackSplit:
                 f"{PREPARE_AGAIN}"
             )
         return labels
+
+    def _read_annotations(self, table: pa.Table) -> Values:
+        info, values = self.pack.info, {}
+        for name, task in TASKS.items():
+            shape, columns = (
+                task.shape(len(info.classes), info.annotations),
+                task.pack_columns(info.annotations),
+            )
+            if shape is None or not columns:
+                continue
+            parts = [
+                table[column].to_numpy().astype(np.float32)[:, None]
+                if width is None
+                else _matrix(table[column], width)
+                for column, width in columns.items()
+            ]
+            known = [part for part in parts if part is not None]
+            joined = np.hstack(known) if known else np.full((len(self), *shape), task.missing, np.float32)
+            values[name] = joined.reshape(-1, *shape)
+        return values
 
     def read_perceptual_hashes(self) -> NDArray[np.uint8]:
         """Return ``(N, 32)`` hashes, similar for near-duplicates, also in other packs."""

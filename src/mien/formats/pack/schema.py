@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -14,10 +14,13 @@ from mien.artifacts import json_sha256
 from mien.errors import ArtifactError
 from mien.faces.classes import check_class_names, current_class
 from mien.faces.crop import CropContract
+from mien.tasks import NO_ANNOTATIONS, TASKS, Annotations, annotations_to_dict, parse_annotations
 
 FORMAT_VERSION = 2
+# Packs with annotations of optional tasks have this version, so that earlier releases refuse them by their version.
+ANNOTATIONS_VERSION = 3
 # Version 1 had only the hashes of the shards.
-READABLE_VERSIONS = (1, FORMAT_VERSION)
+READABLE_VERSIONS = (1, FORMAT_VERSION, ANNOTATIONS_VERSION)
 SPLITS = ("train", "val", "test")
 # With small batches, reading one face takes little I/O, on disk and over a network.
 BATCH_ROWS = 256
@@ -40,6 +43,7 @@ class PackedFace:
         landmarks: ``(68, 2)`` fractions of the crop, or None.
         valence: in [-1, 1], or None.
         arousal: in [-1, 1], or None.
+        annotations: the values of optional tasks, ``(*shape)`` float32 with the task's mark where missing.
     """
 
     key: str
@@ -53,13 +57,29 @@ class PackedFace:
     landmarks: NDArray[np.float32] | None
     valence: float | None
     arousal: float | None
+    annotations: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    def values(self, column: str) -> list[float] | float | None:
+        """Return the values of one of `Task.pack_columns`; None if the face has none."""
+        if column in self.annotations:
+            return self.annotations[column].reshape(-1).tolist()
+        if column == "landmarks":
+            return None if self.landmarks is None else self.landmarks.reshape(-1).tolist()
+        number: float | None = getattr(self, column, None)
+        return number
 
 
 # groups.arrow has one row per face of the pack, in the order of splits and shards.
 GROUPS_SCHEMA = pa.schema([pa.field("group", pa.int64())])
 
 
-def shard_schema(n_classes: int) -> pa.Schema:
+def annotation_columns(annotations: Annotations = NO_ANNOTATIONS) -> dict[str, int | None]:
+    """Return the columns of a shard that hold the tasks' values, and the width of each list, None for a number."""
+    columns = [task.pack_columns(annotations) for task in TASKS.values()]
+    return {name: width for one in columns for name, width in one.items()}
+
+
+def shard_schema(n_classes: int, annotations: Annotations = NO_ANNOTATIONS) -> pa.Schema:
     """Return the Arrow schema of a shard."""
     return pa.schema(
         [
@@ -71,9 +91,10 @@ def shard_schema(n_classes: int) -> pa.Schema:
             pa.field("label", pa.int16(), nullable=False),
             pa.field("crop_method", pa.string(), nullable=False),
             pa.field("distribution", pa.list_(pa.float32(), n_classes)),
-            pa.field("landmarks", pa.list_(pa.float32(), 136)),
-            pa.field("valence", pa.float32()),
-            pa.field("arousal", pa.float32()),
+            *(
+                pa.field(name, pa.float32() if width is None else pa.list_(pa.float32(), width))
+                for name, width in annotation_columns(annotations).items()
+            ),
         ]
     )
 
@@ -111,6 +132,7 @@ class PackInfo:
         shards: the shard files.
         groups_sha256: hash of groups.arrow; None in format version 1.
         rejects_sha256: hash of rejects.csv; None in format version 1 and if there is no such file.
+        annotations: the columns of optional tasks; the key exists in format version 3 only.
     """
 
     format_version: int
@@ -131,14 +153,20 @@ class PackInfo:
     shards: tuple[ShardInfo, ...]
     groups_sha256: str | None = None
     rejects_sha256: str | None = None
+    annotations: Annotations = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, including their hash under `INFO_SHA256`."""
-        return {**asdict(self), INFO_SHA256: self.sha256()}
+        return {**self._values(), INFO_SHA256: self.sha256()}
 
     def sha256(self) -> str:
         """Return the hex hash of all values."""
-        return json_sha256(asdict(self))
+        return json_sha256(self._values())
+
+    def _values(self) -> dict[str, Any]:
+        values = asdict(replace(self, annotations={}))
+        del values["annotations"]
+        return values | ({"annotations": annotations_to_dict(self.annotations)} if self.annotations else {})
 
     @classmethod
     def from_dict(cls, value: dict[str, Any], *, where: str) -> "PackInfo":
@@ -152,7 +180,7 @@ class PackInfo:
         if type(version) is not int or version not in READABLE_VERSIONS:
             raise ArtifactError(
                 f"{where} has pack format version {version!r:.40}, this release reads "
-                f"{' and '.join(map(str, READABLE_VERSIONS))}. {PREPARE_AGAIN}"
+                f"{min(READABLE_VERSIONS)} to {max(READABLE_VERSIONS)}. {PREPARE_AGAIN}"
             )
         value = dict(value)
         try:
@@ -173,7 +201,9 @@ class PackInfo:
                 }
             crop = CropContract.from_dict(value["crop"])
             shards = tuple(ShardInfo(**shard) for shard in value["shards"])
-            info = cls(**{**value, "classes": classes, "crop": crop, "shards": shards})
+            annotations = parse_annotations(value.get("annotations", {}))
+            parsed = {"classes": classes, "crop": crop, "shards": shards, "annotations": annotations}
+            info = cls(**{**value, **parsed})
             info._require_types()
             info._require_sums()
         except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -1,6 +1,7 @@
 """Writing shards and closing a pack. Written rows are never changed."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,27 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mien.artifacts import file_sha256, write_atomically, write_json
-from mien.formats.pack.schema import BATCH_ROWS, GROUPS_SCHEMA, PackedFace, PackInfo, ShardInfo, shard_schema
+from mien.formats.pack.schema import (
+    BATCH_ROWS,
+    GROUPS_SCHEMA,
+    PackedFace,
+    PackInfo,
+    ShardInfo,
+    annotation_columns,
+    shard_schema,
+)
+from mien.tasks import NO_ANNOTATIONS, Annotations, annotations_to_dict
 
 
-def write_shard(path: Path, split: str, faces: Sequence[PackedFace], n_classes: int) -> ShardInfo:
+def write_shard(
+    path: Path,
+    split: str,
+    faces: Sequence[PackedFace],
+    n_classes: int,
+    annotations: Annotations = NO_ANNOTATIONS,
+) -> ShardInfo:
     """Write faces as one Arrow file, atomically."""
-    schema = shard_schema(n_classes)
+    schema = shard_schema(n_classes, annotations)
     batch = pa.record_batch(
         [
             [face.key for face in faces],
@@ -26,9 +42,7 @@ def write_shard(path: Path, split: str, faces: Sequence[PackedFace], n_classes: 
             [face.label for face in faces],
             [face.crop_method for face in faces],
             [face.distribution for face in faces],
-            [None if face.landmarks is None else face.landmarks.reshape(-1).tolist() for face in faces],
-            [face.valence for face in faces],
-            [face.arousal for face in faces],
+            *([face.values(column) for face in faces] for column in annotation_columns(annotations)),
         ],
         schema=schema,
     )
@@ -50,14 +64,21 @@ def read_columns(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]
             yield reader.get_batch(index).select(list(columns))
 
 
-def compute_content_sha256(folder: Path, shards: Sequence[ShardInfo], classes: Sequence[str]) -> str:
+def compute_content_sha256(
+    folder: Path,
+    shards: Sequence[ShardInfo],
+    classes: Sequence[str],
+    annotations: Annotations = NO_ANNOTATIONS,
+) -> str:
     """Return the hash of the faces and labels: equal for equal content, however it was prepared."""
     digest = hashlib.sha256("\0".join(classes).encode())
-    columns = ("key", "label", "distribution", "landmarks", "valence", "arousal", "image_sha256")
+    if annotations:
+        digest.update(json.dumps(annotations_to_dict(annotations), sort_keys=True).encode())
+    float_columns = ("distribution", *annotation_columns(annotations))
     for shard in shards:
-        for batch in read_columns(folder / shard.name, columns):
+        for batch in read_columns(folder / shard.name, ("key", "label", *float_columns, "image_sha256")):
             keys, labels, digests = (batch[name].to_pylist() for name in ("key", "label", "image_sha256"))
-            floats = [_float_bytes(batch[name]) for name in columns[2:6]]
+            floats = [_float_bytes(batch[name]) for name in float_columns]
             for key, label, *parts in zip(keys, labels, *floats, digests, strict=True):
                 digest.update(f"\n{shard.split}\0{key}\0{label}\0".encode())
                 digest.update(b"".join(parts))

@@ -143,7 +143,7 @@ class Measure:
             for start in range(0, len(self.faces), BATCH_SIZE)
         )
         found = class_protocols(
-            self.bundle.run_batches(batches, progress=progress).probabilities,
+            self.bundle.run_batches(batches, progress=progress)["expression"],
             self.split.labels[self.faces],
             classes=self.bundle.info.classes,
             label_classes=self.split.pack.info.classes,

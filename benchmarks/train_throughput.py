@@ -138,13 +138,19 @@ def by_recipe(
         return total
 
     def step(batch: Batch) -> None:
-        batch = Batch(*(value.to(device, non_blocking=True) for value in batch))
+        batch = to_device(batch, device)
         batch = mix_faces(batch, data.augment, random)
         optimizer.step(lambda: gradients(batch))
         if average is not None:
             average.update_parameters(network)
 
     return endless(loader), step
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """Return a batch on a device."""
+    targets = {task: value.to(device, non_blocking=True) for task, value in batch.targets.items()}
+    return Batch(batch.images_rgb.to(device, non_blocking=True), targets)
 
 
 def rate(batches: Iterator[Any], step: Step, *, batch_size: int, seconds: float) -> float:
@@ -193,7 +199,7 @@ def main() -> None:
         originals = sorted(photos.glob("Manually_Annotated_Images/*/*"))
         plain = straightforward(recipe, originals, device, max(1, workers))
         fed, step = by_recipe(recipe, faces, device, workers)
-        fixed = itertools.repeat(Batch(*(value.to(device) for value in next(fed))))
+        fixed = itertools.repeat(to_device(next(fed), device))
         rounds = [
             (rate(fed, step, **timing), rate(fixed, step, **timing), rate(*plain, **timing))
             for _ in range(args.rounds)

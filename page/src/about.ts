@@ -14,6 +14,7 @@ export function showModel(model: ModelInfo, threads: number | null): void {
     expression: t("taskExpression"),
     landmarks: t("taskLandmarks"),
     valence_arousal: t("taskAffect"),
+    action_units: t("taskUnits"),
   };
   const facts: [string, string | undefined][] = [
     [t("modelName"), model.name],

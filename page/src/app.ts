@@ -4,6 +4,7 @@ import { showModel } from "./about.ts";
 import { listenToTheme } from "./appearance.ts";
 import { predictionsCsv } from "./csv.ts";
 import { byId, download, onClick, setText } from "./dom.ts";
+import { unitsOf } from "./faces/model.ts";
 import { currentLanguage, percent, setLanguage, t, translatePage } from "./i18n.ts";
 import { PredictionLoop } from "./prediction-loop.ts";
 import { hasServer } from "./predictor.ts";
@@ -57,9 +58,10 @@ function listenToSaveButtons(): void {
   onClick("save-predictions", () => {
     const { recording, faces } = state;
     const { classes } = state.info!;
+    const units = unitsOf(state.info!)?.names;
     const table = recording
-      ? predictionsCsv(recording.rows(), recording.source, classes, recording.fullSince)
-      : predictionsCsv(photoRows(faces), source.name, classes);
+      ? predictionsCsv(recording.rows(), recording.source, classes, recording.fullSince, units)
+      : predictionsCsv(photoRows(faces), source.name, classes, null, units);
     download(new Blob([table], { type: "text/csv" }), "mien.csv");
   });
 }

@@ -5,25 +5,31 @@ import type { Row } from "./recording.ts";
 import { topClass } from "./tracks.ts";
 
 /** Return CSV: a row per face or frame without faces, and a last row if the recording is incomplete. */
-export function predictionsCsv(rows: Iterable<Row>, source: string, classes: string[], fullSince: number | null = null): string {
+export function predictionsCsv(
+  rows: Iterable<Row>,
+  source: string,
+  classes: string[],
+  fullSince: number | null = null,
+  units: string[] = [],
+): string {
   const head = ["source", "frame", "seconds", "face", "track", "status", "detail"];
   const box = ["box_x0", "box_y0", "box_x1", "box_y1", "score"];
   const outputs = ["expression", "confidence", ...classes.map((name) => `p_${name}`), "landmarks", "valence", "arousal"];
-  const lines = [[...head, ...box, ...outputs]];
+  const lines = [[...head, ...box, ...outputs, ...units]];
   for (const { seconds, face, track, prediction } of rows) {
     const position = [decimal(seconds, 3), integer(face), integer(track)];
-    lines.push([source, "", ...position, prediction ? "ok" : "no_face", "", ...valuesOf(prediction, classes)]);
+    lines.push([source, "", ...position, prediction ? "ok" : "no_face", "", ...valuesOf(prediction, classes, units.length)]);
   }
   if (fullSince !== null) {
     const detail = "the table was full: later predictions are missing";
-    lines.push([source, "", decimal(fullSince, 3), "", "", "incomplete", detail, ...valuesOf(null, classes)]);
+    lines.push([source, "", decimal(fullSince, 3), "", "", "incomplete", detail, ...valuesOf(null, classes, units.length)]);
   }
   return lines.map((line) => line.map(quoted).join(",")).join("\r\n") + "\r\n";
 }
 
-function valuesOf(prediction: FacePrediction | null, classes: string[]): string[] {
-  if (!prediction) return Array.from({ length: 10 + classes.length }, () => "");
-  const { box, score, probabilities, landmarks, valence, arousal } = prediction;
+function valuesOf(prediction: FacePrediction | null, classes: string[], nUnits: number): string[] {
+  if (!prediction) return Array.from({ length: 10 + classes.length + nUnits }, () => "");
+  const { box, score, probabilities, landmarks, valence, arousal, actionUnits } = prediction;
   const top = topClass(probabilities);
   return [
     ...box.map((value) => value.toFixed(2)),
@@ -33,6 +39,7 @@ function valuesOf(prediction: FacePrediction | null, classes: string[]): string[
     landmarks?.flat().map((value) => value.toFixed(2)).join(";") ?? "",
     decimal(valence, 4),
     decimal(arousal, 4),
+    ...Array.from({ length: nUnits }, (_, index) => decimal(actionUnits?.[index] ?? null, 4)),
   ];
 }
 

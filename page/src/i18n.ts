@@ -47,6 +47,11 @@ export function className(name: string): string {
   return languages[language].texts.classes[name] ?? name;
 }
 
+/** Return what an action unit such as AU06 does; empty if it has no name. */
+export function unitTitle(name: string): string {
+  return languages[language].texts.units[name] ?? "";
+}
+
 /** Format a fraction as a percentage. */
 export function percent(fraction: number, digits = 0): string {
   return `${(fraction * 100).toFixed(digits)}%`;

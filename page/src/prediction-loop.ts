@@ -2,7 +2,7 @@
 
 import { showModel } from "./about.ts";
 import { byId, setText } from "./dom.ts";
-import type { FacePrediction } from "./faces/model.ts";
+import { unitsOf, type FacePrediction } from "./faces/model.ts";
 import { currentLanguage, percent, t, tCount } from "./i18n.ts";
 import { BrowserPredictor, largestDifference, LoadError, predictOnServer } from "./predictor.ts";
 import { explainLoadFailure, messageOf, type Problems } from "./problems.ts";
@@ -95,15 +95,17 @@ export class PredictionLoop {
   }
 
   private preparePanel(): void {
-    if (this.state.info && this.canPredict()) this.view.panel.prepare(this.state.info);
+    if (!this.state.info || !this.canPredict()) return;
+    this.view.panel.prepare(this.state.info);
+    this.view.unitsPanel.prepare(this.state.info);
   }
 
   private async predictPhoto(run: number): Promise<void> {
     const { source, predictor } = this;
-    const { classes } = this.state.info!;
+    const info = this.state.info!;
     try {
       const local = predictor.isReady ? await predictor.predict(await source.grab(), false) : null;
-      const remote = usesServer() ? await predictOnServer(source.file!, source.name, source.size, classes) : null;
+      const remote = usesServer() ? await predictOnServer(source.file!, source.name, source.size, info) : null;
       if (run !== this.run) return;
       if (local && remote) setText(byId("server-note"), agreementText(local.predictions, remote.predictions));
       const result = (remote ?? local)!;
@@ -126,7 +128,7 @@ export class PredictionLoop {
         const bitmap = await source.grab();
         const size = { width: bitmap.width, height: bitmap.height };
         const result = usesServer()
-          ? await predictOnServer(await toJpeg(bitmap), "frame.jpg", size, this.state.info!.classes)
+          ? await predictOnServer(await toJpeg(bitmap), "frame.jpg", size, this.state.info!)
           : await this.predictor.predict(bitmap, true);
         if (run !== this.run) return;
         this.problems.clear("prediction");
@@ -162,7 +164,8 @@ export class PredictionLoop {
 
   private record(frame: Frame): void {
     const { state, source } = this;
-    state.recording ??= new Recording(source.name, state.info!.classes.length);
+    const nUnits = unitsOf(state.info!)?.names.length ?? 0;
+    state.recording ??= new Recording(source.name, state.info!.classes.length, MAX_ROWS, nUnits);
     state.recording.add(frame, state.faces);
     const { fullSince } = state.recording;
     if (fullSince === null) return;

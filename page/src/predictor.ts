@@ -1,7 +1,7 @@
 // Who predicts an image: the worker in this browser, or the server that the page came from, if it is one.
 
 import type { Box, Point } from "./faces/crop.ts";
-import type { FacePrediction, ModelInfo } from "./faces/model.ts";
+import { unitsOf, type FacePrediction, type ModelInfo } from "./faces/model.ts";
 import type { FromWorker, ImagePredictions, LoadFailure, ToWorker } from "./protocol.ts";
 
 /** Why the worker cannot predict. */
@@ -90,6 +90,8 @@ interface ServerRow {
   landmarks: Point[] | null;
   valence: number | null;
   arousal: number | null;
+  /** Only of a model with action units. */
+  action_units?: Record<string, number>;
 }
 
 interface ServerResponse {
@@ -112,7 +114,7 @@ export async function predictOnServer(
   image: Blob,
   name: string,
   size: { width: number; height: number },
-  classes: string[],
+  info: ModelInfo,
 ): Promise<ImagePredictions> {
   const start = performance.now();
   const form = new FormData();
@@ -125,7 +127,7 @@ export async function predictOnServer(
   }
   requireDecoded(rows);
   const all = performance.now() - start;
-  return { ...size, predictions: parsePredictions(rows, size, classes), ms: { pixels: 0, faces: 0, model: 0, all } };
+  return { ...size, predictions: parsePredictions(rows, size, info.classes, unitsOf(info)?.names), ms: { pixels: 0, faces: 0, model: 0, all } };
 }
 
 /** Throw unless the image was decoded; an extra row about faces beyond the limit is no failure. */
@@ -138,6 +140,7 @@ export function parsePredictions(
   rows: ServerRow[],
   size: { width: number; height: number },
   classes: string[],
+  units?: string[],
 ): FacePrediction[] {
   return rows
     .filter((row) => row.status === "ok" && row.probabilities)
@@ -148,6 +151,7 @@ export function parsePredictions(
       landmarks: row.landmarks,
       valence: row.valence,
       arousal: row.arousal,
+      actionUnits: units && row.action_units ? units.map((name) => row.action_units![name] ?? 0) : null,
     }));
 }
 

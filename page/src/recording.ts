@@ -43,6 +43,7 @@ export class Recording {
     readonly source: string,
     private readonly nClasses: number,
     private readonly maxRows = MAX_ROWS,
+    private readonly nUnits = 0,
   ) {}
 
   get isEmpty(): boolean {
@@ -50,7 +51,7 @@ export class Recording {
   }
 
   private get width(): number {
-    return N_FIXED + this.nClasses;
+    return N_FIXED + this.nClasses + this.nUnits;
   }
 
   /** Record the faces of a frame. */
@@ -74,14 +75,16 @@ export class Recording {
   /** All rows, ordered by position in the video. */
   *rows(): Generator<Row> {
     for (const row of this.validRows()) {
-      const [seconds, face, track, x0, y0, x1, y1, score, valence, arousal, ...probabilities] = this.values.subarray(
+      const [seconds, face, track, x0, y0, x1, y1, score, valence, arousal, ...values] = this.values.subarray(
         row * this.width,
         (row + 1) * this.width,
       );
+      const probabilities = Array.from(values.slice(0, this.nClasses));
+      const actionUnits = this.nUnits ? Array.from(values.slice(this.nClasses)) : null;
       const known = { score: nanToNull(score), valence: nanToNull(valence), arousal: nanToNull(arousal) };
       yield face === NO_FACE
         ? { seconds, face: null, track: null, prediction: null }
-        : { seconds, face, track, prediction: { box: [x0, y0, x1, y1], probabilities, landmarks: null, ...known } };
+        : { seconds, face, track, prediction: { box: [x0, y0, x1, y1], probabilities, landmarks: null, actionUnits, ...known } };
     }
   }
 
@@ -96,8 +99,8 @@ export class Recording {
       larger.set(this.values);
       this.values = larger;
     }
-    const { box, score, valence, arousal, probabilities } = prediction ?? EMPTY;
-    const row = [...position, ...box, score ?? NaN, valence ?? NaN, arousal ?? NaN, ...probabilities];
+    const { box, score, valence, arousal, probabilities, actionUnits } = prediction ?? EMPTY;
+    const row = [...position, ...box, score ?? NaN, valence ?? NaN, arousal ?? NaN, ...probabilities, ...(actionUnits ?? [])];
     const start = this.count++ * this.width;
     this.values.fill(NaN, start, start + this.width).set(row, start);
   }
@@ -132,12 +135,13 @@ export class Recording {
   }
 }
 
-const EMPTY: Pick<FacePrediction, "box" | "score" | "valence" | "arousal" | "probabilities"> = {
+const EMPTY: Omit<FacePrediction, "landmarks"> = {
   box: [NaN, NaN, NaN, NaN],
   score: null,
   valence: null,
   arousal: null,
   probabilities: [],
+  actionUnits: null,
 };
 
 function nanToNull(value: number): number | null {

@@ -23,7 +23,7 @@ export interface Track {
   seen: number;
   /** Frames since then. */
   missed: number;
-  /** The latest prediction; for video, probabilities and affect are smoothed. */
+  /** The latest prediction; for video, probabilities, affect and action units are smoothed. */
   prediction: FacePrediction;
   history: Moment[];
 }
@@ -82,6 +82,7 @@ function smooth(old: FacePrediction, now: FacePrediction, weight: number): FaceP
     probabilities: now.probabilities.map((value, index) => mix(old.probabilities[index], value)!),
     valence: mix(old.valence, now.valence),
     arousal: mix(old.arousal, now.arousal),
+    actionUnits: now.actionUnits?.map((value, index) => mix(old.actionUnits?.[index] ?? null, value)!) ?? null,
   };
 }
 

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 import * as ort from "onnxruntime-web";
 import { cropMatrix, cropImage, resizeCrop } from "../src/faces/crop.ts";
-import { Model, checkInfo, type ModelInfo } from "../src/faces/model.ts";
+import { Model, checkInfo, presentFrom, unitsOf, type ModelInfo } from "../src/faces/model.ts";
 import { requireUnchanged } from "../src/faces/model-hash.ts";
 import { golden, modelFile, image } from "./golden.ts";
 
@@ -72,6 +72,15 @@ test("a model is not loaded from a file that has changed", async () => {
   changed[changed.length >> 1] ^= 1;
   const info = { format_version: 1, classes: golden.classes, crop: {}, input_size: 48, tasks: [] } as unknown as ModelInfo;
   await assert.rejects(Model.load(ort, changed, info), /has changed since it was written/);
+});
+
+test("action units need names, and are those of the metadata", () => {
+  const info = { format_version: 1, classes: ["Happy"], crop: {}, input_size: 48, tasks: ["expression", "action_units"] } as unknown as ModelInfo;
+  assert.throws(() => checkInfo(info), /no names of its action units/);
+  const units = { names: ["AU06"], kind: "intensity" as const };
+  assert.deepEqual(unitsOf(checkInfo({ ...info, annotations: { action_units: units } })), units);
+  assert.equal(presentFrom(units), 2);
+  assert.equal(unitsOf({ ...info, tasks: ["expression"] }), null);
 });
 
 test("other format versions are rejected", () => {

@@ -10,7 +10,7 @@ import { predictionsCsv } from "../src/csv.ts";
 import { HISTORY_S, Tracks } from "../src/tracks.ts";
 
 function prediction(box: Box, ...probabilities: number[]): FacePrediction {
-  return { box, score: 0.9, probabilities, landmarks: null, valence: null, arousal: null };
+  return { box, score: 0.9, probabilities, landmarks: null, valence: null, arousal: null, actionUnits: null };
 }
 
 test("a moving face keeps its id, and another face gets another id", () => {
@@ -60,6 +60,31 @@ test("the CSV has the columns of mien predict, largest face first, and a file na
   const landmarks = "1.00;2.00;3.00;4.00";
   assert.equal(first, `"'=1,""2""",,,0,,ok,,0.00,0.00,9.00,9.00,0.9000,Neutral,1.0000,1.0000,0.0000,${landmarks},-0.5000,`);
   assert.equal(second, `"'=1,""2""",,,1,,ok,,1.00,2.00,3.00,4.00,0.9000,Happy,0.7500,0.2500,0.7500,,,`);
+});
+
+test("action units are columns of the CSV, are smoothed, recorded, and read from the server's rows", () => {
+  const face = (value: number): FacePrediction => ({ ...prediction([0, 0, 9, 9], 1, 0), actionUnits: [value, 0.5] });
+  const tracks = new Tracks();
+  tracks.update([face(0)], 0, true);
+  const seen = tracks.update([face(1)], 0.1, true);
+  const [smoothed, same] = seen[0].prediction.actionUnits!;
+  assert.ok(smoothed > 0.1 && smoothed < 0.5 && same === 0.5);
+  const recording = new Recording("video", 2, 100, 2);
+  recording.add({ time: 0, pass: 0 }, seen);
+  recording.add({ time: 1, pass: 0 }, []);
+  const rows = [...recording.rows()];
+  assert.deepEqual(rows[0].prediction!.actionUnits, [smoothed, 0.5]);
+  assert.deepEqual(rows[0].prediction!.probabilities, seen[0].prediction.probabilities);
+  const [header, first, second] = predictionsCsv(rows, "video", ["Neutral", "Happy"], null, ["AU06", "AU12"]).split("\r\n");
+  assert.ok(header.endsWith(",valence,arousal,AU06,AU12"));
+  assert.ok(first.endsWith(`,,,,${smoothed.toFixed(4)},0.5000`));
+  assert.equal(second.split(",").length, header.split(",").length);
+  const row = {
+    status: "ok", detail: "", box_xyxy: null, score: null, probabilities: { Neutral: 1 }, landmarks: null,
+    valence: null, arousal: null, action_units: { AU12: 0.25, AU06: 0.75 },
+  };
+  const [parsed] = parsePredictions([row], { width: 1, height: 1 }, ["Neutral"], ["AU06", "AU12"]);
+  assert.deepEqual(parsed.actionUnits, [0.75, 0.25]);
 });
 
 /** Record a video at these times, with a face per frame whose probability encodes the pass. */
@@ -124,7 +149,7 @@ test("faces beyond the server's limit are no failure, an undecodable image is", 
 });
 
 test("the server's probabilities are matched by class name", () => {
-  const row = { detail: "", score: 0.9, landmarks: null, valence: null, arousal: null };
+  const row = { detail: "", score: 0.9, landmarks: null, valence: null, arousal: null, actionUnits: null };
   const rows = [
     { ...row, status: "ok", box_xyxy: [1, 2, 3, 4] as Box, probabilities: { Happy: 0.75, Neutral: 0.25 } },
     { ...row, status: "no_face", box_xyxy: null, probabilities: null },

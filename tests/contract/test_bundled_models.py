@@ -71,15 +71,15 @@ def test_it_reads_a_face_that_is_not_there_in_no_way_that_is_not_a_probability(b
     size = bundle.info.input_size
     random = np.random.default_rng(0).integers(0, 256, (5, size, size, 3), dtype=np.uint8)
     outputs = bundle.run(random)
-    np.testing.assert_allclose(outputs.probabilities.sum(axis=1), 1, atol=1e-4)
-    assert (outputs.probabilities >= 0).all()
+    np.testing.assert_allclose(outputs["expression"].sum(axis=1), 1, atol=1e-4)
+    assert (outputs["expression"] >= 0).all()
 
 
 def test_one_face_alone_is_read_as_in_a_batch(bundle: OnnxModel) -> None:
     size = bundle.info.input_size
     random = np.random.default_rng(0).integers(0, 256, (8, size, size, 3), dtype=np.uint8)
     together, alone = bundle.run(random), bundle.run(random[3:4])
-    np.testing.assert_allclose(together.probabilities[3:4], alone.probabilities, atol=1e-3)
+    np.testing.assert_allclose(together["expression"][3:4], alone["expression"], atol=1e-3)
 
 
 def test_it_is_used_where_no_model_is_named(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from mien.train.weights import build_network
 
 class Watched(FaceModule):
     def training_step(self, batch, batch_index):
-        drawn = [numbers[pair.numpy().tobytes()] for pair in batch.valence_arousal]
+        drawn = [numbers[pair.numpy().tobytes()] for pair in batch.targets["valence_arousal"]]
         digests = [zlib.crc32(image.numpy().tobytes()) for image in batch.images_rgb]
         seen.append([self.current_epoch, drawn, digests])
         return super().training_step(batch, batch_index)
@@ -43,7 +43,7 @@ class Watched(FaceModule):
 if __name__ == "__main__":
     recipe = read_recipe(Path(sys.argv[1]), sys.argv[4:])
     faces = read_training_faces([Pack.open(Path(sys.argv[2]))], recipe.data)
-    numbers = {pair.tobytes(): number for number, pair in enumerate(faces.train.valence_arousal)}
+    numbers = {pair.tobytes(): number for number, pair in enumerate(faces.train.targets["valence_arousal"])}
     assert len(numbers) == len(faces.train)
     seen = []
     out = Path(sys.argv[3])

@@ -149,9 +149,9 @@ def model_cases(image_rgb: NDArray[np.uint8], landmarks: NDArray[np.float64], bu
 
 def _outputs_of(bundle: OnnxModel, crop: NDArray[np.uint8]) -> dict[str, Any]:
     outputs = bundle.run(crop[None])
-    points, affect = outputs.landmarks, outputs.valence_arousal
+    points, affect = outputs.get("landmarks"), outputs.get("valence_arousal")
     return {
-        "probabilities": np.round(outputs.probabilities[0].astype(float), 5).tolist(),
+        "probabilities": np.round(outputs["expression"][0].astype(float), 5).tolist(),
         "landmarks": None if points is None else np.round(points[0].astype(float), 4).tolist(),
         "valence_arousal": None if affect is None else np.round(affect[0].astype(float), 4).tolist(),
     }

@@ -81,11 +81,11 @@ def test_the_file_computes_what_torch_computes(tmp_path: Path, model: ModelConfi
         crops = random.integers(0, 256, (n_faces, SIZE, SIZE, 3), dtype=np.uint8)
         assert check_against_torch(exported, graph, crops) < 1e-4
         outputs = exported.run(crops)
-        assert outputs.probabilities.shape == (n_faces, len(CLASSES))
-        np.testing.assert_allclose(outputs.probabilities.sum(axis=1), 1, rtol=1e-5)
-        assert (outputs.landmarks is not None) == model.landmarks
-        assert (outputs.valence_arousal is not None) == model.valence_arousal
+        assert outputs["expression"].shape == (n_faces, len(CLASSES))
+        np.testing.assert_allclose(outputs["expression"].sum(axis=1), 1, rtol=1e-5)
+        assert ("landmarks" in outputs) == model.landmarks
+        assert ("valence_arousal" in outputs) == model.valence_arousal
         with torch.inference_mode():
-            logits = graph.network(torch.from_numpy(crops)).logits.double().numpy() / 1.7
+            logits = graph.network(torch.from_numpy(crops))["expression"].double().numpy() / 1.7
         softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        np.testing.assert_allclose(outputs.probabilities, softmax, atol=1e-5)
+        np.testing.assert_allclose(outputs["expression"], softmax, atol=1e-5)

@@ -10,6 +10,12 @@ import type { Runtime } from "./runtime.ts";
 export const FORMAT_VERSION = 1;
 const BATCH_FACES = 16;
 
+/** The action units of a model: presence is a probability, intensity a number from 0 to 5. */
+export interface ActionUnits {
+  names: string[];
+  kind: "presence" | "intensity";
+}
+
 /** model.json: the model file's `mien` metadata, plus its name and card. */
 export interface ModelInfo {
   format_version: number;
@@ -17,6 +23,7 @@ export interface ModelInfo {
   crop: CropContract;
   input_size: number;
   tasks: string[];
+  annotations?: { action_units?: ActionUnits };
   licence?: string;
   training?: Record<string, unknown>;
   name?: string;
@@ -31,6 +38,8 @@ export interface FacePrediction {
   landmarks: Point[] | null;
   valence: number | null;
   arousal: number | null;
+  /** In the order of the model's names; null if it has no action units. */
+  actionUnits: number[] | null;
 }
 
 export interface Outputs {
@@ -38,6 +47,17 @@ export interface Outputs {
   /** As fractions of the crop. */
   landmarks: Point[] | null;
   affect: [number, number] | null;
+  actionUnits: number[] | null;
+}
+
+/** Return the action units that the model predicts. */
+export function unitsOf(info: ModelInfo): ActionUnits | null {
+  return info.tasks.includes("action_units") ? (info.annotations?.action_units ?? null) : null;
+}
+
+/** Return the value from which a unit counts as present, as in `mien evaluate`. */
+export function presentFrom(units: ActionUnits): number {
+  return units.kind === "presence" ? 0.5 : 2;
 }
 
 export function checkInfo(info: ModelInfo): ModelInfo {
@@ -45,6 +65,9 @@ export function checkInfo(info: ModelInfo): ModelInfo {
     throw new Error(`model.json has format version ${info.format_version}, this page supports ${FORMAT_VERSION}`);
   }
   if (!Array.isArray(info.classes) || !info.crop || !info.input_size) throw new Error("model.json is incomplete");
+  if (info.tasks?.includes("action_units") && !Array.isArray(info.annotations?.action_units?.names)) {
+    throw new Error("model.json has no names of its action units");
+  }
   return info;
 }
 
@@ -69,10 +92,13 @@ export class Model {
     const images = new this.runtime.Tensor("uint8", pixels, [crops.length, size, size, 3]);
     const outputs = await this.session.run({ images }, tasks);
     const values = (name: string): Float32Array | null => (outputs[name]?.data as Float32Array | undefined) ?? null;
+    const nUnits = unitsOf(this.info)?.names.length ?? 0;
+    const units = values("action_units");
     const results = crops.map((_, index) => ({
       probabilities: Array.from(values("expression")!.subarray(index * classes.length, (index + 1) * classes.length)),
       landmarks: landmarksAt(values("landmarks"), index),
       affect: affectAt(values("valence_arousal"), index),
+      actionUnits: units && Array.from(units.subarray(index * nUnits, (index + 1) * nUnits)),
     }));
     for (const tensor of Object.values(outputs) as Tensor[]) tensor.dispose();
     return results;
@@ -92,7 +118,7 @@ export class Model {
         resizeCrop(cropImage(image, matrix, this.info.crop.size), this.info.input_size),
       );
       const outputs = await this.run(crops);
-      outputs.forEach(({ probabilities, landmarks, affect }, index) => {
+      outputs.forEach(({ probabilities, landmarks, affect, actionUnits }, index) => {
         const toImage = invert(matrices[index]);
         predictions.push({
           box: batch[index].box,
@@ -101,6 +127,7 @@ export class Model {
           landmarks: landmarks && landmarks.map((point) => transform(toImage, point)),
           valence: affect && affect[0],
           arousal: affect && affect[1],
+          actionUnits,
         });
       });
     }

@@ -10,6 +10,7 @@ import type { Kind, Source } from "../source.ts";
 import { usesServer, type State } from "../state.ts";
 import { topClass, type Track } from "../tracks.ts";
 import { Transport } from "../transport.ts";
+import { UnitsPanel } from "../units-panel.ts";
 import { prepareCanvas } from "./canvas.ts";
 import { drawFaces, Placement } from "./overlay.ts";
 import { drawPlane } from "./plane.ts";
@@ -19,6 +20,7 @@ const TIMELINE_EVERY_MS = 100;
 
 export class View {
   readonly panel = new Panel();
+  readonly unitsPanel = new UnitsPanel();
   readonly transport: Transport;
   private readonly chips = new Chips((id) => this.select(id));
   private timelineDrawn = 0;
@@ -50,6 +52,7 @@ export class View {
   showWaiting(waiting: State["waiting"]): void {
     this.state.waiting = waiting;
     this.panel.showWaiting(waiting.text(), waiting.hint?.());
+    this.unitsPanel.show(null);
   }
 
   /** Render everything that depends on the predictions. */
@@ -67,6 +70,7 @@ export class View {
     if (!state.info) return;
     if (selected) this.panel.showFace(selected, state.faces, state.threshold, source.isLive);
     else if (state.hasPrediction) this.showWaiting({ text: () => t("noFace"), hint: () => t("noFaceHint") });
+    this.unitsPanel.show(selected);
     this.renderTimeline(selected, state.info.classes);
     if (state.info.tasks.includes("valence_arousal")) this.renderPlane(selected, state.info.classes);
   }
@@ -119,6 +123,7 @@ export class View {
   renderTheme(): void {
     showThemeButton();
     this.panel.recolor();
+    this.unitsPanel.translate();
     this.render();
   }
 }

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mien.faces.crop import CropContract
 from mien.faces.crop_options import CropMethod
+from mien.tasks import NO_ANNOTATIONS, Annotations
 
 
 class RawRow(NamedTuple):
@@ -42,6 +43,7 @@ class FaceRecord:
             position an aligned crop if there are no landmarks.
         valence: in [-1, 1], or None.
         arousal: in [-1, 1], or None.
+        annotations: the values of optional tasks of `mien.tasks`, ``(*shape)`` float32 with the task's mark where missing.
         is_cropped: the image is a cropped face, and is used in full if no face is detected in it.
         warnings: codes of annotations that were dropped from this face, such as ``landmark_count``.
         person: who it is, as the data set names the person, or None.
@@ -58,6 +60,7 @@ class FaceRecord:
     landmarks: NDArray[np.float64] | None = None
     valence: float | None = None
     arousal: float | None = None
+    annotations: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     is_cropped: bool = False
     warnings: tuple[str, ...] = ()
     person: str | None = None
@@ -132,6 +135,12 @@ class CroppedDataset(Protocol):
     @property
     def terms(self) -> str | None:
         """The terms of use of the set that they were cropped from."""
+
+
+def annotations_of(dataset: FaceDataset) -> Annotations:
+    """Return the columns of a data set's optional tasks: its attribute ``annotations``, which most sets lack."""
+    annotations: Annotations = getattr(dataset, "annotations", NO_ANNOTATIONS)
+    return annotations
 
 
 # Every reason for rejecting a row, and what the data set's owner can do.

@@ -11,6 +11,7 @@ Columns are found by name, ignoring case; of several spellings the first one lis
 - ``valence`` and ``arousal`` (optional): in [-1, 1]; -2 for none;
 - ``person``, ``subject``, ``identity``, ``person_id`` or ``subject_id``, and ``clip``, ``video``, ``clip_id`` or
   ``video_id`` (optional, or others that the caller names): faces that stay on one side of a split.
+- ``AU01``, ``AU02``, ... (optional): action units, see `mien.datasets.action_unit_columns`.
 
 Other columns are listed in the notes. A column that seems to hold the split is an error: faces of a test split must not
 be trained on because of the name of a column.
@@ -22,6 +23,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.datasets.action_unit_columns import decide_kind, find_unit_columns, parse_units
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
 from mien.datasets.csv_cells import (
     parse_affect,
@@ -30,7 +35,7 @@ from mien.datasets.csv_cells import (
     parse_landmarks,
     require_readable,
 )
-from mien.datasets.csv_files import CsvFile, open_csv_file
+from mien.datasets.csv_files import CsvFile, open_csv_file, read_first_row
 from mien.datasets.csv_persons import CLIP, PERSON, PERSON_SPELLINGS, ListedPersons, read_persons
 from mien.datasets.files import locate, quote_names
 from mien.datasets.labels import LabelNames, map_labels, order_classes
@@ -43,8 +48,10 @@ from mien.datasets.splits import (
     require_val_fraction,
 )
 from mien.errors import DatasetError
+from mien.faces.action_units import ActionUnits
 from mien.faces.crop_options import CropMethod
 from mien.formats.pack.schema import SPLITS
+from mien.tasks import Annotations
 
 PATH, LABEL, SPLIT, LANDMARKS, VALENCE, AROUSAL = "path", "label", "split", "landmarks", "valence", "arousal"
 SPELLINGS = {
@@ -79,6 +86,7 @@ class CsvDataset:
         persons: how persons and clips are read.
         natural_crop: ``aligned`` with landmarks, otherwise ``box`` with boxes, otherwise ``whole``.
         notes: see `FaceDataset`.
+        annotations: the action units, if there are any.
     """
 
     root: Path
@@ -90,6 +98,7 @@ class CsvDataset:
     persons: ListedPersons
     natural_crop: CropMethod
     notes: tuple[str, ...] = ()
+    annotations: Annotations = field(default_factory=dict)
     name: str = field(default="csv", init=False)
 
     def rows(self) -> Iterator[RawRow]:
@@ -125,6 +134,11 @@ class CsvDataset:
         box_xyxy, box_warnings = parse_box(tuple(row.fields[name] for name in self.box_columns))
         landmarks, landmark_warnings = parse_landmarks(row.fields.get(LANDMARKS, ""))
         person, clip = self.persons.names(row.fields)
+        annotations: dict[str, NDArray[np.float32]] = {}
+        unit_warnings: tuple[str, ...] = ()
+        if "action_units" in self.annotations:
+            units = self.annotations["action_units"]
+            annotations["action_units"], unit_warnings = parse_units(row.fields, units)
         return FaceRecord(
             image=locate(self.root, row.key),
             label=self.classes.index(class_name),
@@ -132,7 +146,8 @@ class CsvDataset:
             landmarks=landmarks,
             valence=parse_affect(row.fields.get(VALENCE, "")),
             arousal=parse_affect(row.fields.get(AROUSAL, "")),
-            warnings=(*box_warnings, *landmark_warnings),
+            annotations=annotations,
+            warnings=(*box_warnings, *landmark_warnings, *unit_warnings),
             person=person or None,
             clip=clip or None,
         )
@@ -174,7 +189,9 @@ def open_csv(
             )
         path = found[0]
     box_spellings = {name: (name,) for names in (*BOXES_XYWH, BOX_XYXY) for name in names}
-    spellings = SPELLINGS | PERSON_SPELLINGS | box_spellings
+    unit_columns = find_unit_columns(read_first_row(path), path=path)
+    unit_spellings = {name: (column,) for name, column in unit_columns.items()}
+    spellings = SPELLINGS | PERSON_SPELLINGS | box_spellings | unit_spellings
     required: tuple[str, ...] = (PATH, LABEL)
     if split_column == NO_SPLIT:
         del spellings[SPLIT]
@@ -195,6 +212,12 @@ def open_csv(
         raise DatasetError(f"`{path}` must have rows with a label, it has none: fill in its label column")
     persons = read_persons([table], has_splits=SPLIT in table.columns, val_fraction=val_fraction)
     unused_boxes = tuple(name for name in box_spellings if name not in box_columns)
+    annotations: Annotations = {}
+    if unit_columns:
+        kind, unit_notes = decide_kind((fields for _, fields in table.rows()), unit_columns)
+        notes = (*notes, *unit_notes)
+        if kind is not None:
+            annotations = {"action_units": ActionUnits(tuple(unit_columns), kind)}
     return CsvDataset(
         root=path.resolve().parent,
         table=table,
@@ -205,6 +228,7 @@ def open_csv(
         natural_crop="aligned" if LANDMARKS in table.columns else "box" if boxes else "whole",
         notes=(*notes, *persons.notes, *table.note_ignored_columns(without=unused_boxes)),
         persons=persons,
+        annotations=annotations,
     )
 
 

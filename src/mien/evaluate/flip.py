@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.faces.landmarks import FLIP_PERMUTATION
-from mien.formats.onnx_model import Outputs
+from mien.tasks import TASKS, Values
 
 FLIP_NOTE = (
     "Every face is predicted twice, as it is and mirrored, and the two predictions are averaged, at twice the cost. "
@@ -12,19 +12,19 @@ FLIP_NOTE = (
 )
 
 
-def average_flipped(plain: Outputs, mirrored: Outputs) -> Outputs:
+def average_flipped(plain: Values, mirrored: Values) -> Values:
     """Return the mean of two predictions for the same faces.
 
     Args:
         plain: the outputs for N faces.
         mirrored: the outputs for the same faces, with each crop mirrored left to right.
     """
-    landmarks = affect = None
-    if plain.landmarks is not None and mirrored.landmarks is not None:
-        landmarks = _mean(plain.landmarks, mirror_landmarks(mirrored.landmarks))
-    if plain.valence_arousal is not None and mirrored.valence_arousal is not None:
-        affect = _mean(plain.valence_arousal, mirrored.valence_arousal)
-    return Outputs(_mean(plain.probabilities, mirrored.probabilities), landmarks, affect)
+    averaged = {}
+    for task, values in plain.items():
+        other = mirrored[task]
+        other = mirror_landmarks(other) if TASKS[task].is_geometric else other
+        averaged[task] = (values + other) * np.float32(0.5)
+    return averaged
 
 
 def mirror_landmarks(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -36,7 +36,3 @@ def mirror_landmarks(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
     mirrored = landmarks[:, FLIP_PERMUTATION]
     mirrored[..., 0] = 1 - mirrored[..., 0]
     return mirrored
-
-
-def _mean(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    return (first + second) * np.float32(0.5)

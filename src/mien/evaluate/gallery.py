@@ -6,10 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluate.score import Evaluation, LandmarkScores
+from mien.evaluate.score import Evaluation
+from mien.evaluate.task_scores import LandmarkScores
 from mien.faces.landmarks import CONTOURS
-from mien.formats.onnx_model import Outputs
 from mien.formats.pack import PackSplit
+from mien.tasks import Values
 
 N_MISTAKES = 24
 # Quantiles of the landmark error at which faces are shown.
@@ -45,12 +46,12 @@ class LandmarkFace(NamedTuple):
     predicted_path: str
 
 
-def choose_mistakes(faces: PackSplit, outputs: Outputs, evaluation: Evaluation) -> list[Mistake]:
+def choose_mistakes(faces: PackSplit, outputs: Values, evaluation: Evaluation) -> list[Mistake]:
     """Return the most confident mistakes under the protocol ``all``."""
     protocol = evaluation.main.protocol
     indices = np.flatnonzero(protocol.faces)
     wrong = np.flatnonzero(protocol.truth != protocol.predicted)
-    confidence = outputs.probabilities[indices[wrong], protocol.predicted[wrong]]
+    confidence = outputs["expression"][indices[wrong], protocol.predicted[wrong]]
     chosen = wrong[np.argsort(-confidence, kind="stable")[:N_MISTAKES]]
     return [
         Mistake(
@@ -58,8 +59,8 @@ def choose_mistakes(faces: PackSplit, outputs: Outputs, evaluation: Evaluation) 
             key=faces.keys[indices[i]],
             truth=evaluation.classes[protocol.truth[i]],
             predicted=evaluation.classes[protocol.predicted[i]],
-            confidence=float(outputs.probabilities[indices[i], protocol.predicted[i]]),
-            confidence_in_truth=float(outputs.probabilities[indices[i], protocol.truth[i]]),
+            confidence=float(outputs["expression"][indices[i], protocol.predicted[i]]),
+            confidence_in_truth=float(outputs["expression"][indices[i], protocol.truth[i]]),
         )
         for i in chosen
     ]

@@ -1,7 +1,6 @@
 """The machine-readable part of a report: metrics.json and predictions.csv, as specified in docs/formats.md."""
 
 import csv
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,10 @@ from numpy.typing import NDArray
 import mien
 from mien.evaluate.flip import FLIP_NOTE
 from mien.evaluate.provenance import Provenance
-from mien.evaluate.score import AFFECT_DIMENSIONS, Evaluation, Truth
-from mien.formats.onnx_model import Outputs
+from mien.evaluate.score import Evaluation, Truth
 from mien.formats.pack.schema import NO_LABEL
 from mien.runtime.csv_text import CsvLines
+from mien.tasks import Values
 
 REPORT_VERSION = 2
 
@@ -22,11 +21,11 @@ REPORT_VERSION = 2
 def build_metrics(evaluation: Evaluation, provenance: Provenance) -> dict[str, Any]:
     """Return the content of metrics.json: plain values, None for undefined metrics."""
     main, model, pack = evaluation.main, provenance.model, provenance.pack
-    scores = _scores(evaluation)
+    scores = build_scores(evaluation)
     metrics = {
         "format_version": REPORT_VERSION,
         "mien_version": mien.__version__,
-        "model": {"file": provenance.model_name, "sha256": provenance.model_sha256, **asdict(model)},
+        "model": {"file": provenance.model_name, "sha256": provenance.model_sha256, **model.to_dict()},
         "pack": {
             "folder": provenance.pack_name,
             "source": pack.source,
@@ -55,11 +54,11 @@ def build_metrics(evaluation: Evaluation, provenance: Provenance) -> dict[str, A
         **scores,
     }
     if evaluation.flip_average is not None:
-        metrics["flip_average"] = {"description": f"{FLIP_NOTE}.", **_scores(evaluation.flip_average)}
+        metrics["flip_average"] = {"description": f"{FLIP_NOTE}.", **build_scores(evaluation.flip_average)}
     return metrics
 
 
-def _scores(evaluation: Evaluation) -> dict[str, Any]:
+def build_scores(evaluation: Evaluation) -> dict[str, Any]:
     """Return the metrics that a report has for plain and for flip-averaged predictions."""
     protocols = {
         name: {
@@ -78,44 +77,34 @@ def _scores(evaluation: Evaluation) -> dict[str, Any]:
         }
         for name, scores in evaluation.protocols.items()
     }
-    landmarks: dict[str, Any] = {"n": 0, "nme": None, "nme_ci95": None}
-    if evaluation.landmarks is not None:
-        nme = evaluation.landmarks.nme
-        landmarks = {"n": evaluation.landmarks.n, "nme": nme.value, "nme_ci95": list(nme.ci95)}
-    affect: dict[str, Any] | None = None
-    if evaluation.affect is not None:
-        affect = {"n": max(dimension.scores.n for dimension in evaluation.affect.values())}
-        for name, dimension in evaluation.affect.items():
-            affect[name] = {**dimension.scores._asdict(), "ccc_ci95": dimension.ccc_ci95}
     return {
         "protocols": protocols,
         "ece": evaluation.ece,
-        "landmarks": landmarks,
-        "valence_arousal": affect,
+        # These keys always exist, those of optional tasks only if there are scores.
+        "landmarks": {"n": 0, "nme": None, "nme_ci95": None},
+        "valence_arousal": None,
+        **{task: scores.to_dict() for task, scores in evaluation.tasks.items()},
     }
 
 
 def write_predictions(
-    path: Path, keys: list[str], outputs: Outputs, *, truth: Truth, evaluation: Evaluation
+    path: Path, keys: list[str], outputs: Values, *, truth: Truth, evaluation: Evaluation
 ) -> None:
     """Write predictions.csv: one row per face of the split, in the pack's order.
 
-    Columns: ``key,true,predicted``, ``p_<Class>`` for each of the model's classes, then ``nme`` and the true and
-    predicted valence and arousal if both model and faces have them. Missing values are empty cells. Numbers have 9
+    Columns: ``key,true,predicted``, ``p_<Class>`` for each of the model's classes, then those of the tasks that both model
+    and faces have, such as ``nme`` and ``valence_true,valence_predicted``. Missing values are empty cells. Numbers have 9
     digits, so that float32 values round-trip exactly. ``true`` is empty for a face without a label.
     """
     classes = np.array(evaluation.classes)
     header = ["key", "true", "predicted", *(f"p_{name}" for name in classes)]
-    columns: list[NDArray[np.floating]] = [outputs.probabilities]
-    if evaluation.landmarks is not None:
-        header.append("nme")
-        columns.append(evaluation.landmarks.errors[:, None])
-    if evaluation.affect is not None and outputs.valence_arousal is not None:
-        for column, name in enumerate(AFFECT_DIMENSIONS):
-            header += [f"{name}_true", f"{name}_predicted"]
-            columns += [truth.valence_arousal[:, [column]], outputs.valence_arousal[:, [column]]]
+    columns: list[NDArray[np.floating]] = [outputs["expression"]]
+    for scores in evaluation.tasks.values():
+        for name, values in scores.columns().items():
+            header.append(name)
+            columns.append(values[:, None])
     numbers = np.hstack([column.astype(np.float64) for column in columns])
-    predicted = classes[outputs.probabilities.argmax(axis=1)]
+    predicted = classes[outputs["expression"].argmax(axis=1)]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(CsvLines(file))
         writer.writerow(header)

@@ -15,11 +15,12 @@ from mien.evaluate.flip import FLIP_NOTE
 from mien.evaluate.gallery import choose_landmark_faces, choose_mistakes
 from mien.evaluate.provenance import Provenance, describe_crop
 from mien.evaluate.score import Evaluation
-from mien.evaluate.summary import FLIP_SUFFIX, SELECTION_UNKNOWN, format_verdict, percent, percent_interval
-from mien.formats.onnx_model import Outputs
+from mien.evaluate.summary import FLIP_SUFFIX, SELECTION_UNKNOWN, format_verdict
+from mien.evaluate.task_scores import LandmarkScores, ValenceArousalScores, percent, percent_interval
 from mien.formats.pack import PackSplit
 from mien.formats.terms import list_terms
 from mien.runtime.nested import find_dict
+from mien.tasks import TASKS, Values
 
 _TEMPLATE = "report.html.j2"
 # With fewer faces, the metrics of a class vary by more than 15 points by chance.
@@ -27,7 +28,7 @@ FEW_FACES = 30
 
 
 def write_report(
-    path: Path, faces: PackSplit, outputs: Outputs, *, evaluation: Evaluation, provenance: Provenance
+    path: Path, faces: PackSplit, outputs: Values, *, evaluation: Evaluation, provenance: Provenance
 ) -> None:
     """Write the page.
 
@@ -49,16 +50,17 @@ def write_report(
     environment.filters.update(percent=percent, interval=percent_interval)
     landmark_faces = []
     plots = {"reliability": figures.draw_reliability(evaluation.bins)}
-    if evaluation.landmarks is not None and outputs.landmarks is not None:
-        landmark_faces = choose_landmark_faces(faces, outputs.landmarks, evaluation.landmarks)
-        plots["nme"] = figures.draw_cumulative_error(evaluation.landmarks.errors)
-    if evaluation.affect is not None and outputs.valence_arousal is not None:
-        truth, predicted = faces.valence_arousal, outputs.valence_arousal
-        plots["plane"] = figures.draw_affect_plane(truth, predicted)
-        for column, name in enumerate(evaluation.affect):
-            plots[name] = figures.draw_affect(truth[:, column], predicted[:, column], name)
+    for task, scores in evaluation.tasks.items():
+        if isinstance(scores, LandmarkScores):
+            landmark_faces = choose_landmark_faces(faces, outputs[task], scores)
+            plots["nme"] = figures.draw_cumulative_error(scores.errors)
+        if isinstance(scores, ValenceArousalScores):
+            plots["plane"] = figures.draw_affect_plane(scores.truth, scores.predicted)
+            for column, name in enumerate(scores.dimensions):
+                plots[name] = figures.draw_affect(scores.truth[:, column], scores.predicted[:, column], name)
     page = environment.get_template(_TEMPLATE).render(
         evaluation=evaluation,
+        titles={task: entry.title.capitalize() for task, entry in TASKS.items()},
         provenance=provenance,
         verdict=format_verdict(evaluation.main),
         selection=provenance.selection or SELECTION_UNKNOWN,

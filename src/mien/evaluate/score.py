@@ -1,15 +1,13 @@
 """From a model's outputs and the ground truth to all metrics of the report: pure functions on arrays."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.formats.onnx_model import Outputs
-from mien.metrics.affect import AffectScores, concordance, score_affect
-from mien.metrics.bootstrap import Interval, bootstrap_confusion, bootstrap_rows
+from mien.evaluate.task_scores import Estimate, TaskScores
+from mien.metrics.bootstrap import bootstrap_confusion
 from mien.metrics.calibration import ReliabilityBin, expected_calibration_error, reliability_bins
 from mien.metrics.classification import (
     ClassScores,
@@ -20,10 +18,8 @@ from mien.metrics.classification import (
     per_class,
     reweighted_accuracy,
 )
-from mien.metrics.landmarks import mean_nme, nme_per_face
 from mien.metrics.protocols import ClassProtocol, class_protocols
-
-AFFECT_DIMENSIONS = ("valence", "arousal")
+from mien.tasks import NO_ANNOTATIONS, TASKS, Annotations, Values, align_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +29,16 @@ class Truth:
     Attributes:
         classes: classes of the labels.
         labels: ``(N,)`` indices into `classes`, `NO_LABEL` for a face without an expression label.
-        landmarks: ``(N, 68, 2)`` fractions of the crop, NaN where missing.
-        valence_arousal: ``(N, 2)`` in [-1, 1], NaN where missing.
+        values: ``(N, *shape)`` of other tasks, with the task's mark where missing.
         train_counts: number of faces per class in the training split, or empty if unknown.
+        annotations: the columns of optional tasks in `values`.
     """
 
     classes: tuple[str, ...]
     labels: NDArray[np.int64]
-    landmarks: NDArray[np.float32]
-    valence_arousal: NDArray[np.float32]
+    values: Values
     train_counts: dict[str, int]
-
-
-class Estimate(NamedTuple):
-    """The value of a metric with its 95 % interval."""
-
-    value: float
-    ci95: Interval
+    annotations: Annotations = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,27 +73,6 @@ class ProtocolScores:
         return 1 / self.n_classes
 
 
-class LandmarkScores(NamedTuple):
-    """The landmark error.
-
-    Attributes:
-        errors: ``(N,)`` NME per face, NaN for faces without landmarks.
-        n: number of faces with landmarks.
-        nme: mean of the errors.
-    """
-
-    errors: NDArray[np.float64]
-    n: int
-    nme: Estimate
-
-
-class AffectDimension(NamedTuple):
-    """Valence or arousal: its scores, and the interval of its CCC."""
-
-    scores: AffectScores
-    ccc_ci95: Interval | None
-
-
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """All metrics of a report.
@@ -115,8 +83,7 @@ class Evaluation:
         per_class: scores under ``all``, in the order of `classes`.
         bins: reliability bins under ``all``.
         ece: expected calibration error under ``all``.
-        landmarks: landmark error; None if the model or the faces have no landmarks.
-        affect: scores by dimension; None if the model or the faces have none.
+        tasks: scores of the other tasks that both the model and the faces have.
         flip_average: the metrics of flip-averaged predictions; None if not requested.
     """
 
@@ -125,8 +92,7 @@ class Evaluation:
     per_class: tuple[ClassScores, ...]
     bins: tuple[ReliabilityBin, ...]
     ece: float | None
-    landmarks: LandmarkScores | None
-    affect: dict[str, AffectDimension] | None
+    tasks: dict[str, TaskScores]
     flip_average: "Evaluation | None" = None
 
     @property
@@ -135,40 +101,43 @@ class Evaluation:
         return self.protocols["all"]
 
 
-def score(outputs: Outputs, truth: Truth, *, classes: tuple[str, ...]) -> Evaluation:
+def score(
+    outputs: Values, truth: Truth, *, classes: tuple[str, ...], annotations: Annotations = NO_ANNOTATIONS
+) -> Evaluation:
     """Compute all metrics.
 
     Args:
         outputs: the model's outputs for N faces.
         truth: the annotations of the same faces, in the same order.
         classes: the model's classes.
+        annotations: the columns of the model's optional tasks.
 
     Raises:
         ValueError: no face has a class that the model knows.
     """
-    protocols = class_protocols(
-        outputs.probabilities, truth.labels, classes=classes, label_classes=truth.classes
-    )
+    probabilities = outputs["expression"]
+    protocols = class_protocols(probabilities, truth.labels, classes=classes, label_classes=truth.classes)
     everything = protocols[0]
     if everything.n == 0:
         raise ValueError(f"no face has one of the model's classes {classes}, the labels are {truth.classes}")
     scored = {protocol.name: _score_protocol(protocol, classes, truth) for protocol in protocols}
-    confidence = outputs.probabilities[everything.faces].max(axis=1)
+    confidence = probabilities[everything.faces].max(axis=1)
     bins = reliability_bins(confidence, everything.truth == everything.predicted)
-    affect = None
-    if outputs.valence_arousal is not None and np.isfinite(truth.valence_arousal).any():
-        affect = {
-            name: _score_dimension(truth.valence_arousal[:, column], outputs.valence_arousal[:, column])
-            for column, name in enumerate(AFFECT_DIMENSIONS)
-        }
+    tasks = {}
+    for name, predicted in outputs.items():
+        if TASKS[name].score is None or name not in truth.values:
+            continue
+        values = align_columns(name, truth.values[name], truth.annotations, annotations)
+        found = TASKS[name].resolve("score")(values, predicted, annotations, truth.annotations)
+        if found is not None:
+            tasks[name] = found
     return Evaluation(
         classes=classes,
         protocols=scored,
         per_class=per_class(scored["all"].confusion),
         bins=bins,
         ece=expected_calibration_error(bins),
-        landmarks=_score_landmarks(outputs, truth),
-        affect=affect,
+        tasks=tasks,
     )
 
 
@@ -194,22 +163,3 @@ def _estimate(
     confusion: NDArray[np.int64], statistic: Callable[[NDArray[np.integer]], NDArray[np.float64]]
 ) -> Estimate:
     return Estimate(float(statistic(confusion)), bootstrap_confusion(confusion, statistic))
-
-
-def _score_landmarks(outputs: Outputs, truth: Truth) -> LandmarkScores | None:
-    if outputs.landmarks is None:
-        return None
-    errors = nme_per_face(truth.landmarks, outputs.landmarks)
-    known = errors[np.isfinite(errors)]
-    nme, interval = mean_nme(known), bootstrap_rows(known, mean_nme)
-    if nme is None or interval is None:
-        return None
-    return LandmarkScores(errors=errors, n=len(known), nme=Estimate(nme, interval))
-
-
-def _score_dimension(truth: NDArray[np.float32], predicted: NDArray[np.float32]) -> AffectDimension:
-    pairs = np.column_stack([truth, predicted])[np.isfinite(truth)].astype(np.float64)
-    return AffectDimension(
-        scores=score_affect(truth, predicted),
-        ccc_ci95=bootstrap_rows(pairs, lambda rows: concordance(rows[:, 0], rows[:, 1])),
-    )

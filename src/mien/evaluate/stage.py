@@ -14,11 +14,12 @@ from mien.evaluate.options import EvaluateOptions
 from mien.evaluate.provenance import Provenance, may_have_seen, may_know_persons
 from mien.evaluate.score import Evaluation, Truth, score
 from mien.evaluate.summary import format_summary
-from mien.formats.onnx_model import OnnxModel, Outputs
+from mien.formats.onnx_model import OnnxModel
 from mien.formats.pack import Pack, PackSplit
 from mien.formats.pack.grouping import count_known
 from mien.formats.pack.selection import read_batches
 from mien.runtime.progress import Progress
+from mien.tasks import Values
 
 BATCH_SIZE = 32
 
@@ -101,14 +102,17 @@ def evaluate(
         truth = Truth(
             classes=opened.info.classes,
             labels=faces.labels,
-            landmarks=faces.landmarks,
-            valence_arousal=faces.valence_arousal,
+            values=faces.annotations,
             train_counts=opened.info.counts.get("train", {}),
+            annotations=opened.info.annotations,
         )
-        evaluation = score(outputs, truth, classes=classes)
+        annotations = onnx_model.info.annotations
+        evaluation = score(outputs, truth, classes=classes, annotations=annotations)
         if flip_average:
             mirrored = predict_split(onnx_model, faces, batch_size=BATCH_SIZE, mirrored=True)
-            averaged = score(average_flipped(outputs, mirrored), truth, classes=classes)
+            averaged = score(
+                average_flipped(outputs, mirrored), truth, classes=classes, annotations=annotations
+            )
             evaluation = replace(evaluation, flip_average=averaged)
         write_json(folder / "metrics.json", build_metrics(evaluation, provenance))
         write_predictions(folder / "predictions.csv", faces.keys, outputs, truth=truth, evaluation=evaluation)
@@ -116,7 +120,7 @@ def evaluate(
     return EvaluationSummary(evaluation, provenance, out)
 
 
-def predict_split(model: OnnxModel, faces: PackSplit, *, batch_size: int, mirrored: bool = False) -> Outputs:
+def predict_split(model: OnnxModel, faces: PackSplit, *, batch_size: int, mirrored: bool = False) -> Values:
     """Return the model's outputs for every face of a split, in order.
 
     Args:

@@ -2,22 +2,13 @@
 
 from mien.evaluate.flip import FLIP_NOTE
 from mien.evaluate.provenance import Provenance
-from mien.evaluate.score import Estimate, Evaluation, ProtocolScores
+from mien.evaluate.score import Evaluation, ProtocolScores
+from mien.evaluate.task_scores import Estimate, percent, percent_interval
 from mien.runtime.text_table import format_table
 
 _HEADER = ("protocol", "faces", "accuracy", "balanced accuracy", "macro-F1")
 FLIP_SUFFIX = ", flip averaged"
 SELECTION_UNKNOWN = "the model file does not record how its checkpoint was selected"
-
-
-def percent(value: float | None) -> str:
-    """Return a fraction as a percentage with one decimal; a dash for None."""
-    return "–" if value is None else f"{100 * value:.1f} %"
-
-
-def percent_interval(interval: tuple[float, float]) -> str:
-    """Return an interval of fractions, in percent."""
-    return f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
 
 
 def format_verdict(scores: ProtocolScores) -> str:
@@ -93,16 +84,6 @@ def _with_interval(estimate: Estimate) -> str:
 
 
 def _task_lines(evaluation: Evaluation, *, suffix: str = "") -> list[str]:
-    """Return a line each for calibration, landmarks, valence and arousal."""
+    """Return the lines for calibration and for the tasks other than the expression."""
     lines = [f"Calibration error (ECE){suffix} {percent(evaluation.ece)}"]
-    if evaluation.landmarks is not None:
-        nme, n = evaluation.landmarks.nme, evaluation.landmarks.n
-        lines.append(f"Landmark error (NME){suffix} {_with_interval(nme)} ({n:,} faces)")
-    for name, dimension in (evaluation.affect or {}).items():
-        scores = dimension.scores
-        values = (
-            f"{label} {'–' if value is None else f'{value:.3f}'}"
-            for label, value in (("CCC", scores.ccc), ("RMSE", scores.rmse), ("SAGR", scores.sagr))
-        )
-        lines.append(f"{name.capitalize()}{suffix} {', '.join(values)} ({scores.n:,} faces)")
-    return lines
+    return lines + [line for scores in evaluation.tasks.values() for line in scores.lines(suffix)]

@@ -11,6 +11,7 @@ from mien.errors import ModelError
 from mien.formats.model_file import HASH_KEY, ZEROS, with_hash
 from mien.formats.onnx_model import INPUT_NAME, METADATA_KEY, ModelInfo, OnnxModel
 from mien.nets.network import FaceNetwork
+from mien.tasks import NO_ANNOTATIONS, TASKS, Annotations
 
 OPSET = 18
 # Reordered float arithmetic differs in the last digits, a wrong graph in the first.
@@ -18,19 +19,25 @@ TOLERANCE = 1e-3
 
 
 class CalibratedNetwork(nn.Module):
-    """The graph of a model file: the network with temperature scaling and softmax."""
+    """The graph of a model file: the network, and the decoding of its outputs."""
 
-    def __init__(self, network: FaceNetwork, temperature: float) -> None:
+    def __init__(
+        self, network: FaceNetwork, temperature: float, annotations: Annotations = NO_ANNOTATIONS
+    ) -> None:
         super().__init__()
         self.network = network
         self.temperature = temperature
+        self.annotations = annotations
+        # Looked up here: `torch.export` does not follow names.
+        self._decoders = {name: TASKS[name].resolve("decode") for name in network.tasks if TASKS[name].decode}
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return the outputs of the network's tasks, in the order of `mien.formats.onnx_model.TASKS`."""
-        outputs = self.network(images)
-        probabilities = torch.softmax(outputs.logits / self.temperature, dim=1)
-        optional = (outputs.landmarks, outputs.valence_arousal)
-        return (probabilities, *(value for value in optional if value is not None))
+        """Return the outputs of the network's tasks, in the order of `mien.tasks.TASKS`."""
+        decoded = []
+        for name, value in self.network(images).items():
+            decode = self._decoders.get(name)
+            decoded.append(value if decode is None else decode(value, self.annotations, self.temperature))
+        return tuple(decoded)
 
 
 def to_onnx(graph: nn.Module, info: ModelInfo) -> onnx.ModelProto:
@@ -92,11 +99,9 @@ def check_against_torch(model: OnnxModel, graph: nn.Module, crops: np.ndarray) -
         ModelError: it is too large to be rounding error.
     """
     expected = graph(torch.from_numpy(crops))
-    outputs = model.run(crops)
-    values = [outputs.probabilities, outputs.landmarks, outputs.valence_arousal]
-    present = [value for value in values if value is not None]
+    values = model.run(crops).values()
     difference = max(
-        float(np.abs(value - tensor.numpy()).max()) for value, tensor in zip(present, expected, strict=True)
+        float(np.abs(value - tensor.numpy()).max()) for value, tensor in zip(values, expected, strict=True)
     )
     if not difference <= TOLERANCE:
         raise ModelError(

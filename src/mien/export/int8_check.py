@@ -1,17 +1,18 @@
 """The int8 check: what quantization changes on the run's dev split, and whether that is acceptable."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.formats.onnx_model import OnnxModel, Outputs
+from mien.formats.onnx_model import OnnxModel
 from mien.formats.pack.selection import FaceSelection, read_batches
 from mien.metrics.calibration import expected_calibration_error, reliability_bins
 from mien.metrics.classification import accuracy, confusion_matrix, macro_f1
-from mien.metrics.landmarks import mean_nme, nme_per_face
 from mien.runtime.progress import Progress
+from mien.tasks import NO_ANNOTATIONS, TASKS, Annotations, Values, optional_tasks
 
 MIN_AGREEMENT = 0.98
 MAX_ACCURACY_LOSS = 0.005
@@ -26,13 +27,17 @@ class FileScores:
         accuracy: top-1 accuracy.
         macro_f1: mean F1.
         ece: expected calibration error.
-        nme: landmark error relative to the distance between the outer eye corners; None without landmarks.
+        tasks: the `Task.file_score` of each task that has one, by its name; None without labels.
     """
 
     accuracy: float
     macro_f1: float
     ece: float
-    nme: float | None
+    tasks: dict[str, float | None] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Return the scores by name."""
+        return {"accuracy": self.accuracy, "macro_f1": self.macro_f1, "ece": self.ece, **self.tasks}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +46,14 @@ class Int8Check:
 
     Attributes:
         n: number of faces.
-        n_landmarks: number of faces with annotated landmarks.
+        n_labeled: number of faces with labels, by task with a `Task.file_score`.
         agreement: fraction of faces with the same top-1 prediction.
         float_scores: scores of the float file.
         int8_scores: scores of the int8 file.
     """
 
     n: int
-    n_landmarks: int
+    n_labeled: dict[str, int]
     agreement: float
     float_scores: FileScores
     int8_scores: FileScores
@@ -63,20 +68,25 @@ class Int8Check:
         """Return plain values for the metadata."""
         return {
             "n": self.n,
-            "n_landmarks": self.n_landmarks,
+            **{f"n_{task}": n for task, n in self.n_labeled.items()},
             "agreement": self.agreement,
-            "float": asdict(self.float_scores),
-            "int8": asdict(self.int8_scores),
+            "float": self.float_scores.to_dict(),
+            "int8": self.int8_scores.to_dict(),
         }
 
     def table(self) -> str:
         """Return the comparison as lines of text."""
-        titles = {"accuracy": "accuracy", "macro_f1": "macro-F1", "ece": "ECE", "nme": "landmark error"}
+        titles = {"accuracy": "accuracy", "macro_f1": "macro-F1", "ece": "ECE"}
+        notes = {}
+        for task, n in self.n_labeled.items():
+            name, title = TASKS[task].file_score or ("", "")
+            titles[name], notes[name] = title, f"  (n = {n:,})"
+        float_scores, int8_scores = self.float_scores.to_dict(), self.int8_scores.to_dict()
         lines = [f"dev split, n = {self.n:,}", f"{'':16}{'float':>9}{'int8':>9}"]
         for name, title in titles.items():
-            before, after = getattr(self.float_scores, name), getattr(self.int8_scores, name)
+            before, after = float_scores.get(name), int8_scores.get(name)
             if before is not None and after is not None:
-                note = f"  (n = {self.n_landmarks:,})" if name == "nme" else ""
+                note = notes.get(name, "")
                 lines.append(f"{title:16}{100 * before:7.2f} %{100 * after:7.2f} %{note}")
         lines.append(f"{'agreement':16}{'':9}{100 * self.agreement:7.2f} %")
         return "\n".join(lines)
@@ -91,15 +101,23 @@ def compare_files(float_model: OnnxModel, int8_model: OnnxModel, faces: FaceSele
             )
             for model in (float_model, int8_model)
         )
-    return score_files(float_outputs, int8_outputs, labels=faces.labels, landmarks=faces.read_landmarks())
+    annotations = float_model.info.annotations
+    return score_files(
+        float_outputs,
+        int8_outputs,
+        labels=faces.labels,
+        truth=faces.read_annotations(annotations),
+        annotations=annotations,
+    )
 
 
 def score_files(
-    float_outputs: Outputs,
-    int8_outputs: Outputs,
+    float_outputs: Values,
+    int8_outputs: Values,
     *,
     labels: NDArray[np.int64],
-    landmarks: NDArray[np.float32],
+    truth: Values,
+    annotations: Annotations = NO_ANNOTATIONS,
 ) -> Int8Check:
     """Score the outputs of two files for the same N faces.
 
@@ -107,27 +125,45 @@ def score_files(
         float_outputs: outputs of the float file.
         int8_outputs: outputs of the int8 file.
         labels: ``(N,)`` classes of the model.
-        landmarks: ``(N, 68, 2)`` fractions of the crop, NaN where missing.
+        truth: ``(N, *shape)`` labels of the other tasks, with the task's mark where missing.
+        annotations: the columns of optional tasks.
     """
-    predictions = [outputs.probabilities.argmax(axis=1) for outputs in (float_outputs, int8_outputs)]
-    has_landmarks = float_outputs.landmarks is not None
+    predictions = [outputs["expression"].argmax(axis=1) for outputs in (float_outputs, int8_outputs)]
+    n_labeled = {}
+    for task, entry in TASKS.items():
+        if entry.file_score is not None and (task in float_outputs or task not in optional_tasks()):
+            is_labeled = np.isfinite(truth[task].reshape(len(labels), -1)).any(axis=1)
+            n_labeled[task] = int(is_labeled.sum()) if task in float_outputs else 0
     return Int8Check(
         n=len(labels),
-        n_landmarks=int(np.isfinite(nme_per_face(landmarks, landmarks)).sum()) if has_landmarks else 0,
+        n_labeled=n_labeled,
         agreement=float((predictions[0] == predictions[1]).mean()),
-        float_scores=_score(float_outputs, labels, landmarks),
-        int8_scores=_score(int8_outputs, labels, landmarks),
+        float_scores=_score(float_outputs, labels, truth, n_labeled, annotations),
+        int8_scores=_score(int8_outputs, labels, truth, n_labeled, annotations),
     )
 
 
-def _score(outputs: Outputs, labels: NDArray[np.int64], landmarks: NDArray[np.float32]) -> FileScores:
-    probabilities = outputs.probabilities
+def _score(
+    outputs: Values,
+    labels: NDArray[np.int64],
+    truth: Values,
+    tasks: Iterable[str],
+    annotations: Annotations,
+) -> FileScores:
+    probabilities = outputs["expression"]
     predicted = probabilities.argmax(axis=1)
     confusion = confusion_matrix(labels, predicted, n_classes=probabilities.shape[1])
     bins = reliability_bins(probabilities.max(axis=1), predicted == labels)
+    scores: dict[str, float | None] = {}
+    for task in tasks:
+        name, _ = TASKS[task].file_score or ("", "")
+        found = {}
+        if task in outputs:
+            found = TASKS[task].resolve("dev_scores")(truth[task], outputs[task], annotations)
+        scores[name] = found.get(name)
     return FileScores(
         accuracy=float(accuracy(confusion)),
         macro_f1=float(macro_f1(confusion)),
         ece=expected_calibration_error(bins) or 0.0,
-        nme=None if outputs.landmarks is None else mean_nme(nme_per_face(landmarks, outputs.landmarks)),
+        tasks=scores,
     )

@@ -31,6 +31,7 @@ from mien.errors import ModelError
 from mien.formats.onnx_model import INPUT_NAME
 from mien.formats.pack.selection import FaceSelection, read_batches
 from mien.runtime.progress import Progress
+from mien.tasks import TASKS
 
 SCHEME = "QDQ: uint8 activations, symmetric int8 weights by channel in 7 bits"
 PERCENTILE = 99.99
@@ -49,7 +50,7 @@ BETWEEN_TYPES = (
     "AveragePool",
     "GlobalAveragePool",
 )
-HEADS = ("expression_head", "landmark_head", "affect_head")
+HEADS = tuple(task.head for task in TASKS.values())
 # Name of the network inside `CalibratedNetwork`, with which the names of its weights begin.
 _PREFIX = "network."
 
@@ -113,6 +114,9 @@ class Quantizer:
         excluded = [
             node for node, layer in self._layers.items() if _is_within(layer, [*HEADS, *float_layers])
         ]
+        # What follows the heads, such as a sigmoid.
+        outputs = {output.name for output in self._model.graph.output}
+        excluded += [node.name for node in self._model.graph.node if outputs.intersection(node.output)]
         return self._quantize([], excluded)
 
     def quantize_alone(self, layer: str) -> onnx.ModelProto:

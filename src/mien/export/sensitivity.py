@@ -7,9 +7,10 @@ import onnx
 
 from mien.export.int8_check import BATCH_SIZE, score_files
 from mien.export.quantize import Quantizer
-from mien.formats.onnx_model import OnnxModel, Outputs
+from mien.formats.onnx_model import OnnxModel
 from mien.formats.pack.selection import FaceSelection, read_batches
 from mien.runtime.progress import Progress
+from mien.tasks import Values
 
 # Number of dev faces that every layer is measured on.
 N_FACES = 256
@@ -40,8 +41,8 @@ def advise_float_layers(
     sample = faces.part(np.linspace(0, len(faces) - 1, min(N_FACES, len(faces))).round().astype(np.int64))
     batches = list(read_batches(sample, size=float_model.info.input_size, batch_size=BATCH_SIZE))
 
-    def run(model: OnnxModel) -> Outputs:
-        return Outputs(model.run_batches(batches).probabilities, None, None)
+    def run(model: OnnxModel) -> Values:
+        return {"expression": model.run_batches(batches)["expression"]}
 
     expected = run(float_model)
     layers = [layer for layer in quantizer.layers if layer not in quantizer.within(float_layers)]
@@ -49,7 +50,7 @@ def advise_float_layers(
     with Progress("Measuring layers", total=len(layers), unit="layer") as progress:
         for layer in layers:
             found = run(load(quantizer.quantize_alone(layer)))
-            differences = np.abs(expected.probabilities.astype(np.float64) - found.probabilities)
+            differences = np.abs(expected["expression"].astype(np.float64) - found["expression"])
             shifts[layer] = float(differences.sum(axis=1).mean() / 2)
             progress.advance()
     ranked = sorted(shifts.items(), key=lambda item: -item[1])
@@ -57,7 +58,7 @@ def advise_float_layers(
     while n_float <= len(ranked) / 2:
         layers = [*float_layers, *(layer for layer, _ in ranked[:n_float])]
         outputs = run(load(quantizer.quantize(float_layers=layers)))
-        check = score_files(expected, outputs, labels=sample.labels, landmarks=sample.read_landmarks())
+        check = score_files(expected, outputs, labels=sample.labels, truth=sample.read_annotations())
         if check.passes:
             return (
                 f"{_name_worst(ranked[:n_float], len(sample))}. With them in float, the files agree on "

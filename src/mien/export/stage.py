@@ -103,8 +103,10 @@ def export(
         network = load_network(run)
         temperature = fit_temperature(dev.logits, dev.labels)
         info = replace(_describe(run, result, network), temperature=temperature, licence=licence)
-        graph = CalibratedNetwork(network, temperature).eval()
-        folded = CalibratedNetwork(network.fold_normalization(info.input_size), temperature).eval()
+        graph = CalibratedNetwork(network, temperature, run.annotations).eval()
+        folded = CalibratedNetwork(
+            network.fold_normalization(info.input_size), temperature, run.annotations
+        ).eval()
         with disk_errors(out), new_file(out, replace=force) as partial:
             model = to_onnx(folded, info)
             partial.write_bytes(to_file(model, info))
@@ -148,6 +150,7 @@ def _describe(run: Run, result: dict[str, Any], network: FaceNetwork) -> ModelIn
         crop=run.crop,
         input_size=run.recipe["data"]["input_size"],
         tasks=network.tasks,
+        annotations=run.annotations,
         training=training,
     )
 

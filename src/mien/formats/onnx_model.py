@@ -1,15 +1,15 @@
 """The model file: one ONNX graph with everything needed to use it, loaded with only onnxruntime and numpy.
 
 The graph takes ``images`` uint8 RGB ``(N, S, S, 3)`` and returns ``expression``, calibrated probabilities ``(N, C)``,
-and, if the model has these tasks, ``landmarks`` ``(N, 68, 2)`` as fractions of the crop and ``valence_arousal``
-``(N, 2)`` in [-1, 1]. Its metadata has two entries: ``mien``, a JSON object with the fields of `ModelInfo`, and
+and the values of the model's further tasks, such as ``landmarks`` ``(N, 68, 2)`` as fractions of the crop and
+``valence_arousal`` ``(N, 2)`` in [-1, 1]: `mien.tasks.TASKS` lists them. Its metadata has two entries: ``mien``, a JSON object with the fields of `ModelInfo`, and
 ``mien_sha256``, the hash of the file (`mien.formats.model_file`).
 """
 
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +23,17 @@ from mien.faces.classes import check_class_names, current_class
 from mien.faces.crop import CropContract
 from mien.formats.model_file import read_model_file
 from mien.runtime.progress import Progress
+from mien.tasks import TASKS, Annotations, Values, annotations_to_dict, parse_annotations, task_shapes
 
 FORMAT_VERSION = 1
 METADATA_KEY = "mien"
 INPUT_NAME = "images"
-TASKS = ("expression", "landmarks", "valence_arousal")
 MAX_INPUT_SIZE = 1024
 MAX_CLASSES = 1000
 # The metadata of a real file has a few thousand characters.
 MAX_METADATA_CHARACTERS = 2**20
 # For the sum of probabilities and for value ranges: float32 and int8 stay far below it.
 TOLERANCE = 1e-3
-_SHAPES = {"landmarks": [68, 2], "valence_arousal": [2]}
-_RANGES = {"expression": (0.0, 1.0), "valence_arousal": (-1.0, 1.0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +44,36 @@ class ModelInfo:
         classes: expression names, in the order of the probabilities.
         crop: how faces must be cropped; the crop is then resized to ``input_size``.
         input_size: side of the graph's input in pixels.
-        tasks: names of the outputs, a subset of `TASKS`.
+        tasks: names of the outputs, among `mien.tasks.TASKS`.
         temperature: divisor of the logits inside the graph.
         training: recipe, data, selection rule and dev metrics, for the model card.
         licence: license of the weights, as stated by their author.
         quantisation: for an int8 file, how it was quantized and how it scores compared with the float file; None for a
             float file.
+        annotations: the columns of optional tasks; the key exists only if the model has one.
         format_version: version of this metadata.
     """
 
     classes: tuple[str, ...]
     crop: CropContract
     input_size: int
-    tasks: tuple[str, ...] = TASKS
+    tasks: tuple[str, ...] = ("expression", "landmarks", "valence_arousal")
     temperature: float = 1.0
     training: dict[str, Any] = field(default_factory=dict)
     licence: str = ""
     quantisation: dict[str, Any] | None = None
+    annotations: Annotations = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; the key ``annotations`` exists only if the model has an optional task."""
+        values = asdict(replace(self, annotations={}))
+        del values["annotations"]
+        return values | ({"annotations": annotations_to_dict(self.annotations)} if self.annotations else {})
 
     def to_json(self) -> str:
         """Return the value of the metadata entry."""
-        values = asdict(self)
+        values = self.to_dict()
         if self.quantisation is None:  # so that releases without int8 support can read float files
             del values["quantisation"]
         return json.dumps(values, ensure_ascii=False, allow_nan=False)
@@ -98,6 +104,7 @@ class ModelInfo:
                 value[name] = tuple(names)
             value["classes"] = tuple(map(current_class, value["classes"]))
             value["crop"] = CropContract.from_dict(value["crop"])
+            value["annotations"] = parse_annotations(value.get("annotations", {}))
             info = cls(**value)
             info._require_valid()
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -115,6 +122,7 @@ class ModelInfo:
         """
         if problem := check_class_names(self.classes):
             raise ValueError(f"`classes`: {problem}")
+        possible_tasks = task_shapes(len(self.classes), self.annotations)
         checks = {
             "classes": (0 < len(self.classes) <= MAX_CLASSES, f"1 to {MAX_CLASSES} names"),
             "input_size": (
@@ -122,8 +130,9 @@ class ModelInfo:
                 f"an integer number of pixels from 1 to {MAX_INPUT_SIZE}",
             ),
             "tasks": (
-                "expression" in self.tasks and len(self.tasks) == len({*TASKS}.intersection(self.tasks)),
-                f"a subset of {', '.join(TASKS)} that includes expression",
+                "expression" in self.tasks
+                and len(self.tasks) == len(set(possible_tasks).intersection(self.tasks)),
+                f"a subset of {', '.join(possible_tasks)} that includes expression",
             ),
             "temperature": (
                 type(self.temperature) in (int, float) and 0 < self.temperature < math.inf,
@@ -139,36 +148,13 @@ class ModelInfo:
 
     def output_shapes(self) -> dict[str, list[int]]:
         """Return the shape of each output without its first dimension, the faces."""
-        return {task: [len(self.classes)] if task == "expression" else _SHAPES[task] for task in self.tasks}
+        shapes = task_shapes(len(self.classes), self.annotations)
+        return {task: list(shapes[task]) for task in self.tasks}
 
 
-@dataclass(frozen=True, slots=True)
-class Outputs:
-    """The outputs of a model for N faces.
-
-    Attributes:
-        probabilities: ``(N, C)`` float32, rows sum to 1.
-        landmarks: ``(N, 68, 2)`` float32 fractions of the crop, or None.
-        valence_arousal: ``(N, 2)`` float32 in [-1, 1], or None.
-    """
-
-    probabilities: NDArray[np.float32]
-    landmarks: NDArray[np.float32] | None
-    valence_arousal: NDArray[np.float32] | None
-
-    @classmethod
-    def concatenate(cls, parts: Sequence["Outputs"]) -> "Outputs":
-        """Concatenate outputs of one model, in order."""
-
-        def join(values: list[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
-            present = [value for value in values if value is not None]
-            return np.concatenate(present) if present else None
-
-        return cls(
-            np.concatenate([part.probabilities for part in parts]),
-            join([part.landmarks for part in parts]),
-            join([part.valence_arousal for part in parts]),
-        )
+def concatenate(parts: Sequence[Values]) -> Values:
+    """Concatenate outputs of one model, in order."""
+    return {task: np.concatenate([part[task] for part in parts]) for task in parts[0]}
 
 
 def _one_line(error: Exception) -> str:
@@ -252,11 +238,14 @@ class OnnxModel:
                 "dimension must be dynamic. Export it again"
             )
 
-    def run(self, images_rgb: NDArray[np.uint8]) -> Outputs:
+    def run(self, images_rgb: NDArray[np.uint8]) -> Values:
         """Run the model on face crops.
 
         Args:
             images_rgb: ``(N, S, S, 3)`` uint8, S the model's ``input_size``.
+
+        Returns:
+            ``(N, *shape)`` float32 by task; the expression's are probabilities, whose rows sum to 1.
 
         Raises:
             ValueError: wrong shape or dtype.
@@ -269,7 +258,7 @@ class OnnxModel:
             )
         return self._compute(images_rgb)
 
-    def _compute(self, images_rgb: NDArray[np.uint8]) -> Outputs:
+    def _compute(self, images_rgb: NDArray[np.uint8]) -> Values:
         try:
             values = self._session.run(list(self.info.tasks), {INPUT_NAME: images_rgb})
         except Exception as error:
@@ -277,7 +266,7 @@ class OnnxModel:
         outputs = dict(zip(self.info.tasks, values, strict=True))
         for task, shape in self.info.output_shapes().items():
             self._require_valid(task, outputs[task], (len(images_rgb), *shape))
-        return Outputs(outputs["expression"], outputs.get("landmarks"), outputs.get("valence_arousal"))
+        return outputs
 
     def _require_valid(self, task: str, values: NDArray[np.float32], shape: tuple[int, ...]) -> None:
         if values.shape != shape:
@@ -289,21 +278,21 @@ class OnnxModel:
                 f"Model {self.path} returns {task} values that are not finite. "
                 "Its training diverged: look at the run's curves, and train it again"
             )
-        low, high = _RANGES.get(task, (-np.inf, np.inf))
+        low, high = TASKS[task].limits(self.info.annotations) or (-np.inf, np.inf)
         is_outside = values.size and (values.min() < low - TOLERANCE or values.max() > high + TOLERANCE)
         if is_outside or (task == "expression" and (np.abs(values.sum(axis=1) - 1) > TOLERANCE).any()):
             raise ModelError(
-                f"Model {self.path} returns invalid {task} values: probabilities must sum to 1, valence and arousal "
-                "must be in [-1, 1]. Export it again"
+                f"Model {self.path} returns invalid {task} values: they must be from {low:g} to {high:g}, and the "
+                "probabilities of the expressions must sum to 1. Export it again"
             )
 
     def run_batches(
         self, batches: Iterable[NDArray[np.uint8]], *, progress: Progress | None = None
-    ) -> Outputs:
+    ) -> Values:
         """Run the model on one or more batches, see `run`; return their outputs together, in order."""
         parts = []
         for images_rgb in batches:
             parts.append(self.run(images_rgb))
             if progress is not None:
                 progress.advance(len(images_rgb))
-        return Outputs.concatenate(parts)
+        return concatenate(parts)

@@ -15,7 +15,7 @@ The files of a finished run are used only after their hashes have been verified.
 import math
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
@@ -28,6 +28,7 @@ from mien.errors import ArtifactError
 from mien.faces.classes import current_class
 from mien.faces.crop import CropContract
 from mien.formats.recipe_keys import rename_keys
+from mien.tasks import Annotations, annotations_to_dict, optional_tasks, parse_annotations
 
 FORMAT_VERSION = 2
 # Version 1 held no hashes.
@@ -82,6 +83,7 @@ class Run:
         recipe: the resolved recipe as plain values, with current key names.
         pack: source, content hash and counts of the training pack.
         format_version: version of run.json.
+        annotations: the columns of optional tasks; the key exists in run.json only if the network has one.
     """
 
     path: Path
@@ -90,6 +92,7 @@ class Run:
     recipe: dict[str, Any]
     pack: dict[str, Any]
     format_version: int = FORMAT_VERSION
+    annotations: Annotations = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: Path) -> "Run":
@@ -117,20 +120,28 @@ class Run:
             if not _are_texts(texts) or not _are_texts(pack.get("members", [])):
                 raise ValueError(f"`pack` must have source, path and hashes as text, got {pack!r:.80}")
             crop = CropContract.from_dict(value["crop"])
-            return cls(path, tuple(map(current_class, classes)), crop, rename_keys(recipe), pack, version)
+            annotations = parse_annotations(value.get("annotations", {}))
+            names = tuple(map(current_class, classes))
+            recipe = rename_keys(recipe)
+            # A run from before a task existed has no key for it.
+            recipe["model"] = dict.fromkeys(optional_tasks(), False) | recipe["model"]
+            return cls(path, names, crop, recipe, pack, version, annotations)
         except (KeyError, ValueError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else error
             raise ArtifactError(f"{path / 'run.json'} is damaged: {reason}. {TRAIN_AGAIN}") from None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of run.json."""
-        return {
+        values = {
             "format_version": self.format_version,
             "classes": list(self.classes),
             "crop": self.crop.to_dict(),
             "recipe": self.recipe,
             "pack": self.pack,
         }
+        if self.annotations:
+            values["annotations"] = annotations_to_dict(self.annotations)
+        return values
 
     @property
     def last_checkpoint_path(self) -> Path:

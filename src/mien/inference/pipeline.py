@@ -8,18 +8,19 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.faces.crop import crop_image, crop_matrix, invert_matrix, resize_crop, transform_points
+from mien.faces.crop import crop_image, crop_matrix, invert_matrix, resize_crop
 from mien.faces.detector import DetectedFace, Detector
 from mien.faces.image_files import read_image_file
 from mien.faces.images import MAX_PIXELS, UnreadableImage, decode_image, to_rgb
-from mien.formats.onnx_model import ModelInfo, OnnxModel, Outputs
+from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.inference.decision_rule import DecisionRule
 from mien.inference.results import FacePrediction, ImagePrediction, row_without_face
+from mien.tasks import TASKS, Values
 
 _log = logging.getLogger(__name__)
 
@@ -175,21 +176,16 @@ def predict_cropped(
         yield postprocess_image(image, outputs, model.info, rule or DecisionRule())
 
 
-def infer(crops: list[NDArray[np.uint8]], model: OnnxModel) -> Iterator[Outputs]:
-    """Run the model in batches of `BATCH_FACES` crops, and yield the outputs of each face, with N = 1."""
+def infer(crops: list[NDArray[np.uint8]], model: OnnxModel) -> Iterator[Values]:
+    """Run the model in batches of `BATCH_FACES` crops, and yield the outputs of each face by task, ``(*shape)``."""
     for start in range(0, len(crops), BATCH_FACES):
         outputs = model.run(np.stack(crops[start : start + BATCH_FACES]))
-        for index in range(len(outputs.probabilities)):
-            one = slice(index, index + 1)
-            yield Outputs(
-                outputs.probabilities[one],
-                None if outputs.landmarks is None else outputs.landmarks[one],
-                None if outputs.valence_arousal is None else outputs.valence_arousal[one],
-            )
+        for index in range(len(outputs["expression"])):
+            yield {task: values[index] for task, values in outputs.items()}
 
 
 def postprocess_image(
-    image: CroppedImage, outputs: Iterator[Outputs], info: ModelInfo, rule: DecisionRule
+    image: CroppedImage, outputs: Iterator[Values], info: ModelInfo, rule: DecisionRule
 ) -> ImagePrediction:
     """Return the prediction for an image, consuming one output of `infer` for each of its faces."""
     rows = tuple(
@@ -202,7 +198,7 @@ def postprocess_image(
 
 
 def postprocess_face(
-    source: str, index: int, face: CroppedFace, output: Outputs, info: ModelInfo, rule: DecisionRule
+    source: str, index: int, face: CroppedFace, output: Values, info: ModelInfo, rule: DecisionRule
 ) -> FacePrediction:
     """Return the row of a face: the decision, and landmarks in pixels of the image.
 
@@ -210,12 +206,15 @@ def postprocess_face(
         source: name of the image.
         index: index of the face in the image.
         face: the cropped face.
-        output: the model's output for it, N = 1.
-        info: class names of the model.
+        output: the model's output for it, ``(*shape)`` by task.
+        info: the model's metadata.
         rule: how probabilities become an expression.
     """
-    expression, confidence, probabilities = rule.decide(output.probabilities[0], info.classes)
-    landmarks, affect = output.landmarks, output.valence_arousal
+    expression, confidence, probabilities = rule.decide(output["expression"], info.classes)
+    fields: dict[str, Any] = {}
+    for task, values in output.items():
+        if TASKS[task].row is not None:
+            fields |= TASKS[task].resolve("row")(values, face.to_image, info.annotations)
     return FacePrediction(
         source,
         face=index,
@@ -224,11 +223,7 @@ def postprocess_face(
         expression=expression,
         confidence=confidence,
         probabilities=probabilities,
-        landmarks=None
-        if landmarks is None
-        else transform_points(face.to_image, landmarks[0].astype(np.float64)),
-        valence=None if affect is None else float(affect[0, 0]),
-        arousal=None if affect is None else float(affect[0, 1]),
+        **fields,
     )
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.faces.crop import transform_points
 from mien.runtime.terminal import on_one_line
+from mien.tasks import Annotations
 
 OK = "ok"
 NO_FACE = "no_face"
@@ -39,6 +41,8 @@ class FacePrediction:
         landmarks: ``(68, 2)`` in pixels of the upright image; None if the model has no landmarks task.
         valence: in [-1, 1]; None if the model has no valence and arousal task.
         arousal: in [-1, 1]; None like valence.
+        action_units: by name, such as ``AU06``: the probability that the unit is present, or its intensity from 0 to 5,
+            whichever `ModelInfo.annotations` says; None if the model has no action units.
     """
 
     source: str
@@ -56,9 +60,10 @@ class FacePrediction:
     landmarks: NDArray[np.float64] | None = None
     valence: float | None = None
     arousal: float | None = None
+    action_units: dict[str, float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every field as a plain value for JSON, None where there is none.
+        """Return every field as a plain value for JSON, None where there is none; `action_units` is left out if None.
 
         Pixels are rounded to hundredths, other numbers to millionths.
         """
@@ -71,21 +76,23 @@ class FacePrediction:
                 value = round(value, VALUE_DECIMALS)
             elif isinstance(value, dict):
                 value = {name: round(number, VALUE_DECIMALS) for name, number in value.items()}
-            row[field.name] = value
+            if field.name != "action_units" or value is not None:
+                row[field.name] = value
         return row
 
     def to_numpy(self) -> dict[str, NDArray[np.float64]]:
         """Return the numeric fields as float64 arrays.
 
         Returns:
-            ``box_xyxy`` ``(4,)``, ``probabilities`` ``(C,)``, ``landmarks`` ``(68, 2)`` and ``valence_arousal``
-            ``(2,)``, those of them that the row has.
+            ``box_xyxy`` ``(4,)``, ``probabilities`` ``(C,)``, ``landmarks`` ``(68, 2)``, ``valence_arousal`` ``(2,)`` and
+            ``action_units`` ``(K,)``, those of them that the row has.
         """
         values = {
             "box_xyxy": self.box_xyxy,
             "probabilities": None if self.probabilities is None else [*self.probabilities.values()],
             "landmarks": self.landmarks,
             "valence_arousal": None if self.valence is None else [self.valence, self.arousal],
+            "action_units": None if self.action_units is None else [*self.action_units.values()],
         }
         return {
             name: np.asarray(value, dtype=np.float64) for name, value in values.items() if value is not None
@@ -162,3 +169,27 @@ def row_without_face(source: str, problem: tuple[str, str] | None = None) -> Fac
     if problem is None:
         return FacePrediction(source, status=NO_FACE)
     return FacePrediction(source, status=problem[0], detail=problem[1])
+
+
+# The functions that `Task.row` names.
+
+
+def landmark_fields(
+    landmarks: NDArray[np.float32], to_image: NDArray[np.float64], _annotations: Annotations
+) -> dict[str, Any]:
+    """Return the landmarks in pixels of the image."""
+    return {"landmarks": transform_points(to_image, landmarks.astype(np.float64))}
+
+
+def affect_fields(
+    values: NDArray[np.float32], _to_image: NDArray[np.float64], _annotations: Annotations
+) -> dict[str, Any]:
+    """Return valence and arousal."""
+    return {"valence": float(values[0]), "arousal": float(values[1])}
+
+
+def action_unit_fields(
+    values: NDArray[np.float32], _to_image: NDArray[np.float64], annotations: Annotations
+) -> dict[str, Any]:
+    """Return the probability or intensity of each unit by name."""
+    return {"action_units": dict(zip(annotations["action_units"].names, values.tolist(), strict=True))}

@@ -90,3 +90,14 @@ def pearson(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> flo
 
 def _is_constant(values: NDArray[np.floating]) -> bool:
     return bool(values.min() == values.max())
+
+
+def dev_scores(
+    truth: NDArray[np.floating], predicted: NDArray[np.floating], _annotations: object = None
+) -> dict[str, float | None]:
+    """Return the dev metrics of ``(N, 2)`` valence and arousal, NaN where not annotated."""
+    scores = {}
+    for column, name in enumerate(("valence", "arousal")):
+        known = np.isfinite(truth[:, column])
+        scores[f"{name}_ccc"] = concordance(truth[known, column], predicted[known, column])
+    return scores

@@ -124,6 +124,23 @@ def resample_means(
     )
 
 
+def resample_sums(
+    values: NDArray[np.floating], *, n_resamples: int = N_RESAMPLES, seed: int = DEFAULT_SEED
+) -> NDArray[np.float64]:
+    """Resample faces and return the sums of several columns, with the same faces for every column.
+
+    Args:
+        values: ``(N, M)`` without NaN, N > 0.
+        n_resamples: R.
+        seed: resampling seed.
+
+    Returns:
+        ``(R, M)``.
+    """
+    n = len(values)
+    return np.stack([np.bincount(faces, minlength=n) @ values for faces in _draw_faces(n, n_resamples, seed)])
+
+
 def _draw_faces(n: int, n_resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
     generator = np.random.default_rng(seed)
     for _ in range(n_resamples):

@@ -178,3 +178,15 @@ def _require_faces(confusion: NDArray[np.integer]) -> NDArray[np.integer]:
     if not np.all(total > 0):
         raise ValueError("accuracy is undefined for an empty confusion matrix")
     return np.asarray(total)
+
+
+def dev_scores(
+    labels: NDArray[np.integer], outputs: NDArray[np.floating], _annotations: object = None
+) -> dict[str, float | None]:
+    """Return the dev metrics of ``(N, C)`` logits or probabilities for ``(N,)`` labels."""
+    confusion = confusion_matrix(labels, outputs.argmax(axis=1), n_classes=outputs.shape[1])
+    return {
+        "accuracy": float(accuracy(confusion)),
+        "balanced_accuracy": float(balanced_accuracy(confusion)),
+        "macro_f1": float(macro_f1(confusion)),
+    }

@@ -51,3 +51,10 @@ def cumulative_error(
     if not len(known):
         return None
     return np.searchsorted(known, thresholds, side="right") / len(known)
+
+
+def dev_scores(
+    truth: NDArray[np.floating], predicted: NDArray[np.floating], _annotations: object = None
+) -> dict[str, float | None]:
+    """Return the dev metrics of ``(N, 68, 2)`` landmarks, NaN where not annotated."""
+    return {"nme": mean_nme(nme_per_face(truth, predicted))}

@@ -18,13 +18,13 @@ default_cfgs = generate_default_cfgs(
 )
 
 
-@register_model
+@register_model  # type: ignore[untyped-decorator]
 def mien_resnet14(pretrained: bool = False, **options: Any) -> ByobNet:
     """2.6 M parameters, 124 M multiply-adds at 48 px."""
     return _build("mien_resnet14", pretrained, 16, (48, 96, 192, 256), (1, 2, 2, 1), options)
 
 
-@register_model
+@register_model  # type: ignore[untyped-decorator]
 def mien_resnet10(pretrained: bool = False, **options: Any) -> ByobNet:
     """0.3 M parameters, 10 M multiply-adds at 48 px."""
     return _build("mien_resnet10", pretrained, 8, (16, 32, 64, 128), (1, 1, 1, 1), options)

@@ -21,7 +21,11 @@ def load_network(run: Run) -> FaceNetwork:
         raise ArtifactError(f"{run.path}: {error}") from None
     run.require_unchanged(WEIGHTS)
     network = build_face_network(
-        recipe.model, len(run.classes), input_size=recipe.data.input_size, pretrained=False
+        recipe.model,
+        len(run.classes),
+        input_size=recipe.data.input_size,
+        pretrained=False,
+        annotations=run.annotations,
     )
     try:
         network.load_state_dict(load_file(run.best_weights_path))

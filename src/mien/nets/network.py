@@ -4,8 +4,10 @@ Shapes: B batch, S side of the input, C classes, D features.
 """
 
 import copy
+import math
+from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import huggingface_hub
 import timm
@@ -15,8 +17,8 @@ from torch.nn import functional
 
 import mien.nets.backbones  # noqa: F401 - registers its backbones with timm
 from mien.errors import ModelError
-from mien.faces.landmarks import N_LANDMARKS
 from mien.recipe import ModelConfig
+from mien.tasks import NO_ANNOTATIONS, TASKS, Annotations, task_shapes
 
 # Weights of red, green and blue in brightness (ITU-R BT.601), by which image libraries convert to grayscale.
 LUMA_WEIGHTS = (0.299, 0.587, 0.114)
@@ -24,22 +26,8 @@ LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 REACH_SECONDS = 5.0
 
 
-class FaceOutputs(NamedTuple):
-    """The network's outputs for a batch of faces. A head that is switched off gives None.
-
-    Attributes:
-        logits: ``(B, C)`` expression logits.
-        landmarks: ``(B, 68, 2)`` fractions of the crop.
-        valence_arousal: ``(B, 2)`` in [-1, 1].
-    """
-
-    logits: Tensor
-    landmarks: Tensor | None
-    valence_arousal: Tensor | None
-
-
 class FaceNetwork(nn.Module):
-    """Predicts expression, landmarks and valence/arousal from cropped faces.
+    """Predicts the tasks of a recipe from cropped faces.
 
     Convention: takes RGB ``(B, S, S, 3)``, uint8 or float in [0, 255], and normalizes it itself. The channels
     come last in memory, which suits convolutions on a CPU and on tensor cores.
@@ -49,7 +37,14 @@ class FaceNetwork(nn.Module):
     std: Tensor | None
     luma_weights: Tensor
 
-    def __init__(self, backbone: nn.Module, n_classes: int, config: ModelConfig) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        n_classes: int,
+        config: ModelConfig,
+        *,
+        annotations: Annotations = NO_ANNOTATIONS,
+    ) -> None:
         super().__init__()
         if config.condition_on_landmarks and not config.landmarks:
             raise ValueError("`condition_on_landmarks` needs the landmark head, got `landmarks=False`")
@@ -67,16 +62,28 @@ class FaceNetwork(nn.Module):
         )
         n_features = config.head_hidden_size or n_features
         self.conditions_on_landmarks = config.condition_on_landmarks
-        n_points = 2 * N_LANDMARKS if config.condition_on_landmarks else 0
-        self.expression_head = nn.Linear(n_features + n_points, n_classes)
-        self.landmark_head = nn.Linear(n_features, 2 * N_LANDMARKS) if config.landmarks else None
-        self.affect_head = nn.Linear(n_features, 2) if config.valence_arousal else None
-        if self.landmark_head is not None:
-            nn.init.zeros_(self.landmark_head.weight)
-            nn.init.constant_(self.landmark_head.bias, 0.5)
+        self.shapes = {
+            name: shape
+            for name, shape in task_shapes(n_classes, annotations).items()
+            if name == "expression" or getattr(config, name)
+        }
+        for name, shape in self.shapes.items():
+            n_inputs = n_features
+            if name == "expression" and config.condition_on_landmarks:
+                n_inputs += math.prod(self.shapes["landmarks"])
+            task = TASKS[name]
+            self.add_module(task.head, task.resolve("build_head")(n_inputs, math.prod(shape)))
+        # Looked up here: `torch.export` does not follow names.
+        self._activations: dict[str, Callable[[Tensor], Tensor]] = {
+            name: TASKS[name].resolve("activation") for name in self.shapes if TASKS[name].activation
+        }
 
-    def forward(self, images_rgb: Tensor) -> FaceOutputs:
-        """Predict faces ``(B, S, S, 3)``."""
+    def forward(self, images_rgb: Tensor) -> dict[str, Tensor]:
+        """Predict faces ``(B, S, S, 3)``.
+
+        Returns:
+            ``(B, *shape)`` by task, as `Task.loss` takes them: the expression's are logits.
+        """
         pixels = images_rgb.to(self.mean.dtype)
         if self.grayscale:
             pixels = (pixels * self.luma_weights).sum(dim=-1, keepdim=True)
@@ -87,17 +94,24 @@ class FaceNetwork(nn.Module):
         if self.hidden is not None:
             features = functional.relu(self.hidden(features))
         features = self.dropout(features)
-        landmarks = None if self.landmark_head is None else self.landmark_head(features)
-        expression_features = features
-        if self.conditions_on_landmarks and landmarks is not None:
-            # The expression's gradient does not move the landmarks.
-            centered = (landmarks.detach() - 0.5).to(features.dtype)
-            expression_features = torch.cat([features, centered], dim=1)
-        return FaceOutputs(
-            self.expression_head(expression_features),
-            None if landmarks is None else landmarks.view(-1, N_LANDMARKS, 2),
-            None if self.affect_head is None else torch.tanh(self.affect_head(features)),
-        )
+        landmarks = self._head("landmarks")(features) if "landmarks" in self.shapes else None
+        outputs = {}
+        for name, shape in self.shapes.items():
+            if name == "landmarks" and landmarks is not None:
+                value = landmarks
+            elif name == "expression" and self.conditions_on_landmarks and landmarks is not None:
+                # The expression's gradient does not move the landmarks.
+                centered = (landmarks.detach() - 0.5).to(features.dtype)
+                value = self._head(name)(torch.cat([features, centered], dim=1))
+            else:
+                value = self._head(name)(features)
+            if name in self._activations:
+                value = self._activations[name](value)
+            outputs[name] = value if len(shape) == 1 else value.view(-1, *shape)
+        return outputs
+
+    def _head(self, task: str) -> nn.Module:
+        return self.get_submodule(TASKS[task].head)
 
     def fold_normalization(self, input_size: int) -> "FaceNetwork":
         """Return the network for inference, with everything before its first convolution folded into that.
@@ -110,7 +124,7 @@ class FaceNetwork(nn.Module):
             input_size: side of the input in pixels.
         """
         first = find_first_convolution(self.backbone)
-        means = self.mean.unique()
+        means = torch.unique(self.mean)
         if first is None or self.std is None or len(means) != 1 or means != means.round():
             return self
         folded = copy.deepcopy(self).eval()
@@ -124,24 +138,29 @@ class FaceNetwork(nn.Module):
         folded.grayscale, folded.std, folded.mean = False, None, means
         probe = torch.arange(input_size**2 * 3).remainder(256).view(1, input_size, input_size, 3)
         with torch.inference_mode():
-            expected, actual = copy.deepcopy(self).eval()(probe).logits, folded(probe).logits
+            expected = copy.deepcopy(self).eval()(probe)["expression"]
+            actual = folded(probe)["expression"]
         # They differ if the backbone's first layers branch.
         return folded if torch.allclose(expected, actual, rtol=1e-3, atol=1e-3) else self
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """Tasks that the network predicts, in the order of `FaceOutputs`."""
-        heads = {"landmarks": self.landmark_head, "valence_arousal": self.affect_head}
-        return ("expression", *(task for task, head in heads.items() if head is not None))
+        """Tasks that the network predicts, in the order of its outputs."""
+        return tuple(self.shapes)
 
     def head_modules(self) -> list[nn.Module]:
         """Return the modules after the backbone."""
-        heads = (self.hidden, self.expression_head, self.landmark_head, self.affect_head)
-        return [head for head in heads if head is not None]
+        heads = [self._head(task) for task in self.shapes]
+        return heads if self.hidden is None else [self.hidden, *heads]
 
 
 def build_face_network(
-    config: ModelConfig, n_classes: int, *, input_size: int, pretrained: bool
+    config: ModelConfig,
+    n_classes: int,
+    *,
+    input_size: int,
+    pretrained: bool,
+    annotations: Annotations = NO_ANNOTATIONS,
 ) -> FaceNetwork:
     """Build the network that a recipe describes.
 
@@ -150,6 +169,7 @@ def build_face_network(
         n_classes: expressions to tell apart.
         input_size: side of its input in pixels.
         pretrained: download the backbone's ImageNet weights.
+        annotations: the columns of optional tasks.
 
     Raises:
         ModelError: there is no such backbone, it does not support these options, or its weights are not available.
@@ -160,7 +180,7 @@ def build_face_network(
     if config.stem_stride is not None:
         set_stem_stride(backbone, config.stem_stride, name=config.backbone)
     _require_runs(backbone, config, input_size)
-    return FaceNetwork(backbone, n_classes, config)
+    return FaceNetwork(backbone, n_classes, config, annotations=annotations)
 
 
 def find_first_convolution(backbone: nn.Module) -> nn.Conv2d | None:

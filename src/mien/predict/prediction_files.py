@@ -16,6 +16,7 @@ from mien.errors import ArtifactError
 from mien.inference.results import FacePrediction
 from mien.predict.options import PREDICTION_FORMATS
 from mien.runtime.csv_text import CsvLines
+from mien.tasks import NO_ANNOTATIONS, TASKS, Annotations
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +41,12 @@ class JsonLinesWriter:
 
     n_header_lines = 0
 
-    def __init__(self, stream: TextIO, _classes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        _classes: Sequence[str] = (),
+        _annotations: Annotations = NO_ANNOTATIONS,
+    ) -> None:
         self._stream = stream
 
     def write(self, row: FacePrediction) -> None:
@@ -52,12 +58,12 @@ class JsonLinesWriter:
         self._stream.write(json.dumps(row.to_dict(), ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def flat_columns(classes: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns of CSV and Parquet: four for the box, ``p_<Class>`` for every class."""
+def flat_columns(classes: Sequence[str], annotations: Annotations = NO_ANNOTATIONS) -> tuple[str, ...]:
+    """Return the columns of CSV and Parquet: four for the box, then those of each task, ``p_<Class>`` first."""
     return (
         *("source", "frame", "seconds", "face", "track", "status", "detail", *BOX_COLUMNS, "score"),
-        *("expression", "confidence", *(f"p_{name}" for name in classes)),
-        *("landmarks", "valence", "arousal"),
+        *("expression", "confidence"),
+        *(name for task in TASKS.values() for name in task.columns(tuple(classes), annotations)),
     )
 
 
@@ -66,6 +72,8 @@ def flatten(row: FacePrediction) -> dict[str, Any]:
     values = row.to_dict()
     values.update(zip(BOX_COLUMNS, values.pop("box_xyxy") or [None] * 4, strict=True))
     values.update({f"p_{name}": number for name, number in (values.pop("probabilities") or {}).items()})
+    for name in [name for name, value in values.items() if isinstance(value, dict)]:
+        values.update(values.pop(name))
     if values["landmarks"] is not None:
         values["landmarks"] = [coordinate for point in values["landmarks"] for coordinate in point]
     return values
@@ -76,8 +84,10 @@ class CsvWriter:
 
     n_header_lines = 1
 
-    def __init__(self, stream: TextIO, classes: Sequence[str]) -> None:
-        self._columns = flat_columns(classes)
+    def __init__(
+        self, stream: TextIO, classes: Sequence[str], annotations: Annotations = NO_ANNOTATIONS
+    ) -> None:
+        self._columns = flat_columns(classes, annotations)
         self._csv = csv.writer(CsvLines(stream))
         self._csv.writerow(self._columns)
 
@@ -93,14 +103,16 @@ class ParquetWriter:
 
     n_header_lines = None
 
-    def __init__(self, file: BinaryIO, classes: Sequence[str]) -> None:
+    def __init__(
+        self, file: BinaryIO, classes: Sequence[str], annotations: Annotations = NO_ANNOTATIONS
+    ) -> None:
         import pyarrow as pa  # noqa: PLC0415 - only this format needs it
         from pyarrow import parquet  # noqa: PLC0415
 
         types = dict.fromkeys(("source", "status", "detail", "expression"), pa.string())
         types |= dict.fromkeys(("frame", "face", "track"), pa.int64())
         types["landmarks"] = pa.list_(pa.float32())
-        columns = flat_columns(classes)
+        columns = flat_columns(classes, annotations)
         self._schema = pa.schema([(column, types.get(column, pa.float64())) for column in columns])
         self._table_from_rows = pa.Table.from_pylist
         self._file = parquet.ParquetWriter(file, self._schema)
@@ -162,7 +174,13 @@ def claim_prediction_file(out: Path, *, force: bool) -> Iterator[None]:
 
 
 @contextmanager
-def open_prediction_file(out: Path, classes: Sequence[str], *, force: bool) -> Iterator[RowWriter]:
+def open_prediction_file(
+    out: Path,
+    classes: Sequence[str],
+    annotations: Annotations = NO_ANNOTATIONS,
+    *,
+    force: bool,
+) -> Iterator[RowWriter]:
     """Yield a writer of rows. The file has a partial name until all rows are written, and keeps it if interrupted.
 
     However the process ends, the rows written so far are in it, each complete; a Parquet file of a killed process has
@@ -171,6 +189,7 @@ def open_prediction_file(out: Path, classes: Sequence[str], *, force: bool) -> I
     Args:
         out: the file, whose suffix selects the format; claimed by `claim_prediction_file`.
         classes: the classes with a probability column.
+        annotations: the columns of the model's optional tasks.
         force: replace a file that exists by then.
 
     Raises:
@@ -184,7 +203,10 @@ def open_prediction_file(out: Path, classes: Sequence[str], *, force: bool) -> I
         partial.unlink(missing_ok=True)
         try:
             if open_writer.n_header_lines is None:
-                with partial.open("xb") as file, closing(open_writer(file, classes)) as writer:
+                with (
+                    partial.open("xb") as file,
+                    closing(open_writer(file, classes, annotations)) as writer,
+                ):
                     yield writer
             else:
                 # A file name that is not valid Unicode is written with escapes that JSON can read. Line by line, so
@@ -192,7 +214,7 @@ def open_prediction_file(out: Path, classes: Sequence[str], *, force: bool) -> I
                 with partial.open(
                     "x", buffering=1, encoding="utf-8", errors="backslashreplace", newline=""
                 ) as text:
-                    yield open_writer(text, classes)
+                    yield open_writer(text, classes, annotations)
         except BaseException:
             if not _holds_rows(partial):
                 partial.unlink(missing_ok=True)

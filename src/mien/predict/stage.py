@@ -127,10 +127,14 @@ def run_predict(
             warn_if_trained_on_crops(onnx_model.info)
             detector = load_detector(options.detector_path)
         names = [source.name for source in found if not source.is_video]
-        writer: RowWriter = TableWriter(stream, classes, names, top=options.rule.top)
+        writer: RowWriter = TableWriter(
+            stream, classes, names, top=options.rule.top, annotations=onnx_model.info.annotations
+        )
         window = stack.enter_context(closing(PreviewWindow("mien"))) if options.show else None
         if options.out is not None:
-            writer = stack.enter_context(open_prediction_file(options.out, classes, force=options.force))
+            writer = stack.enter_context(
+                open_prediction_file(options.out, classes, onnx_model.info.annotations, force=options.force)
+            )
         run = _Run(
             model=onnx_model,
             detector=detector,

@@ -5,9 +5,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
+import numpy as np
+
+from mien.faces.action_units import ActionUnits, is_present
 from mien.inference.decision_rule import sort_by_probability
 from mien.inference.results import NO_FACE, OK, FacePrediction, ImagePrediction
 from mien.runtime.terminal import on_one_line
+from mien.tasks import NO_ANNOTATIONS, Annotations
 
 MAX_SOURCE_COLUMNS = 56
 # Of a crowd, only the people seen longest are listed.
@@ -23,9 +27,16 @@ class TableWriter:
     """
 
     def __init__(
-        self, stream: TextIO, classes: Sequence[str], sources: Sequence[str], *, top: int | None = None
+        self,
+        stream: TextIO,
+        classes: Sequence[str],
+        sources: Sequence[str],
+        *,
+        top: int | None = None,
+        annotations: Annotations = NO_ANNOTATIONS,
     ) -> None:
         self._stream = stream
+        self._units: ActionUnits | None = annotations.get("action_units")
         self._top = top or 1
         longest = max((_width(on_one_line(source)) for source in sources), default=0)
         self._source_columns = min(MAX_SOURCE_COLUMNS, max(longest, len("image")))
@@ -36,7 +47,9 @@ class TableWriter:
         """Write one row, and the header before the first."""
         if not self._has_header:
             top_classes = ("most probable",) if self._top > 1 else ()
-            self._write_cells(("image", "face", "expression", "conf.", "valence", "arousal", *top_classes))
+            units = () if self._units is None else ("action units",)
+            header = ("image", "face", "expression", "conf.", "valence", "arousal", *top_classes, *units)
+            self._write_cells(header)
             self._has_header = True
         source = on_one_line(row.source)
         if row.status != OK:
@@ -54,6 +67,10 @@ class TableWriter:
         if self._top > 1 and row.probabilities is not None:
             ranked = sort_by_probability(row.probabilities)[: self._top]
             cells.append(", ".join(f"{name} {probability:.0%}" for name, probability in ranked))
+        if self._units is not None:
+            present = is_present(np.array([*(row.action_units or {}).values()]), self._units.kind)
+            shown = [name for name, is_shown in zip(row.action_units or {}, present, strict=True) if is_shown]
+            cells.append(" ".join(shown) or "-")
         self._write_cells(cells)
 
     def _write_cells(self, cells: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import mien
 from mien.artifacts import drop_aside, read_json, remove_folder, replace_folder, write_atomically
-from mien.datasets.base import REMEDIES, FaceDataset
+from mien.datasets.base import REMEDIES, FaceDataset, annotations_of
 from mien.errors import DatasetError
 from mien.faces.crop import CropContract
 from mien.faces.near_duplicates import count_duplicates, find_groups
@@ -134,6 +134,7 @@ def finish(
             f"See {work / 'rejects.csv'}"
         )
     counts, unlabeled, methods, groups, duplicates = _summarize_faces(work, shards, dataset.classes)
+    annotations_read = annotations_of(dataset)
     info = PackInfo(
         format_version=FORMAT_VERSION,
         mien_version=mien.__version__,
@@ -149,10 +150,11 @@ def finish(
         n_rows=n_kept + reasons.total(),
         n_kept=n_kept,
         n_rejected=reasons.total(),
-        content_sha256=compute_content_sha256(work, shards, dataset.classes),
+        content_sha256=compute_content_sha256(work, shards, dataset.classes, annotations_read),
         shards=shards,
         unlabeled=unlabeled,
         terms=terms,
+        annotations=annotations_read,
     )
     if annotations is not None:
         _write_annotations(annotations, info, work)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.artifacts import file_sha256, read_json, write_json
-from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
+from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow, annotations_of
 from mien.errors import ArtifactError
 from mien.faces.boxes import intersection_xyxy
 from mien.faces.crop import (
@@ -88,7 +88,13 @@ def make_shard(task: ShardTask) -> dict[str, object]:
             faces.append(face)
             warnings.update(face_warnings)
     rejects.sort(key=itemgetter("row"))
-    info = write_shard(task.folder / task.name, task.split, faces, len(task.dataset.classes))
+    info = write_shard(
+        task.folder / task.name,
+        task.split,
+        faces,
+        len(task.dataset.classes),
+        annotations_of(task.dataset),
+    )
     entry = {"name": info.name, "split": info.split, "n_faces": info.n_faces, "sha256": info.sha256}
     write_json(task.notes_path, {"shard": entry, "rejects": rejects, "warnings": dict(warnings)})
     return entry
@@ -170,6 +176,7 @@ def make_face(
         person=record.person,
         clip=record.clip,
         attributes=record.attributes,
+        annotations=record.annotations,
     )
     return face, warnings
 

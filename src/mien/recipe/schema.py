@@ -30,6 +30,7 @@ class ModelConfig:
         weights: Start from an earlier run instead, or from a backbone's safetensors file.
         landmarks: Add the head that predicts the 68 landmarks.
         valence_arousal: Add the head that predicts valence and arousal.
+        action_units: Add the head that predicts the action units of the packs, their presence or intensity.
         stem_stride: Stride of the backbone's first convolution; 1 keeps more detail of small inputs, at about
             four times the compute; null keeps the backbone's own.
         head_hidden_size: Width of a hidden layer between the pooled features and the heads; null for none.
@@ -44,6 +45,7 @@ class ModelConfig:
     weights: str | None = None
     landmarks: bool = True
     valence_arousal: bool = True
+    action_units: bool = True
     stem_stride: Annotated[int | None, Range(1, 4)] = None
     head_hidden_size: Annotated[int | None, Range(1, 65_536)] = None
     condition_on_landmarks: bool = False
@@ -158,6 +160,7 @@ class LossConfig:
         expression_weight: Weight of the expression loss (cross-entropy).
         landmarks_weight: Weight of the landmark loss.
         valence_arousal_weight: Weight of the valence and arousal loss.
+        action_units_weight: Weight of the action unit loss: cross-entropy for presence, squared error for intensity.
         task_weights: fixed keeps these weights; learned starts from them and learns them (Kendall et al. 2018).
         landmarks: smooth_l1 or wing (Feng et al. 2018), in units of 2 % of the crop; or mse, of the plain coordinates as
             fractions of the crop, which counts far less.
@@ -177,6 +180,7 @@ class LossConfig:
     expression_weight: Annotated[float, Range(0, 1e6)] = 1.0
     landmarks_weight: Annotated[float, Range(0, 1e6)] = 0.5
     valence_arousal_weight: Annotated[float, Range(0, 1e6)] = 0.5
+    action_units_weight: Annotated[float, Range(0, 1e6)] = 0.5
     task_weights: Literal["fixed", "learned"] = "fixed"
     landmarks: Literal["smooth_l1", "mse", "wing"] = "smooth_l1"
     valence_arousal: Literal["mse", "ccc_mse"] = "mse"
@@ -210,7 +214,7 @@ class ScheduleConfig:
         grad_clip_norm: Largest norm of the gradient; null for no limit.
         sam_rho: Radius of sharpness-aware minimization (Foret et al. 2021), at twice the compute; null for none.
         ema_decay: Keep an exponential moving average of the weights, and evaluate and select that; null for none.
-        select_by: Dev metric that selects the checkpoint.
+        select_by: Dev metric that selects the checkpoint; action_units_f1 is the mean F1 of the action units.
         loss: The loss.
     """
 
@@ -230,7 +234,7 @@ class ScheduleConfig:
     grad_clip_norm: Annotated[float | None, Range(1e-9, 1e9)] = None
     sam_rho: Annotated[float | None, Range(1e-6, 100)] = None
     ema_decay: Annotated[float | None, Range(0, 0.999999)] = None
-    select_by: Literal["accuracy", "balanced_accuracy", "macro_f1"] = "balanced_accuracy"
+    select_by: Literal["accuracy", "balanced_accuracy", "macro_f1", "action_units_f1"] = "balanced_accuracy"
     loss: LossConfig = field(default_factory=LossConfig)
 
 

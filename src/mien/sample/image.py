@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.faces.images import encode_jpeg
+from mien.sample.action_units import action_unit_levels
 from mien.sample.canvas import Pixels, Sketch
 from mien.sample.expressions import sample_expression
 from mien.sample.features import sketch_brow, sketch_eye, sketch_mouth, sketch_nose, sketch_tear
@@ -37,6 +38,7 @@ class Image:
         landmarks: ``(68, 2)`` in pixels, or None if there is no face.
         valence: in [-1, 1], or None if AffectNet has none for the class.
         arousal: as valence.
+        action_units: intensity of each of `action_units.UNIT_NAMES`, or None if there is no face.
     """
 
     class_name: str
@@ -46,6 +48,7 @@ class Image:
     landmarks: NDArray[np.float64] | None
     valence: float | None
     arousal: float | None
+    action_units: tuple[int, ...] | None = None
 
 
 def draw_image(class_name: str, *, seed: int, index: int) -> Image:
@@ -83,6 +86,7 @@ def draw_image(class_name: str, *, seed: int, index: int) -> Image:
         landmarks,
         expression.valence,
         expression.arousal,
+        action_unit_levels(expression.movement),
     )
 
 

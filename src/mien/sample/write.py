@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 
@@ -17,6 +18,7 @@ from mien.runtime.child_process import start_worker
 from mien.runtime.cpu import usable_cpu_cores
 from mien.runtime.csv_text import CsvLines
 from mien.runtime.progress import Progress
+from mien.sample.action_units import UNIT_NAMES
 from mien.sample.image import draw_image
 from mien.sample.options import SampleOptions
 from mien.sample.plan import N_COPIES, SPLITS, PlannedRow, plan_rows
@@ -26,6 +28,10 @@ HEADER = (
     "valence", "arousal",
 )  # fmt: skip
 IMAGES_DIR = "Manually_Annotated_Images"
+# AffectNet has no action units: they are in a list of their own, for `mien prepare csv`.
+UNITS_LIST = "action_units.csv"
+UNITS_HEADER = ("path", "label", "split", *HEADER[1:6], "valence", "arousal", *UNIT_NAMES)
+_SPLIT_NAMES = {"training": "train", "validation": "val"}
 # Marks the folder as drawn by mien, so that --force may replace it; a real AffectNet has no such file.
 MARK = "sample.json"
 # AffectNet's marks of missing values.
@@ -62,7 +68,8 @@ class SampleSummary:
             f"{self.path}: {sum(totals.values()):,} drawn images in the layout of AffectNet 2017\n\n"
             f"  {'':<12}{'training':>10}{'validation':>12}\n{table}\n\n"
             f"{self.n_unusable} more rows are unusable and {self.n_copies} images are in both splits, "
-            "as in real sets: `mien prepare` finds them."
+            "as in real sets: `mien prepare` finds them.\n"
+            f"{UNITS_LIST} lists the usable faces with their action units, for `mien prepare csv`."
         )
 
 
@@ -97,7 +104,17 @@ def write_sample(
             with (folder / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
                 writer = csv.writer(CsvLines(file))
                 writer.writerow(HEADER)
-                writer.writerows(line for row, line in zip(rows, lines, strict=True) if row.split == split)
+                writer.writerows(
+                    line.cells for row, line in zip(rows, lines, strict=True) if row.split == split
+                )
+        with (folder / UNITS_LIST).open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(CsvLines(file))
+            writer.writerow(UNITS_HEADER)
+            for row, line in zip(rows, lines, strict=True):
+                if line.units is not None and row.fault is None:
+                    path, *box, landmarks, _, valence, arousal = line.cells
+                    found = (f"{IMAGES_DIR}/{path}", row.class_name, _SPLIT_NAMES[row.split], *box, landmarks)
+                    writer.writerow([*found, valence, arousal, *line.units])
         write_json(folder / MARK, {"made_by": "mien sample", "faces": n_faces, "seed": seed})
     counts: dict[str, dict[str, int]] = {split: dict.fromkeys(AFFECTNET_CLASSES, 0) for split in SPLITS}
     for row in rows:
@@ -106,14 +123,21 @@ def write_sample(
     return SampleSummary(out, counts, sum(row.fault is not None for row in rows), N_COPIES)
 
 
-def _draw_all(rows: list[PlannedRow], images: Path, *, seed: int, workers: int | None) -> list[list[str]]:
-    """Draw all images and return the cells of their rows."""
+class _Line(NamedTuple):
+    """The cells of a row, and the intensities of its face's action units."""
+
+    cells: list[str]
+    units: tuple[int, ...] | None
+
+
+def _draw_all(rows: list[PlannedRow], images: Path, *, seed: int, workers: int | None) -> list[_Line]:
+    """Draw all images and return the lines of their rows."""
     draw = functools.partial(_draw_row, images=images, seed=seed)
     n_workers = workers or usable_cpu_cores()
     with ExitStack() as stack:
         progress = stack.enter_context(Progress("Drawing", total=len(rows), unit="image"))
         if n_workers == 1 or len(rows) < _MIN_ROWS_FOR_PROCESSES:
-            drawn: Iterator[list[str]] = map(draw, rows)
+            drawn: Iterator[_Line] = map(draw, rows)
         else:
             # A forked child of a process in which OpenCV has threads hangs in `setNumThreads`: spawn instead.
             context = multiprocessing.get_context("spawn")
@@ -131,8 +155,8 @@ def _start_worker() -> None:
     cv2.setNumThreads(1)
 
 
-def _draw_row(row: PlannedRow, *, images: Path, seed: int) -> list[str]:
-    """Draw the image of a row, write its file as its fault demands, and return the cells of the row."""
+def _draw_row(row: PlannedRow, *, images: Path, seed: int) -> _Line:
+    """Draw the image of a row, write its file as its fault demands, and return its line."""
     image = draw_image(row.class_name, seed=seed, index=row.image_index)
     if row.fault != "missing":
         damaged = {"empty": b"", "truncated": image.jpeg[: len(image.jpeg) // 2], "html": _HTML}
@@ -142,4 +166,5 @@ def _draw_row(row: PlannedRow, *, images: Path, seed: int) -> list[str]:
         landmarks = ";".join(f"{value:.2f}" for value in image.landmarks.ravel())
     expression = "?" if row.fault == "label" else str(AFFECTNET_CLASSES.index(row.class_name))
     affect = [_NO_AFFECT if value is None else f"{value:.6g}" for value in (image.valence, image.arousal)]
-    return [row.path, *map(str, image.box_xywh), landmarks, expression, *affect]
+    cells = [row.path, *map(str, image.box_xywh), landmarks, expression, *affect]
+    return _Line(cells, image.action_units)

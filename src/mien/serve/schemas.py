@@ -79,6 +79,11 @@ class Face(BaseModel):
     )
     valence: float | None = Field(description="In [-1, 1]")
     arousal: float | None = Field(description="In [-1, 1]")
+    action_units: dict[str, float] | None = Field(
+        None,
+        description="By name, such as `AU06`: the probability that the unit is present, or its intensity from 0 to 5, "
+        "see `annotations` of the model; only for a face and a model with action units",
+    )
 
 
 class ImageResult(BaseModel):
@@ -114,6 +119,9 @@ class ModelMetadata(BaseModel):
     licence: str
     quantisation: dict[str, Any] | None = Field(
         description="How an int8 model was quantized; null for a float model"
+    )
+    annotations: dict[str, Any] | None = Field(
+        None, description="Names and kind of the action units; only if the model has them"
     )
     format_version: int
 

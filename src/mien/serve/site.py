@@ -1,7 +1,6 @@
 """The page's files: what the server sends to a browser, and what `mien page` writes for any static web server."""
 
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ NO_PAGE = "The page's files are missing from this installation: install a releas
 
 def describe_model(model: OnnxModel) -> dict[str, Any]:
     """Return a model's metadata, with its name and its Markdown card, as plain values for JSON."""
-    return {"name": model_name(model.path), "card": read_card(model.path), **asdict(model.info)}
+    return {"name": model_name(model.path), "card": read_card(model.path), **model.info.to_dict()}
 
 
 def write_page(

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mien.faces.crop import IDENTITY, compose, crop_image, resize_crop
 from mien.recipe import AugmentConfig
+from mien.tasks import TASKS
 from mien.train.augment import N_DRAWS, augment_pixels, sample_augmentations, transform_landmarks
 from mien.train.dataset import LabeledFaces
 from mien.train.degrade import N_DEGRADATION_DRAWS, degrade_pixels, degrades, sample_degradations
@@ -19,19 +20,16 @@ from mien.train.sampler import Draw, EpochBatches, uniform_draws
 
 
 class Batch(NamedTuple):
-    """Faces and their targets; NaN where a face has no landmarks or no valence and arousal.
+    """Faces and their targets.
 
     Attributes:
         images_rgb: ``(B, S, S, 3)`` uint8.
-        targets: ``(B, C)`` float32 probability of each class.
-        landmarks: ``(B, 68, 2)`` float32 fractions of the input.
-        valence_arousal: ``(B, 2)`` float32.
+        targets: ``(B, *shape)`` float32 by task, with the task's mark where missing; for the expression the
+            probability of each class, for geometric tasks fractions of the input.
     """
 
     images_rgb: Tensor
-    targets: Tensor
-    landmarks: Tensor
-    valence_arousal: Tensor
+    targets: dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class FaceBatches(Dataset[Batch]):
         indices = np.array([draw.face for draw in draws])
         # numpy asks for huge pages, which torch does not; small ones cost as much as the decoding.
         images = np.empty((len(draws), self.input_size, self.input_size, 3), dtype=np.uint8)
-        landmarks = self.faces.landmarks[indices]
+        targets = {task: values[indices] for task, values in self.faces.targets.items()}
         if self.augment is None:
             for index, face in enumerate(indices):
                 images[index] = resize_crop(self.faces.image(int(face)), self.input_size)
@@ -66,7 +64,9 @@ class FaceBatches(Dataset[Batch]):
             by_box = augmentations.by_box[:, None, None]
             shown = np.where(by_box, self.faces.box_matrices(indices), IDENTITY)
             augmentations = augmentations._replace(matrices=compose(augmentations.matrices, shown))
-            landmarks = transform_landmarks(landmarks, augmentations)
+            for task, values in targets.items():
+                if TASKS[task].is_geometric:
+                    targets[task] = transform_landmarks(values, augmentations)
             to_input = compose(augmentations.matrices, self.faces.crop_matrices(indices))
             degradations = None
             if degrades(self.augment):
@@ -82,10 +82,7 @@ class FaceBatches(Dataset[Batch]):
                 if degradations is not None:
                     degrade_pixels(images[index], degradations, index)
         return Batch(
-            torch.from_numpy(images),
-            torch.from_numpy(self.faces.targets[indices]),
-            torch.from_numpy(landmarks),
-            torch.from_numpy(self.faces.valence_arousal[indices]),
+            torch.from_numpy(images), {task: torch.from_numpy(values) for task, values in targets.items()}
         )
 
 

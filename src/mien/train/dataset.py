@@ -1,7 +1,7 @@
 """The training and dev faces of a run's packs, split by near-duplicate group, and by person and clip where known."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from mien.formats.pack.reader import ALIGNED
 from mien.formats.pack.schema import NO_LABEL
 from mien.formats.pack.selection import FaceSelection
 from mien.recipe import DataConfig, ModelConfig
+from mien.tasks import TASKS, Annotations, Values, merge_annotations
 from mien.train.person_split import assign_folds_by_person, split_dev_by_person
 
 MIN_FACES = 16
@@ -28,21 +29,18 @@ class LabeledFaces(FaceSelection):
     """Faces of the packs' train splits, with targets in the network's classes.
 
     Attributes:
-        targets: ``(N, C)`` float32 label distributions; zeros for a face without an expression label.
-        landmarks: ``(N, 68, 2)`` float32 fractions of the crop, NaN where missing.
-        valence_arousal: ``(N, 2)`` float32, NaN where missing.
+        targets: ``(N, *shape)`` float32 by task, with the task's mark where missing; for the expression label
+            distributions, zeros for a face without a label.
         groups: ``(N,)`` int64; faces with the same number share a near-duplicate, a person or a clip.
     """
 
-    targets: NDArray[np.float32]
-    landmarks: NDArray[np.float32]
-    valence_arousal: NDArray[np.float32]
+    targets: Values
     groups: NDArray[np.int64]
 
     def count_classes(self) -> NDArray[np.int64]:
         """Return the ``(C,)`` number of faces of each class."""
         labels = self.labels[self.labels != NO_LABEL]
-        return np.bincount(labels, minlength=self.targets.shape[1]).astype(np.int64)
+        return np.bincount(labels, minlength=self.targets["expression"].shape[1]).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,7 @@ class TrainingFaces:
             ``train``.
         n_leaks: training faces excluded because another split has a near-duplicate.
         n_shared_persons: further training faces excluded because another split has their person or clip.
+        annotations: the columns of optional tasks, over all packs.
     """
 
     classes: tuple[str, ...]
@@ -63,16 +62,16 @@ class TrainingFaces:
     dev: LabeledFaces
     n_leaks: int
     n_shared_persons: int
+    annotations: Annotations = field(default_factory=dict)
 
 
 def other_tasks(model: ModelConfig) -> list[str]:
     """Return the tasks besides the expression that a network is to learn, as arrays of `LabeledFaces`."""
-    is_on = {"landmarks": model.landmarks, "valence_arousal": model.valence_arousal}
-    return [task for task, on in is_on.items() if on]
+    return [task for task in TASKS if task != "expression" and getattr(model, task)]
 
 
 def read_training_faces(
-    packs: Sequence[Pack], config: DataConfig, *, tasks: Iterable[str] = ("landmarks", "valence_arousal")
+    packs: Sequence[Pack], config: DataConfig, *, tasks: Iterable[str] = tuple(TASKS)[1:]
 ) -> TrainingFaces:
     """Select classes, exclude leaks, and split off the dev faces.
 
@@ -97,12 +96,13 @@ def read_training_faces(
         )
     duplicates, leaks = find_leaks(packs)
     groups = join_persons(splits, duplicates)
-    faces = _join(splits, groups, classes, votes=config.labels == "votes")
+    annotations = _merge_annotations(packs)
+    faces = _join(splits, groups, classes, annotations, votes=config.labels == "votes")
     leaks = leaks if config.exclude_leaks else np.zeros_like(leaks)
     shared = find_shared_persons(packs) if config.exclude_shared_persons else np.zeros_like(leaks)
     usable = faces.labels != NO_LABEL
     is_unlabeled = np.concatenate([split.labels == NO_LABEL for split in splits])
-    for values in (getattr(faces, task) for task in tasks):
+    for values in (faces.targets[task] for task in tasks if task in faces.targets):
         usable |= is_unlabeled & np.isfinite(values.reshape(len(faces), -1)).any(axis=1)
     n_leaks, n_shared_persons = int((usable & leaks).sum()), int((usable & shared & ~leaks).sum())
     faces = faces.part(usable & ~leaks & ~shared)
@@ -117,7 +117,9 @@ def read_training_faces(
             f"for dev, at least {MIN_FACES} of each are needed. Add faces, or raise `data.dev_fraction`"
             + ("; faces of a person or clip stay together" if by_person else "")
         )
-    return TrainingFaces(classes, faces.part(~in_dev), faces.part(in_dev), n_leaks, n_shared_persons)
+    return TrainingFaces(
+        classes, faces.part(~in_dev), faces.part(in_dev), n_leaks, n_shared_persons, annotations
+    )
 
 
 def network_crop(packs: Sequence[Pack], config: DataConfig) -> CropContract:
@@ -143,6 +145,14 @@ def _require_compatible(packs: Sequence[Pack], config: DataConfig) -> None:
                 f"Packs trained together must be cropped alike: {first.path} has crop {one.method} with margin "
                 f"{one.margin}, {pack.path} has {other.method} with {other.margin}. Prepare one of them again"
             )
+
+
+def _merge_annotations(packs: Sequence[Pack]) -> Annotations:
+    try:
+        return merge_annotations([pack.info.annotations for pack in packs])
+    except ValueError as error:
+        paths = ", ".join(str(pack.path) for pack in packs)
+        raise DatasetError(f"Packs {paths} cannot be trained on together: {error}") from None
 
 
 def _choose_classes(packs: Sequence[Pack], config: DataConfig) -> tuple[str, ...]:
@@ -257,18 +267,27 @@ def _ordered_groups(
 
 
 def _join(
-    splits: tuple[PackSplit, ...], groups: NDArray[np.int64], classes: tuple[str, ...], *, votes: bool
+    splits: tuple[PackSplit, ...],
+    groups: NDArray[np.int64],
+    classes: tuple[str, ...],
+    annotations: Annotations,
+    *,
+    votes: bool,
 ) -> LabeledFaces:
     """Concatenate the train splits; a face of another class than ``classes``, or of none, has the label `NO_LABEL`."""
     labels, targets = zip(*(_read_labels(split, classes, votes=votes) for split in splits), strict=True)
-    return LabeledFaces(
+    faces = FaceSelection(
         splits,
         np.repeat(np.arange(len(splits)), [len(split) for split in splits]),
         np.concatenate([np.arange(len(split)) for split in splits]),
         np.concatenate(labels),
-        np.concatenate(targets),
-        np.concatenate([split.landmarks for split in splits]),
-        np.concatenate([split.valence_arousal for split in splits]),
+    )
+    return LabeledFaces(
+        faces.splits,
+        faces.pack_numbers,
+        faces.rows,
+        faces.labels,
+        {"expression": np.concatenate(targets), **faces.read_annotations(annotations)},
         groups,
     )
 

@@ -24,9 +24,11 @@ from torch.utils.data import DataLoader
 
 from mien.artifacts import new_file
 from mien.errors import ModelError, RecipeError
+from mien.nets.decoding import decode_further_tasks
 from mien.nets.network import FaceNetwork
 from mien.recipe import Recipe, RuntimeConfig
 from mien.runtime.progress import Progress
+from mien.tasks import Values
 from mien.train.dataloader import Batch, FaceBatches, build_loader, plain_batches
 from mien.train.dataset import TrainingFaces
 from mien.train.failures import one_line_errors, stop_at_sigterm
@@ -69,7 +71,11 @@ class FaceModule(lightning.LightningModule):
         self.faces = faces
         self.recipe = recipe
         self.objective = Objective(
-            schedule.loss, faces.train.count_classes(), tasks=network.tasks, teacher=teacher
+            schedule.loss,
+            faces.train.count_classes(),
+            tasks=network.tasks,
+            teacher=teacher,
+            annotations=faces.annotations,
         )
         self.order = build_order(faces.train.labels, len(faces.classes), recipe)
         self.steps_per_epoch = require_steps(self.order, schedule.batch_size)
@@ -145,14 +151,14 @@ class FaceModule(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Store the predictions for a batch."""
-        outputs = self.evaluated.eval()(batch.images_rgb)
+        outputs = decode_further_tasks(self.evaluated.eval()(batch.images_rgb), self.faces.annotations)
         faces = range(
             self.global_rank + batch_index * EVALUATION_BATCH * self.trainer.world_size,
             len(self.faces.dev),
             self.trainer.world_size,
         )
         indices = np.array(faces[: len(batch.images_rgb)])
-        self._predictions.append(DevPredictions(indices, *(_as_array(value) for value in outputs)))
+        self._predictions.append(DevPredictions(indices, _as_arrays(outputs)))
 
     def on_validation_epoch_end(self) -> None:
         """Gather the predictions of all ranks and score them."""
@@ -162,7 +168,7 @@ class FaceModule(lightning.LightningModule):
             torch.distributed.all_gather_object(gathered, parts)
             parts = [part for rank in gathered for part in rank]
         self._predictions = []
-        self.dev_scores = score_dev(join_predictions(parts), self.faces.dev)
+        self.dev_scores = score_dev(join_predictions(parts), self.faces.dev, self.faces.annotations)
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its learning rate, updated every step."""
@@ -173,8 +179,8 @@ class FaceModule(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-def _as_array(value: Tensor | None) -> Any:
-    return None if value is None else value.float().cpu().numpy()
+def _as_arrays(outputs: dict[str, Tensor]) -> Values:
+    return {task: value.float().cpu().numpy() for task, value in outputs.items()}
 
 
 def _n_workers(runtime: RuntimeConfig, *, on_gpu: bool) -> int:
@@ -383,8 +389,8 @@ def predict_dev(module: FaceModule, weights: dict[str, Tensor]) -> DevPrediction
     )
     parts, start = [], 0
     for batch in loader:
-        outputs = network(batch.images_rgb.to(device))
+        outputs = decode_further_tasks(network(batch.images_rgb.to(device)), module.faces.annotations)
         indices = np.arange(start, start + len(batch.images_rgb))
-        parts.append(DevPredictions(indices, *(_as_array(value) for value in outputs)))
+        parts.append(DevPredictions(indices, _as_arrays(outputs)))
         start += len(indices)
     return join_predictions(parts)

@@ -95,9 +95,11 @@ def draw_curves(metrics_path: Path, out: Path) -> None:
     panels = {
         "loss": [name for name in rows[0] if name.startswith("train_") or name == "dev_loss"],
         "dev accuracy": ["dev_accuracy", "dev_balanced_accuracy", "dev_macro_f1"],
-        "dev landmarks, valence, arousal": ["dev_nme", "dev_valence_ccc", "dev_arousal_ccc"],
+        "dev, other tasks": [],
         "learning rate": ["learning_rate"],
     }
+    shown = {name for names in panels.values() for name in names}
+    panels["dev, other tasks"] += [name for name in rows[0] if name.startswith("dev_") and name not in shown]
     figure = Figure(figsize=(11, 7), layout="constrained")
     for axes, (title, names) in zip(figure.subplots(2, 2).flat, panels.items(), strict=True):
         for name in names:

@@ -1,10 +1,11 @@
-"""The losses of the three tasks, as pure functions. Each task counts only the faces that have its labels.
+"""The losses of the tasks, as pure functions. Each task counts only the faces that have its labels.
 
 Shapes: B batch, C classes.
 """
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -81,6 +82,11 @@ LANDMARK_KINDS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 # Whether 1 - CCC is added to the mean squared error.
 AFFECT_KINDS = {"mse": False, "ccc_mse": True}
+# The loss of each unit, given the network's output and the label.
+ACTION_UNIT_KINDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "presence": partial(functional.binary_cross_entropy_with_logits, reduction="none"),
+    "intensity": partial(functional.mse_loss, reduction="none"),
+}
 
 
 def landmark_loss(predicted: Tensor, true: Tensor, *, kind: str = "smooth_l1") -> Tensor:
@@ -118,6 +124,23 @@ def affect_loss(predicted: Tensor, true: Tensor, *, kind: str = "mse") -> Tensor
     error = torch.where(known, predicted - true, 0.0)
     loss = error.square().sum() / known.sum().clamp(min=1)
     return loss + (1 - concordance(predicted, true)).mean() if AFFECT_KINDS[kind] else loss
+
+
+def action_unit_loss(predicted: Tensor, true: Tensor, *, kind: str) -> Tensor:
+    """Return the mean loss of ``(B, K)`` action units over the known labels; 0 if there are none.
+
+    Args:
+        predicted: logits for ``presence``, intensities for ``intensity``.
+        true: presence in [0, 1], or intensity in [0, 5]; NaN where missing.
+        kind: ``presence``: the cross-entropy of each unit, in nats; ``intensity``: its squared error.
+
+    Raises:
+        ValueError: there is no such kind.
+    """
+    require_known("kind", kind, ACTION_UNIT_KINDS)
+    known = torch.isfinite(true)
+    terms = ACTION_UNIT_KINDS[kind](predicted, torch.where(known, true, 0.0).to(predicted.dtype))
+    return torch.where(known, terms, 0.0).sum() / known.sum().clamp(min=1)
 
 
 def concordance(predicted: Tensor, true: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mien.recipe import AugmentConfig
+from mien.tasks import TASKS
 from mien.train.dataloader import Batch
 
 
@@ -57,8 +58,8 @@ def plan_mixing(n_faces: int, config: AugmentConfig, random: np.random.Generator
 def mix_faces(batch: Batch, config: AugmentConfig, random: np.random.Generator) -> Batch:
     """Blend some faces of a batch with another one (mixup), or paste in a rectangle of another one (cutmix).
 
-    Expression targets, valence and arousal are mixed in the same proportions. A blend has no landmarks, since it
-    shows two faces at once; a face with a pasted rectangle keeps those outside it.
+    Targets are mixed in the same proportions. A blend has no landmarks, since it shows two faces at once; a face with a
+    pasted rectangle keeps those outside it.
 
     Sources: Zhang et al. 2018, https://arxiv.org/abs/1710.09412; Yun et al. 2019,
     https://arxiv.org/abs/1905.04899; here each face has its own proportion or rectangle.
@@ -88,12 +89,12 @@ def mix_faces(batch: Batch, config: AugmentConfig, random: np.random.Generator) 
     blend = torch.from_numpy(1 - np.where(mixing.blended, mixing.own_fractions, 1.0)).float().to(device)
     partner_weight = torch.maximum(blend[:, None, None], pasted)[..., None]
 
-    # (B, 68): landmarks under a pasted rectangle, or of a blend.
-    corners = torch.from_numpy(mixing.boxes_xyxy / side).to(device, batch.landmarks.dtype)[:, None]
-    covered = (batch.landmarks >= corners[..., :2]).all(dim=2) & (batch.landmarks < corners[..., 2:]).all(
-        dim=2
-    )
-    hidden = covered | blended[:, None]
+    corners = torch.from_numpy(mixing.boxes_xyxy / side).to(device, torch.float32)[:, None]
+
+    def hide(points: Tensor) -> Tensor:
+        """Remove those of ``(B, P, 2)`` points that are under a pasted rectangle, or of a blend."""
+        covered = (points >= corners[..., :2]).all(dim=2) & (points < corners[..., 2:]).all(dim=2)
+        return points.masked_fill((covered | blended[:, None])[..., None], torch.nan)
 
     def mix(values: Tensor) -> Tensor:
         """Mix ``(B, K)`` values; an unmixed face keeps its own even if its partner has none (NaN)."""
@@ -102,7 +103,8 @@ def mix_faces(batch: Batch, config: AugmentConfig, random: np.random.Generator) 
     images = batch.images_rgb.float()
     return Batch(
         torch.lerp(images, images[partner], partner_weight),
-        mix(batch.targets),
-        batch.landmarks.masked_fill(hidden[..., None], torch.nan),
-        mix(batch.valence_arousal),
+        {
+            task: hide(values) if TASKS[task].is_geometric else mix(values)
+            for task, values in batch.targets.items()
+        },
     )

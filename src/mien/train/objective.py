@@ -1,6 +1,8 @@
 """What a run minimizes: the recipe's losses, for its classes, their counts and its teacher."""
 
 import math
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -9,11 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.nets.network import FaceNetwork, FaceOutputs
+from mien.nets.network import FaceNetwork
 from mien.recipe import LossConfig
+from mien.tasks import NO_ANNOTATIONS, TASKS, Annotations
 from mien.train.dataloader import Batch
 from mien.train.imbalance import face_weights
-from mien.train.losses import affect_loss, distillation_loss, expression_loss, landmark_loss, smooth_targets
+from mien.train.losses import distillation_loss, expression_loss, smooth_targets
 
 
 class Losses(NamedTuple):
@@ -53,8 +56,8 @@ class Teacher:
                 mode="bilinear",
                 antialias=True,
             ).permute(0, 2, 3, 1)
-        outputs: FaceOutputs = self.network(images_rgb)
-        return outputs.logits[:, self.columns]
+        logits: Tensor = self.network(images_rgb)["expression"]
+        return logits[:, self.columns]
 
 
 class Objective(nn.Module):
@@ -71,6 +74,7 @@ class Objective(nn.Module):
         *,
         tasks: tuple[str, ...] = ("expression", "landmarks", "valence_arousal"),
         teacher: Teacher | None = None,
+        annotations: Annotations = NO_ANNOTATIONS,
     ) -> None:
         """Prepare a recipe's losses.
 
@@ -79,10 +83,12 @@ class Objective(nn.Module):
             counts: ``(C,)`` training faces of each class.
             tasks: tasks of the heads that are switched on.
             teacher: the network of ``config.teacher``.
+            annotations: the columns of optional tasks.
         """
         super().__init__()
         self.config = config
         self.teacher = teacher
+        self._losses = {task: self._loss_of(task, annotations) for task in tasks if task != "expression"}
         # A class without faces is neither rare nor adjusted for: no label would ever push its logit back.
         prior = np.where(counts > 0, counts / counts.sum(), 1)
         smoothing = {"uniform": np.ones(len(counts)), "inverse": (counts > 0) / prior}
@@ -101,36 +107,36 @@ class Objective(nn.Module):
                 {task: nn.Parameter(torch.tensor(math.log(w))) for task, w in weights.items() if w > 0}
             )
 
+    def _loss_of(self, task: str, annotations: Annotations) -> Callable[[Tensor, Tensor], Tensor]:
+        entry = TASKS[task]
+        if entry.loss_kind is None:
+            return entry.resolve("loss")
+        return partial(entry.resolve("loss"), kind=entry.loss_kind(self.config, annotations))
+
     def _weight(self, task: str) -> float:
         return float(getattr(self.config, f"{task}_weight"))
 
-    def forward(self, outputs: FaceOutputs, batch: Batch) -> Losses:
-        """Return the losses of a batch."""
-        config = self.config
-        targets = smooth_targets(batch.targets, config.label_smoothing, self.smoothing)
+    def forward(self, outputs: Mapping[str, Tensor], batch: Batch) -> Losses:
+        """Return the losses of a batch, given the network's outputs by task."""
+        config, logits = self.config, outputs["expression"]
+        targets = smooth_targets(batch.targets["expression"], config.label_smoothing, self.smoothing)
         # Menon et al. 2021, https://arxiv.org/abs/2007.07314, equation 10; the shift is not applied at inference.
-        adjusted = outputs.logits + config.logit_adjustment * self.log_prior
+        adjusted = logits + config.logit_adjustment * self.log_prior
         weights = None if config.class_weights == "none" else self.class_weights
         expression = expression_loss(adjusted, targets, class_weights=weights)
         if self.teacher is not None:
             distillation = distillation_loss(
-                outputs.logits,
+                logits,
                 self.teacher.logits(batch.images_rgb),
                 temperature=config.teacher_temperature,
             )
             expression = (1 - config.teacher_weight) * expression + config.teacher_weight * distillation
         parts = {"expression": expression}
-        if outputs.landmarks is not None:
-            parts["landmarks"] = landmark_loss(outputs.landmarks, batch.landmarks, kind=config.landmarks)
-        if outputs.valence_arousal is not None:
-            parts["valence_arousal"] = affect_loss(
-                outputs.valence_arousal, batch.valence_arousal, kind=config.valence_arousal
-            )
-        is_labeled = {
-            "expression": batch.targets.any(),
-            "landmarks": batch.landmarks.isfinite().any(),
-            "valence_arousal": batch.valence_arousal.isfinite().any(),
-        }
+        for task, loss in self._losses.items():
+            if task in outputs:
+                parts[task] = loss(outputs[task], batch.targets[task])
+        is_labeled = {task: batch.targets[task].isfinite().any() for task in parts if task != "expression"}
+        is_labeled["expression"] = batch.targets["expression"].any()
         total = torch.stack(
             [self._weighted(task, loss, is_labeled.get(task)) for task, loss in parts.items()]
         ).sum()

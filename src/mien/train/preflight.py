@@ -3,11 +3,15 @@
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from mien.errors import RecipeError
+from mien.faces.action_units import is_present
 from mien.formats.run import Run
 from mien.recipe import Recipe
+from mien.tasks import TASKS
 from mien.train.dataset import TrainingFaces
 from mien.train.optimization import shorten_phases
 
@@ -19,18 +23,28 @@ def adapt_recipe(recipe: Recipe, faces: TrainingFaces) -> Recipe:
 
     Heads for which no training face has labels are switched off: they would stay untrained and still predict. Epochs
     with a frozen backbone and warm-up are shortened to fit a small number of epochs.
+
+    Raises:
+        RecipeError: the metric that selects the checkpoint is that of a head that is off.
     """
-    model = recipe.model
-    landmarks = model.landmarks and bool(np.isfinite(faces.train.landmarks).any())
-    valence_arousal = model.valence_arousal and bool(np.isfinite(faces.train.valence_arousal).any())
+    model, targets = recipe.model, faces.train.targets
+    heads: dict[str, Any] = {
+        task: getattr(model, task) and task in targets and bool(np.isfinite(targets[task]).any())
+        for task in TASKS
+        if task != "expression"
+    }
+    if recipe.schedule.select_by == "action_units_f1" and not (
+        heads["action_units"]
+        and is_present(faces.dev.targets["action_units"], faces.annotations["action_units"].kind).any()
+    ):
+        raise RecipeError(
+            "Recipe key `schedule.select_by: action_units_f1` needs the action unit head, and training and dev faces that "
+            "show action units, got none. Select by another metric"
+        )
+    condition_on_landmarks = model.condition_on_landmarks and heads["landmarks"]
     return replace(
         recipe,
-        model=replace(
-            model,
-            landmarks=landmarks,
-            valence_arousal=valence_arousal,
-            condition_on_landmarks=model.condition_on_landmarks and landmarks,
-        ),
+        model=replace(model, **heads, condition_on_landmarks=condition_on_landmarks),
         schedule=shorten_phases(recipe.schedule),
     )
 

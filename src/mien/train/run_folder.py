@@ -54,7 +54,15 @@ def describe_run(recipe: Recipe, packs: Sequence[Pack], faces: TrainingFaces, ou
         "n_shared_persons_left_out": faces.n_shared_persons,
         "train_counts": faces.train.count_classes().tolist(),
     }
-    return Run(out, faces.classes, network_crop(packs, recipe.data), asdict(recipe), pack)
+    return Run(
+        out,
+        faces.classes,
+        network_crop(packs, recipe.data),
+        asdict(recipe),
+        pack,
+        # Only of heads that the recipe has: the model file describes its outputs and nothing else.
+        annotations={task: spec for task, spec in faces.annotations.items() if getattr(recipe.model, task)},
+    )
 
 
 def start_run(run: Run, recipe: Recipe) -> None:
@@ -82,7 +90,8 @@ def find_checkpoint(run: Run) -> Path | None:
         raise ArtifactError(
             f"Run {run.path} was started on another pack: {earlier.pack['path']}. Resume with that"
         )
-    before, now = flatten(earlier.recipe), flatten(run.recipe)
+    # A key that the earlier release did not have yet had its default's effect.
+    before, now = flatten(asdict(Recipe())) | flatten(earlier.recipe), flatten(run.recipe)
     # The seed decides everything random; the rest of `runtime` may differ.
     keys = [key for key in now if not key.startswith("runtime.") or key == "runtime.seed"]
     changed = [key for key in keys if before.get(key) != now[key]]

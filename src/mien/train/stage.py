@@ -92,7 +92,9 @@ def train(
             held.enter_context(one_writer(out))
         is_resumed = resume and (out / "run.json").exists()
         checkpoint = find_checkpoint(run) if is_resumed else None
-        network = build_network(recipe, faces.classes, random_weights=checkpoint is not None)
+        network = build_network(
+            recipe, faces.classes, faces.annotations, random_weights=checkpoint is not None
+        )
         module = FaceModule(network, faces, recipe, teacher=load_teacher(recipe, faces.classes, run.crop))
         held.enter_context(disk_errors(out, "free some space and add --resume"))
         if is_first:
@@ -144,14 +146,14 @@ def finish_run(run: Run, module: FaceModule) -> dict[str, Any]:
     draw_curves(metrics_path, run.path / "curves.png")
     predictions = predict_dev(module, load_file(run.best_weights_path))
     dev = module.faces.dev
-    scores = score_dev(predictions, dev)
+    scores = score_dev(predictions, dev, module.faces.annotations)
     # What `export` fits and checks is the expression.
     is_labeled = dev.labels != NO_LABEL
     dev = dev.part(is_labeled)
     size = module.recipe.data.input_size
     crops = [resize_crop(dev.image(face), size) for face in range(min(N_STORED_CROPS, len(dev)))]
     arrays = {
-        "logits": predictions.logits[is_labeled],
+        "logits": predictions.outputs["expression"][is_labeled],
         "labels": dev.labels,
         "crops": np.stack(crops),
         "pack_numbers": dev.pack_numbers,

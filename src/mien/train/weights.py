@@ -12,15 +12,23 @@ from mien.formats.run import WEIGHTS, Run
 from mien.nets.checkpoint import load_network
 from mien.nets.network import FaceNetwork, build_face_network
 from mien.recipe import Recipe
+from mien.tasks import NO_ANNOTATIONS, TASKS, Annotations, optional_tasks
 from mien.train.objective import Teacher
 
 
-def build_network(recipe: Recipe, classes: tuple[str, ...], *, random_weights: bool = False) -> FaceNetwork:
+def build_network(
+    recipe: Recipe,
+    classes: tuple[str, ...],
+    annotations: Annotations = NO_ANNOTATIONS,
+    *,
+    random_weights: bool = False,
+) -> FaceNetwork:
     """Build the network of a recipe with its first weights.
 
     Args:
         recipe: the recipe.
         classes: expressions to tell apart.
+        annotations: the columns of optional tasks.
         random_weights: leave the weights random, since others will be loaded.
 
     Raises:
@@ -33,16 +41,19 @@ def build_network(recipe: Recipe, classes: tuple[str, ...], *, random_weights: b
         len(classes),
         input_size=recipe.data.input_size,
         pretrained=model.pretrained and model.weights is None and not random_weights,
+        annotations=annotations,
     )
     if model.weights is not None and not random_weights:
-        load_weights(network, Path(model.weights), classes)
+        load_weights(network, Path(model.weights), classes, annotations)
     return network
 
 
-def load_weights(network: FaceNetwork, path: Path, classes: tuple[str, ...]) -> None:
+def load_weights(
+    network: FaceNetwork, path: Path, classes: tuple[str, ...], annotations: Annotations = NO_ANNOTATIONS
+) -> None:
     """Load every weight with a matching name and shape from a run or a file.
 
-    The expression head of a run with other classes is not loaded.
+    The expression head of a run with other classes is not loaded, nor a head of an optional task with other columns.
 
     Raises:
         ArtifactError: the run is missing, or its files have changed.
@@ -59,8 +70,11 @@ def load_weights(network: FaceNetwork, path: Path, classes: tuple[str, ...]) -> 
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"`model.weights` {path} cannot be read as safetensors: {error}") from None
-    if run is not None and run.classes != classes:
-        weights = {name: value for name, value in weights.items() if not name.startswith("expression_head.")}
+    if run is not None:
+        others = [task for task in optional_tasks() if run.annotations.get(task) != annotations.get(task)]
+        others += ["expression"] * (run.classes != classes)
+        prefixes = tuple(f"{TASKS[task].head}." for task in others)
+        weights = {name: value for name, value in weights.items() if not name.startswith(prefixes)}
     own = network.state_dict()
     matching = {
         name: value

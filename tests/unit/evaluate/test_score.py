@@ -4,25 +4,24 @@ import numpy as np
 import pytest
 
 from mien.evaluate.score import Truth, score
-from mien.formats.onnx_model import Outputs
+from mien.evaluate.task_scores import ValenceArousalScores
+from mien.tasks import Values
 
 CLASSES = ("Neutral", "Happy")
 
 
-def _truth(labels, *, landmarks=None, affect=None, train_counts=None) -> Truth:
-    n = len(labels)
+def _truth(labels, *, affect=None, train_counts=None) -> Truth:
     return Truth(
         classes=CLASSES,
         labels=np.array(labels, dtype=np.int64),
-        landmarks=np.full((n, 68, 2), np.nan, np.float32) if landmarks is None else landmarks,
-        valence_arousal=np.full((n, 2), np.nan, np.float32) if affect is None else affect,
+        values={} if affect is None else {"valence_arousal": affect},
         train_counts=train_counts or {},
     )
 
 
-def _outputs(p_happy, **more) -> Outputs:
+def _outputs(p_happy, **more) -> Values:
     p = np.array(p_happy, np.float32)
-    return Outputs(np.column_stack([1 - p, p]), more.get("landmarks"), more.get("valence_arousal"))
+    return {"expression": np.column_stack([1 - p, p]), **more}
 
 
 def test_calibration_is_of_the_predicted_class() -> None:
@@ -51,8 +50,9 @@ def test_each_dimension_has_its_own_faces() -> None:
     affect = np.array([[0.1, np.nan], [0.5, 0.2], [-0.3, 0.4]], np.float32)
     outputs = _outputs([0.1, 0.9, 0.2], valence_arousal=np.zeros((3, 2), np.float32))
     found = score(outputs, _truth([0, 1, 1], affect=affect), classes=CLASSES)
-    assert found.affect is not None
-    assert {name: dimension.scores.n for name, dimension in found.affect.items()} == {
+    scores = found.tasks["valence_arousal"]
+    assert isinstance(scores, ValenceArousalScores)
+    assert {name: dimension.scores.n for name, dimension in scores.dimensions.items()} == {
         "valence": 3,
         "arousal": 2,
     }

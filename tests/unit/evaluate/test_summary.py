@@ -5,17 +5,14 @@ import pytest
 
 from mien.evaluate.score import Truth, score
 from mien.evaluate.summary import format_verdict, percent
-from mien.formats.onnx_model import Outputs
 
 CLASSES = ("Neutral", "Happy")
 
 
 def _verdict(confusion) -> str:
     truth, predicted = np.divmod(np.repeat(np.arange(4), np.ravel(confusion)), 2)
-    n = len(truth)
-    missing = np.full((n, 68, 2), np.nan, np.float32), np.full((n, 2), np.nan, np.float32)
-    outputs = Outputs(np.eye(2, dtype=np.float32)[predicted], None, None)
-    return format_verdict(score(outputs, Truth(CLASSES, truth, *missing, {}), classes=CLASSES).main)
+    outputs = {"expression": np.eye(2, dtype=np.float32)[predicted]}
+    return format_verdict(score(outputs, Truth(CLASSES, truth, {}, {}), classes=CLASSES).main)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from mien.export.calibration_faces import choose_calibration, dev_faces, open_tr
 from mien.export.int8_check import FileScores, Int8Check, score_files
 from mien.export.options import Int8Options
 from mien.export.stage import export
-from mien.formats.onnx_model import ModelInfo, OnnxModel, Outputs
+from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.formats.pack import Pack
 from mien.formats.pack.selection import FaceSelection, read_batches
 from mien.formats.run import Run
@@ -63,10 +63,10 @@ def test_the_int8_file_agrees_with_the_float_file(exported: Any, relu_run: Path,
     int8, as_float = (OnnxModel.load(summary.out) for summary in exported)
     crops = dev_crops(relu_run, training_pack)
     found, expected = int8.run(crops), as_float.run(crops)
-    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=0.25)
-    np.testing.assert_allclose(found.landmarks, expected.landmarks, atol=0.1)
-    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-5)
-    assert np.abs(found.probabilities - expected.probabilities).max() > 0
+    np.testing.assert_allclose(found["expression"], expected["expression"], atol=0.25)
+    np.testing.assert_allclose(found["landmarks"], expected["landmarks"], atol=0.1)
+    np.testing.assert_allclose(found["expression"].sum(axis=1), 1, atol=1e-5)
+    assert np.abs(found["expression"] - expected["expression"]).max() > 0
 
 
 def test_the_weights_are_7_bit_integers_and_the_heads_are_float(exported: Any) -> None:
@@ -108,10 +108,10 @@ def test_the_metadata_records_calibration_and_scores(
     predicted = {}
     for name, path in (("int8", summary.out), ("float", as_float.out)):
         outputs = OnnxModel.load(path).run(crops)
-        predicted[name] = outputs.probabilities.argmax(axis=1)
+        predicted[name] = outputs["expression"].argmax(axis=1)
         assert gate[name]["accuracy"] == pytest.approx((predicted[name] == dev.labels).mean())
         assert gate[name]["nme"] == pytest.approx(
-            np.nanmean(nme_per_face(landmarks, outputs.landmarks)), rel=1e-3
+            np.nanmean(nme_per_face(landmarks, outputs["landmarks"])), rel=1e-3
         )
     assert gate["agreement"] == (predicted["int8"] == predicted["float"]).mean()
     assert gate["n"] == n_dev
@@ -291,8 +291,8 @@ def test_the_command_exports(relu_run: Path, training_pack: Path, tmp_path: Path
 
 def test_the_limits_of_the_check() -> None:
     """An agreement of 98 % and a loss of half a point pass, worse does not; a gain is not a loss."""
-    scores = FileScores(0.8, 0.5, 0.03, None)
-    result = Int8Check(1000, 0, 0.98, scores, replace(scores, accuracy=0.795))
+    scores = FileScores(0.8, 0.5, 0.03, {"nme": None})
+    result = Int8Check(1000, {"landmarks": 0}, 0.98, scores, replace(scores, accuracy=0.795))
     assert result.passes
     assert not replace(result, agreement=0.979).passes
     assert not replace(result, int8_scores=replace(scores, accuracy=0.794)).passes
@@ -307,10 +307,10 @@ def test_scores_of_known_predictions() -> None:
     before = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]], np.float32)
     after = before[[0, 1, 2, 2]]
     result = score_files(
-        Outputs(before, None, None), Outputs(after, None, None), labels=labels, landmarks=landmarks
+        {"expression": before}, {"expression": after}, labels=labels, truth={"landmarks": landmarks}
     )
-    assert (result.n, result.n_landmarks, result.agreement) == (4, 0, 0.75)
+    assert (result.n, result.n_labeled, result.agreement) == (4, {"landmarks": 0}, 0.75)
     assert (result.float_scores.accuracy, result.int8_scores.accuracy) == (0.75, 1.0)
     assert result.float_scores.macro_f1 == pytest.approx((4 / 5 + 2 / 3) / 2)
     assert result.int8_scores.ece == pytest.approx((0.1 + 0.2 + 0.3 + 0.3) / 4)
-    assert result.float_scores.nme is None
+    assert result.float_scores.tasks == {"nme": None}

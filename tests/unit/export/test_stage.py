@@ -29,7 +29,6 @@ from mien.formats.onnx_model import OnnxModel
 from mien.formats.run import Run
 from mien.metrics.calibration import fit_temperature
 from mien.nets.checkpoint import load_network
-from mien.nets.network import FaceOutputs
 from mien.recipe import DataConfig, LossConfig, ModelConfig, Recipe, ScheduleConfig, recipe_from_dict
 from mien.train import train
 
@@ -113,13 +112,13 @@ def test_a_trained_network_of_each_kind_is_exported(
     with torch.inference_mode():
         expected = network(torch.from_numpy(crops))
     outputs = model.run(crops)
-    probabilities = (expected.logits / model.info.temperature).softmax(dim=1)
+    probabilities = (expected["expression"] / model.info.temperature).softmax(dim=1)
     # After one epoch the calibrated probabilities are almost equal, so they are compared more closely.
-    np.testing.assert_allclose(outputs.probabilities, probabilities.numpy(), atol=1e-5)
-    np.testing.assert_allclose(outputs.landmarks, expected.landmarks.numpy(), atol=1e-3)
-    np.testing.assert_allclose(outputs.valence_arousal, expected.valence_arousal.numpy(), atol=1e-3)
-    assert np.ptp(outputs.landmarks, axis=0).max() > 1e-3
-    assert np.ptp(outputs.probabilities, axis=0).max() > 1e-4
+    np.testing.assert_allclose(outputs["expression"], probabilities.numpy(), atol=1e-5)
+    np.testing.assert_allclose(outputs["landmarks"], expected["landmarks"].numpy(), atol=1e-3)
+    np.testing.assert_allclose(outputs["valence_arousal"], expected["valence_arousal"].numpy(), atol=1e-3)
+    assert np.ptp(outputs["landmarks"], axis=0).max() > 1e-3
+    assert np.ptp(outputs["expression"], axis=0).max() > 1e-4
 
 
 def test_the_recipe_in_the_file_names_no_folders() -> None:
@@ -165,7 +164,7 @@ def test_the_file_agrees_with_the_dev_outputs(exported: Any, trained_run: Path) 
     n = len(dev.crops)
     expected = torch.from_numpy(dev.logits[:n] / exported[0].info.temperature).softmax(dim=1).numpy()
     np.testing.assert_allclose(
-        OnnxModel.load(exported[0].out).run(dev.crops).probabilities, expected, atol=2e-4
+        OnnxModel.load(exported[0].out).run(dev.crops)["expression"], expected, atol=2e-4
     )
 
 
@@ -311,9 +310,13 @@ def test_a_missing_run_and_a_wrong_name(trained_run: Path, tmp_path: Path) -> No
 class _Constant(torch.nn.Module):
     """Returns the same outputs for every face."""
 
-    def forward(self, images: torch.Tensor) -> FaceOutputs:
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         zeros = torch.zeros(len(images), 3)
-        return FaceOutputs(zeros, torch.zeros(len(images), 68, 2), zeros[:, :2])
+        return {
+            "expression": zeros,
+            "landmarks": torch.zeros(len(images), 68, 2),
+            "valence_arousal": zeros[:, :2],
+        }
 
 
 def test_a_file_that_computes_something_else_is_rejected(exported: Any, trained_run: Path) -> None:
@@ -332,7 +335,7 @@ from pathlib import Path
 import numpy as np
 from mien.formats.onnx_model import OnnxModel
 model = OnnxModel.load(Path({str(exported[0].out)!r}), threads=1)
-print(model.run(np.zeros((2, 32, 32, 3), np.uint8)).probabilities.shape)
+print(model.run(np.zeros((2, 32, 32, 3), np.uint8))["expression"].shape)
 """
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -14,9 +14,10 @@ from mien.faces.crop import CropContract, crop_image, crop_matrix, resize_crop
 from mien.faces.detector import DetectedFace, Detector
 from mien.faces.images import decode_image
 from mien.faces.landmarks import anchors_from_landmarks
-from mien.formats.onnx_model import OnnxModel, Outputs
+from mien.formats.onnx_model import OnnxModel
 from mien.inference import pipeline
 from mien.inference.pipeline import predict_files
+from mien.tasks import Values
 
 MakeImage = Callable[..., Path]
 INPUT_SIZE = 32
@@ -116,7 +117,7 @@ def test_the_model_sees_the_crop_of_its_contract(
     seen: list[NDArray[np.uint8]] = []
     real = OnnxModel.run
 
-    def run(self: OnnxModel, images_rgb: NDArray[np.uint8]) -> Outputs:
+    def run(self: OnnxModel, images_rgb: NDArray[np.uint8]) -> Values:
         seen.append(images_rgb)
         return real(self, images_rgb)
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mien.formats.onnx_model import OnnxModel, Outputs
+from mien.formats.onnx_model import OnnxModel
 from mien.serve.app import ServeApp
+from mien.tasks import Values
 
 MakeApp = Callable[..., ServeApp]
 ROUTE = "/v1/predict"
@@ -49,7 +50,7 @@ def test_clients_share_model_calls(
     model, sizes = OnnxModel.load(model_path, threads=1), []
     run = model.run
 
-    def run_and_record(images_rgb: NDArray[np.uint8]) -> Outputs:
+    def run_and_record(images_rgb: NDArray[np.uint8]) -> Values:
         sizes.append(len(images_rgb))
         return run(images_rgb)
 
@@ -77,7 +78,7 @@ def test_a_failing_model_call_fails_only_its_requests(
     model = OnnxModel.load(model_path, threads=1)
     run, n_calls = model.run, 0
 
-    def fail_once(images_rgb: NDArray[np.uint8]) -> Outputs:
+    def fail_once(images_rgb: NDArray[np.uint8]) -> Values:
         nonlocal n_calls
         n_calls += 1
         if n_calls == 1:

@@ -182,9 +182,11 @@ def test_train_and_dev_are_the_pack(training_pack: Path) -> None:
     assert faces.classes == pack.info.classes
     assert sorted([*faces.train.rows, *faces.dev.rows]) == list(range(192))
     np.testing.assert_array_equal(np.bincount(faces.dev.labels), [16, 16, 16])
-    np.testing.assert_array_equal(faces.train.targets.argmax(axis=1), faces.train.labels)
-    np.testing.assert_array_equal(faces.train.targets.sum(axis=1), 1)
-    np.testing.assert_array_equal(faces.train.landmarks, pack.split("train").landmarks[faces.train.rows])
+    np.testing.assert_array_equal(faces.train.targets["expression"].argmax(axis=1), faces.train.labels)
+    np.testing.assert_array_equal(faces.train.targets["expression"].sum(axis=1), 1)
+    np.testing.assert_array_equal(
+        faces.train.targets["landmarks"], pack.split("train").landmarks[faces.train.rows]
+    )
 
 
 def test_folds_of_a_pack(training_pack: Path) -> None:
@@ -210,8 +212,11 @@ def test_a_part_of_the_faces(training_pack: Path) -> None:
     for place, face in enumerate(np.flatnonzero(chosen)):
         assert part.key(place) == faces.key(face) == split.keys[faces.rows[face]]
         np.testing.assert_array_equal(part.image(place), split.image(int(faces.rows[face])))
-    for name in ("pack_numbers", "rows", "targets", "labels", "landmarks", "valence_arousal", "groups"):
+    for name in ("pack_numbers", "rows", "labels", "groups"):
         np.testing.assert_array_equal(getattr(part, name), getattr(faces, name)[chosen])
+    for task, values in faces.targets.items():
+        np.testing.assert_array_equal(part.targets[task], values[chosen])
+    assert list(part.targets) == ["expression", "landmarks", "valence_arousal"]
 
 
 def test_a_choice_of_classes(training_pack: Path) -> None:
@@ -219,7 +224,7 @@ def test_a_choice_of_classes(training_pack: Path) -> None:
     pack = Pack.open(training_pack)
     faces = read_training_faces([pack], DataConfig(classes=["Sad", "Neutral"], dev_fraction=0.25))
     assert faces.classes == ("Sad", "Neutral")
-    assert faces.train.targets.shape[1] == 2
+    assert faces.train.targets["expression"].shape[1] == 2
     assert len(faces.train) + len(faces.dev) == 128
     names = np.array(pack.info.classes)[pack.split("train").labels[faces.train.rows]]
     np.testing.assert_array_equal(names, np.array(faces.classes)[faces.train.labels])
@@ -239,15 +244,15 @@ def test_votes_count_among_the_chosen_classes(
     pack = Pack.open(make_training_pack(tmp_path / "votes.pack", votes=True))
     every = read_training_faces([pack], DataConfig(labels="votes", dev_fraction=0.25)).train
     np.testing.assert_allclose(
-        np.sort(every.targets, axis=1), np.tile([0.1, 0.1, 0.8], (len(every), 1)), rtol=1e-6
+        np.sort(every.targets["expression"], axis=1), np.tile([0.1, 0.1, 0.8], (len(every), 1)), rtol=1e-6
     )
     two = read_training_faces(
         [pack], DataConfig(labels="votes", classes=["Happy", "Sad"], dev_fraction=0.25)
     ).train
     np.testing.assert_allclose(
-        np.sort(two.targets, axis=1), np.tile([1 / 9, 8 / 9], (len(two), 1)), rtol=1e-6
+        np.sort(two.targets["expression"], axis=1), np.tile([1 / 9, 8 / 9], (len(two), 1)), rtol=1e-6
     )
-    np.testing.assert_array_equal(two.targets.argmax(axis=1), two.labels)
+    np.testing.assert_array_equal(two.targets["expression"].argmax(axis=1), two.labels)
 
 
 def test_votes_that_are_not_there(training_pack: Path) -> None:

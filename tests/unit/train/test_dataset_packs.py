@@ -87,7 +87,7 @@ def write_pack(
 
 def numbers_of(faces: LabeledFaces) -> list[int]:
     """The photos that the faces show."""
-    return [int(number) for number in np.rint(faces.valence_arousal[:, 0] * 1000)]
+    return [int(number) for number in np.rint(faces.targets["valence_arousal"][:, 0] * 1000)]
 
 
 def join(faces: TrainingFaces) -> list[int]:
@@ -129,7 +129,7 @@ def test_classes_of_two_packs_are_matched_by_name(two_packs: list[Pack]) -> None
     for part in (faces.train, faces.dev):
         numbers = numbers_of(part)
         assert [faces.classes[label] for label in part.labels] == [name_of(number) for number in numbers]
-        np.testing.assert_array_equal(part.targets, np.eye(4)[part.labels])
+        np.testing.assert_array_equal(part.targets["expression"], np.eye(4)[part.labels])
     assert faces.n_leaks == 0
 
 
@@ -147,7 +147,7 @@ def test_images_of_two_packs(two_packs: list[Pack]) -> None:
     for face, number in enumerate(numbers_of(faces)):
         assert faces.key(face) == f"{number}.jpg"
         assert faces.pack_numbers[face] == (number >= 100)
-        assert (faces.landmarks[face] == np.float32(number / 1000)).all()
+        assert (faces.targets["landmarks"][face] == np.float32(number / 1000)).all()
         if face % 8 == 0:
             assert np.abs(faces.image(face).astype(int) - photo(number)).mean() < 8
 
@@ -177,7 +177,9 @@ def test_votes_of_two_packs(two_packs: list[Pack], tmp_path: Path) -> None:
     )
     seen = 0
     for part in (faces.train, faces.dev):
-        for number, target, label in zip(numbers_of(part), part.targets, part.labels, strict=True):
+        for number, target, label in zip(
+            numbers_of(part), part.targets["expression"], part.labels, strict=True
+        ):
             if 200 <= number < 238:
                 np.testing.assert_allclose(target, [0.75, 0, 0.25])
                 assert faces.classes[label] == "Happy"

@@ -92,7 +92,7 @@ def test_the_moving_average_is_evaluated(training_pack: Path, tiny_recipe: Recip
         row = next(csv.DictReader(file))
     with torch.no_grad():
         faces = torch.from_numpy(dev.crops)
-        logits, raw_logits = (network.eval()(faces).logits for network in (average, raw))
+        logits, raw_logits = (network.eval()(faces)["expression"] for network in (average, raw))
     assert len(dev.crops) == len(dev.labels)
     np.testing.assert_allclose(dev.logits, logits.numpy(), atol=1e-4)
     assert np.abs(dev.logits - raw_logits.numpy()).max() > 1e-2

@@ -31,9 +31,11 @@ def make_batch(n_faces: int = 200, side: int = 16) -> Batch:
     valence_arousal[::5] = np.nan
     return Batch(
         levels.repeat(1, side, side, 3),
-        torch.eye(n_faces),
-        torch.from_numpy(landmarks),
-        torch.from_numpy(valence_arousal),
+        {
+            "expression": torch.eye(n_faces),
+            "landmarks": torch.from_numpy(landmarks),
+            "valence_arousal": torch.from_numpy(valence_arousal),
+        },
     )
 
 
@@ -50,8 +52,7 @@ def origin(targets: Tensor) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 def assert_same(one: Batch, other: Batch) -> None:
-    for ours, theirs in zip(one, other, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(tuple(one), tuple(other), rtol=0, atol=0, equal_nan=True)
 
 
 def test_off_is_the_batch_itself() -> None:
@@ -66,20 +67,23 @@ def test_the_given_batch_is_left_alone(config: AugmentConfig) -> None:
     batch = make_batch()
     mixed = mix(batch, config)
     assert_same(batch, make_batch())
-    assert [value.shape for value in mixed] == [value.shape for value in batch]
-    assert {value.dtype for value in mixed} == {torch.float32}
+    assert mixed.images_rgb.shape == batch.images_rgb.shape
+    assert {task: value.shape for task, value in mixed.targets.items()} == {
+        task: value.shape for task, value in batch.targets.items()
+    }
+    assert {value.dtype for value in (mixed.images_rgb, *mixed.targets.values())} == {torch.float32}
     assert mixed.images_rgb.min() >= 0
     assert mixed.images_rgb.max() <= 255
-    torch.testing.assert_close(mixed.targets.sum(dim=1), torch.ones(len(batch.targets)))
+    torch.testing.assert_close(
+        mixed.targets["expression"].sum(dim=1), torch.ones(len(batch.targets["expression"]))
+    )
 
 
 @pytest.mark.parametrize("config", [MIXUP, CUTMIX, BOTH], ids=["mixup", "cutmix", "both"])
 def test_the_generator_decides(config: AugmentConfig) -> None:
     """The same generator mixes the same way, another one differently."""
     assert_same(mix(make_batch(), config, seed=3), mix(make_batch(), config, seed=3))
-    assert not torch.equal(
-        mix(make_batch(), config, seed=3).targets, mix(make_batch(), config, seed=4).targets
-    )
+    assert not torch.equal(*(mix(make_batch(), config, seed=seed).targets["expression"] for seed in (3, 4)))
 
 
 def test_a_blend_is_one_convex_combination() -> None:
@@ -90,13 +94,13 @@ def test_a_blend_is_one_convex_combination() -> None:
         images_rgb=torch.from_numpy(random.integers(0, 256, (60, 16, 16, 3), dtype=np.uint8))
     )
     mixed = mix(batch, MIXUP)
-    own, partner = origin(mixed.targets)
+    own, partner = origin(mixed.targets["expression"])
     assert (own >= 0.5).all()
     assert len(set(np.round(own[own < 1], 6))) > 40  # each face has a share of its own
     assert sorted(partner) == list(range(60))
     for images, wanted in (
         (mixed.images_rgb, batch.images_rgb),
-        (mixed.valence_arousal, batch.valence_arousal),
+        (mixed.targets["valence_arousal"], batch.targets["valence_arousal"]),
     ):
         shape = (-1,) + (1,) * (wanted.ndim - 1)
         values, share = wanted.numpy().astype(float), own.reshape(shape)
@@ -105,7 +109,7 @@ def test_a_blend_is_one_convex_combination() -> None:
 
 def test_a_blend_has_no_landmarks() -> None:
     """Two faces at once have no single set of landmarks."""
-    assert torch.isnan(mix(make_batch(), MIXUP).landmarks).all()
+    assert torch.isnan(mix(make_batch(), MIXUP).targets["landmarks"]).all()
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 5.0])
@@ -114,14 +118,12 @@ def test_fractions_of_mixup_follow_the_beta_distribution(alpha: float) -> None:
     n_faces = 4000
     batch = Batch(
         (torch.arange(n_faces) % 2)[:, None, None, None].repeat(1, 1, 1, 3).to(torch.uint8) * 255,
-        torch.eye(2)[torch.arange(n_faces) % 2],
-        torch.full((n_faces, 68, 2), torch.nan),
-        torch.full((n_faces, 2), torch.nan),
+        {"expression": torch.eye(2)[torch.arange(n_faces) % 2]},
     )
     mixed = mix(batch, replace(MIXUP, mixup_alpha=alpha))
     # Two faces of one class do not show their proportion.
-    share = mixed.targets.max(dim=1).values.numpy()
-    share = share[(mixed.targets > 0).all(dim=1).numpy()]
+    share = mixed.targets["expression"].max(dim=1).values.numpy()
+    share = share[(mixed.targets["expression"] > 0).all(dim=1).numpy()]
     if alpha > 0.5:  # else many shares differ from 1 by less than a float can tell
         assert len(share) == pytest.approx(n_faces / 2, rel=0.1)
     beta = stats.beta(alpha, alpha)
@@ -143,7 +145,7 @@ def test_a_pasted_rectangle_is_the_partners() -> None:
     """The pixels in a rectangle are another face's, elsewhere the face's own; its area is the target's fraction."""
     batch = make_batch()
     mixed = mix(batch, CUTMIX)
-    own, partner = origin(mixed.targets)
+    own, partner = origin(mixed.targets["expression"])
     areas = []
     for face, image in enumerate(mixed.images_rgb.numpy()):
         pasted = (image != face).any(axis=2)
@@ -154,10 +156,16 @@ def test_a_pasted_rectangle_is_the_partners() -> None:
     assert min(areas) < 0.05
     assert max(areas) > 0.7
     share = torch.from_numpy(own)[:, None]
-    wanted = share * batch.valence_arousal + (1 - share) * batch.valence_arousal[partner]
+    wanted = (
+        share * batch.targets["valence_arousal"] + (1 - share) * batch.targets["valence_arousal"][partner]
+    )
     mixed_faces = own < 1
     torch.testing.assert_close(
-        mixed.valence_arousal[mixed_faces], wanted[mixed_faces].float(), equal_nan=True, rtol=1e-5, atol=1e-6
+        mixed.targets["valence_arousal"][mixed_faces],
+        wanted[mixed_faces].float(),
+        equal_nan=True,
+        rtol=1e-5,
+        atol=1e-6,
     )
 
 
@@ -168,7 +176,7 @@ def test_landmarks_under_a_rectangle_are_hidden() -> None:
     n_hidden = 0
     for face, image in enumerate(mixed.images_rgb.numpy()):
         pasted = (image != face).any(axis=2)
-        before, after = batch.landmarks[face].numpy(), mixed.landmarks[face].numpy()
+        before, after = batch.targets["landmarks"][face].numpy(), mixed.targets["landmarks"][face].numpy()
         if np.isnan(before).all():
             assert np.isnan(after).all()
             continue
@@ -183,16 +191,20 @@ def test_landmarks_under_a_rectangle_are_hidden() -> None:
 def test_landmarks_outside_of_the_image_stay() -> None:
     """No rectangle hides a landmark outside the image."""
     batch = make_batch()
-    outside = batch._replace(landmarks=torch.full_like(batch.landmarks, -0.01))
-    outside.landmarks[:, ::2] = 1.01
-    torch.testing.assert_close(mix(outside, CUTMIX).landmarks, outside.landmarks, rtol=0, atol=0)
+    outside = batch._replace(
+        targets={**batch.targets, "landmarks": torch.full_like(batch.targets["landmarks"], -0.01)}
+    )
+    outside.targets["landmarks"][:, ::2] = 1.01
+    torch.testing.assert_close(
+        mix(outside, CUTMIX).targets["landmarks"], outside.targets["landmarks"], rtol=0, atol=0
+    )
 
 
 def test_the_plan_is_what_is_done() -> None:
     """Planned with the step's generator, partners, fractions and rectangles are those of the mixed batch."""
     mixed = mix(make_batch(), BOTH, seed=6)
     plan = plan_mixing(200, BOTH, np.random.default_rng(6), side=16)
-    own, partner = origin(mixed.targets)
+    own, partner = origin(mixed.targets["expression"])
     others = np.flatnonzero(plan.partners != np.arange(200))
     np.testing.assert_allclose(plan.own_fractions[others], own[others], atol=1e-6)
     seen = others[own[others] < 1]
@@ -214,7 +226,7 @@ def test_mixing_probabilities_are_the_recipes() -> None:
     for seed in range(20):
         mixed = mix(make_batch(), BOTH, seed)
         flat = (mixed.images_rgb == mixed.images_rgb[:, :1, :1]).all(dim=(1, 2, 3))
-        changed = torch.from_numpy(origin(mixed.targets)[0]) < 1
+        changed = torch.from_numpy(origin(mixed.targets["expression"])[0]) < 1
         n_blended += int((changed & flat).sum())
         n_pasted += int((changed & ~flat).sum())
     # A rectangle may be empty or cover everything, and a face may be its own partner.
@@ -226,10 +238,12 @@ def test_an_unmixed_face_is_as_it_was() -> None:
     """An unmixed face keeps every value exactly, also if its partner lacks valence and arousal."""
     batch = make_batch()
     mixed = mix(batch, BOTH)
-    kept = torch.from_numpy(origin(mixed.targets)[0]) == 1
+    kept = torch.from_numpy(origin(mixed.targets["expression"])[0]) == 1
     assert 40 < kept.sum() < 80
     same = torch.ones(200, dtype=torch.bool)
-    for ours, theirs in zip(mixed, batch, strict=True):
+    pairs = [(mixed.images_rgb, batch.images_rgb)]
+    pairs += [(mixed.targets[task], values) for task, values in batch.targets.items()]
+    for ours, theirs in pairs:
         same &= ((ours == theirs) | (ours.isnan() & theirs.isnan())).flatten(1).all(dim=1)
     assert (kept & ~same).sum() <= 2  # a face that is its own partner
 
@@ -238,12 +252,12 @@ def test_a_mixture_with_a_missing_label_has_none() -> None:
     """If either face lacks valence and arousal, so does their mixture; if both have them, so does it."""
     batch = make_batch()
     mixed = mix(batch, MIXUP)
-    own, partner = origin(mixed.targets)
-    lacking = torch.isnan(batch.valence_arousal[:, 0])
+    own, partner = origin(mixed.targets["expression"])
+    lacking = torch.isnan(batch.targets["valence_arousal"][:, 0])
     is_mixed = torch.from_numpy(own < 1)
     wanted = lacking | (lacking[partner] & is_mixed)
     assert 0 < wanted.sum() < len(wanted)
-    assert torch.equal(torch.isnan(mixed.valence_arousal).all(dim=1), wanted)
+    assert torch.equal(torch.isnan(mixed.targets["valence_arousal"]).all(dim=1), wanted)
 
 
 def test_a_batch_of_one_face_stays_that_face() -> None:
@@ -252,4 +266,4 @@ def test_a_batch_of_one_face_stays_that_face() -> None:
     for config in (MIXUP, CUTMIX):
         mixed = mix(batch, config)
         torch.testing.assert_close(mixed.images_rgb, batch.images_rgb.float())
-        torch.testing.assert_close(mixed.targets, batch.targets)
+        torch.testing.assert_close(mixed.targets["expression"], batch.targets["expression"])

@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="training needs the train extra")
 import torch
 from torch.nn import functional
 
-from mien.nets.network import FaceNetwork, FaceOutputs, build_face_network
+from mien.nets.network import FaceNetwork, build_face_network
 from mien.recipe import LossConfig, ModelConfig
 from mien.train.dataloader import Batch
 from mien.train.objective import Objective, Teacher
@@ -20,15 +20,15 @@ COUNTS = np.array([900, 90, 10])
 LABELS = [0, 1, 2, 0]
 
 
-def make_outputs(*, landmarks: bool = True, valence_arousal: bool = True) -> FaceOutputs:
+def make_outputs(*, landmarks: bool = True, valence_arousal: bool = True) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(0)
 
     def leaf(*shape: int) -> Any:
         return torch.rand(shape, generator=generator).requires_grad_()
 
-    return FaceOutputs(
-        leaf(N, 3), leaf(N, 68, 2) if landmarks else None, leaf(N, 2) if valence_arousal else None
-    )
+    outputs = {"expression": leaf(N, 3), "landmarks": leaf(N, 68, 2), "valence_arousal": leaf(N, 2)}
+    on = {"expression": True, "landmarks": landmarks, "valence_arousal": valence_arousal}
+    return {task: value for task, value in outputs.items() if on[task]}
 
 
 def make_batch(*, known: slice = slice(None), side: int = 8) -> Batch:
@@ -37,7 +37,8 @@ def make_batch(*, known: slice = slice(None), side: int = 8) -> Batch:
     valence_arousal = torch.full((N, 2), torch.nan)
     landmarks[known], valence_arousal[known] = 0.4, -0.2
     images = torch.randint(0, 256, (N, side, side, 3), generator=torch.Generator().manual_seed(1))
-    return Batch(images.to(torch.uint8), torch.eye(3)[LABELS], landmarks, valence_arousal)
+    targets = {"expression": torch.eye(3)[LABELS], "landmarks": landmarks, "valence_arousal": valence_arousal}
+    return Batch(images.to(torch.uint8), targets)
 
 
 def make_network(
@@ -78,7 +79,7 @@ def test_the_missing_have_no_gradient() -> None:
     """A missing landmark has no gradient, and no gradient is NaN."""
     outputs = make_outputs()
     Objective(LossConfig(), COUNTS)(outputs, make_batch(known=slice(0, 2))).total.backward()
-    for value in (outputs.landmarks, outputs.valence_arousal):
+    for value in (outputs["landmarks"], outputs["valence_arousal"]):
         assert torch.isfinite(value.grad).all()
         assert (value.grad[:2] != 0).all()
         assert (value.grad[2:] == 0).all()
@@ -91,9 +92,9 @@ def test_a_batch_with_nothing_known_trains() -> None:
     losses.total.backward()
     assert losses.parts["landmarks"] == losses.parts["valence_arousal"] == 0
     assert losses.total == losses.parts["expression"]
-    assert (outputs.landmarks.grad == 0).all()
-    assert (outputs.valence_arousal.grad == 0).all()
-    assert (outputs.logits.grad != 0).any()
+    assert (outputs["landmarks"].grad == 0).all()
+    assert (outputs["valence_arousal"].grad == 0).all()
+    assert (outputs["expression"].grad != 0).any()
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def test_a_kind_of_loss_is_of_its_task(config: LossConfig, changed: str) -> None
 
 def test_logit_adjustment_of_one_is_the_balanced_softmax() -> None:
     """Ren et al. 2020, equation 4: -log(n_y exp(z_y) / sum over c of n_c exp(z_c))."""
-    logits = make_outputs().logits.detach().double().numpy()
+    logits = make_outputs()["expression"].detach().double().numpy()
     losses = [
         -np.log(COUNTS[label] * np.exp(row[label]) / (COUNTS * np.exp(row)).sum())
         for row, label in zip(logits, LABELS, strict=True)
@@ -124,7 +125,7 @@ def test_logit_adjustment_of_one_is_the_balanced_softmax() -> None:
 
 def test_logit_adjustment_of_zero_is_plain() -> None:
     """Without it the loss is torch's cross-entropy; a class without faces does no harm."""
-    expected = functional.cross_entropy(make_outputs().logits.detach(), torch.tensor(LABELS))
+    expected = functional.cross_entropy(make_outputs()["expression"].detach(), torch.tensor(LABELS))
     torch.testing.assert_close(expression_of(LossConfig(logit_adjustment=0.0)), expected)
     objective = Objective(LossConfig(logit_adjustment=1.0), np.array([10, 10, 0]))
     assert torch.isfinite(objective(make_outputs(), make_batch()).total)
@@ -134,7 +135,7 @@ def test_logit_adjustment_of_zero_is_plain() -> None:
 def test_uniform_smoothing_is_torchs() -> None:
     """Uniform over all classes, it is torch's `label_smoothing`."""
     expected = functional.cross_entropy(
-        make_outputs().logits.detach(), torch.tensor(LABELS), label_smoothing=0.2
+        make_outputs()["expression"].detach(), torch.tensor(LABELS), label_smoothing=0.2
     )
     torch.testing.assert_close(expression_of(LossConfig(label_smoothing=0.2)), expected)
 
@@ -146,7 +147,7 @@ def test_inverse_smoothing_gives_rare_classes_more() -> None:
     assert spread[1] / spread[0] == pytest.approx(10)
     assert spread[2] / spread[1] == pytest.approx(9)
     targets = 0.8 * np.eye(3)[LABELS] + 0.2 * spread
-    log_shares = make_outputs().logits.detach().log_softmax(dim=1).numpy()
+    log_shares = make_outputs()["expression"].detach().log_softmax(dim=1).numpy()
     ours = expression_of(LossConfig(label_smoothing=0.2, smoothing_distribution="inverse"))
     assert float(ours) == pytest.approx(-(targets * log_shares).sum(axis=1).mean(), rel=1e-6)
 
@@ -162,9 +163,9 @@ def test_smoothing_gives_a_class_without_faces_nothing() -> None:
 def test_inverse_class_weights_make_the_classes_count_alike() -> None:
     """On a batch with the training distribution, each class contributes the same to the loss."""
     labels = np.repeat([0, 1, 2], COUNTS)
-    batch = make_batch()._replace(targets=torch.eye(3)[labels])
+    batch = make_batch()._replace(targets={"expression": torch.eye(3)[labels]})
     logits = torch.zeros(len(labels), 3, requires_grad=True)
-    outputs = FaceOutputs(logits, None, None)
+    outputs = {"expression": logits}
     loss = Objective(LossConfig(class_weights="inverse"), COUNTS)(outputs, batch).total
     assert loss.item() == pytest.approx(np.log(3), rel=1e-5)
     loss.backward()
@@ -179,7 +180,7 @@ def test_learned_weights_start_at_the_recipes() -> None:
     for kind in ("fixed", "learned"):
         outputs = make_outputs()
         Objective(LossConfig(**weights, task_weights=kind), COUNTS)(outputs, make_batch()).total.backward()
-        gradients.append([value.grad for value in outputs])
+        gradients.append([value.grad for value in outputs.values()])
     for fixed, learned in zip(*gradients, strict=True):
         torch.testing.assert_close(learned, fixed)
 
@@ -187,7 +188,7 @@ def test_learned_weights_start_at_the_recipes() -> None:
 def test_a_learned_weight_ends_at_one_over_its_loss() -> None:
     """The minimum of w L - log w is at w = 1 / L, and descent finds it for every task."""
     objective = Objective(LossConfig(task_weights="learned"), COUNTS)
-    outputs = FaceOutputs(*(value.detach() for value in make_outputs()))
+    outputs = {task: value.detach() for task, value in make_outputs().items()}
     optimizer = torch.optim.Adam(objective.parameters(), lr=0.05)
     for _ in range(400):
         optimizer.zero_grad()
@@ -203,7 +204,9 @@ def test_a_learned_weight_is_unchanged_in_a_batch_without_its_labels() -> None:
     """Otherwise it would grow without bound; it stays in the sum, as distributed training requires."""
     objective = Objective(LossConfig(task_weights="learned"), COUNTS)
     batch = make_batch()
-    batch = batch._replace(landmarks=torch.full_like(batch.landmarks, torch.nan))
+    batch = batch._replace(
+        targets={**batch.targets, "landmarks": torch.full_like(batch.targets["landmarks"], torch.nan)}
+    )
     objective(make_outputs(), batch).total.backward()
     slopes = {task: weight.grad.item() for task, weight in objective.log_weights.items()}
     assert slopes["landmarks"] == 0
@@ -218,7 +221,7 @@ def test_a_task_of_weight_zero_is_left_out() -> None:
     losses = objective(outputs, make_batch())
     losses.total.backward()
     assert torch.isfinite(losses.total)
-    assert (outputs.landmarks.grad == 0).all()
+    assert (outputs["landmarks"].grad == 0).all()
 
 
 def test_a_teacher_has_its_weight() -> None:
@@ -232,8 +235,8 @@ def test_a_teacher_has_its_weight() -> None:
     ours = Objective(config, COUNTS, teacher=teacher)(outputs, batch).parts["expression"]
     labels_alone = Objective(config, COUNTS)(outputs, batch).parts["expression"]
     with torch.no_grad():
-        answer = network(batch.images_rgb).logits
-    answers = (torch.distributions.Categorical(logits=value / 2) for value in (answer, outputs.logits))
+        answer = network(batch.images_rgb)["expression"]
+    answers = (torch.distributions.Categorical(logits=value / 2) for value in (answer, outputs["expression"]))
     taught = 4 * torch.distributions.kl_divergence(*answers).mean()
     torch.testing.assert_close(ours, 0.7 * labels_alone + 0.3 * taught)
 
@@ -252,7 +255,7 @@ def test_a_teacher_is_no_part_of_the_student() -> None:
     assert not network.training
     assert all(value.grad is None for value in network.parameters())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-    assert outputs.logits.grad is not None
+    assert outputs["expression"].grad is not None
 
 
 def test_a_teachers_classes_are_picked_in_the_students_order() -> None:
@@ -261,7 +264,7 @@ def test_a_teachers_classes_are_picked_in_the_students_order() -> None:
     images = make_batch(side=32).images_rgb
     ours = Teacher(network, [4, 0, 2], 32).logits(images)
     with torch.no_grad():
-        theirs = network(images).logits
+        theirs = network(images)["expression"]
     assert torch.equal(ours, theirs[:, [4, 0, 2]])
 
 

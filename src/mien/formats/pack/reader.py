@@ -33,6 +33,7 @@ from mien.formats.pack.schema import (
 )
 from mien.runtime.cpu import usable_cpu_cores
 from mien.runtime.regular_files import open_regular
+from mien.tasks import TASKS, Values
 
 GROUPS = "groups.arrow"
 # The crop of `AlignedSplit`.
@@ -136,8 +137,7 @@ class PackSplit:
         keys: image paths as the source writes them, ``(N,)`` strings.
         labels: ``(N,)`` int64 indices into the pack's classes, `NO_LABEL` for a face without an expression label.
         distributions: ``(N, C)`` float32 label distributions from votes, or None.
-        landmarks: ``(N, 68, 2)`` float32 fractions of the crop, NaN where a face has none.
-        valence_arousal: ``(N, 2)`` float32 in [-1, 1], NaN where a face has none.
+        annotations: ``(N, *shape)`` float32 for each task with columns in the pack, NaN where a face has none.
         groups: ``(N,)`` int64; faces with the same number are near-duplicates, also across splits.
         crop_matrices: ``(N, 2, 3)`` from fractions of the stored image to fractions of the crop that `image` returns.
         box_matrices: ``(N, 2, 3)`` from fractions of that crop to fractions of the face box.
@@ -155,22 +155,14 @@ class PackSplit:
         pack.verify(hashes)
         paths = [pack.path / shard.name for shard in shards]
         tables = [
-            _open_table(path, n_rows=shard.n_faces, n_classes=len(pack.info.classes))
+            _open_table(path, n_rows=shard.n_faces, info=pack.info)
             for path, shard in zip(paths, shards, strict=True)
         ]
         table = pa.concat_tables(tables, promote_options="default")
         self.keys: list[str] = table["key"].to_pylist()
         self.labels = self._read_labels(table["label"])
         self.distributions = _matrix(table["distribution"], len(pack.info.classes))
-        landmarks = _matrix(table["landmarks"], 136)
-        self.landmarks = (
-            np.full((len(self), 68, 2), np.nan, np.float32)
-            if landmarks is None
-            else landmarks.reshape(-1, 68, 2)
-        )
-        self.valence_arousal = np.column_stack(
-            [table[name].to_numpy().astype(np.float32) for name in ("valence", "arousal")]
-        )
+        self.annotations = self._read_annotations(table)
         n_before = sum(pack.info.n_faces(split) for split in pack.splits[: pack.splits.index(name)])
         groups = _open_table(pack.path / GROUPS, n_rows=pack.info.n_kept)["group"]
         self.groups = np.asarray(groups.to_numpy()[n_before : n_before + len(self)], dtype=np.int64)
@@ -189,6 +181,16 @@ class PackSplit:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def landmarks(self) -> NDArray[np.float32]:
+        """The annotations of this task: ``(N, 68, 2)`` fractions of the crop."""
+        return self.annotations["landmarks"]
+
+    @property
+    def valence_arousal(self) -> NDArray[np.float32]:
+        """The annotations of this task: ``(N, 2)`` in [-1, 1]."""
+        return self.annotations["valence_arousal"]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen_split, (self.pack.path, self.name, self.pack.info.sha256())
@@ -209,6 +211,26 @@ class PackSplit:
                 f"{PREPARE_AGAIN}"
             )
         return labels
+
+    def _read_annotations(self, table: pa.Table) -> Values:
+        info, values = self.pack.info, {}
+        for name, task in TASKS.items():
+            shape, columns = (
+                task.shape(len(info.classes), info.annotations),
+                task.pack_columns(info.annotations),
+            )
+            if shape is None or not columns:
+                continue
+            parts = [
+                table[column].to_numpy().astype(np.float32)[:, None]
+                if width is None
+                else _matrix(table[column], width)
+                for column, width in columns.items()
+            ]
+            known = [part for part in parts if part is not None]
+            joined = np.hstack(known) if known else np.full((len(self), *shape), task.missing, np.float32)
+            values[name] = joined.reshape(-1, *shape)
+        return values
 
     def read_perceptual_hashes(self) -> NDArray[np.uint8]:
         """Return ``(N, 32)`` hashes, similar for near-duplicates, also in other packs."""
@@ -286,7 +308,7 @@ class AlignedSplit(PackSplit):
         moved = (
             self.landmarks @ self.crop_matrices[:, :, :2].swapaxes(1, 2) + self.crop_matrices[:, None, :, 2]
         )
-        self.landmarks = moved.astype(np.float32)
+        self.annotations["landmarks"] = moved.astype(np.float32)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen_split, (self.pack.path, self.name, self.pack.info.sha256(), "aligned")
@@ -304,15 +326,19 @@ def _reopen_split(
     return Pack.reopen(path, info_sha256).split(name, crop=crop)
 
 
-def _open_table(path: Path, *, n_rows: int, n_classes: int | None = None) -> pa.Table:
-    """Open a shard with faces of ``n_classes``, or the groups."""
+def _open_table(path: Path, *, n_rows: int, info: PackInfo | None = None) -> pa.Table:
+    """Open a shard of the pack that ``info`` describes, or the groups."""
     try:
         open_regular(path).close()
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     except (OSError, pa.ArrowInvalid) as error:
         raise ArtifactError(f"{path} of the pack cannot be read: {error}. {PREPARE_AGAIN}") from None
-    optional = [name for name in OPTIONAL_COLUMNS if name in table.schema.names]
-    if table.schema != (GROUPS_SCHEMA if n_classes is None else shard_schema(n_classes, optional)):
+    if info is None:
+        schema = GROUPS_SCHEMA
+    else:
+        optional = [name for name in OPTIONAL_COLUMNS if name in table.schema.names]
+        schema = shard_schema(len(info.classes), info.annotations, optional)
+    if table.schema != schema:
         raise ArtifactError(f"{path} of the pack has the wrong columns. {PREPARE_AGAIN}")
     if table.num_rows != n_rows:
         raise ArtifactError(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -14,9 +14,10 @@ from mien.artifacts import json_sha256
 from mien.errors import ArtifactError
 from mien.faces.classes import check_class_names, current_class
 from mien.faces.crop import CropContract
+from mien.tasks import NO_ANNOTATIONS, TASKS, Annotations, annotations_to_dict, parse_annotations
 
 FORMAT_VERSION = 3
-# Version 1 had only the hashes of the shards, version 2 neither `OPTIONAL_COLUMNS` nor terms.
+# Version 1 had only the hashes of the shards, version 2 neither `OPTIONAL_COLUMNS`, annotations nor terms.
 READABLE_VERSIONS = (1, 2, FORMAT_VERSION)
 SPLITS = ("train", "val", "test")
 # The label of a face whose expression is not annotated.
@@ -45,6 +46,7 @@ class PackedFace:
         person: who it is, as the source names the person, or None.
         clip: the video or sequence that it is from, as the source names it, or None.
         attributes: what the source states about the person, such as age, gender and race, by name.
+        annotations: the values of optional tasks, ``(*shape)`` float32 with the task's mark where missing.
     """
 
     key: str
@@ -61,6 +63,16 @@ class PackedFace:
     person: str | None = None
     clip: str | None = None
     attributes: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    def values(self, column: str) -> list[float] | float | None:
+        """Return the values of one of `Task.pack_columns`; None if the face has none."""
+        if column in self.annotations:
+            return self.annotations[column].reshape(-1).tolist()
+        if column == "landmarks":
+            return None if self.landmarks is None else self.landmarks.reshape(-1).tolist()
+        number: float | None = getattr(self, column, None)
+        return number
 
 
 # A shard has these columns only if one of its faces has a value. Attributes are a JSON object of strings.
@@ -70,11 +82,20 @@ OPTIONAL_COLUMNS = {"person": pa.string(), "clip": pa.string(), "attributes": pa
 GROUPS_SCHEMA = pa.schema([pa.field("group", pa.int64())])
 
 
-def shard_schema(n_classes: int, optional: Iterable[str] = ()) -> pa.Schema:
+def annotation_columns(annotations: Annotations = NO_ANNOTATIONS) -> dict[str, int | None]:
+    """Return the columns of a shard that hold the tasks' values, and the width of each list, None for a number."""
+    columns = [task.pack_columns(annotations) for task in TASKS.values()]
+    return {name: width for one in columns for name, width in one.items()}
+
+
+def shard_schema(
+    n_classes: int, annotations: Annotations = NO_ANNOTATIONS, optional: Iterable[str] = ()
+) -> pa.Schema:
     """Return the Arrow schema of a shard.
 
     Args:
         n_classes: number of classes of the pack.
+        annotations: the columns of optional tasks.
         optional: the `OPTIONAL_COLUMNS` that the shard has, in their order.
     """
     return pa.schema(
@@ -87,9 +108,10 @@ def shard_schema(n_classes: int, optional: Iterable[str] = ()) -> pa.Schema:
             pa.field("label", pa.int16(), nullable=False),
             pa.field("crop_method", pa.string(), nullable=False),
             pa.field("distribution", pa.list_(pa.float32(), n_classes)),
-            pa.field("landmarks", pa.list_(pa.float32(), 136)),
-            pa.field("valence", pa.float32()),
-            pa.field("arousal", pa.float32()),
+            *(
+                pa.field(name, pa.float32() if width is None else pa.list_(pa.float32(), width))
+                for name, width in annotation_columns(annotations).items()
+            ),
             *(pa.field(name, OPTIONAL_COLUMNS[name]) for name in optional),
         ]
     )
@@ -130,6 +152,7 @@ class PackInfo:
         rejects_sha256: hash of rejects.csv; None in format version 1 and if there is no such file.
         terms: the terms of use, as the authors of the source state them; None if unknown.
         unlabeled: number of faces without an expression label by split, for splits that have any.
+        annotations: the columns of optional tasks; the key is left out if there are none.
     """
 
     format_version: int
@@ -152,6 +175,7 @@ class PackInfo:
     rejects_sha256: str | None = None
     terms: str | None = None
     unlabeled: dict[str, int] = field(default_factory=dict)
+    annotations: Annotations = field(default_factory=dict)
 
     def n_faces(self, split: str) -> int:
         """Return the number of faces in a split."""
@@ -159,11 +183,16 @@ class PackInfo:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, including their hash under `INFO_SHA256`."""
-        return {**asdict(self), INFO_SHA256: self.sha256()}
+        return {**self._values(), INFO_SHA256: self.sha256()}
 
     def sha256(self) -> str:
         """Return the hex hash of all values."""
-        return json_sha256(asdict(self))
+        return json_sha256(self._values())
+
+    def _values(self) -> dict[str, Any]:
+        values = asdict(replace(self, annotations={}))
+        del values["annotations"]
+        return values | ({"annotations": annotations_to_dict(self.annotations)} if self.annotations else {})
 
     @classmethod
     def from_dict(cls, value: dict[str, Any], *, where: str) -> "PackInfo":
@@ -177,7 +206,7 @@ class PackInfo:
         if type(version) is not int or version not in READABLE_VERSIONS:
             raise ArtifactError(
                 f"{where} has pack format version {version!r:.40}, this release reads "
-                f"{' and '.join(map(str, READABLE_VERSIONS))}. {PREPARE_AGAIN}"
+                f"{min(READABLE_VERSIONS)} to {max(READABLE_VERSIONS)}. {PREPARE_AGAIN}"
             )
         value = dict(value)
         try:
@@ -198,7 +227,9 @@ class PackInfo:
                 }
             crop = CropContract.from_dict(value["crop"])
             shards = tuple(ShardInfo(**shard) for shard in value["shards"])
-            info = cls(**{**value, "classes": classes, "crop": crop, "shards": shards})
+            annotations = parse_annotations(value.get("annotations", {}))
+            parsed = {"classes": classes, "crop": crop, "shards": shards, "annotations": annotations}
+            info = cls(**{**value, **parsed})
             info._require_types()
             info._require_sums()
         except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mien.faces.crop import resize_crop
 from mien.formats.pack.reader import PackSplit
+from mien.tasks import NO_ANNOTATIONS, TASKS, Annotations, Values, align_columns
 
 _DECODERS = 2
 _PREFETCHED_BATCHES = 3
@@ -27,7 +28,7 @@ class Faces(Protocol):
 
 @dataclass(frozen=True)
 class FaceSelection:
-    """Faces of one split from each of several packs. A subclass may add arrays with a row per face.
+    """Faces of one split from each of several packs. A subclass may add arrays, or dicts of them, with a row per face.
 
     Attributes:
         splits: the split of each pack.
@@ -72,18 +73,31 @@ class FaceSelection:
 
     def part(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Self:
         """Return the faces chosen by a ``(N,)`` mask or by indices."""
-        arrays: dict[str, Any] = {
-            field.name: getattr(self, field.name)[chosen] for field in fields(self) if field.name != "splits"
-        }
+        arrays: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, dict):
+                arrays[field.name] = {name: array[chosen] for name, array in value.items()}
+            elif field.name != "splits":
+                arrays[field.name] = value[chosen]
         return replace(self, **arrays)
 
-    def read_landmarks(self) -> NDArray[np.float32]:
-        """Return ``(N, 68, 2)`` landmarks as fractions of the crop, NaN where a face has none."""
-        landmarks = np.full((len(self), 68, 2), np.nan, dtype=np.float32)
-        for number, split in enumerate(self.splits):
-            is_here = self.pack_numbers == number
-            landmarks[is_here] = split.landmarks[self.rows[is_here]]
-        return landmarks
+    def read_annotations(self, annotations: Annotations = NO_ANNOTATIONS) -> Values:
+        """Return ``(N, *shape)`` values by task, with the columns of `annotations`, and the task's mark where missing."""
+        values: Values = {}
+        for name, task in TASKS.items():
+            shape = task.shape(0, annotations)
+            if shape is None or not task.pack_columns(annotations):
+                continue
+            values[name] = np.full((len(self), *shape), task.missing, dtype=np.float32)
+            for number, split in enumerate(self.splits):
+                if name in split.annotations:
+                    is_here = self.pack_numbers == number
+                    found = split.annotations[name][self.rows[is_here]]
+                    values[name][is_here] = align_columns(
+                        name, found, split.pack.info.annotations, annotations
+                    )
+        return values
 
 
 def read_batches(faces: Faces, *, size: int, batch_size: int) -> Iterator[NDArray[np.uint8]]:

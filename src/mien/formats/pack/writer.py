@@ -18,11 +18,19 @@ from mien.formats.pack.schema import (
     PackedFace,
     PackInfo,
     ShardInfo,
+    annotation_columns,
     shard_schema,
 )
+from mien.tasks import NO_ANNOTATIONS, Annotations, annotations_to_dict
 
 
-def write_shard(path: Path, split: str, faces: Sequence[PackedFace], n_classes: int) -> ShardInfo:
+def write_shard(
+    path: Path,
+    split: str,
+    faces: Sequence[PackedFace],
+    n_classes: int,
+    annotations: Annotations = NO_ANNOTATIONS,
+) -> ShardInfo:
     """Write faces as one Arrow file, atomically."""
     optional: dict[str, list[str | None]] = {
         "person": [face.person for face in faces],
@@ -32,7 +40,7 @@ def write_shard(path: Path, split: str, faces: Sequence[PackedFace], n_classes: 
         ],
     }
     present = [name for name in OPTIONAL_COLUMNS if any(value is not None for value in optional[name])]
-    schema = shard_schema(n_classes, present)
+    schema = shard_schema(n_classes, annotations, present)
     batch = pa.record_batch(
         [
             [face.key for face in faces],
@@ -43,9 +51,7 @@ def write_shard(path: Path, split: str, faces: Sequence[PackedFace], n_classes: 
             [face.label for face in faces],
             [face.crop_method for face in faces],
             [face.distribution for face in faces],
-            [None if face.landmarks is None else face.landmarks.reshape(-1).tolist() for face in faces],
-            [face.valence for face in faces],
-            [face.arousal for face in faces],
+            *([face.values(column) for face in faces] for column in annotation_columns(annotations)),
             *(optional[name] for name in present),
         ],
         schema=schema,
@@ -72,14 +78,22 @@ def read_columns(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]
             yield reader.get_batch(index).select(present)
 
 
-def compute_content_sha256(folder: Path, shards: Sequence[ShardInfo], classes: Sequence[str]) -> str:
+def compute_content_sha256(
+    folder: Path,
+    shards: Sequence[ShardInfo],
+    classes: Sequence[str],
+    annotations: Annotations = NO_ANNOTATIONS,
+) -> str:
     """Return the hash of the faces and labels: equal for equal content, however it was prepared."""
     digest = hashlib.sha256("\0".join(classes).encode())
-    columns = ("key", "label", "distribution", "landmarks", "valence", "arousal", "image_sha256")
+    if annotations:
+        digest.update(json.dumps(annotations_to_dict(annotations), sort_keys=True).encode())
+    float_columns = ("distribution", *annotation_columns(annotations))
     for shard in shards:
+        columns = ("key", "label", *float_columns, "image_sha256")
         for batch in read_columns(folder / shard.name, (*columns, *OPTIONAL_COLUMNS)):
             keys, labels, digests = (batch[name].to_pylist() for name in ("key", "label", "image_sha256"))
-            floats = [_float_bytes(batch[name]) for name in columns[2:6]]
+            floats = [_float_bytes(batch[name]) for name in float_columns]
             optional = batch.select([name for name in OPTIONAL_COLUMNS if name in batch.schema.names])
             stated = optional.to_pylist() if optional.num_columns else [{}] * batch.num_rows
             for key, label, *parts, values in zip(keys, labels, *floats, digests, stated, strict=True):

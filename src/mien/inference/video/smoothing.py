@@ -1,8 +1,7 @@
 """Smoothing each person's predictions over time, by elapsed seconds and not by the number of frames.
 
-Probabilities, valence and arousal are exponential moving averages: averaged probabilities still sum to 1. Landmarks use the
-1 euro filter (Casiez, Roussel and Vogel 2012, https://doi.org/10.1145/2207676.2208639): steady at rest, without lag in
-motion.
+Landmarks use the 1 euro filter (Casiez, Roussel and Vogel 2012, https://doi.org/10.1145/2207676.2208639): steady at rest,
+without lag in motion. Everything else is an exponential moving average: averaged probabilities still sum to 1.
 """
 
 import math
@@ -80,10 +79,15 @@ class TrackSmoother:
 
     def __init__(self, time_s: float) -> None:
         """Start without a value; `time_s` is the time constant in seconds, and 0 changes nothing."""
-        self.probabilities = ExponentialMovingAverage(time_s)
-        self.affect = ExponentialMovingAverage(time_s)
         self.landmarks = OneEuroFilter(time_s)
         self.seconds = 0.0
+        self._time_s = time_s
+        self._averages: dict[str, ExponentialMovingAverage] = {}
+
+    def average(self, task: str, values: NDArray[np.floating], seconds: float) -> NDArray[np.float64]:
+        """Return the moving average of a task's values."""
+        average = self._averages.setdefault(task, ExponentialMovingAverage(self._time_s))
+        return average(values, seconds)
 
 
 class VideoSmoother:

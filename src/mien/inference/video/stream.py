@@ -22,6 +22,7 @@ from mien.inference.video.options import VideoOptions
 from mien.inference.video.prefetch import prefetch
 from mien.inference.video.smoothing import VideoSmoother
 from mien.inference.video.tracking import FaceTracker
+from mien.tasks import TASKS
 
 # For a video file: frames decoded ahead, frames cropped ahead, and frames per model call.
 PREFETCH_FRAMES = 3
@@ -119,12 +120,13 @@ def _predict_batch(
         rows = []
         for index, (face, track) in enumerate(zip(image.faces, tracks, strict=True)):
             filters = smoother.for_track(track, frame.seconds)
-            output = next(outputs)
-            probabilities = filters.probabilities(output.probabilities, frame.seconds)
-            affect = output.valence_arousal
-            if affect is not None:
-                affect = filters.affect(affect, frame.seconds).astype(np.float32)
-            output = replace(output, probabilities=probabilities.astype(np.float32), valence_arousal=affect)
+            output = {
+                # Points are smoothed below, in pixels of the image, in which the crop's own movement is left out.
+                task: values
+                if TASKS[task].is_geometric
+                else filters.average(task, values, frame.seconds).astype(np.float32)
+                for task, values in next(outputs).items()
+            }
             row = postprocess_face(image.source, index, face, output, model.info, rule)
             if row.landmarks is not None:
                 box_xyxy = face.detection.box_xyxy

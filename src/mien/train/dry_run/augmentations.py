@@ -78,7 +78,7 @@ def preview_faces(recipe: Recipe, pack: Pack, *, n_versions: int, seed: int = 0)
     for label in np.unique(faces.labels).tolist():
         # A face with landmarks if the class has any.
         members = np.flatnonzero(faces.labels == label)
-        with_landmarks = members[np.isfinite(faces.landmarks[members]).any(axis=(1, 2))]
+        with_landmarks = members[np.isfinite(faces.targets["landmarks"][members]).any(axis=(1, 2))]
         chosen[label] = int(random.choice(with_landmarks if len(with_landmarks) else members))
     draws = find_draws(order, list(chosen.values()), n_drawn=n_drawn, n_versions=n_versions)
     counts = np.bincount(faces.labels, minlength=len(classes))
@@ -89,10 +89,10 @@ def preview_faces(recipe: Recipe, pack: Pack, *, n_versions: int, seed: int = 0)
         if label in chosen:
             face = chosen[label]
             title += describe_votes(faces, face, classes)
-            shown.append(PreviewFace(faces.image(face), faces.landmarks[face], "in the pack"))
+            shown.append(PreviewFace(faces.image(face), faces.targets["landmarks"][face], "in the pack"))
             for draw in draws[face]:
                 batch = dataset.__getitems__([draw])
-                image, landmarks = batch.images_rgb[0].numpy(), batch.landmarks[0].numpy()
+                image, landmarks = batch.images_rgb[0].numpy(), batch.targets["landmarks"][0].numpy()
                 shown.append(PreviewFace(image, landmarks, f"epoch {draw.epoch + 1}"))
         rows.append(PreviewRow(title, shown))
     first_step = int(random.integers(2**31))
@@ -119,7 +119,7 @@ def find_draws(
 
 def describe_votes(faces: LabeledFaces, face: int, classes: tuple[str, ...]) -> str:
     """Return the soft label of a face as lines; nothing if it has a single label."""
-    target = faces.targets[face]
+    target = faces.targets["expression"][face]
     votes = [(float(target[label]), classes[label]) for label in np.argsort(-target, kind="stable")]
     if votes[0][0] > 1 - SMALLEST_VOTE:
         return ""
@@ -175,4 +175,4 @@ def mix_step(
         percent = round(100 * float(mixing.own_fractions[index]))
         caption = f"{percent} % {names[index]}\n{100 - percent} % {names[mixing.partners[index]]}"
         kind = "mixup" if mixing.blended[index] else "cutmix"
-        yield kind, PreviewFace(image, batch.landmarks[index].numpy(), caption)
+        yield kind, PreviewFace(image, batch.targets["landmarks"][index].numpy(), caption)

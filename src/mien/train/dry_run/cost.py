@@ -129,7 +129,8 @@ def _measure_step(
     """Return the bytes of a batch and of what is saved for its backward pass."""
     loaded = dataset.__getitems__([Draw(0, index, index % len(dataset.faces)) for index in range(n_faces)])
     batch = mix_faces(loaded, recipe.data.augment, np.random.default_rng(0))
-    values = {id(value): value for value in (*loaded, *batch)}.values()
+    tensors = [value for each in (loaded, batch) for value in (each.images_rgb, *each.targets.values())]
+    values = {id(value): value for value in tensors}.values()
     known = (
         *network.parameters(),
         *network.buffers(),

@@ -15,6 +15,7 @@ from mien.artifacts import claim_output, one_writer
 from mien.formats.pack import Pack
 from mien.recipe import ModelConfig, Recipe
 from mien.recipe.validation import check_values
+from mien.tasks import TASKS
 from mien.train.dataloader import FaceBatches
 from mien.train.dataset import network_crop, other_tasks, read_training_faces
 from mien.train.dry_run.cost import StepMemory, count_multiply_adds, count_parameters, estimate_memory
@@ -27,7 +28,6 @@ from mien.train.weights import build_network, load_teacher
 
 WIDTH = 110
 _INDENT = " " * 15
-_TASKS = {"expression": "expression", "landmarks": "landmarks", "valence_arousal": "valence and arousal"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,9 +115,15 @@ def plan_training(recipe: Recipe, pack_paths: Sequence[Path]) -> TrainingPlan:
     order = build_order(faces.train.labels, n_classes, recipe)
     n_steps = require_steps(order, recipe.schedule.batch_size)
     local = replace(recipe, model=replace(recipe.model, pretrained=False))
-    network = build_network(local, faces.classes)
+    network = build_network(local, faces.classes, faces.annotations)
     teacher = load_teacher(recipe, faces.classes, network_crop(packs, recipe.data))
-    objective = Objective(recipe.schedule.loss, counts, tasks=network.tasks, teacher=teacher)
+    objective = Objective(
+        recipe.schedule.loss,
+        counts,
+        tasks=network.tasks,
+        teacher=teacher,
+        annotations=faces.annotations,
+    )
     optimizer = build_optimizer(network, recipe.schedule, further=objective.parameters())
     dataset = FaceBatches(faces.train, recipe.data.input_size, recipe.data.augment, recipe.runtime.seed)
     return TrainingPlan(
@@ -163,8 +169,8 @@ def _describe_network(plan: TrainingPlan) -> dict[str, str]:
     start = "from ImageNet weights" if model.pretrained else "from scratch"
     if model.weights is not None:
         start = f"from {model.weights}"
-    heads = ", ".join(_TASKS[task] for task in _tasks(model))
-    left_out = " and ".join(_TASKS[task] for task in plan.left_out)
+    heads = ", ".join(TASKS[task].title for task in _tasks(model))
+    left_out = " and ".join(TASKS[task].title for task in plan.left_out)
     no_labels = f" (no labels for {left_out})" if left_out else ""
     compute = f"{_format_multiply_adds(plan.multiply_adds)} per face, forward"
     if plan.teacher_multiply_adds is not None:

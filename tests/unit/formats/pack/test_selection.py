@@ -24,7 +24,7 @@ def selection(make_training_pack: Callable[..., Path], tmp_path: Path) -> FaceSe
 
 def test_faces_are_those_of_their_packs(selection: FaceSelection) -> None:
     """Image, key and landmarks of each face come from its pack and row."""
-    landmarks = selection.read_landmarks()
+    landmarks = selection.read_annotations()["landmarks"]
     for face, (number, row) in enumerate(zip(selection.pack_numbers, selection.rows, strict=True)):
         split = selection.splits[number]
         np.testing.assert_array_equal(selection.image(face), split.image(int(row)))

@@ -152,7 +152,7 @@ def test_without_mixing_there_are_only_class_rows(training_pack: Path, tiny_reci
         members = np.flatnonzero(faces.labels == label)
         assert row.title.split("\n")[1] == f"{len(members)} faces"
         number = next(i for i in members if np.array_equal(faces.image(i), row.faces[0].image_rgb))
-        np.testing.assert_array_equal(row.faces[0].landmarks, faces.landmarks[number])
+        np.testing.assert_array_equal(row.faces[0].landmarks, faces.targets["landmarks"][number])
         assert np.isfinite(row.faces[1].landmarks).all()
 
 

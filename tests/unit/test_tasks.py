@@ -16,7 +16,7 @@ from mien.evaluate.stage import predict_split
 from mien.evaluate.task_scores import Tile
 from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.formats.pack import Pack
-from mien.formats.pack.schema import ANNOTATIONS_VERSION, PackedFace
+from mien.formats.pack.schema import FORMAT_VERSION, PackedFace
 from mien.formats.pack.writer import close_pack, compute_content_sha256, write_shard
 from mien.inference.decision_rule import DecisionRule
 from mien.inference.pipeline import CroppedImage, crop_face, infer, postprocess_image
@@ -135,7 +135,7 @@ def write_aged_pack(folder: Path, faces: list[PackedFace], like: Pack) -> Pack:
     shards = (write_shard(folder / "train-00000.arrow", "train", aged, len(classes), annotations),)
     counts = np.bincount([face.label for face in aged], minlength=len(classes)).tolist()
     info = replace(
-        like.info, format_version=ANNOTATIONS_VERSION, shards=shards, annotations=annotations,
+        like.info, format_version=FORMAT_VERSION, shards=shards, annotations=annotations,
         counts={"train": dict(zip(classes, counts, strict=True))}, crop_methods={"whole": len(aged)},
         content_sha256=compute_content_sha256(folder, shards, classes, annotations),
         n_rows=len(aged), n_kept=len(aged),

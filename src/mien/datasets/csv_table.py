@@ -189,7 +189,8 @@ def open_csv(
             )
         path = found[0]
     box_spellings = {name: (name,) for names in (*BOXES_XYWH, BOX_XYXY) for name in names}
-    unit_columns = find_unit_columns(read_first_row(path), path=path)
+    header = [name.strip() for name in read_first_row(path)]
+    unit_columns = find_unit_columns(header, path=path)
     unit_spellings = {name: (column,) for name, column in unit_columns.items()}
     spellings = SPELLINGS | PERSON_SPELLINGS | box_spellings | unit_spellings
     required: tuple[str, ...] = (PATH, LABEL)
@@ -202,6 +203,11 @@ def open_csv(
             del spellings[name]
         elif column is not None:
             spellings[name], required = (column,), (*required, name)
+    if unit_columns and not {*SPELLINGS[LABEL]}.intersection(map(str.lower, header)):
+        raise DatasetError(
+            f"`{path}` has action units, but no column `label`: if the set has no expressions, add one with the same "
+            "word, such as `any`, in every row"
+        )
     table = open_csv_file(path, spellings, required=required)
     boxes = [names for names in (*BOXES_XYWH, BOX_XYXY) if all(name in table.columns for name in names)]
     box_columns = boxes[0] if boxes else ()

@@ -28,7 +28,7 @@ from mien.errors import ArtifactError
 from mien.faces.classes import current_class
 from mien.faces.crop import CropContract
 from mien.formats.recipe_keys import rename_keys
-from mien.tasks import Annotations, annotations_to_dict, optional_tasks, parse_annotations
+from mien.tasks import Annotations, annotations_to_dict, parse_annotations
 
 FORMAT_VERSION = 2
 # Version 1 held no hashes.
@@ -122,10 +122,7 @@ class Run:
             crop = CropContract.from_dict(value["crop"])
             annotations = parse_annotations(value.get("annotations", {}))
             names = tuple(map(current_class, classes))
-            recipe = rename_keys(recipe)
-            # A run from before a task existed has no key for it.
-            recipe["model"] = dict.fromkeys(optional_tasks(), False) | recipe["model"]
-            return cls(path, names, crop, recipe, pack, version, annotations)
+            return cls(path, names, crop, rename_keys(recipe), pack, version, annotations)
         except (KeyError, ValueError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else error
             raise ArtifactError(f"{path / 'run.json'} is damaged: {reason}. {TRAIN_AGAIN}") from None

@@ -157,11 +157,10 @@ def _merge_annotations(packs: Sequence[Pack]) -> Annotations:
 
 def _choose_classes(packs: Sequence[Pack], config: DataConfig) -> tuple[str, ...]:
     available = tuple(dict.fromkeys(name for pack in packs for name in pack.info.classes))
-    if len(available) < 2:
-        paths, found = ", ".join(str(pack.path) for pack in packs), ", ".join(available) or "none"
+    if not available:
         raise DatasetError(
-            f"Training needs faces of two classes or more, {paths} has {found}: train on it together with a pack that has "
-            "them, with --pack for each"
+            f"A model predicts expressions, and no face of {', '.join(str(pack.path) for pack in packs)} has an expression "
+            "label: train on it together with a pack that has them, with --pack for each"
         )
     if config.classes is None:
         return available

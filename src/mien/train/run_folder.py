@@ -28,6 +28,7 @@ from mien.formats.run import Run
 from mien.formats.terms import UNKNOWN
 from mien.recipe import Recipe, format_recipe
 from mien.runtime.nested import find_dict, flatten
+from mien.tasks import optional_tasks
 from mien.train.dataset import TrainingFaces, network_crop
 from mien.train.logs import write_provenance
 
@@ -90,8 +91,9 @@ def find_checkpoint(run: Run) -> Path | None:
         raise ArtifactError(
             f"Run {run.path} was started on another pack: {earlier.pack['path']}. Resume with that"
         )
-    # A key that the earlier release did not have yet had its default's effect.
-    before, now = flatten(asdict(Recipe())) | flatten(earlier.recipe), flatten(run.recipe)
+    # A key that an earlier release did not have yet had its default's effect; a head, none.
+    implied = flatten(asdict(Recipe())) | {f"model.{task}": False for task in optional_tasks()}
+    before, now = implied | flatten(earlier.recipe), flatten(run.recipe)
     # The seed decides everything random; the rest of `runtime` may differ.
     keys = [key for key in now if not key.startswith("runtime.") or key == "runtime.seed"]
     changed = [key for key in keys if before.get(key) != now[key]]

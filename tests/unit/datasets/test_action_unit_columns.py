@@ -102,6 +102,13 @@ def test_a_csv_with_action_units(tmp_path: Path) -> None:
     assert not any("Columns not used" in note for note in dataset.notes)
 
 
+def test_a_csv_without_expressions(tmp_path: Path) -> None:
+    """Sets of action units often have none: the message says what to do."""
+    (tmp_path / "faces.csv").write_text("path,AU06\na.jpg,1\n")
+    with pytest.raises(DatasetError, match=r"has action units, but no column `label`.*the same word"):
+        open_csv(tmp_path / "faces.csv")
+
+
 def test_a_csv_without_action_units(tmp_path: Path) -> None:
     """Most sets have none."""
     (tmp_path / "faces.csv").write_text("path,label,split\na.jpg,happy,train\n")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from mien.errors import ArtifactError
+from mien.faces.action_units import ActionUnits
 from mien.faces.crop import CropContract
 from mien.formats.onnx_model import FORMAT_VERSION, METADATA_KEY, ModelInfo, OnnxModel
 
@@ -52,6 +54,19 @@ def save_model(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return save
+
+
+def test_action_units_in_the_metadata() -> None:
+    """Names and kind are read back; a task without them, or with other shapes, is refused."""
+    units = ActionUnits(("AU06", "AU12"), "intensity")
+    info = replace(INFO, tasks=("expression", "action_units"), annotations={"action_units": units})
+    assert ModelInfo.from_json(info.to_json(), where="file") == info
+    assert info.output_shapes() == {"expression": [3], "action_units": [2]}
+    assert "annotations" not in json.loads(INFO.to_json())
+    with pytest.raises(
+        ArtifactError, match="`tasks` must be a subset of expression, landmarks, valence_arousal that"
+    ):
+        ModelInfo.from_json(replace(info, annotations={}).to_json(), where="file")
 
 
 def test_info_survives_the_file(save_model: Callable[..., Path]) -> None:

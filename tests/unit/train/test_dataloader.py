@@ -188,12 +188,14 @@ def test_landmarks_follow_the_crop(training_pack: Path, box_crop_prob: float) ->
     """Faces that are cropped again show the disk where their landmarks are, aligned and by their box."""
     config = DataConfig(dev_fraction=0.25, crop="aligned")
     faces = read_training_faces([Pack.open(training_pack)], config).train
-    faces = faces.part(np.isfinite(faces.landmarks).all(axis=(1, 2)))
+    faces = faces.part(np.isfinite(faces.targets["landmarks"]).all(axis=(1, 2)))
     # A disk has neither eyes nor a mouth, so that some of its crops are far off; the others are enough.
     augment = replace(STILL, affine_prob=1, rotation_deg=15, shift=0.05, box_crop_prob=box_crop_prob)
     batch = FaceBatches(faces, 64, augment, seed=3).__getitems__([Draw(0, i, i) for i in range(len(faces))])
     n_compared, sizes = 0, []
-    for image, points in zip(batch.images_rgb.numpy().astype(int), batch.landmarks.numpy(), strict=True):
+    for image, points in zip(
+        batch.images_rgb.numpy().astype(int), batch.targets["landmarks"].numpy(), strict=True
+    ):
         center, radii = points.mean(axis=0), np.hypot(*(points - points.mean(axis=0)).T)
         sizes.append(2 * radii.mean())
         # A disk has neither eyes nor a mouth: aligned, it is off the center, and much larger or smaller.

@@ -10,10 +10,12 @@ import pytest
 pytest.importorskip("torch", reason="training needs the train extra")
 
 import torch
+from torch.nn import functional
 
 from mien.metrics.affect import concordance as metric_concordance
 from mien.train.losses import (
     LANDMARK_UNIT,
+    action_unit_loss,
     affect_loss,
     concordance,
     distillation_loss,
@@ -144,6 +146,30 @@ def test_concordance_is_the_formula_and_the_metric(generator: torch.Generator) -
         assert float(ours[column]) == pytest.approx(metric_concordance(t, p), rel=1e-5)
     both = affect_loss(predicted, true, kind="ccc_mse")
     torch.testing.assert_close(both, affect_loss(predicted, true) + (1 - ours).mean())
+
+
+@pytest.mark.parametrize("kind", ["presence", "intensity"])
+def test_action_units_count_only_known_labels(kind: str) -> None:
+    """The mean is over the labels that are known, each unit by itself; a missing one has no gradient."""
+    true = torch.tensor([[1.0, torch.nan], [0.0, 1.0]])
+    predicted = torch.tensor([[0.3, 9.0], [-2.0, 1.5]], requires_grad=True)
+    known = ([0.3, -2.0, 1.5], [1.0, 0.0, 1.0])
+    ours, labels = (torch.tensor(values) for values in known)
+    plain = {"presence": functional.binary_cross_entropy_with_logits, "intensity": functional.mse_loss}
+    loss = action_unit_loss(predicted, true, kind=kind)
+    torch.testing.assert_close(loss, plain[kind](ours, labels))
+    loss.backward()
+    assert (predicted.grad != 0).tolist() == [[True, False], [True, True]]
+    none = action_unit_loss(predicted, torch.full_like(true, torch.nan), kind=kind)
+    none.backward()
+    assert none.item() == 0
+    assert predicted.grad.isfinite().all()
+
+
+def test_action_units_of_an_unknown_kind() -> None:
+    """A typo is no default."""
+    with pytest.raises(ValueError, match="presence, intensity, got 'both'"):
+        action_unit_loss(torch.zeros(1, 1), torch.zeros(1, 1), kind="both")
 
 
 def test_a_missing_half_of_valence_and_arousal(generator: torch.Generator) -> None:

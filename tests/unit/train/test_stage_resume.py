@@ -319,7 +319,7 @@ def _interrupt(*_: object) -> None:
 def test_a_run_under_old_keys(
     unfinished: Path, trained_run: Path, training_pack: Path, tiny_recipe: Recipe
 ) -> None:
-    """A run started before recipe keys were renamed can be loaded and resumed."""
+    """A run started before recipe keys were renamed, or existed, can be loaded and resumed."""
     old_names = {new: old.rpartition(".")[2] for old, new in RENAMED_KEYS.items()}
 
     def under_old_keys(part: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -334,6 +334,9 @@ def test_a_run_under_old_keys(
     description["recipe"] = under_old_keys(description["recipe"])
     description["recipe"]["schedule"]["loss"]["smoothing_to"] = "all"
     assert "clip_gradient" in description["recipe"]["schedule"]
+    # Keys of a task that the earlier release did not have.
+    del description["recipe"]["model"]["action_units"]
+    del description["recipe"]["schedule"]["loss"]["action_units_weight"]
     (unfinished / "run.json").write_text(json.dumps(description))
     assert_same(*(load_network(Run.open(run)).state_dict() for run in (unfinished, trained_run)))
     train(tiny_recipe, [training_pack], unfinished, resume=True)

@@ -77,6 +77,18 @@ def test_a_recipe_made_in_python_is_checked(
     assert not (tmp_path / "run").exists()
 
 
+def test_selecting_by_a_head_that_is_off_is_refused(
+    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    """A pack without action units has no mean F1 of them to select by."""
+    recipe = quick(tiny_recipe, select_by="action_units_f1")
+    with pytest.raises(
+        RecipeError, match=r"select_by: action_units_f1` needs the action unit head.*got none"
+    ):
+        train(recipe, [training_pack], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_one_pack_is_a_member_too(trained_run: Path) -> None:
     """A run on one pack is identified by that pack's own hash."""
     pack = Run.open(trained_run).pack

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from mien.errors import ArtifactError, MienError, ModelError
+from mien.faces.action_units import KINDS, ActionUnits
 from mien.faces.crop import CropContract
 from mien.formats.run import Run
 from mien.recipe import LossConfig, Recipe
@@ -51,6 +52,28 @@ def test_earlier_weights_with_the_classes_in_another_order(trained_run: Path, ti
         own = weights.build_network(recipe, classes).state_dict()
         assert torch.equal(own["expression_head.weight"], loaded["expression_head.weight"]) == is_taken
         assert torch.equal(own["landmark_head.weight"], loaded["landmark_head.weight"])
+
+
+def test_earlier_weights_with_other_action_units(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    """A head for as many other units, or of the other kind, starts from scratch."""
+    from safetensors.torch import save_file
+
+    units = {kind: ActionUnits(("AU06", "AU12"), kind) for kind in KINDS}
+    annotations = {"action_units": units["presence"]}
+    run = Run(
+        tmp_path / "run", CLASSES, CropContract(size=40), asdict(tiny_recipe), {"source": "x"}, annotations=annotations
+    )  # fmt: skip
+    (run.path / "checkpoints").mkdir(parents=True)
+    (run.path / "run.json").write_text(json.dumps(run.to_dict()))
+    earlier = weights.build_network(tiny_recipe, CLASSES, annotations).state_dict()
+    earlier["action_unit_head.bias"] += 3
+    save_file({name: value.contiguous() for name, value in earlier.items()}, run.best_weights_path)
+    recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(run.path)))
+    others = ActionUnits(("AU01", "AU02"), "presence")
+    for own, is_taken in ((units["presence"], True), (units["intensity"], False), (others, False)):
+        network = weights.build_network(recipe, CLASSES, {"action_units": own}).state_dict()
+        assert torch.equal(network["action_unit_head.bias"], earlier["action_unit_head.bias"]) == is_taken
+        assert torch.equal(network["affect_head.weight"], earlier["affect_head.weight"])
 
 
 def test_a_backbones_own_weights(trained_run: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from mien.artifacts import claim_output, one_writer
 from mien.formats.pack import Pack
 from mien.recipe import ModelConfig, Recipe
 from mien.recipe.validation import check_values
-from mien.tasks import TASKS
+from mien.tasks import TASKS, optional_tasks
 from mien.train.dataloader import FaceBatches
 from mien.train.dataset import network_crop, other_tasks, read_training_faces
 from mien.train.dry_run.cost import StepMemory, count_multiply_adds, count_parameters, estimate_memory
@@ -36,7 +36,7 @@ class TrainingPlan:
 
     Attributes:
         recipe: the recipe as it would be trained: heads without labels are switched off.
-        left_out: tasks of the recipe that no face has labels for.
+        left_out: tasks of the recipe that no face has labels for; optional ones only if a pack has their columns.
         classes: the network's classes.
         train_counts: ``(C,)`` training faces of each class.
         drawn_counts: ``(C,)`` mean draws of each class per epoch.
@@ -128,7 +128,12 @@ def plan_training(recipe: Recipe, pack_paths: Sequence[Path]) -> TrainingPlan:
     dataset = FaceBatches(faces.train, recipe.data.input_size, recipe.data.augment, recipe.runtime.seed)
     return TrainingPlan(
         recipe=recipe,
-        left_out=tuple(task for task in _tasks(requested.model) if task not in _tasks(recipe.model)),
+        left_out=tuple(
+            task
+            for task in _tasks(requested.model)
+            if task not in _tasks(recipe.model)
+            and (task not in optional_tasks() or task in faces.annotations)
+        ),
         classes=faces.classes,
         train_counts=counts,
         drawn_counts=counts.astype(np.float64) if order.quotas is None else order.quotas[:n_classes],

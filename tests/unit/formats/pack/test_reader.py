@@ -14,7 +14,7 @@ import pytest
 from mien.artifacts import file_sha256, json_sha256
 from mien.errors import ArtifactError
 from mien.formats.pack import Pack, PackSplit
-from mien.formats.pack.schema import ANNOTATIONS_VERSION
+from mien.formats.pack.schema import FORMAT_VERSION
 
 
 def _sum_of_pixels(split: PackSplit, indices: list[int]) -> int:
@@ -422,7 +422,7 @@ def test_a_shard_truncated_while_in_use(pack_copy: Path) -> None:
         split.image(191)
 
 
-@pytest.mark.parametrize("version", [ANNOTATIONS_VERSION + 1, "1", None, True, 1.0])
+@pytest.mark.parametrize("version", [FORMAT_VERSION + 1, "1", None, True, 1.0])
 def test_other_version(pack_copy: Path, version: object) -> None:
     """The message for another format version names the supported ones."""
     change_json(pack_copy / "pack.json", format_version=version)

@@ -1,5 +1,6 @@
 """Writing shards."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +9,11 @@ import pyarrow as pa
 import pytest
 
 from mien.artifacts import file_sha256
-from mien.formats.pack.schema import BATCH_ROWS, PackedFace, shard_schema
-from mien.formats.pack.writer import compute_content_sha256, read_columns, write_shard
+from mien.faces.action_units import ActionUnits
+from mien.faces.crop import CropContract
+from mien.formats.pack import Pack
+from mien.formats.pack.schema import BATCH_ROWS, FORMAT_VERSION, PackedFace, PackInfo, shard_schema
+from mien.formats.pack.writer import close_pack, compute_content_sha256, read_columns, write_shard
 
 # Computed with the release that wrote pack format 2, for the faces of `_plain_faces`.
 CONTENT_OF_VERSION_2 = "fee69dce5c5096ed2bff5527f9d0837eafd6e948c277fff2194f8c2453541cb7"
@@ -97,5 +101,54 @@ def test_optional_columns_only_where_needed(tmp_path: Path) -> None:
     faces = [replace(face, clip="c", attributes={"b": "2", "a": "1"}) for face in _plain_faces()]
     write_shard(tmp_path / "train-00000.arrow", "train", faces, 2)
     table = pa.ipc.open_file(tmp_path / "train-00000.arrow").read_all()
-    assert table.schema == shard_schema(2, ["clip", "attributes"])
+    assert table.schema == shard_schema(2, optional=["clip", "attributes"])
     assert table["attributes"].to_pylist() == ['{"a": "1", "b": "2"}'] * 2
+
+
+def units_pack(folder: Path, values: list[float] | None, kind: str = "presence") -> PackInfo:
+    """Write a pack of one face with two action units and return the content of its pack.json."""
+    folder.mkdir()
+    annotations = {"action_units": ActionUnits(("AU06", "AU12"), kind)}  # type: ignore[arg-type]
+    face = PackedFace(
+        key="a.jpg", row=1, jpeg=b"x", image_sha256=bytes(32), perceptual_hash=bytes(32), label=0, crop_method="whole",
+        distribution=None, landmarks=None, valence=None, arousal=None,
+        annotations={} if values is None else {"action_units": np.array(values, np.float32)},
+    )  # fmt: skip
+    shards = (write_shard(folder / "train-00000.arrow", "train", [face], 1, annotations),)
+    info = PackInfo(
+        format_version=FORMAT_VERSION, mien_version="0", source="test", classes=("Happy",),
+        crop=CropContract(method="whole"), counts={"train": {"Happy": 1}}, rejected={}, rejected_by_reason={},
+        warnings={}, crop_methods={"whole": 1}, duplicates={}, n_rows=1, n_kept=1, n_rejected=0, shards=shards,
+        content_sha256=compute_content_sha256(folder, shards, ("Happy",), annotations), annotations=annotations,
+    )  # fmt: skip
+    return close_pack(folder, info, np.zeros(1, np.int64))
+
+
+def test_action_units_are_read_back(tmp_path: Path) -> None:
+    """Values, missing labels and faces without any survive, and so do names and kind."""
+    for name, values in (("a", [1, np.nan]), ("b", None)):
+        info = units_pack(tmp_path / name, values)
+        pack = Pack.open(tmp_path / name)
+        assert pack.info == info
+        found = pack.split("train").annotations["action_units"]
+        np.testing.assert_array_equal(found, [values or [np.nan, np.nan]])
+
+
+def test_the_content_hash_covers_action_units(tmp_path: Path) -> None:
+    """Another label, or another meaning of the same one, is other content."""
+    cases = [([1, 0], "presence"), ([1, 1], "presence"), ([1, 0], "intensity"), (None, "presence")]
+    hashes = {
+        units_pack(tmp_path / str(number), values, kind).content_sha256  # type: ignore[arg-type]
+        for number, (values, kind) in enumerate(cases)
+    }
+    assert len(hashes) == len(cases)
+
+
+def test_a_pack_without_action_units_is_as_before(training_pack: Path) -> None:
+    """No column and no key."""
+    values = json.loads((training_pack / "pack.json").read_text())
+    assert "annotations" not in values
+    assert values["format_version"] == FORMAT_VERSION
+    columns = next(read_columns(training_pack / "train-00000.arrow", ("label",))).schema
+    assert columns.names == ["label"]
+    assert shard_schema(3).names[-3:] == ["landmarks", "valence", "arousal"]

@@ -112,7 +112,7 @@ def test_captions_of_mixed_faces_are_their_targets(
 
     def spy(*args: Any) -> Any:
         mixed = mix(*args)
-        targets.extend(zip(mixed.images_rgb.numpy(), mixed.targets.numpy(), strict=True))
+        targets.extend(zip(mixed.images_rgb.numpy(), mixed.targets["expression"].numpy(), strict=True))
         return mixed
 
     monkeypatch.setattr(preview, "mix_faces", spy)

@@ -2,7 +2,7 @@
 
 Columns are found by name, ignoring case; of several spellings the first one listed here is used:
 
-- ``path``, ``image``, ``file``, ``filename`` or ``subDirectory_filePath``: relative to the CSV's folder;
+- ``path``, ``image``, ``file``, ``filename``, ``file_name`` or ``subDirectory_filePath``: relative to the CSV's folder;
 - ``label``, ``expression``, ``emotion`` or ``class``: a name, or a number that the caller explains;
 - ``split`` (optional, or another that the caller names): train, val or test, in any usual spelling;
 - a box in pixels (optional): ``face_x, face_y, face_width, face_height``, or ``x, y, w, h`` (left, top, width,
@@ -33,7 +33,6 @@ from mien.datasets.csv_cells import (
 from mien.datasets.csv_files import CsvFile, open_csv_file
 from mien.datasets.csv_persons import CLIP, PERSON, PERSON_SPELLINGS, ListedPersons, read_persons
 from mien.datasets.files import locate, quote_names
-from mien.datasets.hub_parquet import holds_only_parquet, open_parquet
 from mien.datasets.labels import LabelNames, map_labels, order_classes
 from mien.datasets.registry import DATASETS
 from mien.datasets.splits import (
@@ -49,7 +48,7 @@ from mien.formats.pack.schema import SPLITS
 
 PATH, LABEL, SPLIT, LANDMARKS, VALENCE, AROUSAL = "path", "label", "split", "landmarks", "valence", "arousal"
 SPELLINGS = {
-    PATH: ("path", "image", "file", "filename", "subDirectory_filePath"),
+    PATH: ("path", "image", "file", "filename", "file_name", "subDirectory_filePath"),
     LABEL: ("label", "expression", "emotion", "class"),
     SPLIT: ("split",),
     LANDMARKS: ("facial_landmarks", "landmarks"),
@@ -148,7 +147,7 @@ def open_csv(
     person_column: str | None = None,
     clip_column: str | None = None,
 ) -> FaceDataset:
-    """Open a CSV of paths and labels, or Parquet files of images. Its labels are read once, see `map_labels`.
+    """Open a CSV of paths and labels. Its labels are read once, see `map_labels`.
 
     Args:
         raw: the CSV, or a folder with exactly one. The module describes its columns.
@@ -165,10 +164,6 @@ def open_csv(
             unexplained numbers, or an unnamed column seems to hold the split.
     """
     require_val_fraction(val_fraction)
-    if holds_only_parquet(raw):
-        return open_parquet(
-            raw, val_fraction=val_fraction, label_names=label_names, split_column=split_column
-        )
     path = raw
     if not raw.is_file():
         found = sorted(file for file in raw.glob("*") if file.suffix.lower() == ".csv" and file.is_file())

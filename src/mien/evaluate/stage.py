@@ -82,6 +82,11 @@ def evaluate(
         else 0,
     )
     classes, counts = onnx_model.info.classes, opened.info.counts.get(split, {})
+    if not any(counts.values()):
+        raise ArtifactError(
+            f"A report needs faces with an expression label, and split {split!r} of pack {provenance.pack_name} has none: "
+            "choose another --split or --pack"
+        )
     if not any(counts.get(name) for name in classes):
         raise ArtifactError(
             f"Model {provenance.model_name} knows the classes {', '.join(classes)}, but split {split!r} of pack "

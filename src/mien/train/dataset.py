@@ -273,7 +273,7 @@ def _join(
     *,
     votes: bool,
 ) -> LabeledFaces:
-    """Concatenate the train splits; a face of another class than ``classes``, or of none, has the label `NO_LABEL`."""
+    """Concatenate the train splits; a face of another class than ``classes``, or of none, has `NO_LABEL`."""
     labels, targets = zip(*(_read_labels(split, classes, votes=votes) for split in splits), strict=True)
     faces = FaceSelection(
         splits,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.errors import RecipeError
+from mien.errors import DatasetError, RecipeError
 from mien.faces.action_units import is_present
 from mien.formats.run import Run
 from mien.recipe import Recipe
@@ -25,8 +25,14 @@ def adapt_recipe(recipe: Recipe, faces: TrainingFaces) -> Recipe:
     with a frozen backbone and warm-up are shortened to fit a small number of epochs.
 
     Raises:
+        DatasetError: there is only one expression to learn.
         RecipeError: the metric that selects the checkpoint is that of a head that is off.
     """
+    if len(faces.classes) < 2 and recipe.schedule.loss.expression_weight > 0:
+        raise DatasetError(
+            f"Training expressions needs faces of two classes or more, these only have {faces.classes[0]}: add a pack of "
+            "other classes, or train only the other tasks with --schedule.loss.expression_weight 0"
+        )
     model, targets = recipe.model, faces.train.targets
     heads: dict[str, Any] = {
         task: getattr(model, task) and task in targets and bool(np.isfinite(targets[task]).any())

@@ -281,9 +281,8 @@ def test_a_face_without_a_label_has_an_empty_cell(make_model, make_pack, tmp_pat
     truth = Truth(
         opened.info.classes,
         np.array([0, NO_LABEL, 1]),
-        np.full((3, 68, 2), np.nan),
-        np.full((3, 2), np.nan),
-        {},
+        values={},
+        train_counts={},
     )
     model = OnnxModel.load(make_model(tasks=EXPRESSION))
     outputs = predict_split(model, opened.split("val"), batch_size=3)

@@ -19,8 +19,9 @@ from sklearn.model_selection import StratifiedKFold
 from mien.errors import DatasetError
 from mien.formats.pack import Pack
 from mien.formats.pack.schema import NO_LABEL
-from mien.recipe import DataConfig
+from mien.recipe import DataConfig, LossConfig, Recipe, ScheduleConfig
 from mien.train.dataset import assign_folds, choose_dev, hash_names, read_training_faces, split_dev
+from mien.train.preflight import adapt_recipe
 
 
 def draw(n: int, seed: int = 0) -> NDArray[np.uint64]:
@@ -274,8 +275,8 @@ def test_leaks_are_left_out(make_training_pack: Callable[..., Path], tmp_path: P
     assert len(kept.train) + len(kept.dev) == 192
 
 
-def test_faces_without_a_label_are_left_out(make_training_pack: Callable[..., Path], tmp_path: Path) -> None:
-    """They are not taken for faces of the last class."""
+def test_faces_without_a_label_have_no_class(make_training_pack: Callable[..., Path], tmp_path: Path) -> None:
+    """They are not taken for faces of the last class; those without any label are left out."""
     path = make_training_pack(
         tmp_path / "some.pack", stated=lambda number: {"label": NO_LABEL} if number < 60 else {}
     )
@@ -283,18 +284,20 @@ def test_faces_without_a_label_are_left_out(make_training_pack: Callable[..., Pa
     assert pack.info.unlabeled == {"train": 60}
     for config in (DataConfig(dev_fraction=0.25), DataConfig(dev_fraction=0.25, classes=["Sad", "Happy"])):
         faces = read_training_faces([pack], config)
-        rows = np.concatenate([faces.train.rows, faces.dev.rows])
-        assert rows.min() >= 60
-        expected = sum(pack.info.counts["train"][name] for name in faces.classes)
-        assert len(rows) == expected
+        for part in (faces.train, faces.dev):
+            assert ((part.labels == NO_LABEL) == (part.rows < 60)).all()
+            assert part.rows.min() >= 24  # the first 24 have no landmarks either
 
 
 def test_a_pack_of_one_class(make_training_pack: Callable[..., Path], tmp_path: Path) -> None:
-    """There is nothing to tell apart."""
+    """There is nothing to tell apart, but other tasks can be trained."""
     pack = Pack.open(make_training_pack(tmp_path / "one.pack"))
-    pack.info = replace(pack.info, classes=("Happy",))
-    with pytest.raises(DatasetError, match=r"two classes or more, .*one\.pack has Happy"):
-        read_training_faces([pack], DataConfig())
+    faces = replace(read_training_faces([pack], DataConfig()), classes=("Happy",))
+    with pytest.raises(DatasetError, match=r"two classes or more, these only have Happy"):
+        adapt_recipe(Recipe(), faces)
+    loss = LossConfig(expression_weight=0)
+    adapted = adapt_recipe(Recipe(schedule=ScheduleConfig(loss=loss)), faces)
+    assert adapted.model.landmarks
 
 
 def test_too_few_faces(make_training_pack: Callable[..., Path], tmp_path: Path) -> None:

@@ -188,8 +188,8 @@ def test_sampling_decides_in_which_epochs_a_face_is_drawn(
     """A face of a rare class is drawn several times in an epoch, one of a common class not in every epoch."""
     read = preview.read_training_faces
 
-    def read_uneven(*args: Any) -> Any:
-        split = read(*args)
+    def read_uneven(*args: Any, **options: Any) -> Any:
+        split = read(*args, **options)
         faces = split.train
         kept = (faces.labels != 1) | (np.cumsum(faces.labels == 1) <= 4)
         return replace(split, train=faces.part(kept))
@@ -208,8 +208,8 @@ def test_a_class_without_faces_has_an_empty_row(
     """The network predicts it all the same, and the sheet shows that it has no faces."""
     read = preview.read_training_faces
 
-    def read_without_happy(*args: Any) -> Any:
-        split = read(*args)
+    def read_without_happy(*args: Any, **options: Any) -> Any:
+        split = read(*args, **options)
         return replace(split, train=split.train.part(split.train.labels != 1))
 
     monkeypatch.setattr(preview, "read_training_faces", read_without_happy)

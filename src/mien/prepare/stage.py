@@ -149,6 +149,7 @@ def _plan(
             "opencv": cv2.__version__,
             "pillow": PIL.__version__,
             "simplejpeg": simplejpeg.__version__,
+            "pillow_heif": images.heif_version(),
         },
         "limits": {
             "pixels": images.MAX_PIXELS,

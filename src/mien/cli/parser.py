@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 from mien.errors import MissingExtraError
-from mien.runtime.options import DETECTOR_HELP, FORCE_HELP
+from mien.runtime.options import DETECTOR_HELP, FORCE_HELP, option_flag
 
 Options = TypeVar("Options")
 
@@ -109,8 +109,7 @@ def add_options(parser: argparse._ActionsContainer, options: type) -> None:
             title = field.metadata.get("title")
             add_options(parser.add_argument_group(title) if title else parser, kind)
         elif "help" in field.metadata:
-            flag = field.metadata.get("flag", f"--{field.name.replace('_', '-')}")
-            parser.add_argument(flag, dest=field.name, **_argument(field, kind))
+            parser.add_argument(option_flag(field), dest=field.name, **_argument(field, kind))
 
 
 def read_options(options: type[Options], namespace: argparse.Namespace) -> Options:

@@ -9,6 +9,7 @@ from mien.cli.output import print_notice, print_result
 from mien.cli.parser import Verbs, add_options, add_verb, read_options, requires_extra
 from mien.datasets.registry import DATASETS, DatasetOptions
 from mien.prepare.options import PrepareOptions
+from mien.runtime.options import option_flags
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -23,12 +24,16 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument("raw", type=Path, metavar="RAW", help="the set's folder, or a CSV file")
     parser.add_argument("--out", type=Path, required=True, metavar="PACK", help="folder to create")
     add_options(parser, PrepareOptions)
-    flags = {field.name: field.metadata["flag"] for field in fields(DatasetOptions)}
+    flags = {field.name: option_flags(field) for field in fields(DatasetOptions)}
     lines = []
-    for name, kind in DATASETS.items():
+    for kind_name, kind in DATASETS.items():
         crop = f"Crop: {kind.natural_crop}."
-        takes = f" Takes {', '.join(flags[option] for option in kind.options)}." if kind.options else ""
-        text = f"{name:11}{kind.layout}. {crop}{takes}"
+        takes = (
+            f" Takes {', '.join(flag for name in kind.options for flag in flags[name])}."
+            if kind.options
+            else ""
+        )
+        text = f"{kind_name:11}{kind.layout}. {crop}{takes}"
         lines += textwrap.wrap(text, 78, initial_indent="  ", subsequent_indent=" " * 13)
     parser.epilog = "\n".join(["kinds:", *lines, "", parser.epilog or ""])
     parser.set_defaults(run=run)

@@ -14,14 +14,14 @@ from pathlib import Path
 from mien.datasets.affectnet_2021 import SET_FOLDERS, open_affectnet_2021
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
 from mien.datasets.csv_cells import (
-    parse_affect,
+    parse_affect_pair,
     parse_box_xywh,
     parse_integer,
     parse_landmarks,
     require_readable,
 )
 from mien.datasets.csv_files import CsvFile, open_csv_file, read_first_row
-from mien.datasets.files import locate
+from mien.datasets.files import locate, real_folders
 from mien.datasets.registry import DATASETS
 from mien.errors import DatasetError
 from mien.faces.classes import AFFECTNET_CLASSES
@@ -44,11 +44,13 @@ class AffectNet2017:
     Attributes:
         image_root: the real path of ``Manually_Annotated_Images``.
         lists: the list of each split that is present.
+        images: real paths of further folders that images, or links in `image_root`, may lie in.
         notes: see `FaceDataset`.
     """
 
     image_root: Path
     lists: dict[str, CsvFile]
+    images: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
     name: str = field(default="affectnet-2017", init=False)
     classes: tuple[str, ...] = field(default=AFFECTNET_CLASSES, init=False)
@@ -75,19 +77,24 @@ class AffectNet2017:
             )
         box_xyxy, box_warnings = parse_box_xywh(tuple(row.fields[name] for name in BOX))
         landmarks, landmark_warnings = parse_landmarks(row.fields[LANDMARKS])
+        valence, arousal, affect_warnings = parse_affect_pair(row.fields["valence"], row.fields["arousal"])
         return FaceRecord(
-            image=locate(self.image_root, row.key),
+            image=locate(self.image_root, row.key, others=self.images),
             label=AFFECTNET_CLASSES.index(class_name),
             box_xyxy=box_xyxy,
             landmarks=landmarks,
-            valence=parse_affect(row.fields["valence"]),
-            arousal=parse_affect(row.fields["arousal"]),
-            warnings=(*box_warnings, *landmark_warnings),
+            valence=valence,
+            arousal=arousal,
+            warnings=(*box_warnings, *landmark_warnings, *affect_warnings),
         )
 
 
-def open_affectnet(raw: Path) -> FaceDataset:
+def open_affectnet(raw: Path, *, images: tuple[Path, ...] = ()) -> FaceDataset:
     """Open the AffectNet release that a folder holds.
+
+    Args:
+        raw: the folder.
+        images: further folders of the 2017 release's images, or that links among them lead to.
 
     Raises:
         DatasetError: it holds neither release or both, or a list or folder of it is missing or unusable.
@@ -110,17 +117,20 @@ def open_affectnet(raw: Path) -> FaceDataset:
         raise DatasetError(
             f"`{raw}` must hold {DATASETS['affectnet'].layout}, it holds none of these: give the folder that does"
         )
-    image_root = next((path for name in IMAGE_FOLDERS if (path := raw / name).is_dir()), None)
+    folders = real_folders(images)
+    roots = (*(raw / name for name in IMAGE_FOLDERS), *folders)
+    image_root = next((path for path in roots if path.is_dir()), None)
     if image_root is None:
         raise DatasetError(
             f"`{raw}` must hold the images of its lists in `{IMAGE_FOLDERS[0]}/`, there is no such folder: "
-            "unpack them there"
+            "unpack them there, or name the folder that holds them with --images"
         )
     lists = {split: _open_2017_list(path) for split, path in paths.items()}
     missing = [name for split, name in LISTS.items() if split not in paths]
     return AffectNet2017(
         image_root=image_root.resolve(),
         lists=lists,
+        images=folders,
         notes=(
             *(f"There is no `{name}`: its split is skipped." for name in missing),
             *(note for listed in lists.values() for note in listed.note_ignored_columns()),

@@ -36,6 +36,7 @@ class FaceRecord:
         label: index into the classes of the data set.
         distribution: fraction of votes for each class, or None.
         box_xyxy: face box in pixels, or None.
+        is_relative_box: the box is in fractions of the image's width and height instead.
         landmarks: ``(68, 2)`` in pixels, or None.
         valence: in [-1, 1], or None.
         arousal: in [-1, 1], or None.
@@ -51,6 +52,7 @@ class FaceRecord:
     valence: float | None = None
     arousal: float | None = None
     is_cropped: bool = False
+    is_relative_box: bool = False
     warnings: tuple[str, ...] = ()
 
 

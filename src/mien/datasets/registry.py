@@ -6,12 +6,13 @@ Imports nothing heavy: the command line and its help are built from this table.
 from __future__ import annotations
 
 import pkgutil
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from mien.datasets.list_options import ColumnOptions, SplitLists
 from mien.errors import DatasetError
-from mien.runtime.options import option
+from mien.runtime.options import given_options, option, option_flag, option_group
 
 if TYPE_CHECKING:
     from mien.datasets.base import FaceDataset
@@ -30,7 +31,9 @@ class DatasetOptions:
         landmarks_csv: FER+'s landmarks by image name; None uses the list in the folder, if there is one.
         label_names: the class of each label or folder, see `mien.datasets.labels`; None where the names are words
             that need no explanation.
-        split_column: the column with the split if it is not ``split``; ``none`` if there is no split.
+        images: further folders that paths in a list, and links in the set, may lead to.
+        columns: which column of a list is what.
+        lists: the list of each split.
     """
 
     votes: VoteRule = option("majority", "rule that turns ten votes into a label", flag="--votes")
@@ -45,18 +48,20 @@ class DatasetOptions:
     landmarks_csv: Path | None = option(None, "landmarks by image name", flag="--landmarks", metavar="CSV")
     label_names: tuple[tuple[str, str], ...] | None = option(
         None,
-        "class of each label or folder, such as 1=Surprise,2=Fear; or `affectnet` for AffectNet's numbers, 0 Neutral to "
-        "7 Contempt (default: the names themselves)",
+        "class of each label or folder, such as 1=Surprise,2=Fear; or the set whose numbers they are: affectnet (0 Neutral "
+        "to 7 Contempt), fer2013, ferplus, rafdb, expw, ckplus, affwild2 (default: the names themselves)",
         flag="--label-names",
         metavar="L=CLASS,...",
         parse="mien.datasets.labels:parse_label_names",
     )
-    split_column: str | None = option(
-        None,
-        "column of words or paths that say train, val or test, or `none` (default: split)",
-        flag="--split-column",
-        metavar="NAME",
+    images: tuple[Path, ...] = option(
+        (),
+        "folder of images that are not in RAW, or that links in RAW lead to; may be repeated",
+        flag="--images",
+        metavar="DIR",
     )
+    columns: ColumnOptions = option_group(ColumnOptions, "")
+    lists: SplitLists = option_group(SplitLists, "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +100,7 @@ DATASETS = {
         "`train_set/` and `val_set/` with `images/` and `annotations/` (2021)",
         natural_crop="aligned",
         opener="mien.datasets.affectnet:open_affectnet",
+        options=("images",),
     ),
     "ferplus": DatasetKind(
         layout="`fer2013new.csv` next to `FER2013Train/`, `FER2013Valid/` and `FER2013Test/`, or next to "
@@ -110,13 +116,31 @@ DATASETS = {
         options=("val_fraction", "label_names"),
     ),
     "csv": DatasetKind(
-        layout="a CSV file with the columns `path` and `label`, or a folder with one such file",
+        layout="a list with the columns `path` and `label` (CSV, or text of `path label` lines), or a folder with one such "
+        "file or with `train.csv`, `val.csv`, `test.csv`",
         natural_crop="aligned if the CSV has landmarks, box if it has boxes, otherwise whole",
         opener="mien.datasets.csv_table:open_csv",
-        options=("val_fraction", "label_names", "split_column"),
+        options=("val_fraction", "label_names", "images", "columns", "lists"),
         may_be_file=True,
     ),
 }
+
+
+def given_flags(options: DatasetOptions) -> dict[str, str]:
+    """Return the flag of each option that was given, by its field of `DatasetOptions`; for a group, its first flag."""
+    flags: dict[str, str] = {}
+    for entry in fields(options):
+        value = getattr(options, entry.name)
+        given = (
+            given_options(value)
+            if is_dataclass(value)
+            else [(entry, value)]
+            if value != entry.default
+            else []
+        )
+        for option_field, _ in given:
+            flags.setdefault(entry.name, option_flag(option_field))
+    return flags
 
 
 def open_dataset(kind: str, raw: Path, options: DatasetOptions) -> FaceDataset:
@@ -129,12 +153,10 @@ def open_dataset(kind: str, raw: Path, options: DatasetOptions) -> FaceDataset:
     if kind not in DATASETS:
         raise ValueError(f"`kind` must be one of {', '.join(DATASETS)}, got {kind!r}")
     chosen = DATASETS[kind]
-    for field in fields(DatasetOptions):
-        if field.name not in chosen.options and getattr(options, field.name) != field.default:
-            takers = [name for name, other in DATASETS.items() if field.name in other.options]
-            raise DatasetError(
-                f"{field.metadata['flag']} applies to {' and '.join(takers)}, not to `{kind}`: leave it out"
-            )
+    for name, flag in given_flags(options).items():
+        if name not in chosen.options:
+            takers = [other for other, entry in DATASETS.items() if name in entry.options]
+            raise DatasetError(f"{flag} applies to {' and '.join(takers)}, not to `{kind}`: leave it out")
     if not raw.exists():
         raise DatasetError(
             f"There is nothing at `{raw}`, expected {chosen.layout}: give the path of the data set"

@@ -60,13 +60,14 @@ _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
 def explain_missing(path: Path) -> str:
     """Return where a file was looked for, and what is there in its place: another case or suffix, or a packed folder.
 
-    Nothing is listed, only a few likely names are tried: a folder may hold a million files.
+    Nothing is listed, only a few likely names are tried: a folder may hold a million files. The folder is named without its
+    parents, because packs keep the text and travel.
     """
     parent, name = path.parent, path.name
     if not parent.is_dir():
         while not parent.parent.is_dir() and parent.parent != parent:
             parent = parent.parent
-        text = f"there is no folder {parent.name!r} in {parent.parent}"
+        text = f"there is no folder {parent.name!r} in {parent.parent.name!r}"
         packed = next(
             (parent.name + end for end in _ARCHIVES if parent.with_name(parent.name + end).exists()), None
         )
@@ -74,7 +75,7 @@ def explain_missing(path: Path) -> str:
             return f"{text}, but there is {packed!r}: unpack it"
         found = _other_case(parent)
         return text if found is None else f"{text}, but there is {found!r}, in another case"
-    text = f"there is no file {name!r} in {parent}"
+    text = f"there is no file {name!r} in {parent.name!r}"
     found = _other_case(path)
     if found is not None:
         return f"{text}, but there is {found!r}, in another case"

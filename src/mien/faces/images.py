@@ -344,7 +344,7 @@ def _has_16_bits(image: Image.Image, data: bytes) -> bool:
     if image.format == "PNG":
         return data[_PNG_DEPTH] == 16
     if image.format == "TIFF":
-        return max(np.atleast_1d(image.getexif().get(_TIFF_BITS, 8))) > 8
+        return bool(max(np.atleast_1d(image.getexif().get(_TIFF_BITS, 8))) > 8)
     if image.format == "JPEG2000":
         # Ssiz, the depth of the first channel less one, in the marker segment that begins a code stream (ISO 15444-1).
         start = data.find(b"\xff\x4f\xff\x51")

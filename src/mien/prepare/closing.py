@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 import mien
 from mien.artifacts import drop_aside, read_json, remove_folder, replace_folder, write_atomically
 from mien.datasets.base import REMEDIES, FaceDataset
+from mien.datasets.labels import CLASSES_FILE
 from mien.errors import DatasetError
 from mien.faces.crop import CropContract
 from mien.faces.near_duplicates import count_duplicates, find_groups
@@ -211,7 +212,7 @@ def _summarize_faces(
 
 
 def _write_annotations(folder: Path, info: PackInfo, work: Path) -> None:
-    """Write ``<split>.txt`` files with a line ``path label`` for each face that was kept."""
+    """Write ``<split>.txt`` with a line ``path label`` for each face that was kept, and the names of the labels."""
 
     def write(path: Path, *, shards: list[Path]) -> None:
         with path.open("w", encoding="utf-8") as file:
@@ -225,7 +226,11 @@ def _write_annotations(folder: Path, info: PackInfo, work: Path) -> None:
                             )
                         file.write(f"{key} {label}\n")
 
+    def write_names(path: Path) -> None:
+        path.write_text("".join(f"{name}\n" for name in info.classes), encoding="utf-8")
+
     folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / CLASSES_FILE, write_names)
     for split in info.counts:
         shards = [work / shard.name for shard in info.shards if shard.split == split]
         write_atomically(folder / f"{split}.txt", partial(write, shards=shards))

@@ -133,6 +133,8 @@ def make_face(
             else EncodedImage((image.shape[1], image.shape[0]), image)
         )
         size_wh, landmarks, box_xyxy = encoded.size_wh, record.landmarks, record.box_xyxy
+        if box_xyxy is not None and record.is_relative_box:
+            box_xyxy = box_xyxy * np.tile(size_wh, 2)
         warnings = list(record.warnings)
         if landmarks is not None and not _are_plausible(landmarks, size_wh):
             landmarks = None

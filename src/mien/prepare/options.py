@@ -31,6 +31,8 @@ class PrepareOptions:
     detector_path: Path | None = option(
         None, f"for faces without a box: {DETECTOR_HELP}", flag="--detector", metavar="FILE"
     )
-    annotations: Path | None = option(None, "also write train.txt and val.txt to this folder", metavar="DIR")
+    annotations: Path | None = option(
+        None, "also write train.txt, val.txt and classes.txt to this folder", metavar="DIR"
+    )
     dataset: DatasetOptions = option_group(DatasetOptions, "options for certain kinds, see below")
     force: bool = option(False, FORCE_HELP)

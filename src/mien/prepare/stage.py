@@ -32,6 +32,7 @@ from mien.artifacts import (
     write_json,
 )
 from mien.datasets.base import FaceDataset, RawRow
+from mien.datasets.labels import CLASSES_FILE
 from mien.datasets.registry import open_dataset
 from mien.errors import ArtifactError, DatasetError
 from mien.faces import images
@@ -89,7 +90,8 @@ def prepare(
         n_rows += 1
         rows_digest.update(repr(row).encode("utf-8", "surrogatepass"))
     plan = _plan(kind, raw, dataset, crop, options) | {"rows": rows_digest.hexdigest()}
-    lists = [] if options.annotations is None else [options.annotations / f"{split}.txt" for split in SPLITS]
+    annotation_files = (*(f"{split}.txt" for split in SPLITS), CLASSES_FILE)
+    lists = [] if options.annotations is None else [options.annotations / name for name in annotation_files]
     with (
         ExitStack() as stack,
         disk_errors(out, "free some space and run the same command again, it resumes where it stopped"),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mien.datasets.csv_table import open_csv
 from mien.datasets.labels import parse_label_names
+from mien.datasets.list_options import ColumnOptions
 from mien.errors import DatasetError
 
 
@@ -104,11 +105,11 @@ def test_a_split_in_another_column_stops(make_csv: Callable[..., Path], header: 
     with pytest.raises(DatasetError, match=r"train 2, val 2, test 2") as error:
         open_csv(path)
     column = str(error.value).split("--split-column ")[1].split()[0]
-    rows = list(open_csv(path, split_column=column).rows())
+    rows = list(open_csv(path, columns=ColumnOptions(split_column=column)).rows())
     assert [(row.split, row.number) for row in rows] == [
         *(("train", 1), ("train", 2), ("val", 3), ("val", 4), ("test", 5), ("test", 6))
     ]
-    drawn = open_csv(path, split_column="none", val_fraction=0)
+    drawn = open_csv(path, columns=ColumnOptions(split_column="none"), val_fraction=0)
     assert {row.split for row in drawn.rows()} == {"train"}
     assert any(f"Columns not used in `faces.csv`: {column}" in note for note in drawn.notes) == (
         column not in ("path", "image")
@@ -127,14 +128,50 @@ def test_a_column_that_is_called_like_a_split_stops(make_csv: Callable[..., Path
 
 def test_a_split_column_that_is_not_there(make_csv: Callable[..., Path]) -> None:
     """The message lists the columns of the file."""
-    with pytest.raises(DatasetError, match=r"`phase`; it begins with 'path', 'label'"):
-        open_csv(make_csv("path,label", "a.jpg,happy"), split_column="phase")
+    with pytest.raises(DatasetError, match=r"must have the column `phase`; it begins with 'path', 'label'"):
+        open_csv(make_csv("path,label", "a.jpg,happy"), columns=ColumnOptions(split_column="phase"))
 
 
 def test_every_column_is_read_or_named(make_csv: Callable[..., Path]) -> None:
-    """Those of a person, of another label and of half a box are noted as not used."""
-    path = make_csv("path,label,emotion,subject,x,y,w,valence,,split", "a.jpg,happy,sad,S1,1,2,3,0.5,1,train")
-    assert open_csv(path).notes == ("Columns not used in `faces.csv`: emotion, subject, x, y, w, (no name).",)
+    """Those of a person and without a name are noted as not used."""
+    path = make_csv("path,label,subject,valence,,split,emotion_score", "a.jpg,happy,S1,0.5,1,train,0.9")
+    assert open_csv(path).notes == (
+        "Columns not used in `faces.csv`: subject, (no name), emotion_score.",
+        "valence: 1 values from 0.5 to 0.5.",
+    )
+
+
+LOOKALIKES = [
+    pytest.param("emotion", "--label-column label", id="second label"),
+    pytest.param("true_label", "--label-column label", id="another label"),
+    pytest.param("filename", "--path-column path", id="second path"),
+    pytest.param("bbox", "--box-columns bbox", id="box in a cell"),
+    pytest.param("x,y,w", "--box-columns none", id="three columns of a box"),
+    pytest.param("face_keypoints", "--landmarks-column face_keypoints", id="landmarks"),
+    pytest.param("valenceMean", "--affect-columns valenceMean", id="valence"),
+]
+
+
+@pytest.mark.parametrize(("columns", "advice"), LOOKALIKES)
+def test_what_looks_like_a_column_that_is_read_stops(
+    make_csv: Callable[..., Path], columns: str, advice: str
+) -> None:
+    """It is not left out without a word, and the message has the option that decides."""
+    cells = ",".join("1" for _ in columns.split(","))
+    path = make_csv(f"path,label,{columns}", f"a.jpg,happy,{cells}")
+    with pytest.raises(DatasetError) as error:
+        open_csv(path)
+    assert advice in str(error.value)
+    decided = ColumnOptions(
+        path_column="path",
+        label_column="label",
+        box_columns=("none",),
+        landmarks_column="none",
+        affect_columns=("none",),
+    )
+    dataset = open_csv(path, columns=decided)
+    assert f"Columns not used in `faces.csv`: {columns.replace(',', ', ')}." in dataset.notes
+    assert dataset.natural_crop == "whole"
 
 
 @pytest.mark.parametrize("columns", ["face_x,face_y,face_width,face_height", "x,y,w,h", "X0,Y0,X1,Y1"])
@@ -151,11 +188,6 @@ def test_box_is_read_in_each_form(
     np.testing.assert_array_equal(records["a.jpg"].box_xyxy, [1, 2, 4, 6])
     assert (records["b.jpg"].box_xyxy, records["b.jpg"].warnings) == (None, ())
     assert (records["c.jpg"].box_xyxy, records["c.jpg"].warnings) == (None, ("box_value",))
-
-
-def test_three_columns_of_a_box_are_none(make_csv: Callable[..., Path]) -> None:
-    """A column called x is not a box by itself."""
-    assert open_csv(make_csv("path,label,x,y,w", "a.jpg,happy,1,2,3")).natural_crop == "whole"
 
 
 @pytest.mark.parametrize("column", ["landmarks", "facial_landmarks"])
@@ -220,8 +252,8 @@ def test_bad_rows_are_rejected(
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        pytest.param(["photo,label", "a.jpg,happy"], "`path or image or file", id="no path column"),
-        pytest.param(["path,feeling", "a.jpg,happy"], "`label or expression", id="no label column"),
+        pytest.param(["photo,label", "a.jpg,happy"], "add --path-column photo", id="no path column"),
+        pytest.param(["path,feeling", "a.jpg,happy"], "must have a column `label`", id="no label column"),
         pytest.param(["path,label"], "has none", id="no rows"),
         pytest.param(["path,label", "a.jpg,"], "has none", id="no label"),
         pytest.param(["path,label", "a.jpg,-1"], "has none", id="no label but a mark"),

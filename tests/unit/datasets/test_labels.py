@@ -64,7 +64,7 @@ def test_affectnet_s_numbers_have_a_name() -> None:
 @pytest.mark.parametrize("text", ["", "1=Happy,,2=Sad", "=Happy", "1=", "1=NAME", "1=Happy,1.0=Sad", "a,a"])
 def test_label_names_that_are_none(text: str) -> None:
     """A label is missing, or has two classes."""
-    with pytest.raises(ValueError, match=r"affectnet, got|twice"):
+    with pytest.raises(ValueError, match=r"affwild2, got|twice"):
         parse_label_names(text)
 
 

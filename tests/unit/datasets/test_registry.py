@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mien.datasets.list_options import ColumnOptions
 from mien.datasets.registry import DATASETS, DatasetOptions, open_dataset
 from mien.errors import DatasetError
 
@@ -56,7 +57,11 @@ def test_each_kind_opens_its_reader(tmp_path: Path, put: Callable[..., Path]) ->
     [
         ("csv", DatasetOptions(votes="plurality"), "--votes applies to ferplus, not to `csv`"),
         ("affectnet", DatasetOptions(label_names=(("0", "Sad"),)), "--label-names applies to folder and csv"),
-        ("folder", DatasetOptions(split_column="phase"), "--split-column applies to csv"),
+        (
+            "folder",
+            DatasetOptions(columns=ColumnOptions(split_column="phase")),
+            "--split-column applies to csv",
+        ),
         ("folder", DatasetOptions(landmarks_csv=Path("a.csv")), "--landmarks applies to ferplus"),
         ("ferplus", DatasetOptions(val_fraction=0.2), "--val-fraction applies to folder and csv"),
     ],

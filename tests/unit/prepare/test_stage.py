@@ -16,8 +16,10 @@ from PIL import Image
 
 import mien.artifacts
 import mien.prepare.stage
+from mien.datasets.csv_table import open_csv
 from mien.errors import ArtifactError, DatasetError
 from mien.faces import detector_file
+from mien.faces.classes import AFFECTNET_CLASSES
 from mien.formats.pack import Pack
 from mien.prepare.options import PrepareOptions
 from mien.prepare.stage import prepare
@@ -353,7 +355,11 @@ def test_annotation_files(faces: Path, tmp_path: Path) -> None:
     kept = [number for number in range(18) if number not in (5, 11)]
     assert (lists / "train.txt").read_text().splitlines() == [f"{n}.jpg {n % 3}" for n in kept]
     assert (lists / "val.txt").read_text().splitlines() == [f"v{n}.jpg 1" for n in range(5)]
-    assert sorted(path.name for path in lists.iterdir()) == ["train.txt", "val.txt"]
+    assert sorted(path.name for path in lists.iterdir()) == ["classes.txt", "train.txt", "val.txt"]
+    images = faces / "Manually_Annotated_Images"
+    read = open_csv(lists, images=(images,))
+    assert [read.class_of(row) for row in read.rows() if row.split == "val"] == [AFFECTNET_CLASSES[1]] * 5
+    assert read.parse(next(read.rows())).image == (images / "0.jpg").resolve()
 
 
 def test_existing_annotation_files_are_reported_at_once(faces: Path, tmp_path: Path) -> None:

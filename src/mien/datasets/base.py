@@ -112,7 +112,8 @@ class FaceDataset(Protocol):
 
 # Every reason for rejecting a row, and what the data set's owner can do.
 REMEDIES = {
-    "missing_file": "restore the file, remove the row, or name the folder of the images with --images",
+    "missing_file": "restore the file, remove the row, or name the folder of the images with --images, or what to leave off "
+    "the paths with --path-prefix",
     "not_a_file": "replace it with a copy of the image file, or remove the row",
     "unreadable_file": "give yourself permission to read the file, or copy it again",
     "unclear_depth": "save the image with 8 bits per channel, from 0 black to 255 white",

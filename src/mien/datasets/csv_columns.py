@@ -138,11 +138,14 @@ def open_list(path: Path, options: ColumnOptions) -> tuple[CsvFile, BoxFormat | 
 
 def _is_header(cells: list[str], named: list[str]) -> bool:
     """Return whether the first line of a list holds names of columns: none of its cells is the name of an image file."""
-    lowered = {cell.lower() for cell in cells}
-    if lowered.intersection(name.lower() for name in named):
-        return True
-    is_data = any(Path(cell.replace("\\", "/")).suffix.lower() in IMAGE_SUFFIXES for cell in cells)
-    return not is_data and not any(name.isdecimal() for name in named)
+    if any(Path(cell.replace("\\", "/")).suffix.lower() in IMAGE_SUFFIXES for cell in cells):
+        return False
+    known = {name.lower() for role in SPELLINGS for name in SPELLINGS[role]}
+    return (
+        not named
+        or any(not name.isdecimal() for name in named)
+        or any(cell.lower() in known for cell in cells)
+    )
 
 
 class _Finder:
@@ -160,11 +163,13 @@ class _Finder:
         self._lowered = [name.lower() for name in names]
 
     def index(self, name: str) -> int:
-        """Return the index of the column of a name, whatever its case."""
+        """Return the index of the column of a name, whatever its case, or of a number that is no name."""
         if self._lowered.count(name.lower()) > 1:
             raise DatasetError(
                 f"`{self.path}` has more than one column `{name}`: rename or remove one of them"
             )
+        if name.lower() not in self._lowered and name.isdecimal() and 1 <= int(name) <= len(self.names):
+            return int(name) - 1
         if name.lower() not in self._lowered:
             raise DatasetError(f"`{self.path}` must have the column `{name}`; it {self._shown_columns()}")
         return self._lowered.index(name.lower())
@@ -198,7 +203,7 @@ class _Finder:
             raise DatasetError(
                 f"`{self.path}` must have a column `path`, or another usual name for it; it {self._shown_columns()}: add "
                 f"--path-column {shlex.quote(images[0]) if images else 'NAME'}"
-                f"{'' if self.has_header else ' --label-column NAME'}"
+                f"{'' if self.has_header else ' --label-column NUMBER'}; `mien prepare auto` says what a set is"
             )
         return self.index(known[0])
 

@@ -45,6 +45,7 @@ class CsvDataset:
         tables: the lists, each with its split; "" for one list of all splits.
         classes: class names in order.
         label_classes: the class of each label as written.
+        path_prefix: the beginning of the paths that is left off.
         box_format: what the numbers of the boxes are, None without boxes.
         affect_range: the scale of valence and arousal.
         repeated: see `Survey.repeated_faces`.
@@ -57,6 +58,7 @@ class CsvDataset:
     tables: tuple[tuple[str, CsvFile], ...]
     classes: tuple[str, ...]
     label_classes: dict[str, str]
+    path_prefix: str
     box_format: BoxFormat | None
     affect_range: tuple[float, float]
     repeated: dict[int, str]
@@ -101,6 +103,9 @@ class CsvDataset:
             if fields[REPEATED]:
                 raise RejectedRow("contradicting_labels", f"rows with this face are {fields[REPEATED]}")
             raise RejectedRow("duplicate_row", "an earlier row has the same path, box and label")
+        written = row.key
+        if self.path_prefix and written.startswith(self.path_prefix):
+            written = written.removeprefix(self.path_prefix).lstrip("/\\")
         cells = tuple(fields[name] for name in BOX if name in fields)
         box_xyxy, box_warnings = parse_box(cells, self.box_format or "xyxy")
         landmarks, landmark_warnings = parse_landmarks(fields.get(LANDMARKS, ""))
@@ -108,7 +113,7 @@ class CsvDataset:
             fields.get(VALENCE, ""), fields.get(AROUSAL, ""), self.affect_range
         )
         return FaceRecord(
-            image=locate(self.roots[0], row.key, others=self.roots[1:]),
+            image=locate(self.roots[0], written, others=self.roots[1:]),
             label=self.classes.index(class_name),
             box_xyxy=box_xyxy,
             is_relative_box=self.box_format is not None and self.box_format.startswith("relative"),
@@ -180,6 +185,7 @@ def open_csv(
         tables=tables,
         classes=order_classes(set(label_classes.values())),
         label_classes=label_classes,
+        path_prefix=columns.path_prefix,
         box_format=box_format,
         affect_range=columns.affect_range or (-1.0, 1.0),
         repeated=survey.repeated_faces(label_classes),
@@ -266,8 +272,10 @@ def _describe_lists(tables: tuple[tuple[str, CsvFile], ...], survey: Survey) -> 
         yield f"Lists: {', '.join(f'`{table.path.name}` is {split}' for split, table in tables)}."
     for _, table in tables:
         if not table.header:
-            place = {name: index + 1 for name, index in table.columns.items()}
+            place = {name: index + 1 for name, index in table.columns.items() if name not in BOX}
             columns = ", ".join(f"{number} is the {name}" for name, number in place.items())
+            if box := [str(table.columns[name] + 1) for name in BOX if name in table.columns]:
+                columns += f", {'-'.join(box)} the box"
             yield f"`{table.path.name}` has no line of column names: {columns}."
         yield from table.note_ignored_columns()
     for name, (low, high, count) in survey.affect.items():

@@ -112,6 +112,10 @@ def _resolve_inside(root: Path, relative: str, allowed: tuple[Path, ...]) -> Pat
                 f"{relative!r} leads out of the set's folder through the link {place.relative_to(root).as_posix()!r} to {target}: "
                 f"add --images {shlex.quote(str(target if target.is_dir() else target.parent))}",
             )
+    if Path(relative).is_absolute() and not os.path.lexists(path):
+        raise RejectedRow(
+            "missing_file", f"there is no {relative!r} on this machine: leave off the beginning of the paths"
+        )
     raise RejectedRow("path_outside", f"{relative!r} leads out of {root}")
 
 

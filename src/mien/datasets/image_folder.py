@@ -138,6 +138,9 @@ def open_folder(
         for name in list_names(parent)
         if not (parent / name).is_dir() and Path(name).suffix.lower() not in IMAGE_SUFFIXES
     ]
+    split, beside = parse_split(raw.resolve().name), []
+    if split:
+        beside = [name for name in list_names(raw.resolve().parent) if parse_split(name) not in (None, split)]
     empty = sorted({printable(name) for _, name in folders}.difference(names))
     ignored = sorted(names.difference(folder_classes))
     return ImageFolder(
@@ -148,6 +151,10 @@ def open_folder(
         val_fraction=val_fraction,
         notes=(
             *note_new_classes(classes),
+            *(
+                f"`{printable(name)}` next to `{raw.resolve().name}` is not read: give the folder above them to read both."
+                for name in beside
+            ),
             *(f"The folder `{name}` is empty: it is not a class." for name in empty),
             *(f"The folder `{name}` is ignored: --label-names does not list it." for name in ignored),
             *(
@@ -181,6 +188,10 @@ def _require_class_folders(raw: Path, folders: list[tuple[Path, str]], *, are_na
         inside = [inner for inner in list_names(parent / name) if parse_split(inner)]
         if len({parse_split(inner) for inner in inside}) > 1:
             shown = printable((parent / name).relative_to(raw).as_posix())
+            if len(folders) == 1:
+                raise DatasetError(
+                    f"`{raw}` holds nothing but `{shown}`, which holds splits: give `{raw / shown}`"
+                )
             raise DatasetError(
                 f"`{raw}` must hold the splits above the classes, but `{shown}` holds "
                 f"{quote_names(inside)}: move the folders, so that it is `{inside[0]}/{printable(name)}`"

@@ -72,6 +72,7 @@ class ColumnOptions:
 
     Attributes:
         path_column: the path of the image.
+        path_prefix: the beginning of the paths that is left off, of a machine where the images were once.
         label_column: the class.
         split_column: words or paths that say train, val or test; `NO_COLUMN` if there is no split.
         box_columns: the four columns of the face box in the order of ``box_format``, or one that holds all four
@@ -84,6 +85,7 @@ class ColumnOptions:
     """
 
     path_column: str | None = option(None, "column of the image's path", metavar="NAME")
+    path_prefix: str = option("", "beginning of the paths to leave off, such as /home/other/", metavar="TEXT")
     label_column: str | None = option(None, "column of the class", metavar="NAME")
     split_column: str | None = option(
         None,

@@ -21,6 +21,7 @@ from mien.formats.pack.reader import Pack
 from mien.formats.pack.schema import FORMAT_VERSION, SPLITS, PackInfo, ShardInfo
 from mien.formats.pack.writer import close_pack, compute_content_sha256, read_columns
 from mien.prepare.face import PROGRESS_FOLDER
+from mien.prepare.options import PrepareOptions
 from mien.runtime.csv_text import CsvLines
 from mien.runtime.terminal import on_one_line
 
@@ -88,9 +89,9 @@ def finish(
     out: Path,
     dataset: FaceDataset,
     crop: CropContract,
+    options: PrepareOptions,
     *,
     n_resumed: int,
-    annotations: Path | None,
 ) -> PrepareSummary:
     """Turn the finished shards into a pack, and write annotation files if requested.
 
@@ -99,21 +100,19 @@ def finish(
         out: path of the pack. What is there is replaced, unless it is the same folder.
         dataset: where the rows come from.
         crop: how the faces were cropped.
+        options: where to write annotation files, and which losses to allow.
         n_resumed: number of shards made by an earlier run.
-        annotations: a folder, or None.
 
     Raises:
-        DatasetError: not a single row could be used.
+        DatasetError: not a single row could be used, or more was lost than the options allow.
     """
     shards, reasons, rejected, warnings = _write_rejects(work)
     n_kept = sum(shard.n_faces for shard in shards)
     if n_kept == 0:
-        # The owner will fix the data set: the same command must look at every row again.
-        for path in _note_paths(work):
-            path.unlink()
+        (work / PROGRESS_FOLDER / REFUSED).touch()
+        counted = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
         raise DatasetError(
-            f"None of {reasons.total():,} rows could be used: {dict(reasons.most_common())}. "
-            f"See {work / 'rejects.csv'}"
+            f"None of {reasons.total():,} rows could be used: {counted}. {_show_first_reject(work)}"
         )
     counts, methods, groups, duplicates = _summarize_faces(work, shards, dataset.classes)
     info = PackInfo(
@@ -134,8 +133,9 @@ def finish(
         content_sha256=compute_content_sha256(work, shards, dataset.classes),
         shards=shards,
     )
-    if annotations is not None:
-        _write_annotations(annotations, info, work)
+    _require_no_loss(info, options.allow, work)
+    if options.annotations is not None:
+        _write_annotations(options.annotations, info, work)
     info = close_pack(work, info, groups)
     if work != out:
         replace_folder(out, work, kind_mark="pack.json")
@@ -149,6 +149,65 @@ def read_summary(out: Path, dataset: FaceDataset) -> PrepareSummary:
     remove_folder(out / PROGRESS_FOLDER, last="plan.json")
     info = Pack.open(out).info
     return PrepareSummary(out, info, len(info.shards), tuple(dataset.notes))
+
+
+# Reasons that are decisions of the set's authors, or no loss.
+_NO_LOSS = frozenset(("not_a_face", "no_majority", "duplicate_row"))
+# In the progress folder, says that all rows were read and the pack was refused for those that were rejected.
+REFUSED = "refused"
+
+
+def _require_no_loss(info: PackInfo, allowed: tuple[str, ...], work: Path) -> None:
+    """Refuse a set that lost a class, or most of its rows.
+
+    Raises:
+        DatasetError: it did, and it is not allowed to.
+    """
+    kept = {name: {s: found.get(name, 0) for s, found in info.counts.items()} for name in info.classes}
+    claimed = {name: sum(found.get(name, 0) for found in info.rejected.values()) for name in info.classes}
+    has_train = any(found.get("train") for found in kept.values())
+    problems: dict[str, list[str]] = {}
+    for name, found in kept.items():
+        total = sum(found.values())
+        if not total and claimed[name]:
+            problems.setdefault("empty-classes", []).append(
+                f"no face of {name} is kept, {claimed[name]:,} rejected"
+            )
+        elif total and has_train and not found.get("train"):
+            problems.setdefault("empty-classes", []).append(
+                f"no training face of {name} is kept, {total:,} in other splits"
+            )
+    n_lost = sum(count for reason, count in info.rejected_by_reason.items() if reason not in _NO_LOSS)
+    if n_lost > info.n_kept:
+        counted = ", ".join(f"{count:,} {reason}" for reason, count in info.rejected_by_reason.items())
+        problems["mostly-rejected"] = [f"{n_lost:,} of {info.n_rows:,} rows are rejected ({counted})"]
+    refused = {name: texts for name, texts in problems.items() if name not in allowed}
+    if refused:
+        (work / PROGRESS_FOLDER / REFUSED).touch()
+        first = f" {_show_first_reject(work)}" if info.n_rejected else ""
+        raise DatasetError(
+            f"Too much of the set is lost: {'; '.join(text for texts in refused.values() for text in texts)}.{first} Correct the "
+            f"set and run the same command again, or add --allow {','.join(problems)} to make the pack as it is"
+        )
+
+
+def _show_first_reject(work: Path) -> str:
+    """Return sentences on the first rejected row, its remedy, and where the others are."""
+    path = work / "rejects.csv"
+    with path.open(newline="", encoding="utf-8") as file:
+        row = next(csv.DictReader(file))
+    where = f"{row['split']} row {row['row']}, {row['path']!r}"
+    return f"The first: {where}, {row['reason']}: {row['detail']}. Remedy: {row['remedy']}. See {path}."
+
+
+def forget_rejects(work: Path) -> None:
+    """Let rejected rows be read again if the pack was refused for them: their owner may have corrected them."""
+    mark = work / PROGRESS_FOLDER / REFUSED
+    if mark.exists():
+        for path in _note_paths(work):
+            if read_json(path, what="unfinished pack")["rejects"]:
+                path.unlink()
+        mark.unlink()
 
 
 def _note_paths(work: Path) -> list[Path]:

@@ -42,7 +42,7 @@ from mien.faces.detector import describe_detector
 from mien.faces.detector_file import find_detector_file
 from mien.faces.image_files import MAX_FILE_BYTES
 from mien.formats.pack.schema import SPLITS
-from mien.prepare.closing import PrepareSummary, finish, read_summary
+from mien.prepare.closing import REFUSED, PrepareSummary, finish, forget_rejects, read_summary
 from mien.prepare.face import PROGRESS_FOLDER, ShardTask, is_made, make_shard
 from mien.prepare.options import PrepareOptions
 from mien.runtime.child_process import start_worker
@@ -101,9 +101,11 @@ def prepare(
         if _is_finished(out, plan):
             return read_summary(out, dataset)
         work = _begin(out, plan, lists, force=options.force)
+        if not options.allow:
+            forget_rejects(work)
         with Progress("Preparing", total=n_rows, unit="row") as progress:
             n_resumed = _make_shards(dataset, crop, work, options, progress)
-        return finish(work, out, dataset, crop, n_resumed=n_resumed, annotations=options.annotations)
+        return finish(work, out, dataset, crop, options, n_resumed=n_resumed)
 
 
 def _require_class_names(raw: Path, classes: Sequence[str]) -> None:
@@ -202,7 +204,7 @@ def _can_resume(work: Path, plan: dict[str, Any], *, force: bool) -> bool:
     """Return whether an unfinished pack was made by the same command; if not, it may be removed.
 
     Raises:
-        ArtifactError: it was not, and must not be removed without --force.
+        ArtifactError: it was not, and must not be removed without --force; one that was refused may.
     """
     plan_path = work / PROGRESS_FOLDER / "plan.json"
     if not plan_path.exists():
@@ -213,7 +215,7 @@ def _can_resume(work: Path, plan: dict[str, Any], *, force: bool) -> bool:
         reason = f"{work} was begun with other options, other rows or another version. Use the same ones to resume it"
     except ArtifactError as error:
         reason = f"{error}. Remove the folder"
-    if not force:
+    if not force and not (work / PROGRESS_FOLDER / REFUSED).exists():
         raise ArtifactError(f"{reason}, or add --force to start over")
     return False
 

@@ -89,6 +89,20 @@ class AffectNet2017:
         )
 
 
+def recognize_affectnet(raw: Path) -> str | None:
+    """Return why a folder is AffectNet, or None; see `DatasetKind`."""
+    lists = [
+        name for name in LISTS.values() if any((raw / folder / name).is_file() for folder in LIST_FOLDERS)
+    ]
+    images = next((name for name in IMAGE_FOLDERS if (raw / name).is_dir()), None)
+    if lists and images:
+        return f"it holds `{'` and `'.join(lists)}` and `{images}/`, as the 2017 release"
+    sets = [name for name in SET_FOLDERS.values() if (raw / name / "annotations").is_dir()]
+    return (
+        f"it holds `{'/annotations/` and `'.join(sets)}/annotations/`, as the 2021 release" if sets else None
+    )
+
+
 def open_affectnet(raw: Path, *, images: tuple[Path, ...] = ()) -> FaceDataset:
     """Open the AffectNet release that a folder holds.
 

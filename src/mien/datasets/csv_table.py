@@ -20,7 +20,7 @@ from pathlib import Path
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
 from mien.datasets.csv_cells import parse_affect_pair, parse_box, parse_landmarks, require_readable
 from mien.datasets.csv_columns import AROUSAL, BOX, LABEL, LANDMARKS, PATH, SPLIT, VALENCE, open_list
-from mien.datasets.csv_files import CsvFile
+from mien.datasets.csv_files import CsvFile, read_first_rows
 from mien.datasets.csv_survey import Survey, check_scales, face_digest
 from mien.datasets.files import is_list_name, list_names, locate, printable, quote_names, real_folders
 from mien.datasets.labels import CLASSES_FILE, LabelNames, map_labels, order_classes, read_class_names
@@ -29,6 +29,7 @@ from mien.datasets.registry import DATASETS
 from mien.datasets.splits import assign_split, find_split, is_split_column, require_val_fraction
 from mien.errors import DatasetError
 from mien.faces.crop_options import CropMethod
+from mien.faces.images import IMAGE_SUFFIXES
 from mien.formats.pack.schema import SPLITS
 
 # The field of a row whose face is in other rows too: their classes, or "" if they are all the same.
@@ -133,6 +134,19 @@ class CsvDataset:
             fields[REPEATED] = classes
         if classes is not None:
             seen.add(digest)
+
+
+def recognize_csv(raw: Path) -> str | None:
+    """Return why a file or folder is a list of images, or None; see `DatasetKind`."""
+    try:
+        paths = [path for _, path in _find_lists(raw, SplitLists())]
+        rows = [row for path in paths for row in read_first_rows(path, 20)[1][-19:]]
+    except DatasetError:
+        return None
+    cells = (cell.replace("\\", "/") for row in rows for cell in row)
+    if not any(Path(cell).suffix.lower() in IMAGE_SUFFIXES for cell in cells):
+        return None
+    return f"{quote_names([path.name for path in paths])} lists images"
 
 
 def open_csv(

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
 from mien.datasets.csv_cells import parse_integer
-from mien.datasets.files import list_names, printable, quote_names
+from mien.datasets.files import iterate_names, list_names, printable, quote_names
 from mien.datasets.labels import LabelNames, map_folders, note_new_classes
 from mien.datasets.registry import DATASETS
 from mien.datasets.splits import assign_split, parse_split, require_val_fraction
@@ -86,6 +87,33 @@ class ImageFolder:
                     yield from _files_below(self.raw, file)
             elif Path(name).suffix.lower() in IMAGE_SUFFIXES:
                 yield file
+
+
+def recognize_folder(raw: Path) -> str | None:
+    """Return why a folder is one of class folders, or None; see `DatasetKind`."""
+    if not raw.is_dir():
+        return None
+    inner = [name for name in list_names(raw) if (raw / name).is_dir()]
+    splits = [name for name in inner if parse_split(name)]
+    parents = [raw / name for name in splits] or [raw]
+    classes = [
+        name
+        for name in dict.fromkeys(name for parent in parents for name in list_names(parent))
+        if name.lower() not in NOT_CLASSES and any(_holds_image(parent / name) for parent in parents)
+    ]
+    if len(classes) < 2:
+        return None
+    where = f"{quote_names(splits)} hold" if splits else "it holds"
+    return (
+        f"{where} folders of images that may be classes: {quote_names([printable(name) for name in classes])}"
+    )
+
+
+def _holds_image(folder: Path) -> bool:
+    """Return whether one of the first names in a folder is that of an image."""
+    return folder.is_dir() and any(
+        Path(name).suffix.lower() in IMAGE_SUFFIXES for name in islice(iterate_names(folder), 100)
+    )
 
 
 def open_folder(

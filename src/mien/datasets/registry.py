@@ -73,6 +73,9 @@ class DatasetKind:
         natural_crop: the default crop method, in words where it depends on the set.
         opener: ``module:function``; takes the path and the options below, and returns a `FaceDataset`.
         options: the fields of `DatasetOptions` that the kind uses.
+        recognizer: ``module:function``; takes the path and returns, quickly and without reading images, the reason why it
+            is such a set, to follow "because", or None. Without one, a set is recognized by being opened.
+        is_generic: any set of this form; a more specific kind goes before it.
         may_be_file: the set may be a single file instead of a folder.
     """
 
@@ -80,6 +83,8 @@ class DatasetKind:
     natural_crop: str
     opener: str
     options: tuple[str, ...] = ()
+    recognizer: str = ""
+    is_generic: bool = False
     may_be_file: bool = False
 
     def open(self, raw: Path, options: DatasetOptions) -> FaceDataset:
@@ -101,6 +106,7 @@ DATASETS = {
         natural_crop="aligned",
         opener="mien.datasets.affectnet:open_affectnet",
         options=("images",),
+        recognizer="mien.datasets.affectnet:recognize_affectnet",
     ),
     "ferplus": DatasetKind(
         layout="`fer2013new.csv` next to `FER2013Train/`, `FER2013Valid/` and `FER2013Test/`, or next to "
@@ -108,12 +114,15 @@ DATASETS = {
         natural_crop="whole",
         opener="mien.datasets.ferplus:open_ferplus",
         options=("votes", "landmarks_csv"),
+        recognizer="mien.datasets.ferplus:recognize_ferplus",
     ),
     "folder": DatasetKind(
         layout="a folder of images for each class, or `train/`, `val/` and `test/` with such folders",
         natural_crop="whole",
         opener="mien.datasets.image_folder:open_folder",
         options=("val_fraction", "label_names"),
+        recognizer="mien.datasets.image_folder:recognize_folder",
+        is_generic=True,
     ),
     "csv": DatasetKind(
         layout="a list with the columns `path` and `label` (CSV, or text of `path label` lines), or a folder with one such "
@@ -121,6 +130,8 @@ DATASETS = {
         natural_crop="aligned if the CSV has landmarks, box if it has boxes, otherwise whole",
         opener="mien.datasets.csv_table:open_csv",
         options=("val_fraction", "label_names", "images", "columns", "lists"),
+        recognizer="mien.datasets.csv_table:recognize_csv",
+        is_generic=True,
         may_be_file=True,
     ),
 }

@@ -7,6 +7,8 @@ from mien.datasets.registry import DatasetOptions
 from mien.faces.crop_options import DEFAULT_MARGIN, DEFAULT_SIZE, CropMethod
 from mien.runtime.options import DETECTOR_HELP, FORCE_HELP, option, option_group
 
+# In place of a kind: say what the set is.
+AUTO = "auto"
 ALLOWANCES = ("empty-classes", "mostly-rejected")
 
 

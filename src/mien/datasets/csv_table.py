@@ -190,10 +190,12 @@ def open_csv(
     if listed_names:
         notes += (f"Numbers of classes are the lines of `{CLASSES_FILE}`, from 0.",)
     if not label_classes:
-        explained = "" if label_names is None else " that --label-names explains"
-        raise DatasetError(
-            f"{where} must have rows with a label{explained}, it has none: fill in its label column"
-        )
+        found = ", ".join(repr(label[:40]) for label in list(survey.labels)[:8])
+        if label_names is not None and found:
+            raise DatasetError(
+                f"--label-names explains none of the labels of {where}, which are {found}: name these"
+            )
+        raise DatasetError(f"{where} must have rows with a label, it has none: fill in its label column")
     return CsvDataset(
         roots=(roots[0].resolve(), *real_folders(images)),
         tables=tables,

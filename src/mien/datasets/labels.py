@@ -48,7 +48,7 @@ def parse_label_names(text: str) -> LabelNames:
         >>> parse_label_names("RAF-DB")[0]
         ('1', 'Surprise')
     """
-    known = KNOWN_NUMBERS.get(re.sub(r"[ _-]", "", text.strip().lower()))
+    known = KNOWN_NUMBERS.get(re.sub(r"[ _-]", "", text.lower().replace("+", "plus")))
     if known is not None:
         return known
     names: dict[str, str] = {}

@@ -134,6 +134,13 @@ DATASETS = {
         is_generic=True,
         may_be_file=True,
     ),
+    "yaml": DatasetKind(
+        layout="a YAML file with `kind`, `raw` and options of one of these, or several of them in `sources`, which are merged",
+        natural_crop="that of the kind",
+        opener="mien.datasets.dataset_file:open_dataset_file",
+        recognizer="mien.datasets.dataset_file:recognize_dataset_file",
+        may_be_file=True,
+    ),
 }
 
 

@@ -24,6 +24,7 @@ import mien
 from mien.artifacts import (
     claim_output,
     disk_errors,
+    file_sha256,
     make_folder,
     one_writer,
     read_json,
@@ -144,6 +145,7 @@ def _plan(
         "mien_version": mien.__version__,
         "kind": kind,
         "raw": str(raw.resolve()),
+        "raw_file_sha256": file_sha256(raw) if raw.is_file() else None,
         "source": dataset.name,
         "classes": list(dataset.classes),
         "options": repr(options.dataset),

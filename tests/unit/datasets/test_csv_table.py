@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from mien.datasets.csv_table import open_csv
-from mien.datasets.labels import parse_label_names
-from mien.datasets.list_options import ColumnOptions
+from mien.datasets.labels import KNOWN_NUMBERS, parse_label_names
+from mien.datasets.list_options import ColumnOptions, SplitLists
 from mien.errors import DatasetError
 
 
@@ -278,3 +278,220 @@ def test_folder_with_several_or_no_csv_is_refused(make_csv: Callable[..., Path])
     (folder / "empty").mkdir()
     with pytest.raises(DatasetError, match="holds none"):
         open_csv(folder / "empty")
+
+
+LISTS_AS_WRITTEN = [
+    pytest.param("\ufeffpath;label\na.jpg;happy\nb c.jpg;sad\n", "faces.csv", id="semicolons"),
+    pytest.param("label\tfile_name\nhappy\ta.jpg\nsad\tb c.jpg\n", "faces.tsv", id="tabs"),
+    pytest.param("a.jpg,happy\nb c.jpg,sad\n", "faces.csv", id="no names of columns"),
+    pytest.param("happy,a.jpg\nsad,b c.jpg\n", "faces.csv", id="label first"),
+    pytest.param("a.jpg happy\nb c.jpg sad\n", "list.txt", id="text"),
+    pytest.param("path label\na.jpg happy\nb c.jpg sad\n", "list.lst", id="text with names of columns"),
+]
+
+
+@pytest.mark.parametrize(("text", "name"), LISTS_AS_WRITTEN)
+def test_lists_as_they_are_written(
+    tmp_path: Path, put: Callable[..., Path], read_set: Callable[..., Any], text: str, name: str
+) -> None:
+    """The delimiter is found in the first line, and a first line with an image is a row."""
+    put(tmp_path / name, text)
+    source = open_csv(tmp_path, val_fraction=0)
+    read = read_set(source)
+    assert {key: source.classes[record.label] for key, record in read.records.items()} == {
+        "a.jpg": "Happy",
+        "b c.jpg": "Sad",
+    }
+    noted = any("has no line of column names" in note for note in source.notes)
+    assert noted != text.lstrip("\ufeff").startswith(("path", "label"))
+
+
+def test_columns_of_a_list_without_names_are_numbers(
+    make_csv: Callable[..., Path], read_set: Callable[..., Any]
+) -> None:
+    """ExpW's list: top before left, right before bottom, and the label last."""
+    path = make_csv("a.jpg 0 20 10 40 50 99.5 3", "b.jpg 0 21 11 41 51 99.5 0", name="label.lst")
+    with pytest.raises(DatasetError, match=r"without names of columns: add --path-column 1 --label-column"):
+        open_csv(path)
+    columns = ColumnOptions(
+        path_column="1", label_column="8", box_columns=("4", "3", "5", "6"), box_format="xyxy"
+    )
+    source = open_csv(path, columns=columns, label_names=KNOWN_NUMBERS["expw"], val_fraction=0)
+    read = read_set(source)
+    assert source.classes[read.records["a.jpg"].label] == "Happy"
+    np.testing.assert_array_equal(read.records["a.jpg"].box_xyxy, [10, 20, 40, 50])
+    assert "Columns not used in `label.lst`: 2, 7." in source.notes
+
+
+def test_images_of_another_folder(
+    tmp_path: Path, put: Callable[..., Path], read_set: Callable[..., Any]
+) -> None:
+    """Relative and absolute paths lead into the folders that are named, and nowhere else."""
+    photo, secret = put(tmp_path / "set" / "1" / "a.jpg"), put(tmp_path / "secret" / "a.jpg")
+    path = put(
+        tmp_path / "home" / "faces.csv",
+        f"path,label\n1/a.jpg,happy\n{photo},sad\n{secret},sad\n../secret/a.jpg,sad\n",
+    )
+    read = read_set(open_csv(path, images=(tmp_path / "set",), val_fraction=0))
+    assert {record.image for record in read.records.values()} == {photo.resolve()}
+    assert read.reasons == ["path_outside", "path_outside"]
+    with pytest.raises(DatasetError, match="--images must name folders"):
+        open_csv(path, images=(tmp_path / "sett",))
+
+
+def test_a_link_leads_only_into_folders_that_are_named(
+    tmp_path: Path, put: Callable[..., Path], read_set: Callable[..., Any]
+) -> None:
+    """The rejected row names the link and the option; with it the image is found."""
+    photo = put(tmp_path / "disk2" / "1" / "a.jpg")
+    path = put(tmp_path / "set" / "faces.csv", "path,label\n1/a.jpg,happy\n")
+    (tmp_path / "set" / "1").symlink_to(photo.parent, target_is_directory=True)
+    reason, detail = read_set(open_csv(path, val_fraction=0)).rejects["train", 1]
+    assert reason == "path_outside"
+    assert f"through the link '1' to {photo.parent}: add --images {photo.parent}" in detail
+    read = read_set(open_csv(path, images=(photo.parent,), val_fraction=0))
+    assert read.records["1/a.jpg"].image == photo.resolve()
+
+
+@pytest.mark.parametrize("prefix", ["/home/other/set/", "D:\\set"])
+def test_the_beginning_of_paths_of_another_machine(
+    tmp_path: Path, put: Callable[..., Path], read_set: Callable[..., Any], prefix: str
+) -> None:
+    """It is left off; without the option the row says what is wrong."""
+    photo = put(tmp_path / "1" / "a.jpg")
+    end = "\\1\\a.jpg" if "\\" in prefix else "1/a.jpg"
+    path = put(tmp_path / "faces.csv", f"path,label\n{prefix}{end},happy\n")
+    read = read_set(open_csv(path, columns=ColumnOptions(path_prefix=prefix), val_fraction=0))
+    assert [record.image for record in read.records.values()] == [photo.resolve()]
+    if prefix.startswith("/"):
+        assert "on this machine" in read_set(open_csv(path, val_fraction=0)).rejects["train", 1][1]
+
+
+def test_a_list_for_each_split(
+    tmp_path: Path, put: Callable[..., Path], read_set: Callable[..., Any]
+) -> None:
+    """By their names in one folder, or by options."""
+    for name in ("train", "val", "test"):
+        put(tmp_path / f"{name}_faces.csv", f"path,label\n{name}.jpg,happy\n")
+    expected = [("train", "train.jpg"), ("val", "val.jpg"), ("test", "test.jpg")]
+    source = open_csv(tmp_path)
+    assert [(row.split, row.key) for row in source.rows()] == expected
+    assert (
+        "Lists: `train_faces.csv` is train, `val_faces.csv` is val, `test_faces.csv` is test." in source.notes
+    )
+    lists = SplitLists(train_list=tmp_path / "val_faces.csv", test_list=tmp_path / "train_faces.csv")
+    named = open_csv(tmp_path, lists=lists)
+    assert [(row.split, row.key) for row in named.rows()] == [("train", "val.jpg"), ("test", "train.jpg")]
+    assert f"Lists in `{tmp_path}` that are not read: `test_faces.csv`." in named.notes
+    with pytest.raises(
+        DatasetError, match=rf"there is no `test_faces.csv`: give --val-list {tmp_path}/test_"
+    ):
+        open_csv(tmp_path, lists=SplitLists(val_list=Path("test_faces.csv")))
+    put(tmp_path / "test_faces.csv", "path,label,valence\ntest.jpg,happy,0.1\n")
+    with pytest.raises(DatasetError, match=r"must have the same columns, but only one of .* has valence"):
+        open_csv(tmp_path)
+
+
+def test_repeated_and_contradicting_rows(make_csv: Callable[..., Path], read_set: Callable[..., Any]) -> None:
+    """The first of equal rows is kept in each split, none of contradicting ones; several boxes are several faces."""
+    lines = [
+        *("a.jpg,happy,train,1,1,9,9", "./a.jpg,Happiness,train,1,1,9,9", "a.jpg,happy,test,1,1,9,9"),
+        *("b.jpg,happy,train,1,1,9,9", "b.jpg,sad,test,1,1,9,9"),
+        *("c.jpg,happy,train,1,1,9,9", "c.jpg,sad,train,9,9,9,9"),
+    ]
+    read = read_set(open_csv(make_csv("path,label,split,x,y,w,h", *lines)))
+    assert {place: reason for place, (reason, _) in read.rejects.items()} == {
+        ("train", 2): "duplicate_row",
+        ("train", 4): "contradicting_labels",
+        ("test", 5): "contradicting_labels",
+    }
+    assert read.rejects["train", 4][1] == "rows with this face are Happy, Sad"
+    assert len(read.rows) - len(read.rejects) == 4
+
+
+@pytest.mark.parametrize(
+    ("values", "advice"),
+    [
+        (range(1, 10), "from 1 to 9, outside of -1 to 1: add --affect-range"),
+        ([-10, 3, 4], "--affect-range=-10..10"),
+        (
+            [n / 30 for n in range(30)],
+            "none of which is negative.* --affect-range=0..1, or --affect-range=-1..1",
+        ),
+    ],
+)
+def test_affect_on_another_scale_stops(
+    make_csv: Callable[..., Path], read_set: Callable[..., Any], values: Any, advice: str
+) -> None:
+    """Until the scale is stated, to which the values are then mapped."""
+    path = make_csv("path,label,valence", *(f"{n}.jpg,happy,{value}" for n, value in enumerate(values)))
+    with pytest.raises(DatasetError, match=advice):
+        open_csv(path)
+    columns = ColumnOptions(affect_range=(min(values), max(values)))
+    read = read_set(open_csv(path, columns=columns, val_fraction=0))
+    found = [record.valence for record in read.records.values()]
+    assert (min(found), max(found)) == (-1, 1)
+
+
+def test_a_few_values_off_the_scale_are_warnings(
+    make_csv: Callable[..., Path], read_set: Callable[..., Any]
+) -> None:
+    """Of their column; the face is kept."""
+    rows = [f"{n}.jpg,happy,{0.1 - n / 50},-0.5" for n in range(30)] + [
+        "x.jpg,happy,5,-2",
+        "y.jpg,sad,-2,high",
+    ]
+    read = read_set(open_csv(make_csv("path,label,valence,arousal", *rows), val_fraction=0))
+    assert read.records["x.jpg"].warnings == ("valence_value",)
+    assert read.records["y.jpg"].warnings == ("arousal_value",)
+
+
+def test_boxes_in_fractions_stop(make_csv: Callable[..., Path], read_set: Callable[..., Any]) -> None:
+    """YOLO's numbers are not pixels."""
+    path = make_csv("path,label,x,y,w,h", "a.jpg,happy,0.5,0.5,0.25,0.5")
+    with pytest.raises(
+        DatasetError, match=r"no number in them is larger than 1: add --box-format relative-xywh"
+    ):
+        open_csv(path)
+    read = read_set(open_csv(path, columns=ColumnOptions(box_format="relative-cxcywh"), val_fraction=0))
+    record = read.records["a.jpg"]
+    assert record.is_relative_box
+    np.testing.assert_allclose(record.box_xyxy, [0.375, 0.25, 0.625, 0.75])
+
+
+def test_what_lies_beside_a_list_is_noted(tmp_path: Path, put: Callable[..., Path]) -> None:
+    """Other lists, and folders that no path leads to."""
+    for name in ("images/a.jpg", "masks/a.png", "boxes.json", "README.txt", "classes.txt"):
+        put(tmp_path / name)
+    put(tmp_path / "faces.csv", "path,label\nimages/a.jpg,happy\n")
+    assert open_csv(tmp_path).notes == (
+        f"Lists in `{tmp_path}` that are not read: `boxes.json`.",
+        f"Folders in `{tmp_path}` that no path leads to: `masks`.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "classes"),
+    [
+        pytest.param("happy\nsad\nbored\n", "012", ("Happy", "Sad", "bored"), id="from 0"),
+        pytest.param("happy\nsad\nbored\n", "123", None, id="from 1"),
+        pytest.param("happy\nsad\n", "012", None, id="too few"),
+    ],
+)
+def test_a_file_of_classes_explains_numbers(
+    tmp_path: Path, put: Callable[..., Path], names: str, labels: str, classes: Any
+) -> None:
+    """If it can only be meant so."""
+    put(tmp_path / "classes.txt", names)
+    put(tmp_path / "faces.txt", "".join(f"{n}.jpg {n}\n" for n in labels))
+    if classes is None:
+        with pytest.raises(DatasetError, match="are numbers"):
+            open_csv(tmp_path)
+    else:
+        assert open_csv(tmp_path).classes == classes
+
+
+def test_label_names_that_explain_nothing(make_csv: Callable[..., Path]) -> None:
+    """The labels are shown."""
+    with pytest.raises(DatasetError, match="explains none of the labels of .*, which are 'happy', 'sad'"):
+        open_csv(make_csv("path,label", "a.jpg,happy", "b.jpg,sad"), label_names=KNOWN_NUMBERS["rafdb"])

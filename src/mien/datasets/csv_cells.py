@@ -88,7 +88,10 @@ def parse_box(
         first, second = first - third / 2, second - fourth / 2
     if form != "xyxy":
         third, fourth = first + third, second + fourth
-    return _check_box(first, second, third, fourth)
+    box_xyxy = np.array((first, second, third, fourth), dtype=np.float64)
+    if not np.isfinite(box_xyxy).all() or not (box_xyxy[2:] > box_xyxy[:2]).all():
+        return None, ("box_value",)
+    return box_xyxy, ()
 
 
 def parse_box_xywh(cells: tuple[str, ...]) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
@@ -107,13 +110,6 @@ def _parse_number(cell: str) -> float:
         return float(cell)
     except ValueError:
         return math.nan
-
-
-def _check_box(*values: float) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
-    box_xyxy = np.array(values, dtype=np.float64)
-    if not np.isfinite(box_xyxy).all() or not (box_xyxy[2:] > box_xyxy[:2]).all():
-        return None, ("box_value",)
-    return box_xyxy, ()
 
 
 def parse_landmarks(text: str) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:

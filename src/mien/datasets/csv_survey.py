@@ -108,7 +108,11 @@ class Survey:
             for name, key in numeric:
                 self._add_number(name, cells[key])
             if box:
-                self._add_box(tuple(cells[key] for key in box))
+                written = tuple(cells[key] for key in box)
+                for found, _ in (parse_box(written, "xyxy"), parse_box(written, "xywh")):
+                    if found is not None:
+                        self.largest_box = max(self.largest_box or 0.0, float(found.max()))
+                        break
             folder, slash, _ = fields[PATH].strip().replace("\\", "/").removeprefix("./").partition("/")
             if slash and len(self.folders) < MAX_FOLDERS:
                 self.folders.add(folder)
@@ -135,13 +139,6 @@ class Survey:
         low, high, count = self.affect.get(name, (value, value, 0))
         self.affect[name] = (min(low, value), max(high, value), count + 1)
         self.n_outside[name] += not -1 <= value <= 1
-
-    def _add_box(self, cells: tuple[str, ...]) -> None:
-        box, _ = parse_box(cells, "xyxy")
-        if box is None:
-            box, _ = parse_box(cells, "xywh")
-        if box is not None:
-            self.largest_box = max(self.largest_box or 0.0, float(box.max()))
 
 
 def check_scales(

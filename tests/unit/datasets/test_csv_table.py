@@ -493,5 +493,5 @@ def test_a_file_of_classes_explains_numbers(
 
 def test_label_names_that_explain_nothing(make_csv: Callable[..., Path]) -> None:
     """The labels are shown."""
-    with pytest.raises(DatasetError, match="explains none of the labels of .*, which are 'happy', 'sad'"):
+    with pytest.raises(DatasetError, match=r"explains none of the labels of .*, which are 'happy', 'sad'"):
         open_csv(make_csv("path,label", "a.jpg,happy", "b.jpg,sad"), label_names=KNOWN_NUMBERS["rafdb"])

@@ -41,12 +41,14 @@ def test_each_kind_opens_its_reader(tmp_path: Path, put: Callable[..., Path]) ->
     put(tmp_path / "ferplus" / "FER2013Train" / "a.png")
     for part in ("images/1.jpg", "annotations/1_exp.npy"):
         put(tmp_path / "affectnet" / "val_set" / part)
+    put(tmp_path / "yaml", "{kind: folder, raw: folder}")
     options = dict.fromkeys(("folder", "csv"), DatasetOptions(val_fraction=0.0))
     options["ferplus"] = DatasetOptions(votes="plurality")
     datasets = {
         kind: open_dataset(kind, tmp_path / kind, options.get(kind, DatasetOptions())) for kind in DATASETS
     }
-    assert [dataset.name for dataset in datasets.values()] == ["affectnet-2021", "ferplus", "folder", "csv"]
+    names = [dataset.name for dataset in datasets.values()]
+    assert names == ["affectnet-2021", "ferplus", "folder", "csv", "folder"]
     for kind in ("folder", "csv"):
         assert {row.split for row in datasets[kind].rows()} == {"train"}
     assert [datasets["ferplus"].parse(row).label for row in datasets["ferplus"].rows()] == [0]

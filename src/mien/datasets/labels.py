@@ -114,8 +114,7 @@ def map_labels(
             _refuse_numbers(numbers, where=f"The labels of {where} are numbers")
         classes = {label: canonical_class(label) or label for label in counts if label not in numbers}
     else:
-        named = dict(label_names)
-        classes = {label: named[_normalize(label)] for label in counts if _normalize(label) in named}
+        classes = _explained(counts, label_names)
     notes = note_new_classes(classes.values())
     unclear = sorted(counts.keys() - classes.keys())
     if unclear:
@@ -130,8 +129,7 @@ def map_folders(folders: Iterable[str], label_names: LabelNames | None, *, where
         DatasetError: a folder's name is a number, and ``label_names`` does not explain it.
     """
     if label_names is not None:
-        named = dict(label_names)
-        return {folder: named[_normalize(folder)] for folder in folders if _normalize(folder) in named}
+        return _explained(folders, label_names)
     classes = {folder: canonical_class(folder) or folder for folder in folders}
     numbers = [folder for folder in classes if parse_integer(folder) is not None]
     if numbers:
@@ -139,6 +137,13 @@ def map_folders(folders: Iterable[str], label_names: LabelNames | None, *, where
             numbers, others=[name for name in classes if name not in numbers], where=f"{where} are numbers"
         )
     return classes
+
+
+def _explained(labels: Iterable[str], label_names: LabelNames) -> dict[str, str]:
+    """Return the class of each label that is explained, in another case if not as it is written."""
+    named = {label.lower(): name for label, name in label_names} | dict(label_names)
+    found = ((label, named.get(_normalize(label), named.get(label.strip().lower()))) for label in labels)
+    return {label: name for label, name in found if name is not None}
 
 
 def _refuse_numbers(labels: Iterable[str], *, where: str, others: Iterable[str] = ()) -> None:

@@ -174,7 +174,8 @@ def open_dataset(kind: str, raw: Path, options: DatasetOptions) -> FaceDataset:
     for name, flag in given_flags(options).items():
         if name not in chosen.options:
             takers = [other for other, entry in DATASETS.items() if name in entry.options]
-            raise DatasetError(f"{flag} applies to {' and '.join(takers)}, not to `{kind}`: leave it out")
+            advice = "write it into the file" if kind == "yaml" else "leave it out"
+            raise DatasetError(f"{flag} applies to {' and '.join(takers)}, not to `{kind}`: {advice}")
     if not raw.exists():
         raise DatasetError(
             f"There is nothing at `{raw}`, expected {chosen.layout}: give the path of the data set"

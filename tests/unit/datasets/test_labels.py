@@ -2,7 +2,7 @@
 
 import pytest
 
-from mien.datasets.labels import AFFECTNET_NUMBERS, map_labels, order_classes, parse_label_names
+from mien.datasets.labels import AFFECTNET_NUMBERS, map_folders, map_labels, order_classes, parse_label_names
 from mien.errors import DatasetError
 
 
@@ -53,6 +53,14 @@ def test_numbers_get_the_classes_that_explain_them() -> None:
         "New classes, which AffectNet does not have: 'bored'.",
         "Labels without a class: '-1', '5'.",
     )
+
+
+def test_labels_in_another_case_are_explained_too() -> None:
+    """Unless the case makes a difference to whoever explains them."""
+    names = parse_label_names("happy=smile?,SAD")
+    assert map_folders(["Happy", "sad"], names, where="raw") == {"Happy": "smile?", "sad": "Sad"}
+    both = parse_label_names("a=Happy,A=Sad")
+    assert map_labels({"a": 1, "A": 1}, both, where="")[0] == {"a": "Happy", "A": "Sad"}
 
 
 def test_affectnet_s_numbers_have_a_name() -> None:

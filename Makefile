@@ -59,6 +59,7 @@ check: setup ## format, lint, types, layers, spelling, words, structure
 fix: setup ## format and fix what a tool can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/python tools/dataset_table.py
 
 bench: setup ## run the benchmarks that need no data of yours
 	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done

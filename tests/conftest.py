@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # Networks this small gain nothing from threads, and threads that spin while they wait starve the other tests.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -68,14 +68,16 @@ def write_training_pack(
     votes: bool = False,
     groups: np.ndarray | None = None,
     hashes: np.ndarray | None = None,
+    stated: Callable[[int], dict[str, Any]] | None = None,
 ) -> Path:
     """Write a pack of colored faces in turn of class; the first ``n_missing`` lack all but their label.
 
-    ``hashes`` are the perceptual hashes of train, then val, ``(N, 32)`` uint8; zeros where not given.
+    ``hashes`` are the perceptual hashes of train, then val, ``(N, 32)`` uint8; zeros where not given. ``stated`` returns
+    further fields of each face by its number, such as ``person``, in the same order.
     """
     random = np.random.default_rng(0)
     folder.mkdir(parents=True)
-    counts, shards = {}, []
+    counts, unlabeled, shards = {}, {}, []
     for split, n_faces in (("train", n_train), ("val", n_val)):
         labels = np.arange(n_faces) % len(CLASSES)
         faces = [
@@ -93,14 +95,20 @@ def write_training_pack(
             faces = [
                 replace(face, perceptual_hash=row.tobytes()) for face, row in zip(faces, own, strict=True)
             ]
+        if stated is not None:
+            first = 0 if split == "train" else n_train
+            faces = [replace(face, **stated(first + number)) for number, face in enumerate(faces)]
         shards.append(write_shard(folder / f"{split}-00000.arrow", split, faces, len(CLASSES)))
-        counts[split] = dict(zip(CLASSES, np.bincount(labels, minlength=3).tolist(), strict=True))
+        found = np.bincount([face.label + 1 for face in faces], minlength=4).tolist()
+        counts[split] = dict(zip(CLASSES, found[1:], strict=True))
+        unlabeled |= {split: found[0]} if found[0] else {}
     n = n_train + n_val
     info = PackInfo(
         format_version=FORMAT_VERSION, mien_version="0", source="test", classes=CLASSES,
         crop=CropContract(method="whole", size=SIDE), counts=counts, rejected={}, rejected_by_reason={},
         warnings={}, crop_methods={"whole": n}, duplicates={}, n_rows=n, n_kept=n, n_rejected=0,
         content_sha256=compute_content_sha256(folder, shards, CLASSES), shards=tuple(shards),
+        unlabeled=unlabeled,
     )  # fmt: skip
     close_pack(folder, info, np.arange(n, dtype=np.int64) if groups is None else groups)
     return folder

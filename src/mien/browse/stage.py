@@ -12,6 +12,7 @@ from mien.browse.options import BrowseOptions
 from mien.browse.sheet import GAP, Row, Sheet, measure_title, require_image_suffix
 from mien.drawing.fonts import printable
 from mien.formats.pack import Pack
+from mien.formats.pack.schema import NO_LABEL
 
 CELL = 112
 TITLE_WIDTH = 130
@@ -54,10 +55,14 @@ def browse(
     pack = Pack.open(pack_path)
     faces = pack.split(split)
     names = pack.info.classes
-    counts = np.bincount(faces.labels, minlength=len(names)).tolist()
-    titles = [f"{printable(name)}\n{count:,}" for name, count in zip(names, counts, strict=True)]
+    rows = [*range(len(names)), *[NO_LABEL] * bool((faces.labels == NO_LABEL).any())]
+    counts = [int((faces.labels == row).sum()) for row in rows]
+    titles = [
+        f"{printable('no label' if row == NO_LABEL else names[row])}\n{count:,}"
+        for row, count in zip(rows, counts, strict=True)
+    ]
     sheet = Sheet(
-        [0] * len(names),
+        [0] * len(rows),
         min(per_class, max(counts)),
         side=CELL - GAP,
         title_width=_title_width(titles),
@@ -66,7 +71,7 @@ def browse(
     with one_writer(out):
         claim_output(out, force=force)
         for row, title in enumerate(titles):
-            members = np.flatnonzero(faces.labels == row)
+            members = np.flatnonzero(faces.labels == rows[row])
             sheet.write_title(row, title)
             for column, index in enumerate(np.sort(random.permutation(members)[:per_class]).tolist()):
                 sheet.draw_face(row, column, _PackedFace(faces.image(index), faces.landmarks[index]))

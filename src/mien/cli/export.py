@@ -1,4 +1,4 @@
-"""`mien export`: write a run as one model file."""
+"""`mien export`: write a run as one model file, or a pack as Parquet files."""
 
 import argparse
 from pathlib import Path
@@ -13,11 +13,19 @@ def add_parser(verbs: Verbs) -> None:
     parser = add_verb(
         verbs,
         "export",
-        "Write the best network of a run as one calibrated, self-contained ONNX file.",
-        "mien export run --out model.onnx",
+        "Write the best network of a run as one calibrated, self-contained ONNX file, or the faces of a pack as Parquet "
+        "files for other programs.",
+        "mien export run --out model.onnx\n  mien export faces.pack --out faces-parquet",
     )
-    parser.add_argument("run_path", type=Path, metavar="RUN", help="folder written by `mien train`")
-    parser.add_argument("--out", type=Path, required=True, metavar="MODEL.onnx", help="file to write")
+    parser.add_argument(
+        "source",
+        type=Path,
+        metavar="RUN",
+        help="folder written by `mien train`, or a pack written by `mien prepare`",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="MODEL.onnx", help="file to write; for a pack, the folder"
+    )
     parser.add_argument("--licence", default="", help="license of the weights, stored in the file")
     parser.add_argument(
         "--int8",
@@ -30,17 +38,25 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Export the run."""
+    """Export the run or the pack."""
     int8 = read_options(Int8Options, args)
     if args.int8 != bool(int8.packs):
         args.parser.error("--int8 needs --calibrate PACK, the run's pack, and --calibrate needs --int8")
     if int8.float_layers and not args.int8:
         args.parser.error("--float-layers needs --int8")
+    if (args.source / "pack.json").is_file():
+        if args.int8 or args.licence:
+            args.parser.error("--int8 and --licence are for a run, not for a pack")
+        with requires_extra("export", "data"):
+            from mien.export.pack import export_pack
+
+        print_result(export_pack(args.source, args.out, force=args.force))
+        return
     with requires_extra("export", "train"):
         from mien.export.stage import export
 
     summary = export(
-        args.run_path,
+        args.source,
         args.out,
         licence=args.licence,
         int8=int8 if args.int8 else None,

@@ -36,7 +36,9 @@ def add_parser(verbs: Verbs) -> None:
             else ""
         )
         text = f"{kind_name:11}{kind.layout}. {crop}{takes}"
-        lines += textwrap.wrap(text, 78, initial_indent="  ", subsequent_indent=" " * 13)
+        lines += textwrap.wrap(
+            text, 78, initial_indent="  ", subsequent_indent=" " * 13, break_on_hyphens=False
+        )
     lines += textwrap.wrap(
         f"{AUTO:11}says which of these a set is taken for and why, shows ten rows, and prints the command that prepares it. "
         "Writes nothing.",

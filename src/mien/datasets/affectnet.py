@@ -1,8 +1,11 @@
-"""AffectNet, in both of its releases, recognized by what the folder holds.
+"""AffectNet, in each of its releases, recognized by what the folder holds.
 
 - 2017: ``training.csv`` and ``validation.csv`` of full photographs with box, 68 landmarks, one of eleven classes,
-  valence and arousal.
+  valence and arousal; and ``automatically_annotated.csv`` with the same columns, whose labels a network predicted
+  (section 4 of the paper).
 - 2021: ``train_set`` and ``val_set`` of 224-pixel face crops with four ``.npy`` files per image and eight classes.
+- AffectNet+: ``train_set`` and ``validation_set`` of face crops with a JSON file per image, see
+  `mien.datasets.affectnet_plus`.
 
 Mollahosseini, Hasani, Mahoor 2017, https://arxiv.org/abs/1708.03985.
 """
@@ -10,8 +13,10 @@ Mollahosseini, Hasani, Mahoor 2017, https://arxiv.org/abs/1708.03985.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from mien.datasets.affectnet_2021 import SET_FOLDERS, open_affectnet_2021
+from mien.datasets.affectnet_plus import find_affectnet_plus, open_affectnet_plus
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
 from mien.datasets.csv_cells import (
     parse_affect_pair,
@@ -21,8 +26,8 @@ from mien.datasets.csv_cells import (
     require_readable,
 )
 from mien.datasets.csv_files import CsvFile, open_csv_file, read_first_row
-from mien.datasets.files import locate, real_folders
-from mien.datasets.registry import DATASETS
+from mien.datasets.files import locate, quote_names, real_folders
+from mien.datasets.registry import DATASETS, Halves
 from mien.errors import DatasetError
 from mien.faces.classes import AFFECTNET_CLASSES
 from mien.faces.crop_options import CropMethod
@@ -30,6 +35,17 @@ from mien.faces.crop_options import CropMethod
 LISTS = {"train": "training.csv", "val": "validation.csv"}
 LIST_FOLDERS = (".", "Manually_Annotated_file_lists")
 IMAGE_FOLDERS = ("Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images")
+AUTOMATIC_LIST = "automatically_annotated.csv"
+AUTOMATIC_LIST_FOLDERS = (
+    ".",
+    "Automatically_Annotated_file_lists",
+    "Automatically_Annotated",
+    "Automatically_Annotated/Automatically_Annotated_file_lists",
+)
+AUTOMATIC_IMAGE_FOLDERS = (
+    "Automatically_Annotated_Images",
+    "Automatically_Annotated/Automatically_Annotated_Images",
+)
 
 # The columns, in the order of the lists that have no header.
 PATH, LANDMARKS, EXPRESSION = "subDirectory_filePath", "facial_landmarks", "expression"
@@ -37,30 +53,49 @@ BOX = ("face_x", "face_y", "face_width", "face_height")
 COLUMNS = (PATH, *BOX, LANDMARKS, EXPRESSION, "valence", "arousal")
 
 
-@dataclass(frozen=True, slots=True)
-class AffectNet2017:
-    """The 2017 release. The key of a row is its path under `image_root`.
+class AnnotatedList(NamedTuple):
+    """A list and its images.
 
     Attributes:
-        image_root: the real path of ``Manually_Annotated_Images``.
-        lists: the list of each split that is present.
-        images: real paths of further folders that images, or links in `image_root`, may lie in.
-        notes: see `FaceDataset`.
+        split: the split of its rows.
+        listed: the list.
+        image_root: the real path of the folder of its images.
+        prefix: what the keys of its rows begin with, before the path under `image_root`.
     """
 
+    split: str
+    listed: CsvFile
     image_root: Path
-    lists: dict[str, CsvFile]
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AffectNet2017:
+    """The 2017 release. The key of a row is its path under ``Manually_Annotated_Images``.
+
+    Rows of the automatic half have keys that begin with ``Automatically_Annotated_Images/``, as both halves number
+    their folders from 1.
+
+    Attributes:
+        lists: the lists that are read.
+        images: real paths of further folders that images, or links among them, may lie in.
+        notes: see `FaceDataset`.
+        name: ``affectnet-2017``, with ``-automatic`` or ``-both`` if the automatic half is read.
+    """
+
+    lists: tuple[AnnotatedList, ...]
     images: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
-    name: str = field(default="affectnet-2017", init=False)
+    name: str = "affectnet-2017"
     classes: tuple[str, ...] = field(default=AFFECTNET_CLASSES, init=False)
     natural_crop: CropMethod = field(default="aligned", init=False)
 
     def rows(self) -> Iterator[RawRow]:
-        """Yield the rows of ``training.csv``, then those of ``validation.csv``."""
-        for split, listed in self.lists.items():
+        """Yield the rows of each list, those of ``train`` first."""
+        for index, (split, listed, _, prefix) in enumerate(self.lists):
             for number, fields in listed.rows():
-                yield RawRow(split=split, number=number, key=fields.pop(PATH, ""), fields=fields)
+                key = prefix + fields.pop(PATH, "")
+                yield RawRow(split=split, number=number, key=key, fields=fields | {"list": str(index)})
 
     def class_of(self, row: RawRow) -> str:
         """Return the class name for the row's number, or ``"?"``."""
@@ -77,9 +112,10 @@ class AffectNet2017:
             )
         box_xyxy, box_warnings = parse_box_xywh(tuple(row.fields[name] for name in BOX))
         landmarks, landmark_warnings = parse_landmarks(row.fields[LANDMARKS])
+        source = self.lists[int(row.fields["list"])]
         valence, arousal, affect_warnings = parse_affect_pair(row.fields["valence"], row.fields["arousal"])
         return FaceRecord(
-            image=locate(self.image_root, row.key, others=self.images),
+            image=locate(source.image_root, row.key.removeprefix(source.prefix), others=self.images),
             label=AFFECTNET_CLASSES.index(class_name),
             box_xyxy=box_xyxy,
             landmarks=landmarks,
@@ -91,65 +127,105 @@ class AffectNet2017:
 
 def recognize_affectnet(raw: Path) -> str | None:
     """Return why a folder is AffectNet, or None; see `DatasetKind`."""
-    lists = [
-        name for name in LISTS.values() if any((raw / folder / name).is_file() for folder in LIST_FOLDERS)
-    ]
-    images = next((name for name in IMAGE_FOLDERS if (raw / name).is_dir()), None)
-    if lists and images:
-        return f"it holds `{'` and `'.join(lists)}` and `{images}/`, as the 2017 release"
-    sets = [name for name in SET_FOLDERS.values() if (raw / name / "annotations").is_dir()]
-    return (
-        f"it holds `{'/annotations/` and `'.join(sets)}/annotations/`, as the 2021 release" if sets else None
+    paths = [_find_file(raw, LIST_FOLDERS, name) for name in LISTS.values()]
+    paths.append(_find_file(raw, AUTOMATIC_LIST_FOLDERS, AUTOMATIC_LIST))
+    lists = [path.name for path in paths if path is not None]
+    images = next(
+        (name for name in (*IMAGE_FOLDERS, *AUTOMATIC_IMAGE_FOLDERS) if (raw / name).is_dir()), None
     )
+    if lists and images:
+        return f"it holds {quote_names(lists)} and `{images}/`, as the 2017 release"
+    if find_affectnet_plus(raw):
+        return "it holds the annotations of AffectNet+"
+    sets = [f"{name}/annotations/" for name in SET_FOLDERS.values() if (raw / name / "annotations").is_dir()]
+    return f"it holds {quote_names(sets)}, as the 2021 release" if sets else None
 
 
-def open_affectnet(raw: Path, *, images: tuple[Path, ...] = ()) -> FaceDataset:
+def open_affectnet(raw: Path, *, halves: Halves | None = None, images: tuple[Path, ...] = ()) -> FaceDataset:
     """Open the AffectNet release that a folder holds.
 
     Args:
         raw: the folder.
+        halves: which half of the 2017 release is read, or both; None for the manual one if it is there.
         images: further folders of the 2017 release's images, or that links among them lead to.
 
     Raises:
-        DatasetError: it holds neither release or both, or a list or folder of it is missing or unusable.
+        DatasetError: it holds no release or several, or a list or folder of it is missing or unusable.
     """
-    paths: dict[str, Path] = {}
-    for split, name in LISTS.items():
-        candidates = [path for folder in LIST_FOLDERS if (path := raw / folder / name).is_file()]
-        if candidates:
-            paths[split] = candidates[0]
-    has_2021 = any((raw / folder).is_dir() for folder in SET_FOLDERS.values())
-    if paths and has_2021:
+    paths = {split: path for split, name in LISTS.items() if (path := _find_file(raw, LIST_FOLDERS, name))}
+    automatic = _find_file(raw, AUTOMATIC_LIST_FOLDERS, AUTOMATIC_LIST)
+    plus = find_affectnet_plus(raw)
+    has_2021 = not plus and any((raw / folder).is_dir() for folder in SET_FOLDERS.values())
+    if (paths or automatic) and (has_2021 or plus):
         raise DatasetError(
             f"`{raw}` must hold one release of AffectNet, it holds both "
-            f"`{next(iter(paths.values())).name}` (2017) and `train_set` or `val_set` (2021): "
-            "move one of them to a separate folder"
+            f"`{next(iter([*paths.values(), automatic or raw])).name}` (2017) and `train_set` or `val_set` "
+            f"({'2021' if has_2021 else 'AffectNet+'}): move one of them to a separate folder"
         )
+    if halves is not None and (has_2021 or plus):
+        raise DatasetError(
+            f"--halves applies to AffectNet of 2017, `{raw}` holds another release: leave it out"
+        )
+    if plus:
+        return open_affectnet_plus(plus, raw)
     if has_2021:
         return open_affectnet_2021(raw)
-    if not paths:
+    if not paths and not automatic:
         raise DatasetError(
             f"`{raw}` must hold {DATASETS['affectnet'].layout}, it holds none of these: give the folder that does"
         )
-    folders = real_folders(images)
-    roots = (*(raw / name for name in IMAGE_FOLDERS), *folders)
-    image_root = next((path for path in roots if path.is_dir()), None)
-    if image_root is None:
-        raise DatasetError(
-            f"`{raw}` must hold the images of its lists in `{IMAGE_FOLDERS[0]}/`, there is no such folder: "
-            "unpack them there, or name the folder that holds them with --images"
+    if halves is None:
+        halves = "manual" if paths else "automatic"
+    for half, is_there, names in (
+        ("manual", bool(paths), tuple(LISTS.values())),
+        ("automatic", bool(automatic), (AUTOMATIC_LIST,)),
+    ):
+        if halves in (half, "both") and not is_there:
+            raise DatasetError(
+                f"--halves {halves} needs {' or '.join(f'`{name}`' for name in names)}, `{raw}` holds none: "
+                "give the folder that does, or leave the option out"
+            )
+    lists, others = [], real_folders(images)
+    if halves != "automatic":
+        root = _require_images(raw, IMAGE_FOLDERS, others)
+        lists = [AnnotatedList(split, _open_2017_list(path), root) for split, path in paths.items()]
+    if automatic and halves != "manual":
+        root, prefix = _require_images(raw, AUTOMATIC_IMAGE_FOLDERS, others), f"{AUTOMATIC_IMAGE_FOLDERS[0]}/"
+        lists.insert(
+            1 if "train" in paths else 0, AnnotatedList("train", _open_2017_list(automatic), root, prefix)
         )
-    lists = {split: _open_2017_list(path) for split, path in paths.items()}
-    missing = [name for split, name in LISTS.items() if split not in paths]
+    read = {listed.path for _, listed, _, _ in lists}
+    notes = [
+        f"There is no `{name}`: its split is skipped." for split, name in LISTS.items() if split not in paths
+    ]
+    if halves != "manual":
+        notes.append(f"The labels of `{AUTOMATIC_LIST}` are a network's predictions, not people's.")
+    notes += [
+        f"`{path.name}` is not read: add --halves both, or --halves {half} for it alone."
+        for half, path in [("automatic", automatic), *(("manual", path) for path in paths.values())]
+        if path is not None and path not in read
+    ]
     return AffectNet2017(
-        image_root=image_root.resolve(),
-        lists=lists,
-        images=folders,
-        notes=(
-            *(f"There is no `{name}`: its split is skipped." for name in missing),
-            *(note for listed in lists.values() for note in listed.note_ignored_columns()),
-        ),
+        lists=tuple(lists),
+        images=others,
+        notes=(*notes, *(note for _, listed, _, _ in lists for note in listed.note_ignored_columns())),
+        name="affectnet-2017" if halves == "manual" else f"affectnet-2017-{halves}",
     )
+
+
+def _find_file(raw: Path, folders: tuple[str, ...], name: str) -> Path | None:
+    return next((path for folder in folders if (path := raw / folder / name).is_file()), None)
+
+
+def _require_images(raw: Path, folders: tuple[str, ...], others: tuple[Path, ...]) -> Path:
+    """Return the real path of the first of some folders that is there, or else of the first that was named."""
+    found = next((path for path in (*(raw / name for name in folders), *others) if path.is_dir()), None)
+    if found is None:
+        raise DatasetError(
+            f"`{raw}` must hold the images of its lists in `{folders[0]}/`, there is no such folder: unpack them there, or "
+            "name the folder that holds them with --images"
+        )
+    return found.resolve()
 
 
 def _open_2017_list(path: Path) -> CsvFile:

@@ -2,7 +2,7 @@
 
 import io
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ from mien.faces.crop_options import CropMethod
 from mien.faces.landmarks import N_LANDMARKS
 from mien.runtime.regular_files import read_regular
 
-SET_FOLDERS = {"train": "train_set", "val": "val_set"}
+SET_FOLDERS = {"train": "train_set", "val": "val_set", "test": "test_set"}
 EXPRESSION, VALENCE, AROUSAL, LANDMARKS = "exp", "val", "aro", "lnd"
 ANNOTATIONS = (EXPRESSION, VALENCE, AROUSAL, LANDMARKS)
 
@@ -62,16 +62,7 @@ class AffectNet2021:
         The names of a split are held in memory while it is read: about 0.4 GB for a million photos.
         """
         for split in self.splits:
-            folder = self.raw / SET_FOLDERS[split]
-            photos = list_names(folder / "images")
-            annotated = {_annotated_number(name) for name in iterate_names(folder / "annotations")}
-            unmatched = annotated.difference((Path(name).stem for name in photos), [""])
-            entries = [(name, "yes") for name in photos] + [(f"{stem}.jpg", "no") for stem in unmatched]
-            entries.sort(key=_numerical_order)
-            for number, (name, has_image) in enumerate(entries, start=1):
-                file = f"{SET_FOLDERS[split]}/images/{name}"
-                fields = {"file": file, "photo": has_image}
-                yield RawRow(split=split, number=number, key=printable(file), fields=fields)
+            yield from annotated_photos(self.raw, SET_FOLDERS[split], split, _annotated_number)
 
     def class_of(self, row: RawRow) -> str:
         """Return the class in the row's ``_exp.npy``, which is read from disk, or ``"?"``."""
@@ -82,8 +73,7 @@ class AffectNet2021:
 
     def parse(self, row: RawRow) -> FaceRecord:
         """Return the row's face; a missing ``_lnd``, ``_val`` or ``_aro`` file only causes a warning."""
-        if row.fields["photo"] == "no":
-            raise RejectedRow("missing_file", "there are annotations with this number, but no photo")
+        require_photo(row)
         label = self._label(row)
         warnings: list[str] = []
         landmarks = self._landmarks(row, warnings)
@@ -140,6 +130,39 @@ class AffectNet2021:
         return values
 
 
+def annotated_photos(
+    raw: Path, folder: str, split: str, annotated_number: Callable[[str], str]
+) -> Iterator[RawRow]:
+    """Yield a row for every photo of a split and for every annotated number without one, in numerical order.
+
+    Args:
+        raw: the set.
+        folder: the split's folder under ``raw``, with ``images`` and ``annotations``.
+        split: the split.
+        annotated_number: returns the number in the name of an annotation file, "" for other files.
+    """
+    photos = list_names(raw / folder / "images")
+    annotated = {annotated_number(name) for name in iterate_names(raw / folder / "annotations")}
+    unmatched = annotated.difference((Path(name).stem for name in photos), [""])
+    entries = [(name, "yes") for name in photos] + [(f"{stem}.jpg", "no") for stem in unmatched]
+    entries.sort(key=_numerical_order)
+    for number, (name, has_image) in enumerate(entries, start=1):
+        file = f"{folder}/images/{name}"
+        yield RawRow(
+            split=split, number=number, key=printable(file), fields={"file": file, "photo": has_image}
+        )
+
+
+def require_photo(row: RawRow) -> None:
+    """Reject a row of `annotated_photos` that has no photo.
+
+    Raises:
+        RejectedRow: ``missing_file``.
+    """
+    if row.fields["photo"] == "no":
+        raise RejectedRow("missing_file", "there are annotations with this number, but no photo")
+
+
 def _read_npy(path: Path) -> NDArray[np.float64] | None:
     """Return the numbers in an annotation file, which may be stored as text; None if there is no such file."""
     try:
@@ -158,32 +181,55 @@ def _read_npy(path: Path) -> NDArray[np.float64] | None:
 
 
 def open_affectnet_2021(raw: Path) -> AffectNet2021:
-    """Open a folder with ``train_set``, ``val_set`` or both.
+    """Open a folder with ``train_set``, ``val_set`` or both, and perhaps a ``test_set``.
+
+    A ``test_set`` without annotations is left out: the labels of AffectNet's own test set were never released.
 
     Raises:
-        DatasetError: one of them lacks its ``images`` or ``annotations`` folder, or its annotations are in another format,
-            such as the JSON files of AffectNet+.
+        DatasetError: one of them lacks its ``images`` or ``annotations`` folder, or its annotations are in another format.
     """
     splits = tuple(split for split, folder in SET_FOLDERS.items() if (raw / folder).is_dir())
-    for split in splits:
-        for part in ("images", "annotations"):
-            folder = raw / SET_FOLDERS[split] / part
-            if not folder.is_dir():
-                raise DatasetError(f"`{folder.parent}` must hold `{part}/`, there is none: unpack it there")
-        annotations = raw / SET_FOLDERS[split] / "annotations"
-        names = list(islice(iterate_names(annotations), 1000))
-        if names and not any(map(_annotated_number, names)):
-            raise DatasetError(
-                f"`{annotations}` must hold files such as `0_exp.npy`, it holds `{printable(min(names))}`, which cannot be "
-                "read: write a CSV of path, label and split for `mien prepare csv`"
-            )
-    missing = [folder for split, folder in SET_FOLDERS.items() if split not in splits]
-    others = [name for name in list_names(raw) if (raw / name).is_dir() and name not in SET_FOLDERS.values()]
-    notes = (
-        *(f"There is no `{folder}`: its split is skipped." for folder in missing),
-        *(f"The folder `{printable(name)}` is ignored: its faces are in no split." for name in others),
+    notes = [
+        f"There is no `{folder}`: its split is skipped."
+        for split, folder in SET_FOLDERS.items()
+        if split not in (*splits, "test")
+    ]
+    if "test" in splits and not (raw / SET_FOLDERS["test"] / "annotations").is_dir():
+        splits = tuple(split for split in splits if split != "test")
+        notes.append("`test_set` has no `annotations`: its faces have no labels, and are left out.")
+    require_photo_folders([raw / SET_FOLDERS[split] for split in splits], _annotated_number, "0_exp.npy")
+    return AffectNet2021(
+        raw=raw.resolve(), splits=splits, notes=(*notes, *note_other_folders(raw, SET_FOLDERS.values()))
     )
-    return AffectNet2021(raw=raw.resolve(), splits=splits, notes=notes)
+
+
+def require_photo_folders(folders: list[Path], annotated_number: Callable[[str], str], example: str) -> None:
+    """Require ``images`` and ``annotations`` in each folder, with annotations of the release's format.
+
+    Args:
+        folders: the folder of each split.
+        annotated_number: see `annotated_photos`.
+        example: the name of such a file.
+
+    Raises:
+        DatasetError: there is no such folder, or only other files in it.
+    """
+    for folder in folders:
+        for part in ("images", "annotations"):
+            if not (folder / part).is_dir():
+                raise DatasetError(f"`{folder}` must hold `{part}/`, there is none: unpack it there")
+        names = list(islice(iterate_names(folder / "annotations"), 1000))
+        if names and not any(map(annotated_number, names)):
+            raise DatasetError(
+                f"`{folder / 'annotations'}` must hold files such as `{example}`, it holds `{printable(min(names))}`, "
+                "which cannot be read: write a CSV of path, label and split for `mien prepare csv`"
+            )
+
+
+def note_other_folders(raw: Path, used: Iterable[str]) -> tuple[str, ...]:
+    """Return notes on the folders of a set that are in no split."""
+    others = [name for name in list_names(raw) if (raw / name).is_dir() and name not in set(used)]
+    return tuple(f"The folder `{printable(name)}` is ignored: its faces are in no split." for name in others)
 
 
 def _annotated_number(name: str) -> str:

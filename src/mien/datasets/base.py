@@ -1,13 +1,14 @@
 """The interface of a raw data set: rows, face records, and rows that cannot be used."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.faces.crop import CropContract
 from mien.faces.crop_options import CropMethod
 
 
@@ -32,19 +33,26 @@ class FaceRecord:
     """One labeled face, parsed.
 
     Attributes:
-        image: path of the image, or its pixels if the data set stores them in a table.
-        label: index into the classes of the data set.
+        image: path of the image; or its pixels, or the bytes of its file, if the data set stores them in a table.
+        label: index into the classes of the data set, or `NO_LABEL` if the expression is not annotated.
         distribution: fraction of votes for each class, or None.
         box_xyxy: face box in pixels, or None.
         is_relative_box: the box is in fractions of the image's width and height instead.
         landmarks: ``(68, 2)`` in pixels, or None.
+        anchors: ``(4, 2)`` left eye center, right eye center, left and right mouth corner in pixels, or None; they
+            position an aligned crop if there are no landmarks.
         valence: in [-1, 1], or None.
         arousal: in [-1, 1], or None.
         is_cropped: the image is a cropped face, and is used in full if no face is detected in it.
         warnings: codes of annotations that were dropped from this face, such as ``landmark_count``.
+        person: who it is, as the data set names the person, or None.
+        clip: the video or sequence that the image is from, as the data set names it, or None.
+        attributes: what the data set states about the person, such as age, gender and race, by name.
+        crop_method: how the crop was made if ``image`` is the JPEG file of a finished crop, which is packed as it is;
+            `landmarks` are then fractions of it. None for an image that is yet to be cropped.
     """
 
-    image: Path | NDArray[np.uint8]
+    image: Path | bytes | NDArray[np.uint8]
     label: int
     distribution: tuple[float, ...] | None = None
     box_xyxy: NDArray[np.float64] | None = None
@@ -54,6 +62,11 @@ class FaceRecord:
     is_cropped: bool = False
     is_relative_box: bool = False
     warnings: tuple[str, ...] = ()
+    person: str | None = None
+    clip: str | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
+    crop_method: CropMethod | None = None
+    anchors: NDArray[np.float64] | None = None
 
 
 class RejectedRow(Exception):  # noqa: N818 - it becomes a row of rejects.csv
@@ -110,6 +123,19 @@ class FaceDataset(Protocol):
         """
 
 
+@runtime_checkable
+class CroppedDataset(Protocol):
+    """A data set of finished crops from another pack, all of whose records have a `crop_method`."""
+
+    @property
+    def crop(self) -> CropContract:
+        """How they were cropped."""
+
+    @property
+    def terms(self) -> str | None:
+        """The terms of use of the set that they were cropped from."""
+
+
 # Every reason for rejecting a row, and what the data set's owner can do.
 REMEDIES = {
     "missing_file": "restore the file, remove the row, or name the folder of the images with --images, or what to leave off "
@@ -128,6 +154,7 @@ REMEDIES = {
     "no_face": "no face was detected: add a box or landmarks, or use --crop whole",
     "not_a_face": "the set's annotators say this is not a face: nothing to do",
     "malformed_row": "correct the row in the list",
+    "conflicting_label": "the folder and the list disagree: correct one of them, or remove the image",
     "unknown_split": "write train, val or test",
     "duplicate_row": "an earlier row is the same face with the same label: nothing to do, or remove the row",
     "contradicting_labels": "decide on one label for the face, and remove the other rows",

@@ -15,6 +15,7 @@ from mien.errors import DatasetError
 from mien.faces.images import IMAGE_SUFFIXES
 
 PATH, LABEL, SPLIT, LANDMARKS, VALENCE, AROUSAL = "path", "label", "split", "landmarks", "valence", "arousal"
+PERSON, CLIP = "person", "clip"
 # mien's names of the columns of a box: all four, or the first if one column holds all numbers.
 BOX = ("box0", "box1", "box2", "box3")
 
@@ -38,6 +39,8 @@ SPELLINGS = {
     LANDMARKS: ("facial_landmarks", "landmarks"),
     VALENCE: ("valence",),
     AROUSAL: ("arousal",),
+    PERSON: ("person", "subject", "identity", "person_id", "subject_id"),
+    CLIP: ("clip", "video", "clip_id", "video_id"),
 }
 BOX_COLUMNS: dict[tuple[str, ...], BoxFormat] = {
     ("face_x", "face_y", "face_width", "face_height"): "xywh",
@@ -113,6 +116,7 @@ def open_list(path: Path, options: ColumnOptions) -> tuple[CsvFile, BoxFormat | 
     delimiter, rows = read_first_rows(path, 50)
     named = [
         *(options.path_column, options.label_column, options.split_column, options.landmarks_column),
+        *(options.person_column, options.clip_column),
         *(options.box_columns or ()),
         *(options.affect_columns or ()),
     ]
@@ -121,12 +125,14 @@ def open_list(path: Path, options: ColumnOptions) -> tuple[CsvFile, BoxFormat | 
     names = header or tuple(str(number) for number in range(1, len(first) + 1))
     finder = _Finder(path, names, rows[1:] if header else rows, has_header=bool(header))
     columns = {PATH: finder.find_path(options.path_column), LABEL: finder.find_label(options.label_column)}
-    if options.split_column != NO_COLUMN:
-        columns |= finder.find_optional(SPLIT, options.split_column)
+    for role, name in (
+        *((SPLIT, options.split_column), (PERSON, options.person_column), (CLIP, options.clip_column)),
+        (LANDMARKS, options.landmarks_column),
+    ):
+        if name != NO_COLUMN:
+            columns |= finder.find_optional(role, name)
     box, box_format = finder.find_box(options.box_columns, options.box_format)
     columns |= dict(zip(BOX, box, strict=False))
-    if options.landmarks_column != NO_COLUMN:
-        columns |= finder.find_optional(LANDMARKS, options.landmarks_column)
     if options.affect_columns != (NO_COLUMN,):
         for role, name in zip((VALENCE, AROUSAL), options.affect_columns or (None, None), strict=True):
             columns |= finder.find_optional(role, name)

@@ -175,14 +175,6 @@ _BINARY_ADVICE = {
 }
 
 
-def _binary_format(path: Path) -> str | None:
-    """Return what a file is that begins like a format other than text, and what to do; None if it may be text."""
-    name = None if path.suffix.lower() == ".gz" else identify_format(read_signature(path))
-    if name is None or name in ("BMP", "PPM"):  # two letters that a list may begin with
-        return None
-    return _BINARY_ADVICE.get(name, f"{name}: give the list of its images")
-
-
 @contextmanager
 def _open_text(path: Path) -> Iterator[TextIO]:
     # Bytes that are not UTF-8 become surrogates, so that `_checked_lines` can name their line.
@@ -198,8 +190,11 @@ def _checked_lines(file: TextIO, path: Path) -> Iterator[str]:
         number += 1
         if len(line) == MAX_LINE_CHARACTERS:
             raise DatasetError(f"`{path}` is not a CSV file: line {number} has over {len(line):,} characters")
-        if number == 1 and (name := _binary_format(path)):
-            raise DatasetError(f"`{path}` must be a text file, it is {name}")
+        if number == 1 and path.suffix.lower() != ".gz":
+            name = identify_format(read_signature(path))
+            if name not in (None, "BMP", "PPM"):  # two letters that a list may begin with
+                advice = _BINARY_ADVICE.get(name, f"{name}: give the list of its images")
+                raise DatasetError(f"`{path}` must be a text file, it is {advice}")
         if "\0" in line:
             raise DatasetError(
                 f"`{path}` must be UTF-8 text, but line {number} contains a zero byte: it is damaged, "
@@ -215,3 +210,19 @@ def _checked_lines(file: TextIO, path: Path) -> Iterator[str]:
                     "save it as CSV in UTF-8"
                 ) from None
         yield line
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the 1-based number and the text of each line of a list that is not a CSV; blank lines are skipped.
+
+    Raises:
+        DatasetError: the file cannot be read to its end.
+    """
+    try:
+        with _open_text(path) as file:
+            for number, line in enumerate(_checked_lines(file, path), start=1):
+                if text := line.strip():
+                    yield number, text
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DatasetError(f"`{path}` cannot be read: {reason}") from None

@@ -104,7 +104,15 @@ class Survey:
                 if (cell := cells[key]) and len(cell) < 1000 and (split := parse(cell)):
                     self.splits.setdefault(index, Counter())[split] += 1
             fields = {name: cells[key] for name, key in roles}
-            self._count_label(table, fields)
+            label = fields[LABEL].strip()
+            self._digests.append(face_digest(fields))
+            self._labels.append(self._label_numbers.setdefault(label, len(self._label_numbers)))
+            self.labels.update([label] if label else [])
+            if len(self.labels) > MAX_LABELS:
+                raise DatasetError(
+                    f"`{table.path}` must have a label column of classes, it has over {MAX_LABELS:,} different "
+                    "labels: name the column of the class with --label-column"
+                )
             for name, key in numeric:
                 self._add_number(name, cells[key])
             if box:
@@ -116,18 +124,6 @@ class Survey:
             folder, slash, _ = fields[PATH].strip().replace("\\", "/").removeprefix("./").partition("/")
             if slash and len(self.folders) < MAX_FOLDERS:
                 self.folders.add(folder)
-
-    def _count_label(self, table: CsvFile, fields: dict[str, str]) -> None:
-        label = fields[LABEL].strip()
-        self._digests.append(face_digest(fields))
-        self._labels.append(self._label_numbers.setdefault(label, len(self._label_numbers)))
-        if label:
-            self.labels[label] += 1
-        if len(self.labels) > MAX_LABELS:
-            raise DatasetError(
-                f"`{table.path}` must have a label column of classes, it has over {MAX_LABELS:,} different "
-                "labels: name the column of the class with --label-column"
-            )
 
     def _add_number(self, name: str, cell: str) -> None:
         try:
@@ -153,6 +149,11 @@ def check_scales(
     for name, (low, high, count) in survey.affect.items() if affect_range is None else ():
         is_outside = survey.n_outside[name] > 0.05 * count
         if is_outside or (count >= 20 and low >= 0):
+            side = next((end for end in (5, 10, 50, 100) if max(-low, high) <= end), 1000)
+            scales = ((0, 1), (1, 5), (1, 7), (1, 9), (0, 10), (0, 100), (0, 1000))
+            begin, end = next(
+                (scale for scale in scales if scale[0] <= low and high <= scale[1]), (-side, side)
+            )
             why = (
                 "none of which is negative, so the scale may be 0 to 1"
                 if not is_outside
@@ -160,7 +161,7 @@ def check_scales(
             )
             raise DatasetError(
                 f"The {name} of {where} must be on a scale of -1 to 1, it ranges from {low:g} to {high:g}, {why}: add "
-                f"--affect-range with the ends of the scale, such as --affect-range={_likely_scale(low, high)}"
+                f"--affect-range with the ends of the scale, such as --affect-range={begin}..{end}"
                 + ("" if is_outside else ", or --affect-range=-1..1")
             )
     largest = survey.largest_box or 0
@@ -169,17 +170,3 @@ def check_scales(
             f"The boxes of {where} must be in pixels, but no number in them is larger than {largest:g}: add "
             f"--box-format relative-{box_format} if they are fractions of the image's size, or --box-columns none"
         )
-
-
-def _likely_scale(low: float, high: float) -> str:
-    if low < 0:
-        side = next((end for end in (5, 10, 50, 100) if max(-low, high) <= end), 1000)
-        return f"-{side}..{side}"
-    return next(
-        (
-            f"{begin:g}..{end:g}"
-            for begin, end in ((0, 1), (1, 5), (1, 7), (1, 9), (0, 10), (0, 100))
-            if begin <= low and high <= end
-        ),
-        "0..1000",
-    )

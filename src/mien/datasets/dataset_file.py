@@ -21,11 +21,12 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from mien.datasets.base import FaceDataset, FaceRecord, RawRow
+from mien.datasets.base import CroppedDataset, FaceDataset, FaceRecord, RawRow
 from mien.datasets.labels import order_classes
 from mien.datasets.registry import DATASETS, DatasetOptions, open_dataset
 from mien.errors import DatasetError
 from mien.faces.crop_options import CropMethod
+from mien.formats.pack.schema import NO_LABEL
 from mien.runtime.options import option_flag
 from mien.runtime.yaml_text import read_yaml
 
@@ -72,6 +73,7 @@ class MergedDataset:
         source, inner = self._in_source(row)
         record = source.parse(inner)
         places = {index: self.classes.index(name) for index, name in enumerate(source.classes)}
+        places[NO_LABEL] = NO_LABEL
         distribution = record.distribution
         if distribution is not None:
             merged = [0.0] * len(self.classes)
@@ -126,6 +128,11 @@ def open_dataset_file(raw: Path) -> FaceDataset:
         if names.count(name) > 1 or not name or "/" in name:
             raise DatasetError(
                 f"`{raw}`: sources need different names without a slash, {name!r} is none: add `name`"
+            )
+    for name, dataset in opened:
+        if isinstance(dataset, CroppedDataset):
+            raise DatasetError(
+                f"`{raw}`: {name} holds finished crops, which are not merged: train on both packs instead"
             )
     crops = {name: dataset.natural_crop for name, dataset in opened}
     if crop is None and len(set(crops.values())) > 1:

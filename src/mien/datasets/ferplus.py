@@ -5,36 +5,25 @@ https://github.com/microsoft/FERPlus (``src/ferplus.py`` at 06447e0), on which i
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
 from mien.datasets.csv_cells import parse_integer, parse_landmarks, require_readable
 from mien.datasets.csv_files import PROBLEM, CsvFile, open_csv_file
+from mien.datasets.fer2013 import PIXEL_LISTS, PIXELS, USAGE, USAGES, VOTES_LIST, open_fer2013, parse_pixels
 from mien.datasets.files import iterate_names, locate
 from mien.datasets.registry import DATASETS, VOTE_RULES, VoteRule
 from mien.errors import DatasetError
 from mien.faces.classes import EXPRESSIONS_8, canonical_class
 from mien.faces.crop_options import CropMethod
 
-VOTES_LIST = "fer2013new.csv"
-PIXEL_LISTS = ("fer2013.csv", "icml_face_data.csv")
 LANDMARK_LISTS = ("landmarks68.csv", "landmarks68.csv.gz")
 
-# FER+'s name of each split, with mien's name and the folder of its images.
-USAGES = {
-    "Training": ("train", "FER2013Train"),
-    "PublicTest": ("val", "FER2013Valid"),
-    "PrivateTest": ("test", "FER2013Test"),
-}
 EXPRESSION_COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 VOTE_COLUMNS = (*EXPRESSION_COLUMNS, "unknown", "NF")
-USAGE, NAME, PIXELS, LANDMARKS = "Usage", "Image name", "pixels", "facial_landmarks"
-SIDE = 48
+NAME, LANDMARKS = "Image name", "facial_landmarks"
 
 _EXPRESSION_OF_COLUMN = tuple(EXPRESSIONS_8.index(canonical_class(name) or "") for name in EXPRESSION_COLUMNS)
 
@@ -106,7 +95,7 @@ class FerPlus:
         landmarks, warnings = parse_landmarks(row.fields[LANDMARKS])
         folder, _, name = row.key.partition("/")
         return FaceRecord(
-            image=_parse_pixels(row.fields[PIXELS])
+            image=parse_pixels(row.fields[PIXELS])
             if PIXELS in row.fields
             else locate((self.raw / folder).resolve(), name),
             label=label,
@@ -210,6 +199,8 @@ def open_ferplus(
     Raises:
         DatasetError: a list is missing or unusable, or there are no images.
     """
+    if not (raw / VOTES_LIST).is_file() and any((raw / name).is_file() for name in PIXEL_LISTS):
+        return _open_without_votes(raw, votes=votes, landmarks_csv=landmarks_csv)
     votes_list = _open_votes_list(raw)
     pixel_path = next((path for name in PIXEL_LISTS if (path := raw / name).is_file()), None)
     if landmarks_csv is None:
@@ -256,6 +247,17 @@ def open_ferplus(
     )
 
 
+def _open_without_votes(raw: Path, *, votes: VoteRule, landmarks_csv: Path | None) -> FaceDataset:
+    if votes != "majority" or landmarks_csv is not None:
+        raise DatasetError(
+            f"`{raw}` must hold `{VOTES_LIST}` for --votes and --landmarks, which are for FER+'s labels: copy it there, or "
+            "leave both out to read FER2013's own labels"
+        )
+    dataset = open_fer2013(raw)
+    note = f"There is no `{VOTES_LIST}`: the labels are FER2013's own, one for each face, not FER+'s."
+    return replace(dataset, notes=(note, *dataset.notes))
+
+
 def _open_votes_list(raw: Path) -> CsvFile:
     path = raw / VOTES_LIST
     if not path.is_file():
@@ -300,15 +302,3 @@ def _top_expression(votes: tuple[int, ...]) -> int | None:
     """Return the index in `EXPRESSIONS_8` of the column with the most votes, None for the last two columns."""
     column = votes.index(max(votes))
     return _EXPRESSION_OF_COLUMN[column] if column < len(_EXPRESSION_OF_COLUMN) else None
-
-
-def _parse_pixels(text: str) -> NDArray[np.uint8]:
-    try:
-        values = np.array(text.split(), dtype=np.int64)
-    except (ValueError, OverflowError):
-        raise RejectedRow("truncated_image", "the pixels are not all integers") from None
-    if len(values) != SIDE * SIDE or values.min() < 0 or values.max() > 255:
-        raise RejectedRow(
-            "truncated_image", f"{len(values)} pixels, expected {SIDE * SIDE} values from 0 to 255"
-        )
-    return values.astype(np.uint8).reshape(SIDE, SIDE)

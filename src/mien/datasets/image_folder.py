@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
+from mien.datasets.base import FaceRecord, RawRow, RejectedRow
 from mien.datasets.csv_cells import parse_integer
 from mien.datasets.files import iterate_names, list_names, printable, quote_names
 from mien.datasets.labels import LabelNames, map_folders, note_new_classes
@@ -43,6 +43,7 @@ class ImageFolder:
         split_folders: split and name of each folder that holds class folders; "" is `raw` itself.
         val_fraction: fraction of faces assigned to ``val`` if the set has no splits.
         notes: see `FaceDataset`.
+        name: see `FaceDataset`.
     """
 
     raw: Path
@@ -51,7 +52,7 @@ class ImageFolder:
     split_folders: tuple[tuple[str, str], ...]
     val_fraction: float
     notes: tuple[str, ...] = ()
-    name: str = field(default="folder", init=False)
+    name: str = "folder"
     natural_crop: CropMethod = field(default="whole", init=False)
 
     def rows(self) -> Iterator[RawRow]:
@@ -118,7 +119,7 @@ def _holds_image(folder: Path) -> bool:
 
 def open_folder(
     raw: Path, *, val_fraction: float = 0.1, label_names: LabelNames | None = None
-) -> FaceDataset:
+) -> ImageFolder:
     """Open a folder of class folders.
 
     A class folder whose name means one of AffectNet's classes, such as ``happiness``, is that class; others keep their

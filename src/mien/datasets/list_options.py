@@ -75,6 +75,8 @@ class ColumnOptions:
         path_prefix: the beginning of the paths that is left off, of a machine where the images were once.
         label_column: the class.
         split_column: words or paths that say train, val or test; `NO_COLUMN` if there is no split.
+        person_column: who it is; `NO_COLUMN` if it is not known.
+        clip_column: the video or sequence; `NO_COLUMN` if there is none.
         box_columns: the four columns of the face box in the order of ``box_format``, or one that holds all four
             numbers; ``(NO_COLUMN,)`` for no box.
         box_format: what the four numbers are. ``cx`` and ``cy`` are the center; relative ones are fractions of the
@@ -91,6 +93,15 @@ class ColumnOptions:
         None,
         "column of words or paths that say train, val or test, or `none` (default: split)",
         metavar="NAME",
+    )
+    person_column: str | None = option(
+        None,
+        "column that names the person, or `none`; a person stays on one side of a split drawn here (default: person, "
+        "subject, identity)",
+        metavar="NAME",
+    )
+    clip_column: str | None = option(
+        None, "column that names the video or sequence, or `none` (default: clip, video)", metavar="NAME"
     )
     box_columns: tuple[str, ...] | None = option(
         None,

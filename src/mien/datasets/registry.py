@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 VoteRule = Literal["majority", "plurality"]
 VOTE_RULES: tuple[VoteRule, ...] = ("majority", "plurality")
+Halves = Literal["manual", "automatic", "both"]
+RafImages = Literal["aligned", "original"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,10 @@ class DatasetOptions:
         images: further folders that paths in a list, and links in the set, may lead to.
         columns: which column of a list is what.
         lists: the list of each split.
+        halves: the half of AffectNet 2017 that is read; None for the manual one if it is there.
+        raf_images: which of RAF-DB's images are read; None for the aligned ones if they are present.
+        every: read only every N-th frame of a clip.
+        neutral: also read the first frame of each of CK+'s sequences, as Neutral.
     """
 
     votes: VoteRule = option("majority", "rule that turns ten votes into a label", flag="--votes")
@@ -46,6 +52,9 @@ class DatasetOptions:
         most=0.9,
     )
     landmarks_csv: Path | None = option(None, "landmarks by image name", flag="--landmarks", metavar="CSV")
+    halves: Halves | None = option(
+        None, "half of AffectNet 2017 (default: manual if it is there)", flag="--halves"
+    )
     label_names: tuple[tuple[str, str], ...] | None = option(
         None,
         "class of each label or folder, such as 1=Surprise,2=Fear; or the set whose numbers they are: affectnet (0 Neutral "
@@ -62,6 +71,13 @@ class DatasetOptions:
     )
     columns: ColumnOptions = option_group(ColumnOptions, "")
     lists: SplitLists = option_group(SplitLists, "")
+    raf_images: RafImages | None = option(
+        None, "which of RAF-DB's images (default: aligned if they are present)", flag="--raf-images"
+    )
+    every: int = option(1, "read only every N-th frame of a clip", flag="--every", metavar="N", least=1)
+    neutral: bool = option(
+        False, "also the first frame of each of CK+'s sequences, as Neutral", flag="--neutral"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +85,7 @@ class DatasetKind:
     """A kind of raw data set.
 
     Attributes:
+        title: the set's name and source, for the table in the guide.
         layout: what the set looks like on disk, to follow "expected" in a sentence.
         natural_crop: the default crop method, in words where it depends on the set.
         opener: ``module:function``; takes the path and the options below, and returns a `FaceDataset`.
@@ -77,15 +94,20 @@ class DatasetKind:
             is such a set, to follow "because", or None. Without one, a set is recognized by being opened.
         is_generic: any set of this form; a more specific kind goes before it.
         may_be_file: the set may be a single file instead of a folder.
+        terms: the terms of use as the set's authors state them, and where; None if they are the user's to know.
+        needs_detector: the natural crop of all its images needs the face detector.
     """
 
     layout: str
     natural_crop: str
     opener: str
+    title: str = ""
     options: tuple[str, ...] = ()
     recognizer: str = ""
     is_generic: bool = False
     may_be_file: bool = False
+    terms: str | None = None
+    needs_detector: bool = False
 
     def open(self, raw: Path, options: DatasetOptions) -> FaceDataset:
         """Return the data set at a path; `open_dataset` checks the path and the options first.
@@ -101,30 +123,138 @@ class DatasetKind:
 
 DATASETS = {
     "affectnet": DatasetKind(
-        layout="`training.csv` and `validation.csv` next to `Manually_Annotated_Images/` (2017), or "
-        "`train_set/` and `val_set/` with `images/` and `annotations/` (2021)",
+        title="AffectNet (Mollahosseini et al. 2017)",
+        layout="`training.csv` and `validation.csv` next to `Manually_Annotated_Images/`, or `automatically_annotated.csv` "
+        "next to `Automatically_Annotated_Images/` (2017), or `train_set/` and `val_set/` with `images/` and "
+        "`annotations/` (2021, AffectNet+)",
         natural_crop="aligned",
         opener="mien.datasets.affectnet:open_affectnet",
-        options=("images",),
+        options=("halves", "images"),
         recognizer="mien.datasets.affectnet:recognize_affectnet",
+        terms="research only, under a signed agreement (the set's web page)",
     ),
     "ferplus": DatasetKind(
+        title="FER+ (Barsoum et al. 2016)",
         layout="`fer2013new.csv` next to `FER2013Train/`, `FER2013Valid/` and `FER2013Test/`, or next to "
         "`fer2013.csv` (or `icml_face_data.csv`)",
         natural_crop="whole",
         opener="mien.datasets.ferplus:open_ferplus",
         options=("votes", "landmarks_csv"),
         recognizer="mien.datasets.ferplus:recognize_ferplus",
+        terms="labels: MIT (FER+'s repository); images: none found",
+    ),
+    "fer2013": DatasetKind(
+        title="FER2013 (Goodfellow et al. 2013)",
+        layout="`fer2013.csv` (or `icml_face_data.csv`)",
+        natural_crop="whole",
+        opener="mien.datasets.fer2013:open_fer2013",
+        may_be_file=True,
+        terms="none found",
+    ),
+    "rafdb": DatasetKind(
+        title="RAF-DB, basic and compound (Li et al. 2017)",
+        layout="`EmoLabel/list_patition_label.txt` next to `Image/aligned/` or `Image/original/`, or `train/` and "
+        "`test/` with the folders `1` to `7` (the copy on Kaggle)",
+        natural_crop="whole for the aligned images, aligned for the original ones",
+        opener="mien.datasets.rafdb:open_rafdb",
+        options=("raf_images",),
+        terms="non-commercial research and education only (the set's README)",
+    ),
+    "expw": DatasetKind(
+        title="ExpW (Zhang et al. 2018)",
+        layout="`label/label.lst` next to `image/origin/`",
+        natural_crop="box",
+        opener="mien.datasets.expw:open_expw",
+        options=("val_fraction",),
+        terms="none found",
+    ),
+    "ckplus": DatasetKind(
+        title="CK+ and CK+48 (Lucey et al. 2010)",
+        layout="`cohn-kanade-images/` next to `Emotion/` (CK+), or class folders with files like "
+        "`S010_004_00000017.png` (CK+48)",
+        natural_crop="aligned for CK+, whole for CK+48",
+        opener="mien.datasets.ckplus:open_ckplus",
+        options=("val_fraction", "neutral"),
+        terms="research only, under a signed agreement (the set's web page)",
+        needs_detector=True,
+    ),
+    "kdef": DatasetKind(
+        title="KDEF (Lundqvist et al. 1998)",
+        layout="files like `AF01/AF01ANS.JPG`",
+        natural_crop="aligned",
+        opener="mien.datasets.kdef:open_kdef",
+        options=("val_fraction",),
+        terms="non-commercial use by researchers only, no redistribution (kdef.se)",
+        needs_detector=True,
+    ),
+    "jaffe": DatasetKind(
+        title="JAFFE (Lyons et al. 1998)",
+        layout="files like `KA.AN1.39.tiff`",
+        natural_crop="aligned",
+        opener="mien.datasets.jaffe:open_jaffe",
+        options=("val_fraction",),
+        terms="non-commercial scientific research only (Zenodo record 3451524)",
+        needs_detector=True,
+    ),
+    "fairface": DatasetKind(
+        title="FairFace (Kärkkäinen, Joo 2019): age, gender and race, no expressions",
+        layout="`fairface_label_train.csv` and `fairface_label_val.csv` next to `train/` and `val/`, or to "
+        "`fairface-img-margin025-trainval/`",
+        natural_crop="whole",
+        opener="mien.datasets.fairface:open_fairface",
+        terms="CC BY 4.0 (the authors' repository)",
+    ),
+    "mmafedb": DatasetKind(
+        title="MMAFEDB (Kaggle)",
+        layout="`train/`, `valid/` and `test/` with a folder for each of seven classes, or `MMAFEDB/` with these",
+        natural_crop="whole",
+        opener="mien.datasets.plain_sets:open_mmafedb",
+        terms="none found",
+    ),
+    "nhfi": DatasetKind(
+        title="NHFI (Kaggle)",
+        layout="a folder for each of eight classes, `neutrality` among them",
+        natural_crop="whole",
+        opener="mien.datasets.plain_sets:open_nhfi",
+        options=("val_fraction",),
+        terms="none found",
+    ),
+    "caer-s": DatasetKind(
+        title="CAER-S (Lee et al. 2019)",
+        layout="`train/` and `test/` with a folder for each of seven classes, with `train.txt` and `test.txt` if there are "
+        "lists of face boxes",
+        natural_crop="box with a list of boxes, otherwise aligned",
+        opener="mien.datasets.caer_s:open_caer_s",
+        needs_detector=True,
+    ),
+    "afew-va": DatasetKind(
+        title="AFEW-VA (Kossaifi et al. 2017)",
+        layout="a folder for each clip with `00000.png`, ... and `<clip>.json`",
+        natural_crop="aligned",
+        opener="mien.datasets.afew_va:open_afew_va",
+        options=("val_fraction", "every"),
+        terms="research only (the set's web page)",
+    ),
+    "aff-wild2": DatasetKind(
+        title="Aff-Wild2 (Kollias, Zafeiriou 2019)",
+        layout="`cropped_aligned/<video>/00001.jpg`, ... and, for each task, `Train_Set/` and `Validation_Set/` with "
+        "`<video>.txt`, in a folder such as `EXPR_Classification_Challenge` or `VA_Estimation_Challenge`",
+        natural_crop="whole",
+        opener="mien.datasets.aff_wild2:open_aff_wild2",
+        options=("every",),
+        terms="research only, under a signed agreement that also covers trained models (the set's web page)",
     ),
     "folder": DatasetKind(
+        title="any folders of classes",
         layout="a folder of images for each class, or `train/`, `val/` and `test/` with such folders",
         natural_crop="whole",
-        opener="mien.datasets.image_folder:open_folder",
+        opener="mien.datasets.folder_forms:open_any_folder",
         options=("val_fraction", "label_names"),
         recognizer="mien.datasets.image_folder:recognize_folder",
         is_generic=True,
     ),
     "csv": DatasetKind(
+        title="any list of faces",
         layout="a list with the columns `path` and `label` (CSV, or text of `path label` lines), or a folder with one such "
         "file or with `train.csv`, `val.csv`, `test.csv`",
         natural_crop="aligned if the CSV has landmarks, box if it has boxes, otherwise whole",
@@ -134,7 +264,17 @@ DATASETS = {
         is_generic=True,
         may_be_file=True,
     ),
+    "parquet": DatasetKind(
+        title="Parquet files of the Hugging Face Hub, packs from `mien export`",
+        layout="Parquet files of images and labels, as the Hugging Face Hub has them or `mien export` writes them, with "
+        "the split in their names",
+        natural_crop="whole, or that of the exported pack",
+        opener="mien.datasets.hub_parquet:open_parquet",
+        options=("val_fraction", "label_names", "columns"),
+        may_be_file=True,
+    ),
     "yaml": DatasetKind(
+        title="a file that describes sets, or several that are merged",
         layout="a YAML file with `kind`, `raw` and options of one of these, or several of them in `sources`, which are merged",
         natural_crop="that of the kind",
         opener="mien.datasets.dataset_file:open_dataset_file",
@@ -142,6 +282,17 @@ DATASETS = {
         may_be_file=True,
     ),
 }
+
+
+def find_terms(name: str) -> str | None:
+    """Return the terms of use of a data set by its `FaceDataset.name`, which begins with its kind; of all if merged."""
+    found: dict[str, None] = {}
+    for part in name.split("+"):
+        kinds = [kind for kind in DATASETS if part == kind or part.startswith(f"{kind}-")]
+        terms = DATASETS[max(kinds, key=len)].terms if kinds else None
+        if terms is not None:
+            found[terms] = None
+    return "; ".join(found) or None
 
 
 def given_flags(options: DatasetOptions) -> dict[str, str]:
@@ -173,9 +324,10 @@ def open_dataset(kind: str, raw: Path, options: DatasetOptions) -> FaceDataset:
     chosen = DATASETS[kind]
     for name, flag in given_flags(options).items():
         if name not in chosen.options:
-            takers = [other for other, entry in DATASETS.items() if name in entry.options]
+            *takers, last = [other for other, entry in DATASETS.items() if name in entry.options]
+            listed = f"{', '.join(takers)} and {last}" if takers else last
             advice = "write it into the file" if kind == "yaml" else "leave it out"
-            raise DatasetError(f"{flag} applies to {' and '.join(takers)}, not to `{kind}`: {advice}")
+            raise DatasetError(f"{flag} applies to {listed}, not to `{kind}`: {advice}")
     if not raw.exists():
         raise DatasetError(
             f"There is nothing at `{raw}`, expected {chosen.layout}: give the path of the data set"

@@ -2,6 +2,9 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
+
+from mien.formats.pack.grouping import connect
 
 _SPLIT_NAMES = {
     "train": "train", "training": "train",
@@ -60,6 +63,45 @@ def assign_split(key: str, val_fraction: float) -> str:
     """
     digest = hashlib.sha256(key.encode()).digest()
     return "val" if int.from_bytes(digest[:8], "big") < val_fraction * 2**64 else "train"
+
+
+# The person and the clip of faces, each empty where the data set names none.
+PersonAndClip = tuple[str, str]
+
+
+def choose_val_persons(counts: Mapping[PersonAndClip, int], val_fraction: float) -> frozenset[PersonAndClip]:
+    """Choose persons and clips for ``val`` that have about `val_fraction` of the faces; the others are ``train``.
+
+    Persons who share a clip, and clips that share a person, stay together. The order in which they are considered is that
+    of a hash of their names. If there are several, at least one is chosen and at least one is not.
+
+    Args:
+        counts: number of faces of each person and clip; at least one of the two is named.
+        val_fraction: in [0, 1).
+
+    Example:
+        >>> sorted(choose_val_persons({("Ann", ""): 5, ("Bo", ""): 5, ("Cy", ""): 5}, 0.3))
+        [('Bo', '')]
+    """
+    persons, clips = (
+        ([name or None for name in names] for names in zip(*counts, strict=True)) if counts else ([], [])
+    )
+    by_group: dict[int, list[PersonAndClip]] = {}
+    for names, group in zip(counts, connect(persons, clips).tolist(), strict=True):
+        by_group.setdefault(group, []).append(names)
+    parts = list(by_group.values())
+    if not val_fraction or len(parts) < 2:
+        return frozenset()
+    parts.sort(key=lambda part: hashlib.sha256("\0".join(min(part)).encode()).digest())
+    target, n_chosen = val_fraction * sum(counts.values()), 0
+    chosen: list[list[PersonAndClip]] = []
+    for part in parts:
+        n_faces = sum(counts[names] for names in part)
+        if len(chosen) < len(parts) - 1 and abs(n_chosen + n_faces - target) < abs(n_chosen - target):
+            chosen.append(part)
+            n_chosen += n_faces
+    smallest = min(parts, key=lambda part: sum(counts[names] for names in part))
+    return frozenset(names for part in chosen or [smallest] for names in part)
 
 
 def require_val_fraction(val_fraction: float) -> None:

@@ -13,6 +13,7 @@ from mien.evaluate.flip import FLIP_NOTE
 from mien.evaluate.provenance import Provenance
 from mien.evaluate.score import AFFECT_DIMENSIONS, Evaluation, Truth
 from mien.formats.onnx_model import Outputs
+from mien.formats.pack.schema import NO_LABEL
 from mien.runtime.csv_text import CsvLines
 
 REPORT_VERSION = 2
@@ -29,6 +30,7 @@ def build_metrics(evaluation: Evaluation, provenance: Provenance) -> dict[str, A
         "pack": {
             "folder": provenance.pack_name,
             "source": pack.source,
+            "terms": pack.terms,
             "content_sha256": pack.content_sha256,
             "classes": list(pack.classes),
             "crop": pack.crop.to_dict(),
@@ -100,7 +102,7 @@ def write_predictions(
 
     Columns: ``key,true,predicted``, ``p_<Class>`` for each of the model's classes, then ``nme`` and the true and
     predicted valence and arousal if both model and faces have them. Missing values are empty cells. Numbers have 9
-    digits, so that float32 values round-trip exactly.
+    digits, so that float32 values round-trip exactly. ``true`` is empty for a face without a label.
     """
     classes = np.array(evaluation.classes)
     header = ["key", "true", "predicted", *(f"p_{name}" for name in classes)]
@@ -119,4 +121,4 @@ def write_predictions(
         writer.writerow(header)
         for key, label, answer, row in zip(keys, truth.labels, predicted, numbers, strict=True):
             cells = (f"{value:.9g}" if np.isfinite(value) else "" for value in row)
-            writer.writerow([key, truth.classes[label], answer, *cells])
+            writer.writerow([key, "" if label == NO_LABEL else truth.classes[label], answer, *cells])

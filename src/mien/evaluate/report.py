@@ -18,6 +18,8 @@ from mien.evaluate.score import Evaluation
 from mien.evaluate.summary import FLIP_SUFFIX, SELECTION_UNKNOWN, format_verdict, percent, percent_interval
 from mien.formats.onnx_model import Outputs
 from mien.formats.pack import PackSplit
+from mien.formats.terms import list_terms
+from mien.runtime.nested import find_dict
 
 _TEMPLATE = "report.html.j2"
 # With fewer faces, the metrics of a class vary by more than 15 points by chance.
@@ -60,6 +62,7 @@ def write_report(
         provenance=provenance,
         verdict=format_verdict(evaluation.main),
         selection=provenance.selection or SELECTION_UNKNOWN,
+        training_terms=list_terms(find_dict(provenance.model.training, "pack", "terms")),
         warnings=provenance.warnings(),
         mistakes=choose_mistakes(faces, outputs, evaluation),
         classes=_class_rows(evaluation),

@@ -77,12 +77,13 @@ def evaluate(
         n_faces=len(faces),
         n_also_trained_on=_count_trained_on(onnx_model, opened, faces),
     )
-    classes, counts = onnx_model.info.classes, opened.info.counts[split]
+    classes, counts = onnx_model.info.classes, opened.info.counts.get(split, {})
     if not any(counts.get(name) for name in classes):
         raise ArtifactError(
             f"Model {provenance.model_name} knows the classes {', '.join(classes)}, but split {split!r} of pack "
-            f"{provenance.pack_name} only has faces of {', '.join(name for name in counts if counts[name])}. Use a "
-            "pack with the model's classes"
+            f"{provenance.pack_name} only has faces of "
+            f"{', '.join(name for name in counts if counts[name]) or 'no class, they have no labels'}. Use a pack with the "
+            "model's classes"
         )
     with new_folder(out, force=force, kind_mark="metrics.json") as folder:
         from mien.evaluate.report import write_report  # noqa: PLC0415 - matplotlib and Jinja2 load slowly

@@ -65,7 +65,13 @@ def choose_calibration(run: Run, dev: FaceSelection, *, n_faces: int, seed: int)
         ArtifactError: no face remains.
     """
     index = [
-        np.array([run.classes.index(name) if name in run.classes else -1 for name in split.pack.info.classes])
+        # A face without a label has -1, which picks the last one.
+        np.array(
+            [
+                *(run.classes.index(name) if name in run.classes else -1 for name in split.pack.info.classes),
+                -1,
+            ]
+        )
         for split in dev.splits
     ]
     sizes = [len(split) for split in dev.splits]

@@ -12,10 +12,12 @@ from mien.export.int8_check import Int8Check
 from mien.export.options import Int8Options
 from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.formats.run import DevOutputs, Run
+from mien.formats.terms import list_terms
 from mien.metrics.calibration import expected_calibration_error, fit_temperature, reliability_bins
 from mien.metrics.softmax import softmax
 from mien.nets.checkpoint import load_network
 from mien.nets.network import FaceNetwork
+from mien.runtime.nested import find_dict
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class ExportSummary:
                 f"int8, calibrated on {n_calibration:,} training faces: {sizes}; in float: {float_layers}"
             )
             lines.append(self.int8.table())
+        if terms := list_terms(find_dict(info.training, "pack", "terms")):
+            lines.append(f"terms of use of the training data, the strictest first: {'; '.join(terms)}")
         return "\n".join([*lines, f"sha256 {file_sha256(self.out)}", f"model: {self.out}"])
 
 

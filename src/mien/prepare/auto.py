@@ -13,7 +13,7 @@ from mien.datasets.registry import DATASETS, DatasetOptions, open_dataset
 from mien.errors import DatasetError
 from mien.faces.image_files import read_image_file
 from mien.faces.images import UnreadableImage, open_image
-from mien.formats.pack.schema import SPLITS
+from mien.formats.pack.schema import NO_LABEL, SPLITS
 from mien.prepare.options import AUTO
 from mien.runtime.text_table import format_table
 
@@ -42,7 +42,11 @@ def describe_set(
     parts: list[str] = []
     problems: list[str] = []
     for candidate in candidates:
-        command = _command(candidate.kind, raw, arguments, out)
+        words = list(arguments) or [AUTO, str(raw)]
+        words[words.index(AUTO)] = candidate.kind
+        if out is None:
+            words += ["--out", f"{raw.resolve().stem or 'faces'}.pack"]
+        command = shlex.join(["mien", "prepare", *words])
         try:
             dataset = open_dataset(candidate.kind, raw, options)
             parts.append(f"{_taken_for(raw, candidate)}\n\n{_describe_rows(dataset)}\n\n  {command}")
@@ -58,15 +62,6 @@ def describe_set(
 
 def _taken_for(raw: Path, candidate: Candidate) -> str:
     return f"`{raw}` is taken for `{candidate.kind}`, because {candidate.reason}."
-
-
-def _command(kind: str, raw: Path, arguments: Sequence[str], out: Path | None) -> str:
-    """Return the command line of a kind, quoted for the shell."""
-    words = list(arguments) or [AUTO, str(raw)]
-    words[words.index(AUTO)] = kind
-    if out is None:
-        words += ["--out", f"{raw.resolve().stem or 'faces'}.pack"]
-    return shlex.join(["mien", "prepare", *words])
 
 
 def _describe_rows(dataset: FaceDataset) -> str:
@@ -108,10 +103,11 @@ def _describe_row(dataset: FaceDataset, row: RawRow) -> tuple[str, ...]:
     """Return the cells of a row in the table: what it was parsed to, or why it is rejected."""
     try:
         record = dataset.parse(row)
-        if isinstance(record.image, Path):
-            width, height = open_image(read_image_file(record.image)).size_wh
+        image = read_image_file(record.image) if isinstance(record.image, Path) else record.image
+        if isinstance(image, bytes):
+            width, height = open_image(image).size_wh
         else:
-            height, width = record.image.shape[:2]
+            height, width = image.shape[:2]
     except (RejectedRow, UnreadableImage) as rejected:
         return (
             row.split,
@@ -127,7 +123,7 @@ def _describe_row(dataset: FaceDataset, row: RawRow) -> tuple[str, ...]:
     return (
         row.split,
         row.key,
-        dataset.classes[record.label],
+        "" if record.label == NO_LABEL else dataset.classes[record.label],
         f"{width}x{height}",
         box,
         "" if record.landmarks is None else f"{len(record.landmarks)} points",

@@ -18,13 +18,15 @@ from mien.errors import DatasetError
 from mien.faces.crop import CropContract
 from mien.faces.near_duplicates import count_duplicates, find_groups
 from mien.formats.pack.reader import Pack
-from mien.formats.pack.schema import FORMAT_VERSION, SPLITS, PackInfo, ShardInfo
+from mien.formats.pack.schema import FORMAT_VERSION, NO_LABEL, SPLITS, PackInfo, ShardInfo
 from mien.formats.pack.writer import close_pack, compute_content_sha256, read_columns
 from mien.prepare.face import PROGRESS_FOLDER
 from mien.prepare.options import PrepareOptions
 from mien.runtime.csv_text import CsvLines
 from mien.runtime.terminal import on_one_line
 
+# The row of faces without a label in the summary's table of classes.
+NO_LABEL_ROW = "(no label)"
 REJECT_COLUMNS = ("split", "row", "path", "label", "reason", "detail", "remedy")
 
 
@@ -45,6 +47,12 @@ class PrepareSummary:
         empty = [name for name in info.classes if not any(kept.get(name) for kept in info.counts.values())]
         if empty and info.source in ("csv", "folder"):
             lines.append(f"No face was kept for: {', '.join(empty)}.")
+        if info.unlabeled:
+            n_unlabeled = sum(info.unlabeled.values())
+            lines.append(
+                f"{n_unlabeled:,} faces have no expression label: training leaves them out, and evaluation counts them only for "
+                "landmarks, valence and arousal."
+            )
         lines += [*map(on_one_line, self.notes), "", *self._class_table(), ""]
         lines += [f"rejected, {reason}: {count:,}" for reason, count in info.rejected_by_reason.items()]
         lines += [f"kept with a warning, {code}: {count:,}" for code, count in info.warnings.items()]
@@ -57,16 +65,26 @@ class PrepareSummary:
             f"{duplicates['in_several_splits']:,} faces are in more than one split. "
             "Copies that are rotated, shifted or cropped differently are not detected"
         )
+        for kind in ("person", "clip"):
+            if n_shared := duplicates.get(f"{kind}s_in_several_splits"):
+                lines.append(
+                    f"{kind}s: {n_shared:,} of {duplicates[f'{kind}s']:,} are in more than one split, so results on one are "
+                    "better than on new ones: train with --data.exclude_shared_persons true to leave their training faces out"
+                )
+        if info.terms is not None:
+            lines.append(f"terms of use: {info.terms}")
         lines += [f"content: {info.content_sha256}", f"pack: {self.out}"]
         return "\n".join(lines)
 
     def _class_table(self) -> list[str]:
         info = self.info
-        splits = [split for split in SPLITS if info.counts.get(split) or info.rejected.get(split)]
+        splits = [split for split in SPLITS if info.n_faces(split) or info.rejected.get(split)]
         names = [
             *info.classes,
             *sorted({n for s in splits for n in info.rejected.get(s, {})} - {*info.classes}),
         ]
+        if info.unlabeled:
+            names.append(NO_LABEL_ROW)
         width = max(len(name) for name in (*names, "total"))
         head = " " * width + "".join(f"  {split + ' kept':>12}{'rejected':>10}" for split in splits)
         lines = [head]
@@ -74,6 +92,7 @@ class PrepareSummary:
             cells = ""
             for split in splits:
                 kept, rejected = info.counts.get(split, {}), info.rejected.get(split, {})
+                kept = kept | {NO_LABEL_ROW: info.unlabeled.get(split, 0)}
                 pair = (
                     (sum(kept.values()), sum(rejected.values()))
                     if name == "total"
@@ -91,7 +110,7 @@ def finish(
     crop: CropContract,
     options: PrepareOptions,
     *,
-    n_resumed: int,
+    terms: str | None,
 ) -> PrepareSummary:
     """Turn the finished shards into a pack, and write annotation files if requested.
 
@@ -101,7 +120,7 @@ def finish(
         dataset: where the rows come from.
         crop: how the faces were cropped.
         options: where to write annotation files, and which losses to allow.
-        n_resumed: number of shards made by an earlier run.
+        terms: the terms of use of the data set, or None.
 
     Raises:
         DatasetError: not a single row could be used, or more was lost than the options allow.
@@ -114,7 +133,7 @@ def finish(
         raise DatasetError(
             f"None of {reasons.total():,} rows could be used: {counted}. {_show_first_reject(work)}"
         )
-    counts, methods, groups, duplicates = _summarize_faces(work, shards, dataset.classes)
+    counts, unlabeled, methods, groups, duplicates = _summarize_faces(work, shards, dataset.classes)
     info = PackInfo(
         format_version=FORMAT_VERSION,
         mien_version=mien.__version__,
@@ -132,6 +151,8 @@ def finish(
         n_rejected=reasons.total(),
         content_sha256=compute_content_sha256(work, shards, dataset.classes),
         shards=shards,
+        unlabeled=unlabeled,
+        terms=terms,
     )
     _require_no_loss(info, options.allow, work)
     if options.annotations is not None:
@@ -140,7 +161,7 @@ def finish(
     if work != out:
         replace_folder(out, work, kind_mark="pack.json")
     remove_folder(out / PROGRESS_FOLDER, last="plan.json")
-    return PrepareSummary(out, info, n_resumed, tuple(dataset.notes))
+    return PrepareSummary(out, info, 0, tuple(dataset.notes))
 
 
 def read_summary(out: Path, dataset: FaceDataset) -> PrepareSummary:
@@ -248,36 +269,53 @@ def _write_rejects(
 
 def _summarize_faces(
     work: Path, shards: Iterable[ShardInfo], classes: tuple[str, ...]
-) -> tuple[dict[str, dict[str, int]], dict[str, int], NDArray[np.int64], dict[str, int]]:
-    """Return counts by split and class, counts by crop method, the near-duplicate group of each face, and duplicates."""
+) -> tuple[dict[str, dict[str, int]], dict[str, int], dict[str, int], NDArray[np.int64], dict[str, int]]:
+    """Count the faces.
+
+    Returns:
+        Counts by split and class; of faces without a label by split; by crop method; the near-duplicate group of each face;
+        and duplicates.
+    """
     labels: dict[str, Counter[int]] = {}
     methods: Counter[str] = Counter()
     hashes, digests, splits = [], [], []
+    splits_of: dict[str, dict[str, Counter[str]]] = {"person": {}, "clip": {}}
     for shard in shards:
-        columns = ("label", "crop_method", "perceptual_hash", "image_sha256")
+        columns = ("label", "crop_method", "perceptual_hash", "image_sha256", *splits_of)
         for batch in read_columns(work / shard.name, columns):
             labels.setdefault(shard.split, Counter()).update(batch["label"].to_pylist())
             methods.update(batch["crop_method"].to_pylist())
             hashes += batch["perceptual_hash"].to_pylist()
             digests += batch["image_sha256"].to_pylist()
             splits += [SPLITS.index(shard.split)] * batch.num_rows
+            for kind, by_name in splits_of.items():
+                for name in batch[kind].to_pylist() if kind in batch.schema.names else ():
+                    if name is not None:
+                        by_name.setdefault(name, Counter())[shard.split] += 1
     counts = {
         split: {name: found[index] for index, name in enumerate(classes)} for split, found in labels.items()
     }
+    unlabeled = {split: found[NO_LABEL] for split, found in labels.items() if found[NO_LABEL]}
     groups = find_groups(np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 32))
     digest_rows = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
     duplicates = count_duplicates(groups, digest_rows, np.array(splits))
-    return counts, dict(methods.most_common()), groups, duplicates
+    for kind, by_name in splits_of.items():
+        if by_name:
+            duplicates[f"{kind}s"] = len(by_name)
+            duplicates[f"{kind}s_in_several_splits"] = sum(len(found) > 1 for found in by_name.values())
+    return counts, unlabeled, dict(methods.most_common()), groups, duplicates
 
 
 def _write_annotations(folder: Path, info: PackInfo, work: Path) -> None:
-    """Write ``<split>.txt`` with a line ``path label`` for each face that was kept, and the names of the labels."""
+    """Write ``<split>.txt`` with a line ``path label`` for each face that was kept and has a label, and the labels' names."""
 
     def write(path: Path, *, shards: list[Path]) -> None:
         with path.open("w", encoding="utf-8") as file:
             for shard in shards:
                 for batch in read_columns(shard, ("key", "label")):
                     for key, label in zip(batch["key"].to_pylist(), batch["label"].to_pylist(), strict=True):
+                        if label == NO_LABEL:
+                            continue
                         if len(key.splitlines()) > 1:
                             raise DatasetError(
                                 f"A line of --annotations must name an image, and {key!r} contains a line break. Rename "

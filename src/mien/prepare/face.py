@@ -117,7 +117,7 @@ def _reject_entry(row: RawRow, dataset: FaceDataset, rejection: RejectedRow) -> 
 def make_face(
     row: RawRow, record: FaceRecord, crop: CropContract, detector_path: Path | None
 ) -> tuple[PackedFace, list[str]]:
-    """Read, verify, orient, crop and encode one face.
+    """Read, verify, orient, crop and encode one face; a finished crop is only verified.
 
     Returns:
         The face, and warning codes of annotations that were dropped from it.
@@ -127,11 +127,14 @@ def make_face(
     """
     try:
         image = record.image
-        encoded = (
-            open_image(read_image_file(image))
-            if isinstance(image, Path)
-            else EncodedImage((image.shape[1], image.shape[0]), image)
-        )
+        if isinstance(image, Path):
+            image = read_image_file(image)
+        if isinstance(image, bytes):
+            encoded = open_image(image)
+        else:
+            encoded = EncodedImage((image.shape[1], image.shape[0]), image)
+        if record.crop_method is not None:
+            return _pack_crop(row, record, encoded, crop), list(record.warnings)
         size_wh, landmarks, box_xyxy = encoded.size_wh, record.landmarks, record.box_xyxy
         if box_xyxy is not None and record.is_relative_box:
             box_xyxy = box_xyxy * np.tile(size_wh, 2)
@@ -139,7 +142,7 @@ def make_face(
         if landmarks is not None and not _are_plausible(landmarks, size_wh):
             landmarks = None
             warnings.append("landmark_place")
-        anchors = None if landmarks is None else anchors_from_landmarks(landmarks)
+        anchors = record.anchors if landmarks is None else anchors_from_landmarks(landmarks)
         if crop.method != "whole" and anchors is None and box_xyxy is None:
             encoded = EncodedImage(size_wh, encoded.decode()[0])
             anchors, box_xyxy = _detect(encoded, record, detector_path, warnings)
@@ -166,8 +169,38 @@ def make_face(
         landmarks=None if landmarks is None else transform_points(matrix, landmarks).astype(np.float32),
         valence=record.valence,
         arousal=record.arousal,
+        person=record.person,
+        clip=record.clip,
+        attributes=record.attributes,
     )
     return face, warnings
+
+
+def _pack_crop(row: RawRow, record: FaceRecord, encoded: EncodedImage, crop: CropContract) -> PackedFace:
+    """Return a finished crop as a face, with the JPEG file that it is."""
+    pixels, _ = encoded.decode()
+    if record.crop_method is None or not encoded.jpeg or encoded.orientation != 1:
+        raise RejectedRow("not_an_image", "the crop is not an upright JPEG file")
+    if encoded.size_wh != (crop.size, crop.size):
+        raise RejectedRow(
+            "not_an_image", f"the crop has {encoded.size_wh} pixels, the pack's have {crop.size} a side"
+        )
+    return PackedFace(
+        key=row.key,
+        row=row.number,
+        jpeg=encoded.jpeg,
+        image_sha256=hashlib.sha256(encoded.jpeg).digest(),
+        perceptual_hash=perceptual_hash(pixels),
+        label=record.label,
+        crop_method=record.crop_method,
+        distribution=record.distribution,
+        landmarks=None if record.landmarks is None else record.landmarks.astype(np.float32),
+        valence=record.valence,
+        arousal=record.arousal,
+        person=record.person,
+        clip=record.clip,
+        attributes=record.attributes,
+    )
 
 
 def _are_plausible(landmarks: NDArray[np.float64], size_wh: tuple[int, int]) -> bool:

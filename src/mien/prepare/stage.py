@@ -32,9 +32,9 @@ from mien.artifacts import (
     remove_partials,
     write_json,
 )
-from mien.datasets.base import FaceDataset, RawRow
+from mien.datasets.base import CroppedDataset, FaceDataset, RawRow
 from mien.datasets.labels import CLASSES_FILE
-from mien.datasets.registry import open_dataset
+from mien.datasets.registry import DATASETS, find_terms, open_dataset
 from mien.errors import ArtifactError, DatasetError
 from mien.faces import images
 from mien.faces.classes import MISSING_VALUES, check_class_names
@@ -79,10 +79,12 @@ def prepare(
     _require_class_names(raw, dataset.classes)
     method = options.crop or dataset.natural_crop
     crop = CropContract(method=method, margin=options.margin, size=options.size)
+    if isinstance(dataset, CroppedDataset):
+        crop = _require_same_crop(raw, dataset.crop, options)
     _require_apart(raw, out, options.annotations)
-    if crop.method != "whole":
+    if crop.method != "whole" and not isinstance(dataset, CroppedDataset):
         # A set with landmarks or boxes needs the detector only for the few faces without: not worth a download.
-        fetch = dataset.natural_crop == "whole"
+        fetch = dataset.natural_crop == "whole" or DATASETS[kind].needs_detector
         found = find_detector_file(options.detector_path, fetch=fetch, announce=announce)
         options = replace(options, detector_path=found)
     # Shards of other rows than these do not belong together.
@@ -101,12 +103,14 @@ def prepare(
             stack.enter_context(one_writer(path))
         if _is_finished(out, plan):
             return read_summary(out, dataset)
+        terms = dataset.terms if isinstance(dataset, CroppedDataset) else find_terms(dataset.name)
         work = _begin(out, plan, lists, force=options.force)
         if not options.allow:
             forget_rejects(work)
         with Progress("Preparing", total=n_rows, unit="row") as progress:
             n_resumed = _make_shards(dataset, crop, work, options, progress)
-        return finish(work, out, dataset, crop, options, n_resumed=n_resumed)
+        summary = finish(work, out, dataset, crop, options, terms=terms)
+        return replace(summary, n_resumed=n_resumed)
 
 
 def _require_class_names(raw: Path, classes: Sequence[str]) -> None:
@@ -120,6 +124,24 @@ def _require_class_names(raw: Path, classes: Sequence[str]) -> None:
             f"The classes of {raw} must have names that tables can hold: {problem}. Rename the folder, or the label in the "
             "list; if a face has no label, leave its cell in the list empty"
         )
+
+
+def _require_same_crop(raw: Path, crop: CropContract, options: PrepareOptions) -> CropContract:
+    """Return the contract of finished crops, refusing options that ask for another one."""
+    defaults = PrepareOptions()
+    asked = {
+        "--size": options.size if options.size != defaults.size else crop.size,
+        "--margin": options.margin if options.margin != defaults.margin else crop.margin,
+        "--crop": options.crop or crop.method,
+    }
+    found = {"--size": crop.size, "--margin": crop.margin, "--crop": crop.method}
+    for flag, value in asked.items():
+        if value != found[flag]:
+            raise DatasetError(
+                f"The faces of `{raw}` are cropped already, with {flag} {found[flag]}: leave {flag} out, or prepare the "
+                "original set again"
+            )
+    return crop
 
 
 def _require_apart(raw: Path, out: Path, annotations: Path | None) -> None:

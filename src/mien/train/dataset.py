@@ -1,4 +1,4 @@
-"""The training and dev faces of a run's packs, split by near-duplicate group."""
+"""The training and dev faces of a run's packs, split by near-duplicate group, and by person and clip where known."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from mien.errors import DatasetError
 from mien.faces.classes import current_class
 from mien.formats.pack import Pack, PackSplit
+from mien.formats.pack.grouping import find_shared_persons, join_persons
 from mien.formats.pack.leaks import find_leaks
+from mien.formats.pack.schema import NO_LABEL
 from mien.formats.pack.selection import FaceSelection
 from mien.recipe import DataConfig
+from mien.train.person_split import assign_folds_by_person, split_dev_by_person
 
 MIN_FACES = 16
 
@@ -26,7 +29,7 @@ class LabeledFaces(FaceSelection):
         targets: ``(N, C)`` float32 label distributions.
         landmarks: ``(N, 68, 2)`` float32 fractions of the crop, NaN where missing.
         valence_arousal: ``(N, 2)`` float32, NaN where missing.
-        groups: ``(N,)`` int64; faces with the same number are near-duplicates.
+        groups: ``(N,)`` int64; faces with the same number share a near-duplicate, a person or a clip.
     """
 
     targets: NDArray[np.float32]
@@ -42,14 +45,17 @@ class TrainingFaces:
     Attributes:
         classes: the network's classes, in logit order.
         train: the training faces.
-        dev: faces that select the checkpoint and the temperature; shares no near-duplicates with ``train``.
+        dev: faces that select the checkpoint and the temperature; shares no near-duplicates, persons and clips with
+            ``train``.
         n_leaks: training faces excluded because another split has a near-duplicate.
+        n_shared_persons: further training faces excluded because another split has their person or clip.
     """
 
     classes: tuple[str, ...]
     train: LabeledFaces
     dev: LabeledFaces
     n_leaks: int
+    n_shared_persons: int
 
 
 def read_training_faces(packs: Sequence[Pack], config: DataConfig) -> TrainingFaces:
@@ -67,21 +73,25 @@ def read_training_faces(packs: Sequence[Pack], config: DataConfig) -> TrainingFa
         raise DatasetError(
             f"`data.labels: votes` needs a pack with votes, {where} has none. Use `data.labels: hard`"
         )
-    groups, leaks = find_leaks(packs)
+    duplicates, leaks = find_leaks(packs)
+    groups = join_persons(splits, duplicates)
     faces = _join(splits, groups, classes, votes=config.labels == "votes")
     leaks = leaks if config.exclude_leaks else np.zeros_like(leaks)
+    shared = find_shared_persons(packs) if config.exclude_shared_persons else np.zeros_like(leaks)
     usable = faces.labels >= 0
-    n_leaks = int((usable & leaks).sum())
-    faces = faces.part(usable & ~leaks)
+    n_leaks, n_shared_persons = int((usable & leaks).sum()), int((usable & shared & ~leaks).sum())
+    faces = faces.part(usable & ~leaks & ~shared)
     draws = hash_names(map(faces.key, range(len(faces))), seed=config.split_seed)
-    in_dev = choose_dev(faces.labels, faces.groups, draws, config)
+    by_person = groups is not duplicates
+    in_dev = choose_dev(faces.labels, faces.groups, draws, config, by_person=by_person)
     n_dev = int(in_dev.sum())
     if min(n_dev, len(faces) - n_dev) < MIN_FACES:
         raise DatasetError(
             f"{len(faces)} usable training faces in {where} leave {len(faces) - n_dev} for training and {n_dev} "
             f"for dev, at least {MIN_FACES} of each are needed. Add faces, or raise `data.dev_fraction`"
+            + ("; faces of a person or clip stay together" if by_person else "")
         )
-    return TrainingFaces(classes, faces.part(~in_dev), faces.part(in_dev), n_leaks)
+    return TrainingFaces(classes, faces.part(~in_dev), faces.part(in_dev), n_leaks, n_shared_persons)
 
 
 def _require_compatible(packs: Sequence[Pack]) -> None:
@@ -104,6 +114,11 @@ def _require_compatible(packs: Sequence[Pack]) -> None:
 
 def _choose_classes(packs: Sequence[Pack], config: DataConfig) -> tuple[str, ...]:
     available = tuple(dict.fromkeys(name for pack in packs for name in pack.info.classes))
+    if len(available) < 2:
+        paths, found = ", ".join(str(pack.path) for pack in packs), ", ".join(available) or "none"
+        raise DatasetError(
+            f"Training needs faces of two classes or more, {paths} has {found}: add a pack with labels"
+        )
     if config.classes is None:
         return available
     chosen = tuple(map(current_class, config.classes))
@@ -132,12 +147,27 @@ def hash_names(keys: Iterable[str], *, seed: int) -> NDArray[np.uint64]:
 
 
 def choose_dev(
-    labels: NDArray[np.int64], groups: NDArray[np.int64], draws: NDArray[np.uint64], config: DataConfig
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    draws: NDArray[np.uint64],
+    config: DataConfig,
+    *,
+    by_person: bool = False,
 ) -> NDArray[np.bool_]:
-    """Return which faces are held out: the recipe's fold, or its fraction."""
+    """Return which faces are held out: the recipe's fold, or its fraction.
+
+    Args:
+        labels: ``(N,)`` classes.
+        groups: ``(N,)`` groups that stay together.
+        draws: ``(N,)`` random numbers.
+        config: the recipe's fold or fraction.
+        by_person: the groups are those of persons or clips, not of near-duplicates alone.
+    """
     if config.folds is not None:
-        return np.asarray(assign_folds(labels, groups, draws, n_folds=config.folds) == config.fold)
-    return split_dev(labels, groups, draws, fraction=config.dev_fraction)
+        assign = assign_folds_by_person if by_person else assign_folds
+        return np.asarray(assign(labels, groups, draws, n_folds=config.folds) == config.fold)
+    split = split_dev_by_person if by_person else split_dev
+    return split(labels, groups, draws, fraction=config.dev_fraction)
 
 
 def split_dev(
@@ -195,7 +225,7 @@ def _ordered_groups(
 def _join(
     splits: tuple[PackSplit, ...], groups: NDArray[np.int64], classes: tuple[str, ...], *, votes: bool
 ) -> LabeledFaces:
-    """Concatenate the train splits; a face of another class than ``classes`` has the label -1."""
+    """Concatenate the train splits; a face of another class than ``classes``, or of none, has the label `NO_LABEL`."""
     labels, targets = zip(*(_read_labels(split, classes, votes=votes) for split in splits), strict=True)
     return LabeledFaces(
         splits,
@@ -214,8 +244,10 @@ def _read_labels(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the labels of a pack's faces in the network's classes, and their targets: votes if there are any."""
     names = split.pack.info.classes
-    columns = np.array([classes.index(name) if name in classes else -1 for name in names])
-    labels = columns[split.labels]
+    columns = np.array(
+        [classes.index(name) if name in classes else NO_LABEL for name in names], dtype=np.int64
+    )
+    labels = np.append(columns, NO_LABEL)[split.labels]  # NO_LABEL picks the last one
     targets = np.eye(len(classes), dtype=np.float32)[labels.clip(min=0)]
     if votes and split.distributions is not None:
         fractions = np.zeros_like(targets)

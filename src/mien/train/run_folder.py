@@ -23,8 +23,9 @@ from mien.artifacts import (
 from mien.errors import ArtifactError
 from mien.formats.pack import Pack
 from mien.formats.run import Run
+from mien.formats.terms import UNKNOWN
 from mien.recipe import Recipe, format_recipe
-from mien.runtime.nested import flatten
+from mien.runtime.nested import find_dict, flatten
 from mien.train.dataset import TrainingFaces
 from mien.train.logs import write_provenance
 
@@ -32,14 +33,20 @@ from mien.train.logs import write_provenance
 def describe_run(recipe: Recipe, packs: Sequence[Pack], faces: TrainingFaces, out: Path) -> Run:
     """Return the run that trains a recipe on some packs."""
     hashes = [pack.info.content_sha256 for pack in packs]
+    terms = {pack.info.source: pack.info.terms or UNKNOWN for pack in packs}
+    for start in (recipe.model.weights, recipe.schedule.loss.teacher):
+        if start is not None and Path(start).is_dir():
+            terms = find_dict(Run.open(Path(start)).pack, "terms") | terms
     pack = {
         "source": " + ".join(dict.fromkeys(pack.info.source for pack in packs)),
         "path": ", ".join(str(pack.path) for pack in packs),
         "content_sha256": hashes[0] if len(packs) == 1 else sha256("".join(hashes).encode()).hexdigest(),
         "members": hashes,
+        "terms": terms,
         "n_train": len(faces.train),
         "n_dev": len(faces.dev),
         "n_leaks_left_out": faces.n_leaks,
+        "n_shared_persons_left_out": faces.n_shared_persons,
         "train_counts": np.bincount(faces.train.labels, minlength=len(faces.classes)).tolist(),
     }
     return Run(out, faces.classes, packs[0].info.crop, asdict(recipe), pack)

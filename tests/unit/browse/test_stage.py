@@ -11,6 +11,7 @@ from mien.browse.sheet import LINE_RGB
 from mien.browse.stage import CELL, TITLE_WIDTH, browse
 from mien.errors import ArtifactError
 from mien.formats.pack import Pack
+from mien.formats.pack.schema import NO_LABEL
 
 
 def read(path: Path) -> np.ndarray:
@@ -35,6 +36,13 @@ def test_every_class_has_a_row(training_pack: Path, tmp_path: Path) -> None:
             strong = saturated[np.ptp(saturated, axis=2) > 80]
             away_from_lines = strong[np.abs(strong - LINE_RGB).sum(axis=1) > 200]
             assert away_from_lines.mean(axis=0).argmax() == row
+
+
+def test_faces_without_a_label_have_a_row(make_training_pack: Callable[..., Path], tmp_path: Path) -> None:
+    """It is the last one."""
+    pack = make_training_pack(tmp_path / "pack", stated=lambda row: {"label": NO_LABEL} if row < 40 else {})
+    browse(pack, tmp_path / "sheet.png", per_class=4)
+    assert read(tmp_path / "sheet.png").shape == (4 * CELL, TITLE_WIDTH + 4 * CELL, 3)
 
 
 def test_landmarks_are_drawn_where_they_are(training_pack: Path, tmp_path: Path) -> None:

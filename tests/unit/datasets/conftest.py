@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mien.datasets.base import REMEDIES, FaceDataset, FaceRecord, RawRow, RejectedRow
+from mien.formats.pack.schema import NO_LABEL
 
 
 @dataclass
@@ -40,7 +41,8 @@ def read_set() -> Callable[[FaceDataset], ReadSet]:
             except RejectedRow as rejected:
                 result.rejects[row.split, row.number] = (rejected.reason, rejected.detail)
             else:
-                assert worker.class_of(row) == dataset.classes[record.label]
+                name = "?" if record.label == NO_LABEL else dataset.classes[record.label]
+                assert worker.class_of(row) == name
                 result.records[row.key] = record
         assert set(result.reasons) <= set(REMEDIES)
         return result

@@ -207,3 +207,64 @@ def test_folder_with_both_releases_is_refused(make_set: Callable[..., Path]) -> 
     (raw / "train_set").mkdir()
     with pytest.raises(DatasetError, match="both"):
         open_affectnet(raw)
+
+
+@pytest.fixture
+def add_automatic(make_set: Callable[..., Path], put: Callable[..., Path]) -> Callable[..., Path]:
+    """Return a function that writes a set with both halves, which number their folders alike."""
+
+    def add(folder: str = "Automatically_Annotated_file_lists", above: str = "") -> Path:
+        raw = make_set(line())
+        put(raw / above / "Automatically_Annotated_Images" / "1" / "a.jpg", b"automatic")
+        put(raw / folder / "automatically_annotated.csv", f"{HEADER}\n{line(expression='3')}\n")
+        return raw
+
+    return add
+
+
+def test_manual_half_is_read_alone_with_a_note(add_automatic: Callable[..., Path]) -> None:
+    """A network's labels are not mixed in without being asked for, and not left out without a word."""
+    source = open_affectnet(add_automatic())
+    assert (source.name, [row.key for row in source.rows()]) == ("affectnet-2017", ["1/a.jpg", "1/v.jpg"])
+    assert any(
+        "`automatically_annotated.csv` is not read: add --halves both" in note for note in source.notes
+    )
+
+
+@pytest.mark.parametrize("above", ["", "Automatically_Annotated"])
+def test_automatic_half_by_itself(
+    add_automatic: Callable[..., Path], read_set: Callable[..., Any], above: str
+) -> None:
+    """Where the manual lists are missing it needs no option; its images are its own."""
+    raw = add_automatic(above or ".", above)
+    for name in ("training.csv", "validation.csv"):
+        (raw / name).unlink()
+    source = open_affectnet(raw)
+    read = read_set(source)
+    assert (source.name, [row.split for row in read.rows]) == ("affectnet-2017-automatic", ["train"])
+    record = read.records["Automatically_Annotated_Images/1/a.jpg"]
+    assert (record.image.read_bytes(), record.label) == (b"automatic", 3)
+    assert any("a network's predictions" in note for note in source.notes)
+
+
+def test_both_halves_together(add_automatic: Callable[..., Path], read_set: Callable[..., Any]) -> None:
+    """Two images of the same name in both halves remain two faces; the lists come split by split."""
+    source = open_affectnet(add_automatic(), halves="both")
+    read = read_set(source)
+    assert source.name == "affectnet-2017-both"
+    assert [(row.split, row.number, row.key) for row in read.rows] == [
+        ("train", 1, "1/a.jpg"),
+        ("train", 1, "Automatically_Annotated_Images/1/a.jpg"),
+        ("val", 1, "1/v.jpg"),
+    ]
+    assert [record.label for record in read.records.values()] == [1, 3, 1]
+
+
+def test_half_that_is_not_there_is_refused(make_set: Callable[..., Path], tmp_path: Path) -> None:
+    """The message names the list; an option for the wrong release is refused too."""
+    with pytest.raises(DatasetError, match=r"--halves both needs `automatically_annotated\.csv`"):
+        open_affectnet(make_set(line()), halves="both")
+    other = tmp_path / "other"
+    (other / "train_set").mkdir(parents=True)
+    with pytest.raises(DatasetError, match="--halves applies to AffectNet of 2017"):
+        open_affectnet(other, halves="both")

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -203,20 +204,38 @@ def test_split_without_annotations_is_refused(add_face: Callable[..., Path]) -> 
 
 
 def test_other_folders_of_faces_are_noted(add_face: Callable[..., Path]) -> None:
-    """A `test_set` is not part of AffectNet's release as mien knows it: it is ignored with a note."""
+    """A folder that is none of the three splits is ignored with a note."""
     add_face()
-    raw = add_face(folder="test_set")
+    raw = add_face(folder="extra_set")
     notes = open_affectnet(raw).notes
     assert notes[0] == "There is no `val_set`: its split is skipped."
-    assert notes[1].startswith("The folder `test_set` is ignored")
+    assert notes[1].startswith("The folder `extra_set` is ignored")
+
+
+def test_annotated_test_set_is_the_test_split(
+    add_face: Callable[..., Path], read_set: Callable[..., Any]
+) -> None:
+    """A `test_set` with annotations is read; without, it is left out with a note."""
+    add_face()
+    raw = add_face("2.jpg", folder="test_set", exp="3")
+    read = read_set(open_affectnet(raw))
+    assert [(row.split, row.key) for row in read.rows] == [
+        ("train", "train_set/images/1.jpg"),
+        ("test", "test_set/images/2.jpg"),
+    ]
+    assert read.records["test_set/images/2.jpg"].label == 3
+    shutil.rmtree(raw / "test_set" / "annotations")
+    unlabeled = open_affectnet(raw)
+    assert [row.split for row in unlabeled.rows()] == ["train"]
+    assert any("`test_set` has no `annotations`" in note for note in unlabeled.notes)
 
 
 def test_annotations_of_another_kind_are_refused(tmp_path: Path, put: Callable[..., Path]) -> None:
-    """AffectNet+ has one JSON file per photo: one immediate error instead of a rejected row for each."""
+    """Files of an unknown format are one immediate error instead of a rejected row for each."""
     put(tmp_path / "train_set" / "images" / "0.jpg")
-    put(tmp_path / "train_set" / "annotations" / "0.json", "{}")
+    put(tmp_path / "train_set" / "annotations" / "0_prob_rank.txt", "")
     with pytest.raises(
-        DatasetError, match=r"must hold files such as `0_exp.npy`, it holds `0.json`.*prepare csv"
+        DatasetError, match=r"must hold files such as `0_exp.npy`, it holds `0_prob_rank.txt`.*prepare csv"
     ):
         open_affectnet(tmp_path)
 

@@ -134,9 +134,9 @@ def test_a_split_column_that_is_not_there(make_csv: Callable[..., Path]) -> None
 
 def test_every_column_is_read_or_named(make_csv: Callable[..., Path]) -> None:
     """Those of a person and without a name are noted as not used."""
-    path = make_csv("path,label,subject,valence,,split,emotion_score", "a.jpg,happy,S1,0.5,1,train,0.9")
+    path = make_csv("path,label,camera,valence,,split,emotion_score", "a.jpg,happy,S1,0.5,1,train,0.9")
     assert open_csv(path).notes == (
-        "Columns not used in `faces.csv`: subject, (no name), emotion_score.",
+        "Columns not used in `faces.csv`: camera, (no name), emotion_score.",
         "valence: 1 values from 0.5 to 0.5.",
     )
 
@@ -495,3 +495,73 @@ def test_label_names_that_explain_nothing(make_csv: Callable[..., Path]) -> None
     """The labels are shown."""
     with pytest.raises(DatasetError, match=r"explains none of the labels of .*, which are 'happy', 'sad'"):
         open_csv(make_csv("path,label", "a.jpg,happy", "b.jpg,sad"), label_names=KNOWN_NUMBERS["rafdb"])
+
+
+def _sides(source: Any, column: str) -> tuple[set[str], set[str]]:
+    """Return the values of a column in train and in val."""
+    train, val = (
+        {row.fields[column] for row in source.rows() if row.split == split} for split in ("train", "val")
+    )
+    return train, val
+
+
+@pytest.mark.parametrize("column", ["person", "Subject", "identity", "person_id", "subject_id"])
+def test_persons_stay_on_one_side(
+    tmp_path: Path, put: Callable[..., Path], read_set: Callable[..., Any], column: str
+) -> None:
+    """Val is drawn by person, and the record names the person."""
+    rows = [f"S{person}/{label}.jpg,{label},S{person}" for person in range(12) for label in ("happy", "sad")]
+    path = put(tmp_path / "faces.csv", "\n".join([f"path,label,{column}", *rows, "x.jpg,happy,"]))
+    source = open_csv(path, val_fraction=0.25)
+    train, val = _sides(source, "person")
+    assert (len(val - {""}), len(train & val - {""})) == (3, 0)
+    records = read_set(source).records
+    assert (records["S3/sad.jpg"].person, records["x.jpg"].person) == ("S3", None)
+    assert f"The persons are in the column `{column}`: 12." in source.notes
+    assert "The set has no splits: val is drawn by person, 3 of 12 persons." in source.notes
+
+
+def test_persons_and_clips_are_connected(tmp_path: Path, put: Callable[..., Path]) -> None:
+    """A clip with two persons keeps both on one side."""
+    rows = [f"{n}.jpg,{('happy', 'sad')[n % 2]},S{n % 8},v{n % 8 // 2}" for n in range(80)]
+    path = put(tmp_path / "faces.csv", "\n".join(["path,label,subject,video", *rows]))
+    source = open_csv(path, val_fraction=0.25)
+    train, val = _sides(source, "clip")
+    assert (len(val), len(train & val)) == (1, 0)
+
+
+def test_clips_that_are_numbered_for_each_person(
+    tmp_path: Path, put: Callable[..., Path], read_set: Callable[..., Any]
+) -> None:
+    """Clip 1 of one person is not clip 1 of another: these names connect nobody, and a note says so."""
+    rows = [f"{n}.jpg,{('happy', 'sad')[n % 2]},S{n % 8},{n // 8}" for n in range(80)]
+    path = put(tmp_path / "faces.csv", "\n".join(["path,label,subject,clip", *rows]))
+    source = open_csv(path, val_fraction=0.25)
+    train, val = _sides(source, "person")
+    assert (len(val), len(train & val)) == (2, 0)
+    assert read_set(source).records["9.jpg"].clip == "S1/1"
+    assert any("numbered for each person" in note for note in source.notes)
+
+
+def test_columns_for_persons_can_be_named_or_refused(tmp_path: Path, put: Callable[..., Path]) -> None:
+    """Another column is used where it is named; `none` draws single faces."""
+    rows = [f"{n}.jpg,{('happy', 'sad')[n % 2]},S{n % 4},A{n % 5}" for n in range(80)]
+    path = put(tmp_path / "faces.csv", "\n".join(["path,label,subject,actor", *rows]))
+    source = open_csv(path, val_fraction=0.2, columns=ColumnOptions(person_column="actor"))
+    assert _sides(source, "person")[1] <= {f"A{n}" for n in range(5)}
+    source = open_csv(path, val_fraction=0.2, columns=ColumnOptions(person_column="none"))
+    assert not any("persons" in note for note in source.notes)
+    assert any("subject, actor" in note for note in source.notes)
+    with pytest.raises(DatasetError, match="`who`"):
+        open_csv(path, columns=ColumnOptions(person_column="who"))
+    alone = put(tmp_path / "one.csv", "path,label,subject\na.jpg,happy,me\nb.jpg,sad,me\n")
+    assert any("all faces are of one person: val is empty" in note for note in open_csv(alone).notes)
+
+
+def test_given_splits_are_kept(
+    tmp_path: Path, put: Callable[..., Path], read_set: Callable[..., Any]
+) -> None:
+    """A person may be on both sides of given splits: `prepare` counts them."""
+    text = "path,label,subject,split\na.jpg,happy,S1,train\nb.jpg,sad,S1,val\n"
+    source = open_csv(put(tmp_path / "faces.csv", text))
+    assert [(row.split, row.fields["person"]) for row in source.rows()] == [("train", "S1"), ("val", "S1")]

@@ -91,7 +91,7 @@ def test_votes_are_counted_for_the_merged_classes(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("raw: x", "`kind` must be one of affectnet, ferplus, folder, csv, got None"),
+        ("raw: x", "`kind` must be one of affectnet, ferplus, "),
         ("kind: yaml\nraw: x.yaml", "`kind` must be one of"),
         ("kind: csv", "`raw` must be the path of the set, got None"),
         ("kind: csv\nraw: nowhere", "There is nothing at"),

@@ -56,7 +56,7 @@ def test_numbers_get_the_classes_that_explain_them() -> None:
 
 
 def test_labels_in_another_case_are_explained_too() -> None:
-    """Unless the case makes a difference to whoever explains them."""
+    """Unless the names that explain them differ only in case."""
     names = parse_label_names("happy=smile?,SAD")
     assert map_folders(["Happy", "sad"], names, where="raw") == {"Happy": "smile?", "sad": "Sad"}
     both = parse_label_names("a=Happy,A=Sad")

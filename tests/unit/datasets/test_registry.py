@@ -1,12 +1,13 @@
 """The table of data sets."""
 
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mien.datasets.list_options import ColumnOptions
-from mien.datasets.registry import DATASETS, DatasetOptions, open_dataset
+from mien.datasets.registry import DATASETS, DatasetOptions, find_terms, open_dataset
 from mien.errors import DatasetError
 
 
@@ -25,10 +26,18 @@ def test_archive_instead_of_a_folder_is_refused(tmp_path: Path, kind: str) -> No
         open_dataset(kind, tmp_path / "set.zip", DatasetOptions())
 
 
+def test_the_guide_has_the_table_of_the_registry() -> None:
+    """`python tools/dataset_table.py` writes it."""
+    root = Path(__file__).parents[3]
+    table = runpy.run_path(str(root / "tools" / "dataset_table.py"))["build_table"]()
+    assert table in (root / "docs" / "guide" / "data.md").read_text(encoding="utf-8")
+    assert all(kind.title for kind in DATASETS.values())
+
+
 def test_unknown_kind_is_a_mistake_of_the_caller(tmp_path: Path) -> None:
     """The command line only offers the known kinds: another one is an error in code."""
-    with pytest.raises(ValueError, match="`kind` must be one of affectnet, ferplus, folder, csv"):
-        open_dataset("rafdb", tmp_path, DatasetOptions())
+    with pytest.raises(ValueError, match=r"`kind` must be one of affectnet, ferplus, .*, folder, csv"):
+        open_dataset("faces", tmp_path, DatasetOptions())
 
 
 def test_each_kind_opens_its_reader(tmp_path: Path, put: Callable[..., Path]) -> None:
@@ -45,7 +54,8 @@ def test_each_kind_opens_its_reader(tmp_path: Path, put: Callable[..., Path]) ->
     options = dict.fromkeys(("folder", "csv"), DatasetOptions(val_fraction=0.0))
     options["ferplus"] = DatasetOptions(votes="plurality")
     datasets = {
-        kind: open_dataset(kind, tmp_path / kind, options.get(kind, DatasetOptions())) for kind in DATASETS
+        kind: open_dataset(kind, tmp_path / kind, options.get(kind, DatasetOptions()))
+        for kind in ("affectnet", "ferplus", "folder", "csv", "yaml")
     }
     names = [dataset.name for dataset in datasets.values()]
     assert names == ["affectnet-2021", "ferplus", "folder", "csv", "folder"]
@@ -58,14 +68,18 @@ def test_each_kind_opens_its_reader(tmp_path: Path, put: Callable[..., Path]) ->
     ("kind", "options", "message"),
     [
         ("csv", DatasetOptions(votes="plurality"), "--votes applies to ferplus, not to `csv`"),
-        ("affectnet", DatasetOptions(label_names=(("0", "Sad"),)), "--label-names applies to folder and csv"),
+        (
+            "affectnet",
+            DatasetOptions(label_names=(("0", "Sad"),)),
+            "--label-names applies to folder, csv and parquet",
+        ),
         (
             "folder",
             DatasetOptions(columns=ColumnOptions(split_column="phase")),
-            "--split-column applies to csv",
+            "--split-column applies to csv and parquet",
         ),
         ("folder", DatasetOptions(landmarks_csv=Path("a.csv")), "--landmarks applies to ferplus"),
-        ("ferplus", DatasetOptions(val_fraction=0.2), "--val-fraction applies to folder and csv"),
+        ("ferplus", DatasetOptions(val_fraction=0.2), "--val-fraction applies to .*folder, csv and parquet"),
     ],
 )
 def test_options_of_another_kind_are_refused(
@@ -74,3 +88,17 @@ def test_options_of_another_kind_are_refused(
     """An option that a kind does not use is not silently ignored."""
     with pytest.raises(DatasetError, match=message):
         open_dataset(kind, tmp_path, options)
+
+
+@pytest.mark.parametrize(
+    ("name", "terms"),
+    [
+        ("affectnet-2021", DATASETS["affectnet"].terms),
+        ("caer-s", DATASETS["caer-s"].terms),
+        ("csv", None),
+        ("folder+rafdb+affectnet-2017-both", f"{DATASETS['rafdb'].terms}; {DATASETS['affectnet'].terms}"),
+    ],
+)
+def test_terms_are_found_by_the_name_of_a_set(name: str, terms: str | None) -> None:
+    """A name begins with its kind; a merged set has the terms of all its sources."""
+    assert find_terms(name) == terms

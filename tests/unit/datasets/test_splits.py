@@ -2,7 +2,14 @@
 
 import pytest
 
-from mien.datasets.splits import assign_split, find_split, is_split_column, parse_split, require_val_fraction
+from mien.datasets.splits import (
+    assign_split,
+    choose_val_persons,
+    find_split,
+    is_split_column,
+    parse_split,
+    require_val_fraction,
+)
 
 
 @pytest.mark.parametrize(
@@ -70,3 +77,35 @@ def test_impossible_fractions_are_refused(fraction: float) -> None:
     """A fraction outside its range is the caller's mistake."""
     with pytest.raises(ValueError, match="val_fraction"):
         require_val_fraction(fraction)
+
+
+def test_val_has_whole_persons_of_about_its_fraction() -> None:
+    """Persons who share a clip stay together, and the order of the entries does not matter."""
+    counts = {(f"p{person}", f"c{person // 2}"): 3 for person in range(40)}
+    chosen = choose_val_persons(counts, 0.2)
+    assert sum(counts[names] for names in chosen) == 24
+    assert not {clip for _, clip in chosen} & {clip for _, clip in counts.keys() - chosen}
+    assert choose_val_persons(dict(reversed(counts.items())), 0.2) == chosen
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fraction", "n_chosen"),
+    [
+        ((100, 100), 0.1, 1),  # at least one
+        ((100, 100), 0.9, 1),  # not all
+        ((100,), 0.5, 0),  # nobody can be on both sides
+        ((100, 100, 100), 0, 0),
+        ((), 0.5, 0),
+    ],
+)
+def test_few_persons(sizes: tuple[int, ...], fraction: float, n_chosen: int) -> None:
+    """One person or more on either side, if there are several."""
+    counts = {(f"p{number}", ""): size for number, size in enumerate(sizes)}
+    assert len(choose_val_persons(counts, fraction)) == n_chosen
+
+
+def test_other_persons_keep_their_side() -> None:
+    """A further person moves few others."""
+    counts = {(f"p{number}", ""): 10 for number in range(100)}
+    before, after = choose_val_persons(counts, 0.1), choose_val_persons({**counts, ("new", ""): 10}, 0.1)
+    assert len(before ^ after) <= 2

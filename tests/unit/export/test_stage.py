@@ -70,6 +70,8 @@ def test_the_metadata_is_complete(exported: Any, trained_run: Path) -> None:
     assert training["recipe"]["schedule"] == run.recipe["schedule"]
     assert f"epoch {result['best_epoch']}" in training["selection"]
     assert "dev split of train" in training["selection"]
+    assert training["pack"]["terms"] == {"test": "unknown"}
+    assert "terms of use of the training data, the strictest first: unknown [test]" in str(exported[0])
 
 
 MODELS = {

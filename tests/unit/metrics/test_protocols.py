@@ -51,6 +51,15 @@ def test_only_the_groups_faces_count() -> None:
     }  # fmt: skip
 
 
+def test_a_face_without_a_label_counts_nowhere() -> None:
+    """Its -1 is not the last class."""
+    probabilities = np.full((2, 8), 0.125)
+    labels = np.array([-1, 7])
+    found = class_protocols(probabilities, labels, classes=EXPRESSIONS_8, label_classes=EXPRESSIONS_8)
+    assert [(protocol.name, protocol.n) for protocol in found] == [("all", 1), ("8_closed", 1)]
+    assert found[0].truth.tolist() == [7]
+
+
 @pytest.mark.parametrize(
     ("classes", "label_classes", "expected"),
     [

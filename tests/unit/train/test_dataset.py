@@ -1,6 +1,7 @@
 """A run's training and dev faces from one pack. Several packs: test_dataset_packs.py."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from random import Random
@@ -17,6 +18,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from mien.errors import DatasetError
 from mien.formats.pack import Pack
+from mien.formats.pack.schema import NO_LABEL
 from mien.recipe import DataConfig
 from mien.train.dataset import assign_folds, choose_dev, hash_names, read_training_faces, split_dev
 
@@ -265,6 +267,29 @@ def test_leaks_are_left_out(make_training_pack: Callable[..., Path], tmp_path: P
     kept = read_training_faces([pack], DataConfig(exclude_leaks=False))
     assert kept.n_leaks == 0
     assert len(kept.train) + len(kept.dev) == 192
+
+
+def test_faces_without_a_label_are_left_out(make_training_pack: Callable[..., Path], tmp_path: Path) -> None:
+    """They are not taken for faces of the last class."""
+    path = make_training_pack(
+        tmp_path / "some.pack", stated=lambda number: {"label": NO_LABEL} if number < 60 else {}
+    )
+    pack = Pack.open(path)
+    assert pack.info.unlabeled == {"train": 60}
+    for config in (DataConfig(dev_fraction=0.25), DataConfig(dev_fraction=0.25, classes=["Sad", "Happy"])):
+        faces = read_training_faces([pack], config)
+        rows = np.concatenate([faces.train.rows, faces.dev.rows])
+        assert rows.min() >= 60
+        expected = sum(pack.info.counts["train"][name] for name in faces.classes)
+        assert len(rows) == expected
+
+
+def test_a_pack_of_one_class(make_training_pack: Callable[..., Path], tmp_path: Path) -> None:
+    """There is nothing to tell apart."""
+    pack = Pack.open(make_training_pack(tmp_path / "one.pack"))
+    pack.info = replace(pack.info, classes=("Happy",))
+    with pytest.raises(DatasetError, match=r"two classes or more, .*one\.pack has Happy"):
+        read_training_faces([pack], DataConfig())
 
 
 def test_too_few_faces(make_training_pack: Callable[..., Path], tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ split is sent to a data loader's process.
 """
 
 import contextlib
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +18,16 @@ from numpy.typing import NDArray
 from mien.artifacts import read_json, require_sha256
 from mien.errors import ArtifactError
 from mien.faces.images import decode_jpeg_rgb
-from mien.formats.pack.schema import GROUPS_SCHEMA, HASH_BYTES, PREPARE_AGAIN, SPLITS, PackInfo, shard_schema
+from mien.formats.pack.schema import (
+    GROUPS_SCHEMA,
+    HASH_BYTES,
+    NO_LABEL,
+    OPTIONAL_COLUMNS,
+    PREPARE_AGAIN,
+    SPLITS,
+    PackInfo,
+    shard_schema,
+)
 from mien.runtime.cpu import usable_cpu_cores
 from mien.runtime.regular_files import open_regular
 
@@ -97,7 +107,7 @@ class Pack:
     @property
     def splits(self) -> tuple[str, ...]:
         """The splits that have faces."""
-        return tuple(split for split in SPLITS if sum(self.info.counts.get(split, {}).values()))
+        return tuple(split for split in SPLITS if self.info.n_faces(split))
 
     def split(self, name: str) -> "PackSplit":
         """Return the faces of one split.
@@ -115,11 +125,13 @@ class PackSplit:
 
     Attributes:
         keys: image paths as the source writes them, ``(N,)`` strings.
-        labels: ``(N,)`` int64 indices into the pack's classes.
+        labels: ``(N,)`` int64 indices into the pack's classes, `NO_LABEL` for a face without an expression label.
         distributions: ``(N, C)`` float32 label distributions from votes, or None.
         landmarks: ``(N, 68, 2)`` float32 fractions of the crop, NaN where a face has none.
         valence_arousal: ``(N, 2)`` float32 in [-1, 1], NaN where a face has none.
         groups: ``(N,)`` int64; faces with the same number are near-duplicates, also across splits.
+        persons: ``(N,)`` names of the persons or None, as the source gives them; None if it names nobody.
+        clips: ``(N,)`` names of the videos or sequences or None, in the same way.
     """
 
     def __init__(self, pack: Pack, name: str) -> None:
@@ -130,12 +142,12 @@ class PackSplit:
         if pack.info.groups_sha256 is not None:
             hashes[GROUPS] = pack.info.groups_sha256
         pack.verify(hashes)
-        schema = shard_schema(len(pack.info.classes))
         paths = [pack.path / shard.name for shard in shards]
         tables = [
-            _open_table(path, schema, n_rows=shard.n_faces) for path, shard in zip(paths, shards, strict=True)
+            _open_table(path, n_rows=shard.n_faces, n_classes=len(pack.info.classes))
+            for path, shard in zip(paths, shards, strict=True)
         ]
-        table = pa.concat_tables(tables)
+        table = pa.concat_tables(tables, promote_options="default")
         self.keys: list[str] = table["key"].to_pylist()
         self.labels = self._read_labels(table["label"])
         self.distributions = _matrix(table["distribution"], len(pack.info.classes))
@@ -148,11 +160,12 @@ class PackSplit:
         self.valence_arousal = np.column_stack(
             [table[name].to_numpy().astype(np.float32) for name in ("valence", "arousal")]
         )
-        n_before = sum(
-            sum(pack.info.counts[split].values()) for split in pack.splits[: pack.splits.index(name)]
-        )
-        groups = _open_table(pack.path / GROUPS, GROUPS_SCHEMA, n_rows=pack.info.n_kept)["group"]
+        n_before = sum(pack.info.n_faces(split) for split in pack.splits[: pack.splits.index(name)])
+        groups = _open_table(pack.path / GROUPS, n_rows=pack.info.n_kept)["group"]
         self.groups = np.asarray(groups.to_numpy()[n_before : n_before + len(self)], dtype=np.int64)
+        self.persons = _strings(table, "person")
+        self.clips = _strings(table, "clip")
+        self._attributes = _strings(table, "attributes")
         self._hashes = table["perceptual_hash"]
         self._chunks = table["image"].chunks
         self._starts = np.cumsum([0, *(len(chunk) for chunk in self._chunks)])
@@ -170,11 +183,14 @@ class PackSplit:
 
     def _read_labels(self, column: pa.ChunkedArray) -> NDArray[np.int64]:
         labels: NDArray[np.int64] = column.to_numpy().astype(np.int64)
-        expected = list(self.pack.info.counts[self.name].values())
+        info = self.pack.info
+        n_unlabeled = info.unlabeled.get(self.name, 0)
+        expected = [n_unlabeled, *info.counts.get(self.name, {}).values()]
+        # With the faces without a label first.
         if (
             column.null_count
-            or labels.min() < 0
-            or np.bincount(labels, minlength=len(expected)).tolist() != expected
+            or labels.min() < NO_LABEL
+            or np.bincount(labels - NO_LABEL, minlength=len(expected)).tolist() != expected
         ):
             raise ArtifactError(
                 f"The labels of split {self.name!r} of pack {self.pack.path} do not match the counts in pack.json. "
@@ -186,6 +202,26 @@ class PackSplit:
         """Return ``(N, 32)`` hashes, similar for near-duplicates, also in other packs."""
         joined = b"".join(self._hashes.to_pylist())
         return np.frombuffer(joined, dtype=np.uint8).reshape(-1, HASH_BYTES)
+
+    def read_attributes(self) -> list[dict[str, str]]:
+        """Return what the source states about each face's person, by name; empty where it states nothing.
+
+        Raises:
+            ArtifactError: a face's attributes are not a JSON object of strings.
+        """
+        attributes: list[dict[str, str]] = []
+        for text in self._attributes or [None] * len(self):
+            try:
+                value = json.loads(text or "{}")
+                if not isinstance(value, dict) or not all(isinstance(part, str) for part in value.values()):
+                    raise ValueError
+            except ValueError:
+                raise ArtifactError(
+                    f"The `attributes` of split {self.name!r} of pack {self.pack.path} must be JSON objects of strings, got "
+                    f"{text!r:.80}. {PREPARE_AGAIN}"
+                ) from None
+            attributes.append(value)
+        return attributes
 
     def jpeg(self, index: int) -> memoryview:
         """Return a face's JPEG file, without copying.
@@ -216,19 +252,27 @@ def _reopen_split(path: Path, name: str, info_sha256: str) -> PackSplit:
     return Pack.reopen(path, info_sha256).split(name)
 
 
-def _open_table(path: Path, schema: pa.Schema, *, n_rows: int) -> pa.Table:
+def _open_table(path: Path, *, n_rows: int, n_classes: int | None = None) -> pa.Table:
+    """Open a shard with faces of ``n_classes``, or the groups."""
     try:
         open_regular(path).close()
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     except (OSError, pa.ArrowInvalid) as error:
         raise ArtifactError(f"{path} of the pack cannot be read: {error}. {PREPARE_AGAIN}") from None
-    if table.schema != schema:
+    optional = [name for name in OPTIONAL_COLUMNS if name in table.schema.names]
+    if table.schema != (GROUPS_SCHEMA if n_classes is None else shard_schema(n_classes, optional)):
         raise ArtifactError(f"{path} of the pack has the wrong columns. {PREPARE_AGAIN}")
     if table.num_rows != n_rows:
         raise ArtifactError(
             f"{path} of the pack has {table.num_rows} faces, pack.json says {n_rows}. {PREPARE_AGAIN}"
         )
     return table
+
+
+def _strings(table: pa.Table, name: str) -> list[str | None] | None:
+    """Return an optional column, or None if no shard has it."""
+    strings: list[str | None] | None = table[name].to_pylist() if name in table.schema.names else None
+    return strings
 
 
 def _matrix(column: pa.ChunkedArray, width: int) -> NDArray[np.float32] | None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from typing import Any
 
@@ -15,10 +15,12 @@ from mien.errors import ArtifactError
 from mien.faces.classes import check_class_names, current_class
 from mien.faces.crop import CropContract
 
-FORMAT_VERSION = 2
-# Version 1 had only the hashes of the shards.
-READABLE_VERSIONS = (1, FORMAT_VERSION)
+FORMAT_VERSION = 3
+# Version 1 had only the hashes of the shards, version 2 neither `OPTIONAL_COLUMNS` nor terms.
+READABLE_VERSIONS = (1, 2, FORMAT_VERSION)
 SPLITS = ("train", "val", "test")
+# The label of a face whose expression is not annotated.
+NO_LABEL = -1
 # With small batches, reading one face takes little I/O, on disk and over a network.
 BATCH_ROWS = 256
 HASH_BYTES = 32
@@ -34,12 +36,15 @@ class PackedFace:
         jpeg: the crop.
         image_sha256: hash of ``jpeg``, equal for exact duplicates.
         perceptual_hash: 32 bytes, similar for near-duplicates.
-        label: index into the pack's classes.
+        label: index into the pack's classes, or `NO_LABEL`.
         crop_method: the method used for this face after fallbacks.
         distribution: fraction of votes per class, or None.
         landmarks: ``(68, 2)`` fractions of the crop, or None.
         valence: in [-1, 1], or None.
         arousal: in [-1, 1], or None.
+        person: who it is, as the source names the person, or None.
+        clip: the video or sequence that it is from, as the source names it, or None.
+        attributes: what the source states about the person, such as age, gender and race, by name.
     """
 
     key: str
@@ -53,14 +58,25 @@ class PackedFace:
     landmarks: NDArray[np.float32] | None
     valence: float | None
     arousal: float | None
+    person: str | None = None
+    clip: str | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
 
+
+# A shard has these columns only if one of its faces has a value. Attributes are a JSON object of strings.
+OPTIONAL_COLUMNS = {"person": pa.string(), "clip": pa.string(), "attributes": pa.string()}
 
 # groups.arrow has one row per face of the pack, in the order of splits and shards.
 GROUPS_SCHEMA = pa.schema([pa.field("group", pa.int64())])
 
 
-def shard_schema(n_classes: int) -> pa.Schema:
-    """Return the Arrow schema of a shard."""
+def shard_schema(n_classes: int, optional: Iterable[str] = ()) -> pa.Schema:
+    """Return the Arrow schema of a shard.
+
+    Args:
+        n_classes: number of classes of the pack.
+        optional: the `OPTIONAL_COLUMNS` that the shard has, in their order.
+    """
     return pa.schema(
         [
             pa.field("key", pa.string(), nullable=False),
@@ -74,6 +90,7 @@ def shard_schema(n_classes: int) -> pa.Schema:
             pa.field("landmarks", pa.list_(pa.float32(), 136)),
             pa.field("valence", pa.float32()),
             pa.field("arousal", pa.float32()),
+            *(pa.field(name, OPTIONAL_COLUMNS[name]) for name in optional),
         ]
     )
 
@@ -111,6 +128,8 @@ class PackInfo:
         shards: the shard files.
         groups_sha256: hash of groups.arrow; None in format version 1.
         rejects_sha256: hash of rejects.csv; None in format version 1 and if there is no such file.
+        terms: the terms of use, as the authors of the source state them; None if unknown.
+        unlabeled: number of faces without an expression label by split, for splits that have any.
     """
 
     format_version: int
@@ -131,6 +150,12 @@ class PackInfo:
     shards: tuple[ShardInfo, ...]
     groups_sha256: str | None = None
     rejects_sha256: str | None = None
+    terms: str | None = None
+    unlabeled: dict[str, int] = field(default_factory=dict)
+
+    def n_faces(self, split: str) -> int:
+        """Return the number of faces in a split."""
+        return sum(shard.n_faces for shard in self.shards if shard.split == split)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, including their hash under `INFO_SHA256`."""
@@ -161,7 +186,7 @@ class PackInfo:
                 if expected_sha256 != json_sha256(value):
                     raise ValueError(f"its `{INFO_SHA256}` does not match its values")
             names = value["classes"]
-            if not isinstance(names, list) or not names:
+            if not isinstance(names, list) or not (names or value.get("unlabeled")):
                 raise ValueError(f"`classes` must be a list of names, got {names!r:.80}")
             classes = tuple(map(current_class, names))
             if problem := check_class_names(classes):
@@ -183,9 +208,10 @@ class PackInfo:
 
     def _require_types(self) -> None:
         names_by_kind = {
-            "text": ["mien_version", "source"],
+            "text": ["mien_version", "source", *["terms"] * (self.terms is not None)],
             "a count": ["n_rows", "n_kept", "n_rejected"],
             "counts by name": ["rejected_by_reason", "warnings", "crop_methods", "duplicates"],
+            "counts by split": ["unlabeled"],
             "counts by split and name": ["counts", "rejected"],
             "64 hexadecimal digits": [
                 "content_sha256",
@@ -225,8 +251,9 @@ class PackInfo:
             counts = self.counts.get(split, {})
             if counts and tuple(counts) != self.classes:
                 raise ValueError(f"`counts.{split}` must have each of `classes`, in their order")
-            n_faces = sum(shard.n_faces for shard in by_split.get(split, ()))
-            sums.append((f"`counts.{split}`", counts.values(), n_faces))
+            n_unlabeled = self.unlabeled.get(split, 0)
+            what = f"`counts.{split}`" + f" and `unlabeled.{split}`" * bool(n_unlabeled)
+            sums.append((what, [*counts.values(), n_unlabeled], self.n_faces(split)))
         rejected = [count for by_class in self.rejected.values() for count in by_class.values()]
         sums += [
             ("`n_faces` of `shards`", [shard.n_faces for shard in self.shards], self.n_kept),
@@ -262,6 +289,9 @@ _KINDS: dict[str, Callable[[object], bool]] = {
     "a split": _is_split,
     "a count": _is_count,
     "counts by name": _are_counts,
+    "counts by split": lambda value: (
+        isinstance(value, dict) and _are_counts(value) and all(map(_is_split, value))
+    ),
     "counts by split and name": lambda value: (
         isinstance(value, dict) and all(map(_is_split, value)) and all(map(_are_counts, value.values()))
     ),

@@ -1,6 +1,7 @@
 """Writing shards and closing a pack. Written rows are never changed."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,28 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mien.artifacts import file_sha256, write_atomically, write_json
-from mien.formats.pack.schema import BATCH_ROWS, GROUPS_SCHEMA, PackedFace, PackInfo, ShardInfo, shard_schema
+from mien.formats.pack.schema import (
+    BATCH_ROWS,
+    GROUPS_SCHEMA,
+    OPTIONAL_COLUMNS,
+    PackedFace,
+    PackInfo,
+    ShardInfo,
+    shard_schema,
+)
 
 
 def write_shard(path: Path, split: str, faces: Sequence[PackedFace], n_classes: int) -> ShardInfo:
     """Write faces as one Arrow file, atomically."""
-    schema = shard_schema(n_classes)
+    optional: dict[str, list[str | None]] = {
+        "person": [face.person for face in faces],
+        "clip": [face.clip for face in faces],
+        "attributes": [
+            json.dumps(face.attributes, sort_keys=True) if face.attributes else None for face in faces
+        ],
+    }
+    present = [name for name in OPTIONAL_COLUMNS if any(value is not None for value in optional[name])]
+    schema = shard_schema(n_classes, present)
     batch = pa.record_batch(
         [
             [face.key for face in faces],
@@ -29,6 +46,7 @@ def write_shard(path: Path, split: str, faces: Sequence[PackedFace], n_classes: 
             [None if face.landmarks is None else face.landmarks.reshape(-1).tolist() for face in faces],
             [face.valence for face in faces],
             [face.arousal for face in faces],
+            *(optional[name] for name in present),
         ],
         schema=schema,
     )
@@ -43,11 +61,15 @@ def write_shard(path: Path, split: str, faces: Sequence[PackedFace], n_classes: 
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yield the given columns of a shard batch by batch; other columns are not read from disk."""
+    """Yield the given columns of a shard batch by batch; other columns are not read from disk.
+
+    `OPTIONAL_COLUMNS` that the shard does not have are left out.
+    """
     with pa.memory_map(str(path)) as file:
         reader = pa.ipc.open_file(file)
+        present = [name for name in columns if name not in OPTIONAL_COLUMNS or name in reader.schema.names]
         for index in range(reader.num_record_batches):
-            yield reader.get_batch(index).select(list(columns))
+            yield reader.get_batch(index).select(present)
 
 
 def compute_content_sha256(folder: Path, shards: Sequence[ShardInfo], classes: Sequence[str]) -> str:
@@ -55,12 +77,17 @@ def compute_content_sha256(folder: Path, shards: Sequence[ShardInfo], classes: S
     digest = hashlib.sha256("\0".join(classes).encode())
     columns = ("key", "label", "distribution", "landmarks", "valence", "arousal", "image_sha256")
     for shard in shards:
-        for batch in read_columns(folder / shard.name, columns):
+        for batch in read_columns(folder / shard.name, (*columns, *OPTIONAL_COLUMNS)):
             keys, labels, digests = (batch[name].to_pylist() for name in ("key", "label", "image_sha256"))
             floats = [_float_bytes(batch[name]) for name in columns[2:6]]
-            for key, label, *parts in zip(keys, labels, *floats, digests, strict=True):
+            optional = batch.select([name for name in OPTIONAL_COLUMNS if name in batch.schema.names])
+            stated = optional.to_pylist() if optional.num_columns else [{}] * batch.num_rows
+            for key, label, *parts, values in zip(keys, labels, *floats, digests, stated, strict=True):
                 digest.update(f"\n{shard.split}\0{key}\0{label}\0".encode())
                 digest.update(b"".join(parts))
+                # Nothing is added for a face without these, so that the hashes of format version 2 stay valid.
+                if known := {name: value for name, value in values.items() if value is not None}:
+                    digest.update(json.dumps(known, sort_keys=True).encode())
     return digest.hexdigest()
 
 
@@ -69,7 +96,8 @@ def _float_bytes(column: pa.Array) -> list[bytes]:
     values, width = column.drop_null(), 1
     if pa.types.is_fixed_size_list(column.type):
         values, width = values.flatten(), column.type.list_size
-    rows = iter(values.to_numpy(zero_copy_only=False).astype("<f4").reshape(-1, width))
+    # A pack without classes has lists of no width, which are all null.
+    rows = iter(values.to_numpy(zero_copy_only=False).astype("<f4").reshape(-1, max(width, 1)))
     return [next(rows).tobytes() if is_valid else b"-" for is_valid in column.is_valid().to_pylist()]
 
 

@@ -297,7 +297,7 @@ def test_invalid_values_in_pack_json(pack_copy: Path) -> None:
 
 
 # Only for people who read pack.json.
-HARMLESS = ("mien_version", "source", "warnings", "duplicates", "rejected", "rejected_by_reason")
+HARMLESS = ("mien_version", "source", "terms", "warnings", "duplicates", "rejected", "rejected_by_reason")
 
 
 @pytest.mark.parametrize(
@@ -340,6 +340,48 @@ def test_first_version_is_read(pack_copy: Path) -> None:
     flip_in_image(pack_copy)
     with pytest.raises(ArtifactError, match=r"train-00000\.arrow has changed"):
         Pack.open(pack_copy).split("train")
+
+
+def test_second_version_is_read(pack_copy: Path) -> None:
+    """A pack of format version 2 has no terms."""
+    path = pack_copy / "pack.json"
+    value = json.loads(path.read_text())
+    for name in ("terms", "info_sha256"):
+        del value[name]
+    value["format_version"] = 2
+    path.write_text(json.dumps({**value, "info_sha256": json_sha256(value)}))
+    pack = Pack.open(pack_copy)
+    assert (pack.info.terms, pack.split("val").persons, pack.split("val").clips) == (None, None, None)
+
+
+def test_persons_clips_and_attributes(make_training_pack: Callable[..., Path], tmp_path: Path) -> None:
+    """A split has what its faces state, also if one shard has a column and another has not."""
+
+    def state(number: int) -> dict[str, object]:
+        return {"person": f"S{number}", "attributes": {"age": "20-29"}} if number < 2 else {}
+
+    path = make_training_pack(tmp_path / "pack", stated=state)
+    train, val = (Pack.open(path).split(name) for name in ("train", "val"))
+    assert train.persons == ["S0", "S1", *[None] * 190]
+    assert (train.clips, val.persons) == (None, None)
+    assert train.read_attributes() == [{"age": "20-29"}] * 2 + [{}] * 190
+    assert val.read_attributes() == [{}] * 24
+
+
+@pytest.mark.parametrize("text", ["[]", '{"age": 20}', "{", "null"])
+def test_damaged_attributes(make_training_pack: Callable[..., Path], tmp_path: Path, text: str) -> None:
+    """Attributes are a JSON object of strings."""
+    pack = make_training_pack(tmp_path / "pack", stated=lambda _: {"attributes": {"age": "20"}})
+    path = pack / "train-00000.arrow"
+    table = pa.ipc.open_file(path.read_bytes()).read_all()
+    table = table.set_column(table.num_columns - 1, "attributes", pa.array([text] * 192))
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    record_hashes(pack)
+    with pytest.raises(
+        ArtifactError, match=r"`attributes` of split 'train' .* must be JSON objects of strings"
+    ):
+        Pack.open(pack).split("train").read_attributes()
 
 
 def test_files_are_hashed_once(training_pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:

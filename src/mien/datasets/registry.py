@@ -209,6 +209,7 @@ DATASETS = {
         layout="`train/`, `valid/` and `test/` with a folder for each of seven classes, or `MMAFEDB/` with these",
         natural_crop="whole",
         opener="mien.datasets.plain_sets:open_mmafedb",
+        recognizer="mien.datasets.plain_sets:recognize_mmafedb",
         terms="none found",
     ),
     "nhfi": DatasetKind(
@@ -216,6 +217,7 @@ DATASETS = {
         layout="a folder for each of eight classes, `neutrality` among them",
         natural_crop="whole",
         opener="mien.datasets.plain_sets:open_nhfi",
+        recognizer="mien.datasets.plain_sets:recognize_nhfi",
         options=("val_fraction",),
         terms="none found",
     ),
@@ -225,6 +227,7 @@ DATASETS = {
         "lists of face boxes",
         natural_crop="box with a list of boxes, otherwise aligned",
         opener="mien.datasets.caer_s:open_caer_s",
+        recognizer="mien.datasets.caer_s:recognize_caer_s",
         needs_detector=True,
     ),
     "afew-va": DatasetKind(

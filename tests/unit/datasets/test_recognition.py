@@ -24,6 +24,31 @@ LAYOUTS = [
         "`Test`, `Train` hold",
         id="splits",
     ),
+    pytest.param("nhfi", ["neutrality/a.jpg", "happiness/a.jpg", "sadness/a.jpg"], "`neutrality`", id="NHFI"),
+    pytest.param(
+        "mmafedb",
+        [
+            f"{split}/{name}/a.jpg"
+            for split in ("train", "valid", "test")
+            for name in ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+        ],
+        "`angry` to `surprise`",
+        id="MMAFEDB",
+    ),
+    pytest.param(
+        "caer-s",
+        [
+            f"{split}/{name}/a.jpg"
+            for split in ("train", "test")
+            for name in ("Anger", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise")
+        ],
+        "`Anger` to `Surprise`",
+        id="CAER-S",
+    ),
+    pytest.param(
+        "rafdb", ["EmoLabel/list_patition_label.txt", "Image/aligned/a.jpg"], "EmoLabel", id="RAF-DB"
+    ),
+    pytest.param("jaffe", ["KA.AN1.39.tiff", "KA.HA1.29.tiff"], "KA.AN1.39.tiff", id="JAFFE"),
     pytest.param("csv", ["faces.csv", "a.jpg"], "`faces.csv` lists images", id="CSV"),
     pytest.param(
         "csv", ["train.txt", "test.txt", "images/a.jpg"], "`train.txt`, `test.txt` lists", id="lists"

@@ -92,6 +92,8 @@ def test_an_option_given_twice_is_rejected(
         "--split": "val",
         "--size": "64",
         "--val-fraction": "0.5",
+        "--halves": "both",
+        "--raf-images": "aligned",
         "--box-format": "xyxy",
         "--affect-columns": "V,A",
         "--affect-range": "1..9",

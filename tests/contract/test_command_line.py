@@ -70,35 +70,30 @@ def test_wrong_usage_exits_with_2(arguments: list[str], code: int) -> None:
     assert ended.value.code == code
 
 
-def options_with_one_value() -> Iterator[tuple[str, str]]:
-    """Yield every option of every verb that takes a single value."""
+def options_with_one_value() -> Iterator[tuple[str, str, str]]:
+    """Yield every option of every verb that takes a single value, with its first choice or a number."""
     verbs = next(a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
     for verb, parser in verbs.choices.items():
         for action in parser._actions:
             takes_values = action.nargs not in (0, argparse.SUPPRESS)
             if action.option_strings and takes_values and not isinstance(action, argparse._AppendAction):
-                yield verb, action.option_strings[-1]
+                yield verb, action.option_strings[-1], str(next(iter(action.choices or ("1",))))
 
 
-@pytest.mark.parametrize(("verb", "option"), list(options_with_one_value()))
+@pytest.mark.parametrize(("verb", "option", "choice"), list(options_with_one_value()))
 def test_an_option_given_twice_is_rejected(
-    verb: str, option: str, capsys: pytest.CaptureFixture[str]
+    verb: str, option: str, choice: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Otherwise the first value would be dropped silently."""
     value = {
-        "--crop": "whole",
-        "--votes": "majority",
         "--classes": "7",
         "--split": "val",
         "--size": "64",
         "--val-fraction": "0.5",
-        "--halves": "both",
-        "--raf-images": "aligned",
-        "--box-format": "xyxy",
         "--affect-columns": "V,A",
         "--affect-range": "1..9",
         "--allow": "empty-classes",
-    }.get(option, "1")
+    }.get(option, choice)
     with pytest.raises(SystemExit) as ended:
         build_parser().parse_known_args([verb, option, value, option, value])
     assert ended.value.code == 2

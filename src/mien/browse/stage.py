@@ -55,14 +55,14 @@ def browse(
     pack = Pack.open(pack_path)
     faces = pack.split(split)
     names = pack.info.classes
-    rows = [*range(len(names)), *[NO_LABEL] * bool((faces.labels == NO_LABEL).any())]
-    counts = [int((faces.labels == row).sum()) for row in rows]
-    titles = [
-        f"{printable('no label' if row == NO_LABEL else names[row])}\n{count:,}"
-        for row, count in zip(rows, counts, strict=True)
-    ]
+    labels = faces.labels
+    if pack.info.unlabeled.get(split):
+        labels = np.where(labels == NO_LABEL, len(names), labels)
+        names = (*names, "(no label)")
+    counts = np.bincount(labels, minlength=len(names)).tolist()
+    titles = [f"{printable(name)}\n{count:,}" for name, count in zip(names, counts, strict=True)]
     sheet = Sheet(
-        [0] * len(rows),
+        [0] * len(names),
         min(per_class, max(counts)),
         side=CELL - GAP,
         title_width=_title_width(titles),
@@ -71,7 +71,7 @@ def browse(
     with one_writer(out):
         claim_output(out, force=force)
         for row, title in enumerate(titles):
-            members = np.flatnonzero(faces.labels == rows[row])
+            members = np.flatnonzero(labels == row)
             sheet.write_title(row, title)
             for column, index in enumerate(np.sort(random.permutation(members)[:per_class]).tolist()):
                 sheet.draw_face(row, column, _PackedFace(faces.image(index), faces.landmarks[index]))

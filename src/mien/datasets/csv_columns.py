@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mien.datasets.csv_files import CsvFile, read_first_rows
+from mien.datasets.csv_persons import CLIP, PERSON, PERSON_SPELLINGS
 from mien.datasets.list_options import NO_COLUMN, BoxFormat, ColumnOptions
 from mien.datasets.splits import is_split_column
 from mien.errors import DatasetError
 from mien.faces.images import IMAGE_SUFFIXES
 
 PATH, LABEL, SPLIT, LANDMARKS, VALENCE, AROUSAL = "path", "label", "split", "landmarks", "valence", "arousal"
-PERSON, CLIP = "person", "clip"
 # mien's names of the columns of a box: all four, or the first if one column holds all numbers.
 BOX = ("box0", "box1", "box2", "box3")
 
@@ -39,8 +39,7 @@ SPELLINGS = {
     LANDMARKS: ("facial_landmarks", "landmarks"),
     VALENCE: ("valence",),
     AROUSAL: ("arousal",),
-    PERSON: ("person", "subject", "identity", "person_id", "subject_id"),
-    CLIP: ("clip", "video", "clip_id", "video_id"),
+    **PERSON_SPELLINGS,
 }
 BOX_COLUMNS: dict[tuple[str, ...], BoxFormat] = {
     ("face_x", "face_y", "face_width", "face_height"): "xywh",

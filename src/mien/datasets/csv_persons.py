@@ -1,78 +1,80 @@
-"""The persons and clips of a list: faces that stay on one side of a split that is drawn here."""
+"""The persons and clips of a list: who is in which split, and how the names of clips are understood."""
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mien.datasets.csv_columns import CLIP, PERSON
 from mien.datasets.csv_files import CsvFile
 from mien.datasets.listed import note_val_persons
 from mien.datasets.splits import PersonAndClip, choose_val_persons
 from mien.formats.pack.grouping import connect
 
-
-def read_names(fields: dict[str, str], *, clips_of_persons: bool) -> PersonAndClip:
-    """Return the person and the clip of a row; empty if it has none.
-
-    Args:
-        fields: the row's cells.
-        clips_of_persons: clips are numbered within each person.
-    """
-    person, clip = fields.get(PERSON, "").strip(), fields.get(CLIP, "").strip()
-    return person, f"{person}/{clip}" if clips_of_persons and person and clip else clip
+PERSON, CLIP = "person", "clip"
+PERSON_SPELLINGS = {
+    PERSON: ("person", "subject", "identity", "person_id", "subject_id"),
+    CLIP: ("clip", "video", "clip_id", "video_id"),
+}
 
 
-def _count_persons(tables: Sequence[CsvFile]) -> tuple[Counter[PersonAndClip], bool]:
-    """Count the rows of each person and clip, and return whether clips are numbered within each person.
-
-    They are if the names of clips would connect all persons.
-    """
-    if PERSON not in tables[0].columns and CLIP not in tables[0].columns:
-        return Counter(), False
-    counts: Counter[PersonAndClip] = Counter()
-    for clips_of_persons in (False, True):
-        counts = Counter(
-            read_names(fields, clips_of_persons=clips_of_persons)
-            for table in tables
-            for _, fields in table.rows()
-        )
-        del counts["", ""]
-        groups = connect([name or None for name, _ in counts], [clip or None for _, clip in counts])
-        if clips_of_persons or len({name for name, _ in counts} - {""}) <= 1 or len(np.unique(groups)) != 1:
-            break
-    return counts, clips_of_persons
-
-
-class PersonSplit(NamedTuple):
-    """How the persons and clips of a list are split.
+@dataclass(frozen=True, slots=True)
+class ListedPersons:
+    """How the persons and clips of a list are read. Picklable.
 
     Attributes:
-        val: those assigned to ``val``; none if the list has splits.
-        clips_of_persons: clips are numbered within each person.
-        notes: sentences on both.
+        has_own_clips: clips are numbered again for each person.
+        val: the persons and clips that are assigned to ``val`` in a list without splits.
+        notes: sentences for the summary.
     """
 
-    val: frozenset[PersonAndClip]
-    clips_of_persons: bool
-    notes: tuple[str, ...]
+    has_own_clips: bool = False
+    val: frozenset[PersonAndClip] = frozenset()
+    notes: tuple[str, ...] = ()
+
+    def names(self, fields: dict[str, str]) -> PersonAndClip:
+        """Return the person and the clip of a row, each empty if the row names none."""
+        person, clip = fields.get(PERSON, "").strip(), fields.get(CLIP, "").strip()
+        return person, f"{person}/{clip}" if self.has_own_clips and person and clip else clip
 
 
-def split_persons(tables: Sequence[CsvFile], val_fraction: float, *, has_splits: bool) -> PersonSplit:
-    """Return the persons and clips of a list that are assigned to ``val``, so that none is on both sides."""
-    persons, clips_of_persons = _count_persons(tables)
-    val = frozenset[PersonAndClip]() if has_splits else choose_val_persons(persons, val_fraction)
-    table, notes = tables[0], []
-    columns = table.header or tuple(str(number) for number in range(1, table.width + 1))
-    for name, plural, position in ((PERSON, "persons", 0), (CLIP, "clips", 1)):
-        if name in table.columns:
-            count = len({names[position] for names in persons} - {""})
-            notes.append(f"The {plural} are in the column `{columns[table.columns[name]]}`: {count:,}.")
-    if clips_of_persons:
+def read_persons(tables: Sequence[CsvFile], *, has_splits: bool, val_fraction: float) -> ListedPersons:
+    """Read the persons and clips of all rows, and draw ``val`` if the lists have no splits.
+
+    If the names of clips would connect all persons, as when everybody has a clip ``1``, clips are taken to be numbered
+    again for each person.
+
+    Args:
+        tables: the lists.
+        has_splits: rows or lists state their split.
+        val_fraction: fraction of faces assigned to ``val`` otherwise.
+    """
+    columns = {name: table.header[index] if table.header else str(index + 1)
+               for table in tables for name, index in table.columns.items() if name in PERSON_SPELLINGS}  # fmt: skip
+    if not columns:
+        return ListedPersons()
+
+    def count(persons: ListedPersons) -> Counter[PersonAndClip]:
+        counts = Counter(persons.names(fields) for table in tables for _, fields in table.rows())
+        del counts["", ""]
+        return counts
+
+    persons = ListedPersons()
+    counts = count(persons)
+    groups = connect([name or None for name, _ in counts], [clip or None for _, clip in counts])
+    if len({name for name, _ in counts} - {""}) > 1 and len(np.unique(groups)) == 1:
+        persons = replace(persons, has_own_clips=True)
+        counts = count(persons)
+    notes = [
+        f"The {name}s are in the column `{columns[name]}`: {len({names[position] for names in counts} - {''}):,}."
+        for position, name in enumerate(PERSON_SPELLINGS)
+        if name in columns
+    ]
+    if persons.has_own_clips:
         notes.append(
             "The names of the clips would connect all persons: clips are taken to be numbered for each person."
         )
-    if persons and not has_splits:
-        notes.append(note_val_persons(persons, val))
-    return PersonSplit(val, clips_of_persons, tuple(notes))
+    val = frozenset[PersonAndClip]() if has_splits else choose_val_persons(counts, val_fraction)
+    if counts and not has_splits:
+        notes.append(note_val_persons(counts, val))
+    return replace(persons, val=val, notes=tuple(notes))

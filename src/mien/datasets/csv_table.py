@@ -21,15 +21,13 @@ from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
 from mien.datasets.csv_cells import parse_affect_pair, parse_box, parse_landmarks, require_readable
 from mien.datasets.csv_columns import AROUSAL, BOX, LABEL, LANDMARKS, PATH, SPLIT, VALENCE, open_list
 from mien.datasets.csv_files import CsvFile, read_first_rows
-from mien.datasets.csv_persons import read_names, split_persons
+from mien.datasets.csv_persons import ListedPersons, read_persons
 from mien.datasets.csv_survey import Survey, check_scales, face_digest
 from mien.datasets.files import is_list_name, list_names, locate, printable, quote_names, real_folders
-from mien.datasets.hub_parquet import holds_only_parquet, open_parquet
 from mien.datasets.labels import CLASSES_FILE, LabelNames, map_labels, order_classes, read_class_names
 from mien.datasets.list_options import NO_COLUMN, BoxFormat, ColumnOptions, SplitLists
 from mien.datasets.registry import DATASETS
 from mien.datasets.splits import (
-    PersonAndClip,
     assign_split,
     find_split,
     is_split_column,
@@ -61,8 +59,7 @@ class CsvDataset:
         val_fraction: fraction of faces assigned to ``val`` if there are no splits.
         natural_crop: ``aligned`` with landmarks, otherwise ``box`` with boxes, otherwise ``whole``.
         notes: see `FaceDataset`.
-        val_persons: the persons and clips assigned to ``val`` if there are no splits.
-        has_clips_of_persons: clips are numbered within each person.
+        persons: how persons and clips are read.
     """
 
     roots: tuple[Path, ...]
@@ -75,9 +72,8 @@ class CsvDataset:
     repeated: dict[int, str]
     val_fraction: float
     natural_crop: CropMethod
+    persons: ListedPersons
     notes: tuple[str, ...] = ()
-    val_persons: frozenset[PersonAndClip] = frozenset()
-    has_clips_of_persons: bool = False
     name: str = field(default="csv", init=False)
 
     def rows(self) -> Iterator[RawRow]:
@@ -91,10 +87,8 @@ class CsvDataset:
                     actual = stated
                     if not stated and has_splits:
                         actual = find_split(fields.get(SPLIT, "")) or "train"
-                    elif not stated and any(
-                        names := read_names(fields, clips_of_persons=self.has_clips_of_persons)
-                    ):
-                        actual = "val" if names in self.val_persons else "train"
+                    elif not stated and any(names := self.persons.names(fields)):
+                        actual = "val" if names in self.persons.val else "train"
                     elif not stated:
                         actual = assign_split(key, self.val_fraction)
                     if actual == split:
@@ -134,7 +128,7 @@ class CsvDataset:
         valence, arousal, affect_warnings = parse_affect_pair(
             fields.get(VALENCE, ""), fields.get(AROUSAL, ""), self.affect_range
         )
-        person, clip = read_names(fields, clips_of_persons=self.has_clips_of_persons)
+        person, clip = self.persons.names(fields)
         return FaceRecord(
             image=locate(self.roots[0], written, others=self.roots[1:]),
             label=self.classes.index(class_name),
@@ -187,8 +181,6 @@ def open_csv(
             unexplained numbers, or a column that is not read looks like one that is, or like the split.
     """
     require_val_fraction(val_fraction)
-    if holds_only_parquet(raw) and not lists:
-        return open_parquet(raw, val_fraction=val_fraction, label_names=label_names, columns=columns)
     paths = _find_lists(raw, lists)
     roots = (raw if raw.is_dir() else raw.parent, *images)
     opened = [(split, *open_list(path, columns)) for split, path in paths]
@@ -212,7 +204,7 @@ def open_csv(
             )
         raise DatasetError(f"{where} must have rows with a label, it has none: fill in its label column")
     has_splits = SPLIT in first.columns or bool(tables[0][0])
-    persons = split_persons([table for _, table in tables], val_fraction, has_splits=has_splits)
+    persons = read_persons([table for _, table in tables], has_splits=has_splits, val_fraction=val_fraction)
     return CsvDataset(
         roots=(roots[0].resolve(), *real_folders(images)),
         tables=tables,
@@ -224,8 +216,7 @@ def open_csv(
         repeated=survey.repeated_faces(label_classes),
         val_fraction=val_fraction,
         natural_crop="aligned" if LANDMARKS in first.columns else "box" if box_format else "whole",
-        val_persons=persons.val,
-        has_clips_of_persons=persons.clips_of_persons,
+        persons=persons,
         notes=(
             *notes,
             *persons.notes,

@@ -238,7 +238,7 @@ def _require_class_folders(raw: Path, folders: list[tuple[Path, str]], *, are_na
         if {"images", "annotations"} <= siblings and parent.name in ("train_set", "val_set"):
             why += f" (`{parent.name}/images` and `annotations` are AffectNet's 2021 layout: use `mien prepare affectnet`)"
         elif {"images", "labels"} <= siblings:
-            why += " (`images` next to `labels` is YOLO's layout: write a CSV of path,label,split for `mien prepare csv`)"
+            why += " (`images` next to `labels` is YOLO's layout: use `mien prepare yolo`)"
         others = {printable(other) for _, other in folders if other.lower() not in NOT_CLASSES} - {name}
         example = ",".join(
             f"{other}=NAME" if parse_integer(other) is not None else other for other in sorted(others)

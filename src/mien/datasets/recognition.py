@@ -62,10 +62,7 @@ def describe_unrecognized(raw: Path) -> str:
     if {"images", "labels"} <= {*folders} or any(
         {"images", "labels"} <= {*list_names(raw / name)} for name in folders
     ):
-        return (
-            "`images` next to `labels` is YOLO's layout, whose boxes and numbers of classes (`data.yaml`) are not read: write "
-            "a CSV with the columns path, label, split and a box for `mien prepare csv`"
-        )
+        return "`images` next to `labels` is YOLO's layout, but it cannot be opened as such: `mien prepare yolo` says why"
     files = (Path(name) for _, _, found in os.walk(raw) for name in found if not name.startswith("."))
     suffixes = Counter(file.suffix.lower() or "(no suffix)" for file in islice(files, MAX_FILES))
     held = ", ".join(f"{count:,} {suffix}" for suffix, count in suffixes.most_common(6)) or "no file"

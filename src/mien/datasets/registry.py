@@ -38,6 +38,8 @@ class DatasetOptions:
         lists: the list of each split.
         halves: the half of AffectNet 2017 that is read; None for the manual one if it is there.
         raf_images: which of RAF-DB's images are read; None for the aligned ones if they are present.
+        labels_from: the source of labels where a list next to class folders contradicts them, see
+            `mien.datasets.folder_list`.
         every: read only every N-th frame of a clip.
         neutral: also read the first frame of each of CK+'s sequences, as Neutral.
     """
@@ -73,6 +75,12 @@ class DatasetOptions:
     lists: SplitLists = option_group(SplitLists, "")
     raf_images: RafImages | None = option(
         None, "which of RAF-DB's images (default: aligned if they are present)", flag="--raf-images"
+    )
+    labels_from: str | None = option(
+        None,
+        "labels of class folders with a list next to them: `folders`, or the list's name",
+        flag="--labels-from",
+        metavar="NAME",
     )
     every: int = option(1, "read only every N-th frame of a clip", flag="--every", metavar="N", least=1)
     neutral: bool = option(
@@ -123,7 +131,7 @@ class DatasetKind:
 
 DATASETS = {
     "affectnet": DatasetKind(
-        title="AffectNet (Mollahosseini et al. 2017)",
+        title="AffectNet (Mollahosseini et al. 2017), AffectNet+ (Fard et al. 2024)",
         layout="`training.csv` and `validation.csv` next to `Manually_Annotated_Images/`, or `automatically_annotated.csv` "
         "next to `Automatically_Annotated_Images/` (2017), or `train_set/` and `val_set/` with `images/` and "
         "`annotations/` (2021, AffectNet+)",
@@ -231,7 +239,7 @@ DATASETS = {
         needs_detector=True,
     ),
     "afew-va": DatasetKind(
-        title="AFEW-VA (Kossaifi et al. 2017)",
+        title="AFEW-VA (Kossaifi et al. 2017): valence and arousal, no expressions",
         layout="a folder for each clip with `00000.png`, ... and `<clip>.json`",
         natural_crop="aligned",
         opener="mien.datasets.afew_va:open_afew_va",
@@ -251,8 +259,8 @@ DATASETS = {
         title="any folders of classes",
         layout="a folder of images for each class, or `train/`, `val/` and `test/` with such folders",
         natural_crop="whole",
-        opener="mien.datasets.folder_forms:open_any_folder",
-        options=("val_fraction", "label_names"),
+        opener="mien.datasets.forms:open_any_folder",
+        options=("val_fraction", "label_names", "labels_from"),
         recognizer="mien.datasets.image_folder:recognize_folder",
         is_generic=True,
     ),
@@ -261,11 +269,27 @@ DATASETS = {
         layout="a list with the columns `path` and `label` (CSV, or text of `path label` lines), or a folder with one such "
         "file or with `train.csv`, `val.csv`, `test.csv`",
         natural_crop="aligned if the CSV has landmarks, box if it has boxes, otherwise whole",
-        opener="mien.datasets.csv_table:open_csv",
+        opener="mien.datasets.forms:open_any_list",
         options=("val_fraction", "label_names", "images", "columns", "lists"),
         recognizer="mien.datasets.csv_table:recognize_csv",
         is_generic=True,
         may_be_file=True,
+    ),
+    "imagefolder": DatasetKind(
+        title="image folders of the Hugging Face Hub",
+        layout="images with `metadata.csv` or `metadata.jsonl`, with the columns `file_name` and `label`, in a folder or in "
+        "folders of splits, as the Hugging Face Hub has them",
+        natural_crop="whole",
+        opener="mien.datasets.metadata_folder:open_metadata_folder",
+        options=("val_fraction", "label_names"),
+    ),
+    "yolo": DatasetKind(
+        title="faces in YOLO's format",
+        layout="`images/` next to `labels/`, above or below folders of splits, with a text file for each image, and "
+        "`data.yaml` or `classes.txt`",
+        natural_crop="box",
+        opener="mien.datasets.yolo:open_yolo",
+        options=("val_fraction", "label_names"),
     ),
     "parquet": DatasetKind(
         title="Parquet files of the Hugging Face Hub, packs from `mien export`",

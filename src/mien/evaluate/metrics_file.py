@@ -121,4 +121,5 @@ def write_predictions(
         writer.writerow(header)
         for key, label, answer, row in zip(keys, truth.labels, predicted, numbers, strict=True):
             cells = (f"{value:.9g}" if np.isfinite(value) else "" for value in row)
-            writer.writerow([key, "" if label == NO_LABEL else truth.classes[label], answer, *cells])
+            name = "" if label == NO_LABEL else truth.classes[label]
+            writer.writerow([key, name, answer, *cells])

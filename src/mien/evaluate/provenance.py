@@ -21,6 +21,7 @@ class Provenance:
         split: name of the split.
         n_faces: number of faces in it.
         n_also_trained_on: number of them that are in the training split, or have a near-duplicate there.
+        n_known_persons: number of them of a person or clip that the model was trained on, as far as is known.
     """
 
     model_name: str
@@ -31,6 +32,7 @@ class Provenance:
     split: str
     n_faces: int
     n_also_trained_on: int
+    n_known_persons: int = 0
 
     @property
     def selection(self) -> str | None:
@@ -50,6 +52,11 @@ class Provenance:
             found.append(
                 f"The model was trained on {self.n_also_trained_on:,} of the {self.n_faces:,} faces, or on "
                 "near-duplicates of them"
+            )
+        if self.n_known_persons and self.n_also_trained_on < self.n_faces:
+            found.append(
+                f"{self.n_known_persons:,} of the {self.n_faces:,} faces are of persons or clips that the model was trained "
+                "on: the metrics are better than on people it has not seen. Train with `data.exclude_shared_persons`"
             )
         if self.model.crop != self.pack.crop:
             found.append(
@@ -76,11 +83,22 @@ def may_have_seen(model: ModelInfo, pack: PackInfo, split: str) -> bool:
     Training on the same pack excludes near-duplicates of its other splits, unless the recipe's ``data.exclude_leaks``
     is off.
     """
-    trained_on = find_dict(model.training, "pack")
-    if pack.content_sha256 not in (trained_on.get("content_sha256"), *trained_on.get("members", ())):
+    if not was_trained_on(model, pack):
         return False
     excludes_leaks = find_dict(model.training, "recipe", "data").get("exclude_leaks") is True
     return split == "train" or not excludes_leaks
+
+
+def may_know_persons(model: ModelInfo, pack: PackInfo, split: str) -> bool:
+    """Return whether the model may have been trained on persons and clips of this split, according to its file."""
+    excludes_persons = find_dict(model.training, "recipe", "data").get("exclude_shared_persons") is True
+    return was_trained_on(model, pack) and split != "train" and not excludes_persons
+
+
+def was_trained_on(model: ModelInfo, pack: PackInfo) -> bool:
+    """Return whether the model was trained on the pack, according to its file."""
+    trained_on = find_dict(model.training, "pack")
+    return pack.content_sha256 in (trained_on.get("content_sha256"), *trained_on.get("members", ()))
 
 
 def describe_crop(crop: CropContract) -> str:

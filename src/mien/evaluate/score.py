@@ -32,7 +32,7 @@ class Truth:
 
     Attributes:
         classes: classes of the labels.
-        labels: ``(N,)`` indices into `classes`, `NO_LABEL` for a face without an expression label.
+        labels: ``(N,)`` indices into `classes`, `NO_LABEL` for a face without one.
         landmarks: ``(N, 68, 2)`` fractions of the crop, NaN where missing.
         valence_arousal: ``(N, 2)`` in [-1, 1], NaN where missing.
         train_counts: number of faces per class in the training split, or empty if unknown.

@@ -11,11 +11,12 @@ from mien.errors import ArtifactError
 from mien.evaluate.flip import average_flipped
 from mien.evaluate.metrics_file import build_metrics, write_predictions
 from mien.evaluate.options import EvaluateOptions
-from mien.evaluate.provenance import Provenance, may_have_seen
+from mien.evaluate.provenance import Provenance, may_have_seen, may_know_persons
 from mien.evaluate.score import Evaluation, Truth, score
 from mien.evaluate.summary import format_summary
 from mien.formats.onnx_model import OnnxModel, Outputs
 from mien.formats.pack import Pack, PackSplit
+from mien.formats.pack.grouping import count_known
 from mien.formats.pack.selection import read_batches
 from mien.runtime.progress import Progress
 
@@ -76,8 +77,16 @@ def evaluate(
         split=faces.name,
         n_faces=len(faces),
         n_also_trained_on=_count_trained_on(onnx_model, opened, faces),
+        n_known_persons=count_known(faces, opened.split("train"))
+        if "train" in opened.splits and may_know_persons(onnx_model.info, opened.info, split)
+        else 0,
     )
     classes, counts = onnx_model.info.classes, opened.info.counts.get(split, {})
+    if not any(counts.values()):
+        raise ArtifactError(
+            f"A report needs faces with an expression label, and split {split!r} of pack {provenance.pack_name} has none: "
+            "choose another --split or --pack"
+        )
     if not any(counts.get(name) for name in classes):
         raise ArtifactError(
             f"Model {provenance.model_name} knows the classes {', '.join(classes)}, but split {split!r} of pack "

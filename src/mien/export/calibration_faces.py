@@ -8,6 +8,7 @@ import numpy as np
 from mien.errors import ArtifactError
 from mien.formats.pack import Pack, PackSplit
 from mien.formats.pack.leaks import find_leaks
+from mien.formats.pack.schema import NO_LABEL
 from mien.formats.pack.selection import FaceSelection
 from mien.formats.run import DevOutputs, Run
 
@@ -65,11 +66,14 @@ def choose_calibration(run: Run, dev: FaceSelection, *, n_faces: int, seed: int)
         ArtifactError: no face remains.
     """
     index = [
-        # A face without a label has -1, which picks the last one.
+        # The last entry is that of `NO_LABEL`.
         np.array(
             [
-                *(run.classes.index(name) if name in run.classes else -1 for name in split.pack.info.classes),
-                -1,
+                *(
+                    run.classes.index(name) if name in run.classes else NO_LABEL
+                    for name in split.pack.info.classes
+                ),
+                NO_LABEL,
             ]
         )
         for split in dev.splits
@@ -86,7 +90,7 @@ def choose_calibration(run: Run, dev: FaceSelection, *, n_faces: int, seed: int)
     groups, leaks = find_leaks([split.pack for split in dev.splits])
     starts = np.cumsum([0, *sizes])
     in_dev = np.isin(groups, groups[starts[dev.pack_numbers] + dev.rows])
-    faces = faces.part((faces.labels >= 0) & ~leaks & ~in_dev)
+    faces = faces.part((faces.labels != NO_LABEL) & ~leaks & ~in_dev)
     if not len(faces):
         raise ArtifactError(
             f"No training faces of {run.path} are left for calibration: all are in its dev split, or near-duplicates "

@@ -63,7 +63,7 @@ def class_protocols(
 
     Args:
         probabilities: ``(N, C)`` over `classes`.
-        labels: ``(N,)`` indices into `label_classes`; -1 for a face without a label, which does not count.
+        labels: ``(N,)`` indices into `label_classes`, -1 for a face without a label, which never counts.
         classes: the model's classes.
         label_classes: the classes of the labels.
 
@@ -77,7 +77,7 @@ def class_protocols(
         name: str, description: str, true_classes: tuple[str, ...], choices: tuple[str, ...]
     ) -> ClassProtocol:
         """Count the faces of `true_classes`, with the argmax over `choices` as the prediction."""
-        # A face without a label has -1, which picks the last one.
+        # The last entry is that of a missing label, -1.
         counts = np.array([*(label in true_classes for label in label_classes), False], dtype=np.bool_)[
             labels
         ]

@@ -50,8 +50,7 @@ class PrepareSummary:
         if info.unlabeled:
             n_unlabeled = sum(info.unlabeled.values())
             lines.append(
-                f"{n_unlabeled:,} faces have no expression label: training leaves them out, and evaluation counts them only for "
-                "landmarks, valence and arousal."
+                f"{n_unlabeled:,} faces have no expression label: they train and evaluate the other tasks only."
             )
         lines += [*map(on_one_line, self.notes), "", *self._class_table(), ""]
         lines += [f"rejected, {reason}: {count:,}" for reason, count in info.rejected_by_reason.items()]

@@ -15,7 +15,7 @@ from mien.formats.pack.grouping import find_shared_persons, join_persons
 from mien.formats.pack.leaks import find_leaks
 from mien.formats.pack.schema import NO_LABEL
 from mien.formats.pack.selection import FaceSelection
-from mien.recipe import DataConfig
+from mien.recipe import DataConfig, ModelConfig
 from mien.train.person_split import assign_folds_by_person, split_dev_by_person
 
 MIN_FACES = 16
@@ -26,7 +26,7 @@ class LabeledFaces(FaceSelection):
     """Faces of the packs' train splits, with targets in the network's classes.
 
     Attributes:
-        targets: ``(N, C)`` float32 label distributions.
+        targets: ``(N, C)`` float32 label distributions; zeros for a face without an expression label.
         landmarks: ``(N, 68, 2)`` float32 fractions of the crop, NaN where missing.
         valence_arousal: ``(N, 2)`` float32, NaN where missing.
         groups: ``(N,)`` int64; faces with the same number share a near-duplicate, a person or a clip.
@@ -36,6 +36,11 @@ class LabeledFaces(FaceSelection):
     landmarks: NDArray[np.float32]
     valence_arousal: NDArray[np.float32]
     groups: NDArray[np.int64]
+
+    def count_classes(self) -> NDArray[np.int64]:
+        """Return the ``(C,)`` number of faces of each class."""
+        labels = self.labels[self.labels != NO_LABEL]
+        return np.bincount(labels, minlength=self.targets.shape[1]).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,23 @@ class TrainingFaces:
     n_shared_persons: int
 
 
-def read_training_faces(packs: Sequence[Pack], config: DataConfig) -> TrainingFaces:
+def other_tasks(model: ModelConfig) -> list[str]:
+    """Return the tasks besides the expression that a network is to learn, as arrays of `LabeledFaces`."""
+    is_on = {"landmarks": model.landmarks, "valence_arousal": model.valence_arousal}
+    return [task for task, on in is_on.items() if on]
+
+
+def read_training_faces(
+    packs: Sequence[Pack], config: DataConfig, *, tasks: Iterable[str] = ("landmarks", "valence_arousal")
+) -> TrainingFaces:
     """Select classes, exclude leaks, and split off the dev faces.
+
+    A face without an expression label is used if it has labels for another task.
+
+    Args:
+        packs: the packs.
+        config: the recipe's choice of faces.
+        tasks: the other tasks, as arrays of `LabeledFaces`.
 
     Raises:
         DatasetError: a class or the votes are in no pack, the packs are cropped differently or hold the same faces,
@@ -78,16 +98,20 @@ def read_training_faces(packs: Sequence[Pack], config: DataConfig) -> TrainingFa
     faces = _join(splits, groups, classes, votes=config.labels == "votes")
     leaks = leaks if config.exclude_leaks else np.zeros_like(leaks)
     shared = find_shared_persons(packs) if config.exclude_shared_persons else np.zeros_like(leaks)
-    usable = faces.labels >= 0
+    usable = faces.labels != NO_LABEL
+    is_unlabeled = np.concatenate([split.labels == NO_LABEL for split in splits])
+    for values in (getattr(faces, task) for task in tasks):
+        usable |= is_unlabeled & np.isfinite(values.reshape(len(faces), -1)).any(axis=1)
     n_leaks, n_shared_persons = int((usable & leaks).sum()), int((usable & shared & ~leaks).sum())
     faces = faces.part(usable & ~leaks & ~shared)
     draws = hash_names(map(faces.key, range(len(faces))), seed=config.split_seed)
     by_person = groups is not duplicates
     in_dev = choose_dev(faces.labels, faces.groups, draws, config, by_person=by_person)
-    n_dev = int(in_dev.sum())
-    if min(n_dev, len(faces) - n_dev) < MIN_FACES:
+    is_labeled = faces.labels != NO_LABEL
+    n_train, n_dev = int((is_labeled & ~in_dev).sum()), int((is_labeled & in_dev).sum())
+    if min(n_dev, n_train) < MIN_FACES:
         raise DatasetError(
-            f"{len(faces)} usable training faces in {where} leave {len(faces) - n_dev} for training and {n_dev} "
+            f"{n_train + n_dev} usable training faces in {where} leave {n_train} for training and {n_dev} "
             f"for dev, at least {MIN_FACES} of each are needed. Add faces, or raise `data.dev_fraction`"
             + ("; faces of a person or clip stay together" if by_person else "")
         )
@@ -114,10 +138,15 @@ def _require_compatible(packs: Sequence[Pack]) -> None:
 
 def _choose_classes(packs: Sequence[Pack], config: DataConfig) -> tuple[str, ...]:
     available = tuple(dict.fromkeys(name for pack in packs for name in pack.info.classes))
-    if len(available) < 2:
-        paths, found = ", ".join(str(pack.path) for pack in packs), ", ".join(available) or "none"
+    if not available:
         raise DatasetError(
-            f"Training needs faces of two classes or more, {paths} has {found}: add a pack with labels"
+            f"A model predicts expressions, and no face of {', '.join(str(pack.path) for pack in packs)} has an expression "
+            "label: train on it together with a pack that has them, with --pack for each"
+        )
+    if len(available) < 2:
+        paths = ", ".join(str(pack.path) for pack in packs)
+        raise DatasetError(
+            f"Training needs faces of two classes or more, {paths} has {available[0]}: add a pack of other classes"
         )
     if config.classes is None:
         return available
@@ -225,7 +254,7 @@ def _ordered_groups(
 def _join(
     splits: tuple[PackSplit, ...], groups: NDArray[np.int64], classes: tuple[str, ...], *, votes: bool
 ) -> LabeledFaces:
-    """Concatenate the train splits; a face of another class than ``classes``, or of none, has the label `NO_LABEL`."""
+    """Concatenate the train splits; a face of another class than ``classes``, or of none, has `NO_LABEL`."""
     labels, targets = zip(*(_read_labels(split, classes, votes=votes) for split in splits), strict=True)
     return LabeledFaces(
         splits,
@@ -244,15 +273,16 @@ def _read_labels(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the labels of a pack's faces in the network's classes, and their targets: votes if there are any."""
     names = split.pack.info.classes
-    columns = np.array(
-        [classes.index(name) if name in classes else NO_LABEL for name in names], dtype=np.int64
-    )
-    labels = np.append(columns, NO_LABEL)[split.labels]  # NO_LABEL picks the last one
+    # The last entry is that of `NO_LABEL`.
+    columns = np.array([*(classes.index(name) if name in classes else NO_LABEL for name in names), NO_LABEL])
+    labels = columns[split.labels]
     targets = np.eye(len(classes), dtype=np.float32)[labels.clip(min=0)]
+    targets[labels == NO_LABEL] = 0
+    columns = columns[:-1]
     if votes and split.distributions is not None:
         fractions = np.zeros_like(targets)
         fractions[:, columns[columns >= 0]] = split.distributions[:, columns >= 0]
         totals = fractions.sum(axis=1, keepdims=True)
-        known = np.isfinite(totals[:, 0]) & (totals[:, 0] > 0)
+        known = np.isfinite(totals[:, 0]) & (totals[:, 0] > 0) & (labels != NO_LABEL)
         targets[known] = fractions[known] / totals[known]
     return labels, targets

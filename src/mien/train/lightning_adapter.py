@@ -68,8 +68,9 @@ class FaceModule(lightning.LightningModule):
             self.average = average.requires_grad_(requires_grad=False).eval()
         self.faces = faces
         self.recipe = recipe
-        counts = np.bincount(faces.train.labels, minlength=len(faces.classes))
-        self.objective = Objective(schedule.loss, counts, tasks=network.tasks, teacher=teacher)
+        self.objective = Objective(
+            schedule.loss, faces.train.count_classes(), tasks=network.tasks, teacher=teacher
+        )
         self.order = build_order(faces.train.labels, len(faces.classes), recipe)
         self.steps_per_epoch = require_steps(self.order, schedule.batch_size)
         if recipe.runtime.compile:

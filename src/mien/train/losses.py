@@ -23,23 +23,25 @@ def smooth_targets(targets: Tensor, smoothing: float, distribution: Tensor) -> T
     """Replace a fraction of each target by a distribution over the classes (label smoothing).
 
     Args:
-        targets: ``(B, C)``, rows sum to 1.
+        targets: ``(B, C)``, rows sum to 1, or less for a face without a label or mixed with one.
         smoothing: the fraction, in [0, 1).
         distribution: ``(C,)``, sums to 1: uniform for label smoothing (Szegedy et al. 2016), higher for rare classes for
             the re-balanced kind (after Zhang et al. 2023, https://arxiv.org/abs/2310.19636).
     """
-    return (1 - smoothing) * targets + smoothing * distribution
+    return (1 - smoothing) * targets + smoothing * targets.sum(dim=1, keepdim=True) * distribution
 
 
 def expression_loss(logits: Tensor, targets: Tensor, *, class_weights: Tensor | None = None) -> Tensor:
-    """Return the mean cross-entropy over the faces against soft labels, in nats.
+    """Return the mean cross-entropy over the labeled faces against soft labels, in nats; 0 if there are none.
 
     Args:
         logits: ``(B, C)``.
-        targets: ``(B, C)``, rows sum to 1: one-hot, or the annotators' votes.
+        targets: ``(B, C)``: one-hot, or the annotators' votes, summing to 1; zeros for a face without a label. A face mixed
+            with such a one counts by the sum of its row.
         class_weights: ``(C,)`` factors of the classes' terms.
     """
-    return functional.cross_entropy(logits, targets, weight=class_weights)
+    terms = functional.cross_entropy(logits, targets, weight=class_weights, reduction="sum")
+    return terms / targets.sum().clamp(min=torch.finfo(targets.dtype).tiny)
 
 
 def distillation_loss(logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:

@@ -127,6 +127,7 @@ class Objective(nn.Module):
                 outputs.valence_arousal, batch.valence_arousal, kind=config.valence_arousal
             )
         is_labeled = {
+            "expression": batch.targets.any(),
             "landmarks": batch.landmarks.isfinite().any(),
             "valence_arousal": batch.valence_arousal.isfinite().any(),
         }

@@ -22,6 +22,7 @@ from mien.artifacts import (
 )
 from mien.errors import ArtifactError
 from mien.formats.pack import Pack
+from mien.formats.pack.schema import NO_LABEL
 from mien.formats.run import Run
 from mien.formats.terms import UNKNOWN
 from mien.recipe import Recipe, format_recipe
@@ -43,11 +44,12 @@ def describe_run(recipe: Recipe, packs: Sequence[Pack], faces: TrainingFaces, ou
         "content_sha256": hashes[0] if len(packs) == 1 else sha256("".join(hashes).encode()).hexdigest(),
         "members": hashes,
         "terms": terms,
-        "n_train": len(faces.train),
-        "n_dev": len(faces.dev),
+        "n_train": int(faces.train.count_classes().sum()),
+        "n_dev": int(faces.dev.count_classes().sum()),
+        "n_unlabeled": int(np.count_nonzero(faces.train.labels == NO_LABEL)),
         "n_leaks_left_out": faces.n_leaks,
         "n_shared_persons_left_out": faces.n_shared_persons,
-        "train_counts": np.bincount(faces.train.labels, minlength=len(faces.classes)).tolist(),
+        "train_counts": faces.train.count_classes().tolist(),
     }
     return Run(out, faces.classes, packs[0].info.crop, asdict(recipe), pack)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from mien.errors import DatasetError
+from mien.formats.pack.schema import NO_LABEL
 from mien.recipe import Recipe
 from mien.train.imbalance import class_quotas
 
@@ -108,19 +109,22 @@ class FaceOrder:
 
 
 def build_order(labels: NDArray[np.int64], n_classes: int, recipe: Recipe) -> FaceOrder:
-    """Return the order in which a recipe draws its training faces.
+    """Return the order in which a recipe draws its training faces; those without a label are drawn once an epoch.
 
     Args:
-        labels: ``(N,)`` classes of the faces.
+        labels: ``(N,)`` classes of the faces, `NO_LABEL` for none.
         n_classes: number of the network's classes.
         recipe: the recipe.
     """
     data, seed = recipe.data, recipe.runtime.seed
     if data.sampling == "uniform":
         return FaceOrder(labels, None, seed)
-    counts = np.bincount(labels, minlength=n_classes)
+    is_labeled = labels != NO_LABEL
+    counts = np.bincount(labels[is_labeled], minlength=n_classes)
     quotas = class_quotas(counts, data.sampling, n_draws=int(counts.sum()), cap=data.sampling_max_repeats)
-    return FaceOrder(labels, quotas, seed)
+    if not is_labeled.all():
+        quotas = np.append(quotas, np.count_nonzero(~is_labeled))
+    return FaceOrder(np.where(is_labeled, labels, n_classes), quotas, seed)
 
 
 def require_steps(order: FaceOrder, batch_size: int) -> int:

@@ -13,11 +13,12 @@ from safetensors.torch import load_file, save
 from mien.artifacts import disk_errors, new_file, one_writer, remove_partials
 from mien.faces.crop import resize_crop
 from mien.formats.pack import Pack
+from mien.formats.pack.schema import NO_LABEL
 from mien.formats.run import Run
 from mien.nets.network import FaceNetwork
 from mien.recipe import Recipe
 from mien.recipe.validation import check_values
-from mien.train.dataset import read_training_faces
+from mien.train.dataset import other_tasks, read_training_faces
 from mien.train.lightning_adapter import EpochResult, FaceModule, build_trainer, fit, predict_dev
 from mien.train.logs import append_metrics, best_epoch, draw_curves, quiet_event_writer, read_metrics
 from mien.train.preflight import (
@@ -81,7 +82,7 @@ def train(
     """
     check_values(recipe)
     packs = [Pack.open(path) for path in pack_paths]
-    faces = read_training_faces(packs, recipe.data)
+    faces = read_training_faces(packs, recipe.data, tasks=other_tasks(recipe.model))
     requested, recipe = recipe, adapt_recipe(recipe, faces)
     run = describe_run(recipe, packs, faces, out)
     trainer = build_trainer(recipe, out, keep_best(run, recipe.schedule.select_by))
@@ -144,17 +145,20 @@ def finish_run(run: Run, module: FaceModule) -> dict[str, Any]:
     predictions = predict_dev(module, load_file(run.best_weights_path))
     dev = module.faces.dev
     scores = score_dev(predictions, dev)
+    # What `export` fits and checks is the expression.
+    is_labeled = dev.labels != NO_LABEL
+    dev = dev.part(is_labeled)
     size = module.recipe.data.input_size
     crops = [resize_crop(dev.image(face), size) for face in range(min(N_STORED_CROPS, len(dev)))]
     arrays = {
-        "logits": predictions.logits,
+        "logits": predictions.logits[is_labeled],
         "labels": dev.labels,
         "crops": np.stack(crops),
         "pack_numbers": dev.pack_numbers,
         "rows": dev.rows,
     }
     with new_file(run.path / "dev.npz") as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(file, **arrays)
     result = {
         "best_epoch": best_epoch(metrics_path, select_by),
         "epochs": len(read_metrics(metrics_path)),

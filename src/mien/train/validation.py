@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.formats.pack.schema import NO_LABEL
 from mien.metrics.affect import concordance
 from mien.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, macro_f1
 from mien.metrics.landmarks import mean_nme, nme_per_face
@@ -32,7 +33,7 @@ class DevScores(NamedTuple):
     """The dev metrics of one epoch, by name.
 
     Attributes:
-        n: number of faces.
+        n: number of faces with an expression label; the others only count for the other metrics.
         values: ``loss`` (cross-entropy against the targets), ``accuracy``, ``balanced_accuracy``,
             ``macro_f1``, and if the faces have the labels ``nme``, ``valence_ccc``, ``arousal_ccc``.
     """
@@ -59,11 +60,11 @@ def join_predictions(parts: list[DevPredictions]) -> DevPredictions:
 
 def score_dev(predictions: DevPredictions, faces: LabeledFaces) -> DevScores:
     """Score the predictions for all dev faces."""
-    confusion = confusion_matrix(
-        faces.labels, predictions.logits.argmax(axis=1), n_classes=predictions.logits.shape[1]
-    )
+    is_labeled = faces.labels != NO_LABEL
+    logits = predictions.logits[is_labeled]
+    confusion = confusion_matrix(faces.labels[is_labeled], logits.argmax(axis=1), n_classes=logits.shape[1])
     values: dict[str, float | None] = {
-        "loss": float(-(faces.targets * log_softmax(predictions.logits)).sum(axis=1).mean()),
+        "loss": float(-(faces.targets[is_labeled] * log_softmax(logits)).sum(axis=1).mean()),
         "accuracy": float(accuracy(confusion)),
         "balanced_accuracy": float(balanced_accuracy(confusion)),
         "macro_f1": float(macro_f1(confusion)),
@@ -76,4 +77,6 @@ def score_dev(predictions: DevPredictions, faces: LabeledFaces) -> DevScores:
             values[f"{name}_ccc"] = concordance(
                 faces.valence_arousal[known, column], predictions.valence_arousal[known, column]
             )
-    return DevScores(len(faces), {name: value for name, value in values.items() if value is not None})
+    return DevScores(
+        int(is_labeled.sum()), {name: value for name, value in values.items() if value is not None}
+    )

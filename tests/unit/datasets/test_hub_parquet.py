@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mien.datasets.csv_table import open_csv
-from mien.datasets.folder_forms import open_any_folder
+from mien.datasets.forms import open_any_folder, open_any_list
 from mien.datasets.hub_parquet import open_parquet
 from mien.datasets.list_options import ColumnOptions
 from mien.errors import DatasetError
@@ -203,10 +202,10 @@ def test_what_is_no_such_file_is_refused(tmp_path: Path, put: Callable[..., Path
 
 
 def test_csv_and_folder_open_it_too(write: Callable[..., Path]) -> None:
-    """As a table or as a folder; a folder of images with such a file in it stays one."""
+    """It opens as a table and as a folder; a folder of images with such a file in it stays one."""
     raw = write([3, 4])
-    assert open_csv(raw).name == open_any_folder(raw).name == "parquet"
-    assert open_csv(raw / "train-00000-of-00001.parquet").name == "parquet"
+    assert open_any_list(raw).name == open_any_folder(raw).name == "parquet"
+    assert open_any_list(raw / "train-00000-of-00001.parquet").name == "parquet"
     for name in ("happy", "sad"):
         (raw / name).mkdir()
         (raw / name / "1.jpg").touch()

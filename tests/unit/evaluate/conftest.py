@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -63,14 +64,16 @@ def write_pack(
     classes: tuple[str, ...] = CLASSES,
     bare: bool = False,
     groups: Sequence[int] | None = None,
+    persons: dict[str, str] | None = None,
     **splits: list[tuple[str, str, str]],
 ) -> Path:
-    """Write a pack of (key, label, color) faces for each split."""
+    """Write a pack of (key, label, color) faces for each split; ``persons`` are by key."""
     folder = parent / name
     folder.mkdir()
     counts, shards = {}, []
     for split, rows in splits.items():
         faces = [make_face(k, label, color=color, classes=classes, bare=bare) for k, label, color in rows]
+        faces = [replace(face, person=(persons or {}).get(face.key)) for face in faces]
         shards.append(write_shard(folder / f"{split}-00000.arrow", split, faces, len(classes)))
         counts[split] = {c: sum(label == c for _, label, _ in rows) for c in classes}
     n = sum(shard.n_faces for shard in shards)

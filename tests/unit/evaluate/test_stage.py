@@ -10,11 +10,14 @@ import pytest
 from sklearn import metrics as judge
 
 from mien.errors import ArtifactError, ModelError
+from mien.evaluate.metrics_file import write_predictions
+from mien.evaluate.score import Truth, score
 from mien.evaluate.stage import evaluate, predict_split
 from mien.faces.classes import AFFECTNET_CLASSES
 from mien.faces.crop import CropContract
 from mien.formats.onnx_model import OnnxModel
 from mien.formats.pack import Pack
+from mien.formats.pack.schema import NO_LABEL
 
 # The fastest model, for tests without landmarks and affect.
 EXPRESSION = ("expression",)
@@ -249,6 +252,47 @@ def test_warning_for_near_duplicates_of_training_faces(
     model = make_model(tasks=EXPRESSION, training=_trained_on(pack, exclude_leaks=exclude_leaks))
     text = str(evaluate(model, pack, out=tmp_path / "report"))
     assert ("trained on 1 of the 3 faces" in text) == (not exclude_leaks)
+
+
+@pytest.mark.parametrize("exclude", [True, False])
+def test_warning_for_persons_who_were_trained_on(make_model, make_pack, tmp_path, exclude, val) -> None:
+    """Persons on both sides are reported, unless training left them out or it was another pack."""
+    train, held_out = val[:3], val[3:6]
+    persons = {
+        train[0][0]: "A",
+        train[1][0]: "B",
+        held_out[0][0]: "A",
+        held_out[1][0]: "A",
+        held_out[2][0]: "C",
+    }
+    pack = make_pack(train=train, val=held_out, persons=persons)
+    training = _trained_on(pack, exclude_leaks=True)
+    training["recipe"]["data"]["exclude_shared_persons"] = exclude
+    text = str(evaluate(make_model(tasks=EXPRESSION, training=training), pack, out=tmp_path / "report"))
+    assert ("2 of the 3 faces are of persons or clips that the model was trained on" in text) == (not exclude)
+    other = make_model("other.onnx", tasks=EXPRESSION)
+    assert "of persons or clips" not in str(evaluate(other, pack, out=tmp_path / "other"))
+
+
+def test_a_face_without_a_label_has_an_empty_cell(make_model, make_pack, tmp_path, val) -> None:
+    """In predictions.csv, it is not given the last class."""
+    pack = make_pack(val=val[:3])
+    opened = Pack.open(pack)
+    truth = Truth(
+        opened.info.classes,
+        np.array([0, NO_LABEL, 1]),
+        np.full((3, 68, 2), np.nan),
+        np.full((3, 2), np.nan),
+        {},
+    )
+    model = OnnxModel.load(make_model(tasks=EXPRESSION))
+    outputs = predict_split(model, opened.split("val"), batch_size=3)
+    evaluation = score(outputs, truth, classes=model.info.classes)
+    write_predictions(tmp_path / "p.csv", ["a", "b", "c"], outputs, truth=truth, evaluation=evaluation)
+    with (tmp_path / "p.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["true"] for row in rows] == [opened.info.classes[0], "", opened.info.classes[1]]
+    assert evaluation.main.protocol.n == 2
 
 
 def test_an_existing_report_is_kept(make_model, make_pack, tmp_path, val) -> None:

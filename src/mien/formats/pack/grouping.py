@@ -67,6 +67,16 @@ def find_shared_persons(packs: Sequence[Pack]) -> NDArray[np.bool_]:
     return np.asarray(shared[in_train])
 
 
+def count_known(faces: PackSplit, training: PackSplit) -> int:
+    """Return how many faces are of a person or clip that a training split of the same pack has too."""
+    known = np.zeros(len(faces), dtype=bool)
+    for names, others in ((faces.persons, training.persons), (faces.clips, training.clips)):
+        if names is not None and others is not None:
+            trained_on = set(others) - {None}
+            known |= np.fromiter((name in trained_on for name in names), dtype=bool, count=len(names))
+    return int(known.sum())
+
+
 def read_names(
     splits: Sequence[PackSplit],
 ) -> tuple[list[tuple[str, str] | None], list[tuple[str, str] | None]]:

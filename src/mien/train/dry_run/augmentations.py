@@ -68,7 +68,7 @@ def preview_faces(recipe: Recipe, pack: Pack, *, n_versions: int, seed: int = 0)
         ArtifactError: the pack has no train split, or is damaged.
         DatasetError: the pack does not suit the recipe.
     """
-    split = read_training_faces([pack], recipe.data)
+    split = read_training_faces([pack], recipe.data, tasks=())
     faces, classes = split.train, split.classes
     order = build_order(faces.labels, len(classes), recipe)
     dataset = FaceBatches(faces, recipe.data.input_size, recipe.data.augment, recipe.runtime.seed)

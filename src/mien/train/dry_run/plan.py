@@ -16,7 +16,7 @@ from mien.formats.pack import Pack
 from mien.recipe import ModelConfig, Recipe
 from mien.recipe.validation import check_values
 from mien.train.dataloader import FaceBatches
-from mien.train.dataset import read_training_faces
+from mien.train.dataset import other_tasks, read_training_faces
 from mien.train.dry_run.cost import StepMemory, count_multiply_adds, count_parameters, estimate_memory
 from mien.train.dry_run.learning_rates import RateCurve, draw_as_image, draw_as_text, trace_rates
 from mien.train.objective import Objective
@@ -107,11 +107,11 @@ def plan_training(recipe: Recipe, pack_paths: Sequence[Path]) -> TrainingPlan:
     """
     check_values(recipe)
     packs = [Pack.open(path) for path in pack_paths]
-    faces = read_training_faces(packs, recipe.data)
+    faces = read_training_faces(packs, recipe.data, tasks=other_tasks(recipe.model))
     requested, recipe = recipe, adapt_recipe(recipe, faces)
     warn_of_shortened_phases(requested, recipe)
     n_classes = len(faces.classes)
-    counts = np.bincount(faces.train.labels, minlength=n_classes)
+    counts = faces.train.count_classes()
     order = build_order(faces.train.labels, n_classes, recipe)
     n_steps = require_steps(order, recipe.schedule.batch_size)
     local = replace(recipe, model=replace(recipe.model, pretrained=False))
@@ -125,8 +125,8 @@ def plan_training(recipe: Recipe, pack_paths: Sequence[Path]) -> TrainingPlan:
         left_out=tuple(task for task in _tasks(requested.model) if task not in _tasks(recipe.model)),
         classes=faces.classes,
         train_counts=counts,
-        drawn_counts=counts.astype(np.float64) if order.quotas is None else order.quotas,
-        dev_counts=np.bincount(faces.dev.labels, minlength=n_classes),
+        drawn_counts=counts.astype(np.float64) if order.quotas is None else order.quotas[:n_classes],
+        dev_counts=faces.dev.count_classes(),
         n_leaks=faces.n_leaks,
         n_shared_persons=faces.n_shared_persons,
         backbone_parameters=count_parameters(network.backbone),
@@ -224,8 +224,7 @@ def _describe_memory(plan: TrainingPlan) -> dict[str, str]:
 
 
 def _tasks(model: ModelConfig) -> list[str]:
-    is_on = {"expression": True, "landmarks": model.landmarks, "valence_arousal": model.valence_arousal}
-    return [task for task, on in is_on.items() if on]
+    return ["expression", *other_tasks(model)]
 
 
 def _format_multiply_adds(count: int) -> str:

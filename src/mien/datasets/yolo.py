@@ -1,0 +1,244 @@
+"""Images with boxes in YOLO's format: a text file for each image, a line ``class x y width height`` for each face.
+
+Layout of https://docs.ultralytics.com/datasets/detect/: ``images`` and ``labels`` side by side, above or below the folders
+of the splits; center and size of a box are fractions of the image's; ``data.yaml`` names the classes, or ``classes.txt``
+does. Copies of AffectNet in this format number the classes alphabetically.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
+from mien.datasets.files import list_names, locate, printable
+from mien.datasets.labels import LabelNames, map_labels, order_classes
+from mien.datasets.listed import files_below
+from mien.datasets.registry import DATASETS
+from mien.datasets.splits import assign_split, find_split, require_val_fraction
+from mien.errors import DatasetError
+from mien.faces.classes import canonical_class
+from mien.faces.crop_options import CropMethod
+from mien.faces.image_files import read_image_file
+from mien.faces.images import IMAGE_SUFFIXES, UnreadableImage, open_image
+from mien.formats.pack.schema import SPLITS
+from mien.runtime.regular_files import read_regular
+
+IMAGES, LABELS = "images", "labels"
+NAME_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", f"{LABELS}/classes.txt")
+MAX_TEXT_BYTES = 1_000_000
+N_CELLS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class YoloFaces:
+    """Faces in YOLO's format. The key of a row is its image's path under `root`.
+
+    Attributes:
+        root: the real path of the set's folder.
+        folders: the folders of images under it.
+        classes: class names in order.
+        label_classes: the class of each number, as written.
+        has_splits: the folders say the split.
+        val_fraction: fraction of images assigned to ``val`` if they do not.
+        notes: see `FaceDataset`.
+    """
+
+    root: Path
+    folders: tuple[str, ...]
+    classes: tuple[str, ...]
+    label_classes: dict[str, str]
+    has_splits: bool
+    val_fraction: float
+    notes: tuple[str, ...] = ()
+    name: str = field(default="yolo", init=False)
+    natural_crop: CropMethod = field(default="box", init=False)
+
+    def rows(self) -> Iterator[RawRow]:
+        """Yield a row for each line of each image's text file, and one for an image without any."""
+        for split in SPLITS:
+            for number, (file, line, problem) in enumerate(_read_lines(self.root, self.folders), start=1):
+                actual = _split_of(file) if self.has_splits else assign_split(file, self.val_fraction)
+                if actual == split:
+                    fields = {"file": file, "line": line, "problem": problem}
+                    yield RawRow(split=split, number=number, key=printable(file), fields=fields)
+
+    def class_of(self, row: RawRow) -> str:
+        """Return the class of the line's number, or ``"?"``."""
+        return self.label_classes.get(row.fields["line"].partition(" ")[0], "?")
+
+    def parse(self, row: RawRow) -> FaceRecord:
+        """Return the row's face; a box that is none is dropped with a warning."""
+        reason, _, detail = row.fields["problem"].partition(": ")
+        if reason:
+            raise RejectedRow(reason, detail)
+        label, *box = row.fields["line"].split(" ")
+        class_name = self.class_of(row)
+        if len(box) != N_CELLS - 1:
+            raise RejectedRow("malformed_row", f"a line has {len(box) + 1} numbers instead of {N_CELLS}")
+        if class_name == "?":
+            raise RejectedRow("unknown_label", f"the class {label[:40]!r} has no name")
+        image = locate(self.root, row.fields["file"])
+        box_xyxy = _to_pixels(box, image)
+        return FaceRecord(
+            image=image,
+            label=self.classes.index(class_name),
+            box_xyxy=box_xyxy,
+            warnings=("box_value",) if box_xyxy is None else (),
+        )
+
+
+def _to_pixels(cells: list[str], image: Path) -> NDArray[np.float64] | None:
+    """Return center and size in fractions of an image as ``(4,)`` xyxy in pixels, or None if they are no box."""
+    try:
+        x, y, width, height = map(float, cells)
+    except ValueError:
+        return None
+    if not (0 <= x <= 1 and 0 <= y <= 1 and 0 < width <= 1 and 0 < height <= 1):
+        return None
+    try:
+        size_wh = open_image(read_image_file(image)).size_wh
+    except UnreadableImage as error:
+        raise RejectedRow(error.reason, error.detail) from None
+    corners = np.array([x - width / 2, y - height / 2, x + width / 2, y + height / 2])
+    return corners * np.array([*size_wh, *size_wh], np.float64)
+
+
+def open_yolo(raw: Path, *, val_fraction: float = 0.1, label_names: LabelNames | None = None) -> FaceDataset:
+    """Open a set in YOLO's format.
+
+    Args:
+        raw: the folder.
+        val_fraction: fraction of images assigned to ``val`` if the folders do not say the split.
+        label_names: the class of each number, see `map_labels`; None for those of `NAME_FILES`.
+
+    Raises:
+        DatasetError: the layout is another one, the numbers are not explained, or only some images have a split.
+    """
+    require_val_fraction(val_fraction)
+    root = raw.resolve()
+    folders = tuple(folder for folder in _image_folders(root) if (root / _to_labels(folder)).is_dir())
+    if not folders:
+        raise DatasetError(
+            f"`{raw}` must hold {DATASETS['yolo'].layout}, it holds none: give the folder above them"
+        )
+    counts: Counter[str] = Counter()
+    splits: Counter[str] = Counter()
+    for file, line, problem in _read_lines(root, folders):
+        splits[_split_of(file)] += 1
+        if not problem and line.count(" ") == N_CELLS - 1:
+            counts[line.partition(" ")[0]] += 1
+    if splits[""] and len(splits) > 1:
+        raise DatasetError(
+            f"`{raw}` must say the split of every image or of none, {splits['']:,} of {splits.total():,} are in no folder "
+            "named like a split: move them"
+        )
+    notes: tuple[str, ...] = ()
+    if label_names is None:
+        label_names, notes = read_class_names(root)
+    label_classes, label_notes = map_labels(
+        counts, label_names, where=f"`{raw}`, which has no `{NAME_FILES[0]}` with their names,"
+    )
+    if not label_classes:
+        raise DatasetError(f"`{raw}` must have faces of a class that has a name, it has none")
+    return YoloFaces(
+        root=root,
+        folders=folders,
+        classes=order_classes(set(label_classes.values())),
+        label_classes=label_classes,
+        has_splits=not splits[""],
+        val_fraction=val_fraction,
+        notes=(*label_notes, *notes),
+    )
+
+
+def _image_folders(root: Path) -> list[str]:
+    """Return the folders named ``images`` under ``root``, outermost only."""
+    found, pending = [], [""]
+    while pending:
+        folder = pending.pop()
+        for name in list_names(root / folder):
+            path = f"{folder}/{name}" if folder else name
+            if name.lower() == IMAGES and (root / path).is_dir():
+                found.append(path)
+            elif path.count("/") < 2 and (root / path).is_dir():
+                pending.append(path)
+    return sorted(found)
+
+
+def _to_labels(path: str) -> str:
+    """Return the path with its last folder ``images`` replaced by ``labels``."""
+    parts = path.split("/")
+    last = max(index for index, part in enumerate(parts) if part.lower() == IMAGES)
+    return "/".join([*parts[:last], LABELS, *parts[last + 1 :]])
+
+
+def read_class_names(root: Path) -> tuple[LabelNames | None, tuple[str, ...]]:
+    """Return the class names by number from the first of `NAME_FILES` that has any, and a note on it.
+
+    Raises:
+        DatasetError: the file cannot be read.
+    """
+    for file in NAME_FILES:
+        path = root / file
+        if not path.is_file():
+            continue
+        try:
+            text = read_regular(path, max_bytes=MAX_TEXT_BYTES).decode("utf-8-sig")
+            names = text.splitlines() if path.suffix == ".txt" else _parse_yaml_names(text)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            raise DatasetError(f"`{path}` cannot be read: {reason}") from None
+        if isinstance(names, list):
+            names = dict(enumerate(names))
+        if isinstance(names, dict) and names:
+            named = tuple(
+                (str(number), str(name).strip()) for number, name in names.items() if str(name).strip()
+            )
+            canonical = tuple((number, canonical_class(name) or name) for number, name in named)
+            return canonical, (f"The names of the classes are those of `{file}`.",)
+    return None, ()
+
+
+def _parse_yaml_names(text: str) -> Any:
+    import yaml  # noqa: PLC0415 - only this layout needs it
+
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+    return content.get("names") if isinstance(content, dict) else None
+
+
+def _split_of(file: str) -> str:
+    """Return the split that a folder above an image says, or ""."""
+    return find_split(f"{Path(file).parent.as_posix()}/") or ""
+
+
+def _read_lines(root: Path, folders: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
+    """Yield image, line and problem (a reason and a detail, or "") of each face, and of each image without one.
+
+    The numbers of a line are separated by single blanks.
+    """
+    for folder in folders:
+        for name in files_below(root / folder, IMAGE_SUFFIXES):
+            image = f"{folder}/{name}"
+            text_file = f"{_to_labels(image).rpartition('.')[0]}.txt"
+            try:
+                text = read_regular(root / text_file, max_bytes=MAX_TEXT_BYTES).decode("utf-8")
+            except FileNotFoundError:
+                yield image, "", f"missing_annotation: there is no `{text_file}`"
+                continue
+            except (OSError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or error
+                yield image, "", f"broken_annotation: `{text_file}`: {reason}"
+                continue
+            lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+            if not lines:
+                yield image, "", f"missing_annotation: `{text_file}` is empty"
+            for line in lines:
+                yield image, line, ""

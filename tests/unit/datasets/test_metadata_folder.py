@@ -1,0 +1,117 @@
+"""Folders of images with metadata files, as the Hugging Face Hub has them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mien.datasets.forms import open_any_list
+from mien.datasets.list_options import ColumnOptions
+from mien.datasets.metadata_folder import open_metadata_folder
+from mien.errors import DatasetError
+
+
+@pytest.fixture
+def write(tmp_path: Path, put: Callable[..., Path]) -> Callable[..., Path]:
+    """Return a function that writes a folder's metadata, as JSON lines or CSV, and its images."""
+
+    def write_folder(
+        rows: dict[str, object], *, folder: str = "train", suffix: str = "jsonl", **more: object
+    ) -> Path:
+        for name in rows:
+            put(tmp_path / folder / name)
+        values = [{"file_name": name, "label": label} | more for name, label in rows.items()]
+        lines = [json.dumps(value) for value in values]
+        if suffix == "csv":
+            lines = [
+                ",".join(values[0]),
+                *(",".join(str(cell) for cell in value.values()) for value in values),
+            ]
+        put(tmp_path / folder / f"metadata.{suffix}", "\n".join(lines) + "\n")
+        return tmp_path
+
+    return write_folder
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_each_split_has_its_file(
+    write: Callable[..., Path], read_set: Callable[..., Any], suffix: str
+) -> None:
+    """Names are relative to the metadata file; other columns and unlisted images are noted."""
+    write({"1.jpg": "happy", "a/2.jpg": "sadness"}, suffix=suffix, valence=0.5, caption="x")
+    raw = write({"1.jpg": "sad"}, folder="validation", suffix=suffix)
+    (raw / "train" / "9.jpg").touch()
+    source = open_metadata_folder(raw)
+    read = read_set(source)
+    assert source.classes == ("Happy", "Sad")
+    assert [(row.split, row.key, source.class_of(row)) for row in read.rows] == [
+        ("train", "train/1.jpg", "Happy"),
+        ("train", "train/a/2.jpg", "Sad"),
+        ("val", "validation/1.jpg", "Sad"),
+    ]
+    assert read.records["train/1.jpg"].valence == 0.5
+    assert any(note.startswith("1 images are in no metadata file") for note in source.notes)
+    assert any(note.endswith(": caption.") for note in source.notes)
+
+
+def test_one_file_for_all_splits(write: Callable[..., Path]) -> None:
+    """The split is in the path, or in a column; without either, part of the faces becomes val."""
+    raw = write({"train/1.jpg": "happy", "test/2.jpg": "sad"}, folder="")
+    assert [row.split for row in open_metadata_folder(raw).rows()] == ["train", "test"]
+    raw = write({f"{n}.jpg": ("happy", "sad")[n % 2] for n in range(60)}, folder="")
+    drawn = [row.split for row in open_metadata_folder(raw, val_fraction=0.3).rows()]
+    assert 6 < drawn.count("val") < 30
+    raw = write({"1.jpg": "happy"}, folder="", split="test")
+    assert [row.split for row in open_metadata_folder(raw).rows()] == ["test"]
+
+
+def test_rows_that_cannot_be_used(write: Callable[..., Path], read_set: Callable[..., Any]) -> None:
+    """They are rejected with a reason."""
+    raw = write({"1.jpg": "happy", "2.jpg": "sad", "3.jpg": None, "../../4.jpg": "sad"})
+    assert read_set(open_metadata_folder(raw)).reasons == ["unknown_label", "path_outside"]
+    raw = write({"1.jpg": "happy", "2.jpg": "sad"}, split="later")
+    assert read_set(open_metadata_folder(raw)).reasons == ["unknown_split"] * 2
+
+
+def test_numbers_are_refused_until_explained(write: Callable[..., Path]) -> None:
+    """The Hub's sets do not number their classes alike."""
+    raw = write({"1.jpg": 0, "2.jpg": 1})
+    with pytest.raises(DatasetError, match="--label-names 0=NAME,1=NAME"):
+        open_metadata_folder(raw)
+    source = open_metadata_folder(raw, label_names=(("0", "Anger"), ("1", "Happy")))
+    assert source.classes == ("Happy", "Anger")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "line 1"),
+        ("[1]", "line 1"),
+        ('{"file_name": "a.jpg", "label": "sad"}\n{"file_name": "a.jpg"}', "line 2: 'label' is missing"),
+        ('{"file": "a.jpg", "label": "sad"}', "line 1: 'file_name' is missing"),
+    ],
+)
+def test_damaged_file_is_refused(tmp_path: Path, put: Callable[..., Path], text: str, message: str) -> None:
+    """The message names file and line."""
+    put(tmp_path / "train" / "metadata.jsonl", text)
+    with pytest.raises(DatasetError, match=message):
+        open_metadata_folder(tmp_path)
+
+
+def test_splits_of_only_some_images_are_refused(write: Callable[..., Path]) -> None:
+    """The others could be of any split."""
+    write({"1.jpg": "happy", "2.jpg": "sad"})
+    with pytest.raises(DatasetError, match="1 of 3 are in no folder named like a split"):
+        open_metadata_folder(write({"3.jpg": "happy"}, folder="more"))
+
+
+def test_csv_opens_it_too(write: Callable[..., Path]) -> None:
+    """A set with a metadata file for each split is a list in several parts."""
+    raw = write({"1.jpg": "happy", "2.jpg": "sad"}, suffix="csv")
+    assert open_any_list(raw).name == "imagefolder"
+    with pytest.raises(DatasetError, match="--split-column is for a CSV"):
+        open_any_list(raw, columns=ColumnOptions(split_column="phase"))
+    (raw / "train" / "metadata.csv").rename(raw / "metadata.csv")
+    assert open_any_list(raw).name == "csv"

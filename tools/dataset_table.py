@@ -4,6 +4,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from mien.datasets.registry import DATASETS, DatasetOptions
+from mien.runtime.options import option_flags
 
 PAGE = Path(__file__).parents[1] / "docs" / "guide" / "data.md"
 BEGIN, END = "<!-- written by tools/dataset_table.py -->\n", "<!-- end of the table -->\n"
@@ -11,10 +12,10 @@ BEGIN, END = "<!-- written by tools/dataset_table.py -->\n", "<!-- end of the ta
 
 def build_table() -> str:
     """Return the table in Markdown."""
-    flags = {field.name: field.metadata["flag"] for field in fields(DatasetOptions)}
+    flags = {field.name: option_flags(field) for field in fields(DatasetOptions)}
     lines = ["| kind | set | RAW holds | crop | options | terms of use |", "|---|---|---|---|---|---|"]
     for name, kind in DATASETS.items():
-        options = " ".join(f"`{flags[option]}`" for option in kind.options)
+        options = " ".join(f"`{flag}`" for option in kind.options for flag in flags[option])
         cells = [
             f"`{name}`",
             kind.title,

@@ -92,6 +92,9 @@ def test_an_option_given_twice_is_rejected(
         "--split": "val",
         "--size": "64",
         "--val-fraction": "0.5",
+        "--affect-columns": "V,A",
+        "--affect-range": "1..9",
+        "--allow": "empty-classes",
     }.get(option, choice)
     with pytest.raises(SystemExit) as ended:
         build_parser().parse_known_args([verb, option, value, option, value])

@@ -32,7 +32,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(noise.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(path)
     rows = (
-        f"{'a' if row % 20 < 8 else 'b'}/{row % 20}.jpg,{('happy', 'sad')[row % 3 == 0]},{('train', 'val')[row % 6 == 0]}\n"
+        f"{row}/../{'a' if row % 20 < 8 else 'b'}/{row % 20}.jpg,{('happy', 'sad')[row % 3 == 0]},{('train', 'val')[row % 6 == 0]}\n"
         for row in range(300)
     )
     (folder / "faces.csv").write_text("path,label,split\n" + "".join(rows))

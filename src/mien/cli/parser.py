@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 from mien.errors import MissingExtraError
-from mien.runtime.options import DETECTOR_HELP, FORCE_HELP
+from mien.runtime.options import DETECTOR_HELP, FORCE_HELP, option_flag
 
 Options = TypeVar("Options")
 
@@ -42,21 +42,21 @@ class Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
         self.register("action", None, _StoreOnce)
         self.register("action", "store", _StoreOnce)
-        self._arguments: list[str] = []
+        self.arguments: list[str] = []
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse what is known, and remember the arguments for `error`."""
-        self._arguments = list(sys.argv[1:] if args is None else args)
+        self.arguments = list(sys.argv[1:] if args is None else args)
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and the message, and exit with 2."""
         choices = [str(choice) for action in self._actions for choice in action.choices or ()]
-        for argument in self._arguments:
+        for argument in self.arguments:
             if f"invalid choice: {argument!r}" in message:
                 hints = difflib.get_close_matches(argument, choices, n=1)
                 super().error(message + "".join(f". Did you mean `{hint}`?" for hint in hints))
-        super().error(message + self.suggest_options(self._arguments))
+        super().error(message + self.suggest_options(self.arguments))
 
     def suggest_options(self, arguments: Sequence[str]) -> str:
         """Return a sentence on the first unknown option that resembles a known one, or an empty text."""
@@ -113,8 +113,7 @@ def add_options(parser: argparse._ActionsContainer, options: type) -> None:
             title = field.metadata.get("title")
             add_options(parser.add_argument_group(title) if title else parser, kind)
         elif "help" in field.metadata:
-            flag = field.metadata.get("flag", f"--{field.name.replace('_', '-')}")
-            parser.add_argument(flag, dest=field.name, **_argument(field, kind))
+            parser.add_argument(option_flag(field), dest=field.name, **_argument(field, kind))
 
 
 def read_options(options: type[Options], namespace: argparse.Namespace) -> Options:

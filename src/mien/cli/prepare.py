@@ -8,7 +8,8 @@ from pathlib import Path
 from mien.cli.output import print_result
 from mien.cli.parser import Verbs, add_options, add_verb, read_options, requires_extra
 from mien.datasets.registry import DATASETS, DatasetOptions
-from mien.prepare.options import PrepareOptions
+from mien.prepare.options import AUTO, PrepareOptions
+from mien.runtime.options import option_flags
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -19,27 +20,46 @@ def add_parser(verbs: Verbs) -> None:
         "Turn a raw data set into a pack of cropped, verified faces. The raw set is never modified.",
         "mien prepare affectnet AffectNet/ --out affectnet.pack",
     )
-    parser.add_argument("kind", choices=tuple(DATASETS), help="kind of the raw set, see below")
+    parser.add_argument("kind", choices=(*DATASETS, AUTO), help="kind of the raw set, see below")
     parser.add_argument("raw", type=Path, metavar="RAW", help="the set's folder, or a CSV file")
-    parser.add_argument("--out", type=Path, required=True, metavar="PACK", help="folder to create")
+    parser.add_argument(
+        "--out", type=Path, metavar="PACK", help="folder to create (required, except by auto)"
+    )
     add_options(parser, PrepareOptions)
-    flags = {field.name: field.metadata["flag"] for field in fields(DatasetOptions)}
+    flags = {field.name: option_flags(field) for field in fields(DatasetOptions)}
     lines = []
-    for name, kind in DATASETS.items():
+    for kind_name, kind in DATASETS.items():
         crop = f"Crop: {kind.natural_crop}."
-        takes = f" Takes {', '.join(flags[option] for option in kind.options)}." if kind.options else ""
-        text = f"{name:11}{kind.layout}. {crop}{takes}"
+        takes = (
+            f" Takes {', '.join(flag for name in kind.options for flag in flags[name])}."
+            if kind.options
+            else ""
+        )
+        text = f"{kind_name:11}{kind.layout}. {crop}{takes}"
         lines += textwrap.wrap(
             text, 78, initial_indent="  ", subsequent_indent=" " * 13, break_on_hyphens=False
         )
+    lines += textwrap.wrap(
+        f"{AUTO:11}says which of these a set is taken for and why, shows ten rows, and prints the command that prepares it. "
+        "Writes nothing.",
+        78,
+        initial_indent="  ",
+        subsequent_indent=" " * 13,
+    )
     parser.epilog = "\n".join(["kinds:", *lines, "", parser.epilog or ""])
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Prepare the set."""
+    options = read_options(PrepareOptions, args)
+    if args.out is None and args.kind != AUTO:
+        args.parser.error("the following arguments are required: --out")
     with requires_extra("prepare", "data"):
+        from mien.prepare.auto import describe_set
         from mien.prepare.stage import prepare
 
-    options = read_options(PrepareOptions, args)
+    if args.kind == AUTO:
+        print_result(describe_set(args.raw, options.dataset, args.parser.arguments, args.out))
+        return
     print_result(prepare(args.kind, args.raw, args.out, options))

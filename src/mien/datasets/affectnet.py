@@ -19,14 +19,14 @@ from mien.datasets.affectnet_2021 import SET_FOLDERS, open_affectnet_2021
 from mien.datasets.affectnet_plus import find_affectnet_plus, open_affectnet_plus
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
 from mien.datasets.csv_cells import (
-    parse_affect,
+    parse_affect_pair,
     parse_box_xywh,
     parse_integer,
     parse_landmarks,
     require_readable,
 )
 from mien.datasets.csv_files import CsvFile, open_csv_file, read_first_row
-from mien.datasets.files import locate
+from mien.datasets.files import locate, quote_names, real_folders
 from mien.datasets.registry import DATASETS, Halves
 from mien.errors import DatasetError
 from mien.faces.classes import AFFECTNET_CLASSES
@@ -78,11 +78,13 @@ class AffectNet2017:
 
     Attributes:
         lists: the lists that are read.
+        images: real paths of further folders that images, or links among them, may lie in.
         notes: see `FaceDataset`.
         name: ``affectnet-2017``, with ``-automatic`` or ``-both`` if the automatic half is read.
     """
 
     lists: tuple[AnnotatedList, ...]
+    images: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
     name: str = "affectnet-2017"
     classes: tuple[str, ...] = field(default=AFFECTNET_CLASSES, init=False)
@@ -111,23 +113,41 @@ class AffectNet2017:
         box_xyxy, box_warnings = parse_box_xywh(tuple(row.fields[name] for name in BOX))
         landmarks, landmark_warnings = parse_landmarks(row.fields[LANDMARKS])
         source = self.lists[int(row.fields["list"])]
+        valence, arousal, affect_warnings = parse_affect_pair(row.fields["valence"], row.fields["arousal"])
         return FaceRecord(
-            image=locate(source.image_root, row.key.removeprefix(source.prefix)),
+            image=locate(source.image_root, row.key.removeprefix(source.prefix), others=self.images),
             label=AFFECTNET_CLASSES.index(class_name),
             box_xyxy=box_xyxy,
             landmarks=landmarks,
-            valence=parse_affect(row.fields["valence"]),
-            arousal=parse_affect(row.fields["arousal"]),
-            warnings=(*box_warnings, *landmark_warnings),
+            valence=valence,
+            arousal=arousal,
+            warnings=(*box_warnings, *landmark_warnings, *affect_warnings),
         )
 
 
-def open_affectnet(raw: Path, *, halves: Halves | None = None) -> FaceDataset:
+def recognize_affectnet(raw: Path) -> str | None:
+    """Return why a folder is AffectNet, or None; see `DatasetKind`."""
+    paths = [_find_file(raw, LIST_FOLDERS, name) for name in LISTS.values()]
+    paths.append(_find_file(raw, AUTOMATIC_LIST_FOLDERS, AUTOMATIC_LIST))
+    lists = [path.name for path in paths if path is not None]
+    images = next(
+        (name for name in (*IMAGE_FOLDERS, *AUTOMATIC_IMAGE_FOLDERS) if (raw / name).is_dir()), None
+    )
+    if lists and images:
+        return f"it holds {quote_names(lists)} and `{images}/`, as the 2017 release"
+    if find_affectnet_plus(raw):
+        return "it holds the annotations of AffectNet+"
+    sets = [f"{name}/annotations/" for name in SET_FOLDERS.values() if (raw / name / "annotations").is_dir()]
+    return f"it holds {quote_names(sets)}, as the 2021 release" if sets else None
+
+
+def open_affectnet(raw: Path, *, halves: Halves | None = None, images: tuple[Path, ...] = ()) -> FaceDataset:
     """Open the AffectNet release that a folder holds.
 
     Args:
         raw: the folder.
         halves: which half of the 2017 release is read, or both; None for the manual one if it is there.
+        images: further folders of the 2017 release's images, or that links among them lead to.
 
     Raises:
         DatasetError: it holds no release or several, or a list or folder of it is missing or unusable.
@@ -165,13 +185,12 @@ def open_affectnet(raw: Path, *, halves: Halves | None = None) -> FaceDataset:
                 f"--halves {halves} needs {' or '.join(f'`{name}`' for name in names)}, `{raw}` holds none: "
                 "give the folder that does, or leave the option out"
             )
-    lists = []
+    lists, others = [], real_folders(images)
     if halves != "automatic":
-        root = _require_images(raw, IMAGE_FOLDERS)
+        root = _require_images(raw, IMAGE_FOLDERS, others)
         lists = [AnnotatedList(split, _open_2017_list(path), root) for split, path in paths.items()]
     if automatic and halves != "manual":
-        root = _require_images(raw, AUTOMATIC_IMAGE_FOLDERS)
-        prefix = f"{AUTOMATIC_IMAGE_FOLDERS[0]}/"
+        root, prefix = _require_images(raw, AUTOMATIC_IMAGE_FOLDERS, others), f"{AUTOMATIC_IMAGE_FOLDERS[0]}/"
         lists.insert(
             1 if "train" in paths else 0, AnnotatedList("train", _open_2017_list(automatic), root, prefix)
         )
@@ -188,6 +207,7 @@ def open_affectnet(raw: Path, *, halves: Halves | None = None) -> FaceDataset:
     ]
     return AffectNet2017(
         lists=tuple(lists),
+        images=others,
         notes=(*notes, *(note for _, listed, _, _ in lists for note in listed.note_ignored_columns())),
         name="affectnet-2017" if halves == "manual" else f"affectnet-2017-{halves}",
     )
@@ -197,12 +217,13 @@ def _find_file(raw: Path, folders: tuple[str, ...], name: str) -> Path | None:
     return next((path for folder in folders if (path := raw / folder / name).is_file()), None)
 
 
-def _require_images(raw: Path, folders: tuple[str, ...]) -> Path:
-    """Return the real path of the first of some folders that is there."""
-    found = next((path for name in folders if (path := raw / name).is_dir()), None)
+def _require_images(raw: Path, folders: tuple[str, ...], others: tuple[Path, ...]) -> Path:
+    """Return the real path of the first of some folders that is there, or else of the first that was named."""
+    found = next((path for path in (*(raw / name for name in folders), *others) if path.is_dir()), None)
     if found is None:
         raise DatasetError(
-            f"`{raw}` must hold the images of its lists in `{folders[0]}/`, there is no such folder: unpack them there"
+            f"`{raw}` must hold the images of its lists in `{folders[0]}/`, there is no such folder: unpack them there, or "
+            "name the folder that holds them with --images"
         )
     return found.resolve()
 

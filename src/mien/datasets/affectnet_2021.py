@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.datasets.base import FaceRecord, RawRow, RejectedRow
-from mien.datasets.csv_cells import parse_affect
+from mien.datasets.csv_cells import parse_affect_pair
 from mien.datasets.files import iterate_names, list_names, printable
 from mien.errors import DatasetError
 from mien.faces.classes import EXPRESSIONS_8
@@ -77,14 +77,16 @@ class AffectNet2021:
         label = self._label(row)
         warnings: list[str] = []
         landmarks = self._landmarks(row, warnings)
-        valence, arousal = (self._affect(row, name, warnings) for name in (VALENCE, AROUSAL))
+        valence, arousal, affect_warnings = parse_affect_pair(
+            self._affect_cell(row, VALENCE, warnings), self._affect_cell(row, AROUSAL, warnings)
+        )
         return FaceRecord(
             image=self.raw / row.fields["file"],
             label=label,
             landmarks=landmarks,
             valence=valence,
             arousal=arousal,
-            warnings=tuple(dict.fromkeys(warnings)),
+            warnings=tuple(dict.fromkeys((*warnings, *affect_warnings))),
         )
 
     def _label(self, row: RawRow) -> int:
@@ -97,9 +99,9 @@ class AffectNet2021:
             raise RejectedRow("unknown_label", f"expression {shown or 'empty'} is not an integer from 0 to 7")
         return int(values.flat[0])
 
-    def _affect(self, row: RawRow, name: str, warnings: list[str]) -> float | None:
+    def _affect_cell(self, row: RawRow, name: str, warnings: list[str]) -> str:
         values = self._read_optional(row, name, warnings)
-        return parse_affect(str(values.flat[0])) if values is not None and values.size == 1 else None
+        return str(values.flat[0]) if values is not None and values.size == 1 else ""
 
     def _landmarks(self, row: RawRow, warnings: list[str]) -> NDArray[np.float64] | None:
         values = self._read_optional(row, LANDMARKS, warnings)

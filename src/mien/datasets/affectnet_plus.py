@@ -27,7 +27,7 @@ from mien.datasets.affectnet_2021 import (
     require_photo_folders,
 )
 from mien.datasets.base import FaceRecord, RawRow, RejectedRow
-from mien.datasets.csv_cells import parse_affect, parse_integer
+from mien.datasets.csv_cells import parse_affect_pair, parse_integer
 from mien.datasets.files import iterate_names
 from mien.faces.classes import EXPRESSIONS_8
 from mien.faces.crop_options import CropMethod
@@ -81,14 +81,17 @@ class AffectNetPlus:
         metadata = _plain_keys(metadata) if isinstance(metadata, dict) else {}
         distribution, label_warnings = _parse_soft_label(annotation.get("softlabel"))
         landmarks, landmark_warnings = _parse_points(metadata.get("landmarks"))
+        valence, arousal, affect_warnings = parse_affect_pair(
+            str(metadata.get("valence", "")), str(metadata.get("arousal", ""))
+        )
         return FaceRecord(
             image=self.raw / row.fields["file"],
             label=_parse_label(annotation),
             distribution=distribution,
             landmarks=landmarks,
-            valence=parse_affect(str(metadata.get("valence", ""))),
-            arousal=parse_affect(str(metadata.get("arousal", ""))),
-            warnings=(*label_warnings, *landmark_warnings),
+            valence=valence,
+            arousal=arousal,
+            warnings=(*label_warnings, *landmark_warnings, *affect_warnings),
         )
 
     def _read(self, row: RawRow) -> dict[str, Any]:

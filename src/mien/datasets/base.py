@@ -38,6 +38,7 @@ class FaceRecord:
         label: index into the classes of the data set, or `NO_LABEL` if the expression is not annotated.
         distribution: fraction of votes for each class, or None.
         box_xyxy: face box in pixels, or None.
+        is_relative_box: the box is in fractions of the image's width and height instead.
         landmarks: ``(68, 2)`` in pixels, or None.
         anchors: ``(4, 2)`` left eye center, right eye center, left and right mouth corner in pixels, or None; they
             position an aligned crop if there are no landmarks.
@@ -62,6 +63,7 @@ class FaceRecord:
     arousal: float | None = None
     annotations: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     is_cropped: bool = False
+    is_relative_box: bool = False
     warnings: tuple[str, ...] = ()
     person: str | None = None
     clip: str | None = None
@@ -145,22 +147,26 @@ def annotations_of(dataset: FaceDataset) -> Annotations:
 
 # Every reason for rejecting a row, and what the data set's owner can do.
 REMEDIES = {
-    "missing_file": "restore the file, or remove the row",
+    "missing_file": "restore the file, remove the row, or name the folder of the images with --images, or what to leave off "
+    "the paths with --path-prefix",
     "not_a_file": "replace it with a copy of the image file, or remove the row",
     "unreadable_file": "give yourself permission to read the file, or copy it again",
     "unclear_depth": "save the image with 8 bits per channel, from 0 black to 255 white",
     "empty_file": "copy the file again from the original set",
     "not_an_image": "the file is not an image: download it again (saved error pages are common)",
+    "unsupported_format": "save the image as JPEG or PNG, or install what reads it",
     "truncated_image": "the image is damaged: copy it again from the original set",
     "image_too_large": "scale the image down, or remove it",
     "unknown_label": "write one of the set's class numbers or names",
-    "path_outside": "write the path relative to the set's folder, without '..'",
+    "path_outside": "name the folder that the path or the link leads to with --images, or move the file into the set",
     "box_outside": "the face box lies outside the image: correct or remove it",
     "no_face": "no face was detected: add a box or landmarks, or use --crop whole",
     "not_a_face": "the set's annotators say this is not a face: nothing to do",
     "malformed_row": "correct the row in the list",
     "conflicting_label": "the folder and the list disagree: correct one of them, or remove the image",
     "unknown_split": "write train, val or test",
+    "duplicate_row": "an earlier row is the same face with the same label: nothing to do, or remove the row",
+    "contradicting_labels": "decide on one label for the face, and remove the other rows",
     "missing_annotation": "the image has no label: copy its annotation files again, or remove the image",
     "broken_annotation": "the annotation file is damaged: copy it again from the original set",
     "no_majority": "the annotators disagree: nothing to do, or use --votes plurality",

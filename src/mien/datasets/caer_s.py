@@ -26,6 +26,17 @@ LIST_FOLDERS = (".", "data", "lists")
 N_CELLS = 6
 
 
+FOLDERS = frozenset(("Anger", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise"))
+
+
+def recognize_caer_s(raw: Path) -> str | None:
+    """Return why a folder is CAER-S, or None; see `DatasetKind`."""
+    root = raw / "CAER-S" if (raw / "CAER-S").is_dir() else raw
+    splits = [root / name for name in ("train", "test")]
+    is_one = all(folder.is_dir() and {*list_names(folder)} == FOLDERS for folder in splits)
+    return "`train` and `test` in it hold its seven folders, `Anger` to `Surprise`" if is_one else None
+
+
 def open_caer_s(raw: Path) -> FaceDataset:
     """Open CAER-S.
 

@@ -4,12 +4,15 @@ What cannot be parsed is None, with the code of a warning if it is not simply ab
 """
 
 import math
+import re
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.datasets.base import RejectedRow
 from mien.datasets.csv_files import PROBLEM
+from mien.datasets.list_options import BoxFormat
+from mien.faces.classes import MISSING_VALUES
 from mien.faces.landmarks import N_LANDMARKS
 
 
@@ -37,55 +40,80 @@ def parse_integer(text: str) -> int | None:
     return int(value) if value.is_integer() else None
 
 
-def parse_affect(text: str) -> float | None:
-    """Parse valence or arousal: a number in [-1, 1], or None (AffectNet writes -2 for "not annotated")."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if -1 <= value <= 1 else None
+def parse_affect_pair(
+    valence: str, arousal: str, affect_range: tuple[float, float] = (-1.0, 1.0)
+) -> tuple[float | None, float | None, tuple[str, ...]]:
+    """Parse valence and arousal on a scale.
+
+    Returns:
+        Both in [-1, 1], or None where the cell is a missing value or -2, AffectNet's mark; and the warning code
+        ``valence_value`` or ``arousal_value`` for a cell that is no number on the scale.
+    """
+    low, high = affect_range
+    parsed: list[float | None] = []
+    warnings: list[str] = []
+    for name, cell in (("valence", valence), ("arousal", arousal)):
+        value = _parse_number(cell)
+        if low <= value <= high:
+            parsed.append(value if (low, high) == (-1, 1) else 2 * (value - low) / (high - low) - 1)
+            continue
+        parsed.append(None)
+        if value != -2 and cell.strip() not in MISSING_VALUES:
+            warnings.append(f"{name}_value")
+    return parsed[0], parsed[1], tuple(warnings)
+
+
+def parse_box(
+    cells: tuple[str, ...], box_format: BoxFormat
+) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
+    """Parse a box given as four cells, or as one that holds four numbers.
+
+    Args:
+        cells: four, one, or none if the list has no boxes.
+        box_format: what the numbers are.
+
+    Returns:
+        ``(4,)`` xyxy, in pixels or, if relative, in fractions of the image's size; None if the cells are empty or not a
+        box, and in the latter case, if one is not a number or the box has no area, the warning code ``box_value``.
+    """
+    if len(cells) == 1:
+        cells = tuple(re.split(r"[\s,;]+", cells[0].strip().strip("[](){}").strip()))
+    if not any(cell.strip() for cell in cells):
+        return None, ()
+    if len(cells) != 4:
+        return None, ("box_value",)
+    first, second, third, fourth = (_parse_number(cell) for cell in cells)
+    form = box_format.removeprefix("relative-")
+    if form == "cxcywh":
+        first, second = first - third / 2, second - fourth / 2
+    if form != "xyxy":
+        third, fourth = first + third, second + fourth
+    box_xyxy = np.array((first, second, third, fourth), dtype=np.float64)
+    if not np.isfinite(box_xyxy).all() or not (box_xyxy[2:] > box_xyxy[:2]).all():
+        return None, ("box_value",)
+    return box_xyxy, ()
 
 
 def parse_box_xywh(cells: tuple[str, ...]) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
-    """Parse a box given as left, top, width and height in pixels; see `parse_box_xyxy`."""
-    if not any(cell.strip() for cell in cells):
-        return None, ()
-    left, top, width, height = (_parse_number(cell) for cell in cells)
-    return _check_box(left, top, left + width, top + height)
+    """Parse a box given as left, top, width and height in pixels; see `parse_box`."""
+    return parse_box(cells, "xywh")
 
 
 def parse_box_xyxy(cells: tuple[str, ...]) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
-    """Parse a box given as left, top, right and bottom in pixels.
-
-    Args:
-        cells: four, or none if the list has no boxes.
-
-    Returns:
-        ``(4,)`` xyxy in pixels, or None if the cells are empty or not a box; and in the latter case, if one is not a
-        number or the box has no area, the warning code ``box_value``.
-    """
-    if not any(cell.strip() for cell in cells):
-        return None, ()
-    left, top, right, bottom = (_parse_number(cell) for cell in cells)
-    return _check_box(left, top, right, bottom)
+    """Parse a box given as left, top, right and bottom in pixels; see `parse_box`."""
+    return parse_box(cells, "xyxy")
 
 
 def _parse_number(cell: str) -> float:
+    """Return the number in a cell, NaN if it is none."""
     try:
         return float(cell)
     except ValueError:
         return math.nan
 
 
-def _check_box(*values: float) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
-    box_xyxy = np.array(values, dtype=np.float64)
-    if not np.isfinite(box_xyxy).all() or not (box_xyxy[2:] > box_xyxy[:2]).all():
-        return None, ("box_value",)
-    return box_xyxy, ()
-
-
 def parse_landmarks(text: str) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
-    """Parse 136 numbers separated by ``;``.
+    """Parse 136 numbers separated by ``;``, commas or blanks.
 
     Returns:
         ``(68, 2)`` points, or None if there are none (the cell is empty, or all ``-1`` or ``-2``) or they cannot be
@@ -96,7 +124,7 @@ def parse_landmarks(text: str) -> tuple[NDArray[np.float64] | None, tuple[str, .
     if not text:
         return None, ()
     try:
-        values = np.array(text.split(";"), dtype=np.float64)
+        values = np.array(text.split(";") if ";" in text else re.split(r"[\s,]+", text), dtype=np.float64)
     except ValueError:
         return None, ("landmark_value",)
     if not np.isfinite(values).all():

@@ -11,10 +11,13 @@ import zlib
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
 from mien.errors import DatasetError
+from mien.faces.file_signatures import identify_format, read_signature
+from mien.faces.images import IMAGE_SUFFIXES
 from mien.runtime.regular_files import open_regular
 
 # The field of a row that cannot be read, with the reason as text.
@@ -33,12 +36,15 @@ class CsvFile:
         columns: index of each column that was found, by mien's name for it.
         width: number of columns.
         header: the names in the first line, empty if the first line is a data row.
+        delimiter: what separates columns; a blank stands for any blanks, of which the last one counts if there are two
+            columns, so that a path may contain some.
     """
 
     path: Path
     columns: dict[str, int]
     width: int
     header: tuple[str, ...] = ()
+    delimiter: str = ","
 
     def note_ignored_columns(self, *, without: tuple[str, ...] = ()) -> tuple[str, ...]:
         """Return a note on columns that are not used, or nothing if all are.
@@ -47,7 +53,8 @@ class CsvFile:
             without: names in `columns` that are not used either.
         """
         used = {index for name, index in self.columns.items() if name not in without}
-        names = [name or "(no name)" for index, name in enumerate(self.header) if index not in used]
+        header = self.header or tuple(str(number) for number in range(1, self.width + 1))
+        names = [name or "(no name)" for index, name in enumerate(header) if index not in used]
         return (f"Columns not used in `{self.path.name}`: {', '.join(names)}.",) if names else ()
 
     def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
@@ -56,7 +63,7 @@ class CsvFile:
         Raises:
             DatasetError: the file cannot be read to its end.
         """
-        with closing(_read_cells(self.path)) as lines:
+        with closing(_read_cells(self.path, self.delimiter, self.width)) as lines:
             if self.header:
                 next(lines, None)
             for number, cells in enumerate(lines, start=1):
@@ -112,11 +119,40 @@ def read_first_row(path: Path) -> list[str]:
     return cells
 
 
-def _read_cells(path: Path) -> Generator[list[str], None, None]:
-    """Yield the cells of each line that is not blank."""
+def read_first_rows(path: Path, limit: int) -> tuple[str, list[list[str]]]:
+    """Return the delimiter of a list, found in its first line, and the cells of its first rows.
+
+    Raises:
+        DatasetError: the file cannot be read, or is empty.
+    """
+    with closing(_read_cells(path, "\n")) as lines:
+        first = next(lines, None)
+    if first is None:
+        raise DatasetError(f"`{path}` is empty, expected a list of images: copy it again")
+    line, delimiter, width = first[0].strip(), ",", 0
+    if "\t" in line:
+        delimiter = "\t"
+    elif line.count(";") > line.count(","):
+        delimiter = ";"
+    elif "," not in line and len(line.split()) > 1:
+        delimiter = " "
+        # One path with blanks and a label, or several columns.
+        width = 2 if Path(line.rsplit(None, 1)[0]).suffix.lower() in IMAGE_SUFFIXES else 0
+    with closing(_read_cells(path, delimiter, width)) as rows:
+        return delimiter, list(islice(rows, limit))
+
+
+def _read_cells(path: Path, delimiter: str = ",", width: int = 0) -> Generator[list[str], None, None]:
+    r"""Yield the cells of each line that is not blank; for the delimiter ``\n``, the line itself."""
     try:
         with _open_text(path) as file:
-            reader = csv.reader(_checked_lines(file, path), strict=True)
+            lines = _checked_lines(file, path)
+            if delimiter in " \n":
+                for line in lines:
+                    if line.strip():
+                        yield [line] if delimiter == "\n" else line.rsplit(None, 1 if width == 2 else -1)
+                return
+            reader = csv.reader(lines, delimiter=delimiter, strict=True)
             try:
                 for cells in reader:
                     if len(cells) > 1 or any(cell.strip() for cell in cells):
@@ -128,6 +164,15 @@ def _read_cells(path: Path) -> Generator[list[str], None, None]:
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DatasetError(f"`{path}` cannot be read: {reason}") from None
+
+
+# What people give in place of a CSV file, and what to do with it.
+_BINARY_ADVICE = {
+    "zip": "a zip archive or an Excel workbook: unpack it, or save the sheet as CSV in UTF-8",
+    "Excel 97": "an Excel workbook: save the sheet as CSV in UTF-8",
+    "Parquet": 'a Parquet file: write it as CSV, for example with `pandas.read_parquet(FILE).to_csv("list.csv")`',
+    "gzip": "a gzip file whose name lacks `.gz`: rename it",
+}
 
 
 @contextmanager
@@ -145,6 +190,11 @@ def _checked_lines(file: TextIO, path: Path) -> Iterator[str]:
         number += 1
         if len(line) == MAX_LINE_CHARACTERS:
             raise DatasetError(f"`{path}` is not a CSV file: line {number} has over {len(line):,} characters")
+        if number == 1 and path.suffix.lower() != ".gz":
+            name = identify_format(read_signature(path))
+            if name not in (None, "BMP", "PPM"):  # two letters that a list may begin with
+                advice = _BINARY_ADVICE.get(name, f"{name}: give the list of its images")
+                raise DatasetError(f"`{path}` must be a text file, it is {advice}")
         if "\0" in line:
             raise DatasetError(
                 f"`{path}` must be UTF-8 text, but line {number} contains a zero byte: it is damaged, "

@@ -1,156 +1,173 @@
-"""A CSV of paths and labels, with any further annotations of each face.
+"""A list of paths and labels, with any further annotations of each face: a CSV, or text of ``path label`` lines.
 
-Columns are found by name, ignoring case; of several spellings the first one listed here is used:
+`csv_columns` finds the columns by name, or as `ColumnOptions` say:
 
-- ``path``, ``image``, ``file``, ``filename``, ``file_name`` or ``subDirectory_filePath``: relative to the CSV's folder;
-- ``label``, ``expression``, ``emotion`` or ``class``: a name, or a number that the caller explains;
-- ``split`` (optional, or another that the caller names): train, val or test, in any usual spelling;
-- a box in pixels (optional): ``face_x, face_y, face_width, face_height``, or ``x, y, w, h`` (left, top, width,
-  height), or ``x0, y0, x1, y1`` (left, top, right, bottom);
-- ``facial_landmarks`` or ``landmarks`` (optional): 136 numbers, alternating x and y, separated by ``;``;
-- ``valence`` and ``arousal`` (optional): in [-1, 1]; -2 for none;
-- ``person``, ``subject``, ``identity``, ``person_id`` or ``subject_id``, and ``clip``, ``video``, ``clip_id`` or
-  ``video_id`` (optional, or others that the caller names): faces that stay on one side of a split.
-- ``AU01``, ``AU02``, ... (optional): action units, see `mien.datasets.action_unit_columns`.
+- the path, relative to the list's folder or to one of the folders of images;
+- the label: a name, or a number that the caller explains;
+- the split (optional): train, val or test, in any usual spelling;
+- a box, 68 landmarks, valence and arousal (optional);
+- action units (optional), see `mien.datasets.action_unit_columns`.
 
-Other columns are listed in the notes. A column that seems to hold the split is an error: faces of a test split must not
-be trained on because of the name of a column.
+Other columns are listed in the notes. What only resembles a column that is read stops the command: faces of a test split
+must not be trained on because of the name of a column.
 """
 
 import shlex
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.datasets.action_unit_columns import decide_kind, find_unit_columns, parse_units
+from mien.datasets.action_unit_columns import decide_kind, parse_units
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
-from mien.datasets.csv_cells import (
-    parse_affect,
-    parse_box_xywh,
-    parse_box_xyxy,
-    parse_landmarks,
-    require_readable,
-)
-from mien.datasets.csv_files import CsvFile, open_csv_file, read_first_row
-from mien.datasets.csv_persons import CLIP, PERSON, PERSON_SPELLINGS, ListedPersons, read_persons
-from mien.datasets.files import locate, quote_names
-from mien.datasets.labels import LabelNames, map_labels, order_classes
+from mien.datasets.csv_cells import parse_affect_pair, parse_box, parse_landmarks, require_readable
+from mien.datasets.csv_columns import AROUSAL, BOX, LABEL, LANDMARKS, PATH, SPLIT, VALENCE, open_list
+from mien.datasets.csv_files import CsvFile, read_first_rows
+from mien.datasets.csv_persons import ListedPersons, read_persons
+from mien.datasets.csv_survey import Survey, check_scales, face_digest
+from mien.datasets.files import is_list_name, list_names, locate, printable, quote_names, real_folders
+from mien.datasets.labels import CLASSES_FILE, LabelNames, map_labels, order_classes, read_class_names
+from mien.datasets.list_options import NO_COLUMN, BoxFormat, ColumnOptions, SplitLists
 from mien.datasets.registry import DATASETS
 from mien.datasets.splits import (
     assign_split,
     find_split,
     is_split_column,
-    parse_split,
     require_val_fraction,
 )
 from mien.errors import DatasetError
-from mien.faces.action_units import ActionUnits
+from mien.faces.action_units import ActionUnits, is_unit_name
 from mien.faces.crop_options import CropMethod
+from mien.faces.images import IMAGE_SUFFIXES
 from mien.formats.pack.schema import SPLITS
 from mien.tasks import Annotations
 
-PATH, LABEL, SPLIT, LANDMARKS, VALENCE, AROUSAL = "path", "label", "split", "landmarks", "valence", "arousal"
-SPELLINGS = {
-    PATH: ("path", "image", "file", "filename", "file_name", "subDirectory_filePath"),
-    LABEL: ("label", "expression", "emotion", "class"),
-    SPLIT: ("split",),
-    LANDMARKS: ("facial_landmarks", "landmarks"),
-    VALENCE: ("valence",),
-    AROUSAL: ("arousal",),
-}
-BOXES_XYWH = (("face_x", "face_y", "face_width", "face_height"), ("x", "y", "w", "h"))
-BOX_XYXY = ("x0", "y0", "x1", "y1")
-
-# Instead of a column's name: the list has no split, person or clip.
-NO_SPLIT = "none"
-
-# A column with more distinct values than this does not hold classes.
-MAX_LABELS = 1000
+# The field of a row whose face is in other rows too: their classes, or "" if they are all the same.
+REPEATED = "repeated"
 
 
 @dataclass(frozen=True, slots=True)
 class CsvDataset:
-    """A CSV of faces. The key of a row is its path as written in the CSV.
+    """Lists of faces. The key of a row is its path as written.
 
     Attributes:
-        root: the real path of the CSV's folder.
-        table: the CSV.
+        roots: real paths of the folders in which images are looked up: the list's or the set's, then those named by
+            --images.
+        tables: the lists, each with its split; "" for one list of all splits.
         classes: class names in order.
         label_classes: the class of each label as written.
-        box_columns: the four columns of the box, or none.
-        val_fraction: fraction of faces assigned to ``val`` if there is no ``split`` column.
-        persons: how persons and clips are read.
+        path_prefix: the beginning of the paths that is left off.
+        box_format: what the numbers of the boxes are, None without boxes.
+        affect_range: the scale of valence and arousal.
+        repeated: see `Survey.repeated_faces`.
+        val_fraction: fraction of faces assigned to ``val`` if there are no splits.
         natural_crop: ``aligned`` with landmarks, otherwise ``box`` with boxes, otherwise ``whole``.
         notes: see `FaceDataset`.
+        persons: how persons and clips are read.
         annotations: the action units, if there are any.
     """
 
-    root: Path
-    table: CsvFile
+    roots: tuple[Path, ...]
+    tables: tuple[tuple[str, CsvFile], ...]
     classes: tuple[str, ...]
     label_classes: dict[str, str]
-    box_columns: tuple[str, ...]
+    path_prefix: str
+    box_format: BoxFormat | None
+    affect_range: tuple[float, float]
+    repeated: dict[int, str]
     val_fraction: float
-    persons: ListedPersons
     natural_crop: CropMethod
+    persons: ListedPersons
     notes: tuple[str, ...] = ()
     annotations: Annotations = field(default_factory=dict)
     name: str = field(default="csv", init=False)
 
     def rows(self) -> Iterator[RawRow]:
         """Yield the rows of each split; rows of an unknown split come with ``train``, to be rejected."""
-        has_splits = SPLIT in self.table.columns
+        has_splits = SPLIT in self.tables[0][1].columns or bool(self.tables[0][0])
         for split in SPLITS if has_splits else ("train", "val"):
-            for number, fields in self.table.rows():
-                key = fields.get(PATH, "")
-                if has_splits:
-                    actual = find_split(fields.get(SPLIT, "")) or "train"
-                elif any(names := self.persons.names(fields)):
-                    actual = "val" if names in self.persons.val else "train"
-                else:
-                    actual = assign_split(key, self.val_fraction)
-                if actual == split:
-                    yield RawRow(split=split, number=number, key=key, fields=fields)
+            seen: set[int] = set()
+            for stated, table in self.tables:
+                for number, fields in table.rows() if stated in ("", split) else ():
+                    key = fields.get(PATH, "")
+                    actual = stated
+                    if not stated and has_splits:
+                        actual = find_split(fields.get(SPLIT, "")) or "train"
+                    elif not stated and any(names := self.persons.names(fields)):
+                        actual = "val" if names in self.persons.val else "train"
+                    elif not stated:
+                        actual = assign_split(key, self.val_fraction)
+                    if actual == split:
+                        # Rows of contradicting classes, and all but the first of a split with the same face.
+                        digest = face_digest(fields) if self.repeated and PATH in fields else 0
+                        if digest in self.repeated:
+                            if self.repeated[digest] or digest in seen:
+                                fields[REPEATED] = self.repeated[digest]
+                            seen.add(digest)
+                        yield RawRow(split=split, number=number, key=key, fields=fields)
 
     def class_of(self, row: RawRow) -> str:
         """Return the class of the row's label, or ``"?"``."""
         return self.label_classes.get(row.fields.get(LABEL, "").strip(), "?")
 
     def parse(self, row: RawRow) -> FaceRecord:
-        """Return the row's face; a box or landmarks that cannot be parsed are dropped with a warning."""
-        require_readable(row.fields)
-        if SPLIT in row.fields and find_split(row.fields[SPLIT]) is None:
-            raise RejectedRow("unknown_split", f"split {row.fields[SPLIT]!r} is none of {', '.join(SPLITS)}")
+        """Return the row's face; a box, landmarks or affect that cannot be parsed are dropped with a warning."""
+        fields = row.fields
+        require_readable(fields)
+        if SPLIT in fields and find_split(fields[SPLIT]) is None:
+            raise RejectedRow("unknown_split", f"split {fields[SPLIT]!r} is none of {', '.join(SPLITS)}")
         class_name = self.class_of(row)
         if class_name == "?":
             raise RejectedRow(
-                "unknown_label", f"label {row.fields[LABEL]!r} is none of {', '.join(self.classes[:12])}"
+                "unknown_label", f"label {fields[LABEL]!r} is none of {', '.join(self.classes[:12])}"
             )
-        parse_box = parse_box_xyxy if self.box_columns == BOX_XYXY else parse_box_xywh
-        box_xyxy, box_warnings = parse_box(tuple(row.fields[name] for name in self.box_columns))
-        landmarks, landmark_warnings = parse_landmarks(row.fields.get(LANDMARKS, ""))
-        person, clip = self.persons.names(row.fields)
+        if REPEATED in fields:
+            if fields[REPEATED]:
+                raise RejectedRow("contradicting_labels", f"rows with this face are {fields[REPEATED]}")
+            raise RejectedRow("duplicate_row", "an earlier row has the same path, box and label")
+        written = row.key
+        if self.path_prefix and written.startswith(self.path_prefix):
+            written = written.removeprefix(self.path_prefix).lstrip("/\\")
+        cells = tuple(fields[name] for name in BOX if name in fields)
+        box_xyxy, box_warnings = parse_box(cells, self.box_format or "xyxy")
+        landmarks, landmark_warnings = parse_landmarks(fields.get(LANDMARKS, ""))
+        valence, arousal, affect_warnings = parse_affect_pair(
+            fields.get(VALENCE, ""), fields.get(AROUSAL, ""), self.affect_range
+        )
+        person, clip = self.persons.names(fields)
         annotations: dict[str, NDArray[np.float32]] = {}
         unit_warnings: tuple[str, ...] = ()
         if "action_units" in self.annotations:
-            units = self.annotations["action_units"]
-            annotations["action_units"], unit_warnings = parse_units(row.fields, units)
+            annotations["action_units"], unit_warnings = parse_units(fields, self.annotations["action_units"])
         return FaceRecord(
-            image=locate(self.root, row.key),
+            image=locate(self.roots[0], written, others=self.roots[1:]),
             label=self.classes.index(class_name),
             box_xyxy=box_xyxy,
+            is_relative_box=self.box_format is not None and self.box_format.startswith("relative"),
             landmarks=landmarks,
-            valence=parse_affect(row.fields.get(VALENCE, "")),
-            arousal=parse_affect(row.fields.get(AROUSAL, "")),
-            annotations=annotations,
-            warnings=(*box_warnings, *landmark_warnings, *unit_warnings),
+            valence=valence,
+            arousal=arousal,
             person=person or None,
             clip=clip or None,
+            annotations=annotations,
+            warnings=(*box_warnings, *landmark_warnings, *affect_warnings, *unit_warnings),
         )
+
+
+def recognize_csv(raw: Path) -> str | None:
+    """Return why a file or folder is a list of images, or None; see `DatasetKind`."""
+    try:
+        paths = [path for _, path in _find_lists(raw, SplitLists())]
+        rows = [row for path in paths for row in read_first_rows(path, 20)[1][-19:]]
+    except DatasetError:
+        return None
+    cells = (cell.replace("\\", "/") for row in rows for cell in row)
+    if not any(Path(cell).suffix.lower() in IMAGE_SUFFIXES for cell in cells):
+        return None
+    return f"{quote_names([path.name for path in paths])} lists images"
 
 
 def open_csv(
@@ -158,122 +175,186 @@ def open_csv(
     *,
     val_fraction: float = 0.1,
     label_names: LabelNames | None = None,
-    split_column: str | None = None,
-    person_column: str | None = None,
-    clip_column: str | None = None,
+    images: tuple[Path, ...] = (),
+    columns: ColumnOptions = ColumnOptions(),
+    lists: SplitLists = SplitLists(),
 ) -> FaceDataset:
-    """Open a CSV of paths and labels. Its labels are read once, see `map_labels`.
+    """Open a list of paths and labels. All rows are read once, see `Survey`.
 
     Args:
-        raw: the CSV, or a folder with exactly one. The module describes its columns.
-        val_fraction: fraction of faces assigned to ``val`` if there is no ``split`` column; 0 for none. The assignment
-            depends on their paths alone.
+        raw: the list, or a folder with exactly one, or with one for each split; with ``lists``, the folder of the images.
+        val_fraction: fraction of faces assigned to ``val`` if there are no splits; 0 for none. The assignment depends on
+            their paths alone.
         label_names: the class of each label, see `map_labels`.
-        split_column: the column with the split if it is not ``split``, holding words, or paths that contain one;
-            `NO_SPLIT` if there is none.
-        person_column: the column with the person if it has another name; `NO_SPLIT` if there is none.
-        clip_column: the column with the clip, in the same way.
+        images: further folders in which images are looked up, and that links may lead to.
+        columns: which column is what.
+        lists: the list of each split.
 
     Raises:
-        DatasetError: there is no such file, its columns or text are not as required, it has no labels, its labels are
-            unexplained numbers, or an unnamed column seems to hold the split.
+        DatasetError: there is no such list, its columns or text are not as required, it has no labels, its labels are
+            unexplained numbers, or a column that is not read looks like one that is, or like the split.
     """
     require_val_fraction(val_fraction)
-    path = raw
-    if not raw.is_file():
-        found = sorted(file for file in raw.glob("*") if file.suffix.lower() == ".csv" and file.is_file())
-        if len(found) != 1:
-            names = quote_names([file.name for file in found], limit=5) or "none"
-            raise DatasetError(
-                f"`{raw}` must be {DATASETS['csv'].layout}, it holds {names}: give the path of the CSV file"
-            )
-        path = found[0]
-    box_spellings = {name: (name,) for names in (*BOXES_XYWH, BOX_XYXY) for name in names}
-    header = [name.strip() for name in read_first_row(path)]
-    unit_columns = find_unit_columns(header, path=path)
-    unit_spellings = {name: (column,) for name, column in unit_columns.items()}
-    spellings = SPELLINGS | PERSON_SPELLINGS | box_spellings | unit_spellings
-    required: tuple[str, ...] = (PATH, LABEL)
-    if split_column == NO_SPLIT:
-        del spellings[SPLIT]
-    elif split_column is not None:
-        spellings[SPLIT], required = (split_column,), (PATH, LABEL, SPLIT)
-    for name, column in ((PERSON, person_column), (CLIP, clip_column)):
-        if column == NO_SPLIT:
-            del spellings[name]
-        elif column is not None:
-            spellings[name], required = (column,), (*required, name)
-    if unit_columns and not {*SPELLINGS[LABEL]}.intersection(map(str.lower, header)):
-        raise DatasetError(
-            f"`{path}` has action units, but no column `label`: if the set has no expressions, add one with the same "
-            "word, such as `any`, in every row"
-        )
-    table = open_csv_file(path, spellings, required=required)
-    boxes = [names for names in (*BOXES_XYWH, BOX_XYXY) if all(name in table.columns for name in names)]
-    box_columns = boxes[0] if boxes else ()
-    if split_column is None and SPLIT not in table.columns:
-        _require_no_split(table)
-    label_classes, notes = map_labels(_count_labels(table), label_names, where=f"`{path}`")
+    paths = _find_lists(raw, lists)
+    roots = (raw if raw.is_dir() else raw.parent, *images)
+    opened = [(split, *open_list(path, columns)) for split, path in paths]
+    tables = tuple((split, table) for split, table, _ in opened)
+    _require_alike(tables)
+    first, box_format = tables[0][1], opened[0][2]
+    survey = Survey(table for _, table in tables)
+    where = " and ".join(f"`{table.path}`" for _, table in tables)
+    if columns.split_column is None and SPLIT not in first.columns and not tables[0][0]:
+        _require_no_split(first, survey)
+    check_scales(survey, where=where, affect_range=columns.affect_range, box_format=box_format)
+    listed_names = None if label_names else read_class_names(first.path.parent, survey.labels)
+    label_classes, notes = map_labels(survey.labels, label_names or listed_names, where=where)
+    if listed_names:
+        notes += (f"Numbers of classes are the lines of `{CLASSES_FILE}`, from 0.",)
     if not label_classes:
-        raise DatasetError(f"`{path}` must have rows with a label, it has none: fill in its label column")
-    persons = read_persons([table], has_splits=SPLIT in table.columns, val_fraction=val_fraction)
-    unused_boxes = tuple(name for name in box_spellings if name not in box_columns)
+        found = ", ".join(repr(label[:40]) for label in list(survey.labels)[:8])
+        if label_names is not None and found:
+            raise DatasetError(
+                f"--label-names explains none of the labels of {where}, which are {found}: name these"
+            )
+        raise DatasetError(f"{where} must have rows with a label, it has none: fill in its label column")
     annotations: Annotations = {}
-    if unit_columns:
-        kind, unit_notes = decide_kind((fields for _, fields in table.rows()), unit_columns)
-        notes = (*notes, *unit_notes)
+    if units := {name: first.header[index] for name, index in first.columns.items() if is_unit_name(name)}:
+        kind, unit_notes = decide_kind((fields for _, table in tables for _, fields in table.rows()), units)
+        notes += unit_notes
         if kind is not None:
-            annotations = {"action_units": ActionUnits(tuple(unit_columns), kind)}
+            annotations = {"action_units": ActionUnits(tuple(units), kind)}
+    has_splits = SPLIT in first.columns or bool(tables[0][0])
+    persons = read_persons([table for _, table in tables], has_splits=has_splits, val_fraction=val_fraction)
     return CsvDataset(
-        root=path.resolve().parent,
-        table=table,
+        roots=(roots[0].resolve(), *real_folders(images)),
+        tables=tables,
         classes=order_classes(set(label_classes.values())),
         label_classes=label_classes,
-        box_columns=box_columns,
+        path_prefix=columns.path_prefix,
+        box_format=box_format,
+        affect_range=columns.affect_range or (-1.0, 1.0),
+        repeated=survey.repeated_faces(label_classes),
         val_fraction=val_fraction,
-        natural_crop="aligned" if LANDMARKS in table.columns else "box" if boxes else "whole",
-        notes=(*notes, *persons.notes, *table.note_ignored_columns(without=unused_boxes)),
+        natural_crop="aligned" if LANDMARKS in first.columns else "box" if box_format else "whole",
         persons=persons,
         annotations=annotations,
+        notes=(
+            *notes,
+            *persons.notes,
+            *_describe_lists(tables, survey),
+            *_note_passed_over(roots, tables, survey),
+        ),
     )
 
 
-def _require_no_split(table: CsvFile) -> None:
-    """Refuse a CSV with a column that seems to hold the split, by its name or because most of its cells name a split.
+def _find_lists(raw: Path, lists: SplitLists) -> list[tuple[str, Path]]:
+    """Return the lists of a set, each with its split; "" for one list of all splits."""
+    named = {"train": lists.train_list, "val": lists.val_list, "test": lists.test_list}
+    given = [(split, path) for split, path in named.items() if path is not None]
+    for split, path in given:
+        if not path.is_file():
+            inside = raw / path
+            advice = (
+                f"give --{split}-list {shlex.quote(str(inside))}" if inside.is_file() else "give its path"
+            )
+            raise DatasetError(f"--{split}-list must be a file, there is no `{path}`: {advice}")
+    if given and not raw.is_dir():
+        raise DatasetError(
+            f"With a list for each split, RAW must be the folder of the images, `{raw}` is a file"
+        )
+    if given:
+        return given
+    if raw.is_file():
+        return [("", raw)]
+    files = [
+        name
+        for name in list_names(raw)
+        if is_list_name(name) and name != CLASSES_FILE and (raw / name).is_file()
+    ]
+    found = [name for name in files if Path(name).suffix.lower() in (".csv", ".tsv")]
+    found = found or [name for name in files if Path(name).suffix.lower() in (".txt", ".lst")]
+    if len(found) == 1:
+        return [("", raw / found[0])]
+    by_split = {find_split(Path(name).stem) or "": raw / name for name in found}
+    if found and len(by_split) == len(found) and "" not in by_split:
+        return [(split, by_split[split]) for split in SPLITS if split in by_split]
+    others = "" if found or not files else f" ({quote_names(files, limit=5)} are no such lists)"
+    raise DatasetError(
+        f"`{raw}` must be {DATASETS['csv'].layout}, it holds {quote_names(found, limit=5) or 'none'}{others}: give the path "
+        "of the list, or the list of each split with --train-list, --val-list and --test-list"
+    )
+
+
+def _require_alike(tables: tuple[tuple[str, CsvFile], ...]) -> None:
+    """Refuse lists of one set that hold different things: a crop is chosen for all of them."""
+    first = tables[0][1]
+    for _, table in tables[1:]:
+        if table.columns.keys() != first.columns.keys():
+            different = ", ".join(sorted(table.columns.keys() ^ first.columns.keys()))
+            raise DatasetError(
+                f"The lists of a set must have the same columns, but only one of `{first.path}` and `{table.path}` has "
+                f"{different}: add the column, or leave it out with --box-columns none, --landmarks-column none or "
+                "--affect-columns none"
+            )
+
+
+def _require_no_split(table: CsvFile, survey: Survey) -> None:
+    """Refuse a list with a column that seems to hold the split, by its name or because most of its cells name a split.
 
     Words in the paths count only if they distinguish several splits.
     """
-    by_index = replace(table, columns={str(index): index for index in range(table.width)})
-    parsers = dict.fromkeys(by_index.columns, parse_split) | {str(table.columns[PATH]): find_split}
-    counts = {index: Counter[str]() for index in parsers}
-    n_rows = 0
-    for _, fields in by_index.rows():
-        n_rows += 1
-        for index, parse in parsers.items():
-            if (cell := fields.get(index, "")) and len(cell) < 1000 and (split := parse(cell)):
-                counts[index][split] += 1
-    used = {str(index) for name, index in table.columns.items() if name != PATH}
-    for index, found in counts.items():
-        column = table.header[int(index)]
-        is_path = parsers[index] is find_split
-        is_split = 2 * found.total() > n_rows and (len(found) > 1 or not is_path)
+    used = set(table.columns.values()) - {table.columns[PATH]}
+    names = table.header or tuple(str(number) for number in range(1, table.width + 1))
+    for index, column in enumerate(names):
+        found = survey.splits.get(index, Counter[str]())
+        is_path = index == table.columns[PATH]
+        is_split = 2 * found.total() > survey.n_rows and (len(found) > 1 or not is_path)
         if index not in used and (is_split or (not is_path and is_split_column(column))):
             shown = ", ".join(f"{split} {found[split]:,}" for split in SPLITS if found[split])
             raise DatasetError(
                 f"`{table.path}` has no column `split`, but `{column}` seems to hold the split "
                 f"({shown or 'by its name'}): add --split-column {shlex.quote(column)} to use it, or "
-                f"--split-column {NO_SPLIT} if it is not one, which draws val from all rows"
+                f"--split-column {NO_COLUMN} if it is not one, which draws val from all rows"
             )
 
 
-def _count_labels(table: CsvFile) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for _, fields in table.rows():
-        if label := fields.get(LABEL, "").strip():
-            counts[label] += 1
-        if len(counts) > MAX_LABELS:
-            raise DatasetError(
-                f"`{table.path}` must have a label column of classes, it has over {MAX_LABELS:,} different "
-                "labels: rename the columns so that `label` is the class"
-            )
-    return counts
+def _describe_lists(tables: tuple[tuple[str, CsvFile], ...], survey: Survey) -> Iterator[str]:
+    """Yield notes on how the lists were understood, and on what in them is not read."""
+    if tables[0][0]:
+        yield f"Lists: {', '.join(f'`{table.path.name}` is {split}' for split, table in tables)}."
+    for _, table in tables:
+        if not table.header:
+            place = {name: index + 1 for name, index in table.columns.items() if name not in BOX}
+            columns = ", ".join(f"{number} is the {name}" for name, number in place.items())
+            if box := [str(table.columns[name] + 1) for name in BOX if name in table.columns]:
+                columns += f", {'-'.join(box)} the box"
+            yield f"`{table.path.name}` has no line of column names: {columns}."
+        yield from table.note_ignored_columns()
+    for name, (low, high, count) in survey.affect.items():
+        yield f"{name}: {count:,} values from {low:g} to {high:g}."
+
+
+def _note_passed_over(
+    roots: tuple[Path, ...], tables: tuple[tuple[str, CsvFile], ...], survey: Survey
+) -> Iterator[str]:
+    """Yield notes on other lists, and on folders that no path of the lists leads to."""
+    for root in dict.fromkeys(roots):
+        names = list_names(root)
+        folders = [name for name in names if (root / name).is_dir()]
+        is_read = [
+            survey.folders and any(name in survey.folders for name in folders),
+            *(t.path.parent == root for _, t in tables),
+        ]
+        if not any(is_read):
+            continue
+        read = {CLASSES_FILE, *(table.path.name for _, table in tables)}
+        others = [
+            printable(name)
+            for name in names
+            if name not in folders and is_list_name(name) and name not in read
+        ]
+        if others:
+            yield f"Lists in `{root}` that are not read: {quote_names(others)}."
+        unused = [printable(name) for name in folders if name not in survey.folders]
+        if unused and is_read[0]:
+            yield f"Folders in `{root}` that no path leads to: {quote_names(unused)}."

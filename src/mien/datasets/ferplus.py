@@ -180,6 +180,11 @@ def count_votes(raw: Path) -> dict[str, dict[str, int]]:
     return _count_votes(_open_votes_list(raw))
 
 
+def recognize_ferplus(raw: Path) -> str | None:
+    """Return why a folder is FER+, or None; see `DatasetKind`."""
+    return f"it holds FER+'s votes, `{VOTES_LIST}`" if (raw / VOTES_LIST).is_file() else None
+
+
 def open_ferplus(
     raw: Path, *, votes: VoteRule = "majority", landmarks_csv: Path | None = None
 ) -> FaceDataset:

@@ -1,6 +1,8 @@
 """The files of a raw data set: which names in a folder count, and where the paths in a list lead."""
 
 import os
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,28 +48,99 @@ def quote_names(names: list[str], limit: int = 8) -> str:
     return ", ".join(f"`{name}`" for name in names[:limit]) + (", ..." if len(names) > limit else "")
 
 
-def locate(root: Path, written: str) -> Path:
+def real_folders(folders: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Return the real paths of folders that were named by --images.
+
+    Raises:
+        DatasetError: one is not a folder.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise DatasetError(
+                f"--images must name folders, `{folder}` is not one: give the folder of the images"
+            )
+    return tuple(folder.resolve() for folder in folders)
+
+
+def locate(root: Path, written: str, *, others: tuple[Path, ...] = ()) -> Path:
     r"""Return the real path of an image, given its path in a list relative to the data set's folder.
 
     Lists made on Windows may separate folders with ``\``, which is tried if the file is not found as written.
 
+    Args:
+        root: the real path of the set's folder.
+        written: the path in the list.
+        others: real paths of further folders; a path is looked up in each of them if it is not in ``root``, and may lead
+            from any of these folders to any other.
+
     Raises:
-        RejectedRow: ``missing_file`` if the path is empty, ``path_outside`` if it leads out of ``root``.
+        RejectedRow: ``missing_file`` if the path is empty, ``path_outside`` if it leads out of all folders.
     """
     if not written.strip():
         raise RejectedRow("missing_file", "the path is empty")
-    path = _resolve_inside(root, written)
-    # `Path.exists` raises if a name is too long for the file system.
-    if "\\" in written and not os.path.exists(path):  # noqa: PTH110
-        return _resolve_inside(root, written.replace("\\", "/"))
-    return path
+    spellings = (written, written.replace("\\", "/")) if "\\" in written else (written,)
+    inside: list[Path] = []
+    outside: list[RejectedRow] = []
+    for folder in (root, *others):
+        for spelling in spellings:
+            try:
+                path = _resolve_inside(folder, spelling, (root, *others))
+            except RejectedRow as rejected:
+                outside.append(rejected)
+                continue
+            # `Path.exists` raises if a name is too long for the file system.
+            if (len(spellings) == 1 and not others) or os.path.exists(path):  # noqa: PTH110
+                return path
+            inside.append(path)
+    if outside:
+        raise outside[0]
+    return inside[len(spellings) - 1]
 
 
-def _resolve_inside(root: Path, relative: str) -> Path:
+def _resolve_inside(root: Path, relative: str, allowed: tuple[Path, ...]) -> Path:
     try:
         path = (root / relative).resolve()
     except (OSError, ValueError) as error:
         raise RejectedRow("path_outside", f"{relative!r} is not a usable path: {error}") from None
-    if not path.is_relative_to(root):
-        raise RejectedRow("path_outside", f"{relative!r} leads out of {root}")
-    return path
+    if any(path.is_relative_to(folder) for folder in allowed):
+        return path
+    for place in [*reversed((root / relative).parents), root / relative]:
+        if place.is_relative_to(root) and place != root and place.is_symlink():
+            target = place.resolve()
+            raise RejectedRow(
+                "path_outside",
+                f"{relative!r} leads out of the set's folder through the link {place.relative_to(root).as_posix()!r} to {target}: "
+                f"add --images {shlex.quote(str(target if target.is_dir() else target.parent))}",
+            )
+    if Path(relative).is_absolute() and not os.path.lexists(path):
+        raise RejectedRow(
+            "missing_file", f"there is no {relative!r} on this machine: leave off the beginning of the paths"
+        )
+    raise RejectedRow("path_outside", f"{relative!r} leads out of {root}")
+
+
+# What may hold labels or boxes; README and LICENSE files do not count.
+LIST_SUFFIXES = frozenset(
+    (
+        ".csv",
+        ".tsv",
+        ".txt",
+        ".lst",
+        ".json",
+        ".jsonl",
+        ".xml",
+        ".mat",
+        ".npy",
+        ".npz",
+        ".pkl",
+        ".parquet",
+        ".xlsx",
+        ".xls",
+    )
+)
+_NOT_LISTS = re.compile(r"(readme|licen[cs]e|changelog|citation|requirements|terms|copying)", re.IGNORECASE)
+
+
+def is_list_name(name: str) -> bool:
+    """Return whether a file may hold annotations, by its name."""
+    return Path(name).suffix.lower() in LIST_SUFFIXES and not _NOT_LISTS.match(name)

@@ -8,8 +8,10 @@ from mien.datasets.folder_list import choose_labels
 from mien.datasets.hub_parquet import holds_only_parquet, open_parquet
 from mien.datasets.image_folder import open_folder
 from mien.datasets.labels import LabelNames
+from mien.datasets.list_options import ColumnOptions, SplitLists
 from mien.datasets.metadata_folder import METADATA_FILES, find_metadata_files, open_metadata_folder
 from mien.errors import DatasetError
+from mien.runtime.options import given_options, option_flag
 
 
 def open_any_folder(
@@ -45,39 +47,37 @@ def open_any_list(
     *,
     val_fraction: float = 0.1,
     label_names: LabelNames | None = None,
-    split_column: str | None = None,
-    **columns: str | None,
+    images: tuple[Path, ...] = (),
+    columns: ColumnOptions = ColumnOptions(),
+    lists: SplitLists = SplitLists(),
 ) -> FaceDataset:
-    """Open a CSV of paths and labels, Parquet files, or a folder with several metadata files.
+    """Open a list of paths and labels, Parquet files, or a folder with several metadata files.
 
     Args:
-        raw: the CSV or the folder.
+        raw: the list or the folder.
         val_fraction: see `open_csv`.
         label_names: see `open_csv`.
-        split_column: see `open_csv`.
-        columns: the other options of `open_csv`.
+        images: see `open_csv`.
+        columns: see `open_csv`.
+        lists: see `open_csv`.
 
     Raises:
         DatasetError: as for `open_csv`, `open_parquet` and `open_metadata_folder`.
     """
-    if holds_only_parquet(raw):
-        _require_no_columns(raw, columns)
-        return open_parquet(
-            raw, val_fraction=val_fraction, label_names=label_names, split_column=split_column
-        )
+    if not lists and holds_only_parquet(raw):
+        return open_parquet(raw, val_fraction=val_fraction, label_names=label_names, columns=columns)
     # One metadata.csv for all splits is a CSV like any other.
-    if raw.is_dir() and find_metadata_files(raw) not in ([], [raw / METADATA_FILES[0]]):
-        _require_no_columns(raw, columns | {"split_column": split_column})
+    if not lists and raw.is_dir() and find_metadata_files(raw) not in ([], [raw / METADATA_FILES[0]]):
+        for option, _ in given_options(columns):
+            raise DatasetError(
+                f"{option_flag(option)} is for a CSV, `{raw}` holds metadata files: leave it out, or rename the column"
+            )
         return open_metadata_folder(raw, val_fraction=val_fraction, label_names=label_names)
     return open_csv(
-        raw, val_fraction=val_fraction, label_names=label_names, split_column=split_column, **columns
+        raw,
+        val_fraction=val_fraction,
+        label_names=label_names,
+        images=images,
+        columns=columns,
+        lists=lists,
     )
-
-
-def _require_no_columns(raw: Path, columns: dict[str, str | None]) -> None:
-    for name, column in columns.items():
-        if column is not None:
-            flag = f"--{name.replace('_', '-')}"
-            raise DatasetError(
-                f"{flag} is for a CSV, `{raw}` holds another layout, with names of its own: leave it out"
-            )

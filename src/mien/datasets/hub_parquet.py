@@ -13,7 +13,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,9 +22,10 @@ import pyarrow.parquet as pq
 
 from mien.artifacts import parse_json
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
-from mien.datasets.csv_cells import parse_affect
+from mien.datasets.csv_cells import parse_affect_pair
 from mien.datasets.files import list_names, locate, quote_names
 from mien.datasets.labels import LabelNames, map_labels, order_classes
+from mien.datasets.list_options import NO_COLUMN, ColumnOptions
 from mien.datasets.packed_parquet import open_packed_parquet
 from mien.datasets.parquet_groups import read_group, read_schema
 from mien.datasets.registry import DATASETS
@@ -35,12 +36,12 @@ from mien.faces.image_files import MAX_FILE_BYTES
 from mien.faces.images import IMAGE_SUFFIXES
 from mien.formats.pack.parquet import HUGGING_FACE_KEY, parse_packed_parquet
 from mien.formats.pack.schema import SPLITS
+from mien.runtime.options import given_options, option_flag
 
 SUFFIX = ".parquet"
 LABEL_NAMES = ("label", "labels", "expression", "emotion", "class")
 IMAGE_NAMES = ("image", "img", "images")
 AFFECT = ("valence", "arousal")
-NO_SPLIT = "none"
 MAX_LABELS = 1000
 
 _SHARD = re.compile(r"(?P<name>.*)-(?P<number>\d{5})-of-(?P<total>\d{5})$")
@@ -141,14 +142,14 @@ class HubParquet:
         group = read_group(path, int(row.fields["group"]), columns)
         index = int(row.fields["index"])
         affect = {name: group[name][index].as_py() for name in self.columns.affect}
-        valence, arousal = (
-            None if affect.get(name) is None else parse_affect(str(affect[name])) for name in AFFECT
-        )
+        cells = ["" if affect.get(name) is None else str(affect[name]) for name in AFFECT]
+        valence, arousal, warnings = parse_affect_pair(cells[0], cells[1])
         return FaceRecord(
             image=self._image(group[self.columns.image][index].as_py()),
             label=self.classes.index(class_name),
             valence=valence,
             arousal=arousal,
+            warnings=warnings,
         )
 
     def _image(self, cell: Any) -> Path | bytes:
@@ -195,7 +196,7 @@ def open_parquet(
     *,
     val_fraction: float = 0.1,
     label_names: LabelNames | None = None,
-    split_column: str | None = None,
+    columns: ColumnOptions = ColumnOptions(),
 ) -> FaceDataset:
     """Open Parquet files of labeled images. Their labels are read once, see `map_labels`.
 
@@ -203,7 +204,8 @@ def open_parquet(
         raw: a file, or a folder of files that belong to one set.
         val_fraction: fraction of faces assigned to ``val`` if neither files nor a column say the split; 0 for none.
         label_names: the class of each label, see `map_labels`.
-        split_column: the column with the split if the files' names do not say it; `NO_SPLIT` if there is none.
+        columns: its ``split_column`` is the column with the split if the files' names do not say it, `NO_COLUMN` if there
+            is none; no other column can be named.
 
     Raises:
         DatasetError: there are no such files or they belong to several sets, a column is missing or there are several
@@ -211,6 +213,11 @@ def open_parquet(
         ArtifactError: files that mien wrote are damaged.
     """
     require_val_fraction(val_fraction)
+    split_column = columns.split_column
+    for other, _ in given_options(replace(columns, split_column=None)):
+        raise DatasetError(
+            f"{option_flag(other)} does not apply to Parquet files: leave it out, or rename the column"
+        )
     paths = find_parquet_files(raw)
     if not paths:
         raise DatasetError(
@@ -227,28 +234,28 @@ def open_parquet(
                 f"`{raw}` holds a pack as Parquet, with its classes and splits: leave out --label-names and --split-column"
             )
         return open_packed_parquet(raw, list(zip(splits, paths, strict=True)), packed, notes)
-    columns = _choose_columns(raw, schemas, has_splits=any(splits), split_column=split_column)
+    chosen = _choose_columns(raw, schemas, has_splits=any(splits), split_column=split_column)
     root = (raw.parent if raw.is_file() else raw).resolve()
     files = tuple(
-        ImageFile(split, path.resolve(), _read_label_names(schema, columns.label))
+        ImageFile(split, path.resolve(), _read_label_names(schema, chosen.label))
         for split, path, schema in zip(splits, paths, schemas, strict=True)
     )
     if any(not file.path.is_relative_to(root) for file in files):
         raise DatasetError(f"`{raw}` holds links to files elsewhere: copy them into it, or give their folder")
-    counts, has_paths = _count_labels(raw, files, columns)
+    counts, has_paths = _count_labels(raw, files, chosen)
     label_classes, label_notes = map_labels(
         counts, label_names, where=f"`{raw}` without names in their schema"
     )
     if not label_classes:
-        raise DatasetError(f"`{raw}` must have rows with a label, it has none in `{columns.label}`")
-    used = {*columns[:3], *columns.affect}
+        raise DatasetError(f"`{raw}` must have rows with a label, it has none in `{chosen.label}`")
+    used = {*chosen[:3], *chosen.affect}
     unused = [name for name in schemas[0].names if name not in used]
     if unused:
         notes.append(f"Columns not used in the Parquet files: {', '.join(unused)}.")
     return HubParquet(
         root=root,
         files=files,
-        columns=columns,
+        columns=chosen,
         has_paths=has_paths,
         classes=order_classes(set(label_classes.values())),
         label_classes=label_classes,
@@ -310,7 +317,7 @@ def _choose_columns(
     image = _choose_one(raw, "image", images, [name for name in images if name.lower() in IMAGE_NAMES], names)
     label = _choose_one(raw, "label", labels or spelled, [n for n in labels if n in spelled], names)
     split = None
-    if split_column is not None and split_column != NO_SPLIT:
+    if split_column is not None and split_column != NO_COLUMN:
         if split_column not in names:
             raise DatasetError(f"`{raw}` has no column `{split_column}`, it has {', '.join(names)}")
         split = split_column
@@ -320,7 +327,7 @@ def _choose_columns(
         if split is None and others:
             raise DatasetError(
                 f"`{raw}` has no column `split`, but `{others[0]}` seems to hold the split: add --split-column "
-                f"{shlex.quote(others[0])} to use it, or --split-column {NO_SPLIT} if it is not one"
+                f"{shlex.quote(others[0])} to use it, or --split-column {NO_COLUMN} if it is not one"
             )
     columns = Columns(image, label, split, tuple(name for name in AFFECT if name in names))
     for other in schemas[1:]:

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from mien.datasets.base import FaceRecord, RawRow, RejectedRow
 from mien.datasets.csv_cells import parse_integer
-from mien.datasets.files import list_names, printable, quote_names
+from mien.datasets.files import iterate_names, list_names, printable, quote_names
 from mien.datasets.labels import LabelNames, map_folders, note_new_classes
 from mien.datasets.registry import DATASETS
 from mien.datasets.splits import assign_split, parse_split, require_val_fraction
@@ -89,6 +90,33 @@ class ImageFolder:
                 yield file
 
 
+def recognize_folder(raw: Path) -> str | None:
+    """Return why a folder is one of class folders, or None; see `DatasetKind`."""
+    if not raw.is_dir():
+        return None
+    inner = [name for name in list_names(raw) if (raw / name).is_dir()]
+    splits = [name for name in inner if parse_split(name)]
+    parents = [raw / name for name in splits] or [raw]
+    classes = [
+        name
+        for name in dict.fromkeys(name for parent in parents for name in list_names(parent))
+        if name.lower() not in NOT_CLASSES and any(_holds_image(parent / name) for parent in parents)
+    ]
+    if len(classes) < 2:
+        return None
+    where = f"{quote_names(splits)} hold" if splits else "it holds"
+    return (
+        f"{where} folders of images that may be classes: {quote_names([printable(name) for name in classes])}"
+    )
+
+
+def _holds_image(folder: Path) -> bool:
+    """Return whether one of the first names in a folder is that of an image."""
+    return folder.is_dir() and any(
+        Path(name).suffix.lower() in IMAGE_SUFFIXES for name in islice(iterate_names(folder), 100)
+    )
+
+
 def open_folder(
     raw: Path, *, val_fraction: float = 0.1, label_names: LabelNames | None = None
 ) -> ImageFolder:
@@ -139,6 +167,9 @@ def open_folder(
         for name in list_names(parent)
         if not (parent / name).is_dir() and Path(name).suffix.lower() not in IMAGE_SUFFIXES
     ]
+    split, beside = parse_split(raw.resolve().name), []
+    if split:
+        beside = [name for name in list_names(raw.resolve().parent) if parse_split(name) not in (None, split)]
     empty = sorted({printable(name) for _, name in folders}.difference(names))
     ignored = sorted(names.difference(folder_classes))
     return ImageFolder(
@@ -149,6 +180,10 @@ def open_folder(
         val_fraction=val_fraction,
         notes=(
             *note_new_classes(classes),
+            *(
+                f"`{printable(name)}` next to `{raw.resolve().name}` is not read: give the folder above them to read both."
+                for name in beside
+            ),
             *(f"The folder `{name}` is empty: it is not a class." for name in empty),
             *(f"The folder `{name}` is ignored: --label-names does not list it." for name in ignored),
             *(
@@ -182,6 +217,10 @@ def _require_class_folders(raw: Path, folders: list[tuple[Path, str]], *, are_na
         inside = [inner for inner in list_names(parent / name) if parse_split(inner)]
         if len({parse_split(inner) for inner in inside}) > 1:
             shown = printable((parent / name).relative_to(raw).as_posix())
+            if len(folders) == 1:
+                raise DatasetError(
+                    f"`{raw}` holds nothing but `{shown}`, which holds splits: give `{raw / shown}`"
+                )
             raise DatasetError(
                 f"`{raw}` must hold the splits above the classes, but `{shown}` holds "
                 f"{quote_names(inside)}: move the folders, so that it is `{inside[0]}/{printable(name)}`"

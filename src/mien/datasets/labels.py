@@ -1,18 +1,41 @@
 """The meaning of labels in a list and of the names of class folders."""
 
+import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from mien.datasets.csv_cells import parse_integer
 from mien.errors import DatasetError
 from mien.faces.classes import AFFECTNET_CLASSES, canonical_class, ordered_classes
+from mien.runtime.regular_files import read_regular
 
 # Pairs of a label and the class that it stands for.
 LabelNames = tuple[tuple[str, str], ...]
 AFFECTNET_NUMBERS: LabelNames = tuple((str(number), name) for number, name in enumerate(AFFECTNET_CLASSES))
 
 
+def _number(start: int, *names: str) -> LabelNames:
+    return tuple((str(number), canonical_class(name) or name) for number, name in enumerate(names, start))
+
+
+# The numbers of sets in use, by the names that --label-names takes. Sources: FER2013's and FER+'s own lists; RAF-DB's
+# read-me, as in list_patition_label.txt; ExpW's read-me; CK+'s read-me on the emotion labels; Aff-Wild2's names in the
+# first line of its annotations.
+KNOWN_NUMBERS: dict[str, LabelNames] = {
+    "affectnet": AFFECTNET_NUMBERS,
+    "fer2013": _number(0, "angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
+    "ferplus": _number(0, "neutral", "happy", "surprise", "sad", "anger", "disgust", "fear", "contempt"),
+    "rafdb": _number(1, "surprise", "fear", "disgust", "happy", "sad", "anger", "neutral"),
+    "expw": _number(0, "angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
+    "ckplus": _number(0, "neutral", "anger", "contempt", "disgust", "fear", "happy", "sad", "surprise"),
+    "affwild2": _number(
+        0, "neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "Other"
+    ),
+}
+
+
 def parse_label_names(text: str) -> LabelNames:
-    """Parse the option that explains labels: ``1=Surprise,2=Fear,...``, or ``affectnet`` for AffectNet's numbers.
+    """Parse the option that explains labels: ``1=Surprise,2=Fear,...``, or a key of `KNOWN_NUMBERS`.
 
     A label without ``=`` stands for itself.
 
@@ -22,19 +45,44 @@ def parse_label_names(text: str) -> LabelNames:
     Example:
         >>> parse_label_names("1=surprised, 2=Fear,bored")
         (('1', 'Surprise'), ('2', 'Fear'), ('bored', 'bored'))
+        >>> parse_label_names("RAF-DB")[0]
+        ('1', 'Surprise')
     """
-    if text.strip().lower() == "affectnet":
-        return AFFECTNET_NUMBERS
+    known = KNOWN_NUMBERS.get(re.sub(r"[ _-]", "", text.lower().replace("+", "plus")))
+    if known is not None:
+        return known
     names: dict[str, str] = {}
     for item in text.split(","):
         written, equals, name = (part.strip() for part in item.partition("="))
         label, name = _normalize(written), name if equals else written
         if not label or name in ("", "NAME"):
-            raise ValueError(f"must be like 1=Surprise,2=Fear or affectnet, got {text!r}")
+            raise ValueError(
+                f"must be like 1=Surprise,2=Fear or one of {', '.join(KNOWN_NUMBERS)}, got {text!r}"
+            )
         if label in names:
             raise ValueError(f"names the label {written!r} twice in {text!r}")
         names[label] = canonical_class(name) or name
     return tuple(names.items())
+
+
+# A file next to lists, as `--annotations` writes it: the name of class 0 in its first line, of class 1 in the next ...
+CLASSES_FILE = "classes.txt"
+
+
+def read_class_names(folder: Path, labels: Iterable[str]) -> LabelNames | None:
+    """Return the classes that `CLASSES_FILE` gives to numbers; None if there is none, or it does not fit the labels.
+
+    It fits if the labels are numbers from 0 to less than its number of lines, and 0 is among them.
+    """
+    try:
+        text = read_regular(folder / CLASSES_FILE, max_bytes=100_000).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return None
+    names = [line.strip() for line in text.splitlines() if line.strip()]
+    numbers = {parse_integer(label) for label in labels}
+    if 0 not in numbers or not numbers <= set(range(len(names))):
+        return None
+    return tuple((str(number), canonical_class(name) or name) for number, name in enumerate(names))
 
 
 def map_labels(
@@ -66,8 +114,7 @@ def map_labels(
             _refuse_numbers(numbers, where=f"The labels of {where} are numbers")
         classes = {label: canonical_class(label) or label for label in counts if label not in numbers}
     else:
-        named = dict(label_names)
-        classes = {label: named[_normalize(label)] for label in counts if _normalize(label) in named}
+        classes = _explained(counts, label_names)
     notes = note_new_classes(classes.values())
     unclear = sorted(counts.keys() - classes.keys())
     if unclear:
@@ -82,8 +129,7 @@ def map_folders(folders: Iterable[str], label_names: LabelNames | None, *, where
         DatasetError: a folder's name is a number, and ``label_names`` does not explain it.
     """
     if label_names is not None:
-        named = dict(label_names)
-        return {folder: named[_normalize(folder)] for folder in folders if _normalize(folder) in named}
+        return _explained(folders, label_names)
     classes = {folder: canonical_class(folder) or folder for folder in folders}
     numbers = [folder for folder in classes if parse_integer(folder) is not None]
     if numbers:
@@ -91,6 +137,13 @@ def map_folders(folders: Iterable[str], label_names: LabelNames | None, *, where
             numbers, others=[name for name in classes if name not in numbers], where=f"{where} are numbers"
         )
     return classes
+
+
+def _explained(labels: Iterable[str], label_names: LabelNames) -> dict[str, str]:
+    """Return the class of each label that is explained, in another case if not as it is written."""
+    named = {label.lower(): name for label, name in label_names} | dict(label_names)
+    found = ((label, named.get(_normalize(label), named.get(label.strip().lower()))) for label in labels)
+    return {label: name for label, name in found if name is not None}
 
 
 def _refuse_numbers(labels: Iterable[str], *, where: str, others: Iterable[str] = ()) -> None:
@@ -106,7 +159,7 @@ def _refuse_numbers(labels: Iterable[str], *, where: str, others: Iterable[str] 
     example = ",".join([*(f"{number}=NAME" for number in numbers[:12]), *others])
     affectnet = (
         " (or --label-names affectnet, where 0 is Neutral, 1 Happy, 2 Sad, 3 Surprise, 4 Fear, 5 Disgust, 6 Anger "
-        "and 7 Contempt)"
+        f"and 7 Contempt; or {', '.join(name for name in KNOWN_NUMBERS if name != 'affectnet')})"
         if numbers[-1] < len(AFFECTNET_CLASSES) and not others
         else ""
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
-from mien.datasets.csv_cells import parse_affect, parse_box_xyxy
+from mien.datasets.csv_cells import parse_affect_pair, parse_box_xyxy
 from mien.datasets.files import list_names, locate, printable
 from mien.datasets.splits import PersonAndClip, assign_split, choose_val_persons, require_val_fraction
 from mien.errors import DatasetError
@@ -100,14 +100,17 @@ class ListedFaces:
         box_xyxy, warnings = parse_box_xyxy(
             tuple(value for name, value in fields.items() if name.startswith("box "))
         )
+        valence, arousal, affect_warnings = parse_affect_pair(
+            fields.get("valence", ""), fields.get("arousal", "")
+        )
         record = FaceRecord(
             image=locate(self.root, fields["file"]),
             label=self.classes.index(fields["class"]) if fields["class"] else NO_LABEL,
             box_xyxy=box_xyxy,
-            valence=parse_affect(fields.get("valence", "")),
-            arousal=parse_affect(fields.get("arousal", "")),
+            valence=valence,
+            arousal=arousal,
             is_cropped=self.is_cropped,
-            warnings=warnings,
+            warnings=(*warnings, *affect_warnings),
             person=fields["person"] or None,
             clip=fields["clip"] or None,
             attributes={

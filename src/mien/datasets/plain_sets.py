@@ -10,10 +10,32 @@ from dataclasses import replace
 from pathlib import Path
 
 from mien.datasets.base import FaceDataset
+from mien.datasets.files import list_names
 from mien.datasets.image_folder import ImageFolder, open_folder
 from mien.datasets.registry import DATASETS
 from mien.errors import DatasetError
 from mien.faces.classes import EXPRESSIONS_7, EXPRESSIONS_8
+
+MMAFEDB_FOLDERS = frozenset(("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"))
+NHFI_FOLDERS = frozenset(("happiness", "neutrality", "sadness"))
+
+
+def recognize_mmafedb(raw: Path) -> str | None:
+    """Return why a folder is MMAFEDB, or None; see `DatasetKind`."""
+    root = raw / "MMAFEDB" if (raw / "MMAFEDB").is_dir() else raw
+    splits = [root / name for name in ("train", "valid", "test")]
+    is_one = all(folder.is_dir() and {*list_names(folder)} == MMAFEDB_FOLDERS for folder in splits)
+    return (
+        "`train`, `valid` and `test` in it hold its seven folders, `angry` to `surprise`" if is_one else None
+    )
+
+
+def recognize_nhfi(raw: Path) -> str | None:
+    """Return why a folder is NHFI, or None; see `DatasetKind`."""
+    names = {*list_names(raw / "images" if (raw / "images").is_dir() else raw)}
+    return (
+        "it holds a folder `neutrality` next to `happiness` and `sadness`" if names >= NHFI_FOLDERS else None
+    )
 
 
 def open_mmafedb(raw: Path) -> FaceDataset:

@@ -6,12 +6,13 @@ Imports nothing heavy: the command line and its help are built from this table.
 from __future__ import annotations
 
 import pkgutil
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from mien.datasets.list_options import ColumnOptions, SplitLists
 from mien.errors import DatasetError
-from mien.runtime.options import option
+from mien.runtime.options import given_options, option, option_flag, option_group
 from mien.runtime.suggestion import require_known
 
 if TYPE_CHECKING:
@@ -33,11 +34,10 @@ class DatasetOptions:
         landmarks_csv: FER+'s landmarks by image name; None uses the list in the folder, if there is one.
         label_names: the class of each label or folder, see `mien.datasets.labels`; None where the names are words
             that need no explanation.
+        images: further folders that paths in a list, and links in the set, may lead to.
+        columns: which column of a list is what.
+        lists: the list of each split.
         halves: the half of AffectNet 2017 that is read; None for the manual one if it is there.
-        split_column: the column with the split if it is not ``split``; ``none`` if there is no split.
-        person_column: the column with the person if it has another name than `mien.datasets.csv_table` knows; ``none`` if
-            there is none.
-        clip_column: the column with the video or sequence, in the same way.
         raf_images: which of RAF-DB's images are read; None for the aligned ones if they are present.
         labels_from: the source of labels where a list next to class folders contradicts them, see
             `mien.datasets.folder_list`.
@@ -60,31 +60,20 @@ class DatasetOptions:
     )
     label_names: tuple[tuple[str, str], ...] | None = option(
         None,
-        "class of each label or folder, such as 1=Surprise,2=Fear; or `affectnet` for AffectNet's numbers, 0 Neutral to "
-        "7 Contempt (default: the names themselves)",
+        "class of each label or folder, such as 1=Surprise,2=Fear; or the set whose numbers they are: affectnet (0 Neutral "
+        "to 7 Contempt), fer2013, ferplus, rafdb, expw, ckplus, affwild2 (default: the names themselves)",
         flag="--label-names",
         metavar="L=CLASS,...",
         parse="mien.datasets.labels:parse_label_names",
     )
-    split_column: str | None = option(
-        None,
-        "column of words or paths that say train, val or test, or `none` (default: split)",
-        flag="--split-column",
-        metavar="NAME",
+    images: tuple[Path, ...] = option(
+        (),
+        "folder of images that are not in RAW, or that links in RAW lead to; may be repeated",
+        flag="--images",
+        metavar="DIR",
     )
-    person_column: str | None = option(
-        None,
-        "column that names the person, or `none`; a person stays on one side of a split drawn here (default: person, "
-        "subject, identity)",
-        flag="--person-column",
-        metavar="NAME",
-    )
-    clip_column: str | None = option(
-        None,
-        "column that names the video or sequence, or `none` (default: clip, video)",
-        flag="--clip-column",
-        metavar="NAME",
-    )
+    columns: ColumnOptions = option_group(ColumnOptions, "")
+    lists: SplitLists = option_group(SplitLists, "")
     raf_images: RafImages | None = option(
         None, "which of RAF-DB's images (default: aligned if they are present)", flag="--raf-images"
     )
@@ -110,6 +99,9 @@ class DatasetKind:
         natural_crop: the default crop method, in words where it depends on the set.
         opener: ``module:function``; takes the path and the options below, and returns a `FaceDataset`.
         options: the fields of `DatasetOptions` that the kind uses.
+        recognizer: ``module:function``; takes the path and returns, quickly and without reading images, the reason why it
+            is such a set, to follow "because", or None. Without one, a set is recognized by being opened.
+        is_generic: any set of this form; a more specific kind goes before it.
         may_be_file: the set may be a single file instead of a folder.
         terms: the terms of use as the set's authors state them, and where; None if they are the user's to know.
         needs_detector: the natural crop of all its images needs the face detector.
@@ -120,6 +112,8 @@ class DatasetKind:
     opener: str
     title: str = ""
     options: tuple[str, ...] = ()
+    recognizer: str = ""
+    is_generic: bool = False
     may_be_file: bool = False
     terms: str | None = None
     needs_detector: bool = False
@@ -144,7 +138,8 @@ DATASETS = {
         "`annotations/` (2021, AffectNet+)",
         natural_crop="aligned",
         opener="mien.datasets.affectnet:open_affectnet",
-        options=("halves",),
+        options=("halves", "images"),
+        recognizer="mien.datasets.affectnet:recognize_affectnet",
         terms="research only, under a signed agreement (the set's web page)",
     ),
     "ferplus": DatasetKind(
@@ -154,6 +149,7 @@ DATASETS = {
         natural_crop="whole",
         opener="mien.datasets.ferplus:open_ferplus",
         options=("votes", "landmarks_csv"),
+        recognizer="mien.datasets.ferplus:recognize_ferplus",
         terms="labels: MIT (FER+'s repository); images: none found",
     ),
     "fer2013": DatasetKind(
@@ -222,6 +218,7 @@ DATASETS = {
         layout="`train/`, `valid/` and `test/` with a folder for each of seven classes, or `MMAFEDB/` with these",
         natural_crop="whole",
         opener="mien.datasets.plain_sets:open_mmafedb",
+        recognizer="mien.datasets.plain_sets:recognize_mmafedb",
         terms="none found",
     ),
     "nhfi": DatasetKind(
@@ -229,6 +226,7 @@ DATASETS = {
         layout="a folder for each of eight classes, `neutrality` among them",
         natural_crop="whole",
         opener="mien.datasets.plain_sets:open_nhfi",
+        recognizer="mien.datasets.plain_sets:recognize_nhfi",
         options=("val_fraction",),
         terms="none found",
     ),
@@ -238,6 +236,7 @@ DATASETS = {
         "lists of face boxes",
         natural_crop="box with a list of boxes, otherwise aligned",
         opener="mien.datasets.caer_s:open_caer_s",
+        recognizer="mien.datasets.caer_s:recognize_caer_s",
         needs_detector=True,
     ),
     "afew-va": DatasetKind(
@@ -263,13 +262,18 @@ DATASETS = {
         natural_crop="whole",
         opener="mien.datasets.forms:open_any_folder",
         options=("val_fraction", "label_names", "labels_from"),
+        recognizer="mien.datasets.image_folder:recognize_folder",
+        is_generic=True,
     ),
     "csv": DatasetKind(
         title="any list of faces",
-        layout="a CSV file with the columns `path` and `label`, or a folder with one such file",
+        layout="a list with the columns `path` and `label` (CSV, or text of `path label` lines), or a folder with one such "
+        "file or with `train.csv`, `val.csv`, `test.csv`",
         natural_crop="aligned if the CSV has landmarks, box if it has boxes, otherwise whole",
         opener="mien.datasets.forms:open_any_list",
-        options=("val_fraction", "label_names", "split_column", "person_column", "clip_column"),
+        options=("val_fraction", "label_names", "images", "columns", "lists"),
+        recognizer="mien.datasets.csv_table:recognize_csv",
+        is_generic=True,
         may_be_file=True,
     ),
     "imagefolder": DatasetKind(
@@ -294,10 +298,46 @@ DATASETS = {
         "the split in their names",
         natural_crop="whole, or that of the exported pack",
         opener="mien.datasets.hub_parquet:open_parquet",
-        options=("val_fraction", "label_names", "split_column"),
+        options=("val_fraction", "label_names", "columns"),
+        may_be_file=True,
+    ),
+    "yaml": DatasetKind(
+        title="a file that describes sets, or several that are merged",
+        layout="a YAML file with `kind`, `raw` and options of one of these, or several of them in `sources`, which are merged",
+        natural_crop="that of the kind",
+        opener="mien.datasets.dataset_file:open_dataset_file",
+        recognizer="mien.datasets.dataset_file:recognize_dataset_file",
         may_be_file=True,
     ),
 }
+
+
+def find_terms(name: str) -> str | None:
+    """Return the terms of use of a data set by its `FaceDataset.name`, which begins with its kind; of all if merged."""
+    found: dict[str, None] = {}
+    for part in name.split("+"):
+        kinds = [kind for kind in DATASETS if part == kind or part.startswith(f"{kind}-")]
+        terms = DATASETS[max(kinds, key=len)].terms if kinds else None
+        if terms is not None:
+            found[terms] = None
+    return "; ".join(found) or None
+
+
+def given_flags(options: DatasetOptions) -> dict[str, str]:
+    """Return the flag of each option that was given, by its field of `DatasetOptions`; for a group, its first flag."""
+    flags: dict[str, str] = {}
+    for entry in fields(options):
+        value = getattr(options, entry.name)
+        given = (
+            given_options(value)
+            if is_dataclass(value)
+            else [(entry, value)]
+            if value != entry.default
+            else []
+        )
+        for option_field, _ in given:
+            flags.setdefault(entry.name, option_flag(option_field))
+    return flags
 
 
 def open_dataset(kind: str, raw: Path, options: DatasetOptions) -> FaceDataset:
@@ -309,11 +349,12 @@ def open_dataset(kind: str, raw: Path, options: DatasetOptions) -> FaceDataset:
     """
     require_known("kind", kind, DATASETS)
     chosen = DATASETS[kind]
-    for field in fields(DatasetOptions):
-        if field.name not in chosen.options and getattr(options, field.name) != field.default:
-            *takers, last = [name for name, other in DATASETS.items() if field.name in other.options]
+    for name, flag in given_flags(options).items():
+        if name not in chosen.options:
+            *takers, last = [other for other, entry in DATASETS.items() if name in entry.options]
             listed = f"{', '.join(takers)} and {last}" if takers else last
-            raise DatasetError(f"{field.metadata['flag']} applies to {listed}, not to `{kind}`: leave it out")
+            advice = "write it into the file" if kind == "yaml" else "leave it out"
+            raise DatasetError(f"{flag} applies to {listed}, not to `{kind}`: {advice}")
     if not raw.exists():
         raise DatasetError(
             f"There is nothing at `{raw}`, expected {chosen.layout}: give the path of the data set"

@@ -45,6 +45,11 @@ def unit_name(number: int) -> str:
     return f"AU{number:02d}"
 
 
+def is_unit_name(name: str) -> bool:
+    """Return whether a name is that of a unit, as `unit_name` writes it."""
+    return _NAME.fullmatch(name) is not None
+
+
 def unit_title(name: str) -> str:
     """Return what a unit does, such as ``cheek raiser``; empty if it is not known."""
     return TITLES.get(int(name.removeprefix("AU")), "")

@@ -1,18 +1,19 @@
 """Reading image files from disk: the bytes of a file, or just its signature."""
 
+import os
 from pathlib import Path
 
+from mien.faces.file_signatures import (
+    OTHER_IMAGE_FORMATS,
+    READABLE_FORMATS,
+    identify_format,
+    read_signature,
+)
 from mien.faces.images import UnreadableImage
-from mien.runtime.regular_files import NotAFileError, TooLargeError, open_regular, read_regular
+from mien.runtime.regular_files import NotAFileError, TooLargeError, read_regular
 
 # The largest image that is decoded takes 400 MB with four channels of 16 bits.
 MAX_FILE_BYTES = 512 * 1024 * 1024
-# Signatures of the supported formats, except WebP.
-_IMAGE_SIGNATURES = (
-    *(b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM"),
-    *(b"II*\0", b"MM\0*"),
-    *(b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"Pf"),
-)
 
 
 def read_image_file(path: Path) -> bytes:
@@ -24,7 +25,7 @@ def read_image_file(path: Path) -> bytes:
     try:
         return read_regular(path, max_bytes=MAX_FILE_BYTES)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise UnreadableImage("missing_file", f"there is no file {path.name!r}") from None
+        raise UnreadableImage("missing_file", explain_missing(path)) from None
     except NotAFileError as error:
         raise UnreadableImage("not_a_file", str(error.strerror)) from None
     except TooLargeError as error:
@@ -35,9 +36,60 @@ def read_image_file(path: Path) -> bytes:
 
 def looks_like_image(path: Path) -> bool:
     """Return whether a file starts with the signature of an image format; False if it cannot be read."""
-    try:
-        with open_regular(path) as file:
-            header = file.read(12)
-    except OSError:
-        return False
-    return header.startswith(_IMAGE_SIGNATURES) or (header[:4] == b"RIFF" and header[8:] == b"WEBP")
+    return identify_format(read_signature(path)) in READABLE_FORMATS | OTHER_IMAGE_FORMATS
+
+
+# Suffixes that an image may have in place of the one that a list states, as sets are converted or renamed.
+_COMMON_SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".JPG",
+    ".JPEG",
+    ".PNG",
+    ".webp",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".heic",
+    ".HEIC",
+)
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
+
+
+def explain_missing(path: Path) -> str:
+    """Return where a file was looked for, and what is there in its place: another case or suffix, or a packed folder.
+
+    Nothing is listed, only a few likely names are tried: a folder may hold a million files. The folder is named without its
+    parents, because packs keep the text and travel.
+    """
+    parent, name = path.parent, path.name
+    if not parent.is_dir():
+        while not parent.parent.is_dir() and parent.parent != parent:
+            parent = parent.parent
+        text = f"there is no folder {parent.name!r} in {parent.parent.name!r}"
+        packed = next(
+            (parent.name + end for end in _ARCHIVES if parent.with_name(parent.name + end).exists()), None
+        )
+        if packed:
+            return f"{text}, but there is {packed!r}: unpack it"
+        found = _other_case(parent)
+        return text if found is None else f"{text}, but there is {found!r}, in another case"
+    text = f"there is no file {name!r} in {parent.name!r}"
+    found = _other_case(path)
+    if found is not None:
+        return f"{text}, but there is {found!r}, in another case"
+    stems = dict.fromkeys((name, path.stem))
+    for found in (stem + suffix for stem in stems for suffix in _COMMON_SUFFIXES):
+        if found != name and os.path.exists(parent / found):  # noqa: PTH110 - `Path.exists` raises for long names
+            return f"{text}, but there is {found!r}, with another suffix"
+    return text
+
+
+def _other_case(path: Path) -> str | None:
+    """Return the name of what is found at a path in lower, upper or title case, or with a suffix in the other case."""
+    names = (path.name.lower(), path.name.upper(), path.name.capitalize(), path.stem + path.suffix.swapcase())
+    return next(
+        (name for name in names if name != path.name and os.path.exists(path.with_name(name))),  # noqa: PTH110
+        None,
+    )

@@ -5,16 +5,25 @@ Convention: ``(H, W, 3)`` uint8 RGB, or ``(H, W)`` uint8 if the file itself is g
 
 import io
 import math
+import re
 import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+
+from mien.faces.file_signatures import (
+    HEIF_FORMATS,
+    OTHER_IMAGE_FORMATS,
+    READABLE_FORMATS,
+    explain_format,
+    identify_format,
+)
 
 # 50 megapixels is more than any camera's image of a face; a larger file is treated as a decompression bomb.
 MAX_PIXELS = 50_000_000
@@ -24,7 +33,10 @@ JPEG_QUALITY = 92
 MAX_JPEG_SCANS = 100
 # File name suffixes of images. What a file is decoded as depends on its content alone.
 IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
+        *(".avif", ".jp2", ".j2k", ".heic", ".heif", ".jxl"),
+    )
 )
 
 
@@ -32,8 +44,9 @@ class UnreadableImage(Exception):  # noqa: N818 - as much a value as an error: i
     """Why a file is not a usable image.
 
     Attributes:
-        reason: ``empty_file``, ``not_an_image``, ``truncated_image``, ``image_too_large`` or ``unclear_depth``; from
-            `mien.faces.image_files` also ``missing_file``, ``not_a_file`` or ``unreadable_file``.
+        reason: ``empty_file``, ``not_an_image``, ``unsupported_format``, ``truncated_image``, ``image_too_large`` or
+            ``unclear_depth``; from `mien.faces.image_files` also ``missing_file``, ``not_a_file`` or
+            ``unreadable_file``.
         detail: what was found, as text for people.
     """
 
@@ -50,7 +63,8 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uin
     """Decode the bytes of an image file, whatever its name, and rotate the image upright.
 
     Args:
-        data: content of a JPEG, PNG, BMP, WebP, GIF or TIFF file.
+        data: content of a JPEG, PNG, BMP, WebP, GIF, TIFF, PPM, JPEG 2000 or AVIF file, or with the extra ``heif`` of a
+            HEIC file.
         max_pixels: larger images are refused before they are decoded.
 
     Returns:
@@ -188,9 +202,20 @@ def _jpeg_exif(data: bytes) -> Image.Exif:
     return exif
 
 
-_TIFF_SIGNATURES = (b"II*\0", b"MM\0*")
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8")
+# Pillow's names. It tries only these decoders; HEIF is that of the extra `heif`.
+_FORMATS = ["JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF"]
+
+
+@cache
+def heif_version() -> str | None:
+    """Make Pillow read HEIC, and return the version of the library that does it; None if it is not installed."""
+    try:
+        import pillow_heif  # noqa: PLC0415 - only for files that need it
+    except ImportError:
+        return None
+    pillow_heif.register_heif_opener(thumbnails=False)
+    _FORMATS.append("HEIF")
+    return str(pillow_heif.__version__)
 
 
 class _QuietPillow:
@@ -224,6 +249,9 @@ _QUIET_PILLOW = _QuietPillow()
 
 
 def _decode_with_pillow(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
+    name = identify_format(data)
+    if name in OTHER_IMAGE_FORMATS and not (name in HEIF_FORMATS and heif_version()):
+        raise UnreadableImage("unsupported_format", explain_format(name, data))
     try:
         with (
             _QUIET_PILLOW,
@@ -243,14 +271,15 @@ def _decode_with_pillow(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
     except Image.DecompressionBombError as error:
         raise UnreadableImage("image_too_large", str(error)) from None
     except UnidentifiedImageError:
-        if data.startswith(_SIGNATURES):
-            raise UnreadableImage("truncated_image", "the header is incomplete or damaged") from None
-        if data.startswith(_TIFF_SIGNATURES):
+        if name == "TIFF":
             raise UnreadableImage(
                 "not_an_image",
-                "an unsupported kind of TIFF, such as floating-point colors: save it as PNG",
+                "an unsupported kind of TIFF, such as floating-point colors or 64 bits per value: save it as PNG",
             ) from None
-        raise UnreadableImage("not_an_image", f"begins with {data[:16]!r}") from None
+        if name in (READABLE_FORMATS - {"BMP", "PPM"}) | HEIF_FORMATS:
+            raise UnreadableImage("truncated_image", "the header is incomplete or damaged") from None
+        detail = f"begins with {data[:16]!r}" if name is None else explain_format(name, data)
+        raise UnreadableImage("not_an_image", detail) from None
     except Exception as error:  # noqa: BLE001 - Pillow raises errors of any kind for damaged files
         raise UnreadableImage("truncated_image", str(error) or type(error).__name__) from None
 
@@ -302,15 +331,29 @@ def _to_pixels(image: Image.Image, data: bytes) -> NDArray[np.uint8]:
         opaque.alpha_composite(image.convert("RGBA"))
     pixels = np.asarray(opaque.convert("L" if opaque.mode in ("L", "1") else "RGB"), dtype=np.uint8)
     # Pillow keeps only the upper 8 bits of 16-bit colors.
-    is_deep = (image.format == "PNG" and data[_PNG_DEPTH] == 16) or (
-        image.format == "TIFF" and max(np.atleast_1d(image.getexif().get(_TIFF_BITS, 8))) > 8
-    )
     high = int(pixels.max(initial=0))
-    if is_deep and pixels.ndim == 3 and high < _SURE_16_BIT >> 8:
+    if pixels.ndim == 3 and _has_16_bits(image, data) and high < _SURE_16_BIT >> 8:
         raise UnreadableImage(
             "unclear_depth", f"16-bit pixels up to about {256 * high:,}, whose range the file does not state"
         )
     return pixels
+
+
+def _has_16_bits(image: Image.Image, data: bytes) -> bool:
+    """Return whether the file of a loaded color image states more than 8 bits per channel, and up to 16."""
+    if image.format == "PNG":
+        return data[_PNG_DEPTH] == 16
+    if image.format == "TIFF":
+        return bool(max(np.atleast_1d(image.getexif().get(_TIFF_BITS, 8))) > 8)
+    if image.format == "JPEG2000":
+        # Ssiz, the depth of the first channel less one, in the marker segment that begins a code stream (ISO 15444-1).
+        start = data.find(b"\xff\x4f\xff\x51")
+        return start >= 0 and data[start + 42 : start + 43] == b"\x0f"
+    # The largest value, which Pillow scales to 255, is the third number of a PPM.
+    return (
+        image.format == "PPM"
+        and re.match(rb"P[36](\s+(#[^\n]*\n\s*)*\d+){2}\s+(#[^\n]*\n\s*)*65535\s", data) is not None
+    )
 
 
 def _scaled_to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 import mien
 from mien.artifacts import drop_aside, read_json, remove_folder, replace_folder, write_atomically
 from mien.datasets.base import REMEDIES, FaceDataset, annotations_of
+from mien.datasets.labels import CLASSES_FILE
 from mien.errors import DatasetError
 from mien.faces.crop import CropContract
 from mien.faces.near_duplicates import count_duplicates, find_groups
@@ -20,6 +21,7 @@ from mien.formats.pack.reader import Pack
 from mien.formats.pack.schema import FORMAT_VERSION, NO_LABEL, SPLITS, PackInfo, ShardInfo
 from mien.formats.pack.writer import close_pack, compute_content_sha256, read_columns
 from mien.prepare.face import PROGRESS_FOLDER
+from mien.prepare.options import PrepareOptions
 from mien.runtime.csv_text import CsvLines
 from mien.runtime.terminal import on_one_line
 
@@ -105,8 +107,8 @@ def finish(
     out: Path,
     dataset: FaceDataset,
     crop: CropContract,
+    options: PrepareOptions,
     *,
-    annotations: Path | None,
     terms: str | None,
 ) -> PrepareSummary:
     """Turn the finished shards into a pack, and write annotation files if requested.
@@ -116,21 +118,19 @@ def finish(
         out: path of the pack. What is there is replaced, unless it is the same folder.
         dataset: where the rows come from.
         crop: how the faces were cropped.
-        annotations: a folder, or None.
+        options: where to write annotation files, and which losses to allow.
         terms: the terms of use of the data set, or None.
 
     Raises:
-        DatasetError: not a single row could be used.
+        DatasetError: not a single row could be used, or more was lost than the options allow.
     """
     shards, reasons, rejected, warnings = _write_rejects(work)
     n_kept = sum(shard.n_faces for shard in shards)
     if n_kept == 0:
-        # The owner will fix the data set: the same command must look at every row again.
-        for path in _note_paths(work):
-            path.unlink()
+        (work / PROGRESS_FOLDER / REFUSED).touch()
+        counted = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
         raise DatasetError(
-            f"None of {reasons.total():,} rows could be used: {dict(reasons.most_common())}. "
-            f"See {work / 'rejects.csv'}"
+            f"None of {reasons.total():,} rows could be used: {counted}. {_show_first_reject(work)}"
         )
     counts, unlabeled, methods, groups, duplicates = _summarize_faces(work, shards, dataset.classes)
     annotations_read = annotations_of(dataset)
@@ -155,8 +155,9 @@ def finish(
         terms=terms,
         annotations=annotations_read,
     )
-    if annotations is not None:
-        _write_annotations(annotations, info, work)
+    _require_no_loss(info, options.allow, work)
+    if options.annotations is not None:
+        _write_annotations(options.annotations, info, work)
     info = close_pack(work, info, groups)
     if work != out:
         replace_folder(out, work, kind_mark="pack.json")
@@ -170,6 +171,65 @@ def read_summary(out: Path, dataset: FaceDataset) -> PrepareSummary:
     remove_folder(out / PROGRESS_FOLDER, last="plan.json")
     info = Pack.open(out).info
     return PrepareSummary(out, info, len(info.shards), tuple(dataset.notes))
+
+
+# Reasons that are decisions of the set's authors, or no loss.
+_NO_LOSS = frozenset(("not_a_face", "no_majority", "duplicate_row"))
+# In the progress folder, says that all rows were read and the pack was refused for those that were rejected.
+REFUSED = "refused"
+
+
+def _require_no_loss(info: PackInfo, allowed: tuple[str, ...], work: Path) -> None:
+    """Refuse a set that lost a class, or most of its rows.
+
+    Raises:
+        DatasetError: it did, and it is not allowed to.
+    """
+    kept = {name: {s: found.get(name, 0) for s, found in info.counts.items()} for name in info.classes}
+    claimed = {name: sum(found.get(name, 0) for found in info.rejected.values()) for name in info.classes}
+    has_train = any(found.get("train") for found in kept.values())
+    problems: dict[str, list[str]] = {}
+    for name, found in kept.items():
+        total = sum(found.values())
+        if not total and claimed[name]:
+            problems.setdefault("empty-classes", []).append(
+                f"no face of {name} is kept, {claimed[name]:,} rejected"
+            )
+        elif total and has_train and not found.get("train"):
+            problems.setdefault("empty-classes", []).append(
+                f"no training face of {name} is kept, {total:,} in other splits"
+            )
+    n_lost = sum(count for reason, count in info.rejected_by_reason.items() if reason not in _NO_LOSS)
+    if n_lost > info.n_kept:
+        counted = ", ".join(f"{count:,} {reason}" for reason, count in info.rejected_by_reason.items())
+        problems["mostly-rejected"] = [f"{n_lost:,} of {info.n_rows:,} rows are rejected ({counted})"]
+    refused = {name: texts for name, texts in problems.items() if name not in allowed}
+    if refused:
+        (work / PROGRESS_FOLDER / REFUSED).touch()
+        first = f" {_show_first_reject(work)}" if info.n_rejected else ""
+        raise DatasetError(
+            f"Too much of the set is lost: {'; '.join(text for texts in refused.values() for text in texts)}.{first} Correct the "
+            f"set and run the same command again, or add --allow {','.join(problems)} to make the pack as it is"
+        )
+
+
+def _show_first_reject(work: Path) -> str:
+    """Return sentences on the first rejected row, its remedy, and where the others are."""
+    path = work / "rejects.csv"
+    with path.open(newline="", encoding="utf-8") as file:
+        row = next(csv.DictReader(file))
+    where = f"{row['split']} row {row['row']}, {row['path']!r}"
+    return f"The first: {where}, {row['reason']}: {row['detail']}. Remedy: {row['remedy']}. See {path}."
+
+
+def forget_rejects(work: Path) -> None:
+    """Let rejected rows be read again if the pack was refused for them: their owner may have corrected them."""
+    mark = work / PROGRESS_FOLDER / REFUSED
+    if mark.exists():
+        for path in _note_paths(work):
+            if read_json(path, what="unfinished pack")["rejects"]:
+                path.unlink()
+        mark.unlink()
 
 
 def _note_paths(work: Path) -> list[Path]:
@@ -248,7 +308,7 @@ def _summarize_faces(
 
 
 def _write_annotations(folder: Path, info: PackInfo, work: Path) -> None:
-    """Write ``<split>.txt`` files with a line ``path label`` for each face that was kept and has a label."""
+    """Write ``<split>.txt`` with a line ``path label`` for each face that was kept and has a label, and the labels' names."""
 
     def write(path: Path, *, shards: list[Path]) -> None:
         with path.open("w", encoding="utf-8") as file:
@@ -264,7 +324,11 @@ def _write_annotations(folder: Path, info: PackInfo, work: Path) -> None:
                             )
                         file.write(f"{key} {label}\n")
 
+    def write_names(path: Path) -> None:
+        path.write_text("".join(f"{name}\n" for name in info.classes), encoding="utf-8")
+
     folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / CLASSES_FILE, write_names)
     for split in info.counts:
         shards = [work / shard.name for shard in info.shards if shard.split == split]
         write_atomically(folder / f"{split}.txt", partial(write, shards=shards))

@@ -142,6 +142,8 @@ def make_face(
         if record.crop_method is not None:
             return _pack_crop(row, record, encoded, crop), list(record.warnings)
         size_wh, landmarks, box_xyxy = encoded.size_wh, record.landmarks, record.box_xyxy
+        if box_xyxy is not None and record.is_relative_box:
+            box_xyxy = box_xyxy * np.tile(size_wh, 2)
         warnings = list(record.warnings)
         if landmarks is not None and not _are_plausible(landmarks, size_wh):
             landmarks = None

@@ -7,6 +7,27 @@ from mien.datasets.registry import DatasetOptions
 from mien.faces.crop_options import DEFAULT_MARGIN, DEFAULT_SIZE, CropMethod
 from mien.runtime.options import DETECTOR_HELP, FORCE_HELP, option, option_group
 
+# In place of a kind: say what the set is.
+AUTO = "auto"
+ALLOWANCES = ("empty-classes", "mostly-rejected")
+
+
+def parse_allowances(text: str) -> tuple[str, ...]:
+    """Parse a comma-separated list of `ALLOWANCES`.
+
+    Raises:
+        ValueError: one of them is unknown.
+
+    Example:
+        >>> parse_allowances("empty-classes, mostly-rejected")
+        ('empty-classes', 'mostly-rejected')
+    """
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in ALLOWANCES:
+            raise ValueError(f"must be of {', '.join(ALLOWANCES)}, got {name!r}")
+    return names
+
 
 @dataclass(frozen=True, slots=True)
 class PrepareOptions:
@@ -31,6 +52,15 @@ class PrepareOptions:
     detector_path: Path | None = option(
         None, f"for faces without a box: {DETECTOR_HELP}", flag="--detector", metavar="FILE"
     )
-    annotations: Path | None = option(None, "also write train.txt and val.txt to this folder", metavar="DIR")
+    annotations: Path | None = option(
+        None, "also write train.txt, val.txt and classes.txt to this folder", metavar="DIR"
+    )
     dataset: DatasetOptions = option_group(DatasetOptions, "options for certain kinds, see below")
+    allow: tuple[str, ...] = option(
+        (),
+        "make the pack although a class has rows but no face, or none in train (empty-classes), or although more than half of "
+        "the rows are rejected (mostly-rejected)",
+        metavar="WHAT,...",
+        parse=parse_allowances,
+    )
     force: bool = option(False, FORCE_HELP)

@@ -24,6 +24,7 @@ import mien
 from mien.artifacts import (
     claim_output,
     disk_errors,
+    file_sha256,
     make_folder,
     one_writer,
     read_json,
@@ -32,7 +33,8 @@ from mien.artifacts import (
     write_json,
 )
 from mien.datasets.base import CroppedDataset, FaceDataset, RawRow
-from mien.datasets.registry import DATASETS, open_dataset
+from mien.datasets.labels import CLASSES_FILE
+from mien.datasets.registry import DATASETS, find_terms, open_dataset
 from mien.errors import ArtifactError, DatasetError
 from mien.faces import images
 from mien.faces.classes import MISSING_VALUES, check_class_names
@@ -41,7 +43,7 @@ from mien.faces.detector import describe_detector
 from mien.faces.detector_file import find_detector_file
 from mien.faces.image_files import MAX_FILE_BYTES
 from mien.formats.pack.schema import SPLITS
-from mien.prepare.closing import PrepareSummary, finish, read_summary
+from mien.prepare.closing import REFUSED, PrepareSummary, finish, forget_rejects, read_summary
 from mien.prepare.face import PROGRESS_FOLDER, ShardTask, is_made, make_shard
 from mien.prepare.options import PrepareOptions
 from mien.runtime.child_process import start_worker
@@ -88,7 +90,8 @@ def prepare(
         n_rows += 1
         rows_digest.update(repr(row).encode("utf-8", "surrogatepass"))
     plan = _plan(kind, raw, dataset, crop, options) | {"rows": rows_digest.hexdigest()}
-    lists = [] if options.annotations is None else [options.annotations / f"{split}.txt" for split in SPLITS]
+    annotation_files = (*(f"{split}.txt" for split in SPLITS), CLASSES_FILE)
+    lists = [] if options.annotations is None else [options.annotations / name for name in annotation_files]
     with (
         ExitStack() as stack,
         disk_errors(out, "free some space and run the same command again, it resumes where it stopped"),
@@ -97,12 +100,13 @@ def prepare(
             stack.enter_context(one_writer(path))
         if _is_finished(out, plan):
             return read_summary(out, dataset)
-        own = DATASETS.get(dataset.name, DATASETS[kind])
-        terms = dataset.terms if isinstance(dataset, CroppedDataset) else own.terms
+        terms = dataset.terms if isinstance(dataset, CroppedDataset) else find_terms(dataset.name)
         work = _begin(out, plan, lists, force=options.force)
+        if not options.allow:
+            forget_rejects(work)
         with Progress("Preparing", total=n_rows, unit="row") as progress:
             n_resumed = _make_shards(dataset, crop, work, options, progress)
-        summary = finish(work, out, dataset, crop, annotations=options.annotations, terms=terms)
+        summary = finish(work, out, dataset, crop, options, terms=terms)
         return replace(summary, n_resumed=n_resumed)
 
 
@@ -160,6 +164,7 @@ def _plan(
         "mien_version": mien.__version__,
         "kind": kind,
         "raw": str(raw.resolve()),
+        "raw_file_sha256": file_sha256(raw) if raw.is_file() else None,
         "source": dataset.name,
         "classes": list(dataset.classes),
         "options": repr(options.dataset),
@@ -169,6 +174,7 @@ def _plan(
             "opencv": cv2.__version__,
             "pillow": PIL.__version__,
             "simplejpeg": simplejpeg.__version__,
+            "pillow_heif": images.heif_version(),
         },
         "limits": {
             "pixels": images.MAX_PIXELS,
@@ -219,7 +225,7 @@ def _can_resume(work: Path, plan: dict[str, Any], *, force: bool) -> bool:
     """Return whether an unfinished pack was made by the same command; if not, it may be removed.
 
     Raises:
-        ArtifactError: it was not, and must not be removed without --force.
+        ArtifactError: it was not, and must not be removed without --force; one that was refused may.
     """
     plan_path = work / PROGRESS_FOLDER / "plan.json"
     if not plan_path.exists():
@@ -230,7 +236,7 @@ def _can_resume(work: Path, plan: dict[str, Any], *, force: bool) -> bool:
         reason = f"{work} was begun with other options, other rows or another version. Use the same ones to resume it"
     except ArtifactError as error:
         reason = f"{error}. Remove the folder"
-    if not force:
+    if not force and not (work / PROGRESS_FOLDER / REFUSED).exists():
         raise ArtifactError(f"{reason}, or add --force to start over")
     return False
 

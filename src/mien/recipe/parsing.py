@@ -18,8 +18,8 @@ from mien.errors import RecipeError
 from mien.formats.recipe_keys import RENAMED_KEYS
 from mien.recipe.schema import PARTS, Recipe, recipe_from_dict
 from mien.recipe.validation import check_values, format_scalar, require_type, value_types
+from mien.runtime.yaml_text import load_yaml, read_yaml
 
-LARGEST_FILE = 100_000
 FOLDER = Path(__file__).parents[1] / "assets" / "recipes"
 
 
@@ -67,7 +67,7 @@ def read_recipe(recipe: str | Path | None, overrides: list[str]) -> Recipe:
 def _read_recipe_file(path: Path) -> dict[str, Any]:
     """Return the values of a recipe by part; a part is a file, a mapping, or a mapping on top of a file (`from`)."""
     values = {}
-    for name, value in _read_yaml(path, what="Recipe").items():
+    for name, value in read_yaml(path, what="Recipe", error=RecipeError).items():
         if name not in PARTS:
             raise RecipeError(f"{path}: {_explain_unknown_key(name, list(PARTS))}")
         changes = dict(value) if isinstance(value, dict) else {}
@@ -138,13 +138,13 @@ def _parse_text(text: str, key: str) -> Any:
 
 def _load_yaml_text(text: str) -> Any:
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
+        return load_yaml(text)
     except (yaml.YAMLError, RecursionError):
         return text
 
 
 def _read_part_file(path: Path, key: str, *, what: str) -> dict[str, Any]:
-    values = _read_yaml(path, what=what)
+    values = read_yaml(path, what=what, error=RecipeError)
     with _errors_in(path):
         return _check_part(values, _groups()[key], key)
 
@@ -201,59 +201,6 @@ def _merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = _merge(merged[key], value) if both else value
     return merged
-
-
-class _Loader(yaml.SafeLoader):
-    """Plain YAML that rejects duplicate keys, which would silently override the earlier value.
-
-    Aliases are rejected as well: a few lines of them can expand to gigabytes.
-    """
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.composer.ComposerError(
-                problem="a recipe has no aliases (*name); write the value out",
-                problem_mark=self.peek_event().start_mark,
-            )
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        for index, key in enumerate(keys):
-            if key in keys[:index]:
-                mark = node.value[index][0].start_mark
-                raise yaml.constructor.ConstructorError(
-                    problem=f"key `{key}` is given twice", problem_mark=mark
-                )
-        return dict(super().construct_mapping(node, deep=deep))
-
-
-# YAML 1.1 reads 1e-3, which has no dot, as text.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
-def _read_yaml(path: Path, *, what: str) -> dict[str, Any]:
-    if not path.is_file():
-        raise RecipeError(f"{what} {path} does not exist")
-    if path.stat().st_size > LARGEST_FILE:
-        raise RecipeError(
-            f"{what} {path} has {path.stat().st_size:,} bytes, a recipe has at most {LARGEST_FILE:,}"
-        )
-    try:
-        value = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_Loader)  # noqa: S506 - a safe loader
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise RecipeError(f"{what} {path} is not valid YAML: {error.problem}, line {line}") from None
-    except RecursionError:
-        raise RecipeError(f"{what} {path} is nested deeper than any recipe") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"{what} {path} cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(value, dict):
-        got = "nothing" if value is None else repr(value)[:80]
-        raise RecipeError(f"{what} {path} must be a mapping of keys to values, got {got}")
-    return value
 
 
 def format_recipe(recipe: Recipe) -> str:

@@ -4,8 +4,8 @@
 anything heavy, because `mien --help` reads all of them.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import Field, field, fields, is_dataclass
 from typing import Any, TypedDict, Unpack
 
 DETECTOR_HELP = "YuNet's model file (default: $MIEN_DETECTOR, then the user's cache, then a download)"
@@ -64,5 +64,28 @@ def name_formats(suffixes: Iterable[str]) -> str:
 
 
 def option_group(options: type, title: str) -> Any:
-    """Return a field that holds another dataclass of options, which get a heading of their own in the help."""
+    """Return a field that holds another dataclass of options, which get a heading of their own in the help, if any."""
     return field(default_factory=options, metadata={"title": title})
+
+
+def option_flag(field: "Field[Any]") -> str:
+    """Return the name of a field's option on the command line."""
+    return str(field.metadata.get("flag", f"--{field.name.replace('_', '-')}"))
+
+
+def option_flags(field: "Field[Any]") -> list[str]:
+    """Return the flag of a field's option, or those of the group of options that it holds."""
+    if "help" in field.metadata:
+        return [option_flag(field)]
+    group: Any = field.default_factory
+    return [flag for entry in fields(group) for flag in option_flags(entry)]
+
+
+def given_options(options: Any) -> Iterator[tuple["Field[Any]", Any]]:
+    """Yield each option of a dataclass, and of the groups in it, whose value is not the default."""
+    for entry in fields(options):
+        value = getattr(options, entry.name)
+        if is_dataclass(value):
+            yield from given_options(value)
+        elif value != entry.default:
+            yield entry, value

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.faces.detector import DetectedFace, Detector
+from mien.faces.file_signatures import identify_format
 from mien.formats.onnx_model import ModelInfo
 from mien.inference.pipeline import CroppedImage, preprocess_bytes
 from mien.runtime.cpu import usable_cpu_cores
@@ -50,7 +51,8 @@ class Preprocessor:
 
     def _crop_faces(self, upload: Upload, crop: CropMode) -> tuple[CroppedImage, int]:
         if upload.data and not upload.data.startswith(tuple(FORMATS.values())):
-            detail = f"begins with {upload.data[:16]!r}; supported formats: {', '.join(FORMATS)}"
+            name = identify_format(upload.data)
+            detail = f"{name or f'begins with {upload.data[:16]!r}'}; supported formats: {', '.join(FORMATS)}"
             return CroppedImage(upload.source, (), problem=("not_an_image", detail)), 0
         detector = None
         if crop == "detect":

@@ -128,7 +128,10 @@ def test_the_help_shows_defaults_and_headings(parser: Parser) -> None:
             "predict a.jpg --ouut x",
             "unrecognized arguments: --ouut x. Did you mean `--out` instead of `--ouut`?",
         ),
-        ("prepare csv raw --output=p", "required: --out. Did you mean `--out` instead of `--output`?"),
+        (
+            "prepare csv raw --output=p",
+            "unrecognized arguments: --output=p. Did you mean `--out` instead of `--output`?",
+        ),
         ("train --recpe demo --out run", "Did you mean `--recipe` instead of `--recpe`?"),
     ],
 )

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 
 from mien.datasets.base import RejectedRow
 from mien.datasets.csv_cells import (
-    parse_affect,
+    parse_affect_pair,
+    parse_box,
     parse_box_xywh,
     parse_box_xyxy,
     parse_integer,
@@ -14,6 +15,7 @@ from mien.datasets.csv_cells import (
     require_readable,
 )
 from mien.datasets.csv_files import PROBLEM
+from mien.datasets.list_options import BoxFormat
 
 
 @pytest.mark.parametrize(
@@ -108,9 +110,49 @@ def test_landmarks_that_are_none(text: str, warnings: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"),
-    [("-1", -1.0), ("0.25", 0.25), ("-2", None), ("1.5", None), ("", None), ("NULL", None), ("nan", None)],
+    ("text", "value", "is_reported"),
+    [
+        *(("-1", -1.0, False), ("0.25", 0.25, False), ("-2", None, False), ("", None, False)),
+        *(
+            ("NULL", None, False),
+            ("nan", None, False),
+            ("1.5", None, True),
+            ("-5", None, True),
+            ("0,5", None, True),
+        ),
+    ],
 )
-def test_affect_is_a_number_in_range_or_none(text: str, value: float | None) -> None:
-    """-2 and everything else outside [-1, 1] is "not annotated"."""
-    assert parse_affect(text) == value
+def test_affect_is_a_number_in_range_or_none(text: str, value: float | None, is_reported: bool) -> None:
+    """-2 and missing values are "not annotated"; everything else outside [-1, 1] is a warning of its column."""
+    assert parse_affect_pair(text, "0.5") == (value, 0.5, ("valence_value",) * is_reported)
+    assert parse_affect_pair("0.5", text) == (0.5, value, ("arousal_value",) * is_reported)
+
+
+def test_affect_on_another_scale_is_mapped() -> None:
+    """Ends and middle of the scale become -1, 1 and 0."""
+    assert parse_affect_pair("1", "9", (1, 9)) == (-1, 1, ())
+    assert parse_affect_pair("5", "0", (1, 9)) == (0, None, ("arousal_value",))
+
+
+@pytest.mark.parametrize(
+    ("cells", "box_format"),
+    [
+        (("1", "2", "3", "6"), "xyxy"),
+        (("1", "2", "2", "4"), "xywh"),
+        (("2", "4", "2", "4"), "cxcywh"),
+        (("1", "2", "3", "6"), "relative-xyxy"),
+        (("[1, 2, 2.0, 4]",), "xywh"),
+        (("1 2;3,6",), "xyxy"),
+    ],
+)
+def test_a_box_in_each_format(cells: tuple[str, ...], box_format: BoxFormat) -> None:
+    """Four cells or one; corners, sizes or the center."""
+    box_xyxy, warnings = parse_box(cells, box_format)
+    np.testing.assert_array_equal(box_xyxy, [1, 2, 3, 6])
+    assert warnings == ()
+
+
+def test_one_cell_that_is_no_box() -> None:
+    """Empty is none; another number of numbers is a warning."""
+    assert parse_box(("[]",), "xyxy") == (None, ())
+    assert parse_box(("1 2 3",), "xyxy") == (None, ("box_value",))

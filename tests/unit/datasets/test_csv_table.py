@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from mien.datasets.csv_table import open_csv
-from mien.datasets.labels import parse_label_names
+from mien.datasets.labels import KNOWN_NUMBERS, parse_label_names
+from mien.datasets.list_options import ColumnOptions, SplitLists
 from mien.errors import DatasetError
 
 
@@ -104,11 +105,11 @@ def test_a_split_in_another_column_stops(make_csv: Callable[..., Path], header: 
     with pytest.raises(DatasetError, match=r"train 2, val 2, test 2") as error:
         open_csv(path)
     column = str(error.value).split("--split-column ")[1].split()[0]
-    rows = list(open_csv(path, split_column=column).rows())
+    rows = list(open_csv(path, columns=ColumnOptions(split_column=column)).rows())
     assert [(row.split, row.number) for row in rows] == [
         *(("train", 1), ("train", 2), ("val", 3), ("val", 4), ("test", 5), ("test", 6))
     ]
-    drawn = open_csv(path, split_column="none", val_fraction=0)
+    drawn = open_csv(path, columns=ColumnOptions(split_column="none"), val_fraction=0)
     assert {row.split for row in drawn.rows()} == {"train"}
     assert any(f"Columns not used in `faces.csv`: {column}" in note for note in drawn.notes) == (
         column not in ("path", "image")
@@ -127,14 +128,50 @@ def test_a_column_that_is_called_like_a_split_stops(make_csv: Callable[..., Path
 
 def test_a_split_column_that_is_not_there(make_csv: Callable[..., Path]) -> None:
     """The message lists the columns of the file."""
-    with pytest.raises(DatasetError, match=r"`phase`; it begins with 'path', 'label'"):
-        open_csv(make_csv("path,label", "a.jpg,happy"), split_column="phase")
+    with pytest.raises(DatasetError, match=r"must have the column `phase`; it begins with 'path', 'label'"):
+        open_csv(make_csv("path,label", "a.jpg,happy"), columns=ColumnOptions(split_column="phase"))
 
 
 def test_every_column_is_read_or_named(make_csv: Callable[..., Path]) -> None:
-    """Those of a person, of another label and of half a box are noted as not used."""
-    path = make_csv("path,label,emotion,camera,x,y,w,valence,,split", "a.jpg,happy,sad,S1,1,2,3,0.5,1,train")
-    assert open_csv(path).notes == ("Columns not used in `faces.csv`: emotion, camera, x, y, w, (no name).",)
+    """Those of a person and without a name are noted as not used."""
+    path = make_csv("path,label,camera,valence,,split,emotion_score", "a.jpg,happy,S1,0.5,1,train,0.9")
+    assert open_csv(path).notes == (
+        "Columns not used in `faces.csv`: camera, (no name), emotion_score.",
+        "valence: 1 values from 0.5 to 0.5.",
+    )
+
+
+LOOKALIKES = [
+    pytest.param("emotion", "--label-column label", id="second label"),
+    pytest.param("true_label", "--label-column label", id="another label"),
+    pytest.param("filename", "--path-column path", id="second path"),
+    pytest.param("bbox", "--box-columns bbox", id="box in a cell"),
+    pytest.param("x,y,w", "--box-columns none", id="three columns of a box"),
+    pytest.param("face_keypoints", "--landmarks-column face_keypoints", id="landmarks"),
+    pytest.param("valenceMean", "--affect-columns valenceMean", id="valence"),
+]
+
+
+@pytest.mark.parametrize(("columns", "advice"), LOOKALIKES)
+def test_what_looks_like_a_column_that_is_read_stops(
+    make_csv: Callable[..., Path], columns: str, advice: str
+) -> None:
+    """It is not left out without a word, and the message has the option that decides."""
+    cells = ",".join("1" for _ in columns.split(","))
+    path = make_csv(f"path,label,{columns}", f"a.jpg,happy,{cells}")
+    with pytest.raises(DatasetError) as error:
+        open_csv(path)
+    assert advice in str(error.value)
+    decided = ColumnOptions(
+        path_column="path",
+        label_column="label",
+        box_columns=("none",),
+        landmarks_column="none",
+        affect_columns=("none",),
+    )
+    dataset = open_csv(path, columns=decided)
+    assert f"Columns not used in `faces.csv`: {columns.replace(',', ', ')}." in dataset.notes
+    assert dataset.natural_crop == "whole"
 
 
 @pytest.mark.parametrize("columns", ["face_x,face_y,face_width,face_height", "x,y,w,h", "X0,Y0,X1,Y1"])
@@ -151,11 +188,6 @@ def test_box_is_read_in_each_form(
     np.testing.assert_array_equal(records["a.jpg"].box_xyxy, [1, 2, 4, 6])
     assert (records["b.jpg"].box_xyxy, records["b.jpg"].warnings) == (None, ())
     assert (records["c.jpg"].box_xyxy, records["c.jpg"].warnings) == (None, ("box_value",))
-
-
-def test_three_columns_of_a_box_are_none(make_csv: Callable[..., Path]) -> None:
-    """A column called x is not a box by itself."""
-    assert open_csv(make_csv("path,label,x,y,w", "a.jpg,happy,1,2,3")).natural_crop == "whole"
 
 
 @pytest.mark.parametrize("column", ["landmarks", "facial_landmarks"])
@@ -220,8 +252,8 @@ def test_bad_rows_are_rejected(
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        pytest.param(["photo,label", "a.jpg,happy"], "`path or image or file", id="no path column"),
-        pytest.param(["path,feeling", "a.jpg,happy"], "`label or expression", id="no label column"),
+        pytest.param(["photo,label", "a.jpg,happy"], "add --path-column photo", id="no path column"),
+        pytest.param(["path,feeling", "a.jpg,happy"], "must have a column `label`", id="no label column"),
         pytest.param(["path,label"], "has none", id="no rows"),
         pytest.param(["path,label", "a.jpg,"], "has none", id="no label"),
         pytest.param(["path,label", "a.jpg,-1"], "has none", id="no label but a mark"),
@@ -246,6 +278,223 @@ def test_folder_with_several_or_no_csv_is_refused(make_csv: Callable[..., Path])
     (folder / "empty").mkdir()
     with pytest.raises(DatasetError, match="holds none"):
         open_csv(folder / "empty")
+
+
+LISTS_AS_WRITTEN = [
+    pytest.param("\ufeffpath;label\na.jpg;happy\nb c.jpg;sad\n", "faces.csv", id="semicolons"),
+    pytest.param("label\tfile_name\nhappy\ta.jpg\nsad\tb c.jpg\n", "faces.tsv", id="tabs"),
+    pytest.param("a.jpg,happy\nb c.jpg,sad\n", "faces.csv", id="no names of columns"),
+    pytest.param("happy,a.jpg\nsad,b c.jpg\n", "faces.csv", id="label first"),
+    pytest.param("a.jpg happy\nb c.jpg sad\n", "list.txt", id="text"),
+    pytest.param("path label\na.jpg happy\nb c.jpg sad\n", "list.lst", id="text with names of columns"),
+]
+
+
+@pytest.mark.parametrize(("text", "name"), LISTS_AS_WRITTEN)
+def test_lists_as_they_are_written(
+    tmp_path: Path, put: Callable[..., Path], read_set: Callable[..., Any], text: str, name: str
+) -> None:
+    """The delimiter is found in the first line, and a first line with an image is a row."""
+    put(tmp_path / name, text)
+    source = open_csv(tmp_path, val_fraction=0)
+    read = read_set(source)
+    assert {key: source.classes[record.label] for key, record in read.records.items()} == {
+        "a.jpg": "Happy",
+        "b c.jpg": "Sad",
+    }
+    noted = any("has no line of column names" in note for note in source.notes)
+    assert noted != text.lstrip("\ufeff").startswith(("path", "label"))
+
+
+def test_columns_of_a_list_without_names_are_numbers(
+    make_csv: Callable[..., Path], read_set: Callable[..., Any]
+) -> None:
+    """ExpW's list: top before left, right before bottom, and the label last."""
+    path = make_csv("a.jpg 0 20 10 40 50 99.5 3", "b.jpg 0 21 11 41 51 99.5 0", name="label.lst")
+    with pytest.raises(DatasetError, match=r"without names of columns: add --path-column 1 --label-column"):
+        open_csv(path)
+    columns = ColumnOptions(
+        path_column="1", label_column="8", box_columns=("4", "3", "5", "6"), box_format="xyxy"
+    )
+    source = open_csv(path, columns=columns, label_names=KNOWN_NUMBERS["expw"], val_fraction=0)
+    read = read_set(source)
+    assert source.classes[read.records["a.jpg"].label] == "Happy"
+    np.testing.assert_array_equal(read.records["a.jpg"].box_xyxy, [10, 20, 40, 50])
+    assert "Columns not used in `label.lst`: 2, 7." in source.notes
+
+
+def test_images_of_another_folder(
+    tmp_path: Path, put: Callable[..., Path], read_set: Callable[..., Any]
+) -> None:
+    """Relative and absolute paths lead into the folders that are named, and nowhere else."""
+    photo, secret = put(tmp_path / "set" / "1" / "a.jpg"), put(tmp_path / "secret" / "a.jpg")
+    path = put(
+        tmp_path / "home" / "faces.csv",
+        f"path,label\n1/a.jpg,happy\n{photo},sad\n{secret},sad\n../secret/a.jpg,sad\n",
+    )
+    read = read_set(open_csv(path, images=(tmp_path / "set",), val_fraction=0))
+    assert {record.image for record in read.records.values()} == {photo.resolve()}
+    assert read.reasons == ["path_outside", "path_outside"]
+    with pytest.raises(DatasetError, match="--images must name folders"):
+        open_csv(path, images=(tmp_path / "sett",))
+
+
+def test_a_link_leads_only_into_folders_that_are_named(
+    tmp_path: Path, put: Callable[..., Path], read_set: Callable[..., Any]
+) -> None:
+    """The rejected row names the link and the option; with it the image is found."""
+    photo = put(tmp_path / "disk2" / "1" / "a.jpg")
+    path = put(tmp_path / "set" / "faces.csv", "path,label\n1/a.jpg,happy\n")
+    (tmp_path / "set" / "1").symlink_to(photo.parent, target_is_directory=True)
+    reason, detail = read_set(open_csv(path, val_fraction=0)).rejects["train", 1]
+    assert reason == "path_outside"
+    assert f"through the link '1' to {photo.parent}: add --images {photo.parent}" in detail
+    read = read_set(open_csv(path, images=(photo.parent,), val_fraction=0))
+    assert read.records["1/a.jpg"].image == photo.resolve()
+
+
+@pytest.mark.parametrize("prefix", ["/home/other/set/", "D:\\set"])
+def test_the_beginning_of_paths_of_another_machine(
+    tmp_path: Path, put: Callable[..., Path], read_set: Callable[..., Any], prefix: str
+) -> None:
+    """It is left off; without the option the row says what is wrong."""
+    photo = put(tmp_path / "1" / "a.jpg")
+    end = "\\1\\a.jpg" if "\\" in prefix else "1/a.jpg"
+    path = put(tmp_path / "faces.csv", f"path,label\n{prefix}{end},happy\n")
+    read = read_set(open_csv(path, columns=ColumnOptions(path_prefix=prefix), val_fraction=0))
+    assert [record.image for record in read.records.values()] == [photo.resolve()]
+    if prefix.startswith("/"):
+        assert "on this machine" in read_set(open_csv(path, val_fraction=0)).rejects["train", 1][1]
+
+
+def test_a_list_for_each_split(
+    tmp_path: Path, put: Callable[..., Path], read_set: Callable[..., Any]
+) -> None:
+    """By their names in one folder, or by options."""
+    for name in ("train", "val", "test"):
+        put(tmp_path / f"{name}_faces.csv", f"path,label\n{name}.jpg,happy\n")
+    expected = [("train", "train.jpg"), ("val", "val.jpg"), ("test", "test.jpg")]
+    source = open_csv(tmp_path)
+    assert [(row.split, row.key) for row in source.rows()] == expected
+    assert (
+        "Lists: `train_faces.csv` is train, `val_faces.csv` is val, `test_faces.csv` is test." in source.notes
+    )
+    lists = SplitLists(train_list=tmp_path / "val_faces.csv", test_list=tmp_path / "train_faces.csv")
+    named = open_csv(tmp_path, lists=lists)
+    assert [(row.split, row.key) for row in named.rows()] == [("train", "val.jpg"), ("test", "train.jpg")]
+    assert f"Lists in `{tmp_path}` that are not read: `test_faces.csv`." in named.notes
+    with pytest.raises(
+        DatasetError, match=rf"there is no `test_faces.csv`: give --val-list {tmp_path}/test_"
+    ):
+        open_csv(tmp_path, lists=SplitLists(val_list=Path("test_faces.csv")))
+    put(tmp_path / "test_faces.csv", "path,label,valence\ntest.jpg,happy,0.1\n")
+    with pytest.raises(DatasetError, match=r"must have the same columns, but only one of .* has valence"):
+        open_csv(tmp_path)
+
+
+def test_repeated_and_contradicting_rows(make_csv: Callable[..., Path], read_set: Callable[..., Any]) -> None:
+    """The first of equal rows is kept in each split, none of contradicting ones; several boxes are several faces."""
+    lines = [
+        *("a.jpg,happy,train,1,1,9,9", "./a.jpg,Happiness,train,1,1,9,9", "a.jpg,happy,test,1,1,9,9"),
+        *("b.jpg,happy,train,1,1,9,9", "b.jpg,sad,test,1,1,9,9"),
+        *("c.jpg,happy,train,1,1,9,9", "c.jpg,sad,train,9,9,9,9"),
+    ]
+    read = read_set(open_csv(make_csv("path,label,split,x,y,w,h", *lines)))
+    assert {place: reason for place, (reason, _) in read.rejects.items()} == {
+        ("train", 2): "duplicate_row",
+        ("train", 4): "contradicting_labels",
+        ("test", 5): "contradicting_labels",
+    }
+    assert read.rejects["train", 4][1] == "rows with this face are Happy, Sad"
+    assert len(read.rows) - len(read.rejects) == 4
+
+
+@pytest.mark.parametrize(
+    ("values", "advice"),
+    [
+        (range(1, 10), "from 1 to 9, outside of -1 to 1: add --affect-range"),
+        ([-10, 3, 4], "--affect-range=-10..10"),
+        (
+            [n / 30 for n in range(30)],
+            "none of which is negative.* --affect-range=0..1, or --affect-range=-1..1",
+        ),
+    ],
+)
+def test_affect_on_another_scale_stops(
+    make_csv: Callable[..., Path], read_set: Callable[..., Any], values: Any, advice: str
+) -> None:
+    """Until the scale is stated, to which the values are then mapped."""
+    path = make_csv("path,label,valence", *(f"{n}.jpg,happy,{value}" for n, value in enumerate(values)))
+    with pytest.raises(DatasetError, match=advice):
+        open_csv(path)
+    columns = ColumnOptions(affect_range=(min(values), max(values)))
+    read = read_set(open_csv(path, columns=columns, val_fraction=0))
+    found = [record.valence for record in read.records.values()]
+    assert (min(found), max(found)) == (-1, 1)
+
+
+def test_a_few_values_off_the_scale_are_warnings(
+    make_csv: Callable[..., Path], read_set: Callable[..., Any]
+) -> None:
+    """Of their column; the face is kept."""
+    rows = [f"{n}.jpg,happy,{0.1 - n / 50},-0.5" for n in range(30)] + [
+        "x.jpg,happy,5,-2",
+        "y.jpg,sad,-2,high",
+    ]
+    read = read_set(open_csv(make_csv("path,label,valence,arousal", *rows), val_fraction=0))
+    assert read.records["x.jpg"].warnings == ("valence_value",)
+    assert read.records["y.jpg"].warnings == ("arousal_value",)
+
+
+def test_boxes_in_fractions_stop(make_csv: Callable[..., Path], read_set: Callable[..., Any]) -> None:
+    """YOLO's numbers are not pixels."""
+    path = make_csv("path,label,x,y,w,h", "a.jpg,happy,0.5,0.5,0.25,0.5")
+    with pytest.raises(
+        DatasetError, match=r"no number in them is larger than 1: add --box-format relative-xywh"
+    ):
+        open_csv(path)
+    read = read_set(open_csv(path, columns=ColumnOptions(box_format="relative-cxcywh"), val_fraction=0))
+    record = read.records["a.jpg"]
+    assert record.is_relative_box
+    np.testing.assert_allclose(record.box_xyxy, [0.375, 0.25, 0.625, 0.75])
+
+
+def test_what_lies_beside_a_list_is_noted(tmp_path: Path, put: Callable[..., Path]) -> None:
+    """Other lists, and folders that no path leads to."""
+    for name in ("images/a.jpg", "masks/a.png", "boxes.json", "README.txt", "classes.txt"):
+        put(tmp_path / name)
+    put(tmp_path / "faces.csv", "path,label\nimages/a.jpg,happy\n")
+    assert open_csv(tmp_path).notes == (
+        f"Lists in `{tmp_path}` that are not read: `boxes.json`.",
+        f"Folders in `{tmp_path}` that no path leads to: `masks`.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "classes"),
+    [
+        pytest.param("happy\nsad\nbored\n", "012", ("Happy", "Sad", "bored"), id="from 0"),
+        pytest.param("happy\nsad\nbored\n", "123", None, id="from 1"),
+        pytest.param("happy\nsad\n", "012", None, id="too few"),
+    ],
+)
+def test_a_file_of_classes_explains_numbers(
+    tmp_path: Path, put: Callable[..., Path], names: str, labels: str, classes: Any
+) -> None:
+    """If it can only be meant so."""
+    put(tmp_path / "classes.txt", names)
+    put(tmp_path / "faces.txt", "".join(f"{n}.jpg {n}\n" for n in labels))
+    if classes is None:
+        with pytest.raises(DatasetError, match="are numbers"):
+            open_csv(tmp_path)
+    else:
+        assert open_csv(tmp_path).classes == classes
+
+
+def test_label_names_that_explain_nothing(make_csv: Callable[..., Path]) -> None:
+    """The labels are shown."""
+    with pytest.raises(DatasetError, match=r"explains none of the labels of .*, which are 'happy', 'sad'"):
+        open_csv(make_csv("path,label", "a.jpg,happy", "b.jpg,sad"), label_names=KNOWN_NUMBERS["rafdb"])
 
 
 def _sides(source: Any, column: str) -> tuple[set[str], set[str]]:
@@ -298,13 +547,13 @@ def test_columns_for_persons_can_be_named_or_refused(tmp_path: Path, put: Callab
     """Another column is used where it is named; `none` draws single faces."""
     rows = [f"{n}.jpg,{('happy', 'sad')[n % 2]},S{n % 4},A{n % 5}" for n in range(80)]
     path = put(tmp_path / "faces.csv", "\n".join(["path,label,subject,actor", *rows]))
-    source = open_csv(path, val_fraction=0.2, person_column="actor")
+    source = open_csv(path, val_fraction=0.2, columns=ColumnOptions(person_column="actor"))
     assert _sides(source, "person")[1] <= {f"A{n}" for n in range(5)}
-    source = open_csv(path, val_fraction=0.2, person_column="none")
+    source = open_csv(path, val_fraction=0.2, columns=ColumnOptions(person_column="none"))
     assert not any("persons" in note for note in source.notes)
     assert any("subject, actor" in note for note in source.notes)
     with pytest.raises(DatasetError, match="`who`"):
-        open_csv(path, person_column="who")
+        open_csv(path, columns=ColumnOptions(person_column="who"))
     alone = put(tmp_path / "one.csv", "path,label,subject\na.jpg,happy,me\nb.jpg,sad,me\n")
     assert any("all faces are of one person: val is empty" in note for note in open_csv(alone).notes)
 

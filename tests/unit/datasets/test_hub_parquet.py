@@ -11,6 +11,7 @@ import pytest
 
 from mien.datasets.forms import open_any_folder, open_any_list
 from mien.datasets.hub_parquet import open_parquet
+from mien.datasets.list_options import ColumnOptions
 from mien.errors import DatasetError
 
 # The order of the Hub's copy of AffectNet, which is not AffectNet's own.
@@ -138,7 +139,10 @@ def test_set_without_splits(write: Callable[..., Path]) -> None:
     splits = ["train", "test", "train", "dev"]
     raw = write([3, 4, 3, 4], "faces.parquet", split=pa.array(splits))
     assert [row.split for row in open_parquet(raw).rows()] == ["train", "train", "val", "test"]
-    assert {row.split for row in open_parquet(raw, split_column="none").rows()} <= {"train", "val"}
+    assert {row.split for row in open_parquet(raw, columns=ColumnOptions(split_column="none")).rows()} <= {
+        "train",
+        "val",
+    }
     raw = write([3, 4] * 50, "faces.parquet")
     drawn = [row.split for row in open_parquet(raw, val_fraction=0.3).rows()]
     assert drawn == sorted(drawn)
@@ -146,7 +150,10 @@ def test_set_without_splits(write: Callable[..., Path]) -> None:
     raw = write([3, 4], "faces.parquet", usage=pa.array(["train", "test"]))
     with pytest.raises(DatasetError, match="--split-column usage to use it"):
         open_parquet(raw)
-    assert {row.split for row in open_parquet(raw, split_column="usage").rows()} == {"train", "test"}
+    assert {row.split for row in open_parquet(raw, columns=ColumnOptions(split_column="usage")).rows()} == {
+        "train",
+        "test",
+    }
 
 
 def test_missing_files_and_unread_columns_are_noted(write: Callable[..., Path]) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mien.datasets.labels import AFFECTNET_NUMBERS, map_labels, order_classes, parse_label_names
+from mien.datasets.labels import AFFECTNET_NUMBERS, map_folders, map_labels, order_classes, parse_label_names
 from mien.errors import DatasetError
 
 
@@ -55,16 +55,40 @@ def test_numbers_get_the_classes_that_explain_them() -> None:
     )
 
 
+def test_labels_in_another_case_are_explained_too() -> None:
+    """Unless the names that explain them differ only in case."""
+    names = parse_label_names("happy=smile?,SAD")
+    assert map_folders(["Happy", "sad"], names, where="raw") == {"Happy": "smile?", "sad": "Sad"}
+    both = parse_label_names("a=Happy,A=Sad")
+    assert map_labels({"a": 1, "A": 1}, both, where="")[0] == {"a": "Happy", "A": "Sad"}
+
+
 def test_affectnet_s_numbers_have_a_name() -> None:
     """Which stands for all eleven."""
     assert parse_label_names(" AffectNet ") == AFFECTNET_NUMBERS
     assert map_labels({"0": 1, "10": 1}, AFFECTNET_NUMBERS, where="")[0] == {"0": "Neutral", "10": "NonFace"}
 
 
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("fer2013", "0 Anger 1 Disgust 2 Fear 3 Happy 4 Sad 5 Surprise 6 Neutral"),
+        ("FER+", "0 Neutral 1 Happy 2 Surprise 3 Sad 4 Anger 5 Disgust 6 Fear 7 Contempt"),
+        ("RAF-DB", "1 Surprise 2 Fear 3 Disgust 4 Happy 5 Sad 6 Anger 7 Neutral"),
+        ("expw", "0 Anger 1 Disgust 2 Fear 3 Happy 4 Sad 5 Surprise 6 Neutral"),
+        ("CK+", "0 Neutral 1 Anger 2 Contempt 3 Disgust 4 Fear 5 Happy 6 Sad 7 Surprise"),
+        ("Aff-Wild2", "0 Neutral 1 Anger 2 Disgust 3 Fear 4 Happy 5 Sad 6 Surprise 7 Other"),
+    ],
+)
+def test_the_numbers_of_sets_in_use_have_names(written: str, expected: str) -> None:
+    """As the sets' own documents give them; a plus sign may be written."""
+    assert " ".join(f"{label} {name}" for label, name in parse_label_names(written)) == expected
+
+
 @pytest.mark.parametrize("text", ["", "1=Happy,,2=Sad", "=Happy", "1=", "1=NAME", "1=Happy,1.0=Sad", "a,a"])
 def test_label_names_that_are_none(text: str) -> None:
     """A label is missing, or has two classes."""
-    with pytest.raises(ValueError, match=r"affectnet, got|twice"):
+    with pytest.raises(ValueError, match=r"affwild2, got|twice"):
         parse_label_names(text)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mien.datasets.forms import open_any_list
+from mien.datasets.list_options import ColumnOptions
 from mien.datasets.metadata_folder import open_metadata_folder
 from mien.errors import DatasetError
 
@@ -111,6 +112,6 @@ def test_csv_opens_it_too(write: Callable[..., Path]) -> None:
     raw = write({"1.jpg": "happy", "2.jpg": "sad"}, suffix="csv")
     assert open_any_list(raw).name == "imagefolder"
     with pytest.raises(DatasetError, match="--split-column is for a CSV"):
-        open_any_list(raw, split_column="phase")
+        open_any_list(raw, columns=ColumnOptions(split_column="phase"))
     (raw / "train" / "metadata.csv").rename(raw / "metadata.csv")
     assert open_any_list(raw).name == "csv"

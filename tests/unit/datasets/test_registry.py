@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mien.datasets.registry import DATASETS, DatasetOptions, open_dataset
+from mien.datasets.list_options import ColumnOptions
+from mien.datasets.registry import DATASETS, DatasetOptions, find_terms, open_dataset
 from mien.errors import DatasetError
 
 
@@ -49,13 +50,15 @@ def test_each_kind_opens_its_reader(tmp_path: Path, put: Callable[..., Path]) ->
     put(tmp_path / "ferplus" / "FER2013Train" / "a.png")
     for part in ("images/1.jpg", "annotations/1_exp.npy"):
         put(tmp_path / "affectnet" / "val_set" / part)
+    put(tmp_path / "yaml", "{kind: folder, raw: folder}")
     options = dict.fromkeys(("folder", "csv"), DatasetOptions(val_fraction=0.0))
     options["ferplus"] = DatasetOptions(votes="plurality")
     datasets = {
         kind: open_dataset(kind, tmp_path / kind, options.get(kind, DatasetOptions()))
-        for kind in ("affectnet", "ferplus", "folder", "csv")
+        for kind in ("affectnet", "ferplus", "folder", "csv", "yaml")
     }
-    assert [dataset.name for dataset in datasets.values()] == ["affectnet-2021", "ferplus", "folder", "csv"]
+    names = [dataset.name for dataset in datasets.values()]
+    assert names == ["affectnet-2021", "ferplus", "folder", "csv", "folder"]
     for kind in ("folder", "csv"):
         assert {row.split for row in datasets[kind].rows()} == {"train"}
     assert [datasets["ferplus"].parse(row).label for row in datasets["ferplus"].rows()] == [0]
@@ -70,7 +73,11 @@ def test_each_kind_opens_its_reader(tmp_path: Path, put: Callable[..., Path]) ->
             DatasetOptions(label_names=(("0", "Sad"),)),
             "--label-names applies to folder, csv",
         ),
-        ("folder", DatasetOptions(split_column="phase"), "--split-column applies to csv and parquet"),
+        (
+            "folder",
+            DatasetOptions(columns=ColumnOptions(split_column="phase")),
+            "--split-column applies to csv and parquet",
+        ),
         ("folder", DatasetOptions(landmarks_csv=Path("a.csv")), "--landmarks applies to ferplus"),
         ("ferplus", DatasetOptions(val_fraction=0.2), "--val-fraction applies to .*folder, csv"),
     ],
@@ -81,3 +88,17 @@ def test_options_of_another_kind_are_refused(
     """An option that a kind does not use is not silently ignored."""
     with pytest.raises(DatasetError, match=message):
         open_dataset(kind, tmp_path, options)
+
+
+@pytest.mark.parametrize(
+    ("name", "terms"),
+    [
+        ("affectnet-2021", DATASETS["affectnet"].terms),
+        ("caer-s", DATASETS["caer-s"].terms),
+        ("csv", None),
+        ("folder+rafdb+affectnet-2017-both", f"{DATASETS['rafdb'].terms}; {DATASETS['affectnet'].terms}"),
+    ],
+)
+def test_terms_are_found_by_the_name_of_a_set(name: str, terms: str | None) -> None:
+    """A name begins with its kind; a merged set has the terms of all its sources."""
+    assert find_terms(name) == terms

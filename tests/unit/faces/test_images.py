@@ -59,6 +59,14 @@ def stray_bytes() -> bytes:
     return data[:-2] + b"abc" + data[-2:]
 
 
+def heic(image: Image.Image) -> bytes:
+    """A phone's file; the test is skipped without the extra."""
+    library = pytest.importorskip("pillow_heif")
+    file = io.BytesIO()
+    library.from_pillow(image).save(file, quality=95)
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("data", "tolerance"),
     [
@@ -67,6 +75,10 @@ def stray_bytes() -> bytes:
         pytest.param(lambda: save(rgb_image(), "TIFF", compression="tiff_lzw"), 0, id="TIFF"),
         pytest.param(lambda: save(rgb_image(), "WEBP", lossless=True), 0, id="WebP"),
         pytest.param(lambda: save(rgb_image(), "PPM"), 0, id="PPM"),
+        pytest.param(lambda: save(rgb_image(), "JPEG2000"), 0, id="JPEG 2000"),
+        pytest.param(lambda: save(rgb_image(), "JPEG2000", no_jp2=True), 0, id="JPEG 2000 code stream"),
+        pytest.param(lambda: save(rgb_image(), "AVIF", quality=95), 12, id="AVIF"),
+        pytest.param(lambda: heic(rgb_image()), 24, id="HEIC"),
         pytest.param(lambda: save(rgb_image().quantize(256), "PNG"), 12, id="palette PNG"),
         pytest.param(lambda: save(rgb_image().quantize(256), "GIF"), 12, id="GIF"),
         pytest.param(lambda: save(rgb_image(), "JPEG", quality=95), 12, id="JPEG"),
@@ -140,9 +152,14 @@ def deep_gray(top: int, ending: str) -> bytes:
     return save(Image.fromarray(pixels), {".png": "PNG", ".tiff": "TIFF"}[ending])
 
 
-@pytest.mark.parametrize("ending", [".png", ".tiff"])
+@pytest.mark.parametrize(
+    ("make", "ending"),
+    [
+        *((deep_gray, ending) for ending in (".png", ".tiff")),
+        *((deep_color, ending) for ending in (".png", ".tiff", ".jp2", ".ppm")),
+    ],
+)
 @pytest.mark.parametrize("top", [1023, 4095, 16383], ids=["10 bits", "12 bits", "14 bits"])
-@pytest.mark.parametrize("make", [deep_gray, deep_color])
 def test_fewer_bits_in_16_are_refused(make: Callable[[int, str], bytes], top: int, ending: str) -> None:
     """As 16 bits they would be dark or black, and the file does not say what they are."""
     with pytest.raises(UnreadableImage, match=r"bits? .*whose range the file does not state") as refused:
@@ -326,6 +343,32 @@ def jpeg_header(width: int, height: int) -> bytes:
 def test_what_is_no_image_is_refused(data: bytes, reason: str) -> None:
     """Anything that is not a complete image of a sane size is refused with its reason and a detail."""
     with pytest.raises(UnreadableImage) as refusal:
+        decode_image(data)
+    assert refusal.value.reason == reason
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason", "detail"),
+    [
+        pytest.param(HEIC, "unsupported_format", r"^HEIC, .* install `mien\[heif\]`", id="HEIC"),
+        pytest.param(b"\xff\x0a" + bytes(99), "unsupported_format", r"^JPEG XL, which", id="JPEG XL"),
+        pytest.param(b'<?xml version="1.0"?>\n<svg>', "unsupported_format", r"^SVG, which", id="SVG"),
+        pytest.param(b"<html><body>404", "not_an_image", r"^HTML instead of an image", id="HTML"),
+        pytest.param(b"\0\0\0\x18ftypisom" + bytes(20), "not_an_image", r"^MP4 instead", id="video"),
+        pytest.param(
+            b"version https://git-lfs.github.com/spec/v1", "not_an_image", r"git lfs pull", id="LFS"
+        ),
+    ],
+)
+def test_what_a_file_really_is(
+    data: bytes, reason: str, detail: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A known format is named with what to do; HEIC without its extra as well."""
+    monkeypatch.setattr("mien.faces.images.heif_version", lambda: None)
+    with pytest.raises(UnreadableImage, match=detail) as refusal:
         decode_image(data)
     assert refusal.value.reason == reason
     assert refusal.value.detail

@@ -59,7 +59,7 @@ def test_a_missing_source_is_an_error(tmp_path: Path) -> None:
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     """The message names it and the accepted suffixes."""
     touch(tmp_path, "notes.txt")
-    with pytest.raises(SourceError, match=r"contains no image or video \(\.bmp, "):
+    with pytest.raises(SourceError, match=r"contains no image or video \(\.avif, \.bmp, "):
         find_sources([tmp_path])
 
 

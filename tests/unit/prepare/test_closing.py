@@ -19,7 +19,7 @@ from mien.datasets.registry import DatasetOptions
 from mien.formats.pack import Pack
 from mien.formats.pack.leaks import find_leaks
 from mien.prepare.closing import PrepareSummary
-from mien.prepare.options import PrepareOptions
+from mien.prepare.options import ALLOWANCES, PrepareOptions
 from mien.prepare.stage import prepare
 
 OUTSIDE = "outside.jpg"
@@ -128,7 +128,7 @@ def outcome(shared_raw_set: Any, tools: Any, hash_tree: Callable[[Path], str]) -
     raw = shared_raw_set.write()
     before = hash_tree(raw)
     out = raw.parent / "bad.pack"
-    summary = prepare("affectnet", raw, out, PrepareOptions(size=32, workers=1))
+    summary = prepare("affectnet", raw, out, PrepareOptions(size=32, workers=1, allow=ALLOWANCES))
     with (out / "rejects.csv").open(newline="", encoding="utf-8") as file:
         rejects = list(csv.DictReader(file))
     return Outcome(out, summary, rejects, hash_tree(raw) != before)

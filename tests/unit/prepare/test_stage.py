@@ -16,13 +16,17 @@ from PIL import Image
 
 import mien.artifacts
 import mien.prepare.stage
+from mien.datasets.csv_table import open_csv
+from mien.datasets.registry import DatasetOptions
 from mien.errors import ArtifactError, DatasetError
 from mien.faces import detector_file
+from mien.faces.classes import AFFECTNET_CLASSES
 from mien.formats.pack import Pack
-from mien.prepare.options import PrepareOptions
+from mien.prepare.options import ALLOWANCES, PrepareOptions
 from mien.prepare.stage import prepare
 
 OPTIONS = PrepareOptions(size=24, workers=1)
+ALLOWING = dataclasses.replace(OPTIONS, allow=ALLOWANCES)
 
 
 @pytest.fixture
@@ -353,7 +357,11 @@ def test_annotation_files(faces: Path, tmp_path: Path) -> None:
     kept = [number for number in range(18) if number not in (5, 11)]
     assert (lists / "train.txt").read_text().splitlines() == [f"{n}.jpg {n % 3}" for n in kept]
     assert (lists / "val.txt").read_text().splitlines() == [f"v{n}.jpg 1" for n in range(5)]
-    assert sorted(path.name for path in lists.iterdir()) == ["train.txt", "val.txt"]
+    assert sorted(path.name for path in lists.iterdir()) == ["classes.txt", "train.txt", "val.txt"]
+    images = faces / "Manually_Annotated_Images"
+    read = open_csv(lists, images=(images,))
+    assert [read.class_of(row) for row in read.rows() if row.split == "val"] == [AFFECTNET_CLASSES[1]] * 5
+    assert read.parse(next(read.rows())).image == (images / "0.jpg").resolve()
 
 
 def test_existing_annotation_files_are_reported_at_once(faces: Path, tmp_path: Path) -> None:
@@ -386,7 +394,7 @@ def test_split_without_a_usable_row(raw_set: Any, tools: Any, tmp_path: Path) ->
     """A split without kept faces is counted, but is not a split of the pack."""
     raw_set.add("a.jpg", tools.encode(tools.draw_image()))
     raw_set.add("b.jpg", split="validation", expression=4)
-    info = prepare("affectnet", raw_set.write(), tmp_path / "my.pack", OPTIONS).info
+    info = prepare("affectnet", raw_set.write(), tmp_path / "my.pack", ALLOWING).info
     assert (info.n_kept, info.n_rejected, info.rejected) == (1, 1, {"val": {"Fear": 1}})
     assert Pack.open(tmp_path / "my.pack").splits == ("train",)
 
@@ -557,5 +565,49 @@ def test_a_class_without_kept_faces_is_reported(tmp_path: Path, tools: Any) -> N
         (tmp_path / "raw" / name).mkdir(parents=True)
         data = b"broken" if name == "fear" else tools.encode(tools.draw_image())
         (tmp_path / "raw" / name / "a.jpg").write_bytes(data)
-    summary = prepare("folder", tmp_path / "raw", tmp_path / "my.pack", OPTIONS)
+    with pytest.raises(
+        DatasetError, match=r"no face of Fear is kept, 1 rejected.*add --allow empty-classes to"
+    ):
+        prepare("folder", tmp_path / "raw", tmp_path / "my.pack", OPTIONS)
+    summary = prepare("folder", tmp_path / "raw", tmp_path / "my.pack", ALLOWING)
+    assert summary.n_resumed > 0
     assert "No face was kept for: Fear." in str(summary)
+
+
+def test_a_class_without_a_training_face(tmp_path: Path, tools: Any) -> None:
+    """No network learns it, though the pack holds faces of it."""
+    for place in ("train/happy", "train/sad", "test/happy", "test/fear"):
+        (tmp_path / "raw" / place).mkdir(parents=True)
+        (tmp_path / "raw" / place / "a.jpg").write_bytes(tools.encode(tools.draw_image()))
+    with pytest.raises(DatasetError, match="no training face of Fear is kept, 1 in other splits"):
+        prepare("folder", tmp_path / "raw", tmp_path / "my.pack", OPTIONS)
+    assert prepare("folder", tmp_path / "raw", tmp_path / "my.pack", ALLOWING).info.n_kept == 4
+
+
+def test_a_set_of_which_most_rows_are_rejected(raw_set: Any, tools: Any, tmp_path: Path) -> None:
+    """It is refused with the first row and its remedy; what was rejected is read again once it is corrected."""
+    for number in range(5):
+        raw_set.add(f"{number}.jpg", tools.encode(tools.draw_image(number)) if number < 2 else None)
+    raw, out = raw_set.write(), tmp_path / "my.pack"
+    with pytest.raises(
+        DatasetError, match=r"3 of 5 rows are rejected \(3 missing_file\).*row 3, '2.jpg'.*restore"
+    ):
+        prepare("affectnet", raw, out, OPTIONS)
+    assert not (out / "pack.json").exists()
+    for number in range(2, 5):
+        raw_set.put(f"{number}.jpg", tools.encode(tools.draw_image(number)))
+    assert prepare("affectnet", raw, out, OPTIONS).info.n_kept == 5
+
+
+def test_a_refused_set_may_be_prepared_with_other_options(raw_set: Any, tools: Any, tmp_path: Path) -> None:
+    """Without --force, since nothing usable is replaced."""
+    raw_set.add("a.jpg")
+    raw, out, images = raw_set.write(), tmp_path / "my.pack", tmp_path / "elsewhere"
+    with pytest.raises(
+        DatasetError, match=r"None of 1 rows could be used: 1 missing_file\. The first: train row 1"
+    ):
+        prepare("affectnet", raw, out, OPTIONS)
+    images.mkdir()
+    (images / "a.jpg").write_bytes(tools.encode(tools.draw_image()))
+    options = dataclasses.replace(OPTIONS, dataset=DatasetOptions(images=(images,)))
+    assert prepare("affectnet", raw, out, options).info.n_kept == 1

@@ -1,0 +1,172 @@
+"""What the rows of a list hold, found in one pass before any of them is parsed: labels, splits, scales, repeated faces."""
+
+import hashlib
+from array import array
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from mien.datasets.csv_cells import parse_box
+from mien.datasets.csv_columns import AROUSAL, BOX, LABEL, PATH, SPLIT, VALENCE
+from mien.datasets.csv_files import PROBLEM, CsvFile
+from mien.datasets.list_options import BoxFormat
+from mien.datasets.splits import find_split, parse_split
+from mien.errors import DatasetError
+from mien.faces.classes import MISSING_VALUES
+
+# A column with more distinct values than this does not hold classes.
+MAX_LABELS = 1000
+# More first folders of paths than this are not compared with those on disk.
+MAX_FOLDERS = 10_000
+
+
+def face_digest(fields: dict[str, str]) -> int:
+    """Return 64 bits that identify the face of a row: its image and its box, as they are written."""
+    path = fields.get(PATH, "").strip().replace("\\", "/").removeprefix("./")
+    text = "\0".join((path, *(fields.get(name, "").strip() for name in BOX)))
+    return int.from_bytes(
+        hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big"
+    )
+
+
+class Survey:
+    """What the rows of all lists of a set hold.
+
+    Memory grows by 10 bytes a row, for the search for repeated faces.
+
+    Attributes:
+        n_rows: number of rows.
+        labels: number of rows with each label as written, without surrounding blanks.
+        splits: by column index, how often its cells name each split; a path counts by its folders.
+        affect: smallest and largest number, and number of numbers, of valence and arousal.
+        largest_box: largest number in a box, None if there is none.
+        folders: the first folder of each path, up to `MAX_FOLDERS`.
+    """
+
+    def __init__(self, tables: Iterable[CsvFile]) -> None:
+        """Read all rows.
+
+        Raises:
+            DatasetError: a list cannot be read to its end, or has over `MAX_LABELS` labels.
+        """
+        self.n_rows = 0
+        self.labels: Counter[str] = Counter()
+        self.splits: dict[int, Counter[str]] = {}
+        self.affect: dict[str, tuple[float, float, int]] = {}
+        self.n_outside: Counter[str] = Counter()
+        self.largest_box: float | None = None
+        self.folders: set[str] = set()
+        self._digests, self._labels = array("Q"), array("H")
+        self._label_numbers: dict[str, int] = {}
+        for table in tables:
+            self._read(table)
+
+    def repeated_faces(self, label_classes: dict[str, str]) -> dict[int, str]:
+        """Return the digests of faces that are in several rows, with their classes if these contradict each other.
+
+        The classes are joined by commas; they are empty if all rows have the same class.
+        """
+        digests = np.frombuffer(self._digests, np.uint64)
+        unique, counts = np.unique(digests, return_counts=True)
+        repeated = unique[counts > 1]
+        found: dict[int, set[str]] = {int(digest): set() for digest in repeated}
+        names = list(self._label_numbers)
+        for index in np.flatnonzero(np.isin(digests, repeated)):
+            if (name := label_classes.get(names[self._labels[index]])) is not None:
+                found[int(digests[index])].add(name)
+        return {
+            digest: ", ".join(sorted(classes)) if len(classes) > 1 else ""
+            for digest, classes in found.items()
+        }
+
+    def _read(self, table: CsvFile) -> None:
+        by_index = replace(table, columns={str(index): index for index in range(table.width)})
+        path_index = str(table.columns[PATH])
+        # Only in a list without a known column of splits, since they take half of the time.
+        parsers = (
+            []
+            if SPLIT in table.columns
+            else [
+                (str(index), index, find_split if str(index) == path_index else parse_split)
+                for index in range(table.width)
+            ]
+        )
+        numeric = [(name, str(table.columns[name])) for name in (VALENCE, AROUSAL) if name in table.columns]
+        box = [str(table.columns[name]) for name in BOX if name in table.columns]
+        roles = [(name, str(index)) for name, index in table.columns.items()]
+        for _, cells in by_index.rows():
+            self.n_rows += 1
+            if PROBLEM in cells:
+                continue
+            for key, index, parse in parsers:
+                if (cell := cells[key]) and len(cell) < 1000 and (split := parse(cell)):
+                    self.splits.setdefault(index, Counter())[split] += 1
+            fields = {name: cells[key] for name, key in roles}
+            label = fields[LABEL].strip()
+            self._digests.append(face_digest(fields))
+            self._labels.append(self._label_numbers.setdefault(label, len(self._label_numbers)))
+            self.labels.update([label] if label else [])
+            if len(self.labels) > MAX_LABELS:
+                raise DatasetError(
+                    f"`{table.path}` must have a label column of classes, it has over {MAX_LABELS:,} different "
+                    "labels: name the column of the class with --label-column"
+                )
+            for name, key in numeric:
+                self._add_number(name, cells[key])
+            if box:
+                written = tuple(cells[key] for key in box)
+                for found, _ in (parse_box(written, "xyxy"), parse_box(written, "xywh")):
+                    if found is not None:
+                        self.largest_box = max(self.largest_box or 0.0, float(found.max()))
+                        break
+            folder, slash, _ = fields[PATH].strip().replace("\\", "/").removeprefix("./").partition("/")
+            if slash and len(self.folders) < MAX_FOLDERS:
+                self.folders.add(folder)
+
+    def _add_number(self, name: str, cell: str) -> None:
+        try:
+            value = float(cell)
+        except ValueError:
+            return
+        if cell.strip() in MISSING_VALUES or value == -2 or not abs(value) < 1e9:
+            return
+        low, high, count = self.affect.get(name, (value, value, 0))
+        self.affect[name] = (min(low, value), max(high, value), count + 1)
+        self.n_outside[name] += not -1 <= value <= 1
+
+
+def check_scales(
+    survey: Survey, *, where: str, affect_range: tuple[float, float] | None, box_format: BoxFormat | None
+) -> None:
+    """Refuse valence and arousal, and boxes, on another scale than the one that is assumed, unless an option states it.
+
+    Raises:
+        DatasetError: over 5 % of the numbers of valence or arousal lie outside of [-1, 1], or none of them is negative in 20
+            rows or more; or all boxes lie within a single pixel.
+    """
+    for name, (low, high, count) in survey.affect.items() if affect_range is None else ():
+        is_outside = survey.n_outside[name] > 0.05 * count
+        if is_outside or (count >= 20 and low >= 0):
+            side = next((end for end in (5, 10, 50, 100) if max(-low, high) <= end), 1000)
+            scales = ((0, 1), (1, 5), (1, 7), (1, 9), (0, 10), (0, 100), (0, 1000))
+            begin, end = next(
+                (scale for scale in scales if scale[0] <= low and high <= scale[1]), (-side, side)
+            )
+            why = (
+                "none of which is negative, so the scale may be 0 to 1"
+                if not is_outside
+                else "outside of -1 to 1"
+            )
+            raise DatasetError(
+                f"The {name} of {where} must be on a scale of -1 to 1, it ranges from {low:g} to {high:g}, {why}: add "
+                f"--affect-range with the ends of the scale, such as --affect-range={begin}..{end}"
+                + ("" if is_outside else ", or --affect-range=-1..1")
+            )
+    largest = survey.largest_box or 0
+    if box_format is not None and not box_format.startswith("relative") and 0 < largest <= 2:
+        raise DatasetError(
+            f"The boxes of {where} must be in pixels, but no number in them is larger than {largest:g}: add "
+            f"--box-format relative-{box_format} if they are fractions of the image's size, or --box-columns none"
+        )

@@ -1,6 +1,6 @@
-"""`mien prepare --engine ray` as a person runs it: on workers that are killed, and after a kill of the command itself.
+"""`--engine ray` as a person runs it: on workers that are killed, and after a kill of the command itself.
 
-They take minutes and need the `ray` extra, which is too large for the development tools.
+The tests take minutes and need the `ray` extra, which is too large for the development tools.
 """
 
 import json
@@ -55,14 +55,14 @@ def content(pack: Path) -> str:
     return str(json.loads((pack / "pack.json").read_text())["content_sha256"])
 
 
-def ray_workers(pid: int) -> list[int]:
+def ray_workers(pid: int, work: bytes = b"make_shard") -> list[int]:
     """Return the processes below a process that run a task."""
     found = []
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         try:
-            if b"ray::make_shard" in Path(f"/proc/{child}/cmdline").read_bytes():
+            if b"ray::" + work in Path(f"/proc/{child}/cmdline").read_bytes():
                 found.append(int(child))
-            found += ray_workers(int(child))
+            found += ray_workers(int(child), work)
         except OSError:
             continue
     return found
@@ -120,3 +120,41 @@ def test_a_cluster_that_is_not_there_is_one_line(raw: Path, tmp_path: Path) -> N
     assert done.returncode == 1
     assert "cannot be reached" in done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_predicting_survives_a_killed_worker_and_command(raw: Path, tmp_path: Path) -> None:
+    """The rows are those of one process, byte for byte."""
+    predict = [sys.executable, "-m", "mien", "predict", str(raw), "--crop", "whole", "--out"]
+    subprocess.run([*predict, str(tmp_path / "one.csv")], check=True, capture_output=True)
+    out = tmp_path / "rows.csv"
+    bulk = [*predict, str(out), "--resume", "--engine", "ray", "--workers", "2"]
+    with subprocess.Popen(bulk, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not (workers := ray_workers(process.pid, b"make_part")):
+            assert time.monotonic() < deadline, "no worker appeared"
+            time.sleep(0.01)
+        os.kill(workers[0], signal.SIGKILL)
+        while not list(tmp_path.glob("rows.csv.parts/*.jsonl")):
+            assert time.monotonic() < deadline, "no part appeared"
+            time.sleep(0.01)
+        process.kill()
+    assert not out.exists()
+    subprocess.run(bulk, check=True, capture_output=True)
+    assert out.read_bytes() == (tmp_path / "one.csv").read_bytes()
+
+
+def test_workers_that_cannot_import_say_so(tmp_path: Path) -> None:
+    """What to install is in the message, on one line."""
+    (tmp_path / "only_here.py").write_text("def work(number):\n    return number\n")
+    program = f"""
+import sys
+from mien.runtime.engines import open_engine
+sys.path.insert(0, {str(tmp_path)!r})
+from only_here import work
+sys.path.pop(0)
+with open_engine("ray", workers=1, advice="") as engine:
+    list(engine.run(work, [1]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "EngineError: The workers of the Ray cluster cannot import mien" in done.stderr
+    assert "No module named 'only_here'" in done.stderr.splitlines()[-1]

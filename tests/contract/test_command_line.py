@@ -87,6 +87,7 @@ def test_an_option_given_twice_is_rejected(
     """Otherwise the first value would be dropped silently."""
     value = {
         "--crop": "whole",
+        "--engine": "pool",
         "--votes": "majority",
         "--classes": "7",
         "--split": "val",

@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from mien.cli.output import print_notice, print_result
-from mien.cli.parser import Verbs, add_options, add_verb, read_options, requires_extra
+from mien.cli.parser import Verbs, add_options, add_verb, path_or_address, read_options, requires_extra
 from mien.datasets.registry import DATASETS, DatasetOptions
 from mien.prepare.options import PrepareOptions
 
@@ -20,7 +20,12 @@ def add_parser(verbs: Verbs) -> None:
         "mien prepare affectnet AffectNet/ --out affectnet.pack",
     )
     parser.add_argument("kind", choices=tuple(DATASETS), help="kind of the raw set, see below")
-    parser.add_argument("raw", type=Path, metavar="RAW", help="the set's folder, or a CSV file")
+    parser.add_argument(
+        "raw",
+        type=path_or_address,
+        metavar="RAW",
+        help="the set's folder, a CSV file, or the address of a folder, such as s3://bucket/set",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="PACK", help="folder to create")
     add_options(parser, PrepareOptions)
     flags = {field.name: field.metadata["flag"] for field in fields(DatasetOptions)}
@@ -37,7 +42,8 @@ def add_parser(verbs: Verbs) -> None:
 def run(args: argparse.Namespace) -> None:
     """Prepare the set."""
     with requires_extra("prepare", "data"):
+        from mien.formats.remote import fetch_raw_set
         from mien.prepare.stage import prepare
 
     options = read_options(PrepareOptions, args)
-    print_result(prepare(args.kind, args.raw, args.out, options, announce=print_notice))
+    print_result(prepare(args.kind, fetch_raw_set(args.raw), args.out, options, announce=print_notice))

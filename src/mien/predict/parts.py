@@ -1,8 +1,7 @@
 """Predicting many images: in parts that are kept when the run is killed, on any engine.
 
 The images are divided into parts of `PART_IMAGES`, each one task. The rows of a part are a JSON Lines file in
-``<OUT>.parts``, whose last line identifies the plan and holds counts and a hash: a part that has it is finished, whoever
-wrote it. When all are, their rows are copied to the output file in order, so that its bytes depend neither on the engine
+``<OUT>.parts``, whose last line identifies the plan and holds counts and a hash: a part that has it is finished. When all are, their rows are copied to the output file in order, so that its bytes depend neither on the engine
 nor on how often the run was killed. What the parts have in common is ``plan.json``; a run with another plan is refused.
 """
 

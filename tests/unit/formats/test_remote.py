@@ -153,7 +153,7 @@ def test_a_missing_driver_is_named() -> None:
     missing = [name for name in ("s3", "gcs", "adl") if not has_driver(name)]
     if not missing:
         pytest.skip("all drivers are installed")
-    with pytest.raises(ArtifactError, match=f"{missing[0]}://bucket/a needs a driver: .*[Ii]nstall .*fs"):
+    with pytest.raises(ArtifactError, match=f"{missing[0]}://bucket/a needs a driver: .*fs"):
         fetch_pack(f"{missing[0]}://bucket/a")
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,12 +24,14 @@ class RayCluster:
     """Runs tasks on a Ray cluster.
 
     The address is that of Ray's client server. Without one, Ray decides: the cluster named by `RAY_ADDRESS`, one that
-    `ray start` started on this machine, or one of all cores of this machine that lives as long as the command.
+    `ray start` started on this machine, or one of all cores of this machine that lives as long as the command. A program
+    that has called `ray.init` stays connected as it is.
     """
 
     def __init__(self, address: str = "", *, workers: int | None, advice: str) -> None:
         """Take the settings; `__enter__` connects."""
         self._address, self._workers, self._advice = address, workers, advice
+        self._most = workers  # tasks in flight
 
     def __enter__(self) -> Self:
         try:
@@ -36,6 +39,9 @@ class RayCluster:
         except ModuleNotFoundError as error:
             raise MissingExtraError("... --engine ray", "ray") from error
         self._ray: Any = ray
+        self._is_mine = not ray.is_initialized()
+        if not self._is_mine:  # by the program that calls mien
+            return self
         logging.getLogger("ray").setLevel(logging.ERROR)  # its advice would interrupt the progress
         where = self._address or os.environ.get("RAY_ADDRESS") or "this machine"
         settings: dict[str, object] = {"log_to_driver": False, "configure_logging": False}
@@ -45,7 +51,7 @@ class RayCluster:
             settings["include_dashboard"] = False
         try:
             with warnings.catch_warnings(action="ignore"):
-                ray.init(**settings)
+                self._connect(settings)
         except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise EngineError(
@@ -55,10 +61,20 @@ class RayCluster:
             ) from error
         return self
 
+    def _connect(self, settings: dict[str, object]) -> None:
+        """Connect to a cluster, or start one that has a core for each worker, where more tasks can wait."""
+        if self._workers is not None and not self._address:
+            with suppress(ValueError):  # it exists, and so do its cores
+                self._ray.init(**settings, num_cpus=self._workers)
+                self._most = None
+                return
+        self._ray.init(**settings)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ray.shutdown()
+        if self._is_mine:
+            self._ray.shutdown()
 
     def run(self, work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
         """Yield each task with its result: see `Engine.run`."""
@@ -84,7 +100,7 @@ class RayCluster:
     def _n_running(self) -> int:
         """Return how many tasks may be in flight; a cluster can grow and shrink."""
         n_cores = int(self._ray.cluster_resources().get("CPU", 1))
-        return self._workers or TASKS_PER_WORKER * max(n_cores, 1)
+        return self._most or TASKS_PER_WORKER * max(n_cores, 1)
 
     def _result(self, reference: Any) -> Any:
         failures = self._ray.exceptions

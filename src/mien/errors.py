@@ -6,6 +6,7 @@ MienError             (exit code 1 unless noted)
 ├── ArtifactError     a pack, run, model or report is missing, damaged, from another version, or in the way
 ├── SourceError       an input, address, port, font or detector file cannot be used
 ├── ModelError        a network or model file cannot be built, loaded, run or exported
+├── EngineError       the workers of an engine cannot be reached, or were lost
 ├── StoppedError      training received SIGTERM (exit code 143)
 └── MissingExtraError an optional part of mien is not installed
 
@@ -42,6 +43,10 @@ class SourceError(MienError):
 
 class ModelError(MienError):
     """A network or model file cannot be built, loaded, run or exported."""
+
+
+class EngineError(MienError):
+    """The workers of an engine cannot be reached, or were lost."""
 
 
 class StoppedError(MienError):

@@ -144,7 +144,7 @@ def test_an_output_format(
     class TsvWriter:
         n_header_lines = 1
 
-        def __init__(self, stream: TextIO, _classes: Sequence[str]) -> None:
+        def __init__(self, stream: TextIO, _classes: Sequence[str], _annotations: object) -> None:
             self._csv = csv.writer(stream, delimiter="\t", lineterminator="\n")
             self._csv.writerow(["source", "status"])
 

@@ -5,7 +5,15 @@ from pathlib import Path
 
 from mien.browse.options import BrowseOptions
 from mien.cli.output import print_result
-from mien.cli.parser import Verbs, add_options, add_verb, read_options, requires_extra
+from mien.cli.parser import (
+    PACK_HELP,
+    Verbs,
+    add_options,
+    add_verb,
+    path_or_address,
+    read_options,
+    requires_extra,
+)
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -16,7 +24,7 @@ def add_parser(verbs: Verbs) -> None:
         "Draw a contact sheet of a pack's faces by class; with --recipe, as the recipe augments them for training.",
         "mien browse my.pack --out sheet.png --recipe demo",
     )
-    parser.add_argument("pack", type=Path, metavar="PACK", help="pack written by `mien prepare`")
+    parser.add_argument("pack", type=path_or_address, metavar="PACK", help=PACK_HELP)
     parser.add_argument("--out", type=Path, required=True, metavar="SHEET.png", help="image to write")
     parser.add_argument("--recipe", metavar="RECIPE", help="augment and mix the faces as this recipe does")
     add_options(parser, BrowseOptions)
@@ -26,6 +34,10 @@ def add_parser(verbs: Verbs) -> None:
 def run(args: argparse.Namespace) -> None:
     """Draw the sheet."""
     options = read_options(BrowseOptions, args)
+    with requires_extra("browse", "data"):
+        from mien.formats.remote import fetch_pack
+
+    args.pack = fetch_pack(args.pack, split=options.split)
     if args.recipe is None:
         with requires_extra("browse", "data"):
             from mien.browse.stage import browse

@@ -4,7 +4,16 @@ import argparse
 from pathlib import Path
 
 from mien.cli.output import print_result
-from mien.cli.parser import Verbs, add_model, add_options, add_verb, read_options, requires_extra
+from mien.cli.parser import (
+    PACK_HELP,
+    Verbs,
+    add_model,
+    add_options,
+    add_verb,
+    path_or_address,
+    read_options,
+    requires_extra,
+)
 from mien.evaluate.options import EvaluateOptions
 
 
@@ -17,9 +26,7 @@ def add_parser(verbs: Verbs) -> None:
         "mien evaluate --model model.onnx --pack my.pack --out report",
     )
     add_model(parser)
-    parser.add_argument(
-        "--pack", type=Path, required=True, metavar="PACK", help="pack written by `mien prepare`"
-    )
+    parser.add_argument("--pack", type=path_or_address, required=True, metavar="PACK", help=PACK_HELP)
     parser.add_argument("--out", type=Path, required=True, metavar="REPORT", help="folder to create")
     add_options(parser, EvaluateOptions)
     parser.set_defaults(run=run)
@@ -30,11 +37,12 @@ def run(args: argparse.Namespace) -> None:
     with requires_extra("evaluate", "data"):
         from mien.evaluate.report import write_report  # noqa: F401 - loaded now, so that it is not missed at the end
         from mien.evaluate.stage import evaluate
+        from mien.formats.remote import fetch_pack
 
     options = read_options(EvaluateOptions, args)
     summary = evaluate(
         args.model,
-        args.pack,
+        fetch_pack(args.pack, split=options.split),
         out=args.out,
         split=options.split,
         flip_average=options.flip_average,

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import pkgutil
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, fields
@@ -14,6 +15,9 @@ from mien.errors import MissingExtraError
 from mien.runtime.options import DETECTOR_HELP, FORCE_HELP, option_flag
 
 Options = TypeVar("Options")
+PACK_HELP = "pack written by `mien prepare`, or its address, such as s3://bucket/my.pack"
+# A scheme of one letter would be a drive of Windows.
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 class _StoreOnce(argparse.Action):
@@ -159,6 +163,11 @@ def _argument(field: "Field[Any]", kind: Any) -> dict[str, Any]:
     if get_origin(kind) is Literal:
         return argument | {"choices": get_args(kind), "type": type(get_args(kind)[0])}
     return argument | {"type": OptionType(kind, details)}
+
+
+def path_or_address(text: str) -> Path | str:
+    """Return an address such as ``s3://bucket/folder`` as it is, and anything else as a path."""
+    return text if _ADDRESS.match(text) else Path(text)
 
 
 class OptionType:

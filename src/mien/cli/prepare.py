@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from mien.cli.output import print_result
-from mien.cli.parser import Verbs, add_options, add_verb, read_options, requires_extra
+from mien.cli.parser import Verbs, add_options, add_verb, path_or_address, read_options, requires_extra
 from mien.datasets.registry import DATASETS, DatasetOptions
 from mien.prepare.options import AUTO, PrepareOptions
 from mien.runtime.options import option_flags
@@ -21,7 +21,12 @@ def add_parser(verbs: Verbs) -> None:
         "mien prepare affectnet AffectNet/ --out affectnet.pack",
     )
     parser.add_argument("kind", choices=(*DATASETS, AUTO), help="kind of the raw set, see below")
-    parser.add_argument("raw", type=Path, metavar="RAW", help="the set's folder, or a CSV file")
+    parser.add_argument(
+        "raw",
+        type=path_or_address,
+        metavar="RAW",
+        help="the set's folder, a CSV file, or the address of a folder, such as s3://bucket/set",
+    )
     parser.add_argument(
         "--out", type=Path, metavar="PACK", help="folder to create (required, except by auto)"
     )
@@ -56,10 +61,12 @@ def run(args: argparse.Namespace) -> None:
     if args.out is None and args.kind != AUTO:
         args.parser.error("the following arguments are required: --out")
     with requires_extra("prepare", "data"):
+        from mien.formats.remote import fetch_raw_set
         from mien.prepare.auto import describe_set
         from mien.prepare.stage import prepare
 
+    raw = fetch_raw_set(args.raw)
     if args.kind == AUTO:
-        print_result(describe_set(args.raw, options.dataset, args.parser.arguments, args.out))
+        print_result(describe_set(raw, options.dataset, args.parser.arguments, args.out))
         return
-    print_result(prepare(args.kind, args.raw, args.out, options))
+    print_result(prepare(args.kind, raw, args.out, options))

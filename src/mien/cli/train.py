@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 from mien.artifacts import claim_output
 from mien.cli.output import print_result
-from mien.cli.parser import Verbs, add_force, add_options, add_verb, read_options, requires_extra
+from mien.cli.parser import (
+    Verbs,
+    add_force,
+    add_options,
+    add_verb,
+    path_or_address,
+    read_options,
+    requires_extra,
+)
 from mien.errors import RecipeError
 from mien.experiments.options import SeriesOptions
 
@@ -45,10 +53,10 @@ def add_parser(verbs: Verbs) -> None:
     )
     parser.add_argument(
         "--pack",
-        type=Path,
+        type=path_or_address,
         action="append",
         metavar="PACK",
-        help="pack to train on; repeat for several packs",
+        help="pack to train on, or its address, such as s3://bucket/my.pack; repeat for several packs",
     )
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder to create")
     parser.add_argument(
@@ -68,6 +76,7 @@ def add_parser(verbs: Verbs) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, or show what would be trained."""
     with requires_extra("train", "train"):
+        from mien.formats.remote import fetch_pack
         from mien.recipe import format_recipe, read_recipe
 
     keys = [word.partition("=")[0] for word in args.overrides if word.startswith("--")]
@@ -88,7 +97,8 @@ def run(args: argparse.Namespace) -> int:
         )
     if series.evaluate is None and series.evaluate_split != SeriesOptions.evaluate_split:
         args.parser.error("--evaluate-split needs --evaluate")
-    packs = args.pack or [Path(path) for path in recipe.data.packs or ()]
+    named = args.pack or [path_or_address(path) for path in recipe.data.packs or ()]
+    packs = [fetch_pack(pack) for pack in named]
     if args.plan:
         return plan_run(args, recipe, packs, series)
     if args.out is None or not packs or (args.pack is not None and recipe.data.packs):

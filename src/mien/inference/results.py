@@ -80,6 +80,16 @@ class FacePrediction:
                 row[field.name] = value
         return row
 
+    @classmethod
+    def from_dict(cls, row: dict[str, Any]) -> "FacePrediction":
+        """Return the row that `to_dict` wrote."""
+        arrays = {
+            name: np.asarray(row[name], dtype=np.float64)
+            for name in ("box_xyxy", "landmarks")
+            if row[name] is not None
+        }
+        return cls(**{**row, **arrays})
+
     def to_numpy(self) -> dict[str, NDArray[np.float64]]:
         """Return the numeric fields as float64 arrays.
 

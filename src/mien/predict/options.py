@@ -6,7 +6,8 @@ from typing import Literal
 
 from mien.inference.decision_rule import DecisionRule
 from mien.inference.video.options import VideoOptions
-from mien.runtime.options import DETECTOR_HELP, FORCE_HELP, name_formats, option
+from mien.runtime.engines import parse_engine
+from mien.runtime.options import DETECTOR_HELP, ENGINE_HELP, FORCE_HELP, name_formats, option
 
 # The classes that write the formats of --out, by suffix, as ``module:class``.
 PREDICTION_FORMATS = {
@@ -42,4 +43,16 @@ class PredictOptions:
     show: bool = option(False, "show the video in a window during prediction; q or Esc closes it")
     video: VideoOptions = field(default_factory=VideoOptions)
     detector_path: Path | None = option(None, DETECTOR_HELP, flag="--detector", metavar="FILE")
+    engine: str | None = option(
+        None,
+        f"predict images with --out on worker processes: {ENGINE_HELP} (default: in this process)",
+        metavar="ENGINE",
+        parse=parse_engine,
+    )
+    workers: int | None = option(
+        None, "worker processes of the engine (default: one per core)", metavar="N", least=1
+    )
+    resume: bool = option(
+        False, "resume an interrupted run on images with --out; start it if there is none to resume"
+    )
     force: bool = option(False, FORCE_HELP)

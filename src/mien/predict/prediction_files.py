@@ -150,8 +150,13 @@ class ParquetWriter:
 
 
 @contextmanager
-def claim_prediction_file(out: Path, *, force: bool) -> Iterator[None]:
+def claim_prediction_file(out: Path, *, force: bool, resume: bool = False) -> Iterator[None]:
     """Reserve a prediction file before any work. An existing one stays until the new one is complete.
+
+    Args:
+        out: the file.
+        force: replace it, and discard the rows that an interrupted run left.
+        resume: discard only the latter: they are written again.
 
     Raises:
         ArtifactError: its suffix is not a known format, it exists or is being written, or an interrupted run left rows
@@ -165,7 +170,7 @@ def claim_prediction_file(out: Path, *, force: bool) -> Iterator[None]:
     with one_writer(out):
         claim_output(out, force=force)
         partial = _partial_path(out)
-        if _holds_rows(partial) and not force:
+        if _holds_rows(partial) and not (force or resume):
             raise ArtifactError(
                 f"{partial} holds the rows of an interrupted run. Rename it to keep them, or add --force to discard "
                 "them and start over"

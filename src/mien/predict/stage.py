@@ -11,15 +11,14 @@ from typing import TextIO
 
 from mien.artifacts import remove_partials
 from mien.assets.bundled_models import find_model
-from mien.drawing.annotate import annotate
 from mien.drawing.fonts import warn_of_missing_characters
 from mien.errors import ArtifactError
 from mien.faces.detector import Detector, load_detector
 from mien.faces.images import UnreadableImage
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.model import threads_for_video
-from mien.inference.pipeline import predict_files, warn_if_trained_on_crops
-from mien.inference.results import NO_FACE, OK, ImagePrediction
+from mien.inference.pipeline import warn_if_trained_on_crops
+from mien.inference.results import ImagePrediction
 from mien.inference.video.capture import DEFAULT_FRAME_RATE, FrameSource, open_frames
 from mien.inference.video.options import VideoOptions
 from mien.inference.video.stream import predict_frames, unreadable_prediction
@@ -27,10 +26,17 @@ from mien.predict.annotated_output import (
     AnnotatedVideoWriter,
     assign_annotated_paths,
     claim_annotation_folder,
-    write_annotated_image,
 )
+from mien.predict.image_rows import FacePredictor, PredictSummary
 from mien.predict.media_sources import MediaSource, find_sources
 from mien.predict.options import PredictOptions
+from mien.predict.parts import (
+    has_parts,
+    is_in_parts,
+    parts_removed_at_end,
+    predict_in_parts,
+    require_no_parts,
+)
 from mien.predict.prediction_files import RowWriter, claim_prediction_file, open_prediction_file
 from mien.predict.preview_window import PreviewWindow
 from mien.predict.terminal_output import TableWriter, VideoSummary
@@ -40,53 +46,6 @@ from mien.runtime.terminal import on_one_line
 
 # Fewer images than this are done before a progress bar would be useful.
 MIN_IMAGES_FOR_PROGRESS = 8
-
-
-@dataclass(slots=True)
-class PredictSummary:
-    """Counts of a run.
-
-    Attributes:
-        n_images: all images, including unreadable ones.
-        n_videos: all videos and cameras, including unreadable ones.
-        n_frames: frames of videos.
-        n_faces: rows with a prediction.
-        n_without_face: images and frames without a face.
-        n_unreadable: unreadable images and parts of videos.
-    """
-
-    n_images: int = 0
-    n_videos: int = 0
-    n_frames: int = 0
-    n_faces: int = 0
-    n_without_face: int = 0
-    n_unreadable: int = 0
-
-    def add(self, prediction: ImagePrediction, *, is_frame: bool = False) -> None:
-        """Count an image or frame."""
-        status = prediction.rows[0].status
-        self.n_images += not is_frame
-        self.n_frames += is_frame and status in (OK, NO_FACE)
-        self.n_faces += sum(row.status == OK for row in prediction.rows)
-        self.n_without_face += status == NO_FACE
-        self.n_unreadable += status not in (OK, NO_FACE)
-
-    def __str__(self) -> str:
-        where = []
-        if self.n_images or not self.n_videos:
-            where.append(_counted(self.n_images, "image"))
-        if self.n_videos:
-            where.append(f"{_counted(self.n_frames, 'frame')} of {_counted(self.n_videos, 'video')}")
-        parts = [f"{_counted(self.n_faces, 'face')} in {' and '.join(where)}"]
-        if self.n_without_face:
-            parts.append(f"{self.n_without_face:,} with no face")
-        if self.n_unreadable:
-            parts.append(f"{self.n_unreadable:,} unreadable")
-        return ", ".join(parts)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def run_predict(
@@ -114,6 +73,7 @@ def run_predict(
     """
     found = find_sources(sources, lines=lines, leave_out=options.draw)
     n_videos = sum(source.is_video for source in found)
+    in_parts = is_in_parts(found, options)
     with ExitStack() as stack:
         copies = _claim_outputs(options, found, stack)
         # While the model predicts frames of a video, other threads decode the next ones and detect their faces.
@@ -132,9 +92,15 @@ def run_predict(
         )
         window = stack.enter_context(closing(PreviewWindow("mien"))) if options.show else None
         if options.out is not None:
+            if in_parts:
+                stack.enter_context(parts_removed_at_end(options.out))
             writer = stack.enter_context(
                 open_prediction_file(options.out, classes, onnx_model.info.annotations, force=options.force)
             )
+        if in_parts:
+            images = FacePredictor(onnx_model, detector, options.rule)
+            paths = [Path(source.name) for source in found]
+            return predict_in_parts(paths, copies, images, writer, options, model)
         run = _Run(
             model=onnx_model,
             detector=detector,
@@ -163,9 +129,12 @@ def _claim_outputs(
     """Check and reserve all outputs, and return the paths of annotated copies by source name."""
     n_videos = sum(source.is_video for source in sources)
     if options.out is not None:
-        stack.enter_context(claim_prediction_file(options.out, force=options.force))
+        stack.enter_context(claim_prediction_file(options.out, force=options.force, resume=options.resume))
+        if not options.resume:
+            require_no_parts(options.out, force=options.force)
     if options.draw is not None:
-        stack.enter_context(claim_annotation_folder(options.draw, force=options.force))
+        is_resumed = options.resume and options.out is not None and has_parts(options.out)
+        stack.enter_context(claim_annotation_folder(options.draw, force=options.force or is_resumed))
     if options.timeline is not None:
         if n_videos != 1:
             raise ArtifactError(f"--timeline needs exactly one video or camera, got {n_videos:,}")
@@ -206,20 +175,14 @@ class _Run:
 
     def predict_images(self, paths: Sequence[Path]) -> None:
         """Predict images in batches, and write rows and annotated copies."""
-        predictions = predict_files(
-            paths, self.model, detector=self.detector, rule=self.options.rule, keep_images=bool(self.copies)
-        )
+        images = FacePredictor(self.model, self.detector, self.options.rule)
         with ExitStack() as stack:
             progress = None
             # On a terminal the rows of the table show the progress, and a bar would break them.
             is_table_visible = self.options.out is None and self.stream.isatty()
             if len(paths) >= MIN_IMAGES_FOR_PROGRESS and not is_table_visible:
                 progress = stack.enter_context(Progress("Predicting", total=len(paths), unit="image"))
-            for prediction in predictions:
-                self._write_rows(prediction)
-                if self.copies and prediction.image_rgb is not None:
-                    drawing_rgb = annotate(prediction.image_rgb, prediction.rows)
-                    write_annotated_image(self.copies[prediction.source], drawing_rgb)
+            for prediction in images.write_images(paths, self.writer, self.copies):
                 self.summary.add(prediction)
                 if progress is not None:
                     progress.advance()
@@ -240,7 +203,8 @@ class _Run:
                 if self.options.out is None:
                     video_summary.add(prediction)
                 else:
-                    self._write_rows(prediction)
+                    for row in prediction.rows:
+                        self.writer.write(row)
                 self.summary.add(prediction, is_frame=True)
                 if annotated is not None:
                     annotated.add(prediction)
@@ -252,10 +216,6 @@ class _Run:
             self.stream.writelines(f"{on_one_line(line)}\n" for line in video_summary.lines())
         if self.options.timeline is not None:
             timeline.draw(self.options.timeline, title=on_one_line(video.name))
-
-    def _write_rows(self, prediction: ImagePrediction) -> None:
-        for row in prediction.rows:
-            self.writer.write(row)
 
     def _open_video(
         self, video: MediaSource, stack: ExitStack

@@ -20,6 +20,7 @@ from mien.faces.near_duplicates import count_duplicates, find_groups
 from mien.formats.pack.reader import Pack
 from mien.formats.pack.schema import FORMAT_VERSION, NO_LABEL, SPLITS, PackInfo, ShardInfo
 from mien.formats.pack.writer import close_pack, compute_content_sha256, read_columns
+from mien.formats.unfinished import PLAN
 from mien.prepare.face import PROGRESS_FOLDER
 from mien.prepare.options import PrepareOptions
 from mien.runtime.csv_text import CsvLines
@@ -161,14 +162,14 @@ def finish(
     info = close_pack(work, info, groups)
     if work != out:
         replace_folder(out, work, kind_mark="pack.json")
-    remove_folder(out / PROGRESS_FOLDER, last="plan.json")
+    remove_folder(out / PROGRESS_FOLDER, last=PLAN)
     return PrepareSummary(out, info, 0, tuple(dataset.notes))
 
 
 def read_summary(out: Path, dataset: FaceDataset) -> PrepareSummary:
     """Return the summary of a finished pack whose progress files were not removed yet, and remove them."""
     drop_aside(out, kind_mark="pack.json")
-    remove_folder(out / PROGRESS_FOLDER, last="plan.json")
+    remove_folder(out / PROGRESS_FOLDER, last=PLAN)
     info = Pack.open(out).info
     return PrepareSummary(out, info, len(info.shards), tuple(dataset.notes))
 
@@ -234,7 +235,7 @@ def forget_rejects(work: Path) -> None:
 
 def _note_paths(work: Path) -> list[Path]:
     """Return the notes on all shards, in the order of the rows."""
-    paths = [path for path in (work / PROGRESS_FOLDER).glob("*.json") if path.name != "plan.json"]
+    paths = [path for path in (work / PROGRESS_FOLDER).glob("*.json") if path.name != PLAN]
     return sorted(paths, key=lambda path: (SPLITS.index(path.name.rsplit("-", 1)[0]), path.name))
 
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+import mien
 from mien.artifacts import file_sha256, read_json, write_json
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow, annotations_of
 from mien.errors import ArtifactError
@@ -31,6 +32,7 @@ from mien.faces.landmarks import anchors_from_landmarks
 from mien.faces.perceptual_hash import perceptual_hash
 from mien.formats.pack.schema import PackedFace, shard_name
 from mien.formats.pack.writer import write_shard
+from mien.formats.unfinished import PLAN, require_plan
 
 # In an unfinished pack, this folder holds the plan and notes on each finished shard.
 PROGRESS_FOLDER = ".prepare"
@@ -40,7 +42,8 @@ PROGRESS_FOLDER = ".prepare"
 class ShardTask:
     """The rows of one shard, and where to write it. A shard is the unit of work, and finished once its notes exist.
 
-    `detector_path` is the result of `find_detector_file`; None is the cascade.
+    `detector_path` is the result of `find_detector_file`; None is the cascade. `raw` is the path of the data set, and
+    `plan_sha256` the hash of the plan that the folder was begun with.
     """
 
     split: str
@@ -50,6 +53,8 @@ class ShardTask:
     crop: CropContract
     detector_path: Path | None
     folder: Path
+    raw: Path
+    plan_sha256: str
 
     @property
     def name(self) -> str:
@@ -61,13 +66,30 @@ class ShardTask:
         """The file with the shard's entry for pack.json, its rejected rows and its warnings."""
         return self.folder / PROGRESS_FOLDER / f"{self.split}-{self.number:05d}.json"
 
+    def require_plan(self) -> None:
+        """Refuse to work for a plan that cannot be carried out here, or is no longer the folder's.
+
+        Raises:
+            ArtifactError: as `mien.formats.unfinished.require_plan`.
+        """
+        require_plan(
+            self.folder / PROGRESS_FOLDER / PLAN,
+            self.plan_sha256,
+            reads=self.raw,
+            mien_version=mien.__version__,
+        )
+
 
 def make_shard(task: ShardTask) -> dict[str, object]:
     """Turn a task's rows into a shard file and, after it, the notes on it. Both exist when it is finished.
 
     Returns:
         The shard's entry for pack.json.
+
+    Raises:
+        ArtifactError: this worker does not see the folder and the raw set, or has other versions than the plan's.
     """
+    task.require_plan()
     cv2.setNumThreads(1)
     rejects: list[dict[str, str | int]] = []
     warnings: Counter[str] = Counter()
@@ -88,6 +110,8 @@ def make_shard(task: ShardTask) -> dict[str, object]:
             faces.append(face)
             warnings.update(face_warnings)
     rejects.sort(key=itemgetter("row"))
+    # By now, the command that this worker belongs to may be dead, and the folder begun again with other options.
+    task.require_plan()
     info = write_shard(
         task.folder / task.name,
         task.split,

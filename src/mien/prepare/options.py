@@ -5,7 +5,8 @@ from pathlib import Path
 
 from mien.datasets.registry import DatasetOptions
 from mien.faces.crop_options import DEFAULT_MARGIN, DEFAULT_SIZE, CropMethod
-from mien.runtime.options import DETECTOR_HELP, FORCE_HELP, option, option_group
+from mien.runtime.engines import parse_engine
+from mien.runtime.options import DETECTOR_HELP, ENGINE_HELP, FORCE_HELP, option, option_group
 
 # In place of a kind: say what the set is.
 AUTO = "auto"
@@ -49,6 +50,7 @@ class PrepareOptions:
         most=2,
     )
     workers: int | None = option(None, "worker processes (default: one per core)", metavar="N", least=1)
+    engine: str = option("pool", ENGINE_HELP, metavar="ENGINE", parse=parse_engine)
     detector_path: Path | None = option(
         None, f"for faces without a box: {DETECTOR_HELP}", flag="--detector", metavar="FILE"
     )

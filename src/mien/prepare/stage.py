@@ -1,4 +1,4 @@
-"""The stage: rows are sharded across worker processes, and the finished shards are combined into a pack.
+"""The stage: rows are sharded across the workers of an engine, and the finished shards are combined into a pack.
 
 A shard that has its notes is finished. A run that was killed leaves its shards, and the same command makes the rest. A
 pack that is to be replaced stays until the new one, made next to it in ``<OUT>.partial``, is complete. Memory does not
@@ -6,19 +6,12 @@ grow with the data set: rows are read as they are needed, a few shards ahead of 
 """
 
 import hashlib
-import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import cv2
-import PIL
-import simplejpeg
 
 import mien
 from mien.artifacts import (
@@ -43,11 +36,11 @@ from mien.faces.detector import describe_detector
 from mien.faces.detector_file import find_detector_file
 from mien.faces.image_files import MAX_FILE_BYTES
 from mien.formats.pack.schema import SPLITS
+from mien.formats.unfinished import PLAN, library_versions
 from mien.prepare.closing import REFUSED, PrepareSummary, finish, forget_rejects, read_summary
 from mien.prepare.face import PROGRESS_FOLDER, ShardTask, is_made, make_shard
 from mien.prepare.options import PrepareOptions
-from mien.runtime.child_process import start_worker
-from mien.runtime.cpu import usable_cpu_cores
+from mien.runtime.engines import open_engine
 from mien.runtime.progress import Progress
 
 # Few enough to keep every core busy on a small set, and to lose only seconds when killed.
@@ -105,7 +98,7 @@ def prepare(
         if not options.allow:
             forget_rejects(work)
         with Progress("Preparing", total=n_rows, unit="row") as progress:
-            n_resumed = _make_shards(dataset, crop, work, options, progress)
+            n_resumed = _make_shards(raw, dataset, crop, work, options, progress)
         summary = finish(work, out, dataset, crop, options, terms=terms)
         return replace(summary, n_resumed=n_resumed)
 
@@ -162,6 +155,7 @@ def _plan(
     """
     return {
         "mien_version": mien.__version__,
+        "libraries": library_versions(),
         "kind": kind,
         "raw": str(raw.resolve()),
         "raw_file_sha256": file_sha256(raw) if raw.is_file() else None,
@@ -170,12 +164,6 @@ def _plan(
         "options": repr(options.dataset),
         "crop": crop.to_dict(),
         "detector": None if crop.method == "whole" else describe_detector(options.detector_path),
-        "libraries": {
-            "opencv": cv2.__version__,
-            "pillow": PIL.__version__,
-            "simplejpeg": simplejpeg.__version__,
-            "pillow_heif": images.heif_version(),
-        },
         "limits": {
             "pixels": images.MAX_PIXELS,
             "file_bytes": MAX_FILE_BYTES,
@@ -189,9 +177,10 @@ def _plan(
 
 def _is_finished(out: Path, plan: dict[str, Any]) -> bool:
     """Return whether the same command was killed after it finished the pack, but before it removed its progress files."""
-    plan_path = out / PROGRESS_FOLDER / "plan.json"
     try:
-        return (out / "pack.json").exists() and read_json(plan_path, what="unfinished pack") == plan
+        return (out / "pack.json").exists() and read_json(
+            out / PROGRESS_FOLDER / PLAN, what="unfinished pack"
+        ) == plan
     except ArtifactError:
         return False
 
@@ -217,7 +206,7 @@ def _begin(out: Path, plan: dict[str, Any], lists: list[Path], *, force: bool) -
         claim_output(path, force=force)
     make_folder(work)
     make_folder(work / PROGRESS_FOLDER)
-    write_json(work / PROGRESS_FOLDER / "plan.json", plan)
+    write_json(work / PROGRESS_FOLDER / PLAN, plan)
     return work
 
 
@@ -227,11 +216,10 @@ def _can_resume(work: Path, plan: dict[str, Any], *, force: bool) -> bool:
     Raises:
         ArtifactError: it was not, and must not be removed without --force; one that was refused may.
     """
-    plan_path = work / PROGRESS_FOLDER / "plan.json"
-    if not plan_path.exists():
+    if not (work / PROGRESS_FOLDER / PLAN).exists():
         return False  # killed right at the start
     try:
-        if read_json(plan_path, what="unfinished pack") == plan:
+        if read_json(work / PROGRESS_FOLDER / PLAN, what="unfinished pack") == plan:
             return True
         reason = f"{work} was begun with other options, other rows or another version. Use the same ones to resume it"
     except ArtifactError as error:
@@ -242,59 +230,35 @@ def _can_resume(work: Path, plan: dict[str, Any], *, force: bool) -> bool:
 
 
 def _make_shards(
-    dataset: FaceDataset, crop: CropContract, work: Path, options: PrepareOptions, progress: Progress
+    raw: Path,
+    dataset: FaceDataset,
+    crop: CropContract,
+    work: Path,
+    options: PrepareOptions,
+    progress: Progress,
 ) -> int:
     """Make the shards that are not finished yet. Returns the number that were."""
-    n_workers = options.workers or usable_cpu_cores()
+    # Workers may run in another folder.
+    folder, raw = work.resolve(), raw.resolve()
     detector_path = None if options.detector_path is None else options.detector_path.resolve()
+    plan_sha256 = file_sha256(folder / PROGRESS_FOLDER / PLAN)
     n_finished = 0
 
     def pending() -> Iterator[ShardTask]:
         nonlocal n_finished
         for split, number, rows in _shard_rows(dataset):
-            task = ShardTask(split, number, rows, dataset, crop, detector_path, work)
+            task = ShardTask(split, number, rows, dataset, crop, detector_path, folder, raw, plan_sha256)
             if is_made(task):
                 n_finished += 1
                 progress.skip(len(rows))
             else:
                 yield task
 
-    if n_workers == 1:
-        for task in pending():
-            make_shard(task)
+    advice = "Run the same command again with fewer --workers, it resumes where it stopped"
+    with open_engine(options.engine, workers=options.workers, advice=advice) as engine:
+        for task, _ in engine.run(make_shard, pending()):
             progress.advance(len(task.rows))
-        return n_finished
-    # Not by fork: OpenCV's threads, if the caller has used any, would hang in the copy.
-    can_fork_server = "forkserver" in multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if can_fork_server else "spawn")
-    if can_fork_server:
-        context.set_forkserver_preload(["mien.prepare.face"])
-    with ProcessPoolExecutor(n_workers, mp_context=context, initializer=start_worker) as pool:
-        running: dict[Future[dict[str, object]], int] = {}
-        try:
-            for task in pending():
-                running[pool.submit(make_shard, task)] = len(task.rows)
-                if len(running) > 2 * n_workers:
-                    _collect(running, progress)
-            while running:
-                _collect(running, progress)
-        except BrokenProcessPool:
-            raise DatasetError(
-                "A worker process was killed, usually for lack of memory. Run the same command again with fewer "
-                "--workers, it resumes where it stopped"
-            ) from None
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
     return n_finished
-
-
-def _collect(running: dict[Future[dict[str, object]], int], progress: Progress) -> None:
-    done, _ = wait(running, return_when=FIRST_COMPLETED)
-    for future in done:
-        n_rows = running.pop(future)
-        future.result()
-        progress.advance(n_rows)
 
 
 def _shard_rows(dataset: FaceDataset) -> Iterator[tuple[str, int, list[RawRow]]]:

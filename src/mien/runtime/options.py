@@ -9,6 +9,10 @@ from dataclasses import Field, field, fields, is_dataclass
 from typing import Any, TypedDict, Unpack
 
 DETECTOR_HELP = "YuNet's model file (default: $MIEN_DETECTOR, then the user's cache, then a download)"
+ENGINE_HELP = (
+    "what runs the workers: pool, processes of this machine; ray, the Ray cluster of $RAY_ADDRESS or of this machine; "
+    "ray://HOST:PORT, a cluster by the address of its client server"
+)
 FORCE_HELP = "replace the output if it exists"
 
 

@@ -13,6 +13,8 @@ ONNXRUNTIME_SWITCH = "ORT_DISABLE_TELEMETRY"
 ONNXRUNTIME_SINCE = (1, 29)
 # huggingface_hub, which timm uses to download pretrained weights, reports installed packages and coding agents.
 HUGGINGFACE_SWITCH = "HF_HUB_DISABLE_TELEMETRY"
+# A Ray cluster reports its size, versions and libraries to its makers, from the process that starts it.
+RAY_SWITCH = "RAY_USAGE_STATS_ENABLED"
 
 
 def switch_off_telemetry() -> None:
@@ -23,9 +25,9 @@ def switch_off_telemetry() -> None:
     """
     onnxruntime = sys.modules.get("onnxruntime")
     is_decided = bool(os.environ.get(ONNXRUNTIME_SWITCH))
-    for name in (ONNXRUNTIME_SWITCH, HUGGINGFACE_SWITCH):
+    for name, off in ((ONNXRUNTIME_SWITCH, "1"), (HUGGINGFACE_SWITCH, "1"), (RAY_SWITCH, "0")):
         if not os.environ.get(name):
-            os.environ[name] = "1"
+            os.environ[name] = off
     if onnxruntime is None or is_decided:
         return
     onnxruntime.disable_telemetry_events()

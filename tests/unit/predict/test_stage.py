@@ -163,7 +163,7 @@ def test_an_interrupted_run_leaves_a_partial_file(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stage, "write_annotated_image", stop)
+    monkeypatch.setattr("mien.predict.image_rows.write_annotated_image", stop)
     options = PredictOptions(out=out, draw=tmp_path / "drawn", force=True)
     with pytest.raises(KeyboardInterrupt):
         run(folder, model=model_path, options=options)

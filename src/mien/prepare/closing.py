@@ -16,6 +16,7 @@ from mien.datasets.base import REMEDIES, FaceDataset
 from mien.errors import DatasetError
 from mien.faces.crop import CropContract
 from mien.faces.near_duplicates import count_duplicates, find_groups
+from mien.faces.thumbnail import THUMBNAIL_SIDE
 from mien.formats.pack.reader import Pack
 from mien.formats.pack.schema import FORMAT_VERSION, SPLITS, PackInfo, ShardInfo
 from mien.formats.pack.writer import close_pack, compute_content_sha256, read_columns
@@ -50,10 +51,9 @@ class PrepareSummary:
         lines.append(f"crop: {methods}, {info.crop.size} px, margin {info.crop.margin:g}")
         duplicates = info.duplicates
         lines.append(
-            f"duplicates: {duplicates['near_copies']:,} faces repeat another, mirrored or not "
+            f"duplicates: {duplicates['near_copies']:,} faces repeat another "
             f"({duplicates['exact_copies']:,} of them exactly); "
-            f"{duplicates['in_several_splits']:,} faces are in more than one split. "
-            "Copies that are rotated, shifted or cropped differently are not detected"
+            f"{duplicates['in_several_splits']:,} faces are in more than one split"
         )
         lines += [f"content: {info.content_sha256}", f"pack: {self.out}"]
         return "\n".join(lines)
@@ -204,10 +204,20 @@ def _summarize_faces(
     counts = {
         split: {name: found[index] for index, name in enumerate(classes)} for split, found in labels.items()
     }
-    groups = find_groups(np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 32))
+    hash_rows = np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 32)
+    groups = find_groups(hash_rows, _join_thumbnails(work, shards))
     digest_rows = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
     duplicates = count_duplicates(groups, digest_rows, np.array(splits))
     return counts, dict(methods.most_common()), groups, duplicates
+
+
+def _join_thumbnails(work: Path, shards: Iterable[ShardInfo]) -> NDArray[np.uint8]:
+    """Return ``(N, 32, 32)`` thumbnails, mapped from one file, which goes with the progress folder."""
+    joined = work / PROGRESS_FOLDER / "thumbnails"
+    with joined.open("wb") as file:
+        for shard in shards:
+            file.write((work / PROGRESS_FOLDER / f"{Path(shard.name).stem}.thumbnails").read_bytes())
+    return np.memmap(joined, np.uint8, "r").reshape(-1, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
 
 
 def _write_annotations(folder: Path, info: PackInfo, work: Path) -> None:

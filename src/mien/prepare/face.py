@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.artifacts import file_sha256, read_json, write_json
+from mien.artifacts import file_sha256, new_file, read_json, write_json
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
 from mien.errors import ArtifactError
 from mien.faces.boxes import intersection_xyxy
@@ -29,6 +29,7 @@ from mien.faces.image_files import read_image_file
 from mien.faces.images import EncodedImage, UnreadableImage, encode_jpeg, open_image
 from mien.faces.landmarks import anchors_from_landmarks
 from mien.faces.perceptual_hash import perceptual_hash
+from mien.faces.thumbnail import THUMBNAIL_SIDE, thumbnail
 from mien.formats.pack.schema import PackedFace, shard_name
 from mien.formats.pack.writer import write_shard
 
@@ -61,6 +62,11 @@ class ShardTask:
         """The file with the shard's entry for pack.json, its rejected rows and its warnings."""
         return self.folder / PROGRESS_FOLDER / f"{self.split}-{self.number:05d}.json"
 
+    @property
+    def thumbnails_path(self) -> Path:
+        """The file with the thumbnails of the shard's faces, by which copies are found at the end."""
+        return self.notes_path.with_suffix(".thumbnails")
+
 
 def make_shard(task: ShardTask) -> dict[str, object]:
     """Turn a task's rows into a shard file and, after it, the notes on it. Both exist when it is finished.
@@ -78,17 +84,20 @@ def make_shard(task: ShardTask) -> dict[str, object]:
             parsed.append((row, task.dataset.parse(row)))
         except RejectedRow as rejection:
             rejects.append(_reject_entry(row, task.dataset, rejection))
-    faces = []
+    faces, thumbnails = [], []
     for row, record in parsed:
         try:
-            face, face_warnings = make_face(row, record, task.crop, task.detector_path)
+            face, small, face_warnings = make_face(row, record, task.crop, task.detector_path)
         except RejectedRow as rejection:
             rejects.append(_reject_entry(row, task.dataset, rejection))
         else:
             faces.append(face)
+            thumbnails.append(small.tobytes())
             warnings.update(face_warnings)
     rejects.sort(key=itemgetter("row"))
     info = write_shard(task.folder / task.name, task.split, faces, len(task.dataset.classes))
+    with new_file(task.thumbnails_path) as partial:
+        partial.write_bytes(b"".join(thumbnails))
     entry = {"name": info.name, "split": info.split, "n_faces": info.n_faces, "sha256": info.sha256}
     write_json(task.notes_path, {"shard": entry, "rejects": rejects, "warnings": dict(warnings)})
     return entry
@@ -98,7 +107,9 @@ def is_made(task: ShardTask) -> bool:
     """Return whether a shard and its notes exist and match. Those damaged by a power failure are to be made again."""
     try:
         entry = read_json(task.notes_path, what="unfinished pack")["shard"]
-        return bool(entry["sha256"] == file_sha256(task.folder / task.name))
+        n_bytes = task.thumbnails_path.stat().st_size
+        is_complete = n_bytes == entry["n_faces"] * THUMBNAIL_SIDE**2
+        return bool(is_complete and entry["sha256"] == file_sha256(task.folder / task.name))
     except (ArtifactError, OSError, KeyError, TypeError):
         return False
 
@@ -116,11 +127,11 @@ def _reject_entry(row: RawRow, dataset: FaceDataset, rejection: RejectedRow) -> 
 
 def make_face(
     row: RawRow, record: FaceRecord, crop: CropContract, detector_path: Path | None
-) -> tuple[PackedFace, list[str]]:
+) -> tuple[PackedFace, NDArray[np.uint8], list[str]]:
     """Read, verify, orient, crop and encode one face.
 
     Returns:
-        The face, and warning codes of annotations that were dropped from it.
+        The face, its thumbnail, and warning codes of annotations that were dropped from it.
 
     Raises:
         RejectedRow: the row cannot become a face.
@@ -165,7 +176,7 @@ def make_face(
         valence=record.valence,
         arousal=record.arousal,
     )
-    return face, warnings
+    return face, thumbnail(cropped), warnings
 
 
 def _are_plausible(landmarks: NDArray[np.float64], size_wh: tuple[int, int]) -> bool:

@@ -31,6 +31,7 @@ from mien.prepare.options import PrepareOptions
 from mien.prepare.stage import prepare
 
 Image = NDArray[np.uint8]
+PLACES = ("Neutral", "Happy")
 
 
 def warp(image: Image, *, turn_deg: float = 0, x: float = 0, y: float = 0) -> Image:
@@ -128,11 +129,12 @@ def main() -> None:
     order = np.random.default_rng(0).permutation(len(paths))[: args.copies]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        originals = folder / "originals" / "images"
-        originals.mkdir(parents=True)
+        originals = folder / "originals"
+        for place in PLACES:  # a folder set has two classes at least
+            (originals / place).mkdir(parents=True)
         for number, path in enumerate(paths):
-            shutil.copy(path, originals / f"{number}{path.suffix}")
-        pack, searching, total = prepare_folder(folder / "originals", folder / "originals.pack", options)
+            shutil.copy(path, originals / PLACES[number % 2] / f"{number}{path.suffix}")
+        pack, searching, total = prepare_folder(originals, folder / "originals.pack", options)
         split = pack.split("train")
         numbers, sizes = np.unique(split.groups, return_counts=True)
         exact = pack.info.duplicates["exact_copies"]
@@ -150,11 +152,11 @@ def main() -> None:
         own = dict(zip(split.keys, split.groups.tolist(), strict=True))
         for kind, copy in KINDS.items():
             for number in order:
-                target = originals / f"copy {number}.png"
+                target = originals / PLACES[0] / f"copy {number}.png"
                 cv2.imwrite(str(target), copy(decode_image(paths[number].read_bytes()))[..., ::-1])
-            split = prepare_folder(originals.parent, folder / "copies.pack", options)[0].split("train")
+            split = prepare_folder(originals, folder / "copies.pack", options)[0].split("train")
             groups = dict(zip(split.keys, split.groups.tolist(), strict=True))
-            pairs = [(f"images/{n}{paths[n].suffix}", f"images/copy {n}.png") for n in order]
+            pairs = [(f"{PLACES[n % 2]}/{n}{paths[n].suffix}", f"{PLACES[0]}/copy {n}.png") for n in order]
             pairs = [(one, other) for one, other in pairs if one in groups and other in groups]
             found = sum(groups[one] == groups[other] for one, other in pairs)
             low, high = interval(found, len(pairs))

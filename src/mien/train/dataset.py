@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mien.errors import DatasetError
 from mien.faces.classes import current_class
 from mien.formats.pack import Pack, PackSplit
+from mien.formats.pack.kept_out import find_repeats
 from mien.formats.pack.leaks import find_leaks
 from mien.formats.pack.selection import FaceSelection
 from mien.recipe import DataConfig
@@ -44,12 +45,14 @@ class TrainingFaces:
         train: the training faces.
         dev: faces that select the checkpoint and the temperature; shares no near-duplicates with ``train``.
         n_leaks: training faces excluded because another split has a near-duplicate.
+        n_kept_out: other training faces excluded because they repeat a face of `data.keep_out`.
     """
 
     classes: tuple[str, ...]
     train: LabeledFaces
     dev: LabeledFaces
     n_leaks: int
+    n_kept_out: int = 0
 
 
 def read_training_faces(packs: Sequence[Pack], config: DataConfig) -> TrainingFaces:
@@ -72,7 +75,9 @@ def read_training_faces(packs: Sequence[Pack], config: DataConfig) -> TrainingFa
     leaks = leaks if config.exclude_leaks else np.zeros_like(leaks)
     usable = faces.labels >= 0
     n_leaks = int((usable & leaks).sum())
-    faces = faces.part(usable & ~leaks)
+    repeats = find_repeats(packs, map(Path, config.keep_out or ()))
+    n_kept_out = int((usable & ~leaks & repeats).sum())
+    faces = faces.part(usable & ~leaks & ~repeats)
     draws = hash_names(map(faces.key, range(len(faces))), seed=config.split_seed)
     in_dev = choose_dev(faces.labels, faces.groups, draws, config)
     n_dev = int(in_dev.sum())
@@ -81,7 +86,7 @@ def read_training_faces(packs: Sequence[Pack], config: DataConfig) -> TrainingFa
             f"{len(faces)} usable training faces in {where} leave {len(faces) - n_dev} for training and {n_dev} "
             f"for dev, at least {MIN_FACES} of each are needed. Add faces, or raise `data.dev_fraction`"
         )
-    return TrainingFaces(classes, faces.part(~in_dev), faces.part(in_dev), n_leaks)
+    return TrainingFaces(classes, faces.part(~in_dev), faces.part(in_dev), n_leaks, n_kept_out)
 
 
 def _require_compatible(packs: Sequence[Pack]) -> None:

@@ -40,6 +40,7 @@ def describe_run(recipe: Recipe, packs: Sequence[Pack], faces: TrainingFaces, ou
         "n_train": len(faces.train),
         "n_dev": len(faces.dev),
         "n_leaks_left_out": faces.n_leaks,
+        "n_kept_out": faces.n_kept_out,
         "train_counts": np.bincount(faces.train.labels, minlength=len(faces.classes)).tolist(),
     }
     return Run(out, faces.classes, packs[0].info.crop, asdict(recipe), pack)

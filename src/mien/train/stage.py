@@ -43,11 +43,14 @@ class TrainSummary:
     result: dict[str, Any]
     n_train: int
     n_leaks: int
+    n_kept_out: int = 0
 
     def __str__(self) -> str:
         dev = self.result["dev"]
         scores = ", ".join(f"{name} {value:.4f}" for name, value in dev.items() if name != "n")
         excluded = f", {self.n_leaks:,} near-duplicates of other splits excluded" if self.n_leaks else ""
+        if self.n_kept_out:
+            excluded += f", {self.n_kept_out:,} that repeat a face to keep out excluded"
         best = (
             f"epoch {self.result['best_epoch']} of {self.result['epochs']}, by {self.result['select_by']} "
             f"on the dev split of train (n = {dev['n']:,})"
@@ -107,7 +110,7 @@ def train(
             fit(trainer, module, resume_from=checkpoint)
         if not is_first:
             return None
-        return TrainSummary(out, finish_run(run, module), len(faces.train), faces.n_leaks)
+        return TrainSummary(out, finish_run(run, module), len(faces.train), faces.n_leaks, faces.n_kept_out)
 
 
 def keep_best(run: Run, select_by: str) -> Callable[[FaceNetwork, EpochResult], None]:

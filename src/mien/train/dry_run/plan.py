@@ -42,6 +42,7 @@ class TrainingPlan:
         drawn_counts: ``(C,)`` mean draws of each class per epoch.
         dev_counts: ``(C,)`` dev faces of each class.
         n_leaks: training faces excluded because another split has a near-duplicate.
+        n_kept_out: other training faces excluded because they repeat a face of `data.keep_out`.
         backbone_parameters: number of trainable parameters of the backbone.
         head_parameters: number of trainable parameters of the heads.
         multiply_adds: multiply-adds per face, forward.
@@ -57,6 +58,7 @@ class TrainingPlan:
     drawn_counts: NDArray[np.float64]
     dev_counts: NDArray[np.int64]
     n_leaks: int
+    n_kept_out: int
     backbone_parameters: int
     head_parameters: int
     multiply_adds: int
@@ -126,6 +128,7 @@ def plan_training(recipe: Recipe, pack_paths: Sequence[Path]) -> TrainingPlan:
         drawn_counts=counts.astype(np.float64) if order.quotas is None else order.quotas,
         dev_counts=np.bincount(faces.dev.labels, minlength=n_classes),
         n_leaks=faces.n_leaks,
+        n_kept_out=faces.n_kept_out,
         backbone_parameters=count_parameters(network.backbone),
         head_parameters=sum(count_parameters(head) for head in network.head_modules()),
         multiply_adds=count_multiply_adds(network, recipe.data.input_size),
@@ -181,6 +184,8 @@ def _describe_steps(plan: TrainingPlan) -> dict[str, str]:
     faces = f"{plan.train_counts.sum():,} for training, {plan.dev_counts.sum():,} for dev"
     if plan.n_leaks:
         faces += f"; {plan.n_leaks:,} near-duplicates of other splits excluded"
+    if plan.n_kept_out:
+        faces += f"; {plan.n_kept_out:,} that repeat a face to keep out excluded"
     steps = (
         f"{rates.steps_per_epoch:,} per epoch, {rates.n_steps:,} in {schedule.epochs:,} {'epoch' if schedule.epochs == 1 else 'epochs'}, "
         f"of {schedule.batch_size:,} faces"

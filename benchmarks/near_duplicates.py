@@ -5,13 +5,13 @@
 RAW_IMAGES is a folder of images of faces, at any depth. For each kind of copy, the folder and copies of some of its
 images are prepared, and those whose copy is in their group are counted, with a 95 % Wilson interval. Groups of
 different images are counted in the folder alone; whether these are copies too can only be judged by eye, so that their
-images are written to a folder with --joined DIR. The cost is the time of the search in the total of `mien prepare`.
+images are written to a folder with --joined DIR. The cost is the CPU time of the search in that of the whole command,
+with one worker (set OPENBLAS_NUM_THREADS=1 on a busy machine, where its threads wait actively).
 """
 
 import argparse
 import contextlib
 import io
-import os
 import shutil
 import tempfile
 import time
@@ -95,7 +95,7 @@ def interval(found: int, n: int) -> tuple[float, float]:
 
 
 def prepare_folder(raw: Path, out: Path, options: PrepareOptions) -> tuple[Pack, float, float]:
-    """Return the pack, the CPU seconds of its near-duplicate search, and of the whole command with its workers."""
+    """Return the pack, the CPU seconds of its near-duplicate search, and those of the whole command."""
     spent = [0.0]
     search = closing.find_groups
 
@@ -105,10 +105,10 @@ def prepare_folder(raw: Path, out: Path, options: PrepareOptions) -> tuple[Pack,
         spent[0] = time.process_time() - start
         return groups
 
-    before = sum(os.times()[:4])
+    before = time.process_time()
     with mock.patch.object(closing, "find_groups", timed), contextlib.redirect_stderr(io.StringIO()):
         prepare("folder", raw, out, options)
-    return Pack.open(out), spent[0], sum(os.times()[:4]) - before
+    return Pack.open(out), spent[0], time.process_time() - before
 
 
 def main() -> None:
@@ -123,7 +123,11 @@ def main() -> None:
     parser.add_argument("--joined", type=Path)
     args = parser.parse_args()
     options = PrepareOptions(
-        crop=args.crop, detector_path=args.detector, dataset=DatasetOptions(val_fraction=0.0), force=True
+        crop=args.crop,
+        workers=1,
+        detector_path=args.detector,
+        dataset=DatasetOptions(val_fraction=0.0),
+        force=True,
     )
     paths = [path for path in sorted(args.images.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES]
     order = np.random.default_rng(0).permutation(len(paths))[: args.copies]

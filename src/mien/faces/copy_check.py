@@ -11,7 +11,7 @@ from mien.faces.thumbnail import THUMBNAIL_SIDE
 from mien.runtime.cpu import usable_cpu_cores
 
 # docs/guide/data.md has what this finds and how often it is wrong.
-MIN_CORRELATION = 0.95
+MIN_CORRELATION = 0.94
 # A map that stretches one axis would fit the faces of two people to each other.
 _MAX_STRETCH = 1.12
 _SCALES = (0.75, 1.35)

@@ -27,20 +27,20 @@ _MAX_FREQUENCY = 7
 _N_SIGNS = 32
 _SHIFTS = (-0.06, -0.03, 0.0, 0.03, 0.06)
 _TURNS_DEG = (-10, -5, 0, 5, 10)
-_ZOOM = 1.1
+_ZOOM = 1.11
 
-_N_TABLES = 8
+_N_TABLES = 12
 # More signs than this many times the faces have values: two random windows then rarely agree in all.
-_SIGNS_BEYOND_LOG2 = 5
+_SIGNS_BEYOND_LOG2 = 4
 # A face in many pairs of a table shows little, such as fog: it is not compared with all others.
 _MAX_MATCHES = 64
 _MAX_DIFFERENT_SIGNS = 5
-_MAX_DIFFERENT_BITS = 14
+_MAX_DIFFERENT_BITS = 15
 # The median of a normal distribution's absolute values.
 _LARGE = 0.6745
 # Of the windows by which two faces were found, those that differ in the fewest signs are compared exactly.
 _N_COMPARED = 6
-_MIN_COSINE = 0.85
+_MIN_COSINE = 0.84
 # The gray levels' root mean square below which a window shows nothing.
 _MIN_CONTRAST = 3.0
 _BLOCK = 4096

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mien
-from mien.artifacts import drop_aside, read_json, remove_folder, replace_folder, write_atomically
+from mien.artifacts import drop_aside, file_sha256, read_json, remove_folder, replace_folder, write_atomically
 from mien.datasets.base import REMEDIES, FaceDataset
+from mien.datasets.corrections import CorrectedDataset, require_applied
 from mien.errors import DatasetError
 from mien.faces.crop import CropContract
 from mien.faces.near_duplicates import count_duplicates, find_groups
@@ -21,6 +22,7 @@ from mien.formats.pack.reader import Pack
 from mien.formats.pack.schema import FORMAT_VERSION, SPLITS, PackInfo, ShardInfo
 from mien.formats.pack.writer import close_pack, compute_content_sha256, read_columns
 from mien.prepare.face import PROGRESS_FOLDER
+from mien.prepare.options import PrepareOptions
 from mien.runtime.csv_text import CsvLines
 from mien.runtime.terminal import on_one_line
 
@@ -89,7 +91,7 @@ def finish(
     crop: CropContract,
     *,
     n_resumed: int,
-    annotations: Path | None,
+    options: PrepareOptions,
 ) -> PrepareSummary:
     """Turn the finished shards into a pack, and write annotation files if requested.
 
@@ -99,7 +101,7 @@ def finish(
         dataset: where the rows come from.
         crop: how the faces were cropped.
         n_resumed: number of shards made by an earlier run.
-        annotations: a folder, or None.
+        options: the command's options.
 
     Raises:
         DatasetError: not a single row could be used.
@@ -114,6 +116,11 @@ def finish(
             f"None of {reasons.total():,} rows could be used: {dict(reasons.most_common())}. "
             f"See {work / 'rejects.csv'}"
         )
+    corrections = None
+    if isinstance(dataset, CorrectedDataset) and options.corrections is not None:
+        with (work / "rejects.csv").open(newline="", encoding="utf-8") as file:
+            require_applied(dataset, csv.DictReader(file))
+        corrections = {"n_rows": len(dataset.labels), "sha256": file_sha256(options.corrections)}
     counts, methods, groups, duplicates = _summarize_faces(work, shards, dataset.classes)
     info = PackInfo(
         format_version=FORMAT_VERSION,
@@ -132,9 +139,10 @@ def finish(
         n_rejected=reasons.total(),
         content_sha256=compute_content_sha256(work, shards, dataset.classes),
         shards=shards,
+        corrections=corrections,
     )
-    if annotations is not None:
-        _write_annotations(annotations, info, work)
+    if options.annotations is not None:
+        _write_annotations(options.annotations, info, work)
     info = close_pack(work, info, groups)
     if work != out:
         replace_folder(out, work, kind_mark="pack.json")

@@ -24,6 +24,7 @@ import mien
 from mien.artifacts import (
     claim_output,
     disk_errors,
+    file_sha256,
     make_folder,
     one_writer,
     read_json,
@@ -32,6 +33,7 @@ from mien.artifacts import (
     write_json,
 )
 from mien.datasets.base import FaceDataset, RawRow
+from mien.datasets.corrections import open_corrected
 from mien.datasets.registry import open_dataset
 from mien.errors import ArtifactError, DatasetError
 from mien.faces import images
@@ -83,6 +85,8 @@ def prepare(
         fetch = dataset.natural_crop == "whole"
         found = find_detector_file(options.detector_path, fetch=fetch, announce=announce)
         options = replace(options, detector_path=found)
+    if options.corrections is not None:
+        dataset = open_corrected(dataset, options.corrections)
     # Shards of other rows than these do not belong together.
     n_rows, rows_digest = 0, hashlib.sha256()
     for row in dataset.rows():
@@ -101,7 +105,7 @@ def prepare(
         work = _begin(out, plan, lists, force=options.force)
         with Progress("Preparing", total=n_rows, unit="row") as progress:
             n_resumed = _make_shards(dataset, crop, work, options, progress)
-        return finish(work, out, dataset, crop, n_resumed=n_resumed, annotations=options.annotations)
+        return finish(work, out, dataset, crop, n_resumed=n_resumed, options=options)
 
 
 def _require_class_names(raw: Path, classes: Sequence[str]) -> None:
@@ -143,6 +147,7 @@ def _plan(
         "source": dataset.name,
         "classes": list(dataset.classes),
         "options": repr(options.dataset),
+        "corrections": None if options.corrections is None else file_sha256(options.corrections),
         "crop": crop.to_dict(),
         "detector": None if crop.method == "whole" else describe_detector(options.detector_path),
         "libraries": {

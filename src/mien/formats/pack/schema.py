@@ -111,6 +111,7 @@ class PackInfo:
         shards: the shard files.
         groups_sha256: hash of groups.arrow; None in format version 1.
         rejects_sha256: hash of rejects.csv; None in format version 1 and if there is no such file.
+        corrections: number of corrected rows (``n_rows``) and hash of their file (``sha256``); None without any.
     """
 
     format_version: int
@@ -131,6 +132,7 @@ class PackInfo:
     shards: tuple[ShardInfo, ...]
     groups_sha256: str | None = None
     rejects_sha256: str | None = None
+    corrections: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, including their hash under `INFO_SHA256`."""
@@ -202,6 +204,11 @@ class PackInfo:
                 (f"{where}.split", shard.split, "a split"),
                 (f"{where}.n_faces", shard.n_faces, "a count"),
                 (f"{where}.sha256", shard.sha256, "64 hexadecimal digits"),
+            ]
+        if self.corrections is not None:
+            entries += [
+                ("corrections.n_rows", self.corrections["n_rows"], "a count"),
+                ("corrections.sha256", self.corrections["sha256"], "64 hexadecimal digits"),
             ]
         for name, value, kind in entries:
             if not _KINDS[kind](value):

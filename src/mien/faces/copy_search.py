@@ -40,7 +40,7 @@ _MAX_DIFFERENT_BITS = 15
 _LARGE = 0.6745
 # Of the windows by which two faces were found, those that differ in the fewest signs are compared exactly.
 _N_COMPARED = 6
-_MIN_COSINE = 0.84
+_MIN_COSINE = 0.85
 # The gray levels' root mean square below which a window shows nothing.
 _MIN_CONTRAST = 3.0
 _BLOCK = 4096
@@ -220,10 +220,15 @@ def _window_projection(transform: Transform) -> NDArray[np.float32]:
             weights = (1 - abs(x - column)) * (1 - abs(y - row))
             inside = column.clip(0, _SIDE - 1), row.clip(0, _SIDE - 1)
             np.add.at(sampling, (np.arange(_SIDE**2), inside[1], inside[0]), weights)
+    return (_dct_basis() @ sampling.reshape(_SIDE**2, -1)).astype(np.float32)
+
+
+@cache
+def _dct_basis() -> NDArray[np.float64]:
+    """Return the ``(F, side * side)`` orthonormal DCT functions of `_FREQUENCIES`."""
     cosines = np.cos(np.pi * np.outer(np.arange(_MAX_FREQUENCY + 1), np.arange(_SIDE) + 0.5) / _SIDE)
     cosines[1:] *= math.sqrt(2)
-    basis = [np.outer(cosines[v], cosines[u]).ravel() / _SIDE for v, u in _FREQUENCIES]
-    return (np.array(basis) @ sampling.reshape(_SIDE**2, -1)).astype(np.float32)
+    return np.array([np.outer(cosines[v], cosines[u]).ravel() for v, u in _FREQUENCIES]) / _SIDE
 
 
 def _describe(

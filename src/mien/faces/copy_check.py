@@ -44,7 +44,7 @@ def find_copies(thumbnails: NDArray[np.uint8]) -> NDArray[np.int64]:
 
     with ThreadPoolExecutor(usable_cpu_cores()) as pool:  # aligning releases the GIL
         found = np.fromiter(pool.map(check, range(len(pairs.lookup))), dtype=bool, count=len(pairs.lookup))
-    return np.column_stack([pairs.looked_up, pairs.indexed])[found]
+    return np.asarray(np.column_stack([pairs.looked_up, pairs.indexed])[found], dtype=np.int64)
 
 
 def are_copies(looked_up: NDArray[np.uint8], indexed: NDArray[np.uint8], *, lookup: int, window: int) -> bool:
@@ -114,4 +114,5 @@ def _pixel_matrix(looked_up: Transform, indexed: Transform) -> NDArray[np.float3
 def _detail(thumbnail: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return what is finer than a tenth of the face, without pixel noise."""
     pixels = thumbnail.astype(np.float32)
-    return cv2.GaussianBlur(pixels, (0, 0), 0.7) - cv2.GaussianBlur(pixels, (0, 0), THUMBNAIL_SIDE / 10)
+    fine, coarse = (cv2.GaussianBlur(pixels, (0, 0), sigma) for sigma in (0.7, THUMBNAIL_SIDE / 10))
+    return np.asarray(fine - coarse, dtype=np.float32)

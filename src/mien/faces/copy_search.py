@@ -152,7 +152,8 @@ def _cosines(halved: NDArray[np.uint8], pairs: Candidates, space: "_Space") -> N
                 continue
             features[chosen] = space.project(halved[faces[chosen]], (transform,))[0][:, 0]
     cosines: NDArray[np.float32] = (one * other).sum(axis=1)
-    return cosines / (np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1) + 1e-6)
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return np.asarray(cosines / (lengths + 1e-6), dtype=np.float32)
 
 
 def _halve(thumbnails: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -177,7 +178,7 @@ class _Space:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return ``(N, T, 32)`` whitened descriptions of windows, and their ``(N, T)`` contrasts."""
         described, contrasts = _frequencies(halved, transforms)
-        return (described - self.mean) @ self.whitening, contrasts
+        return np.asarray((described - self.mean) @ self.whitening, dtype=np.float32), contrasts
 
 
 def _fit_space(halved: NDArray[np.uint8]) -> _Space:

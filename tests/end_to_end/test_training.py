@@ -159,6 +159,7 @@ def test_several_packs_of_one_command(
     """Each --pack is trained on; one that is given twice is refused."""
     # The hashes of the tests' packs are all alike.
     monkeypatch.setattr(PackSplit, "read_perceptual_hashes", different_hashes)
+    monkeypatch.setattr(PackSplit, "read_thumbnails", lambda split: np.zeros((len(split), 32, 32), np.uint8))
     other = make_training_pack(tmp_path / "other.pack", n_train=48, n_val=6, n_missing=0)
     words = ["train", "--recipe", recipe_path, "--pack", training_pack, "--schedule.epochs", 1]
     code, _, err = mien(*words, "--pack", other, "--out", tmp_path / "run")

@@ -1,6 +1,7 @@
 """`mien train`: train one network by a recipe, or several for seeds, a sweep or cross-validation."""
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,14 @@ def add_parser(verbs: Verbs) -> None:
         metavar="PACK",
         help="pack to train on, or its address, such as s3://bucket/my.pack; repeat for several packs",
     )
+    parser.add_argument(
+        "--keep-out",
+        action="append",
+        default=[],
+        metavar="FOLDER_OR_PACK",
+        help="images or a pack of faces to keep out of training, such as a test set that is in no PACK; copies of them "
+        "in train are left out and counted; repeat for several",
+    )
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder to create")
     parser.add_argument(
         "--resume", action="store_true", help="resume an interrupted RUN; start it if it does not exist"
@@ -79,6 +88,10 @@ def run(args: argparse.Namespace) -> int:
         from mien.formats.remote import fetch_pack
         from mien.recipe import format_recipe, read_recipe
 
+    if args.keep_out:  # a recipe key, so that the run records it, and folds and sweeps pass it on
+        args.overrides.append(
+            f"--data.keep_out={json.dumps([str(Path(path).absolute()) for path in args.keep_out])}"
+        )
     keys = [word.partition("=")[0] for word in args.overrides if word.startswith("--")]
     for index, key in enumerate(keys):
         if key in keys[:index]:

@@ -169,5 +169,6 @@ REMEDIES = {
     "contradicting_labels": "decide on one label for the face, and remove the other rows",
     "missing_annotation": "the image has no label: copy its annotation files again, or remove the image",
     "broken_annotation": "the annotation file is damaged: copy it again from the original set",
+    "dropped_by_correction": "--corrections drops this row: nothing to do",
     "no_majority": "the annotators disagree: nothing to do, or use --votes plurality",
 }

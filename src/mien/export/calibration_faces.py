@@ -7,6 +7,7 @@ import numpy as np
 
 from mien.errors import ArtifactError
 from mien.formats.pack import Pack, PackSplit
+from mien.formats.pack.kept_out import find_repeats
 from mien.formats.pack.leaks import find_leaks
 from mien.formats.pack.schema import NO_LABEL
 from mien.formats.pack.selection import FaceSelection
@@ -55,7 +56,7 @@ def choose_calibration(run: Run, dev: FaceSelection, *, n_faces: int, seed: int)
     """Choose training faces for calibration, as balanced over the classes as their counts allow.
 
     Excluded are the dev split, classes that the network does not know, and every face with a near-duplicate in the
-    dev split or in another split of any of the packs.
+    dev split, in another split of any of the packs, or among the faces that the run's recipe keeps out.
 
     Args:
         run: the run.
@@ -88,7 +89,10 @@ def choose_calibration(run: Run, dev: FaceSelection, *, n_faces: int, seed: int)
             [column[split.labels] for column, split in zip(index, dev.splits, strict=True)]
         ),
     )
-    groups, leaks = find_leaks([split.pack for split in dev.splits])
+    packs = [split.pack for split in dev.splits]
+    groups, leaks = find_leaks(packs)
+    kept_out = run.recipe.get("data", {}).get("keep_out") or ()
+    leaks |= find_repeats(packs, map(Path, kept_out))
     starts = np.cumsum([0, *sizes])
     in_dev = np.isin(groups, groups[starts[dev.pack_numbers] + dev.rows])
     faces = faces.part((faces.labels != NO_LABEL) & ~leaks & ~in_dev)

@@ -397,6 +397,12 @@ def decode_jpeg_rgb(data: bytes | memoryview) -> NDArray[np.uint8]:
     return np.asarray(simplejpeg.decode_jpeg(data, "RGB", buffer=odd), dtype=np.uint8)
 
 
+def decode_jpeg_gray(data: bytes | memoryview, *, min_side: int) -> NDArray[np.uint8]:
+    """Decode a JPEG from `encode_jpeg` to ``(H, W)`` uint8, reduced to no less than a size as far as libjpeg can."""
+    pixels = simplejpeg.decode_jpeg(data, "GRAY", min_width=min_side, min_height=min_side, min_factor=1)
+    return np.asarray(pixels[:, :, 0], dtype=np.uint8)
+
+
 def to_rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return pixels that may be grayscale as ``(H, W, 3)`` RGB."""
     return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels

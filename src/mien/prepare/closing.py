@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mien
-from mien.artifacts import drop_aside, read_json, remove_folder, replace_folder, write_atomically
+from mien.artifacts import drop_aside, file_sha256, read_json, remove_folder, replace_folder, write_atomically
 from mien.datasets.base import REMEDIES, FaceDataset, annotations_of
+from mien.datasets.corrections import CorrectedDataset, require_applied
 from mien.datasets.labels import CLASSES_FILE
 from mien.errors import DatasetError
 from mien.faces.crop import CropContract
 from mien.faces.near_duplicates import count_duplicates, find_groups
+from mien.faces.thumbnail import THUMBNAIL_SIDE
 from mien.formats.pack.reader import Pack
 from mien.formats.pack.schema import FORMAT_VERSION, NO_LABEL, SPLITS, PackInfo, ShardInfo
 from mien.formats.pack.writer import close_pack, compute_content_sha256, read_columns
@@ -60,10 +62,9 @@ class PrepareSummary:
         lines.append(f"crop: {methods}, {info.crop.size} px, margin {info.crop.margin:g}")
         duplicates = info.duplicates
         lines.append(
-            f"duplicates: {duplicates['near_copies']:,} faces repeat another, mirrored or not "
+            f"duplicates: {duplicates['near_copies']:,} faces repeat another "
             f"({duplicates['exact_copies']:,} of them exactly); "
-            f"{duplicates['in_several_splits']:,} faces are in more than one split. "
-            "Copies that are rotated, shifted or cropped differently are not detected"
+            f"{duplicates['in_several_splits']:,} faces are in more than one split"
         )
         for kind in ("person", "clip"):
             if n_shared := duplicates.get(f"{kind}s_in_several_splits"):
@@ -133,6 +134,11 @@ def finish(
         raise DatasetError(
             f"None of {reasons.total():,} rows could be used: {counted}. {_show_first_reject(work)}"
         )
+    corrections = None
+    if isinstance(dataset, CorrectedDataset) and options.corrections is not None:
+        with (work / "rejects.csv").open(newline="", encoding="utf-8") as file:
+            require_applied(dataset, csv.DictReader(file))
+        corrections = {"n_rows": len(dataset.labels), "sha256": file_sha256(options.corrections)}
     counts, unlabeled, methods, groups, duplicates = _summarize_faces(work, shards, dataset.classes)
     annotations_read = annotations_of(dataset)
     info = PackInfo(
@@ -155,6 +161,7 @@ def finish(
         unlabeled=unlabeled,
         terms=terms,
         annotations=annotations_read,
+        corrections=corrections,
     )
     _require_no_loss(info, options.allow, work)
     if options.annotations is not None:
@@ -298,7 +305,8 @@ def _summarize_faces(
         split: {name: found[index] for index, name in enumerate(classes)} for split, found in labels.items()
     }
     unlabeled = {split: found[NO_LABEL] for split, found in labels.items() if found[NO_LABEL]}
-    groups = find_groups(np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 32))
+    hash_rows = np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 32)
+    groups = find_groups(hash_rows, _join_thumbnails(work, shards))
     digest_rows = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
     duplicates = count_duplicates(groups, digest_rows, np.array(splits))
     for kind, by_name in splits_of.items():
@@ -306,6 +314,15 @@ def _summarize_faces(
             duplicates[f"{kind}s"] = len(by_name)
             duplicates[f"{kind}s_in_several_splits"] = sum(len(found) > 1 for found in by_name.values())
     return counts, unlabeled, dict(methods.most_common()), groups, duplicates
+
+
+def _join_thumbnails(work: Path, shards: Iterable[ShardInfo]) -> NDArray[np.uint8]:
+    """Return ``(N, 32, 32)`` thumbnails, mapped from one file, which goes with the progress folder."""
+    joined = work / PROGRESS_FOLDER / "thumbnails"
+    with joined.open("wb") as file:
+        for shard in shards:
+            file.write((work / PROGRESS_FOLDER / f"{Path(shard.name).stem}.thumbnails").read_bytes())
+    return np.memmap(joined, np.uint8, "r").reshape(-1, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
 
 
 def _write_annotations(folder: Path, info: PackInfo, work: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mien
-from mien.artifacts import file_sha256, read_json, write_json
+from mien.artifacts import file_sha256, new_file, read_json, write_json
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow, annotations_of
 from mien.errors import ArtifactError
 from mien.faces.boxes import intersection_xyxy
@@ -30,6 +30,7 @@ from mien.faces.image_files import read_image_file
 from mien.faces.images import EncodedImage, UnreadableImage, encode_jpeg, open_image
 from mien.faces.landmarks import anchors_from_landmarks
 from mien.faces.perceptual_hash import perceptual_hash
+from mien.faces.thumbnail import THUMBNAIL_SIDE, thumbnail
 from mien.formats.pack.schema import PackedFace, shard_name
 from mien.formats.pack.writer import write_shard
 from mien.formats.unfinished import PLAN, require_plan
@@ -66,6 +67,11 @@ class ShardTask:
         """The file with the shard's entry for pack.json, its rejected rows and its warnings."""
         return self.folder / PROGRESS_FOLDER / f"{self.split}-{self.number:05d}.json"
 
+    @property
+    def thumbnails_path(self) -> Path:
+        """The file with the thumbnails of the shard's faces, by which copies are found at the end."""
+        return self.notes_path.with_suffix(".thumbnails")
+
     def require_plan(self) -> None:
         """Refuse to work for a plan that cannot be carried out here, or is no longer the folder's.
 
@@ -100,14 +106,15 @@ def make_shard(task: ShardTask) -> dict[str, object]:
             parsed.append((row, task.dataset.parse(row)))
         except RejectedRow as rejection:
             rejects.append(_reject_entry(row, task.dataset, rejection))
-    faces = []
+    faces, thumbnails = [], []
     for row, record in parsed:
         try:
-            face, face_warnings = make_face(row, record, task.crop, task.detector_path)
+            face, small, face_warnings = make_face(row, record, task.crop, task.detector_path)
         except RejectedRow as rejection:
             rejects.append(_reject_entry(row, task.dataset, rejection))
         else:
             faces.append(face)
+            thumbnails.append(small.tobytes())
             warnings.update(face_warnings)
     rejects.sort(key=itemgetter("row"))
     # By now, the command that this worker belongs to may be dead, and the folder begun again with other options.
@@ -119,6 +126,8 @@ def make_shard(task: ShardTask) -> dict[str, object]:
         len(task.dataset.classes),
         annotations_of(task.dataset),
     )
+    with new_file(task.thumbnails_path) as partial:
+        partial.write_bytes(b"".join(thumbnails))
     entry = {"name": info.name, "split": info.split, "n_faces": info.n_faces, "sha256": info.sha256}
     write_json(task.notes_path, {"shard": entry, "rejects": rejects, "warnings": dict(warnings)})
     return entry
@@ -128,7 +137,9 @@ def is_made(task: ShardTask) -> bool:
     """Return whether a shard and its notes exist and match. Those damaged by a power failure are to be made again."""
     try:
         entry = read_json(task.notes_path, what="unfinished pack")["shard"]
-        return bool(entry["sha256"] == file_sha256(task.folder / task.name))
+        n_bytes = task.thumbnails_path.stat().st_size
+        is_complete = n_bytes == entry["n_faces"] * THUMBNAIL_SIDE**2
+        return bool(is_complete and entry["sha256"] == file_sha256(task.folder / task.name))
     except (ArtifactError, OSError, KeyError, TypeError):
         return False
 
@@ -146,11 +157,11 @@ def _reject_entry(row: RawRow, dataset: FaceDataset, rejection: RejectedRow) -> 
 
 def make_face(
     row: RawRow, record: FaceRecord, crop: CropContract, detector_path: Path | None
-) -> tuple[PackedFace, list[str]]:
+) -> tuple[PackedFace, NDArray[np.uint8], list[str]]:
     """Read, verify, orient, crop and encode one face; a finished crop is only verified.
 
     Returns:
-        The face, and warning codes of annotations that were dropped from it.
+        The face, its thumbnail, and warning codes of annotations that were dropped from it.
 
     Raises:
         RejectedRow: the row cannot become a face.
@@ -164,7 +175,8 @@ def make_face(
         else:
             encoded = EncodedImage((image.shape[1], image.shape[0]), image)
         if record.crop_method is not None:
-            return _pack_crop(row, record, encoded, crop), list(record.warnings)
+            face, small = _pack_crop(row, record, encoded, crop)
+            return face, small, list(record.warnings)
         size_wh, landmarks, box_xyxy = encoded.size_wh, record.landmarks, record.box_xyxy
         if box_xyxy is not None and record.is_relative_box:
             box_xyxy = box_xyxy * np.tile(size_wh, 2)
@@ -204,11 +216,13 @@ def make_face(
         attributes=record.attributes,
         annotations=record.annotations,
     )
-    return face, warnings
+    return face, thumbnail(cropped), warnings
 
 
-def _pack_crop(row: RawRow, record: FaceRecord, encoded: EncodedImage, crop: CropContract) -> PackedFace:
-    """Return a finished crop as a face, with the JPEG file that it is."""
+def _pack_crop(
+    row: RawRow, record: FaceRecord, encoded: EncodedImage, crop: CropContract
+) -> tuple[PackedFace, NDArray[np.uint8]]:
+    """Return a finished crop as a face, with the JPEG file that it is, and its thumbnail."""
     pixels, _ = encoded.decode()
     if record.crop_method is None or not encoded.jpeg or encoded.orientation != 1:
         raise RejectedRow("not_an_image", "the crop is not an upright JPEG file")
@@ -216,7 +230,7 @@ def _pack_crop(row: RawRow, record: FaceRecord, encoded: EncodedImage, crop: Cro
         raise RejectedRow(
             "not_an_image", f"the crop has {encoded.size_wh} pixels, the pack's have {crop.size} a side"
         )
-    return PackedFace(
+    face = PackedFace(
         key=row.key,
         row=row.number,
         jpeg=encoded.jpeg,
@@ -231,7 +245,9 @@ def _pack_crop(row: RawRow, record: FaceRecord, encoded: EncodedImage, crop: Cro
         person=record.person,
         clip=record.clip,
         attributes=record.attributes,
+        annotations=record.annotations,
     )
+    return face, thumbnail(pixels)
 
 
 def _are_plausible(landmarks: NDArray[np.float64], size_wh: tuple[int, int]) -> bool:

@@ -54,6 +54,12 @@ class PrepareOptions:
     detector_path: Path | None = option(
         None, f"for faces without a box: {DETECTOR_HELP}", flag="--detector", metavar="FILE"
     )
+    corrections: Path | None = option(
+        None,
+        "CSV of labels to replace and rows to drop: columns key, label (a class, or drop), why, and split and row where a "
+        "key is not unique",
+        metavar="CSV",
+    )
     annotations: Path | None = option(
         None, "also write train.txt, val.txt and classes.txt to this folder", metavar="DIR"
     )

@@ -26,6 +26,7 @@ from mien.artifacts import (
     write_json,
 )
 from mien.datasets.base import CroppedDataset, FaceDataset, RawRow
+from mien.datasets.corrections import open_corrected
 from mien.datasets.labels import CLASSES_FILE
 from mien.datasets.registry import DATASETS, find_terms, open_dataset
 from mien.errors import ArtifactError, DatasetError
@@ -77,6 +78,8 @@ def prepare(
         fetch = dataset.natural_crop == "whole" or DATASETS[kind].needs_detector
         found = find_detector_file(options.detector_path, fetch=fetch)
         options = replace(options, detector_path=found)
+    if options.corrections is not None:
+        dataset = open_corrected(dataset, options.corrections)
     # Shards of other rows than these do not belong together.
     n_rows, rows_digest = 0, hashlib.sha256()
     for row in dataset.rows():
@@ -162,6 +165,7 @@ def _plan(
         "source": dataset.name,
         "classes": list(dataset.classes),
         "options": repr(options.dataset),
+        "corrections": None if options.corrections is None else file_sha256(options.corrections),
         "crop": crop.to_dict(),
         "detector": None if crop.method == "whole" else describe_detector(options.detector_path),
         "limits": {

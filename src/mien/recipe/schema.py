@@ -130,6 +130,8 @@ class DataConfig:
         split_seed: Seed of the dev split or the folds.
         exclude_leaks: Leave out training faces that have a near-duplicate in another split.
         exclude_shared_persons: Leave out training faces whose person or clip another split has too.
+        keep_out: Packs, or folders of images, with faces to keep out of training although they are in none of the packs:
+            training faces that repeat one are left out, exclude_leaks or not.
         sampling: How often the faces of a class are drawn. uniform draws every face once an epoch; inverse draws
             every class equally often; square_root and effective (Cui et al. 2019) are in between.
         sampling_max_repeats: How often a face may be drawn in an epoch, on average; null for no limit.
@@ -147,6 +149,7 @@ class DataConfig:
     split_seed: Seed = 0
     exclude_leaks: bool = True
     exclude_shared_persons: bool = False
+    keep_out: list[str] | None = None
     sampling: Literal["uniform", "inverse", "square_root", "effective"] = "uniform"
     sampling_max_repeats: Annotated[float | None, Range(1, 1e6)] = None
     augment: AugmentConfig = field(default_factory=AugmentConfig)

@@ -13,6 +13,7 @@ from mien.faces.classes import current_class
 from mien.faces.crop import CropContract
 from mien.formats.pack import Pack, PackSplit
 from mien.formats.pack.grouping import find_shared_persons, join_persons
+from mien.formats.pack.kept_out import find_repeats
 from mien.formats.pack.leaks import find_leaks
 from mien.formats.pack.reader import ALIGNED
 from mien.formats.pack.schema import NO_LABEL
@@ -55,6 +56,7 @@ class TrainingFaces:
         n_leaks: training faces excluded because another split has a near-duplicate.
         n_shared_persons: further training faces excluded because another split has their person or clip.
         annotations: the columns of optional tasks, over all packs.
+        n_kept_out: other training faces excluded because they repeat a face of `data.keep_out`.
     """
 
     classes: tuple[str, ...]
@@ -63,6 +65,7 @@ class TrainingFaces:
     n_leaks: int
     n_shared_persons: int
     annotations: Annotations = field(default_factory=dict)
+    n_kept_out: int = 0
 
 
 def other_tasks(model: ModelConfig) -> list[str]:
@@ -100,12 +103,14 @@ def read_training_faces(
     faces = _join(splits, groups, classes, annotations, votes=config.labels == "votes")
     leaks = leaks if config.exclude_leaks else np.zeros_like(leaks)
     shared = find_shared_persons(packs) if config.exclude_shared_persons else np.zeros_like(leaks)
+    repeats = find_repeats(packs, map(Path, config.keep_out or ()))
     usable = faces.labels != NO_LABEL
     is_unlabeled = np.concatenate([split.labels == NO_LABEL for split in splits])
     for values in (faces.targets[task] for task in tasks if task in faces.targets):
         usable |= is_unlabeled & np.isfinite(values.reshape(len(faces), -1)).any(axis=1)
     n_leaks, n_shared_persons = int((usable & leaks).sum()), int((usable & shared & ~leaks).sum())
-    faces = faces.part(usable & ~leaks & ~shared)
+    n_kept_out = int((usable & ~leaks & ~shared & repeats).sum())
+    faces = faces.part(usable & ~leaks & ~shared & ~repeats)
     draws = hash_names(map(faces.key, range(len(faces))), seed=config.split_seed)
     by_person = groups is not duplicates
     in_dev = choose_dev(faces.labels, faces.groups, draws, config, by_person=by_person)
@@ -118,7 +123,7 @@ def read_training_faces(
             + ("; faces of a person or clip stay together" if by_person else "")
         )
     return TrainingFaces(
-        classes, faces.part(~in_dev), faces.part(in_dev), n_leaks, n_shared_persons, annotations
+        classes, faces.part(~in_dev), faces.part(in_dev), n_leaks, n_shared_persons, annotations, n_kept_out
     )
 
 

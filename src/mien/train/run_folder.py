@@ -53,6 +53,7 @@ def describe_run(recipe: Recipe, packs: Sequence[Pack], faces: TrainingFaces, ou
         "n_unlabeled": int(np.count_nonzero(faces.train.labels == NO_LABEL)),
         "n_leaks_left_out": faces.n_leaks,
         "n_shared_persons_left_out": faces.n_shared_persons,
+        "n_kept_out": faces.n_kept_out,
         "train_counts": faces.train.count_classes().tolist(),
     }
     return Run(

@@ -45,6 +45,7 @@ class TrainSummary:
     n_train: int
     n_leaks: int
     n_shared_persons: int = 0
+    n_kept_out: int = 0
 
     def __str__(self) -> str:
         dev = self.result["dev"]
@@ -52,6 +53,8 @@ class TrainSummary:
         excluded = f", {self.n_leaks:,} near-duplicates of other splits excluded" if self.n_leaks else ""
         if self.n_shared_persons:
             excluded += f", {self.n_shared_persons:,} of persons or clips in other splits excluded"
+        if self.n_kept_out:
+            excluded += f", {self.n_kept_out:,} that repeat a face to keep out excluded"
         best = (
             f"epoch {self.result['best_epoch']} of {self.result['epochs']}, by {self.result['select_by']} "
             f"on the dev split of train (n = {dev['n']:,})"
@@ -114,7 +117,9 @@ def train(
         if not is_first:
             return None
         result = finish_run(run, module)
-        return TrainSummary(out, result, len(faces.train), faces.n_leaks, faces.n_shared_persons)
+        return TrainSummary(
+            out, result, len(faces.train), faces.n_leaks, faces.n_shared_persons, faces.n_kept_out
+        )
 
 
 def keep_best(run: Run, select_by: str) -> Callable[[FaceNetwork, EpochResult], None]:

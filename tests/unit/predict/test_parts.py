@@ -20,8 +20,7 @@ from mien.faces.detector import Detector
 from mien.inference.decision_rule import DecisionRule
 from mien.inference.results import FacePrediction
 from mien.predict import parts, stage
-from mien.predict.options import PredictOptions
-from mien.predict.prediction_files import SUFFIXES
+from mien.predict.options import PREDICTION_FORMATS, PredictOptions
 from mien.predict.stage import run_predict
 
 N_IMAGES = 11
@@ -91,7 +90,7 @@ def run_until(
             run(folder, model, **options)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", PREDICTION_FORMATS)
 @pytest.mark.parametrize("stop", [0, 5, 10])
 def test_a_resumed_run_writes_the_same_bytes(
     folder: Path, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, stop: int

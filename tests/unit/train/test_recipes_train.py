@@ -64,6 +64,7 @@ def test_a_bundled_recipe_trains(
     """The loss is finite in every epoch and falls; weights and a teacher are those of a small run."""
     # All faces of the tests' packs have the same hash.
     monkeypatch.setattr(PackSplit, "read_perceptual_hashes", different_hashes)
+    monkeypatch.setattr(PackSplit, "read_thumbnails", lambda split: np.zeros((len(split), 32, 32), np.uint8))
     recipe = read_recipe(name, [])
     packs = [votes_pack if recipe.data.labels == "votes" else training_pack]
     if recipe.data.packs is not None:

@@ -45,6 +45,7 @@ def test_several_packs_are_trained_on_together(
     """The run records each pack's hash in order, and one of all; resuming with others is refused."""
     # All faces of the tests' packs have the same hash.
     monkeypatch.setattr(PackSplit, "read_perceptual_hashes", different_hashes)
+    monkeypatch.setattr(PackSplit, "read_thumbnails", lambda split: np.zeros((len(split), 32, 32), np.uint8))
     other = make_training_pack(tmp_path / "other.pack", n_train=48, n_val=6, n_missing=0)
     hashes = [
         json.loads((pack / "pack.json").read_text())["content_sha256"] for pack in (training_pack, other)

@@ -19,6 +19,7 @@ def find_leaks(packs: Sequence[Pack]) -> tuple[NDArray[np.int64], NDArray[np.boo
     if len(packs) == 1:
         groups = np.concatenate([split.groups for split in splits])
     else:  # the groups stored in a pack cover only that pack
-        groups = find_groups(np.concatenate([split.read_perceptual_hashes() for split in splits]))
+        hashes = np.concatenate([split.read_perceptual_hashes() for split in splits])
+        groups = find_groups(hashes, np.concatenate([split.read_thumbnails() for split in splits]))
     in_train = np.concatenate([np.full(len(split), split.name == "train") for split in splits])
     return groups[in_train], np.isin(groups[in_train], groups[~in_train])

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from mien.artifacts import read_json, require_sha256
 from mien.errors import ArtifactError
 from mien.faces.crop import IDENTITY, CropContract, compose, crop_image, crop_matrix, invert_matrix
-from mien.faces.images import decode_jpeg_rgb
+from mien.faces.images import decode_jpeg_gray, decode_jpeg_rgb
 from mien.faces.landmarks import anchors_from_landmarks
+from mien.faces.thumbnail import THUMBNAIL_SIDE, thumbnail
 from mien.formats.pack.schema import (
     GROUPS_SCHEMA,
     HASH_BYTES,
@@ -256,6 +257,19 @@ class PackSplit:
                 ) from None
             attributes.append(value)
         return attributes
+
+    def read_thumbnails(self) -> NDArray[np.uint8]:
+        """Return ``(N, 32, 32)`` grayscale thumbnails, which are computed from the crops.
+
+        Raises:
+            ArtifactError: a shard was truncated after it was opened.
+        """
+
+        def read_one(index: int) -> NDArray[np.uint8]:
+            return thumbnail(decode_jpeg_gray(self.jpeg(index), min_side=2 * THUMBNAIL_SIDE))
+
+        with ThreadPoolExecutor(usable_cpu_cores()) as pool:  # decoding releases the GIL
+            return np.stack(list(pool.map(read_one, range(len(self)))))
 
     def jpeg(self, index: int) -> memoryview:
         """Return a face's JPEG file, without copying.

@@ -153,6 +153,7 @@ class PackInfo:
         terms: the terms of use, as the authors of the source state them; None if unknown.
         unlabeled: number of faces without an expression label by split, for splits that have any.
         annotations: the columns of optional tasks; the key is left out if there are none.
+        corrections: number of corrected rows (``n_rows``) and hash of their file (``sha256``); None without any.
     """
 
     format_version: int
@@ -176,6 +177,7 @@ class PackInfo:
     terms: str | None = None
     unlabeled: dict[str, int] = field(default_factory=dict)
     annotations: Annotations = field(default_factory=dict)
+    corrections: dict[str, Any] | None = None
 
     def n_faces(self, split: str) -> int:
         """Return the number of faces in a split."""
@@ -259,6 +261,11 @@ class PackInfo:
                 (f"{where}.split", shard.split, "a split"),
                 (f"{where}.n_faces", shard.n_faces, "a count"),
                 (f"{where}.sha256", shard.sha256, "64 hexadecimal digits"),
+            ]
+        if self.corrections is not None:
+            entries += [
+                ("corrections.n_rows", self.corrections["n_rows"], "a count"),
+                ("corrections.sha256", self.corrections["sha256"], "64 hexadecimal digits"),
             ]
         for name, value, kind in entries:
             if not _KINDS[kind](value):

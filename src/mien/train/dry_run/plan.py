@@ -43,6 +43,7 @@ class TrainingPlan:
         dev_counts: ``(C,)`` dev faces of each class.
         n_leaks: training faces excluded because another split has a near-duplicate.
         n_shared_persons: further training faces excluded because another split has their person or clip.
+        n_kept_out: other training faces excluded because they repeat a face of `data.keep_out`.
         backbone_parameters: number of trainable parameters of the backbone.
         head_parameters: number of trainable parameters of the heads.
         multiply_adds: multiply-adds per face, forward.
@@ -59,6 +60,7 @@ class TrainingPlan:
     dev_counts: NDArray[np.int64]
     n_leaks: int
     n_shared_persons: int
+    n_kept_out: int
     backbone_parameters: int
     head_parameters: int
     multiply_adds: int
@@ -140,6 +142,7 @@ def plan_training(recipe: Recipe, pack_paths: Sequence[Path]) -> TrainingPlan:
         dev_counts=faces.dev.count_classes(),
         n_leaks=faces.n_leaks,
         n_shared_persons=faces.n_shared_persons,
+        n_kept_out=faces.n_kept_out,
         backbone_parameters=count_parameters(network.backbone),
         head_parameters=sum(count_parameters(head) for head in network.head_modules()),
         multiply_adds=count_multiply_adds(network, recipe.data.input_size),
@@ -197,6 +200,8 @@ def _describe_steps(plan: TrainingPlan) -> dict[str, str]:
         faces += f"; {plan.n_leaks:,} near-duplicates of other splits excluded"
     if plan.n_shared_persons:
         faces += f"; {plan.n_shared_persons:,} of persons or clips in other splits excluded"
+    if plan.n_kept_out:
+        faces += f"; {plan.n_kept_out:,} that repeat a face to keep out excluded"
     steps = (
         f"{rates.steps_per_epoch:,} per epoch, {rates.n_steps:,} in {schedule.epochs:,} {'epoch' if schedule.epochs == 1 else 'epochs'}, "
         f"of {schedule.batch_size:,} faces"

@@ -7,16 +7,24 @@ import numpy as np
 import pytest
 
 from mien.faces.perceptual_hash import mirrored_hashes
-from mien.formats.pack import Pack
+from mien.formats.pack import Pack, PackSplit
 from mien.formats.pack.leaks import find_leaks
 
 
 @pytest.fixture
-def two_packs(make_training_pack: Callable[..., Path], tmp_path: Path) -> list[Pack]:
+def two_packs(
+    make_training_pack: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[Pack]:
     """Packs of 30 training and 6 val faces; train 4 (mirrored) and 5 of the first recur in val of the second."""
     random = np.random.default_rng(0)
     one, other = random.integers(0, 256, (2, 36, 32), dtype=np.uint8)
     other[31], other[32] = mirrored_hashes(one[4]), one[5]
+    noise = {name: random.integers(0, 256, (36, 32, 32), dtype=np.uint8) for name in ("a.pack", "b.pack")}
+    monkeypatch.setattr(
+        PackSplit,
+        "read_thumbnails",
+        lambda split: noise[split.pack.path.name][{"train": slice(30), "val": slice(30, 36)}[split.name]],
+    )
     one[7] = mirrored_hashes(one[6])
     return [
         Pack.open(make_training_pack(tmp_path / name, n_train=30, n_val=6, hashes=hashes))

@@ -1,0 +1,104 @@
+"""Faces to keep out of training that are in none of its packs."""
+
+import logging
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mien.datasets.registry import DatasetOptions
+from mien.errors import DatasetError
+from mien.formats.pack import Pack
+from mien.formats.pack.kept_out import find_repeats
+from mien.prepare.options import PrepareOptions
+from mien.prepare.stage import prepare
+from mien.recipe import DataConfig
+from mien.sample.image import draw_image
+from mien.train.dataset import read_training_faces
+
+CLASSES = ("Happy", "Sad")
+OPTIONS = PrepareOptions(size=96, workers=1, dataset=DatasetOptions(val_fraction=0.0))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 drawn faces in the pack ``set.pack``; turned copies of four of them and four others in ``test/``."""
+    folder = tmp_path_factory.mktemp("kept_out")
+    (folder / "test" / "deep").mkdir(parents=True)
+    for index in range(44):
+        image = draw_image(CLASSES[index % 2], seed=3, index=index).pixels[:, :, ::-1]
+        if index < 40:
+            path = folder / "raw" / CLASSES[index % 2] / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), image)
+        if index in (0, 1, 2, 3, 40, 41, 42, 43):
+            height, width = image.shape[:2]
+            turned = cv2.warpAffine(
+                image, cv2.getRotationMatrix2D((width / 2, height / 2), 8, 1), (width, height)
+            )
+            cv2.imwrite(str(folder / "test" / "deep" / f"t{index}.jpg"), turned)
+    prepare("folder", folder / "raw", folder / "set.pack", OPTIONS)
+    return folder
+
+
+def repeated(folder: Path, *kept_out: Path) -> list[str]:
+    pack = Pack.open(folder / "set.pack")
+    mask = find_repeats([pack], kept_out)
+    return sorted(
+        Path(key).stem for key, is_repeat in zip(pack.split("train").keys, mask, strict=True) if is_repeat
+    )
+
+
+def test_copies_of_images_in_a_folder(folder: Path) -> None:
+    """Turned copies at any depth are found, and no other face."""
+    assert repeated(folder) == []
+    assert repeated(folder, folder / "test") == ["0", "1", "2", "3"]
+
+
+def test_copies_of_the_faces_of_a_pack(folder: Path, tmp_path: Path) -> None:
+    """Every split of the other pack counts."""
+    for name in CLASSES:
+        shutil.copytree(folder / "test" / "deep", tmp_path / "raw" / name)
+    prepare("folder", tmp_path / "raw", tmp_path / "other.pack", OPTIONS)
+    assert repeated(folder, tmp_path / "other.pack") == ["0", "1", "2", "3"]
+
+
+def test_a_pack_with_another_crop_is_refused(folder: Path, tmp_path: Path) -> None:
+    """Its crops cannot be compared."""
+    options = PrepareOptions(
+        size=96, workers=1, crop="box", margin=0.4, dataset=DatasetOptions(val_fraction=0.0)
+    )
+    for name in CLASSES:
+        shutil.copytree(folder / "test" / "deep", tmp_path / "raw" / name)
+    prepare("folder", tmp_path / "raw", tmp_path / "box.pack", options)
+    with pytest.raises(DatasetError, match="cropped alike: it has crop whole"):
+        repeated(folder, tmp_path / "box.pack")
+
+
+def test_what_cannot_be_read_is_reported(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A folder without an image is an error, some damaged images are a warning with their number."""
+    with pytest.raises(DatasetError, match="there is none at"):
+        repeated(folder, tmp_path / "missing")
+    (tmp_path / "broken.jpg").write_bytes(b"not an image")
+    with pytest.raises(DatasetError, match="no readable image of a face to keep out among 1 images"):
+        repeated(folder, tmp_path)
+    cv2.imwrite(str(tmp_path / "fine.png"), np.full((50, 50), 90, np.uint8))
+    with caplog.at_level(logging.WARNING, logger="mien"):
+        assert repeated(folder, tmp_path) == []
+    assert "1 of 2 images" in caplog.text
+
+
+def test_training_leaves_them_out_and_counts_them(folder: Path) -> None:
+    """Neither train nor dev has them, also if leaks between splits are not excluded."""
+    packs = [Pack.open(folder / "set.pack")]
+    kept_out = [str(folder / "test")]
+    for exclude_leaks in (True, False):
+        config = DataConfig(keep_out=kept_out, exclude_leaks=exclude_leaks, dev_fraction=0.45)
+        faces = read_training_faces(packs, config)
+        keys = {Path(part.key(index)).stem for part in (faces.train, faces.dev) for index in range(len(part))}
+        assert keys == {str(index) for index in range(4, 40)}
+        assert (faces.n_kept_out, faces.n_leaks) == (4, 0)

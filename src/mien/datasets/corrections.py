@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
+from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow, annotations_of
 from mien.datasets.csv_files import PROBLEM, open_csv_file
 from mien.errors import DatasetError
 from mien.faces.classes import canonical_class
 from mien.faces.crop_options import CropMethod
+from mien.tasks import Annotations
 
 DROP = "drop"
 DROPPED = "dropped_by_correction"
@@ -64,6 +65,11 @@ class CorrectedDataset:
             *self.dataset.notes,
             f"Corrections: {len(self.labels) - n_dropped:,} labels replaced, {n_dropped:,} rows dropped.",
         )
+
+    @property
+    def annotations(self) -> Annotations:
+        """See `annotations_of`."""
+        return annotations_of(self.dataset)
 
     def rows(self) -> Iterator[RawRow]:
         """See `FaceDataset`."""

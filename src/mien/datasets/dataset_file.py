@@ -21,7 +21,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from mien.datasets.base import CroppedDataset, FaceDataset, FaceRecord, RawRow
+from mien.datasets.base import CroppedDataset, FaceDataset, FaceRecord, RawRow, annotations_of
 from mien.datasets.labels import order_classes
 from mien.datasets.registry import DATASETS, DatasetOptions, open_dataset
 from mien.errors import DatasetError
@@ -29,6 +29,7 @@ from mien.faces.crop_options import CropMethod
 from mien.formats.pack.schema import NO_LABEL
 from mien.runtime.options import option_flag
 from mien.runtime.yaml_text import read_yaml
+from mien.tasks import Annotations, align_columns, merge_annotations
 
 # The field of a merged row that says which source it is from.
 SOURCE = "source"
@@ -44,6 +45,7 @@ class MergedDataset:
         classes: the classes of all sets.
         natural_crop: that of all of them.
         notes: see `FaceDataset`; each begins with the name of its source.
+        annotations: the columns of optional tasks, over all sets.
     """
 
     sources: tuple[FaceDataset, ...]
@@ -51,6 +53,7 @@ class MergedDataset:
     classes: tuple[str, ...]
     natural_crop: CropMethod
     notes: tuple[str, ...]
+    annotations: Annotations
 
     @property
     def name(self) -> str:
@@ -80,7 +83,11 @@ class MergedDataset:
             for index, fraction in enumerate(distribution):
                 merged[places[index]] = fraction
             distribution = tuple(merged)
-        return replace(record, label=places[record.label], distribution=distribution)
+        annotations = {
+            task: align_columns(task, values[None], annotations_of(source), self.annotations)[0]
+            for task, values in record.annotations.items()
+        }
+        return replace(record, label=places[record.label], distribution=distribution, annotations=annotations)
 
     def _in_source(self, row: RawRow) -> tuple[FaceDataset, RawRow]:
         """Return the source of a row, and the row as the source has it."""
@@ -140,12 +147,17 @@ def open_dataset_file(raw: Path) -> FaceDataset:
         raise DatasetError(
             f"`{raw}`: the sources are cropped differently by default ({shown}): add `crop: aligned`, box or whole"
         )
+    try:
+        annotations = merge_annotations([annotations_of(dataset) for _, dataset in opened])
+    except ValueError as error:
+        raise DatasetError(f"`{raw}`: the sources do not go together: {error}") from None
     return MergedDataset(
         sources=tuple(dataset for _, dataset in opened),
         names=names,
         classes=order_classes({name for _, dataset in opened for name in dataset.classes}),
         natural_crop=crop or opened[0][1].natural_crop,
         notes=tuple(f"{name}: {note}" for name, dataset in opened for note in dataset.notes),
+        annotations=annotations,
     )
 
 

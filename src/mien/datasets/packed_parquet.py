@@ -1,7 +1,7 @@
 """A pack that was written as Parquet: its faces are packed as they are, and get the same content hash."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -15,8 +15,9 @@ from mien.errors import DatasetError
 from mien.faces.crop import CropContract
 from mien.faces.crop_options import CropMethod
 from mien.faces.landmarks import N_LANDMARKS
-from mien.formats.pack.parquet import COPIED_COLUMNS, IMAGE, LABEL, PackedParquet
+from mien.formats.pack.parquet import IMAGE, LABEL, PackedParquet, copied_columns
 from mien.formats.pack.schema import NO_LABEL, OPTIONAL_COLUMNS, SPLITS
+from mien.tasks import Annotations, optional_tasks, task_shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class PackedFaces:
         crop: how the faces were cropped.
         name: kind of data set that the pack was made from.
         terms: its terms of use, or None.
+        annotations: the columns of optional tasks.
         notes: see `FaceDataset`.
     """
 
@@ -37,6 +39,7 @@ class PackedFaces:
     crop: CropContract
     name: str
     terms: str | None
+    annotations: Annotations = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -76,7 +79,8 @@ class PackedFaces:
         if is_labeled and class_name == "?":
             raise RejectedRow("unknown_label", f"label {row.fields['label']} is none of the pack's classes")
         path = self.files[int(row.fields["file"])][1]
-        group = read_group(path, int(row.fields["group"]), (IMAGE, *COPIED_COLUMNS, *OPTIONAL_COLUMNS))
+        columns = (IMAGE, *copied_columns(self.annotations), *OPTIONAL_COLUMNS)
+        group = read_group(path, int(row.fields["group"]), columns)
         cells = group.slice(int(row.fields["index"]), 1).to_pylist()[0]
         try:
             return self._record(cells, self.classes.index(class_name) if is_labeled else NO_LABEL)
@@ -101,6 +105,11 @@ class PackedFaces:
         attributes = parse_json(cells.get("attributes") or "{}")
         if not isinstance(attributes, dict):
             raise TypeError("`attributes` is not a JSON object")
+        annotations = {}
+        for name in optional_tasks():
+            if cells.get(name) is not None:
+                task_shape = task_shapes(len(self.classes), self.annotations)[name]
+                annotations[name] = np.array(cells[name], np.float32).reshape(task_shape)
         return FaceRecord(
             image=bytes(cells[IMAGE]["bytes"]),
             label=label,
@@ -108,6 +117,7 @@ class PackedFaces:
             landmarks=floats["landmarks"],
             valence=None if valence is None else float(valence),
             arousal=None if arousal is None else float(arousal),
+            annotations=annotations,
             person=cells.get("person"),
             clip=cells.get("clip"),
             attributes={str(name): str(value) for name, value in attributes.items()},
@@ -139,9 +149,11 @@ def open_packed_parquet(
         )
     files = []
     for split, path in found:
-        missing = {IMAGE, LABEL, *COPIED_COLUMNS}.difference(read_schema(path).names)
+        missing = {IMAGE, LABEL, *copied_columns(first.annotations)}.difference(read_schema(path).names)
         if split is None or missing:
             what = f"the columns {', '.join(sorted(missing))}" if missing else "its split in its name"
             raise DatasetError(f"`{path}` holds a pack as Parquet, but lacks {what}: export the pack again")
         files.append((split, path.resolve()))
-    return PackedFaces(tuple(files), first.classes, first.crop, first.source, first.terms, tuple(notes))
+    return PackedFaces(
+        tuple(files), first.classes, first.crop, first.source, first.terms, first.annotations, tuple(notes)
+    )

@@ -78,6 +78,7 @@ def prepare(
         fetch = dataset.natural_crop == "whole" or DATASETS[kind].needs_detector
         found = find_detector_file(options.detector_path, fetch=fetch)
         options = replace(options, detector_path=found)
+    terms = dataset.terms if isinstance(dataset, CroppedDataset) else find_terms(dataset.name)
     if options.corrections is not None:
         dataset = open_corrected(dataset, options.corrections)
     # Shards of other rows than these do not belong together.
@@ -96,7 +97,6 @@ def prepare(
             stack.enter_context(one_writer(path))
         if _is_finished(out, plan):
             return read_summary(out, dataset)
-        terms = dataset.terms if isinstance(dataset, CroppedDataset) else find_terms(dataset.name)
         work = _begin(out, plan, lists, force=options.force)
         if not options.allow:
             forget_rejects(work)

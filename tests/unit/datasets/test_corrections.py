@@ -83,7 +83,8 @@ def test_what_cannot_be_applied_stops_the_command(
 def test_a_key_in_several_rows_needs_its_row(raw: Path) -> None:
     """Without the row number it is refused; with it, only that row is corrected."""
     table = raw / "list.csv"
-    table.write_text("path,label\nhappy/a.png,happy\nhappy/a.png,happy\nsad/c.png,sad\n")
+    boxes = "path,label,x,y,w,h\nhappy/a.png,happy,0,0,20,20\nhappy/a.png,happy,10,10,20,20\nsad/c.png,sad,0,0,20,20\n"
+    table.write_text(boxes)
     corrections = raw.parent / "corrections.csv"
     options = PrepareOptions(
         size=32, workers=1, corrections=corrections, dataset=DatasetOptions(val_fraction=0.0), force=True

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from mien.datasets.registry import DatasetOptions
 from mien.errors import ArtifactError, DatasetError
@@ -68,6 +69,32 @@ def test_round_trip_has_the_same_content(pack_path: Path, tmp_path: Path, n_work
     assert again.info.content_sha256 == original.content_sha256 == summary.content_sha256
     for name in ("classes", "crop", "counts", "crop_methods", "source", "n_rejected"):
         assert getattr(again.info, name) == getattr(original, name)
+
+
+def test_round_trip_of_action_units(tmp_path: Path) -> None:
+    """Units and their missing labels come back too, also from sets that were merged and corrected."""
+    random = np.random.default_rng(0)
+    for name in "abcd":
+        Image.fromarray(random.integers(0, 255, (40, 40, 3), np.uint8)).save(tmp_path / f"{name}.png")
+    (tmp_path / "one.csv").write_text("path,label,split,AU12\na.png,Happy,train,1\nb.png,Sad,train,9\n")
+    (tmp_path / "two.csv").write_text("path,label,split,AU01\nc.png,Happy,train,0\nd.png,Sad,val,1\n")
+    (tmp_path / "sets.yaml").write_text(
+        "sources:\n- {kind: csv, raw: one.csv, name: one}\n- {kind: csv, raw: two.csv, name: two}\n"
+    )
+    (tmp_path / "corrections.csv").write_text("key,label,why\none/b.png,Happy,smiles\n")
+    options = PrepareOptions(workers=1, corrections=tmp_path / "corrections.csv", allow=("empty-classes",))
+    pack = prepare("yaml", tmp_path / "sets.yaml", tmp_path / "units.pack", options)
+    faces = Pack.open(pack.out).split("train")
+    assert pack.info.annotations["action_units"].names == ("AU01", "AU12")
+    assert faces.labels.tolist() == [0, 0, 0]
+    np.testing.assert_array_equal(
+        faces.annotations["action_units"], [[np.nan, 1], [np.nan, np.nan], [0, np.nan]]
+    )
+    export_pack(pack.out, tmp_path / "out")
+    as_it_is = PrepareOptions(workers=1, allow=("empty-classes",))
+    again = prepare("parquet", tmp_path / "out", tmp_path / "again.pack", as_it_is)
+    assert again.info.content_sha256 == pack.info.content_sha256
+    assert again.info.annotations == pack.info.annotations
 
 
 def test_large_splits_are_several_files(

@@ -20,8 +20,15 @@ from mien.errors import ArtifactError
 from mien.faces.classes import check_class_names
 from mien.faces.crop import CropContract
 from mien.formats.pack.reader import Pack
-from mien.formats.pack.schema import BATCH_ROWS, NO_LABEL, OPTIONAL_COLUMNS, shard_schema
+from mien.formats.pack.schema import (
+    BATCH_ROWS,
+    NO_LABEL,
+    OPTIONAL_COLUMNS,
+    annotation_columns,
+    shard_schema,
+)
 from mien.formats.pack.writer import read_columns
+from mien.tasks import Annotations, annotations_to_dict, parse_annotations
 
 MIEN_KEY, HUGGING_FACE_KEY = b"mien", b"huggingface"
 PARQUET_VERSION = 1
@@ -32,8 +39,11 @@ MAX_FILE_BYTES = 500_000_000
 
 IMAGE, LABEL = "image", "label"
 IMAGE_TYPE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
-# Columns of a shard that are not computed from others.
-COPIED_COLUMNS = ("key", "row", "crop_method", "distribution", "landmarks", "valence", "arousal")
+
+
+def copied_columns(annotations: Annotations) -> tuple[str, ...]:
+    """Return the columns of a shard, besides `OPTIONAL_COLUMNS`, that are not computed from others."""
+    return ("key", "row", "crop_method", "distribution", *annotation_columns(annotations))
 
 
 class PackedParquet(NamedTuple):
@@ -44,6 +54,7 @@ class PackedParquet(NamedTuple):
         classes: names, in label order.
         source: kind of data set that the pack was made from.
         terms: see `PackInfo`.
+        annotations: see `PackInfo`.
         content_sha256: its content hash.
     """
 
@@ -51,6 +62,7 @@ class PackedParquet(NamedTuple):
     classes: tuple[str, ...]
     source: str
     terms: str | None
+    annotations: Annotations
     content_sha256: str
 
 
@@ -87,7 +99,7 @@ def write_parquet(pack: Pack, folder: Path) -> list[Path]:
 
 def _parquet_schema(pack: Pack) -> pa.Schema:
     info = pack.info
-    in_shards = shard_schema(len(info.classes))
+    in_shards = shard_schema(len(info.classes), info.annotations)
     optional = _optional_columns(pack)
     features = {
         IMAGE: {"_type": "Image"},
@@ -99,9 +111,10 @@ def _parquet_schema(pack: Pack) -> pa.Schema:
         "classes": list(info.classes),
         "source": info.source,
         "terms": info.terms,
+        "annotations": annotations_to_dict(info.annotations),
         "content_sha256": info.content_sha256,
     }
-    columns = [pa.field(name, in_shards.field(name).type) for name in COPIED_COLUMNS]
+    columns = [pa.field(name, in_shards.field(name).type) for name in copied_columns(info.annotations)]
     columns += [pa.field(name, OPTIONAL_COLUMNS[name]) for name in optional]
     return pa.schema(
         [pa.field(IMAGE, IMAGE_TYPE), pa.field(LABEL, pa.int64()), *columns],
@@ -157,12 +170,13 @@ def parse_packed_parquet(schema: pa.Schema, *, where: str) -> PackedParquet | No
             )
         classes, terms = tuple(described["classes"]), described["terms"]
         source, content_sha256 = described["source"], described["content_sha256"]
+        annotations = parse_annotations(described.get("annotations", {}))
         if not all(isinstance(text, str) for text in (source, content_sha256, terms or "")):
             raise ValueError("`source`, `terms` and `content_sha256` must be text")
         if problem := check_class_names(classes):
             raise ValueError(f"`classes`: {problem}")
         return PackedParquet(
-            CropContract.from_dict(described["crop"]), classes, source, terms, content_sha256
+            CropContract.from_dict(described["crop"]), classes, source, terms, annotations, content_sha256
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else error

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from mien.errors import ModelError
 from mien.faces.landmarks import N_LANDMARKS
-from mien.recipe import ModelConfig
+from mien.recipe import DEFAULT_BACKBONE, ModelConfig
 
 # Weights of red, green and blue in brightness (ITU-R BT.601), by which image libraries convert to grayscale.
 LUMA_WEIGHTS = (0.299, 0.587, 0.114)
@@ -121,11 +121,12 @@ def build_face_network(
     Raises:
         ModelError: there is no such backbone, it does not support these options, or its weights are not available.
     """
+    name = config.backbone or DEFAULT_BACKBONE
     backbone = create_backbone(
-        config.backbone, input_size=input_size, drop_path_rate=config.drop_path_rate, pretrained=pretrained
+        name, input_size=input_size, drop_path_rate=config.drop_path_rate, pretrained=pretrained
     )
     if config.stem_stride is not None:
-        set_stem_stride(backbone, config.stem_stride, name=config.backbone)
+        set_stem_stride(backbone, config.stem_stride, name=name)
     _require_runs(backbone, config, input_size)
     return FaceNetwork(backbone, n_classes, config)
 

@@ -16,6 +16,9 @@ class Range(NamedTuple):
     high: float
 
 
+# The backbone of a recipe that names neither one nor the weights of a known network.
+DEFAULT_BACKBONE = "efficientnet_b0"
+
 Fraction = Annotated[float, Range(0, 1)]
 Seed = Annotated[int, Range(0, 2**32 - 1)]
 
@@ -25,9 +28,11 @@ class ModelConfig:
     """The network.
 
     Attributes:
-        backbone: Any timm model name, see `timm.list_models()`.
+        backbone: Any timm model name, see `timm.list_models()`; null for the network of `weights`, with its input size, if
+            that is a run or a model file, otherwise for efficientnet_b0.
         pretrained: Start from ImageNet weights, downloaded by timm. False starts from scratch.
-        weights: Start from an earlier run instead, or from a backbone's safetensors file.
+        weights: Start from these weights instead: a run, a model file (.onnx), `bundled` for the bundled model, or a
+            file of safetensors or of torch's (.pth, .pt, .bin) with a backbone's weights, of whatever library.
         landmarks: Add the head that predicts the 68 landmarks.
         valence_arousal: Add the head that predicts valence and arousal.
         stem_stride: Stride of the backbone's first convolution; 1 keeps more detail of small inputs, at about
@@ -39,7 +44,7 @@ class ModelConfig:
         drop_path_rate: Stochastic-depth rate of the deepest block.
     """
 
-    backbone: str = "efficientnet_b0"
+    backbone: str | None = None
     pretrained: bool = True
     weights: str | None = None
     landmarks: bool = True

@@ -22,11 +22,13 @@ from mien.train.lightning_adapter import EpochResult, FaceModule, build_trainer,
 from mien.train.logs import append_metrics, best_epoch, draw_curves, quiet_event_writer, read_metrics
 from mien.train.preflight import (
     adapt_recipe,
+    warn_of_another_network,
     warn_of_seen_dev_faces,
     warn_of_shortened_phases,
     warn_of_stacked_rebalancing,
 )
 from mien.train.run_folder import claim_run, describe_run, find_checkpoint, keep_earlier_run, start_run
+from mien.train.starting_weights import adopt_network, load_weights
 from mien.train.validation import score_dev
 from mien.train.weights import build_network, load_teacher
 
@@ -78,6 +80,7 @@ def train(
     """
     check_values(recipe)
     packs = [Pack.open(path) for path in pack_paths]
+    recipe = adopt_network(recipe, packs[0].info.crop)
     faces = read_training_faces(packs, recipe.data)
     requested, recipe = recipe, adapt_recipe(recipe, faces)
     run = describe_run(recipe, packs, faces, out)
@@ -89,6 +92,15 @@ def train(
         is_resumed = resume and (out / "run.json").exists()
         checkpoint = find_checkpoint(run) if is_resumed else None
         network = build_network(recipe, faces.classes, random_weights=checkpoint is not None)
+        loaded = None
+        if checkpoint is None and recipe.model.weights is not None:
+            loaded = load_weights(
+                network,
+                recipe.model.weights,
+                faces.classes,
+                faces.train,
+                input_size=recipe.data.input_size,
+            )
         module = FaceModule(network, faces, recipe, teacher=load_teacher(recipe, faces.classes, run.crop))
         held.enter_context(disk_errors(out, "free some space and add --resume"))
         if is_first:
@@ -97,9 +109,10 @@ def train(
             warn_of_shortened_phases(requested, recipe)
             warn_of_stacked_rebalancing(recipe)
             warn_of_seen_dev_faces(run)
+            warn_of_another_network(run)
             if not is_resumed:
                 claim_run(out, force=force)
-            start_run(run, recipe)
+            start_run(run, recipe, loaded)
         if is_first:
             remove_partials(out)
             remove_partials(out / "checkpoints")

@@ -124,7 +124,7 @@ def _build_step(
             with autocast_like(recipe, device.type):
                 loss: Tensor = objective(network(batch.images_rgb), batch).total
             loss.backward()  # type: ignore[no-untyped-call]
-            return loss
+            return loss.detach()
 
         # The loss is read, which waits for the device.
         float(optimizer.step(closure))  # type: ignore[arg-type]

@@ -188,7 +188,7 @@ class ScheduleConfig:
         grad_clip_norm: Largest norm of the gradient; null for no limit.
         sam_rho: Radius of sharpness-aware minimization (Foret et al. 2021), at twice the compute; null for none.
         ema_decay: Keep an exponential moving average of the weights, and evaluate and select that; null for none.
-        select_by: Dev metric that selects the checkpoint.
+        select_by: Dev metric that selects the checkpoint. The loss varies least from epoch to epoch on a small dev split.
         loss: The loss.
     """
 
@@ -208,7 +208,7 @@ class ScheduleConfig:
     grad_clip_norm: Annotated[float | None, Range(1e-9, 1e9)] = None
     sam_rho: Annotated[float | None, Range(1e-6, 100)] = None
     ema_decay: Annotated[float | None, Range(0, 0.999999)] = None
-    select_by: Literal["accuracy", "balanced_accuracy", "macro_f1"] = "balanced_accuracy"
+    select_by: Literal["accuracy", "balanced_accuracy", "macro_f1", "loss"] = "balanced_accuracy"
     loss: LossConfig = field(default_factory=LossConfig)
 
 

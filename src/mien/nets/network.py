@@ -17,7 +17,7 @@ from torch.nn import functional
 
 import mien.nets.backbones  # noqa: F401 - registers its backbones with timm
 from mien.errors import ModelError
-from mien.recipe import ModelConfig
+from mien.recipe import DEFAULT_BACKBONE, ModelConfig
 from mien.tasks import NO_ANNOTATIONS, TASKS, Annotations, task_shapes
 
 # Weights of red, green and blue in brightness (ITU-R BT.601), by which image libraries convert to grayscale.
@@ -143,6 +143,17 @@ class FaceNetwork(nn.Module):
         # They differ if the backbone's first layers branch.
         return folded if torch.allclose(expected, actual, rtol=1e-3, atol=1e-3) else self
 
+    def unfold_normalization(self) -> None:
+        """Undo `fold_normalization` in the first convolution, whose weights are those of a folded network."""
+        first = find_first_convolution(self.backbone)
+        if first is None or self.std is None:
+            raise ValueError("this network cannot have been folded")
+        with torch.no_grad():
+            weight = first.weight
+            if self.grayscale:  # all channels get the same gray level
+                weight = weight.sum(dim=1, keepdim=True).expand_as(weight) / weight.shape[1]
+            first.weight.copy_(weight * self.std[:, None, None])
+
     @property
     def tasks(self) -> tuple[str, ...]:
         """Tasks that the network predicts, in the order of its outputs."""
@@ -174,11 +185,12 @@ def build_face_network(
     Raises:
         ModelError: there is no such backbone, it does not support these options, or its weights are not available.
     """
+    name = config.backbone or DEFAULT_BACKBONE
     backbone = create_backbone(
-        config.backbone, input_size=input_size, drop_path_rate=config.drop_path_rate, pretrained=pretrained
+        name, input_size=input_size, drop_path_rate=config.drop_path_rate, pretrained=pretrained
     )
     if config.stem_stride is not None:
-        set_stem_stride(backbone, config.stem_stride, name=config.backbone)
+        set_stem_stride(backbone, config.stem_stride, name=name)
     _require_runs(backbone, config, input_size)
     return FaceNetwork(backbone, n_classes, config, annotations=annotations)
 

@@ -7,6 +7,7 @@ the other keys change it. Any value can be overridden, as ``--schedule.epochs 10
 
 from mien.recipe.parsing import format_recipe, format_recipe_help, read_recipe
 from mien.recipe.schema import (
+    DEFAULT_BACKBONE,
     AugmentConfig,
     DataConfig,
     LossConfig,
@@ -18,6 +19,7 @@ from mien.recipe.schema import (
 )
 
 __all__ = [
+    "DEFAULT_BACKBONE",
     "AugmentConfig",
     "DataConfig",
     "LossConfig",

@@ -16,6 +16,9 @@ class Range(NamedTuple):
     high: float
 
 
+# The backbone of a recipe that names neither one nor the weights of a known network.
+DEFAULT_BACKBONE = "efficientnet_b0"
+
 Fraction = Annotated[float, Range(0, 1)]
 Seed = Annotated[int, Range(0, 2**32 - 1)]
 
@@ -25,9 +28,11 @@ class ModelConfig:
     """The network.
 
     Attributes:
-        backbone: Any timm model name, see `timm.list_models()`.
+        backbone: Any timm model name, see `timm.list_models()`; null for the network of `weights`, with its input size, if
+            that is a run or a model file, otherwise for efficientnet_b0.
         pretrained: Start from ImageNet weights, downloaded by timm. False starts from scratch.
-        weights: Start from an earlier run instead, or from a backbone's safetensors file.
+        weights: Start from these weights instead: a run, a model file (.onnx), `bundled` for the bundled model, or a
+            file of safetensors or of torch's (.pth, .pt, .bin) with a backbone's weights, of whatever library.
         landmarks: Add the head that predicts the 68 landmarks.
         valence_arousal: Add the head that predicts valence and arousal.
         action_units: Add the head that predicts the action units of the packs, their presence or intensity.
@@ -40,7 +45,7 @@ class ModelConfig:
         drop_path_rate: Stochastic-depth rate of the deepest block.
     """
 
-    backbone: str = "efficientnet_b0"
+    backbone: str | None = None
     pretrained: bool = True
     weights: str | None = None
     landmarks: bool = True
@@ -217,7 +222,8 @@ class ScheduleConfig:
         grad_clip_norm: Largest norm of the gradient; null for no limit.
         sam_rho: Radius of sharpness-aware minimization (Foret et al. 2021), at twice the compute; null for none.
         ema_decay: Keep an exponential moving average of the weights, and evaluate and select that; null for none.
-        select_by: Dev metric that selects the checkpoint; action_units_f1 is the mean F1 of the action units.
+        select_by: Dev metric that selects the checkpoint. The loss varies least from epoch to epoch on a small dev split;
+            action_units_f1 is the mean F1 of the action units.
         loss: The loss.
     """
 
@@ -237,7 +243,9 @@ class ScheduleConfig:
     grad_clip_norm: Annotated[float | None, Range(1e-9, 1e9)] = None
     sam_rho: Annotated[float | None, Range(1e-6, 100)] = None
     ema_decay: Annotated[float | None, Range(0, 0.999999)] = None
-    select_by: Literal["accuracy", "balanced_accuracy", "macro_f1", "action_units_f1"] = "balanced_accuracy"
+    select_by: Literal["accuracy", "balanced_accuracy", "macro_f1", "loss", "action_units_f1"] = (
+        "balanced_accuracy"
+    )
     loss: LossConfig = field(default_factory=LossConfig)
 
 

@@ -81,9 +81,10 @@ def _require_metrics(path: Path) -> list[dict[str, str]]:
 
 
 def best_epoch(metrics_path: Path, select_by: str) -> int:
-    """Return the epoch with the highest dev metric in metrics.csv, the first if several tie."""
+    """Return the epoch with the best dev metric in metrics.csv, the first if several tie; the best loss is the lowest."""
     rows = _require_metrics(metrics_path)
-    return int(max(rows, key=lambda row: float(row[f"dev_{select_by}"]))["epoch"])
+    sign = -1 if select_by == "loss" else 1
+    return int(max(rows, key=lambda row: sign * float(row[f"dev_{select_by}"]))["epoch"])
 
 
 def draw_curves(metrics_path: Path, out: Path) -> None:

@@ -1,8 +1,7 @@
 """What is settled before a run starts: a recipe adapted to its faces, and warnings about settings."""
 
 import logging
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,11 @@ from mien.errors import DatasetError, RecipeError
 from mien.faces.action_units import is_present
 from mien.formats.run import Run
 from mien.recipe import Recipe
+from mien.recipe.validation import format_scalar
 from mien.tasks import TASKS
 from mien.train.dataset import TrainingFaces
 from mien.train.optimization import shorten_phases
+from mien.train.starting_weights import ARCHITECTURE, find_weights, read_origin
 
 _log = logging.getLogger(__name__)
 
@@ -86,16 +87,40 @@ def warn_of_seen_dev_faces(run: Run) -> None:
     """Warn of an earlier run on the same data with another dev split: it was trained on some of this run's dev faces."""
     data = run.recipe["data"]
     for name in (run.recipe["model"]["weights"], run.recipe["schedule"]["loss"]["teacher"]):
-        if name is None or not Path(name).is_dir():
+        earlier = None if name is None else read_origin(find_weights(name))
+        if earlier is None:
             continue
-        earlier = Run.open(Path(name))
-        before = earlier.recipe["data"]
+        before = asdict(earlier.recipe.data)
         changed = [
             key for key in ("dev_fraction", "split_seed", "folds", "fold") if before.get(key) != data[key]
         ]
-        if changed and earlier.pack["source"] == run.pack["source"]:
+        if changed and earlier.pack.get("source") == run.pack["source"]:
             differences = ", ".join(f"`data.{key}` was {before.get(key)}, is {data[key]}" for key in changed)
             _log.warning(
                 f"{name} held out other dev faces ({differences}), so it was trained on some of those that will select "
                 "the checkpoint: their figures will be too good. Use the same values"
             )
+
+
+def warn_of_another_network(run: Run) -> None:
+    """Warn of weights that were trained in a network, or on crops, which the recipe sets otherwise."""
+    model = run.recipe["model"]
+    origin = None if model["weights"] is None else read_origin(find_weights(model["weights"]))
+    if origin is None:
+        return
+    before = asdict(origin.recipe.model)
+    changes = [
+        f"`model.{key}` was {format_scalar(before[key])}, is {format_scalar(model[key])}"
+        for key in ARCHITECTURE
+        if before[key] != model[key]
+    ]
+    if not origin.crop.crops_like(run.crop):
+        changes.append(
+            f"the crops were {origin.crop.method} with margin {origin.crop.margin:g}, are {run.crop.method} with margin "
+            f"{run.crop.margin:g}"
+        )
+    if changes:
+        _log.warning(
+            f"{model['weights']} was trained otherwise: {', '.join(changes)}. Leave `model.backbone` out to take the network "
+            "as it was"
+        )

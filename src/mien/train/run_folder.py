@@ -31,6 +31,7 @@ from mien.runtime.nested import find_dict, flatten
 from mien.tasks import optional_tasks
 from mien.train.dataset import TrainingFaces, network_crop
 from mien.train.logs import write_provenance
+from mien.train.starting_weights import LoadedWeights
 
 _log = logging.getLogger(__name__)
 
@@ -67,14 +68,17 @@ def describe_run(recipe: Recipe, packs: Sequence[Pack], faces: TrainingFaces, ou
     )
 
 
-def start_run(run: Run, recipe: Recipe) -> None:
-    """Write the files of a run that has just begun."""
+def start_run(run: Run, recipe: Recipe, weights: LoadedWeights | None) -> None:
+    """Write the files of a run that has just begun, and log the weights that it starts from, if they are given."""
     make_folder(run.path)
     # First, so that a folder left by a kill can be resumed or replaced.
     write_json(run.path / "run.json", run.to_dict())
     make_folder(run.path / "checkpoints")
     write_text(run.path / "recipe.yaml", format_recipe(recipe))
-    write_provenance(run.path / "provenance.json", {"seed": recipe.runtime.seed, "pack": run.pack})
+    record = {} if weights is None else {"weights": weights.to_dict()}
+    write_provenance(run.path / "provenance.json", {"seed": recipe.runtime.seed, "pack": run.pack, **record})
+    if weights is not None:
+        logging.getLogger("mien").info(str(weights))
 
 
 def find_checkpoint(run: Run) -> Path | None:

@@ -18,16 +18,18 @@ from mien.formats.run import Run
 from mien.nets.network import FaceNetwork
 from mien.recipe import Recipe
 from mien.recipe.validation import check_values
-from mien.train.dataset import other_tasks, read_training_faces
+from mien.train.dataset import network_crop, other_tasks, read_training_faces
 from mien.train.lightning_adapter import EpochResult, FaceModule, build_trainer, fit, predict_dev
 from mien.train.logs import append_metrics, best_epoch, draw_curves, quiet_event_writer, read_metrics
 from mien.train.preflight import (
     adapt_recipe,
+    warn_of_another_network,
     warn_of_seen_dev_faces,
     warn_of_shortened_phases,
     warn_of_stacked_rebalancing,
 )
 from mien.train.run_folder import claim_run, describe_run, find_checkpoint, keep_earlier_run, start_run
+from mien.train.starting_weights import adopt_network, load_weights
 from mien.train.validation import score_dev
 from mien.train.weights import build_network, load_teacher
 
@@ -85,6 +87,7 @@ def train(
     """
     check_values(recipe)
     packs = [Pack.open(path) for path in pack_paths]
+    recipe = adopt_network(recipe, network_crop(packs, recipe.data))
     faces = read_training_faces(packs, recipe.data, tasks=other_tasks(recipe.model))
     requested, recipe = recipe, adapt_recipe(recipe, faces)
     run = describe_run(recipe, packs, faces, out)
@@ -98,6 +101,9 @@ def train(
         network = build_network(
             recipe, faces.classes, faces.annotations, random_weights=checkpoint is not None
         )
+        loaded = None
+        if checkpoint is None and recipe.model.weights is not None:
+            loaded = load_weights(network, recipe, faces.classes, faces.train, faces.annotations)
         module = FaceModule(network, faces, recipe, teacher=load_teacher(recipe, faces.classes, run.crop))
         held.enter_context(disk_errors(out, "free some space and add --resume"))
         if is_first:
@@ -106,9 +112,10 @@ def train(
             warn_of_shortened_phases(requested, recipe)
             warn_of_stacked_rebalancing(recipe)
             warn_of_seen_dev_faces(run)
+            warn_of_another_network(run)
             if not is_resumed:
                 claim_run(out, force=force)
-            start_run(run, recipe)
+            start_run(run, recipe, loaded)
         if is_first:
             remove_partials(out)
             remove_partials(out / "checkpoints")

@@ -150,7 +150,11 @@ WRONG = [
         "schedule: {epochs: 1.5}", "`schedule.epochs` must be an integer, got 1.5", id="float for int"
     ),
     pytest.param("schedule: {epochs: null}", "`schedule.epochs` must be an integer, got null", id="null"),
-    pytest.param("model: {backbone: null}", "`model.backbone` must be text, got null", id="null for text"),
+    pytest.param(
+        "runtime: {accelerator: null}",
+        "`runtime.accelerator` must be one of auto, cpu, gpu, got null",
+        id="null for text",
+    ),
     pytest.param("model: {pretrained: maybe}", "`model.pretrained` must be true or false", id="bool"),
     pytest.param("schedule: {optimizer: lion}", "must be one of sgd, adamw, got lion", id="choice"),
     pytest.param("schedule: {grad_clip_norm: x}", "must be a number or null, got x", id="optional"),

@@ -57,6 +57,15 @@ def test_the_first_of_equal_epochs_is_the_best(tmp_path: Path) -> None:
     assert best_epoch(path, "accuracy") == 2
 
 
+def test_the_best_loss_is_the_lowest(tmp_path: Path) -> None:
+    """Of the dev faces, the first epoch if several tie; the other metrics play no part."""
+    path = tmp_path / "metrics.csv"
+    for epoch, loss in enumerate((0.9, 0.4, 0.4, 0.7), start=1):
+        append_metrics(path, {**epoch_row(epoch, 0.1 * epoch), "dev_loss": loss})
+    assert best_epoch(path, "loss") == 2
+    assert best_epoch(path, "accuracy") == 4
+
+
 def test_curves_are_an_image(tmp_path: Path) -> None:
     """One epoch is enough for a plot."""
     append_metrics(tmp_path / "metrics.csv", epoch_row(1, 0.5))

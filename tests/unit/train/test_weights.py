@@ -1,8 +1,8 @@
-"""The networks that a run starts from: its first weights, and its teacher."""
+"""The networks of a run: its own, and its teacher."""
 
 import json
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,8 @@ import pytest
 pytest.importorskip("torch", reason="training needs the train extra")
 
 import torch
-from safetensors.torch import load_file
 
 from mien.errors import ArtifactError, MienError, ModelError
-from mien.faces.action_units import KINDS, ActionUnits
 from mien.faces.crop import CropContract
 from mien.formats.run import Run
 from mien.recipe import LossConfig, Recipe
@@ -26,110 +24,6 @@ CLASSES = ("Neutral", "Happy", "Sad")
 def quick(recipe: Recipe, **schedule: Any) -> Recipe:
     """The recipe for one epoch, with other values of its schedule."""
     return replace(recipe, schedule=replace(recipe.schedule, **{"epochs": 1, **schedule}))
-
-
-def test_earlier_weights_with_other_classes(trained_run: Path, tiny_recipe: Recipe) -> None:
-    """The backbone and the matching heads are loaded, the expression head starts from scratch."""
-    path = trained_run / "checkpoints" / "best.safetensors"
-    stored = load_file(path)
-    recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(path)))
-    network = weights.build_network(recipe, tuple("abcdefg"))
-    own = network.state_dict()
-    assert own["expression_head.weight"].shape == (7, 1024)
-    taken = {
-        name
-        for name, value in stored.items()
-        if own[name].shape == value.shape and torch.equal(own[name], value)
-    }
-    assert taken == set(stored) - {"expression_head.weight", "expression_head.bias"}
-
-
-def test_earlier_weights_with_the_classes_in_another_order(trained_run: Path, tiny_recipe: Recipe) -> None:
-    """A head of the same shape would confuse the classes: with another order it starts from scratch."""
-    recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(trained_run)))
-    loaded = load_file(Run.open(trained_run).best_weights_path)
-    for classes, is_taken in ((CLASSES, True), (CLASSES[::-1], False)):
-        own = weights.build_network(recipe, classes).state_dict()
-        assert torch.equal(own["expression_head.weight"], loaded["expression_head.weight"]) == is_taken
-        assert torch.equal(own["landmark_head.weight"], loaded["landmark_head.weight"])
-
-
-def test_earlier_weights_with_other_action_units(tiny_recipe: Recipe, tmp_path: Path) -> None:
-    """A head for as many other units, or of the other kind, starts from scratch."""
-    from safetensors.torch import save_file
-
-    units = {kind: ActionUnits(("AU06", "AU12"), kind) for kind in KINDS}
-    annotations = {"action_units": units["presence"]}
-    run = Run(
-        tmp_path / "run", CLASSES, CropContract(size=40), asdict(tiny_recipe), {"source": "x"}, annotations=annotations
-    )  # fmt: skip
-    (run.path / "checkpoints").mkdir(parents=True)
-    (run.path / "run.json").write_text(json.dumps(run.to_dict()))
-    earlier = weights.build_network(tiny_recipe, CLASSES, annotations).state_dict()
-    earlier["action_unit_head.bias"] += 3
-    save_file({name: value.contiguous() for name, value in earlier.items()}, run.best_weights_path)
-    recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(run.path)))
-    others = ActionUnits(("AU01", "AU02"), "presence")
-    for own, is_taken in ((units["presence"], True), (units["intensity"], False), (others, False)):
-        network = weights.build_network(recipe, CLASSES, {"action_units": own}).state_dict()
-        assert torch.equal(network["action_unit_head.bias"], earlier["action_unit_head.bias"]) == is_taken
-        assert torch.equal(network["affect_head.weight"], earlier["affect_head.weight"])
-
-
-def test_a_backbones_own_weights(trained_run: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
-    """Weights named as timm names them go to the backbone."""
-    from safetensors.torch import save_file
-
-    stored = load_file(trained_run / "checkpoints" / "best.safetensors")
-    bare = {
-        name.removeprefix("backbone."): value
-        for name, value in stored.items()
-        if name.startswith("backbone.")
-    }
-    save_file(bare, tmp_path / "bare.safetensors")
-    recipe = replace(
-        tiny_recipe, model=replace(tiny_recipe.model, weights=str(tmp_path / "bare.safetensors"))
-    )
-    own = weights.build_network(recipe, CLASSES).backbone.state_dict()
-    assert all(torch.equal(own[name], value) for name, value in bare.items())
-
-
-def test_weights_of_a_finished_run_are_its_own(
-    trained_run: Path, tiny_recipe: Recipe, tmp_path: Path
-) -> None:
-    """Weights that another run wrote into the folder of a finished one are not loaded."""
-    run = Path(shutil.copytree(trained_run, tmp_path / "run"))
-    recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(run)))
-    weights.build_network(recipe, CLASSES)
-    description = (run / "run.json").read_text()
-    (run / "run.json").write_text(description.replace("Sad", "Fear"))
-    with pytest.raises(ArtifactError, match=r"run\.json has changed since it was written"):
-        weights.build_network(recipe, CLASSES)
-    (run / "run.json").write_text(description)
-    truncate_weights(run)
-    with pytest.raises(ArtifactError, match=r"best\.safetensors has changed since it was written"):
-        weights.build_network(recipe, CLASSES)
-
-
-@pytest.mark.parametrize(
-    ("damage", "expected"),
-    [("another backbone", "fits only"), ("missing", "does not exist"), ("no safetensors", "cannot be read")],
-)
-def test_weights_that_do_not_fit(
-    trained_run: Path, tiny_recipe: Recipe, tmp_path: Path, damage: str, expected: str
-) -> None:
-    """Each is one line that says which backbone or file is wrong."""
-    path, backbone = trained_run / "checkpoints" / "best.safetensors", "mobilenetv3_small_050"
-    if damage == "another backbone":
-        backbone = "resnet18"
-    elif damage == "missing":
-        path = tmp_path / "nope.safetensors"
-    else:
-        path = tmp_path / "text.safetensors"
-        path.write_text("hello")
-    recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(path), backbone=backbone))
-    with pytest.raises(ModelError, match=rf"`model\.weights` .*{expected}"):
-        weights.build_network(recipe, CLASSES)
 
 
 def test_the_first_weights_are_the_seeds(tiny_recipe: Recipe) -> None:

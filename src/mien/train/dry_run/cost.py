@@ -144,11 +144,11 @@ def _measure_step(
     return saved + sum(value.nbytes for value in values)
 
 
-def autocast_like(recipe: Recipe) -> AbstractContextManager[object]:
+def autocast_like(recipe: Recipe, device: str = "cpu") -> AbstractContextManager[object]:
     """Return the autocast with the recipe's element size; every CPU has bfloat16, which is as large as float16."""
     if recipe.runtime.precision == "32-true":
         return nullcontext()
-    return torch.autocast("cpu", dtype=torch.bfloat16)
+    return torch.autocast(device, dtype=torch.bfloat16)
 
 
 def count_saved_bytes(forward: Callable[[], object], *, known: Iterable[Tensor]) -> int:

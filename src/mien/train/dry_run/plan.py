@@ -3,6 +3,7 @@
 Everything comes from the training code, on the same faces; only ImageNet weights are not downloaded.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,12 +20,16 @@ from mien.tasks import TASKS, optional_tasks
 from mien.train.dataloader import FaceBatches
 from mien.train.dataset import network_crop, other_tasks, read_training_faces
 from mien.train.dry_run.cost import StepMemory, count_multiply_adds, count_parameters, estimate_memory
+from mien.train.dry_run.duration import RunDuration, measure_duration
 from mien.train.dry_run.learning_rates import RateCurve, draw_as_image, draw_as_text, trace_rates
 from mien.train.objective import Objective
 from mien.train.optimization import build_optimizer, scale_learning_rate
 from mien.train.preflight import adapt_recipe, warn_of_shortened_phases
 from mien.train.sampler import build_order, require_steps
+from mien.train.starting_weights import adopt_network, load_weights
 from mien.train.weights import build_network, load_teacher
+
+_log = logging.getLogger(__name__)
 
 WIDTH = 110
 _INDENT = " " * 15
@@ -50,6 +55,7 @@ class TrainingPlan:
         teacher_multiply_adds: the same for the teacher; None without one.
         memory: estimated memory of a step on one device.
         rates: the learning rates and the number of steps.
+        duration: how long the run would take on this machine.
     """
 
     recipe: Recipe
@@ -67,6 +73,7 @@ class TrainingPlan:
     teacher_multiply_adds: int | None
     memory: StepMemory
     rates: RateCurve
+    duration: RunDuration
 
     @property
     def peak_rate(self) -> float:
@@ -109,6 +116,7 @@ def plan_training(recipe: Recipe, pack_paths: Sequence[Path]) -> TrainingPlan:
     """
     check_values(recipe)
     packs = [Pack.open(path) for path in pack_paths]
+    recipe = adopt_network(recipe, network_crop(packs, recipe.data))
     faces = read_training_faces(packs, recipe.data, tasks=other_tasks(recipe.model))
     requested, recipe = recipe, adapt_recipe(recipe, faces)
     warn_of_shortened_phases(requested, recipe)
@@ -118,6 +126,9 @@ def plan_training(recipe: Recipe, pack_paths: Sequence[Path]) -> TrainingPlan:
     n_steps = require_steps(order, recipe.schedule.batch_size)
     local = replace(recipe, model=replace(recipe.model, pretrained=False))
     network = build_network(local, faces.classes, faces.annotations)
+    if recipe.model.weights is not None:
+        loaded = load_weights(network, recipe, faces.classes, faces.train, faces.annotations)
+        _log.info("%s", loaded)
     teacher = load_teacher(recipe, faces.classes, network_crop(packs, recipe.data))
     objective = Objective(
         recipe.schedule.loss,
@@ -151,12 +162,16 @@ def plan_training(recipe: Recipe, pack_paths: Sequence[Path]) -> TrainingPlan:
         else count_multiply_adds(teacher.network, teacher.input_size),
         memory=estimate_memory(network, objective, dataset, recipe),
         rates=trace_rates(optimizer, recipe.schedule, steps_per_epoch=n_steps),
+        duration=measure_duration(
+            network, objective, faces, recipe, n_steps=n_steps * recipe.schedule.epochs
+        ),
     )
 
 
 def format_plan(plan: TrainingPlan) -> str:
     """Return a plan as text."""
     facts = {**_describe_network(plan), **_describe_steps(plan), **_describe_memory(plan)}
+    facts["duration"] = fill(str(plan.duration), WIDTH - len(_INDENT), subsequent_indent=_INDENT)
     lines = "\n".join(f"{name:<{len(_INDENT)}}{text}" for name, text in facts.items())
     header = ("class", "training faces", "drawn per epoch", "repeats", "dev faces")
     rows = [header]

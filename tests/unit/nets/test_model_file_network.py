@@ -1,0 +1,147 @@
+"""Networks rebuilt from model files: float and int8, compared with the files and with the network that was exported."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="training needs the train extra")
+
+import onnx
+import torch
+
+from mien.assets.bundled_models import find_model
+from mien.errors import ModelError
+from mien.export.stage import export
+from mien.formats.model_file import with_hash
+from mien.formats.onnx_model import OnnxModel
+from mien.formats.run import Run
+from mien.nets.checkpoint import load_network
+from mien.nets.model_file_network import FileNetwork, rebuild_network, standardize_norms
+from mien.recipe import Recipe
+from mien.train import train
+
+FLOAT_FILE = Path(__file__).parents[3] / "models" / "ferplus_resnet10_aligned_48.onnx"
+
+
+@pytest.fixture(scope="module")
+def exported(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("models") / "model.onnx"
+    export(trained_run, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def bundled() -> FileNetwork:
+    return rebuild_network(find_model())
+
+
+def noise(size: int, n: int = 16) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(3).integers(0, 256, (n, size, size, 3), dtype=np.uint8))
+
+
+def test_a_float_file_is_the_network_that_was_exported(exported: Path, trained_run: Path) -> None:
+    """With squeeze-and-excitation, whose convolutions have biases of their own, and batch norms folded into the others."""
+    rebuilt = rebuild_network(exported)
+    before = load_network(Run.open(trained_run))
+    images = noise(32)
+    with torch.inference_mode():
+        expected = before(images)
+        for task, ours in rebuilt.network(images).items():
+            torch.testing.assert_close(ours, expected[task], rtol=1e-3, atol=1e-3)
+        logits = rebuilt.network(images)["expression"]
+    model = OnnxModel.load(exported)
+    probabilities = model.run(images.numpy())["expression"]
+    np.testing.assert_allclose(torch.softmax(logits / model.info.temperature, 1), probabilities, atol=1e-3)
+    assert len(rebuilt.folded_norms) > 10
+
+
+def test_a_normalization_that_was_folded_is_unfolded(
+    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    """The network of a file takes the pixels as they are; the rebuilt one normalizes them again, in grayscale too."""
+    model = replace(tiny_recipe.model, backbone="mien_resnet10", grayscale=True)
+    schedule = replace(tiny_recipe.schedule, epochs=1)
+    train(replace(tiny_recipe, model=model, schedule=schedule), [training_pack], tmp_path / "run")
+    export(tmp_path / "run", tmp_path / "model.onnx")
+    before = load_network(Run.open(tmp_path / "run"))
+    assert before.fold_normalization(32) is not before
+    rebuilt = rebuild_network(tmp_path / "model.onnx").network
+    images = noise(32)
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            rebuilt(images)["expression"], before(images)["expression"], rtol=1e-3, atol=1e-3
+        )
+
+
+def test_the_integers_of_an_int8_file_are_rescaled_exactly(bundled: FileNetwork) -> None:
+    """Each weight is within half a step of the float file's, where a step is the largest weight of its channel / 63."""
+    as_float, as_int8 = rebuild_network(FLOAT_FILE).network.state_dict(), bundled.network.state_dict()
+    for name, value in as_float.items():
+        if "conv" in name and value.ndim == 4:
+            step = value.abs().amax(dim=(1, 2, 3), keepdim=True) / 63
+            assert ((as_int8[name] - value).abs() <= 0.501 * step + 1e-7).all()
+    assert torch.equal(as_float["expression_head.weight"], as_int8["expression_head.weight"])
+
+
+def test_an_int8_file_predicts_nearly_the_same(bundled: FileNetwork) -> None:
+    """The file rounds activations too, which torch does not."""
+    model, images = OnnxModel.load(find_model()), noise(48)
+    with torch.inference_mode():
+        outputs = bundled.network(images)
+    probabilities = torch.softmax(outputs["expression"] / model.info.temperature, 1).numpy()
+    expected = model.run(images.numpy())
+    assert np.abs(probabilities - expected["expression"]).mean() < 0.03
+    assert outputs.landmarks is not None
+    np.testing.assert_allclose(outputs.landmarks, expected.landmarks, atol=0.03)
+
+
+def test_standardized_norms_change_nothing_but_training(bundled: FileNetwork) -> None:
+    """In evaluation the network predicts the same; in training it comes close, where it was far off before."""
+    network, images = bundled.network, noise(48, 32)
+    network.dropout.p = 0.0
+    with torch.inference_mode():
+        before = network.eval()(images)["expression"]
+        state = {name: value.clone() for name, value in network.state_dict().items()}
+        far = (network.train()(images)["expression"] - before).abs().mean()
+        network.load_state_dict(state)
+        standardize_norms(network.eval(), bundled.folded_norms, images)
+        torch.testing.assert_close(network(images)["expression"], before, rtol=1e-3, atol=1e-3)
+        near = (network.train()(images)["expression"] - before).abs().mean()
+    assert near < 0.1 * far
+    first = network.backbone.get_submodule("conv1.1")
+    assert first.running_var.min() >= 0
+    assert not torch.allclose(first.running_mean, torch.zeros_like(first.running_mean))
+
+
+def test_a_file_without_the_names_of_its_weights(exported: Path, tmp_path: Path) -> None:
+    """As torch exports transformers: refused, with what to start from instead."""
+    model = onnx.load(exported)
+    weight = next(entry for entry in model.graph.initializer if entry.name.endswith("conv_head.weight"))
+    for node in model.graph.node:
+        node.input[:] = ["val_9" if name == weight.name else name for name in node.input]
+    weight.name = "val_9"
+    path = tmp_path / "renamed.onnx"
+    for entry in model.metadata_props:
+        if entry.key == "mien_sha256":
+            entry.value = "0" * 64
+    path.write_bytes(with_hash(model.SerializeToString()))
+    with pytest.raises(ModelError, match=r"holds only .*conv_head\.weight .* Start from the run"):
+        rebuild_network(path)
+
+
+def test_a_graph_that_computes_something_else(exported: Path, tmp_path: Path) -> None:
+    """A file whose outputs the rebuilt network does not reproduce is refused."""
+    model = onnx.load(exported)
+    sigmoid = next(node for node in model.graph.node if node.op_type == "HardSwish")
+    sigmoid.op_type = "Relu"
+    del sigmoid.attribute[:]
+    for entry in model.metadata_props:
+        if entry.key == "mien_sha256":
+            entry.value = "0" * 64
+    path = Path(shutil.copy(exported, tmp_path / "other.onnx"))
+    path.write_bytes(with_hash(model.SerializeToString()))
+    with pytest.raises(ModelError, match="predicts otherwise than the file"):
+        rebuild_network(path)

@@ -58,6 +58,7 @@ def test_earlier_weights_with_other_action_units(tiny_recipe: Recipe, tmp_path: 
     """A head for as many other units, or of the other kind, starts from scratch."""
     from safetensors.torch import save_file
 
+    tiny_recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, action_units=True))
     units = {kind: ActionUnits(("AU06", "AU12"), kind) for kind in KINDS}
     annotations = {"action_units": units["presence"]}
     run = Run(

@@ -26,9 +26,9 @@ def build_graph(model: ModelConfig, *, temperature: float) -> torch.nn.Module:
     network.train()
     for _ in range(3):
         network(torch.randint(0, 256, (8, SIZE, SIZE, 3), dtype=torch.uint8))
-    for head in (network.landmark_head, network.affect_head):
-        if head is not None:
-            torch.nn.init.normal_(head.weight, std=0.02)
+    for name, value in network.named_parameters():
+        if name in ("landmark_head.weight", "affect_head.weight"):
+            torch.nn.init.normal_(value, std=0.02)
     return CalibratedNetwork(network, temperature).eval()
 
 

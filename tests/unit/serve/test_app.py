@@ -119,8 +119,10 @@ def test_the_model_metadata(make_app: MakeApp, model: OnnxModel) -> None:
         ["Neutral", "Happy", "Sad"],
     )
     assert metadata["crop"]["method"] == model.info.crop.method
-    assert metadata.keys() == {"name", "card"} | {one.name for one in fields(ModelInfo)}
-    assert metadata.keys() == ModelMetadata.model_fields.keys()
+    # `annotations` is there only with action units.
+    names = {"name", "card"} | {one.name for one in fields(ModelInfo)}
+    assert metadata.keys() == names - {"annotations"}
+    assert names == ModelMetadata.model_fields.keys()
 
 
 def test_the_row_schema_matches_the_predictions() -> None:

@@ -18,6 +18,7 @@ from mien.faces.crop import CropContract
 from mien.faces.images import encode_jpeg
 from mien.formats.pack.schema import FORMAT_VERSION, PackedFace, PackInfo
 from mien.formats.pack.writer import close_pack, compute_content_sha256, write_shard
+from mien.tasks import NO_ANNOTATIONS, Annotations
 
 if TYPE_CHECKING:
     from mien.recipe import Recipe
@@ -69,11 +70,13 @@ def write_training_pack(
     groups: np.ndarray | None = None,
     hashes: np.ndarray | None = None,
     stated: Callable[[int], dict[str, Any]] | None = None,
+    annotations: Annotations = NO_ANNOTATIONS,
 ) -> Path:
     """Write a pack of colored faces in turn of class; the first ``n_missing`` lack all but their label.
 
     ``hashes`` are the perceptual hashes of train, then val, ``(N, 32)`` uint8; zeros where not given. ``stated`` returns
-    further fields of each face by its number, such as ``person``, in the same order.
+    further fields of each face by its number, such as ``person``, in the same order; ``annotations`` are the columns of
+    optional tasks among them.
     """
     random = np.random.default_rng(0)
     folder.mkdir(parents=True)
@@ -98,7 +101,8 @@ def write_training_pack(
         if stated is not None:
             first = 0 if split == "train" else n_train
             faces = [replace(face, **stated(first + number)) for number, face in enumerate(faces)]
-        shards.append(write_shard(folder / f"{split}-00000.arrow", split, faces, len(CLASSES)))
+        name = f"{split}-00000.arrow"
+        shards.append(write_shard(folder / name, split, faces, len(CLASSES), annotations))
         found = np.bincount([face.label + 1 for face in faces], minlength=4).tolist()
         counts[split] = dict(zip(CLASSES, found[1:], strict=True))
         unlabeled |= {split: found[0]} if found[0] else {}
@@ -107,8 +111,8 @@ def write_training_pack(
         format_version=FORMAT_VERSION, mien_version="0", source="test", classes=CLASSES,
         crop=CropContract(method="whole", size=SIDE), counts=counts, rejected={}, rejected_by_reason={},
         warnings={}, crop_methods={"whole": n}, duplicates={}, n_rows=n, n_kept=n, n_rejected=0,
-        content_sha256=compute_content_sha256(folder, shards, CLASSES), shards=tuple(shards),
-        unlabeled=unlabeled,
+        content_sha256=compute_content_sha256(folder, shards, CLASSES, annotations), shards=tuple(shards),
+        unlabeled=unlabeled, annotations=annotations,
     )  # fmt: skip
     close_pack(folder, info, np.arange(n, dtype=np.int64) if groups is None else groups)
     return folder

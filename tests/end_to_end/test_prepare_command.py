@@ -179,7 +179,7 @@ def test_really_full_disk(raw: Path, whole: Path, small_disk: Path, workers: str
             "it resumes where it stopped"
         )
     ]
-    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)  # noqa: S607
+    subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)  # noqa: S607
     assert run(raw, out, "--workers", workers).returncode == 0
     assert content(out) == content(whole)
 

@@ -70,7 +70,12 @@ def test_rejected_files_of_any_name_have_a_row_each(tmp_path: Path) -> None:
         (raw / folder / "good.png").write_bytes(
             (Path(__file__).parents[1] / "golden" / "image.png").read_bytes()
         )
-    prepare("folder", raw, tmp_path / "a.pack", PrepareOptions(size=16, workers=1))
+    prepare(
+        "folder",
+        raw,
+        tmp_path / "a.pack",
+        PrepareOptions(size=16, workers=1, allow=("empty-classes", "mostly-rejected")),
+    )
     rejects = pd.read_csv(tmp_path / "a.pack" / "rejects.csv")
     assert sorted(rejects["path"]) == sorted(
         f"{folder}/{name}" for folder in ("none", "happy") for name in NAMES

@@ -5,12 +5,14 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="training needs the train extra")
 
+from mien.faces.action_units import ActionUnits
 from mien.formats.pack import PackSplit
 from mien.recipe import Recipe, read_recipe
 from mien.recipe.parsing import recipe_names
@@ -47,6 +49,25 @@ def votes_pack(make_training_pack: Callable[..., Path], tmp_path_factory: pytest
     return make_training_pack(tmp_path_factory.mktemp("packs") / "votes.pack", n_train=190, votes=True)
 
 
+@pytest.fixture(scope="module")
+def units_pack(make_training_pack: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pack with the action units of happy and sad faces."""
+
+    def shown(number: int) -> dict[str, Any]:
+        label = (number if number < 192 else number - 192) % 3
+        return {"annotations": {"action_units": np.array([label == 1, label == 2], np.float32)}}
+
+    units = {"action_units": ActionUnits(("AU12", "AU15"), "presence")}
+    folder = tmp_path_factory.mktemp("packs") / "units.pack"
+    return make_training_pack(folder, stated=shown, annotations=units)
+
+
+@pytest.fixture(scope="module")
+def packs_by_kind(training_pack: Path, votes_pack: Path, units_pack: Path) -> dict[str, Path]:
+    """The packs by what they have besides labels."""
+    return {"plain": training_pack, "votes": votes_pack, "action units": units_pack}
+
+
 def different_hashes(split: PackSplit) -> np.ndarray:
     """Hashes of images unlike each other, and unlike those of a split of another length."""
     return np.random.default_rng(len(split)).integers(0, 256, (len(split), 32), dtype=np.uint8)
@@ -55,8 +76,7 @@ def different_hashes(split: PackSplit) -> np.ndarray:
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_bundled_recipe_trains(
     name: str,
-    training_pack: Path,
-    votes_pack: Path,
+    packs_by_kind: dict[str, Path],
     trained_run: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -66,9 +86,12 @@ def test_a_bundled_recipe_trains(
     monkeypatch.setattr(PackSplit, "read_perceptual_hashes", different_hashes)
     monkeypatch.setattr(PackSplit, "read_thumbnails", lambda split: np.zeros((len(split), 32, 32), np.uint8))
     recipe = read_recipe(name, [])
-    packs = [votes_pack if recipe.data.labels == "votes" else training_pack]
+    kind = "votes" if recipe.data.labels == "votes" else "plain"
+    if recipe.schedule.select_by == "action_units_f1":
+        kind = "action units"
+    packs = [packs_by_kind[kind]]
     if recipe.data.packs is not None:
-        packs = [training_pack, votes_pack]
+        packs = [packs_by_kind["plain"], packs_by_kind["votes"]]
     weights = None
     if recipe.model.weights is not None:
         weights = tmp_path / "weights"

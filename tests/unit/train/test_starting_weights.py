@@ -46,7 +46,9 @@ def load(tiny_recipe: Recipe, faces: LabeledFaces) -> Load:
         backbone: str = "mobilenetv3_small_050",
         annotations: Annotations = NO_ANNOTATIONS,
     ) -> tuple[FaceNetwork, LoadedWeights]:
-        model = replace(tiny_recipe.model, backbone=backbone, weights=str(path))
+        model = replace(
+            tiny_recipe.model, backbone=backbone, weights=str(path), action_units=bool(annotations)
+        )
         recipe = replace(tiny_recipe, model=model)
         network = weights.build_network(recipe, classes, annotations, random_weights=True)
         return network, starting_weights.load_weights(network, recipe, classes, faces, annotations)
@@ -74,7 +76,8 @@ def test_a_head_of_other_action_units(tiny_recipe: Recipe, load: Load, tmp_path:
     )  # fmt: skip
     (run.path / "checkpoints").mkdir(parents=True)
     (run.path / "run.json").write_text(json.dumps(run.to_dict()))
-    earlier = weights.build_network(tiny_recipe, CLASSES, annotations).state_dict()
+    recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, action_units=True))
+    earlier = weights.build_network(recipe, CLASSES, annotations).state_dict()
     earlier["action_unit_head.bias"] += 3
     save_file({name: value.contiguous() for name, value in earlier.items()}, run.best_weights_path)
     others = ActionUnits(("AU01", "AU02"), "presence")

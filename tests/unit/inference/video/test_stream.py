@@ -170,7 +170,7 @@ def test_a_camera_is_read_until_it_is_unplugged(
 ) -> None:
     monkeypatch.setattr(capture_module, "LIVE_TIMEOUT_S", 0.05)
     source, capture = camera(tools, 20)
-    monkeypatch.setattr(model_module, "open_frames", lambda _source: source)
+    monkeypatch.setattr(model_module, "open_frames", lambda _source, **_: source)
     *read, last = rows_of(model.watch(0))
     assert read
     assert {(row.status, row.expression, row.track, row.source) for row in read} == {
@@ -185,7 +185,7 @@ def test_closing_the_generator_releases_the_camera(
     model: Model, tools: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, capture = camera(tools, 100_000)
-    monkeypatch.setattr(model_module, "open_frames", lambda _source: source)
+    monkeypatch.setattr(model_module, "open_frames", lambda _source, **_: source)
     predictions = model.watch(0)
     assert next(predictions).rows[0].expression == "Happy"
     predictions.close()

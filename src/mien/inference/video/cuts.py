@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 # A frame is compared as this many cells, each the mean of its part: motion within a cell does not show.
 GRID_WH = (16, 12)
-# A cell has changed if its gray value differs by this much once the frames' brightness and contrast are made equal; a cut
-# changes this fraction of the cells. Measured by `benchmarks/tracks.py`.
+# A cell has changed if its gray value differs by this much; a cut changes this fraction of the cells, as they are and with
+# the frames' brightness and contrast made equal. Measured by `benchmarks/tracks.py`.
 CELL_CHANGE, CUT_FRACTION = 24.0, 0.45
 # A frame with less contrast than this is nearly uniform, such as in a fade: its contrast is not matched.
 LEAST_CONTRAST = 8.0
@@ -32,7 +32,8 @@ class CutDetector:
         previous, self._previous = self._previous, cells
         if previous is None:
             return False
-        contrasts = previous.std(), cells.std()
-        if min(contrasts) > LEAST_CONTRAST:
-            cells = (cells - cells.mean()) / contrasts[1] * contrasts[0] + previous.mean()
-        return bool((np.abs(cells - previous) > CELL_CHANGE).mean() >= CUT_FRACTION)
+        before, now = previous.std(), cells.std()
+        versions = [cells]
+        if min(before, now) > LEAST_CONTRAST:
+            versions.append((cells - cells.mean()) / now * before + previous.mean())
+        return all((np.abs(version - previous) > CELL_CHANGE).mean() >= CUT_FRACTION for version in versions)

@@ -4,7 +4,7 @@ A track is a person's number. It continues with the face closest to its predicte
 and survives for a while when the face is hidden or turned away.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ MAX_SIDE_RATIO = 2.0
 # Descriptors of one person's faces a few frames apart correlate more than this, those of two people mostly less; and how
 # much the correlation counts against the distance in face sides. Measured by `benchmarks/tracks.py`.
 MIN_SIMILARITY, SIMILARITY_WEIGHT = 0.5, 1.0
+# The overlap of a face that optical flow carried along with the same face as detected.
+SAME_IOU = 0.5
 # How much of a track's descriptor is replaced by that of a new face.
 DESCRIPTOR_RATE = 0.5
 # A track's velocity is averaged over about this time, and extrapolated for this long at most.
@@ -95,6 +97,7 @@ class TrackMatcher:
         faces: list[DetectedFace],
         seconds: float,
         descriptors: Sequence[NDArray[np.float32] | None] = (),
+        is_continuous: Callable[[Track, DetectedFace], bool] = lambda _track, _face: False,
     ) -> list[Track]:
         """Return the track of each face of a frame; faces that match none start new tracks.
 
@@ -102,10 +105,11 @@ class TrackMatcher:
             faces: of the frame.
             seconds: its time.
             descriptors: how each face looks, from `appearance.describe_face`; empty if unknown.
+            is_continuous: whether a face that does not look like a track's last one still is the same, such as behind a hand.
         """
         descriptors = descriptors or [None] * len(faces)
         self.tracks = [track for track in self.tracks if seconds - track.seconds <= PATIENCE_S]
-        matches = _match(self.tracks, faces, seconds, descriptors)
+        matches = _match(self.tracks, faces, seconds, descriptors, is_continuous)
         assigned = []
         for index, face in enumerate(faces):
             track = matches.get(index)
@@ -123,6 +127,7 @@ def _match(
     faces: list[DetectedFace],
     seconds: float,
     descriptors: Sequence[NDArray[np.float32] | None],
+    is_continuous: Callable[[Track, DetectedFace], bool],
 ) -> dict[int, Track]:
     """Return tracks by the index of their face, matched greedily: the best pair first, then the best of the rest."""
     if not tracks or not faces:
@@ -147,7 +152,8 @@ def _match(
             for ours in (track.descriptor for track in tracks)
         ]
     )
-    can_match &= similarity >= MIN_SIMILARITY
+    for row, column in np.argwhere(can_match & (similarity < MIN_SIMILARITY)):
+        can_match[row, column] = is_continuous(tracks[row], faces[column])
     cost = np.where(can_match, distance - overlap - SIMILARITY_WEIGHT * similarity, np.inf)
     matches: dict[int, Track] = {}
     for _ in range(min(cost.shape)):
@@ -196,7 +202,9 @@ class FaceTracker:
         if faces is None:
             faces = self._detect(image_rgb, seconds)
             descriptors = [describe_face(image_rgb, face) for face in faces]
-            self._visible = self._matcher.assign(faces, seconds, descriptors)
+            self._visible = self._matcher.assign(
+                faces, seconds, descriptors, lambda track, face: self._is_continuous(image_rgb, track, face)
+            )
             self._n_since_detection = 0
         else:
             for track, face in zip(self._visible, faces, strict=True):
@@ -229,6 +237,14 @@ class FaceTracker:
                 return None
             faces.append(face)
         return faces
+
+    def _is_continuous(self, image_rgb: NDArray[np.uint8], track: Track, face: DetectedFace) -> bool:
+        """Return whether optical flow carries a track's face of the last frame to a face of the current one."""
+        previous_rgb = self._previous_rgb
+        if track not in self._visible or previous_rgb is None or previous_rgb.shape != image_rgb.shape:
+            return False
+        carried = propagate_face(previous_rgb, image_rgb, track.face)
+        return carried is not None and iou_xyxy(carried.box_xyxy[None], face.box_xyxy[None])[0, 0] >= SAME_IOU
 
     def _detect(self, image_rgb: NDArray[np.uint8], seconds: float) -> list[DetectedFace]:
         """Detect faces of the tracked sizes and, from time to time, of all sizes.

@@ -26,13 +26,14 @@ def add_parser(verbs: Verbs) -> None:
         "Predict the expressions of faces in images, videos and camera streams.",
         "mien predict photo.jpg holiday/ 'shots/*.png' --out faces.jsonl --draw drawn\n"
         "  mien predict talk.mp4 --out talk.csv --timeline talk.png --draw drawn\n"
+        "  mien predict talk.mp4 --from 1:30 --to 2:00\n"
         "  mien predict --camera 0 --show --max-seconds 60",
     )
     parser.add_argument(
         "sources",
         nargs="*",
         metavar="SOURCE",
-        help="image, video, folder of these, quoted glob pattern, camera index, or rtsp:// or http(s):// URL; "
+        help="image, video, folder of these, quoted glob pattern, camera index, or URL of a photo, video or stream; "
         "- reads a list of these from standard input",
     )
     parser.add_argument(

@@ -20,14 +20,16 @@ from mien.inference.pipeline import (
     preprocess_bytes,
     preprocess_file,
     preprocess_pixels,
+    preprocess_url,
 )
 from mien.inference.results import ImagePrediction
+from mien.inference.urls import is_url, redact_url
 from mien.inference.video.capture import open_frames
 from mien.inference.video.options import DETECT_EVERY, SMOOTHING_S, VideoOptions
 from mien.inference.video.stream import predict_frames, unreadable_prediction
 from mien.runtime.cpu import usable_cpu_cores
 
-# A path, the bytes of an image file, or RGB or grayscale pixels.
+# A path or URL, the bytes of an image file, or RGB or grayscale pixels.
 ImageInput: TypeAlias = str | Path | bytes | NDArray[np.uint8]
 
 # Images of a list are processed in chunks of this size, to bound the pixels in memory.
@@ -120,7 +122,7 @@ class Model:
         An unreadable image is not an error: its row gives the reason.
 
         Args:
-            image: a path, the bytes of an image file, ``(H, W, 3)`` RGB or ``(H, W)`` grayscale uint8 pixels, or a
+            image: a path, an ``http(s)://`` URL, the bytes of an image file, ``(H, W, 3)`` RGB or ``(H, W)`` grayscale uint8 pixels, or a
                 list of these.
             cropped: every image already is one cropped face; the detector does not run.
 
@@ -150,6 +152,9 @@ class Model:
             TypeError: it is not an image, see `predict`.
         """
         detector = None if cropped else self.detector
+        if isinstance(image, str) and is_url(image):
+            name = redact_url(image)
+            return preprocess_url(name, image, self.info, detector=detector, keep_image=keep_image)
         if isinstance(image, str | Path):
             return preprocess_file(Path(image), self.info, detector=detector, keep_image=keep_image)
         if isinstance(image, bytes):
@@ -171,6 +176,8 @@ class Model:
         smoothing: float = SMOOTHING_S,
         cropped: bool = False,
         keep_images: bool = False,
+        start_seconds: float = 0.0,
+        end_seconds: float | None = None,
         max_frames: int | None = None,
         max_seconds: float | None = None,
     ) -> Generator[ImagePrediction, None, None]:
@@ -182,14 +189,16 @@ class Model:
         the camera.
 
         Args:
-            source: a video file, a camera index, or an ``rtsp://`` or ``http(s)://`` URL.
+            source: a video file, an animated image, a camera index, or an ``rtsp://`` or ``http(s)://`` URL.
             detect_every: faces are detected in every K-th frame, and tracked in between.
             smoothing: time constant, in seconds, for smoothing each person's probabilities, valence, arousal and
                 landmarks; 0 for none.
             cropped: every frame already is one cropped face; the detector does not run.
             keep_images: return each frame's pixels with its prediction, to draw on.
+            start_seconds: frames before this time of the video are left out.
+            end_seconds: stop at this time of the video.
             max_frames: stop after this many frames.
-            max_seconds: stop at this time of the video.
+            max_seconds: stop after this many seconds of the video, counted from the first frame predicted.
 
         Raises:
             SourceError: the camera does not exist, or the URL provides no video.
@@ -208,6 +217,8 @@ class Model:
             smoothing_s=smoothing,
             cropped=cropped,
             keep_images=keep_images,
+            start_seconds=start_seconds,
+            end_seconds=end_seconds,
             max_frames=max_frames,
             max_seconds=max_seconds,
         )
@@ -215,7 +226,7 @@ class Model:
         def predictions() -> Generator[ImagePrediction, None, None]:
             detector = None if cropped else self.detector
             try:
-                frames = open_frames(source)
+                frames = open_frames(source, start_seconds=start_seconds)
             except UnreadableImage as error:
                 yield unreadable_prediction(str(source), error)
                 return

@@ -20,6 +20,7 @@ from mien.faces.images import MAX_PIXELS, UnreadableImage, decode_image, to_rgb
 from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.inference.decision_rule import DecisionRule
 from mien.inference.results import FacePrediction, ImagePrediction, row_without_face
+from mien.inference.urls import download_image
 from mien.tasks import TASKS, Values
 
 _log = logging.getLogger(__name__)
@@ -108,6 +109,25 @@ def preprocess_file(
     except UnreadableImage as error:
         return CroppedImage(str(path), (), problem=(error.reason, error.detail))
     return preprocess_bytes(str(path), data, info, detector=detector, keep_image=keep_image)
+
+
+def preprocess_url(
+    source: str, url: str, info: ModelInfo, *, detector: Detector | None, keep_image: bool = False
+) -> CroppedImage:
+    """Download a photo, detect its faces and crop them; one that cannot be downloaded or read has a problem instead.
+
+    Args:
+        source: the name in its rows, without secrets.
+        url: ``http://`` or ``https://``.
+        info: crop contract and input size of the model.
+        detector: finds the faces; None if the photo already is one cropped face.
+        keep_image: keep its pixels.
+    """
+    try:
+        data = download_image(url)
+    except UnreadableImage as error:
+        return CroppedImage(source, (), problem=(error.reason, error.detail))
+    return preprocess_bytes(source, data, info, detector=detector, keep_image=keep_image)
 
 
 def preprocess_bytes(

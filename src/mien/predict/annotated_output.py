@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import cv2
 import numpy as np
@@ -16,18 +16,14 @@ from mien.artifacts import LOCK_WITHIN, disk_errors, one_writer, publish, write_
 from mien.drawing.annotate import annotate
 from mien.errors import ArtifactError
 from mien.inference.results import ImagePrediction
-from mien.inference.video.capture import opencv_path
 from mien.predict.media_sources import MediaSource
+from mien.predict.video_encoders import VideoEncoder, open_encoder
 
 VIDEO_SUFFIX = ".mp4"
 _JPEG_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif"))
 _JPEG_QUALITY = 92
 # The JPEG format's limit on a side.
 _JPEG_MAX_SIDE = 65_500
-# Every OpenCV that can encode video has this codec.
-CODEC = "mp4v"
-# While a camera delivers no frame, its last one is repeated for this long at most.
-MAX_REPEATS_S = 10.0
 
 
 @contextmanager
@@ -132,17 +128,11 @@ class AnnotatedVideoWriter:
             frame_rate: frames per second.
             is_live: frames are irregular: each is shown until the next, so that the video runs in real time.
         """
-        # The codec stores the rate as a fraction with parts below 2**16.
-        decimals = 3 if frame_rate < 65 else 2 if frame_rate < 650 else 1
-        self._frame_rate = max(round(frame_rate, decimals), 0.002)
-        self._path, self._is_live = path, is_live
+        self._path, self._frame_rate, self._is_live = path, frame_rate, is_live
         self._partial = path.with_name(f"{path.stem}.partial{path.suffix}")
-        self._writer: Any = None
+        self._encoder: VideoEncoder | None = None
         self._size_wh = (0, 0)
-        self._n_written = 0
-        self._skipped_s = 0.0
         self._label_sides: dict[int, int] = {}
-        self._last_bgr: NDArray[np.uint8] | None = None
 
     def add(self, prediction: ImagePrediction) -> None:
         """Draw a frame and write it; an unreadable one is skipped.
@@ -152,45 +142,33 @@ class AnnotatedVideoWriter:
         """
         if prediction.image_rgb is None:
             return
-        self._repeat_last_until(prediction.rows[0].seconds or 0.0)
         drawing = annotate(prediction.image_rgb, prediction.rows, sides=self._label_sides)
-        if self._writer is None:
-            self._open(drawing.shape[1] // 2 * 2, drawing.shape[0] // 2 * 2)
+        if self._encoder is None:
+            self._encoder = self._open(drawing.shape[1] // 2 * 2, drawing.shape[0] // 2 * 2)
         width, height = self._size_wh
         drawing = drawing[:height, :width]
         if drawing.shape[:2] != (height, width):
             drawing = np.asarray(cv2.resize(drawing, self._size_wh), dtype=np.uint8)
-        self._last_bgr = cv2.cvtColor(drawing, cv2.COLOR_RGB2BGR)
-        self._write_last()
+        try:
+            self._encoder.write(np.ascontiguousarray(drawing), prediction.rows[0].seconds or 0.0)
+        except OSError as error:
+            raise self._incomplete(error) from None
 
-    def _repeat_last_until(self, seconds: float) -> None:
-        if not self._is_live or self._last_bgr is None:
-            return
-        n_repeats = round((seconds - self._skipped_s) * self._frame_rate) - self._n_written
-        n_excess = n_repeats - round(MAX_REPEATS_S * self._frame_rate)
-        if n_excess > 0:
-            self._skipped_s += n_excess / self._frame_rate
-            n_repeats -= n_excess
-        for _ in range(n_repeats):
-            self._write_last()
-
-    def _write_last(self) -> None:
-        self._writer.write(self._last_bgr)
-        self._n_written += 1
-
-    def _open(self, width: int, height: int) -> None:
+    def _open(self, width: int, height: int) -> VideoEncoder:
+        self._size_wh = (width, height)
         with disk_errors(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            # OpenCV gives no reason if a file cannot be created; Python does.
             self._partial.unlink(missing_ok=True)
             self._partial.touch(exist_ok=False)  # which follows no link
-        fourcc = cv2.VideoWriter.fourcc(*CODEC)
-        self._writer = cv2.VideoWriter(
-            opencv_path(self._partial), cv2.CAP_FFMPEG, fourcc, self._frame_rate, (width, height)
+            return open_encoder(
+                self._partial, self._size_wh, frame_rate=self._frame_rate, is_live=self._is_live
+            )
+
+    def _incomplete(self, error: OSError) -> ArtifactError:
+        return ArtifactError(
+            f"{self._path} is incomplete: {self._partial} could not be written ({error.strerror or error}). "
+            "The disk is probably full; free some space and run the same command again"
         )
-        if not self._writer.isOpened():
-            raise ArtifactError(f"{self._path} cannot be written: this OpenCV cannot encode {CODEC} video")
-        self._size_wh = (width, height)
 
     def __enter__(self) -> Self:
         return self
@@ -201,20 +179,16 @@ class AnnotatedVideoWriter:
         """Finish the file; after an error it keeps its partial name. Without a frame there is no file.
 
         Raises:
-            ArtifactError: the file is incomplete: OpenCV's writer does not report a full disk.
+            ArtifactError: the file is incomplete.
         """
-        if self._writer is None:
+        if self._encoder is None:
             return
-        self._writer.release()
+        try:
+            self._encoder.close()
+        except OSError as failure:
+            if kind is None:
+                raise self._incomplete(failure) from None
         if kind is not None:
             return
-        capture = cv2.VideoCapture(opencv_path(self._partial), cv2.CAP_FFMPEG)
-        n_frames = round(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        capture.release()
-        if n_frames != self._n_written:
-            raise ArtifactError(
-                f"{self._path} is incomplete: {self._partial} has {max(0, n_frames):,} of {self._n_written:,} frames. "
-                "The disk is probably full; free some space and run the same command again"
-            )
         with disk_errors(self._path):
             publish(self._partial, self._path)

@@ -5,28 +5,29 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mien.errors import SourceError
 from mien.faces.images import IMAGE_SUFFIXES, UnreadableImage
-from mien.inference.video.capture import (
-    is_camera_index,
-    is_url,
-    is_video_content,
-    read_header,
-    strip_credentials,
-)
+from mien.inference.urls import is_image_url, is_url, redact_url
+from mien.inference.video.animated_image import is_animated_image
+from mien.inference.video.capture import is_camera_index, is_video_content, read_header
 
 _log = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = frozenset(
     (
         *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"),
-        *(".wmv", ".flv", ".ogv", ".3gp", ".mts", ".m2ts"),
+        *(".wmv", ".flv", ".ogv", ".3gp", ".mts", ".m2ts", ".apng"),
     )
 )
+# Images of these kinds may be animated.
+_ANIMATED_SUFFIXES = (".gif", ".webp", ".png", ".avif")
 STANDARD_INPUT = "-"
+# So many servers are asked at once whether a URL is a photo.
+_URL_THREADS = 8
 _WILDCARDS = re.compile(r"[*?\[]")
 
 
@@ -37,19 +38,23 @@ class MediaSource:
     Attributes:
         location: a file, as named or as found under a named folder; a camera index; or a URL.
         relative_path: where its annotated copy goes, relative to the output folder, before a suffix is added.
-        is_video: whether it has frames; otherwise it is an image file.
+        is_video: whether it has frames; otherwise it is an image.
+        number: 1-based, among URLs that are shown alike because only what is hidden of them differs.
     """
 
     location: Path | int | str
     relative_path: Path
     is_video: bool
+    number: int = 1
 
     @property
     def name(self) -> str:
-        """The name in its rows; a URL's has no password."""
+        """The name in its rows; a URL's has no password or token."""
         if isinstance(self.location, int):
             return f"camera {self.location}"
-        return strip_credentials(self.location) if isinstance(self.location, str) else str(self.location)
+        if isinstance(self.location, Path):
+            return str(self.location)
+        return redact_url(self.location) + (f" ({self.number})" if self.number > 1 else "")
 
 
 def find_sources(
@@ -61,7 +66,7 @@ def find_sources(
     """Return the sources behind the names, in order.
 
     A name is a file, a folder, a pattern such as ``'shots/**/*.jpg'``, a camera index (a number, or digits unless a file
-    has that name), a URL, or ``-`` for a list of these. Folders are walked recursively in sorted order; files without an
+    has that name), a URL of a photo, video or stream, or ``-`` for a list of these. Folders are walked recursively in sorted order; files without an
     image or video suffix and names that start with a dot are skipped, and links to folders are not followed. A file
     that is named counts whatever its suffix. Duplicates are dropped.
 
@@ -92,7 +97,27 @@ def find_sources(
             is_file = isinstance(source.location, Path)
             key = os.path.abspath(source.name) if is_file else str(source.location)  # noqa: PTH100 - follows no link
             sources.setdefault(key, source)
-    return list(sources.values())
+    return _examine_urls(list(sources.values()))
+
+
+def _examine_urls(sources: list[MediaSource]) -> list[MediaSource]:
+    """Return the sources with what can be known of URLs: which are photos, and a number for those shown alike."""
+    urls = [source.location for source in sources if isinstance(source.location, str)]
+    if not urls:
+        return sources
+    with ThreadPoolExecutor(_URL_THREADS) as threads:
+        is_image = dict(zip(urls, threads.map(is_image_url, urls), strict=True))
+    counts: dict[str, int] = {}
+    examined = []
+    for source in sources:
+        if isinstance(source.location, str):
+            counts[source.name] = counts.get(source.name, 0) + 1
+            examined.append(
+                replace(source, is_video=not is_image[source.location], number=counts[source.name])
+            )
+        else:
+            examined.append(source)
+    return examined
 
 
 def _expand_pattern(name: str | Path | int, excluded: Path | None) -> list[str | Path | int]:
@@ -119,17 +144,12 @@ def _sources_of(
         yield MediaSource(int(text), Path(f"camera-{int(text)}"), is_video=True)
         return
     if is_url(text):
-        relative_path = Path(re.sub(r"[^A-Za-z0-9._-]+", "-", strip_credentials(text)).strip("-."))
+        relative_path = Path(re.sub(r"[^A-Za-z0-9._-]+", "-", redact_url(text)).strip("-."))
         yield MediaSource(text, relative_path, is_video=True)
         return
     path = Path(name)
     if path.is_file():
-        # A video is recognized by its content, and by its suffix if the content is inconclusive.
-        try:
-            is_video = is_video_content(read_header(path))
-        except UnreadableImage:
-            is_video = False
-        yield MediaSource(path, Path(path.name), is_video or path.suffix.lower() in VIDEO_SUFFIXES)
+        yield MediaSource(path, Path(path.name), _is_video(path))
         return
     if not path.is_dir():
         what = "is neither a file nor a folder" if path.exists() else "does not exist"
@@ -138,12 +158,23 @@ def _sources_of(
     is_empty = True
     for file in _walk(path, excluded):
         is_empty = False
-        yield MediaSource(
-            file, prefix / file.relative_to(path), is_video=file.suffix.lower() not in IMAGE_SUFFIXES
-        )
+        suffix = file.suffix.lower()
+        is_video = _is_video(file) if suffix in _ANIMATED_SUFFIXES else suffix not in IMAGE_SUFFIXES
+        yield MediaSource(file, prefix / file.relative_to(path), is_video)
     if is_empty:
         suffixes = ", ".join((*sorted(IMAGE_SUFFIXES), *sorted(VIDEO_SUFFIXES)))
         raise SourceError(f"The folder {path} contains no image or video ({suffixes}). Pass another folder")
+
+
+def _is_video(path: Path) -> bool:
+    """Return whether a file is a video or an animated image: by its content, and by its suffix if that is inconclusive."""
+    try:
+        header = read_header(path)
+    except UnreadableImage:
+        header = b""
+    return (
+        path.suffix.lower() in VIDEO_SUFFIXES or is_video_content(header) or is_animated_image(path, header)
+    )
 
 
 def _walk(folder: Path, excluded: Path | None) -> Iterator[Path]:

@@ -221,11 +221,11 @@ def is_in_parts(sources: Sequence[MediaSource], options: PredictOptions) -> bool
     """
     wanted = {"--engine": options.engine, "--workers": options.workers, "--resume": options.resume}
     named = [name for name, value in wanted.items() if value]
-    n_others = sum(source.is_video for source in sources)
+    n_others = sum(source.is_video or isinstance(source.location, str) for source in sources)
     if named and n_others:
         raise ArtifactError(
-            f"{named[0]} is for images, and {n_others:,} of {len(sources):,} sources are videos or cameras. Predict "
-            "those by a command of their own"
+            f"{named[0]} is for images, and {n_others:,} of {len(sources):,} sources are videos, cameras or addresses. "
+            "Predict those by a command of their own"
         )
     if named and options.out is None:
         raise ArtifactError(f"{named[0]} is for rows that go to a file. Add --out FILE")

@@ -11,21 +11,24 @@ from typing import TextIO
 
 from mien.artifacts import remove_partials
 from mien.assets.bundled_models import find_model
+from mien.drawing.annotate import annotate
 from mien.drawing.fonts import warn_of_missing_characters
 from mien.errors import ArtifactError
 from mien.faces.detector import Detector, load_detector
 from mien.faces.images import UnreadableImage
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.model import threads_for_video
-from mien.inference.pipeline import warn_if_trained_on_crops
+from mien.inference.pipeline import predict_cropped, preprocess_url, warn_if_trained_on_crops
 from mien.inference.results import ImagePrediction
-from mien.inference.video.capture import DEFAULT_FRAME_RATE, FrameSource, open_frames
+from mien.inference.video.capture import open_frames
+from mien.inference.video.frames import DEFAULT_FRAME_RATE, FrameSource
 from mien.inference.video.options import VideoOptions
 from mien.inference.video.stream import predict_frames, unreadable_prediction
 from mien.predict.annotated_output import (
     AnnotatedVideoWriter,
     assign_annotated_paths,
     claim_annotation_folder,
+    write_annotated_image,
 )
 from mien.predict.image_rows import FacePredictor, PredictSummary
 from mien.predict.media_sources import MediaSource, find_sources
@@ -113,9 +116,14 @@ def run_predict(
             summary=PredictSummary(),
         )
         # Consecutive images are batched; each video is predicted on its own.
-        for is_video, group in groupby(found, key=lambda source: source.is_video):
-            if not is_video:
+        for (is_video, is_at_url), group in groupby(
+            found, key=lambda source: (source.is_video, isinstance(source.location, str))
+        ):
+            if not is_video and not is_at_url:
                 run.predict_images([Path(source.name) for source in group])
+                continue
+            if not is_video:
+                run.predict_images_at_urls(group)
                 continue
             for source in group:
                 if window is None or not window.is_closed:
@@ -187,6 +195,26 @@ class _Run:
                 if progress is not None:
                     progress.advance()
 
+    def predict_images_at_urls(self, photos: Iterable[MediaSource]) -> None:
+        """Download and predict photos one by one, and write rows and annotated copies."""
+        for photo in photos:
+            image = preprocess_url(
+                *(photo.name, str(photo.location), self.model.info),
+                detector=self.detector,
+                keep_image=bool(self.copies),
+            )
+            for prediction in predict_cropped([image], self.model, self.options.rule):
+                self._write_image(prediction)
+
+    def _write_image(self, prediction: ImagePrediction) -> None:
+        """Write the rows of an image and its annotated copy, and count it."""
+        for row in prediction.rows:
+            self.writer.write(row)
+        if self.copies and prediction.image_rgb is not None:
+            drawing_rgb = annotate(prediction.image_rgb, prediction.rows)
+            write_annotated_image(self.copies[prediction.source], drawing_rgb)
+        self.summary.add(prediction)
+
     def predict_video(self, video: MediaSource) -> None:
         """Predict a video until it ends, a limit is reached, or a person stops it; write all of its outputs."""
         self.summary.n_videos += 1
@@ -229,9 +257,10 @@ class _Run:
             SourceError: the camera does not exist, or the URL provides no video.
         """
         try:
-            frames = open_frames(video.location)
+            frames = open_frames(video.location, start_seconds=self.options.video.start_seconds)
         except UnreadableImage as error:
             return [unreadable_prediction(video.name, error)], DEFAULT_FRAME_RATE, False
+        frames.name = video.name
         options = replace(self.options.video, keep_images=bool(self.copies) or self.window is not None)
         predictions = stack.enter_context(
             closing(
@@ -252,8 +281,10 @@ def _with_progress(
 ) -> Iterator[ImagePrediction]:
     """Yield the predictions for a video with a progress bar, until they end or the event is set."""
     n_frames = frames.n_frames
-    if n_frames is not None and options.max_seconds is not None:
-        n_frames = min(n_frames, round(options.max_seconds * frames.frame_rate))
+    limits_s = [options.end_seconds, options.max_seconds and options.start_seconds + options.max_seconds]
+    for end_s in filter(None, limits_s):
+        n_frames = n_frames and min(n_frames, round(end_s * frames.frame_rate))
+    n_frames = n_frames and max(1, n_frames - round(options.start_seconds * frames.frame_rate))
     if options.max_frames is not None:
         n_frames = min(n_frames or options.max_frames, options.max_frames)
     with Progress(f"Predicting {frames.name}", total=n_frames, unit="frame") as progress:

@@ -11,7 +11,6 @@ from PIL import Image
 from mien.errors import ArtifactError
 from mien.inference.results import FacePrediction, ImagePrediction
 from mien.predict.annotated_output import (
-    MAX_REPEATS_S,
     AnnotatedVideoWriter,
     assign_annotated_paths,
     claim_annotation_folder,
@@ -146,30 +145,6 @@ def count_frames(path: Path) -> tuple[int, tuple[int, int]]:
         count, size = count + 1, image.shape[1::-1]
 
 
-def test_a_camera_is_shown_in_real_time(tmp_path: Path) -> None:
-    """Frames at 0, 0.1 and 1 s make a video of 11 frames at 10 frames per second."""
-    with AnnotatedVideoWriter(tmp_path / "a.mp4", frame_rate=10, is_live=True) as video_writer:
-        for seconds in (0.0, 0.1, 1.0):
-            video_writer.add(frame(seconds))
-    assert count_frames(tmp_path / "a.mp4")[0] == 11
-
-
-def test_a_camera_that_stalls_does_not_fill_the_disk(tmp_path: Path) -> None:
-    """Repeats that were skipped are not made up for by the frames that follow."""
-    with AnnotatedVideoWriter(tmp_path / "a.mp4", frame_rate=2, is_live=True) as video_writer:
-        video_writer.add(frame(0.0, (720, 40)))
-        for seconds in (86_400.0, 86_400.5, 86_401.5):
-            video_writer.add(frame(seconds, (720, 40)))
-    assert count_frames(tmp_path / "a.mp4")[0] == 2 + 2 * MAX_REPEATS_S + 3
-
-
-def test_frames_of_a_file_are_neither_repeated_nor_skipped(tmp_path: Path) -> None:
-    with AnnotatedVideoWriter(tmp_path / "a.mp4", frame_rate=10, is_live=False) as video_writer:
-        for seconds in (0.0, 0.01, 5.0):
-            video_writer.add(frame(seconds))
-    assert count_frames(tmp_path / "a.mp4")[0] == 3
-
-
 def test_odd_sides_and_a_change_of_size(tmp_path: Path) -> None:
     """The video has even sides, those of its first frame."""
     with AnnotatedVideoWriter(tmp_path / "a.mp4", frame_rate=10, is_live=False) as video_writer:
@@ -204,7 +179,7 @@ def small_files() -> Iterator[None]:
 def test_a_video_on_a_full_disk_is_an_error_and_keeps_its_partial_name(
     tmp_path: Path, small_files: None
 ) -> None:
-    """OpenCV reports nothing; an incomplete video must not look complete."""
+    """An incomplete video must not look complete."""
     noise = np.random.default_rng(0)
 
     def write() -> None:
@@ -214,18 +189,6 @@ def test_a_video_on_a_full_disk_is_an_error_and_keeps_its_partial_name(
                 row = FacePrediction("a", seconds=index / 10, status="no_face")
                 video_writer.add(ImagePrediction("a", (row,), image))
 
-    with pytest.raises(ArtifactError, match=r"a\.mp4 is incomplete: .* has 0 of 5 frames"):
+    with pytest.raises(ArtifactError, match=r"a\.mp4 is incomplete: .* could not be written"):
         write()
     assert [path.name for path in tmp_path.iterdir()] == ["a.partial.mp4"]
-
-
-@pytest.mark.parametrize("rate", [0.0004, 0.5, 23.976, 64.9994, 119.683, 655.371, 1000])
-def test_any_frame_rate_can_be_written(tmp_path: Path, rate: float) -> None:
-    """Irregular frames have a mean rate of many digits."""
-    with AnnotatedVideoWriter(tmp_path / "a.mp4", frame_rate=rate, is_live=False) as video_writer:
-        video_writer.add(frame(0.0))
-        video_writer.add(frame(0.1))
-    assert count_frames(tmp_path / "a.mp4")[0] == 2
-    if rate > 0.01:
-        written = cv2.VideoCapture(str(tmp_path / "a.mp4")).get(cv2.CAP_PROP_FPS)
-        assert written == pytest.approx(rate, rel=1e-4)

@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from mien.errors import SourceError
+from mien.predict import media_sources
 from mien.predict.media_sources import MediaSource, find_sources
 
 
@@ -144,17 +146,37 @@ def test_an_empty_list_is_an_error() -> None:
 
 
 def test_cameras_and_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Digits are a camera unless a file has that name; passwords appear in no name and no path."""
+    """Digits are a camera unless a file has that name; passwords and tokens appear in no name and no path."""
     touch(tmp_path, "7")
     monkeypatch.chdir(tmp_path)
-    found = find_sources(["0", 1, "7", "rtsp://me:secret@host:554/a b?x=1", 0])
+    found = find_sources(["0", 1, "7", "rtsp://me:secret@host:554/a b?x=f00", "rtsp://host:554/a b?x=f01", 0])
     assert found == [
         MediaSource(0, Path("camera-0"), is_video=True),
         MediaSource(1, Path("camera-1"), is_video=True),
         MediaSource(Path("7"), Path("7"), is_video=False),
-        MediaSource("rtsp://me:secret@host:554/a b?x=1", Path("rtsp-host-554-a-b-x-1"), is_video=True),
+        MediaSource("rtsp://me:secret@host:554/a b?x=f00", Path("rtsp-host-554-a-b-x"), is_video=True),
+        MediaSource("rtsp://host:554/a b?x=f01", Path("rtsp-host-554-a-b-x"), is_video=True, number=2),
     ]
-    assert [source.name for source in found] == ["camera 0", "camera 1", "7", "rtsp://host:554/a b?x=1"]
+    shown = "rtsp://host:554/a b?x=***"
+    assert [source.name for source in found] == ["camera 0", "camera 1", "7", shown, f"{shown} (2)"]
+
+
+def test_an_animated_image_is_a_video(tmp_path: Path) -> None:
+    """Named or in a folder; one that does not move is an image."""
+    still, moving = Image.new("RGB", (8, 8)), [Image.new("RGB", (8, 8), (value, 0, 0)) for value in (90, 200)]
+    for name in ("a.gif", "a.png", "a.webp"):
+        still.save(tmp_path / f"still-{name}")
+        moving[0].save(tmp_path / f"moving-{name}", save_all=True, append_images=moving[1:])
+    for found in (find_sources([tmp_path]), find_sources([*tmp_path.iterdir()])):
+        assert len(found) == 6
+        assert all(source.is_video == source.relative_path.name.startswith("moving") for source in found)
+
+
+def test_a_photo_at_a_url_is_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what the server sends, not by the name."""
+    monkeypatch.setattr(media_sources, "is_image_url", lambda url: "photo" in url)
+    urls = ["http://host/photo", "http://host/clip.jpg"]
+    assert [source.is_video for source in find_sources(urls)] == [False, True]
 
 
 def test_an_unreadable_folder_is_reported(

@@ -88,7 +88,7 @@ def plug_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[Camera], Camera]:
     monkeypatch.setattr(capture_module, "LIVE_TIMEOUT_S", 0.05)
 
     def plug(camera: Camera) -> Camera:
-        monkeypatch.setattr(stage, "open_frames", lambda _source: LiveStream("camera 0", camera))
+        monkeypatch.setattr(stage, "open_frames", lambda _source, **_: LiveStream("camera 0", camera))
         return camera
 
     return plug

@@ -1,53 +1,41 @@
-"""Frame sources: a video file, a camera, a network stream.
+"""Frame sources: a video file, an animated image, a camera, a network stream.
 
 A video file yields every frame in order; a live source yields the newest frame and drops those that nobody had time for.
-
-Convention: ``(H, W, 3)`` uint8 RGB, upright by the file's rotation tag; seconds since the first frame.
+Files and addresses are decoded through PyAV (`demuxed`) or, without that extra, through OpenCV; cameras always through OpenCV.
 """
 
+import logging
 import os
 import threading
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import SourceError
-from mien.faces.images import MAX_PIXELS, UnreadableImage
+from mien.faces.images import UnreadableImage
+from mien.inference.urls import is_url, redact_url
+from mien.inference.video.animated_image import AnimatedImage, is_animated_image
+from mien.inference.video.demuxed import DemuxedVideo, LiveCapture, close_container, import_av, open_container
+from mien.inference.video.frames import Frame, FrameSource, damaged, plausible_frame_rate, too_large
 from mien.runtime.regular_files import NotAFileError, open_regular
 
-URL_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://")
+_log = logging.getLogger(__name__)
+
 # Consecutive failed reads after which a video file has ended; a damaged part may cost one or two.
 MAX_FAILED_READS = 8
 # A live source may miss frames for this long before it has ended.
 LIVE_TIMEOUT_S = 1.0
 NETWORK_TIMEOUT_MS = 10_000
-# A higher frame rate is an error in the file; the default is assumed instead.
-MAX_FRAME_RATE, DEFAULT_FRAME_RATE = 1000.0, 25.0
 # The frame count in a file's header is an estimate in some formats: this many frames, and this fraction, may be missing.
 MAX_MISSING_FRAMES, MAX_MISSING_RATIO = 2, 0.02
 # How much of a file identifies its format: a transport stream is recognized by its second packet.
 HEADER_BYTES, PACKET_BYTES = 189, 188
-
-
-class Frame(NamedTuple):
-    """A frame, or a placeholder for frames that cannot be read.
-
-    Attributes:
-        number: 0-based; for a live source it counts all frames delivered, so that dropped ones leave gaps.
-        seconds: since the first frame.
-        image_rgb: ``(H, W, 3)`` uint8, or None.
-        problem: (status, detail) if it cannot be read.
-    """
-
-    number: int
-    seconds: float
-    image_rgb: NDArray[np.uint8] | None
-    problem: tuple[str, str] | None = None
 
 
 class Capture(Protocol):
@@ -63,34 +51,18 @@ class Capture(Protocol):
         """Close the device or file."""
 
 
-class FrameSource(Protocol):
-    """Yields frames once, and closes the device or file at the end.
-
-    Attributes:
-        name: as shown to a person.
-        is_live: frames that are not consumed in time are dropped.
-        frame_rate: frames per second, as reported by the source.
-        n_frames: the expected number, as reported by the file; None if unknown.
-    """
-
-    name: str
-    is_live: bool
-    frame_rate: float
-    n_frames: int | None
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Yield the frames."""
-
-
 class VideoFile:
-    """A video of finite length: every frame, in order."""
+    """A video of finite length, decoded through OpenCV: every frame, in order.
+
+    OpenCV reports neither which frames are damaged nor the shape of the pixels, and only an estimate of the number of frames.
+    """
 
     is_live = False
 
     def __init__(self, name: str, capture: Capture) -> None:
         """Take ownership of an open capture."""
         self.name = name
-        self.frame_rate = _frame_rate(capture)
+        self.frame_rate = plausible_frame_rate(capture.get(cv2.CAP_PROP_FPS))
         n_frames = capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.n_frames = int(n_frames) if 0 < n_frames < 2**40 else None
         self._capture = capture
@@ -103,9 +75,9 @@ class VideoFile:
         try:
             width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
             height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-            if width * height > MAX_PIXELS:
-                detail = f"frames of {width}x{height} pixels, the limit is {MAX_PIXELS:,}"
-                yield Frame(0, 0.0, None, ("image_too_large", detail))
+            refused = too_large(width, height)
+            if refused is not None:
+                yield refused
                 return
             number, n_failed = 0, 0
             first_timestamp: float | None = None
@@ -123,10 +95,9 @@ class VideoFile:
                 if number > 0 and seconds <= last_s:
                     seconds = expected_s
                 if n_failed:
-                    first, n_lost = number, max(1, round((seconds - expected_s) * self.frame_rate))
+                    n_lost = max(1, round((seconds - expected_s) * self.frame_rate))
+                    yield damaged(number, n_lost, expected_s)
                     number += n_lost
-                    which = f"frame {first:,}" if n_lost == 1 else f"frames {first:,} to {number - 1:,}"
-                    yield Frame(first, expected_s, None, ("damaged_frame", f"{which} cannot be read"))
                 yield Frame(number, seconds, image_rgb)
                 number, n_failed, last_s = number + 1, 0, seconds
             problem = self._problem_at_end(number)
@@ -152,7 +123,7 @@ class LiveStream:
     def __init__(self, name: str, capture: Capture) -> None:
         """Take ownership of an open capture."""
         self.name = name
-        self.frame_rate = _frame_rate(capture)
+        self.frame_rate = plausible_frame_rate(capture.get(cv2.CAP_PROP_FPS))
         self.n_frames: int | None = None
         self._capture = capture
         self._changed = threading.Condition()
@@ -215,13 +186,12 @@ def _read_rgb(capture: Capture) -> NDArray[np.uint8] | None:
         return None
 
 
-def _frame_rate(capture: Capture) -> float:
-    frame_rate = capture.get(cv2.CAP_PROP_FPS)
-    return frame_rate if 0 < frame_rate <= MAX_FRAME_RATE else DEFAULT_FRAME_RATE
+def open_frames(source: str | Path | int, *, start_seconds: float = 0.0) -> FrameSource:
+    """Open a video file, an animated image, a camera by its index, or a URL.
 
-
-def open_frames(source: str | Path | int) -> FrameSource:
-    """Open a video file, a camera by its index, or a URL.
+    Args:
+        source: see above.
+        start_seconds: frames before this time are not needed; those of some sources are skipped without decoding them.
 
     Raises:
         UnreadableImage: the file is not a video, or cannot be read.
@@ -239,34 +209,81 @@ def open_frames(source: str | Path | int) -> FrameSource:
             )
         return LiveStream(f"camera {index}", capture)
     if is_url(str(source)):
-        url = str(source)
+        return _open_url(str(source), start_seconds)
+    return _open_file(Path(source), start_seconds)
+
+
+def _open_url(url: str, start_seconds: float) -> FrameSource:
+    name = redact_url(url)
+    av = import_av()
+    if av is None:
         timeouts = [
             *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, NETWORK_TIMEOUT_MS),
             *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, NETWORK_TIMEOUT_MS),
         ]
         capture = _open_quietly(url, cv2.CAP_FFMPEG, timeouts)
-        name = strip_credentials(url)
         if not capture.isOpened():
             raise SourceError(f"{name} provides no video. Check the URL, the password and the network")
         video = VideoFile(name, capture)
         return LiveStream(name, capture) if video.n_frames is None else video
-    return _open_file(Path(source))
+    try:
+        container = open_container(url)
+    except av.FFmpegError as error:
+        why = error.strerror or type(error).__name__
+        raise SourceError(
+            f"{name} provides no video ({why}). Check the URL, the password and the network"
+        ) from None
+    try:
+        # What has neither a duration nor a size never ends.
+        if container.duration is None and container.size <= 0:
+            return LiveStream(name, LiveCapture(container))
+        return DemuxedVideo(name, container, start_seconds=start_seconds)
+    except UnreadableImage as error:
+        close_container(container)
+        raise SourceError(f"{name} provides no video: {error.detail}. Use another URL") from None
 
 
-def _open_file(path: Path) -> VideoFile:
+def _open_file(path: Path, start_seconds: float) -> FrameSource:
     header = read_header(path)
     if not header:
         raise UnreadableImage("empty_file", "the file has 0 bytes")
+    if is_animated_image(path, header):
+        return AnimatedImage(str(path), path)
+    av = import_av()
+    if av is not None:
+        try:
+            container = open_container(path)
+        except (av.FFmpegError, OSError):
+            raise _not_a_video(header) from None
+        try:
+            return DemuxedVideo(str(path), container, path=path, start_seconds=start_seconds)
+        except UnreadableImage:
+            close_container(container)
+            raise
+    _warn_without_av()
     # As an absolute path, no name is mistaken for a URL or a numbered image sequence.
     name = opencv_path(path.resolve())
     capture = _open_quietly(name, cv2.CAP_FFMPEG)
     if not capture.isOpened():
         capture = _open_quietly(name)
     if not capture.isOpened():
-        if is_video_content(header):
-            raise UnreadableImage("truncated_video", "the file ends early, or its header is damaged")
-        raise UnreadableImage("not_a_video", f"begins with {header[:16]!r}")
+        raise _not_a_video(header)
     return VideoFile(str(path), capture)
+
+
+def _not_a_video(header: bytes) -> UnreadableImage:
+    """Return why a file that nothing can open is none."""
+    if is_video_content(header):
+        return UnreadableImage("truncated_video", "the file ends early, or its header is damaged")
+    return UnreadableImage("not_a_video", f"begins with {header[:16]!r}")
+
+
+@cache
+def _warn_without_av() -> None:
+    _log.warning(
+        "Videos are decoded by OpenCV, which reports neither damaged frames nor the shape of pixels, and may count frames "
+        "wrongly: pip install 'mien[video]' for a decoder that does"
+    )
 
 
 def _open_quietly(source: str | int, *options: Any) -> Any:
@@ -293,18 +310,6 @@ def opencv_path(path: Path) -> Any:
 def is_camera_index(source: str) -> bool:
     """Return whether a name is a camera index: digits, unless a file has that name."""
     return source.isascii() and source.isdigit() and not Path(source).exists()
-
-
-def is_url(source: str) -> bool:
-    """Return whether a name is the URL of a stream."""
-    return source.lower().startswith(URL_SCHEMES)
-
-
-def strip_credentials(url: str) -> str:
-    """Return a URL without its user name and password, so that it can be shown and written."""
-    scheme, _, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def read_header(path: Path) -> bytes:

@@ -4,6 +4,7 @@ For a video file, frames are decoded and their faces cropped in threads that run
 processed one newest frame at a time, so that every prediction is current.
 """
 
+import math
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -11,13 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mien.faces.detector import Detector
+from mien.faces.detector import DetectedFace, Detector
 from mien.faces.images import UnreadableImage
 from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.inference.decision_rule import DecisionRule
 from mien.inference.pipeline import CroppedImage, crop_face, infer, postprocess_face
 from mien.inference.results import ImagePrediction, row_without_face
-from mien.inference.video.capture import Frame, FrameSource
+from mien.inference.video.cuts import CutDetector
+from mien.inference.video.frames import DAMAGED, Frame, FrameSource
 from mien.inference.video.options import VideoOptions
 from mien.inference.video.prefetch import prefetch
 from mien.inference.video.smoothing import VideoSmoother
@@ -48,7 +50,7 @@ def predict_frames(
     """Yield the prediction for each frame, in order; closing the generator closes the camera or file.
 
     Args:
-        source: opened by `capture.open_frames`.
+        source: opened by `capture.open_frames`, with the same `start_seconds` as the options.
         model: the ONNX model.
         detector: finds the faces; None if every frame already is one cropped face.
         rule: how probabilities become an expression.
@@ -74,15 +76,26 @@ def predict_frames(
 
 
 def _limit_frames(source: FrameSource, options: VideoOptions) -> Generator[Frame, None, None]:
-    """Yield a source's frames up to the limits of the options."""
+    """Yield a source's frames within the limits of the options; a placeholder gives the reason if there are none."""
     frames = iter(source)
+    count, end_s = 0, math.inf if options.end_seconds is None else options.end_seconds
     try:
-        for count, frame in enumerate(frames, start=1):
-            if options.max_seconds is not None and frame.seconds >= options.max_seconds:
-                return
+        for frame in frames:
+            is_early = frame.seconds < options.start_seconds
+            if is_early and (frame.problem is None or frame.problem[0] == DAMAGED):
+                continue
+            if count == 0 and options.max_seconds is not None:
+                end_s = min(end_s, frame.seconds + options.max_seconds)
+            if frame.seconds >= end_s:
+                break
             yield frame
+            count += 1
             if count == options.max_frames:
-                return
+                break
+        if count == 0:
+            end = "" if math.isinf(end_s) else f" and before {end_s:g} s"
+            detail = f"the video has no frame from {options.start_seconds:g} s on{end}"
+            yield Frame(0, options.start_seconds, None, ("no_frames", detail))
     finally:
         if isinstance(frames, Generator):
             frames.close()
@@ -96,14 +109,21 @@ def _crop_frames(
     *,
     keep_images: bool,
 ) -> Generator[_CroppedFrame, None, None]:
-    """Track the faces of each frame and crop them; without a tracker a frame is one face."""
+    """Track the faces of each frame and crop them; without a tracker a frame is one face, and a cut starts a track."""
+    cuts, n_cuts = CutDetector(), 0
     try:
         for frame in frames:
             image_rgb = frame.image_rgb
             if image_rgb is None:
                 yield _CroppedFrame(frame, CroppedImage(name, (), problem=frame.problem), ())
                 continue
-            tracked = [(0, None)] if tracker is None else tracker.track(image_rgb, frame.seconds)
+            is_cut = cuts.is_cut(image_rgb)
+            n_cuts += is_cut
+            tracked: Sequence[tuple[int, DetectedFace | None]] = [(n_cuts, None)]
+            if tracker is not None:
+                if is_cut:
+                    tracker.end_tracks()
+                tracked = tracker.track(image_rgb, frame.seconds)
             faces = tuple(crop_face(image_rgb, detection, info) for _, detection in tracked)
             image = CroppedImage(name, faces, image_rgb if keep_images else None)
             yield _CroppedFrame(frame._replace(image_rgb=None), image, tuple(track for track, _ in tracked))
@@ -133,8 +153,14 @@ def _predict_batch(
                 side = float((box_xyxy[2:] - box_xyxy[:2]).max())
                 row = replace(row, landmarks=filters.landmarks(row.landmarks, frame.seconds, side=side))
             rows.append(replace(row, track=track))
-        rows = rows or [row_without_face(image.source, image.problem)]
-        rows = [replace(row, frame=frame.number, seconds=frame.seconds) for row in rows]
+        if not rows:
+            # What the decoder made up over damage is no frame without a face.
+            made_up = (DAMAGED, frame.caveat) if frame.caveat else None
+            rows = [row_without_face(image.source, image.problem or made_up)]
+        rows = [
+            replace(row, frame=frame.number, seconds=frame.seconds, detail=row.detail or frame.caveat)
+            for row in rows
+        ]
         yield ImagePrediction(image.source, tuple(rows), image.image_rgb)
 
 

@@ -1,14 +1,17 @@
 """Tracking faces through a video: which face belongs to which person, and which frames the detector must see.
 
-A track is a person's number. It continues with the face closest to its predicted position, and survives for a while when
-the face is hidden or turned away.
+A track is a person's number. It continues with the face closest to its predicted position that looks like the last one,
+and survives for a while when the face is hidden or turned away.
 """
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.faces.boxes import iou_xyxy
 from mien.faces.detector import DetectedFace, Detector, QuickDetector
+from mien.inference.video.appearance import describe_face
 from mien.inference.video.optical_flow import propagate_face
 
 # How long a track survives without its face.
@@ -19,6 +22,13 @@ MIN_IOU = 0.2
 MAX_DISTANCE, MAX_DISTANCE_PER_S = 0.6, 1.0
 # The largest ratio between the sides of one face in two successive detections.
 MAX_SIDE_RATIO = 2.0
+# Descriptors of one person's faces a few frames apart correlate more than this, those of two people mostly less; and how
+# much the correlation counts against the distance in face sides. Measured by `benchmarks/tracks.py`.
+MIN_SIMILARITY, SIMILARITY_WEIGHT = 0.5, 1.0
+# The overlap of a face that optical flow carried along with the same face as detected.
+SAME_IOU = 0.5
+# How much of a track's descriptor is replaced by that of a new face.
+DESCRIPTOR_RATE = 0.5
 # A track's velocity is averaged over about this time, and extrapolated for this long at most.
 VELOCITY_TIME_S, MAX_EXTRAPOLATION_S = 0.15, 0.5
 # Faces whose boxes overlap this much could be mistaken for each other: the detector runs on every frame.
@@ -37,17 +47,26 @@ class Track:
         face: as last seen.
         seconds: when that was.
         velocity: ``(2,)`` of the box center, in pixels per second.
+        descriptor: how its faces look, of length 1; None if unknown.
     """
 
-    __slots__ = ("face", "number", "seconds", "velocity")
+    __slots__ = ("descriptor", "face", "number", "seconds", "velocity")
 
     def __init__(self, number: int, face: DetectedFace, seconds: float) -> None:
         """Start with a first face."""
         self.number, self.face, self.seconds = number, face, seconds
         self.velocity = np.zeros(2)
+        self.descriptor: NDArray[np.float32] | None = None
 
-    def update(self, face: DetectedFace, seconds: float) -> None:
-        """Add the face of a later frame."""
+    def update(
+        self, face: DetectedFace, seconds: float, descriptor: NDArray[np.float32] | None = None
+    ) -> None:
+        """Add the face of a later frame, with its descriptor if it was computed."""
+        if descriptor is not None:
+            if self.descriptor is not None:
+                descriptor = self.descriptor + DESCRIPTOR_RATE * (descriptor - self.descriptor)
+                descriptor /= max(float(np.linalg.norm(descriptor)), 1e-9)
+            self.descriptor = descriptor
         interval = seconds - self.seconds
         if interval > 0:
             velocity = (_centers(face.box_xyxy[None]) - _centers(self.face.box_xyxy[None]))[0] / interval
@@ -73,10 +92,24 @@ class TrackMatcher:
         self.tracks: list[Track] = []
         self._n_tracks = 0
 
-    def assign(self, faces: list[DetectedFace], seconds: float) -> list[Track]:
-        """Return the track of each face of a frame; faces that match none start new tracks."""
+    def assign(
+        self,
+        faces: list[DetectedFace],
+        seconds: float,
+        descriptors: Sequence[NDArray[np.float32] | None] = (),
+        is_continuous: Callable[[Track, DetectedFace], bool] = lambda _track, _face: False,
+    ) -> list[Track]:
+        """Return the track of each face of a frame; faces that match none start new tracks.
+
+        Args:
+            faces: of the frame.
+            seconds: its time.
+            descriptors: how each face looks, from `appearance.describe_face`; empty if unknown.
+            is_continuous: whether a face that does not look like a track's last one still is the same, such as behind a hand.
+        """
+        descriptors = descriptors or [None] * len(faces)
         self.tracks = [track for track in self.tracks if seconds - track.seconds <= PATIENCE_S]
-        matches = _match(self.tracks, faces, seconds)
+        matches = _match(self.tracks, faces, seconds, descriptors, is_continuous)
         assigned = []
         for index, face in enumerate(faces):
             track = matches.get(index)
@@ -84,12 +117,18 @@ class TrackMatcher:
                 track = Track(self._n_tracks, face, seconds)
                 self._n_tracks += 1
                 self.tracks.append(track)
-            track.update(face, seconds)
+            track.update(face, seconds, descriptors[index])
             assigned.append(track)
         return assigned
 
 
-def _match(tracks: list[Track], faces: list[DetectedFace], seconds: float) -> dict[int, Track]:
+def _match(
+    tracks: list[Track],
+    faces: list[DetectedFace],
+    seconds: float,
+    descriptors: Sequence[NDArray[np.float32] | None],
+    is_continuous: Callable[[Track, DetectedFace], bool],
+) -> dict[int, Track]:
     """Return tracks by the index of their face, matched greedily: the best pair first, then the best of the rest."""
     if not tracks or not faces:
         return {}
@@ -103,7 +142,19 @@ def _match(tracks: list[Track], faces: list[DetectedFace], seconds: float) -> di
     overlap = iou_xyxy(predicted, boxes)
     can_match = (overlap >= MIN_IOU) | (distance <= MAX_DISTANCE + MAX_DISTANCE_PER_S * gap_s)
     can_match &= np.maximum(*sides) < MAX_SIDE_RATIO * np.minimum(*sides)
-    cost = np.where(can_match, distance - overlap, np.inf)
+    # A pair without descriptors neither gains nor loses.
+    similarity = np.array(
+        [
+            [
+                MIN_SIMILARITY if ours is None or theirs is None else float(ours @ theirs)
+                for theirs in descriptors
+            ]
+            for ours in (track.descriptor for track in tracks)
+        ]
+    )
+    for row, column in np.argwhere(can_match & (similarity < MIN_SIMILARITY)):
+        can_match[row, column] = is_continuous(tracks[row], faces[column])
+    cost = np.where(can_match, distance - overlap - SIMILARITY_WEIGHT * similarity, np.inf)
     matches: dict[int, Track] = {}
     for _ in range(min(cost.shape)):
         row, column = np.unravel_index(np.argmin(cost), cost.shape)
@@ -149,7 +200,11 @@ class FaceTracker:
         self._n_since_detection += 1
         faces = self._propagate(image_rgb)
         if faces is None:
-            self._visible = self._matcher.assign(self._detect(image_rgb, seconds), seconds)
+            faces = self._detect(image_rgb, seconds)
+            descriptors = [describe_face(image_rgb, face) for face in faces]
+            self._visible = self._matcher.assign(
+                faces, seconds, descriptors, lambda track, face: self._is_continuous(image_rgb, track, face)
+            )
             self._n_since_detection = 0
         else:
             for track, face in zip(self._visible, faces, strict=True):
@@ -157,6 +212,10 @@ class FaceTracker:
             self._visible.sort(key=lambda track: -track.face.area)
         self._previous_rgb = image_rgb
         return [(track.number, track.face) for track in self._visible]
+
+    def end_tracks(self) -> None:
+        """End all tracks, because the next frame belongs to another shot: its faces get new numbers."""
+        self._matcher.tracks, self._visible, self._previous_rgb, self._thorough_s = [], [], None, None
 
     def _propagate(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace] | None:
         """Return the faces of the last frame at their new positions, None if the detector must run."""
@@ -178,6 +237,14 @@ class FaceTracker:
                 return None
             faces.append(face)
         return faces
+
+    def _is_continuous(self, image_rgb: NDArray[np.uint8], track: Track, face: DetectedFace) -> bool:
+        """Return whether optical flow carries a track's face of the last frame to a face of the current one."""
+        previous_rgb = self._previous_rgb
+        if track not in self._visible or previous_rgb is None or previous_rgb.shape != image_rgb.shape:
+            return False
+        carried = propagate_face(previous_rgb, image_rgb, track.face)
+        return carried is not None and iou_xyxy(carried.box_xyxy[None], face.box_xyxy[None])[0, 0] >= SAME_IOU
 
     def _detect(self, image_rgb: NDArray[np.uint8], seconds: float) -> list[DetectedFace]:
         """Detect faces of the tracked sizes and, from time to time, of all sizes.

@@ -15,15 +15,15 @@ import pytest
 from mien.errors import SourceError
 from mien.faces.images import UnreadableImage
 from mien.inference.video import capture as capture_module
+from mien.inference.video import demuxed
 from mien.inference.video.capture import (
     LiveStream,
     VideoFile,
     is_camera_index,
-    is_url,
     is_video_content,
     open_frames,
-    strip_credentials,
 )
+from mien.inference.video.frames import DEFAULT_FRAME_RATE
 
 WAIT_S = 20.0
 
@@ -70,10 +70,7 @@ def test_times_follow_the_frame_rate_without_timestamps(tools: Any, ten_frames: 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, 90000.0, float("nan")])
 def test_an_impossible_frame_rate_is_replaced(tools: Any, ten_frames: list[Any], rate: float) -> None:
-    assert (
-        VideoFile("a", tools.FakeCapture(ten_frames, FPS=rate)).frame_rate
-        == capture_module.DEFAULT_FRAME_RATE
-    )
+    assert VideoFile("a", tools.FakeCapture(ten_frames, FPS=rate)).frame_rate == DEFAULT_FRAME_RATE
 
 
 def test_the_rotation_tag_is_applied(tmp_path: Path, tools: Any) -> None:
@@ -324,13 +321,48 @@ class QuietHandler(SimpleHTTPRequestHandler):
 def test_a_url_is_a_video_or_a_live_stream(
     tools: Any, ten_frames: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By whether its length is known."""
+    """By whether its length is known, read through OpenCV."""
+    monkeypatch.setattr(capture_module, "import_av", lambda: None)
     for count, is_live in ((10, False), (-9e15, True)):
         capture = tools.FakeCapture(ten_frames, FPS=30, FRAME_COUNT=count)
         capture.isOpened = lambda: True
         monkeypatch.setattr(capture_module, "_open_quietly", lambda *_, capture=capture: capture)
-        source = open_frames("rtsp://me:secret@camera.local/stream")
-        assert (source.is_live, source.name) == (is_live, "rtsp://camera.local/stream")
+        source = open_frames("rtsp://me:secret@camera.local/stream?token=f00")
+        assert (source.is_live, source.name) == (is_live, "rtsp://camera.local/stream?token=***")
+
+
+def test_a_server_that_falls_silent_ends_the_stream(
+    tmp_path: Path, tools: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream without an end sends some frames, and nothing more."""
+    pytest.importorskip("av", reason="the extra video")
+    monkeypatch.setattr(demuxed, "NETWORK_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(capture_module, "LIVE_TIMEOUT_S", 0.2)
+    frames = [np.full((48, 64, 3), value, np.uint8) for value in range(0, 250, 5)]
+    data = tools.write_video(tmp_path / "a.mkv", frames).read_bytes()
+    # The duration of the file's header, as a stream that is recorded now has none.
+    data = data.replace(b"\x44\x89\x88", b"\xec\x89\x88")
+    is_done = threading.Event()
+
+    class Handler(QuietHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(data[: len(data) * 3 // 4])
+                self.wfile.flush()
+                is_done.wait(WAIT_S)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        source = open_frames(f"http://127.0.0.1:{server.server_port}/live?token=f00")
+        *received, last = source
+        is_done.set()
+        server.shutdown()
+    assert source.is_live
+    assert received
+    assert last.problem == ("stream_ended", f"no more frames from {source.name}")
+    assert "f00" not in source.name
 
 
 def test_digits_are_a_camera_unless_a_file_has_that_name(
@@ -341,16 +373,3 @@ def test_digits_are_a_camera_unless_a_file_has_that_name(
     assert not is_camera_index("0a")
     (tmp_path / "0").touch()
     assert not is_camera_index("0")
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("rtsp://a:b@host:554/x?y=@", "rtsp://host:554/x?y=@"),
-        ("HTTP://host/x", "HTTP://host/x"),
-        ("http://host", "http://host"),
-    ],
-)
-def test_credentials_are_stripped(url: str, expected: str) -> None:
-    assert is_url(url)
-    assert strip_credentials(url) == expected

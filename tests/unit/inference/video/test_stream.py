@@ -170,7 +170,7 @@ def test_a_camera_is_read_until_it_is_unplugged(
 ) -> None:
     monkeypatch.setattr(capture_module, "LIVE_TIMEOUT_S", 0.05)
     source, capture = camera(tools, 20)
-    monkeypatch.setattr(model_module, "open_frames", lambda _source: source)
+    monkeypatch.setattr(model_module, "open_frames", lambda _source, **_: source)
     *read, last = rows_of(model.watch(0))
     assert read
     assert {(row.status, row.expression, row.track, row.source) for row in read} == {
@@ -185,7 +185,7 @@ def test_closing_the_generator_releases_the_camera(
     model: Model, tools: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, capture = camera(tools, 100_000)
-    monkeypatch.setattr(model_module, "open_frames", lambda _source: source)
+    monkeypatch.setattr(model_module, "open_frames", lambda _source, **_: source)
     predictions = model.watch(0)
     assert next(predictions).rows[0].expression == "Happy"
     predictions.close()
@@ -290,3 +290,57 @@ def test_the_models_threads(model_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for threads in (None, 5):
         assert mien.load(model_path, threads=threads)._video_model.threads == (threads or 3)
     assert given == [None, 3, 5]
+
+
+def room(seed: int, *squares: Any, tools: Any) -> NDArray[np.uint8]:
+    """Return a frame with squares before a background of random stripes."""
+    frame = np.asarray(tools.draw_frame(*squares), dtype=np.uint8)
+    stripes = np.random.default_rng(seed).integers(0, 255, 10).repeat(16).astype(np.uint8)
+    is_background = (frame == 100).all(axis=2)
+    frame[is_background] = np.broadcast_to(stripes[None, :, None], frame.shape)[is_background]
+    return frame
+
+
+@pytest.mark.parametrize("cropped", [False, True])
+def test_a_cut_starts_new_tracks_and_new_averages(
+    tmp_path: Path, model: Model, tools: Any, cropped: bool
+) -> None:
+    """Nothing of the first shot is left in the second."""
+    shots = [
+        room(index // 15, ("Happy" if index < 15 else "Sad", 50, 40, 50), tools=tools) for index in range(30)
+    ]
+    video = tools.write_video(tmp_path / "a.avi", shots)
+    smooth = rows_of(model.watch(video, cropped=cropped))
+    raw = rows_of(model.watch(video, cropped=cropped, smoothing=0))
+    assert [row.track for row in smooth] == [0] * 15 + [1] * 15
+    assert smooth[15].probabilities == raw[15].probabilities
+
+
+def test_a_part_of_a_video(model: Model, video: Path) -> None:
+    """Numbers and times stay those of the file, and the seconds of `max_seconds` count from the start."""
+    predictions = list(model.watch(video, start_seconds=0.5, end_seconds=0.7))
+    assert [prediction.rows[0].frame for prediction in predictions] == list(range(15, 21))
+    limited = list(model.watch(video, start_seconds=0.5, max_seconds=0.1))
+    assert [prediction.rows[0].frame for prediction in limited] == [15, 16, 17]
+
+
+def test_a_start_after_the_end_is_reported(model: Model, video: Path) -> None:
+    (row,) = rows_of(model.watch(video, start_seconds=60))
+    assert (row.status, row.detail) == ("no_frames", "the video has no frame from 60 s on")
+
+
+def test_frames_made_up_over_damage_say_so(model: Model, tools: Any) -> None:
+    """With a face they name the damage; without one they are not `no_face`."""
+
+    class Damaged:
+        name, is_live, frame_rate, n_frames = "a", False, 25.0, 3
+
+        def __iter__(self) -> Iterator[Frame]:
+            for index, drawn in enumerate((tools.draw_frame(("Happy", 20, 30, 40)), tools.draw_frame())):
+                yield Frame(index, index / 25, drawn, caveat="frame 0 is damaged")
+
+    rows = rows_of(predict_frames(Damaged(), model.onnx_model, detector=model.detector))
+    assert [(row.status, row.detail) for row in rows] == [
+        ("ok", "frame 0 is damaged"),
+        ("damaged_frame", "frame 0 is damaged"),
+    ]

@@ -173,3 +173,42 @@ def test_a_crowd_is_detected_in_every_frame_and_keeps_its_tracks() -> None:
             assert numbers.setdefault(person, track) == track
     assert len(set(numbers.values())) == 300
     assert len(crowd.calls) == 4
+
+
+def unit(*values: float) -> NDArray[np.float32]:
+    """Return a descriptor."""
+    return np.asarray(np.array(values) / np.linalg.norm(values), dtype=np.float32)
+
+
+def test_another_face_in_the_same_place_is_another_track() -> None:
+    """And the first one, when it is back within a second, has its track again."""
+    matcher = TrackMatcher()
+    looks = [unit(1, 0.1), unit(1, 0.2), unit(0.1, 1), unit(0, 1), unit(1, 0)]
+    numbers = [
+        matcher.assign([face(100, 50)], index / RATE, [look])[0].number for index, look in enumerate(looks)
+    ]
+    assert numbers == [0, 0, 1, 1, 0]
+
+
+def test_a_face_that_changes_without_a_break_keeps_its_track() -> None:
+    """Such as behind a hand: the flow leads to it."""
+    matcher = TrackMatcher()
+    matcher.assign([face(100, 50)], 0.0, [unit(1, 0)])
+    (track,) = matcher.assign([face(100, 50)], 0.1, [unit(0, 1)], lambda _track, _face: True)
+    assert track.number == 0
+
+
+def test_looks_decide_between_faces_that_are_close() -> None:
+    """Two people swap places between two detections."""
+    matcher = TrackMatcher()
+    matcher.assign([face(100, 50), face(130, 50)], 0.0, [unit(1, 0), unit(0, 1)])
+    tracks = matcher.assign([face(100, 50), face(130, 50)], 0.2, [unit(0, 1), unit(1, 0)])
+    assert [track.number for track in tracks] == [1, 0]
+
+
+def test_a_cut_ends_all_tracks(detector: Detector, tools: Any) -> None:
+    tracker = FaceTracker(detector, detect_every=100)
+    frame = tools.draw_frame(("Happy", 20, 30, 40))
+    assert [track for track, _ in tracker.track(frame, 0.0)] == [0]
+    tracker.end_tracks()
+    assert [(track, found.score) for track, found in tracker.track(frame, 0.04)] == [(1, 0.9)]

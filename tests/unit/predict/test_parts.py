@@ -272,7 +272,7 @@ def test_options_of_parts_need_images_and_a_file(
     with pytest.raises(ArtifactError, match=r"is for rows that go to a file\. Add --out FILE"):
         run(folder, model_path, **options)
     (folder / "a.avi").write_bytes(b"")
-    with pytest.raises(ArtifactError, match="1 of 12 sources are videos or cameras"):
+    with pytest.raises(ArtifactError, match="1 of 12 sources are videos, cameras or addresses"):
         run(folder, model_path, out=tmp_path / "rows.csv", **options)
 
 

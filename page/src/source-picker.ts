@@ -1,12 +1,13 @@
 // Opens photos, the example, cameras and video files, and reports why one cannot be opened or has ended.
 
+import { versioned } from "./assets.ts";
 import { byId, onClick } from "./dom.ts";
 import { listenForFiles } from "./file-drop.ts";
 import { messageOf, type Problems } from "./problems.ts";
 import type { Source } from "./source.ts";
 import { t } from "./i18n.ts";
 
-const EXAMPLE = "assets/example.jpg";
+const EXAMPLE = "example.jpg";
 
 export class SourcePicker {
   /** Number of the latest request to open something; failures of earlier ones are ignored. */
@@ -48,9 +49,9 @@ export class SourcePicker {
 
   private openExample(): Promise<void> {
     const task = async () => {
-      const response = await fetch(new URL(EXAMPLE, document.baseURI));
-      if (!response.ok) throw new Error(`${EXAMPLE}: ${response.status} ${response.statusText}`);
-      await this.source.openPhoto(await response.blob(), "example.jpg");
+      const response = await fetch(new URL(`assets/${versioned(EXAMPLE)}`, document.baseURI));
+      if (!response.ok) throw new Error(`assets/${EXAMPLE}: ${response.status} ${response.statusText}`);
+      await this.source.openPhoto(await response.blob(), EXAMPLE);
     };
     const explain = (error: unknown) => () => t("errorExample", { detail: messageOf(error) });
     return this.open(task, explain, () => void this.openExample());

@@ -7,6 +7,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { delimiter, extname, join } from "node:path";
 import { after, before, test } from "node:test";
+import { gunzipSync } from "node:zlib";
 import { chromium, type Browser, type Page } from "playwright-core";
 import { detectorFile, golden, modelFile } from "./golden.ts";
 
@@ -41,6 +42,7 @@ function fileOf(path: string): Uint8Array | null {
   if (path === "/models/model.onnx") return modelFile();
   if (path === "/model.json") return Buffer.from(JSON.stringify(modelInfo()));
   const file = join(site, path === "/" ? "index.html" : path);
+  if (existsSync(`${file}.gz`) && !existsSync(file)) return gunzipSync(readFileSync(`${file}.gz`));
   return existsSync(file) && statSync(file).isFile() ? readFileSync(file) : null;
 }
 
@@ -141,8 +143,13 @@ async function openBroken(arrange: (page: Page) => Promise<unknown>): Promise<Pa
   return page;
 }
 
+/** The address of a file, with or without a version. */
+function addressOf(path: string): RegExp {
+  return new RegExp(`/${path}(\\?|$)`);
+}
+
 function respond404(page: Page, path: string): Promise<unknown> {
-  return page.route(`**/${path}`, (route) => route.fulfill({ status: 404 }));
+  return page.route(addressOf(path), (route) => route.fulfill({ status: 404 }));
 }
 
 async function problemText(page: Page): Promise<string> {
@@ -168,7 +175,7 @@ test("without the detector every source says what is missing, and retrying works
   }
   await page.click("#language");
   assert.match(await problemText(page), /缺少人脸检测器/);
-  await page.unroute("**/models/detector.onnx");
+  await page.unrouteAll();
   await page.click("#problem button");
   await page.locator("#faces button").nth(2).waitFor({ timeout: 120_000 });
   assert.equal(await problemText(page), "");
@@ -216,7 +223,7 @@ test("a denied camera, an invalid file, a missing example and a broken video are
   await respond404(page, "assets/example.jpg");
   await page.click("#example");
   await page.getByText("The example image failed to load. assets/example.jpg: 404").waitFor();
-  await page.unroute("**/assets/example.jpg");
+  await page.unrouteAll();
   await page.click("#problem button");
   await page.locator("#faces button").nth(2).waitFor({ timeout: 120_000 });
   assert.equal(await problemText(page), "");

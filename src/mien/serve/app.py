@@ -10,10 +10,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import mien
 from mien.faces.detector import Detector
 from mien.formats.onnx_model import OnnxModel
+from mien.runtime.cpu import usable_cpu_cores
+from mien.runtime.memory import usable_memory_bytes
 from mien.serve.api_errors import UniformErrors, add_error_handlers
 from mien.serve.authentication import Access, AllowedHosts, BearerAuth, SecurityHeaders
 from mien.serve.body_drain import BodyDrain, RejectUnexpectedBody
 from mien.serve.cors import CrossOrigin
+from mien.serve.memory_budget import fit_to_memory
 from mien.serve.metrics import MeasureRequests, Metrics
 from mien.serve.proxies import ProxyHeaders
 from mien.serve.routes import answer_head, monitoring_routes, page_routes, prediction_routes
@@ -50,7 +53,8 @@ class ServeApp:
         """
         self.metrics = Metrics()
         self.service: FaceService | None = None
-        access, settings = access or Access(), settings or ServeSettings()
+        access = access or Access()
+        settings = fit_to_memory(settings or ServeSettings(), usable_cpu_cores(), usable_memory_bytes())
 
         @asynccontextmanager
         async def lifespan(api: FastAPI) -> AsyncIterator[None]:

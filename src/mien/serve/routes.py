@@ -18,6 +18,7 @@ from mien.serve.metrics import Metrics
 from mien.serve.schemas import ErrorResponse, Health, ModelMetadata, Predictions, PredictQuery
 from mien.serve.service import FaceService
 from mien.serve.site import DETECTOR_FILE, INDEX, MODEL_FILE, MODEL_JSON, NO_PAGE, STATIC, describe_model
+from mien.serve.static_files import respond_with_file
 from mien.serve.uploads import FIELD, JSON
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -214,11 +215,11 @@ def page_routes(model: OnnxModel, detector_file: Path | None, static: Path = STA
     async def index(request: Request) -> Response:
         if not (static / INDEX).is_file():
             raise ApiError(404, "page_missing", NO_PAGE)
-        return _revalidated(await folder.get_response(INDEX, request.scope))
+        return await respond_with_file(folder, INDEX, request)
 
     @router.api_route("/assets/{path:path}", methods=["GET", "HEAD"])
     async def asset(request: Request, path: str) -> Response:
-        return _revalidated(await folder.get_response(f"assets/{path}", request.scope))
+        return await respond_with_file(folder, f"assets/{path}", request)
 
     @router.api_route(f"/{MODEL_FILE}", methods=["GET", "HEAD"])
     async def model_file(request: Request) -> Response:
@@ -237,13 +238,13 @@ def page_routes(model: OnnxModel, detector_file: Path | None, static: Path = STA
 
     @router.api_route("/docs", methods=["GET", "HEAD"])
     async def docs(request: Request) -> Response:
-        return _revalidated(await reference.get_response(INDEX, request.scope))
+        return await respond_with_file(reference, INDEX, request)
 
     @router.api_route("/docs/{path:path}", methods=["GET", "HEAD"])
     async def docs_file(request: Request, path: str) -> Response:
         if not path:
             return RedirectResponse("../docs")
-        return _revalidated(await reference.get_response(path, request.scope))
+        return await respond_with_file(reference, path, request)
 
     return router
 
@@ -252,10 +253,6 @@ def _model_response(folder: StaticFiles, file: Path, request: Request) -> Respon
     response = folder.file_response(file, file.stat(), request.scope)
     if isinstance(response, FileResponse):
         response.headers["Content-Type"] = "application/octet-stream"
-    return _revalidated(response)
-
-
-def _revalidated(response: Response) -> Response:
     # A browser may cache the file, but asks by its ETag whether it has changed.
     response.headers["Cache-Control"] = "no-cache"
     return response

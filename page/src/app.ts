@@ -10,6 +10,7 @@ import { PredictionLoop } from "./prediction-loop.ts";
 import { hasServer } from "./predictor.ts";
 import { Problems } from "./problems.ts";
 import { photoRows } from "./recording.ts";
+import { showSnippets } from "./snippets.ts";
 import { SourcePicker } from "./source-picker.ts";
 import { Source } from "./source.ts";
 import { State } from "./state.ts";
@@ -74,6 +75,7 @@ function listenToSettings(): void {
   listenToTheme(() => view.renderTheme());
   byId("use-server").addEventListener("change", () => {
     view.renderPrivacy();
+    problems.render();
     loop.switchPredictor();
   });
 }
@@ -101,7 +103,10 @@ listenToSaveButtons();
 listenToSettings();
 translate();
 void loop.load();
+addEventListener("online", () => problems.retry("model"));
+showSnippets(false);
 void hasServer().then((isServed) => {
   byId("server").hidden = !isServed;
+  showSnippets(isServed);
   problems.render();
 });

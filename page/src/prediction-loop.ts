@@ -7,7 +7,7 @@ import { currentLanguage, percent, t, tCount } from "./i18n.ts";
 import { BrowserPredictor, largestDifference, LoadError, predictOnServer } from "./predictor.ts";
 import { explainLoadFailure, messageOf, type Problems } from "./problems.ts";
 import type { ImagePredictions, Timing } from "./protocol.ts";
-import { MAX_ROWS, Recording } from "./recording.ts";
+import { Recording } from "./recording.ts";
 import { toJpeg, type Frame, type Source } from "./source.ts";
 import { usesServer, type State } from "./state.ts";
 import { Tracks } from "./tracks.ts";
@@ -46,7 +46,7 @@ export class PredictionLoop {
       ({ threads: state.threads } = await this.predictor.load(onProgress, (info) => (state.info = info)));
     } catch (error) {
       const { failure } = error as LoadError;
-      problems.report("model", () => explainLoadFailure(failure), () => void this.load());
+      problems.report("model", () => explainLoadFailure(failure), () => void this.load(), state.info !== null);
     }
     state.isLoading = false;
     view.panel.hideLoading();
@@ -165,11 +165,12 @@ export class PredictionLoop {
   private record(frame: Frame): void {
     const { state, source } = this;
     const nUnits = unitsOf(state.info!)?.names.length ?? 0;
-    state.recording ??= new Recording(source.name, state.info!.classes.length, MAX_ROWS, nUnits);
+    const hasLandmarks = state.info!.tasks.includes("landmarks");
+    state.recording ??= new Recording(source.name, state.info!.classes.length, nUnits, hasLandmarks);
     state.recording.add(frame, state.faces);
-    const { fullSince } = state.recording;
+    const { fullSince, maxRows } = state.recording;
     if (fullSince === null) return;
-    const count = MAX_ROWS.toLocaleString(currentLanguage());
+    const count = maxRows.toLocaleString(currentLanguage());
     this.problems.report("recording", () => t("errorFull", { count, clock: clock(fullSince) }));
   }
 

@@ -52,6 +52,7 @@ export class SourcePicker {
       const response = await fetch(new URL(`assets/${versioned(EXAMPLE)}`, document.baseURI));
       if (!response.ok) throw new Error(`assets/${EXAMPLE}: ${response.status} ${response.statusText}`);
       await this.source.openPhoto(await response.blob(), EXAMPLE);
+      this.source.isExample = true;
     };
     const explain = (error: unknown) => () => t("errorExample", { detail: messageOf(error) });
     return this.open(task, explain, () => void this.openExample());

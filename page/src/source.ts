@@ -24,6 +24,8 @@ export class Source {
   name = "";
   /** The photo's file, to send to the server. */
   file: Blob | null = null;
+  /** Whether the photo is the page's own example, whose faces are drawn. */
+  isExample = false;
   isMirrored = false;
   /** Whether the camera faces away from the person; mirroring would then confuse. */
   isRearCamera = false;
@@ -143,6 +145,7 @@ export class Source {
   private setKind(kind: Kind, name: string): void {
     this.kind = kind;
     this.name = name;
+    this.isExample = false;
     this.player.hidden = !this.isLive;
     this.showPredictedFrames(this.isLive && this.showsPredictedFrames);
   }

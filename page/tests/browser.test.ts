@@ -24,6 +24,11 @@ const types: Record<string, string> = {
   ".jpg": "image/jpeg",
   ".json": "application/json",
 };
+interface AxeViolation {
+  id: string;
+  nodes: { html: string }[];
+}
+
 const policy =
   "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' blob:; media-src 'self' blob:; object-src 'none'";
 
@@ -193,6 +198,53 @@ test("a policy that forbids WebAssembly is reported until it is fixed", { skip: 
   await page.click("#example");
   await page.locator('#photo[aria-pressed="true"]').waitFor({ timeout: 60_000 });
   assert.match(await problemText(page), /WebAssembly/);
+});
+
+test("where the browser cannot, the server is offered, and the error stays", { skip: missing, timeout: 120_000 }, async () => {
+  const row = {
+    status: "ok", detail: "", box_xyxy: [10, 10, 200, 200], score: 0.9, probabilities: { Happy: 0.9, Sad: 0.1 }, landmarks: null,
+    valence: null, arousal: null,
+  };
+  const page = await openBroken(async (it) => {
+    await respond404(it, "models/detector.onnx");
+    await it.route("**/v1/model", (route) => route.fulfill({ json: modelInfo() }));
+    await it.route("**/v1/predict", (route) => route.fulfill({ json: { results: [{ source: "", rows: [row] }] } }));
+  });
+  await page.locator("#problem").getByText("Run on the server").click();
+  await page.click("#example");
+  await page.locator("#headline", { hasText: "Happy" }).waitFor({ timeout: 60_000 });
+  assert.match(await problemText(page), /detector is missing/);
+  assert.equal(await page.locator("#problem").getByText("Run on the server").count(), 0);
+  assert.match(await page.locator("#snippet-curl").textContent() ?? "", new RegExp(`^curl -F images=@photo.jpg ${originOf()}/v1/predict$`));
+});
+
+test("axe finds no accessibility problems", { skip: missing, timeout: 240_000 }, async () => {
+  const axe = readFileSync(join(process.cwd(), "node_modules", "axe-core", "axe.min.js"), "utf8");
+  const { page } = await openPage("en-GB");
+  const check = async (name: string): Promise<void> => {
+    const [nPassed, violations] = await page.evaluate(async () => {
+      const { axe: tool } = globalThis as unknown as { axe: { run(): Promise<{ passes: unknown[]; violations: AxeViolation[] }> } };
+      const { passes, violations: found } = await tool.run();
+      return [passes.length, found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`)] as const;
+    });
+    assert.ok(nPassed > 20, `${name}: ${nPassed}`);
+    assert.deepEqual(violations, [], name);
+  };
+  await page.evaluate(axe);
+  await check("the empty page");
+  for (const name of ["#about", "#developers"]) await page.evaluate((id) => document.querySelector(id)!.setAttribute("open", ""), name);
+  await page.click("#example");
+  await page.locator("#faces button").nth(2).waitFor({ timeout: 120_000 });
+  assert.equal(await page.locator("#drawn-note").isVisible(), true);
+  for (const theme of ["light", "dark"]) {
+    await page.evaluate((chosen) => (document.documentElement.dataset.theme = chosen), theme);
+    await check(`three faces, ${theme}`);
+  }
+  await page.evaluate(() => void Promise.reject(new Error("an error")));
+  await page.getByText("an error").waitFor();
+  await check("an error, dark");
+  await page.click("#language");
+  await check("in Chinese");
 });
 
 for (const [path, expected] of [

@@ -18,6 +18,7 @@ export const en = {
   startCamera: "Use the camera",
   example: "Try an example",
   dropHere: "Drop to analyze",
+  drawnNote: "These faces are drawn: they show how the page works, not how accurate the model is.",
   private: "Your images never leave this device. Everything runs in your browser; nothing is uploaded.",
   notPrivate: "Your images are being sent to {host} because “Run on the server” is on.",
   useServer: "Run on the server",
@@ -64,7 +65,6 @@ export const en = {
   affect: "Valence and arousal",
   affectLabel: "Plot of valence, from unpleasant to pleasant, against arousal, from calm to excited",
   affectText: "Valence {valence}, arousal {arousal}",
-  affectMissing: "This model does not predict valence and arousal. With one that does, you will see them here over time.",
   pleasant: "pleasant",
   unpleasant: "unpleasant",
   excited: "excited",
@@ -84,6 +84,9 @@ export const en = {
   notFeeling:
     "The model classifies how a face looks in a single image, based on how people labeled similar images. It cannot tell what someone feels, thinks or is like, and it is often wrong.",
   law: "In the European Union, inferring people’s emotions in the workplace or in education is prohibited (AI Act, Article 5), except for medical or safety reasons. Always ask people for consent before analyzing their faces.",
+  developersTitle: "For developers",
+  developersText: "The same predictions over HTTP, as JSON. The API reference of the server is at /docs.",
+  serveHint: "Start a server on your machine with: mien serve",
   modelTitle: "About the model",
   cardLabel: "Model card",
   modelName: "Name",
@@ -107,7 +110,6 @@ export const en = {
   errorDetectorMissing:
     "The face detector is missing on the server that hosts this page; faces cannot be found without it. {detail}",
   detectorRemedy: "Place {file} from OpenCV’s model repository at {path}.",
-  serverRemedy: "Or turn on “Run on the server”.",
   errorWasm:
     "WebAssembly, which runs the model, is blocked. It may be disabled in your browser, or the server’s Content-Security-Policy may lack script-src 'self' 'wasm-unsafe-eval'. {detail}",
   errorPrediction: "The image could not be analyzed. {detail}",

@@ -106,6 +106,7 @@ export class View {
     byId("stage").classList.toggle("filled", isOpen);
     byId("stage").style.setProperty("--shape", isOpen ? String(source.size.width / source.size.height) : "");
     byId("stop").hidden = !source.isLive;
+    byId("drawn-note").hidden = !source.isExample;
     for (const name of ["photo", "camera", "video"] as Kind[]) {
       byId(name).setAttribute("aria-pressed", String(name === kind));
     }

@@ -57,12 +57,12 @@ function listenToSaveButtons(): void {
     download(await canvas.convertToBlob({ type: "image/png" }), "mien.png");
   });
   onClick("save-predictions", () => {
-    const { recording, faces } = state;
+    const { recording, faces, album } = state;
     const { classes } = state.info!;
     const units = unitsOf(state.info!)?.names;
     const table = recording
       ? predictionsCsv(recording.rows(), recording.source, classes, recording.fullSince, units)
-      : predictionsCsv(photoRows(faces), source.name, classes, null, units);
+      : predictionsCsv(album.photos.length ? album.rows : photoRows(faces), source.name, classes, null, units);
     download(new Blob([table], { type: "text/csv" }), "mien.csv");
   });
 }
@@ -89,6 +89,7 @@ function translate(): void {
   view.renderPrivacy();
   view.renderTheme();
   view.transport.render();
+  state.album.render();
   if (state.info && !state.isLoading) showModel(state.info, state.threads);
   problems.render();
   if (!state.isLoading && !state.faces.length) view.showWaiting(state.waiting);
@@ -97,7 +98,7 @@ function translate(): void {
 
 problems.listen();
 document.documentElement.dataset.started = "";
-new SourcePicker(source, problems, () => loop.open(), () => loop.restart()).listen();
+new SourcePicker(source, state.album, problems, () => loop.open(), () => loop.restart(), () => void loop.predictAlbum()).listen();
 listenToViewControls();
 listenToSaveButtons();
 listenToSettings();

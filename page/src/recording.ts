@@ -26,7 +26,13 @@ export interface Row {
   face: number | null;
   track: number | null;
   prediction: FacePrediction | null;
+  /** Of one photo among several: its name, and why there is no prediction. */
+  source?: string;
+  status?: string;
 }
+
+/** The row of a photo without a face. */
+export const NO_FACE_ROW: Row = { seconds: null, face: null, track: null, prediction: null };
 
 /** Consecutive frames. A later pass over the same part of the video replaces the earlier predictions. */
 interface Pass {

@@ -68,13 +68,7 @@ export class Source {
   }
 
   async openPhoto(file: Blob, name: string): Promise<void> {
-    let bitmap = await createImageBitmap(file);
-    const pixels = bitmap.width * bitmap.height;
-    if (pixels > MAX_PIXELS) {
-      const resizeWidth = Math.floor(bitmap.width * Math.sqrt(MAX_PIXELS / pixels));
-      bitmap.close();
-      bitmap = await createImageBitmap(file, { resizeWidth, resizeQuality: "high" });
-    }
+    const bitmap = await decodePhoto(file);
     this.close();
     this.still.width = bitmap.width;
     this.still.height = bitmap.height;
@@ -189,6 +183,16 @@ export class Source {
       else requestAnimationFrame(() => done(this.player.currentTime));
     });
   }
+}
+
+/** Decode a photo; a very large one is downscaled. */
+export async function decodePhoto(file: Blob): Promise<ImageBitmap> {
+  const bitmap = await createImageBitmap(file);
+  const pixels = bitmap.width * bitmap.height;
+  if (pixels <= MAX_PIXELS) return bitmap;
+  const resizeWidth = Math.floor(bitmap.width * Math.sqrt(MAX_PIXELS / pixels));
+  bitmap.close();
+  return createImageBitmap(file, { resizeWidth, resizeQuality: "high" });
 }
 
 function resizeCanvas(canvas: HTMLCanvasElement, width: number, height: number): void {

@@ -218,6 +218,31 @@ test("where the browser cannot, the server is offered, and the error stays", { s
   assert.match(await page.locator("#snippet-curl").textContent() ?? "", new RegExp(`^curl -F images=@photo.jpg ${originOf()}/v1/predict$`));
 });
 
+test("several photos are predicted and saved together", { skip: missing, timeout: 240_000 }, async () => {
+  const { page, faults } = await openPage("en-GB");
+  const photo = (name: string, path: string[]) => ({ name, mimeType: "image/jpeg", buffer: readFileSync(join(process.cwd(), ...path)) });
+  const broken = { name: "broken.jpg", mimeType: "image/jpeg", buffer: Buffer.from("not an image") };
+  await page.setInputFiles("#photo-file", [
+    photo("three.jpg", ["public", "example.jpg"]),
+    broken,
+    photo("last.jpg", ["..", "src", "mien", "bench", "image.jpg"]),
+  ]);
+  await page.getByText("3 of 3 analyzed").waitFor({ timeout: 120_000 });
+  await page.locator("#faces button").nth(2).waitFor();
+  const [saved] = await Promise.all([page.waitForEvent("download"), page.click("#save-predictions")]);
+  const lines = readFileSync(await saved.path(), "utf8").trimEnd().split("\r\n").slice(1).map((line) => line.split(","));
+  const sources = lines.map(([source, , , face, , status]) => [source, face, status]);
+  assert.deepEqual(sources.slice(0, 4), [["three.jpg", "0", "ok"], ["three.jpg", "1", "ok"], ["three.jpg", "2", "ok"], ["broken.jpg", "", "not_an_image"]]);
+  assert.equal(sources[4][0], "last.jpg");
+  await page.click("#next-photo");
+  await page.getByText("“broken.jpg” is not an image").waitFor();
+  await page.click("#next-photo");
+  await page.getByText("Photo 3 of 3").waitFor();
+  await page.setInputFiles("#photo-file", [photo("alone.jpg", ["public", "example.jpg"])]);
+  await page.locator("#album").waitFor({ state: "hidden" });
+  assert.deepEqual(faults, []);
+});
+
 test("axe finds no accessibility problems", { skip: missing, timeout: 240_000 }, async () => {
   const axe = readFileSync(join(process.cwd(), "node_modules", "axe-core", "axe.min.js"), "utf8");
   const { page } = await openPage("en-GB");

@@ -28,6 +28,11 @@ export const zh: typeof en = {
   agreement: "服务器与浏览器的识别结果最多相差 {value}。",
   agreementFaces: "服务器检测到 {server}，浏览器检测到 {browser}。",
 
+  albumPhoto: "第 {number} 张，共 {count} 张：{name}",
+  albumDone: "已识别 {done}/{count} 张",
+  previousPhoto: "上一张照片",
+  nextPhoto: "下一张照片",
+
   boxes: "检测框",
   landmarks: "关键点",
   mirror: "镜像",
@@ -86,7 +91,7 @@ export const zh: typeof en = {
   notFeeling: "模型只是根据人们对类似图像的标注，对单张图像中的面部外观进行分类。它无法判断一个人的感受、想法或性格，而且经常出错。",
   law: "在欧盟，除医疗或安全用途外，禁止在工作场所和教育机构中推断他人的情绪（《人工智能法案》第 5 条）。识别他人的面部表情前，请先征得对方同意。",
   developersTitle: "开发者",
-  developersText: "通过 HTTP 接口获取相同的预测结果（JSON）。服务器的接口文档位于 /docs。",
+  developersText: "通过 HTTP 接口获取相同的预测结果（JSON）。接口文档见服务器的 /docs。若服务器要求令牌，请发送请求头 Authorization: Bearer TOKEN。",
   serveHint: "在本机启动服务器：mien serve",
   modelTitle: "关于模型",
   cardLabel: "模型卡片",
@@ -114,6 +119,7 @@ export const zh: typeof en = {
     "运行模型所需的 WebAssembly 不可用：可能已被浏览器禁用，也可能是服务器的 Content-Security-Policy 缺少 script-src 'self' 'wasm-unsafe-eval'。{detail}",
   errorPrediction: "图像识别失败。{detail}",
   errorFile: "浏览器无法打开“{name}”：该文件不是受支持的图片或视频。多数浏览器支持 JPEG、PNG、WebP 图片以及 MP4（H.264）、WebM 视频。",
+  errorManyVideos: "一次只能识别一个视频。请选择单个视频，或选择多张照片。",
   errorExample: "示例图片加载失败。{detail}",
   errorVideoBroken: "“{name}”无法继续播放，文件可能已损坏。{detail}",
   errorCameraDenied: "摄像头访问被拒绝。请在浏览器地址栏中允许访问，然后重试。",

@@ -65,7 +65,8 @@ export class View {
     const scale = source.still.width / state.imageSize.width;
     this.chips.render(state.faces, selected, source.still, scale, (track) => state.labelOf(track));
     byId("save-image").hidden = !state.faces.length;
-    const isEmpty = source.kind === "photo" ? !state.faces.length : (state.recording?.isEmpty ?? true);
+    const isEmptyPhoto = state.album.photos.length ? !state.album.rows.length : !state.faces.length;
+    const isEmpty = source.kind === "photo" ? isEmptyPhoto : (state.recording?.isEmpty ?? true);
     byId("save-predictions").hidden = isEmpty;
     if (!state.info) return;
     if (selected) this.panel.showFace(selected, state.faces, state.threshold, source.isLive);

@@ -1,9 +1,11 @@
 // Bundles the page into src/mien/serve/static; with --tests, bundles the tests into .tests instead.
 
 import { build } from "esbuild";
-import { copyFileSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { createHash } from "node:crypto";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { brotliCompressSync, brotliDecompressSync, constants, gzipSync } from "node:zlib";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const out = join(here, "..", "src", "mien", "serve", "static");
@@ -11,7 +13,13 @@ const runtime = join(here, "node_modules", "onnxruntime-web", "dist");
 // The runtime's code is bundled; its WebAssembly, and the script that starts it, stay separate files. That script is named
 // .js because not every web server serves .mjs as JavaScript.
 const RUNTIME_FILES = { "ort-wasm-simd-threaded.mjs": "ort.js", "ort-wasm-simd-threaded.wasm": "ort.wasm" };
-const MAX_BYTES = 16 * 1024 * 1024;
+const MAX_BYTES = 7 * 1024 * 1024;
+// Files of these kinds get compressed copies; what is this large exists only compressed (`mien page` writes it out).
+const COMPRESSIBLE = [".html", ".js", ".css", ".svg", ".txt", ".wasm"];
+const MIN_BYTES = 1024;
+const LARGE_BYTES = 1024 * 1024;
+// Hexadecimal digits of a file's SHA-256 in its address; the server compares them before it lets browsers keep the file.
+const VERSION_DIGITS = 12;
 
 if (process.argv.includes("--tests")) await buildTests();
 else await buildPage();
@@ -28,11 +36,13 @@ async function buildTests() {
     platform: "node",
     format: "esm",
     packages: "external",
+    define: { ASSET_VERSIONS: "{}" },
     logLevel: "warning",
   });
 }
 
 async function buildPage() {
+  const earlier = readCompressed(out);
   rmSync(out, { recursive: true, force: true });
   const assets = join(out, "assets");
   mkdirSync(assets, { recursive: true });
@@ -48,13 +58,49 @@ async function buildPage() {
     logLevel: "warning",
   };
   const entries = (...names) => names.map((name) => join(here, "src", name));
-  await build({ ...common, entryPoints: entries("app.ts", "worker.ts", "style.css"), format: "esm" });
+  for (const [name, target] of Object.entries(RUNTIME_FILES)) copyFileSync(join(runtime, name), join(assets, target));
+  for (const name of readdirSync(join(here, "public"))) copyFileSync(join(here, "public", name), join(assets, name));
+  // Each step needs the versions of the files that its own refer to.
+  await build({ ...common, ...versionsOf(assets), entryPoints: entries("worker.ts"), format: "esm" });
+  await build({ ...common, ...versionsOf(assets), entryPoints: entries("app.ts", "style.css"), format: "esm" });
   // A classic script: unlike a module, it runs before the first paint.
   await build({ ...common, entryPoints: entries("theme.ts"), format: "iife" });
-  for (const [name, target] of Object.entries(RUNTIME_FILES)) copyFileSync(join(runtime, name), join(assets, target));
-  copyFileSync(join(here, "src", "index.html"), join(out, "index.html"));
-  for (const name of readdirSync(join(here, "public"))) copyFileSync(join(here, "public", name), join(assets, name));
+  const versions = readVersions(assets);
+  const html = readFileSync(join(here, "src", "index.html"), "utf8");
+  const versioned = html.replace(/"assets\/([\w.]+)/g, (_, name) => `"assets/${name}?v=${versions[name]}`);
+  writeFileSync(join(out, "index.html"), versioned);
+  compress(out, earlier);
   report(out);
+}
+
+function readVersions(assets) {
+  const version = (name) => createHash("sha256").update(readFileSync(join(assets, name))).digest("hex").slice(0, VERSION_DIGITS);
+  return Object.fromEntries(readdirSync(assets).map((name) => [name, version(name)]));
+}
+
+function versionsOf(assets) {
+  return { define: { ASSET_VERSIONS: JSON.stringify(readVersions(assets)) } };
+}
+
+/** Return the compressed copies of an earlier build, by name: compressing the WebAssembly takes half a minute. */
+function readCompressed(folder) {
+  if (!existsSync(folder)) return {};
+  const names = readdirSync(folder, { recursive: true }).filter((name) => /\.(br|gz)$/.test(name));
+  return Object.fromEntries(names.map((name) => [name, readFileSync(join(folder, name))]));
+}
+
+function compress(folder, earlier) {
+  for (const name of readdirSync(folder, { recursive: true })) {
+    const path = join(folder, name);
+    if (!COMPRESSIBLE.includes(extname(name)) || statSync(path).size < MIN_BYTES) continue;
+    const data = readFileSync(path);
+    const [br, gz] = [earlier[`${name}.br`], earlier[`${name}.gz`]];
+    const isUnchanged = br && gz && brotliDecompressSync(br).equals(data);
+    const params = { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 24, [constants.BROTLI_PARAM_SIZE_HINT]: data.length };
+    writeFileSync(`${path}.br`, isUnchanged ? br : brotliCompressSync(data, { params }));
+    writeFileSync(`${path}.gz`, isUnchanged ? gz : gzipSync(data, { level: 9 }));
+    if (data.length >= LARGE_BYTES) rmSync(path);
+  }
 }
 
 function report(folder) {

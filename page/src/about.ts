@@ -32,10 +32,7 @@ export function showModel(model: ModelInfo, threads: number | null): void {
   byId("card").hidden = !model.card;
   byId("card").replaceChildren(...renderMarkdown(model.card ?? ""));
   const hasAffect = model.tasks.includes("valence_arousal");
-  byId("affect").hidden = false;
-  byId("affect").classList.toggle("missing", !hasAffect);
-  byId("plane").hidden = !hasAffect;
-  setText(byId("affect-text"), hasAffect ? "" : t("affectMissing"));
+  byId("affect").hidden = !hasAffect;
   byId("show-landmarks").hidden = !model.tasks.includes("landmarks");
   byId("hint").hidden = model.crop.method !== "whole";
   setText(byId("hint"), t("wholeHint"));

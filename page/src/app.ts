@@ -10,6 +10,7 @@ import { PredictionLoop } from "./prediction-loop.ts";
 import { hasServer } from "./predictor.ts";
 import { Problems } from "./problems.ts";
 import { photoRows } from "./recording.ts";
+import { showSnippets } from "./snippets.ts";
 import { SourcePicker } from "./source-picker.ts";
 import { Source } from "./source.ts";
 import { State } from "./state.ts";
@@ -56,12 +57,12 @@ function listenToSaveButtons(): void {
     download(await canvas.convertToBlob({ type: "image/png" }), "mien.png");
   });
   onClick("save-predictions", () => {
-    const { recording, faces } = state;
+    const { recording, faces, album } = state;
     const { classes } = state.info!;
     const units = unitsOf(state.info!)?.names;
     const table = recording
       ? predictionsCsv(recording.rows(), recording.source, classes, recording.fullSince, units)
-      : predictionsCsv(photoRows(faces), source.name, classes, null, units);
+      : predictionsCsv(album.photos.length ? album.rows : photoRows(faces), source.name, classes, null, units);
     download(new Blob([table], { type: "text/csv" }), "mien.csv");
   });
 }
@@ -74,6 +75,7 @@ function listenToSettings(): void {
   listenToTheme(() => view.renderTheme());
   byId("use-server").addEventListener("change", () => {
     view.renderPrivacy();
+    problems.render();
     loop.switchPredictor();
   });
 }
@@ -87,6 +89,7 @@ function translate(): void {
   view.renderPrivacy();
   view.renderTheme();
   view.transport.render();
+  state.album.render();
   if (state.info && !state.isLoading) showModel(state.info, state.threads);
   problems.render();
   if (!state.isLoading && !state.faces.length) view.showWaiting(state.waiting);
@@ -95,13 +98,16 @@ function translate(): void {
 
 problems.listen();
 document.documentElement.dataset.started = "";
-new SourcePicker(source, problems, () => loop.open(), () => loop.restart()).listen();
+new SourcePicker(source, state.album, problems, () => loop.open(), () => loop.restart(), () => void loop.predictAlbum()).listen();
 listenToViewControls();
 listenToSaveButtons();
 listenToSettings();
 translate();
 void loop.load();
+addEventListener("online", () => problems.retry("model"));
+showSnippets(false);
 void hasServer().then((isServed) => {
   byId("server").hidden = !isServed;
+  showSnippets(isServed);
   problems.render();
 });

@@ -16,9 +16,9 @@ export function predictionsCsv(
   const box = ["box_x0", "box_y0", "box_x1", "box_y1", "score"];
   const outputs = ["expression", "confidence", ...classes.map((name) => `p_${name}`), "landmarks", "valence", "arousal"];
   const lines = [[...head, ...box, ...outputs, ...units]];
-  for (const { seconds, face, track, prediction } of rows) {
+  for (const { seconds, face, track, prediction, source: own, status = prediction ? "ok" : "no_face" } of rows) {
     const position = [decimal(seconds, 3), integer(face), integer(track)];
-    lines.push([source, "", ...position, prediction ? "ok" : "no_face", "", ...valuesOf(prediction, classes, units.length)]);
+    lines.push([own ?? source, "", ...position, status, "", ...valuesOf(prediction, classes, units.length)]);
   }
   if (fullSince !== null) {
     const detail = "the table was full: later predictions are missing";

@@ -1,5 +1,7 @@
 // Finding and creating DOM nodes.
 
+import { versioned } from "./assets.ts";
+
 export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
   const node = document.getElementById(id);
   if (!node) throw new Error(`index.html has no #${id}`);
@@ -33,7 +35,7 @@ export function setIcon(parent: HTMLElement, name: string): void {
     svg.append(use);
     parent.prepend(svg);
   }
-  use.setAttribute("href", `assets/icons.svg#${name}`);
+  use.setAttribute("href", `assets/${versioned("icons.svg")}#${name}`);
 }
 
 export function setText(node: HTMLElement, text: string): void {

@@ -2,14 +2,12 @@
 
 import { byId } from "./dom.ts";
 
-export function listenForFiles(open: (file: File) => void): void {
+export function listenForFiles(open: (files: File[]) => void): void {
   const dropHint = byId("drop-hint");
   let depth = 0;
   const hasFiles = (event: DragEvent): boolean => event.dataTransfer?.types.includes("Files") ?? false;
-  const openFirst = (files: FileList | undefined): void => {
-    if (files?.length) open(files[0]);
-  };
-  document.addEventListener("paste", (event) => openFirst(event.clipboardData?.files));
+  const openAll = (files: FileList | undefined): void => open([...(files ?? [])]);
+  document.addEventListener("paste", (event) => openAll(event.clipboardData?.files));
   document.addEventListener("dragenter", (event) => {
     if (hasFiles(event)) dropHint.hidden = ++depth < 1;
   });
@@ -21,6 +19,6 @@ export function listenForFiles(open: (file: File) => void): void {
     event.preventDefault();
     depth = 0;
     dropHint.hidden = true;
-    openFirst(event.dataTransfer?.files);
+    openAll(event.dataTransfer?.files);
   });
 }

@@ -1,14 +1,15 @@
 // Loads the model, and predicts what the source shows: a photo once, a camera or video frame by frame.
 
 import { showModel } from "./about.ts";
+import type { AlbumPhoto } from "./album.ts";
 import { byId, setText } from "./dom.ts";
 import { unitsOf, type FacePrediction } from "./faces/model.ts";
 import { currentLanguage, percent, t, tCount } from "./i18n.ts";
 import { BrowserPredictor, largestDifference, LoadError, predictOnServer } from "./predictor.ts";
 import { explainLoadFailure, messageOf, type Problems } from "./problems.ts";
 import type { ImagePredictions, Timing } from "./protocol.ts";
-import { MAX_ROWS, Recording } from "./recording.ts";
-import { toJpeg, type Frame, type Source } from "./source.ts";
+import { NO_FACE_ROW, photoRows, Recording, type Row } from "./recording.ts";
+import { decodePhoto, toJpeg, type Frame, type Source } from "./source.ts";
 import { usesServer, type State } from "./state.ts";
 import { Tracks } from "./tracks.ts";
 import { clock } from "./transport.ts";
@@ -25,6 +26,8 @@ export class PredictionLoop {
   private tracks = new Tracks();
   /** Number of the current run; a loop that finds another number than its own ends. */
   private run = 0;
+  /** The photos that `predictAlbum` is at work on. */
+  private albumInProgress: AlbumPhoto[] | null = null;
 
   constructor(
     private readonly state: State,
@@ -46,7 +49,7 @@ export class PredictionLoop {
       ({ threads: state.threads } = await this.predictor.load(onProgress, (info) => (state.info = info)));
     } catch (error) {
       const { failure } = error as LoadError;
-      problems.report("model", () => explainLoadFailure(failure), () => void this.load());
+      problems.report("model", () => explainLoadFailure(failure), () => void this.load(), state.info !== null);
     }
     state.isLoading = false;
     view.panel.hideLoading();
@@ -67,6 +70,7 @@ export class PredictionLoop {
   /** The prediction now comes from the server, or from the browser again. */
   switchPredictor(): void {
     this.problems.clear("prediction");
+    this.state.album.reset();
     this.preparePanel();
     this.restart();
   }
@@ -84,10 +88,39 @@ export class PredictionLoop {
     view.render();
     if (state.isLoading) return;
     if (!this.canPredict()) return view.showWaiting({ text: () => t("cannotPredict") });
+    void this.predictAlbum();
     if (source.kind === "none") return view.showWaiting({ text: () => t("ready") });
     view.showWaiting({ text: () => t("predicting") });
     if (source.isLive) void this.follow(run);
     else void this.predictPhoto(run);
+  }
+
+  /** Predict the photos of the album that have no prediction yet; the one that is shown gets its own in `show`. */
+  async predictAlbum(): Promise<void> {
+    const { album, isLoading } = this.state;
+    const { photos } = album;
+    if (isLoading || !this.canPredict() || this.albumInProgress === photos) return;
+    this.albumInProgress = photos;
+    for (;;) {
+      const photo = photos.find(({ file, rows }) => !rows && file !== this.source.file);
+      if (!photo) break;
+      const rows = await this.predictFile(photo.file).catch((error: unknown) => void this.reportFailure(error));
+      if (album.photos !== photos) return;
+      if (!rows) break;
+      album.add(photo, rows);
+      this.view.render();
+    }
+    this.albumInProgress = null;
+  }
+
+  private async predictFile(file: File): Promise<Row[]> {
+    const bitmap = await decodePhoto(file).catch(() => null);
+    if (!bitmap) return [{ ...NO_FACE_ROW, status: "not_an_image" }];
+    const size = { width: bitmap.width, height: bitmap.height };
+    const { predictions } = usesServer()
+      ? await predictOnServer(file, file.name, size, this.state.info!)
+      : await this.predictor.predict(bitmap, false);
+    return photoRows(new Tracks().update(predictions, 0, false));
   }
 
   private canPredict(): boolean {
@@ -159,17 +192,20 @@ export class PredictionLoop {
     state.frame = frame;
     state.faces = tracks.update(result.predictions, frame.time, source.isLive);
     if (source.isLive) this.record(frame);
+    const shown = state.album.photos.find(({ file }) => file === source.file);
+    if (shown) state.album.add(shown, photoRows(state.faces));
     this.view.render();
   }
 
   private record(frame: Frame): void {
     const { state, source } = this;
     const nUnits = unitsOf(state.info!)?.names.length ?? 0;
-    state.recording ??= new Recording(source.name, state.info!.classes.length, MAX_ROWS, nUnits);
+    const hasLandmarks = state.info!.tasks.includes("landmarks");
+    state.recording ??= new Recording(source.name, state.info!.classes.length, nUnits, hasLandmarks);
     state.recording.add(frame, state.faces);
-    const { fullSince } = state.recording;
+    const { fullSince, maxRows } = state.recording;
     if (fullSince === null) return;
-    const count = MAX_ROWS.toLocaleString(currentLanguage());
+    const count = maxRows.toLocaleString(currentLanguage());
     this.problems.report("recording", () => t("errorFull", { count, clock: clock(fullSince) }));
   }
 

@@ -1,5 +1,6 @@
 // Who predicts an image: the worker in this browser, or the server that the page came from, if it is one.
 
+import { versioned } from "./assets.ts";
 import type { Box, Point } from "./faces/crop.ts";
 import { unitsOf, type FacePrediction, type ModelInfo } from "./faces/model.ts";
 import type { FromWorker, ImagePredictions, LoadFailure, ToWorker } from "./protocol.ts";
@@ -22,7 +23,7 @@ export class BrowserPredictor {
   /** Load the networks, in a new worker: an ONNX runtime that has failed once does not start again. */
   load(onProgress: (fraction: number) => void, onInfo: (info: ModelInfo) => void): Promise<{ threads: number }> {
     this.terminate("");
-    const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+    const worker = new Worker(new URL(versioned("worker.js"), import.meta.url), { type: "module" });
     this.worker = worker;
     return new Promise((resolve, reject) => {
       const fail = (failure: LoadFailure): void => {

@@ -3,6 +3,7 @@
 import { byId, make } from "./dom.ts";
 import { t } from "./i18n.ts";
 import type { LoadFailure } from "./protocol.ts";
+import { usesServer } from "./state.ts";
 
 const DETECTOR_NAME = "face_detection_yunet_2023mar.onnx";
 const DETECTOR_PATH = "models/detector.onnx";
@@ -13,6 +14,8 @@ export type Cause = "model" | "source" | "prediction" | "recording" | "page";
 interface Problem {
   text: () => string;
   retry: (() => void) | null;
+  /** Whether the server can do what the browser cannot. */
+  offersServer: boolean;
 }
 
 export class Problems {
@@ -20,14 +23,19 @@ export class Problems {
   private readonly open = new Map<Cause, Problem>();
   private shown = "";
 
-  report(cause: Cause, text: () => string, retry: (() => void) | null = null): void {
-    this.open.set(cause, { text, retry });
+  report(cause: Cause, text: () => string, retry: (() => void) | null = null, offersServer = false): void {
+    this.open.set(cause, { text, retry, offersServer });
     this.render();
   }
 
   clear(...causes: Cause[]): void {
     for (const cause of causes) this.open.delete(cause);
     this.render();
+  }
+
+  /** Try again what has failed, if it has. */
+  retry(cause: Cause): void {
+    this.open.get(cause)?.retry?.();
   }
 
   /** Report every uncaught error of the page. */
@@ -42,22 +50,25 @@ export class Problems {
   /** Show the problems in the current language. Unchanged text is left alone, so that a screen reader does not repeat it. */
   render(): void {
     const problems = [...this.open.values()];
-    const shown = problems.map(({ text }) => text()).join("\n");
+    const canUseServer = !byId("server").hidden && !usesServer();
+    const shown = problems.map(({ text, offersServer }) => `${text()} ${offersServer && canUseServer}`).join("\n");
     if (shown === this.shown) return;
     this.shown = shown;
     this.box.hidden = !problems.length;
-    this.box.replaceChildren(...problems.map(renderProblem));
+    this.box.replaceChildren(...problems.map((problem) => renderProblem(problem, canUseServer)));
   }
 }
 
-function renderProblem({ text, retry }: Problem): HTMLElement {
+function renderProblem({ text, retry, offersServer }: Problem, canUseServer: boolean): HTMLElement {
   const line = make("p", {}, [make("span", { text: text() })]);
-  if (retry) {
-    const button = make("button", { class: "secondary", text: t("tryAgain") });
+  const addButton = (label: string, onClick: () => void): void => {
+    const button = make("button", { class: "secondary", text: label });
     button.type = "button";
-    button.addEventListener("click", retry);
+    button.addEventListener("click", onClick);
     line.append(button);
-  }
+  };
+  if (retry) addButton(t("tryAgain"), retry);
+  if (offersServer && canUseServer) addButton(t("useServer"), () => byId("use-server").click());
   return line;
 }
 
@@ -72,6 +83,5 @@ export function explainLoadFailure({ part, isMissing, message }: LoadFailure): s
   // The message of `mien serve` already says what to do; a static web server cannot.
   const path = new URL(DETECTOR_PATH, document.baseURI).pathname;
   const remedies = message.includes(DETECTOR_NAME) ? [] : [t("detectorRemedy", { file: DETECTOR_NAME, path })];
-  if (!byId("server").hidden) remedies.push(t("serverRemedy"));
   return t(isMissing ? "errorDetectorMissing" : "errorDetector", { detail: [`${message}.`, ...remedies].join(" ") });
 }

@@ -1,11 +1,15 @@
 // The predictions for a whole video, by position in the video: rows of numbers in bounded memory.
 
+import type { Point } from "./faces/crop.ts";
 import type { FacePrediction } from "./faces/model.ts";
 import type { Frame } from "./source.ts";
 import type { Track } from "./tracks.ts";
 
-// A row with 8 classes takes 144 bytes: 72 MB in all, nine hours of one face at 15 predictions per second.
-export const MAX_ROWS = 500_000;
+// A row with 8 classes takes 144 bytes, and landmarks another 544: 138 MB in all, nearly four hours of one face at 15
+// predictions per second; without landmarks nine hours, in 72 MB.
+const MAX_ROWS = 500_000;
+const MAX_ROWS_WITH_LANDMARKS = 200_000;
+const N_COORDINATES = 136;
 const FIRST_ROWS = 1024;
 // More passes than this are merged: dragging the slider makes one at every step.
 const MAX_PASSES = 32;
@@ -22,7 +26,13 @@ export interface Row {
   face: number | null;
   track: number | null;
   prediction: FacePrediction | null;
+  /** Of one photo among several: its name, and why there is no prediction. */
+  source?: string;
+  status?: string;
 }
+
+/** The row of a photo without a face. */
+export const NO_FACE_ROW: Row = { seconds: null, face: null, track: null, prediction: null };
 
 /** Consecutive frames. A later pass over the same part of the video replaces the earlier predictions. */
 interface Pass {
@@ -34,6 +44,8 @@ interface Pass {
 
 export class Recording {
   private values = new Float64Array(0);
+  /** Landmarks x, y, x, y, ... per row, in half the precision; empty if the model has none. */
+  private points = new Float32Array(0);
   private count = 0;
   private passes: Pass[] = [];
   /** Position in the video, in seconds, at which the table became full; null if it is not. */
@@ -42,8 +54,9 @@ export class Recording {
   constructor(
     readonly source: string,
     private readonly nClasses: number,
-    private readonly maxRows = MAX_ROWS,
     private readonly nUnits = 0,
+    private readonly hasLandmarks = false,
+    readonly maxRows = hasLandmarks ? MAX_ROWS_WITH_LANDMARKS : MAX_ROWS,
   ) {}
 
   get isEmpty(): boolean {
@@ -84,8 +97,15 @@ export class Recording {
       const known = { score: nanToNull(score), valence: nanToNull(valence), arousal: nanToNull(arousal) };
       yield face === NO_FACE
         ? { seconds, face: null, track: null, prediction: null }
-        : { seconds, face, track, prediction: { box: [x0, y0, x1, y1], probabilities, landmarks: null, actionUnits, ...known } };
+        : { seconds, face, track, prediction: { box: [x0, y0, x1, y1], probabilities, landmarks: this.landmarksAt(row), actionUnits, ...known } };
     }
+  }
+
+  private landmarksAt(row: number): Point[] | null {
+    const start = row * N_COORDINATES;
+    // A prediction by the server may have none.
+    if (!this.hasLandmarks || Number.isNaN(this.points[start])) return null;
+    return Array.from({ length: N_COORDINATES / 2 }, (_, n): Point => [this.points[start + 2 * n], this.points[start + 2 * n + 1]]);
   }
 
   private startPass(time: number, number: number): void {
@@ -98,9 +118,16 @@ export class Recording {
       const larger = new Float64Array(Math.max(FIRST_ROWS * this.width, 2 * this.values.length));
       larger.set(this.values);
       this.values = larger;
+      const more = new Float32Array(this.hasLandmarks ? (larger.length / this.width) * N_COORDINATES : 0);
+      more.set(this.points);
+      this.points = more;
     }
     const { box, score, valence, arousal, probabilities, actionUnits } = prediction ?? EMPTY;
     const row = [...position, ...box, score ?? NaN, valence ?? NaN, arousal ?? NaN, ...probabilities, ...(actionUnits ?? [])];
+    if (this.hasLandmarks) {
+      const from = this.count * N_COORDINATES;
+      this.points.fill(NaN, from, from + N_COORDINATES).set(prediction?.landmarks?.flat() ?? [], from);
+    }
     const start = this.count++ * this.width;
     this.values.fill(NaN, start, start + this.width).set(row, start);
   }
@@ -128,6 +155,11 @@ export class Recording {
     order.forEach((row, at) => {
       merged.set(this.values.subarray(row * this.width, (row + 1) * this.width), at * this.width);
     });
+    if (this.hasLandmarks) {
+      const points = new Float32Array(this.points.length);
+      order.forEach((row, at) => points.set(this.points.subarray(row * N_COORDINATES, (row + 1) * N_COORDINATES), at * N_COORDINATES));
+      this.points = points;
+    }
     this.values = merged;
     this.count = order.length;
     const [from, to] = [merged[0], merged[Math.max(0, this.count - 1) * this.width]];

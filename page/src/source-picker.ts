@@ -1,23 +1,27 @@
 // Opens photos, the example, cameras and video files, and reports why one cannot be opened or has ended.
 
+import type { Album } from "./album.ts";
+import { versioned } from "./assets.ts";
 import { byId, onClick } from "./dom.ts";
 import { listenForFiles } from "./file-drop.ts";
 import { messageOf, type Problems } from "./problems.ts";
 import type { Source } from "./source.ts";
 import { t } from "./i18n.ts";
 
-const EXAMPLE = "assets/example.jpg";
+const EXAMPLE = "example.jpg";
 
 export class SourcePicker {
   /** Number of the latest request to open something; failures of earlier ones are ignored. */
   private request = 0;
 
-  /** `onOpen` is called after a source was opened, `onClose` when there is none anymore. */
+  /** `onOpen` is called after a source was opened, `onClose` when there is none anymore, `onAlbum` after choosing files. */
   constructor(
     private readonly source: Source,
+    private readonly album: Album,
     private readonly problems: Problems,
     private readonly onOpen: () => void,
     private readonly onClose: () => void,
+    private readonly onAlbum: () => void,
   ) {}
 
   listen(): void {
@@ -31,13 +35,23 @@ export class SourcePicker {
     onClick("other-camera", async () => this.openCamera(await this.source.nextCamera()));
     for (const input of [photoFile, videoFile]) {
       input.addEventListener("change", () => {
-        const [file] = input.files ?? [];
-        if (file) void this.openFile(file);
+        this.openFiles([...(input.files ?? [])]);
         input.value = "";
       });
     }
-    listenForFiles((file) => void this.openFile(file));
+    listenForFiles((files) => this.openFiles(files));
+    this.album.listen((file) => void this.openFile(file));
     this.source.player.addEventListener("error", () => this.reportBrokenVideo());
+  }
+
+  private openFiles(files: File[]): void {
+    const [first] = files;
+    if (!first) return;
+    const hasVideo = files.some(({ type }) => type.startsWith("video/"));
+    if (files.length > 1 && hasVideo) return this.problems.report("source", () => t("errorManyVideos"));
+    this.album.open(files.length > 1 ? files : []);
+    // Even if the first photo cannot be opened.
+    void this.openFile(first).then(this.onAlbum);
   }
 
   private openFile(file: File): Promise<void> {
@@ -47,16 +61,19 @@ export class SourcePicker {
   }
 
   private openExample(): Promise<void> {
+    this.album.open([]);
     const task = async () => {
-      const response = await fetch(new URL(EXAMPLE, document.baseURI));
-      if (!response.ok) throw new Error(`${EXAMPLE}: ${response.status} ${response.statusText}`);
-      await this.source.openPhoto(await response.blob(), "example.jpg");
+      const response = await fetch(new URL(`assets/${versioned(EXAMPLE)}`, document.baseURI));
+      if (!response.ok) throw new Error(`assets/${EXAMPLE}: ${response.status} ${response.statusText}`);
+      await this.source.openPhoto(await response.blob(), EXAMPLE);
+      this.source.isExample = true;
     };
     const explain = (error: unknown) => () => t("errorExample", { detail: messageOf(error) });
     return this.open(task, explain, () => void this.openExample());
   }
 
   private async openCamera(deviceId: string | null): Promise<void> {
+    this.album.open([]);
     const retry = (): void => void this.openCamera(deviceId);
     const onEnd = (): void => {
       this.stop();

@@ -24,6 +24,8 @@ export class Source {
   name = "";
   /** The photo's file, to send to the server. */
   file: Blob | null = null;
+  /** Whether the photo is the page's own example, whose faces are drawn. */
+  isExample = false;
   isMirrored = false;
   /** Whether the camera faces away from the person; mirroring would then confuse. */
   isRearCamera = false;
@@ -66,13 +68,7 @@ export class Source {
   }
 
   async openPhoto(file: Blob, name: string): Promise<void> {
-    let bitmap = await createImageBitmap(file);
-    const pixels = bitmap.width * bitmap.height;
-    if (pixels > MAX_PIXELS) {
-      const resizeWidth = Math.floor(bitmap.width * Math.sqrt(MAX_PIXELS / pixels));
-      bitmap.close();
-      bitmap = await createImageBitmap(file, { resizeWidth, resizeQuality: "high" });
-    }
+    const bitmap = await decodePhoto(file);
     this.close();
     this.still.width = bitmap.width;
     this.still.height = bitmap.height;
@@ -143,6 +139,7 @@ export class Source {
   private setKind(kind: Kind, name: string): void {
     this.kind = kind;
     this.name = name;
+    this.isExample = false;
     this.player.hidden = !this.isLive;
     this.showPredictedFrames(this.isLive && this.showsPredictedFrames);
   }
@@ -186,6 +183,16 @@ export class Source {
       else requestAnimationFrame(() => done(this.player.currentTime));
     });
   }
+}
+
+/** Decode a photo; a very large one is downscaled. */
+export async function decodePhoto(file: Blob): Promise<ImageBitmap> {
+  const bitmap = await createImageBitmap(file);
+  const pixels = bitmap.width * bitmap.height;
+  if (pixels <= MAX_PIXELS) return bitmap;
+  const resizeWidth = Math.floor(bitmap.width * Math.sqrt(MAX_PIXELS / pixels));
+  bitmap.close();
+  return createImageBitmap(file, { resizeWidth, resizeQuality: "high" });
 }
 
 function resizeCanvas(canvas: HTMLCanvasElement, width: number, height: number): void {

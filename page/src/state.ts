@@ -1,5 +1,6 @@
 // The page's state, in one place: the prediction loop and the controls write it, the view renders it.
 
+import { Album } from "./album.ts";
 import type { ModelInfo } from "./faces/model.ts";
 import { className, percent, t } from "./i18n.ts";
 import { overlayColor } from "./palette.ts";
@@ -23,6 +24,7 @@ export class State {
   hasPrediction = false;
   /** The predictions of the latest camera or video; they can be saved until another source is opened. */
   recording: Recording | null = null;
+  readonly album = new Album();
   /** What the panel says while there is no prediction, and a hint below it. */
   waiting: { text: () => string; hint?: () => string } = { text: () => "" };
   /** Below this top-1 probability a prediction is unsure. */

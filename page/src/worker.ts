@@ -1,6 +1,7 @@
 // The worker that runs the networks: images come in, predictions go out, and the page stays responsive.
 
 import * as ort from "onnxruntime-web/wasm";
+import { versioned } from "./assets.ts";
 import { Detector, FINE_SIDE, type DetectedFace } from "./faces/detector.ts";
 import { Model, checkInfo, type ModelInfo } from "./faces/model.ts";
 import { fromRgba, type Image } from "./faces/pixels.ts";
@@ -62,7 +63,7 @@ function send(message: FromWorker): void {
 
 async function load(base: string): Promise<void> {
   const here = new URL(".", self.location.href).href;
-  ort.env.wasm.wasmPaths = { mjs: `${here}ort.js`, wasm: `${here}ort.wasm` };
+  ort.env.wasm.wasmPaths = { mjs: here + versioned("ort.js"), wasm: here + versioned("ort.wasm") };
   ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MAX_THREADS, navigator.hardwareConcurrency || 1) : 1;
   ort.env.logLevel = "error";
   const info = await loadPart("info", async () => {

@@ -7,6 +7,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { delimiter, extname, join } from "node:path";
 import { after, before, test } from "node:test";
+import { gunzipSync } from "node:zlib";
 import { chromium, type Browser, type Page } from "playwright-core";
 import { detectorFile, golden, modelFile } from "./golden.ts";
 
@@ -23,6 +24,11 @@ const types: Record<string, string> = {
   ".jpg": "image/jpeg",
   ".json": "application/json",
 };
+interface AxeViolation {
+  id: string;
+  nodes: { html: string }[];
+}
+
 const policy =
   "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' blob:; media-src 'self' blob:; object-src 'none'";
 
@@ -41,6 +47,7 @@ function fileOf(path: string): Uint8Array | null {
   if (path === "/models/model.onnx") return modelFile();
   if (path === "/model.json") return Buffer.from(JSON.stringify(modelInfo()));
   const file = join(site, path === "/" ? "index.html" : path);
+  if (existsSync(`${file}.gz`) && !existsSync(file)) return gunzipSync(readFileSync(`${file}.gz`));
   return existsSync(file) && statSync(file).isFile() ? readFileSync(file) : null;
 }
 
@@ -141,8 +148,13 @@ async function openBroken(arrange: (page: Page) => Promise<unknown>): Promise<Pa
   return page;
 }
 
+/** The address of a file, with or without a version. */
+function addressOf(path: string): RegExp {
+  return new RegExp(`/${path}(\\?|$)`);
+}
+
 function respond404(page: Page, path: string): Promise<unknown> {
-  return page.route(`**/${path}`, (route) => route.fulfill({ status: 404 }));
+  return page.route(addressOf(path), (route) => route.fulfill({ status: 404 }));
 }
 
 async function problemText(page: Page): Promise<string> {
@@ -168,7 +180,7 @@ test("without the detector every source says what is missing, and retrying works
   }
   await page.click("#language");
   assert.match(await problemText(page), /缺少人脸检测器/);
-  await page.unroute("**/models/detector.onnx");
+  await page.unrouteAll();
   await page.click("#problem button");
   await page.locator("#faces button").nth(2).waitFor({ timeout: 120_000 });
   assert.equal(await problemText(page), "");
@@ -186,6 +198,78 @@ test("a policy that forbids WebAssembly is reported until it is fixed", { skip: 
   await page.click("#example");
   await page.locator('#photo[aria-pressed="true"]').waitFor({ timeout: 60_000 });
   assert.match(await problemText(page), /WebAssembly/);
+});
+
+test("where the browser cannot, the server is offered, and the error stays", { skip: missing, timeout: 120_000 }, async () => {
+  const row = {
+    status: "ok", detail: "", box_xyxy: [10, 10, 200, 200], score: 0.9, probabilities: { Happy: 0.9, Sad: 0.1 }, landmarks: null,
+    valence: null, arousal: null,
+  };
+  const page = await openBroken(async (it) => {
+    await respond404(it, "models/detector.onnx");
+    await it.route("**/v1/model", (route) => route.fulfill({ json: modelInfo() }));
+    await it.route("**/v1/predict", (route) => route.fulfill({ json: { results: [{ source: "", rows: [row] }] } }));
+  });
+  await page.locator("#problem").getByText("Run on the server").click();
+  await page.click("#example");
+  await page.locator("#headline", { hasText: "Happy" }).waitFor({ timeout: 60_000 });
+  assert.match(await problemText(page), /detector is missing/);
+  assert.equal(await page.locator("#problem").getByText("Run on the server").count(), 0);
+  assert.match(await page.locator("#snippet-curl").textContent() ?? "", new RegExp(`^curl -F images=@photo.jpg ${originOf()}/v1/predict$`));
+});
+
+test("several photos are predicted and saved together", { skip: missing, timeout: 240_000 }, async () => {
+  const { page, faults } = await openPage("en-GB");
+  const photo = (name: string, path: string[]) => ({ name, mimeType: "image/jpeg", buffer: readFileSync(join(process.cwd(), ...path)) });
+  const broken = { name: "broken.jpg", mimeType: "image/jpeg", buffer: Buffer.from("not an image") };
+  await page.setInputFiles("#photo-file", [
+    photo("three.jpg", ["public", "example.jpg"]),
+    broken,
+    photo("last.jpg", ["..", "src", "mien", "bench", "image.jpg"]),
+  ]);
+  await page.getByText("3 of 3 analyzed").waitFor({ timeout: 120_000 });
+  await page.locator("#faces button").nth(2).waitFor();
+  const [saved] = await Promise.all([page.waitForEvent("download"), page.click("#save-predictions")]);
+  const lines = readFileSync(await saved.path(), "utf8").trimEnd().split("\r\n").slice(1).map((line) => line.split(","));
+  const sources = lines.map(([source, , , face, , status]) => [source, face, status]);
+  assert.deepEqual(sources.slice(0, 4), [["three.jpg", "0", "ok"], ["three.jpg", "1", "ok"], ["three.jpg", "2", "ok"], ["broken.jpg", "", "not_an_image"]]);
+  assert.equal(sources[4][0], "last.jpg");
+  await page.click("#next-photo");
+  await page.getByText("“broken.jpg” is not an image").waitFor();
+  await page.click("#next-photo");
+  await page.getByText("Photo 3 of 3").waitFor();
+  await page.setInputFiles("#photo-file", [photo("alone.jpg", ["public", "example.jpg"])]);
+  await page.locator("#album").waitFor({ state: "hidden" });
+  assert.deepEqual(faults, []);
+});
+
+test("axe finds no accessibility problems", { skip: missing, timeout: 240_000 }, async () => {
+  const axe = readFileSync(join(process.cwd(), "node_modules", "axe-core", "axe.min.js"), "utf8");
+  const { page } = await openPage("en-GB");
+  const check = async (name: string): Promise<void> => {
+    const [nPassed, violations] = await page.evaluate(async () => {
+      const { axe: tool } = globalThis as unknown as { axe: { run(): Promise<{ passes: unknown[]; violations: AxeViolation[] }> } };
+      const { passes, violations: found } = await tool.run();
+      return [passes.length, found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`)] as const;
+    });
+    assert.ok(nPassed > 20, `${name}: ${nPassed}`);
+    assert.deepEqual(violations, [], name);
+  };
+  await page.evaluate(axe);
+  await check("the empty page");
+  for (const name of ["#about", "#developers"]) await page.evaluate((id) => document.querySelector(id)!.setAttribute("open", ""), name);
+  await page.click("#example");
+  await page.locator("#faces button").nth(2).waitFor({ timeout: 120_000 });
+  assert.equal(await page.locator("#drawn-note").isVisible(), true);
+  for (const theme of ["light", "dark"]) {
+    await page.evaluate((chosen) => (document.documentElement.dataset.theme = chosen), theme);
+    await check(`three faces, ${theme}`);
+  }
+  await page.evaluate(() => void Promise.reject(new Error("an error")));
+  await page.getByText("an error").waitFor();
+  await check("an error, dark");
+  await page.click("#language");
+  await check("in Chinese");
 });
 
 for (const [path, expected] of [
@@ -216,7 +300,7 @@ test("a denied camera, an invalid file, a missing example and a broken video are
   await respond404(page, "assets/example.jpg");
   await page.click("#example");
   await page.getByText("The example image failed to load. assets/example.jpg: 404").waitFor();
-  await page.unroute("**/assets/example.jpg");
+  await page.unrouteAll();
   await page.click("#problem button");
   await page.locator("#faces button").nth(2).waitFor({ timeout: 120_000 });
   assert.equal(await problemText(page), "");

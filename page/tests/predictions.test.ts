@@ -8,6 +8,7 @@ import { largestDifference, parsePredictions, requireDecoded } from "../src/pred
 import { photoRows, Recording } from "../src/recording.ts";
 import { predictionsCsv } from "../src/csv.ts";
 import { HISTORY_S, Tracks } from "../src/tracks.ts";
+import { placeLabels } from "../src/view/labels.ts";
 
 function prediction(box: Box, ...probabilities: number[]): FacePrediction {
   return { box, score: 0.9, probabilities, landmarks: null, valence: null, arousal: null, actionUnits: null };
@@ -69,7 +70,7 @@ test("action units are columns of the CSV, are smoothed, recorded, and read from
   const seen = tracks.update([face(1)], 0.1, true);
   const [smoothed, same] = seen[0].prediction.actionUnits!;
   assert.ok(smoothed > 0.1 && smoothed < 0.5 && same === 0.5);
-  const recording = new Recording("video", 2, 100, 2);
+  const recording = new Recording("video", 2, 2, false, 100);
   recording.add({ time: 0, pass: 0 }, seen);
   recording.add({ time: 1, pass: 0 }, []);
   const rows = [...recording.rows()];
@@ -123,8 +124,27 @@ test("a later pass replaces earlier predictions of the same part, and no others"
   assert.deepEqual(rowsOf(recording).slice(0, 3).map(([time]) => time), [0, 1, 2]);
 });
 
+test("the landmarks of a video are recorded, also through merging and growth", () => {
+  const recording = new Recording("video", 1, 0, true);
+  const landmarks = (time: number) => Array.from({ length: 68 }, (_, n): [number, number] => [time + n, time - n / 4]);
+  for (let pass = 0; pass < 40; pass++) {
+    for (const time of range(pass * 50, pass * 50 + 60)) {
+      const face = { ...prediction([0, 0, 9, 9], 1), landmarks: time % 7 ? landmarks(time) : null };
+      recording.add({ time, pass }, time % 11 ? new Tracks().update([face], time, false) : []);
+    }
+  }
+  const rows = [...recording.rows()];
+  assert.equal(rows.length, 2010);
+  for (const { seconds, prediction: face } of rows) {
+    assert.equal(face === null, seconds! % 11 === 0);
+    if (face) assert.deepEqual(face.landmarks, seconds! % 7 ? landmarks(seconds!) : null);
+  }
+  const [, , second] = predictionsCsv(rows, "video", ["Happy"]).split("\r\n");
+  assert.equal(second.split(",")[15].split(";").length, 136);
+});
+
 test("a repeating video never fills the table, and a too long one does and says so", () => {
-  const recording = new Recording("video", 1, 100);
+  const recording = new Recording("video", 1, 0, false, 100);
   for (let pass = 1; pass <= 50; pass++) recordPass(recording, pass, range(0, 60));
   assert.deepEqual([rowsOf(recording).length, recording.fullSince], [60, null]);
   recordPass(recording, 51, range(0, 300));
@@ -139,6 +159,30 @@ test("a frame that is predicted twice has one row", () => {
   const recording = new Recording("video", 1);
   recordPass(recording, 1, [1, 1, 1, 2]);
   assert.deepEqual(rowsOf(recording).map(([time]) => time), [1, 2]);
+});
+
+test("labels of a crowd do not cover each other, and the first ones are never left out", () => {
+  const boxes = Array.from({ length: 60 }, (_, index): Box => {
+    const [x, y] = [(index % 12) * 50, Math.floor(index / 12) * 45];
+    return [x, y, x + 40, y + 40];
+  });
+  const sizes = boxes.map(() => ({ width: 95, height: 20 }));
+  const surface = { width: 640, height: 300 };
+  const corners = placeLabels(boxes, sizes, surface, 6);
+  const labels = corners.flatMap((corner, index): Box[] => {
+    if (!corner) return [];
+    const [left, top] = corner;
+    return [[left, top, left + sizes[index].width, top + sizes[index].height]];
+  });
+  assert.ok(corners[0] && labels.length > 20 && labels.length < 60, String(labels.length));
+  for (const [index, [x0, y0, x1, y1]] of labels.entries()) {
+    assert.ok(x0 >= 0 && y0 >= 0 && x1 <= surface.width && y1 <= surface.height);
+    for (const other of labels.slice(index + 1)) {
+      assert.ok(x1 <= other[0] || other[2] <= x0 || y1 <= other[1] || other[3] <= y0, `${labels[index]} covers ${other}`);
+    }
+  }
+  const apart: Box[] = [[100, 100, 200, 200], [300, 5, 400, 100]];
+  assert.deepEqual(placeLabels(apart, sizes, surface, 6), [[100, 74], [300, 11]]);
 });
 
 test("faces beyond the server's limit are no failure, an undecodable image is", () => {

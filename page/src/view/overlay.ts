@@ -2,6 +2,7 @@
 
 import type { Box, Point } from "../faces/crop.ts";
 import { FONT } from "./canvas.ts";
+import { placeLabels } from "./labels.ts";
 
 // Contours of the 68 landmarks: first, last, closed (mien.faces.landmarks).
 const CONTOURS: [number, number, boolean][] = [
@@ -77,7 +78,24 @@ export function drawFaces(
     }
     if (layers.boxes) drawBox(ctx, box, face, unit);
   }
-  if (layers.boxes) for (const face of order) drawLabel(ctx, placement.box(face.box), face, surface, unit);
+  if (layers.boxes) drawLabels(ctx, faces, placement, surface, unit);
+}
+
+/** Label the selected face, then the others, largest first; faces without room for a label keep their box. */
+function drawLabels(
+  ctx: CanvasRenderingContext2D,
+  faces: DrawnFace[],
+  placement: Placement,
+  surface: { width: number; height: number },
+  unit: number,
+): void {
+  const area = ({ box: [x0, y0, x1, y1] }: DrawnFace): number => (x1 - x0) * (y1 - y0);
+  const order = [...faces].sort((a, b) => Number(b.isSelected) - Number(a.isSelected) || area(b) - area(a));
+  const boxes = order.map(({ box }) => placement.box(box));
+  const sizes = order.map((face) => measureLabel(ctx, face, unit));
+  placeLabels(boxes, sizes, surface, 6 * unit).forEach((corner, index) => {
+    if (corner) drawLabel(ctx, corner, sizes[index], order[index], unit);
+  });
 }
 
 function drawLandmarks(ctx: CanvasRenderingContext2D, points: Point[], face: DrawnFace, box: Box, unit: number): void {
@@ -144,22 +162,27 @@ function corners(x0: number, y0: number, x1: number, y1: number, radius: number,
   return path;
 }
 
+function labelFont(face: DrawnFace, unit: number): [string, number] {
+  const size = (face.isSelected ? 13.5 : 12) * unit;
+  return [`${face.isSelected ? 600 : 500} ${size}px ${FONT}`, size];
+}
+
+function measureLabel(ctx: CanvasRenderingContext2D, face: DrawnFace, unit: number): { width: number; height: number } {
+  const [font, size] = labelFont(face, unit);
+  ctx.font = font;
+  return { width: ctx.measureText(face.label).width + size * 2.15, height: size * 1.75 };
+}
+
 function drawLabel(
   ctx: CanvasRenderingContext2D,
-  [x0, y0]: Box,
+  [left, top]: [number, number],
+  { width, height }: { width: number; height: number },
   face: DrawnFace,
-  surface: { width: number; height: number },
   unit: number,
 ): void {
-  const size = (face.isSelected ? 13.5 : 12) * unit;
-  ctx.font = `${face.isSelected ? 600 : 500} ${size}px ${FONT}`;
+  const [font, size] = labelFont(face, unit);
+  ctx.font = font;
   ctx.textBaseline = "middle";
-  const height = size * 1.75;
-  const width = ctx.measureText(face.label).width + size * 2.15;
-  const gap = 6 * unit;
-  const left = Math.max(gap, Math.min(x0, surface.width - width - gap));
-  // Above the box, or inside it if there is no room.
-  const top = y0 - height - gap >= gap ? y0 - height - gap : Math.max(gap, y0 + gap);
   ctx.fillStyle = "rgb(17 20 26 / 84%)";
   ctx.fill(rounded(left, top, left + width, top + height, height / 2));
   ctx.fillStyle = face.color;

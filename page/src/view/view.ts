@@ -65,7 +65,8 @@ export class View {
     const scale = source.still.width / state.imageSize.width;
     this.chips.render(state.faces, selected, source.still, scale, (track) => state.labelOf(track));
     byId("save-image").hidden = !state.faces.length;
-    const isEmpty = source.kind === "photo" ? !state.faces.length : (state.recording?.isEmpty ?? true);
+    const isEmptyPhoto = state.album.photos.length ? !state.album.rows.length : !state.faces.length;
+    const isEmpty = source.kind === "photo" ? isEmptyPhoto : (state.recording?.isEmpty ?? true);
     byId("save-predictions").hidden = isEmpty;
     if (!state.info) return;
     if (selected) this.panel.showFace(selected, state.faces, state.threshold, source.isLive);
@@ -106,6 +107,7 @@ export class View {
     byId("stage").classList.toggle("filled", isOpen);
     byId("stage").style.setProperty("--shape", isOpen ? String(source.size.width / source.size.height) : "");
     byId("stop").hidden = !source.isLive;
+    byId("drawn-note").hidden = !source.isExample;
     for (const name of ["photo", "camera", "video"] as Kind[]) {
       byId(name).setAttribute("aria-pressed", String(name === kind));
     }

@@ -52,8 +52,11 @@ def add_error_handlers(app: FastAPI) -> None:
             404: f"Not found: {route}. /openapi.json lists all routes",
             405: f"Method not allowed: {route}. /openapi.json lists all routes",
         }.get(error.status_code, str(error.detail))
+        headers = dict(error.headers or {})
+        if headers.get("Allow") == "GET":
+            headers["Allow"] = "GET, HEAD"
         code = _status_code_name(error.status_code)
-        return ApiError(error.status_code, code, message, headers=error.headers).to_response()
+        return ApiError(error.status_code, code, message, headers=headers).to_response()
 
     @app.exception_handler(RequestValidationError)
     async def on_validation_error(_request: Request, error: RequestValidationError) -> JSONResponse:

@@ -5,17 +5,21 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import mien
 from mien.faces.detector import Detector
 from mien.formats.onnx_model import OnnxModel
+from mien.runtime.cpu import usable_cpu_cores
+from mien.runtime.memory import usable_memory_bytes
 from mien.serve.api_errors import UniformErrors, add_error_handlers
 from mien.serve.authentication import Access, AllowedHosts, BearerAuth, SecurityHeaders
 from mien.serve.body_drain import BodyDrain, RejectUnexpectedBody
+from mien.serve.cors import CrossOrigin
+from mien.serve.memory_budget import fit_to_memory
 from mien.serve.metrics import MeasureRequests, Metrics
-from mien.serve.routes import monitoring_routes, page_routes, prediction_routes
+from mien.serve.proxies import ProxyHeaders
+from mien.serve.routes import answer_head, monitoring_routes, page_routes, prediction_routes
 from mien.serve.service import FaceService
 from mien.serve.settings import ServeSettings
 
@@ -49,7 +53,8 @@ class ServeApp:
         """
         self.metrics = Metrics()
         self.service: FaceService | None = None
-        access, settings = access or Access(), settings or ServeSettings()
+        access = access or Access()
+        settings = fit_to_memory(settings or ServeSettings(), usable_cpu_cores(), usable_memory_bytes())
 
         @asynccontextmanager
         async def lifespan(api: FastAPI) -> AsyncIterator[None]:
@@ -69,23 +74,19 @@ class ServeApp:
             lifespan=lifespan,
         )
         add_error_handlers(self.api)
-        self.api.include_router(prediction_routes(model))
-        self.api.include_router(monitoring_routes(self.metrics))
+        self.api.include_router(answer_head(prediction_routes(model)))
+        self.api.include_router(answer_head(monitoring_routes(self.metrics)))
         self.api.include_router(page_routes(model, detector_file))
         asgi: ASGIApp = self.api
         if access.token is not None:
             asgi = BearerAuth(asgi, access.token)
-        if access.allow_origins:
-            asgi = CORSMiddleware(
-                asgi,
-                allow_origins=access.allow_origins,
-                allow_methods=["GET", "POST"],
-                allow_headers=["Authorization", "Content-Type"],
-            )
         if access.allowed_hosts is not None:
             asgi = AllowedHosts(asgi, access.allowed_hosts)
-        asgi = MeasureRequests(RejectUnexpectedBody(asgi), self.metrics)
-        self._asgi = SecurityHeaders(UniformErrors(BodyDrain(asgi, settings.body_bytes)))
+        asgi = RejectUnexpectedBody(asgi)
+        if access.allow_origins:
+            asgi = CrossOrigin(asgi, access.allow_origins)
+        asgi = UniformErrors(BodyDrain(MeasureRequests(asgi, self.metrics), settings.body_bytes))
+        self._asgi = ProxyHeaders(SecurityHeaders(asgi), access.root_path, access.trusted_proxies)
 
     @property
     def n_in_flight(self) -> int:

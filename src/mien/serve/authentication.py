@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mien.serve.api_errors import MAX_ECHO, ApiError
+from mien.serve.proxies import route_path
 
 PUBLIC_PATHS = ("/healthz", "/readyz")
 COOKIE = "mien"
@@ -64,8 +65,10 @@ class Access:
 
     Attributes:
         token: bearer token that clients must send, None for no authentication.
-        allow_origins: other sites whose pages may call the API (CORS), ``*`` for any.
+        allow_origins: other sites whose pages may call the API (CORS), see `CrossOrigin`.
         allowed_hosts: accepted names in the ``Host`` header, see `AllowedHosts`; None for any.
+        root_path: path under which a proxy publishes the server, see `ProxyHeaders`.
+        trusted_proxies: proxies whose headers are believed, see `ProxyHeaders`.
 
     Raises:
         ValueError: the token is empty.
@@ -74,6 +77,8 @@ class Access:
     token: str | None = field(default=None, repr=False)
     allow_origins: Sequence[str] = ()
     allowed_hosts: Sequence[str] | None = None
+    root_path: str = ""
+    trusted_proxies: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.token == "":
@@ -99,7 +104,7 @@ class AllowedHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
-        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or "*" in self._names:
+        if scope["type"] != "http" or route_path(scope) in PUBLIC_PATHS or "*" in self._names:
             await self.app(scope, receive, send)
             return
         header = dict(scope["headers"]).get(b"host", b"").decode("latin-1").strip().lower()
@@ -131,17 +136,20 @@ class BearerAuth:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
-        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or self._is_authorized(scope):
+        if scope["type"] != "http" or route_path(scope) in PUBLIC_PATHS or self._is_authorized(scope):
             await self.app(scope, receive, send)
             return
         token = b""
-        if scope["path"] == "/":
+        if route_path(scope) == "/":
             query = parse_qs(scope["query_string"].decode("latin-1"), encoding="utf-8", errors="replace")
             token = query.get("token", [""])[0].encode()
         if self._is_token(token):
             response = HTMLResponse(_SIGNED_IN_PAGE, headers={"Cache-Control": "no-store"})
             is_https = scope.get("scheme") == "https"
-            response.set_cookie(COOKIE, self._cookie, httponly=True, samesite="strict", secure=is_https)
+            path = scope.get("root_path", "") or "/"
+            response.set_cookie(
+                COOKIE, self._cookie, path=path, httponly=True, samesite="strict", secure=is_https
+            )
             await response(scope, receive, send)
             return
         message = "Missing or invalid bearer token. Send `Authorization: Bearer TOKEN`, or open /?token=TOKEN in a browser"

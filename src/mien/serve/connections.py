@@ -91,7 +91,9 @@ def _raw_response(error: ApiError) -> bytes:
     return b"\r\n".join([*lines, b"", bytes(response.body)])
 
 
-_HEALTH_REQUESTS = tuple(b"GET %b" % path.encode() for path in PUBLIC_PATHS)
+_HEALTH_REQUESTS = tuple(
+    b"%b %b" % (method, path.encode()) for method in (b"GET", b"HEAD") for path in PUBLIC_PATHS
+)
 _TOO_MANY_CONNECTIONS = _raw_response(
     ApiError(
         503,

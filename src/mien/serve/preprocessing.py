@@ -11,7 +11,6 @@ from mien.faces.detector import DetectedFace, Detector
 from mien.faces.file_signatures import identify_format
 from mien.formats.onnx_model import ModelInfo
 from mien.inference.pipeline import CroppedImage, preprocess_bytes
-from mien.runtime.cpu import usable_cpu_cores
 from mien.serve.settings import ServeSettings
 from mien.serve.uploads import Upload
 from mien.serve.worker_threads import Workers
@@ -43,7 +42,7 @@ class Preprocessor:
         """Create the threads; each creates its detector on first use."""
         self._info, self._settings, self._make_detector = info, settings, make_detector
         self._thread_local = threading.local()
-        self.workers = Workers(settings.threads or usable_cpu_cores(), "mien-preprocess")
+        self.workers = Workers(settings.threads, "mien-preprocess")
 
     async def crop_faces(self, upload: Upload, crop: CropMode) -> tuple[CroppedImage, int]:
         """Return an image's face crops, and how many faces were skipped because they exceed the limit."""

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from fastapi.routing import APIRoute
 from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
@@ -17,7 +18,8 @@ from mien.serve.metrics import Metrics
 from mien.serve.schemas import ErrorResponse, Health, ModelMetadata, Predictions, PredictQuery
 from mien.serve.service import FaceService
 from mien.serve.site import DETECTOR_FILE, INDEX, MODEL_FILE, MODEL_JSON, NO_PAGE, STATIC, describe_model
-from mien.serve.uploads import FIELD
+from mien.serve.static_files import respond_with_file
+from mien.serve.uploads import FIELD, JSON
 
 REFERENCE = Path(__file__).parent / "reference"
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -29,20 +31,60 @@ _FORM = {
     },
     "encoding": {FIELD: {"contentType": "image/*"}},
 }
+_BASE64 = {
+    "type": "string",
+    "description": "Base64 or a data URL",
+    "examples": ["data:image/jpeg;base64,/9j/4AAQ"],
+}
+_JSON_IMAGE = {
+    "anyOf": [
+        _BASE64,
+        {
+            "type": "object",
+            "required": ["data"],
+            "properties": {"source": {"type": "string"}, "data": _BASE64},
+            "additionalProperties": False,
+        },
+    ]
+}
+_JSON_BODY = {
+    "schema": {
+        "oneOf": [
+            {
+                "type": "object",
+                "required": ["image"],
+                "properties": {"image": _JSON_IMAGE},
+                "additionalProperties": False,
+            },
+            {
+                "type": "object",
+                "required": [FIELD],
+                "properties": {FIELD: {"type": "array", "items": _JSON_IMAGE, "minItems": 1}},
+                "additionalProperties": False,
+            },
+        ]
+    }
+}
 _BODY = {
     "requestBody": {
         "required": True,
-        "description": f"Image files as form field `{FIELD}`, whose file names become `source`; or a single image as the body.",
-        "content": {"multipart/form-data": _FORM, "image/*": _BINARY, "application/octet-stream": _BINARY},
+        "description": f"Image files as form field `{FIELD}`, whose file names become `source`; a single image as the body; "
+        f"or `image` or `{FIELD}` in base64 as JSON.",
+        "content": {
+            "multipart/form-data": _FORM,
+            JSON: _JSON_BODY,
+            "image/*": _BINARY,
+            "application/octet-stream": _BINARY,
+        },
     }
 }
 _ERRORS = {
-    400: "Malformed form, a body where none is allowed, or the client disconnected",
+    400: "Malformed form or JSON, a body where none is allowed, or the client disconnected",
     401: "Missing or invalid bearer token",
     404: "Not found",
     408: "Request body timeout",
     413: "The body is too large, or has too many images",
-    415: "The body is neither a form nor an image, or is compressed",
+    415: "The body is neither a form nor JSON nor an image, or is compressed",
     421: "The `Host` header is not allowed",
     422: "Invalid parameter, or no image in the body",
     429: "Too many requests in flight: retry after `Retry-After` seconds",
@@ -73,6 +115,14 @@ def _require_service(request: Request) -> FaceService:
         message = "The server is starting or shutting down"
         raise ApiError(503, "service_unavailable", message, headers={"Retry-After": "5"})
     return service
+
+
+def answer_head(router: APIRouter) -> APIRouter:
+    """Let every GET route of a router answer HEAD as well, as monitors send it; FastAPI does not."""
+    for route in list(router.routes):
+        if isinstance(route, APIRoute) and route.methods == {"GET"}:
+            router.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
+    return router
 
 
 def prediction_routes(model: OnnxModel) -> APIRouter:
@@ -165,11 +215,11 @@ def page_routes(model: OnnxModel, detector_file: Path | None, static: Path = STA
     async def index(request: Request) -> Response:
         if not (static / INDEX).is_file():
             raise ApiError(404, "page_missing", NO_PAGE)
-        return _revalidated(await folder.get_response(INDEX, request.scope))
+        return await respond_with_file(folder, INDEX, request)
 
     @router.api_route("/assets/{path:path}", methods=["GET", "HEAD"])
     async def asset(request: Request, path: str) -> Response:
-        return _revalidated(await folder.get_response(f"assets/{path}", request.scope))
+        return await respond_with_file(folder, f"assets/{path}", request)
 
     @router.api_route(f"/{MODEL_FILE}", methods=["GET", "HEAD"])
     async def model_file(request: Request) -> Response:
@@ -188,11 +238,13 @@ def page_routes(model: OnnxModel, detector_file: Path | None, static: Path = STA
 
     @router.api_route("/docs", methods=["GET", "HEAD"])
     async def docs(request: Request) -> Response:
-        return _revalidated(await reference.get_response(INDEX, request.scope))
+        return await respond_with_file(reference, INDEX, request)
 
     @router.api_route("/docs/{path:path}", methods=["GET", "HEAD"])
     async def docs_file(request: Request, path: str) -> Response:
-        return _revalidated(await reference.get_response(path, request.scope))
+        if not path:
+            return RedirectResponse("../docs")
+        return await respond_with_file(reference, path, request)
 
     return router
 
@@ -201,10 +253,6 @@ def _model_response(folder: StaticFiles, file: Path, request: Request) -> Respon
     response = folder.file_response(file, file.stat(), request.scope)
     if isinstance(response, FileResponse):
         response.headers["Content-Type"] = "application/octet-stream"
-    return _revalidated(response)
-
-
-def _revalidated(response: Response) -> Response:
     # A browser may cache the file, but asks by its ETag whether it has changed.
     response.headers["Cache-Control"] = "no-cache"
     return response

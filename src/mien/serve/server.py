@@ -80,6 +80,8 @@ def run_serve(model: str | Path | None = None, *, options: ServeOptions) -> None
             allowed_hosts=None
             if options.token
             else (options.host, socket.gethostname(), *options.allow_hosts),
+            root_path=options.root_path,
+            trusted_proxies=options.trusted_proxies,
         ),
     )
     if options.token is None and options.host not in _LOOPBACK:
@@ -141,6 +143,7 @@ class Server(uvicorn.Server):
                 log_level="error",
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # `ProxyHeaders` reads them
                 backlog=ACCEPTED_PER_TURN,
                 timeout_keep_alive=settings.keep_alive_seconds,
                 # A safety net: `shutdown` below comes first.

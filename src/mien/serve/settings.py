@@ -30,8 +30,10 @@ class ServeSettings:
     )
     queue: int = _setting(64, "maximum requests in flight; further ones get 429")
     queue_bytes: int = _setting(
-        256 * 1024**2,
-        "maximum total size in bytes of the bodies of all requests in flight; a request that would exceed it gets 429",
+        0,
+        "maximum total size in bytes of the bodies of all requests in flight, beyond which a request gets 429; 0: 256 MiB, "
+        "or an eighth of the memory if that is less",
+        least=0,
     )
     connections: int = _setting(
         0, "maximum open connections; 0: as many as the open-file limit allows, at most 1,000", least=0
@@ -75,7 +77,10 @@ class ServeSettings:
         MAX_BATCH_FACES, "maximum faces per model call, across images", most=MAX_BATCH_FACES
     )
     threads: int = _setting(
-        0, "threads for decoding images and detecting faces; 0: one per core", least=0, most=1024
+        0,
+        "threads for decoding images and detecting faces; 0: one per core, or fewer where memory is limited",
+        least=0,
+        most=1024,
     )
 
     def __post_init__(self) -> None:

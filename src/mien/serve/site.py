@@ -1,5 +1,6 @@
 """The page's files: what the server sends to a browser, and what `mien page` writes for any static web server."""
 
+import gzip
 import shutil
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,8 @@ def write_page(
                 target.mkdir()
             else:
                 shutil.copyfile(path, target)
+                if path.suffix == ".gz" and not path.with_suffix("").exists():
+                    target.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
         (folder / MODEL_FILE).parent.mkdir(exist_ok=True)
         shutil.copyfile(onnx_model.path, folder / MODEL_FILE)
         if detector_file is not None:

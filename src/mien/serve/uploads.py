@@ -1,6 +1,9 @@
 """From request bodies to image bytes, in memory only: uploads are never written to disk or to a log."""
 
 import asyncio
+import base64
+import binascii
+import json
 import logging
 from dataclasses import dataclass
 
@@ -12,6 +15,7 @@ from mien.serve.api_errors import ApiError
 from mien.serve.settings import ServeSettings
 
 FIELD = "images"
+JSON = "application/json"
 # Form parts other than images are skipped, up to this many.
 MAX_OTHER_PARTS = 16
 _CHUNK_BYTES = 1024**2
@@ -58,20 +62,19 @@ class MemoryBudget:
 
 
 def require_media_type(content_type: str) -> str:
-    """Return the media type of a body, which must be a form or an image.
+    """Return the media type of a body, which must be a form, JSON or an image.
 
     Raises:
-        ApiError: 415, it is neither.
+        ApiError: 415, it is none of them.
     """
     media_type = content_type.partition(";")[0].strip().lower()
-    if media_type not in ("multipart/form-data", "application/octet-stream") and not media_type.startswith(
-        "image/"
-    ):
+    is_known = media_type in ("multipart/form-data", "application/octet-stream", JSON)
+    if not is_known and not media_type.startswith("image/"):
         raise ApiError(
             415,
             "unsupported_media_type",
-            f"The body must be multipart/form-data with `{FIELD}`, or an image as image/* or "
-            f"application/octet-stream; got {media_type[:80]!r}",
+            f"The body must be multipart/form-data with `{FIELD}`, {JSON} with `{FIELD}` in base64, or an image as image/* "
+            f"or application/octet-stream; got {media_type[:80]!r}",
         )
     return media_type
 
@@ -119,9 +122,13 @@ def extract_images(body: bytes | bytearray, content_type: str, settings: ServeSe
     """Return the images of a request body, in the order sent.
 
     Raises:
-        ApiError: 400: the form is malformed; 413: it has too many images; 422: it has none.
+        ApiError: 400: the form or the JSON is malformed; 413: it has too many images; 422: it has none, or one that is
+            not base64.
     """
-    if require_media_type(content_type) != "multipart/form-data":
+    media_type = require_media_type(content_type)
+    if media_type == JSON:
+        uploads = _extract_json_images(body, settings)
+    elif media_type != "multipart/form-data":
         uploads = [Upload("", bytes(body))] if body else []
     else:
         boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
@@ -141,6 +148,60 @@ def extract_images(body: bytes | bytearray, content_type: str, settings: ServeSe
         message = f"The request has no image. Send files as `{FIELD}`, or an image as the body"
         raise ApiError(422, "no_image", message)
     return uploads
+
+
+def _require_count(n_images: int, limit: int) -> None:
+    if n_images > limit:
+        message = f"A request may have at most {limit} images. Split them over several requests"
+        raise ApiError(413, "too_many_images", message)
+
+
+def _extract_json_images(body: bytes | bytearray, settings: ServeSettings) -> list[Upload]:
+    """Return the images of ``{"image": IMAGE}`` or ``{"images": [IMAGE, ...]}``.
+
+    IMAGE is base64 or a data URL, or ``{"source": NAME, "data": BASE64}``.
+    """
+    expected = f'The body must be {{"image": BASE64}} or {{"{FIELD}": [BASE64, ...]}}'
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, "invalid_json", f"{expected}; it is not valid JSON: {error}") from None
+    if not isinstance(document, dict) or len(document) != 1 or not document.keys() <= {"image", FIELD}:
+        found = ", ".join(f"`{key[:40]}`" for key in list(document)[:5]) if isinstance(document, dict) else ""
+        message = f"{expected}, got {found or 'something else'}. Options belong in the address, as in ?top=3"
+        raise ApiError(422, "invalid_parameter", message)
+    [(key, value)] = document.items()
+    if key == FIELD and not isinstance(value, list):
+        raise ApiError(422, "invalid_parameter", f"`{FIELD}` must be a list; a single image is `image`")
+    entries = value if key == FIELD else [value]
+    _require_count(len(entries), settings.images)
+    names = [f"{FIELD}[{index}]" for index in range(len(entries))] if key == FIELD else [key]
+    return [_decode_json_image(entry, name) for entry, name in zip(entries, names, strict=True)]
+
+
+def _decode_json_image(entry: object, name: str) -> Upload:
+    source = ""
+    if (
+        isinstance(entry, dict)
+        and entry.keys() <= {"source", "data"}
+        and isinstance(entry.get("source", ""), str)
+    ):
+        source, entry = entry.get("source", ""), entry.get("data")
+    if not isinstance(entry, str):
+        message = f'`{name}` must be base64, a data URL, or {{"source": NAME, "data": BASE64}}'
+        raise ApiError(422, "invalid_parameter", message)
+    if entry[:8].lower().startswith(("http://", "https://")):
+        message = f"`{name}` is an address, and the server fetches none. Send the image itself in base64"
+        raise ApiError(422, "invalid_base64", message)
+    head, comma, text = entry.partition(",") if entry[:5].lower() == "data:" else ("", "", entry)
+    if comma and not head.lower().endswith(";base64"):
+        raise ApiError(422, "invalid_base64", f"`{name}` is a data URL without `;base64`")
+    # With line breaks, in the alphabet of addresses, and without padding, as various encoders write it.
+    text = "".join(text.split()).replace("-", "+").replace("_", "/").rstrip("=")
+    try:
+        return Upload(source, base64.b64decode(text + "=" * (-len(text) % 4), validate=True))
+    except (binascii.Error, ValueError):
+        raise ApiError(422, "invalid_base64", f"`{name}` is not valid base64") from None
 
 
 _CALLBACKS = (
@@ -186,9 +247,8 @@ class _FormImages:
         options = parse_options_header(self._disposition)[1]
         is_image = options.get(b"name", b"") == FIELD.encode()
         self._source = options.get(b"filename", b"").decode("utf-8", "replace") if is_image else None
-        if is_image and len(self.uploads) == self.max_images:
-            message = f"A request may have at most {self.max_images} images. Split them over several requests"
-            raise ApiError(413, "too_many_images", message)
+        if is_image:
+            _require_count(len(self.uploads) + 1, self.max_images)
         self._n_others += not is_image
         if self._n_others > MAX_OTHER_PARTS:
             message = f"The form has more than {MAX_OTHER_PARTS} parts other than `{FIELD}`"

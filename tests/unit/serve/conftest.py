@@ -74,6 +74,8 @@ def make_app(model: OnnxModel, detector: Detector) -> Callable[..., ServeApp]:
         token: str | None = None,
         allow_origins: tuple[str, ...] = (),
         allowed_hosts: tuple[str, ...] | None = None,
+        root_path: str = "",
+        trusted_proxies: tuple[str, ...] = (),
         detector_file: Path | None = None,
         app_model: OnnxModel | None = None,
         **settings: float,
@@ -83,7 +85,13 @@ def make_app(model: OnnxModel, detector: Detector) -> Callable[..., ServeApp]:
             ServeSettings(**settings),
             make_detector=lambda: app_detector or detector,
             detector_file=detector_file,
-            access=Access(token=token, allow_origins=allow_origins, allowed_hosts=allowed_hosts),
+            access=Access(
+                token=token,
+                allow_origins=allow_origins,
+                allowed_hosts=allowed_hosts,
+                root_path=root_path,
+                trusted_proxies=trusted_proxies,
+            ),
         )
 
     return make

@@ -49,6 +49,34 @@ def test_unknown_routes_have_the_error_format(
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/v1/model",
+        "/model.json",
+        "/openapi.json",
+        "/docs",
+        "/models/model.onnx",
+    ],
+)
+def test_head_is_answered_wherever_get_is(path: str, make_app: MakeApp) -> None:
+    """Monitors ask for health by HEAD; they get the headers of GET."""
+    with TestClient(make_app()) as client:
+        head, get = client.head(path), client.get(path)
+    assert (head.status_code, head.headers["content-type"]) == (200, get.headers["content-type"])
+
+
+def test_head_where_only_post_is_possible(make_app: MakeApp) -> None:
+    """A route's allowed methods include HEAD exactly if they include GET."""
+    with TestClient(make_app()) as client:
+        assert client.head("/v1/predict").headers["allow"] == "POST"
+        assert client.post("/v1/model").headers["allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize(
     ("range_header", "status", "code"),
     [
         pytest.param("bytes=9999999999-", 416, "range_not_satisfiable", id="beyond the end"),

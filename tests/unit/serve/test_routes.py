@@ -1,6 +1,7 @@
 """`POST /v1/predict`: the rows of `mien predict`, for one or many images, sent in any supported way."""
 
 import asyncio
+import base64
 import io
 import json
 import logging
@@ -84,6 +85,24 @@ def test_a_single_image_as_the_body(kind: str, make_app: MakeApp, png: bytes) ->
     assert (result["source"], result["rows"][0]["expression"]) == ("", "Happy")
 
 
+def test_images_in_json_are_those_of_a_form(make_app: MakeApp, png: bytes) -> None:
+    """Base64 in the variants that encoders write, as text, as data URL, with a name, gives the rows of a form."""
+    text = base64.b64encode(png).decode()
+    assert text.endswith("=")
+    bodies = [
+        {"image": text},
+        {"image": f"data:image/png;base64,{text}"},
+        {"images": [base64.encodebytes(png).decode(), base64.urlsafe_b64encode(png).decode().rstrip("=")]},
+        {"images": [{"source": "a.png", "data": text}]},
+    ]
+    with TestClient(make_app()) as client:
+        [expected] = client.post(ROUTE, files=form(("a.png", png))).json()["results"]
+        found = [one for body in bodies for one in client.post(ROUTE, json=body).json()["results"]]
+    assert [one["source"] for one in found] == ["", "", "", "", "a.png"]
+    assert found[-1] == expected
+    assert [one["rows"][0]["box_xyxy"] for one in found] == [expected["rows"][0]["box_xyxy"]] * 5
+
+
 def test_crop_whole_uses_the_full_image(make_app: MakeApp, png: bytes) -> None:
     """With `crop=whole` the bounding box is the full image."""
     with TestClient(make_app()) as client:
@@ -115,7 +134,39 @@ def test_an_unreadable_image_is_a_row_among_others(make_app: MakeApp, png: bytes
         ),
         pytest.param({"files": [("other", ("a.png", b"x"))]}, 422, "no_image", id="another field"),
         pytest.param({"content": b"", "headers": {"Content-Type": "image/png"}}, 422, "no_image", id="empty"),
-        pytest.param({"json": {"image": "..."}}, 415, "unsupported_media_type", id="JSON"),
+        pytest.param(
+            {"content": b"x", "headers": {"Content-Type": "text/plain"}},
+            415,
+            "unsupported_media_type",
+            id="text",
+        ),
+        pytest.param(
+            {"content": b"{", "headers": {"Content-Type": "application/json"}},
+            400,
+            "invalid_json",
+            id="not JSON",
+        ),
+        pytest.param(
+            {"content": b"[" * 100_000, "headers": {"Content-Type": "application/json"}},
+            400,
+            "invalid_json",
+            id="deep JSON",
+        ),
+        pytest.param({"json": {"image": "..."}}, 422, "invalid_base64", id="not base64"),
+        pytest.param(
+            {"json": {"image": "https://example.org/a.jpg"}}, 422, "invalid_base64", id="an address"
+        ),
+        pytest.param(
+            {"json": {"image": "data:image/png,abc"}}, 422, "invalid_base64", id="data URL without base64"
+        ),
+        pytest.param({"json": {"images": "AAAA"}}, 422, "invalid_parameter", id="no list"),
+        pytest.param({"json": {"image": 1}}, 422, "invalid_parameter", id="no text"),
+        pytest.param(
+            {"json": {"image": "AAAA", "top": 3}}, 422, "invalid_parameter", id="an option in the JSON"
+        ),
+        pytest.param({"json": []}, 422, "invalid_parameter", id="no object"),
+        pytest.param({"json": {"images": []}}, 422, "no_image", id="empty list"),
+        pytest.param({"json": {"image": "AAAA"}}, 422, "not_an_image", id="base64 of no image"),
         pytest.param({"content": b"x"}, 415, "unsupported_media_type", id="no type"),
         pytest.param(
             {"content": b"x", "headers": {"Content-Type": "image/png", "Content-Encoding": "gzip"}},
@@ -293,6 +344,8 @@ def test_too_many_images_are_413(make_app: MakeApp, png: bytes) -> None:
     with TestClient(make_app(images=2)) as client:
         assert client.post(ROUTE, files=form(*[("a.png", png)] * 2)).status_code == 200
         response = client.post(ROUTE, files=form(*[("a.png", png)] * 3))
+        # Counted before any of them is decoded.
+        assert client.post(ROUTE, json={"images": ["not base64"] * 3}).json() == response.json()
     assert (response.status_code, response.json()["error"]["code"]) == (413, "too_many_images")
 
 

@@ -1,6 +1,7 @@
 """The page's files: as the server sends them, and as `mien page` writes them."""
 
 import errno
+import gzip
 import json
 import os
 import shutil
@@ -116,6 +117,17 @@ def test_page_writes_all_files_for_a_static_web_server(
     assert json.loads((out / "model.json").read_text())["name"] == "colors"
     assert main(args) == 1
     assert main([*args, "--force"]) == 0
+
+
+def test_page_writes_out_what_exists_only_compressed(
+    static: Path, model_path: Path, yunet: Path, tmp_path: Path
+) -> None:
+    """Not every web server can send the compressed copy."""
+    (static / "assets" / "ort.wasm.gz").write_bytes(gzip.compress(b"the runtime"))
+    out = tmp_path / "site"
+    write_page(out, model_path, detector=yunet)
+    assert (out / "assets" / "ort.wasm").read_bytes() == b"the runtime"
+    assert (out / "assets" / "ort.wasm.gz").is_file()
 
 
 def test_page_without_a_detector_reports_what_is_missing(

@@ -1,0 +1,70 @@
+"""Parsing origins, prefixes and addresses of proxies."""
+
+import pytest
+
+from mien.serve.options import parse_network, parse_origin, parse_prefix
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://example.org", "https://example.org"),
+        (" HTTPS://Example.ORG/ ", "https://example.org"),
+        ("https://example.org:443", "https://example.org"),
+        ("http://example.org:80/", "http://example.org"),
+        ("http://example.org:443", "http://example.org:443"),
+        ("http://[0:0:0:0:0:0:0:1]:8000", "http://[::1]:8000"),
+        ("https://Bücher.example", "https://xn--bcher-kva.example"),
+        ("chrome-extension://abc", "chrome-extension://abc"),
+        ("*", "*"),
+        ("null", "null"),
+    ],
+)
+def test_origins_are_written_as_browsers_send_them(text: str, expected: str) -> None:
+    """The expected values are those of `new URL(text).origin` in Chromium, except for extensions."""
+    assert parse_origin(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "example.org",
+        "https://",
+        "https://example.org/page",
+        "https://a@example.org",
+        "https://example.org?x",
+        "http://a:b",
+        "https://*.example.org",
+        "http://[::1",
+        "http://a:99999",
+    ],
+)
+def test_what_is_no_origin_is_rejected(text: str) -> None:
+    """No browser would ever send it, so that it would silently allow nothing."""
+    with pytest.raises(ValueError, match="SCHEME://HOST"):
+        parse_origin(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("/faces/", "/faces"), ("/a/b-1.x", "/a/b-1.x"), ("/", ""), ("", "")]
+)
+def test_prefixes(text: str, expected: str) -> None:
+    """A prefix has no trailing slash."""
+    assert parse_prefix(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["faces", "//evil.example", "/a//b", "/a?b", "/a/../b", "/a b", "https://a/b", "/é"]
+)
+def test_what_is_no_prefix_is_rejected(text: str) -> None:
+    """A prefix becomes part of redirects: it must not name another host."""
+    with pytest.raises(ValueError, match="must be a path"):
+        parse_prefix(text)
+
+
+def test_networks() -> None:
+    """An address is a network of one."""
+    assert [parse_network(text) for text in ("10.0.0.1/8", "::1", "*")] == ["10.0.0.0/8", "::1/128", "*"]
+    with pytest.raises(ValueError, match="IP address"):
+        parse_network("proxy.example.org")

@@ -29,6 +29,7 @@ from mien.formats.terms import UNKNOWN
 from mien.recipe import Recipe, format_recipe
 from mien.runtime.nested import find_dict, flatten
 from mien.train.dataset import TrainingFaces, network_crop
+from mien.train.imbalance import trained_class_fractions
 from mien.train.logs import write_provenance
 
 _log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ def describe_run(recipe: Recipe, packs: Sequence[Pack], faces: TrainingFaces, ou
         "n_leaks_left_out": faces.n_leaks,
         "n_shared_persons_left_out": faces.n_shared_persons,
         "train_counts": faces.train.count_classes().tolist(),
+        "class_fractions": trained_class_fractions(faces.train.count_classes(), recipe).tolist(),
     }
     return Run(
         out,

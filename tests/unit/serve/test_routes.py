@@ -141,6 +141,10 @@ def test_an_unreadable_image_is_a_row_among_others(make_app: MakeApp, png: bytes
         ),
         pytest.param({"params": {"top": "0"}}, 422, "invalid_parameter", id="top"),
         pytest.param({"params": {"min_confidence": "nan"}}, 422, "invalid_parameter", id="min_confidence"),
+        pytest.param({"params": {"prior": "uniform"}}, 422, "invalid_parameter", id="prior"),
+        pytest.param(
+            {"params": {"prior": "half"}}, 422, "invalid_parameter", id="prior of a model without counts"
+        ),
         pytest.param({"params": {"crop": "face"}}, 422, "invalid_parameter", id="crop"),
         pytest.param({"params": {"confidence": "0.5"}}, 422, "invalid_parameter", id="unknown parameter"),
     ],

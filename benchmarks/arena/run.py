@@ -1,7 +1,7 @@
 """mien against other packages on the same faces: accuracy, calibration, faces not found, time, sizes.
 
-    python benchmarks/arena/run.py --ferplus FER --lfw RAW --envs DIR [--peers fer human] [--split val] [--model MODEL]
-                                   [--limit N] [--out FILE.json]
+    python benchmarks/arena/run.py --ferplus FER --lfw RAW --envs DIR [--peers fer human] [--sets "given boxes"]
+                                   [--split val] [--model MODEL] [--limit N] [--out FILE.json]
 
 The README in this folder says how to set up the peers' environments in DIR. Four sets are measured:
 
@@ -24,7 +24,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -189,10 +189,10 @@ def add_border(face: Face) -> Face:
     return Face(image_rgb, face.label, box)
 
 
-def cut_to_box(face: Face) -> Face | None:
-    """Return the part of the image inside the annotated box as a cropped face, or None without a box."""
+def cut_to_box(face: Face) -> Face:
+    """Return the part of the image inside the annotated box as a cropped face."""
     if face.box_xyxy is None:
-        return None
+        return face
     height, width = face.image_rgb.shape[:2]
     x0, y0, x1, y1 = np.clip(face.box_xyxy, 0, [width, height, width, height]).round().astype(int)
     return Face(np.ascontiguousarray(face.image_rgb[y0:y1, x0:x1]), face.label)
@@ -224,13 +224,13 @@ def probabilities_of(answer: dict[str, Any], face: Face) -> NDArray[np.float64] 
     return values / values.sum() if values.sum() > 0 else np.full(len(values), 1 / len(values))
 
 
-def measure(name: str, faces: Sequence[Face], peers: Sequence[Peer]) -> None:
-    """Send every face to every peer in turn, and record the answers under the set's name."""
+def measure(name: str, faces: Sequence[Face], peers: Sequence[Peer], change: Callable[[Face], Face]) -> None:
+    """Send every changed face to every peer in turn, and record the answers under the set's name."""
     for peer in peers:
         peer.probabilities[name], peer.seconds[name] = [], []
     with tempfile.TemporaryDirectory() as folder, Progress(name, total=len(faces), unit="face") as progress:
         path = Path(folder) / "face.ppm"
-        for index, face in enumerate([*faces[:WARM_UP_IMAGES], *faces]):
+        for index, face in enumerate(map(change, [*faces[:WARM_UP_IMAGES], *faces])):
             cv2.imwrite(str(path), cv2.cvtColor(face.image_rgb, cv2.COLOR_RGB2BGR))
             # The first one after a pause is slower: each is first as often as any other.
             order = [*peers[index % len(peers) :], *peers[: index % len(peers)]]
@@ -314,6 +314,15 @@ def format_report(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+# By set: the raw set that it is made from, and how its faces are changed.
+SETS: dict[str, tuple[str, Callable[[Face], Face]]] = {
+    "FER+": ("ferplus", lambda face: face),
+    "photographs": ("affectnet", lambda face: face),
+    "bordered photographs": ("affectnet", add_border),
+    "given boxes": ("affectnet", cut_to_box),
+}
+
+
 def main() -> None:
     """Run the comparison."""
     parser = argparse.ArgumentParser(
@@ -323,27 +332,28 @@ def main() -> None:
     parser.add_argument("--lfw", type=Path, metavar="RAW", help="photographs in AffectNet's layout")
     parser.add_argument("--envs", type=Path, required=True, metavar="DIR", help="the peers' environments")
     parser.add_argument("--peers", nargs="*", default=["fer", "face-api", "human"], metavar="PEER")
+    parser.add_argument(
+        "--sets", nargs="*", choices=list(SETS), default=list(SETS), metavar="SET", help=", ".join(SETS)
+    )
     parser.add_argument("--split", default="val")
     parser.add_argument("--model", help="mien's model (default: its default model)")
     parser.add_argument("--limit", type=int, metavar="N", help="use the first N faces of each set only")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="also write all figures to this file")
     args = parser.parse_args()
-    if not args.ferplus and not args.lfw:
+    raw = {kind: path for kind, path in (("ferplus", args.ferplus), ("affectnet", args.lfw)) if path}
+    names = [name for name in args.sets if SETS[name][0] in raw]
+    if not names:
         parser.error("name at least one set: --ferplus or --lfw")
     try:
-        sets = {}
-        if args.ferplus:
-            sets["FER+"] = read_faces("ferplus", args.ferplus, args.split, args.limit)
-        if args.lfw:
-            sets["photographs"] = read_faces("affectnet", args.lfw, args.split, args.limit)
-            sets["bordered photographs"] = [add_border(face) for face in sets["photographs"]]
-            sets["given boxes"] = [cut for face in sets["photographs"] if (cut := cut_to_box(face))]
+        faces_of = {kind: read_faces(kind, path, args.split, args.limit) for kind, path in raw.items()}
     except MienError as error:
         raise SystemExit(str(error)) from None
     peers = [start_peer(name, args.envs, args.model) for name in (ITSELF, *args.peers)]
     results: dict[str, Any] = {"sets": {}, "peers": {}}
-    for name, faces in sets.items():
-        measure(name, faces, peers)
+    for name in names:
+        kind, change = SETS[name]
+        faces = faces_of[kind]
+        measure(name, faces, peers, change)
         results["sets"][name] = {peer.name: score(name, faces, peer, peers[0]) for peer in peers}
     for peer in peers:
         weights = {Path(path).name: Path(path).stat().st_size for path in peer.description.pop("weights")}

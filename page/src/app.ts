@@ -5,11 +5,12 @@ import { listenToTheme } from "./appearance.ts";
 import { predictionsCsv } from "./csv.ts";
 import { byId, download, onClick, setText } from "./dom.ts";
 import { unitsOf } from "./faces/model.ts";
+import type { Prior } from "./faces/prior.ts";
 import { currentLanguage, percent, setLanguage, t, translatePage } from "./i18n.ts";
 import { PredictionLoop } from "./prediction-loop.ts";
 import { hasServer } from "./predictor.ts";
 import { Problems } from "./problems.ts";
-import { photoRows } from "./recording.ts";
+import { photoRows, type Row } from "./recording.ts";
 import { showSnippets } from "./snippets.ts";
 import { SourcePicker } from "./source-picker.ts";
 import { Source } from "./source.ts";
@@ -41,6 +42,11 @@ function listenToViewControls(): void {
     setText(byId("threshold-value"), percent(state.threshold));
     view.render();
   });
+  const prior = byId<HTMLSelectElement>("prior");
+  prior.addEventListener("change", () => {
+    state.setPrior(prior.value as Prior);
+    view.render();
+  });
   new ResizeObserver(() => view.render()).observe(byId("stage"));
   source.player.addEventListener("resize", () => view.renderSource());
 }
@@ -61,10 +67,19 @@ function listenToSaveButtons(): void {
     const { classes } = state.info!;
     const units = unitsOf(state.info!)?.names;
     const table = recording
-      ? predictionsCsv(recording.rows(), recording.source, classes, recording.fullSince, units)
-      : predictionsCsv(album.photos.length ? album.rows : photoRows(faces), source.name, classes, null, units);
+      ? predictionsCsv(underPrior(recording.rows()), recording.source, classes, recording.fullSince, units)
+      : album.photos.length
+        ? predictionsCsv(underPrior(album.rows), source.name, classes, null, units)
+        : predictionsCsv(photoRows(faces), source.name, classes, null, units);
     download(new Blob([table], { type: "text/csv" }), "mien.csv");
   });
+}
+
+function* underPrior(rows: Iterable<Row>): Generator<Row> {
+  for (const { prediction, ...row } of rows) {
+    const probabilities = prediction && state.underPrior(prediction.probabilities);
+    yield { ...row, prediction: prediction && { ...prediction, probabilities: probabilities! } };
+  }
 }
 
 function listenToSettings(): void {

@@ -46,6 +46,7 @@ export class Panel {
     );
     this.bars.hidden = false;
     byId("threshold-row").hidden = false;
+    byId("prior-row").hidden = !info.class_fractions;
     this.recolor();
   }
 

@@ -11,7 +11,7 @@ import type { ImagePredictions, Timing } from "./protocol.ts";
 import { NO_FACE_ROW, photoRows, Recording, type Row } from "./recording.ts";
 import { decodePhoto, toJpeg, type Frame, type Source } from "./source.ts";
 import { usesServer, type State } from "./state.ts";
-import { Tracks } from "./tracks.ts";
+import { Tracks, type Track } from "./tracks.ts";
 import { clock } from "./transport.ts";
 import type { View } from "./view/view.ts";
 
@@ -80,7 +80,7 @@ export class PredictionLoop {
     const { state, source, view } = this;
     const run = ++this.run;
     this.tracks.clear();
-    state.faces = [];
+    state.setTracks([]);
     state.hasPrediction = false;
     setText(byId("speed"), "");
     setText(byId("server-note"), "");
@@ -190,19 +190,21 @@ export class PredictionLoop {
     state.imageSize = result;
     if (frame.pass !== state.frame.pass) tracks.clear(); // the video was sought, or repeats
     state.frame = frame;
-    state.faces = tracks.update(result.predictions, frame.time, source.isLive);
-    if (source.isLive) this.record(frame);
+    const found = tracks.update(result.predictions, frame.time, source.isLive);
+    state.setTracks(found);
+    if (source.isLive) this.record(frame, found);
     const shown = state.album.photos.find(({ file }) => file === source.file);
-    if (shown) state.album.add(shown, photoRows(state.faces));
+    if (shown) state.album.add(shown, photoRows(found));
     this.view.render();
   }
 
-  private record(frame: Frame): void {
+  /** Record a frame with probabilities as trained: a table is of one prior, that of the moment when it is saved. */
+  private record(frame: Frame, tracks: Track[]): void {
     const { state, source } = this;
     const nUnits = unitsOf(state.info!)?.names.length ?? 0;
     const hasLandmarks = state.info!.tasks.includes("landmarks");
     state.recording ??= new Recording(source.name, state.info!.classes.length, nUnits, hasLandmarks);
-    state.recording.add(frame, state.faces);
+    state.recording.add(frame, tracks);
     const { fullSince, maxRows } = state.recording;
     if (fullSince === null) return;
     const count = maxRows.toLocaleString(currentLanguage());

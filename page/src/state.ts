@@ -2,11 +2,12 @@
 
 import { Album } from "./album.ts";
 import type { ModelInfo } from "./faces/model.ts";
+import { divideByPrior, type Prior } from "./faces/prior.ts";
 import { className, percent, t } from "./i18n.ts";
 import { overlayColor } from "./palette.ts";
 import type { Recording } from "./recording.ts";
 import type { Frame } from "./source.ts";
-import { topClass, type Track } from "./tracks.ts";
+import { mapProbabilities, topClass, type Track } from "./tracks.ts";
 import type { DrawnFace, Layers } from "./view/overlay.ts";
 
 export class State {
@@ -14,8 +15,11 @@ export class State {
   /** Threads of the runtime; null if the model does not run in the browser. */
   threads: number | null = null;
   isLoading = true;
-  /** The faces of the latest predicted image, oldest track first. */
+  /** The faces of the latest predicted image, oldest track first, with probabilities for the chosen prior. */
   faces: Track[] = [];
+  /** The same with probabilities as trained: the prior comes after the smoothing of a video, as in Python. */
+  private tracks: Track[] = [];
+  private prior: Prior = "as-trained";
   /** The frame in which the faces are. */
   frame: Frame = { time: 0, pass: 0 };
   /** Size of the predicted image; face coordinates refer to it. */
@@ -31,6 +35,23 @@ export class State {
   threshold = 0.5;
   readonly layers: Layers = { boxes: true, landmarks: true };
   selectedId = 0;
+
+  /** Show the faces of an image, whose probabilities are as trained. */
+  setTracks(tracks: Track[]): void {
+    this.tracks = tracks;
+    this.faces = this.prior === "as-trained" ? tracks : mapProbabilities(tracks, (values) => this.underPrior(values));
+  }
+
+  setPrior(prior: Prior): void {
+    this.prior = prior;
+    this.setTracks(this.tracks);
+  }
+
+  /** Return probabilities as trained under the chosen prior. */
+  underPrior(probabilities: number[]): number[] {
+    const fractions = this.info?.class_fractions;
+    return fractions ? divideByPrior(probabilities, fractions, this.prior) : probabilities;
+  }
 
   /** Return the selected face; if it is not in the image, select the largest one. Null if there are no faces. */
   select(): Track | null {

@@ -92,6 +92,15 @@ function extendHistory(track: Track, time: number): void {
   while (track.history[0].time < time - HISTORY_S) track.history.shift();
 }
 
+/** Return copies of tracks with other probabilities, now and in their history. */
+export function mapProbabilities(tracks: Track[], change: (probabilities: number[]) => number[]): Track[] {
+  return tracks.map((track) => ({
+    ...track,
+    prediction: { ...track.prediction, probabilities: change(track.prediction.probabilities) },
+    history: track.history.map((moment) => ({ ...moment, probabilities: change(moment.probabilities) })),
+  }));
+}
+
 /** Return the index of the top-1 class. */
 export function topClass(probabilities: number[]): number {
   return probabilities.reduce((best, value, index) => (value > probabilities[best] ? index : best), 0);

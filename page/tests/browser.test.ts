@@ -55,7 +55,8 @@ function modelInfo() {
   const [aligned] = golden.readings;
   const tasks = aligned.landmarks ? ["expression", "landmarks"] : ["expression"];
   const { crop, input_size } = aligned;
-  return { format_version: 1, classes: golden.classes, crop, input_size, tasks, name: "golden", card: "# Card" };
+  const { classes, class_fractions } = golden;
+  return { format_version: 1, classes, class_fractions, crop, input_size, tasks, name: "golden", card: "# Card" };
 }
 
 before(async () => {
@@ -122,6 +123,12 @@ test("the faces of an image are predicted", { skip: missing, timeout: 240_000 },
   await page.locator("#faces button").first().focus();
   await page.keyboard.press("ArrowRight");
   assert.match(await page.locator("#face-name").innerText(), /^Face 2 of 3/);
+
+  const shown = await page.locator("#bars .value").allInnerTexts();
+  await page.locator("#prior").selectOption("balanced");
+  assert.notDeepEqual(await page.locator("#bars .value").allInnerTexts(), shown);
+  await page.locator("#prior").selectOption("as-trained");
+  assert.deepEqual(await page.locator("#bars .value").allInnerTexts(), shown);
 
   await page.locator("#threshold").fill("100");
   await page.locator("#faces button").nth(2).click();

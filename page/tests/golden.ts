@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { inflateSync } from "node:zlib";
 import type { Box, CropContract, CropMethod, Point } from "../src/faces/crop.ts";
 import type { Image } from "../src/faces/pixels.ts";
+import type { Prior } from "../src/faces/prior.ts";
 
 // The tests run from page/.
 const root = join(process.cwd(), "..");
@@ -29,8 +30,11 @@ export interface Golden {
   /** Path relative to the repository root. */
   model: string;
   classes: string[];
+  class_fractions: number[];
   crops: CropCase[];
   readings: PredictionCase[];
+  /** Probabilities of each reading under each prior. */
+  priors: Record<Prior, number[]>[];
   detected: { size_wh: [number, number]; faces: { box_xyxy: Box; score: number; points: Point[] }[] }[];
 }
 

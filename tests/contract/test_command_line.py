@@ -90,6 +90,7 @@ def test_an_option_given_twice_is_rejected(
     value = {
         "--engine": "pool",
         "--classes": "7",
+        "--prior": "half",
         "--split": "val",
         "--size": "64",
         "--val-fraction": "0.5",

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mien.formats.class_fractions import read_class_fractions
 from mien.formats.onnx_model import OnnxModel
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -58,3 +59,12 @@ def test_readings_are_the_golden_ones() -> None:
         np.testing.assert_allclose(outputs["expression"][0], case["probabilities"], atol=5e-3, err_msg=REMEDY)
         if "landmarks" in outputs:
             np.testing.assert_allclose(outputs["landmarks"][0], case["landmarks"], atol=5e-3, err_msg=REMEDY)
+
+
+def test_priors_are_the_golden_ones() -> None:
+    """Python gives what the page is held to, from what this model was trained on."""
+    bundle = OnnxModel.load(make.ROOT / make.MODEL, threads=1)
+    np.testing.assert_allclose(read_class_fractions(bundle.info), golden["class_fractions"], err_msg=REMEDY)
+    for expected, found in zip(golden["priors"], make.prior_cases(golden["readings"], bundle), strict=True):
+        for prior, probabilities in expected.items():
+            np.testing.assert_allclose(found[prior], probabilities, atol=2e-6, err_msg=REMEDY)

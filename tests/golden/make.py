@@ -24,7 +24,9 @@ from mien.faces.crop import CropContract, crop_image, crop_matrix, resize_crop
 from mien.faces.detector import YuNetDetector
 from mien.faces.detector_file import cached_detector_file, named_detector_file
 from mien.faces.landmarks import anchors_from_landmarks
+from mien.formats.class_fractions import read_class_fractions
 from mien.formats.onnx_model import OnnxModel
+from mien.inference.decision_rule import DecisionRule
 from mien.sample.expressions import sample_expression
 from mien.sample.geometry import View, build_face
 from mien.sample.identity import sample_identity
@@ -157,6 +159,19 @@ def _outputs_of(bundle: OnnxModel, crop: NDArray[np.uint8]) -> dict[str, Any]:
     }
 
 
+def prior_cases(readings: list[Any], bundle: OnnxModel) -> list[dict[str, Any]]:
+    """Return the probabilities of each reading under each prior, and those that they are made from."""
+    fractions = read_class_fractions(bundle.info)
+    cases = []
+    for reading in readings:
+        case = {"as-trained": reading["probabilities"]}
+        for rule in (DecisionRule(prior="half"), DecisionRule(prior="balanced")):
+            _, _, by_class = rule.decide(np.array(reading["probabilities"]), bundle.info.classes, fractions)
+            case[rule.prior] = np.round(list(by_class.values()), 6).tolist()
+        cases.append(case)
+    return cases
+
+
 def detected_faces(image_rgb: NDArray[np.uint8], path: Path) -> list[dict[str, Any]]:
     """Return what YuNet finds in the image, and in the image at twice and at 0.6 times its size."""
     detector = YuNetDetector(path)
@@ -204,12 +219,16 @@ def main() -> None:
     else:
         detected = json.loads(target.read_text(encoding="utf-8"))["detected"]
     model_path = ROOT / MODEL
+    bundle = OnnxModel.load(model_path)
+    readings = model_cases(image_rgb, landmarks, bundle)
     golden = {
         "model": MODEL,
         "model_sha256": hashlib.sha256(model_path.read_bytes()).hexdigest(),
-        "classes": list(OnnxModel.load(model_path).info.classes),
+        "classes": list(bundle.info.classes),
+        "class_fractions": read_class_fractions(bundle.info).tolist(),
         "crops": cases,
-        "readings": model_cases(image_rgb, landmarks, OnnxModel.load(model_path)),
+        "readings": readings,
+        "priors": prior_cases(readings, bundle),
         "detected": detected,
     }
     example = draw_group(EXAMPLE_SIZE_WH)[0]

@@ -16,7 +16,7 @@ export interface ActionUnits {
   kind: "presence" | "intensity";
 }
 
-/** model.json: the model file's `mien` metadata, plus its name and card. */
+/** model.json: the model file's `mien` metadata, plus its name, card and class fractions. */
 export interface ModelInfo {
   format_version: number;
   classes: string[];
@@ -26,6 +26,8 @@ export interface ModelInfo {
   annotations?: { action_units?: ActionUnits };
   licence?: string;
   training?: Record<string, unknown>;
+  /** Of each class, as the model was trained; null or missing if it is not recorded. */
+  class_fractions?: number[] | null;
   name?: string;
   card?: string;
 }
@@ -67,6 +69,9 @@ export function checkInfo(info: ModelInfo): ModelInfo {
   if (!Array.isArray(info.classes) || !info.crop || !info.input_size) throw new Error("model.json is incomplete");
   if (info.tasks?.includes("action_units") && !Array.isArray(info.annotations?.action_units?.names)) {
     throw new Error("model.json has no names of its action units");
+  }
+  if (info.class_fractions && info.class_fractions.length !== info.classes.length) {
+    throw new Error("model.json must have as many class fractions as classes");
   }
   return info;
 }

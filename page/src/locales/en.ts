@@ -60,6 +60,10 @@ export const en = {
   unsureText: "Could be {first} ({firstPercent}) or {second} ({secondPercent}).",
   unsureShort: "unsure",
   unsureBelow: "Unsure below",
+  prior: "Class frequencies",
+  priorAsTrained: "as in training",
+  priorHalf: "halfway",
+  priorBalanced: "equal (favors rare ones)",
   barsLabel: "Probability of each expression",
   wholeHint: "This model was trained on pre-cropped face images. Here it sees detected faces, so results may be less accurate.",
 

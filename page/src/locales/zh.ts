@@ -62,6 +62,10 @@ export const zh: typeof en = {
   unsureText: "可能是{first}（{firstPercent}）或{second}（{secondPercent}）。",
   unsureShort: "不确定",
   unsureBelow: "不确定阈值",
+  prior: "类别频率",
+  priorAsTrained: "与训练时相同",
+  priorHalf: "折中",
+  priorBalanced: "各类相等（有利于稀有类别）",
   barsLabel: "各表情类别的概率",
   wholeHint: "该模型使用预先裁剪好的人脸图像训练，这里输入的是检测框裁剪出的人脸，准确率可能有所下降。",
 

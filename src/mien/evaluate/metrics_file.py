@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mien
+from mien.evaluate.balanced_prior import BALANCED_PRIOR_NOTE
 from mien.evaluate.flip import FLIP_NOTE
 from mien.evaluate.provenance import Provenance
 from mien.evaluate.score import Evaluation, Truth
@@ -52,7 +53,15 @@ def build_metrics(evaluation: Evaluation, provenance: Provenance) -> dict[str, A
         "ece": scores.pop("ece"),
         "reliability": [bin_._asdict() for bin_ in evaluation.bins],
         **scores,
+        "balanced_prior": None,
     }
+    if evaluation.balanced_prior is not None:
+        balanced = build_scores(evaluation.balanced_prior)
+        metrics["balanced_prior"] = {
+            "description": f"{BALANCED_PRIOR_NOTE}.",
+            "protocols": balanced["protocols"],
+            "ece": balanced["ece"],
+        }
     if evaluation.flip_average is not None:
         metrics["flip_average"] = {"description": f"{FLIP_NOTE}.", **build_scores(evaluation.flip_average)}
     return metrics

@@ -11,11 +11,12 @@ from markupsafe import Markup
 import mien
 from mien.drawing.fonts import printable_lines
 from mien.evaluate import figures
+from mien.evaluate.balanced_prior import BALANCED_PRIOR_NOTE
 from mien.evaluate.flip import FLIP_NOTE
 from mien.evaluate.gallery import choose_landmark_faces, choose_mistakes
 from mien.evaluate.provenance import Provenance, describe_crop
 from mien.evaluate.score import Evaluation
-from mien.evaluate.summary import FLIP_SUFFIX, SELECTION_UNKNOWN, format_verdict
+from mien.evaluate.summary import BALANCED_SUFFIX, FLIP_SUFFIX, SELECTION_UNKNOWN, format_verdict
 from mien.evaluate.task_scores import LandmarkScores, ValenceArousalScores, percent, percent_interval
 from mien.formats.pack import PackSplit
 from mien.formats.terms import list_terms
@@ -77,6 +78,8 @@ def write_report(
         describe_crop=describe_crop,
         flip_note=FLIP_NOTE,
         flip_suffix=FLIP_SUFFIX,
+        balanced_note=BALANCED_PRIOR_NOTE,
+        balanced_suffix=BALANCED_SUFFIX,
         training_json=json.dumps(provenance.model.training, indent=2, ensure_ascii=False),
         mien_version=mien.__version__,
     )

@@ -85,6 +85,8 @@ class Evaluation:
         ece: expected calibration error under ``all``.
         tasks: scores of the other tasks that both the model and the faces have.
         flip_average: the metrics of flip-averaged predictions; None if not requested.
+        balanced_prior: the metrics of the expression with the prior `balanced`; None if the model does not record the
+            class fractions that it was trained on.
     """
 
     classes: tuple[str, ...]
@@ -94,6 +96,7 @@ class Evaluation:
     ece: float | None
     tasks: dict[str, TaskScores]
     flip_average: "Evaluation | None" = None
+    balanced_prior: "Evaluation | None" = None
 
     @property
     def main(self) -> ProtocolScores:

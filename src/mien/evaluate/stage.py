@@ -8,6 +8,7 @@ import numpy as np
 from mien.artifacts import file_sha256, new_folder, write_json
 from mien.assets.bundled_models import find_model
 from mien.errors import ArtifactError
+from mien.evaluate.balanced_prior import balance_prior
 from mien.evaluate.flip import average_flipped
 from mien.evaluate.metrics_file import build_metrics, write_predictions
 from mien.evaluate.options import EvaluateOptions
@@ -108,6 +109,9 @@ def evaluate(
         )
         annotations = onnx_model.info.annotations
         evaluation = score(outputs, truth, classes=classes, annotations=annotations)
+        balanced = balance_prior(outputs, onnx_model.info)
+        if balanced is not None:
+            evaluation = replace(evaluation, balanced_prior=score(balanced, truth, classes=classes))
         if flip_average:
             mirrored = predict_split(onnx_model, faces, batch_size=BATCH_SIZE, mirrored=True)
             averaged = score(

@@ -1,5 +1,6 @@
 """The metrics as text: the verdict, and the table that the command line prints."""
 
+from mien.evaluate.balanced_prior import BALANCED_PRIOR_NOTE
 from mien.evaluate.flip import FLIP_NOTE
 from mien.evaluate.provenance import Provenance
 from mien.evaluate.score import Evaluation, ProtocolScores
@@ -8,6 +9,7 @@ from mien.runtime.text_table import format_table
 
 _HEADER = ("protocol", "faces", "accuracy", "balanced accuracy", "macro-F1")
 FLIP_SUFFIX = ", flip averaged"
+BALANCED_SUFFIX = ", balanced prior"
 SELECTION_UNKNOWN = "the model file does not record how its checkpoint was selected"
 
 
@@ -60,6 +62,11 @@ def format_summary(evaluation: Evaluation, provenance: Provenance) -> str:
         *_task_lines(evaluation),
         *(f"{name}: {scores.protocol.description}" for name, scores in evaluation.protocols.items()),
     ]
+    balanced = evaluation.balanced_prior
+    if balanced is not None:
+        lines += ["", f"Balanced prior: {BALANCED_PRIOR_NOTE}."]
+        lines += format_table([_HEADER, *_protocol_rows(balanced, suffix=BALANCED_SUFFIX)])
+        lines += _task_lines(balanced, suffix=BALANCED_SUFFIX)
     averaged = evaluation.flip_average
     if averaged is not None:
         lines += ["", f"Flip averaged: {FLIP_NOTE}."]

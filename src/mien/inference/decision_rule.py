@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mien.formats.onnx_model import ModelInfo
+
 ClassCount = Literal[7, 8, 11]
+Prior = Literal["as-trained", "half", "balanced"]
+
+# By which power of the class fractions trained on the probabilities are divided.
+PRIOR_EXPONENTS: dict[Prior, float] = {"as-trained": 0.0, "half": 0.5, "balanced": 1.0}
 
 # The expression of a face whose most probable class is less probable than was asked for.
 UNSURE = "unsure"
@@ -24,11 +30,18 @@ UNSURE = "unsure"
 class DecisionRule:
     """How probabilities become an expression.
 
+    The steps, in order: restrict the probabilities to the candidate classes, divide them by the prior, renormalize them;
+    the most probable class is the expression; compare its probability with `min_confidence`; report the `top` classes. In
+    a video, the model's probabilities are smoothed over time before all of these.
+
     Attributes:
         n_classes: 7, 8 or 11: choose among AffectNet's first 7, 8 or 11 classes and renormalize their probabilities
             (the closed-set protocols of `mien.metrics.protocols`); None: among all of the model's classes.
         min_confidence: a face whose most probable class is below this is ``unsure``, in [0, 1].
         top: report the probabilities of the K most probable classes only; None for all.
+        prior: how common the classes are taken to be: as in training, equally common (balanced: the probabilities are
+            divided by the class fractions trained on), or halfway (half: by their square root). Rare classes are
+            answered more often, and common ones less.
     """
 
     n_classes: ClassCount | None = option(
@@ -47,6 +60,12 @@ class DecisionRule:
         None, "report the K most probable classes (default: all in files, 1 in a table)", metavar="K", least=1
     )
 
+    prior: Prior = option(
+        "as-trained",
+        "how common the classes are: as-trained; balanced: equally common, so that rare classes are answered more often; "
+        "or half, in between",
+    )
+
     def __post_init__(self) -> None:
         if self.n_classes not in (None, 7, 8, 11):
             raise ValueError(f"`n_classes` must be 7, 8, 11 or None, got {self.n_classes!r}")
@@ -54,6 +73,8 @@ class DecisionRule:
             raise ValueError(f"`min_confidence` must be in [0, 1], got {self.min_confidence!r}")
         if self.top is not None and self.top < 1:
             raise ValueError(f"`top` must be 1 or more, or None, got {self.top!r}")
+        if self.prior not in PRIOR_EXPONENTS:
+            raise ValueError(f"`prior` must be one of {', '.join(PRIOR_EXPONENTS)}, got {self.prior!r}")
 
     def classes(self, model_classes: tuple[str, ...]) -> tuple[str, ...]:
         """Return the candidate classes, in the model's order.
@@ -72,19 +93,51 @@ class DecisionRule:
             )
         return tuple(name for name in model_classes if name in candidates)
 
+    def class_fractions(self, info: ModelInfo) -> NDArray[np.float64] | None:
+        """Return the class fractions ``(C,)`` that a model was trained on, or None if the rule does not need them.
+
+        Raises:
+            ModelError: the model does not record them.
+        """
+        if self.prior == "as-trained":
+            return None
+        from mien.formats.class_fractions import read_class_fractions  # noqa: PLC0415 - onnxruntime loads slowly
+
+        return read_class_fractions(info)
+
+    def require_supported_by(self, info: ModelInfo) -> None:
+        """Check that a model has what the rule needs.
+
+        Raises:
+            ModelError: it lacks a candidate class, or does not record the class fractions that it was trained on.
+        """
+        self.classes(info.classes)
+        self.class_fractions(info)
+
     def decide(
-        self, probabilities: NDArray[np.floating], model_classes: tuple[str, ...]
+        self,
+        probabilities: NDArray[np.floating],
+        model_classes: tuple[str, ...],
+        class_fractions: NDArray[np.floating] | None = None,
     ) -> tuple[str, float, dict[str, float]]:
         """Return the expression, its confidence, and the probabilities to report by class.
 
         Args:
             probabilities: ``(C,)`` over the model's classes.
             model_classes: names of these C classes.
+            class_fractions: ``(C,)`` as returned by `class_fractions`.
 
         Raises:
             ModelError: as in `classes`.
+            ValueError: the prior needs the class fractions.
         """
         candidates = self.classes(model_classes)
+        if self.prior != "as-trained":
+            if class_fractions is None:
+                raise ValueError(f"prior {self.prior!r} needs `class_fractions`")
+            from mien.metrics.prior import divide_by_prior  # noqa: PLC0415 - the command line is built without numpy
+
+            probabilities = divide_by_prior(probabilities, class_fractions, PRIOR_EXPONENTS[self.prior])
         by_class = dict(zip(model_classes, map(float, probabilities), strict=True))
         total = sum(by_class[name] for name in candidates)
         by_class = {name: by_class[name] / total if total > 0 else 1 / len(candidates) for name in candidates}

@@ -13,7 +13,7 @@ from mien.assets.bundled_models import find_model
 from mien.faces.detector import Detector, load_detector
 from mien.faces.images import UnreadableImage, to_rgb
 from mien.formats.onnx_model import ModelInfo, OnnxModel
-from mien.inference.decision_rule import ClassCount, DecisionRule
+from mien.inference.decision_rule import ClassCount, DecisionRule, Prior
 from mien.inference.pipeline import (
     CroppedImage,
     predict_cropped,
@@ -36,12 +36,13 @@ ImageInput: TypeAlias = str | Path | bytes | NDArray[np.uint8]
 CHUNK_IMAGES = 32
 
 
-def load(
+def load(  # noqa: PLR0913 - one keyword per option, as on the command line
     model: str | Path | None = None,
     *,
     classes: ClassCount | None = None,
     min_confidence: float = 0.0,
     top: int | None = None,
+    prior: Prior = "as-trained",
     detector: str | Path | None = None,
     threads: int | None = None,
 ) -> "Model":
@@ -52,13 +53,16 @@ def load(
         classes: choose among AffectNet's first 7, 8 or 11 classes; None: among all of the model's classes.
         min_confidence: less probable predictions become ``"unsure"``, in [0, 1].
         top: report the probabilities of the K most probable classes only.
+        prior: how common the classes are taken to be: ``as-trained``; ``balanced``, equally common, so that rare classes
+            are predicted more often; or ``half``, in between.
         detector: YuNet's file; None: located, or downloaded once, when it is first needed.
         threads: threads per model call; None: one per core, and half of that for a video, whose next frames are
             decoded and searched for faces at the same time.
 
     Raises:
         ArtifactError: the model does not exist or cannot be used.
-        ModelError: the model lacks a class that ``classes`` requires.
+        ModelError: the model lacks a class that ``classes`` requires, or does not record the class fractions that ``prior``
+            requires.
 
     Example:
         >>> import mien
@@ -69,8 +73,8 @@ def load(
         ('Neutral', 'Happy', 'Sad')
     """
     onnx_model = OnnxModel.load(find_model(model), threads=threads)
-    rule = DecisionRule(classes, min_confidence, top)
-    rule.classes(onnx_model.info.classes)
+    rule = DecisionRule(classes, min_confidence, top, prior)
+    rule.require_supported_by(onnx_model.info)
     return Model(onnx_model, rule=rule, detector=None if detector is None else load_detector(Path(detector)))
 
 

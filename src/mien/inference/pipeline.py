@@ -230,7 +230,9 @@ def postprocess_face(
         info: the model's metadata.
         rule: how probabilities become an expression.
     """
-    expression, confidence, probabilities = rule.decide(output["expression"], info.classes)
+    expression, confidence, probabilities = rule.decide(
+        output["expression"], info.classes, rule.class_fractions(info)
+    )
     fields: dict[str, Any] = {}
     for task, values in output.items():
         if TASKS[task].row is not None:

@@ -81,6 +81,7 @@ def run_predict(
         copies = _claim_outputs(options, found, stack)
         # While the model predicts frames of a video, other threads decode the next ones and detect their faces.
         onnx_model = OnnxModel.load(find_model(model), threads=threads_for_video() if n_videos else None)
+        options.rule.require_supported_by(onnx_model.info)
         classes = options.rule.classes(onnx_model.info.classes)
         if options.draw is not None or options.timeline is not None or options.show:
             titles = [source.name for source in found] if options.timeline is not None else []

@@ -143,9 +143,9 @@ def prediction_routes(model: OnnxModel) -> APIRouter:
         The rows are the same as those of `mien predict`. An image that cannot be decoded has a row with the reason; the
         request as a whole fails only if none of its files is an image.
         """
-        rule = DecisionRule(query.classes, query.min_confidence, query.top)
+        rule = DecisionRule(query.classes, query.min_confidence, query.top, query.prior)
         try:
-            rule.classes(model.info.classes)
+            rule.require_supported_by(model.info)
         except ModelError as error:
             raise ApiError(422, "invalid_parameter", str(error)) from None
         text = await _require_service(request).predict(request, rule, query.crop)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from mien.inference.decision_rule import ClassCount
+from mien.inference.decision_rule import ClassCount, Prior
 
 _ROW: JsonDict = {
     "source": "party.jpg",
@@ -45,6 +45,11 @@ class PredictQuery(BaseModel):
         0.0, ge=0, le=1, description="Report `unsure` if the top-1 probability is below this"
     )
     top: int | None = Field(None, ge=1, description="Return only the `top` highest class probabilities")
+    prior: Prior = Field(
+        "as-trained",
+        description="How common the classes are taken to be: `as-trained`; `balanced`: equally common, so that rare classes "
+        "are predicted more often; `half`: in between",
+    )
     crop: Literal["detect", "whole"] = Field(
         "detect", description="`detect`: run face detection; `whole`: treat each image as one cropped face"
     )
@@ -116,6 +121,9 @@ class ModelMetadata(BaseModel):
     tasks: list[str]
     temperature: float
     training: dict[str, Any]
+    class_fractions: list[float] | None = Field(
+        description="Fraction of each class that the model was trained on, for `prior`; null if the model does not record it"
+    )
     licence: str
     quantisation: dict[str, Any] | None = Field(
         description="How an int8 model was quantized; null for a float model"

@@ -7,8 +7,9 @@ from typing import Any
 
 from mien.artifacts import new_folder, write_json
 from mien.assets.bundled_models import find_model, model_name, read_card
-from mien.errors import ArtifactError
+from mien.errors import ArtifactError, ModelError
 from mien.faces.detector_file import YUNET_NAME, find_detector_file
+from mien.formats.class_fractions import read_class_fractions
 from mien.formats.onnx_model import OnnxModel
 
 STATIC = Path(__file__).parent / "static"
@@ -20,8 +21,17 @@ NO_PAGE = "The page's files are missing from this installation: install a releas
 
 
 def describe_model(model: OnnxModel) -> dict[str, Any]:
-    """Return a model's metadata, with its name and its Markdown card, as plain values for JSON."""
-    return {"name": model_name(model.path), "card": read_card(model.path), **model.info.to_dict()}
+    """Return a model's metadata, with its name, Markdown card and class fractions, as plain values for JSON."""
+    try:
+        fractions = read_class_fractions(model.info).tolist()
+    except ModelError:
+        fractions = None
+    return {
+        "name": model_name(model.path),
+        "card": read_card(model.path),
+        "class_fractions": fractions,
+        **model.info.to_dict(),
+    }
 
 
 def write_page(

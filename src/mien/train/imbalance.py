@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.recipe import Recipe
 from mien.runtime.suggestion import require_known
 
 # Cui et al. 2019, https://arxiv.org/abs/1901.05555: the effective number of n faces is (1 - b^n) / (1 - b). They
@@ -68,3 +69,27 @@ def class_quotas(
         quotas[over] = limit[over]
         open_classes &= ~over
     return quotas
+
+
+def trained_class_fractions(counts: NDArray[np.int64], recipe: Recipe) -> NDArray[np.float64]:
+    """Return the class fractions of the distribution that a recipe's expression loss trains the network on.
+
+    A face counts as often as it is drawn, times its class weight. Logit adjustment by t trains the logits to be
+    log p(c | x) - t log prior(c) (Menon et al. 2021, https://arxiv.org/abs/2007.07314), as under fractions divided by
+    prior(c)^t. Label smoothing and soft labels are not taken into account, and neither is a teacher, whose fractions are
+    taken to be those of the faces.
+
+    Args:
+        counts: ``(C,)`` training faces of each class.
+        recipe: the recipe.
+
+    Returns:
+        ``(C,)``, which sum to 1; 0 for a class without faces.
+    """
+    data, loss = recipe.data, recipe.schedule.loss
+    drawn = class_quotas(counts, data.sampling, n_draws=int(counts.sum()), cap=data.sampling_max_repeats)
+    weighted = drawn * face_weights(counts, loss.class_weights)
+    # The prior of `mien.train.objective`.
+    prior = np.where(counts > 0, counts / max(1, counts.sum()), 1)
+    fractions = weighted / prior**loss.logit_adjustment
+    return np.asarray(fractions / max(fractions.sum(), np.finfo(np.float64).tiny))

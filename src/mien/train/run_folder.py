@@ -30,6 +30,7 @@ from mien.recipe import Recipe, format_recipe
 from mien.runtime.nested import find_dict, flatten
 from mien.tasks import optional_tasks
 from mien.train.dataset import TrainingFaces, network_crop
+from mien.train.imbalance import trained_class_fractions
 from mien.train.logs import write_provenance
 from mien.train.starting_weights import LoadedWeights
 
@@ -56,6 +57,7 @@ def describe_run(recipe: Recipe, packs: Sequence[Pack], faces: TrainingFaces, ou
         "n_shared_persons_left_out": faces.n_shared_persons,
         "n_kept_out": faces.n_kept_out,
         "train_counts": faces.train.count_classes().tolist(),
+        "class_fractions": trained_class_fractions(faces.train.count_classes(), recipe).tolist(),
     }
     return Run(
         out,

@@ -360,3 +360,35 @@ def test_missing_tasks_are_none(make_model, make_pack, val) -> None:
     faces = Pack.open(make_pack(val=val)).split("val")
     outputs = predict_split(OnnxModel.load(make_model(tasks=("expression",))), faces, batch_size=4)
     assert list(outputs) == ["expression"]
+
+
+def test_both_ends_of_the_prior(make_model, make_pack, tmp_path, val) -> None:
+    """The figures of the balanced prior are those of scikit-learn on predictions.csv, divided by hand."""
+    counts = [90, 9, 1]
+    model = make_model(tasks=EXPRESSION, training={"pack": {"train_counts": counts}}, scale=2.0)
+    summary = evaluate(model, make_pack(val=val), out=tmp_path / "report")
+    rows, found = _rows(tmp_path / "report"), _metrics(tmp_path / "report")
+    names = ["Neutral", "Happy", "Sad"]
+    divided = np.array(
+        [[float(row[f"p_{name}"]) / n for name, n in zip(names, counts, strict=True)] for row in rows]
+    )
+    predicted = [names[index] for index in divided.argmax(axis=1)]
+    truth = [row["true"] for row in rows]
+    assert predicted != [row["predicted"] for row in rows]
+    balanced = found["balanced_prior"]
+    scores = balanced["protocols"]["all"]
+    assert scores["accuracy"] == pytest.approx(judge.accuracy_score(truth, predicted))
+    assert scores["balanced_accuracy"] == pytest.approx(judge.balanced_accuracy_score(truth, predicted))
+    assert scores["macro_f1"] == pytest.approx(
+        judge.f1_score(truth, predicted, average="macro", zero_division=0)
+    )
+    assert scores["accuracy_ci95"][0] <= scores["accuracy"] <= scores["accuracy_ci95"][1]
+    assert set(balanced) == {"description", "protocols", "ece"}
+    assert found["protocols"]["all"]["accuracy"] == 0.75
+    assert "all, balanced prior" in str(summary)
+    assert 'id="balanced-prior"' in (tmp_path / "report" / "report.html").read_text("utf-8")
+
+
+def test_a_model_without_counts_has_no_balanced_prior(report) -> None:
+    assert _metrics(report)["balanced_prior"] is None
+    assert 'id="balanced-prior"' not in (report / "report.html").read_text("utf-8")

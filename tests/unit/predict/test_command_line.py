@@ -10,6 +10,7 @@ import pytest
 
 from mien.cli import main
 from mien.faces.detector import Detector
+from mien.inference.decision_rule import DecisionRule
 from mien.inference.video.options import SMOOTHING_S
 from mien.predict import stage
 
@@ -36,14 +37,28 @@ def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_options_are_passed_on(given: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     arguments = "a.mp4 --camera 2 --every 5 --no-smoothing --max-seconds 1.5 --frames 9 --timeline t.svg --show --draw d"
     assert (
-        main(["predict", *arguments.split(), "--top", "2", "--classes", "7", "--min-confidence", "0.4"]) == 0
+        main(
+            [
+                "predict",
+                *arguments.split(),
+                "--top",
+                "2",
+                "--classes",
+                "7",
+                "--min-confidence",
+                "0.4",
+                "--prior",
+                "half",
+            ]
+        )
+        == 0
     )
     options = given["options"]
     assert given["sources"] == ["a.mp4", 2]
     video = options.video
     assert (video.detect_every, video.smoothing_s, video.max_seconds, video.max_frames) == (5, 0.0, 1.5, 9)
     assert (options.timeline, options.draw, options.show) == (Path("t.svg"), Path("d"), True)
-    assert (options.rule.n_classes, options.rule.min_confidence, options.rule.top) == (7, 0.4, 2)
+    assert options.rule == DecisionRule(7, 0.4, 2, "half")
     assert capsys.readouterr().err == "mien: done\n"
 
 

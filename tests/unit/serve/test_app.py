@@ -137,7 +137,7 @@ def test_the_server_is_not_ready_before_startup(make_app: MakeApp, png: bytes) -
 
 
 def test_the_model_metadata(make_app: MakeApp, model: OnnxModel) -> None:
-    """`/v1/model` and the page's `model.json` are the file's metadata with its name and card."""
+    """`/v1/model` and the page's `model.json` are the file's metadata with its name, card and class fractions."""
     with TestClient(make_app()) as client:
         metadata, for_page = client.get("/v1/model").json(), client.get("/model.json").json()
     assert metadata == for_page
@@ -146,9 +146,10 @@ def test_the_model_metadata(make_app: MakeApp, model: OnnxModel) -> None:
         "",
         ["Neutral", "Happy", "Sad"],
     )
+    assert metadata["class_fractions"] is None
     assert metadata["crop"]["method"] == model.info.crop.method
     # `annotations` is there only with action units.
-    names = {"name", "card"} | {one.name for one in fields(ModelInfo)}
+    names = {"name", "card", "class_fractions"} | {one.name for one in fields(ModelInfo)}
     assert metadata.keys() == names - {"annotations"}
     assert names == ModelMetadata.model_fields.keys()
 

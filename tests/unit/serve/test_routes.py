@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from starlette.testclient import TestClient
 
 from mien.faces.detector import DetectedFace, Detector
 from mien.formats.onnx_model import OnnxModel
-from mien.inference.decision_rule import DecisionRule
+from mien.inference.decision_rule import DecisionRule, Prior
 from mien.inference.pipeline import predict_files
 from mien.serve.app import ServeApp
 from mien.serve.uploads import MAX_OTHER_PARTS
@@ -74,6 +75,23 @@ def test_the_response_has_the_rows_of_predict(
         response = client.post(ROUTE + query, files=form(*((str(path), path.read_bytes()) for path in paths)))
     assert response.status_code == 200
     assert response.json() == {"results": expected}
+
+
+@pytest.mark.parametrize("prior", ["as-trained", "half", "balanced"])
+def test_the_prior_is_that_of_predict(
+    prior: Prior, make_app: MakeApp, model: OnnxModel, detector: Detector, make_image: Callable[..., Path]
+) -> None:
+    """Server and `predict_files` divide by the class fractions of the model, which `/v1/model` shows."""
+    info = replace(model.info, training={"pack": {"train_counts": [1, 98, 1]}})
+    counted = OnnxModel(model.path, model._session, info)
+    path = make_image("two.png", ("Happy", 10, 10, 60), ("Sad", 100, 30, 40))
+    [expected] = predict_files([path], counted, detector=detector, rule=DecisionRule(prior=prior))
+    [plain] = predict_files([path], counted, detector=detector)
+    assert (expected.to_dict() == plain.to_dict()) == (prior == "as-trained")
+    with TestClient(make_app(app_model=counted)) as client:
+        response = client.post(f"{ROUTE}?prior={prior}", files=form((str(path), path.read_bytes())))
+        assert client.get("/v1/model").json()["class_fractions"] == [0.01, 0.98, 0.01]
+    assert response.json() == {"results": [expected.to_dict()]}
 
 
 @pytest.mark.parametrize("kind", ["image/png", "IMAGE/JPEG; q=1", "application/octet-stream"])
@@ -192,6 +210,10 @@ def test_an_unreadable_image_is_a_row_among_others(make_app: MakeApp, png: bytes
         ),
         pytest.param({"params": {"top": "0"}}, 422, "invalid_parameter", id="top"),
         pytest.param({"params": {"min_confidence": "nan"}}, 422, "invalid_parameter", id="min_confidence"),
+        pytest.param({"params": {"prior": "uniform"}}, 422, "invalid_parameter", id="prior"),
+        pytest.param(
+            {"params": {"prior": "half"}}, 422, "invalid_parameter", id="prior of a model without counts"
+        ),
         pytest.param({"params": {"crop": "face"}}, 422, "invalid_parameter", id="crop"),
         pytest.param({"params": {"confidence": "0.5"}}, 422, "invalid_parameter", id="unknown parameter"),
     ],

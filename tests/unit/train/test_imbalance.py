@@ -5,11 +5,16 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs the train extra")
 
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
+from torch.nn import functional
 
-from mien.train.imbalance import EFFECTIVE_BETA, class_quotas, face_weights
+from mien.recipe import DataConfig, LossConfig, Recipe, ScheduleConfig
+from mien.train.dataloader import Batch
+from mien.train.imbalance import EFFECTIVE_BETA, class_quotas, face_weights, trained_class_fractions
+from mien.train.objective import Objective
 
 COUNTS = np.array([900, 90, 10])
 
@@ -118,3 +123,56 @@ def test_quotas_fill_the_epoch(counts: np.ndarray, scheme: str, cap: float | Non
         wanted = class_quotas(counts, scheme, n_draws=n_draws)  # type: ignore[arg-type]
         below = (quotas < cap * counts * (1 - 1e-6)) & (counts > 0)
         assert (quotas[below] >= wanted[below] * (1 - 1e-9)).all()
+
+
+@pytest.mark.parametrize(
+    ("data", "loss", "expected"),
+    [
+        ({}, {}, [0.9, 0.09, 0.01]),
+        ({"sampling": "inverse"}, {}, [1 / 3] * 3),
+        ({}, {"class_weights": "inverse"}, [1 / 3] * 3),
+        ({}, {"logit_adjustment": 1.0}, [1 / 3] * 3),
+        ({}, {"logit_adjustment": 0.5}, np.sqrt(COUNTS) / np.sqrt(COUNTS).sum()),
+        ({"sampling": "square_root"}, {}, np.sqrt(COUNTS) / np.sqrt(COUNTS).sum()),
+        # The second class may be drawn at most 270 times and the third 30 times; the first gets the rest.
+        ({"sampling": "inverse", "sampling_max_repeats": 3.0}, {}, [0.70, 0.27, 0.03]),
+    ],
+)
+def test_class_fractions_that_a_recipe_trains_on(data, loss, expected) -> None:
+    recipe = Recipe(data=DataConfig(**data), schedule=ScheduleConfig(loss=LossConfig(**loss)))
+    fractions = trained_class_fractions(COUNTS, recipe)
+    assert fractions.sum() == pytest.approx(1)
+    np.testing.assert_allclose(fractions, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(),
+        Recipe(schedule=ScheduleConfig(loss=LossConfig(class_weights="square_root"))),
+        Recipe(schedule=ScheduleConfig(loss=LossConfig(logit_adjustment=0.7))),
+    ],
+)
+def test_class_fractions_are_those_of_the_optimal_logits(recipe) -> None:
+    """On faces that all look alike, the loss's own optimum is the fractions that divide out."""
+    labels = torch.arange(3).repeat_interleave(torch.tensor(COUNTS))
+    objective = Objective(recipe.schedule.loss, COUNTS, tasks=("expression",))
+    logits = torch.zeros(3, dtype=torch.float32, requires_grad=True)
+    optimizer = torch.optim.LBFGS([logits], max_iter=200, line_search_fn="strong_wolfe")
+    targets = {"expression": functional.one_hot(labels, 3).float()}
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        batch = Batch(images_rgb=torch.zeros(len(labels), 1), targets=targets)
+        total = objective({"expression": logits.expand(len(labels), 3)}, batch).total
+        total.backward()
+        return total
+
+    optimizer.step(closure)
+    found = logits.detach().softmax(dim=0).numpy()
+    np.testing.assert_allclose(found, trained_class_fractions(COUNTS, recipe), rtol=1e-2)
+
+
+def test_a_class_without_faces_has_no_fraction() -> None:
+    recipe = Recipe(schedule=ScheduleConfig(loss=LossConfig(logit_adjustment=1.0)))
+    assert trained_class_fractions(np.array([3, 0, 1]), recipe).tolist() == [0.5, 0, 0.5]

@@ -4,6 +4,7 @@ import gc
 import os
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,26 @@ def test_the_decision_rule_of_the_model_is_applied(model_path: Path, detector: D
     row = next(strict.watch(video)).rows[0]
     assert row.expression == "unsure"
     assert len(row.probabilities or {}) == 1
+
+
+def test_the_prior_comes_after_the_smoothing(model: Model, detector: Detector, video: Path) -> None:
+    """What is smoothed are the model's probabilities; each smoothed row is then divided by the class fractions."""
+    counts = [1, 98, 1]
+    info = replace(model.info, training={"pack": {"train_counts": counts}})
+    counted = OnnxModel(model.onnx_model.path, model.onnx_model._session, info, threads=1)
+    balanced = Model(counted, rule=DecisionRule(prior="balanced"), detector=detector)
+    pairs = zip(model.watch(video), balanced.watch(video), strict=True)
+    rows = [
+        (a, b)
+        for plain, other in pairs
+        for a, b in zip(plain.rows, other.rows, strict=True)
+        if a.probabilities
+    ]
+    assert len(rows) == 50
+    for plain_row, balanced_row in rows:
+        divided = np.array(list(plain_row.probabilities.values())) / counts
+        found = list(balanced_row.probabilities.values())
+        np.testing.assert_allclose(found, divided / divided.sum(), rtol=1e-6)
 
 
 @pytest.mark.parametrize(

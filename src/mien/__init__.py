@@ -14,10 +14,10 @@ from mien.runtime.telemetry import switch_off_telemetry
 
 if TYPE_CHECKING:
     from mien.inference.model import Model, load
-    from mien.inference.results import FacePrediction, ImagePrediction
+    from mien.inference.results import FacePrediction, ImagePrediction, to_pandas
 
 __version__ = "0.1.0"
-__all__ = ["FacePrediction", "ImagePrediction", "Model", "__version__", "load"]
+__all__ = ["FacePrediction", "ImagePrediction", "Model", "__version__", "load", "to_pandas"]
 
 switch_off_telemetry()
 
@@ -26,6 +26,7 @@ _MODULES = {
     "load": "mien.inference.model",
     "FacePrediction": "mien.inference.results",
     "ImagePrediction": "mien.inference.results",
+    "to_pandas": "mien.inference.results",
 }
 
 

@@ -13,14 +13,13 @@ from typing import Any, BinaryIO, Protocol, TextIO
 
 from mien.artifacts import claim_output, disk_errors, one_writer, publish, require_suffix
 from mien.errors import ArtifactError
-from mien.inference.results import FacePrediction
+from mien.inference.results import BOX_COLUMNS, FacePrediction
 from mien.predict.options import PREDICTION_FORMATS
 from mien.runtime.csv_text import CsvLines
 from mien.tasks import NO_ANNOTATIONS, TASKS, Annotations
 
 _log = logging.getLogger(__name__)
 
-BOX_COLUMNS = ("box_x0", "box_y0", "box_x1", "box_y1")
 # Rows per group of a Parquet file, which are buffered in memory.
 PARQUET_GROUP_ROWS = 4096
 
@@ -67,18 +66,6 @@ def flat_columns(classes: Sequence[str], annotations: Annotations = NO_ANNOTATIO
     )
 
 
-def flatten(row: FacePrediction) -> dict[str, Any]:
-    """Return a row's values by `flat_columns`, the landmarks as 136 numbers x, y, x, y, ..."""
-    values = row.to_dict()
-    values.update(zip(BOX_COLUMNS, values.pop("box_xyxy") or [None] * 4, strict=True))
-    values.update({f"p_{name}": number for name, number in (values.pop("probabilities") or {}).items()})
-    for name in [name for name, value in values.items() if isinstance(value, dict)]:
-        values.update(values.pop(name))
-    if values["landmarks"] is not None:
-        values["landmarks"] = [coordinate for point in values["landmarks"] for coordinate in point]
-    return values
-
-
 class CsvWriter:
     """One line per row; landmarks as ``x;y;x;y;...``."""
 
@@ -93,7 +80,7 @@ class CsvWriter:
 
     def write(self, row: FacePrediction) -> None:
         """Write one row."""
-        values = flatten(row)
+        values = row.to_flat_dict()
         values["landmarks"] = ";".join(str(coordinate) for coordinate in values["landmarks"] or [])
         self._csv.writerow([values.get(column) for column in self._columns])
 
@@ -120,7 +107,7 @@ class ParquetWriter:
 
     def write(self, row: FacePrediction) -> None:
         """Write one row; the file grows by groups of rows."""
-        values = flatten(row)
+        values = row.to_flat_dict()
         # A file name that is not valid Unicode is written with Python's escapes.
         values["source"] = values["source"].encode("utf-8", "backslashreplace").decode("utf-8")
         self._group.append(values)

@@ -105,7 +105,8 @@ def _crop_frames(
                 continue
             tracked = [(0, None)] if tracker is None else tracker.track(image_rgb, frame.seconds)
             faces = tuple(crop_face(image_rgb, detection, info) for _, detection in tracked)
-            image = CroppedImage(name, faces, image_rgb if keep_images else None)
+            size_wh = image_rgb.shape[1], image_rgb.shape[0]
+            image = CroppedImage(name, faces, image_rgb if keep_images else None, size_wh=size_wh)
             yield _CroppedFrame(frame._replace(image_rgb=None), image, tuple(track for track, _ in tracked))
     finally:
         frames.close()
@@ -135,7 +136,7 @@ def _predict_batch(
             rows.append(replace(row, track=track))
         rows = rows or [row_without_face(image.source, image.problem)]
         rows = [replace(row, frame=frame.number, seconds=frame.seconds) for row in rows]
-        yield ImagePrediction(image.source, tuple(rows), image.image_rgb)
+        yield ImagePrediction(image.source, tuple(rows), image.image_rgb, image.size_wh)
 
 
 def unreadable_prediction(name: str, error: UnreadableImage) -> ImagePrediction:

@@ -278,15 +278,8 @@ def test_a_drawn_face_is_detected_tracked_and_predicted(tmp_path: Path, model_pa
 
 def test_the_models_threads(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By default a model uses half of the cores for a video; an explicit number is respected."""
-    given: list[int | None] = []
-    real = OnnxModel.load
-
-    def load(path: Path, threads: int | None = None) -> OnnxModel:
-        given.append(threads)
-        return real(path, threads)
-
-    monkeypatch.setattr(OnnxModel, "load", load)
     monkeypatch.setattr(model_module, "usable_cpu_cores", lambda: 6)
     for threads in (None, 5):
-        assert mien.load(model_path, threads=threads)._video_model.threads == (threads or 3)
-    assert given == [None, 3, 5]
+        model = mien.load(model_path, threads=threads)
+        assert model.onnx_model.threads == threads
+        assert model._video_model.threads == (threads or 3)

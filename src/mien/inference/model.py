@@ -208,6 +208,7 @@ class Model:
         keep_images: bool = False,
         max_frames: int | None = None,
         max_seconds: float | None = None,
+        per_second: float | None = None,
         frame_rate: float = DEFAULT_FRAME_RATE,
         color: ColorOrder = "rgb",
     ) -> Generator[ImagePrediction, None, None]:
@@ -229,6 +230,7 @@ class Model:
             keep_images: return each frame's pixels with its prediction, to draw on.
             max_frames: stop after this many frames.
             max_seconds: stop at this time of the video.
+            per_second: predict at most this many frames per second, and skip the others.
             frame_rate: of an iterable without times, in frames per second. Smoothing depends on it.
             color: order of the channels of an iterable's pixels, see `predict`.
 
@@ -252,6 +254,7 @@ class Model:
             keep_images=keep_images,
             max_frames=max_frames,
             max_seconds=max_seconds,
+            per_second=per_second,
         )
 
         given = None

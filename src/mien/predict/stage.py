@@ -1,10 +1,12 @@
 """The verb `predict`: everything is checked first, then each source is predicted and written as it comes."""
 
+import math
 import signal
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TextIO
@@ -53,6 +55,7 @@ class PredictSummary:
         n_faces: rows with a prediction.
         n_without_face: images and frames without a face.
         n_unreadable: unreadable images and parts of videos.
+        passed_over: what the folders hold besides images and videos, by kind.
     """
 
     n_images: int = 0
@@ -61,6 +64,7 @@ class PredictSummary:
     n_faces: int = 0
     n_without_face: int = 0
     n_unreadable: int = 0
+    passed_over: Counter[str] = field(default_factory=Counter)
 
     def add(self, prediction: ImagePrediction, *, is_frame: bool = False) -> None:
         """Count an image or frame."""
@@ -82,7 +86,8 @@ class PredictSummary:
             parts.append(f"{self.n_without_face:,} with no face")
         if self.n_unreadable:
             parts.append(f"{self.n_unreadable:,} unreadable")
-        return ", ".join(parts)
+        kinds = [f"{n:,} {on_one_line(kind)}" for kind, n in self.passed_over.most_common() if n]
+        return ", ".join(parts) + (f". In the folders, not read: {', '.join(kinds)}" if kinds else "")
 
 
 def _counted(count: int, noun: str) -> str:
@@ -112,7 +117,8 @@ def run_predict(
         ModelError: the detector's file is not a detector, or the model's output is not finite or lacks a class.
         MienError: there is no display for a window.
     """
-    found = find_sources(sources, lines=lines, leave_out=options.draw)
+    summary = PredictSummary()
+    found = find_sources(sources, lines=lines, leave_out=options.draw, passed_over=summary.passed_over)
     n_videos = sum(source.is_video for source in found)
     with ExitStack() as stack:
         copies = _claim_outputs(options, found, stack)
@@ -144,7 +150,7 @@ def run_predict(
             stream=stream,
             writer=writer,
             window=window,
-            summary=PredictSummary(),
+            summary=summary,
         )
         # Consecutive images are batched; each video is predicted on its own.
         for is_video, group in groupby(found, key=lambda source: source.is_video):
@@ -294,6 +300,8 @@ def _with_progress(
     n_frames = frames.n_frames
     if n_frames is not None and options.max_seconds is not None:
         n_frames = min(n_frames, round(options.max_seconds * frames.frame_rate))
+    if options.per_second is not None and n_frames is not None:
+        n_frames = math.ceil(n_frames * min(1.0, options.per_second / frames.frame_rate))
     if options.max_frames is not None:
         n_frames = min(n_frames or options.max_frames, options.max_frames)
     with Progress(f"Predicting {frames.name}", total=n_frames, unit="frame") as progress:

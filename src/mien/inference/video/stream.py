@@ -4,6 +4,7 @@ For a video file, frames are decoded and their faces cropped in threads that run
 processed one newest frame at a time, so that every prediction is current.
 """
 
+import math
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -27,6 +28,9 @@ from mien.tasks import TASKS
 # For a video file: frames decoded ahead, frames cropped ahead, and frames per model call.
 PREFETCH_FRAMES = 3
 BATCH_FRAMES = 4
+TIME_TOLERANCE_S = 1e-3
+# Faces move too far to be tracked between frames that are further apart.
+MAX_TRACKED_GAP_S = 0.2
 
 
 class _CroppedFrame(NamedTuple):
@@ -58,7 +62,9 @@ def predict_frames(
         ModelError: the model's output is not finite, or it lacks a class that the rule requires.
     """
     options, rule = options or VideoOptions(), rule or DecisionRule()
-    tracker = None if detector is None else FaceTracker(detector, detect_every=options.detect_every)
+    is_sparse = options.per_second is not None and options.per_second * MAX_TRACKED_GAP_S < 1
+    detect_every = 1 if is_sparse else options.detect_every
+    tracker = None if detector is None else FaceTracker(detector, detect_every=detect_every)
     smoother = VideoSmoother(options.smoothing_s)
     frames, batch_size = _limit_frames(source, options), 1
     if not source.is_live:
@@ -74,12 +80,19 @@ def predict_frames(
 
 
 def _limit_frames(source: FrameSource, options: VideoOptions) -> Generator[Frame, None, None]:
-    """Yield a source's frames up to the limits of the options."""
+    """Yield a source's frames up to the limits of the options, and as many per second as they say."""
     frames = iter(source)
+    count, due_s = 0, 0.0
     try:
-        for count, frame in enumerate(frames, start=1):
+        for frame in frames:
             if options.max_seconds is not None and frame.seconds >= options.max_seconds:
                 return
+            if options.per_second is not None and frame.image_rgb is not None:
+                # Times are sums of frame durations, which are not exact.
+                if frame.seconds < due_s - TIME_TOLERANCE_S:
+                    continue
+                due_s = (math.floor(frame.seconds * options.per_second + 1e-6) + 1) / options.per_second
+            count += 1
             yield frame
             if count == options.max_frames:
                 return

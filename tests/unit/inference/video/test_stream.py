@@ -16,7 +16,6 @@ import mien
 from mien.faces.crop import invert_matrix, transform_points
 from mien.faces.detector import Detector
 from mien.faces.landmarks import anchors_from_landmarks
-from mien.formats.onnx_model import OnnxModel
 from mien.inference import model as model_module
 from mien.inference.decision_rule import DecisionRule
 from mien.inference.model import Model
@@ -49,6 +48,23 @@ def video(tmp_path: Path, tools: Any) -> Path:
 def rows_of(predictions: Iterator[ImagePrediction]) -> list[Any]:
     """Return the rows of all frames."""
     return [row for prediction in predictions for row in prediction.rows]
+
+
+@pytest.mark.parametrize(
+    ("per_second", "frames"),
+    [
+        (10, [*range(0, 30, 3)]),
+        (2, [0, 15]),
+        (12, [0, 3, 5, 8, 10, 13, 15, 18, 20, 23, 25, 28]),
+        (99, [*range(30)]),
+    ],
+)
+def test_a_number_of_frames_per_second(
+    model: Model, video: Path, per_second: float, frames: list[int]
+) -> None:
+    """The first frame at or after each multiple of the interval."""
+    rows = rows_of(model.watch(video, per_second=per_second))
+    assert sorted({row.frame for row in rows}) == frames
 
 
 @pytest.mark.parametrize("detect_every", [1, 4])
@@ -149,12 +165,15 @@ def test_the_readable_part_of_a_truncated_video_is_predicted(
         {"smoothing": -1},
         {"smoothing": float("nan")},
         {"max_frames": 0},
+        {"per_second": 0},
         {"max_seconds": 0},
     ],
 )
 def test_invalid_options_are_rejected(model: Model, video: Path, option: dict[str, Any]) -> None:
     """Before the first frame is requested."""
-    with pytest.raises(ValueError, match=r"`(detect_every|smoothing_s|max_frames|max_seconds)` must be"):
+    with pytest.raises(
+        ValueError, match=r"`(detect_every|smoothing_s|max_frames|max_seconds|per_second)` must be"
+    ):
         model.watch(video, **option)
 
 

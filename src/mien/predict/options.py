@@ -14,6 +14,13 @@ PREDICTION_FORMATS = {
     ".csv": "mien.predict.prediction_files:CsvWriter",
     ".parquet": "mien.predict.prediction_files:ParquetWriter",
 }
+# The layouts of other programs: the suffix of their files, and the class that writes them.
+PeerFormat = Literal["openface", "py-feat", "label-studio"]
+PEER_FORMATS = {
+    "openface": (".csv", "mien.predict.peer_formats:OpenFaceWriter"),
+    "py-feat": (".csv", "mien.predict.peer_formats:PyFeatWriter"),
+    "label-studio": (".json", "mien.predict.peer_formats:LabelStudioWriter"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +39,12 @@ class PredictOptions:
         f"write predictions to a {name_formats(PREDICTION_FORMATS)} file (default: print a table, or a few lines per "
         "video)",
         metavar="FILE",
+    )
+    layout: PeerFormat | None = option(
+        None,
+        "write --out in the layout of another program: OpenFace 2 (.csv), py-feat (.csv), or Label Studio's "
+        "pre-annotations (.json, images only)",
+        flag="--format",
     )
     draw: Path | None = option(None, "write annotated images and videos (.mp4) to this folder", metavar="DIR")
     timeline: Path | None = option(

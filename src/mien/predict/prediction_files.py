@@ -9,17 +9,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TextIO
+from typing import Any, BinaryIO, Protocol, TextIO, TypeAlias
 
 from mien.artifacts import claim_output, disk_errors, one_writer, publish, require_suffix
 from mien.errors import ArtifactError
 from mien.inference.results import BOX_COLUMNS, FacePrediction
-from mien.predict.options import PREDICTION_FORMATS
+from mien.predict.options import PEER_FORMATS, PREDICTION_FORMATS, PeerFormat
 from mien.runtime.csv_text import CsvLines
 from mien.tasks import NO_ANNOTATIONS, TASKS, Annotations
 
 _log = logging.getLogger(__name__)
 
+# Width and height of the upright image that a row is of; None if it is unreadable.
+SizeWh: TypeAlias = tuple[int, int] | None
 # Rows per group of a Parquet file, which are buffered in memory.
 PARQUET_GROUP_ROWS = 4096
 
@@ -27,11 +29,12 @@ PARQUET_GROUP_ROWS = 4096
 class RowWriter(Protocol):
     """Anything that writes predictions row by row.
 
-    A class that writes a file is in `PREDICTION_FORMATS` and has ``n_header_lines``, the lines before the first row. For a
-    binary format that is None; it then has `close`, and a static method ``holds_rows`` that says whether a file has any.
+    A class that writes a file is in `PREDICTION_FORMATS` or `PEER_FORMATS` and has ``n_header_lines``, the lines before the
+    first row, and `close` if something follows the last one. For a binary format the number is None; it then has a static
+    method ``holds_rows`` that says whether a file has any.
     """
 
-    def write(self, row: FacePrediction) -> None:
+    def write(self, row: FacePrediction, _size_wh: SizeWh = None, /) -> None:
         """Write one row."""
 
 
@@ -48,7 +51,7 @@ class JsonLinesWriter:
     ) -> None:
         self._stream = stream
 
-    def write(self, row: FacePrediction) -> None:
+    def write(self, row: FacePrediction, _size_wh: SizeWh = None, /) -> None:
         """Write one row.
 
         Raises:
@@ -78,7 +81,7 @@ class CsvWriter:
         self._csv = csv.writer(CsvLines(stream))
         self._csv.writerow(self._columns)
 
-    def write(self, row: FacePrediction) -> None:
+    def write(self, row: FacePrediction, _size_wh: SizeWh = None, /) -> None:
         """Write one row."""
         values = row.to_flat_dict()
         values["landmarks"] = ";".join(str(coordinate) for coordinate in values["landmarks"] or [])
@@ -105,7 +108,7 @@ class ParquetWriter:
         self._file = parquet.ParquetWriter(file, self._schema)
         self._group: list[dict[str, Any]] = []
 
-    def write(self, row: FacePrediction) -> None:
+    def write(self, row: FacePrediction, _size_wh: SizeWh = None, /) -> None:
         """Write one row; the file grows by groups of rows."""
         values = row.to_flat_dict()
         # A file name that is not valid Unicode is written with Python's escapes.
@@ -137,14 +140,14 @@ class ParquetWriter:
 
 
 @contextmanager
-def claim_prediction_file(out: Path, *, force: bool) -> Iterator[None]:
+def claim_prediction_file(out: Path, *, force: bool, layout: PeerFormat | None = None) -> Iterator[None]:
     """Reserve a prediction file before any work. An existing one stays until the new one is complete.
 
     Raises:
         ArtifactError: its suffix is not a known format, it exists or is being written, or an interrupted run left rows
             and ``force`` is not set.
     """
-    _find_writer(out)
+    writer = _find_writer(out, layout)
     if out.is_dir() and force:
         raise ArtifactError(
             f"--out {out} is a folder, but predictions are written to a file. Choose another path"
@@ -152,7 +155,7 @@ def claim_prediction_file(out: Path, *, force: bool) -> Iterator[None]:
     with one_writer(out):
         claim_output(out, force=force)
         partial = _partial_path(out)
-        if _holds_rows(partial) and not force:
+        if _holds_rows(partial, writer) and not force:
             raise ArtifactError(
                 f"{partial} holds the rows of an interrupted run. Rename it to keep them, or add --force to discard "
                 "them and start over"
@@ -167,6 +170,7 @@ def open_prediction_file(
     annotations: Annotations = NO_ANNOTATIONS,
     *,
     force: bool,
+    layout: PeerFormat | None = None,
 ) -> Iterator[RowWriter]:
     """Yield a writer of rows. The file has a partial name until all rows are written, and keeps it if interrupted.
 
@@ -178,11 +182,12 @@ def open_prediction_file(
         classes: the classes with a probability column.
         annotations: the columns of the model's optional tasks.
         force: replace a file that exists by then.
+        layout: that of another program, or None for mien's own.
 
     Raises:
         ArtifactError: the suffix is not a known format.
     """
-    open_writer = _find_writer(out)
+    open_writer = _find_writer(out, layout)
     partial = _partial_path(out)
     with disk_errors(out):
         if os.path.lexists(partial):
@@ -201,20 +206,27 @@ def open_prediction_file(
                 with partial.open(
                     "x", buffering=1, encoding="utf-8", errors="backslashreplace", newline=""
                 ) as text:
-                    yield open_writer(text, classes, annotations)
+                    writer = open_writer(text, classes, annotations)
+                    yield writer
+                    if hasattr(writer, "close"):
+                        writer.close()
         except BaseException:
-            if not _holds_rows(partial):
+            if not _holds_rows(partial, open_writer):
                 partial.unlink(missing_ok=True)
             raise
         publish(partial, out, replace=force)
 
 
-def _find_writer(out: Path) -> Any:
-    """Return the class that writes the format that a file's suffix selects.
+def _find_writer(out: Path, layout: PeerFormat | None) -> Any:
+    """Return the class that writes the format that a file's suffix, or the layout, selects.
 
     Raises:
-        ArtifactError: it selects none.
+        ArtifactError: the suffix selects none, or is not that of the layout.
     """
+    if layout is not None:
+        suffix, writer = PEER_FORMATS[layout]
+        require_suffix(out, (suffix,), option=f"--format {layout} --out")
+        return pkgutil.resolve_name(writer)
     suffix = require_suffix(out, PREDICTION_FORMATS, option="--out")
     return pkgutil.resolve_name(PREDICTION_FORMATS[suffix])
 
@@ -223,13 +235,12 @@ def _partial_path(out: Path) -> Path:
     return out.with_name(out.name + ".partial")
 
 
-def _holds_rows(partial: Path) -> bool:
+def _holds_rows(partial: Path, writer: Any) -> bool:
     """Return whether a partial file has a readable row, or is something that only a person may remove."""
     if not os.path.lexists(partial):
         return False
     if partial.is_symlink() or not partial.is_file():
         return True
-    writer = _find_writer(partial.with_suffix(""))
     if writer.n_header_lines is None:
         return bool(writer.holds_rows(partial))
     n_header_lines: int = writer.n_header_lines

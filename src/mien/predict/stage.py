@@ -139,7 +139,13 @@ def run_predict(
         window = stack.enter_context(closing(PreviewWindow("mien"))) if options.show else None
         if options.out is not None:
             writer = stack.enter_context(
-                open_prediction_file(options.out, classes, onnx_model.info.annotations, force=options.force)
+                open_prediction_file(
+                    options.out,
+                    classes,
+                    onnx_model.info.annotations,
+                    force=options.force,
+                    layout=options.layout,
+                )
             )
         run = _Run(
             model=onnx_model,
@@ -169,7 +175,11 @@ def _claim_outputs(
     """Check and reserve all outputs, and return the paths of annotated copies by source name."""
     n_videos = sum(source.is_video for source in sources)
     if options.out is not None:
-        stack.enter_context(claim_prediction_file(options.out, force=options.force))
+        stack.enter_context(claim_prediction_file(options.out, force=options.force, layout=options.layout))
+    if options.layout is not None and options.out is None:
+        raise ArtifactError(f"--format {options.layout} is for files: add --out")
+    if options.layout == "label-studio" and n_videos:
+        raise ArtifactError("--format label-studio is for images, but a video or camera was given")
     if options.draw is not None:
         stack.enter_context(claim_annotation_folder(options.draw, force=options.force))
     if options.timeline is not None:
@@ -261,7 +271,7 @@ class _Run:
 
     def _write_rows(self, prediction: ImagePrediction) -> None:
         for row in prediction.rows:
-            self.writer.write(row)
+            self.writer.write(row, prediction.size_wh)
 
     def _open_video(
         self, video: MediaSource, stack: ExitStack

@@ -39,8 +39,12 @@ def test_what_is_not_read_is_counted_by_kind(tmp_path: Path) -> None:
     passed_over: Counter[str] = Counter()
     assert len(find_sources([tmp_path / "in"], passed_over=passed_over)) == 1
     assert +passed_over == {
-        ".txt": 2, ".docx": 1, "file without a suffix": 1,
-        "hidden file": 1, "hidden folder": 1, "link to a folder": 1,
+        ".txt": 2,
+        ".docx": 1,
+        "file without a suffix": 1,
+        "hidden file": 1,
+        "hidden folder": 1,
+        "link to a folder": 1,
     }
 
 

@@ -6,8 +6,9 @@
 import base64
 import html
 import io
+import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from PIL import Image
 from mien.errors import MienError
 from mien.faces.crop import transform_points
 from mien.faces.images import to_rgb
+from mien.faces.landmarks import eye_aspect_ratio, mouth_aspect_ratio
 from mien.inference.image_input import ColorOrder, ImageInput, read_input
 from mien.runtime.terminal import on_one_line
 from mien.tasks import Annotations
@@ -114,7 +116,7 @@ class FacePrediction:
     def to_flat_dict(self) -> dict[str, Any]:
         """Return `to_dict` without nesting: ``box_x0`` to ``box_y1``, ``p_<Class>``, a value per action unit.
 
-        The landmarks are 136 numbers x, y, x, y, ...
+        The landmarks are 136 numbers x, y, x, y, ...; with them are `eye_aspect_ratio` and `mouth_aspect_ratio`.
         """
         values = self.to_dict()
         values.update(zip(BOX_COLUMNS, values.pop("box_xyxy") or [None] * 4, strict=True))
@@ -123,7 +125,24 @@ class FacePrediction:
             values.update(values.pop(name))
         if values["landmarks"] is not None:
             values["landmarks"] = [coordinate for point in values["landmarks"] for coordinate in point]
+        for name in ("eye_aspect_ratio", "mouth_aspect_ratio"):
+            ratio: float | None = getattr(self, name)
+            values[name] = None if ratio is None else round(ratio, VALUE_DECIMALS)
         return values
+
+    @property
+    def eye_aspect_ratio(self) -> float | None:
+        """See `mien.faces.landmarks.eye_aspect_ratio`; None without landmarks, or if an eye has no width."""
+        return self._ratio(eye_aspect_ratio)
+
+    @property
+    def mouth_aspect_ratio(self) -> float | None:
+        """See `mien.faces.landmarks.mouth_aspect_ratio`; None without landmarks, or if the mouth has no width."""
+        return self._ratio(mouth_aspect_ratio)
+
+    def _ratio(self, measure: Callable[[NDArray[np.float64]], float]) -> float | None:
+        ratio = math.nan if self.landmarks is None else measure(self.landmarks)
+        return None if math.isnan(ratio) else ratio
 
     def __repr__(self) -> str:
         return f"FacePrediction({self})"
@@ -188,13 +207,16 @@ class ImagePrediction:
         """
         return to_pandas([self])
 
-    def draw(self, image: ImageInput | None = None, *, color: ColorOrder = "rgb") -> NDArray[np.uint8]:
+    def draw(
+        self, image: ImageInput | None = None, *, color: ColorOrder = "rgb", blur: bool = False
+    ) -> NDArray[np.uint8]:
         """Return a copy of the image with the predictions drawn on it, ``(H, W, 3)`` uint8 RGB.
 
         Args:
             image: the image, in any form that `Model.predict` takes; None: the pixels that were kept (``keep_images``), or
                 the image file that was predicted, read once more.
             color: order of the channels if the image is an array or a tensor.
+            blur: make the faces that were found unrecognizable.
 
         Raises:
             ValueError: the image was neither kept nor given, could not be read, or has another size by now.
@@ -219,7 +241,7 @@ class ImagePrediction:
                     *size_wh, *self.size_wh
                 )
             )
-        return annotate(image_rgb, self.rows)
+        return annotate(image_rgb, self.rows, blur=blur)
 
     def __repr__(self) -> str:
         found = ", ".join(

@@ -124,14 +124,16 @@ def write_annotated_image(path: Path, drawing_rgb: NDArray[np.uint8]) -> None:
 class AnnotatedVideoWriter:
     """Writes an MP4 of the frames with their predictions drawn on them; the file gets its name when it is complete."""
 
-    def __init__(self, path: Path, *, frame_rate: float, is_live: bool) -> None:
+    def __init__(self, path: Path, *, frame_rate: float, is_live: bool, blur: bool = False) -> None:
         """Prepare a video.
 
         Args:
             path: the ``.mp4`` file.
             frame_rate: frames per second.
             is_live: frames are irregular: each is shown until the next, so that the video runs in real time.
+            blur: make the faces unrecognizable.
         """
+        self._blur = blur
         # The codec stores the rate as a fraction with parts below 2**16.
         decimals = 3 if frame_rate < 65 else 2 if frame_rate < 650 else 1
         self._frame_rate = max(round(frame_rate, decimals), 0.002)
@@ -153,7 +155,7 @@ class AnnotatedVideoWriter:
         if prediction.image_rgb is None:
             return
         self._repeat_last_until(prediction.rows[0].seconds or 0.0)
-        drawing = annotate(prediction.image_rgb, prediction.rows, sides=self._label_sides)
+        drawing = annotate(prediction.image_rgb, prediction.rows, sides=self._label_sides, blur=self._blur)
         if self._writer is None:
             self._open(drawing.shape[1] // 2 * 2, drawing.shape[0] // 2 * 2)
         width, height = self._size_wh

@@ -47,6 +47,7 @@ class PredictOptions:
         flag="--format",
     )
     draw: Path | None = option(None, "write annotated images and videos (.mp4) to this folder", metavar="DIR")
+    blur: bool = option(False, "make the faces in annotated copies unrecognizable")
     timeline: Path | None = option(
         None,
         "plot each person's expressions over time, as .png or .svg; takes one video or camera",

@@ -176,6 +176,8 @@ def _claim_outputs(
     n_videos = sum(source.is_video for source in sources)
     if options.out is not None:
         stack.enter_context(claim_prediction_file(options.out, force=options.force, layout=options.layout))
+    if options.blur and options.draw is None:
+        raise ArtifactError("--blur is for annotated copies: add --draw")
     if options.layout is not None and options.out is None:
         raise ArtifactError(f"--format {options.layout} is for files: add --out")
     if options.layout == "label-studio" and n_videos:
@@ -234,7 +236,7 @@ class _Run:
             for prediction in predictions:
                 self._write_rows(prediction)
                 if self.copies and prediction.image_rgb is not None:
-                    drawing_rgb = annotate(prediction.image_rgb, prediction.rows)
+                    drawing_rgb = annotate(prediction.image_rgb, prediction.rows, blur=self.options.blur)
                     write_annotated_image(self.copies[prediction.source], drawing_rgb)
                 self.summary.add(prediction)
                 if progress is not None:
@@ -250,7 +252,12 @@ class _Run:
             annotated: AnnotatedVideoWriter | None = None
             if self.copies:
                 annotated = stack.enter_context(
-                    AnnotatedVideoWriter(self.copies[video.name], frame_rate=frame_rate, is_live=is_live)
+                    AnnotatedVideoWriter(
+                        self.copies[video.name],
+                        frame_rate=frame_rate,
+                        is_live=is_live,
+                        blur=self.options.blur,
+                    )
                 )
             for prediction in predictions:
                 if self.options.out is None:

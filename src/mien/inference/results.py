@@ -58,6 +58,7 @@ class FacePrediction:
         arousal: in [-1, 1]; None like valence.
         action_units: by name, such as ``AU06``: the probability that the unit is present, or its intensity from 0 to 5,
             whichever `ModelInfo.annotations` says; None if the model has no action units.
+        change: how much the face differs from a baseline, by measure; None unless `mien.subtract_baseline` sets it.
     """
 
     source: str
@@ -76,9 +77,10 @@ class FacePrediction:
     valence: float | None = None
     arousal: float | None = None
     action_units: dict[str, float] | None = None
+    change: dict[str, float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every field as a plain value for JSON, None where there is none; `action_units` is left out if None.
+        """Return every field as a plain value for JSON, None where there is none; `action_units` and `change` are left out if None.
 
         Pixels are rounded to hundredths, other numbers to millionths.
         """
@@ -91,7 +93,7 @@ class FacePrediction:
                 value = round(value, VALUE_DECIMALS)
             elif isinstance(value, dict):
                 value = {name: round(number, VALUE_DECIMALS) for name, number in value.items()}
-            if field.name != "action_units" or value is not None:
+            if field.name not in ("action_units", "change") or value is not None:
                 row[field.name] = value
         return row
 
@@ -114,13 +116,14 @@ class FacePrediction:
         }
 
     def to_flat_dict(self) -> dict[str, Any]:
-        """Return `to_dict` without nesting: ``box_x0`` to ``box_y1``, ``p_<Class>``, a value per action unit.
+        """Return `to_dict` without nesting: ``box_x0`` to ``box_y1``, ``p_<Class>``, a value per action unit, ``change_<measure>``.
 
         The landmarks are 136 numbers x, y, x, y, ...; with them are `eye_aspect_ratio` and `mouth_aspect_ratio`.
         """
         values = self.to_dict()
         values.update(zip(BOX_COLUMNS, values.pop("box_xyxy") or [None] * 4, strict=True))
         values.update({f"p_{name}": number for name, number in (values.pop("probabilities") or {}).items()})
+        change = values.pop("change", {})
         for name in [name for name, value in values.items() if isinstance(value, dict)]:
             values.update(values.pop(name))
         if values["landmarks"] is not None:
@@ -128,7 +131,7 @@ class FacePrediction:
         for name in ("eye_aspect_ratio", "mouth_aspect_ratio"):
             ratio: float | None = getattr(self, name)
             values[name] = None if ratio is None else round(ratio, VALUE_DECIMALS)
-        return values
+        return values | {f"change_{name}": number for name, number in change.items()}
 
     @property
     def eye_aspect_ratio(self) -> float | None:

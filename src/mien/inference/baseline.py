@@ -3,9 +3,10 @@
 Faces differ at rest, and so do a model's predictions for them. Changes within a person leave that difference out.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from mien.formats.onnx_model import ModelInfo
 from mien.inference.results import FacePrediction, ImagePrediction
 
 
@@ -18,6 +19,21 @@ def baseline_measures(row: FacePrediction) -> dict[str, float]:
         values[name] = getattr(row, name)
     values.update(row.action_units or {})
     return {name: value for name, value in values.items() if value is not None}
+
+
+def measure_names(classes: Sequence[str], info: ModelInfo) -> list[str]:
+    """Return the names of `baseline_measures` for a model, in order.
+
+    Args:
+        classes: the expressions that can be predicted.
+        info: the model's metadata.
+    """
+    names = [f"p_{name}" for name in classes]
+    if "valence_arousal" in info.tasks:
+        names += ["valence", "arousal"]
+    if "landmarks" in info.tasks:
+        names += ["eye_aspect_ratio", "mouth_aspect_ratio"]
+    return names + ([*info.annotations["action_units"].names] if "action_units" in info.tasks else [])
 
 
 @dataclass(slots=True)

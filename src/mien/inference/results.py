@@ -301,8 +301,9 @@ def to_pandas(predictions: Iterable[ImagePrediction]) -> Any:
         raise MienError("`to_pandas` needs pandas: pip install pandas") from None
     flat = [row.to_flat_dict() for prediction in predictions for row in prediction.rows]
     # The columns in the order of the row that has most of them: one without a face has no probabilities.
-    widest = max(flat, key=len, default={})
-    return pd.DataFrame(flat, columns=list(widest) or None)
+    columns = dict.fromkeys(max(flat, key=len, default={}))
+    columns |= {name: None for row in flat for name in row}
+    return pd.DataFrame(flat, columns=list(columns) or None)
 
 
 def row_without_face(source: str, problem: tuple[str, str] | None = None) -> FacePrediction:

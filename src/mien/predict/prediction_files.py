@@ -48,6 +48,7 @@ class JsonLinesWriter:
         stream: TextIO,
         _classes: Sequence[str] = (),
         _annotations: Annotations = NO_ANNOTATIONS,
+        _measures: Sequence[str] = (),
     ) -> None:
         self._stream = stream
 
@@ -60,12 +61,23 @@ class JsonLinesWriter:
         self._stream.write(json.dumps(row.to_dict(), ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def flat_columns(classes: Sequence[str], annotations: Annotations = NO_ANNOTATIONS) -> tuple[str, ...]:
-    """Return the columns of CSV and Parquet: four for the box, then those of each task, ``p_<Class>`` first."""
+def flat_columns(
+    classes: Sequence[str],
+    annotations: Annotations = NO_ANNOTATIONS,
+    measures: Sequence[str] = (),
+) -> tuple[str, ...]:
+    """Return the columns of CSV and Parquet: four for the box, then those of each task, ``p_<Class>`` first.
+
+    Args:
+        classes: with a probability.
+        annotations: the columns of the model's optional tasks.
+        measures: compared with a baseline; their columns are ``change_<measure>``.
+    """
     return (
         *("source", "frame", "seconds", "face", "track", "status", "detail", *BOX_COLUMNS, "score"),
         *("expression", "confidence"),
         *(name for task in TASKS.values() for name in task.columns(tuple(classes), annotations)),
+        *(f"change_{name}" for name in measures),
     )
 
 
@@ -75,9 +87,13 @@ class CsvWriter:
     n_header_lines = 1
 
     def __init__(
-        self, stream: TextIO, classes: Sequence[str], annotations: Annotations = NO_ANNOTATIONS
+        self,
+        stream: TextIO,
+        classes: Sequence[str],
+        annotations: Annotations = NO_ANNOTATIONS,
+        measures: Sequence[str] = (),
     ) -> None:
-        self._columns = flat_columns(classes, annotations)
+        self._columns = flat_columns(classes, annotations, measures)
         self._csv = csv.writer(CsvLines(stream))
         self._csv.writerow(self._columns)
 
@@ -94,7 +110,11 @@ class ParquetWriter:
     n_header_lines = None
 
     def __init__(
-        self, file: BinaryIO, classes: Sequence[str], annotations: Annotations = NO_ANNOTATIONS
+        self,
+        file: BinaryIO,
+        classes: Sequence[str],
+        annotations: Annotations = NO_ANNOTATIONS,
+        measures: Sequence[str] = (),
     ) -> None:
         import pyarrow as pa  # noqa: PLC0415 - only this format needs it
         from pyarrow import parquet  # noqa: PLC0415
@@ -102,7 +122,7 @@ class ParquetWriter:
         types = dict.fromkeys(("source", "status", "detail", "expression"), pa.string())
         types |= dict.fromkeys(("frame", "face", "track"), pa.int64())
         types["landmarks"] = pa.list_(pa.float32())
-        columns = flat_columns(classes, annotations)
+        columns = flat_columns(classes, annotations, measures)
         self._schema = pa.schema([(column, types.get(column, pa.float64())) for column in columns])
         self._table_from_rows = pa.Table.from_pylist
         self._file = parquet.ParquetWriter(file, self._schema)
@@ -171,6 +191,7 @@ def open_prediction_file(
     *,
     force: bool,
     layout: PeerFormat | None = None,
+    measures: Sequence[str] = (),
 ) -> Iterator[RowWriter]:
     """Yield a writer of rows. The file has a partial name until all rows are written, and keeps it if interrupted.
 
@@ -183,12 +204,14 @@ def open_prediction_file(
         annotations: the columns of the model's optional tasks.
         force: replace a file that exists by then.
         layout: that of another program, or None for mien's own.
+        measures: compared with a baseline; none in the layout of another program.
 
     Raises:
         ArtifactError: the suffix is not a known format.
     """
     open_writer = _find_writer(out, layout)
     partial = _partial_path(out)
+    columns = (classes, annotations, *([measures] if measures else []))
     with disk_errors(out):
         if os.path.lexists(partial):
             _log.warning("%s is left over from an interrupted run, and is replaced", partial)
@@ -197,7 +220,7 @@ def open_prediction_file(
             if open_writer.n_header_lines is None:
                 with (
                     partial.open("xb") as file,
-                    closing(open_writer(file, classes, annotations)) as writer,
+                    closing(open_writer(file, *columns)) as writer,
                 ):
                     yield writer
             else:
@@ -206,7 +229,7 @@ def open_prediction_file(
                 with partial.open(
                     "x", buffering=1, encoding="utf-8", errors="backslashreplace", newline=""
                 ) as text:
-                    writer = open_writer(text, classes, annotations)
+                    writer = open_writer(text, *columns)
                     yield writer
                     if hasattr(writer, "close"):
                         writer.close()

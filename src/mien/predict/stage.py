@@ -4,7 +4,7 @@ import math
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -19,6 +19,7 @@ from mien.errors import ArtifactError
 from mien.faces.detector import Detector, load_detector
 from mien.faces.images import UnreadableImage
 from mien.formats.onnx_model import OnnxModel
+from mien.inference.baseline import measure_names, subtract_baseline
 from mien.inference.model import threads_for_video
 from mien.inference.pipeline import predict_files, warn_if_trained_on_crops
 from mien.inference.results import NO_FACE, OK, ImagePrediction
@@ -31,6 +32,7 @@ from mien.predict.annotated_output import (
     claim_annotation_folder,
     write_annotated_image,
 )
+from mien.predict.baseline_file import read_baseline, require_baseline_fits
 from mien.predict.media_sources import MediaSource, find_sources
 from mien.predict.options import PredictOptions
 from mien.predict.prediction_files import RowWriter, claim_prediction_file, open_prediction_file
@@ -145,8 +147,12 @@ def run_predict(
                     onnx_model.info.annotations,
                     force=options.force,
                     layout=options.layout,
+                    measures=() if options.baseline is None else measure_names(classes, onnx_model.info),
                 )
             )
+        neutral = None
+        if isinstance(options.baseline, Path):
+            neutral = read_baseline(options.baseline, onnx_model, detector=detector, options=options)
         run = _Run(
             model=onnx_model,
             detector=detector,
@@ -157,6 +163,7 @@ def run_predict(
             writer=writer,
             window=window,
             summary=summary,
+            neutral=neutral,
         )
         # Consecutive images are batched; each video is predicted on its own.
         for is_video, group in groupby(found, key=lambda source: source.is_video):
@@ -176,6 +183,7 @@ def _claim_outputs(
     n_videos = sum(source.is_video for source in sources)
     if options.out is not None:
         stack.enter_context(claim_prediction_file(options.out, force=options.force, layout=options.layout))
+    require_baseline_fits(options, n_images=len(sources) - n_videos)
     if options.blur and options.draw is None:
         raise ArtifactError("--blur is for annotated copies: add --draw")
     if options.layout is not None and options.out is None:
@@ -210,6 +218,7 @@ class _Run:
         writer: receives the rows of images, and those of videos if there is an output file.
         window: shows videos, or None.
         summary: the counts.
+        neutral: the baseline from a file, or None.
     """
 
     model: OnnxModel
@@ -221,6 +230,7 @@ class _Run:
     writer: RowWriter
     window: PreviewWindow | None
     summary: PredictSummary
+    neutral: Mapping[str, float] | None
 
     def predict_images(self, paths: Sequence[Path]) -> None:
         """Predict images in batches, and write rows and annotated copies."""
@@ -233,7 +243,7 @@ class _Run:
             is_table_visible = self.options.out is None and self.stream.isatty()
             if len(paths) >= MIN_IMAGES_FOR_PROGRESS and not is_table_visible:
                 progress = stack.enter_context(Progress("Predicting", total=len(paths), unit="image"))
-            for prediction in predictions:
+            for prediction in self._with_change(predictions):
                 self._write_rows(prediction)
                 if self.copies and prediction.image_rgb is not None:
                     drawing_rgb = annotate(prediction.image_rgb, prediction.rows, blur=self.options.blur)
@@ -259,7 +269,7 @@ class _Run:
                         blur=self.options.blur,
                     )
                 )
-            for prediction in predictions:
+            for prediction in self._with_change(predictions):
                 if self.options.out is None:
                     video_summary.add(prediction)
                 else:
@@ -275,6 +285,12 @@ class _Run:
             self.stream.writelines(f"{on_one_line(line)}\n" for line in video_summary.lines())
         if self.options.timeline is not None:
             timeline.draw(self.options.timeline, title=on_one_line(video.name))
+
+    def _with_change(self, predictions: Iterable[ImagePrediction]) -> Iterable[ImagePrediction]:
+        """Yield predictions with the change from the baseline, if there is one."""
+        if isinstance(self.options.baseline, float):
+            return subtract_baseline(predictions, seconds=self.options.baseline)
+        return predictions if self.neutral is None else subtract_baseline(predictions, neutral=self.neutral)
 
     def _write_rows(self, prediction: ImagePrediction) -> None:
         for row in prediction.rows:

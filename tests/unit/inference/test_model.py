@@ -19,6 +19,7 @@ from mien.errors import ArtifactError, MienError, ModelError
 from mien.faces.detector import Detector
 from mien.faces.images import decode_image
 from mien.inference import model as model_module
+from mien.inference.decision_rule import DecisionRule
 from mien.inference.model import Model
 
 MakeImage = Callable[..., Path]
@@ -141,6 +142,8 @@ def test_predictions_become_a_table(model: Model, image: Path, make_image: MakeI
     assert table.loc[1, "p_Sad"] == pytest.approx(predictions[1][0].confidence, abs=1e-6)
     assert len(table.loc[1, "landmarks"]) == 136
     assert list(predictions[1].to_pandas().columns) == list(table.columns)
+    model.rule = DecisionRule(top=1)
+    assert {"p_Happy", "p_Sad"} <= set(model.predict(image).to_pandas().columns)
 
 
 def test_a_table_without_pandas_is_one_line(

@@ -13,11 +13,21 @@ from typing import TYPE_CHECKING, Any
 from mien.runtime.telemetry import switch_off_telemetry
 
 if TYPE_CHECKING:
+    from mien.inference.baseline import measure_baseline, subtract_baseline
     from mien.inference.model import Model, load
-    from mien.inference.results import FacePrediction, ImagePrediction
+    from mien.inference.results import FacePrediction, ImagePrediction, to_pandas
 
 __version__ = "0.1.0"
-__all__ = ["FacePrediction", "ImagePrediction", "Model", "__version__", "load"]
+__all__ = [
+    "FacePrediction",
+    "ImagePrediction",
+    "Model",
+    "__version__",
+    "load",
+    "measure_baseline",
+    "subtract_baseline",
+    "to_pandas",
+]
 
 switch_off_telemetry()
 
@@ -26,6 +36,9 @@ _MODULES = {
     "load": "mien.inference.model",
     "FacePrediction": "mien.inference.results",
     "ImagePrediction": "mien.inference.results",
+    "measure_baseline": "mien.inference.baseline",
+    "subtract_baseline": "mien.inference.baseline",
+    "to_pandas": "mien.inference.results",
 }
 
 

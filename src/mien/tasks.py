@@ -115,7 +115,7 @@ TASKS: dict[str, Task] = {
         file_score=("nme", "landmark error"),
         score="mien.evaluate.task_scores:score_landmarks",
         row="mien.inference.results:landmark_fields",
-        columns=lambda _classes, _annotations: ("landmarks",),
+        columns=lambda _classes, _annotations: ("landmarks", "eye_aspect_ratio", "mouth_aspect_ratio"),
     ),
     "valence_arousal": Task(
         title="valence and arousal",

@@ -144,11 +144,11 @@ def test_an_output_format(
     class TsvWriter:
         n_header_lines = 1
 
-        def __init__(self, stream: TextIO, _classes: Sequence[str], _annotations: object) -> None:
+        def __init__(self, stream: TextIO, *_: object) -> None:
             self._csv = csv.writer(stream, delimiter="\t", lineterminator="\n")
             self._csv.writerow(["source", "status"])
 
-        def write(self, row: FacePrediction) -> None:
+        def write(self, row: FacePrediction, *_: object) -> None:
             self._csv.writerow([Path(row.source).name, row.status])
 
     assert ".jsonl, .csv or .parquet file" in help_of("predict", capsys)

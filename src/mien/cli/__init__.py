@@ -1,6 +1,7 @@
 """The command line: one module per verb, each with `add_parser`. Heavy imports happen inside the verb that needs them."""
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -49,6 +50,9 @@ VERBS = (sample, prepare, browse, train, export, evaluate, predict, compare, ser
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. A bug keeps its traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files and classes are in any script; a terminal or a pipe may be in ASCII or a code page.
+        sys.stdout.reconfigure(errors="backslashreplace")
     parser = build_parser()
     if not arguments:
         parser.exit(2, parser.format_help())

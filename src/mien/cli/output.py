@@ -13,9 +13,9 @@ from mien.runtime.terminal import on_its_lines, on_one_line
 
 
 def print_result(text: object) -> None:
-    """Print the result of a command; characters that the terminal cannot encode become question marks."""
+    """Print the result of a command; characters that the terminal cannot encode are escaped."""
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(f"{on_its_lines(str(text))}\n".encode(encoding, "replace").decode(encoding))
+    sys.stdout.write(f"{on_its_lines(str(text))}\n".encode(encoding, "backslashreplace").decode(encoding))
 
 
 def print_notice(text: str) -> None:

@@ -1,5 +1,6 @@
 """Drawing predictions on an image: for each face a frame with rounded corners, the landmark contours, and a label."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,9 @@ MIN_LONGER_SIDE = 720
 MAX_CARD_TO_FACE = 1.3
 MAX_CARD_COST = 0.04
 MAX_CARD_COST_SINGLE_FACE = 0.45
+# A hidden face keeps this many blocks a side, and so does this fraction of its box around it: ears, hair and chin.
+BLUR_BLOCKS = 6
+BLUR_MARGIN = 0.25
 # OpenCV takes coordinates in units of 1/16 pixel.
 _SHIFT = 4
 _DARK: Rgb = (12, 14, 18)
@@ -33,6 +37,7 @@ def annotate(
     predictions: Sequence[FacePrediction],
     *,
     sides: dict[int, int] | None = None,
+    blur: bool = False,
 ) -> NDArray[np.uint8]:
     """Return a copy of an image with its predictions drawn on it.
 
@@ -41,6 +46,7 @@ def annotate(
         predictions: the image's predictions.
         sides: for the frames of a video, one dictionary shared by all of them: the side of the face that the label of
             each track is on, so that labels do not jump. It is updated.
+        blur: make the faces unrecognizable, in place of drawing their landmarks. A face that was not found stays visible.
 
     Returns:
         ``(H', W', 3)`` uint8 RGB: the image's size, or larger for a small image.
@@ -61,9 +67,11 @@ def annotate(
         if prediction.box_xyxy is not None
     ]
     boxes = [_box(face) for face in faces]
+    for box in boxes if blur else ():
+        _hide(drawing, box)
     for face, box in zip(faces, boxes, strict=True):
         color = class_color(face.expression)
-        if face.landmarks is not None:
+        if face.landmarks is not None and not blur:
             _draw_landmarks(drawing, face.landmarks, side=_longer_side(box), color=color)
         _draw_frame(drawing, box, color=color)
     _draw_labels(drawing, faces, boxes, {} if sides is None else sides)
@@ -72,6 +80,21 @@ def annotate(
         margin = round(font_px * 0.7)
         _blend(drawing, build_pill("no face found", font_px, color=OTHER_COLOR), margin, margin)
     return drawing
+
+
+def _hide(drawing: NDArray[np.uint8], box: Box) -> None:
+    """Replace a face and its surroundings by the means of a few blocks, from which nothing can be restored."""
+    x0, y0, x1, y1 = box
+    margin_x, margin_y = BLUR_MARGIN * (x1 - x0), BLUR_MARGIN * (y1 - y0)
+    left, top = max(0, math.floor(x0 - margin_x)), max(0, math.floor(y0 - margin_y))
+    region = drawing[top : max(0, math.ceil(y1 + margin_y)), left : max(0, math.ceil(x1 + margin_x))]
+    if region.size == 0:
+        return
+    height, width = region.shape[:2]
+    few = cv2.resize(
+        region, (min(BLUR_BLOCKS, width), min(BLUR_BLOCKS, height)), interpolation=cv2.INTER_AREA
+    )
+    region[:] = cv2.resize(few, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def _font_px(drawing: NDArray[np.uint8], face_side: float) -> float:

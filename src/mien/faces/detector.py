@@ -101,11 +101,20 @@ class YuNetDetector:
             SourceError: the file cannot be read.
             ModelError: it is not YuNet.
         """
-        data = read_detector_file(path)
+        self._data = read_detector_file(path)
         try:
-            self._network = YuNet(data)
+            self._network = YuNet(self._data)
         except ValueError as error:
             raise ModelError(f"{path} is not the YuNet face detector: {error}. Use {YUNET_NAME}") from None
+
+    def __getstate__(self) -> dict[str, bytes]:
+        """Return the file's bytes: a session cannot be pickled."""
+        return {"data": self._data}
+
+    def __setstate__(self, state: dict[str, bytes]) -> None:
+        """Load the network again."""
+        self._data = state["data"]
+        self._network = YuNet(self._data)
 
     def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
         """Return the faces in an image, largest first. See `Detector`."""
@@ -178,6 +187,10 @@ class CascadeDetector:
         """
         # OpenCV's classifier stores the image in itself: each call takes one that no other call is using.
         self._free = deque([_load_cascade()])
+
+    def __reduce__(self) -> tuple[type["CascadeDetector"], tuple[()]]:
+        """Load the cascade again: OpenCV's classifier cannot be pickled."""
+        return CascadeDetector, ()
 
     def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
         """Return the faces in an image, largest first. See `Detector`."""

@@ -57,17 +57,17 @@ def find_detector_file(
             raise SourceError(f"The face detector {named}{origin} does not exist. {how_to_get_yunet()}")
         return named
     cached = cached_detector_file()
-    if is_official_yunet(cached):
-        return cached
+    for file in (cached, _temporary_file()):
+        if is_official_yunet(file):
+            return file
     if not fetch:
         return None
     _log.info("Downloading the YuNet face detector (%.0f kB) to %s", YUNET_BYTES / 1000, cached)
     try:
-        _fetch_yunet(cached)
+        return _fetch_yunet(cached)
     except (OSError, http.client.HTTPException, ValueError) as error:
         _log.warning("YuNet could not be downloaded (%s): %s. %s", error, fallback, how_to_get_yunet())
         return None
-    return cached
 
 
 def how_to_get_yunet() -> str:
@@ -78,13 +78,27 @@ def how_to_get_yunet() -> str:
 def named_detector_file() -> Path | None:
     """Return the file that ``MIEN_DETECTOR`` names, or None if it is not set."""
     name = os.environ.get(PATH_VARIABLE, "")
-    return Path(name).expanduser() if name else None
+    # `Path.expanduser` raises if there is no home folder.
+    return Path(os.path.expanduser(name)) if name else None  # noqa: PTH111
 
 
 def cached_detector_file() -> Path:
-    """Return the path of YuNet's file in the user's cache, whether it exists or not."""
+    """Return the path of YuNet's file in the user's cache, whether it exists or not.
+
+    Without a home folder, as in a container with a bare user ID, it is in the folder for temporary files.
+    """
     cache = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(cache) if cache else Path.home() / ".cache") / "mien" / YUNET_NAME
+    try:
+        folder = Path(cache) if cache else Path.home() / ".cache"
+    except RuntimeError:
+        return _temporary_file()
+    return folder / "mien" / YUNET_NAME
+
+
+def _temporary_file() -> Path:
+    """Return the path of YuNet's file for a cache that cannot be used; its hash is checked at each use."""
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    return Path(tempfile.gettempdir()) / f"mien-{user}" / YUNET_NAME
 
 
 def is_official_yunet(path: Path) -> bool:
@@ -107,8 +121,8 @@ def read_detector_file(path: Path) -> bytes:
         raise SourceError(f"The face detector {path} cannot be read: {error.strerror}") from None
 
 
-def _fetch_yunet(target: Path) -> None:
-    """Download YuNet, check its hash, and only then move it to its path.
+def _fetch_yunet(target: Path) -> Path:
+    """Download YuNet, check its hash, and only then move it to its path; return that, or another if it is read-only.
 
     Raises:
         OSError: the network or the disk fails, or the download takes too long.
@@ -133,7 +147,20 @@ def _fetch_yunet(target: Path) -> None:
         raise data
     if hashlib.sha256(data).hexdigest() != YUNET_SHA256:
         raise ValueError(f"{YUNET_URL} returned {len(data):,} bytes that are not the official file")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _write(target, data)
+    except OSError as error:
+        _log.info(
+            "%s cannot be written (%s): the detector is kept in %s", target, error.strerror, _temporary_file()
+        )
+        target = _temporary_file()
+        _write(target, data)
+    return target
+
+
+def _write(target: Path, data: bytes) -> None:
+    """Write a file atomically, in a folder that is made for its owner alone."""
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor, partial = tempfile.mkstemp(dir=target.parent, prefix=target.name)
     try:
         with os.fdopen(descriptor, "wb") as file:

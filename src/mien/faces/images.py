@@ -325,11 +325,7 @@ def _to_pixels(image: Image.Image, data: bytes) -> NDArray[np.uint8]:
     """
     if image.mode.startswith(("I", "F")):
         return _scaled_to_8_bits(np.asarray(image))
-    opaque = image
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        opaque = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        opaque.alpha_composite(image.convert("RGBA"))
-    pixels = np.asarray(opaque.convert("L" if opaque.mode in ("L", "1") else "RGB"), dtype=np.uint8)
+    pixels = _opaque_pixels(image)
     # Pillow keeps only the upper 8 bits of 16-bit colors.
     high = int(pixels.max(initial=0))
     if pixels.ndim == 3 and _has_16_bits(image, data) and high < _SURE_16_BIT >> 8:
@@ -337,6 +333,41 @@ def _to_pixels(image: Image.Image, data: bytes) -> NDArray[np.uint8]:
             "unclear_depth", f"16-bit pixels up to about {256 * high:,}, whose range the file does not state"
         )
     return pixels
+
+
+def _opaque_pixels(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        opaque = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        opaque.alpha_composite(image.convert("RGBA"))
+        image = opaque
+    return np.asarray(image.convert("L" if image.mode in ("L", "1") else "RGB"), dtype=np.uint8)
+
+
+def composite_on_black(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return ``(H, W, 4)`` pixels, whose last channel is the opacity, as ``(H, W, 3)``."""
+    opacity = pixels[:, :, 3:].astype(np.uint16)
+    return np.asarray((pixels[:, :, :3] * opacity + 127) // 255, dtype=np.uint8)
+
+
+def decode_pillow(image: Image.Image) -> NDArray[np.uint8]:
+    """Return the pixels of a Pillow image as `decode_image` does those of a file, upright by its EXIF data.
+
+    Raises:
+        UnreadableImage: it is too large, empty or damaged, or its range is unclear.
+    """
+    _require_size(image.width, image.height, MAX_PIXELS)
+    if not image.width or not image.height:
+        raise UnreadableImage("empty_file", f"the image has {image.width}x{image.height} pixels")
+    try:
+        with _QUIET_PILLOW:
+            image.load()
+            is_deep = image.mode.startswith(("I", "F"))
+            pixels = _scaled_to_8_bits(np.asarray(image)) if is_deep else _opaque_pixels(image)
+            return _upright(pixels, _orientation(image.getexif))
+    except (UnreadableImage, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - Pillow raises errors of any kind for damaged files
+        raise UnreadableImage("truncated_image", str(error) or type(error).__name__) from None
 
 
 def _has_16_bits(image: Image.Image, data: bytes) -> bool:

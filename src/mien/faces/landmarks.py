@@ -65,3 +65,35 @@ def anchors_from_landmarks(landmarks: NDArray[np.floating]) -> NDArray[np.float6
         ``(4, 2)``: left eye center, right eye center, left mouth corner, right mouth corner.
     """
     return np.asarray(_ANCHOR_WEIGHTS @ landmarks, dtype=np.float64)
+
+
+def eye_aspect_ratio(landmarks: NDArray[np.floating]) -> float:
+    """Return the height of the eyes over their width, the mean of both: it falls when they close.
+
+    Soukupova and Cech, Real-Time Eye Blink Detection using Facial Landmarks, 2016: half the sum of the two distances between
+    the lids, over the distance between the corners. NaN if an eye has no width.
+
+    Args:
+        landmarks: ``(68, 2)`` x, y.
+    """
+    eyes = np.stack([landmarks[LEFT_EYE], landmarks[RIGHT_EYE]])
+    heights = np.linalg.norm(eyes[:, [1, 2]] - eyes[:, [5, 4]], axis=2).mean(axis=1)
+    return _mean_ratio(heights, np.linalg.norm(eyes[:, 0] - eyes[:, 3], axis=1))
+
+
+def mouth_aspect_ratio(landmarks: NDArray[np.floating]) -> float:
+    """Return the height of the mouth's opening over its width: 0 for a closed mouth.
+
+    The mean of the three distances between the inner lips, over the distance between the inner corners. NaN if the mouth has
+    no width.
+
+    Args:
+        landmarks: ``(68, 2)`` x, y.
+    """
+    mouth = landmarks[INNER_MOUTH]
+    heights = np.linalg.norm(mouth[[1, 2, 3]] - mouth[[7, 6, 5]], axis=1).mean(keepdims=True)
+    return _mean_ratio(heights, np.linalg.norm(mouth[:1] - mouth[4:5], axis=1))
+
+
+def _mean_ratio(heights: NDArray[np.floating], widths: NDArray[np.floating]) -> float:
+    return float(np.mean(heights / widths)) if (widths > 0).all() else float("nan")

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 
 import cv2
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
+
+from mien.runtime.onnx_session import OnnxSession
 
 STRIDES = (8, 16, 32)
 # Images are padded with black to multiples of this.
@@ -37,14 +38,10 @@ class YuNet:
         Raises:
             ValueError: it is not YuNet, or onnxruntime cannot load it.
         """
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        # A second thread gains nothing at the usual image sizes, and its busy waiting slows everything else down.
-        options.intra_op_num_threads = 1
         try:
-            self._session = onnxruntime.InferenceSession(
-                remove_shapes(data), options, providers=["CPUExecutionProvider"]
-            )
+            graph = remove_shapes(data)
+            # A second thread gains nothing at the usual image sizes, and its busy waiting slows everything else down.
+            self._session = OnnxSession(graph, read_again=lambda: graph, threads=1)
             names = {value.name for value in self._session.get_outputs()}
         except Exception as error:  # noqa: BLE001 - onnxruntime raises its own types, and RuntimeError
             raise ValueError(str(error).splitlines()[0][:200]) from None

@@ -77,15 +77,24 @@ def read_model_file(path: Path) -> ModelFile:
         content = path.read_bytes()
     except OSError as error:
         raise ArtifactError(f"Model {path} cannot be read: {error.strerror}") from None
+    return read_model_content(content, where=str(path))
+
+
+def read_model_content(content: bytes, *, where: str) -> ModelFile:
+    """Inspect the content of a model file and verify its hash.
+
+    Raises:
+        ArtifactError: see `read_model_file`.
+    """
     try:
         file = parse_model_file(content)
     except ValueError as error:
         raise ArtifactError(
-            f"{path} is not a loadable ONNX model: {error}. Copy it again, or use a file written by `mien export`"
+            f"{where} is not a loadable ONNX model: {error}. Copy it again, or use a file written by `mien export`"
         ) from None
     if file.sha256 is not None and file.sha256 != file.compute_sha256():
         raise ArtifactError(
-            f"{path} has changed since it was written: the hash in its metadata does not match its content. Copy it "
+            f"{where} has changed since it was written: the hash in its metadata does not match its content. Copy it "
             "again, or export it again"
         )
     return file

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from mien.artifacts import parse_json
-from mien.errors import ArtifactError, ModelError
+from mien.errors import ArtifactError, MienError, ModelError
 from mien.faces.classes import check_class_names, current_class
 from mien.faces.crop import CropContract
-from mien.formats.model_file import read_model_file
+from mien.formats.model_file import ModelFile, read_model_content, read_model_file
+from mien.runtime.onnx_session import CPU_PROVIDER, OnnxSession, Provider
 from mien.runtime.progress import Progress
 from mien.tasks import TASKS, Annotations, Values, annotations_to_dict, parse_annotations, task_shapes
 
@@ -157,41 +157,34 @@ def concatenate(parts: Sequence[Values]) -> Values:
     return {task: np.concatenate([part[task] for part in parts]) for task in parts[0]}
 
 
+def _unpickle(path: Path, content: bytes, threads: int | None, providers: Sequence[Provider]) -> "OnnxModel":
+    file = read_model_content(content, where=str(path))
+    return OnnxModel(path, file, threads=threads, providers=providers)
+
+
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
 class OnnxModel:
-    """A loaded model file."""
+    """A loaded model file. It can be used from several threads at once, pickled with its content, and used after a fork."""
 
     def __init__(
         self,
         path: Path,
-        session: onnxruntime.InferenceSession,
-        info: ModelInfo,
+        file: ModelFile,
         *,
         threads: int | None = None,
+        providers: Sequence[Provider] = (CPU_PROVIDER,),
     ) -> None:
-        self.path = path
-        self.info = info
-        self.threads = threads
-        self._session = session
-
-    @classmethod
-    def load(cls, path: Path, threads: int | None = None) -> "OnnxModel":
-        """Load a model file on the CPU.
+        """Load a model from the verified content of its file. See `load`, which reads it.
 
         Args:
-            path: the file.
+            path: where the content is from.
+            file: the content.
             threads: number of threads per call, or None for one per core.
-
-        Raises:
-            ArtifactError: the file is missing, not an ONNX model written by mien, or changed since it was written.
-            ModelError: its outputs for two test images do not match its metadata.
+            providers: onnxruntime's execution providers, in order of preference.
         """
-        if not path.is_file():
-            raise ArtifactError(f"Model {path} does not exist. Make one with `mien export RUN --out {path}`")
-        file = read_model_file(path)
         if METADATA_KEY not in file.metadata:
             raise ArtifactError(
                 f"{path} is an ONNX model, but was not written by mien: it lacks the metadata {METADATA_KEY!r}. "
@@ -202,26 +195,69 @@ class OnnxModel:
             raise ArtifactError(
                 f"{path} has metadata that mien does not write: {others[:200]}. Use the file as written by `mien export`"
             )
-        info = ModelInfo.from_json(file.metadata[METADATA_KEY], where=str(path))
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # failures are raised with a one-line message
-        # Otherwise onnxruntime would also accept its own format, which `read_model_file` does not inspect.
-        options.add_session_config_entry("session.load_model_format", "ONNX")
-        if threads is not None:
-            options.intra_op_num_threads = threads
+        self.path, self.threads, self.providers = path, threads, tuple(providers)
+        self.info = ModelInfo.from_json(file.metadata[METADATA_KEY], where=str(path))
+        self._sha256 = file.sha256 or file.compute_sha256()
         try:
             # The session gets the very bytes whose hash was verified.
-            session = onnxruntime.InferenceSession(file.content, options, providers=["CPUExecutionProvider"])
+            self._session = OnnxSession(
+                file.content,
+                read_again=lambda: self._read_again().content,
+                threads=threads,
+                providers=self.providers,
+            )
+        except MienError:
+            raise
         except Exception as error:  # noqa: BLE001 - onnxruntime raises exceptions of its own, and RuntimeError
             raise ArtifactError(
                 f"{path} is not a loadable ONNX model: {_one_line(error)}. Copy it again, or export it again"
             ) from None
-        model = cls(path, session, info, threads=threads)
-        model._require_matching_metadata()
-        size = info.input_size
+        self._require_matching_metadata()
+        size = self.info.input_size
         ramp = (np.arange(size * size * 3) % 256).astype(np.uint8).reshape(1, size, size, 3)
-        model._compute(np.concatenate([ramp, np.zeros_like(ramp)]))
-        return model
+        self._compute(np.concatenate([ramp, np.zeros_like(ramp)]))
+
+    @classmethod
+    def load(
+        cls, path: Path, threads: int | None = None, *, providers: Sequence[Provider] = (CPU_PROVIDER,)
+    ) -> "OnnxModel":
+        """Load a model file.
+
+        Args:
+            path: the file.
+            threads: number of threads per call, or None for one per core.
+            providers: onnxruntime's execution providers, in order of preference.
+
+        Raises:
+            ArtifactError: the file is missing, not an ONNX model written by mien, or changed since it was written.
+            ModelError: its outputs for two test images do not match its metadata, or a provider cannot be started.
+        """
+        if not path.is_file():
+            raise ArtifactError(f"Model {path} does not exist. Make one with `mien export RUN --out {path}`")
+        return cls(path, read_model_file(path), threads=threads, providers=providers)
+
+    def with_threads(self, threads: int) -> "OnnxModel":
+        """Return the same model with another number of threads per call."""
+        return OnnxModel(self.path, self._read_again(), threads=threads, providers=self.providers)
+
+    def _read_again(self) -> ModelFile:
+        """Read the file once more.
+
+        Raises:
+            ArtifactError: it cannot be read, or is not what was loaded.
+        """
+        file = read_model_file(self.path)
+        if (file.sha256 or file.compute_sha256()) != self._sha256:
+            raise ArtifactError(f"{self.path} has changed since the model was loaded. Load it again")
+        return file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the content of the file, so that the model travels to a machine without it."""
+        return _unpickle, (self.path, self._read_again().content, self.threads, self.providers)
+
+    def __deepcopy__(self, _memo: object) -> "OnnxModel":
+        """Return the model itself, which never changes."""
+        return self
 
     def _require_matching_metadata(self) -> None:
         info, size = self.info, self.info.input_size

@@ -1,36 +1,34 @@
 """The Python interface: `mien.load` returns a `Model`, which predicts images, videos and cameras."""
 
+import os
 import threading
-from collections.abc import Generator
-from functools import cached_property
+from collections.abc import Generator, Iterable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TypeAlias, overload
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, overload
 
 from mien.assets.bundled_models import find_model
 from mien.faces.detector import Detector, load_detector
 from mien.faces.images import UnreadableImage, to_rgb
 from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.inference.decision_rule import ClassCount, DecisionRule, Prior
-from mien.inference.pipeline import (
-    CroppedImage,
-    predict_cropped,
-    preprocess_bytes,
-    preprocess_file,
-    preprocess_pixels,
-    preprocess_url,
+from mien.inference.image_input import (
+    ColorOrder,
+    ImageInput,
+    as_array,
+    is_batch,
+    read_input,
+    source_name,
 )
+from mien.inference.pipeline import CroppedImage, predict_cropped, preprocess_pixels
 from mien.inference.results import ImagePrediction
-from mien.inference.urls import is_url, redact_url
 from mien.inference.video.capture import open_frames
+from mien.inference.video.frames import DEFAULT_FRAME_RATE, FrameSource
+from mien.inference.video.given_frames import GivenFrames
 from mien.inference.video.options import DETECT_EVERY, SMOOTHING_S, VideoOptions
 from mien.inference.video.stream import predict_frames, unreadable_prediction
 from mien.runtime.cpu import usable_cpu_cores
-
-# A path or URL, the bytes of an image file, or RGB or grayscale pixels.
-ImageInput: TypeAlias = str | Path | bytes | NDArray[np.uint8]
+from mien.runtime.onnx_session import Provider, require_providers, resolve_device
 
 # Images of a list are processed in chunks of this size, to bound the pixels in memory.
 CHUNK_IMAGES = 32
@@ -45,6 +43,8 @@ def load(  # noqa: PLR0913 - one keyword per option, as on the command line
     prior: Prior = "as-trained",
     detector: str | Path | None = None,
     threads: int | None = None,
+    device: str = "cpu",
+    providers: Sequence[Provider] | None = None,
 ) -> "Model":
     """Load a model. Neither torch nor a GPU is needed.
 
@@ -58,11 +58,15 @@ def load(  # noqa: PLR0913 - one keyword per option, as on the command line
         detector: YuNet's file; None: located, or downloaded once, when it is first needed.
         threads: threads per model call; None: one per core, and half of that for a video, whose next frames are
             decoded and searched for faces at the same time.
+        device: what runs the model: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or another of `mien.runtime.onnx_session.DEVICES`
+            that the installed onnxruntime supports. The detector stays on the CPU.
+        providers: onnxruntime's execution providers, in order of preference, in place of ``device``: names, or pairs of a
+            name and its options.
 
     Raises:
         ArtifactError: the model does not exist or cannot be used.
         ModelError: the model lacks a class that ``classes`` requires, or does not record the class fractions that ``prior``
-            requires.
+            requires; or the device is unknown, not supported, or cannot be started.
 
     Example:
         >>> import mien
@@ -72,14 +76,19 @@ def load(  # noqa: PLR0913 - one keyword per option, as on the command line
         >>> model.classes[:3]
         ('Neutral', 'Happy', 'Sad')
     """
-    onnx_model = OnnxModel.load(find_model(model), threads=threads)
+    chosen = resolve_device(device) if providers is None else require_providers(providers)
+    onnx_model = OnnxModel.load(find_model(model), threads=threads, providers=chosen)
     rule = DecisionRule(classes, min_confidence, top, prior)
     rule.require_supported_by(onnx_model.info)
     return Model(onnx_model, rule=rule, detector=None if detector is None else load_detector(Path(detector)))
 
 
 class Model:
-    """An ONNX model, a face detector and a decision rule. Thread-safe."""
+    """An ONNX model, a face detector and a decision rule.
+
+    Thread-safe, usable in a forked process, and can be copied and pickled: a pickle holds the content of the model file and
+    of the detector's, if it is loaded.
+    """
 
     def __init__(
         self, onnx_model: OnnxModel, *, rule: DecisionRule | None = None, detector: Detector | None = None
@@ -89,6 +98,10 @@ class Model:
         self.rule = rule or DecisionRule()
         self._detector = detector
         self._detector_lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy what the model was made of."""
+        return partial(Model, rule=self.rule, detector=self._detector), (self.onnx_model,)
 
     @property
     def info(self) -> ModelInfo:
@@ -114,67 +127,84 @@ class Model:
         return self._detector
 
     @overload
-    def predict(self, image: ImageInput, *, cropped: bool = False) -> ImagePrediction: ...
+    def predict(
+        self,
+        image: list[ImageInput],
+        *,
+        cropped: bool = ...,
+        color: ColorOrder = ...,
+        keep_images: bool = ...,
+    ) -> list[ImagePrediction]: ...
     @overload
-    def predict(self, image: list[ImageInput], *, cropped: bool = False) -> list[ImagePrediction]: ...
+    def predict(
+        self, image: ImageInput, *, cropped: bool = ..., color: ColorOrder = ..., keep_images: bool = ...
+    ) -> ImagePrediction: ...
 
     def predict(
-        self, image: ImageInput | list[ImageInput], *, cropped: bool = False
+        self,
+        image: ImageInput | list[ImageInput],
+        *,
+        cropped: bool = False,
+        color: ColorOrder = "rgb",
+        keep_images: bool = False,
     ) -> ImagePrediction | list[ImagePrediction]:
-        """Predict the faces of an image, or of a list of images in batches.
+        """Predict the faces of an image, or of several images in batches.
 
         An unreadable image is not an error: its row gives the reason.
 
         Args:
-            image: a path, an ``http(s)://`` URL, the bytes of an image file, ``(H, W, 3)`` RGB or ``(H, W)`` grayscale uint8 pixels, or a
-                list of these.
+            image: a path, an http(s) address, the bytes of an image file, a file object opened in binary mode, a Pillow
+                image, or pixels: ``(H, W, 3)`` RGB, ``(H, W, 4)`` RGBA or ``(H, W)`` grayscale, uint8 or floating point from
+                0 to 1; a torch tensor may have its channels first. A list of these, or pixels ``(N, H, W, 3)``, for several.
             cropped: every image already is one cropped face; the detector does not run.
+            color: order of the channels of pixels: ``"bgr"`` for those of OpenCV. In the wrong order faces are still found,
+                but predicted worse, and nothing can tell. Files and Pillow images state their own order.
+            keep_images: keep each image's pixels with its prediction, to draw on.
 
         Returns:
-            For an image, a prediction that iterates over its faces and keeps the pixels, to draw on; for a list, a
-            list of predictions without pixels.
+            For an image, a prediction that iterates over its faces; for several, a list of predictions.
 
         Raises:
-            TypeError: the image is something else.
+            TypeError: the image is something else, or the order of its axes or the range of its values is unclear.
             ModelError: the model's output is not finite.
         """
-        if not isinstance(image, list | tuple):
-            preprocessed = self.preprocess(image, cropped=cropped, keep_image=True)
-            return next(predict_cropped([preprocessed], self.onnx_model, self.rule))
-        predictions: list[ImagePrediction] = []
-        for start in range(0, len(image), CHUNK_IMAGES):
-            chunk = [self.preprocess(one, cropped=cropped) for one in image[start : start + CHUNK_IMAGES]]
-            predictions.extend(predict_cropped(chunk, self.onnx_model, self.rule))
-        return predictions
+        if isinstance(image, list | tuple) or is_batch(image):
+            images = image if isinstance(image, list | tuple) else as_array(image)
+            predictions: list[ImagePrediction] = []
+            for start in range(0, len(images), CHUNK_IMAGES):
+                chunk = [
+                    self.preprocess(one, cropped=cropped, color=color, keep_image=keep_images)
+                    for one in images[start : start + CHUNK_IMAGES]
+                ]
+                predictions.extend(predict_cropped(chunk, self.onnx_model, self.rule))
+            return predictions
+        preprocessed = self.preprocess(image, cropped=cropped, color=color, keep_image=keep_images)
+        return next(predict_cropped([preprocessed], self.onnx_model, self.rule))
 
     def preprocess(
-        self, image: ImageInput, *, cropped: bool = False, keep_image: bool = False
+        self,
+        image: ImageInput,
+        *,
+        cropped: bool = False,
+        color: ColorOrder = "rgb",
+        keep_image: bool = False,
     ) -> CroppedImage:
-        """Decode an image, detect its faces and crop them, without running the model.
+        """Read an image, detect its faces and crop them, without running the model.
 
         Raises:
             TypeError: it is not an image, see `predict`.
         """
+        source = source_name(image)
+        try:
+            image_rgb = to_rgb(read_input(image, color=color))
+        except UnreadableImage as error:
+            return CroppedImage(source, (), problem=(error.reason, error.detail))
         detector = None if cropped else self.detector
-        if isinstance(image, str) and is_url(image):
-            name = redact_url(image)
-            return preprocess_url(name, image, self.info, detector=detector, keep_image=keep_image)
-        if isinstance(image, str | Path):
-            return preprocess_file(Path(image), self.info, detector=detector, keep_image=keep_image)
-        if isinstance(image, bytes):
-            return preprocess_bytes("", image, self.info, detector=detector, keep_image=keep_image)
-        if not isinstance(image, np.ndarray):
-            raise TypeError(f"an image must be a path, bytes or uint8 pixels, got {type(image).__name__}")
-        has_image_shape = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
-        if image.dtype != np.uint8 or not has_image_shape or image.size == 0:
-            raise TypeError(
-                f"pixels must be uint8 (H, W, 3) RGB or (H, W) grayscale, got {image.dtype} {image.shape}"
-            )
-        return preprocess_pixels("", to_rgb(image), self.info, detector=detector, keep_image=keep_image)
+        return preprocess_pixels(source, image_rgb, self.info, detector=detector, keep_image=keep_image)
 
     def watch(  # noqa: PLR0913 - one keyword per option, as on the command line
         self,
-        source: str | Path | int,
+        source: str | Path | int | Iterable[Any],
         *,
         detect_every: int = DETECT_EVERY,
         smoothing: float = SMOOTHING_S,
@@ -184,6 +214,9 @@ class Model:
         end_seconds: float | None = None,
         max_frames: int | None = None,
         max_seconds: float | None = None,
+        per_second: float | None = None,
+        frame_rate: float = DEFAULT_FRAME_RATE,
+        color: ColorOrder = "rgb",
     ) -> Generator[ImagePrediction, None, None]:
         """Predict a video or camera, frame by frame.
 
@@ -193,7 +226,9 @@ class Model:
         the camera.
 
         Args:
-            source: a video file, an animated image, a camera index, or an ``rtsp://`` or ``http(s)://`` URL.
+            source: a video file, an animated image, a camera index, an ``rtsp://`` or ``http(s)://`` URL, or an iterable of
+                frames in any form that `predict` takes as an image, or of pairs (seconds, frame). Each of these is predicted
+                before the next one is requested; PyAV's frames bring their own times.
             detect_every: faces are detected in every K-th frame, and tracked in between.
             smoothing: time constant, in seconds, for smoothing each person's probabilities, valence, arousal and
                 landmarks; 0 for none.
@@ -203,8 +238,12 @@ class Model:
             end_seconds: stop at this time of the video.
             max_frames: stop after this many frames.
             max_seconds: stop after this many seconds of the video, counted from the first frame predicted.
+            per_second: predict at most this many frames per second, and skip the others.
+            frame_rate: of an iterable without times, in frames per second. Smoothing depends on it.
+            color: order of the channels of an iterable's pixels, see `predict`.
 
         Raises:
+            TypeError: a frame is not an image.
             SourceError: the camera does not exist, or the URL provides no video.
             ValueError: an option is out of range.
             ModelError: the model's output is not finite.
@@ -225,12 +264,20 @@ class Model:
             end_seconds=end_seconds,
             max_frames=max_frames,
             max_seconds=max_seconds,
+            per_second=per_second,
         )
+
+        given = None
+        if not isinstance(source, str | os.PathLike | int):
+            given = GivenFrames(source, frame_rate=frame_rate, color=color)
 
         def predictions() -> Generator[ImagePrediction, None, None]:
             detector = None if cropped else self.detector
             try:
-                frames = open_frames(source, start_seconds=start_seconds)
+                if given is None:
+                    frames: FrameSource = open_frames(source, start_seconds=start_seconds)  # type: ignore[arg-type]
+                else:
+                    frames = given
             except UnreadableImage as error:
                 yield unreadable_prediction(str(source), error)
                 return
@@ -246,7 +293,7 @@ class Model:
         """The model with fewer threads; otherwise onnxruntime's spinning threads would occupy all cores."""
         if self.onnx_model.threads is not None:
             return self.onnx_model
-        return OnnxModel.load(self.onnx_model.path, threads=threads_for_video())
+        return self.onnx_model.with_threads(threads_for_video())
 
     def __repr__(self) -> str:
         info = self.info

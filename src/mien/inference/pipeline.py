@@ -54,12 +54,14 @@ class CroppedImage:
         faces: the detected faces, the largest first.
         image_rgb: its pixels, if they are kept.
         problem: (status, detail) of an unreadable image.
+        size_wh: width and height of the upright image; None if it is unreadable.
     """
 
     source: str
     faces: tuple[CroppedFace, ...]
     image_rgb: NDArray[np.uint8] | None = None
     problem: tuple[str, str] | None = None
+    size_wh: tuple[int, int] | None = None
 
     @property
     def n_pixels(self) -> int:
@@ -158,7 +160,8 @@ def preprocess_pixels(
     """Detect the faces of an image ``(H, W, 3)`` uint8 RGB and crop them; without a detector it is one face."""
     detections = [None] if detector is None else detector.find_faces(image_rgb)
     faces = tuple(crop_face(image_rgb, detection, info) for detection in detections)
-    return CroppedImage(source, faces, image_rgb if keep_image else None)
+    size_wh = image_rgb.shape[1], image_rgb.shape[0]
+    return CroppedImage(source, faces, image_rgb if keep_image else None, size_wh=size_wh)
 
 
 def crop_face(image_rgb: NDArray[np.uint8], detection: DetectedFace | None, info: ModelInfo) -> CroppedFace:
@@ -213,7 +216,7 @@ def postprocess_image(
         for index, face in enumerate(image.faces)
     )
     return ImagePrediction(
-        image.source, rows or (row_without_face(image.source, image.problem),), image.image_rgb
+        image.source, rows or (row_without_face(image.source, image.problem),), image.image_rgb, image.size_wh
     )
 
 

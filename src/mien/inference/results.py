@@ -3,25 +3,40 @@
 `FacePrediction.to_dict` is the only schema of rows: JSON Lines, the server's responses and Python share it.
 """
 
-from collections.abc import Iterator
+import base64
+import html
+import io
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from mien.errors import MienError
 from mien.faces.crop import transform_points
+from mien.faces.images import to_rgb
+from mien.faces.landmarks import eye_aspect_ratio, mouth_aspect_ratio
+from mien.inference.image_input import ColorOrder, ImageInput, read_input
 from mien.runtime.terminal import on_one_line
 from mien.tasks import Annotations
 
 OK = "ok"
 NO_FACE = "no_face"
 
+BOX_COLUMNS = ("box_x0", "box_y0", "box_x1", "box_y1")
 PIXEL_DECIMALS = 2
 VALUE_DECIMALS = 6
+# What a notebook and a prompt show.
+MAX_SHOWN_SIDE = 960
+MAX_REPR_FACES = 3
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FacePrediction:
     """One row of predictions.
 
@@ -43,6 +58,7 @@ class FacePrediction:
         arousal: in [-1, 1]; None like valence.
         action_units: by name, such as ``AU06``: the probability that the unit is present, or its intensity from 0 to 5,
             whichever `ModelInfo.annotations` says; None if the model has no action units.
+        change: how much the face differs from a baseline, by measure; None unless `mien.subtract_baseline` sets it.
     """
 
     source: str
@@ -61,9 +77,10 @@ class FacePrediction:
     valence: float | None = None
     arousal: float | None = None
     action_units: dict[str, float] | None = None
+    change: dict[str, float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every field as a plain value for JSON, None where there is none; `action_units` is left out if None.
+        """Return every field as a plain value for JSON, None where there is none; `action_units` and `change` are left out if None.
 
         Pixels are rounded to hundredths, other numbers to millionths.
         """
@@ -76,7 +93,7 @@ class FacePrediction:
                 value = round(value, VALUE_DECIMALS)
             elif isinstance(value, dict):
                 value = {name: round(number, VALUE_DECIMALS) for name, number in value.items()}
-            if field.name != "action_units" or value is not None:
+            if field.name not in ("action_units", "change") or value is not None:
                 row[field.name] = value
         return row
 
@@ -108,6 +125,41 @@ class FacePrediction:
             name: np.asarray(value, dtype=np.float64) for name, value in values.items() if value is not None
         }
 
+    def to_flat_dict(self) -> dict[str, Any]:
+        """Return `to_dict` without nesting: ``box_x0`` to ``box_y1``, ``p_<Class>``, a value per action unit, ``change_<measure>``.
+
+        The landmarks are 136 numbers x, y, x, y, ...; with them are `eye_aspect_ratio` and `mouth_aspect_ratio`.
+        """
+        values = self.to_dict()
+        values.update(zip(BOX_COLUMNS, values.pop("box_xyxy") or [None] * 4, strict=True))
+        values.update({f"p_{name}": number for name, number in (values.pop("probabilities") or {}).items()})
+        change = values.pop("change", {})
+        for name in [name for name, value in values.items() if isinstance(value, dict)]:
+            values.update(values.pop(name))
+        if values["landmarks"] is not None:
+            values["landmarks"] = [coordinate for point in values["landmarks"] for coordinate in point]
+        for name in ("eye_aspect_ratio", "mouth_aspect_ratio"):
+            ratio: float | None = getattr(self, name)
+            values[name] = None if ratio is None else round(ratio, VALUE_DECIMALS)
+        return values | {f"change_{name}": number for name, number in change.items()}
+
+    @property
+    def eye_aspect_ratio(self) -> float | None:
+        """See `mien.faces.landmarks.eye_aspect_ratio`; None without landmarks, or if an eye has no width."""
+        return self._ratio(eye_aspect_ratio)
+
+    @property
+    def mouth_aspect_ratio(self) -> float | None:
+        """See `mien.faces.landmarks.mouth_aspect_ratio`; None without landmarks, or if the mouth has no width."""
+        return self._ratio(mouth_aspect_ratio)
+
+    def _ratio(self, measure: Callable[[NDArray[np.float64]], float]) -> float | None:
+        ratio = math.nan if self.landmarks is None else measure(self.landmarks)
+        return None if math.isnan(ratio) else ratio
+
+    def __repr__(self) -> str:
+        return f"FacePrediction({self})"
+
     def __str__(self) -> str:
         if self.status != OK:
             return self.status if not self.detail else f"{self.status}: {on_one_line(self.detail)}"
@@ -120,7 +172,7 @@ class FacePrediction:
         return ", ".join(parts)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ImagePrediction:
     """The predictions for one image or one frame of a video.
 
@@ -130,11 +182,13 @@ class ImagePrediction:
         source: name of the image or video as given; empty for pixels.
         rows: at least one.
         image_rgb: the upright image ``(H, W, 3)``, if it was requested and could be read.
+        size_wh: width and height of the upright image; None if it is unreadable.
     """
 
     source: str
     rows: tuple[FacePrediction, ...]
     image_rgb: NDArray[np.uint8] | None = None
+    size_wh: tuple[int, int] | None = None
 
     @property
     def faces(self) -> tuple[FacePrediction, ...]:
@@ -158,20 +212,108 @@ class ImagePrediction:
         """Return source and rows as plain values for JSON."""
         return {"source": self.source, "rows": [row.to_dict() for row in self.rows]}
 
-    def draw(self) -> NDArray[np.uint8]:
-        """Return a copy of the image with the predictions drawn on it, ``(H, W, 3)`` uint8 RGB.
+    def to_pandas(self) -> Any:
+        """Return the rows as a `pandas.DataFrame`, see `to_pandas`.
 
         Raises:
-            ValueError: the image was not kept, or could not be read.
+            MienError: pandas is not installed.
+        """
+        return to_pandas([self])
+
+    def draw(
+        self, image: ImageInput | None = None, *, color: ColorOrder = "rgb", blur: bool = False
+    ) -> NDArray[np.uint8]:
+        """Return a copy of the image with the predictions drawn on it, ``(H, W, 3)`` uint8 RGB.
+
+        Args:
+            image: the image, in any form that `Model.predict` takes; None: the pixels that were kept (``keep_images``), or
+                the image file that was predicted, read once more.
+            color: order of the channels if the image is an array or a tensor.
+            blur: make the faces that were found unrecognizable.
+
+        Raises:
+            ValueError: the image was neither kept nor given, could not be read, or has another size by now.
         """
         from mien.drawing.annotate import annotate  # noqa: PLC0415 - drawing loads Pillow's fonts, predicting does not
 
-        if self.image_rgb is None:
-            raise ValueError("the image was not kept or could not be read, so nothing can be drawn on it")
-        return annotate(self.image_rgb, self.rows)
+        if self.size_wh is None:
+            raise ValueError("the image could not be read, so nothing can be drawn on it")
+        image = self.image_rgb if image is None else image
+        if image is None and self.rows[0].frame is None and self.source and os.path.isfile(self.source):  # noqa: PTH113
+            image = Path(self.source)
+        if image is None:
+            raise ValueError(
+                "the pixels were not kept, so nothing can be drawn on them: predict with `keep_images=True`, or pass the image "
+                "to `draw`"
+            )
+        image_rgb = to_rgb(read_input(image, color=color))
+        size_wh = image_rgb.shape[1], image_rgb.shape[0]
+        if size_wh != self.size_wh:
+            raise ValueError(
+                "the image to draw on has {}x{} pixels, the one that was predicted had {}x{}".format(
+                    *size_wh, *self.size_wh
+                )
+            )
+        return annotate(image_rgb, self.rows, blur=blur)
+
+    def __repr__(self) -> str:
+        found = ", ".join(
+            f"{face.expression} {face.confidence or 0:.0%}" for face in self.faces[:MAX_REPR_FACES]
+        )
+        if len(self) > MAX_REPR_FACES:
+            found += f" and {len(self) - MAX_REPR_FACES} more"
+        source = f"{on_one_line(self.source)}: " if self.source else ""
+        return f"ImagePrediction({source}{found or self.rows[0]})"
+
+    def _repr_html_(self) -> str:
+        """Show the rows in a notebook, under the annotated image if its pixels were kept."""
+        parts = []
+        if self.image_rgb is not None:
+            drawn = Image.fromarray(self.draw())
+            drawn.thumbnail((MAX_SHOWN_SIDE, MAX_SHOWN_SIDE))
+            data = io.BytesIO()
+            drawn.save(data, "JPEG")
+            encoded = base64.b64encode(data.getvalue()).decode()
+            parts.append(f'<img alt="annotated image" src="data:image/jpeg;base64,{encoded}">')
+        columns = ("face", "expression", "confidence", "valence", "arousal")
+        rows = "".join(
+            "<tr>"
+            + "".join(
+                f"<td>{'' if value is None else f'{value:.3g}' if isinstance(value, float) else html.escape(str(value))}</td>"
+                for value in (getattr(row, column) for column in columns)
+            )
+            + "</tr>"
+            if row.status == OK
+            else f'<tr><td colspan="{len(columns)}">{html.escape(str(row))}</td></tr>'
+            for row in self.rows
+        )
+        header = "".join(f"<th>{column}</th>" for column in columns)
+        caption = html.escape(on_one_line(self.source) or "image")
+        parts.append(f"<table><caption>{caption}</caption><tr>{header}</tr>{rows}</table>")
+        return "".join(parts)
 
     def __str__(self) -> str:
         return "\n".join(f"{on_one_line(self.source) or 'image'}: {row}" for row in self.rows)
+
+
+def to_pandas(predictions: Iterable[ImagePrediction]) -> Any:
+    """Return the rows of predictions as one `pandas.DataFrame`, with the columns of a prediction file.
+
+    Args:
+        predictions: such as a list from `Model.predict`, or what `Model.watch` yields.
+
+    Raises:
+        MienError: pandas is not installed.
+    """
+    try:
+        import pandas as pd  # noqa: PLC0415 - optional
+    except ModuleNotFoundError:
+        raise MienError("`to_pandas` needs pandas: pip install pandas") from None
+    flat = [row.to_flat_dict() for prediction in predictions for row in prediction.rows]
+    # The columns in the order of the row that has most of them: one without a face has no probabilities.
+    columns: dict[str, None] = dict.fromkeys(max(flat, key=lambda row: len(row), default={}))  # noqa: PLW0108 - typed
+    columns |= {name: None for row in flat for name in row}
+    return pd.DataFrame(flat, columns=list(columns) or None)
 
 
 def row_without_face(source: str, problem: tuple[str, str] | None = None) -> FacePrediction:

@@ -120,15 +120,17 @@ def write_annotated_image(path: Path, drawing_rgb: NDArray[np.uint8]) -> None:
 class AnnotatedVideoWriter:
     """Writes an MP4 of the frames with their predictions drawn on them; the file gets its name when it is complete."""
 
-    def __init__(self, path: Path, *, frame_rate: float, is_live: bool) -> None:
+    def __init__(self, path: Path, *, frame_rate: float, is_live: bool, blur: bool = False) -> None:
         """Prepare a video.
 
         Args:
             path: the ``.mp4`` file.
             frame_rate: frames per second.
             is_live: frames are irregular: each is shown until the next, so that the video runs in real time.
+            blur: make the faces unrecognizable.
         """
         self._path, self._frame_rate, self._is_live = path, frame_rate, is_live
+        self._blur = blur
         self._partial = path.with_name(f"{path.stem}.partial{path.suffix}")
         self._encoder: VideoEncoder | None = None
         self._size_wh = (0, 0)
@@ -142,7 +144,7 @@ class AnnotatedVideoWriter:
         """
         if prediction.image_rgb is None:
             return
-        drawing = annotate(prediction.image_rgb, prediction.rows, sides=self._label_sides)
+        drawing = annotate(prediction.image_rgb, prediction.rows, sides=self._label_sides, blur=self._blur)
         if self._encoder is None:
             self._encoder = self._open(drawing.shape[1] // 2 * 2, drawing.shape[0] // 2 * 2)
         width, height = self._size_wh

@@ -1,17 +1,20 @@
 """Images to rows and annotated copies, and the counts of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from mien.drawing.annotate import annotate
 from mien.faces.detector import Detector
 from mien.formats.onnx_model import OnnxModel
+from mien.inference.baseline import subtract_baseline
 from mien.inference.decision_rule import DecisionRule
-from mien.inference.pipeline import predict_files
+from mien.inference.pipeline import predict_cropped, predict_files, preprocess_url
 from mien.inference.results import NO_FACE, OK, ImagePrediction
 from mien.predict.annotated_output import write_annotated_image
 from mien.predict.prediction_files import RowWriter
+from mien.runtime.terminal import on_one_line
 
 
 @dataclass(slots=True)
@@ -25,6 +28,7 @@ class PredictSummary:
         n_faces: rows with a prediction.
         n_without_face: images and frames without a face.
         n_unreadable: unreadable images and parts of videos.
+        passed_over: what the folders hold besides images and videos, by kind.
     """
 
     n_images: int = 0
@@ -33,6 +37,7 @@ class PredictSummary:
     n_faces: int = 0
     n_without_face: int = 0
     n_unreadable: int = 0
+    passed_over: Counter[str] = field(default_factory=Counter)
 
     def add(self, prediction: ImagePrediction, *, is_frame: bool = False) -> None:
         """Count an image or frame."""
@@ -45,8 +50,8 @@ class PredictSummary:
 
     def add_counts(self, other: "PredictSummary") -> None:
         """Add the counts of a part of the run."""
-        for field in fields(self):
-            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+        for entry in fields(self):
+            setattr(self, entry.name, getattr(self, entry.name) + getattr(other, entry.name))
 
     def __str__(self) -> str:
         where = []
@@ -59,7 +64,8 @@ class PredictSummary:
             parts.append(f"{self.n_without_face:,} with no face")
         if self.n_unreadable:
             parts.append(f"{self.n_unreadable:,} unreadable")
-        return ", ".join(parts)
+        kinds = [f"{n:,} {on_one_line(kind)}" for kind, n in self.passed_over.most_common() if n]
+        return ", ".join(parts) + (f". In the folders, not read: {', '.join(kinds)}" if kinds else "")
 
 
 def _counted(count: int, noun: str) -> str:
@@ -74,11 +80,15 @@ class FacePredictor:
         model: the ONNX model.
         detector: finds the faces; None if every image already is one cropped face.
         rule: how probabilities become an expression.
+        blur: make the faces in annotated copies unrecognizable.
+        neutral: the measures of a neutral face, which are subtracted, see `mien.inference.baseline`; None for none.
     """
 
     model: OnnxModel
     detector: Detector | None
     rule: DecisionRule
+    blur: bool = False
+    neutral: dict[str, float] | None = None
 
     def write_images(
         self, paths: Sequence[Path], writer: RowWriter, copies: Mapping[str, Path]
@@ -90,13 +100,34 @@ class FacePredictor:
             writer: receives the rows.
             copies: paths of annotated copies, by name of the image; empty for none.
         """
-        predictions = predict_files(
+        predictions: Iterable[ImagePrediction] = predict_files(
             paths, self.model, detector=self.detector, rule=self.rule, keep_images=bool(copies)
         )
+        yield from self._write(predictions, writer, copies)
+
+    def write_image_at_url(
+        self, name: str, url: str, writer: RowWriter, copies: Mapping[str, Path]
+    ) -> Iterator[ImagePrediction]:
+        """Download an image, and yield its prediction in the same way.
+
+        Args:
+            name: what is written of the URL.
+            url: where it is.
+            writer: receives the rows.
+            copies: see `write_images`.
+        """
+        image = preprocess_url(name, url, self.model.info, detector=self.detector, keep_image=bool(copies))
+        yield from self._write(predict_cropped([image], self.model, self.rule), writer, copies)
+
+    def _write(
+        self, predictions: Iterable[ImagePrediction], writer: RowWriter, copies: Mapping[str, Path]
+    ) -> Iterator[ImagePrediction]:
+        if self.neutral is not None:
+            predictions = subtract_baseline(predictions, neutral=self.neutral)
         for prediction in predictions:
             for row in prediction.rows:
-                writer.write(row)
+                writer.write(row, prediction.size_wh)
             if copies and prediction.image_rgb is not None:
-                drawing_rgb = annotate(prediction.image_rgb, prediction.rows)
+                drawing_rgb = annotate(prediction.image_rgb, prediction.rows, blur=self.blur)
                 write_annotated_image(copies[prediction.source], drawing_rgb)
             yield prediction

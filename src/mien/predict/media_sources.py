@@ -4,6 +4,7 @@ import glob
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -62,6 +63,7 @@ def find_sources(
     *,
     lines: Iterable[str] = (),
     leave_out: Path | None = None,
+    passed_over: Counter[str] | None = None,
 ) -> list[MediaSource]:
     """Return the sources behind the names, in order.
 
@@ -74,6 +76,7 @@ def find_sources(
         names: see above.
         lines: the list that ``-`` stands for, one name per line.
         leave_out: a folder that is not walked into, and whose files patterns do not match.
+        passed_over: counts, by kind, what the folders hold besides the sources; it is updated.
 
     Raises:
         SourceError: a file does not exist or is not a regular file, a pattern matches nothing, or a folder or the list
@@ -92,8 +95,9 @@ def find_sources(
             expanded += _expand_pattern(line, excluded)
     n_folders = sum(os.path.isdir(name) for name in expanded if not isinstance(name, int))  # noqa: PTH112
     sources: dict[str, MediaSource] = {}
+    passed_over = Counter() if passed_over is None else passed_over
     for name in expanded:
-        for source in _sources_of(name, excluded, keep_folder_name=n_folders > 1):
+        for source in _sources_of(name, excluded, passed_over, keep_folder_name=n_folders > 1):
             is_file = isinstance(source.location, Path)
             key = os.path.abspath(source.name) if is_file else str(source.location)  # noqa: PTH100 - follows no link
             sources.setdefault(key, source)
@@ -135,6 +139,7 @@ def _expand_pattern(name: str | Path | int, excluded: Path | None) -> list[str |
 def _sources_of(
     name: str | Path | int,
     excluded: Path | None,
+    passed_over: Counter[str],
     *,
     keep_folder_name: bool,
 ) -> Iterator[MediaSource]:
@@ -156,7 +161,7 @@ def _sources_of(
         raise SourceError(f"{path} {what}. Pass images, videos, folders of them, a camera index or a URL")
     prefix = Path(path.resolve().name) if keep_folder_name else Path()
     is_empty = True
-    for file in _walk(path, excluded):
+    for file in _walk(path, excluded, passed_over):
         is_empty = False
         suffix = file.suffix.lower()
         is_video = _is_video(file) if suffix in _ANIMATED_SUFFIXES else suffix not in IMAGE_SUFFIXES
@@ -177,18 +182,27 @@ def _is_video(path: Path) -> bool:
     )
 
 
-def _walk(folder: Path, excluded: Path | None) -> Iterator[Path]:
-    """Yield the images and videos of a folder, recursively, in sorted order."""
+def _walk(folder: Path, excluded: Path | None, passed_over: Counter[str]) -> Iterator[Path]:
+    """Yield the images and videos of a folder, recursively, in sorted order, and count the rest."""
 
     def report(error: OSError) -> None:
         _log.warning("The folder %s cannot be read and is skipped: %s", error.filename, error.strerror)
 
     for parent, folders, files in os.walk(folder, onerror=report):
+        passed_over["link to a folder"] += sum(Path(parent, name).is_symlink() for name in folders)
+        passed_over["hidden folder"] += sum(
+            name.startswith(".") and not Path(parent, name).is_symlink() for name in folders
+        )
         # os.walk continues with what is left in `folders`, in that order.
         folders[:] = sorted(
             name for name in folders
             if not name.startswith(".") and (excluded is None or Path(parent, name).resolve() != excluded)
         )  # fmt: skip
         for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
+            suffix = Path(name).suffix.lower()
+            if name.startswith("."):
+                passed_over["hidden file"] += 1
+            elif suffix not in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
+                passed_over[suffix or "file without a suffix"] += 1
+            else:
                 yield Path(parent, name)

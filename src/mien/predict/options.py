@@ -1,5 +1,6 @@
 """The options of `mien predict`. Imports nothing heavy: the command line is built from them."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,24 @@ PREDICTION_FORMATS = {
     ".csv": "mien.predict.prediction_files:CsvWriter",
     ".parquet": "mien.predict.prediction_files:ParquetWriter",
 }
+# The layouts of other programs: the suffix of their files, and the class that writes them.
+PeerFormat = Literal["openface", "py-feat", "label-studio"]
+PEER_FORMATS = {
+    "openface": (".csv", "mien.predict.peer_formats:OpenFaceWriter"),
+    "py-feat": (".csv", "mien.predict.peer_formats:PyFeatWriter"),
+    "label-studio": (".json", "mien.predict.peer_formats:LabelStudioWriter"),
+}
+
+
+def parse_baseline(text: str) -> float | Path:
+    """Return a number of seconds, or the path of a file or folder."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        return Path(text)
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"must be more than 0 seconds, got {text}")
+    return seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +53,21 @@ class PredictOptions:
         "video)",
         metavar="FILE",
     )
+    layout: PeerFormat | None = option(
+        None,
+        "write --out in the layout of another program: OpenFace 2 (.csv), py-feat (.csv), or Label Studio's "
+        "pre-annotations (.json, images only)",
+        flag="--format",
+    )
     draw: Path | None = option(None, "write annotated images and videos (.mp4) to this folder", metavar="DIR")
+    baseline: float | Path | None = option(
+        None,
+        "add columns change_...: probabilities and measures minus those of the person's neutral face, which is the mean over "
+        "the first SECONDS of each track, or over the images, folder or video FILE",
+        metavar="SECONDS|FILE",
+        parse=parse_baseline,
+    )
+    blur: bool = option(False, "make the faces in annotated copies unrecognizable")
     timeline: Path | None = option(
         None,
         "plot each person's expressions over time, as .png or .svg; takes one video or camera",

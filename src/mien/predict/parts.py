@@ -229,7 +229,12 @@ def is_in_parts(sources: Sequence[MediaSource], options: PredictOptions) -> bool
         )
     if named and options.out is None:
         raise ArtifactError(f"{named[0]} is for rows that go to a file. Add --out FILE")
-    return bool(named) or (options.out is not None and not n_others and len(sources) > PART_IMAGES)
+    unfit = {"--format": options.layout, "--baseline": options.baseline, "--blur": options.blur}
+    found = [name for name, value in unfit.items() if value is not None and value is not False]
+    if named and found:
+        raise ArtifactError(f"{named[0]} does not go together with {found[0]}: leave one of them out")
+    is_large = options.out is not None and not n_others and len(sources) > PART_IMAGES
+    return bool(named) or (is_large and not found)
 
 
 @contextmanager

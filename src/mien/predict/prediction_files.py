@@ -9,18 +9,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TextIO
+from typing import Any, BinaryIO, Protocol, TextIO, TypeAlias
 
 from mien.artifacts import claim_output, disk_errors, one_writer, publish, require_suffix
 from mien.errors import ArtifactError
-from mien.inference.results import FacePrediction
-from mien.predict.options import PREDICTION_FORMATS
+from mien.inference.results import BOX_COLUMNS, FacePrediction
+from mien.predict.options import PEER_FORMATS, PREDICTION_FORMATS, PeerFormat
 from mien.runtime.csv_text import CsvLines
 from mien.tasks import NO_ANNOTATIONS, TASKS, Annotations
 
 _log = logging.getLogger(__name__)
 
-BOX_COLUMNS = ("box_x0", "box_y0", "box_x1", "box_y1")
+# Width and height of the upright image that a row is of; None if it is unreadable.
+SizeWh: TypeAlias = tuple[int, int] | None
 # Rows per group of a Parquet file, which are buffered in memory.
 PARQUET_GROUP_ROWS = 4096
 
@@ -28,11 +29,12 @@ PARQUET_GROUP_ROWS = 4096
 class RowWriter(Protocol):
     """Anything that writes predictions row by row.
 
-    A class that writes a file is in `PREDICTION_FORMATS` and has ``n_header_lines``, the lines before the first row. For a
-    binary format that is None; it then has `close`, and a static method ``holds_rows`` that says whether a file has any.
+    A class that writes a file is in `PREDICTION_FORMATS` or `PEER_FORMATS` and has ``n_header_lines``, the lines before the
+    first row, and `close` if something follows the last one. For a binary format the number is None; it then has a static
+    method ``holds_rows`` that says whether a file has any.
     """
 
-    def write(self, row: FacePrediction) -> None:
+    def write(self, row: FacePrediction, _size_wh: SizeWh = None, /) -> None:
         """Write one row."""
 
 
@@ -46,10 +48,11 @@ class JsonLinesWriter:
         stream: TextIO,
         _classes: Sequence[str] = (),
         _annotations: Annotations = NO_ANNOTATIONS,
+        _measures: Sequence[str] = (),
     ) -> None:
         self._stream = stream
 
-    def write(self, row: FacePrediction) -> None:
+    def write(self, row: FacePrediction, _size_wh: SizeWh = None, /) -> None:
         """Write one row.
 
         Raises:
@@ -58,25 +61,24 @@ class JsonLinesWriter:
         self._stream.write(json.dumps(row.to_dict(), ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def flat_columns(classes: Sequence[str], annotations: Annotations = NO_ANNOTATIONS) -> tuple[str, ...]:
-    """Return the columns of CSV and Parquet: four for the box, then those of each task, ``p_<Class>`` first."""
+def flat_columns(
+    classes: Sequence[str],
+    annotations: Annotations = NO_ANNOTATIONS,
+    measures: Sequence[str] = (),
+) -> tuple[str, ...]:
+    """Return the columns of CSV and Parquet: four for the box, then those of each task, ``p_<Class>`` first.
+
+    Args:
+        classes: with a probability.
+        annotations: the columns of the model's optional tasks.
+        measures: compared with a baseline; their columns are ``change_<measure>``.
+    """
     return (
         *("source", "frame", "seconds", "face", "track", "status", "detail", *BOX_COLUMNS, "score"),
         *("expression", "confidence"),
         *(name for task in TASKS.values() for name in task.columns(tuple(classes), annotations)),
+        *(f"change_{name}" for name in measures),
     )
-
-
-def flatten(row: FacePrediction) -> dict[str, Any]:
-    """Return a row's values by `flat_columns`, the landmarks as 136 numbers x, y, x, y, ..."""
-    values = row.to_dict()
-    values.update(zip(BOX_COLUMNS, values.pop("box_xyxy") or [None] * 4, strict=True))
-    values.update({f"p_{name}": number for name, number in (values.pop("probabilities") or {}).items()})
-    for name in [name for name, value in values.items() if isinstance(value, dict)]:
-        values.update(values.pop(name))
-    if values["landmarks"] is not None:
-        values["landmarks"] = [coordinate for point in values["landmarks"] for coordinate in point]
-    return values
 
 
 class CsvWriter:
@@ -85,15 +87,19 @@ class CsvWriter:
     n_header_lines = 1
 
     def __init__(
-        self, stream: TextIO, classes: Sequence[str], annotations: Annotations = NO_ANNOTATIONS
+        self,
+        stream: TextIO,
+        classes: Sequence[str],
+        annotations: Annotations = NO_ANNOTATIONS,
+        measures: Sequence[str] = (),
     ) -> None:
-        self._columns = flat_columns(classes, annotations)
+        self._columns = flat_columns(classes, annotations, measures)
         self._csv = csv.writer(CsvLines(stream))
         self._csv.writerow(self._columns)
 
-    def write(self, row: FacePrediction) -> None:
+    def write(self, row: FacePrediction, _size_wh: SizeWh = None, /) -> None:
         """Write one row."""
-        values = flatten(row)
+        values = row.to_flat_dict()
         values["landmarks"] = ";".join(str(coordinate) for coordinate in values["landmarks"] or [])
         self._csv.writerow([values.get(column) for column in self._columns])
 
@@ -104,7 +110,11 @@ class ParquetWriter:
     n_header_lines = None
 
     def __init__(
-        self, file: BinaryIO, classes: Sequence[str], annotations: Annotations = NO_ANNOTATIONS
+        self,
+        file: BinaryIO,
+        classes: Sequence[str],
+        annotations: Annotations = NO_ANNOTATIONS,
+        measures: Sequence[str] = (),
     ) -> None:
         import pyarrow as pa  # noqa: PLC0415 - only this format needs it
         from pyarrow import parquet  # noqa: PLC0415
@@ -112,15 +122,15 @@ class ParquetWriter:
         types = dict.fromkeys(("source", "status", "detail", "expression"), pa.string())
         types |= dict.fromkeys(("frame", "face", "track"), pa.int64())
         types["landmarks"] = pa.list_(pa.float32())
-        columns = flat_columns(classes, annotations)
+        columns = flat_columns(classes, annotations, measures)
         self._schema = pa.schema([(column, types.get(column, pa.float64())) for column in columns])
         self._table_from_rows = pa.Table.from_pylist
         self._file = parquet.ParquetWriter(file, self._schema)
         self._group: list[dict[str, Any]] = []
 
-    def write(self, row: FacePrediction) -> None:
+    def write(self, row: FacePrediction, _size_wh: SizeWh = None, /) -> None:
         """Write one row; the file grows by groups of rows."""
-        values = flatten(row)
+        values = row.to_flat_dict()
         # A file name that is not valid Unicode is written with Python's escapes.
         values["source"] = values["source"].encode("utf-8", "backslashreplace").decode("utf-8")
         self._group.append(values)
@@ -150,19 +160,22 @@ class ParquetWriter:
 
 
 @contextmanager
-def claim_prediction_file(out: Path, *, force: bool, resume: bool = False) -> Iterator[None]:
+def claim_prediction_file(
+    out: Path, *, force: bool, resume: bool = False, layout: PeerFormat | None = None
+) -> Iterator[None]:
     """Reserve a prediction file before any work. An existing one stays until the new one is complete.
 
     Args:
         out: the file.
         force: replace it, and discard the rows that an interrupted run left.
         resume: discard only the latter: they are written again.
+        layout: another program's layout, in place of mien's own.
 
     Raises:
         ArtifactError: its suffix is not a known format, it exists or is being written, or an interrupted run left rows
             and ``force`` is not set.
     """
-    _find_writer(out)
+    writer = _find_writer(out, layout)
     if out.is_dir() and force:
         raise ArtifactError(
             f"--out {out} is a folder, but predictions are written to a file. Choose another path"
@@ -170,7 +183,7 @@ def claim_prediction_file(out: Path, *, force: bool, resume: bool = False) -> It
     with one_writer(out):
         claim_output(out, force=force)
         partial = _partial_path(out)
-        if _holds_rows(partial) and not (force or resume):
+        if _holds_rows(partial, writer) and not (force or resume):
             raise ArtifactError(
                 f"{partial} holds the rows of an interrupted run. Rename it to keep them, or add --force to discard "
                 "them and start over"
@@ -185,6 +198,8 @@ def open_prediction_file(
     annotations: Annotations = NO_ANNOTATIONS,
     *,
     force: bool,
+    layout: PeerFormat | None = None,
+    measures: Sequence[str] = (),
 ) -> Iterator[RowWriter]:
     """Yield a writer of rows. The file has a partial name until all rows are written, and keeps it if interrupted.
 
@@ -196,12 +211,15 @@ def open_prediction_file(
         classes: the classes with a probability column.
         annotations: the columns of the model's optional tasks.
         force: replace a file that exists by then.
+        layout: that of another program, or None for mien's own.
+        measures: compared with a baseline; none in the layout of another program.
 
     Raises:
         ArtifactError: the suffix is not a known format.
     """
-    open_writer = _find_writer(out)
+    open_writer = _find_writer(out, layout)
     partial = _partial_path(out)
+    columns = (classes, annotations, *([measures] if measures else []))
     with disk_errors(out):
         if os.path.lexists(partial):
             _log.warning("%s is left over from an interrupted run, and is replaced", partial)
@@ -210,7 +228,7 @@ def open_prediction_file(
             if open_writer.n_header_lines is None:
                 with (
                     partial.open("xb") as file,
-                    closing(open_writer(file, classes, annotations)) as writer,
+                    closing(open_writer(file, *columns)) as writer,
                 ):
                     yield writer
             else:
@@ -219,20 +237,27 @@ def open_prediction_file(
                 with partial.open(
                     "x", buffering=1, encoding="utf-8", errors="backslashreplace", newline=""
                 ) as text:
-                    yield open_writer(text, classes, annotations)
+                    writer = open_writer(text, *columns)
+                    yield writer
+                    if hasattr(writer, "close"):
+                        writer.close()
         except BaseException:
-            if not _holds_rows(partial):
+            if not _holds_rows(partial, open_writer):
                 partial.unlink(missing_ok=True)
             raise
         publish(partial, out, replace=force)
 
 
-def _find_writer(out: Path) -> Any:
-    """Return the class that writes the format that a file's suffix selects.
+def _find_writer(out: Path, layout: PeerFormat | None) -> Any:
+    """Return the class that writes the format that a file's suffix, or the layout, selects.
 
     Raises:
-        ArtifactError: it selects none.
+        ArtifactError: the suffix selects none, or is not that of the layout.
     """
+    if layout is not None:
+        suffix, writer = PEER_FORMATS[layout]
+        require_suffix(out, (suffix,), option=f"--format {layout} --out")
+        return pkgutil.resolve_name(writer)
     suffix = require_suffix(out, PREDICTION_FORMATS, option="--out")
     return pkgutil.resolve_name(PREDICTION_FORMATS[suffix])
 
@@ -241,13 +266,12 @@ def _partial_path(out: Path) -> Path:
     return out.with_name(out.name + ".partial")
 
 
-def _holds_rows(partial: Path) -> bool:
+def _holds_rows(partial: Path, writer: Any) -> bool:
     """Return whether a partial file has a readable row, or is something that only a person may remove."""
     if not os.path.lexists(partial):
         return False
     if partial.is_symlink() or not partial.is_file():
         return True
-    writer = _find_writer(partial.with_suffix(""))
     if writer.n_header_lines is None:
         return bool(writer.holds_rows(partial))
     n_header_lines: int = writer.n_header_lines

@@ -1,5 +1,6 @@
 """The verb `predict`: everything is checked first, then each source is predicted and written as it comes."""
 
+import math
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,14 +12,14 @@ from typing import TextIO
 
 from mien.artifacts import remove_partials
 from mien.assets.bundled_models import find_model
-from mien.drawing.annotate import annotate
 from mien.drawing.fonts import warn_of_missing_characters
 from mien.errors import ArtifactError
 from mien.faces.detector import Detector, load_detector
 from mien.faces.images import UnreadableImage
 from mien.formats.onnx_model import OnnxModel
+from mien.inference.baseline import measure_names, subtract_baseline
 from mien.inference.model import threads_for_video
-from mien.inference.pipeline import predict_cropped, preprocess_url, warn_if_trained_on_crops
+from mien.inference.pipeline import warn_if_trained_on_crops
 from mien.inference.results import ImagePrediction
 from mien.inference.video.capture import open_frames
 from mien.inference.video.frames import DEFAULT_FRAME_RATE, FrameSource
@@ -28,8 +29,8 @@ from mien.predict.annotated_output import (
     AnnotatedVideoWriter,
     assign_annotated_paths,
     claim_annotation_folder,
-    write_annotated_image,
 )
+from mien.predict.baseline_file import read_baseline, require_baseline_fits
 from mien.predict.image_rows import FacePredictor, PredictSummary
 from mien.predict.media_sources import MediaSource, find_sources
 from mien.predict.options import PredictOptions
@@ -74,7 +75,8 @@ def run_predict(
         ModelError: the detector's file is not a detector, or the model's output is not finite or lacks a class.
         MienError: there is no display for a window.
     """
-    found = find_sources(sources, lines=lines, leave_out=options.draw)
+    summary = PredictSummary()
+    found = find_sources(sources, lines=lines, leave_out=options.draw, passed_over=summary.passed_over)
     n_videos = sum(source.is_video for source in found)
     in_parts = is_in_parts(found, options)
     with ExitStack() as stack:
@@ -99,12 +101,24 @@ def run_predict(
             if in_parts:
                 stack.enter_context(parts_removed_at_end(options.out))
             writer = stack.enter_context(
-                open_prediction_file(options.out, classes, onnx_model.info.annotations, force=options.force)
+                open_prediction_file(
+                    options.out,
+                    classes,
+                    onnx_model.info.annotations,
+                    force=options.force,
+                    layout=options.layout,
+                    measures=() if options.baseline is None else measure_names(classes, onnx_model.info),
+                )
             )
         if in_parts:
             images = FacePredictor(onnx_model, detector, options.rule)
             paths = [Path(source.name) for source in found]
-            return predict_in_parts(paths, copies, images, writer, options, model)
+            done = predict_in_parts(paths, copies, images, writer, options, model)
+            done.passed_over.update(summary.passed_over)
+            return done
+        neutral = None
+        if isinstance(options.baseline, Path):
+            neutral = read_baseline(options.baseline, onnx_model, detector=detector, options=options)
         run = _Run(
             model=onnx_model,
             detector=detector,
@@ -114,7 +128,8 @@ def run_predict(
             stream=stream,
             writer=writer,
             window=window,
-            summary=PredictSummary(),
+            summary=summary,
+            images=FacePredictor(onnx_model, detector, options.rule, blur=options.blur, neutral=neutral),
         )
         # Consecutive images are batched; each video is predicted on its own.
         for (is_video, is_at_url), group in groupby(
@@ -138,9 +153,20 @@ def _claim_outputs(
     """Check and reserve all outputs, and return the paths of annotated copies by source name."""
     n_videos = sum(source.is_video for source in sources)
     if options.out is not None:
-        stack.enter_context(claim_prediction_file(options.out, force=options.force, resume=options.resume))
+        stack.enter_context(
+            claim_prediction_file(
+                options.out, force=options.force, resume=options.resume, layout=options.layout
+            )
+        )
         if not options.resume:
             require_no_parts(options.out, force=options.force)
+    require_baseline_fits(options, n_images=len(sources) - n_videos)
+    if options.blur and options.draw is None:
+        raise ArtifactError("--blur is for annotated copies: add --draw")
+    if options.layout is not None and options.out is None:
+        raise ArtifactError(f"--format {options.layout} is for files: add --out")
+    if options.layout == "label-studio" and n_videos:
+        raise ArtifactError("--format label-studio is for images, but a video or camera was given")
     if options.draw is not None:
         is_resumed = options.resume and options.out is not None and has_parts(options.out)
         stack.enter_context(claim_annotation_folder(options.draw, force=options.force or is_resumed))
@@ -170,6 +196,7 @@ class _Run:
         writer: receives the rows of images, and those of videos if there is an output file.
         window: shows videos, or None.
         summary: the counts.
+        images: predicts images.
     """
 
     model: OnnxModel
@@ -181,17 +208,17 @@ class _Run:
     writer: RowWriter
     window: PreviewWindow | None
     summary: PredictSummary
+    images: FacePredictor
 
     def predict_images(self, paths: Sequence[Path]) -> None:
         """Predict images in batches, and write rows and annotated copies."""
-        images = FacePredictor(self.model, self.detector, self.options.rule)
         with ExitStack() as stack:
             progress = None
             # On a terminal the rows of the table show the progress, and a bar would break them.
             is_table_visible = self.options.out is None and self.stream.isatty()
             if len(paths) >= MIN_IMAGES_FOR_PROGRESS and not is_table_visible:
                 progress = stack.enter_context(Progress("Predicting", total=len(paths), unit="image"))
-            for prediction in images.write_images(paths, self.writer, self.copies):
+            for prediction in self.images.write_images(paths, self.writer, self.copies):
                 self.summary.add(prediction)
                 if progress is not None:
                     progress.advance()
@@ -199,22 +226,9 @@ class _Run:
     def predict_images_at_urls(self, photos: Iterable[MediaSource]) -> None:
         """Download and predict photos one by one, and write rows and annotated copies."""
         for photo in photos:
-            image = preprocess_url(
-                *(photo.name, str(photo.location), self.model.info),
-                detector=self.detector,
-                keep_image=bool(self.copies),
-            )
-            for prediction in predict_cropped([image], self.model, self.options.rule):
-                self._write_image(prediction)
-
-    def _write_image(self, prediction: ImagePrediction) -> None:
-        """Write the rows of an image and its annotated copy, and count it."""
-        for row in prediction.rows:
-            self.writer.write(row)
-        if self.copies and prediction.image_rgb is not None:
-            drawing_rgb = annotate(prediction.image_rgb, prediction.rows)
-            write_annotated_image(self.copies[prediction.source], drawing_rgb)
-        self.summary.add(prediction)
+            url = str(photo.location)
+            for prediction in self.images.write_image_at_url(photo.name, url, self.writer, self.copies):
+                self.summary.add(prediction)
 
     def predict_video(self, video: MediaSource) -> None:
         """Predict a video until it ends, a limit is reached, or a person stops it; write all of its outputs."""
@@ -226,14 +240,19 @@ class _Run:
             annotated: AnnotatedVideoWriter | None = None
             if self.copies:
                 annotated = stack.enter_context(
-                    AnnotatedVideoWriter(self.copies[video.name], frame_rate=frame_rate, is_live=is_live)
+                    AnnotatedVideoWriter(
+                        self.copies[video.name],
+                        frame_rate=frame_rate,
+                        is_live=is_live,
+                        blur=self.options.blur,
+                    )
                 )
-            for prediction in predictions:
+            for prediction in self._with_change(predictions):
                 if self.options.out is None:
                     video_summary.add(prediction)
                 else:
                     for row in prediction.rows:
-                        self.writer.write(row)
+                        self.writer.write(row, prediction.size_wh)
                 self.summary.add(prediction, is_frame=True)
                 if annotated is not None:
                     annotated.add(prediction)
@@ -245,6 +264,13 @@ class _Run:
             self.stream.writelines(f"{on_one_line(line)}\n" for line in video_summary.lines())
         if self.options.timeline is not None:
             timeline.draw(self.options.timeline, title=on_one_line(video.name))
+
+    def _with_change(self, predictions: Iterable[ImagePrediction]) -> Iterable[ImagePrediction]:
+        """Yield predictions with the change from the baseline, if there is one."""
+        if isinstance(self.options.baseline, float):
+            return subtract_baseline(predictions, seconds=self.options.baseline)
+        neutral = self.images.neutral
+        return predictions if neutral is None else subtract_baseline(predictions, neutral=neutral)
 
     def _open_video(
         self, video: MediaSource, stack: ExitStack
@@ -286,6 +312,8 @@ def _with_progress(
     for end_s in filter(None, limits_s):
         n_frames = n_frames and min(n_frames, round(end_s * frames.frame_rate))
     n_frames = n_frames and max(1, n_frames - round(options.start_seconds * frames.frame_rate))
+    if options.per_second is not None and n_frames is not None:
+        n_frames = math.ceil(n_frames * min(1.0, options.per_second / frames.frame_rate))
     if options.max_frames is not None:
         n_frames = min(n_frames or options.max_frames, options.max_frames)
     with Progress(f"Predicting {frames.name}", total=n_frames, unit="frame") as progress:

@@ -43,7 +43,7 @@ class TableWriter:
         self._class_columns = max(len("expression"), *(_width(name) for name in classes))
         self._has_header = False
 
-    def write(self, row: FacePrediction) -> None:
+    def write(self, row: FacePrediction, _size_wh: tuple[int, int] | None = None, /) -> None:
         """Write one row, and the header before the first."""
         if not self._has_header:
             top_classes = ("most probable",) if self._top > 1 else ()

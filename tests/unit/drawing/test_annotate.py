@@ -80,3 +80,19 @@ def test_label_sides_of_visible_tracks_are_remembered(make_face: MakeFace) -> No
     face = replace(make_face((300, 300, 500, 500)), track=4)
     annotate(image(900, 900), [face], sides=sides)
     assert list(sides) == [4]
+
+
+def test_blurred_faces_are_hidden_and_the_rest_is_not() -> None:
+    """Within the box and its margin nothing of fine detail is left; outside of it, and of the label, every pixel stays."""
+    image = np.random.default_rng(0).integers(0, 256, (800, 800, 3)).astype(np.uint8)
+    box = np.array([500.0, 500, 600, 600])
+    row = FacePrediction(
+        "", face=0, box_xyxy=box, expression="Happy", confidence=1.0, probabilities={"Happy": 1.0}
+    )
+    drawn, hidden = annotate(image, [row]), annotate(image, [row], blur=True)
+    inside = hidden[535:565, 535:565].astype(float)
+    assert inside.std() < 20
+    assert drawn[535:565, 535:565].astype(float).std() > 60
+    assert np.array_equal(hidden[:450, :450], image[:450, :450])
+    outside = replace(row, box_xyxy=np.array([900.0, 900, 950, 950]))
+    assert annotate(image, [outside], blur=True).shape == image.shape

@@ -155,3 +155,32 @@ def test_nothing_is_fetched_unless_wanted(
     own_cache.parent.mkdir(parents=True)
     own_cache.write_bytes(official_file)
     assert find_detector_file(fetch=False) == own_cache
+
+
+@pytest.mark.parametrize("kind", ["no home folder", "read-only cache"])
+def test_a_cache_that_cannot_be_used(
+    kind: str,
+    tmp_path: Path,
+    own_cache: Path,
+    official_file: bytes,
+    download_server: list[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The file is kept with the temporary files instead, and found there the next time."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    if kind == "no home folder":
+        monkeypatch.delenv("XDG_CACHE_HOME")
+
+        def no_home() -> Path:
+            raise RuntimeError("Could not determine home directory.")
+
+        monkeypatch.setattr(Path, "home", no_home)
+    else:
+        own_cache.parent.parent.mkdir(parents=True, exist_ok=True)
+        own_cache.parent.touch()  # a file in place of the folder stops root too
+    found = find_detector_file()
+    assert found is not None
+    assert found.is_relative_to(tmp_path / "tmp")
+    assert found.read_bytes() == official_file
+    download_server[0] = b"changed"
+    assert find_detector_file() == found

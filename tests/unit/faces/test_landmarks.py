@@ -1,6 +1,7 @@
 """The 68 landmarks."""
 
 import numpy as np
+import pytest
 
 from mien.faces.landmarks import (
     CONTOURS,
@@ -9,6 +10,8 @@ from mien.faces.landmarks import (
     LEFT_BROW,
     N_LANDMARKS,
     anchors_from_landmarks,
+    eye_aspect_ratio,
+    mouth_aspect_ratio,
 )
 
 # The iBUG mark-up's mirror pairs, counted from 1 as its authors draw them: jaw 1-17 ... lips 61-68.
@@ -45,3 +48,17 @@ def test_contours_draw_every_point_once() -> None:
     indices = np.concatenate([np.arange(68)[part] for part, _ in CONTOURS])
     np.testing.assert_array_equal(np.sort(indices), np.arange(68))
     assert (JAW.stop, LEFT_BROW.start) == (17, 17)
+
+
+def test_aspect_ratios_by_hand() -> None:
+    """Eyes of height 2 and 4 and width 10; a mouth opened by 3, 6 and 3 with a width of 12; turned and scaled alike."""
+    points = np.zeros((68, 2))
+    for start, height in ((36, 2.0), (42, 4.0)):
+        half = height / 2
+        points[start : start + 6] = [[0, 0], [3, -half], [7, -half], [10, 0], [7, half], [3, half]]
+    points[60:68] = [[0, 0], [3, -1.5], [6, -3], [9, -1.5], [12, 0], [9, 1.5], [6, 3], [3, 1.5]]
+    turn = 2.5 * np.array([[np.cos(0.7), -np.sin(0.7)], [np.sin(0.7), np.cos(0.7)]])
+    for moved in (points, points @ turn.T + 5):
+        assert eye_aspect_ratio(moved) == pytest.approx(0.3)
+        assert mouth_aspect_ratio(moved) == pytest.approx(4 / 12)
+    assert np.isnan(eye_aspect_ratio(np.zeros((68, 2))))

@@ -105,3 +105,24 @@ def test_a_list_on_standard_input_is_read(
     assert main(["predict", "-", "--model", str(model_path), "--out", str(out)]) == 0
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert [row["source"] for row in rows] == [str(path) for path in paths]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "utf-8"])
+def test_the_table_in_any_encoding(
+    encoding: str,
+    make_image: Callable[..., Path],
+    model_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What the terminal or pipe cannot encode is escaped; what folders hold besides is on the last line."""
+    image = make_image("高 é/ł.png", ("Happy", 10, 10, 40))
+    (image.parent / "notes.txt").touch()
+    data = io.BytesIO()
+    stream = io.TextIOWrapper(data, encoding=encoding, write_through=True)
+    monkeypatch.setattr("sys.stdout", stream)
+    assert main(["predict", str(image.parent), "--model", str(model_path)]) == 0
+    shown = data.getvalue().decode(encoding)
+    expected = "ł.png".encode(encoding, "backslashreplace").decode(encoding)
+    assert f"{expected}     0  Happy" in shown
+    assert len(shown.splitlines()) == 2

@@ -1,6 +1,7 @@
 """The sources, and their order."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,23 @@ def test_files_of_a_folder_are_selected_by_suffix(tmp_path: Path) -> None:
     """In upper or lower case; hidden files and other suffixes are skipped."""
     touch(tmp_path, "a.JPeG", "b.TIF", "notes.txt", "c", "._a.jpg", ".cache/d.jpg")
     assert [Path(source.name).name for source in find_sources([tmp_path])] == ["a.JPeG", "b.TIF"]
+
+
+def test_what_is_not_read_is_counted_by_kind(tmp_path: Path) -> None:
+    """Also in subfolders; a link to a folder is one."""
+    touch(tmp_path / "in", "a.jpg", "notes.txt", "x/b.TXT", "c", "._a.jpg", ".cache/d.jpg", "e.docx")
+    touch(tmp_path, "elsewhere/b.jpg")
+    (tmp_path / "in/link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    passed_over: Counter[str] = Counter()
+    assert len(find_sources([tmp_path / "in"], passed_over=passed_over)) == 1
+    assert +passed_over == {
+        ".txt": 2,
+        ".docx": 1,
+        "file without a suffix": 1,
+        "hidden file": 1,
+        "hidden folder": 1,
+        "link to a folder": 1,
+    }
 
 
 def test_a_named_file_counts_whatever_its_suffix(tmp_path: Path) -> None:

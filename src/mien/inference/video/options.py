@@ -44,6 +44,7 @@ class VideoOptions:
         end_seconds: stop at this time of the video.
         max_seconds: stop after this many seconds of the video, counted from the first frame predicted.
         max_frames: stop after this many frames.
+        per_second: predict at most this many frames per second and skip the others; None for all.
     """
 
     detect_every: int = option(
@@ -77,8 +78,16 @@ class VideoOptions:
     max_frames: int | None = option(
         None, "stop after the first N frames of a video or camera", flag="--frames", metavar="N", least=1
     )
+    per_second: float | None = option(
+        None,
+        "predict at most N frames per second of a video or camera and skip the others (default: all)",
+        metavar="N",
+        above=0,
+    )
 
     def __post_init__(self) -> None:
+        if self.per_second is not None and not self.per_second > 0:
+            raise ValueError(f"`per_second` must be more than 0, or None, got {self.per_second!r}")
         if self.detect_every < 1:
             raise ValueError(f"`detect_every` must be 1 or more, got {self.detect_every!r}")
         if not 0 <= self.smoothing_s < math.inf:

@@ -29,6 +29,9 @@ from mien.tasks import TASKS
 # For a video file: frames decoded ahead, frames cropped ahead, and frames per model call.
 PREFETCH_FRAMES = 3
 BATCH_FRAMES = 4
+TIME_TOLERANCE_S = 1e-3
+# Faces move too far to be tracked between frames that are further apart.
+MAX_TRACKED_GAP_S = 0.2
 
 
 class _CroppedFrame(NamedTuple):
@@ -60,7 +63,9 @@ def predict_frames(
         ModelError: the model's output is not finite, or it lacks a class that the rule requires.
     """
     options, rule = options or VideoOptions(), rule or DecisionRule()
-    tracker = None if detector is None else FaceTracker(detector, detect_every=options.detect_every)
+    is_sparse = options.per_second is not None and options.per_second * MAX_TRACKED_GAP_S < 1
+    detect_every = 1 if is_sparse else options.detect_every
+    tracker = None if detector is None else FaceTracker(detector, detect_every=detect_every)
     smoother = VideoSmoother(options.smoothing_s)
     frames, batch_size = _limit_frames(source, options), 1
     if not source.is_live:
@@ -76,9 +81,13 @@ def predict_frames(
 
 
 def _limit_frames(source: FrameSource, options: VideoOptions) -> Generator[Frame, None, None]:
-    """Yield a source's frames within the limits of the options; a placeholder gives the reason if there are none."""
+    """Yield a source's frames within the limits of the options, and as many per second as they say.
+
+    A placeholder gives the reason if there are none.
+    """
     frames = iter(source)
     count, end_s = 0, math.inf if options.end_seconds is None else options.end_seconds
+    due_s = options.start_seconds
     try:
         for frame in frames:
             is_early = frame.seconds < options.start_seconds
@@ -88,6 +97,11 @@ def _limit_frames(source: FrameSource, options: VideoOptions) -> Generator[Frame
                 end_s = min(end_s, frame.seconds + options.max_seconds)
             if frame.seconds >= end_s:
                 break
+            if options.per_second is not None and frame.image_rgb is not None:
+                # Times are sums of frame durations, which are not exact.
+                if frame.seconds < due_s - TIME_TOLERANCE_S:
+                    continue
+                due_s = (math.floor(frame.seconds * options.per_second + 1e-6) + 1) / options.per_second
             yield frame
             count += 1
             if count == options.max_frames:
@@ -125,7 +139,8 @@ def _crop_frames(
                     tracker.end_tracks()
                 tracked = tracker.track(image_rgb, frame.seconds)
             faces = tuple(crop_face(image_rgb, detection, info) for _, detection in tracked)
-            image = CroppedImage(name, faces, image_rgb if keep_images else None)
+            size_wh = image_rgb.shape[1], image_rgb.shape[0]
+            image = CroppedImage(name, faces, image_rgb if keep_images else None, size_wh=size_wh)
             yield _CroppedFrame(frame._replace(image_rgb=None), image, tuple(track for track, _ in tracked))
     finally:
         frames.close()
@@ -162,6 +177,9 @@ def _predict_batch(
             for row in rows
         ]
         yield ImagePrediction(image.source, tuple(rows), image.image_rgb)
+        rows = rows or [row_without_face(image.source, image.problem)]
+        rows = [replace(row, frame=frame.number, seconds=frame.seconds) for row in rows]
+        yield ImagePrediction(image.source, tuple(rows), image.image_rgb, image.size_wh)
 
 
 def unreadable_prediction(name: str, error: UnreadableImage) -> ImagePrediction:

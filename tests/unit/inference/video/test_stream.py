@@ -1,5 +1,6 @@
 """Videos predicted frame by frame, from the file to the rows."""
 
+import copy
 import gc
 import os
 import weakref
@@ -17,7 +18,6 @@ import mien
 from mien.faces.crop import invert_matrix, transform_points
 from mien.faces.detector import Detector
 from mien.faces.landmarks import anchors_from_landmarks
-from mien.formats.onnx_model import OnnxModel
 from mien.inference import model as model_module
 from mien.inference.decision_rule import DecisionRule
 from mien.inference.model import Model
@@ -50,6 +50,23 @@ def video(tmp_path: Path, tools: Any) -> Path:
 def rows_of(predictions: Iterator[ImagePrediction]) -> list[Any]:
     """Return the rows of all frames."""
     return [row for prediction in predictions for row in prediction.rows]
+
+
+@pytest.mark.parametrize(
+    ("per_second", "frames"),
+    [
+        (10, [*range(0, 30, 3)]),
+        (2, [0, 15]),
+        (12, [0, 3, 5, 8, 10, 13, 15, 18, 20, 23, 25, 28]),
+        (99, [*range(30)]),
+    ],
+)
+def test_a_number_of_frames_per_second(
+    model: Model, video: Path, per_second: float, frames: list[int]
+) -> None:
+    """The first frame at or after each multiple of the interval."""
+    rows = rows_of(model.watch(video, per_second=per_second))
+    assert sorted({row.frame for row in rows}) == frames
 
 
 @pytest.mark.parametrize("detect_every", [1, 4])
@@ -121,7 +138,8 @@ def test_the_prior_comes_after_the_smoothing(model: Model, detector: Detector, v
     """What is smoothed are the model's probabilities; each smoothed row is then divided by the class fractions."""
     counts = [1, 98, 1]
     info = replace(model.info, training={"pack": {"train_counts": counts}})
-    counted = OnnxModel(model.onnx_model.path, model.onnx_model._session, info, threads=1)
+    counted = copy.copy(model.onnx_model)
+    counted.info = info
     balanced = Model(counted, rule=DecisionRule(prior="balanced"), detector=detector)
     pairs = zip(model.watch(video), balanced.watch(video), strict=True)
     rows = [
@@ -170,12 +188,15 @@ def test_the_readable_part_of_a_truncated_video_is_predicted(
         {"smoothing": -1},
         {"smoothing": float("nan")},
         {"max_frames": 0},
+        {"per_second": 0},
         {"max_seconds": 0},
     ],
 )
 def test_invalid_options_are_rejected(model: Model, video: Path, option: dict[str, Any]) -> None:
     """Before the first frame is requested."""
-    with pytest.raises(ValueError, match=r"`(detect_every|smoothing_s|max_frames|max_seconds)` must be"):
+    with pytest.raises(
+        ValueError, match=r"`(detect_every|smoothing_s|max_frames|max_seconds|per_second)` must be"
+    ):
         model.watch(video, **option)
 
 
@@ -299,18 +320,11 @@ def test_a_drawn_face_is_detected_tracked_and_predicted(tmp_path: Path, model_pa
 
 def test_the_models_threads(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By default a model uses half of the cores for a video; an explicit number is respected."""
-    given: list[int | None] = []
-    real = OnnxModel.load
-
-    def load(path: Path, threads: int | None = None) -> OnnxModel:
-        given.append(threads)
-        return real(path, threads)
-
-    monkeypatch.setattr(OnnxModel, "load", load)
     monkeypatch.setattr(model_module, "usable_cpu_cores", lambda: 6)
     for threads in (None, 5):
-        assert mien.load(model_path, threads=threads)._video_model.threads == (threads or 3)
-    assert given == [None, 3, 5]
+        model = mien.load(model_path, threads=threads)
+        assert model.onnx_model.threads == threads
+        assert model._video_model.threads == (threads or 3)
 
 
 def room(seed: int, *squares: Any, tools: Any) -> NDArray[np.uint8]:

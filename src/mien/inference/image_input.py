@@ -1,0 +1,167 @@
+"""What `Model.predict` and `Model.watch` take as an image: whatever programs pass on becomes upright uint8 pixels.
+
+Nothing about pixels is guessed: where their range or the order of their axes is unclear, a `TypeError` names the ways out.
+"""
+
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mien.faces.image_files import MAX_FILE_BYTES, read_image_file
+from mien.faces.images import UnreadableImage, composite_on_black, decode_image, decode_pillow
+from mien.inference.urls import download_image, is_url, redact_url
+
+# A path, an http(s) address, the bytes of an image file or a file object with them, a Pillow image, an array or a tensor.
+ImageInput: TypeAlias = Any
+# The order of the channels of pixels; files and Pillow images state theirs.
+ColorOrder = Literal["rgb", "bgr"]
+
+ACCEPTED = (
+    "a path, an http(s) address, bytes, a binary file object, a Pillow image, or pixels: uint8, or floating point from 0 to 1, "
+    "in the shape (H, W, 3), (H, W, 4), (H, W) or (N, H, W, 3); torch tensors (3, H, W) or (N, 3, H, W) too"
+)
+_CHANNELS = (1, 3, 4)
+
+
+def source_name(image: ImageInput) -> str:
+    """Return the name that an image has in its rows: a path, an address without its secrets, or nothing."""
+    if isinstance(image, str) and is_url(image):
+        return redact_url(image)
+    if isinstance(image, str | os.PathLike):
+        return os.fsdecode(image)
+    name = getattr(image, "filename" if isinstance(image, Image.Image) else "name", "")
+    return name if isinstance(name, str) else ""
+
+
+def read_input(image: ImageInput, *, color: ColorOrder = "rgb") -> NDArray[np.uint8]:
+    """Return the upright pixels of an image, ``(H, W, 3)`` RGB or ``(H, W)`` grayscale uint8.
+
+    Args:
+        image: see `ACCEPTED`; transparent pixels are composited on black.
+        color: order of the channels if the image is an array or a tensor, as ``"bgr"`` from `cv2.imread`.
+
+    Raises:
+        UnreadableImage: the file, address or Pillow image cannot be read.
+        TypeError: it is something else, or pixels in an unclear format.
+    """
+    if isinstance(image, str) and is_url(image):
+        return decode_image(download_image(image))
+    if isinstance(image, str | os.PathLike):
+        return decode_image(read_image_file(Path(os.fsdecode(image))))
+    if isinstance(image, bytes | bytearray | memoryview):
+        return decode_image(bytes(image))
+    if isinstance(image, Image.Image):
+        return decode_pillow(image)
+    if hasattr(image, "read"):
+        return decode_image(_read_file_object(image))
+    return pixels_from_array(as_array(image), color=color)
+
+
+def is_batch(image: ImageInput) -> bool:
+    """Return whether an array or a tensor holds several images."""
+    return getattr(image, "ndim", 0) == 4 and hasattr(image, "shape")
+
+
+def as_array(image: object) -> NDArray[Any]:
+    """Return an array or tensor as an array with the channels last.
+
+    A torch tensor has its channels first unless only its last axis can be the channels.
+
+    Raises:
+        TypeError: it is neither, or the order of its axes is ambiguous.
+    """
+    if type(image).__module__.split(".")[0] == "torch" and hasattr(image, "detach"):
+        return _array_from_tensor(image)
+    # Lists of numbers are refused: without a dtype, neither range nor order is certain.
+    if isinstance(image, str | bytes | Mapping | list | tuple) or not hasattr(image, "__array__"):
+        raise TypeError(f"an image must be {ACCEPTED}; got {type(image).__name__}")
+    return np.asarray(image)
+
+
+def _array_from_tensor(tensor: Any) -> NDArray[Any]:
+    values = tensor.detach().cpu()
+    # numpy has no bfloat16.
+    array = np.asarray((values.float() if values.is_floating_point() else values).numpy())
+    if array.ndim not in (3, 4):
+        return array
+    first, last = array.shape[-3] in _CHANNELS, array.shape[-1] in _CHANNELS
+    if first and last:
+        raise TypeError(
+            f"a tensor of shape {tuple(array.shape)} may have its channels first or last: pass a numpy array with the "
+            "channels last, (H, W, 3)"
+        )
+    return np.moveaxis(array, -3, -1) if first else array
+
+
+def pixels_from_array(array: NDArray[Any], *, color: ColorOrder = "rgb") -> NDArray[np.uint8]:
+    """Return ``(H, W)`` or ``(H, W, C)`` values as ``(H, W, 3)`` RGB or ``(H, W)`` grayscale uint8.
+
+    Raises:
+        TypeError: shape, dtype or range are none of those in `ACCEPTED`.
+        ValueError: the color order is unknown.
+    """
+    if color not in ("rgb", "bgr"):
+        raise ValueError(f"`color` must be 'rgb' or 'bgr', got {color!r}")
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
+        hint = ""
+        if array.ndim == 3 and array.shape[0] in _CHANNELS:
+            hint = "; if its channels are first, pass `pixels.transpose(1, 2, 0)`"
+        raise TypeError(
+            f"pixels must be (H, W, 3), (H, W, 4), (H, W) or (N, H, W, 3), got {array.dtype} {array.shape}{hint}"
+        )
+    pixels = _to_uint8(array)
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        pixels = composite_on_black(pixels)
+    if pixels.ndim == 3 and color == "bgr":
+        pixels = pixels[:, :, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind != "f":
+        raise TypeError(
+            f"pixels must be uint8, or floating point from 0 to 1, got {array.dtype}: convert them, with "
+            "`.astype(numpy.uint8)` if they range from 0 to 255"
+        )
+    low, high = float(array.min()), float(array.max())
+    if not (low >= 0 and high <= 1):
+        raise TypeError(
+            f"floating-point pixels must range from 0 to 1, got {low:g} to {high:g}: divide values up to 255 by 255, and undo "
+            "a normalization by mean and standard deviation"
+        )
+    return np.asarray(np.rint(array * 255), dtype=np.uint8)
+
+
+def _read_file_object(file: Any) -> bytes:
+    """Return what is left in a file object.
+
+    Raises:
+        UnreadableImage: it is too large, or already at its end.
+        TypeError: it returns no bytes.
+    """
+    try:
+        data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise UnreadableImage("unreadable_file", error.strerror or str(error)) from None
+    if not isinstance(data, bytes | bytearray | memoryview):
+        if hasattr(data, "close"):
+            data.close()  # a coroutine, which Python would otherwise report as never awaited
+        raise TypeError(
+            f"a file object must return bytes, got {type(data).__name__} from {type(file).__name__}: open it in binary mode, "
+            "or pass the bytes that an asynchronous `read` returns"
+        )
+    if len(data) > MAX_FILE_BYTES:
+        raise UnreadableImage("image_too_large", f"more than {MAX_FILE_BYTES:,} bytes")
+    if not data and isinstance(file, io.IOBase) and file.seekable() and file.tell():
+        raise UnreadableImage("empty_file", "the file object is at its end: call `seek(0)` before it is read")
+    return bytes(data)

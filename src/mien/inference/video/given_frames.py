@@ -1,0 +1,61 @@
+"""Frames that a program has itself: from WebRTC, PyAV, Gradio, or a camera that OpenCV cannot open."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from mien.faces.images import UnreadableImage, to_rgb
+from mien.inference.image_input import ColorOrder, read_input
+from mien.inference.video.frames import Frame
+
+
+class GivenFrames:
+    """An iterable of frames as a `FrameSource`. None of them is dropped, and none is requested ahead of time."""
+
+    # Such as those of a camera, they are not requested before they are needed.
+    is_live = True
+    n_frames: int | None = None
+
+    def __init__(self, frames: Iterable[Any], *, frame_rate: float, color: ColorOrder) -> None:
+        """Take frames, or pairs (seconds, frame); see `Model.watch`.
+
+        Raises:
+            TypeError: it is not an iterable.
+            ValueError: the frame rate is not positive.
+        """
+        if not isinstance(frames, Iterable) or isinstance(frames, bytes | bytearray | memoryview):
+            raise TypeError(
+                f"a source must be a file, a camera index, a URL or an iterable of frames, got {type(frames).__name__}"
+            )
+        if not 0 < frame_rate < float("inf"):
+            raise ValueError(f"`frame_rate` must be more than 0, got {frame_rate!r}")
+        self.name = ""
+        self.frame_rate = frame_rate
+        self._frames, self._color = frames, color
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames, with times since the first one.
+
+        Raises:
+            TypeError: a frame is not an image.
+            ValueError: a frame's time is before that of the one before it.
+        """
+        first_s = last_s = None
+        for number, given in enumerate(self._frames):
+            seconds, image = _time_and_image(given)
+            seconds = number / self.frame_rate if seconds is None else seconds
+            if last_s is not None and seconds < last_s:
+                raise ValueError(f"frame {number:,} is at {seconds:g} s, before the last one at {last_s:g} s")
+            first_s, last_s = (seconds if first_s is None else first_s), seconds
+            try:
+                yield Frame(number, seconds - first_s, to_rgb(read_input(image, color=self._color)))
+            except UnreadableImage as error:
+                yield Frame(number, seconds - first_s, None, (error.reason, error.detail))
+
+
+def _time_and_image(given: Any) -> tuple[float | None, Any]:
+    """Return a frame's time in seconds, None if it has none, and its image."""
+    if isinstance(given, tuple) and len(given) == 2:
+        return float(given[0]), given[1]
+    if hasattr(given, "to_ndarray"):  # PyAV's
+        return given.time, given.to_ndarray(format="rgb24")
+    return None, given

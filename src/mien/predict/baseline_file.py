@@ -1,0 +1,71 @@
+"""`--baseline` of `mien predict`: what it requires, and a person's neutral face from files."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from mien.errors import ArtifactError, SourceError
+from mien.faces.detector import Detector
+from mien.faces.images import UnreadableImage
+from mien.formats.onnx_model import OnnxModel
+from mien.inference.baseline import measure_baseline
+from mien.inference.pipeline import predict_files
+from mien.inference.results import ImagePrediction
+from mien.inference.video.capture import open_frames
+from mien.inference.video.stream import predict_frames
+from mien.predict.media_sources import find_sources
+from mien.predict.options import PredictOptions
+
+
+def require_baseline_fits(options: PredictOptions, *, n_images: int) -> None:
+    """Check the options that go with a baseline.
+
+    Raises:
+        ArtifactError: there is no file for its columns, or they cannot be computed.
+    """
+    if options.baseline is None:
+        return
+    if options.out is None or options.layout is not None:
+        raise ArtifactError(
+            "--baseline adds columns to files of mien's own format: add --out, without --format"
+        )
+    if options.rule.top is not None:
+        raise ArtifactError("--baseline needs the probabilities of all classes: leave out --top")
+    if isinstance(options.baseline, float) and n_images:
+        raise ArtifactError(
+            f"--baseline {options.baseline:g} is a number of seconds, but an image has none: name images or a video of the "
+            "person's neutral face"
+        )
+
+
+def read_baseline(
+    path: Path, model: OnnxModel, *, detector: Detector | None, options: PredictOptions
+) -> dict[str, float]:
+    """Return the mean measures of the neutral face in an image, a video, or a folder of these.
+
+    Raises:
+        SourceError: the path does not exist, or no face is found.
+    """
+
+    def predictions() -> Iterator[ImagePrediction]:
+        for source in find_sources([path]):
+            if not source.is_video:
+                yield from predict_files([Path(source.name)], model, detector=detector, rule=options.rule)
+                continue
+            try:
+                frames = open_frames(source.location)
+            except UnreadableImage as error:
+                raise SourceError(f"--baseline {source.name} cannot be read: {error}") from None
+            video = replace(options.video, max_frames=None, max_seconds=None)
+            with closing(
+                predict_frames(frames, model, detector=detector, rule=options.rule, options=video)
+            ) as found:
+                yield from found
+
+    try:
+        return measure_baseline(predictions())
+    except ValueError:
+        raise SourceError(
+            f"--baseline {path}: no face is found. Use images or a video of the person's face"
+        ) from None

@@ -1,0 +1,190 @@
+"""Everything that programs hand over as an image becomes the same pixels, or is refused."""
+
+import io
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.faces.images import UnreadableImage, decode_image
+from mien.inference.image_input import as_array, is_batch, read_input, source_name
+
+RGB = np.random.default_rng(0).integers(0, 256, (6, 5, 3)).astype(np.uint8)
+RGBA = np.dstack([RGB, np.full(RGB.shape[:2], 255, np.uint8)])
+GRAY = RGB[:, :, 0]
+
+
+def png(image: Image.Image, **options: Any) -> bytes:
+    data = io.BytesIO()
+    image.save(data, "PNG", **options)
+    return data.getvalue()
+
+
+DATA = png(Image.fromarray(RGB))
+
+
+class _Named:
+    """A path as other libraries have them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def test_every_form_of_a_color_image_is_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(DATA)
+    with path.open("rb") as file, Image.open(path) as opened:
+        forms = [
+            path,
+            str(path),
+            _Named(path),
+            DATA,
+            bytearray(DATA),
+            memoryview(DATA),
+            io.BytesIO(DATA),
+            file,
+        ]
+        forms += [
+            Image.open(path),
+            Image.fromarray(RGBA),
+            RGB,
+            RGBA,
+            RGB / 255,
+            (RGB / 255).astype(np.float16),
+        ]
+        for form in forms:
+            assert np.array_equal(read_input(form), RGB), type(form)
+        assert source_name(file) == source_name(opened) == source_name(_Named(path)) == str(path)
+    assert source_name(io.BytesIO(DATA)) == source_name(RGB) == ""
+
+
+def test_pixels_of_opencv() -> None:
+    assert np.array_equal(read_input(RGB[:, :, ::-1], color="bgr"), RGB)
+    assert np.array_equal(read_input(RGBA[:, :, [2, 1, 0, 3]], color="bgr"), RGB)
+    assert np.array_equal(read_input(DATA, color="bgr"), RGB)
+    with pytest.raises(ValueError, match="'rgb' or 'bgr', got 'BGR'"):
+        read_input(RGB, color="BGR")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("gray", [GRAY, GRAY[:, :, None], GRAY / 255, Image.fromarray(GRAY)], ids=str)
+def test_gray_stays_gray(gray: object) -> None:
+    assert np.array_equal(read_input(gray), GRAY)
+
+
+def test_transparency_is_composited_as_in_a_file() -> None:
+    clear = RGBA.copy()
+    clear[:, :, 3] = np.random.default_rng(1).integers(0, 256, GRAY.shape)
+    file = png(Image.fromarray(clear))
+    for form in (clear, Image.fromarray(clear)):
+        assert np.abs(read_input(form).astype(int) - decode_image(file)).max() <= 1
+
+
+def test_a_pillow_image_is_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = png(Image.fromarray(RGB), exif=exif)
+    assert np.array_equal(read_input(Image.open(io.BytesIO(data))), decode_image(data))
+    assert decode_image(data).shape == (5, 6, 3)
+
+
+def test_torch_tensors() -> None:
+    torch = pytest.importorskip("torch")
+    chw = torch.from_numpy(RGB).permute(2, 0, 1)
+    for form in (chw, torch.from_numpy(RGB), (chw / 255).requires_grad_(), chw.float() / 255):
+        assert np.array_equal(read_input(form), RGB)
+    assert np.abs(read_input((chw / 255).bfloat16()).astype(int) - RGB).max() <= 1
+    assert np.array_equal(read_input(chw[:1]), GRAY)
+    batch = torch.stack([chw, chw])
+    assert is_batch(batch)
+    assert np.array_equal(as_array(batch), np.stack([RGB, RGB]))
+    with pytest.raises(TypeError, match="channels first or last"):
+        read_input(torch.zeros(3, 4, 3))
+    with pytest.raises(TypeError, match="undo a normalization"):
+        read_input(chw / 255 - 0.5)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (3, "got int"),
+        (None, "got NoneType"),
+        ([[0]], "got list"),
+        (np.zeros((4, 4, 2), np.uint8), "must be"),
+        (np.zeros((0, 4, 3), np.uint8), "must be"),
+        (np.zeros((3, 8, 9), np.uint8), r"pixels.transpose\(1, 2, 0\)"),
+        (np.zeros((2, 4, 4, 3), np.uint8), "must be"),
+        (np.zeros((4, 4, 3), np.int64), "got int64"),
+        (np.zeros((4, 4), np.uint16), "got uint16"),
+        (np.zeros((4, 4), bool), "got bool"),
+        (np.full((4, 4), 255.0), "divide values up to 255 by 255"),
+        (np.full((4, 4), np.nan), "got nan to nan"),
+        (io.StringIO("text"), "binary mode"),
+    ],
+    ids=str,
+)
+def test_what_is_unclear_is_refused(wrong: object, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        read_input(wrong)
+
+
+def test_the_file_object_of_an_asynchronous_framework() -> None:
+    class Upload:
+        async def read(self, size: int) -> bytes:
+            return DATA
+
+    with pytest.raises(TypeError, match="asynchronous"):
+        read_input(Upload())
+
+
+def test_a_file_object_at_its_end() -> None:
+    data = io.BytesIO()
+    data.write(DATA)
+    with pytest.raises(UnreadableImage, match=r"seek\(0\)"):
+        read_input(data)
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    """Return the address of a server that sends DATA for /a.png to those who log in as me:word, cut off for /cut.png."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            is_login = self.headers.get("Authorization") == "Basic bWU6d29yZA=="
+            self.send_response(200 if is_login else 401)
+            self.send_header("Content-Length", str(len(DATA)))
+            self.end_headers()
+            self.wfile.write(DATA[: 50 if self.path == "/cut.png" else None])
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://me:word@127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_an_address_is_read_with_its_password_and_named_without(address: str) -> None:
+    assert np.array_equal(read_input(f"{address}/a.png"), RGB)
+    assert source_name(f"{address}/a.png") == f"{address.replace('me:word@', '')}/a.png"
+
+
+def test_an_address_that_cannot_be_read(address: str) -> None:
+    for wrong, reason, detail in (
+        (f"{address.replace('word', 'guess')}/a.png", "unreadable_address", "HTTP status 401"),
+        (f"{address}/cut.png", "truncated_image", "bytes early"),
+        ("http://127.0.0.1:1/a.png", "unreadable_address", "refused"),
+        ("http://[/a.png", "unreadable_address", "IPv6"),
+    ):
+        with pytest.raises(UnreadableImage, match=detail) as error:
+            read_input(wrong)
+        assert error.value.reason == reason

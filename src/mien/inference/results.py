@@ -311,7 +311,8 @@ def to_pandas(predictions: Iterable[ImagePrediction]) -> Any:
         raise MienError("`to_pandas` needs pandas: pip install pandas") from None
     flat = [row.to_flat_dict() for prediction in predictions for row in prediction.rows]
     # The columns in the order of the row that has most of them: one without a face has no probabilities.
-    columns: dict[str, None] = dict.fromkeys(max(flat, key=lambda row: len(row), default={}))  # noqa: PLW0108 - typed
+    most = max(map(len, flat), default=0)
+    columns = dict.fromkeys(next((row for row in flat if len(row) == most), {}))
     columns |= {name: None for row in flat for name in row}
     return pd.DataFrame(flat, columns=list(columns) or None)
 

@@ -74,7 +74,11 @@ def test_pixels_of_opencv() -> None:
         read_input(RGB, color="BGR")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("gray", [GRAY, GRAY[:, :, None], GRAY / 255, Image.fromarray(GRAY)], ids=str)
+@pytest.mark.parametrize(
+    "gray",
+    [GRAY, GRAY[:, :, None], GRAY / 255, Image.fromarray(GRAY)],
+    ids=["uint8", "with an axis of channels", "float", "Pillow"],
+)
 def test_gray_stays_gray(gray: object) -> None:
     assert np.array_equal(read_input(gray), GRAY)
 
@@ -128,7 +132,7 @@ def test_torch_tensors() -> None:
         (np.full((4, 4), np.nan), "got nan to nan"),
         (io.StringIO("text"), "binary mode"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_what_is_unclear_is_refused(wrong: object, message: str) -> None:
     with pytest.raises(TypeError, match=message):

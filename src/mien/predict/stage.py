@@ -307,11 +307,12 @@ def _with_progress(
     is_stopped: threading.Event | None,
 ) -> Iterator[ImagePrediction]:
     """Yield the predictions for a video with a progress bar, until they end or the event is set."""
-    n_frames = frames.n_frames
-    limits_s = [options.end_seconds, options.max_seconds and options.start_seconds + options.max_seconds]
-    for end_s in filter(None, limits_s):
-        n_frames = n_frames and min(n_frames, round(end_s * frames.frame_rate))
-    n_frames = n_frames and max(1, n_frames - round(options.start_seconds * frames.frame_rate))
+    # How many frames come before the start is not known beforehand: the first frame may be later than 0.
+    n_frames = None if options.start_seconds else frames.n_frames
+    spans_s = [options.end_seconds and options.end_seconds - options.start_seconds, options.max_seconds]
+    for span_s in filter(None, spans_s):
+        n_most = max(1, round(span_s * frames.frame_rate))
+        n_frames = min(n_frames or frames.n_frames or n_most, n_most)
     if options.per_second is not None and n_frames is not None:
         n_frames = math.ceil(n_frames * min(1.0, options.per_second / frames.frame_rate))
     if options.max_frames is not None:

@@ -170,5 +170,5 @@ class VideoSummary:
             if len(tracks) > MAX_TRACKS:
                 longest_s = tracks[MAX_TRACKS][1].seconds
                 yield f"  and {len(tracks) - MAX_TRACKS:,} more, each seen {longest_s:.1f} s or less"
-        for problem in self._problems:
-            yield f"{self._name}: {problem}"
+        for problem, count in Counter(self._problems).items():
+            yield f"{self._name}: {problem}" + (f" ({count:,} frames like this)" if count > 1 else "")

@@ -1,6 +1,8 @@
 """Encoders of annotated videos: H.264 through PyAV, which browsers play, or MPEG-4 Visual through OpenCV without that extra."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -101,15 +103,27 @@ class TimedEncoder:
         self._last_pts = max(self._last_pts + 1, round((seconds - self._shift_s) / TIME_BASE))
         frame = self._av.VideoFrame.from_ndarray(image_rgb, format="rgb24")
         frame.pts, frame.time_base = self._last_pts, TIME_BASE
-        self._container.mux(self._stream.encode(frame))
+        with self._os_errors():
+            self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
         """Finish the file."""
         try:
-            self._container.mux(self._stream.encode(None))
-            self._container.close()
+            with self._os_errors():
+                self._container.mux(self._stream.encode(None))
+                self._container.close()
         finally:
             self._file.close()
+
+    @contextmanager
+    def _os_errors(self) -> Iterator[None]:
+        """Raise every error of FFmpeg as an `OSError`: some are none, such as a second one after a full disk."""
+        try:
+            yield
+        except self._av.FFmpegError as error:
+            if isinstance(error, OSError):
+                raise
+            raise OSError(error.errno, error.strerror) from error
 
 
 class OpenCvEncoder:

@@ -1,5 +1,6 @@
 """Encoders of annotated videos: codec, times, size and failures."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -138,5 +139,7 @@ def test_a_full_disk_is_an_error(tmp_path: Path, encoder_class: type) -> None:
     try:
         with pytest.raises(OSError):  # noqa: PT011 - its text is the system's
             write_noise()
+        with contextlib.suppress(OSError):
+            encoder.close()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

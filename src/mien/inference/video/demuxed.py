@@ -39,11 +39,11 @@ def import_av() -> Any:
     """Return PyAV, or None if it is not installed."""
     try:
         import av  # noqa: PLC0415 - an extra, and only videos need it
-        import av.logging  # noqa: PLC0415
+        import av.video.reformatter  # noqa: PLC0415
     except ImportError:
         return None
-    # What FFmpeg would print is reported as rows, and may contain an address with its password.
-    av.logging.set_level(av.logging.PANIC)
+    # PyAV is silent until it is given a log level. That stays so: messages may contain an address with its password, and
+    # the decoder's threads would wait for the interpreter to log them, which can be for ever.
     return av
 
 
@@ -312,6 +312,8 @@ class RgbConverter:
     def __init__(self, stream: Any) -> None:
         """Read the shape of the pixels from a stream."""
         context = stream.codec_context
+        # One for all frames: it takes a third of the time of converting each by itself.
+        self._reformatter = import_av().video.reformatter.VideoReformatter()
         self._stretch = float(stream.sample_aspect_ratio or 1)
         self.size_wh = self._square(context.width, context.height)
 
@@ -330,8 +332,10 @@ class RgbConverter:
         matrix = None
         if decoded.height >= HD_HEIGHT and decoded.colorspace == 2:  # unspecified
             matrix = "ITU709"
-        image_rgb = decoded.to_ndarray(format="rgb24", width=width, height=height, src_colorspace=matrix)
-        return turn_upright(image_rgb, _display_matrix(decoded))
+        converted = self._reformatter.reformat(
+            decoded, width, height, "rgb24", src_colorspace=matrix, threads=1
+        )
+        return turn_upright(converted.to_ndarray(), _display_matrix(decoded))
 
 
 def _display_matrix(decoded: Any) -> NDArray[np.float64] | None:

@@ -97,6 +97,7 @@ def test_an_option_given_twice_is_rejected(
         "--affect-columns": "V,A",
         "--affect-range": "1..9",
         "--allow": "empty-classes",
+        "--root-path": "/faces",
     }.get(option, choice)
     with pytest.raises(SystemExit) as ended:
         build_parser().parse_known_args([verb, option, value, option, value])

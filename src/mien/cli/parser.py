@@ -185,7 +185,7 @@ class OptionType:
             ValueError: it is not of the kind.
             argparse.ArgumentTypeError: it is outside the limits, or its own parser refuses it.
         """
-        parse = self.details.get("parse")
+        parse = self.details.get("parse") or self.details.get("parse_each")
         if parse is not None:
             try:
                 return (pkgutil.resolve_name(parse) if isinstance(parse, str) else parse)(text)

@@ -29,6 +29,7 @@ class OptionDetails(TypedDict, total=False):
         nargs: ``+`` if the option takes several values at once.
         parse: converts text to the value; raises a `ValueError` that says what is wrong. ``module:function`` if
             the module is heavy.
+        parse_each: the same for each value of an option that may be repeated.
     """
 
     flag: str
@@ -39,6 +40,7 @@ class OptionDetails(TypedDict, total=False):
     const: object
     nargs: str
     parse: Callable[[str], object] | str
+    parse_each: Callable[[str], object]
 
 
 def option(default: Any, help: str, *, repr: bool = True, **details: Unpack[OptionDetails]) -> Any:  # noqa: A002

@@ -98,7 +98,7 @@ class ServeOptions:
         "be repeated (default: none)",
         flag="--allow-origin",
         metavar="ORIGIN",
-        parse=parse_origin,
+        parse_each=parse_origin,
     )
     allow_hosts: tuple[str, ...] = option(
         (),
@@ -119,6 +119,6 @@ class ServeOptions:
         "repeated (default: this machine)",
         flag="--trust-proxy",
         metavar="ADDRESS",
-        parse=parse_network,
+        parse_each=parse_network,
     )
     settings: ServeSettings = option_group(ServeSettings, "limits and timeouts")

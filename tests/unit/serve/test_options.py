@@ -2,7 +2,9 @@
 
 import pytest
 
-from mien.serve.options import parse_network, parse_origin, parse_prefix
+from mien.cli import build_parser
+from mien.cli.parser import read_options
+from mien.serve.options import ServeOptions, parse_network, parse_origin, parse_prefix
 
 
 @pytest.mark.parametrize(
@@ -68,3 +70,17 @@ def test_networks() -> None:
     assert [parse_network(text) for text in ("10.0.0.1/8", "::1", "*")] == ["10.0.0.0/8", "::1/128", "*"]
     with pytest.raises(ValueError, match="IP address"):
         parse_network("proxy.example.org")
+
+
+def test_the_command_line_repeats_origins_and_proxies(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each of them is parsed on its own."""
+    arguments = ["--allow-origin", "https://A.example/", "--allow-origin", "null", "--root-path", "/faces/"]
+    arguments += ["--trust-proxy", "10.0.0.1", "--trust-proxy", "*"]
+    options = read_options(ServeOptions, build_parser().parse_args(["serve", *arguments]))
+    assert options.allow_origins == ("https://a.example", "null")
+    assert options.trusted_proxies == ("10.0.0.1/32", "*")
+    assert options.root_path == "/faces"
+    with pytest.raises(SystemExit) as ended:
+        build_parser().parse_args(["serve", "--allow-origin", "a.example"])
+    assert ended.value.code == 2
+    assert "--allow-origin: must be SCHEME://HOST[:PORT]" in capsys.readouterr().err

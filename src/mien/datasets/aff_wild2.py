@@ -120,7 +120,8 @@ def _find_annotations(root: Path) -> tuple[dict[str, tuple[Annotated, ...]], lis
                 # The frames of a video, a million of them, are not looked through.
                 pending += [path] * (len(path.relative_to(root).parts) <= 3)
                 continue
-            task = _parse_task(folder.name)
+            words = re.findall(r"[A-Z]+", folder.name.upper())
+            task = next((task for task in (EXPRESSION, AFFECT) if task.upper() in words), None)
             if task is None:
                 others.add(folder.name)
                 continue
@@ -135,11 +136,6 @@ def _find_annotations(root: Path) -> tuple[dict[str, tuple[Annotated, ...]], lis
                         )
                     videos[video] = found
     return dict(sorted(videos.items())), sorted(others)
-
-
-def _parse_task(name: str) -> str | None:
-    words = re.findall(r"[A-Z]+", name.upper())
-    return next((task for task in (EXPRESSION, AFFECT) if task.upper() in words), None)
 
 
 @lru_cache(maxsize=8)

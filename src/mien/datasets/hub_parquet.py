@@ -394,8 +394,12 @@ def read_small_columns(file: ImageFile, columns: Columns) -> Iterator[dict[str, 
                 index = 0
                 for batch in opened.iter_batches(row_groups=[group], columns=wanted):
                     for row in batch.to_pylist():
+                        value, names = row[columns.label], file.label_names
+                        label = "" if value is None else str(value).strip()
+                        if names is not None and isinstance(value, int) and 0 <= value < len(names):
+                            label = names[value]
                         yield {
-                            "label": _write_label(row[columns.label], file.label_names),
+                            "label": label,
                             "split": "" if columns.split is None else str(row[columns.split] or ""),
                             "path": str((row.get(columns.image) or {}).get("path") or ""),
                             "group": str(group),
@@ -404,12 +408,6 @@ def read_small_columns(file: ImageFile, columns: Columns) -> Iterator[dict[str, 
                         index += 1
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"`{file.path}` cannot be read to its end: {error}; copy it again") from None
-
-
-def _write_label(value: object, names: tuple[str, ...] | None) -> str:
-    if names is not None and isinstance(value, int) and 0 <= value < len(names):
-        return names[value]
-    return "" if value is None else str(value).strip()
 
 
 def _count_labels(raw: Path, files: tuple[ImageFile, ...], columns: Columns) -> tuple[Counter[str], bool]:

@@ -4,7 +4,7 @@ from mien.evaluate.balanced_prior import BALANCED_PRIOR_NOTE
 from mien.evaluate.flip import FLIP_NOTE
 from mien.evaluate.provenance import Provenance
 from mien.evaluate.score import Evaluation, ProtocolScores
-from mien.evaluate.task_scores import Estimate, percent, percent_interval
+from mien.evaluate.task_scores import percent, percent_interval
 from mien.runtime.text_table import format_table
 
 _HEADER = ("protocol", "faces", "accuracy", "balanced accuracy", "macro-F1")
@@ -80,14 +80,13 @@ def _protocol_rows(evaluation: Evaluation, *, suffix: str = "") -> list[tuple[st
         (
             f"{name}{suffix}",
             f"{scores.protocol.n:,}",
-            *map(_with_interval, (scores.accuracy, scores.balanced_accuracy, scores.macro_f1)),
+            *(
+                f"{percent(estimate.value)} {percent_interval(estimate.ci95)}"
+                for estimate in (scores.accuracy, scores.balanced_accuracy, scores.macro_f1)
+            ),
         )
         for name, scores in evaluation.protocols.items()
     ]
-
-
-def _with_interval(estimate: Estimate) -> str:
-    return f"{percent(estimate.value)} {percent_interval(estimate.ci95)}"
 
 
 def _task_lines(evaluation: Evaluation, *, suffix: str = "") -> list[str]:

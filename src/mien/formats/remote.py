@@ -128,7 +128,11 @@ def fetch_raw_set(raw: Path | str) -> Path:
                 raise DatasetError(
                     f"{name!r} at {shown} leads out of the set, or cannot be a file's name. Rename it"
                 )
-        versions = {name: _version_of(entry) for name, entry in listing.items()}
+        # What the store reports of each file's size and version.
+        versions = {
+            name: " ".join(str(entry[key]) for key in ("size", *_VERSION_KEYS) if entry.get(key) is not None)
+            for name, entry in listing.items()
+        }
         known = read_json(notes_path, what="copy of a raw set") if notes_path.exists() else {}
         folder.mkdir(exist_ok=True)
         for path in [path for path in folder.rglob("*") if not path.is_dir()]:
@@ -147,11 +151,6 @@ def fetch_raw_set(raw: Path | str) -> Path:
 
         _fetch_all(f"Fetching {_name_of(shown)}", list(versions), fetch)
     return folder
-
-
-def _version_of(entry: dict[str, Any]) -> str:
-    """Return what a store reports of a file's size and version."""
-    return " ".join(str(entry[key]) for key in ("size", *_VERSION_KEYS) if entry.get(key) is not None)
 
 
 def _fetch_all(title: str, names: list[str], fetch: Callable[[str], None]) -> None:

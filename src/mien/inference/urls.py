@@ -86,15 +86,12 @@ def download_image(url: str) -> bytes:
     except TimeoutError:
         raise UnreadableImage("unreadable_url", f"no answer within {TIMEOUT_S:g} s") from None
     except urllib.error.URLError as error:
-        raise UnreadableImage("unreadable_url", f"no connection: {_reason(error)}") from None
+        # Not the error's own text, which may hold the URL.
+        reason = getattr(error.reason, "strerror", None) or type(error.reason).__name__
+        raise UnreadableImage("unreadable_url", f"no connection: {reason}") from None
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise UnreadableImage("unreadable_url", f"no connection: {type(error).__name__}") from None
     return bytes(data)
-
-
-def _reason(error: urllib.error.URLError) -> str:
-    """Return why there is no connection, without the URL."""
-    return getattr(error.reason, "strerror", None) or type(error.reason).__name__
 
 
 def _request(url: str) -> Any:

@@ -131,20 +131,8 @@ def run_predict(
             summary=summary,
             images=FacePredictor(onnx_model, detector, options.rule, blur=options.blur, neutral=neutral),
         )
-        # Consecutive images are batched; each video is predicted on its own.
-        for (is_video, is_at_url), group in groupby(
-            found, key=lambda source: (source.is_video, isinstance(source.location, str))
-        ):
-            if not is_video and not is_at_url:
-                run.predict_images([Path(source.name) for source in group])
-                continue
-            if not is_video:
-                run.predict_images_at_urls(group)
-                continue
-            for source in group:
-                if window is None or not window.is_closed:
-                    run.predict_video(source)
-    return run.summary
+        run.predict_sources(found)
+    return summary
 
 
 def _claim_outputs(
@@ -209,6 +197,20 @@ class _Run:
     window: PreviewWindow | None
     summary: PredictSummary
     images: FacePredictor
+
+    def predict_sources(self, sources: Iterable[MediaSource]) -> None:
+        """Predict the sources in their order: consecutive images are batched, each video is predicted on its own."""
+        for (is_video, is_at_url), group in groupby(
+            sources, key=lambda source: (source.is_video, isinstance(source.location, str))
+        ):
+            if not is_video and not is_at_url:
+                self.predict_images([Path(source.name) for source in group])
+            elif not is_video:
+                self.predict_images_at_urls(group)
+            else:
+                for source in group:
+                    if self.window is None or not self.window.is_closed:
+                        self.predict_video(source)
 
     def predict_images(self, paths: Sequence[Path]) -> None:
         """Predict images in batches, and write rows and annotated copies."""

@@ -99,7 +99,10 @@ def read_training_faces(
         )
     duplicates, leaks = find_leaks(packs)
     groups = join_persons(splits, duplicates)
-    annotations = _merge_annotations(packs)
+    try:
+        annotations = merge_annotations([pack.info.annotations for pack in packs])
+    except ValueError as error:
+        raise DatasetError(f"Packs {where} cannot be trained on together: {error}") from None
     faces = _join(splits, groups, classes, annotations, votes=config.labels == "votes")
     leaks = leaks if config.exclude_leaks else np.zeros_like(leaks)
     shared = find_shared_persons(packs) if config.exclude_shared_persons else np.zeros_like(leaks)
@@ -150,14 +153,6 @@ def _require_compatible(packs: Sequence[Pack], config: DataConfig) -> None:
                 f"Packs trained together must be cropped alike: {first.path} has crop {one.method} with margin "
                 f"{one.margin}, {pack.path} has {other.method} with {other.margin}. Prepare one of them again"
             )
-
-
-def _merge_annotations(packs: Sequence[Pack]) -> Annotations:
-    try:
-        return merge_annotations([pack.info.annotations for pack in packs])
-    except ValueError as error:
-        paths = ", ".join(str(pack.path) for pack in packs)
-        raise DatasetError(f"Packs {paths} cannot be trained on together: {error}") from None
 
 
 def _choose_classes(packs: Sequence[Pack], config: DataConfig) -> tuple[str, ...]:

@@ -100,7 +100,11 @@ def write_parquet(pack: Pack, folder: Path) -> list[Path]:
 def _parquet_schema(pack: Pack) -> pa.Schema:
     info = pack.info
     in_shards = shard_schema(len(info.classes), info.annotations)
-    optional = _optional_columns(pack)
+    # All files of a set must have the same columns: those that any shard has.
+    found: set[str] = set()
+    for shard in info.shards:
+        with pa.memory_map(str(pack.path / shard.name)) as file:
+            found.update(pa.ipc.open_file(file).schema.names)
     features = {
         IMAGE: {"_type": "Image"},
         LABEL: {"names": list(info.classes), "_type": "ClassLabel"},
@@ -115,7 +119,7 @@ def _parquet_schema(pack: Pack) -> pa.Schema:
         "content_sha256": info.content_sha256,
     }
     columns = [pa.field(name, in_shards.field(name).type) for name in copied_columns(info.annotations)]
-    columns += [pa.field(name, OPTIONAL_COLUMNS[name]) for name in optional]
+    columns += [pa.field(name, OPTIONAL_COLUMNS[name]) for name in OPTIONAL_COLUMNS if name in found]
     return pa.schema(
         [pa.field(IMAGE, IMAGE_TYPE), pa.field(LABEL, pa.int64()), *columns],
         metadata={
@@ -123,15 +127,6 @@ def _parquet_schema(pack: Pack) -> pa.Schema:
             MIEN_KEY: json.dumps(described),
         },
     )
-
-
-def _optional_columns(pack: Pack) -> list[str]:
-    """Return the optional columns that any shard has: all files of a set must have the same columns."""
-    found: set[str] = set()
-    for shard in pack.info.shards:
-        with pa.memory_map(str(pack.path / shard.name)) as file:
-            found.update(pa.ipc.open_file(file).schema.names)
-    return [name for name in OPTIONAL_COLUMNS if name in found]
 
 
 def _read_batches(shards: list[Path], schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -335,14 +335,11 @@ class RgbConverter:
         converted = self._reformatter.reformat(
             decoded, width, height, "rgb24", src_colorspace=matrix, threads=1
         )
-        return turn_upright(converted.to_ndarray(), _display_matrix(decoded))
-
-
-def _display_matrix(decoded: Any) -> NDArray[np.float64] | None:
-    data = decoded.side_data.get("DISPLAYMATRIX")
-    if data is None:
-        return None
-    return np.frombuffer(bytes(data), dtype=np.int32)[:9].reshape(3, 3).astype(np.float64)
+        display = decoded.side_data.get("DISPLAYMATRIX")
+        if display is None:
+            return turn_upright(converted.to_ndarray(), None)
+        display_matrix = np.frombuffer(bytes(display), dtype=np.int32)[:9].reshape(3, 3).astype(np.float64)
+        return turn_upright(converted.to_ndarray(), display_matrix)
 
 
 def turn_upright(image_rgb: NDArray[np.uint8], matrix: NDArray[np.float64] | None) -> NDArray[np.uint8]:

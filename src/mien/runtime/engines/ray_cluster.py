@@ -89,18 +89,15 @@ class RayCluster:
         try:
             for task in tasks:
                 running[remote.remote(task)] = task
-                if len(running) >= self._n_running():
+                # A cluster can grow and shrink.
+                n_cores = int(self._ray.cluster_resources().get("CPU", 1))
+                if len(running) >= (self._most or TASKS_PER_WORKER * max(n_cores, 1)):
                     yield from finished()
             while running:
                 yield from finished()
         finally:
             for reference in running:
                 self._ray.cancel(reference, force=True)
-
-    def _n_running(self) -> int:
-        """Return how many tasks may be in flight; a cluster can grow and shrink."""
-        n_cores = int(self._ray.cluster_resources().get("CPU", 1))
-        return self._most or TASKS_PER_WORKER * max(n_cores, 1)
 
     def _result(self, reference: Any) -> Any:
         failures = self._ray.exceptions

@@ -20,7 +20,7 @@ $(READY): pyproject.toml constraints.txt hashes.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes --requirement hashes.txt
-	$(BIN)/python -m pip install --quiet --no-compile --no-build-isolation --constraint constraints.txt --editable '.[train,serve,dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --no-build-isolation --constraint constraints.txt --editable '.[all,dev]'
 	@touch $(READY)
 
 demo: setup ## draw faces, prepare, train, export, evaluate: the whole chain in a few minutes

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -151,7 +152,8 @@ def read_part(task: PartTask) -> tuple[list[dict[str, Any]], PredictSummary] | N
         if any(last_line[name] != value for name, value in expected.items()):
             return None
         rows = [json.loads(line) for line in data.splitlines()]
-        return rows, PredictSummary(**last_line["summary"])
+        counts = last_line["summary"]
+        return rows, PredictSummary(**{**counts, "passed_over": Counter(counts["passed_over"])})
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

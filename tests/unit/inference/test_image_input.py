@@ -184,10 +184,10 @@ def test_an_address_is_read_with_its_password_and_named_without(address: str) ->
 
 def test_an_address_that_cannot_be_read(address: str) -> None:
     for wrong, reason, detail in (
-        (f"{address.replace('word', 'guess')}/a.png", "unreadable_address", "HTTP status 401"),
+        (f"{address.replace('word', 'guess')}/a.png", "unreadable_url", "answers 401"),
         (f"{address}/cut.png", "truncated_image", "bytes early"),
-        ("http://127.0.0.1:1/a.png", "unreadable_address", "refused"),
-        ("http://[/a.png", "unreadable_address", "IPv6"),
+        ("http://127.0.0.1:1/a.png", "unreadable_url", "refused"),
+        ("http://[/a.png", "unreadable_url", "no connection"),
     ):
         with pytest.raises(UnreadableImage, match=detail) as error:
             read_input(wrong)

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import copy
 import io
 import json
 import logging
@@ -83,7 +84,8 @@ def test_the_prior_is_that_of_predict(
 ) -> None:
     """Server and `predict_files` divide by the class fractions of the model, which `/v1/model` shows."""
     info = replace(model.info, training={"pack": {"train_counts": [1, 98, 1]}})
-    counted = OnnxModel(model.path, model._session, info)
+    counted = copy.copy(model)
+    counted.info = info
     path = make_image("two.png", ("Happy", 10, 10, 60), ("Sad", 100, 30, 40))
     [expected] = predict_files([path], counted, detector=detector, rule=DecisionRule(prior=prior))
     [plain] = predict_files([path], counted, detector=detector)

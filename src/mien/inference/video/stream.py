@@ -176,9 +176,6 @@ def _predict_batch(
             replace(row, frame=frame.number, seconds=frame.seconds, detail=row.detail or frame.caveat)
             for row in rows
         ]
-        yield ImagePrediction(image.source, tuple(rows), image.image_rgb)
-        rows = rows or [row_without_face(image.source, image.problem)]
-        rows = [replace(row, frame=frame.number, seconds=frame.seconds) for row in rows]
         yield ImagePrediction(image.source, tuple(rows), image.image_rgb, image.size_wh)
 
 

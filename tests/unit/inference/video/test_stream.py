@@ -140,6 +140,7 @@ def test_the_prior_comes_after_the_smoothing(model: Model, detector: Detector, v
     info = replace(model.info, training={"pack": {"train_counts": counts}})
     counted = copy.copy(model.onnx_model)
     counted.info = info
+    counted.with_threads = lambda _threads: counted  # type: ignore[method-assign]
     balanced = Model(counted, rule=DecisionRule(prior="balanced"), detector=detector)
     pairs = zip(model.watch(video), balanced.watch(video), strict=True)
     rows = [

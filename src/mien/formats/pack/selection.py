@@ -55,17 +55,16 @@ class FaceSelection:
 
     def crop_matrices(self, indices: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return ``(B, 2, 3)`` matrices from fractions of the stored images to fractions of the faces' crops."""
-        numbers, rows = self.pack_numbers[indices], self.rows[indices]
-        return np.stack(
-            [self.splits[pack].crop_matrices[row] for pack, row in zip(numbers, rows, strict=True)]
-        )
+        return self._gather([split.crop_matrices for split in self.splits], indices)
 
     def box_matrices(self, indices: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return ``(B, 2, 3)`` matrices from fractions of the faces' crops to fractions of their boxes."""
-        numbers, rows = self.pack_numbers[indices], self.rows[indices]
-        return np.stack(
-            [self.splits[pack].box_matrices[row] for pack, row in zip(numbers, rows, strict=True)]
-        )
+        return self._gather([split.box_matrices for split in self.splits], indices)
+
+    def _gather(self, by_split: list[NDArray[np.float64]], indices: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the matrices of some faces out of those of each split."""
+        pairs = zip(self.pack_numbers[indices], self.rows[indices], strict=True)
+        return np.stack([by_split[pack][row] for pack, row in pairs])
 
     def key(self, index: int) -> str:
         """Return the path of a face's image as its source writes it."""

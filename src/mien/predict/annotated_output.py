@@ -15,8 +15,8 @@ from PIL import Image
 from mien.artifacts import LOCK_WITHIN, disk_errors, one_writer, publish, write_atomically
 from mien.drawing.annotate import annotate
 from mien.errors import ArtifactError
+from mien.inference.media_sources import MediaSource
 from mien.inference.results import ImagePrediction
-from mien.predict.media_sources import MediaSource
 from mien.predict.video_encoders import VideoEncoder, open_encoder
 
 VIDEO_SUFFIX = ".mp4"

@@ -10,11 +10,11 @@ from mien.faces.detector import Detector
 from mien.faces.images import UnreadableImage
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.baseline import measure_baseline
+from mien.inference.media_sources import find_sources
 from mien.inference.pipeline import predict_files
 from mien.inference.results import ImagePrediction
 from mien.inference.video.capture import open_frames
 from mien.inference.video.stream import predict_frames
-from mien.predict.media_sources import find_sources
 from mien.predict.options import PredictOptions
 
 

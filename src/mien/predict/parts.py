@@ -37,9 +37,9 @@ from mien.faces.detector_file import find_detector_file
 from mien.formats.onnx_model import OnnxModel
 from mien.formats.unfinished import PLAN, library_versions, require_plan
 from mien.inference.decision_rule import DecisionRule
+from mien.inference.media_sources import MediaSource
 from mien.inference.results import FacePrediction
 from mien.predict.image_rows import FacePredictor, PredictSummary
-from mien.predict.media_sources import MediaSource
 from mien.predict.options import PredictOptions
 from mien.predict.prediction_files import JsonLinesWriter, RowWriter
 from mien.runtime.engines import open_engine

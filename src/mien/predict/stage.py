@@ -18,6 +18,7 @@ from mien.faces.detector import Detector, load_detector
 from mien.faces.images import UnreadableImage
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.baseline import measure_names, subtract_baseline
+from mien.inference.media_sources import MediaSource, find_sources
 from mien.inference.model import threads_for_video
 from mien.inference.pipeline import warn_if_trained_on_crops
 from mien.inference.results import ImagePrediction
@@ -32,7 +33,6 @@ from mien.predict.annotated_output import (
 )
 from mien.predict.baseline_file import read_baseline, require_baseline_fits
 from mien.predict.image_rows import FacePredictor, PredictSummary
-from mien.predict.media_sources import MediaSource, find_sources
 from mien.predict.options import PredictOptions
 from mien.predict.parts import (
     has_parts,

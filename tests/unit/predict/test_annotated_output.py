@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from mien.errors import ArtifactError
+from mien.inference.media_sources import MediaSource
 from mien.inference.results import FacePrediction, ImagePrediction
 from mien.predict.annotated_output import (
     AnnotatedVideoWriter,
@@ -16,7 +17,6 @@ from mien.predict.annotated_output import (
     claim_annotation_folder,
     write_annotated_image,
 )
-from mien.predict.media_sources import MediaSource
 
 
 def image(location: Path, relative_path: str) -> MediaSource:

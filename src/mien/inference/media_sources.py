@@ -1,4 +1,4 @@
-"""The sources of `mien predict`: images, videos, cameras and URLs, in order."""
+"""The sources of `mien predict` and `mien explain`: images, videos, cameras and URLs, in order."""
 
 import glob
 import logging

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from mien.errors import SourceError
-from mien.predict import media_sources
-from mien.predict.media_sources import MediaSource, find_sources
+from mien.inference import media_sources
+from mien.inference.media_sources import MediaSource, find_sources
 
 
 def touch(folder: Path, *names: str) -> Path:

@@ -14,11 +14,13 @@ from mien.runtime.telemetry import switch_off_telemetry
 
 if TYPE_CHECKING:
     from mien.inference.baseline import measure_baseline, subtract_baseline
+    from mien.inference.explanation import Explanation
     from mien.inference.model import Model, load
     from mien.inference.results import FacePrediction, ImagePrediction, to_pandas
 
 __version__ = "0.1.0"
 __all__ = [
+    "Explanation",
     "FacePrediction",
     "ImagePrediction",
     "Model",
@@ -32,6 +34,7 @@ __all__ = [
 switch_off_telemetry()
 
 _MODULES = {
+    "Explanation": "mien.inference.explanation",
     "Model": "mien.inference.model",
     "load": "mien.inference.model",
     "FacePrediction": "mien.inference.results",

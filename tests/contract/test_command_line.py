@@ -14,7 +14,7 @@ from mien.cli import build_parser, main
 from mien.cli.output import print_result
 
 VERBS = (
-    *("sample", "prepare", "browse", "train", "export", "evaluate", "predict", "serve", "page"),
+    *("sample", "prepare", "browse", "train", "export", "evaluate", "predict", "explain", "serve", "page"),
     *("compare", "bench", "doctor"),
 )
 ROOT = Path(__file__).parents[2]

@@ -12,6 +12,7 @@ from mien.cli import (
     compare,
     doctor,
     evaluate,
+    explain,
     export,
     page,
     predict,
@@ -44,7 +45,21 @@ exit codes:
   143  training ended by SIGTERM; --resume continues it
 """
 # In the order of the help.
-VERBS = (sample, prepare, browse, train, export, evaluate, predict, compare, serve, page, doctor, bench)
+VERBS = (
+    sample,
+    prepare,
+    browse,
+    train,
+    export,
+    evaluate,
+    predict,
+    explain,
+    compare,
+    serve,
+    page,
+    doctor,
+    bench,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

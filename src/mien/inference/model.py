@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, overload
 
 from mien.assets.bundled_models import find_model
+from mien.errors import SourceError
 from mien.faces.detector import Detector, load_detector
 from mien.faces.images import UnreadableImage, to_rgb
 from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.inference.decision_rule import ClassCount, DecisionRule, Prior
+from mien.inference.explanation import Explanation, explain_faces, require_class
 from mien.inference.image_input import (
     ColorOrder,
     ImageInput,
@@ -201,6 +203,47 @@ class Model:
             return CroppedImage(source, (), problem=(error.reason, error.detail))
         detector = None if cropped else self.detector
         return preprocess_pixels(source, image_rgb, self.info, detector=detector, keep_image=keep_image)
+
+    def explain(
+        self,
+        image: ImageInput,
+        *,
+        target: str | None = None,
+        cropped: bool = False,
+        color: ColorOrder = "rgb",
+    ) -> list[Explanation]:
+        """Return why each face of an image gets its answer: what counts for it, by hiding parts of the face.
+
+        The model runs 144 times for each face.
+
+        Args:
+            image: in any form that `predict` takes; a single one.
+            target: the class to explain; None: the most probable one.
+            cropped: the image already is one cropped face; the detector does not run.
+            color: order of the channels of pixels, see `predict`.
+
+        Returns:
+            An explanation for each face, the largest first; none without a face.
+
+        Raises:
+            TypeError: the image is something else, see `predict`.
+            SourceError: the image cannot be read.
+            ModelError: the model does not know the class, or its output is not finite.
+
+        Example:
+            >>> import mien
+            >>> model = mien.load()
+            >>> for explanation in model.explain("photo.jpg"):
+            ...     print(explanation.target, explanation.regions)
+        """
+        require_class(target, self.onnx_model)
+        image_cropped = self.preprocess(image, cropped=cropped, color=color)
+        if image_cropped.problem is not None:
+            status, detail = image_cropped.problem
+            raise SourceError(
+                f"{image_cropped.source or 'The image'} cannot be explained: {status}, {detail}"
+            )
+        return list(explain_faces(image_cropped, self.onnx_model, rule=self.rule, target=target))
 
     def watch(  # noqa: PLR0913 - one keyword per option, as on the command line
         self,

@@ -115,7 +115,12 @@ def rebuild_network(path: Path) -> FileNetwork:
     network.load_state_dict(tensors, strict=False)
     if is_folded:
         network.unfold_normalization()
-    _require_same_outputs(network, model)
+    require_same_outputs(
+        network,
+        model,
+        what=f"The network rebuilt from {path}",
+        advice="Start from the run that it was exported from",
+    )
     return FileNetwork(network, tuple(folded))
 
 
@@ -179,8 +184,14 @@ def _test_images(size: int) -> NDArray[np.uint8]:
 
 
 @torch.inference_mode()
-def _require_same_outputs(network: FaceNetwork, model: OnnxModel) -> None:
-    """Compare the rebuilt network with the file.
+def require_same_outputs(network: FaceNetwork, model: OnnxModel, *, what: str, advice: str) -> None:
+    """Compare a network with a model file of the same classes and input size.
+
+    Args:
+        network: in evaluation mode.
+        model: the file.
+        what: the network, at the beginning of a sentence.
+        advice: what to do if they differ, as a sentence without its end.
 
     Raises:
         ModelError: they differ by more than rounding.
@@ -193,8 +204,7 @@ def _require_same_outputs(network: FaceNetwork, model: OnnxModel) -> None:
     difference = float(differences.mean() if is_int8 else differences.max())
     if not difference <= (INT8_TOLERANCE if is_int8 else FLOAT_TOLERANCE):
         raise ModelError(
-            f"The network rebuilt from {model.path} predicts otherwise than the file: its probabilities differ by "
-            f"{difference:.2g}. Start from the run that it was exported from"
+            f"{what} predicts otherwise than {model.path}: the probabilities differ by {difference:.2g}. {advice}"
         )
 
 

@@ -1,0 +1,192 @@
+"""The stage `explain`: from faces to maps, near training faces, a page and JSON."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+import mien
+from mien.artifacts import file_sha256, new_folder, write_json
+from mien.assets.bundled_models import find_model
+from mien.errors import ArtifactError, SourceError
+from mien.explain.confusion import Confusion, read_confusion
+from mien.explain.options import ExplainOptions
+from mien.explain.page import ExplainedFace, write_page
+from mien.explain.writing import describe_face, describe_image, write_maps
+from mien.faces.detector import load_detector
+from mien.formats.onnx_model import OnnxModel
+from mien.inference.explanation import Explanation, explain_faces, require_class
+from mien.inference.media_sources import MediaSource, find_sources
+from mien.inference.pipeline import (
+    CroppedImage,
+    preprocess_file,
+    preprocess_url,
+    warn_if_trained_on_crops,
+)
+from mien.inference.results import row_without_face
+from mien.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    from mien.explain.pack_faces import TrainingFaces
+
+REPORT_JSON = "explain.json"
+FORMAT_VERSION = 1
+# Takes a crop ``(S, S, 3)`` uint8 and the index of a class; returns a map ``(S, S)``.
+GradientMap = Callable[[NDArray[np.uint8], int], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainSummary:
+    """What the command line shows.
+
+    Attributes:
+        lines: one for each face, or image without one.
+        out: the folder.
+    """
+
+    lines: tuple[str, ...]
+    out: Path
+
+    def __str__(self) -> str:
+        return "\n".join([*self.lines, f"Page: {self.out / 'explain.html'}"])
+
+
+class _Subject(NamedTuple):
+    """An image to explain: cropped, with its label and near-duplicate group if it is from a pack."""
+
+    image: CroppedImage
+    label: str | None = None
+    group: int | None = None
+
+
+def explain(  # noqa: PLR0913 - what it reads, besides the options
+    sources: Sequence[str | Path],
+    model: str | Path | None = None,
+    *,
+    out: Path,
+    options: ExplainOptions | None = None,
+    pack: Path | None = None,
+    open_gradients: Callable[[OnnxModel], GradientMap] | None = None,
+    lines: Iterable[str] = (),
+) -> ExplainSummary:
+    """Explain the answers for the faces of images, and of a pack.
+
+    Args:
+        sources: images, folders, patterns or URLs, see `mien.inference.media_sources.find_sources`.
+        model: the name of a bundled model, a file written by `mien export`, or None for the default.
+        out: the folder for explain.json, explain.html and the maps, written atomically.
+        options: see `ExplainOptions`.
+        pack: folder written by `prepare`, for the most similar training faces and for the keys in the options.
+        open_gradients: returns a function that computes maps by gradients for the loaded model; None for no such maps.
+        lines: the list that the source ``-`` stands for.
+
+    Raises:
+        SourceError: a source does not exist, is a video or a camera, or the detector's file is missing.
+        ArtifactError: the model, pack or report cannot be used, a key is unknown, or `out` already exists.
+        ModelError: the model does not know the class to explain, or its output is not finite.
+    """
+    options = options or ExplainOptions()
+    onnx_model = OnnxModel.load(find_model(model))
+    require_class(options.target, onnx_model)
+    model_sha256 = file_sha256(onnx_model.path)
+    confusion = None if options.report is None else read_confusion(options.report, model_sha256)
+    if options.keys and pack is None:
+        raise ArtifactError("--key names a face of a pack: add --pack")
+    found = find_sources(sources, lines=lines, leave_out=out)
+    for source in found:
+        if source.is_video:
+            raise SourceError(
+                f"{source.name} is a video or camera, but faces are explained in images. Save the frame as an image"
+            )
+    gradients = None if open_gradients is None else open_gradients(onnx_model)
+    subjects: list[Iterator[_Subject]] = [_read_images(found, onnx_model, options)]
+    n_images, training = len(found), None
+    with new_folder(out, force=options.force, kind_mark=REPORT_JSON) as folder:
+        if pack is not None:
+            faces, training = _open_pack(pack, onnx_model, options)
+            subjects.insert(0, iter(faces))
+            n_images += len(faces)
+        (folder / "faces").mkdir()
+        explained: list[ExplainedFace] = []
+        entries, texts = [], []
+        with Progress("Explaining", total=n_images, unit="image") as progress:
+            for subject in (subject for part in subjects for subject in part):
+                n_before = len(explained)
+                for explanation in explain_faces(subject.image, onnx_model, target=options.target):
+                    face = _complete(explanation, subject, onnx_model, gradients, confusion)
+                    if training is not None:
+                        near = training.find_nearest(
+                            explanation.crop_rgb, options.neighbors, other_than=subject.group
+                        )
+                        face = face._replace(neighbors=near)
+                    explained.append(face)
+                    files = write_maps(folder / "faces", len(explained), face)
+                    entries.append(describe_face(face, files))
+                    texts.append(str(face))
+                if len(explained) == n_before:
+                    row = row_without_face(subject.image.source, subject.image.problem)
+                    entries.append(describe_image(row))
+                    texts.append(f"{row.source}: {row}")
+                progress.advance()
+        write_page(folder / "explain.html", explained, entries, onnx_model.path.name)
+        document = {
+            "format_version": FORMAT_VERSION,
+            "mien_version": mien.__version__,
+            "model": {"file": onnx_model.path.name, "sha256": model_sha256},
+            "classes": list(onnx_model.info.classes),
+            "pack": None if pack is None else pack.resolve().name,
+            "faces": entries,
+        }
+        write_json(folder / REPORT_JSON, document)
+    return ExplainSummary(tuple(texts), out)
+
+
+def _open_pack(
+    path: Path, model: OnnxModel, options: ExplainOptions
+) -> tuple[list[_Subject], "TrainingFaces"]:
+    """Return the faces of a pack that are to be explained, and its training faces."""
+    from mien.explain.pack_faces import TrainingFaces, find_faces  # noqa: PLC0415 - pyarrow loads slowly
+    from mien.formats.pack import Pack  # noqa: PLC0415
+
+    pack, faces = Pack.open(path), []
+    if options.keys:
+        found = find_faces(pack.split(options.split), options.keys, model.info.input_size)
+        faces = [_Subject(*face) for face in found]
+    return faces, TrainingFaces.read(pack, model)
+
+
+def _read_images(
+    sources: Sequence[MediaSource], model: OnnxModel, options: ExplainOptions
+) -> Iterator[_Subject]:
+    """Yield the images one by one, with their faces cropped as `mien predict` crops them."""
+    detector = None
+    if options.crop == "detect" and sources:
+        warn_if_trained_on_crops(model.info)
+        detector = load_detector(options.detector_path)
+    for source in sources:
+        if isinstance(source.location, str):
+            image = preprocess_url(source.name, source.location, model.info, detector=detector)
+        else:
+            image = preprocess_file(Path(source.name), model.info, detector=detector)
+        yield _Subject(image)
+
+
+def _complete(
+    explanation: Explanation,
+    subject: _Subject,
+    model: OnnxModel,
+    gradients: GradientMap | None,
+    confusion: Confusion | None,
+) -> ExplainedFace:
+    """Return an explanation with what the other methods and the report say."""
+    target = model.info.classes.index(explanation.target)
+    answer = model.info.classes[int(explanation.output["expression"].argmax())]
+    return ExplainedFace(
+        explanation=explanation,
+        label=subject.label,
+        gradients=None if gradients is None else gradients(explanation.crop_rgb, target),
+        confusion=None if confusion is None else confusion.describe(answer, subject.label),
+    )

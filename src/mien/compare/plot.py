@@ -11,8 +11,8 @@ from mien.artifacts import write_atomically
 from mien.compare.grouped_summary import METRIC_TITLES, GroupedSummary
 from mien.compare.summary import ComparisonSummary
 from mien.drawing.fonts import plot_style, plot_text
+from mien.drawing.palette import series_color
 
-COLORS = ("#3554d1", "#e8743b", "#19a979", "#945ecf", "#13a4b4", "#bf399e", "#6c8893", "#d9a400")
 TEXT, GRID = "#2b3038", "#e1e5eb"
 _COLUMNS = 3
 _LOWER_IS_BETTER = frozenset({"ece", "nme"})
@@ -39,7 +39,7 @@ def draw_bars(summary: ComparisonSummary) -> Figure:
         values = np.array(list(model.metrics.values())) * 100
         bounds = np.array(list(model.intervals.values())).T * 100
         left = positions + (index - (n_models - 1) / 2) * width
-        axes.bar(left, values, width * 0.9, color=COLORS[index % len(COLORS)], label=plot_text(model.name))
+        axes.bar(left, values, width * 0.9, color=series_color(index), label=plot_text(model.name))
         errors = np.abs(bounds - values)
         axes.errorbar(left, values, yerr=errors, fmt="none", ecolor=TEXT, elinewidth=1.2, capsize=3)
         for x, value, top in zip(left, values, bounds[1], strict=True):
@@ -86,7 +86,7 @@ def _draw_panel(panel: Axes, name: str, summary: GroupedSummary) -> None:
         mean = group.metrics.get(name)
         if mean is None:
             continue
-        color = COLORS[row % len(COLORS)]
+        color = series_color(row)
         if mean.ci95 is not None:
             bounds = [bound * scale for bound in mean.ci95]
             panel.plot(bounds, [row, row], color=color, linewidth=2, solid_capstyle="round")

@@ -1,14 +1,19 @@
 """Maps of what an answer depends on, drawn on a face: orange speaks for the answer, blue against it."""
 
+import base64
+import io
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 FOR_RGB = (255, 122, 0)
 AGAINST_RGB = (40, 120, 255)
 # The largest value is drawn with this opacity, so that the face stays visible.
 MAX_OPACITY = 0.72
 DRAWN_SIDE = 384
+ENCODED_SIDE = 32
 
 
 def color_heat(heat: NDArray[np.floating], *, limit: float | None = None) -> NDArray[np.uint8]:
@@ -41,3 +46,11 @@ def draw_heat(
     opacity = colors[..., 3:] / 255
     drawing = face * (1 - opacity) + colors[..., :3] * opacity
     return np.asarray(np.clip(np.rint(drawing), 0, 255), dtype=np.uint8)
+
+
+def encode_heat(heat: NDArray[np.floating]) -> str:
+    """Return a map ``(S, S)`` as a data URI of a small transparent image for a page, which enlarges it smoothly."""
+    small = cv2.resize(heat, (ENCODED_SIDE, ENCODED_SIDE), interpolation=cv2.INTER_AREA)
+    buffer = io.BytesIO()
+    Image.fromarray(color_heat(small)).save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

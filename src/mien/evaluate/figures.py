@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from mien.drawing.palette import series_color
 from mien.metrics.calibration import ReliabilityBin
 from mien.metrics.landmarks import cumulative_error
 
@@ -138,6 +139,30 @@ def draw_affect_plane(truth: NDArray[np.floating], predicted: NDArray[np.floatin
         axes.set(xlabel="valence (unpleasant to pleasant)", ylabel="arousal (calm to excited)")
         axes.legend(loc="lower left", fontsize=9, handletextpad=0.1)
         return _to_svg(figure, "plane", "True and predicted valence and arousal")
+
+
+def draw_features(
+    points: NDArray[np.floating], labels: NDArray[np.integer], is_wrong: NDArray[np.bool_]
+) -> str:
+    """Draw faces in the plane of two principal components, in the colors of their labels.
+
+    Args:
+        points: ``(N, 2)``.
+        labels: ``(N,)`` indices of colors, negative for a face without a label.
+        is_wrong: ``(N,)`` which faces get a ring.
+    """
+    chosen = sample_points(points[:, 0])
+    colors = np.array([_SOFT if label < 0 else series_color(label) for label in labels[chosen].tolist()])
+    wrong = is_wrong[chosen]
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(5.2, 5.2), layout="constrained")
+        axes = figure.subplots()
+        for part, ring, width in ((~wrong, "none", 0.0), (wrong, _INK, 0.9)):
+            x, y = points[chosen][part].T
+            axes.scatter(x, y, s=17, c=colors[part], alpha=0.8, edgecolors=ring, linewidths=width)
+        axes.set(xlabel="first principal component", ylabel="second principal component")
+        axes.tick_params(labelbottom=False, labelleft=False)
+        return _to_svg(figure, "features", "Faces in the plane of two principal components of their features")
 
 
 def sample_points(values: NDArray[np.floating]) -> NDArray[np.intp]:

@@ -6,13 +6,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.drawing.heat_map import encode_heat
 from mien.evaluate.score import Evaluation
 from mien.evaluate.task_scores import LandmarkScores
+from mien.faces.crop import resize_crop
 from mien.faces.landmarks import CONTOURS
+from mien.formats.onnx_model import OnnxModel
 from mien.formats.pack import PackSplit
+from mien.inference.occlusion import occlusion_map
+from mien.runtime.progress import Progress
 from mien.tasks import Values
 
 N_MISTAKES = 24
+# Fewer positions than `mien explain` has: 64 runs of the model for each mistake.
+HEAT_STEPS = 8
 # Quantiles of the landmark error at which faces are shown.
 _NME_QUANTILES = {
     0.05: "5th percentile",
@@ -25,9 +32,10 @@ _NME_QUANTILES = {
 
 
 class Mistake(NamedTuple):
-    """A misclassified face: its image, its label, the prediction, and the probabilities of both."""
+    """A misclassified face: its image, what the answer depends on, its label, the prediction, and the probabilities of both."""
 
     image: str
+    heat: str
     key: str
     truth: str
     predicted: str
@@ -46,23 +54,37 @@ class LandmarkFace(NamedTuple):
     predicted_path: str
 
 
-def choose_mistakes(faces: PackSplit, outputs: Values, evaluation: Evaluation) -> list[Mistake]:
-    """Return the most confident mistakes under the protocol ``all``."""
+def choose_mistakes(
+    faces: PackSplit, outputs: Values, evaluation: Evaluation, model: OnnxModel
+) -> list[Mistake]:
+    """Return the most confident mistakes under the protocol ``all``, with the map of each by occlusion."""
+    if evaluation.main is None:
+        return []
     protocol = evaluation.main.protocol
     indices = np.flatnonzero(protocol.faces)
     wrong = np.flatnonzero(protocol.truth != protocol.predicted)
     confidence = outputs["expression"][indices[wrong], protocol.predicted[wrong]]
     chosen = wrong[np.argsort(-confidence, kind="stable")[:N_MISTAKES]]
+    heats = []
+    with Progress("Explaining mistakes", total=len(chosen), unit="face") as progress:
+        for i in chosen:
+            crop = resize_crop(faces.image(int(indices[i])), model.info.input_size)
+            target = int(protocol.predicted[i])
+            heats.append(
+                occlusion_map(crop, target, lambda crops: model.run(crops)["expression"], steps=HEAT_STEPS)
+            )
+            progress.advance()
     return [
         Mistake(
             image=_data_uri(faces, int(indices[i])),
+            heat=encode_heat(heat),
             key=faces.keys[indices[i]],
             truth=evaluation.classes[protocol.truth[i]],
             predicted=evaluation.classes[protocol.predicted[i]],
             confidence=float(outputs["expression"][indices[i], protocol.predicted[i]]),
             confidence_in_truth=float(outputs["expression"][indices[i], protocol.truth[i]]),
         )
-        for i in chosen
+        for i, heat in zip(chosen, heats, strict=True)
     ]
 
 

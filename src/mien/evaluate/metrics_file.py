@@ -39,7 +39,9 @@ def build_metrics(evaluation: Evaluation, provenance: Provenance) -> dict[str, A
         "n_faces": provenance.n_faces,
         "selection": provenance.selection,
         "warnings": list(provenance.warnings()),
-        "majority_baseline": {
+        "majority_baseline": None
+        if main is None
+        else {
             "class": main.majority_class,
             "accuracy": main.majority_fraction,
             "balanced_accuracy": main.chance,
@@ -47,9 +49,11 @@ def build_metrics(evaluation: Evaluation, provenance: Provenance) -> dict[str, A
         "protocols": scores.pop("protocols"),
         "per_class": {
             name: class_scores._asdict()
-            for name, class_scores in zip(evaluation.classes, evaluation.per_class, strict=True)
+            for name, class_scores in zip(evaluation.classes, evaluation.per_class, strict=main is not None)
         },
-        "confusion_matrix": {"labels": list(evaluation.classes), "counts": main.confusion.tolist()},
+        "confusion_matrix": None
+        if main is None
+        else {"labels": list(evaluation.classes), "counts": main.confusion.tolist()},
         "ece": scores.pop("ece"),
         "reliability": [bin_._asdict() for bin_ in evaluation.bins],
         **scores,

@@ -7,21 +7,28 @@ from typing import Any
 import jinja2
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 import mien
 from mien.drawing.fonts import printable_lines
+from mien.drawing.palette import series_color
 from mien.evaluate import figures
 from mien.evaluate.balanced_prior import BALANCED_PRIOR_NOTE
+from mien.evaluate.cell_faces import MAX_CORRECT_PER_CLASS, choose_cell_faces
 from mien.evaluate.flip import FLIP_NOTE
 from mien.evaluate.gallery import choose_landmark_faces, choose_mistakes
+from mien.evaluate.prediction import PredictedSplit
 from mien.evaluate.provenance import Provenance, describe_crop
 from mien.evaluate.score import Evaluation
 from mien.evaluate.summary import BALANCED_SUFFIX, FLIP_SUFFIX, SELECTION_UNKNOWN, format_verdict
 from mien.evaluate.task_scores import LandmarkScores, ValenceArousalScores, percent, percent_interval
+from mien.formats.onnx_model import OnnxModel
 from mien.formats.pack import PackSplit
+from mien.formats.pack.schema import NO_LABEL
 from mien.formats.terms import list_terms
+from mien.metrics.embedding import principal_plane
 from mien.runtime.nested import find_dict
-from mien.tasks import TASKS, Values
+from mien.tasks import TASKS
 
 _TEMPLATE = "report.html.j2"
 # With fewer faces, the metrics of a class vary by more than 15 points by chance.
@@ -29,16 +36,23 @@ FEW_FACES = 30
 
 
 def write_report(
-    path: Path, faces: PackSplit, outputs: Values, *, evaluation: Evaluation, provenance: Provenance
+    path: Path,
+    faces: PackSplit,
+    predicted: PredictedSplit,
+    *,
+    evaluation: Evaluation,
+    provenance: Provenance,
+    model: OnnxModel,
 ) -> None:
     """Write the page.
 
     Args:
         path: path of report.html.
         faces: the split, for its images.
-        outputs: the model's outputs for it.
+        predicted: the model's outputs and features for it.
         evaluation: the metrics.
         provenance: what was evaluated on what.
+        model: explains mistakes.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -50,26 +64,42 @@ def write_report(
     )
     environment.filters.update(percent=percent, interval=percent_interval)
     landmark_faces = []
-    plots = {"reliability": figures.draw_reliability(evaluation.bins)}
+    plots = {} if evaluation.main is None else {"reliability": figures.draw_reliability(evaluation.bins)}
     for task, scores in evaluation.tasks.items():
         if isinstance(scores, LandmarkScores):
-            landmark_faces = choose_landmark_faces(faces, outputs[task], scores)
+            landmark_faces = choose_landmark_faces(faces, predicted.outputs[task], scores)
             plots["nme"] = figures.draw_cumulative_error(scores.errors)
         if isinstance(scores, ValenceArousalScores):
             plots["plane"] = figures.draw_affect_plane(scores.truth, scores.predicted)
             for column, name in enumerate(scores.dimensions):
                 plots[name] = figures.draw_affect(scores.truth[:, column], scores.predicted[:, column], name)
+    plane = principal_plane(predicted.features)
+    cell_faces = choose_cell_faces(faces, predicted.outputs, evaluation)
+    if plane is not None:
+        labels, is_wrong = faces.labels, np.zeros(len(faces), dtype=np.bool_)
+        if evaluation.main is not None:
+            protocol = evaluation.main.protocol
+            labels = np.full(len(faces), NO_LABEL, dtype=np.int64)
+            labels[protocol.faces] = protocol.truth
+            is_wrong[protocol.faces] = protocol.truth != protocol.predicted
+        plots["features"] = figures.draw_features(plane.points, labels, is_wrong)
     page = environment.get_template(_TEMPLATE).render(
         evaluation=evaluation,
         titles={task: entry.title.capitalize() for task, entry in TASKS.items()},
         provenance=provenance,
-        verdict=format_verdict(evaluation.main),
+        verdict=format_verdict(evaluation),
         selection=provenance.selection or SELECTION_UNKNOWN,
         training_terms=list_terms(find_dict(provenance.model.training, "pack", "terms")),
         warnings=provenance.warnings(),
-        mistakes=choose_mistakes(faces, outputs, evaluation),
-        classes=_class_rows(evaluation),
-        confusion=_confusion_rows(evaluation),
+        mistakes=choose_mistakes(faces, predicted.outputs, evaluation, model),
+        cell_faces=cell_faces,
+        n_shown=sum(group.n_shown for group in cell_faces),
+        sheet_bytes=sum(len(group.sheet) for group in cell_faces),
+        max_correct=MAX_CORRECT_PER_CLASS,
+        plane=plane,
+        embedding_colors=[(name, series_color(index)) for index, name in enumerate(evaluation.classes)],
+        classes=[] if evaluation.main is None else _class_rows(evaluation, evaluation.main.confusion),
+        confusion=[] if evaluation.main is None else _confusion_rows(evaluation, evaluation.main.confusion),
         # Drawn by matplotlib from numbers and constant text, without any text of users.
         plots={name: Markup(svg) for name, svg in plots.items()},  # noqa: S704
         landmark_faces=landmark_faces,
@@ -93,9 +123,8 @@ def _remove_control_characters(value: Any) -> Any:
     return value
 
 
-def _class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
+def _class_rows(evaluation: Evaluation, confusion: NDArray[np.int64]) -> list[dict[str, Any]]:
     """Return the per-class table: name, scores, number of predictions, and the lengths of both bars in [0, 1]."""
-    confusion = evaluation.main.confusion
     n_predicted = confusion.sum(axis=0)
     largest = max(int(confusion.sum(axis=1).max()), int(n_predicted.max()), 1)
     return [
@@ -110,9 +139,8 @@ def _class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     ]
 
 
-def _confusion_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
+def _confusion_rows(evaluation: Evaluation, confusion: NDArray[np.int64]) -> list[dict[str, Any]]:
     """Return the confusion matrix row by row, each cell as a count and a fraction of the row."""
-    confusion = evaluation.main.confusion
     fractions = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     return [
         {

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.evaluate.task_scores import Estimate, TaskScores
+from mien.formats.pack.schema import NO_LABEL
 from mien.metrics.bootstrap import bootstrap_confusion
 from mien.metrics.calibration import ReliabilityBin, expected_calibration_error, reliability_bins
 from mien.metrics.classification import (
@@ -79,8 +80,8 @@ class Evaluation:
 
     Attributes:
         classes: the model's classes.
-        protocols: scores by protocol name, ``all`` first.
-        per_class: scores under ``all``, in the order of `classes`.
+        protocols: scores by protocol name, ``all`` first; empty if no face has an expression label.
+        per_class: scores under ``all``, in the order of `classes`; empty likewise, as the bins are.
         bins: reliability bins under ``all``.
         ece: expected calibration error under ``all``.
         tasks: scores of the other tasks that both the model and the faces have.
@@ -99,9 +100,9 @@ class Evaluation:
     balanced_prior: "Evaluation | None" = None
 
     @property
-    def main(self) -> ProtocolScores:
-        """The protocol ``all``."""
-        return self.protocols["all"]
+    def main(self) -> ProtocolScores | None:
+        """The protocol ``all``; None if no face has an expression label."""
+        return self.protocols.get("all")
 
 
 def score(
@@ -116,16 +117,21 @@ def score(
         annotations: the columns of the model's optional tasks.
 
     Raises:
-        ValueError: no face has a class that the model knows.
+        ValueError: faces have labels, but none a class that the model knows.
     """
     probabilities = outputs["expression"]
-    protocols = class_protocols(probabilities, truth.labels, classes=classes, label_classes=truth.classes)
-    everything = protocols[0]
-    if everything.n == 0:
-        raise ValueError(f"no face has one of the model's classes {classes}, the labels are {truth.classes}")
-    scored = {protocol.name: _score_protocol(protocol, classes, truth) for protocol in protocols}
-    confidence = probabilities[everything.faces].max(axis=1)
-    bins = reliability_bins(confidence, everything.truth == everything.predicted)
+    scored: dict[str, ProtocolScores] = {}
+    bins: tuple[ReliabilityBin, ...] = ()
+    if (truth.labels != NO_LABEL).any():
+        protocols = class_protocols(probabilities, truth.labels, classes=classes, label_classes=truth.classes)
+        everything = protocols[0]
+        if everything.n == 0:
+            raise ValueError(
+                f"no face has one of the model's classes {classes}, the labels are {truth.classes}"
+            )
+        scored = {protocol.name: _score_protocol(protocol, classes, truth) for protocol in protocols}
+        confidence = probabilities[everything.faces].max(axis=1)
+        bins = tuple(reliability_bins(confidence, everything.truth == everything.predicted))
     tasks = {}
     for name, predicted in outputs.items():
         if TASKS[name].score is None or name not in truth.values:
@@ -137,9 +143,9 @@ def score(
     return Evaluation(
         classes=classes,
         protocols=scored,
-        per_class=per_class(scored["all"].confusion),
+        per_class=per_class(scored["all"].confusion) if scored else (),
         bins=bins,
-        ece=expected_calibration_error(bins),
+        ece=expected_calibration_error(bins) if bins else None,
         tasks=tasks,
     )
 

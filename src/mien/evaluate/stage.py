@@ -12,17 +12,14 @@ from mien.evaluate.balanced_prior import balance_prior
 from mien.evaluate.flip import average_flipped
 from mien.evaluate.metrics_file import build_metrics, write_predictions
 from mien.evaluate.options import EvaluateOptions
+from mien.evaluate.prediction import predict_split
 from mien.evaluate.provenance import Provenance, may_have_seen, may_know_persons
 from mien.evaluate.score import Evaluation, Truth, score
 from mien.evaluate.summary import format_summary
 from mien.formats.onnx_model import OnnxModel
 from mien.formats.pack import Pack, PackSplit
 from mien.formats.pack.grouping import count_known
-from mien.formats.pack.selection import read_batches
-from mien.runtime.progress import Progress
-from mien.tasks import Values
-
-BATCH_SIZE = 32
+from mien.tasks import TASKS, align_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +62,8 @@ def evaluate(
         force: replace an existing report.
 
     Raises:
-        ArtifactError: the model, pack or split cannot be read, they share no class, or `out` already exists.
+        ArtifactError: the model, pack or split cannot be read, they share no class and no annotated task, or `out` already
+            exists.
         ModelError: the model's outputs are not finite.
     """
     onnx_model, opened = OnnxModel.load(find_model(model)), Pack.open(pack)
@@ -84,12 +82,14 @@ def evaluate(
         else 0,
     )
     classes, counts = onnx_model.info.classes, opened.info.counts.get(split, {})
-    if not any(counts.values()):
+    has_labels = any(counts.values())
+    if not has_labels and not _annotated_tasks(onnx_model, faces):
         raise ArtifactError(
-            f"A report needs faces with an expression label, and split {split!r} of pack {provenance.pack_name} has none: "
-            "choose another --split or --pack"
+            f"A report needs faces with an expression label, or annotated for another of the model's tasks "
+            f"({', '.join(onnx_model.info.tasks)}), and split {split!r} of pack {provenance.pack_name} has neither: choose "
+            "another --split or --pack"
         )
-    if not any(counts.get(name) for name in classes):
+    if has_labels and not any(counts.get(name) for name in classes):
         raise ArtifactError(
             f"Model {provenance.model_name} knows the classes {', '.join(classes)}, but split {split!r} of pack "
             f"{provenance.pack_name} only has faces of "
@@ -99,7 +99,8 @@ def evaluate(
     with new_folder(out, force=force, kind_mark="metrics.json") as folder:
         from mien.evaluate.report import write_report  # noqa: PLC0415 - matplotlib and Jinja2 load slowly
 
-        outputs = predict_split(onnx_model, faces, batch_size=BATCH_SIZE)
+        predicted = predict_split(onnx_model, faces)
+        outputs = predicted.outputs
         truth = Truth(
             classes=opened.info.classes,
             labels=faces.labels,
@@ -109,39 +110,38 @@ def evaluate(
         )
         annotations = onnx_model.info.annotations
         evaluation = score(outputs, truth, classes=classes, annotations=annotations)
-        balanced = balance_prior(outputs, onnx_model.info)
+        balanced = balance_prior(outputs, onnx_model.info) if has_labels else None
         if balanced is not None:
             evaluation = replace(evaluation, balanced_prior=score(balanced, truth, classes=classes))
         if flip_average:
-            mirrored = predict_split(onnx_model, faces, batch_size=BATCH_SIZE, mirrored=True)
+            mirrored = predict_split(onnx_model, faces, mirrored=True).outputs
             averaged = score(
                 average_flipped(outputs, mirrored), truth, classes=classes, annotations=annotations
             )
             evaluation = replace(evaluation, flip_average=averaged)
         write_json(folder / "metrics.json", build_metrics(evaluation, provenance))
         write_predictions(folder / "predictions.csv", faces.keys, outputs, truth=truth, evaluation=evaluation)
-        write_report(folder / "report.html", faces, outputs, evaluation=evaluation, provenance=provenance)
+        write_report(
+            folder / "report.html",
+            faces,
+            predicted,
+            evaluation=evaluation,
+            provenance=provenance,
+            model=onnx_model,
+        )
     return EvaluationSummary(evaluation, provenance, out)
 
 
-def predict_split(model: OnnxModel, faces: PackSplit, *, batch_size: int, mirrored: bool = False) -> Values:
-    """Return the model's outputs for every face of a split, in order.
-
-    Args:
-        model: the model.
-        faces: the split.
-        batch_size: number of faces per batch.
-        mirrored: mirror every crop left to right; landmarks are then those of the mirrored crops.
-
-    Raises:
-        ModelError: the model's outputs are not finite or out of range.
-    """
-    title = "Evaluating mirrored" if mirrored else "Evaluating"
-    batches = read_batches(faces, size=model.info.input_size, batch_size=batch_size)
-    if mirrored:
-        batches = (np.ascontiguousarray(images_rgb[:, :, ::-1]) for images_rgb in batches)
-    with Progress(title, total=len(faces), unit="face") as progress:
-        return model.run_batches(batches, progress=progress)
+def _annotated_tasks(model: OnnxModel, faces: PackSplit) -> list[str]:
+    """Return the tasks besides the expression that the model predicts and some face is annotated for."""
+    have, want = faces.pack.info.annotations, model.info.annotations
+    return [
+        task
+        for task in model.info.tasks
+        if task in faces.annotations
+        and TASKS[task].score is not None
+        and np.isfinite(align_columns(task, faces.annotations[task], have, want)).any()
+    ]
 
 
 def _count_trained_on(model: OnnxModel, pack: Pack, faces: PackSplit) -> int:

@@ -3,9 +3,10 @@
 from mien.evaluate.balanced_prior import BALANCED_PRIOR_NOTE
 from mien.evaluate.flip import FLIP_NOTE
 from mien.evaluate.provenance import Provenance
-from mien.evaluate.score import Evaluation, ProtocolScores
+from mien.evaluate.score import Evaluation
 from mien.evaluate.task_scores import percent, percent_interval
 from mien.runtime.text_table import format_table
+from mien.tasks import TASKS
 
 _HEADER = ("protocol", "faces", "accuracy", "balanced accuracy", "macro-F1")
 FLIP_SUFFIX = ", flip averaged"
@@ -13,8 +14,12 @@ BALANCED_SUFFIX = ", balanced prior"
 SELECTION_UNKNOWN = "the model file does not record how its checkpoint was selected"
 
 
-def format_verdict(scores: ProtocolScores) -> str:
+def format_verdict(evaluation: Evaluation) -> str:
     """Return whether the model is better than guessing, with the evidence."""
+    scores = evaluation.main
+    if scores is None:
+        titles = " and ".join(TASKS[task].title for task in evaluation.tasks)
+        return f"No face of the split has an expression label: this report is of {titles} only."
     accuracy, balanced = scores.accuracy, scores.balanced_accuracy
     beats_majority = accuracy.ci95[0] > scores.majority_fraction
     beats_chance = balanced.ci95[0] > scores.chance
@@ -41,14 +46,16 @@ def format_verdict(scores: ProtocolScores) -> str:
 
 def format_summary(evaluation: Evaluation, provenance: Provenance) -> str:
     """Return the metrics as plain text."""
-    main = evaluation.main
-    baseline = (
-        "baseline",
-        f"{main.protocol.n:,}",
-        f"{percent(main.majority_fraction)} always {main.majority_class}",
-        f"{percent(main.chance)} chance",
-        "",
-    )
+    main, table = evaluation.main, []
+    if main is not None:
+        baseline = (
+            "baseline",
+            f"{main.protocol.n:,}",
+            f"{percent(main.majority_fraction)} always {main.majority_class}",
+            f"{percent(main.chance)} chance",
+            "",
+        )
+        table = [*format_table([_HEADER, *_protocol_rows(evaluation), baseline]), ""]
     lines = [
         (
             f"{provenance.model_name} on pack {provenance.pack_name}, split {provenance.split}: "
@@ -56,9 +63,8 @@ def format_summary(evaluation: Evaluation, provenance: Provenance) -> str:
         ),
         f"Checkpoint: {provenance.selection or SELECTION_UNKNOWN}",
         "",
-        *format_table([_HEADER, *_protocol_rows(evaluation), baseline]),
-        "",
-        format_verdict(main),
+        *table,
+        format_verdict(evaluation),
         *_task_lines(evaluation),
         *(f"{name}: {scores.protocol.description}" for name, scores in evaluation.protocols.items()),
     ]
@@ -70,7 +76,8 @@ def format_summary(evaluation: Evaluation, provenance: Provenance) -> str:
     averaged = evaluation.flip_average
     if averaged is not None:
         lines += ["", f"Flip averaged: {FLIP_NOTE}."]
-        lines += format_table([_HEADER, *_protocol_rows(averaged, suffix=FLIP_SUFFIX)])
+        if averaged.main is not None:
+            lines += format_table([_HEADER, *_protocol_rows(averaged, suffix=FLIP_SUFFIX)])
         lines += _task_lines(averaged, suffix=FLIP_SUFFIX)
     return "\n".join([*lines, *(f"Warning: {warning}" for warning in provenance.warnings())])
 
@@ -91,5 +98,5 @@ def _protocol_rows(evaluation: Evaluation, *, suffix: str = "") -> list[tuple[st
 
 def _task_lines(evaluation: Evaluation, *, suffix: str = "") -> list[str]:
     """Return the lines for calibration and for the tasks other than the expression."""
-    lines = [f"Calibration error (ECE){suffix} {percent(evaluation.ece)}"]
+    lines = [f"Calibration error (ECE){suffix} {percent(evaluation.ece)}"] if evaluation.main else []
     return lines + [line for scores in evaluation.tasks.values() for line in scores.lines(suffix)]

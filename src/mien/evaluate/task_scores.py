@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mien.faces.action_units import KINDS, PRESENT_INTENSITY, ActionUnits, Kind, unit_title
 from mien.metrics.action_units import UnitScores, UnitsSummary, score_units
-from mien.metrics.affect import AffectScores, concordance, score_affect
+from mien.metrics.affect import AffectScores, concordance, pearson, rmse, score_affect
 from mien.metrics.bootstrap import Interval, bootstrap_rows
 from mien.metrics.landmarks import mean_nme, nme_per_face
 from mien.runtime.text_table import format_table
@@ -115,10 +115,12 @@ def score_landmarks(
 
 
 class AffectDimension(NamedTuple):
-    """Valence or arousal: its scores, and the interval of its CCC."""
+    """Valence or arousal: its scores, and the intervals of CCC, correlation and RMSE."""
 
     scores: AffectScores
     ccc_ci95: Interval | None
+    pearson_ci95: Interval | None
+    rmse_ci95: Interval | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,8 @@ class ValenceArousalScores:
         """Return the entry in metrics.json."""
         entries: dict[str, Any] = {"n": max(dimension.scores.n for dimension in self.dimensions.values())}
         for name, dimension in self.dimensions.items():
-            entries[name] = {**dimension.scores._asdict(), "ccc_ci95": dimension.ccc_ci95}
+            intervals = {key: value for key, value in dimension._asdict().items() if key != "scores"}
+            entries[name] = {**dimension.scores._asdict(), **intervals}
         return entries
 
     def lines(self, suffix: str) -> list[str]:
@@ -149,7 +152,13 @@ class ValenceArousalScores:
             scores = dimension.scores
             values = (
                 f"{label} {'–' if value is None else f'{value:.3f}'}"
-                for label, value in (("CCC", scores.ccc), ("RMSE", scores.rmse), ("SAGR", scores.sagr))
+                + ("" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]")
+                for label, value, interval in (
+                    ("CCC", scores.ccc, dimension.ccc_ci95),
+                    ("correlation", scores.pearson, dimension.pearson_ci95),
+                    ("RMSE", scores.rmse, dimension.rmse_ci95),
+                    ("SAGR", scores.sagr, None),
+                )
             )
             lines.append(f"{name.capitalize()}{suffix} {', '.join(values)} ({scores.n:,} faces)")
         return lines
@@ -182,6 +191,8 @@ def score_valence_arousal(
         dimensions[name] = AffectDimension(
             scores=score_affect(truth[:, column], predicted[:, column]),
             ccc_ci95=bootstrap_rows(pairs, lambda rows: concordance(rows[:, 0], rows[:, 1])),
+            pearson_ci95=bootstrap_rows(pairs, lambda rows: pearson(rows[:, 0], rows[:, 1])),
+            rmse_ci95=bootstrap_rows(pairs, lambda rows: rmse(rows[:, 0], rows[:, 1])),
         )
     return ValenceArousalScores(dimensions, truth, predicted)
 

@@ -1,7 +1,6 @@
 """explain.html: one self-contained page with the maps of each face."""
 
 import base64
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,11 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 import mien
 from mien.drawing.fonts import printable_lines
-from mien.drawing.heat_map import color_heat
+from mien.drawing.heat_map import encode_heat
 from mien.faces.images import encode_jpeg
 from mien.inference.explanation import Explanation
 
@@ -24,7 +22,7 @@ _TEMPLATE = "explain.html.j2"
 # More would make the page heavy: the rest is in explain.json and the PNG files.
 MAX_FACES = 200
 # Sides of what the page embeds, in pixels.
-CROP_SIDE, HEAT_SIDE, THUMBNAIL_SIDE = 224, 48, 64
+CROP_SIDE, THUMBNAIL_SIDE = 224, 64
 
 
 class ExplainedFace(NamedTuple):
@@ -116,7 +114,7 @@ def _describe(face: ExplainedFace) -> dict[str, Any]:
         "face": face,
         "explanation": explanation,
         "crop": _jpeg_uri(explanation.crop_rgb, CROP_SIDE),
-        "maps": {method: _heat_uri(heat) for method, heat in face.maps().items()},
+        "maps": {method: encode_heat(heat) for method, heat in face.maps().items()},
         "probabilities": list((explanation.prediction.probabilities or {}).items()),
         "neighbors": [(one, _jpeg_uri(one.image_rgb, THUMBNAIL_SIDE)) for one in face.neighbors or ()],
     }
@@ -129,11 +127,3 @@ def _jpeg_uri(image_rgb: NDArray[np.uint8], side: int) -> str:
             cv2.resize(image_rgb, (side, side), interpolation=cv2.INTER_AREA), dtype=np.uint8
         )
     return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(image_rgb)).decode("ascii")
-
-
-def _heat_uri(heat: NDArray[np.float32]) -> str:
-    """Return a map as a data URI of a small transparent image, which the page enlarges smoothly."""
-    small = cv2.resize(heat, (HEAT_SIDE, HEAT_SIDE), interpolation=cv2.INTER_AREA)
-    buffer = io.BytesIO()
-    Image.fromarray(color_heat(small), mode="RGBA").save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

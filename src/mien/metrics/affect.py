@@ -52,7 +52,7 @@ def score_affect(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -
         n=len(truth),
         ccc=concordance(truth, predicted),
         pearson=pearson(truth, predicted),
-        rmse=math.sqrt(float(np.mean((predicted - truth) ** 2))),
+        rmse=rmse(truth, predicted),
         sagr=float(np.mean(np.sign(truth) == np.sign(predicted))),
     )
 
@@ -86,6 +86,11 @@ def pearson(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> flo
     if norms == 0:
         return None
     return float(np.clip((truth_centered * predicted_centered).sum() / norms, -1, 1))
+
+
+def rmse(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> float | None:
+    """Return the root mean squared error, or None without a face."""
+    return math.sqrt(float(np.mean((predicted - truth) ** 2))) if len(truth) else None
 
 
 def _is_constant(values: NDArray[np.floating]) -> bool:

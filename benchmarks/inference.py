@@ -103,7 +103,7 @@ def main() -> None:
         peer_path = export_peer(network, Path(folder) / "b0.onnx")
         peer, peer_bytes = OnnxModel.load(peer_path, threads=args.threads), peer_path.stat().st_size
     size = ours.info.input_size
-    kind = "float" if ours.info.quantisation is None else "int8"
+    kind = "float" if ours.info.quantization is None else "int8"
     print(f"{model.name}: {kind}, {size} px, {model.stat().st_size / 1e6:.2f} MB")
     print(f"EfficientNet-B0: float, {PEER_SIZE} px, {peer_bytes / 1e6:.2f} MB, random weights")
     print(f"onnxruntime threads: {args.threads or 'its default'}; PyTorch threads: {torch.get_num_threads()}")

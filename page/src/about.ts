@@ -21,7 +21,7 @@ export function showModel(model: ModelInfo, threads: number | null): void {
     [t("modelTasks"), model.tasks.map((task) => tasks[task] ?? task).join(t("listSeparator"))],
     [t("modelClasses"), model.classes.map(className).join(t("listSeparator"))],
     [t("modelInput"), t("modelInputValue", { size: model.input_size, method: model.crop.method })],
-    [t("modelLicense"), model.licence],
+    [t("modelLicense"), model.license],
     [t("runsOn"), threads === null ? undefined : tCount("runsOnValue", threads)],
   ];
   const nodes = facts.flatMap(([term, text]) => (text ? [make("dt", { text: term }), make("dd", { text })] : []));

@@ -56,7 +56,7 @@ function modelInfo() {
   const tasks = aligned.landmarks ? ["expression", "landmarks"] : ["expression"];
   const { crop, input_size } = aligned;
   const { classes, class_fractions } = golden;
-  return { format_version: 1, classes, class_fractions, crop, input_size, tasks, name: "golden", card: "# Card" };
+  return { format_version: 2, classes, class_fractions, crop, input_size, tasks, name: "golden", card: "# Card" };
 }
 
 before(async () => {

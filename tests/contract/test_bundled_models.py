@@ -35,7 +35,7 @@ def test_it_is_small(bundle: OnnxModel) -> None:
 
 def test_it_says_what_eight_bits_cost_it(bundle: OnnxModel) -> None:
     """The gate's figures stand in the file: the answers of the float file, and how often they are the same."""
-    measured = bundle.info.quantisation
+    measured = bundle.info.quantization
     assert measured is not None
     gate = measured["gate"]
     assert gate["n"] > 1000
@@ -45,7 +45,7 @@ def test_it_says_what_eight_bits_cost_it(bundle: OnnxModel) -> None:
 
 
 @pytest.mark.parametrize("name", model_names())
-def test_every_model_has_a_card_and_a_licence(name: str) -> None:
+def test_every_model_has_a_card_and_a_license(name: str) -> None:
     card = read_card(find_model(name))
     for part in (
         "## Performance",
@@ -58,7 +58,7 @@ def test_every_model_has_a_card_and_a_licence(name: str) -> None:
         assert part in card, part
     assert re.search(r"n = [\d,]+", card)
     assert re.search(r"\[\d+\.\d, \d+\.\d\]", card), "no interval"
-    assert OnnxModel.load(find_model(name), threads=1).info.licence
+    assert OnnxModel.load(find_model(name), threads=1).info.license
 
 
 def test_the_card_quotes_the_dev_split_that_chose(bundle: OnnxModel) -> None:

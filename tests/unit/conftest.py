@@ -45,11 +45,11 @@ def save_model(path: Path, *, landmarks: NDArray[np.float32], contract: CropCont
     }
     nodes = [
         helper.make_node("Cast", ["images"], ["values"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["values"], ["rgb"], axes=[1, 2], keepdims=0),
-        helper.make_node("Mul", ["rgb", "scale"], ["logits"]),
+        helper.make_node("ReduceMean", ["values"], ["features"], axes=[1, 2], keepdims=0),
+        helper.make_node("Mul", ["features", "scale"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["expression"], axis=1),
-        helper.make_node("MatMul", ["rgb", "to_affect"], ["valence_arousal"]),
-        helper.make_node("MatMul", ["rgb", "nothing"], ["zero"]),
+        helper.make_node("MatMul", ["features", "to_affect"], ["valence_arousal"]),
+        helper.make_node("MatMul", ["features", "nothing"], ["zero"]),
         helper.make_node("Unsqueeze", ["zero", "axes"], ["zeros"]),
         helper.make_node("Add", ["zeros", "template"], ["landmarks"]),
     ]
@@ -62,6 +62,7 @@ def save_model(path: Path, *, landmarks: NDArray[np.float32], contract: CropCont
             helper.make_tensor_value_info("expression", TensorProto.FLOAT, ["N", len(CLASSES)]),
             helper.make_tensor_value_info("landmarks", TensorProto.FLOAT, ["N", 68, 2]),
             helper.make_tensor_value_info("valence_arousal", TensorProto.FLOAT, ["N", 2]),
+            helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", 3]),
         ],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )

@@ -7,7 +7,7 @@ import { requireUnchanged } from "./model-hash.ts";
 import type { Image } from "./pixels.ts";
 import type { Runtime } from "./runtime.ts";
 
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
 const BATCH_FACES = 16;
 
 /** The action units of a model: presence is a probability, intensity a number from 0 to 5. */
@@ -24,7 +24,7 @@ export interface ModelInfo {
   input_size: number;
   tasks: string[];
   annotations?: { action_units?: ActionUnits };
-  licence?: string;
+  license?: string;
   training?: Record<string, unknown>;
   /** Of each class, as the model was trained; null or missing if it is not recorded. */
   class_fractions?: number[] | null;

@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent / "models"
 DEFAULT_MODEL = "ferplus-resnet10-int8"
 # Detects a damaged installation, even for a model file from before these files contained their own hash.
 SHA256 = {
-    "ferplus-resnet10-int8": "d102666e453244446983dd7deca7e67e1f490c8b87a9007d331e613aed385f0c",
+    "ferplus-resnet10-int8": "c3efbbf7b4b0ccd95d522cd58dc6ea58eefe3dc75e340a86ea2099de518d9259",
 }
 
 

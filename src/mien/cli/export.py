@@ -26,7 +26,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="MODEL.onnx", help="file to write; for a pack, the folder"
     )
-    parser.add_argument("--licence", default="", help="license of the weights, stored in the file")
+    parser.add_argument("--license", default="", help="license of the weights, stored in the file")
     parser.add_argument(
         "--int8",
         action="store_true",
@@ -45,8 +45,8 @@ def run(args: argparse.Namespace) -> None:
     if int8.float_layers and not args.int8:
         args.parser.error("--float-layers needs --int8")
     if (args.source / "pack.json").is_file():
-        if args.int8 or args.licence:
-            args.parser.error("--int8 and --licence are for a run, not for a pack")
+        if args.int8 or args.license:
+            args.parser.error("--int8 and --license are for a run, not for a pack")
         with requires_extra("export", "data"):
             from mien.export.pack import export_pack
 
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
     summary = export(
         args.source,
         args.out,
-        licence=args.licence,
+        license=args.license,
         int8=int8 if args.int8 else None,
         force=args.force,
     )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mien.errors import ModelError
 from mien.formats.model_file import HASH_KEY, ZEROS, with_hash
-from mien.formats.onnx_model import INPUT_NAME, METADATA_KEY, ModelInfo, OnnxModel
+from mien.formats.onnx_model import FEATURES_NAME, INPUT_NAME, METADATA_KEY, ModelInfo, OnnxModel
 from mien.nets.network import FaceNetwork
 from mien.tasks import NO_ANNOTATIONS, TASKS, Annotations
 
@@ -32,12 +32,13 @@ class CalibratedNetwork(nn.Module):
         self._decoders = {name: TASKS[name].resolve("decode") for name in network.tasks if TASKS[name].decode}
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return the outputs of the network's tasks, in the order of `mien.tasks.TASKS`."""
+        """Return the outputs of the network's tasks, in the order of `mien.tasks.TASKS`, and then the features."""
         decoded = []
-        for name, value in self.network(images).items():
+        outputs, features = self.network.forward_with_features(images)
+        for name, value in outputs.items():
             decode = self._decoders.get(name)
             decoded.append(value if decode is None else decode(value, self.annotations, self.temperature))
-        return tuple(decoded)
+        return (*decoded, features)
 
 
 def to_onnx(graph: nn.Module, info: ModelInfo) -> onnx.ModelProto:
@@ -52,7 +53,7 @@ def to_onnx(graph: nn.Module, info: ModelInfo) -> onnx.ModelProto:
             graph,
             (example,),
             input_names=[INPUT_NAME],
-            output_names=list(info.tasks),
+            output_names=[*info.tasks, FEATURES_NAME],
             dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1, max=65_536)}},
             opset_version=OPSET,
             dynamo=True,
@@ -99,7 +100,11 @@ def check_against_torch(model: OnnxModel, graph: nn.Module, crops: np.ndarray) -
         ModelError: it is too large to be rounding error.
     """
     expected = graph(torch.from_numpy(crops))
-    values = model.run(crops).values()
+    outputs, features = model.run_with_features(crops)
+    # Features have no range of their own.
+    scale = max(1.0, float(np.abs(features).max()))
+    values = [*outputs.values(), features / scale]
+    expected = [*expected[:-1], expected[-1] / scale]
     difference = max(
         float(np.abs(value - tensor.numpy()).max()) for value, tensor in zip(values, expected, strict=True)
     )

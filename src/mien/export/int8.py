@@ -85,5 +85,5 @@ def make_int8(
             **check.to_dict(),
         },
     }
-    info = replace(info, quantisation=quantization)
+    info = replace(info, quantization=quantization)
     return to_file(quantized, info), info, check

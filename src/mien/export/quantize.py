@@ -28,7 +28,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import save_and_reload_model_with_shape_infer
 
 from mien.errors import ModelError
-from mien.formats.onnx_model import INPUT_NAME
+from mien.formats.onnx_model import FEATURES_NAME, INPUT_NAME
 from mien.formats.pack.selection import FaceSelection, read_batches
 from mien.runtime.progress import Progress
 from mien.tasks import TASKS
@@ -115,7 +115,7 @@ class Quantizer:
             node for node, layer in self._layers.items() if _is_within(layer, [*HEADS, *float_layers])
         ]
         # What follows the heads, such as a sigmoid.
-        outputs = {output.name for output in self._model.graph.output}
+        outputs = {output.name for output in self._model.graph.output} - {FEATURES_NAME}
         excluded += [node.name for node in self._model.graph.node if outputs.intersection(node.output)]
         return self._quantize([], excluded)
 

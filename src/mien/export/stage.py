@@ -47,7 +47,7 @@ class ExportSummary:
     int8: Int8Check | None
 
     def __str__(self) -> str:
-        info, quantization = self.info, self.info.quantisation
+        info, quantization = self.info, self.info.quantization
         subject = "torch and onnxruntime" + (", in float," if self.int8 is not None else "")
         shape = f"{info.input_size} px input; outputs {', '.join(info.tasks)}; {len(info.classes)} classes"
         n_dev, n_crops = info.training["dev"]["n"], self.n_checked_crops
@@ -74,7 +74,7 @@ def export(
     run_path: Path,
     out: Path,
     *,
-    licence: str = "",
+    license: str = "",  # noqa: A002 - the name of the key in the file
     int8: Int8Options | None = None,
     force: bool = False,
 ) -> ExportSummary:
@@ -83,7 +83,7 @@ def export(
     Args:
         run_path: a finished run.
         out: the file.
-        licence: license of the weights, for the file's metadata.
+        license: license of the weights, for the file's metadata.
         int8: how to quantize the file, or None for float.
         force: replace an existing file.
 
@@ -102,7 +102,7 @@ def export(
         int8_faces = None if int8 is None else open_int8_faces(run, dev, int8)
         network = load_network(run)
         temperature = fit_temperature(dev.logits, dev.labels)
-        info = replace(_describe(run, result, network), temperature=temperature, licence=licence)
+        info = replace(_describe(run, result, network), temperature=temperature, license=license)
         graph = CalibratedNetwork(network, temperature, run.annotations).eval()
         folded = CalibratedNetwork(
             network.fold_normalization(info.input_size), temperature, run.annotations

@@ -2,8 +2,10 @@
 
 The graph takes ``images`` uint8 RGB ``(N, S, S, 3)`` and returns ``expression``, calibrated probabilities ``(N, C)``,
 and the values of the model's further tasks, such as ``landmarks`` ``(N, 68, 2)`` as fractions of the crop and
-``valence_arousal`` ``(N, 2)`` in [-1, 1]: `mien.tasks.TASKS` lists them. Its metadata has two entries: ``mien``, a JSON object with the fields of `ModelInfo`, and
-``mien_sha256``, the hash of the file (`mien.formats.model_file`).
+``valence_arousal`` ``(N, 2)`` in [-1, 1]: `mien.tasks.TASKS` lists them. One more output, ``features`` ``(N, F)``, is what
+the expression's linear layer takes, for other classes to be taught on it. It costs nothing unless it is asked for: onnxruntime
+computes the requested outputs only. Its metadata has two entries: ``mien``, a JSON object with the fields of `ModelInfo`,
+and ``mien_sha256``, the hash of the file (`mien.formats.model_file`).
 """
 
 import json
@@ -25,9 +27,10 @@ from mien.runtime.onnx_session import CPU_PROVIDER, OnnxSession, Provider
 from mien.runtime.progress import Progress
 from mien.tasks import TASKS, Annotations, Values, annotations_to_dict, parse_annotations, task_shapes
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 METADATA_KEY = "mien"
 INPUT_NAME = "images"
+FEATURES_NAME = "features"
 MAX_INPUT_SIZE = 1024
 MAX_CLASSES = 1000
 # The metadata of a real file has a few thousand characters.
@@ -47,8 +50,8 @@ class ModelInfo:
         tasks: names of the outputs, among `mien.tasks.TASKS`.
         temperature: divisor of the logits inside the graph.
         training: recipe, data, selection rule and dev metrics, for the model card.
-        licence: license of the weights, as stated by their author.
-        quantisation: for an int8 file, how it was quantized and how it scores compared with the float file; None for a
+        license: license of the weights, as stated by their author.
+        quantization: for an int8 file, how it was quantized and how it scores compared with the float file; None for a
             float file.
         annotations: the columns of optional tasks; the key exists only if the model has one.
         format_version: version of this metadata.
@@ -60,8 +63,8 @@ class ModelInfo:
     tasks: tuple[str, ...] = ("expression", "landmarks", "valence_arousal")
     temperature: float = 1.0
     training: dict[str, Any] = field(default_factory=dict)
-    licence: str = ""
-    quantisation: dict[str, Any] | None = None
+    license: str = ""
+    quantization: dict[str, Any] | None = None
     annotations: Annotations = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
@@ -74,8 +77,8 @@ class ModelInfo:
     def to_json(self) -> str:
         """Return the value of the metadata entry."""
         values = self.to_dict()
-        if self.quantisation is None:  # so that releases without int8 support can read float files
-            del values["quantisation"]
+        if self.quantization is None:
+            del values["quantization"]
         return json.dumps(values, ensure_ascii=False, allow_nan=False)
 
     @classmethod
@@ -139,8 +142,8 @@ class ModelInfo:
                 "a positive number",
             ),
             "training": (isinstance(self.training, dict), "an object"),
-            "licence": (isinstance(self.licence, str), "text"),
-            "quantisation": (isinstance(self.quantisation, dict | None), "an object or null"),
+            "license": (isinstance(self.license, str), "text"),
+            "quantization": (isinstance(self.quantization, dict | None), "an object or null"),
         }
         for name, (is_valid, required) in checks.items():
             if not is_valid:
@@ -263,6 +266,7 @@ class OnnxModel:
         info, size = self.info, self.info.input_size
         required = {INPUT_NAME: ("tensor(uint8)", [size, size, 3])}
         required |= {task: ("tensor(float)", shape) for task, shape in info.output_shapes().items()}
+        required[FEATURES_NAME] = ("tensor(float)", [self.n_features])
         tensors = [*self._session.get_inputs(), *self._session.get_outputs()]
         found = {tensor.name: (tensor.type, tensor.shape[1:]) for tensor in tensors}
         is_dynamic = all(tensor.shape and not isinstance(tensor.shape[0], int) for tensor in tensors)
@@ -270,8 +274,8 @@ class OnnxModel:
             description = "; ".join(f"{tensor.name} {tensor.type} {tensor.shape}" for tensor in tensors)
             raise ArtifactError(
                 f"The metadata of {self.path} does not describe its network: the network has {description[:200]!r}, the "
-                f"metadata {len(info.classes)} classes, tasks {', '.join(info.tasks)} and input size {size}; the first "
-                "dimension must be dynamic. Export it again"
+                f"metadata {len(info.classes)} classes, tasks {', '.join(info.tasks)} and input size {size}; it must also return "
+                f"{FEATURES_NAME!r} (N, F), and the first dimension must be dynamic. Export it again"
             )
 
     def run(self, images_rgb: NDArray[np.uint8]) -> Values:
@@ -294,14 +298,27 @@ class OnnxModel:
             )
         return self._compute(images_rgb)
 
-    def _compute(self, images_rgb: NDArray[np.uint8]) -> Values:
+    def run_with_features(self, images_rgb: NDArray[np.uint8]) -> tuple[Values, NDArray[np.float32]]:
+        """Run the model on face crops, see `run`; return its outputs, and the features ``(N, n_features)`` too."""
+        outputs = self._compute(images_rgb, FEATURES_NAME)
+        return outputs, outputs.pop(FEATURES_NAME)
+
+    @property
+    def n_features(self) -> int:
+        """The length of a face's features, which the expression's linear layer takes; 0 if the network does not fix it."""
+        shapes = [output.shape for output in self._session.get_outputs() if output.name == FEATURES_NAME]
+        return shapes[0][1] if shapes and len(shapes[0]) == 2 and isinstance(shapes[0][1], int) else 0
+
+    def _compute(self, images_rgb: NDArray[np.uint8], *further: str) -> Values:
+        names = [*self.info.tasks, *further]
         try:
-            values = self._session.run(list(self.info.tasks), {INPUT_NAME: images_rgb})
+            values = self._session.run(names, {INPUT_NAME: images_rgb})
         except Exception as error:
             raise ModelError(f"Model {self.path} fails: {_one_line(error)}. Export it again") from error
-        outputs = dict(zip(self.info.tasks, values, strict=True))
-        for task, shape in self.info.output_shapes().items():
-            self._require_valid(task, outputs[task], (len(images_rgb), *shape))
+        outputs = dict(zip(names, values, strict=True))
+        shapes = self.info.output_shapes() | {name: [self.n_features] for name in further}
+        for name, shape in shapes.items():
+            self._require_valid(name, outputs[name], (len(images_rgb), *shape))
         return outputs
 
     def _require_valid(self, task: str, values: NDArray[np.float32], shape: tuple[int, ...]) -> None:
@@ -314,6 +331,8 @@ class OnnxModel:
                 f"Model {self.path} returns {task} values that are not finite. "
                 "Its training diverged: look at the run's curves, and train it again"
             )
+        if task == FEATURES_NAME:
+            return
         low, high = TASKS[task].limits(self.info.annotations) or (-np.inf, np.inf)
         is_outside = values.size and (values.min() < low - TOLERANCE or values.max() > high + TOLERANCE)
         if is_outside or (task == "expression" and (np.abs(values.sum(axis=1) - 1) > TOLERANCE).any()):

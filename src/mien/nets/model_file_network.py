@@ -200,7 +200,7 @@ def require_same_outputs(network: FaceNetwork, model: OnnxModel, *, what: str, a
     expected, outputs = model.run(images), network(torch.from_numpy(images))
     probabilities = torch.softmax(outputs["expression"] / model.info.temperature, dim=1).numpy()
     differences = np.abs(probabilities - expected["expression"])
-    is_int8 = model.info.quantisation is not None
+    is_int8 = model.info.quantization is not None
     difference = float(differences.mean() if is_int8 else differences.max())
     if not difference <= (INT8_TOLERANCE if is_int8 else FLOAT_TOLERANCE):
         raise ModelError(

@@ -84,6 +84,10 @@ class FaceNetwork(nn.Module):
         Returns:
             ``(B, *shape)`` by task, as `Task.loss` takes them: the expression's are logits.
         """
+        return self.forward_with_features(images_rgb)[0]
+
+    def forward_with_features(self, images_rgb: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Predict faces as `forward` does; return also the features ``(B, D)`` that the expression's head takes."""
         pixels = images_rgb.to(self.mean.dtype)
         if self.grayscale:
             pixels = (pixels * self.luma_weights).sum(dim=-1, keepdim=True)
@@ -95,20 +99,21 @@ class FaceNetwork(nn.Module):
             features = functional.relu(self.hidden(features))
         features = self.dropout(features)
         landmarks = self._head("landmarks")(features) if "landmarks" in self.shapes else None
+        expression_features = features
+        if self.conditions_on_landmarks and landmarks is not None:
+            # The expression's gradient does not move the landmarks.
+            centered = (landmarks.detach() - 0.5).to(features.dtype)
+            expression_features = torch.cat([features, centered], dim=1)
         outputs = {}
         for name, shape in self.shapes.items():
             if name == "landmarks" and landmarks is not None:
                 value = landmarks
-            elif name == "expression" and self.conditions_on_landmarks and landmarks is not None:
-                # The expression's gradient does not move the landmarks.
-                centered = (landmarks.detach() - 0.5).to(features.dtype)
-                value = self._head(name)(torch.cat([features, centered], dim=1))
             else:
-                value = self._head(name)(features)
+                value = self._head(name)(expression_features if name == "expression" else features)
             if name in self._activations:
                 value = self._activations[name](value)
             outputs[name] = value if len(shape) == 1 else value.view(-1, *shape)
-        return outputs
+        return outputs, expression_features
 
     def _head(self, task: str) -> nn.Module:
         return self.get_submodule(TASKS[task].head)

@@ -124,8 +124,8 @@ class ModelMetadata(BaseModel):
     class_fractions: list[float] | None = Field(
         description="Fraction of each class that the model was trained on, for `prior`; null if the model does not record it"
     )
-    licence: str
-    quantisation: dict[str, Any] | None = Field(
+    license: str
+    quantization: dict[str, Any] | None = Field(
         description="How an int8 model was quantized; null for a float model"
     )
     annotations: dict[str, Any] | None = Field(

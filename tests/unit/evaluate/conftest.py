@@ -112,24 +112,25 @@ def write_model(
         node("Cast", ["images"], ["float"], to=onnx.TensorProto.FLOAT),
         node("Mul", ["float", "byte"], ["unit"]),
         node("Transpose", ["unit"], ["planes"], perm=[0, 3, 1, 2]),
-        node("ReduceMean", ["planes", "axes"], ["color"], keepdims=0),
-        node("Gemm", ["color", "weights", "bias"], ["logits"]),
+        node("ReduceMean", ["planes", "axes"], ["features"], keepdims=0),
+        node("Gemm", ["features", "weights", "bias"], ["logits"]),
         node("Softmax", ["logits"], ["expression"], axis=1),
-        node("Gemm", ["color", "nothing", "points"], ["flat"]),
+        node("Gemm", ["features", "nothing", "points"], ["flat"]),
         node("Reshape", ["flat", "shape"], ["landmarks"]),
-        node("Gemm", ["color", "feeling", "zero"], ["valence_arousal"]),
+        node("Gemm", ["features", "feeling", "zero"], ["valence_arousal"]),
     ]
     shapes = {
         "expression": ["N", len(classes)],
         "landmarks": ["N", 68, 2],
         "valence_arousal": ["N", 2],
+        "features": ["N", 3],
     }
     value = onnx.helper.make_tensor_value_info
     graph = onnx.helper.make_graph(
         nodes,
         "colors",
         [value("images", onnx.TensorProto.UINT8, ["N", INPUT_SIZE, INPUT_SIZE, 3])],
-        [value(task, onnx.TensorProto.FLOAT, shapes[task]) for task in tasks],
+        [value(task, onnx.TensorProto.FLOAT, shapes[task]) for task in (*tasks, "features")],
         [onnx.numpy_helper.from_array(np.asarray(array), key) for key, array in constants.items()],
     )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
@@ -139,7 +140,7 @@ def write_model(
         input_size=INPUT_SIZE,
         tasks=tasks,
         training=training or {},
-        licence="MIT",
+        license="MIT",
     )
     model.metadata_props.add(key=METADATA_KEY, value=info.to_json())
     path = parent / name

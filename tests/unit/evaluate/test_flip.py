@@ -70,21 +70,26 @@ def _write_model(path: Path, *, equivariant: bool = False) -> Path:
     nodes = [
         node("Cast", ["images"], ["float"], to=onnx.TensorProto.FLOAT),
         node("Mul", ["float", "byte"], ["unit"]),
-        node("ReduceMean", ["unit", "axes"], ["columns"], keepdims=0),
-        node("Gemm", ["columns", "to_logits", "bias"], ["logits"]),
+        node("ReduceMean", ["unit", "axes"], ["features"], keepdims=0),
+        node("Gemm", ["features", "to_logits", "bias"], ["logits"]),
         node("Softmax", ["logits"], ["expression"], axis=1),
-        node("Gemm", ["columns", "shifts", "points"], ["flat"]),
+        node("Gemm", ["features", "shifts", "points"], ["flat"]),
         node("Reshape", ["flat", "shape"], ["landmarks"]),
-        node("Gemm", ["columns", "feelings", "calm"], ["felt"]),
+        node("Gemm", ["features", "feelings", "calm"], ["felt"]),
         node("Tanh", ["felt"], ["valence_arousal"]),
     ]
     value, kind = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
-    shapes = {"expression": ["N", 3], "landmarks": ["N", 68, 2], "valence_arousal": ["N", 2]}
+    shapes = {
+        "expression": ["N", 3],
+        "landmarks": ["N", 68, 2],
+        "valence_arousal": ["N", 2],
+        "features": ["N", SIDE],
+    }
     graph = onnx.helper.make_graph(
         nodes,
-        "columns",
+        "features",
         [value("images", onnx.TensorProto.UINT8, ["N", SIDE, SIDE, 3])],
-        [value(task, kind, shapes[task]) for task in TASKS],
+        [value(task, kind, shapes[task]) for task in (*TASKS, "features")],
         [onnx.numpy_helper.from_array(np.asarray(array), key) for key, array in constants.items()],
     )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)

@@ -96,8 +96,8 @@ def test_the_metadata_records_calibration_and_scores(
     """The scores in the file are those of both files on the dev split; all other metadata is the float file's."""
     summary, as_float = exported
     info = OnnxModel.load(summary.out).info
-    assert replace(info, quantisation=None) == OnnxModel.load(as_float.out).info
-    made = info.quantisation
+    assert replace(info, quantization=None) == OnnxModel.load(as_float.out).info
+    made = info.quantization
     assert made is not None
     assert made["float_layers"] == []
     n_dev = Run.open(relu_run).read_result()["dev"]["n"]
@@ -129,10 +129,10 @@ def test_the_summary_has_both_columns(exported: Any) -> None:
     assert "int8" not in str(exported[1])
 
 
-def test_float_files_are_readable_by_earlier_releases(exported: Any) -> None:
-    """A float file's metadata has no key that an earlier release would not know."""
+def test_a_float_file_says_nothing_of_quantization(exported: Any) -> None:
+    """Only an int8 file has the key."""
     text = exported[1].info.to_json()
-    assert "quantisation" not in text
+    assert "quantization" not in text
     assert ModelInfo.from_json(text, where="here") == exported[1].info
 
 
@@ -140,7 +140,7 @@ def test_layers_can_stay_in_float(relu_run: Path, training_pack: Path, tmp_path:
     """A name includes every layer below it; their weights stay in float, and the metadata lists them."""
     options = Int8Options((training_pack,), ("backbone.layer1",))
     summary = export(relu_run, tmp_path / "model.onnx", int8=options)
-    made = summary.info.quantisation
+    made = summary.info.quantization
     assert made is not None
     assert made["float_layers"]
     assert all(name.startswith("backbone.layer1.") for name in made["float_layers"])

@@ -39,7 +39,7 @@ def exported(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Any
     noise = io.StringIO()
     out = tmp_path_factory.mktemp("models") / "deeper" / "model.onnx"
     with contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
-        summary = export(trained_run, out, licence="CC0")
+        summary = export(trained_run, out, license="CC0")
     return summary, noise.getvalue()
 
 
@@ -61,7 +61,7 @@ def test_the_metadata_is_complete(exported: Any, trained_run: Path) -> None:
     assert info == exported[0].info
     assert (info.classes, info.crop, info.input_size) == (run.classes, run.crop, 32)
     assert info.tasks == ("expression", "landmarks", "valence_arousal")
-    assert info.licence == "CC0"
+    assert info.license == "CC0"
     training = info.training
     assert training["backbone"] == "mobilenetv3_small_050"
     assert training["pack"]["content_sha256"] == run.pack["content_sha256"]
@@ -111,7 +111,10 @@ def test_a_trained_network_of_each_kind_is_exported(
     )
     with torch.inference_mode():
         expected = network(torch.from_numpy(crops))
-    outputs = model.run(crops)
+    outputs, features = model.run_with_features(crops)
+    head = network.get_submodule("expression_head")
+    with torch.inference_mode():
+        np.testing.assert_allclose(head(torch.from_numpy(features)), expected["expression"], atol=1e-3)
     probabilities = (expected["expression"] / model.info.temperature).softmax(dim=1)
     # After one epoch the calibrated probabilities are almost equal, so they are compared more closely.
     np.testing.assert_allclose(outputs["expression"], probabilities.numpy(), atol=1e-5)
@@ -310,22 +313,28 @@ def test_a_missing_run_and_a_wrong_name(trained_run: Path, tmp_path: Path) -> No
 class _Constant(torch.nn.Module):
     """Returns the same outputs for every face."""
 
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        self.n_features = n_features
+
     tasks = ("expression", "landmarks", "valence_arousal")
 
-    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    def forward_with_features(self, images: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         zeros = torch.zeros(len(images), 3)
-        return {
+        outputs = {
             "expression": zeros,
             "landmarks": torch.zeros(len(images), 68, 2),
             "valence_arousal": zeros[:, :2],
         }
+        return outputs, torch.zeros(len(images), self.n_features)
 
 
 def test_a_file_that_computes_something_else_is_rejected(exported: Any, trained_run: Path) -> None:
     """The check on real crops detects a file of another network."""
     crops = Run.open(trained_run).read_dev_outputs().crops[:4]
+    model = OnnxModel.load(exported[0].out)
     with pytest.raises(ModelError, match="differs from torch"):
-        check_against_torch(OnnxModel.load(exported[0].out), CalibratedNetwork(_Constant(), 1.0), crops)
+        check_against_torch(model, CalibratedNetwork(_Constant(model.n_features), 1.0), crops)
 
 
 def test_the_file_needs_no_torch(exported: Any) -> None:

@@ -24,6 +24,7 @@ INFO = ModelInfo(
     ("Neutral", "Happy", "Sad"), CropContract(method="whole", size=16), SIZE, tasks=("expression",)
 )
 value_info, node = helper.make_tensor_value_info, helper.make_node
+FEATURES = value_info("features", TensorProto.FLOAT, ["N", 3])
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,12 @@ class ModelParts:
 
     nodes: tuple[Any, ...] = (
         node("Cast", ["images"], ["values"], to=TensorProto.FLOAT),
-        node("ReduceMean", ["values"], ["rgb"], axes=[1, 2], keepdims=0),
-        node("Mul", ["rgb", "scale"], ["logits"]),
+        node("ReduceMean", ["values"], ["features"], axes=[1, 2], keepdims=0),
+        node("Mul", ["features", "scale"], ["logits"]),
         node("Softmax", ["logits"], ["expression"], axis=1),
     )
     inputs: tuple[Any, ...] = (value_info("images", TensorProto.UINT8, ["N", SIZE, SIZE, 3]),)
-    outputs: tuple[Any, ...] = (value_info("expression", TensorProto.FLOAT, ["N", 3]),)
+    outputs: tuple[Any, ...] = (value_info("expression", TensorProto.FLOAT, ["N", 3]), FEATURES)
     weights: tuple[Any, ...] = (numpy_helper.from_array(np.float32(0.02), "scale"),)
     metadata: dict[str, str] = field(
         default_factory=lambda: {METADATA_KEY: INFO.to_json(), HASH_KEY: ZEROS.decode()}
@@ -180,7 +181,7 @@ def of_type(kind: int) -> ModelParts:
         node("Softmax", ["logits"], ["p"], axis=1),
         node("Cast", ["p"], ["expression"], to=kind),
     )
-    return replace(VALID, nodes=nodes, outputs=(value_info("expression", kind, ["N", 3]),))
+    return replace(VALID, nodes=nodes, outputs=(value_info("expression", kind, ["N", 3]), FEATURES))
 
 
 def with_output_nodes(*nodes: Any, **constants: np.ndarray) -> ModelParts:
@@ -215,7 +216,7 @@ def with_affect(scale: float) -> ModelParts:
     return replace(
         with_metadata(tasks=["expression", "valence_arousal"]),
         nodes=nodes,
-        outputs=(expression, value_info("valence_arousal", TensorProto.FLOAT, ["N", 2])),
+        outputs=(expression, value_info("valence_arousal", TensorProto.FLOAT, ["N", 2]), FEATURES),
         weights=(*VALID.weights, *(numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items())),
     )
 
@@ -232,8 +233,11 @@ RECIPES: dict[str, ModelParts] = {
     "half precision": of_type(TensorProto.FLOAT16),
     "double precision": of_type(TensorProto.DOUBLE),
     "integers": of_type(TensorProto.INT64),
-    "a second output": replace(VALID, outputs=(expression, value_info("logits", TensorProto.FLOAT, ["N", 3]))),
-    "another number of classes": replace(VALID, outputs=(value_info("expression", TensorProto.FLOAT, ["N", 4]),)),
+    "another output": replace(VALID, outputs=(*VALID.outputs, value_info("logits", TensorProto.FLOAT, ["N", 3]))),
+    "another number of classes": replace(VALID, outputs=(value_info("expression", TensorProto.FLOAT, ["N", 4]), FEATURES)),
+    "no features": replace(VALID, outputs=(expression,)),
+    "features of one face": replace(VALID, outputs=(expression, value_info("features", TensorProto.FLOAT, [1, 3]))),
+    "integers as features": replace(VALID, outputs=(expression, value_info("features", TensorProto.INT64, ["N", 3]))),
     "an unknown operator": with_output_nodes(node("Nonsense", ["logits"], ["expression"])),
     "an operator of another domain": with_output_nodes(node("Softmax", ["logits"], ["expression"], domain="x.y")),
     "an unknown opset": replace(VALID, opset=999),
@@ -265,7 +269,7 @@ RECIPES: dict[str, ModelParts] = {
     "a list": with_text("[]"),
     "a number": with_text("1"),
     "deeply nested metadata": with_text("[" * 100_000),
-    "megabytes of metadata": with_metadata(licence="x" * 2**21),
+    "megabytes of metadata": with_metadata(license="x" * 2**21),
     "no classes": with_metadata(classes=[]),
     "a duplicate class": with_metadata(classes=["Sad", "Sad", "Happy"]),
     "classes as text": with_metadata(classes="abc"),
@@ -306,9 +310,9 @@ RECIPES: dict[str, ModelParts] = {
     "training with infinity": with_text(INFO.to_json().replace('"training": {}', '"training": {"a": 1e999}')),
     "training of huge numbers": with_text(INFO.to_json().replace('"training": {}', '"training": {"a": 1' + 99 * "0" + "}")),
     "training as a list": with_metadata(training=[1]),
-    "a license that is not text": with_metadata(licence=7),
-    "quantization that is not an object": with_metadata(quantisation="int8"),
-    "another format version": with_metadata(format_version=2),
+    "a license that is not text": with_metadata(license=7),
+    "quantization that is not an object": with_metadata(quantization="int8"),
+    "another format version": with_metadata(format_version=1),
     "a format version that is true": with_metadata(format_version=True),
     "no format version": with_metadata(format_version=None),
     "an unknown key": with_metadata(color="red"),
@@ -329,7 +333,9 @@ def test_invalid_models(tmp_path: Path, capfd: pytest.CaptureFixture[str], name:
 
 def test_an_output_of_another_name(tmp_path: Path) -> None:
     nodes = (*TO_LOGITS, node("Softmax", ["logits"], ["answer"], axis=1))
-    recipe = replace(VALID, nodes=nodes, outputs=(value_info("answer", TensorProto.FLOAT, ["N", 3]),))
+    recipe = replace(
+        VALID, nodes=nodes, outputs=(value_info("answer", TensorProto.FLOAT, ["N", 3]), FEATURES)
+    )
     assert "does not describe its network" in reject(write(tmp_path / "model.onnx", recipe.build()))
 
 

@@ -22,7 +22,7 @@ INFO = ModelInfo(
     tasks=("expression",),
     temperature=1.5,
     training={"recipe": "tiny", "dev": {"accuracy": 0.5}},
-    licence="CC0",
+    license="CC0",
 )
 
 
@@ -35,15 +35,18 @@ def save_model(tmp_path: Path) -> Callable[..., Path]:
     def save(metadata: str | None) -> Path:
         nodes = [
             helper.make_node("Cast", ["images"], ["values"], to=TensorProto.FLOAT),
-            helper.make_node("ReduceMean", ["values"], ["rgb"], axes=[1, 2], keepdims=0),
-            helper.make_node("Mul", ["rgb", "scale"], ["logits"]),
+            helper.make_node("ReduceMean", ["values"], ["features"], axes=[1, 2], keepdims=0),
+            helper.make_node("Mul", ["features", "scale"], ["logits"]),
             helper.make_node("Softmax", ["logits"], ["expression"], axis=1),
         ]
         graph = helper.make_graph(
             nodes,
             "tiny",
             [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", SIZE, SIZE, 3])],
-            [helper.make_tensor_value_info("expression", TensorProto.FLOAT, ["N", 3])],
+            [
+                helper.make_tensor_value_info("expression", TensorProto.FLOAT, ["N", 3]),
+                helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", 3]),
+            ],
             [numpy_helper.from_array(np.float32(0.02), "scale")],
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
@@ -81,6 +84,17 @@ def test_run_returns_what_the_graph_computes(save_model: Callable[..., Path]) ->
     powers = np.exp(images.mean(axis=(1, 2)) / 50)
     np.testing.assert_allclose(outputs["expression"], powers / powers.sum(axis=1, keepdims=True), rtol=1e-4)
     assert list(outputs) == ["expression"]
+
+
+def test_features_are_returned_when_they_are_asked_for(save_model: Callable[..., Path]) -> None:
+    """With the same outputs beside them."""
+    images = np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE, 3), dtype=np.uint8)
+    model = OnnxModel.load(save_model(INFO.to_json()), threads=1)
+    outputs, features = model.run_with_features(images)
+    assert model.n_features == 3
+    np.testing.assert_allclose(features, images.mean(axis=(1, 2)), rtol=1e-5)
+    assert list(outputs) == ["expression"]
+    assert np.array_equal(outputs["expression"], model.run(images)["expression"])
 
 
 @pytest.mark.parametrize(
@@ -153,7 +167,8 @@ def test_other_version(save_model: Callable[..., Path], version: object) -> None
     """The message for another format version names the supported one and what to do."""
     metadata = json.dumps({**json.loads(INFO.to_json()), "format_version": version})
     with pytest.raises(
-        ArtifactError, match=rf"format version {version!r}, this release reads 1. Export it again"
+        ArtifactError,
+        match=rf"format version {version!r}, this release reads {FORMAT_VERSION}. Export it again",
     ):
         OnnxModel.load(save_model(metadata))
 
@@ -164,7 +179,7 @@ def test_other_version(save_model: Callable[..., Path], version: object) -> None
         pytest.param("", id="empty"),
         pytest.param("{", id="truncated"),
         pytest.param("[]", id="list"),
-        pytest.param(json.dumps({"format_version": 1}), id="fields missing"),
+        pytest.param(json.dumps({"format_version": FORMAT_VERSION}), id="fields missing"),
         pytest.param(json.dumps({**json.loads(INFO.to_json()), "color": 1}), id="unknown field"),
         pytest.param(json.dumps({**json.loads(INFO.to_json()), "crop": {"size": 3}}), id="an invalid crop"),
     ],

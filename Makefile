@@ -8,7 +8,7 @@ TOOLS := $(VENV)/tools
 BENCHMARKS := inference startup video serve prepare_rate training_input training_step train_throughput
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-page page check fix bench hashes sbom clean
+.PHONY: help setup demo test test-slow test-page page npm-package conformance check fix bench hashes sbom clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,19 @@ test-page: ## check and test the web page (needs Node 20 or newer)
 	npm ci --prefix page --silent
 	npm run check --prefix page --silent
 	npm test --prefix page --silent
+
+npm-package: ## pack the page's pipeline as an npm package into build/ (needs Node 20 or newer)
+	npm ci --prefix page --silent
+	cd page && node build.mjs --package ../build/npm
+	npm pack ./build/npm --pack-destination build --silent
+
+conformance: setup ## build the conformance kit into build/, and check Python, Node and Chromium by it (needs Node)
+	$(BIN)/python conformance/build.py --out build/mien-conformance.zip
+	$(BIN)/python -m zipfile --extract build/mien-conformance.zip build
+	$(BIN)/python conformance/run_python.py build/mien-conformance --out build/conformance-python.json
+	$(BIN)/python build/mien-conformance/check.py build/conformance-python.json
+	npm ci --prefix page --silent
+	cd page && node build.mjs --tests && MIEN_KIT=../build/mien-conformance node --test .tests/package.test.mjs
 
 check: setup ## format, lint, types, layers, spelling, words, structure
 	$(BIN)/ruff format --check .

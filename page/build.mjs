@@ -1,6 +1,8 @@
-// Bundles the page into src/mien/serve/static; with --tests, bundles the tests into .tests instead.
+// Bundles the page into src/mien/serve/static; with --tests, bundles the tests into .tests instead; with --package [FOLDER], writes
+// the npm package into build/npm, or the folder.
 
 import { build } from "esbuild";
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, extname, join } from "node:path";
@@ -22,6 +24,7 @@ const LARGE_BYTES = 1024 * 1024;
 const VERSION_DIGITS = 12;
 
 if (process.argv.includes("--tests")) await buildTests();
+else if (process.argv.includes("--package")) await buildPackage(process.argv[3] ?? join(here, "..", "build", "npm"));
 else await buildPage();
 
 async function buildTests() {
@@ -39,6 +42,17 @@ async function buildTests() {
     define: { ASSET_VERSIONS: "{}" },
     logLevel: "warning",
   });
+}
+
+async function buildPackage(target) {
+  rmSync(target, { recursive: true, force: true });
+  const dist = join(target, "dist");
+  const common = { outdir: dist, bundle: true, format: "esm", platform: "neutral", target: ["es2022"], charset: "utf8", logLevel: "warning" };
+  await build({ ...common, entryPoints: [join(here, "package", "index.ts")], legalComments: "inline" });
+  const types = ["--declaration", "--emitDeclarationOnly", "--noEmit", "false", "--rootDir", ".", "--outDir", dist];
+  execFileSync(process.execPath, [join(here, "node_modules", "typescript", "bin", "tsc"), "-p", "tsconfig.package.json", ...types], { cwd: here, stdio: "inherit" });
+  for (const name of ["package.json", "README.md"]) copyFileSync(join(here, "package", name), join(target, name));
+  copyFileSync(join(here, "..", "LICENSE"), join(target, "LICENSE"));
 }
 
 async function buildPage() {

@@ -20,7 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.faces.crop import CropContract, crop_image, crop_matrix, resize_crop
+from mien.faces.crop import (
+    CropContract,
+    crop_image,
+    crop_matrix,
+    invert_matrix,
+    resize_crop,
+    transform_points,
+)
 from mien.faces.detector import YuNetDetector
 from mien.faces.detector_file import cached_detector_file, named_detector_file
 from mien.faces.landmarks import anchors_from_landmarks
@@ -191,6 +198,30 @@ def detected_faces(image_rgb: NDArray[np.uint8], path: Path) -> list[dict[str, A
     return found
 
 
+def face_cases(image_rgb: NDArray[np.uint8], detected: list[Any], bundle: OnnxModel) -> list[dict[str, Any]]:
+    """Return the whole chain: what the model reads in each face that the detector finds in the image, the largest first.
+
+    The landmarks are in pixels of the image.
+    """
+    info, cases = bundle.info, []
+    for face in detected[0]["faces"]:
+        points = np.array(face["points"])
+        matrix, _ = crop_matrix(
+            info.crop.for_detected_faces(),
+            image_rgb.shape[1::-1],
+            anchors=points[[0, 1, 3, 4]],
+            box_xyxy=np.array(face["box_xyxy"]),
+        )
+        case = _outputs_of(
+            bundle, resize_crop(crop_image(image_rgb, matrix, info.crop.size), info.input_size)
+        )
+        if case["landmarks"] is not None:
+            case["landmarks"] = _plain(transform_points(invert_matrix(matrix), np.array(case["landmarks"])))
+        expression = info.classes[int(np.argmax(case["probabilities"]))]
+        cases.append({"box_xyxy": face["box_xyxy"], "expression": expression, **case})
+    return cases
+
+
 def write_video(path: Path, image_rgb: NDArray[np.uint8]) -> None:
     """Write a video of one image at half its size, a frame a second."""
     width, height = SIZE_WH[0] // 2, SIZE_WH[1] // 2
@@ -230,6 +261,7 @@ def main() -> None:
         "readings": readings,
         "priors": prior_cases(readings, bundle),
         "detected": detected,
+        "faces": face_cases(image_rgb, detected, bundle),
     }
     example = draw_group(EXAMPLE_SIZE_WH)[0]
     cv2.imwrite(str(EXAMPLE), example[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])

@@ -19,6 +19,7 @@ from mien.evaluate.score import Evaluation
 from mien.evaluate.summary import BALANCED_SUFFIX, FLIP_SUFFIX, SELECTION_UNKNOWN, format_verdict
 from mien.evaluate.task_scores import LandmarkScores, ValenceArousalScores, percent, percent_interval
 from mien.formats.pack import PackSplit
+from mien.formats.placed_landmarks import list_placed
 from mien.formats.terms import list_terms
 from mien.runtime.nested import find_dict
 from mien.tasks import TASKS, Values
@@ -66,6 +67,7 @@ def write_report(
         verdict=format_verdict(evaluation.main),
         selection=provenance.selection or SELECTION_UNKNOWN,
         training_terms=list_terms(find_dict(provenance.model.training, "pack", "terms")),
+        placed_landmarks=list_placed(find_dict(provenance.model.training, "pack", "landmarks_by")),
         warnings=provenance.warnings(),
         mistakes=choose_mistakes(faces, outputs, evaluation),
         classes=_class_rows(evaluation),

@@ -148,7 +148,9 @@ def _argument(field: "Field[Any]", kind: Any) -> dict[str, Any]:
     argument: dict[str, Any] = {"default": default, "help": details["help"].replace("%", "%%")}
     if kind is bool:
         return argument | {"action": "store_true"}
-    if "const" in details:
+    if "const" in details and details.get("nargs") == "?":
+        argument |= {"nargs": "?", "const": details["const"]}
+    elif "const" in details:
         return argument | {"action": "store_const", "const": details["const"]}
     if default not in (None, "", ()) and "(default:" not in details["help"]:
         shown = default

@@ -40,6 +40,7 @@ class FaceRecord:
         box_xyxy: face box in pixels, or None.
         is_relative_box: the box is in fractions of the image's width and height instead.
         landmarks: ``(68, 2)`` in pixels, or None.
+        landmarks_by: the model that placed the landmarks, if no person did, or None.
         anchors: ``(4, 2)`` left eye center, right eye center, left and right mouth corner in pixels, or None; they
             position an aligned crop if there are no landmarks.
         valence: in [-1, 1], or None.
@@ -70,6 +71,7 @@ class FaceRecord:
     attributes: dict[str, str] = field(default_factory=dict)
     crop_method: CropMethod | None = None
     anchors: NDArray[np.float64] | None = None
+    landmarks_by: str | None = None
 
 
 class RejectedRow(Exception):  # noqa: N818 - it becomes a row of rejects.csv

@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from mien.datasets.base import CroppedDataset, FaceDataset, FaceRecord, RawRow, annotations_of
 from mien.datasets.labels import order_classes
@@ -33,6 +33,16 @@ from mien.tasks import Annotations, align_columns, merge_annotations
 
 # The field of a merged row that says which source it is from.
 SOURCE = "source"
+
+
+class Source(NamedTuple):
+    """A data set of a file, with its name there; None if it is the only one."""
+
+    name: str | None
+    kind: str
+    raw: Path
+    dataset: FaceDataset
+    options: DatasetOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +124,53 @@ def open_dataset_file(raw: Path) -> FaceDataset:
     """
     if not raw.is_file():
         raise DatasetError(f"`{raw}` must be {DATASETS['yaml'].layout}: give the file")
-    values = read_yaml(raw, what="The data set file", error=DatasetError)
+    opened, crop = open_sources(raw)
+    if opened[0].name is None:
+        return opened[0].dataset
+    names = tuple(str(source.name) for source in opened)
+    for name in names:
+        if names.count(name) > 1 or not name or "/" in name:
+            raise DatasetError(
+                f"`{raw}`: sources need different names without a slash, {name!r} is none: add `name`"
+            )
+    for name, source in zip(names, opened, strict=True):
+        if isinstance(source.dataset, CroppedDataset):
+            raise DatasetError(
+                f"`{raw}`: {name} holds finished crops, which are not merged: train on both packs instead"
+            )
+    datasets = tuple(source.dataset for source in opened)
+    crops = {name: dataset.natural_crop for name, dataset in zip(names, datasets, strict=True)}
+    if crop is None and len(set(crops.values())) > 1:
+        shown = ", ".join(f"{name}: {method}" for name, method in crops.items())
+        raise DatasetError(
+            f"`{raw}`: the sources are cropped differently by default ({shown}): add `crop: aligned`, box or whole"
+        )
+    try:
+        annotations = merge_annotations([annotations_of(dataset) for dataset in datasets])
+    except ValueError as error:
+        raise DatasetError(f"`{raw}`: the sources do not go together: {error}") from None
+    return MergedDataset(
+        sources=datasets,
+        names=names,
+        classes=order_classes({name for dataset in datasets for name in dataset.classes}),
+        natural_crop=crop or datasets[0].natural_crop,
+        notes=tuple(
+            f"{name}: {note}" for name, dataset in zip(names, datasets, strict=True) for note in dataset.notes
+        ),
+        annotations=annotations,
+    )
+
+
+def open_sources(file: Path) -> tuple[list[Source], CropMethod | None]:
+    """Open the sets that a YAML file describes, and return them with the crop that it states for all.
+
+    Raises:
+        DatasetError: as `open_dataset_file`.
+    """
+    values = read_yaml(file, what="The data set file", error=DatasetError)
     if "sources" not in values:
-        return _open_source(values, raw, where=f"`{raw}`")[1]
-    sources, crop = values.pop("sources"), values.pop("crop", None)
+        return [_open_source(values, file, where=f"`{file}`")._replace(name=None)], None
+    raw, sources, crop = file, values.pop("sources"), values.pop("crop", None)
     if values:
         raise DatasetError(f"`{raw}`: `{next(iter(values))}` must be in an item of `sources`: move it there")
     if not isinstance(sources, list) or not all(isinstance(source, dict) for source in sources):
@@ -126,43 +179,17 @@ def open_dataset_file(raw: Path) -> FaceDataset:
         )
     if crop not in (None, *get_args(CropMethod)):
         raise DatasetError(f"`{raw}`: `crop` must be one of {', '.join(get_args(CropMethod))}, got {crop!r}")
+    if not sources:
+        raise DatasetError(f"`{raw}`: `sources` is empty: name a set at least")
     opened = [
         _open_source(source, raw, where=f"`{raw}`: source {number}")
         for number, source in enumerate(sources, 1)
     ]
-    names = tuple(name for name, _ in opened)
-    for name in names:
-        if names.count(name) > 1 or not name or "/" in name:
-            raise DatasetError(
-                f"`{raw}`: sources need different names without a slash, {name!r} is none: add `name`"
-            )
-    for name, dataset in opened:
-        if isinstance(dataset, CroppedDataset):
-            raise DatasetError(
-                f"`{raw}`: {name} holds finished crops, which are not merged: train on both packs instead"
-            )
-    crops = {name: dataset.natural_crop for name, dataset in opened}
-    if crop is None and len(set(crops.values())) > 1:
-        shown = ", ".join(f"{name}: {method}" for name, method in crops.items())
-        raise DatasetError(
-            f"`{raw}`: the sources are cropped differently by default ({shown}): add `crop: aligned`, box or whole"
-        )
-    try:
-        annotations = merge_annotations([annotations_of(dataset) for _, dataset in opened])
-    except ValueError as error:
-        raise DatasetError(f"`{raw}`: the sources do not go together: {error}") from None
-    return MergedDataset(
-        sources=tuple(dataset for _, dataset in opened),
-        names=names,
-        classes=order_classes({name for _, dataset in opened for name in dataset.classes}),
-        natural_crop=crop or opened[0][1].natural_crop,
-        notes=tuple(f"{name}: {note}" for name, dataset in opened for note in dataset.notes),
-        annotations=annotations,
-    )
+    return opened, crop
 
 
-def _open_source(values: dict[str, Any], file: Path, *, where: str) -> tuple[str, FaceDataset]:
-    """Return name and data set of a mapping with ``kind``, ``raw`` and options."""
+def _open_source(values: dict[str, Any], file: Path, *, where: str) -> Source:
+    """Return the data set of a mapping with ``kind``, ``raw`` and options."""
     values = dict(values)
     kind, path, name = values.pop("kind", None), values.pop("raw", None), values.pop("name", None)
     kinds = [other for other in DATASETS if other != "yaml"]
@@ -172,7 +199,8 @@ def _open_source(values: dict[str, Any], file: Path, *, where: str) -> tuple[str
         raise DatasetError(f"{where}: `raw` must be the path of the set, got {path!r}")
     options = _read_options(DatasetOptions, values, file.parent, where)
     raw = file.parent / path
-    return str(raw.resolve().name if name is None else name), open_dataset(kind, raw, options)
+    shown = str(raw.resolve().name if name is None else name)
+    return Source(shown, str(kind), raw, open_dataset(kind, raw, options), options)
 
 
 def _read_options(options: type, values: dict[str, Any], folder: Path, where: str) -> Any:

@@ -120,6 +120,7 @@ class PackedFaces:
             annotations=annotations,
             person=cells.get("person"),
             clip=cells.get("clip"),
+            landmarks_by=cells.get("landmarks_by"),
             attributes={str(name): str(value) for name, value in attributes.items()},
             crop_method=cast("CropMethod", cells["crop_method"]),
         )

@@ -43,6 +43,7 @@ class DatasetOptions:
             `mien.datasets.folder_list`.
         every: read only every N-th frame of a clip.
         neutral: also read the first frame of each of CK+'s sequences, as Neutral.
+        terms: the set's terms of use, in place of those that the authors of its kind state; every kind takes it.
     """
 
     votes: VoteRule = option("majority", "rule that turns ten votes into a label", flag="--votes")
@@ -86,6 +87,14 @@ class DatasetOptions:
     every: int = option(1, "read only every N-th frame of a clip", flag="--every", metavar="N", least=1)
     neutral: bool = option(
         False, "also the first frame of each of CK+'s sequences, as Neutral", flag="--neutral"
+    )
+    terms: str | None = option(
+        None,
+        "terms of use of the set, recorded in the pack and in what is trained on it (default: those that the authors of the "
+        "kind state); any kind",
+        flag="--terms",
+        metavar="TEXT",
+        parse="mien.formats.terms:parse_terms",
     )
 
 
@@ -312,17 +321,6 @@ DATASETS = {
 }
 
 
-def find_terms(name: str) -> str | None:
-    """Return the terms of use of a data set by its `FaceDataset.name`, which begins with its kind; of all if merged."""
-    found: dict[str, None] = {}
-    for part in name.split("+"):
-        kinds = [kind for kind in DATASETS if part == kind or part.startswith(f"{kind}-")]
-        terms = DATASETS[max(kinds, key=len)].terms if kinds else None
-        if terms is not None:
-            found[terms] = None
-    return "; ".join(found) or None
-
-
 def given_flags(options: DatasetOptions) -> dict[str, str]:
     """Return the flag of each option that was given, by its field of `DatasetOptions`; for a group, its first flag."""
     flags: dict[str, str] = {}
@@ -350,7 +348,7 @@ def open_dataset(kind: str, raw: Path, options: DatasetOptions) -> FaceDataset:
     require_known("kind", kind, DATASETS)
     chosen = DATASETS[kind]
     for name, flag in given_flags(options).items():
-        if name not in chosen.options:
+        if name not in (*chosen.options, "terms"):
             *takers, last = [other for other, entry in DATASETS.items() if name in entry.options]
             listed = f"{', '.join(takers)} and {last}" if takers else last
             advice = "write it into the file" if kind == "yaml" else "leave it out"

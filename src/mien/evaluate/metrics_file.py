@@ -31,6 +31,7 @@ def build_metrics(evaluation: Evaluation, provenance: Provenance) -> dict[str, A
             "folder": provenance.pack_name,
             "source": pack.source,
             "terms": pack.terms,
+            **({"landmarks_by": pack.landmarks_by} if pack.landmarks_by else {}),
             "content_sha256": pack.content_sha256,
             "classes": list(pack.classes),
             "crop": pack.crop.to_dict(),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from mien.faces.crop import CropContract
 from mien.formats.onnx_model import ModelInfo
 from mien.formats.pack import PackInfo
+from mien.formats.placed_landmarks import list_placed
 from mien.runtime.nested import find_dict
 
 
@@ -73,6 +74,12 @@ class Provenance:
         if unknown:
             found.append(
                 f"Faces of classes that the model does not know are excluded from all metrics: {', '.join(unknown)}"
+            )
+        placed = self.pack.landmarks_by.get(self.split)
+        if placed and "landmarks" in self.model.tasks:
+            found.append(
+                f"Landmarks of this split were placed by a model, not by people ({list_placed(placed)}): there, the landmark "
+                "error is the distance to that model's points"
             )
         return tuple(found)
 

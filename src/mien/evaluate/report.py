@@ -25,6 +25,7 @@ from mien.evaluate.task_scores import LandmarkScores, ValenceArousalScores, perc
 from mien.formats.onnx_model import OnnxModel
 from mien.formats.pack import PackSplit
 from mien.formats.pack.schema import NO_LABEL
+from mien.formats.placed_landmarks import list_placed
 from mien.formats.terms import list_terms
 from mien.metrics.embedding import principal_plane
 from mien.runtime.nested import find_dict
@@ -90,6 +91,7 @@ def write_report(
         verdict=format_verdict(evaluation),
         selection=provenance.selection or SELECTION_UNKNOWN,
         training_terms=list_terms(find_dict(provenance.model.training, "pack", "terms")),
+        placed_landmarks=list_placed(find_dict(provenance.model.training, "pack", "landmarks_by")),
         warnings=provenance.warnings(),
         mistakes=choose_mistakes(faces, predicted.outputs, evaluation, model),
         cell_faces=cell_faces,

@@ -11,6 +11,7 @@ from mien.export.int8 import make_int8, open_int8_faces
 from mien.export.int8_check import Int8Check
 from mien.export.options import Int8Options
 from mien.formats.onnx_model import ModelInfo, OnnxModel
+from mien.formats.placed_landmarks import list_placed
 from mien.formats.run import DevOutputs, Run
 from mien.formats.terms import list_terms
 from mien.metrics.calibration import expected_calibration_error, fit_temperature, reliability_bins
@@ -67,6 +68,8 @@ class ExportSummary:
             lines.append(self.int8.table())
         if terms := list_terms(find_dict(info.training, "pack", "terms")):
             lines.append(f"terms of use of the training data, the strictest first: {'; '.join(terms)}")
+        if placed := find_dict(info.training, "pack", "landmarks_by"):
+            lines.append(f"training landmarks placed by a model, not by people: {list_placed(placed)}")
         return "\n".join([*lines, f"sha256 {file_sha256(self.out)}", f"model: {self.out}"])
 
 

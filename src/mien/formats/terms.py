@@ -3,7 +3,22 @@
 from collections.abc import Mapping
 
 UNKNOWN = "unknown"
+MAX_CHARACTERS = 500
 _RESTRICTED = ("non-commercial", "noncommercial", "research", "academic", "agreement", "-nc")
+
+
+def parse_terms(text: str) -> str:
+    """Return terms of use on one line.
+
+    Raises:
+        ValueError: there are none, or they are too long for a line.
+    """
+    terms = " ".join(text.split())
+    if not 0 < len(terms) <= MAX_CHARACTERS:
+        raise ValueError(
+            f"must be a line of 1 to {MAX_CHARACTERS} characters, such as a license's name and address, got {len(terms)}"
+        )
+    return terms
 
 
 def list_terms(terms: Mapping[str, object]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from mien.artifacts import drop_aside, file_sha256, read_json, remove_folder, re
 from mien.datasets.base import REMEDIES, FaceDataset, annotations_of
 from mien.datasets.corrections import CorrectedDataset, require_applied
 from mien.datasets.labels import CLASSES_FILE
+from mien.datasets.terms import IF_IT_IS
 from mien.errors import DatasetError
 from mien.faces.crop import CropContract
 from mien.faces.near_duplicates import count_duplicates, find_groups
@@ -66,6 +67,12 @@ class PrepareSummary:
             f"({duplicates['exact_copies']:,} of them exactly); "
             f"{duplicates['in_several_splits']:,} faces are in more than one split"
         )
+        placed: Counter[str] = Counter()
+        for found in info.landmarks_by.values():
+            placed.update(found)
+        lines += [
+            f"landmarks: {count:,} placed by {name}, not by people" for name, count in placed.most_common()
+        ]
         for kind in ("person", "clip"):
             if n_shared := duplicates.get(f"{kind}s_in_several_splits"):
                 lines.append(
@@ -73,7 +80,8 @@ class PrepareSummary:
                     "better than on new ones: train with --data.exclude_shared_persons true to leave their training faces out"
                 )
         if info.terms is not None:
-            lines.append(f"terms of use: {info.terms}")
+            hint = "; if not, state its terms with --terms" if IF_IT_IS in info.terms else ""
+            lines.append(f"terms of use: {info.terms}{hint}")
         lines += [f"content: {info.content_sha256}", f"pack: {self.out}"]
         return "\n".join(lines)
 
@@ -139,7 +147,9 @@ def finish(
         with (work / "rejects.csv").open(newline="", encoding="utf-8") as file:
             require_applied(dataset, csv.DictReader(file))
         corrections = {"n_rows": len(dataset.labels), "sha256": file_sha256(options.corrections)}
-    counts, unlabeled, methods, groups, duplicates = _summarize_faces(work, shards, dataset.classes)
+    counts, unlabeled, methods, groups, duplicates, landmarks_by = _summarize_faces(
+        work, shards, dataset.classes
+    )
     annotations_read = annotations_of(dataset)
     info = PackInfo(
         format_version=FORMAT_VERSION,
@@ -162,6 +172,7 @@ def finish(
         terms=terms,
         annotations=annotations_read,
         corrections=corrections,
+        landmarks_by=landmarks_by,
     )
     _require_no_loss(info, options.allow, work)
     if options.annotations is not None:
@@ -278,17 +289,24 @@ def _write_rejects(
 
 def _summarize_faces(
     work: Path, shards: Iterable[ShardInfo], classes: tuple[str, ...]
-) -> tuple[dict[str, dict[str, int]], dict[str, int], dict[str, int], NDArray[np.int64], dict[str, int]]:
+) -> tuple[
+    dict[str, dict[str, int]],
+    dict[str, int],
+    dict[str, int],
+    NDArray[np.int64],
+    dict[str, int],
+    dict[str, dict[str, int]],
+]:
     """Count the faces.
 
     Returns:
         Counts by split and class; of faces without a label by split; by crop method; the near-duplicate group of each face;
-        and duplicates.
+        duplicates; and counts by split and the model that placed the landmarks.
     """
     labels: dict[str, Counter[int]] = {}
     methods: Counter[str] = Counter()
     hashes, digests, splits = [], [], []
-    splits_of: dict[str, dict[str, Counter[str]]] = {"person": {}, "clip": {}}
+    splits_of: dict[str, dict[str, Counter[str]]] = {"person": {}, "clip": {}, "landmarks_by": {}}
     for shard in shards:
         columns = ("label", "crop_method", "perceptual_hash", "image_sha256", *splits_of)
         for batch in read_columns(work / shard.name, columns):
@@ -309,11 +327,15 @@ def _summarize_faces(
     groups = find_groups(hash_rows, _join_thumbnails(work, shards))
     digest_rows = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
     duplicates = count_duplicates(groups, digest_rows, np.array(splits))
+    landmarks_by: dict[str, dict[str, int]] = {}
+    for model, found in splits_of.pop("landmarks_by").items():
+        for split, count in found.items():
+            landmarks_by.setdefault(split, {})[model] = count
     for kind, by_name in splits_of.items():
         if by_name:
             duplicates[f"{kind}s"] = len(by_name)
             duplicates[f"{kind}s_in_several_splits"] = sum(len(found) > 1 for found in by_name.values())
-    return counts, unlabeled, dict(methods.most_common()), groups, duplicates
+    return counts, unlabeled, dict(methods.most_common()), groups, duplicates, landmarks_by
 
 
 def _join_thumbnails(work: Path, shards: Iterable[ShardInfo]) -> NDArray[np.uint8]:

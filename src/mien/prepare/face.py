@@ -25,15 +25,16 @@ from mien.faces.crop import (
     halved_matrix,
     transform_points,
 )
-from mien.faces.detector import CascadeDetector, Detector, open_detector
+from mien.faces.detector import CascadeDetector, DetectedFace, Detector, open_detector
 from mien.faces.image_files import read_image_file
-from mien.faces.images import EncodedImage, UnreadableImage, encode_jpeg, open_image
+from mien.faces.images import EncodedImage, UnreadableImage, encode_jpeg, open_image, to_rgb
 from mien.faces.landmarks import anchors_from_landmarks
 from mien.faces.perceptual_hash import perceptual_hash
 from mien.faces.thumbnail import THUMBNAIL_SIDE, thumbnail
 from mien.formats.pack.schema import PackedFace, shard_name
 from mien.formats.pack.writer import write_shard
 from mien.formats.unfinished import PLAN, require_plan
+from mien.prepare.landmark_placement import LandmarkModel, match_face, place_landmarks
 
 # In an unfinished pack, this folder holds the plan and notes on each finished shard.
 PROGRESS_FOLDER = ".prepare"
@@ -44,7 +45,7 @@ class ShardTask:
     """The rows of one shard, and where to write it. A shard is the unit of work, and finished once its notes exist.
 
     `detector_path` is the result of `find_detector_file`; None is the cascade. `raw` is the path of the data set, and
-    `plan_sha256` the hash of the plan that the folder was begun with.
+    `plan_sha256` the hash of the plan that the folder was begun with. `landmark_model` places landmarks where there are none.
     """
 
     split: str
@@ -56,6 +57,7 @@ class ShardTask:
     folder: Path
     raw: Path
     plan_sha256: str
+    landmark_model: LandmarkModel | None = None
 
     @property
     def name(self) -> str:
@@ -109,7 +111,7 @@ def make_shard(task: ShardTask) -> dict[str, object]:
     faces, thumbnails = [], []
     for row, record in parsed:
         try:
-            face, small, face_warnings = make_face(row, record, task.crop, task.detector_path)
+            face, small, face_warnings = make_face(row, record, task)
         except RejectedRow as rejection:
             rejects.append(_reject_entry(row, task.dataset, rejection))
         else:
@@ -156,9 +158,12 @@ def _reject_entry(row: RawRow, dataset: FaceDataset, rejection: RejectedRow) -> 
 
 
 def make_face(
-    row: RawRow, record: FaceRecord, crop: CropContract, detector_path: Path | None
+    row: RawRow, record: FaceRecord, task: ShardTask
 ) -> tuple[PackedFace, NDArray[np.uint8], list[str]]:
-    """Read, verify, orient, crop and encode one face; a finished crop is only verified.
+    """Read, verify, orient, crop and encode one face of a task; a finished crop is only verified.
+
+    Landmarks are placed in the full image, before it is cropped: an aligned crop is positioned by the detector's points, or by
+    these landmarks if there is only a box.
 
     Returns:
         The face, its thumbnail, and warning codes of annotations that were dropped from it.
@@ -166,6 +171,7 @@ def make_face(
     Raises:
         RejectedRow: the row cannot become a face.
     """
+    crop = task.crop
     try:
         image = record.image
         if isinstance(image, Path):
@@ -175,8 +181,7 @@ def make_face(
         else:
             encoded = EncodedImage((image.shape[1], image.shape[0]), image)
         if record.crop_method is not None:
-            face, small = _pack_crop(row, record, encoded, crop)
-            return face, small, list(record.warnings)
+            return _pack_crop(row, record, encoded, task)
         size_wh, landmarks, box_xyxy = encoded.size_wh, record.landmarks, record.box_xyxy
         if box_xyxy is not None and record.is_relative_box:
             box_xyxy = box_xyxy * np.tile(size_wh, 2)
@@ -185,9 +190,17 @@ def make_face(
             landmarks = None
             warnings.append("landmark_place")
         anchors = record.anchors if landmarks is None else anchors_from_landmarks(landmarks)
+        detected, landmarks_by = None, record.landmarks_by
         if crop.method != "whole" and anchors is None and box_xyxy is None:
             encoded = EncodedImage(size_wh, encoded.decode()[0])
-            anchors, box_xyxy = _detect(encoded, record, detector_path, warnings)
+            detected = _detect(encoded, record, task.detector_path, warnings)
+            if detected is not None:
+                anchors, box_xyxy = detected.anchors, detected.box_xyxy
+        if landmarks is None and task.landmark_model is not None:
+            image_rgb = to_rgb(encoded.decode()[0])
+            landmarks, points = _place(image_rgb, detected or box_xyxy, task, warnings)
+            landmarks_by = None if landmarks is None else task.landmark_model.label
+            anchors = points if anchors is None else anchors
         matrix, method = crop_matrix(crop, size_wh, anchors=anchors, box_xyxy=box_xyxy)
         pixels, halvings = encoded.decode(count_halvings(matrix, crop.size))
     except UnreadableImage as error:
@@ -214,15 +227,17 @@ def make_face(
         person=record.person,
         clip=record.clip,
         attributes=record.attributes,
+        landmarks_by=landmarks_by,
         annotations=record.annotations,
     )
     return face, thumbnail(cropped), warnings
 
 
 def _pack_crop(
-    row: RawRow, record: FaceRecord, encoded: EncodedImage, crop: CropContract
-) -> tuple[PackedFace, NDArray[np.uint8]]:
-    """Return a finished crop as a face, with the JPEG file that it is, and its thumbnail."""
+    row: RawRow, record: FaceRecord, encoded: EncodedImage, task: ShardTask
+) -> tuple[PackedFace, NDArray[np.uint8], list[str]]:
+    """Return a finished crop as a face, with the JPEG file that it is; otherwise as `make_face`."""
+    crop, warnings = task.crop, list(record.warnings)
     pixels, _ = encoded.decode()
     if record.crop_method is None or not encoded.jpeg or encoded.orientation != 1:
         raise RejectedRow("not_an_image", "the crop is not an upright JPEG file")
@@ -230,6 +245,14 @@ def _pack_crop(
         raise RejectedRow(
             "not_an_image", f"the crop has {encoded.size_wh} pixels, the pack's have {crop.size} a side"
         )
+    landmarks, landmarks_by = record.landmarks, record.landmarks_by
+    if landmarks is None and task.landmark_model is not None:
+        margin = crop.margin
+        box_xyxy = crop.size * np.array([margin, margin, 1 + margin, 1 + margin]) / (1 + 2 * margin)
+        whole = record.crop_method == "whole"
+        landmarks, _ = _place(to_rgb(pixels), None if whole else box_xyxy, task, warnings)
+        if landmarks is not None:
+            landmarks, landmarks_by = landmarks / crop.size, task.landmark_model.label
     face = PackedFace(
         key=row.key,
         row=row.number,
@@ -239,15 +262,16 @@ def _pack_crop(
         label=record.label,
         crop_method=record.crop_method,
         distribution=record.distribution,
-        landmarks=None if record.landmarks is None else record.landmarks.astype(np.float32),
+        landmarks=None if landmarks is None else landmarks.astype(np.float32),
         valence=record.valence,
         arousal=record.arousal,
         person=record.person,
         clip=record.clip,
         attributes=record.attributes,
+        landmarks_by=landmarks_by,
         annotations=record.annotations,
     )
-    return face, thumbnail(pixels)
+    return face, thumbnail(pixels), warnings
 
 
 def _are_plausible(landmarks: NDArray[np.float64], size_wh: tuple[int, int]) -> bool:
@@ -264,16 +288,47 @@ def _detector(file: Path | None) -> Detector:
 
 def _detect(
     image: EncodedImage, record: FaceRecord, detector_path: Path | None, warnings: list[str]
-) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    """Return anchors and box of the largest face in an image that has no annotated box."""
-    detector = _detector(detector_path)
-    faces = detector.find_faces(image.decode()[0])
+) -> DetectedFace | None:
+    """Return the largest face in an image that has no annotated box, or None if the full image is the face."""
+    faces = _find_faces(image.decode()[0], detector_path, warnings)
     if not faces and record.is_cropped:
         warnings.append("taken_whole")
-        return None, None
+        return None
     if not faces:
         width, height = image.size_wh
         raise RejectedRow("no_face", f"the detector finds no face in {width}x{height} pixels")
-    if isinstance(detector, CascadeDetector):
+    return faces[0]
+
+
+def _place(
+    image_rgb: NDArray[np.uint8],
+    where: DetectedFace | NDArray[np.float64] | None,
+    task: ShardTask,
+    warnings: list[str],
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    """Return landmarks placed by the task's model and the anchors of the face; None for both if no face is found.
+
+    Args:
+        image_rgb: ``(H, W, 3)`` uint8.
+        where: the detected face; its annotated box, which is matched to a detected face; or None for the largest face.
+        task: the model and the detector.
+        warnings: a code is added if no face is found.
+    """
+    if not isinstance(where, DetectedFace):
+        where = match_face(_find_faces(image_rgb, task.detector_path, warnings), where)
+    if where is None or task.landmark_model is None:
+        warnings.append("landmarks_not_placed")
+        return None, None
+    landmarks = place_landmarks(image_rgb, where, task.landmark_model.load())
+    return landmarks, anchors_from_landmarks(landmarks) if where.anchors is None else where.anchors
+
+
+def _find_faces(
+    pixels: NDArray[np.uint8], detector_path: Path | None, warnings: list[str]
+) -> list[DetectedFace]:
+    """Return the faces in an image, the largest first."""
+    detector = _detector(detector_path)
+    faces = detector.find_faces(pixels)
+    if faces and isinstance(detector, CascadeDetector):
         warnings.append("found_without_yunet")
-    return faces[0].anchors, faces[0].box_xyxy
+    return faces

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from mien.assets.bundled_models import DEFAULT_MODEL
 from mien.datasets.registry import DatasetOptions
 from mien.faces.crop_options import DEFAULT_MARGIN, DEFAULT_SIZE, CropMethod
 from mien.runtime.engines import parse_engine
@@ -53,6 +54,14 @@ class PrepareOptions:
     engine: str = option("pool", ENGINE_HELP, metavar="ENGINE", parse=parse_engine)
     detector_path: Path | None = option(
         None, f"for faces without a box: {DETECTOR_HELP}", flag="--detector", metavar="FILE"
+    )
+    place_landmarks: str | None = option(
+        None,
+        "place the landmarks of faces that have none with a model's landmark head; MODEL is a file or a bundled model (default: "
+        f"{DEFAULT_MODEL}). The pack, and what is trained on it, say so",
+        nargs="?",
+        const=DEFAULT_MODEL,
+        metavar="MODEL",
     )
     corrections: Path | None = option(
         None,

@@ -28,7 +28,8 @@ from mien.artifacts import (
 from mien.datasets.base import CroppedDataset, FaceDataset, RawRow
 from mien.datasets.corrections import open_corrected
 from mien.datasets.labels import CLASSES_FILE
-from mien.datasets.registry import DATASETS, find_terms, open_dataset
+from mien.datasets.registry import DATASETS, open_dataset
+from mien.datasets.terms import find_terms
 from mien.errors import ArtifactError, DatasetError
 from mien.faces import images
 from mien.faces.classes import MISSING_VALUES, check_class_names
@@ -40,6 +41,7 @@ from mien.formats.pack.schema import SPLITS
 from mien.formats.unfinished import PLAN, library_versions
 from mien.prepare.closing import REFUSED, PrepareSummary, finish, forget_rejects, read_summary
 from mien.prepare.face import PROGRESS_FOLDER, ShardTask, is_made, make_shard
+from mien.prepare.landmark_placement import find_landmark_model
 from mien.prepare.options import PrepareOptions
 from mien.runtime.engines import open_engine
 from mien.runtime.progress import Progress
@@ -73,12 +75,13 @@ def prepare(
     if isinstance(dataset, CroppedDataset):
         crop = _require_same_crop(raw, dataset.crop, options)
     _require_apart(raw, out, options.annotations)
-    if crop.method != "whole" and not isinstance(dataset, CroppedDataset):
+    placing = None if options.place_landmarks is None else find_landmark_model(options.place_landmarks)
+    if placing is not None or (crop.method != "whole" and not isinstance(dataset, CroppedDataset)):
         # A set with landmarks or boxes needs the detector only for the few faces without: not worth a download.
-        fetch = dataset.natural_crop == "whole" or DATASETS[kind].needs_detector
+        fetch = placing is not None or dataset.natural_crop == "whole" or DATASETS[kind].needs_detector
         found = find_detector_file(options.detector_path, fetch=fetch)
         options = replace(options, detector_path=found)
-    terms = dataset.terms if isinstance(dataset, CroppedDataset) else find_terms(dataset.name)
+    terms = find_terms(kind, raw, dataset, options.dataset)
     if options.corrections is not None:
         dataset = open_corrected(dataset, options.corrections)
     # Shards of other rows than these do not belong together.
@@ -86,7 +89,10 @@ def prepare(
     for row in dataset.rows():
         n_rows += 1
         rows_digest.update(repr(row).encode("utf-8", "surrogatepass"))
-    plan = _plan(kind, raw, dataset, crop, options) | {"rows": rows_digest.hexdigest()}
+    plan = _plan(kind, raw, dataset, crop, options) | {
+        "rows": rows_digest.hexdigest(),
+        "landmark_model": None if placing is None else placing.sha256,
+    }
     annotation_files = (*(f"{split}.txt" for split in SPLITS), CLASSES_FILE)
     lists = [] if options.annotations is None else [options.annotations / name for name in annotation_files]
     with (
@@ -167,7 +173,9 @@ def _plan(
         "options": repr(options.dataset),
         "corrections": None if options.corrections is None else file_sha256(options.corrections),
         "crop": crop.to_dict(),
-        "detector": None if crop.method == "whole" else describe_detector(options.detector_path),
+        "detector": None
+        if crop.method == "whole" and options.place_landmarks is None
+        else describe_detector(options.detector_path),
         "limits": {
             "pixels": images.MAX_PIXELS,
             "file_bytes": MAX_FILE_BYTES,
@@ -245,13 +253,16 @@ def _make_shards(
     # Workers may run in another folder.
     folder, raw = work.resolve(), raw.resolve()
     detector_path = None if options.detector_path is None else options.detector_path.resolve()
+    placing = None if options.place_landmarks is None else find_landmark_model(options.place_landmarks)
     plan_sha256 = file_sha256(folder / PROGRESS_FOLDER / PLAN)
     n_finished = 0
 
     def pending() -> Iterator[ShardTask]:
         nonlocal n_finished
         for split, number, rows in _shard_rows(dataset):
-            task = ShardTask(split, number, rows, dataset, crop, detector_path, folder, raw, plan_sha256)
+            task = ShardTask(
+                split, number, rows, dataset, crop, detector_path, folder, raw, plan_sha256, placing
+            )
             if is_made(task):
                 n_finished += 1
                 progress.skip(len(rows))

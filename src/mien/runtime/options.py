@@ -26,7 +26,7 @@ class OptionDetails(TypedDict, total=False):
         most: largest value allowed.
         above: the value must be larger than this.
         const: the value that the option selects; it takes none on the command line.
-        nargs: ``+`` if the option takes several values at once.
+        nargs: ``+`` if the option takes several values at once; ``?`` with ``const`` if it may be given without a value.
         parse: converts text to the value; raises a `ValueError` that says what is wrong. ``module:function`` if
             the module is heavy.
         parse_each: the same for each value of an option that may be repeated.

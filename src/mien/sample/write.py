@@ -13,6 +13,7 @@ from typing import NamedTuple
 import cv2
 
 from mien.artifacts import new_folder, write_json
+from mien.datasets.sample_mark import SAMPLE_MAKER, SAMPLE_MARK
 from mien.faces.classes import AFFECTNET_CLASSES
 from mien.runtime.child_process import start_worker
 from mien.runtime.cpu import usable_cpu_cores
@@ -32,8 +33,6 @@ IMAGES_DIR = "Manually_Annotated_Images"
 UNITS_LIST = "action_units.csv"
 UNITS_HEADER = ("path", "label", "split", *HEADER[1:6], "valence", "arousal", *UNIT_NAMES)
 _SPLIT_NAMES = {"training": "train", "validation": "val"}
-# Marks the folder as drawn by mien, so that --force may replace it; a real AffectNet has no such file.
-MARK = "sample.json"
 # AffectNet's marks of missing values.
 _NO_LANDMARKS = ";".join(["-1"] * 136)
 _NO_AFFECT = "-2"
@@ -95,7 +94,7 @@ def write_sample(
         ArtifactError: ``out`` exists, or the disk is full.
     """
     rows = plan_rows(n_faces, seed=seed)
-    with new_folder(out, force=force, kind_mark=MARK) as folder:
+    with new_folder(out, force=force, kind_mark=SAMPLE_MARK) as folder:
         images = folder / IMAGES_DIR
         for name in sorted({row.path.split("/")[0] for row in rows}):
             (images / name).mkdir(parents=True)
@@ -115,7 +114,7 @@ def write_sample(
                     path, *box, landmarks, _, valence, arousal = line.cells
                     found = (f"{IMAGES_DIR}/{path}", row.class_name, _SPLIT_NAMES[row.split], *box, landmarks)
                     writer.writerow([*found, valence, arousal, *line.units])
-        write_json(folder / MARK, {"made_by": "mien sample", "faces": n_faces, "seed": seed})
+        write_json(folder / SAMPLE_MARK, {**SAMPLE_MAKER, "faces": n_faces, "seed": seed})
     counts: dict[str, dict[str, int]] = {split: dict.fromkeys(AFFECTNET_CLASSES, 0) for split in SPLITS}
     for row in rows:
         if row.fault is None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -40,11 +41,21 @@ _log = logging.getLogger(__name__)
 def describe_run(recipe: Recipe, packs: Sequence[Pack], faces: TrainingFaces, out: Path) -> Run:
     """Return the run that trains a recipe on some packs."""
     hashes = [pack.info.content_sha256 for pack in packs]
-    terms = {pack.info.source: pack.info.terms or UNKNOWN for pack in packs}
+    terms: dict[str, str] = {}
+    for pack in packs:
+        # Two packs in one layout may be of different sets, such as a real and a drawn one.
+        stated = {terms.get(pack.info.source, ""): None, pack.info.terms or UNKNOWN: None}
+        terms[pack.info.source] = "; ".join(text for text in stated if text)
+    placed: Counter[str] = Counter()
+    for pack in packs if recipe.model.landmarks else ():
+        placed.update(pack.info.landmarks_by.get("train", {}))
+    landmarks_by = dict(placed)
     for start in (recipe.model.weights, recipe.schedule.loss.teacher):
         if start is not None and Path(start).is_dir():
-            terms = find_dict(Run.open(Path(start)).pack, "terms") | terms
-    pack = {
+            earlier = Run.open(Path(start)).pack
+            terms = find_dict(earlier, "terms") | terms
+            landmarks_by = find_dict(earlier, "landmarks_by") | landmarks_by
+    described = {
         "source": " + ".join(dict.fromkeys(pack.info.source for pack in packs)),
         "path": ", ".join(str(pack.path) for pack in packs),
         "content_sha256": hashes[0] if len(packs) == 1 else sha256("".join(hashes).encode()).hexdigest(),
@@ -59,12 +70,14 @@ def describe_run(recipe: Recipe, packs: Sequence[Pack], faces: TrainingFaces, ou
         "train_counts": faces.train.count_classes().tolist(),
         "class_fractions": trained_class_fractions(faces.train.count_classes(), recipe).tolist(),
     }
+    if landmarks_by:
+        described["landmarks_by"] = landmarks_by
     return Run(
         out,
         faces.classes,
         network_crop(packs, recipe.data),
         asdict(recipe),
-        pack,
+        described,
         # Only of heads that the recipe has: the model file describes its outputs and nothing else.
         annotations={task: spec for task, spec in faces.annotations.items() if getattr(recipe.model, task)},
     )

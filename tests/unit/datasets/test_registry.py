@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mien.datasets.list_options import ColumnOptions
-from mien.datasets.registry import DATASETS, DatasetOptions, find_terms, open_dataset
+from mien.datasets.registry import DATASETS, DatasetOptions, open_dataset
 from mien.errors import DatasetError
 
 
@@ -88,17 +88,3 @@ def test_options_of_another_kind_are_refused(
     """An option that a kind does not use is not silently ignored."""
     with pytest.raises(DatasetError, match=message):
         open_dataset(kind, tmp_path, options)
-
-
-@pytest.mark.parametrize(
-    ("name", "terms"),
-    [
-        ("affectnet-2021", DATASETS["affectnet"].terms),
-        ("caer-s", DATASETS["caer-s"].terms),
-        ("csv", None),
-        ("folder+rafdb+affectnet-2017-both", f"{DATASETS['rafdb'].terms}; {DATASETS['affectnet'].terms}"),
-    ],
-)
-def test_terms_are_found_by_the_name_of_a_set(name: str, terms: str | None) -> None:
-    """A name begins with its kind; a merged set has the terms of all its sources."""
-    assert find_terms(name) == terms

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics as judge
 
+from mien.artifacts import json_sha256
 from mien.errors import ArtifactError, ModelError
 from mien.evaluate.metrics_file import write_predictions
 from mien.evaluate.score import Truth, score
@@ -17,7 +18,7 @@ from mien.faces.classes import AFFECTNET_CLASSES
 from mien.faces.crop import CropContract
 from mien.formats.onnx_model import OnnxModel
 from mien.formats.pack import Pack
-from mien.formats.pack.schema import NO_LABEL
+from mien.formats.pack.schema import NO_LABEL, PackInfo
 
 # The fastest model, for tests without landmarks and affect.
 EXPRESSION = ("expression",)
@@ -252,6 +253,24 @@ def test_warning_for_near_duplicates_of_training_faces(
     model = make_model(tasks=EXPRESSION, training=_trained_on(pack, exclude_leaks=exclude_leaks))
     text = str(evaluate(model, pack, out=tmp_path / "report"))
     assert ("trained on 1 of the 3 faces" in text) == (not exclude_leaks)
+
+
+def test_warning_for_landmarks_that_a_model_placed(make_model, make_pack, tmp_path, val) -> None:
+    """The error is then the distance to that model; and a model that learned from such points says so."""
+    pack = make_pack(val=val)
+    index = json.loads((pack / "pack.json").read_text("utf-8"))
+    del index["info_sha256"]
+    index["landmarks_by"] = {"val": {"placer (12ab)": 3}, "train": {"other": 9}}
+    info = PackInfo.from_dict({**index, "info_sha256": json_sha256(index)}, where="")
+    (pack / "pack.json").write_text(json.dumps(info.to_dict()))
+    model = make_model(training={"pack": {"landmarks_by": {"placer (12ab)": 1200}}})
+    text = str(evaluate(model, pack, out=tmp_path / "report"))
+    assert "placed by a model, not by people (3 faces by placer (12ab))" in text
+    assert _metrics(tmp_path / "report")["pack"]["landmarks_by"]["val"] == {"placer (12ab)": 3}
+    page = (tmp_path / "report" / "report.html").read_text("utf-8")
+    assert "1,200 faces by placer (12ab), placed by a model, not by people" in page
+    model = make_model(tasks=EXPRESSION)
+    assert "placed by a model" not in str(evaluate(model, pack, out=tmp_path / "bare"))
 
 
 @pytest.mark.parametrize("exclude", [True, False])

@@ -54,7 +54,10 @@ def test_rafdb_is_aligned_by_its_points(tmp_path: Path, put_image: Callable[...,
     assert pack.info.rejected_by_reason == {"missing_file": 1}
     split = pack.split("train")
     assert split.read_attributes() == [{"gender": "male", "race": "African-American", "age": "20-39"}] * 2
-    assert pack.info.terms == "non-commercial research and education only (the set's README)"
+    assert (
+        pack.info.terms
+        == "non-commercial research and education only (the set's README), if this is that set"
+    )
 
 
 def test_expw_cuts_out_every_face(tmp_path: Path, put_image: Callable[..., Path]) -> None:

@@ -1,5 +1,6 @@
 """What a run records of its packs."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,3 +35,35 @@ def test_terms_of_every_face_that_shaped_the_weights(
     ):
         run = describe_run(recipe, [pack], faces, tmp_path / "second")
         assert run.pack["terms"] == {"kdef": "research only", "test": "unknown"}
+
+
+def test_terms_of_two_sets_in_one_layout(
+    make_training_pack: Callable[..., Path], tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    """Packs of the same kind may have other terms, such as a real and a drawn set: none of them is lost."""
+    packs = [Pack.open(make_training_pack(tmp_path / f"{n}.pack", n_train=n)) for n in (192, 186)]
+    packs[0].info = replace(packs[0].info, terms="research only")
+    packs[1].info = replace(packs[1].info, terms="CC0")
+    faces = read_training_faces(packs[:1], DataConfig(dev_fraction=0.2))
+    run = describe_run(tiny_recipe, packs, faces, tmp_path / "run")
+    assert run.pack["terms"] == {"test": "research only; CC0"}
+
+
+def test_landmarks_that_a_model_placed_are_recorded(
+    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    """Of the training faces, if the recipe has a landmark head; and those of the run that the weights come from."""
+    pack = Pack.open(training_pack)
+    faces = read_training_faces([pack], DataConfig(dev_fraction=0.2))
+    assert "landmarks_by" not in describe_run(tiny_recipe, [pack], faces, tmp_path / "none").pack
+    pack.info = replace(pack.info, landmarks_by={"train": {"m (12)": 7}, "val": {"m (12)": 2}})
+    first = describe_run(tiny_recipe, [pack], faces, tmp_path / "first")
+    assert first.pack["landmarks_by"] == {"m (12)": 7}
+    bare = replace(tiny_recipe, model=replace(tiny_recipe.model, landmarks=False))
+    assert "landmarks_by" not in describe_run(bare, [pack], faces, tmp_path / "bare").pack
+    first.path.mkdir()
+    write_json(first.path / "run.json", first.to_dict())
+    pack.info = replace(pack.info, landmarks_by={})
+    later = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(first.path)))
+    run = describe_run(later, [pack], faces, tmp_path / "later")
+    assert run.pack["landmarks_by"] == {"m (12)": 7}

@@ -46,6 +46,7 @@ class PackedFace:
         person: who it is, as the source names the person, or None.
         clip: the video or sequence that it is from, as the source names it, or None.
         attributes: what the source states about the person, such as age, gender and race, by name.
+        landmarks_by: the model that placed the landmarks, if no person did, or None.
         annotations: the values of optional tasks, ``(*shape)`` float32 with the task's mark where missing.
     """
 
@@ -63,6 +64,7 @@ class PackedFace:
     person: str | None = None
     clip: str | None = None
     attributes: dict[str, str] = field(default_factory=dict)
+    landmarks_by: str | None = None
     annotations: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def values(self, column: str) -> list[float] | float | None:
@@ -76,7 +78,12 @@ class PackedFace:
 
 
 # A shard has these columns only if one of its faces has a value. Attributes are a JSON object of strings.
-OPTIONAL_COLUMNS = {"person": pa.string(), "clip": pa.string(), "attributes": pa.string()}
+OPTIONAL_COLUMNS = {
+    "person": pa.string(),
+    "clip": pa.string(),
+    "attributes": pa.string(),
+    "landmarks_by": pa.string(),
+}
 
 # groups.arrow has one row per face of the pack, in the order of splits and shards.
 GROUPS_SCHEMA = pa.schema([pa.field("group", pa.int64())])
@@ -154,6 +161,8 @@ class PackInfo:
         unlabeled: number of faces without an expression label by split, for splits that have any.
         annotations: the columns of optional tasks; the key is left out if there are none.
         corrections: number of corrected rows (``n_rows``) and hash of their file (``sha256``); None without any.
+        landmarks_by: number of faces by split and by the model that placed their landmarks; the key is left out if people
+            placed all of them.
     """
 
     format_version: int
@@ -178,6 +187,7 @@ class PackInfo:
     unlabeled: dict[str, int] = field(default_factory=dict)
     annotations: Annotations = field(default_factory=dict)
     corrections: dict[str, Any] | None = None
+    landmarks_by: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def n_faces(self, split: str) -> int:
         """Return the number of faces in a split."""
@@ -194,6 +204,8 @@ class PackInfo:
     def _values(self) -> dict[str, Any]:
         values = asdict(replace(self, annotations={}))
         del values["annotations"]
+        if not self.landmarks_by:  # so that pack.json of other packs stays as it was
+            del values["landmarks_by"]
         return values | ({"annotations": annotations_to_dict(self.annotations)} if self.annotations else {})
 
     @classmethod
@@ -245,7 +257,7 @@ class PackInfo:
             "a count": ["n_rows", "n_kept", "n_rejected"],
             "counts by name": ["rejected_by_reason", "warnings", "crop_methods", "duplicates"],
             "counts by split": ["unlabeled"],
-            "counts by split and name": ["counts", "rejected"],
+            "counts by split and name": ["counts", "rejected", "landmarks_by"],
             "64 hexadecimal digits": [
                 "content_sha256",
                 *["groups_sha256"] * (self.format_version > 1),

@@ -38,6 +38,7 @@ def write_shard(
         "attributes": [
             json.dumps(face.attributes, sort_keys=True) if face.attributes else None for face in faces
         ],
+        "landmarks_by": [face.landmarks_by for face in faces],
     }
     present = [name for name in OPTIONAL_COLUMNS if any(value is not None for value in optional[name])]
     schema = shard_schema(n_classes, annotations, present)

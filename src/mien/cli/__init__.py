@@ -9,6 +9,7 @@ import mien
 from mien.cli import (
     bench,
     browse,
+    cite,
     compare,
     doctor,
     evaluate,
@@ -44,7 +45,7 @@ exit codes:
   143  training ended by SIGTERM; --resume continues it
 """
 # In the order of the help.
-VERBS = (sample, prepare, browse, train, export, evaluate, predict, compare, serve, page, doctor, bench)
+VERBS = (sample, prepare, browse, train, export, evaluate, predict, compare, cite, serve, page, doctor, bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -43,7 +43,11 @@ def cite(model: str | Path | None = None) -> str:
     path = find_model(model)
     info = OnnxModel.load(path, threads=1).info
     entries, lines, cited = read_references(), [f"% What to cite for {path.name}."], set[str]()
-    software = ("Software: backbones (timm), the face detector (YuNet), mien", [], ALWAYS_SOFTWARE)
+    software: tuple[str, list[str], tuple[str, ...]] = (
+        "Software: backbones (timm), the face detector (YuNet), mien",
+        [],
+        ALWAYS_SOFTWARE,
+    )
     for title, notes, keys in (data_references(info.training), recipe_references(info), software):
         lines += ["", f"% {title}", *(f"% {note}" for note in notes)]
         for key in keys:
@@ -62,7 +66,8 @@ def data_references(training: dict[str, Any]) -> tuple[str, list[str], list[str]
     names = [*str(pack.get("source") or "").split(" + "), *find_dict(pack, "terms")]
     # Sets that were merged in one pack are joined without spaces.
     names = list(dict.fromkeys(part for name in names for part in name.split("+") if part))
-    notes, keys = [], []
+    notes: list[str] = []
+    keys: list[str] = []
     if isinstance(pack.get("n_train"), int) and isinstance(pack.get("n_dev"), int):
         notes.append(
             f"trained on {pack['n_train']:,} faces; {training.get('selection') or 'selection unknown'}"

@@ -24,12 +24,7 @@ $(READY): pyproject.toml constraints.txt hashes.txt
 	@touch $(READY)
 
 demo: setup ## draw faces, prepare, train, export, evaluate: the whole chain in a few minutes
-	$(BIN)/mien sample $(DEMO)/faces --force
-	$(BIN)/mien prepare affectnet $(DEMO)/faces --out $(DEMO)/faces.pack --size 64 --force
-	$(BIN)/mien browse $(DEMO)/faces.pack --out $(DEMO)/faces.png --force
-	$(BIN)/mien train --recipe demo --pack $(DEMO)/faces.pack --out $(DEMO)/run --force
-	$(BIN)/mien export $(DEMO)/run --out $(DEMO)/model.onnx --force
-	$(BIN)/mien evaluate --model $(DEMO)/model.onnx --pack $(DEMO)/faces.pack --out $(DEMO)/report --force
+	$(BIN)/mien demo $(DEMO) --force
 
 test: setup ## run the docstrings' examples and the tests
 	$(BIN)/python -m pytest --doctest-modules src/mien

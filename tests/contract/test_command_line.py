@@ -15,7 +15,7 @@ from mien.cli.output import print_result
 
 VERBS = (
     *("sample", "prepare", "browse", "train", "export", "evaluate", "predict", "explain", "serve", "page"),
-    *("compare", "bench", "doctor"),
+    *("compare", "cite", "bench", "doctor", "demo", "completion"),
 )
 ROOT = Path(__file__).parents[2]
 

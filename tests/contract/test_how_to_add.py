@@ -176,7 +176,7 @@ def test_a_compare_format(
     def write_count(out: Path, document: dict[str, Any], _table: Sequence[Sequence[str]]) -> None:
         out.write_text(f"{document['n']}")
 
-    assert "to a .json or .md file" in help_of("compare", capsys)
+    assert "to a .json, .md, .csv or .tex file" in help_of("compare", capsys)
     module.write_count = write_count  # type: ignore[attr-defined]
     monkeypatch.setitem(COMPARISON_FORMATS, ".n", "added_by_a_test:write_count")
     reports = [str(write_report(tmp_path / f"seed-{seed}")) for seed in (0, 1)]
@@ -185,7 +185,7 @@ def test_a_compare_format(
         assert (tmp_path / f"{name}.n").read_text() == "4"
     assert main(["compare", *reports, "--out", str(tmp_path / "a.jsn")]) == 1
     assert (
-        "must end in .json or .md or .n, which selects the format. Did you mean `.json`?"
+        "must end in .json or .md or .csv or .tex or .n, which selects the format. Did you mean `.json`?"
         in capsys.readouterr().err
     )
 

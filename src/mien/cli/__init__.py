@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -9,7 +10,10 @@ import mien
 from mien.cli import (
     bench,
     browse,
+    cite,
     compare,
+    completion,
+    demo,
     doctor,
     evaluate,
     explain,
@@ -27,8 +31,8 @@ from mien.errors import MienError
 from mien.runtime.terminal import on_one_line
 
 DESCRIPTION = """\
-Facial-expression recognition: train on a labeled face set, export one small ONNX file that predicts
-expression, 68 landmarks and valence/arousal on a CPU, and report honestly how good it is.
+Facial-expression recognition: predict with the bundled model (eight expressions and 68 landmarks, on a CPU), or train
+on a labeled face set, export one small ONNX file, and report honestly how good it is.
 
   raw set --prepare--> pack --train--> run --export--> model.onnx --evaluate--> report
                                                            |--predict--> predictions
@@ -44,21 +48,39 @@ exit codes:
   130  interrupted with Ctrl-C
   143  training ended by SIGTERM; --resume continues it
 """
+# For `mien` without a verb.
+SHORT_HELP = """\
+usage: mien VERB ...
+
+  mien predict photo.jpg --draw drawn   expressions of the faces in images, folders and videos
+  mien predict --camera 0 --show        the same for a camera, live
+  mien serve                            an HTTP API and a web page
+  mien demo                             the full pipeline on drawn faces, in a few minutes
+  mien prepare auto FOLDER              your own labeled faces: says how to prepare them for training
+  mien doctor                           what this machine has and lacks
+
+`mien --help` lists all verbs, `mien VERB --help` explains one.
+"""
 # In the order of the help.
 VERBS = (
-    sample,
-    prepare,
-    browse,
-    train,
-    export,
-    evaluate,
-    predict,
-    explain,
-    compare,
-    serve,
-    page,
-    doctor,
-    bench,
+    *(
+        demo,
+        sample,
+        prepare,
+        browse,
+        train,
+        export,
+        evaluate,
+        predict,
+        explain,
+        compare,
+        cite,
+        serve,
+        page,
+        doctor,
+        bench,
+    ),
+    completion,
 )
 
 
@@ -69,8 +91,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Names of files and classes are in any script; a terminal or a pipe may be in ASCII or a code page.
         sys.stdout.reconfigure(errors="backslashreplace")
     parser = build_parser()
+    if "_ARGCOMPLETE" in os.environ:
+        completion.complete(parser)
     if not arguments:
-        parser.exit(2, parser.format_help())
+        parser.exit(2, SHORT_HELP)
     try:
         known, rest = parser.parse_known_args(arguments)
         if known.verb == "train":

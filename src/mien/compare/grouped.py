@@ -2,22 +2,19 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.compare.grouped_summary import INTERVALS_NOTE, ComparedGroup, GroupedSummary
+from mien.compare.grouped_summary import ComparedGroup, GroupedSummary
 from mien.compare.grouping import group_paths, note_recipes, require_different_models
 from mien.compare.options import CompareOptions
 from mien.compare.reports import Report, SharedFaces, find_shared_faces, note_classes, read_aligned
-from mien.compare.writing import claim_outputs, write_outputs
-from mien.drawing.fonts import warn_of_missing_characters
+from mien.compare.writing import claim_outputs, write_comparison
 from mien.metrics.bootstrap import Interval, resample_confusions, resample_means
 from mien.metrics.classification import (
-    MINORITY_FRACTION,
     accuracy,
     balanced_accuracy,
     confusion_matrix,
@@ -43,7 +40,7 @@ def compare_groups(
     Args:
         reports: two or more folders written by `evaluate`.
         out: a file for the comparison, whose suffix is a key of `COMPARISON_FORMATS`, or None.
-        plot: a PNG file for a plot, or None.
+        plot: a file for a plot, whose suffix is one of `FIGURE_SUFFIXES`, or None.
         protocol: name of the class protocol, see `mien.metrics.protocols`.
         force: replace existing files.
 
@@ -71,24 +68,8 @@ def compare_groups(
             written=written,
             notes=_note(members, aligned),
         )
-        document = {
-            "protocol": summary.protocol,
-            "description": summary.description,
-            "n": summary.n,
-            "minority": {"fraction_below": MINORITY_FRACTION, "classes": summary.minority},
-            "intervals": f"{INTERVALS_NOTE}.",
-            "groups": [{"n_reports": len(group.reports), **asdict(group)} for group in summary.groups],
-            "notes": list(summary.notes),
-        }
-        write_outputs(document, [*summary.table()], out, plot, draw=lambda path: _draw(path, summary))
+        write_comparison(summary, written)
     return summary
-
-
-def _draw(path: Path, summary: GroupedSummary) -> None:
-    from mien.compare.plot import draw_groups  # noqa: PLC0415 - matplotlib loads slowly
-
-    warn_of_missing_characters([group.name for group in summary.groups])
-    draw_groups(path, summary)
 
 
 class _Metric(NamedTuple):

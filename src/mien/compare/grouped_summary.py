@@ -1,8 +1,9 @@
 """The outcome of a comparison of groups as text: a table of means, and the differences from the first group."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from mien.metrics.bootstrap import Interval
 from mien.metrics.classification import MINORITY_FRACTION
@@ -65,6 +66,23 @@ class GroupedSummary:
     groups: tuple[ComparedGroup, ...]
     written: tuple[Path, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The groups' names."""
+        return tuple(group.name for group in self.groups)
+
+    def document(self) -> dict[str, Any]:
+        """Return all numbers, as they are written to a JSON file."""
+        return {
+            "protocol": self.protocol,
+            "description": self.description,
+            "n": self.n,
+            "minority": {"fraction_below": MINORITY_FRACTION, "classes": self.minority},
+            "intervals": f"{INTERVALS_NOTE}.",
+            "groups": [{"n_reports": len(group.reports), **asdict(group)} for group in self.groups],
+            "notes": list(self.notes),
+        }
 
     @property
     def metric_names(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ _RECIPE_PARTS = ("model", "data", "schedule")
 def group_paths(paths: Sequence[Path]) -> dict[str, list[int]]:
     """Return the indices of each group's reports by the group's name, in order of first appearance.
 
-    A group is a path without its `seed-<number>`. Its name excludes what the paths of all groups begin or end with.
+    A group is a path without its `seed-<number>`. Its name is what distinguishes it, see `name_paths`.
 
     Example:
         >>> group_paths([Path("a/seed-0/report"), Path("b/seed-0/report"), Path("a/seed-1/report")])
@@ -32,15 +32,37 @@ def group_paths(paths: Sequence[Path]) -> dict[str, list[int]]:
     if len(groups) == 1:
         ((key, indices),) = groups.items()
         return {"/".join(key[-2:]): indices}
-    # The shortest path must keep at least one part as its name.
-    n_removable = min(map(len, groups)) - 1
-    n_prefix = min(_common_prefix_length(list(groups)), n_removable)
-    n_suffix = min(_common_prefix_length([key[::-1] for key in groups]), n_removable - n_prefix)
-    return {"/".join(key[n_prefix : len(key) - n_suffix]): indices for key, indices in groups.items()}
+    return dict(zip(name_paths(list(groups)), groups.values(), strict=True))
 
 
-def _common_prefix_length(keys: Sequence[tuple[str, ...]]) -> int:
-    return sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, zip(*keys, strict=False)))
+def name_paths(paths: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return the shortest part of each path that distinguishes it: the end, without what all paths end with.
+
+    A path that is given twice gets a number.
+
+    Example:
+        >>> name_paths([("runs", "a", "report"), ("old", "b", "report")])
+        ['a', 'b']
+        >>> name_paths([("x", "1", "r"), ("x", "2", "r"), ("y", "1", "r")])
+        ['x/1', 'x/2', 'y/1']
+    """
+    # The shortest path keeps at least one part as its name.
+    n_removable = min(map(len, paths)) - 1
+    different = sorted(set(paths))
+    reversed_parts = zip(*(path[::-1] for path in different), strict=False)
+    n_suffix = sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, reversed_parts))
+    n_suffix = min(n_suffix, n_removable) if len(different) > 1 else 0
+    stripped = {path: path[: len(path) - n_suffix] for path in different}
+    n_parts = 1
+    while len({path[-n_parts:] for path in stripped.values()}) < len(different):
+        n_parts += 1
+    names: list[str] = []
+    n_seen: Counter[tuple[str, ...]] = Counter()
+    for path in paths:
+        n_seen[path] += 1
+        number = f" ({n_seen[path]})" if n_seen[path] > 1 else ""
+        names.append("/".join(stripped[path][-n_parts:]) + number)
+    return names
 
 
 def require_different_models(name: str, reports: Sequence[Report]) -> None:

@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from mien.drawing.figures import FIGURE_SUFFIXES
 from mien.runtime.options import FORCE_HELP, name_formats, option
 
 # The functions that write the formats of --out, by suffix, as ``module:function``.
 COMPARISON_FORMATS = {
     ".json": "mien.compare.writing:write_document",
     ".md": "mien.compare.writing:write_markdown",
+    ".csv": "mien.compare.writing:write_rows",
+    ".tex": "mien.compare.writing:write_latex",
 }
 
 
@@ -20,5 +23,7 @@ class CompareOptions:
     out: Path | None = option(
         None, f"write the comparison to a {name_formats(COMPARISON_FORMATS)} file", metavar="FILE"
     )
-    plot: Path | None = option(None, "plot the metrics with their intervals, as .png", metavar="FILE.png")
+    plot: Path | None = option(
+        None, f"plot the metrics with their intervals, as {name_formats(FIGURE_SUFFIXES)}", metavar="FILE"
+    )
     force: bool = option(False, FORCE_HELP)

@@ -7,9 +7,9 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mien.artifacts import write_atomically
 from mien.compare.grouped_summary import METRIC_TITLES, GroupedSummary
 from mien.compare.summary import ComparisonSummary
+from mien.drawing.figures import save_figure
 from mien.drawing.fonts import plot_style, plot_text
 from mien.drawing.palette import series_color
 
@@ -20,15 +20,15 @@ _LOWER_IS_BETTER = frozenset({"ece", "nme"})
 _OFFSET = 0.22
 
 
-def draw_comparison(path: Path, summary: ComparisonSummary) -> None:
-    """Write a PNG with a group of bars per metric and a bar per model."""
-    with rc_context(plot_style(model.name for model in summary.models)):
-        figure = draw_bars(summary)
-        write_atomically(path, lambda partial: figure.savefig(partial, format="png"))
+def draw(path: Path, summary: ComparisonSummary | GroupedSummary) -> None:
+    """Write the plot of a comparison in the format that the suffix selects."""
+    with rc_context(plot_style(summary.names)):
+        figure = draw_groups(summary) if isinstance(summary, GroupedSummary) else draw_bars(summary)
+        save_figure(figure, path)
 
 
 def draw_bars(summary: ComparisonSummary) -> Figure:
-    """Return the figure; draw and save it within the `plot_style` of its names."""
+    """Return a group of bars per metric and a bar per model; draw and save it within the `plot_style` of the names."""
     n_models = len(summary.models)
     figure = Figure(figsize=(max(7.0, 2.4 + 1.1 * n_models), 4.4), layout="constrained", dpi=160)
     axes = figure.subplots()
@@ -59,25 +59,24 @@ def draw_bars(summary: ComparisonSummary) -> Figure:
     return figure
 
 
-def draw_groups(path: Path, summary: GroupedSummary) -> None:
-    """Write a PNG with a panel per metric and a line per group."""
-    with rc_context(plot_style(group.name for group in summary.groups)):
-        names = summary.metric_names
-        n_columns = min(_COLUMNS, len(names))
-        n_rows = -(-len(names) // n_columns)
-        height = 0.9 + 0.45 * len(summary.groups)
-        figure = Figure(figsize=(2.0 + 2.9 * n_columns, 0.7 + height * n_rows), layout="constrained", dpi=160)
-        panels = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True).ravel()
-        for panel, name in zip(panels, names, strict=False):
-            _draw_panel(panel, name, summary)
-        for panel in panels[len(names) :]:
-            panel.remove()
-        figure.suptitle(
-            f"{summary.n:,} faces, protocol {summary.protocol}; points: seeds, bars: means, lines: 95 % intervals, "
-            "dashed: first group",
-            x=0.01, ha="left", fontsize=9, color=TEXT,
-        )  # fmt: skip
-        write_atomically(path, lambda partial: figure.savefig(partial, format="png"))
+def draw_groups(summary: GroupedSummary) -> Figure:
+    """Return a panel per metric and a line per group; draw and save it within the `plot_style` of the names."""
+    names = summary.metric_names
+    n_columns = min(_COLUMNS, len(names))
+    n_rows = -(-len(names) // n_columns)
+    height = 0.9 + 0.45 * len(summary.groups)
+    figure = Figure(figsize=(2.0 + 2.9 * n_columns, 0.7 + height * n_rows), layout="constrained", dpi=160)
+    panels = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True).ravel()
+    for panel, name in zip(panels, names, strict=False):
+        _draw_panel(panel, name, summary)
+    for panel in panels[len(names) :]:
+        panel.remove()
+    figure.suptitle(
+        f"{summary.n:,} faces, protocol {summary.protocol}; points: seeds, bars: means, lines: 95 % intervals, "
+        "dashed: first group",
+        x=0.01, ha="left", fontsize=9, color=TEXT,
+    )  # fmt: skip
+    return figure
 
 
 def _draw_panel(panel: Axes, name: str, summary: GroupedSummary) -> None:

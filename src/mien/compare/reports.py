@@ -44,11 +44,6 @@ class Report:
     landmark_errors: NDArray[np.float64] | None
 
     @property
-    def name(self) -> str:
-        """The report folder's name."""
-        return self.path.resolve().name
-
-    @property
     def ece(self) -> float | None:
         """Calibration error, as reported."""
         return self.metrics.get("ece")

@@ -1,14 +1,13 @@
 """The stage `compare`: several models on the same faces, in one table."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
+from mien.compare.grouping import name_paths
 from mien.compare.options import CompareOptions
 from mien.compare.reports import find_shared_faces, note_classes, read_aligned
 from mien.compare.summary import ComparedModel, ComparisonSummary
-from mien.compare.writing import claim_outputs, write_outputs
-from mien.drawing.fonts import warn_of_missing_characters
+from mien.compare.writing import claim_outputs, write_comparison
 from mien.metrics.bootstrap import bootstrap_confusion
 from mien.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, macro_f1
 from mien.metrics.comparison import compare_paired
@@ -30,7 +29,7 @@ def compare(
     Args:
         reports: two or more folders written by `evaluate`.
         out: a file for the comparison, whose suffix is a key of `COMPARISON_FORMATS`, or None.
-        plot: a PNG file for a bar plot, or None.
+        plot: a file for a bar plot, whose suffix is one of `FIGURE_SUFFIXES`, or None.
         protocol: name of the class protocol, see `mien.metrics.protocols`.
         force: replace existing files.
 
@@ -43,16 +42,20 @@ def compare(
     with claim_outputs(out, plot, force=force) as written:
         correct = []
         models: list[ComparedModel] = []
-        for report, truth, predicted in zip(aligned, shared.truths, shared.predicted, strict=True):
+        names = name_paths([report.path.resolve().parts for report in aligned])
+        for name, report, truth, predicted in zip(
+            names, aligned, shared.truths, shared.predicted, strict=True
+        ):
             correct.append(truth == predicted)
             confusion = confusion_matrix(truth, predicted, n_classes=len(report.classes))
             models.append(
                 ComparedModel(
-                    name=report.name,
+                    name=name,
                     model=str(find_dict(report.metrics, "model").get("file", "")),
-                    metrics={name: float(function(confusion)) for name, function in METRICS.items()},
+                    metrics={metric: float(function(confusion)) for metric, function in METRICS.items()},
                     intervals={
-                        name: bootstrap_confusion(confusion, function) for name, function in METRICS.items()
+                        metric: bootstrap_confusion(confusion, function)
+                        for metric, function in METRICS.items()
                     },
                     ece=report.ece,
                     nme=report.nme,
@@ -63,18 +66,5 @@ def compare(
         summary = ComparisonSummary(
             protocol, shared.description, shared.n, tuple(models), written, note_classes(aligned)
         )
-        document = {
-            "protocol": summary.protocol,
-            "description": summary.description,
-            "n": summary.n,
-            "models": [asdict(model) for model in summary.models],
-        }
-        write_outputs(document, [*summary.table()], out, plot, draw=lambda path: _draw(path, summary))
+        write_comparison(summary, written)
     return summary
-
-
-def _draw(path: Path, summary: ComparisonSummary) -> None:
-    from mien.compare.plot import draw_comparison  # noqa: PLC0415 - matplotlib loads slowly
-
-    warn_of_missing_characters([model.name for model in summary.models])
-    draw_comparison(path, summary)

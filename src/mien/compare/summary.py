@@ -1,7 +1,8 @@
 """The outcome of a comparison as text: a table, and a sentence for each model against the first."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from mien.metrics.bootstrap import Interval
 from mien.metrics.comparison import PairedComparison
@@ -16,7 +17,7 @@ class ComparedModel:
     """One report's row.
 
     Attributes:
-        name: name of the report's folder.
+        name: the shortest part of the report's path that distinguishes it from the others.
         model: name of the model file.
         metrics: accuracy, balanced accuracy and macro-F1 on the shared faces.
         intervals: their 95 % intervals.
@@ -56,18 +57,32 @@ class ComparisonSummary:
     written: tuple[Path, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The models' names."""
+        return tuple(model.name for model in self.models)
+
+    def document(self) -> dict[str, Any]:
+        """Return all numbers, as they are written to a JSON file."""
+        return {
+            "protocol": self.protocol,
+            "description": self.description,
+            "n": self.n,
+            "models": [asdict(model) for model in self.models],
+        }
+
     def table(self) -> list[tuple[str, ...]]:
         """Return the header and a row for each model."""
         rows: list[tuple[str, ...]] = [
-            ("report", "accuracy", "balanced accuracy", "macro-F1", "ECE", "NME", "CCC v/a")
+            ("report", "accuracy, %", "balanced accuracy, %", "macro-F1, %", "ECE, %", "NME, %", "CCC v/a")
         ]
         for model in self.models:
             scores = (
-                f"{100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+                f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
                 for value, (low, high) in zip(model.metrics.values(), model.intervals.values(), strict=True)
             )
-            errors = (_number(value, "{:.1%}") for value in (model.ece, model.nme))
-            ccc = " / ".join(_number(value, "{:.2f}") for value in model.ccc)
+            errors = ("–" if value is None else f"{100 * value:.1f}" for value in (model.ece, model.nme))
+            ccc = " / ".join("–" if value is None else f"{value:.2f}" for value in model.ccc)
             rows.append((model.name, *scores, *errors, ccc))
         return rows
 
@@ -80,10 +95,6 @@ class ComparisonSummary:
                 lines.append(f"{model.name} against {self.models[0].name}: {sentence}")
         lines += [f"Warning: {note}" for note in self.notes]
         return "\n".join([*lines, *(f"Written: {path}" for path in self.written)])
-
-
-def _number(value: float | None, template: str) -> str:
-    return "–" if value is None else template.format(value).replace("%", " %")
 
 
 def _format_paired(paired: PairedComparison) -> str:

@@ -1,15 +1,20 @@
 """The output files of a comparison: a document and a plot, each optional."""
 
 import pkgutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from mien.artifacts import claim_output, disk_errors, one_writer, require_suffix, write_json, write_text
+from mien.compare.grouped_summary import GroupedSummary
 from mien.compare.options import COMPARISON_FORMATS
-
-PLOT_SUFFIXES = (".png",)
+from mien.compare.summary import ComparisonSummary
+from mien.drawing.figures import FIGURE_SUFFIXES
+from mien.drawing.fonts import warn_of_missing_characters
+from mien.formats.csv_file import write_csv
+from mien.runtime.nested import flatten
+from mien.runtime.text_table import format_latex_table, format_markdown_table
 
 
 @contextmanager
@@ -22,7 +27,7 @@ def claim_outputs(out: Path | None, plot: Path | None, *, force: bool) -> Iterat
     if out is not None:
         require_suffix(out, COMPARISON_FORMATS, option="--out")
     if plot is not None:
-        require_suffix(plot, PLOT_SUFFIXES, option="--plot")
+        require_suffix(plot, FIGURE_SUFFIXES, option="--plot")
     paths = tuple(path for path in (out, plot) if path is not None)
     with ExitStack() as stack:
         for path in paths:
@@ -31,21 +36,22 @@ def claim_outputs(out: Path | None, plot: Path | None, *, force: bool) -> Iterat
         yield paths
 
 
-def write_outputs(
-    document: dict[str, Any],
-    table: Sequence[Sequence[str]],
-    out: Path | None,
-    plot: Path | None,
-    *,
-    draw: Callable[[Path], None],
-) -> None:
-    """Write a document, or the table that the command prints, to `out` and draw `plot`, unless they are None."""
-    if out is not None:
-        with disk_errors(out):
-            pkgutil.resolve_name(COMPARISON_FORMATS[out.suffix.lower()])(out, document, table)
-    if plot is not None:
-        with disk_errors(plot):
-            draw(plot)
+def write_comparison(summary: ComparisonSummary | GroupedSummary, paths: Sequence[Path]) -> None:
+    """Write a comparison to each file in the format that its suffix selects: the table, all numbers, or a plot.
+
+    Raises:
+        ArtifactError: a file cannot be written.
+    """
+    for path in paths:
+        with disk_errors(path):
+            if path.suffix.lower() in FIGURE_SUFFIXES:
+                from mien.compare.plot import draw  # noqa: PLC0415 - matplotlib loads slowly
+
+                warn_of_missing_characters(summary.names)
+                draw(path, summary)
+            else:
+                write = pkgutil.resolve_name(COMPARISON_FORMATS[path.suffix.lower()])
+                write(path, summary.document(), [*summary.table()])
 
 
 def write_document(out: Path, document: dict[str, Any], _table: Sequence[Sequence[str]]) -> None:
@@ -53,9 +59,34 @@ def write_document(out: Path, document: dict[str, Any], _table: Sequence[Sequenc
     write_json(out, document)
 
 
+def write_rows(out: Path, document: dict[str, Any], _table: Sequence[Sequence[str]]) -> None:
+    """Write the numbers as CSV: a row for each model or group, fractions from 0 to 1, a column for each end of an interval."""
+    rows = []
+    for entry in document.get("models") or document["groups"]:
+        row = {"protocol": document["protocol"], "n": document["n"]}
+        for key, value in flatten(entry).items():
+            if not isinstance(value, (list, tuple)):
+                row[key] = value
+            elif key == "ccc":
+                row |= {"ccc.valence": value[0], "ccc.arousal": value[1]}
+            elif key.startswith("intervals.") or key.endswith("ci95"):
+                row |= {f"{key}.low": value[0], f"{key}.high": value[1]}
+            else:
+                row[key] = " ".join(map(str, value))
+        rows.append(row)
+    write_csv(out, rows)
+
+
 def write_markdown(out: Path, document: dict[str, Any], table: Sequence[Sequence[str]]) -> None:
     """Write the table as Markdown, below what was compared."""
-    header, *rows = [[cell.strip().replace("|", "\\|") for cell in row] for row in table]
-    lines = [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
-    subject = f"{document['n']:,} faces, protocol {document['protocol']}; intervals are 95 %."
-    write_text(out, "\n".join([subject, "", *lines, ""]))
+    write_text(out, f"{describe(document)}\n\n{format_markdown_table(table)}\n")
+
+
+def write_latex(out: Path, document: dict[str, Any], table: Sequence[Sequence[str]]) -> None:
+    """Write the table as LaTeX with booktabs; the caption says what was compared."""
+    write_text(out, f"{format_latex_table(table, caption=describe(document))}\n")
+
+
+def describe(document: dict[str, Any]) -> str:
+    """Return a sentence on the faces and the intervals."""
+    return f"{document['n']:,} faces, protocol {document['protocol']}; intervals are 95 %."

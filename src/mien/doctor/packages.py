@@ -8,12 +8,10 @@ from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import mien
 from mien.doctor.finding import Finding
-
-# Packages that are imported under a different name.
-_IMPORT_NAMES = {"opencv-python-headless": "cv2", "pillow": "PIL"}
 
 
 def examine_install() -> Iterator[Finding]:
@@ -25,6 +23,11 @@ def examine_install() -> Iterator[Finding]:
 
 def examine_packages(requirements: Sequence[Requirement]) -> Iterator[Finding]:
     """Yield every package of the plain install: its version, and whether it can be imported."""
+    # opencv-python-headless is imported as cv2, fonttools as fontTools.
+    modules: dict[str, list[str]] = {}
+    for module, packages in metadata.packages_distributions().items():
+        for package in packages:
+            modules.setdefault(canonicalize_name(package), []).append(module)
     for requirement in requirements:
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
@@ -36,7 +39,8 @@ def examine_packages(requirements: Sequence[Requirement]) -> Iterator[Finding]:
             found, action = f"{version}, but mien needs {requirement.specifier}", "Install it: pip install"
         else:
             try:
-                importlib.import_module(_IMPORT_NAMES.get(name.lower(), name.replace("-", "_")))
+                for module in modules.get(canonicalize_name(name), [name.replace("-", "_")]):
+                    importlib.import_module(module)
             except (ImportError, OSError) as error:
                 found = f"{version}, but it cannot be imported: {error}"
                 action = "Install it again: pip install --force-reinstall"

@@ -21,8 +21,8 @@ from mien.experiments.statistics import (
     MeanStd,
     mean_std_of_metrics,
     metric_names,
-    write_table,
 )
+from mien.formats.csv_file import write_csv
 from mien.formats.pack import Pack
 from mien.metrics.bootstrap import Interval, bootstrap_confusion
 from mien.metrics.calibration import fit_temperature
@@ -272,7 +272,7 @@ def write_folds_summary(summary: FoldsSummary) -> None:
         | {name: value for name, value in fold.dev.items() if name != "n"}
         for number, fold in enumerate(summary.folds)
     ]
-    write_table(summary.out / "summary.csv", rows)
+    write_csv(summary.out / "summary.csv", rows)
     pooled: dict[str, Any] = {"n": summary.n}
     for name, metric in summary.pooled.items():
         pooled |= {name: metric.value, f"{name}_ci95": list(metric.ci95)}

@@ -3,13 +3,17 @@
 The stages are those of `mien export`, `mien evaluate` and `mien compare`. What an earlier command has finished is kept.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from mien.artifacts import disk_errors, file_sha256, make_folder, one_writer, read_json
 from mien.compare.grouped import compare_groups
 from mien.compare.grouped_summary import GroupedSummary
+from mien.compare.options import COMPARISON_FORMATS
 from mien.compare.stage import compare
 from mien.compare.summary import ComparisonSummary
+from mien.compare.writing import write_comparison
+from mien.drawing.figures import FIGURE_SUFFIXES
 from mien.errors import ArtifactError
 from mien.evaluate.stage import evaluate
 from mien.experiments.series import RunFailed, Series, Start
@@ -37,8 +41,8 @@ def evaluate_series(
 ) -> GroupedSummary | ComparisonSummary | Path:
     """Export and evaluate the runs of a trained series, and compare their reports.
 
-    Writes ``models/<run>.onnx`` and ``reports/<run>`` into the series' folder, and comparison.json and comparison.png. Seeds
-    of a setting are one row; folds, which differ in their training faces, are a row each.
+    Writes ``models/<run>.onnx`` and ``reports/<run>`` into the series' folder, and ``comparison`` as a file of each format of
+    `mien compare`. Seeds of a setting are one row; folds, which differ in their training faces, are a row each.
 
     Args:
         series: the runs, finished.
@@ -69,9 +73,12 @@ def evaluate_series(
                 evaluate(model, pack, out=report, split=split, force=True)
         if len(reports) == 1:
             return reports[0]
-        out, plot = (series.out / f"{COMPARISON}{suffix}" for suffix in (".json", ".png"))
-        stage = compare if series.kind == "folds" else compare_groups
-        return stage(reports, out=out, plot=plot, force=True)
+        summary = compare(reports) if series.kind == "folds" else compare_groups(reports)
+        paths = tuple(
+            series.out / f"{COMPARISON}{suffix}" for suffix in (*COMPARISON_FORMATS, *FIGURE_SUFFIXES)
+        )
+        write_comparison(summary, paths)
+        return replace(summary, written=paths)
 
 
 def _export(out: Path, folder: str, start: Start) -> Path:

@@ -1,13 +1,9 @@
-"""Mean and standard deviation of metrics over several runs, and tables of them as text and as a file."""
+"""Mean and standard deviation of metrics over several runs."""
 
-import csv
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from mien.artifacts import write_atomically
 from mien.metrics.seeds import mean_and_std
-from mien.runtime.csv_text import CsvLines
 
 MISSING = "–"
 
@@ -45,15 +41,3 @@ def metric_names(dev: Sequence[Mapping[str, Any]], which: Any = any) -> list[str
     """Return the names of the metrics that any run has, or with ``which=all`` those that all have, in order."""
     names = dict.fromkeys(name for scores in dev for name in scores if name != "n")
     return [name for name in names if which(name in scores for scores in dev)]
-
-
-def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows as CSV, with a column for every key that any of them has. None becomes an empty cell."""
-
-    def write(partial: Path) -> None:
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(CsvLines(file), list(dict.fromkeys(name for row in rows for name in row)))
-            writer.writeheader()
-            writer.writerows(rows)
-
-    write_atomically(path, write)

@@ -5,7 +5,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mien.artifacts import disk_errors, write_atomically, write_json
+from mien.artifacts import disk_errors, write_json, write_text
+from mien.drawing.figures import FIGURE_SUFFIXES, save_figure
 from mien.drawing.fonts import plot_style, plot_text
 from mien.experiments.series import SUMMARY, Series, open_finished
 from mien.experiments.settings import format_value, name_setting, short_names
@@ -14,9 +15,9 @@ from mien.experiments.statistics import (
     MeanStd,
     mean_std_of_metrics,
     metric_names,
-    write_table,
 )
-from mien.runtime.text_table import format_table
+from mien.formats.csv_file import write_csv
+from mien.runtime.text_table import format_latex_table, format_markdown_table, format_table
 
 FORMAT_VERSION = 1
 _DRAWN = ("accuracy", "balanced_accuracy", "macro_f1")
@@ -63,7 +64,8 @@ class SweepSummary:
         """The number of dev faces as text; settings that split differently have several."""
         return " or ".join(f"{n:,}" for n in sorted({result.n_dev for result in self.results}))
 
-    def __str__(self) -> str:
+    def table(self) -> list[list[str]]:
+        """Return the header and a row for each setting."""
         names = metric_names([result.metrics for result in self.results])
         keys = short_names(list(self.results[0].setting))
         rows = [[*keys, "seeds", "dev n", *(name.replace("_", " ") for name in names)]]
@@ -71,15 +73,21 @@ class SweepSummary:
             values = [format_value(value) for value in result.setting.values()]
             scores = [str(result.metrics.get(name, MISSING)) for name in names]
             rows.append([*values, str(len(result.runs)), f"{result.n_dev:,}", *scores])
-        lines = [
-            *format_table(rows),
-            "",
-            f"mean ± standard deviation over the seeds, on the dev split of train (n = {self.n_dev}).",
-            f"The dev split selected the checkpoint of every run, by {' or '.join(self.select_by)}: use these figures",
-            "to compare settings, not as results. For those run `mien evaluate`.",
-            f"summary: {self.out / 'summary.csv'}, {SUMMARY}, summary.png",
-        ]
-        return "\n".join(lines)
+        return rows
+
+    @property
+    def caption(self) -> str:
+        """What the figures are, and what they are not."""
+        return (
+            f"mean ± standard deviation over the seeds, on the dev split of train (n = {self.n_dev}).\n"
+            f"The dev split selected the checkpoint of every run, by {' or '.join(self.select_by)}: use these figures\n"
+            "to compare settings, not as results. For those run `mien evaluate`."
+        )
+
+    def __str__(self) -> str:
+        others = ", ".join(f"summary{suffix}" for suffix in (".md", ".tex", *FIGURE_SUFFIXES))
+        written = f"summary: {self.out / 'summary.csv'}, {SUMMARY}, {others}"
+        return "\n".join([*format_table(self.table()), "", self.caption, written])
 
 
 def summarize_sweep(series: Series) -> SweepSummary:
@@ -108,7 +116,7 @@ def summarize_sweep(series: Series) -> SweepSummary:
 
 
 def write_sweep_summary(summary: SweepSummary) -> None:
-    """Write summary.csv, summary.png, and last summary.json into the series' folder."""
+    """Write the summary as a table and as a plot, each in several formats, and last summary.json, into the series' folder."""
     with disk_errors(summary.out, "free some space and add --resume"):
         rows = []
         for result in summary.results:
@@ -120,8 +128,12 @@ def write_sweep_summary(summary: SweepSummary) -> None:
             for name, metric in result.metrics.items():
                 row |= {f"{name}_mean": metric.mean, f"{name}_sd": metric.sd}
             rows.append(row)
-        write_table(summary.out / "summary.csv", rows)
-        draw_sweep(summary, summary.out / "summary.png")
+        write_csv(summary.out / "summary.csv", rows)
+        caption = " ".join(summary.caption.split())
+        write_text(summary.out / "summary.md", f"{caption}\n\n{format_markdown_table(summary.table())}\n")
+        latex = format_latex_table(summary.table(), caption=caption.replace("`", ""))
+        write_text(summary.out / "summary.tex", f"{latex}\n")
+        draw_sweep(summary, *(summary.out / f"summary{suffix}" for suffix in FIGURE_SUFFIXES))
         write_json(
             summary.out / SUMMARY,
             {
@@ -142,8 +154,8 @@ def write_sweep_summary(summary: SweepSummary) -> None:
         )
 
 
-def draw_sweep(summary: SweepSummary, out: Path) -> None:
-    """Plot a row for each setting, with a point for each seed and a bar at their mean, as PNG."""
+def draw_sweep(summary: SweepSummary, *outs: Path) -> None:
+    """Plot a row for each setting, with a point for each seed and a bar at their mean, to files of any figure format."""
     from matplotlib import rc_context  # noqa: PLC0415 - half a second, once training is done
     from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -162,4 +174,5 @@ def draw_sweep(summary: SweepSummary, out: Path) -> None:
             axes.spines[["top", "right"]].set_visible(False)
         figure.axes[0].set_yticks(range(len(results)), [plot_text(result.name) for result in results])
         figure.supxlabel("points: seeds; bar: their mean. The dev split selected the checkpoints", fontsize=9)
-        write_atomically(out, lambda partial: figure.savefig(partial, format="png"))
+        for out in outs:
+            save_figure(figure, out)

@@ -35,6 +35,15 @@ _SYNONYMS = {
     "anger": "Anger", "angry": "Anger",
     "contempt": "Contempt", "contemptuous": "Contempt",
     "none": "NoneOfEight", "noneofeight": "NoneOfEight", "uncertain": "Uncertain", "nonface": "NonFace", "non-face": "NonFace", "nf": "NonFace",
+    # Chinese, simplified and traditional.
+    "中性": "Neutral", "中立": "Neutral", "平静": "Neutral", "平靜": "Neutral", "无表情": "Neutral", "無表情": "Neutral",
+    "高兴": "Happy", "高興": "Happy", "开心": "Happy", "開心": "Happy", "快乐": "Happy", "快樂": "Happy",
+    "悲伤": "Sad", "悲傷": "Sad", "伤心": "Sad", "傷心": "Sad", "难过": "Sad", "難過": "Sad",
+    "惊讶": "Surprise", "驚訝": "Surprise", "吃惊": "Surprise", "吃驚": "Surprise",
+    "恐惧": "Fear", "恐懼": "Fear", "害怕": "Fear",
+    "厌恶": "Disgust", "厭惡": "Disgust",
+    "愤怒": "Anger", "憤怒": "Anger", "生气": "Anger", "生氣": "Anger",
+    "轻蔑": "Contempt", "輕蔑": "Contempt", "蔑视": "Contempt", "蔑視": "Contempt",
 }  # fmt: skip
 
 # Names in packs, runs, models and reports of earlier releases.
@@ -51,10 +60,10 @@ def canonical_class(name: str) -> str | None:
     """Return AffectNet's name for a class name of another data set, or None if it has none.
 
     Example:
-        >>> canonical_class("happiness"), canonical_class("boredom")
-        ('Happy', None)
+        >>> canonical_class("happiness"), canonical_class("高兴"), canonical_class("boredom")
+        ('Happy', 'Happy', None)
     """
-    return _SYNONYMS.get(name.strip().lower())
+    return _SYNONYMS.get(unicodedata.normalize("NFC", name).strip().lower())
 
 
 def ordered_classes(names: set[str]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ import torch
 
 import mien
 from mien.artifacts import write_atomically, write_json
+from mien.drawing.figures import save_figure
 from mien.runtime.csv_text import CsvLines
 
 PACKAGES = (
@@ -30,6 +31,8 @@ PACKAGES = (
     "pyarrow",
     "simplejpeg",
 )
+_CURVE_COLUMNS = 3
+_CURVE_COLORS = ("#3554d1", "#e8743b")
 
 
 @contextmanager
@@ -87,30 +90,56 @@ def best_epoch(metrics_path: Path, select_by: str) -> int:
     return int(max(rows, key=lambda row: sign * float(row[f"dev_{select_by}"]))["epoch"])
 
 
-def draw_curves(metrics_path: Path, out: Path) -> None:
-    """Plot losses, dev metrics and learning rate by epoch."""
+def draw_curves(metrics_path: Path, out: Path, select_by: str) -> None:
+    """Plot metrics.csv as PNG: one quantity per panel, with its value in the selected epoch.
+
+    Args:
+        metrics_path: the file.
+        out: the image.
+        select_by: the dev metric that selects the epoch, see `best_epoch`; its panel is marked.
+    """
     from matplotlib.figure import Figure  # noqa: PLC0415 - half a second that only the first process spends
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
 
     rows = _require_metrics(metrics_path)
-    epochs = [int(row["epoch"]) for row in rows]
+    epochs, chosen = [int(row["epoch"]) for row in rows], best_epoch(metrics_path, select_by)
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name != "epoch"]
+    # The dev loss is that of the expression, so that one panel shows both.
     panels = {
-        "loss": [name for name in rows[0] if name.startswith("train_") or name == "dev_loss"],
-        "dev accuracy": ["dev_accuracy", "dev_balanced_accuracy", "dev_macro_f1"],
-        "dev, other tasks": [],
-        "learning rate": ["learning_rate"],
+        name: {"": name}
+        for name in sorted(names, key=lambda name: (not name.startswith("dev_"), name == "learning_rate"))
     }
-    shown = {name for names in panels.values() for name in names}
-    panels["dev, other tasks"] += [name for name in rows[0] if name.startswith("dev_") and name not in shown]
-    figure = Figure(figsize=(11, 7), layout="constrained")
-    for axes, (title, names) in zip(figure.subplots(2, 2).flat, panels.items(), strict=True):
-        for name in names:
-            if all(row.get(name) for row in rows):
-                axes.plot(epochs, [float(row[name]) for row in rows], label=name, marker=".")
-        axes.set(title=title, xlabel="epoch")
-        axes.grid(alpha=0.3)
-        if axes.lines:
-            axes.legend(fontsize=8)
-    write_atomically(out, lambda partial: figure.savefig(partial, format="png", dpi=110))
+    if "train_expression" in panels:
+        panels["dev_loss"] = {"dev": "dev_loss", "train": panels.pop("train_expression")[""]}
+    n_rows = -(-len(panels) // _CURVE_COLUMNS)
+    figure = Figure(figsize=(11, 0.5 + 2.3 * n_rows), layout="constrained", dpi=110)
+    axes = figure.subplots(n_rows, _CURVE_COLUMNS, squeeze=False, sharex=True).ravel()
+    for panel, (first, columns) in zip(axes, panels.items(), strict=False):
+        for number, (label, name) in enumerate(columns.items()):
+            values = [float(row.get(name) or "nan") for row in rows]
+            panel.plot(epochs, values, color=_CURVE_COLORS[number], label=label, linewidth=1.6)
+            at = values[epochs.index(chosen)]
+            panel.plot([chosen], [at], "o", color=_CURVE_COLORS[number], markersize=5)
+            panel.annotate(
+                f"{at:.4g}", (chosen, at), xytext=(-4, 5), textcoords="offset points", ha="right", fontsize=8
+            )
+        title = "expression loss" if first == "dev_loss" else first.replace("_", " ")
+        selected = " (selects the epoch)" if first == f"dev_{select_by}" else ""
+        panel.set_title(f"{title}{selected}", loc="left", fontsize=9)
+        panel.axvline(chosen, color="#2b3038", linewidth=0.8, linestyle=(0, (3, 3)), zorder=0)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.tick_params(labelsize=8)
+        panel.margins(y=0.18)
+        panel.grid(color="#e1e5eb")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if len(columns) > 1:
+            panel.legend(fontsize=8, frameon=False)
+    for panel in axes[len(panels) :]:
+        panel.remove()
+    figure.suptitle(
+        f"epoch {chosen} of {epochs[-1]} selected by dev {select_by}", x=0.01, ha="left", fontsize=10
+    )
+    save_figure(figure, out)
 
 
 def write_provenance(path: Path, extra: dict[str, Any]) -> None:

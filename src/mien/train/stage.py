@@ -145,7 +145,7 @@ def keep_best(run: Run, select_by: str) -> Callable[[FaceNetwork, EpochResult], 
             with new_file(run.best_weights_path) as partial:
                 partial.write_bytes(save(weights))
         if time.monotonic() >= next_drawing:
-            draw_curves(metrics_path, run.path / "curves.png")
+            draw_curves(metrics_path, run.path / "curves.png", select_by)
             next_drawing = time.monotonic() + SECONDS_BETWEEN_DRAWINGS
 
     return on_epoch_end
@@ -155,7 +155,7 @@ def finish_run(run: Run, module: FaceModule) -> dict[str, Any]:
     """Evaluate the selected weights once more, and write what `export` needs; return the content of result.json."""
     select_by = module.recipe.schedule.select_by
     metrics_path = run.path / "metrics.csv"
-    draw_curves(metrics_path, run.path / "curves.png")
+    draw_curves(metrics_path, run.path / "curves.png", select_by)
     predictions = predict_dev(module, load_file(run.best_weights_path))
     dev = module.faces.dev
     scores = score_dev(predictions, dev, module.faces.annotations)

@@ -21,7 +21,7 @@ from mien.errors import ArtifactError
         ),
         pytest.param(["seed0_a", "seed12_a", "seed0_b"], {"a": [0, 1], "b": [2]}, id="prefixes"),
         pytest.param(["r/Seed_1.a.report", "r/a.seed-2.report"], {"r/a.report": [0, 1]}, id="one group"),
-        pytest.param(["r/a/seed-0", "r/a/b/seed-0"], {"a": [0], "a/b": [1]}, id="one within the other"),
+        pytest.param(["r/a/seed-0", "r/a/b/seed-0"], {"a": [0], "b": [1]}, id="one within the other"),
         pytest.param(["a/1/report", "a/2/report"], {"1": [0], "2": [1]}, id="a number that is not a seed"),
         pytest.param(["faceseed3/x", "seedling-3/x", "seed-3x/x"],
                      {"faceseed3": [0], "seedling-3": [1], "seed-3x": [2]}, id="words that are not seeds"),

@@ -1,6 +1,8 @@
 """`compare` on small reports written by hand."""
 
+import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -52,7 +54,7 @@ def test_table_has_every_metric(write_report, tmp_path) -> None:
     second = write_report(tmp_path / "second", _predictions(0), TRUTHS)
     lines = str(compare([first, second])).splitlines()
     row = next(line for line in lines if line.startswith("first "))
-    for part in ("75.0 %", "5.0 %", "4.2 %", "0.61 / –"):
+    for part in (" 75.0 [", " 5.0 ", " 4.2 ", "0.61 / –"):
         assert part in row
     assert "40 faces" in lines[0]
 
@@ -158,6 +160,66 @@ def test_writes_plot_and_document(write_report, tmp_path) -> None:
     with pytest.raises(ArtifactError, match="already exists"):
         compare(reports, plot=plot)
     compare(reports, plot=plot, force=True)
+
+
+def test_csv_has_the_numbers_of_the_json_file(write_report, tmp_path) -> None:
+    """A row for each model; every interval and the test against the first have columns."""
+    reports = [write_report(tmp_path / name, _predictions(n), TRUTHS) for name, n in (("a", 5), ("b", 9))]
+    for name in ("table.csv", "table.json"):
+        compare(reports, out=tmp_path / name)
+    first, second = json.loads((tmp_path / "table.json").read_text("utf-8"))["models"]
+    with (tmp_path / "table.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == ["a", "b"]
+    assert [(row["n"], row["protocol"]) for row in rows] == [("40", "all")] * 2
+    assert float(rows[0]["metrics.accuracy"]) == first["metrics"]["accuracy"] == 0.875
+    ends = [float(rows[0][f"intervals.accuracy.{end}"]) for end in ("low", "high")]
+    assert ends == first["intervals"]["accuracy"]
+    assert float(rows[1]["paired.p_value"]) == second["paired"]["p_value"]
+    assert float(rows[1]["paired.difference_ci95.low"]) == second["paired"]["difference_ci95"][0]
+    assert rows[0]["paired.p_value"] == ""
+
+
+def test_latex_has_the_printed_table(write_report, tmp_path) -> None:
+    """Undoing the escapes gives the cells; no character is left that LaTeX would take for a command."""
+    names = ("50%_a&b", "cost$#{x}~^\\")
+    reports = [write_report(tmp_path / name, _predictions(5), TRUTHS) for name in names]
+    summary = compare(reports, out=tmp_path / "table.tex")
+    text = (tmp_path / "table.tex").read_text("utf-8")
+    assert [text.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 1, 1]
+    assert r"\caption{40 faces, protocol all; intervals are 95 \%.}" in text
+    words = {"textbackslash": "\\", "textasciitilde": "~", "textasciicircum": "^"}
+    rows = []
+    for line in re.findall(r"^ +(.*?) \\\\$", text, re.MULTILINE):
+        cells = re.split(r" (?<!\\)& ", line)
+        assert not re.search(r"(?<!\\)[%&#_$~^]", "".join(cells))
+        plain = [re.sub(r"\\(\w+)\{\}", lambda found: words[found[1]], cell) for cell in cells]
+        rows.append(tuple(re.sub(r"\\([&%$#_{}])", r"\1", cell).replace("--", "–") for cell in plain))
+    assert rows == summary.table()
+
+
+@pytest.mark.parametrize(("suffix", "start"), [(".svg", b"<?xml"), (".pdf", b"%PDF")])
+def test_plots_for_papers(write_report, tmp_path, suffix: str, start: bytes) -> None:
+    """The same comparison gives the same bytes, and a PDF embeds no Type 3 font."""
+    reports = [write_report(tmp_path / name, _predictions(5), TRUTHS) for name in ("a", "b")]
+    plot = tmp_path / f"plot{suffix}"
+    written = []
+    for _ in range(2):
+        compare(reports, plot=plot, force=True)
+        written.append(plot.read_bytes())
+    assert written[0] == written[1]
+    assert written[0].startswith(start)
+    assert b"/Type3" not in written[0]
+
+
+def test_reports_are_named_by_what_distinguishes_them(write_report, tmp_path) -> None:
+    """Not by the folder's name, which is the same for all; a report that is given twice gets a number."""
+    paths = [
+        write_report(tmp_path / name / "report", _predictions(5), TRUTHS) for name in ("runs/a", "old/b")
+    ]
+    assert compare([*paths, paths[0]]).names == ("a", "b", "a (2)")
+    lines = str(compare(paths)).splitlines()
+    assert any(line.startswith("b against a: ") for line in lines)
 
 
 def test_any_names_can_be_in_the_plot(write_report, tmp_path, monkeypatch, caplog) -> None:

@@ -1,7 +1,9 @@
 """Checks of installed packages and extras."""
 
 import sys
+import tomllib
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -30,6 +32,14 @@ def test_package_that_cannot_be_imported_is_broken(monkeypatch: pytest.MonkeyPat
     (finding,) = examine_packages([Requirement("tqdm>=1")])
     assert finding.state == "broken"
     assert "cannot be imported" in finding.value
+
+
+def test_packages_are_imported_by_the_names_that_they_give_their_modules() -> None:
+    """Such as ``cv2``, ``PIL`` and ``fontTools``: everything that the plain install needs is found where the tests run."""
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text("utf-8"))["project"]
+    findings = list(examine_packages([Requirement(line) for line in project["dependencies"]]))
+    assert len(findings) == len(project["dependencies"])
+    assert [finding for finding in findings if finding.state != "ok"] == []
 
 
 def test_extra_lists_its_missing_packages() -> None:

@@ -53,7 +53,9 @@ def evaluated_once(
     assert isinstance(found, GroupedSummary)
     groups = [(group.name, len(group.reports)) for group in found.groups]
     assert groups == [("learning_rate=0.001", 1), ("learning_rate=0.005", 1)]
-    assert found.written == (series.out / "comparison.json", series.out / "comparison.png")
+    suffixes = (".json", ".md", ".csv", ".tex", ".png", ".svg", ".pdf")
+    assert found.written == tuple(series.out / f"comparison{suffix}" for suffix in suffixes)
+    assert all(path.stat().st_size for path in found.written)
     return series
 
 

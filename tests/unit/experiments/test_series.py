@@ -194,7 +194,8 @@ def test_force_starts_over(copied_sweep: Series, make_series: Callable[..., Seri
     series = make_series(seeds=1)
     train_sweep(series, force=True, start=InThisProcess())
     assert sorted(path.name for path in copied_sweep.out.iterdir()) == [
-        "runs.json", "seed-0", "seed-0.yaml", "summary.csv", "summary.json", "summary.png",
+        "runs.json", "seed-0", "seed-0.yaml", "summary.csv", "summary.json", "summary.md",
+        "summary.pdf", "summary.png", "summary.svg", "summary.tex",
     ]  # fmt: skip
     assert [path.name for path in copied_sweep.out.parent.iterdir() if path.name.startswith("out")] == ["out"]
 

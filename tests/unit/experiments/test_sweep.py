@@ -192,12 +192,20 @@ def test_the_folder_of_a_sweep(trained_sweep: tuple[Series, str]) -> None:
     """The documented files are there, and no partial ones; the image is valid."""
     out = trained_sweep[0].out
     assert sorted(path.name for path in out.iterdir()) == [
-        "learning_rate=0.001", "learning_rate=0.005", "runs.json", "summary.csv", "summary.json", "summary.png",
+        "learning_rate=0.001", "learning_rate=0.005", "runs.json", "summary.csv", "summary.json", "summary.md",
+        "summary.pdf", "summary.png", "summary.svg", "summary.tex",
     ]  # fmt: skip
     assert sorted(path.name for path in (out / "learning_rate=0.005").iterdir()) == [
         "seed-0", "seed-0.yaml", "seed-1", "seed-1.yaml",
     ]  # fmt: skip
-    assert (out / "summary.png").read_bytes().startswith(b"\x89PNG")
+    for suffix, start in ((".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")):
+        assert (out / f"summary{suffix}").read_bytes().startswith(start)
+    for suffix, line in (
+        (".md", "| learning_rate | seeds | dev n |"),
+        (".tex", r"learning\_rate & seeds & dev n &"),
+    ):
+        assert line in (out / f"summary{suffix}").read_text("utf-8")
+        assert "(n = 39)" in (out / f"summary{suffix}").read_text("utf-8")
 
 
 def test_seeds_share_the_dev_split(trained_sweep: tuple[Series, str]) -> None:

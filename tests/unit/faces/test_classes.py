@@ -30,11 +30,19 @@ def test_every_class_is_its_own_name(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("happiness", "Happy"), ("angry", "Anger"), ("non-face", "NonFace"), ("bored", None)],
+    [("happiness", "Happy"), ("angry", "Anger"), ("non-face", "NonFace"), ("bored", None), ("疲倦", None)],
 )
 def test_other_words(name: str, expected: str | None) -> None:
     """Words of other sets mean a class, or none."""
     assert canonical_class(name) == expected
+
+
+@pytest.mark.parametrize(
+    "words", ["中性 高兴 悲伤 惊讶 恐惧 厌恶 愤怒 轻蔑", "中性 高興 悲傷 驚訝 恐懼 厭惡 憤怒 輕蔑"]
+)
+def test_chinese_words(words: str) -> None:
+    """The eight expressions, in simplified and traditional characters."""
+    assert tuple(map(canonical_class, words.split())) == EXPRESSIONS_8
 
 
 def test_order_of_mixed_classes() -> None:

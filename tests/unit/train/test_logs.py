@@ -8,6 +8,8 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs the train extra")
 
+from matplotlib.figure import Figure
+
 from mien.train import logs as log
 from mien.train.logs import append_metrics, best_epoch, draw_curves, read_metrics, write_provenance
 
@@ -46,7 +48,7 @@ def test_a_metric_may_be_missing_in_an_epoch(tmp_path: Path) -> None:
     rows = read_metrics(path)
     assert [row["dev_valence_ccc"] for row in rows] == ["0.1", "", ""]
     assert [row["dev_arousal_ccc"] for row in rows] == ["", "", "0.2"]
-    draw_curves(path, tmp_path / "curves.png")
+    draw_curves(path, tmp_path / "curves.png", "accuracy")
 
 
 def test_the_first_of_equal_epochs_is_the_best(tmp_path: Path) -> None:
@@ -69,9 +71,35 @@ def test_the_best_loss_is_the_lowest(tmp_path: Path) -> None:
 def test_curves_are_an_image(tmp_path: Path) -> None:
     """One epoch is enough for a plot."""
     append_metrics(tmp_path / "metrics.csv", epoch_row(1, 0.5))
-    draw_curves(tmp_path / "metrics.csv", tmp_path / "curves.png")
+    draw_curves(tmp_path / "metrics.csv", tmp_path / "curves.png", "accuracy")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert not list(tmp_path.glob("*.partial*"))
+
+
+def test_curves_show_one_quantity_each_and_the_selected_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every column of metrics.csv is in one panel, as it stands in the file; only the two expression losses share one."""
+    drawn: list[Figure] = []
+    monkeypatch.setattr(log, "save_figure", lambda figure, _: drawn.append(figure))
+    path = tmp_path / "metrics.csv"
+    for epoch, score in enumerate((0.2, 0.9, 0.4), start=1):
+        append_metrics(path, epoch_row(epoch, score, train_expression=2.0 / epoch, dev_nme=0.1 * epoch))
+    draw_curves(path, tmp_path / "curves.png", "accuracy")
+    (figure,) = drawn
+    assert "epoch 2 of 3" in figure.get_suptitle()
+    panels = {panel.get_title(loc="left"): panel for panel in figure.axes}
+    assert set(panels) == {
+        "expression loss", "dev accuracy (selects the epoch)", "dev nme", "train total", "learning rate",
+    }  # fmt: skip
+    curves = {
+        title: [line for line in panel.lines if len(line.get_xdata()) == 3] for title, panel in panels.items()
+    }
+    assert {title: len(lines) for title, lines in curves.items()} == dict.fromkeys(panels, 1) | {
+        "expression loss": 2
+    }
+    assert list(curves["dev nme"][0].get_ydata()) == pytest.approx([0.1, 0.2, 0.3])
+    assert [text.get_text() for text in panels["dev accuracy (selects the epoch)"].texts] == ["0.9"]
 
 
 def test_provenance(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""`mien cite`: what to cite for a model file, as BibTeX: its data, its recipe, the software."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import mien
 from mien.cli import (
+    audit,
     bench,
     browse,
     compare,
@@ -44,7 +45,21 @@ exit codes:
   143  training ended by SIGTERM; --resume continues it
 """
 # In the order of the help.
-VERBS = (sample, prepare, browse, train, export, evaluate, predict, compare, serve, page, doctor, bench)
+VERBS = (
+    sample,
+    prepare,
+    browse,
+    audit,
+    train,
+    export,
+    evaluate,
+    predict,
+    compare,
+    serve,
+    page,
+    doctor,
+    bench,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,7 +15,7 @@ from mien.cli.output import print_result
 
 VERBS = (
     *("sample", "prepare", "browse", "train", "export", "evaluate", "predict", "explain", "serve", "page"),
-    *("compare", "cite", "bench", "doctor", "demo", "completion"),
+    *("audit", "compare", "cite", "bench", "doctor", "demo", "completion"),
 )
 ROOT = Path(__file__).parents[2]
 
@@ -117,6 +117,7 @@ def test_parsing_leaves_no_state_behind() -> None:
     [
         pytest.param(["prepare", "affectnet", "{}/none", "--out", "{}/p"], id="prepare"),
         pytest.param(["browse", "{}/none", "--out", "{}/s.png"], id="browse"),
+        pytest.param(["audit", "{}/none", "--out", "{}/a"], id="audit"),
         pytest.param(["export", "{}/none", "--out", "{}/m.onnx"], id="export"),
         pytest.param(["evaluate", "--model", "{}/m.onnx", "--pack", "{}/p", "--out", "{}/r"], id="evaluate"),
         pytest.param(["predict", "{}/none.jpg", "--model", "{}/m.onnx"], id="predict"),
@@ -154,6 +155,7 @@ def test_help_imports_nothing_heavy() -> None:
         "mien.prepare",
         "mien.compare",
         "mien.browse",
+        "mien.audit.stage",
     ],
 )
 def test_stages_without_training_work_with_torch_absent(stage: str) -> None:
@@ -189,6 +191,7 @@ def test_a_missing_extra_names_the_install_command(verb: str, options: list[str]
     [
         ("prepare", ["folder", "faces", "--out", "p"]),
         ("browse", ["p", "--out", "s.png"]),
+        ("audit", ["p", "--out", "a"]),
         ("evaluate", ["--pack", "p", "--out", "r"]),
         ("compare", ["r", "s", "--plot", "c.png"]),
         ("predict", ["photo.jpg", "--out", "rows.parquet"]),

@@ -31,7 +31,13 @@ def template_landmarks() -> NDArray[np.float32]:
     return points.astype(np.float32)
 
 
-def save_model(path: Path, *, landmarks: NDArray[np.float32], contract: CropContract = CONTRACT) -> Path:
+def save_model(
+    path: Path,
+    *,
+    landmarks: NDArray[np.float32],
+    contract: CropContract = CONTRACT,
+    training: dict[str, Any] | None = None,
+) -> Path:
     """Write a model that calls red Neutral, green Happy and blue Sad, and red pleasant and blue calm."""
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper, numpy_helper
@@ -67,7 +73,8 @@ def save_model(path: Path, *, landmarks: NDArray[np.float32], contract: CropCont
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    helper.set_model_props(model, {METADATA_KEY: ModelInfo(CLASSES, contract, size).to_json()})
+    info = ModelInfo(CLASSES, contract, size, training=training or {})
+    helper.set_model_props(model, {METADATA_KEY: info.to_json()})
     onnx.save(model, path)
     return path
 
@@ -121,11 +128,16 @@ def make_image(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def write_model(tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that writes the tiny model with other landmarks or another crop."""
+    """Return a function that writes the tiny model with other landmarks, another crop or a record of its training."""
 
-    def write(*, landmarks: NDArray[np.float32] | None = None, contract: CropContract = CONTRACT) -> Path:
+    def write(
+        *,
+        landmarks: NDArray[np.float32] | None = None,
+        contract: CropContract = CONTRACT,
+        training: dict[str, Any] | None = None,
+    ) -> Path:
         points = template_landmarks() if landmarks is None else landmarks
-        return save_model(tmp_path / "other.onnx", landmarks=points, contract=contract)
+        return save_model(tmp_path / "other.onnx", landmarks=points, contract=contract, training=training)
 
     return write
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import mien
 from mien.cli import (
+    audit,
     bench,
     browse,
     cite,
@@ -68,6 +69,7 @@ VERBS = (
         sample,
         prepare,
         browse,
+        audit,
         train,
         export,
         evaluate,

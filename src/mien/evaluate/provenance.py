@@ -6,7 +6,6 @@ from mien.faces.crop import CropContract
 from mien.formats.onnx_model import ModelInfo
 from mien.formats.pack import PackInfo
 from mien.formats.placed_landmarks import list_placed
-from mien.runtime.nested import find_dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,30 +81,6 @@ class Provenance:
                 "error is the distance to that model's points"
             )
         return tuple(found)
-
-
-def may_have_seen(model: ModelInfo, pack: PackInfo, split: str) -> bool:
-    """Return whether the model may have been trained on faces of this split, according to its file.
-
-    Training on the same pack excludes near-duplicates of its other splits, unless the recipe's ``data.exclude_leaks``
-    is off.
-    """
-    if not was_trained_on(model, pack):
-        return False
-    excludes_leaks = find_dict(model.training, "recipe", "data").get("exclude_leaks") is True
-    return split == "train" or not excludes_leaks
-
-
-def may_know_persons(model: ModelInfo, pack: PackInfo, split: str) -> bool:
-    """Return whether the model may have been trained on persons and clips of this split, according to its file."""
-    excludes_persons = find_dict(model.training, "recipe", "data").get("exclude_shared_persons") is True
-    return was_trained_on(model, pack) and split != "train" and not excludes_persons
-
-
-def was_trained_on(model: ModelInfo, pack: PackInfo) -> bool:
-    """Return whether the model was trained on the pack, according to its file."""
-    trained_on = find_dict(model.training, "pack")
-    return pack.content_sha256 in (trained_on.get("content_sha256"), *trained_on.get("members", ()))
 
 
 def describe_crop(crop: CropContract) -> str:

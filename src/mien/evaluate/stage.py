@@ -13,12 +13,13 @@ from mien.evaluate.flip import average_flipped
 from mien.evaluate.metrics_file import build_metrics, write_predictions
 from mien.evaluate.options import EvaluateOptions
 from mien.evaluate.prediction import predict_split
-from mien.evaluate.provenance import Provenance, may_have_seen, may_know_persons
+from mien.evaluate.provenance import Provenance
 from mien.evaluate.score import Evaluation, Truth, score
 from mien.evaluate.summary import format_summary
 from mien.formats.onnx_model import OnnxModel
 from mien.formats.pack import Pack, PackSplit
 from mien.formats.pack.grouping import count_known
+from mien.formats.trained_on import may_have_seen, may_know_persons
 from mien.tasks import TASKS, align_columns
 
 

@@ -136,6 +136,7 @@ class PackSplit:
 
     Attributes:
         keys: image paths as the source writes them, ``(N,)`` strings.
+        row_numbers: ``(N,)`` int64 rows in the source's list of this split, from 1.
         labels: ``(N,)`` int64 indices into the pack's classes, `NO_LABEL` for a face without an expression label.
         distributions: ``(N, C)`` float32 label distributions from votes, or None.
         annotations: ``(N, *shape)`` float32 for each task with columns in the pack, NaN where a face has none.
@@ -161,6 +162,7 @@ class PackSplit:
         ]
         table = pa.concat_tables(tables, promote_options="default")
         self.keys: list[str] = table["key"].to_pylist()
+        self.row_numbers: NDArray[np.int64] = table["row"].to_numpy()
         self.labels = self._read_labels(table["label"])
         self.distributions = _matrix(table["distribution"], len(pack.info.classes))
         self.annotations = self._read_annotations(table)

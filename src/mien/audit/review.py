@@ -1,0 +1,59 @@
+"""review.html: one self-contained page on which a person decides about the worst faces, and exports the corrections."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from mien.artifacts import json_sha256
+from mien.audit.findings import DROP, REASONS, Finding, jpeg_uri
+from mien.formats.pack.selection import FaceSelection
+
+_TEMPLATE = "review.html.j2"
+# Inside a script element, these would end it or begin a comment.
+_ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
+
+
+def write_review(
+    path: Path,
+    findings: Sequence[Finding],
+    faces: FaceSelection,
+    *,
+    classes: Sequence[str],
+    record: dict[str, Any],
+) -> None:
+    """Write the page.
+
+    Args:
+        path: path of review.html.
+        findings: the faces to show, worst first.
+        faces: all audited faces, for the images.
+        classes: the classes of the pack, in order.
+        record: the content of audit.json.
+    """
+    shown = []
+    for one in findings:
+        entry = one._asdict() | {"image": jpeg_uri(faces, one.face)}
+        if "landmarks" in one.reasons:
+            split = faces.splits[int(faces.pack_numbers[one.face])]
+            entry["points"] = split.landmarks[faces.rows[one.face]].round(4).tolist()
+        shown.append(entry)
+    data = {
+        # Decisions are stored in the browser under this name, so that closing the page loses nothing.
+        "id": json_sha256([record["pack"]["content_sha256"], [one[:4] for one in findings]])[:16],
+        "classes": list(classes),
+        "drop": DROP,
+        "reasons": REASONS,
+        "findings": shown,
+    }
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    text = json.dumps(data, allow_nan=False).translate(_ESCAPES)
+    page = environment.get_template(_TEMPLATE).render(data=Markup(text), record=record)  # noqa: S704 - escaped above
+    path.write_text(page, encoding="utf-8")

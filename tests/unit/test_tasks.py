@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mien.evaluate.metrics_file import build_scores
+from mien.evaluate.prediction import predict_split
 from mien.evaluate.score import Truth, score
-from mien.evaluate.stage import predict_split
 from mien.evaluate.task_scores import Tile
 from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.formats.pack import Pack
@@ -235,7 +235,7 @@ def test_a_new_task_from_the_model_file_to_the_columns(aged_pack: Pack, tmp_path
     model = OnnxModel.load(path)
     assert model.info.annotations == {"age": Age("years")}
 
-    outputs = predict_split(model, split, batch_size=32)
+    outputs = predict_split(model, split, batch_size=32).outputs
     truth = Truth(classes, split.labels, split.annotations, {}, annotations)
     evaluation = score(outputs, truth, classes=classes, annotations=annotations)
     expected = np.nanmean(np.abs(split.annotations["age"] - outputs["age"]))

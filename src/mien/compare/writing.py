@@ -57,5 +57,6 @@ def write_markdown(out: Path, document: dict[str, Any], table: Sequence[Sequence
     """Write the table as Markdown, below what was compared."""
     header, *rows = [[cell.strip().replace("|", "\\|") for cell in row] for row in table]
     lines = [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
-    subject = f"{document['n']:,} faces, protocol {document['protocol']}; intervals are 95 %."
+    protocol = f", protocol {document['protocol']}" if document["protocol"] else ""
+    subject = f"{document['n']:,} faces{protocol}; intervals are 95 %."
     write_text(out, "\n".join([subject, "", *lines, ""]))

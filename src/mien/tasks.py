@@ -101,6 +101,10 @@ class Task:
         reported: the metrics of that part which comparisons show.
         row: takes one face's values, the affine matrix from fractions of the crop to pixels of the image, and the
             annotations; returns fields of `FacePrediction`.
+        label: takes a `FacePrediction`; returns what labels on images say of the task, as short parts; none if the face has no
+            values.
+        groups: takes the values ``(N, *shape)`` and the annotations; returns which faces belong to each row of a sheet of
+            `mien browse`, by the row's title.
         columns: takes the classes and the annotations; returns the columns of prediction files.
     """
 
@@ -122,6 +126,8 @@ class Task:
     score: str | None = None
     reported: tuple[ReportedMetric, ...] = ()
     row: str | None = None
+    label: str | None = None
+    groups: str | None = None
     columns: Callable[[tuple[str, ...], Annotations], tuple[str, ...]]
 
     def resolve(self, field: str) -> Callable[..., Any]:
@@ -187,6 +193,8 @@ TASKS: dict[str, Task] = {
             *_affect_metrics("rmse", "RMSE", is_detail=True),
         ),
         row="mien.inference.results:affect_fields",
+        label="mien.inference.results:affect_label",
+        groups="mien.browse.groups:affect_quadrants",
         columns=lambda _classes, _annotations: ("valence", "arousal"),
     ),
     "action_units": Task(
@@ -211,6 +219,8 @@ TASKS: dict[str, Task] = {
             ReportedMetric("action_units_icc", "AU ICC(3,1)", ("mean_icc",), is_percent=False),
         ),
         row="mien.inference.results:action_unit_fields",
+        label="mien.inference.results:action_unit_label",
+        groups="mien.browse.groups:faces_by_unit",
         columns=lambda _, annotations: (
             annotations["action_units"].names if "action_units" in annotations else ()
         ),

@@ -10,7 +10,7 @@ import math
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,47 @@ Values: TypeAlias = dict[str, NDArray[np.float32]]
 
 def _always(*shape: int) -> Callable[[int, Annotations], tuple[int, ...]]:
     return lambda _n_classes, _annotations: shape
+
+
+class ReportedMetric(NamedTuple):
+    """A metric of a task in a report, which `mien compare` compares.
+
+    Attributes:
+        name: its name in comparisons.
+        title: its name in tables.
+        path: its keys in the task's entry of metrics.json; its interval has the last key with ``_ci95``.
+        is_percent: it is a fraction, shown in percent.
+        lower_is_better: smaller values are better.
+        is_detail: tables show it only where there are no metrics of the expression.
+        columns: the columns of predictions.csv that it is computed from, face by face; empty if that takes more than columns.
+        statistic: ``module:function``, takes ``(N, K)`` values of these columns, and returns the metric or None.
+    """
+
+    name: str
+    title: str
+    path: tuple[str, ...]
+    is_percent: bool = True
+    lower_is_better: bool = False
+    is_detail: bool = False
+    columns: tuple[str, ...] = ()
+    statistic: str | None = None
+
+
+def _affect_metrics(key: str, title: str, *, is_detail: bool = False) -> tuple[ReportedMetric, ...]:
+    """Return a metric of valence and of arousal."""
+    return tuple(
+        ReportedMetric(
+            f"{key}_{dimension}",
+            f"{title} {dimension}",
+            (dimension, key),
+            is_percent=False,
+            lower_is_better=key == "rmse",
+            is_detail=is_detail,
+            columns=(f"{dimension}_true", f"{dimension}_predicted"),
+            statistic=f"mien.metrics.affect:{key}_of_rows",
+        )
+        for dimension in ("valence", "arousal")
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +98,13 @@ class Task:
         file_score: the metric of `dev_scores` that the int8 check shows, and its title there; None for none.
         score: takes truth with the model's columns, the model file's output, the model's annotations and those of the pack;
             returns the task's part of a report, see `mien.evaluate.task_scores`, or None if no face is annotated.
+        reported: the metrics of that part which comparisons show.
         row: takes one face's values, the affine matrix from fractions of the crop to pixels of the image, and the
             annotations; returns fields of `FacePrediction`.
+        label: takes a `FacePrediction`; returns what labels on images say of the task, as short parts; none if the face has no
+            values.
+        groups: takes the values ``(N, *shape)`` and the annotations; returns which faces belong to each row of a sheet of
+            `mien browse`, by the row's title.
         columns: takes the classes and the annotations; returns the columns of prediction files.
     """
 
@@ -78,7 +124,10 @@ class Task:
     dev_scores: str
     file_score: tuple[str, str] | None = None
     score: str | None = None
+    reported: tuple[ReportedMetric, ...] = ()
     row: str | None = None
+    label: str | None = None
+    groups: str | None = None
     columns: Callable[[tuple[str, ...], Annotations], tuple[str, ...]]
 
     def resolve(self, field: str) -> Callable[..., Any]:
@@ -114,6 +163,16 @@ TASKS: dict[str, Task] = {
         dev_scores="mien.metrics.landmarks:dev_scores",
         file_score=("nme", "landmark error"),
         score="mien.evaluate.task_scores:score_landmarks",
+        reported=(
+            ReportedMetric(
+                "nme",
+                "NME",
+                ("nme",),
+                lower_is_better=True,
+                columns=("nme",),
+                statistic="mien.metrics.landmarks:mean_nme",
+            ),
+        ),
         row="mien.inference.results:landmark_fields",
         columns=lambda _classes, _annotations: ("landmarks", "eye_aspect_ratio", "mouth_aspect_ratio"),
     ),
@@ -128,7 +187,14 @@ TASKS: dict[str, Task] = {
         loss_kind=lambda config, _: config.valence_arousal,
         dev_scores="mien.metrics.affect:dev_scores",
         score="mien.evaluate.task_scores:score_valence_arousal",
+        reported=(
+            *_affect_metrics("ccc", "CCC"),
+            *_affect_metrics("pearson", "correlation", is_detail=True),
+            *_affect_metrics("rmse", "RMSE", is_detail=True),
+        ),
         row="mien.inference.results:affect_fields",
+        label="mien.inference.results:affect_label",
+        groups="mien.browse.groups:affect_quadrants",
         columns=lambda _classes, _annotations: ("valence", "arousal"),
     ),
     "action_units": Task(
@@ -148,12 +214,23 @@ TASKS: dict[str, Task] = {
         dev_scores="mien.metrics.action_units:dev_scores",
         file_score=("action_units_f1", "action-unit F1"),
         score="mien.evaluate.task_scores:score_action_units",
+        reported=(
+            ReportedMetric("action_units_f1", "AU macro-F1", ("macro_f1",)),
+            ReportedMetric("action_units_icc", "AU ICC(3,1)", ("mean_icc",), is_percent=False),
+        ),
         row="mien.inference.results:action_unit_fields",
+        label="mien.inference.results:action_unit_label",
+        groups="mien.browse.groups:faces_by_unit",
         columns=lambda _, annotations: (
             annotations["action_units"].names if "action_units" in annotations else ()
         ),
     ),
 }
+
+
+def reported_metrics() -> dict[str, tuple[str, ReportedMetric]]:
+    """Return the metrics of all tasks that comparisons show, by name, each with the name of its task."""
+    return {metric.name: (name, metric) for name, task in TASKS.items() for metric in task.reported}
 
 
 def optional_tasks() -> dict[str, Task]:

@@ -1,6 +1,7 @@
 """The table of tasks: its entries resolve, and a further entry takes a task all the way from the set to the columns."""
 
 import io
+import pkgutil
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +12,8 @@ import numpy as np
 import pytest
 
 from mien.evaluate.metrics_file import build_scores
+from mien.evaluate.prediction import predict_split
 from mien.evaluate.score import Truth, score
-from mien.evaluate.stage import predict_split
 from mien.evaluate.task_scores import Tile
 from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.formats.pack import Pack
@@ -22,12 +23,12 @@ from mien.inference.decision_rule import DecisionRule
 from mien.inference.pipeline import CroppedImage, crop_face, infer, postprocess_image
 from mien.inference.results import FacePrediction
 from mien.predict.prediction_files import CsvWriter
-from mien.tasks import TASKS, Task, align_columns, merge_annotations, parse_annotations
+from mien.tasks import TASKS, Task, align_columns, merge_annotations, parse_annotations, reported_metrics
 
 
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize(
-    "field", ["build_head", "activation", "decode", "loss", "dev_scores", "score", "row"]
+    "field", ["build_head", "activation", "decode", "loss", "dev_scores", "score", "row", "label", "groups"]
 )
 def test_every_name_in_the_table_exists(name: str, field: str) -> None:
     """What an entry names can be imported and called."""
@@ -235,7 +236,7 @@ def test_a_new_task_from_the_model_file_to_the_columns(aged_pack: Pack, tmp_path
     model = OnnxModel.load(path)
     assert model.info.annotations == {"age": Age("years")}
 
-    outputs = predict_split(model, split, batch_size=32)
+    outputs = predict_split(model, split, batch_size=32).outputs
     truth = Truth(classes, split.labels, split.annotations, {}, annotations)
     evaluation = score(outputs, truth, classes=classes, annotations=annotations)
     expected = np.nanmean(np.abs(split.annotations["age"] - outputs["age"]))
@@ -256,3 +257,14 @@ def test_columns_of_optional_tasks_are_merged_and_aligned(age: Task) -> None:
     assert merge_annotations([{}, {"age": Age()}, {"age": Age()}]) == {"age": Age()}
     values = np.zeros((2, 68, 2), np.float32)
     assert align_columns("landmarks", values, {}, {}) is values
+
+
+def test_every_reported_metric_can_be_computed() -> None:
+    """The functions exist, and give the scores of the report from columns of predictions.csv."""
+    for name, (task, metric) in reported_metrics().items():
+        assert name == metric.name
+        assert task in TASKS
+        assert bool(metric.columns) == (metric.statistic is not None)
+        if metric.statistic is not None:
+            rows = np.random.default_rng(0).uniform(size=(20, len(metric.columns)))
+            assert isinstance(pkgutil.resolve_name(metric.statistic)(rows), float)

@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 from mien.artifacts import claim_output, one_writer
 from mien.browse.options import BrowseOptions
 from mien.browse.sheet import GAP, Row, Sheet, measure_title, require_image_suffix
-from mien.drawing.fonts import printable, warn_of_missing_characters
-from mien.formats.pack import Pack
+from mien.drawing.fonts import printable_lines, warn_of_missing_characters
+from mien.errors import ArtifactError
+from mien.faces.crop import IDENTITY
+from mien.formats.pack import Pack, PackSplit
 from mien.formats.pack.schema import NO_LABEL
+from mien.inference.results import FacePrediction
+from mien.tasks import TASKS
 
 CELL = 112
 TITLE_WIDTH = 130
@@ -28,55 +32,86 @@ class _PackedFace(NamedTuple):
     caption: str = ""
 
 
-def browse(
+def browse(  # noqa: PLR0913 - one keyword per option, as on the command line
     pack_path: Path,
     out: Path,
     *,
     per_class: int = BrowseOptions.per_class,
+    by: str = BrowseOptions.by,
     split: str = BrowseOptions.split,
     seed: int = BrowseOptions.seed,
     force: bool = False,
 ) -> None:
-    """Draw one row of faces per class, with their landmarks.
+    """Draw one row of faces per class, with their landmarks; or per action unit, or quadrant of valence and arousal.
 
     Args:
         pack_path: the pack.
         out: a PNG or JPEG file.
         per_class: maximum number of faces in a row.
+        by: the task that the rows are of. Other than the expression, the values are written below the faces.
         split: which split of the pack to show.
         seed: seed for choosing the faces.
         force: replace an existing file.
 
     Raises:
-        ArtifactError: pack or split is missing, ``out`` exists or has another suffix, or the sheet is too large.
+        ArtifactError: pack or split is missing, the pack is not annotated for the task, ``out`` exists or has another suffix, or the sheet is too large.
         SourceError: ``MIEN_FONT`` is not a font.
     """
     require_image_suffix(out)
     pack = Pack.open(pack_path)
     faces = pack.split(split)
-    names = pack.info.classes
-    warn_of_missing_characters(names)
-    labels = faces.labels
-    if pack.info.unlabeled.get(split):
-        labels = np.where(labels == NO_LABEL, len(names), labels)
-        names = (*names, "(no label)")
-    counts = np.bincount(labels, minlength=len(names)).tolist()
-    titles = [f"{printable(name)}\n{count:,}" for name, count in zip(names, counts, strict=True)]
+    warn_of_missing_characters(pack.info.classes)
+    groups = _group_faces(faces, by)
+    counts = [int(members.sum()) for members in groups.values()]
+    titles = [f"{printable_lines(name)}\n{n:,}" for name, n in zip(groups, counts, strict=True)]
+    captions = _write_captions(faces, by)
     sheet = Sheet(
-        [0] * len(names),
-        min(per_class, max(counts)),
+        [max(len(caption.splitlines()) for caption in captions)] * len(groups),
+        max(1, min(per_class, max(counts))),
         side=CELL - GAP,
         title_width=_title_width(titles),
     )
     random = np.random.default_rng(seed)
     with one_writer(out):
         claim_output(out, force=force)
-        for row, title in enumerate(titles):
-            members = np.flatnonzero(labels == row)
+        for row, (title, is_member) in enumerate(zip(titles, groups.values(), strict=True)):
+            members = np.flatnonzero(is_member)
             sheet.write_title(row, title)
             for column, index in enumerate(np.sort(random.permutation(members)[:per_class]).tolist()):
-                sheet.draw_face(row, column, _PackedFace(faces.image(index), faces.landmarks[index]))
+                face = _PackedFace(faces.image(index), faces.landmarks[index], captions[index])
+                sheet.draw_face(row, column, face)
         sheet.write(out)
+
+
+def _group_faces(faces: PackSplit, by: str) -> dict[str, NDArray[np.bool_]]:
+    """Return which faces belong to each row, by its title."""
+    info = faces.pack.info
+    if by == "expression":
+        groups = {name: faces.labels == index for index, name in enumerate(info.classes)}
+        if info.unlabeled.get(faces.name):
+            groups["(no label)"] = faces.labels == NO_LABEL
+        return groups
+    values = faces.annotations.get(by)
+    if values is None or not np.isfinite(values).any():
+        raise ArtifactError(
+            f"--by {by} needs faces annotated for it, and split {faces.name!r} of pack {faces.pack.path} has none. Choose "
+            "another task or pack"
+        )
+    grouped: dict[str, NDArray[np.bool_]] = TASKS[by].resolve("groups")(values, info.annotations)
+    return grouped
+
+
+def _write_captions(faces: PackSplit, by: str) -> list[str]:
+    """Return the lines below each face: the values of the task that the rows are of, none for the expression."""
+    if by == "expression":
+        return [""] * len(faces)
+    task, annotations = TASKS[by], faces.pack.info.annotations
+    return [
+        "\n".join(
+            task.resolve("label")(FacePrediction("", **task.resolve("row")(values, IDENTITY, annotations)))
+        )
+        for values in faces.annotations[by]
+    ]
 
 
 def draw_rows(rows: Sequence[Row], out: Path, *, input_size: int, force: bool = False) -> None:

@@ -22,7 +22,8 @@ def add_parser(verbs: Verbs) -> None:
         verbs,
         "browse",
         "Draw a contact sheet of a pack's faces by class; with --recipe, as the recipe augments them for training.",
-        "mien browse my.pack --out sheet.png --recipe demo",
+        "mien browse my.pack --out sheet.png --recipe demo\n"
+        "  mien browse my.pack --out units.png --by action_units",
     )
     parser.add_argument("pack", type=path_or_address, metavar="PACK", help=PACK_HELP)
     parser.add_argument("--out", type=Path, required=True, metavar="SHEET.png", help="image to write")
@@ -46,12 +47,15 @@ def run(args: argparse.Namespace) -> None:
             args.pack,
             args.out,
             per_class=options.per_class,
+            by=options.by,
             split=options.split,
             seed=options.seed,
             force=options.force,
         )
     elif options.split != "train":
         args.parser.error("--recipe shows faces of the train split, the only one that is trained on")
+    elif options.by != "expression":
+        args.parser.error("--by is for the faces as they are in the pack: leave out --recipe")
     else:
         draw_augmented(args.pack, args.out, args.recipe, options)
     print_result(f"sheet: {args.out}")

@@ -1,6 +1,7 @@
 """The stage `compare` for groups of reports: models that differ only in their seed, one row per group."""
 
 import math
+import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from mien.compare.grouping import group_paths, note_recipes, require_different_m
 from mien.compare.options import CompareOptions
 from mien.compare.reports import Report, SharedFaces, find_shared_faces, note_classes, read_aligned
 from mien.compare.writing import claim_outputs, write_comparison
-from mien.metrics.bootstrap import Interval, resample_confusions, resample_means
+from mien.metrics.bootstrap import Interval, resample_confusions, resample_rows
 from mien.metrics.classification import (
     accuracy,
     balanced_accuracy,
@@ -23,6 +24,7 @@ from mien.metrics.classification import (
     minority_classes,
 )
 from mien.metrics.seeds import compare_seeds, summarize_seeds
+from mien.tasks import ReportedMetric, reported_metrics
 
 
 def compare_groups(
@@ -57,9 +59,9 @@ def compare_groups(
         metrics, minority = _measure(aligned, shared)
         first, *_ = members.values()
         summary = GroupedSummary(
-            protocol=protocol,
+            protocol=protocol if shared.n else None,
             description=shared.description,
-            n=shared.n,
+            n=shared.n or len(aligned[0].faces),
             minority=minority,
             groups=tuple(
                 _summarize(name, [str(reports[index]) for index in indices], metrics, indices, first)
@@ -97,6 +99,9 @@ class _Metric(NamedTuple):
 
 def _measure(reports: Sequence[Report], shared: SharedFaces) -> tuple[dict[str, _Metric], dict[str, int]]:
     """Return the metrics of K reports by name, and the minority classes with their numbers of faces."""
+    metrics = _measure_tasks(reports)
+    if not shared.n:
+        return metrics, {}
     classes = tuple(dict.fromkeys(name for report in reports for name in report.classes))
     columns = [np.array([classes.index(name) for name in report.classes]) for report in reports]
     truth = columns[0][shared.truths[0]]
@@ -104,7 +109,7 @@ def _measure(reports: Sequence[Report], shared: SharedFaces) -> tuple[dict[str, 
     confusions = np.stack([confusion_matrix(truth, one, n_classes=len(classes)) for one in predicted])
     resampled = resample_confusions(truth, predicted, n_classes=len(classes))
     functions = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy, "macro_f1": macro_f1}
-    metrics = {
+    metrics |= {
         name: _Metric(tuple(function(confusions).tolist()), function(resampled))
         for name, function in functions.items()
     }
@@ -114,28 +119,35 @@ def _measure(reports: Sequence[Report], shared: SharedFaces) -> tuple[dict[str, 
         recalls = mean_recall(resampled[has_minority], minority)
         metrics["minority_recall"] = _Metric(tuple(mean_recall(confusions, minority).tolist()), recalls)
     metrics["ece"] = _Metric(tuple(report.ece for report in reports), None)
-    metrics["nme"] = _Metric(
-        tuple(report.nme for report in reports), _resample_nme(reports), limits=(0.0, math.inf)
-    )
-    for dimension, name in enumerate(("ccc_valence", "ccc_arousal")):
-        metrics[name] = _Metric(tuple(report.ccc[dimension] for report in reports), None)
     return metrics, {classes[index]: int(confusions[0, index].sum()) for index in minority}
 
 
-def _resample_nme(reports: Sequence[Report]) -> NDArray[np.float64] | None:
-    """Return ``(R, K)`` landmark errors on resampled faces, NaN for a report without; None if all are without."""
-    errors = {
-        k: report.landmark_errors for k, report in enumerate(reports) if report.landmark_errors is not None
-    }
-    if not errors:
+def _measure_tasks(reports: Sequence[Report]) -> dict[str, _Metric]:
+    """Return the metrics of the tasks other than the expression; those that are computed face by face are resampled."""
+    reported = [report.reported() for report in reports]
+    metrics = {}
+    for name, (_, metric) in reported_metrics().items():
+        values = tuple(found[name].value if name in found else None for found in reported)
+        limits = (0.0, math.inf) if metric.lower_is_better else (0.0 if metric.is_percent else -1.0, 1.0)
+        resampled = None if metric.statistic is None else _resample(reports, metric, metric.statistic)
+        metrics[name] = _Metric(values, resampled, limits=limits)
+    return metrics
+
+
+def _resample(
+    reports: Sequence[Report], metric: ReportedMetric, statistic: str
+) -> NDArray[np.float64] | None:
+    """Return ``(R, K)`` values of a metric on resampled faces, NaN for a report without; None if all are without."""
+    found = {k: rows for k, report in enumerate(reports) if (rows := report.rows_of(metric)) is not None}
+    if not found:
         return None
-    stacked = np.stack(list(errors.values()))
-    known = np.isfinite(stacked).all(axis=0)
-    if not known.any():
+    stacked = np.stack(list(found.values()))
+    stacked = stacked[:, np.isfinite(stacked).all(axis=(0, 2))]
+    if not stacked.shape[1]:
         return None
-    means = resample_means(stacked[:, known])
-    resampled = np.full((len(means), len(reports)), np.nan)
-    resampled[:, list(errors)] = means
+    drawn = resample_rows(stacked, pkgutil.resolve_name(statistic))
+    resampled = np.full((len(drawn), len(reports)), np.nan)
+    resampled[:, list(found)] = drawn
     return resampled
 
 

@@ -9,23 +9,30 @@ from mien.metrics.bootstrap import Interval
 from mien.metrics.classification import MINORITY_FRACTION
 from mien.metrics.seeds import SeedDifference, SeedMean
 from mien.runtime.text_table import format_table
+from mien.tasks import reported_metrics
 
-# All possible metrics, in the table's order, with their titles.
-METRIC_TITLES = {
+# The metrics of the expression, in the table's order, with their titles; those of other tasks follow.
+EXPRESSION_TITLES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro-F1",
     "minority_recall": "minority recall",
     "ece": "ECE",
-    "nme": "NME",
-    "ccc_valence": "CCC valence",
-    "ccc_arousal": "CCC arousal",
 }
-_NOT_PERCENT = frozenset({"ccc_valence", "ccc_arousal"})
 INTERVALS_NOTE = (
     "Intervals are 95 %: over faces, by resampling the same faces for all reports, and over seeds, by Student's t with "
     "the standard deviation over seeds, pooled over both groups for a difference; what a metric cannot reach is cut off"
 )
+
+
+def metric_titles() -> dict[str, str]:
+    """Return the titles of all possible metrics by name, in the table's order."""
+    return EXPRESSION_TITLES | {name: metric.title for name, (_, metric) in reported_metrics().items()}
+
+
+def is_percent(name: str) -> bool:
+    """Return whether a metric is shown in percent."""
+    return name in EXPRESSION_TITLES or reported_metrics()[name][1].is_percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,7 @@ class GroupedSummary:
     """What the command line shows.
 
     Attributes:
-        protocol: name of the class protocol.
+        protocol: name of the class protocol; None if no face has an expression label.
         description: description of the protocol.
         n: number of faces that count in all reports.
         minority: minority classes and their numbers of faces.
@@ -59,7 +66,7 @@ class GroupedSummary:
         notes: warnings for readers of the table.
     """
 
-    protocol: str
+    protocol: str | None
     description: str
     n: int
     minority: dict[str, int]
@@ -87,7 +94,14 @@ class GroupedSummary:
     @property
     def metric_names(self) -> tuple[str, ...]:
         """The metrics that any group has, in the table's order."""
-        return tuple(name for name in METRIC_TITLES if any(name in group.metrics for group in self.groups))
+        has_expression = any("accuracy" in group.metrics for group in self.groups)
+        details = {name for name, (_, metric) in reported_metrics().items() if metric.is_detail}
+        return tuple(
+            name
+            for name in metric_titles()
+            if any(name in group.metrics for group in self.groups)
+            and not (has_expression and name in details)
+        )
 
     @property
     def minority_note(self) -> str:
@@ -100,29 +114,32 @@ class GroupedSummary:
 
     def __str__(self) -> str:
         n_reports = sum(len(group.reports) for group in self.groups)
+        what = "" if self.protocol is None else f", protocol {self.protocol}"
         lines = [
             (
-                f"{n_reports} reports of {self.n:,} faces, protocol {self.protocol}; mean ± standard deviation over "
+                f"{n_reports} reports of {self.n:,} faces{what}; mean ± standard deviation over "
                 "seeds, with the 95 % interval of the mean"
             ),
             self.description,
             "",
             *format_table([*self.table()]),
             "",
-            f"{self.minority_note}.",
+            *([] if self.protocol is None else [f"{self.minority_note}."]),
             f"{INTERVALS_NOTE}.",
         ]
         for group in self.groups[1:]:
             lines += ["", f"{group.name} against {self.groups[0].name}, difference of the means:"]
-            differences = (group.against_first or {}).items()
-            lines += format_table([_difference_row(name, found) for name, found in differences])
+            found = group.against_first or {}
+            rows = [_difference_row(name, found[name]) for name in self.metric_names if name in found]
+            lines += format_table(rows)
         lines += ["", *(f"Warning: {note}" for note in self.notes)] if self.notes else []
         return "\n".join([*lines, *(f"Written: {path}" for path in self.written)])
 
     def table(self) -> Iterator[tuple[str, ...]]:
         """Yield the header, and two rows for each group: the means and their intervals."""
-        units = {name: "" if name in _NOT_PERCENT else ", %" for name in self.metric_names}
-        yield "group", "reports", "faces", *(f"{METRIC_TITLES[name]}{unit}" for name, unit in units.items())
+        titles = metric_titles()
+        units = {name: ", %" if is_percent(name) else "" for name in self.metric_names}
+        yield "group", "reports", "faces", *(f"{titles[name]}{unit}" for name, unit in units.items())
         for group in self.groups:
             means, intervals = [], []
             for name in self.metric_names:
@@ -135,7 +152,7 @@ class GroupedSummary:
 
 
 def _difference_row(name: str, found: SeedDifference) -> tuple[str, ...]:
-    unit = "" if name in _NOT_PERCENT else " points"
+    unit = " points" if is_percent(name) else ""
     if found.ci95 is None:
         conclusion = "no interval"
     elif found.ci95[0] <= 0 <= found.ci95[1]:
@@ -145,7 +162,7 @@ def _difference_row(name: str, found: SeedDifference) -> tuple[str, ...]:
     else:
         conclusion = "significant for these models, other seeds not covered"
     difference = f"{_number(name, found.difference, signed=True)}{unit}"
-    return f"  {METRIC_TITLES[name]}", difference, _interval(name, found.ci95, signed=True), conclusion
+    return f"  {metric_titles()[name]}", difference, _interval(name, found.ci95, signed=True), conclusion
 
 
 def _interval(name: str, interval: Interval | None, *, signed: bool = False) -> str:
@@ -156,6 +173,6 @@ def _interval(name: str, interval: Interval | None, *, signed: bool = False) -> 
 
 
 def _number(name: str, value: float, *, signed: bool = False) -> str:
-    scaled, digits = (value, 3) if name in _NOT_PERCENT else (100 * value, 1)
+    scaled, digits = (100 * value, 1) if is_percent(name) else (value, 3)
     # Adding 0 turns -0 into 0.
     return f"{round(scaled, digits) + 0.0:{'+' if signed else ''}.{digits}f}"

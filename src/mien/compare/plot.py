@@ -7,15 +7,15 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mien.compare.grouped_summary import METRIC_TITLES, GroupedSummary
+from mien.compare.grouped_summary import GroupedSummary, is_percent, metric_titles
 from mien.compare.summary import ComparisonSummary
 from mien.drawing.figures import save_figure
 from mien.drawing.fonts import plot_style, plot_text
 from mien.drawing.palette import series_color
+from mien.tasks import reported_metrics
 
 TEXT, GRID = "#2b3038", "#e1e5eb"
 _COLUMNS = 3
-_LOWER_IS_BETTER = frozenset({"ece", "nme"})
 # Vertical range over which the points of a group are spread.
 _OFFSET = 0.22
 
@@ -33,24 +33,33 @@ def draw_bars(summary: ComparisonSummary) -> Figure:
     figure = Figure(figsize=(max(7.0, 2.4 + 1.1 * n_models), 4.4), layout="constrained", dpi=160)
     axes = figure.subplots()
     width = 0.8 / n_models
-    names = list(summary.models[0].metrics)
-    positions = np.arange(len(names))
+    # Without expression labels, the metrics of other tasks for which 1 is the best.
+    names = list(summary.models[0].metrics) or [
+        name for name, metric in summary.task_metrics().items() if not metric.lower_is_better
+    ]
+    positions, lowest = np.arange(len(names)), 0.0
     for index, model in enumerate(summary.models):
-        values = np.array(list(model.metrics.values())) * 100
-        bounds = np.array(list(model.intervals.values())).T * 100
+        found = {name: (one.value, one.ci95) for name, one in model.tasks.items()}
+        found |= {name: (value, model.intervals[name]) for name, value in model.metrics.items()}
+        shown = [found.get(name, (np.nan, None)) for name in names]
+        values = np.array([value for value, _ in shown]) * 100
+        bounds = np.array([interval or (value, value) for value, interval in shown]).T * 100
+        lowest = min(lowest, float(np.nan_to_num(bounds[0], nan=0.0).min()) * 1.1)
         left = positions + (index - (n_models - 1) / 2) * width
         axes.bar(left, values, width * 0.9, color=series_color(index), label=plot_text(model.name))
         errors = np.abs(bounds - values)
         axes.errorbar(left, values, yerr=errors, fmt="none", ecolor=TEXT, elinewidth=1.2, capsize=3)
         for x, value, top in zip(left, values, bounds[1], strict=True):
+            if np.isnan(value):
+                continue
             axes.annotate(
                 f"{value:.1f}", (x, top), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=8
             )
-    axes.set_xticks(positions, [METRIC_TITLES[name] for name in names])
-    axes.set(ylabel="%", ylim=(0, 105))
-    axes.set_title(
-        f"{summary.n:,} faces, protocol {summary.protocol}, 95 % intervals", loc="left", fontsize=10
-    )
+    axes.set_xticks(positions, [metric_titles()[name] for name in names])
+    axes.set_ylim(lowest, 105)
+    axes.set_ylabel("%" if summary.protocol else "in hundredths of the best value, 1")
+    protocol = f", protocol {summary.protocol}" if summary.protocol else ""
+    axes.set_title(f"{summary.n:,} faces{protocol}, 95 % intervals", loc="left", fontsize=10)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(length=0)
     axes.grid(axis="y", color=GRID)
@@ -71,8 +80,9 @@ def draw_groups(summary: GroupedSummary) -> Figure:
         _draw_panel(panel, name, summary)
     for panel in panels[len(names) :]:
         panel.remove()
+    protocol = f", protocol {summary.protocol}" if summary.protocol else ""
     figure.suptitle(
-        f"{summary.n:,} faces, protocol {summary.protocol}; points: seeds, bars: means, lines: 95 % intervals, "
+        f"{summary.n:,} faces{protocol}; points: seeds, bars: means, lines: 95 % intervals, "
         "dashed: first group",
         x=0.01, ha="left", fontsize=9, color=TEXT,
     )  # fmt: skip
@@ -80,7 +90,7 @@ def draw_groups(summary: GroupedSummary) -> Figure:
 
 
 def _draw_panel(panel: Axes, name: str, summary: GroupedSummary) -> None:
-    scale, unit = (1, "") if name.startswith("ccc") else (100, ", %")
+    scale, unit = (100, ", %") if is_percent(name) else (1, "")
     for row, group in enumerate(summary.groups):
         mean = group.metrics.get(name)
         if mean is None:
@@ -101,8 +111,9 @@ def _draw_panel(panel: Axes, name: str, summary: GroupedSummary) -> None:
         panel.axvline(
             reference.mean * scale, color=TEXT, linewidth=0.8, linestyle=(0, (3, 3)), alpha=0.5, zorder=0
         )
-    better = " (lower is better)" if name in _LOWER_IS_BETTER else ""
-    panel.set_title(f"{METRIC_TITLES[name]}{unit}{better}", loc="left", fontsize=9, color=TEXT)
+    lower = name == "ece" or (name in reported_metrics() and reported_metrics()[name][1].lower_is_better)
+    better = " (lower is better)" if lower else ""
+    panel.set_title(f"{metric_titles()[name]}{unit}{better}", loc="left", fontsize=9, color=TEXT)
     panel.set_yticks(
         range(len(summary.groups)), [plot_text(group.name) for group in summary.groups], fontsize=9
     )

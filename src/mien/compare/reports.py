@@ -13,10 +13,19 @@ from numpy.typing import NDArray
 from mien.artifacts import read_json
 from mien.errors import ArtifactError
 from mien.faces.classes import current_class
+from mien.metrics.bootstrap import Interval
 from mien.metrics.protocols import class_protocols
 from mien.runtime.nested import find_dict
+from mien.tasks import TASKS, ReportedMetric, reported_metrics
 
 PROBABILITY_PREFIX = "p_"
+
+
+class ReportedValue(NamedTuple):
+    """A metric in a report, and its 95 % interval or None."""
+
+    value: float
+    ci95: Interval | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +38,9 @@ class Report:
         classes: the model's classes, in the order of the probabilities.
         label_classes: classes of the labels.
         faces: ``(N,)`` key of every face, and how often the key occurred before.
-        truth: ``(N,)`` true class names.
+        truth: ``(N,)`` true class names; empty for a face without a label.
         probabilities: ``(N, C)`` float32.
-        landmark_errors: ``(N,)`` NME of each face, NaN for a face without landmarks; None if the report has no NME.
+        columns: ``(N,)`` the columns of predictions.csv that metrics of other tasks are computed from, NaN for empty cells.
     """
 
     path: Path
@@ -41,7 +50,7 @@ class Report:
     faces: tuple[tuple[str, int], ...]
     truth: tuple[str, ...]
     probabilities: NDArray[np.float32]
-    landmark_errors: NDArray[np.float64] | None
+    columns: dict[str, NDArray[np.float64]]
 
     @property
     def ece(self) -> float | None:
@@ -49,15 +58,27 @@ class Report:
         return self.metrics.get("ece")
 
     @property
-    def nme(self) -> float | None:
-        """Landmark error, as reported."""
-        return find_dict(self.metrics, "landmarks").get("nme")
+    def has_labels(self) -> bool:
+        """Whether a face has an expression label."""
+        return any(self.truth)
 
-    @property
-    def ccc(self) -> tuple[float | None, float | None]:
-        """CCC of valence and of arousal, as reported."""
-        affect = find_dict(self.metrics, "valence_arousal")
-        return find_dict(affect, "valence").get("ccc"), find_dict(affect, "arousal").get("ccc")
+    def reported(self) -> dict[str, ReportedValue]:
+        """Return the metrics of the tasks other than the expression, as reported, by name."""
+        found = {}
+        for name, (task, metric) in reported_metrics().items():
+            *parents, key = metric.path
+            entry = find_dict(self.metrics, task, *parents)
+            value, interval = entry.get(key), entry.get(f"{key}_ci95")
+            if isinstance(value, int | float):
+                ci95 = (float(interval[0]), float(interval[1])) if interval else None
+                found[name] = ReportedValue(float(value), ci95)
+        return found
+
+    def rows_of(self, metric: ReportedMetric) -> NDArray[np.float64] | None:
+        """Return the ``(N, K)`` values that a metric is computed from, NaN where there are none; None if the report lacks them."""
+        if not metric.columns or not set(metric.columns) <= set(self.columns):
+            return None
+        return np.column_stack([self.columns[name] for name in metric.columns])
 
 
 def read_report(path: Path) -> Report:
@@ -74,13 +95,14 @@ def read_report(path: Path) -> Report:
             header = next(rows)
             columns = [i for i, name in enumerate(header) if name.startswith(PROBABILITY_PREFIX)]
             key, true = header.index("key"), header.index("true")
-            error = header.index("nme") if "nme" in header else None
+            used = {name for _, metric in reported_metrics().values() for name in metric.columns}
+            further = [header.index(name) for name in header if name in used]
             records = [
                 (
                     row[key],
                     current_class(row[true]),
                     [float(row[i]) for i in columns],
-                    np.nan if error is None or not row[error] else float(row[error]),
+                    [float(row[i]) if row[i] else np.nan for i in further],
                 )
                 for row in rows
             ]
@@ -89,7 +111,7 @@ def read_report(path: Path) -> Report:
             f"{predictions} of the report cannot be read: {damage}. Run `mien evaluate` again"
         ) from None
     label_classes = tuple(map(current_class, find_dict(metrics, "pack").get("classes") or ()))
-    if not {record[1] for record in records} <= set(label_classes):
+    if not {record[1] for record in records} <= {*label_classes, ""}:
         raise ArtifactError(
             f"{predictions} names true classes that metrics.json does not list. Run `mien evaluate` again"
         )
@@ -108,7 +130,9 @@ def read_report(path: Path) -> Report:
         faces=tuple(faces),
         truth=tuple(record[1] for record in records),
         probabilities=np.array([record[2] for record in records], dtype=np.float32),
-        landmark_errors=None if error is None else np.array([record[3] for record in records]),
+        columns={
+            header[i]: np.array([record[3][number] for record in records]) for number, i in enumerate(further)
+        },
     )
 
 
@@ -149,7 +173,7 @@ def _align(report: Report, first: Report) -> Report:
         faces=first.faces,
         truth=truth,
         probabilities=report.probabilities[order],
-        landmark_errors=None if report.landmark_errors is None else report.landmark_errors[order],
+        columns={name: values[order] for name, values in report.columns.items()},
     )
 
 
@@ -180,12 +204,17 @@ class SharedFaces(NamedTuple):
 def find_shared_faces(reports: Sequence[Report], protocol: str) -> SharedFaces:
     """Return the faces that count under a class protocol in all of some aligned reports.
 
+    Without any expression label, no face counts.
+
     Raises:
-        ArtifactError: a report does not have the protocol, or no face counts in all of them.
+        ArtifactError: a report does not have the protocol, or faces have labels but none counts in all of the reports.
     """
-    found = []
+    if not reports[0].has_labels:
+        nothing = tuple(np.zeros(0, dtype=np.int64) for _ in reports)
+        return SharedFaces("No face has an expression label.", nothing, nothing)
+    found, no_label = [], int(TASKS["expression"].missing)
     for report in reports:
-        index_of = {label: index for index, label in enumerate(report.label_classes)}
+        index_of = {label: index for index, label in enumerate(report.label_classes)} | {"": no_label}
         protocols = class_protocols(
             report.probabilities,
             np.array([index_of[label] for label in report.truth], dtype=np.int64),

@@ -2,14 +2,24 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from mien.compare.reports import ReportedValue
 from mien.metrics.bootstrap import Interval
 from mien.metrics.comparison import PairedComparison
 from mien.runtime.text_table import format_table
+from mien.tasks import ReportedMetric, reported_metrics
 
 # The usual level: one in twenty comparisons of equal models is significant by chance.
 SIGNIFICANCE_LEVEL = 0.05
+
+
+class TaskDifference(NamedTuple):
+    """A metric of a model minus that of the first, on the n faces that both have, with its 95 % interval."""
+
+    difference: float
+    ci95: Interval | None
+    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +29,12 @@ class ComparedModel:
     Attributes:
         name: the shortest part of the report's path that distinguishes it from the others.
         model: name of the model file.
-        metrics: accuracy, balanced accuracy and macro-F1 on the shared faces.
+        metrics: accuracy, balanced accuracy and macro-F1 on the shared faces; empty if no face has an expression label.
         intervals: their 95 % intervals.
         ece: expected calibration error in the report, or None.
-        nme: landmark error in the report, or None.
-        ccc: CCC of valence and of arousal in the report, or None.
-        paired: comparison with the first model; None for the first model itself.
+        tasks: the metrics of other tasks in the report, by their name in `mien.tasks.reported_metrics`.
+        paired: comparison with the first model; None for the first model itself, and without expression labels.
+        differences: of the metrics of other tasks from the first model's, by name.
     """
 
     name: str
@@ -32,9 +42,17 @@ class ComparedModel:
     metrics: dict[str, float]
     intervals: dict[str, Interval]
     ece: float | None
-    nme: float | None
-    ccc: tuple[float | None, float | None]
+    tasks: dict[str, ReportedValue]
     paired: PairedComparison | None
+    differences: dict[str, TaskDifference]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        named = {
+            key: {name: value._asdict() for name, value in getattr(self, key).items()}
+            for key in ("tasks", "differences")
+        }
+        return asdict(self) | named
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +60,7 @@ class ComparisonSummary:
     """What the command line shows.
 
     Attributes:
-        protocol: name of the class protocol.
+        protocol: name of the class protocol; None if no face has an expression label.
         description: description of the protocol.
         n: number of faces that count in all reports.
         models: one row each, in the order given.
@@ -50,7 +68,7 @@ class ComparisonSummary:
         notes: warnings for readers of the table.
     """
 
-    protocol: str
+    protocol: str | None
     description: str
     n: int
     models: tuple[ComparedModel, ...]
@@ -68,33 +86,70 @@ class ComparisonSummary:
             "protocol": self.protocol,
             "description": self.description,
             "n": self.n,
-            "models": [asdict(model) for model in self.models],
+            "models": [model.to_dict() for model in self.models],
+        }
+
+    def task_metrics(self) -> dict[str, ReportedMetric]:
+        """Return the metrics of other tasks that the table shows: those that any report has."""
+        return {
+            name: metric
+            for name, (_, metric) in reported_metrics().items()
+            if any(name in model.tasks for model in self.models)
+            and not (metric.is_detail and self.protocol is not None)
         }
 
     def table(self) -> list[tuple[str, ...]]:
         """Return the header and a row for each model."""
-        rows: list[tuple[str, ...]] = [
-            ("report", "accuracy, %", "balanced accuracy, %", "macro-F1, %", "ECE, %", "NME, %", "CCC v/a")
-        ]
+        metrics = self.task_metrics()
+        expression = ("accuracy", "balanced accuracy", "macro-F1", "ECE") if self.protocol else ()
+        rows = [("report", *expression, *(metric.title for metric in metrics.values()))]
         for model in self.models:
-            scores = (
-                f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-                for value, (low, high) in zip(model.metrics.values(), model.intervals.values(), strict=True)
-            )
-            errors = ("–" if value is None else f"{100 * value:.1f}" for value in (model.ece, model.nme))
-            ccc = " / ".join("–" if value is None else f"{value:.2f}" for value in model.ccc)
-            rows.append((model.name, *scores, *errors, ccc))
+            scores = [
+                format_value(value, model.intervals[name], is_percent=True)
+                for name, value in model.metrics.items()
+            ]
+            if self.protocol is not None:
+                scores.append("–" if model.ece is None else f"{model.ece:.1%}".replace("%", " %"))
+            for name, metric in metrics.items():
+                found = model.tasks.get(name)
+                scores.append("–" if found is None else format_value(*found, is_percent=metric.is_percent))
+            rows.append((model.name, *scores))
         return rows
 
     def __str__(self) -> str:
-        lines = [f"{self.n:,} faces, protocol {self.protocol}; intervals are 95 %", self.description, ""]
+        what = "" if self.protocol is None else f", protocol {self.protocol}"
+        lines = [f"{self.n:,} faces{what}; intervals are 95 %", self.description, ""]
         lines += [*format_table(self.table()), ""]
         for model in self.models[1:]:
+            subject = f"{model.name} against {self.models[0].name}"
             if model.paired is not None:
-                sentence = _format_paired(model.paired)
-                lines.append(f"{model.name} against {self.models[0].name}: {sentence}")
+                lines.append(f"{subject}: {_format_paired(model.paired)}")
+            for name, metric in self.task_metrics().items():
+                if name in model.differences:
+                    lines.append(f"{subject}: {_format_difference(metric, model.differences[name])}")
         lines += [f"Warning: {note}" for note in self.notes]
         return "\n".join([*lines, *(f"Written: {path}" for path in self.written)])
+
+
+def format_value(value: float, interval: Interval | None, *, is_percent: bool, signed: bool = False) -> str:
+    """Return a metric with its interval as text."""
+    scale, digits = (100, 1) if is_percent else (1, 3)
+
+    def number(one: float) -> str:
+        # Adding 0 turns -0 into 0.
+        return f"{round(scale * one, digits) + 0.0:{'+' if signed else ''}.{digits}f}"
+
+    unit = " %" if is_percent and not signed else ""
+    ends = "" if interval is None else f" [{number(interval[0])}, {number(interval[1])}]"
+    return f"{number(value)}{unit}{ends}"
+
+
+def _format_difference(metric: ReportedMetric, found: TaskDifference) -> str:
+    value = format_value(found.difference, found.ci95, is_percent=metric.is_percent, signed=True)
+    is_significant = found.ci95 is not None and not found.ci95[0] <= 0 <= found.ci95[1]
+    conclusion = "significant difference" if is_significant else "no significant difference"
+    unit = " points" if metric.is_percent else ""
+    return f"{metric.title} {value}{unit} on {found.n:,} faces: {conclusion}"
 
 
 def _format_paired(paired: PairedComparison) -> str:

@@ -67,8 +67,6 @@ def write_rows(out: Path, document: dict[str, Any], _table: Sequence[Sequence[st
         for key, value in flatten(entry).items():
             if not isinstance(value, (list, tuple)):
                 row[key] = value
-            elif key == "ccc":
-                row |= {"ccc.valence": value[0], "ccc.arousal": value[1]}
             elif key.startswith("intervals.") or key.endswith("ci95"):
                 row |= {f"{key}.low": value[0], f"{key}.high": value[1]}
             else:
@@ -89,4 +87,5 @@ def write_latex(out: Path, document: dict[str, Any], table: Sequence[Sequence[st
 
 def describe(document: dict[str, Any]) -> str:
     """Return a sentence on the faces and the intervals."""
-    return f"{document['n']:,} faces, protocol {document['protocol']}; intervals are 95 %."
+    protocol = f", protocol {document['protocol']}" if document["protocol"] else ""
+    return f"{document['n']:,} faces{protocol}; intervals are 95 %."

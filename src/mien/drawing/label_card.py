@@ -1,4 +1,4 @@
-"""The label of a face: a small dark card with the predicted expression, the most probable classes and the affect."""
+"""The label of a face: a small dark card with the predicted expression, the most probable classes, affect and action units."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,6 +6,7 @@ from PIL import Image, ImageDraw
 
 from mien.drawing.fonts import draw_text, printable, text_width
 from mien.inference.results import FacePrediction
+from mien.tasks import TASKS
 
 Rgb = tuple[int, int, int]
 Rgba = tuple[int, int, int, int]
@@ -46,21 +47,20 @@ def build_pill(text: str, font_px: float, *, color: Rgb, value: str = "") -> NDA
 
 
 def build_card(face: FacePrediction, font_px: float) -> NDArray[np.uint8]:
-    """Return the full label of a face, as RGBA ``(H, W, 4)``: header, probability bars, affect."""
+    """Return the full label of a face, as RGBA ``(H, W, 4)``: header, probability bars, and a line for each further task."""
     small_px = font_px * 0.78
     row_height, header_height, margin = font_px * 1.08, font_px * 1.7, font_px * 0.62
     title, percent = str(face.expression), f"{face.confidence or 0:.0%}"
     bars = sorted((face.probabilities or {}).items(), key=lambda item: -item[1])[:N_BARS]
-    affect = ""
-    if face.valence is not None and face.arousal is not None:
-        affect = f"valence {face.valence:+.2f}   arousal {face.arousal:+.2f}"
+    parts = (task.resolve("label")(face) for task in TASKS.values() if task.label is not None)
+    lines = ["   ".join(line) for line in parts if line]
     names_width = max((_text_width(name, small_px) for name, _ in bars), default=0.0)
     width = max(
         _header_width(title, percent, font_px),
         2 * margin + names_width + font_px * 7.2,
-        2 * margin + _text_width(affect, small_px),
+        *(2 * margin + _text_width(line, small_px) for line in lines),
     )
-    height = header_height + row_height * (len(bars) + bool(affect)) + font_px * 0.45
+    height = header_height + row_height * (len(bars) + len(lines)) + font_px * 0.45
     tile = _Tile(width, height, radius=font_px * 0.6)
     _write_header(tile, title, percent, font_px=font_px, color=class_color(title))
     y, thickness = header_height + row_height * 0.4, font_px * 0.36
@@ -73,8 +73,9 @@ def build_card(face: FacePrediction, font_px: float) -> NDArray[np.uint8]:
         tile.bar(left, end, y, thickness, (*class_color(name), 255))
         tile.text(width - margin, y, f"{probability:.0%}", font_px=small_px, fill=_TEXT, anchor="rm")
         y += row_height
-    if affect:
-        tile.text(margin, y, affect, font_px=small_px, fill=_MUTED_TEXT)
+    for line in lines:
+        tile.text(margin, y, line, font_px=small_px, fill=_MUTED_TEXT)
+        y += row_height
     return tile.render()
 
 

@@ -27,7 +27,7 @@ from mien.formats.pack import PackSplit
 from mien.formats.pack.schema import NO_LABEL
 from mien.formats.placed_landmarks import list_placed
 from mien.formats.terms import list_terms
-from mien.metrics.embedding import principal_plane
+from mien.metrics.embedding import Plane, principal_plane
 from mien.runtime.nested import find_dict
 from mien.tasks import TASKS
 
@@ -65,25 +65,11 @@ def write_report(
     )
     environment.filters.update(percent=percent, interval=percent_interval)
     landmark_faces = []
-    plots = {} if evaluation.main is None else {"reliability": figures.draw_reliability(evaluation.bins)}
     for task, scores in evaluation.tasks.items():
         if isinstance(scores, LandmarkScores):
             landmark_faces = choose_landmark_faces(faces, predicted.outputs[task], scores)
-            plots["nme"] = figures.draw_cumulative_error(scores.errors)
-        if isinstance(scores, ValenceArousalScores):
-            plots["plane"] = figures.draw_affect_plane(scores.truth, scores.predicted)
-            for column, name in enumerate(scores.dimensions):
-                plots[name] = figures.draw_affect(scores.truth[:, column], scores.predicted[:, column], name)
     plane = principal_plane(predicted.features)
     cell_faces = choose_cell_faces(faces, predicted.outputs, evaluation)
-    if plane is not None:
-        labels, is_wrong = faces.labels, np.zeros(len(faces), dtype=np.bool_)
-        if evaluation.main is not None:
-            protocol = evaluation.main.protocol
-            labels = np.full(len(faces), NO_LABEL, dtype=np.int64)
-            labels[protocol.faces] = protocol.truth
-            is_wrong[protocol.faces] = protocol.truth != protocol.predicted
-        plots["features"] = figures.draw_features(plane.points, labels, is_wrong)
     page = environment.get_template(_TEMPLATE).render(
         evaluation=evaluation,
         titles={task: entry.title.capitalize() for task, entry in TASKS.items()},
@@ -103,7 +89,7 @@ def write_report(
         classes=[] if evaluation.main is None else _class_rows(evaluation, evaluation.main.confusion),
         confusion=[] if evaluation.main is None else _confusion_rows(evaluation, evaluation.main.confusion),
         # Drawn by matplotlib from numbers and constant text, without any text of users.
-        plots={name: Markup(svg) for name, svg in plots.items()},  # noqa: S704
+        plots={name: Markup(svg) for name, svg in _draw_plots(faces, evaluation, plane).items()},  # noqa: S704
         landmark_faces=landmark_faces,
         few_faces=FEW_FACES,
         max_points=figures.MAX_POINTS,
@@ -116,6 +102,29 @@ def write_report(
         mien_version=mien.__version__,
     )
     path.write_text(page, encoding="utf-8")
+
+
+def _draw_plots(faces: PackSplit, evaluation: Evaluation, plane: Plane | None) -> dict[str, str]:
+    """Return the plots by name, as SVG."""
+    plots, main = {}, evaluation.main
+    if main is not None:
+        plots["reliability"] = figures.draw_reliability(evaluation.bins)
+    for scores in evaluation.tasks.values():
+        if isinstance(scores, LandmarkScores):
+            plots["nme"] = figures.draw_cumulative_error(scores.errors)
+        if isinstance(scores, ValenceArousalScores):
+            plots["plane"] = figures.draw_affect_plane(scores.truth, scores.predicted)
+            for column, name in enumerate(scores.dimensions):
+                plots[name] = figures.draw_affect(scores.truth[:, column], scores.predicted[:, column], name)
+    if plane is not None:
+        # In the model's classes, of which the protocol knows the indices.
+        labels = np.full(len(faces), NO_LABEL, dtype=np.int64)
+        is_wrong = np.zeros(len(faces), dtype=np.bool_)
+        if main is not None:
+            labels[main.protocol.faces] = main.protocol.truth
+            is_wrong[main.protocol.faces] = main.protocol.truth != main.protocol.predicted
+        plots["features"] = figures.draw_features(plane.points, labels, is_wrong)
+    return plots
 
 
 def _remove_control_characters(value: Any) -> Any:

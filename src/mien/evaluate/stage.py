@@ -82,21 +82,8 @@ def evaluate(
         if "train" in opened.splits and may_know_persons(onnx_model.info, opened.info, split)
         else 0,
     )
-    classes, counts = onnx_model.info.classes, opened.info.counts.get(split, {})
-    has_labels = any(counts.values())
-    if not has_labels and not _annotated_tasks(onnx_model, faces):
-        raise ArtifactError(
-            f"A report needs faces with an expression label, or annotated for another of the model's tasks "
-            f"({', '.join(onnx_model.info.tasks)}), and split {split!r} of pack {provenance.pack_name} has neither: choose "
-            "another --split or --pack"
-        )
-    if has_labels and not any(counts.get(name) for name in classes):
-        raise ArtifactError(
-            f"Model {provenance.model_name} knows the classes {', '.join(classes)}, but split {split!r} of pack "
-            f"{provenance.pack_name} only has faces of "
-            f"{', '.join(name for name in counts if counts[name]) or 'no class, they have no labels'}. Use a pack with the "
-            "model's classes"
-        )
+    classes = onnx_model.info.classes
+    has_labels = _require_scorable(onnx_model, faces, provenance.pack_name)
     with new_folder(out, force=force, kind_mark="metrics.json") as folder:
         from mien.evaluate.report import write_report  # noqa: PLC0415 - matplotlib and Jinja2 load slowly
 
@@ -133,16 +120,32 @@ def evaluate(
     return EvaluationSummary(evaluation, provenance, out)
 
 
-def _annotated_tasks(model: OnnxModel, faces: PackSplit) -> list[str]:
-    """Return the tasks besides the expression that the model predicts and some face is annotated for."""
-    have, want = faces.pack.info.annotations, model.info.annotations
-    return [
-        task
-        for task in model.info.tasks
-        if task in faces.annotations
-        and TASKS[task].score is not None
-        and np.isfinite(align_columns(task, faces.annotations[task], have, want)).any()
-    ]
+def _require_scorable(model: OnnxModel, faces: PackSplit, pack_name: str) -> bool:
+    """Return whether faces have expression labels, after checking that there is something to score.
+
+    Raises:
+        ArtifactError: faces have labels, but none of the model's classes; or no labels, and no annotation of another task that
+            the model predicts.
+    """
+    info, pack = model.info, faces.pack.info
+    counts = pack.counts.get(faces.name, {})
+    where = f"split {faces.name!r} of pack {pack_name}"
+    if any(counts.get(name) for name in info.classes):
+        return True
+    if any(counts.values()):
+        raise ArtifactError(
+            f"Model {model.path.name} knows the classes {', '.join(info.classes)}, but {where} only has faces of "
+            f"{', '.join(name for name in counts if counts[name])}. Use a pack with the model's classes"
+        )
+    for task in info.tasks:
+        if task in faces.annotations and TASKS[task].score is not None:
+            values = align_columns(task, faces.annotations[task], pack.annotations, info.annotations)
+            if np.isfinite(values).any():
+                return False
+    raise ArtifactError(
+        f"A report needs faces with an expression label, or annotated for another of the model's tasks "
+        f"({', '.join(info.tasks)}), and {where} has neither: choose another --split or --pack"
+    )
 
 
 def _count_trained_on(model: OnnxModel, pack: Pack, faces: PackSplit) -> int:

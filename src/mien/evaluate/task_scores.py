@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mien.faces.action_units import KINDS, PRESENT_INTENSITY, ActionUnits, Kind, unit_title
 from mien.metrics.action_units import UnitScores, UnitsSummary, score_units
-from mien.metrics.affect import AffectScores, concordance, pearson, rmse, score_affect
+from mien.metrics.affect import AffectScores, ccc_of_rows, pearson_of_rows, rmse_of_rows, score_affect
 from mien.metrics.bootstrap import Interval, bootstrap_rows
 from mien.metrics.landmarks import mean_nme, nme_per_face
 from mien.runtime.text_table import format_table
@@ -190,9 +190,9 @@ def score_valence_arousal(
         pairs = pairs[np.isfinite(truth[:, column])].astype(np.float64)
         dimensions[name] = AffectDimension(
             scores=score_affect(truth[:, column], predicted[:, column]),
-            ccc_ci95=bootstrap_rows(pairs, lambda rows: concordance(rows[:, 0], rows[:, 1])),
-            pearson_ci95=bootstrap_rows(pairs, lambda rows: pearson(rows[:, 0], rows[:, 1])),
-            rmse_ci95=bootstrap_rows(pairs, lambda rows: rmse(rows[:, 0], rows[:, 1])),
+            ccc_ci95=bootstrap_rows(pairs, ccc_of_rows),
+            pearson_ci95=bootstrap_rows(pairs, pearson_of_rows),
+            rmse_ci95=bootstrap_rows(pairs, rmse_of_rows),
         )
     return ValenceArousalScores(dimensions, truth, predicted)
 

@@ -95,12 +95,7 @@ def explain(  # noqa: PLR0913 - what it reads, besides the options
     confusion = None if options.report is None else read_confusion(options.report, model_sha256)
     if options.keys and pack is None:
         raise ArtifactError("--key names a face of a pack: add --pack")
-    found = find_sources(sources, lines=lines, leave_out=out)
-    for source in found:
-        if source.is_video:
-            raise SourceError(
-                f"{source.name} is a video or camera, but faces are explained in images. Save the frame as an image"
-            )
+    found = _find_images(sources, lines, out)
     gradients = None if open_gradients is None else open_gradients(onnx_model)
     subjects: list[Iterator[_Subject]] = [_read_images(found, onnx_model, options)]
     n_images, training = len(found), None
@@ -142,6 +137,21 @@ def explain(  # noqa: PLR0913 - what it reads, besides the options
         }
         write_json(folder / REPORT_JSON, document)
     return ExplainSummary(tuple(texts), out)
+
+
+def _find_images(sources: Sequence[str | Path], lines: Iterable[str], out: Path) -> list[MediaSource]:
+    """Return the images behind the sources.
+
+    Raises:
+        SourceError: one does not exist, or is a video or a camera.
+    """
+    found = find_sources(sources, lines=lines, leave_out=out)
+    for source in found:
+        if source.is_video:
+            raise SourceError(
+                f"{source.name} is a video or camera, but faces are explained in images. Save the frame as an image"
+            )
+    return found
 
 
 def _open_pack(

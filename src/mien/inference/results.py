@@ -34,6 +34,7 @@ VALUE_DECIMALS = 6
 # What a notebook and a prompt show.
 MAX_SHOWN_SIDE = 960
 MAX_REPR_FACES = 3
+MAX_LABEL_UNITS = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -346,3 +347,20 @@ def action_unit_fields(
 ) -> dict[str, Any]:
     """Return the probability or intensity of each unit by name."""
     return {"action_units": dict(zip(annotations["action_units"].names, values.tolist(), strict=True))}
+
+
+# The functions that `Task.label` names.
+
+
+def affect_label(face: FacePrediction) -> list[str]:
+    """Return valence and arousal."""
+    if face.valence is None or face.arousal is None or not math.isfinite(face.valence + face.arousal):
+        return []
+    return [f"valence {face.valence:+.2f}", f"arousal {face.arousal:+.2f}"]
+
+
+def action_unit_label(face: FacePrediction) -> list[str]:
+    """Return the strongest units: probabilities from 0.5 on, or intensities that round to 1 or more."""
+    shown = {name: value for name, value in (face.action_units or {}).items() if value >= 0.5}
+    strongest = sorted(shown, key=lambda name: -shown[name])[:MAX_LABEL_UNITS]
+    return [f"{name} {shown[name]:.2g}" for name in strongest]

@@ -93,6 +93,24 @@ def rmse(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> float 
     return math.sqrt(float(np.mean((predicted - truth) ** 2))) if len(truth) else None
 
 
+# The same of ``(N, 2)`` rows of truth and prediction without NaN, as `ReportedMetric.statistic` takes them.
+
+
+def ccc_of_rows(rows: NDArray[np.floating]) -> float | None:
+    """Return the concordance."""
+    return concordance(rows[:, 0], rows[:, 1])
+
+
+def pearson_of_rows(rows: NDArray[np.floating]) -> float | None:
+    """Return the correlation."""
+    return pearson(rows[:, 0], rows[:, 1])
+
+
+def rmse_of_rows(rows: NDArray[np.floating]) -> float | None:
+    """Return the root mean squared error."""
+    return rmse(rows[:, 0], rows[:, 1])
+
+
 def _is_constant(values: NDArray[np.floating]) -> bool:
     return bool(values.min() == values.max())
 

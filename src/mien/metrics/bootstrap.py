@@ -106,22 +106,30 @@ def resample_confusions(
     return np.stack(list(drawn)).reshape(n_resamples, len(predicted), n_classes, n_classes)
 
 
-def resample_means(
-    values: NDArray[np.floating], *, n_resamples: int = N_RESAMPLES, seed: int = DEFAULT_SEED
+def resample_rows(
+    rows: NDArray[np.floating],
+    statistic: Callable[[NDArray[np.floating]], float | None],
+    *,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = DEFAULT_SEED,
 ) -> NDArray[np.float64]:
-    """Resample faces and recompute the means of several models, with the same faces for every model.
+    """Resample faces and recompute a statistic of several models, with the same faces for every model.
 
     Args:
-        values: ``(K, N)`` without NaN, one row per model, N > 0.
+        rows: ``(K, N, M)`` without NaN, M values per face and model, N > 0.
+        statistic: maps ``(N, M)`` rows to a value, or None if they are degenerate.
         n_resamples: R.
         seed: resampling seed.
 
     Returns:
-        ``(R, K)``.
+        ``(R, K)``, NaN where the statistic is None.
     """
-    return np.stack(
-        [values[:, faces].mean(axis=1) for faces in _draw_faces(values.shape[1], n_resamples, seed)]
-    )
+    drawn = np.full((n_resamples, len(rows)), np.nan)
+    for number, faces in enumerate(_draw_faces(rows.shape[1], n_resamples, seed)):
+        for model, own in enumerate(rows):
+            value = statistic(own[faces])
+            drawn[number, model] = np.nan if value is None else value
+    return drawn
 
 
 def resample_sums(

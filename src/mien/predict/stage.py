@@ -238,7 +238,7 @@ class _Run:
         with ExitStack() as stack:
             predictions, frame_rate, is_live = self._open_video(video, stack)
             video_summary = VideoSummary(video.name, frame_rate=frame_rate)
-            timeline = Timeline(self.classes)
+            timeline = Timeline(self.classes, self.model.info.annotations)
             annotated: AnnotatedVideoWriter | None = None
             if self.copies:
                 annotated = stack.enter_context(

@@ -1,9 +1,10 @@
 """The timeline of a video: each person's predictions over time, as a plot."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from mien.drawing.fonts import plot_style, plot_text
 from mien.drawing.label_card import class_color
 from mien.errors import ArtifactError
 from mien.inference.results import ImagePrediction
+from mien.tasks import NO_ANNOTATIONS, TASKS, Annotations, task_shapes
 
 SUFFIXES = (".png", ".svg")
 # However long the video, a track has at most this many time bins in memory and in the plot: once they are used up, the
@@ -23,7 +25,22 @@ FIRST_BIN_S = 0.04
 MAX_DRAWN = 6
 # A person who was gone for longer than this, and than two bins, leaves a gap.
 GAP_S = 0.5
-_VALENCE_COLOR, _AROUSAL_COLOR = "#1f77b4", "#d62728"
+# Up to so many values of a task are drawn as lines, more as strips whose darkness is the value.
+MAX_LINES = 3
+_LINE_COLORS = ("#1f77b4", "#d62728", "#2ca02c")
+_STRIP_HEIGHT = 0.2
+
+
+class _Panel(NamedTuple):
+    """What is drawn of a task below the probabilities: its values' names and range, and their columns in a segment."""
+
+    names: tuple[str, ...]
+    limits: tuple[float, float]
+    columns: slice
+
+    @property
+    def has_lines(self) -> bool:
+        return len(self.names) <= MAX_LINES
 
 
 class Timeline:
@@ -32,16 +49,26 @@ class Timeline:
     Attributes:
         classes: whose probabilities are drawn, in order.
         bin_s: duration of a bin in seconds.
-        tracks: by track number and bin: the number of rows, and sums of seconds, valence, arousal and probabilities.
+        tracks: by track number and bin: the number of rows, and sums of seconds, of the values of other tasks, and of
+            probabilities.
     """
 
-    def __init__(self, classes: tuple[str, ...]) -> None:
-        """Start a video."""
+    def __init__(self, classes: tuple[str, ...], annotations: Annotations = NO_ANNOTATIONS) -> None:
+        """Start a video of a model with these classes and columns of optional tasks."""
         self.classes = classes
         self.bin_s = FIRST_BIN_S
         self.tracks: dict[int, dict[int, NDArray[np.float64]]] = {}
         self._last_s = 0.0
-        self._has_affect = False
+        self._panels: dict[str, _Panel] = {}
+        self._seen: set[str] = set()
+        end = 1
+        for name, shape in task_shapes(len(classes), annotations).items():
+            task = TASKS[name]
+            if name == "expression" or task.is_geometric or (limits := task.limits(annotations)) is None:
+                continue
+            start, end = end, end + math.prod(shape)
+            self._panels[name] = _Panel(task.columns(classes, annotations), limits, slice(start, end))
+        self._width = end + len(classes)
 
     def add(self, prediction: ImagePrediction) -> None:
         """Add a frame."""
@@ -49,13 +76,20 @@ class Timeline:
             seconds = row.seconds or 0.0
             while seconds >= self.bin_s * MAX_BINS:
                 self._double_bins()
+            values = np.zeros(1 + self._width)
+            values[:2] = 1.0, seconds
+            found = row.to_numpy()
+            for name, panel in self._panels.items():
+                if name in found:
+                    values[1:][panel.columns] = found[name]
+                    self._seen.add(name)
             probabilities = row.probabilities or {}
-            values = [1.0, seconds, row.valence or 0.0, row.arousal or 0.0]
-            values += [probabilities.get(name, 0.0) for name in self.classes]
-            self._has_affect |= row.valence is not None
+            values[len(values) - len(self.classes) :] = [
+                probabilities.get(name, 0.0) for name in self.classes
+            ]
             bins = self.tracks.setdefault(row.track or 0, {})
             index = int(seconds / self.bin_s)
-            bins[index] = bins.get(index, 0.0) + np.array(values)
+            bins[index] = bins.get(index, 0.0) + values
         self._last_s = max(self._last_s, prediction.rows[0].seconds or 0.0)
 
     def _double_bins(self) -> None:
@@ -67,7 +101,7 @@ class Timeline:
             self.tracks[track] = merged
 
     def segments(self, track: int) -> list[NDArray[np.float64]]:
-        """Return a track's segments without a gap: ``(T, 3 + C)`` seconds, valence, arousal, probabilities."""
+        """Return a track's segments without a gap: ``(T, M)`` seconds, values of other tasks, probabilities."""
         bins = self.tracks[track]
         sums = np.stack([bins[index] for index in sorted(bins)])
         means = sums[:, 1:] / sums[:, :1]
@@ -75,7 +109,7 @@ class Timeline:
         return [np.asarray(segment, dtype=np.float64) for segment in np.split(means, starts)]
 
     def draw(self, path: Path, *, title: str) -> None:
-        """Draw the tracks one below the other: probabilities as stacked areas, valence and arousal as lines.
+        """Draw the tracks one below the other: probabilities as stacked areas, other values as lines or strips.
 
         Raises:
             ArtifactError: the file cannot be written.
@@ -89,7 +123,9 @@ class Timeline:
         longest = sorted(n_rows, key=lambda track: (-n_rows[track], track))
         drawn = sorted(longest[:MAX_DRAWN])
         n_hidden = len(longest) - len(drawn)
-        heights = ([3, 1] if self._has_affect else [3]) * max(1, len(drawn))
+        panels = self._shown_panels()
+        strips = (1 if panel.has_lines else 0.4 + _STRIP_HEIGHT * len(panel.names) for panel in panels)
+        heights = [3.0, *strips] * max(1, len(drawn))
         with rc_context(plot_style([title, *self.classes])):
             figure = Figure(figsize=(12, 0.9 + 0.62 * sum(heights)), layout="constrained")
             FigureCanvasAgg(figure)
@@ -109,22 +145,37 @@ class Timeline:
             with disk_errors(path), new_file(path) as partial:
                 figure.savefig(partial, format=kind, dpi=130, metadata=metadata)
 
+    def _shown_panels(self) -> list[_Panel]:
+        return [panel for name, panel in self._panels.items() if name in self._seen]
+
     def _draw_track(self, axes: NDArray[Any], track: int) -> None:
-        areas = axes[0]
+        areas, panels = axes[0], self._shown_panels()
         for segment in self.segments(track):
             # the last bin is drawn at its full width, so that a face seen once is visible
             end = segment[-1:] + np.eye(1, segment.shape[1]) * self.bin_s
-            seconds, valence, arousal, *probabilities = np.concatenate([segment, end]).T
-            areas.stackplot(seconds, *probabilities, colors=self._colors(), linewidth=0)
-            if self._has_affect:
-                axes[1].plot(seconds, valence, color=_VALENCE_COLOR, linewidth=1.2)
-                axes[1].plot(seconds, arousal, color=_AROUSAL_COLOR, linewidth=1.2)
+            values = np.concatenate([segment, end])
+            seconds = values[:, 0]
+            probabilities = values[:, values.shape[1] - len(self.classes) :]
+            areas.stackplot(seconds, *probabilities.T, colors=self._colors(), linewidth=0)
+            for below, panel in zip(axes[1:], panels, strict=True):
+                shown = values[:, panel.columns]
+                if panel.has_lines:
+                    for line, color in zip(shown.T, _LINE_COLORS, strict=False):
+                        below.plot(seconds, line, color=color, linewidth=1.2)
+                else:
+                    low, high = panel.limits
+                    edges = np.arange(len(panel.names) + 1) - 0.5
+                    below.pcolormesh(seconds, edges, shown[:-1].T, cmap="Greys", vmin=low, vmax=high)
         areas.set_ylim(0, 1)
         areas.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"])
         areas.set_ylabel(f"track {track}")
-        if self._has_affect:
-            axes[1].set_ylim(-1, 1)
-            axes[1].axhline(0, color="#999999", linewidth=0.6)
+        for below, panel in zip(axes[1:], panels, strict=True):
+            if panel.has_lines:
+                below.set_ylim(*panel.limits)
+                below.axhline(0, color="#999999", linewidth=0.6)
+            else:
+                below.set_ylim(len(panel.names) - 0.5, -0.5)
+                below.set_yticks(range(len(panel.names)), panel.names, fontsize=7)
 
     def _add_legend(self, figure: Any) -> None:
         from matplotlib.lines import Line2D  # noqa: PLC0415
@@ -134,11 +185,14 @@ class Timeline:
             Patch(color=color, label=plot_text(name))
             for name, color in zip(self.classes, self._colors(), strict=True)
         ]
-        if self._has_affect:
-            entries += [
-                Line2D([], [], color=_VALENCE_COLOR, label="valence"),
-                Line2D([], [], color=_AROUSAL_COLOR, label="arousal"),
-            ]
+        for panel in self._shown_panels():
+            if panel.has_lines:
+                colors = zip(panel.names, _LINE_COLORS, strict=False)
+                entries += [Line2D([], [], color=color, label=name) for name, color in colors]
+            else:
+                low, high = panel.limits
+                label = f"{panel.names[0]} to {panel.names[-1]}: {low:g} white, {high:g} black"
+                entries.append(Patch(color="#808080", label=label))
         figure.legend(handles=entries, loc="outside lower center", ncols=min(6, len(entries)), frameon=False)
 
     def _colors(self) -> list[tuple[float, float, float]]:

@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mien.browse.groups import affect_quadrants, faces_by_unit
+from mien.browse.options import GROUPED
 from mien.browse.sheet import LINE_RGB
 from mien.browse.stage import CELL, TITLE_WIDTH, browse
 from mien.errors import ArtifactError
+from mien.faces.action_units import ActionUnits
 from mien.formats.pack import Pack
 from mien.formats.pack.schema import NO_LABEL
+from mien.tasks import TASKS
 
 
 def read(path: Path) -> np.ndarray:
@@ -115,3 +119,40 @@ def test_sheet_that_is_too_large(
     with pytest.raises(ArtifactError, match="Use a smaller --per-class"):
         browse(training_pack, tmp_path / "sheet.jpg", per_class=50)
     browse(training_pack, tmp_path / "sheet.jpg", per_class=5)
+
+
+def test_action_units_have_a_row_each(make_training_pack: Callable[..., Path], tmp_path: Path) -> None:
+    """Faces that show the unit, with their values below them; a unit that nobody shows has an empty row."""
+    units = {"action_units": ActionUnits(("AU06", "AU12", "AU25"), "presence")}
+
+    def stated(row: int) -> dict:
+        values = np.array([row % 2, row % 4 == 0, 0], np.float32)
+        return {"annotations": {"action_units": values}} if row % 3 else {}
+
+    pack = make_training_pack(tmp_path / "pack", stated=stated, annotations=units)
+    faces = Pack.open(pack).split("train")
+    groups = faces_by_unit(faces.annotations["action_units"], units)
+    assert list(groups) == ["AU06\ncheek raiser", "AU12\nlip corner puller", "AU25\nlips part"]
+    assert [int(members.sum()) for members in groups.values()] == [
+        sum(1 for row in range(192) if row % 3 and row % 2),
+        sum(1 for row in range(192) if row % 3 and row % 4 == 0),
+        0,
+    ]
+    browse(pack, tmp_path / "sheet.png", per_class=4, by="action_units")
+    sheet = read(tmp_path / "sheet.png")
+    assert sheet.shape[0] > 3 * CELL
+    assert np.ptp(sheet[-CELL:, -4 * CELL :], axis=(0, 1)).max() == 0
+    with pytest.raises(ArtifactError, match="needs faces annotated for it"):
+        browse(make_training_pack(tmp_path / "plain"), tmp_path / "no.png", by="action_units")
+
+
+def test_quadrants_of_valence_and_arousal() -> None:
+    """Every annotated face is in exactly one."""
+    values = np.array([[0.5, 0.5], [0.5, -0.5], [-0.5, 0.5], [-0.5, -0.5], [0, 0], [np.nan, 1]], np.float32)
+    groups = affect_quadrants(values, {})
+    assert [np.flatnonzero(members).tolist() for members in groups.values()] == [[0, 4], [1], [2], [3]]
+
+
+def test_the_help_names_the_tasks_of_the_table() -> None:
+    """The options import nothing heavy, so they repeat the names."""
+    assert ("expression", *(name for name, task in TASKS.items() if task.groups)) == GROUPED

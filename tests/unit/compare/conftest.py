@@ -17,12 +17,14 @@ def _write_report(
     keys: Sequence[str] | None = None,
     errors: Sequence[float | str] | None = None,
     split: str = "val",
+    columns: dict[str, Sequence[float]] | None = None,
     **metrics,
 ) -> Path:
-    """Write a report with confident predictions, and landmark errors per face if given."""
+    """Write a report with confident predictions; landmark errors, and further columns, per face if given."""
     path.mkdir(parents=True)
     keys = keys or [f"{i}.jpg" for i in range(len(truths))]
-    known = tuple(dict.fromkeys((*classes, *truths)))
+    known = tuple(name for name in dict.fromkeys((*classes, *truths)) if name)
+    columns = columns or {}
     document = {
         "split": split, "ece": 0.05, "model": {"file": f"{path.name}.onnx"},
         "pack": {"folder": "faces.pack", "classes": list(known)}, "landmarks": {"n": 0, "nme": None},
@@ -31,12 +33,16 @@ def _write_report(
     (path / "metrics.json").write_text(json.dumps(document), encoding="utf-8")
     with (path / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        extra = [] if errors is None else ["nme"]
+        extra = [*([] if errors is None else ["nme"]), *columns]
         writer.writerow(["key", "true", "predicted", *(f"p_{name}" for name in classes), *extra])
         for row, (key, truth, predicted) in enumerate(zip(keys, truths, predictions, strict=True)):
             probabilities = [0.9 if name == predicted else 0.01 for name in classes]
             writer.writerow(
-                [key, truth, predicted, *probabilities, *([errors[row]] if errors is not None else [])]
+                [
+                    *(key, truth, predicted, *probabilities),
+                    *([errors[row]] if errors is not None else []),
+                    *(values[row] for values in columns.values()),
+                ]
             )
     return path
 

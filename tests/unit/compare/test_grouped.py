@@ -13,6 +13,7 @@ from mien.cli import main
 from mien.compare.grouped import compare_groups
 from mien.compare.grouped_summary import GroupedSummary
 from mien.errors import ArtifactError
+from mien.metrics.affect import score_affect
 
 CLASSES = ("Neutral", "Happy", "Fear")
 # 4 of 104 faces are of a minority class
@@ -260,3 +261,29 @@ def test_no_grouping_without_the_option(write_seeds, capsys) -> None:
     reports = write_seeds("a", [_predict(0), _predict(1)])
     assert main(["compare", *map(str, reports)]) == 0
     assert "McNemar" in capsys.readouterr().out
+
+
+def test_groups_without_expression_labels(write_report, tmp_path) -> None:
+    """Valence and arousal over seeds, with intervals over faces and seeds, and no metric of the expression."""
+    random = np.random.default_rng(0)
+    truth = random.uniform(-1, 1, 150)
+
+    def write(group: str, seed: int, noise: float) -> Path:
+        predicted = truth + noise * random.normal(size=150)
+        scores = dict(score_affect(truth, predicted)._asdict())
+        columns = {"valence_true": truth, "valence_predicted": predicted}
+        return write_report(
+            tmp_path / group / f"seed-{seed}" / "report", ["Happy"] * 150, [""] * 150, columns=columns,
+            valence_arousal={"n": 150, "valence": scores}, ece=None,
+        )  # fmt: skip
+
+    found = compare_groups(
+        [write(group, seed, n) for group, n in (("a", 0.6), ("b", 0.2)) for seed in (0, 1)]
+    )
+    assert (found.n, found.protocol, found.minority) == (150, None, {})
+    assert found.metric_names == ("ccc_valence", "pearson_valence", "rmse_valence")
+    difference = (found.groups[1].against_first or {})["ccc_valence"]
+    assert difference.ci95 is not None
+    assert difference.ci95[0] > 0
+    assert "accuracy" not in str(found)
+    assert "CCC valence" in str(found)

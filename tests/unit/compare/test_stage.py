@@ -13,6 +13,7 @@ from mien.compare.plot import draw_bars
 from mien.compare.stage import compare
 from mien.errors import ArtifactError
 from mien.faces.classes import AFFECTNET_CLASSES, EXPRESSIONS_8
+from mien.metrics.affect import score_affect
 
 TRUTHS = ["Happy"] * 20 + ["Sad"] * 20
 
@@ -54,7 +55,7 @@ def test_table_has_every_metric(write_report, tmp_path) -> None:
     second = write_report(tmp_path / "second", _predictions(0), TRUTHS)
     lines = str(compare([first, second])).splitlines()
     row = next(line for line in lines if line.startswith("first "))
-    for part in (" 75.0 [", " 5.0 ", " 4.2 ", "0.61 / –"):
+    for part in ("75.0 %", "5.0 %", "4.2 %", "0.610"):
         assert part in row
     assert "40 faces" in lines[0]
 
@@ -280,3 +281,63 @@ def test_damaged_reports(write_report, tmp_path, damage, message) -> None:
     with pytest.raises(ArtifactError, match=message) as error:
         compare([good, bad])
     assert "bad" in str(error.value)
+
+
+def _affect(path, write_report, noise: float, **others):
+    """Write a report of 200 faces without expression labels, whose valence and arousal are predicted with some noise."""
+    random = np.random.default_rng(0)
+    truth = random.uniform(-1, 1, (2, 200))
+    predicted = truth + noise * random.normal(size=truth.shape)
+    names = ("valence", "arousal")
+    entries, columns = {"n": 200}, {}
+    for name, one, other in zip(names, truth, predicted, strict=True):
+        columns |= {f"{name}_true": one, f"{name}_predicted": other}
+        entries[name] = dict(score_affect(one, other)._asdict())
+        entries[name]["ccc_ci95"] = [entries[name]["ccc"] - 0.05, entries[name]["ccc"] + 0.05]
+    return write_report(
+        path, ["Happy"] * 200, [""] * 200, columns=columns, valence_arousal=entries, ece=None, **others
+    )
+
+
+def test_reports_without_expression_labels(write_report, tmp_path) -> None:
+    """A table of the other tasks, and paired differences on the same faces; no metric of the expression anywhere."""
+    reports = [
+        _affect(tmp_path / name, write_report, noise) for name, noise in (("loud", 0.5), ("quiet", 0.1))
+    ]
+    out, plot = tmp_path / "out.json", tmp_path / "plot.png"
+    found = compare(reports, out=out, plot=plot)
+    assert (found.n, found.protocol, found.models[1].paired) == (200, None, None)
+    text = str(found)
+    assert "accuracy" not in text
+    assert "protocol" not in text
+    for title in ("CCC valence", "CCC arousal", "correlation valence", "RMSE arousal"):
+        assert title in text
+    difference = found.models[1].differences["ccc_valence"]
+    values = [model.tasks["ccc_valence"].value for model in found.models]
+    assert difference.difference == pytest.approx(values[1] - values[0], abs=1e-6)
+    assert difference.ci95[0] > 0
+    assert "quiet against loud: CCC valence +" in text
+    document = json.loads(out.read_text("utf-8"))
+    assert document["models"][0]["tasks"]["ccc_valence"]["ci95"] is not None
+    assert document["models"][1]["differences"]["rmse_arousal"]["n"] == 200
+    assert plot.is_file()
+    same = compare([reports[0], _affect(tmp_path / "same", write_report, 0.5)])
+    assert "significant difference" not in str(same).replace("no significant difference", "")
+
+
+def test_action_units_are_compared(write_report, tmp_path) -> None:
+    """Their means are in the table with their intervals, a dash for a report without."""
+    units = {"macro_f1": 0.61, "macro_f1_ci95": [0.58, 0.65], "mean_icc": None, "mean_icc_ci95": None}
+    first = write_report(tmp_path / "first", _predictions(5), TRUTHS, action_units=units)
+    second = write_report(tmp_path / "second", _predictions(5), TRUTHS)
+    header, *rows = compare([first, second]).table()
+    assert header[-1] == "AU macro-F1"
+    assert [row[-1] for row in rows] == ["61.0 % [58.0, 65.0]", "–"]
+
+
+def test_faces_without_a_label_do_not_count(write_report, tmp_path) -> None:
+    """A pack may hold faces that are only annotated for other tasks."""
+    truths = ["Happy", "", "Sad"]
+    reports = [write_report(tmp_path / name, ["Happy", "Sad", "Sad"], truths) for name in ("a", "b")]
+    found = compare(reports)
+    assert (found.n, found.models[0].metrics["accuracy"]) == (2, 1.0)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from mien.drawing.label_card import build_card, build_pill, class_color
-from mien.inference.results import FacePrediction
+from mien.inference.results import FacePrediction, action_unit_label, affect_label
 
 MakeFace = Callable[..., FacePrediction]
 
@@ -44,3 +44,22 @@ def test_names_in_any_script_look_different(make_face: MakeFace) -> None:
         build_card(replace(face, probabilities={name: 0.5, "Sad": 0.1}), 20) for name in ("高兴", "悲伤")
     ]
     assert cards[0].shape != cards[1].shape or (cards[0] != cards[1]).any()
+
+
+def test_action_units_have_a_line(make_face: MakeFace) -> None:
+    """The card of a model with action units is higher by a line; units that are absent are not named."""
+    face = make_face((0, 0, 1, 1))
+    plain = build_card(face, 20).shape[0]
+    present = replace(face, action_units={"AU06": 0.81, "AU12": 0.93, "AU04": 0.2})
+    assert action_unit_label(present) == ["AU12 0.93", "AU06 0.81"]
+    assert build_card(present, 20).shape[0] == plain + round(20 * 1.08)
+    assert build_card(replace(face, action_units={"AU04": 0.2}), 20).shape[0] == plain
+
+
+def test_only_the_strongest_units_are_named() -> None:
+    """Intensities from 0 to 5; what is not known is not shown."""
+    units = {"AU01": 4.0, "AU02": 0.4, "AU04": 1.25, "AU06": 2.0, "AU12": 3.5, "AU25": float("nan")}
+    face = FacePrediction("a", action_units=units)
+    assert action_unit_label(face) == ["AU01 4", "AU12 3.5", "AU06 2"]
+    assert affect_label(FacePrediction("a", valence=0.5, arousal=-0.25)) == ["valence +0.50", "arousal -0.25"]
+    assert affect_label(FacePrediction("a", valence=float("nan"), arousal=0.0)) == []

@@ -13,7 +13,7 @@ from mien.evaluate.stage import evaluate
 from mien.faces.crop import CropContract
 from mien.faces.images import encode_jpeg
 from mien.formats.onnx_model import METADATA_KEY, ModelInfo
-from mien.formats.pack.schema import FORMAT_VERSION, PackedFace, PackInfo
+from mien.formats.pack.schema import FORMAT_VERSION, NO_LABEL, PackedFace, PackInfo
 from mien.formats.pack.writer import close_pack, compute_content_sha256, write_shard
 
 onnx = pytest.importorskip("onnx", reason="onnx is part of the train extra")
@@ -39,7 +39,7 @@ LANDMARKS[36], LANDMARKS[45] = (0.3, 0.4), (0.7, 0.4)
 
 
 def make_face(key: str, label: str, *, color: str, classes: Sequence[str], bare: bool = False) -> PackedFace:
-    """A face labeled with one class in the color of another; `bare` ones have only a label."""
+    """A face labeled with one class, or with none if that is empty, in the color of another; `bare` ones have only a label."""
     pixels = np.full((CROP.size, CROP.size, 3), COLORS[color], dtype=np.uint8)
     jpeg = encode_jpeg(pixels)
     return PackedFace(
@@ -48,12 +48,12 @@ def make_face(key: str, label: str, *, color: str, classes: Sequence[str], bare:
         jpeg=jpeg,
         image_sha256=hashlib.sha256(jpeg).digest(),
         perceptual_hash=bytes(32),
-        label=classes.index(label),
+        label=classes.index(label) if label else NO_LABEL,
         crop_method="whole",
         distribution=None,
         landmarks=None if bare else LANDMARKS,
-        valence=None if bare else {"Neutral": 0.0, "Happy": 0.8, "Sad": -0.6}.get(label, 0.1),
-        arousal=None if bare else {"Neutral": 0.0, "Happy": 0.4, "Sad": -0.2}.get(label, 0.3),
+        valence=None if bare else {"Neutral": 0.0, "Happy": 0.8, "Sad": -0.6}.get(label or color, 0.1),
+        arousal=None if bare else {"Neutral": 0.0, "Happy": 0.4, "Sad": -0.2}.get(label or color, 0.3),
     )
 
 
@@ -70,18 +70,20 @@ def write_pack(
     """Write a pack of (key, label, color) faces for each split; ``persons`` are by key."""
     folder = parent / name
     folder.mkdir()
-    counts, shards = {}, []
+    counts, unlabeled, shards = {}, {}, []
     for split, rows in splits.items():
         faces = [make_face(k, label, color=color, classes=classes, bare=bare) for k, label, color in rows]
         faces = [replace(face, person=(persons or {}).get(face.key)) for face in faces]
         shards.append(write_shard(folder / f"{split}-00000.arrow", split, faces, len(classes)))
         counts[split] = {c: sum(label == c for _, label, _ in rows) for c in classes}
+        unlabeled |= {split: n_bare} if (n_bare := sum(not label for _, label, _ in rows)) else {}
     n = sum(shard.n_faces for shard in shards)
     info = PackInfo(
         format_version=FORMAT_VERSION, mien_version="0", source="test", classes=classes, crop=CROP,
         counts=counts, rejected={}, rejected_by_reason={}, warnings={}, crop_methods={"whole": n},
         duplicates={}, n_rows=n, n_kept=n, n_rejected=0,
         content_sha256=compute_content_sha256(folder, shards, classes), shards=tuple(shards),
+        unlabeled=unlabeled,
     )  # fmt: skip
     close_pack(folder, info, np.array(groups if groups is not None else range(n), dtype=np.int64))
     return folder

@@ -12,8 +12,9 @@ from sklearn import metrics as judge
 from mien.artifacts import json_sha256
 from mien.errors import ArtifactError, ModelError
 from mien.evaluate.metrics_file import write_predictions
+from mien.evaluate.prediction import predict_split
 from mien.evaluate.score import Truth, score
-from mien.evaluate.stage import evaluate, predict_split
+from mien.evaluate.stage import evaluate
 from mien.faces.classes import AFFECTNET_CLASSES
 from mien.faces.crop import CropContract
 from mien.formats.onnx_model import OnnxModel
@@ -304,7 +305,7 @@ def test_a_face_without_a_label_has_an_empty_cell(make_model, make_pack, tmp_pat
         train_counts={},
     )
     model = OnnxModel.load(make_model(tasks=EXPRESSION))
-    outputs = predict_split(model, opened.split("val"), batch_size=3)
+    outputs = predict_split(model, opened.split("val"), batch_size=3).outputs
     evaluation = score(outputs, truth, classes=model.info.classes)
     write_predictions(tmp_path / "p.csv", ["a", "b", "c"], outputs, truth=truth, evaluation=evaluation)
     with (tmp_path / "p.csv").open(encoding="utf-8") as file:
@@ -360,7 +361,7 @@ def test_a_diverged_model_is_rejected(make_model, make_pack, tmp_path, val) -> N
 def test_faces_keep_their_order_in_any_batch(make_model, make_pack, val, batch_size) -> None:
     """Each face gets the prediction for its own color, at any batch size."""
     faces = Pack.open(make_pack(val=val)).split("val")
-    outputs = predict_split(OnnxModel.load(make_model()), faces, batch_size=batch_size)
+    outputs = predict_split(OnnxModel.load(make_model()), faces, batch_size=batch_size).outputs
     colors = ["Neutral", "Happy", "Sad"]
     assert [colors[i] for i in outputs["expression"].argmax(axis=1)] == [color for _, _, color in val]
     assert outputs["landmarks"].shape == (8, 68, 2)
@@ -370,14 +371,14 @@ def test_faces_keep_their_order_in_any_batch(make_model, make_pack, val, batch_s
 def test_batch_sizes_differ_only_by_rounding(make_model, make_pack, val) -> None:
     """Probabilities agree to float32 precision."""
     model, faces = OnnxModel.load(make_model()), Pack.open(make_pack(val=val)).split("val")
-    one, all_at_once = (predict_split(model, faces, batch_size=size)["expression"] for size in (1, 8))
+    one, all_at_once = (predict_split(model, faces, batch_size=size).outputs["expression"] for size in (1, 8))
     assert np.abs(one - all_at_once).max() < 1e-6
 
 
 def test_missing_tasks_are_none(make_model, make_pack, val) -> None:
     """An expression model has neither landmarks nor affect."""
     faces = Pack.open(make_pack(val=val)).split("val")
-    outputs = predict_split(OnnxModel.load(make_model(tasks=("expression",))), faces, batch_size=4)
+    outputs = predict_split(OnnxModel.load(make_model(tasks=("expression",))), faces, batch_size=4).outputs
     assert list(outputs) == ["expression"]
 
 
@@ -411,3 +412,49 @@ def test_both_ends_of_the_prior(make_model, make_pack, tmp_path, val) -> None:
 def test_a_model_without_counts_has_no_balanced_prior(report) -> None:
     assert _metrics(report)["balanced_prior"] is None
     assert 'id="balanced-prior"' not in (report / "report.html").read_text("utf-8")
+
+
+def test_faces_without_expression_labels_are_scored_for_the_other_tasks(
+    make_model, make_pack, tmp_path, val
+) -> None:
+    """The report has no empty sections of the expression, and the intervals of all that it has."""
+    unlabeled = [(key, "", color) for key, _, color in val]
+    summary = evaluate(make_model(), make_pack(val=unlabeled), out=tmp_path / "report", flip_average=True)
+    found = _metrics(tmp_path / "report")
+    assert (found["protocols"], found["per_class"], found["reliability"]) == ({}, {}, [])
+    nothing = ("confusion_matrix", "ece", "majority_baseline", "balanced_prior")
+    assert [found[key] for key in nothing] == [None] * 4
+    for dimension in ("valence", "arousal"):
+        scores = found["valence_arousal"][dimension]
+        for metric in ("ccc", "pearson", "rmse"):
+            low, high = scores[f"{metric}_ci95"]
+            assert low <= scores[metric] <= high
+    assert found["landmarks"]["n"] == 8
+    rows = _rows(tmp_path / "report")
+    truth, predicted = (
+        np.array([float(row[f"valence_{name}"]) for row in rows]) for name in ("true", "predicted")
+    )
+    assert found["valence_arousal"]["valence"]["pearson"] == pytest.approx(
+        np.corrcoef(truth, predicted)[0, 1]
+    )
+    assert {row["true"] for row in rows} == {""}
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    for section in ("protocols", "classes", "confusion", "faces", "calibration", "mistakes"):
+        assert f'id="{section}"' not in page
+        assert f'href="#{section}"' not in page
+    for section in ("landmarks", "valence_arousal", "flip", "model", "notes"):
+        assert f'id="{section}"' in page
+    text = str(summary)
+    assert (
+        "No face of the split has an expression label: this report is of landmarks and valence and arousal only."
+        in text
+    )
+    assert "accuracy" not in text.replace("Checkpoint", "").split("Flip")[0]
+
+
+def test_faces_without_any_label_of_the_model_are_refused(make_model, make_pack, tmp_path, val) -> None:
+    """There is nothing to report, and nothing is written."""
+    unlabeled = [(key, "", color) for key, _, color in val]
+    with pytest.raises(ArtifactError, match="has neither"):
+        evaluate(make_model(tasks=EXPRESSION), make_pack(val=unlabeled), out=tmp_path / "report")
+    assert not (tmp_path / "report").exists()

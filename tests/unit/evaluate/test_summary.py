@@ -12,7 +12,7 @@ CLASSES = ("Neutral", "Happy")
 def _verdict(confusion) -> str:
     truth, predicted = np.divmod(np.repeat(np.arange(4), np.ravel(confusion)), 2)
     outputs = {"expression": np.eye(2, dtype=np.float32)[predicted]}
-    return format_verdict(score(outputs, Truth(CLASSES, truth, {}, {}), classes=CLASSES).main)
+    return format_verdict(score(outputs, Truth(CLASSES, truth, {}, {}), classes=CLASSES))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mien.metrics.bootstrap import resample_means
+from mien.metrics.bootstrap import resample_rows
 from mien.metrics.comparison import compare_paired
 from mien.metrics.seeds import compare_seeds, summarize_seeds
 
@@ -62,7 +62,7 @@ def test_interval_of_single_models_is_over_faces_alone() -> None:
     """The percentiles of the resamples, which for accuracy are those of the paired comparison."""
     generator = np.random.default_rng(0)
     right = generator.random((2, 500)) < np.array([[0.6], [0.7]])
-    resampled = resample_means(right)
+    resampled = resample_rows(right[..., None], np.mean)
     found = summarize_seeds([right[0].mean()], resampled[:, :1])
     assert found.std is None
     assert found.ci95 == pytest.approx(np.percentile(resampled[:, 0], [2.5, 97.5]))
@@ -110,7 +110,7 @@ def test_coverage_of_the_interval(n_first: int, n_second: int) -> None:
             return ease + skills + 0.3 * generator.normal(size=(n, n_faces)) > 0
 
         correct = np.vstack([train(n_first, 0), train(n_second, gain)])
-        values, resampled = correct.mean(axis=1), resample_means(correct, n_resamples=100)
+        values, resampled = correct.mean(axis=1), resample_rows(correct[..., None], np.mean, n_resamples=100)
         found = compare_seeds(
             values[:n_first], values[n_first:], resampled[:, :n_first], resampled[:, n_first:]
         )

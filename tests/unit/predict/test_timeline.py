@@ -1,6 +1,7 @@
 """Timelines: what is collected and drawn, in bounded memory."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.image
@@ -10,6 +11,7 @@ import pytest
 from mien.drawing.fonts import fit_text
 from mien.drawing.label_card import class_color
 from mien.errors import ArtifactError
+from mien.faces.action_units import ActionUnits
 from mien.inference.results import FacePrediction, ImagePrediction, row_without_face
 from mien.predict.timeline import FIRST_BIN_S, MAX_BINS, MAX_DRAWN, Timeline, claim_timeline
 
@@ -169,3 +171,37 @@ def test_a_replaced_timeline_stays_until_the_new_one_is_complete(
         Timeline(("Happy",)).draw(out, title="a")
     assert out.read_text() == "old"
     assert list(tmp_path.iterdir()) == [out]
+
+
+UNITS = {"action_units": ActionUnits(("AU01", "AU04", "AU06", "AU12"), "intensity")}
+
+
+def test_action_units_are_collected_and_drawn_as_strips(tmp_path: Path) -> None:
+    """Their means follow valence and arousal; the strip of a strong unit is dark, that of an absent one white."""
+    timeline, plain = Timeline(CLASSES, UNITS), Timeline(CLASSES)
+    for index in range(50):
+        prediction = frame(index / 25, 0)
+        units = {"AU01": 0.0, "AU04": 5.0, "AU06": 0.0, "AU12": 5.0 if index < 25 else 0.0}
+        timeline.add(ImagePrediction("a", tuple(replace(row, action_units=units) for row in prediction.rows)))
+        plain.add(prediction)
+    (segment,) = timeline.segments(0)
+    np.testing.assert_allclose(segment[0, 1:], [0.5, -0.5, 0, 5, 0, 5, 0.75, 0.25])
+    assert segment[-1, 6] == 0
+    for name, one in (("units", timeline), ("plain", plain)):
+        one.draw(tmp_path / f"{name}.png", title="a")
+    dark = {}
+    for name in ("units", "plain"):
+        pixels = matplotlib.image.imread(tmp_path / f"{name}.png")[:, :, :3]
+        dark[name] = (pixels.max(axis=2) < 0.1).sum()
+    strip = 12 * 0.2 * 130 * 130  # a figure of 12 inches, a strip of 0.2 of a unit's height
+    assert dark["units"] - dark["plain"] > 0.3 * strip
+
+
+def test_a_model_without_the_task_has_no_panel(tmp_path: Path) -> None:
+    """The columns are there, but nothing was seen in them: the plot is the one without them."""
+    with_units, without = Timeline(CLASSES, UNITS), Timeline(CLASSES)
+    for timeline, name in ((with_units, "a"), (without, "b")):
+        timeline.add(frame(0.0, 0))
+        timeline.draw(tmp_path / f"{name}.png", title="a")
+    images = [matplotlib.image.imread(tmp_path / f"{name}.png") for name in ("a", "b")]
+    np.testing.assert_array_equal(*images)

@@ -46,6 +46,8 @@ def run(args: argparse.Namespace) -> None:
         out=args.out,
         split=options.split,
         flip_average=options.flip_average,
+        groups=options.groups,
+        min_group=options.min_group,
         force=options.force,
     )
     print_result(summary)

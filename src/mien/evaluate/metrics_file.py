@@ -64,6 +64,8 @@ def build_metrics(evaluation: Evaluation, provenance: Provenance) -> dict[str, A
         }
     if evaluation.flip_average is not None:
         metrics["flip_average"] = {"description": f"{FLIP_NOTE}.", **build_scores(evaluation.flip_average)}
+    if evaluation.groups:
+        metrics["groups"] = {grouped.column: grouped.to_dict() for grouped in evaluation.groups}
     return metrics
 
 

@@ -14,4 +14,10 @@ class EvaluateOptions:
         False,
         "also predict every face mirrored, at twice the cost, and report the averaged predictions separately",
     )
+    groups: tuple[str, ...] = option(
+        (),
+        "also report the metrics by person, clip or an attribute that the data set states, such as gender; may be repeated",
+        metavar="COLUMN",
+    )
+    min_group: int = option(30, "smaller groups are left out of --groups, and named", metavar="N", least=2)
     force: bool = option(False, FORCE_HELP)

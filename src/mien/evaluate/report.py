@@ -14,6 +14,7 @@ from mien.evaluate import figures
 from mien.evaluate.balanced_prior import BALANCED_PRIOR_NOTE
 from mien.evaluate.flip import FLIP_NOTE
 from mien.evaluate.gallery import choose_landmark_faces, choose_mistakes
+from mien.evaluate.groups import GROUPS_NOTE
 from mien.evaluate.provenance import Provenance, describe_crop
 from mien.evaluate.score import Evaluation
 from mien.evaluate.summary import BALANCED_SUFFIX, FLIP_SUFFIX, SELECTION_UNKNOWN, format_verdict
@@ -80,6 +81,7 @@ def write_report(
         flip_suffix=FLIP_SUFFIX,
         balanced_note=BALANCED_PRIOR_NOTE,
         balanced_suffix=BALANCED_SUFFIX,
+        groups_note=GROUPS_NOTE,
         training_json=json.dumps(provenance.model.training, indent=2, ensure_ascii=False),
         mien_version=mien.__version__,
     )

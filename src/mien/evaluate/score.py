@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.evaluate.groups import GroupedScores
 from mien.evaluate.task_scores import Estimate, TaskScores
 from mien.metrics.bootstrap import bootstrap_confusion
 from mien.metrics.calibration import ReliabilityBin, expected_calibration_error, reliability_bins
@@ -87,6 +88,7 @@ class Evaluation:
         flip_average: the metrics of flip-averaged predictions; None if not requested.
         balanced_prior: the metrics of the expression with the prior `balanced`; None if the model does not record the
             class fractions that it was trained on.
+        groups: the metrics by groups of faces; empty if not requested.
     """
 
     classes: tuple[str, ...]
@@ -97,6 +99,7 @@ class Evaluation:
     tasks: dict[str, TaskScores]
     flip_average: "Evaluation | None" = None
     balanced_prior: "Evaluation | None" = None
+    groups: tuple[GroupedScores, ...] = ()
 
     @property
     def main(self) -> ProtocolScores:

@@ -1,5 +1,6 @@
 """The stage `evaluate`: from a model file and a split of a pack to a report."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from mien.assets.bundled_models import find_model
 from mien.errors import ArtifactError
 from mien.evaluate.balanced_prior import balance_prior
 from mien.evaluate.flip import average_flipped
+from mien.evaluate.groups import read_groups, score_groups
 from mien.evaluate.metrics_file import build_metrics, write_predictions
 from mien.evaluate.options import EvaluateOptions
 from mien.evaluate.provenance import Provenance
@@ -45,13 +47,15 @@ class EvaluationSummary:
         return f"{summary}\nReport: {self.out / 'report.html'}"
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - one keyword per option, as on the command line
     model: str | Path | None,
     pack: Path,
     *,
     out: Path,
     split: str = EvaluateOptions.split,
     flip_average: bool = False,
+    groups: Sequence[str] = (),
+    min_group: int = EvaluateOptions.min_group,
     force: bool = False,
 ) -> EvaluationSummary:
     """Evaluate a model file on a split and write metrics.json, predictions.csv and report.html.
@@ -63,10 +67,13 @@ def evaluate(
         split: name of the split.
         flip_average: predict every face mirrored as well, and add metrics of the averaged predictions. The other
             metrics do not change.
+        groups: columns of the pack by which the metrics are reported too: ``person``, ``clip`` or attributes.
+        min_group: groups of fewer faces are left out.
         force: replace an existing report.
 
     Raises:
-        ArtifactError: the model, pack or split cannot be read, they share no class, or `out` already exists.
+        ArtifactError: the model, pack or split cannot be read, they share no class, the split lacks one of `groups` or large
+            enough ones, or `out` already exists.
         ModelError: the model's outputs are not finite.
     """
     onnx_model, opened = OnnxModel.load(find_model(model)), Pack.open(pack)
@@ -97,6 +104,10 @@ def evaluate(
             f"{', '.join(name for name in counts if counts[name]) or 'no class, they have no labels'}. Use a pack with the "
             "model's classes"
         )
+    is_known = np.isin(
+        faces.labels, [label for label, name in enumerate(opened.info.classes) if name in classes]
+    )
+    grouped = read_groups(faces, dict.fromkeys(groups), is_known, min_faces=min_group)
     with new_folder(out, force=force, kind_mark="metrics.json") as folder:
         from mien.evaluate.report import write_report  # noqa: PLC0415 - matplotlib and Jinja2 load slowly
 
@@ -108,21 +119,33 @@ def evaluate(
             train_counts=opened.info.counts.get("train", {}),
             annotations=opened.info.annotations,
         )
-        annotations = onnx_model.info.annotations
-        evaluation = score(outputs, truth, classes=classes, annotations=annotations)
-        balanced = balance_prior(outputs, onnx_model.info)
-        if balanced is not None:
-            evaluation = replace(evaluation, balanced_prior=score(balanced, truth, classes=classes))
-        if flip_average:
-            mirrored = predict_split(onnx_model, faces, batch_size=BATCH_SIZE, mirrored=True)
-            averaged = score(
-                average_flipped(outputs, mirrored), truth, classes=classes, annotations=annotations
-            )
-            evaluation = replace(evaluation, flip_average=averaged)
+        evaluation = score_all(onnx_model, faces, outputs, truth, flip_average=flip_average)
+        main, probabilities = evaluation.main.protocol, outputs["expression"]
+        by_group = [
+            score_groups(column, values, main, probabilities, classes=classes, min_faces=min_group)
+            for column, values in grouped.items()
+        ]
+        evaluation = replace(evaluation, groups=tuple(by_group))
         write_json(folder / "metrics.json", build_metrics(evaluation, provenance))
         write_predictions(folder / "predictions.csv", faces.keys, outputs, truth=truth, evaluation=evaluation)
         write_report(folder / "report.html", faces, outputs, evaluation=evaluation, provenance=provenance)
     return EvaluationSummary(evaluation, provenance, out)
+
+
+def score_all(
+    model: OnnxModel, faces: PackSplit, outputs: Values, truth: Truth, *, flip_average: bool
+) -> Evaluation:
+    """Return the metrics of a split's predictions, with a balanced prior, and flip-averaged if requested."""
+    classes, annotations = model.info.classes, model.info.annotations
+    evaluation = score(outputs, truth, classes=classes, annotations=annotations)
+    balanced = balance_prior(outputs, model.info)
+    if balanced is not None:
+        evaluation = replace(evaluation, balanced_prior=score(balanced, truth, classes=classes))
+    if flip_average:
+        mirrored = predict_split(model, faces, batch_size=BATCH_SIZE, mirrored=True)
+        averaged = score(average_flipped(outputs, mirrored), truth, classes=classes, annotations=annotations)
+        evaluation = replace(evaluation, flip_average=averaged)
+    return evaluation
 
 
 def predict_split(model: OnnxModel, faces: PackSplit, *, batch_size: int, mirrored: bool = False) -> Values:

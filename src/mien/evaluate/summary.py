@@ -2,6 +2,7 @@
 
 from mien.evaluate.balanced_prior import BALANCED_PRIOR_NOTE
 from mien.evaluate.flip import FLIP_NOTE
+from mien.evaluate.groups import GROUPS_NOTE
 from mien.evaluate.provenance import Provenance
 from mien.evaluate.score import Evaluation, ProtocolScores
 from mien.evaluate.task_scores import percent, percent_interval
@@ -72,6 +73,9 @@ def format_summary(evaluation: Evaluation, provenance: Provenance) -> str:
         lines += ["", f"Flip averaged: {FLIP_NOTE}."]
         lines += format_table([_HEADER, *_protocol_rows(averaged, suffix=FLIP_SUFFIX)])
         lines += _task_lines(averaged, suffix=FLIP_SUFFIX)
+    if evaluation.groups:
+        lines += ["", f"Groups: {GROUPS_NOTE}."]
+        lines += [line for grouped in evaluation.groups for line in ("", *grouped.lines())]
     return "\n".join([*lines, *(f"Warning: {warning}" for warning in provenance.warnings())])
 
 

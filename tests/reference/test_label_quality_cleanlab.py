@@ -43,7 +43,7 @@ def test_confident_learning_agrees_with_its_authors_library(
     )
     np.testing.assert_array_equal(judged.is_suspect, suspects)
     assert suspects.any()
-    quality = rank.get_label_quality_scores(labels, probabilities, method="normalized_margin")
+    quality = rank.get_label_quality_scores(labels, probabilities, method="self_confidence")
     np.testing.assert_allclose(1 - judged.wrongness, quality, atol=1e-12)
 
 

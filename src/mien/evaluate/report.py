@@ -12,6 +12,7 @@ import mien
 from mien.drawing.fonts import printable_lines
 from mien.evaluate import figures
 from mien.evaluate.balanced_prior import BALANCED_PRIOR_NOTE
+from mien.evaluate.counterfactual import COUNTERFACTUAL_NOTE, CounterfactualScores, describe_change
 from mien.evaluate.flip import FLIP_NOTE
 from mien.evaluate.gallery import choose_landmark_faces, choose_mistakes
 from mien.evaluate.groups import GROUPS_NOTE
@@ -41,15 +42,6 @@ def write_report(
         evaluation: the metrics.
         provenance: what was evaluated on what.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        finalize=_remove_control_characters,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(percent=percent, interval=percent_interval)
     landmark_faces = []
     plots = {"reliability": figures.draw_reliability(evaluation.bins)}
     for task, scores in evaluation.tasks.items():
@@ -60,32 +52,67 @@ def write_report(
             plots["plane"] = figures.draw_affect_plane(scores.truth, scores.predicted)
             for column, name in enumerate(scores.dimensions):
                 plots[name] = figures.draw_affect(scores.truth[:, column], scores.predicted[:, column], name)
-    page = environment.get_template(_TEMPLATE).render(
-        evaluation=evaluation,
-        titles={task: entry.title.capitalize() for task, entry in TASKS.items()},
-        provenance=provenance,
-        verdict=format_verdict(evaluation.main),
-        selection=provenance.selection or SELECTION_UNKNOWN,
-        training_terms=list_terms(find_dict(provenance.model.training, "pack", "terms")),
-        warnings=provenance.warnings(),
-        mistakes=choose_mistakes(faces, outputs, evaluation),
-        classes=_class_rows(evaluation),
-        confusion=_confusion_rows(evaluation),
-        # Drawn by matplotlib from numbers and constant text, without any text of users.
-        plots={name: Markup(svg) for name, svg in plots.items()},  # noqa: S704
-        landmark_faces=landmark_faces,
-        few_faces=FEW_FACES,
-        max_points=figures.MAX_POINTS,
-        describe_crop=describe_crop,
-        flip_note=FLIP_NOTE,
-        flip_suffix=FLIP_SUFFIX,
-        balanced_note=BALANCED_PRIOR_NOTE,
-        balanced_suffix=BALANCED_SUFFIX,
-        groups_note=GROUPS_NOTE,
-        training_json=json.dumps(provenance.model.training, indent=2, ensure_ascii=False),
-        mien_version=mien.__version__,
+    page = (
+        _environment()
+        .get_template(_TEMPLATE)
+        .render(
+            evaluation=evaluation,
+            titles={task: entry.title.capitalize() for task, entry in TASKS.items()},
+            provenance=provenance,
+            verdict=format_verdict(evaluation.main),
+            selection=provenance.selection or SELECTION_UNKNOWN,
+            training_terms=list_terms(find_dict(provenance.model.training, "pack", "terms")),
+            warnings=provenance.warnings(),
+            mistakes=choose_mistakes(faces, outputs, evaluation),
+            classes=_class_rows(evaluation),
+            confusion=_confusion_rows(evaluation),
+            # Drawn by matplotlib from numbers and constant text, without any text of users.
+            plots={name: Markup(svg) for name, svg in plots.items()},  # noqa: S704
+            landmark_faces=landmark_faces,
+            few_faces=FEW_FACES,
+            max_points=figures.MAX_POINTS,
+            describe_crop=describe_crop,
+            flip_note=FLIP_NOTE,
+            flip_suffix=FLIP_SUFFIX,
+            balanced_note=BALANCED_PRIOR_NOTE,
+            balanced_suffix=BALANCED_SUFFIX,
+            groups_note=GROUPS_NOTE,
+            counterfactual_note=COUNTERFACTUAL_NOTE,
+            describe_change=describe_change,
+            training_json=json.dumps(provenance.model.training, indent=2, ensure_ascii=False),
+            mien_version=mien.__version__,
+        )
     )
     path.write_text(page, encoding="utf-8")
+
+
+def write_drawn_report(path: Path, scores: CounterfactualScores, *, model_name: str) -> None:
+    """Write the page of an evaluation on drawn faces alone."""
+    page = (
+        _environment()
+        .get_template("counterfactual.html.j2")
+        .render(
+            evaluation={"counterfactual": scores},
+            counterfactual_note=COUNTERFACTUAL_NOTE,
+            describe_change=describe_change,
+            model_name=model_name,
+            mien_version=mien.__version__,
+        )
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        finalize=_remove_control_characters,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=percent, interval=percent_interval)
+    return environment
 
 
 def _remove_control_characters(value: Any) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.evaluate.counterfactual import CounterfactualScores
 from mien.evaluate.groups import GroupedScores
 from mien.evaluate.task_scores import Estimate, TaskScores
 from mien.metrics.bootstrap import bootstrap_confusion
@@ -89,6 +90,7 @@ class Evaluation:
         balanced_prior: the metrics of the expression with the prior `balanced`; None if the model does not record the
             class fractions that it was trained on.
         groups: the metrics by groups of faces; empty if not requested.
+        counterfactual: the answers to drawn faces; None if not requested.
     """
 
     classes: tuple[str, ...]
@@ -100,6 +102,7 @@ class Evaluation:
     flip_average: "Evaluation | None" = None
     balanced_prior: "Evaluation | None" = None
     groups: tuple[GroupedScores, ...] = ()
+    counterfactual: CounterfactualScores | None = None
 
     @property
     def main(self) -> ProtocolScores:

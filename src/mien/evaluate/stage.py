@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+import mien
 from mien.artifacts import file_sha256, new_folder, write_json
 from mien.assets.bundled_models import find_model
 from mien.errors import ArtifactError
 from mien.evaluate.balanced_prior import balance_prior
+from mien.evaluate.counterfactual import CounterfactualScores, DrawnFaces, score_drawn_faces
 from mien.evaluate.flip import average_flipped
 from mien.evaluate.groups import read_groups, score_groups
-from mien.evaluate.metrics_file import build_metrics, write_predictions
+from mien.evaluate.metrics_file import REPORT_VERSION, build_metrics, write_predictions
 from mien.evaluate.options import EvaluateOptions
 from mien.evaluate.provenance import Provenance
 from mien.evaluate.score import Evaluation, Truth, score
@@ -26,6 +28,7 @@ from mien.runtime.progress import Progress
 from mien.tasks import Values
 
 BATCH_SIZE = 32
+COUNTERFACTUAL = "counterfactual.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ def evaluate(  # noqa: PLR0913 - one keyword per option, as on the command line
     flip_average: bool = False,
     groups: Sequence[str] = (),
     min_group: int = EvaluateOptions.min_group,
+    drawn: DrawnFaces | None = None,
     force: bool = False,
 ) -> EvaluationSummary:
     """Evaluate a model file on a split and write metrics.json, predictions.csv and report.html.
@@ -69,6 +73,7 @@ def evaluate(  # noqa: PLR0913 - one keyword per option, as on the command line
             metrics do not change.
         groups: columns of the pack by which the metrics are reported too: ``person``, ``clip`` or attributes.
         min_group: groups of fewer faces are left out.
+        drawn: drawn faces of which one trait changes at a time; None: the report says nothing about them.
         force: replace an existing report.
 
     Raises:
@@ -125,11 +130,56 @@ def evaluate(  # noqa: PLR0913 - one keyword per option, as on the command line
             score_groups(column, values, main, probabilities, classes=classes, min_faces=min_group)
             for column, values in grouped.items()
         ]
-        evaluation = replace(evaluation, groups=tuple(by_group))
+        counterfactual = None if drawn is None else score_drawn_faces(onnx_model, drawn)
+        evaluation = replace(evaluation, groups=tuple(by_group), counterfactual=counterfactual)
         write_json(folder / "metrics.json", build_metrics(evaluation, provenance))
         write_predictions(folder / "predictions.csv", faces.keys, outputs, truth=truth, evaluation=evaluation)
         write_report(folder / "report.html", faces, outputs, evaluation=evaluation, provenance=provenance)
     return EvaluationSummary(evaluation, provenance, out)
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnSummary:
+    """What the command line shows of an evaluation on drawn faces alone."""
+
+    model_name: str
+    scores: CounterfactualScores
+    out: Path
+
+    def __str__(self) -> str:
+        lines = [f"{self.model_name} on drawn faces; intervals are 95 %", "", *self.scores.lines()]
+        return "\n".join([*lines, "", f"Report: {self.out / 'counterfactual.html'}"])
+
+
+def evaluate_drawn(
+    model: str | Path | None, drawn: DrawnFaces, *, out: Path, force: bool = False
+) -> DrawnSummary:
+    """Evaluate a model file on drawn faces alone, and write counterfactual.json and counterfactual.html.
+
+    Args:
+        model: as in `evaluate`.
+        drawn: drawn faces of which one trait changes at a time.
+        out: the folder, written atomically.
+        force: replace an existing one.
+
+    Raises:
+        ArtifactError: the model cannot be read, or `out` already exists.
+        ModelError: the model's outputs are not finite.
+    """
+    onnx_model = OnnxModel.load(find_model(model))
+    with new_folder(out, force=force, kind_mark=COUNTERFACTUAL) as folder:
+        from mien.evaluate.report import write_drawn_report  # noqa: PLC0415 - matplotlib and Jinja2 load slowly
+
+        scores = score_drawn_faces(onnx_model, drawn)
+        file = {
+            "file": onnx_model.path.name,
+            "sha256": file_sha256(onnx_model.path),
+            **onnx_model.info.to_dict(),
+        }
+        write_drawn_report(folder / "counterfactual.html", scores, model_name=onnx_model.path.name)
+        values = {"format_version": REPORT_VERSION, "mien_version": mien.__version__, "model": file}
+        write_json(folder / COUNTERFACTUAL, values | scores.to_dict())
+    return DrawnSummary(onnx_model.path.name, scores, out)
 
 
 def score_all(

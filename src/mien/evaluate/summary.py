@@ -76,6 +76,8 @@ def format_summary(evaluation: Evaluation, provenance: Provenance) -> str:
     if evaluation.groups:
         lines += ["", f"Groups: {GROUPS_NOTE}."]
         lines += [line for grouped in evaluation.groups for line in ("", *grouped.lines())]
+    if evaluation.counterfactual is not None:
+        lines += ["", *evaluation.counterfactual.lines()]
     return "\n".join([*lines, *(f"Warning: {warning}" for warning in provenance.warnings())])
 
 

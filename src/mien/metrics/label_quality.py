@@ -23,8 +23,8 @@ class LabelQuality(NamedTuple):
     """What N labels look like to a model.
 
     Attributes:
-        wrongness: ``(N,)`` in [0, 1], higher for labels that are more likely wrong: ``(1 - margin) / 2``, where the margin
-            is the label's probability minus the largest other one. It orders faces; it is no probability.
+        wrongness: ``(N,)`` in [0, 1]: 1 minus the label's probability, by which faces are ordered. Where predictions are
+            good it is about the chance that the label is wrong.
         suggested: ``(N,)`` the most probable class other than the label.
         is_suspect: ``(N,)`` whether confident learning counts the face as one of another class, and the top-1 is another.
         joint: ``(C, C)`` estimated number of faces by label (rows) and by the class that they seem to be of.
@@ -82,7 +82,7 @@ def judge_labels(probabilities: NDArray[np.floating], labels: NDArray[np.integer
     others[rows, labels] = -1
     suggested = others.argmax(axis=1)
     return LabelQuality(
-        wrongness=(1 - own + others[rows, suggested]) / 2,
+        wrongness=1 - own,
         suggested=suggested,
         is_suspect=counted & (seems != labels) & (top != labels),
         joint=joint,

@@ -26,7 +26,12 @@ def add_parser(verbs: Verbs) -> None:
         "mien evaluate --model model.onnx --pack my.pack --out report",
     )
     add_model(parser)
-    parser.add_argument("--pack", type=path_or_address, required=True, metavar="PACK", help=PACK_HELP)
+    parser.add_argument(
+        "--pack",
+        type=path_or_address,
+        metavar="PACK",
+        help=f"{PACK_HELP} (required, except with --counterfactual)",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="REPORT", help="folder to create")
     add_options(parser, EvaluateOptions)
     parser.set_defaults(run=run)
@@ -34,18 +39,34 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Evaluate the model."""
+    options = read_options(EvaluateOptions, args)
+    if args.pack is None and not options.counterfactual:
+        args.parser.error("the following arguments are required: --pack")
+    given = [name for name in ("groups", "flip_average") if getattr(options, name)]
+    if args.pack is None and given:
+        args.parser.error(f"--{given[0].replace('_', '-')} needs the faces of a --pack")
     with requires_extra("evaluate", "data"):
         from mien.evaluate.report import write_report  # noqa: F401 - loaded now, so that it is not missed at the end
-        from mien.evaluate.stage import evaluate
+        from mien.evaluate.stage import evaluate, evaluate_drawn
         from mien.formats.remote import fetch_pack
 
-    options = read_options(EvaluateOptions, args)
+    drawn = None
+    if options.counterfactual:
+        from mien.sample.variants import DrawnVariants
+
+        drawn = DrawnVariants(options.drawn)
+    if args.pack is None and drawn is not None:
+        print_result(evaluate_drawn(args.model, drawn, out=args.out, force=options.force))
+        return
     summary = evaluate(
         args.model,
         fetch_pack(args.pack, split=options.split),
         out=args.out,
         split=options.split,
         flip_average=options.flip_average,
+        groups=options.groups,
+        min_group=options.min_group,
+        drawn=drawn,
         force=options.force,
     )
     print_result(summary)

@@ -69,6 +69,10 @@ def build_metrics(evaluation: Evaluation, provenance: Provenance) -> dict[str, A
         }
     if evaluation.flip_average is not None:
         metrics["flip_average"] = {"description": f"{FLIP_NOTE}.", **build_scores(evaluation.flip_average)}
+    if evaluation.groups:
+        metrics["groups"] = {grouped.column: grouped.to_dict() for grouped in evaluation.groups}
+    if evaluation.counterfactual is not None:
+        metrics["counterfactual"] = evaluation.counterfactual.to_dict()
     return metrics
 
 

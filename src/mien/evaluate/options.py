@@ -14,4 +14,16 @@ class EvaluateOptions:
         False,
         "also predict every face mirrored, at twice the cost, and report the averaged predictions separately",
     )
+    groups: tuple[str, ...] = option(
+        (),
+        "also report the metrics by person, clip or an attribute that the data set states, such as gender; may be repeated",
+        metavar="COLUMN",
+    )
+    min_group: int = option(30, "smaller groups are left out of --groups, and named", metavar="N", least=2)
+    counterfactual: bool = option(
+        False,
+        "also report how often the answer to drawn faces changes with skin tone, hair, glasses, headwear and age lines alone; "
+        "without --pack, only that",
+    )
+    drawn: int = option(200, "faces that --counterfactual draws, each 25 times", metavar="N", least=8)
     force: bool = option(False, FORCE_HELP)

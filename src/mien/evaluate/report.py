@@ -15,8 +15,10 @@ from mien.drawing.palette import series_color
 from mien.evaluate import figures
 from mien.evaluate.balanced_prior import BALANCED_PRIOR_NOTE
 from mien.evaluate.cell_faces import MAX_CORRECT_PER_CLASS, choose_cell_faces
+from mien.evaluate.counterfactual import COUNTERFACTUAL_NOTE, CounterfactualScores, describe_change
 from mien.evaluate.flip import FLIP_NOTE
 from mien.evaluate.gallery import choose_landmark_faces, choose_mistakes
+from mien.evaluate.groups import GROUPS_NOTE
 from mien.evaluate.prediction import PredictedSplit
 from mien.evaluate.provenance import Provenance, describe_crop
 from mien.evaluate.score import Evaluation
@@ -55,51 +57,51 @@ def write_report(
         provenance: what was evaluated on what.
         model: explains mistakes.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        finalize=_remove_control_characters,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(percent=percent, interval=percent_interval)
     landmark_faces = []
     for task, scores in evaluation.tasks.items():
         if isinstance(scores, LandmarkScores):
             landmark_faces = choose_landmark_faces(faces, predicted.outputs[task], scores)
     plane = principal_plane(predicted.features)
     cell_faces = choose_cell_faces(faces, predicted.outputs, evaluation)
-    page = environment.get_template(_TEMPLATE).render(
-        evaluation=evaluation,
-        titles={task: entry.title.capitalize() for task, entry in TASKS.items()},
-        provenance=provenance,
-        verdict=format_verdict(evaluation),
-        selection=provenance.selection or SELECTION_UNKNOWN,
-        training_terms=list_terms(find_dict(provenance.model.training, "pack", "terms")),
-        placed_landmarks=list_placed(find_dict(provenance.model.training, "pack", "landmarks_by")),
-        warnings=provenance.warnings(),
-        mistakes=choose_mistakes(faces, predicted.outputs, evaluation, model),
-        cell_faces=cell_faces,
-        n_shown=sum(group.n_shown for group in cell_faces),
-        sheet_bytes=sum(len(group.sheet) for group in cell_faces),
-        max_correct=MAX_CORRECT_PER_CLASS,
-        plane=plane,
-        embedding_colors=[(name, series_color(index)) for index, name in enumerate(evaluation.classes)],
-        classes=[] if evaluation.main is None else _class_rows(evaluation, evaluation.main.confusion),
-        confusion=[] if evaluation.main is None else _confusion_rows(evaluation, evaluation.main.confusion),
-        # Drawn by matplotlib from numbers and constant text, without any text of users.
-        plots={name: Markup(svg) for name, svg in _draw_plots(faces, evaluation, plane).items()},  # noqa: S704
-        landmark_faces=landmark_faces,
-        few_faces=FEW_FACES,
-        max_points=figures.MAX_POINTS,
-        describe_crop=describe_crop,
-        flip_note=FLIP_NOTE,
-        flip_suffix=FLIP_SUFFIX,
-        balanced_note=BALANCED_PRIOR_NOTE,
-        balanced_suffix=BALANCED_SUFFIX,
-        training_json=json.dumps(provenance.model.training, indent=2, ensure_ascii=False),
-        mien_version=mien.__version__,
+    page = (
+        _environment()
+        .get_template(_TEMPLATE)
+        .render(
+            evaluation=evaluation,
+            titles={task: entry.title.capitalize() for task, entry in TASKS.items()},
+            provenance=provenance,
+            verdict=format_verdict(evaluation),
+            selection=provenance.selection or SELECTION_UNKNOWN,
+            training_terms=list_terms(find_dict(provenance.model.training, "pack", "terms")),
+            placed_landmarks=list_placed(find_dict(provenance.model.training, "pack", "landmarks_by")),
+            warnings=provenance.warnings(),
+            mistakes=choose_mistakes(faces, predicted.outputs, evaluation, model),
+            cell_faces=cell_faces,
+            n_shown=sum(group.n_shown for group in cell_faces),
+            sheet_bytes=sum(len(group.sheet) for group in cell_faces),
+            max_correct=MAX_CORRECT_PER_CLASS,
+            plane=plane,
+            embedding_colors=[(name, series_color(index)) for index, name in enumerate(evaluation.classes)],
+            classes=[] if evaluation.main is None else _class_rows(evaluation, evaluation.main.confusion),
+            confusion=[]
+            if evaluation.main is None
+            else _confusion_rows(evaluation, evaluation.main.confusion),
+            # Drawn by matplotlib from numbers and constant text, without any text of users.
+            plots={name: Markup(svg) for name, svg in _draw_plots(faces, evaluation, plane).items()},  # noqa: S704
+            landmark_faces=landmark_faces,
+            few_faces=FEW_FACES,
+            max_points=figures.MAX_POINTS,
+            describe_crop=describe_crop,
+            flip_note=FLIP_NOTE,
+            flip_suffix=FLIP_SUFFIX,
+            balanced_note=BALANCED_PRIOR_NOTE,
+            balanced_suffix=BALANCED_SUFFIX,
+            groups_note=GROUPS_NOTE,
+            counterfactual_note=COUNTERFACTUAL_NOTE,
+            describe_change=describe_change,
+            training_json=json.dumps(provenance.model.training, indent=2, ensure_ascii=False),
+            mien_version=mien.__version__,
+        )
     )
     path.write_text(page, encoding="utf-8")
 
@@ -125,6 +127,35 @@ def _draw_plots(faces: PackSplit, evaluation: Evaluation, plane: Plane | None) -
             is_wrong[main.protocol.faces] = main.protocol.truth != main.protocol.predicted
         plots["features"] = figures.draw_features(plane.points, labels, is_wrong)
     return plots
+
+
+def write_drawn_report(path: Path, scores: CounterfactualScores, *, model_name: str) -> None:
+    """Write the page of an evaluation on drawn faces alone."""
+    page = (
+        _environment()
+        .get_template("counterfactual.html.j2")
+        .render(
+            evaluation={"counterfactual": scores},
+            counterfactual_note=COUNTERFACTUAL_NOTE,
+            describe_change=describe_change,
+            model_name=model_name,
+            mien_version=mien.__version__,
+        )
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        finalize=_remove_control_characters,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=percent, interval=percent_interval)
+    return environment
 
 
 def _remove_control_characters(value: Any) -> Any:

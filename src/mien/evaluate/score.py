@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.evaluate.counterfactual import CounterfactualScores
+from mien.evaluate.groups import GroupedScores
 from mien.evaluate.task_scores import Estimate, TaskScores
 from mien.formats.pack.schema import NO_LABEL
 from mien.metrics.bootstrap import bootstrap_confusion
@@ -88,6 +90,8 @@ class Evaluation:
         flip_average: the metrics of flip-averaged predictions; None if not requested.
         balanced_prior: the metrics of the expression with the prior `balanced`; None if the model does not record the
             class fractions that it was trained on.
+        groups: the metrics by groups of faces; empty if not requested.
+        counterfactual: the answers to drawn faces; None if not requested.
     """
 
     classes: tuple[str, ...]
@@ -98,6 +102,8 @@ class Evaluation:
     tasks: dict[str, TaskScores]
     flip_average: "Evaluation | None" = None
     balanced_prior: "Evaluation | None" = None
+    groups: tuple[GroupedScores, ...] = ()
+    counterfactual: CounterfactualScores | None = None
 
     @property
     def main(self) -> ProtocolScores | None:

@@ -1,16 +1,20 @@
 """The stage `evaluate`: from a model file and a split of a pack to a report."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+import mien
 from mien.artifacts import file_sha256, new_folder, write_json
 from mien.assets.bundled_models import find_model
 from mien.errors import ArtifactError
 from mien.evaluate.balanced_prior import balance_prior
+from mien.evaluate.counterfactual import CounterfactualScores, DrawnFaces, score_drawn_faces
 from mien.evaluate.flip import average_flipped
-from mien.evaluate.metrics_file import build_metrics, write_predictions
+from mien.evaluate.groups import read_groups, score_groups
+from mien.evaluate.metrics_file import REPORT_VERSION, build_metrics, write_predictions
 from mien.evaluate.options import EvaluateOptions
 from mien.evaluate.prediction import predict_split
 from mien.evaluate.provenance import Provenance
@@ -20,7 +24,9 @@ from mien.formats.onnx_model import OnnxModel
 from mien.formats.pack import Pack, PackSplit
 from mien.formats.pack.grouping import count_known
 from mien.formats.trained_on import may_have_seen, may_know_persons
-from mien.tasks import TASKS, align_columns
+from mien.tasks import TASKS, Values, align_columns
+
+COUNTERFACTUAL = "counterfactual.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +48,16 @@ class EvaluationSummary:
         return f"{summary}\nReport: {self.out / 'report.html'}"
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - one keyword per option, as on the command line
     model: str | Path | None,
     pack: Path,
     *,
     out: Path,
     split: str = EvaluateOptions.split,
     flip_average: bool = False,
+    groups: Sequence[str] = (),
+    min_group: int = EvaluateOptions.min_group,
+    drawn: DrawnFaces | None = None,
     force: bool = False,
 ) -> EvaluationSummary:
     """Evaluate a model file on a split and write metrics.json, predictions.csv and report.html.
@@ -60,11 +69,14 @@ def evaluate(
         split: name of the split.
         flip_average: predict every face mirrored as well, and add metrics of the averaged predictions. The other
             metrics do not change.
+        groups: columns of the pack by which the metrics are reported too: ``person``, ``clip`` or attributes.
+        min_group: groups of fewer faces are left out.
+        drawn: drawn faces of which one trait changes at a time; None: the report says nothing about them.
         force: replace an existing report.
 
     Raises:
-        ArtifactError: the model, pack or split cannot be read, they share no class and no annotated task, or `out` already
-            exists.
+        ArtifactError: the model, pack or split cannot be read, they share no class and no annotated task, the split lacks one
+            of `groups` or large enough ones, or `out` already exists.
         ModelError: the model's outputs are not finite.
     """
     onnx_model, opened = OnnxModel.load(find_model(model)), Pack.open(pack)
@@ -84,6 +96,15 @@ def evaluate(
     )
     classes = onnx_model.info.classes
     has_labels = _require_scorable(onnx_model, faces, provenance.pack_name)
+    if groups and not has_labels:
+        raise ArtifactError(
+            f"Groups are reported for the expression, and split {split!r} of pack {provenance.pack_name} has no expression "
+            "labels: leave out --groups"
+        )
+    is_known = np.isin(
+        faces.labels, [label for label, name in enumerate(opened.info.classes) if name in classes]
+    )
+    grouped = read_groups(faces, dict.fromkeys(groups), is_known, min_faces=min_group)
     with new_folder(out, force=force, kind_mark="metrics.json") as folder:
         from mien.evaluate.report import write_report  # noqa: PLC0415 - matplotlib and Jinja2 load slowly
 
@@ -96,17 +117,23 @@ def evaluate(
             train_counts=opened.info.counts.get("train", {}),
             annotations=opened.info.annotations,
         )
-        annotations = onnx_model.info.annotations
-        evaluation = score(outputs, truth, classes=classes, annotations=annotations)
-        balanced = balance_prior(outputs, onnx_model.info) if has_labels else None
-        if balanced is not None:
-            evaluation = replace(evaluation, balanced_prior=score(balanced, truth, classes=classes))
-        if flip_average:
-            mirrored = predict_split(onnx_model, faces, mirrored=True).outputs
-            averaged = score(
-                average_flipped(outputs, mirrored), truth, classes=classes, annotations=annotations
+        evaluation = _score_all(
+            onnx_model, faces, outputs, truth, has_labels=has_labels, flip_average=flip_average
+        )
+        by_group = [
+            score_groups(
+                column,
+                values,
+                evaluation.main.protocol,
+                outputs["expression"],
+                classes=classes,
+                min_faces=min_group,
             )
-            evaluation = replace(evaluation, flip_average=averaged)
+            for column, values in grouped.items()
+            if evaluation.main is not None
+        ]
+        counterfactual = None if drawn is None else score_drawn_faces(onnx_model, drawn)
+        evaluation = replace(evaluation, groups=tuple(by_group), counterfactual=counterfactual)
         write_json(folder / "metrics.json", build_metrics(evaluation, provenance))
         write_predictions(folder / "predictions.csv", faces.keys, outputs, truth=truth, evaluation=evaluation)
         write_report(
@@ -118,6 +145,72 @@ def evaluate(
             model=onnx_model,
         )
     return EvaluationSummary(evaluation, provenance, out)
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnSummary:
+    """What the command line shows of an evaluation on drawn faces alone."""
+
+    model_name: str
+    scores: CounterfactualScores
+    out: Path
+
+    def __str__(self) -> str:
+        lines = [f"{self.model_name} on drawn faces; intervals are 95 %", "", *self.scores.lines()]
+        return "\n".join([*lines, "", f"Report: {self.out / 'counterfactual.html'}"])
+
+
+def evaluate_drawn(
+    model: str | Path | None, drawn: DrawnFaces, *, out: Path, force: bool = False
+) -> DrawnSummary:
+    """Evaluate a model file on drawn faces alone, and write counterfactual.json and counterfactual.html.
+
+    Args:
+        model: as in `evaluate`.
+        drawn: drawn faces of which one trait changes at a time.
+        out: the folder, written atomically.
+        force: replace an existing one.
+
+    Raises:
+        ArtifactError: the model cannot be read, or `out` already exists.
+        ModelError: the model's outputs are not finite.
+    """
+    onnx_model = OnnxModel.load(find_model(model))
+    with new_folder(out, force=force, kind_mark=COUNTERFACTUAL) as folder:
+        from mien.evaluate.report import write_drawn_report  # noqa: PLC0415 - matplotlib and Jinja2 load slowly
+
+        scores = score_drawn_faces(onnx_model, drawn)
+        file = {
+            "file": onnx_model.path.name,
+            "sha256": file_sha256(onnx_model.path),
+            **onnx_model.info.to_dict(),
+        }
+        write_drawn_report(folder / "counterfactual.html", scores, model_name=onnx_model.path.name)
+        values = {"format_version": REPORT_VERSION, "mien_version": mien.__version__, "model": file}
+        write_json(folder / COUNTERFACTUAL, values | scores.to_dict())
+    return DrawnSummary(onnx_model.path.name, scores, out)
+
+
+def _score_all(
+    model: OnnxModel,
+    faces: PackSplit,
+    outputs: Values,
+    truth: Truth,
+    *,
+    has_labels: bool,
+    flip_average: bool,
+) -> Evaluation:
+    """Return the metrics of a split's predictions, with a balanced prior, and flip-averaged if requested."""
+    classes, annotations = model.info.classes, model.info.annotations
+    evaluation = score(outputs, truth, classes=classes, annotations=annotations)
+    balanced = balance_prior(outputs, model.info) if has_labels else None
+    if balanced is not None:
+        evaluation = replace(evaluation, balanced_prior=score(balanced, truth, classes=classes))
+    if flip_average:
+        mirrored = predict_split(model, faces, mirrored=True).outputs
+        averaged = score(average_flipped(outputs, mirrored), truth, classes=classes, annotations=annotations)
+        evaluation = replace(evaluation, flip_average=averaged)
+    return evaluation
 
 
 def _require_scorable(model: OnnxModel, faces: PackSplit, pack_name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from mien.evaluate.balanced_prior import BALANCED_PRIOR_NOTE
 from mien.evaluate.flip import FLIP_NOTE
+from mien.evaluate.groups import GROUPS_NOTE
 from mien.evaluate.provenance import Provenance
 from mien.evaluate.score import Evaluation
 from mien.evaluate.task_scores import percent, percent_interval
@@ -79,6 +80,11 @@ def format_summary(evaluation: Evaluation, provenance: Provenance) -> str:
         if averaged.main is not None:
             lines += format_table([_HEADER, *_protocol_rows(averaged, suffix=FLIP_SUFFIX)])
         lines += _task_lines(averaged, suffix=FLIP_SUFFIX)
+    if evaluation.groups:
+        lines += ["", f"Groups: {GROUPS_NOTE}."]
+        lines += [line for grouped in evaluation.groups for line in ("", *grouped.lines())]
+    if evaluation.counterfactual is not None:
+        lines += ["", *evaluation.counterfactual.lines()]
     return "\n".join([*lines, *(f"Warning: {warning}" for warning in provenance.warnings())])
 
 

@@ -23,10 +23,12 @@ class LabelQuality(NamedTuple):
     """What N labels look like to a model.
 
     Attributes:
-        wrongness: ``(N,)`` in [0, 1], higher for labels that are more likely wrong: ``(1 - margin) / 2``, where the margin
-            is the label's probability minus the largest other one. It orders faces; it is no probability.
+        wrongness: ``(N,)`` in [0, 1]: 1 minus the label's probability, by which faces are ordered. Where predictions are
+            good it is about the chance that the label is wrong.
         suggested: ``(N,)`` the most probable class other than the label.
-        is_suspect: ``(N,)`` whether confident learning counts the face as one of another class, and the top-1 is another.
+        is_suspect: ``(N,)`` whether the face is among those of its label that are probably of another class, "pruned by noise
+            rate": of the faces labeled i, as many as `joint` estimates to be of class j, those with the largest p_j - p_i, if
+            their top-1 is not the label.
         joint: ``(C, C)`` estimated number of faces by label (rows) and by the class that they seem to be of.
     """
 
@@ -78,12 +80,18 @@ def judge_labels(probabilities: NDArray[np.floating], labels: NDArray[np.integer
     # At least one label of each class is taken to be right; then the rows are scaled to the number of labels [0, equation 3].
     np.fill_diagonal(joint, np.maximum(np.diag(joint), 1))
     joint *= (counts / joint.sum(axis=1))[:, None]
+    is_suspect = np.zeros(n, dtype=bool)
+    for label, other in np.argwhere(np.rint(joint) > 0):
+        members = np.flatnonzero(labels == label)
+        margins = values[members, other] - own[members]
+        worst = np.argsort(-margins, kind="stable")[: int(np.rint(joint[label, other]))]
+        is_suspect[members[worst]] |= label != other
     others = values.copy()
     others[rows, labels] = -1
     suggested = others.argmax(axis=1)
     return LabelQuality(
-        wrongness=(1 - own + others[rows, suggested]) / 2,
+        wrongness=1 - own,
         suggested=suggested,
-        is_suspect=counted & (seems != labels) & (top != labels),
+        is_suspect=is_suspect & (top != labels),
         joint=joint,
     )

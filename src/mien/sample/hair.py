@@ -21,7 +21,7 @@ _STYLES: dict[str, tuple[str, float, float]] = {
     "spiky": ("low", 0.05, 0.2), "crop": ("crop", 0.015, 0.04), "receding": ("receding", 0.05, 0.06),
     "bangs": ("bangs", 0.12, 0.15), "long": ("open", 0.12, 0.15), "bob": ("open", 0.15, 0.16),
     "bun": ("low", 0.05, 0.09), "ponytail": ("low", 0.05, 0.1), "waves": ("open", 0.16, 0.18),
-    "curly": ("low", 0.16, 0.22), "afro": ("low", 0.4, 0.42),
+    "curly": ("low", 0.16, 0.22), "afro": ("low", 0.4, 0.42), "cap": ("low", 0.05, 0.05),
 }  # fmt: skip
 _SWEPT = ("side", "waves", "long", "bob", "quiff")
 _SCALP_CENTER = np.array([0.0, -0.25])

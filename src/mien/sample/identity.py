@@ -6,7 +6,7 @@ import numpy as np
 
 from mien.sample.canvas import Color, color, mix
 
-_SKIN_COLORS = (
+SKIN_COLORS = (
     color(255, 222, 200), color(247, 208, 180), color(238, 190, 155), color(224, 172, 132),
     color(198, 142, 102), color(166, 114, 78), color(132, 88, 60), color(98, 64, 45),
 )  # fmt: skip
@@ -74,10 +74,10 @@ class Look(NamedTuple):
     """A person's hair, age and accessories.
 
     Attributes:
-        hair_style: one of `LONG_STYLES`, `SHORT_STYLES` or `HEADWEAR`.
+        hair_style: one of `LONG_STYLES`, `SHORT_STYLES` or `HEADWEAR`, or ``cap``.
         hair_volume: factor around 1.
         beard: one of `BEARDS`.
-        glasses: 0 none, 1 round, 2 square.
+        glasses: 0 none, 1 round, 2 square, 3 sunglasses.
         earrings: whether earrings are worn.
         freckles: whether there are freckles.
         blush: redness of the cheeks, 0 to 1.
@@ -102,6 +102,25 @@ class Identity(NamedTuple):
     palette: Palette
     shape: Shape
     look: Look
+
+
+def with_skin(person: Identity, skin: Color) -> Identity:
+    """Return a person with another skin tone, which also shows in lips without lipstick and in the brows.
+
+    Args:
+        person: whom to change.
+        skin: one of `SKIN_COLORS`.
+    """
+    darkness = next(i for i, tone in enumerate(SKIN_COLORS) if tone is skin) / (len(SKIN_COLORS) - 1)
+    brows = person.palette.brows + 0.25 * 0.45 * (skin - person.palette.skin)
+    lips = _natural_lips(skin) * (1 - 0.12 * darkness)
+    return person._replace(
+        palette=person.palette._replace(skin=skin, lips=lips, brows=np.clip(brows, 5, 250))
+    )
+
+
+def _natural_lips(skin: Color) -> Color:
+    return mix(skin, color(176, 62, 66), 0.42)
 
 
 def sample_identity(rng: np.random.Generator) -> Identity:
@@ -129,10 +148,10 @@ def sample_identity(rng: np.random.Generator) -> Identity:
 
 
 def _sample_palette(age: float, rugged: float, rng: np.random.Generator) -> Palette:
-    tone = rng.beta(1.1, 1.5) * (len(_SKIN_COLORS) - 1)
-    below = min(int(tone), len(_SKIN_COLORS) - 2)
-    skin = mix(_SKIN_COLORS[below], _SKIN_COLORS[below + 1], tone - below) + rng.normal(0, 4, 3)
-    darkness = tone / (len(_SKIN_COLORS) - 1)
+    tone = rng.beta(1.1, 1.5) * (len(SKIN_COLORS) - 1)
+    below = min(int(tone), len(SKIN_COLORS) - 2)
+    skin = mix(SKIN_COLORS[below], SKIN_COLORS[below + 1], tone - below) + rng.normal(0, 4, 3)
+    darkness = tone / (len(SKIN_COLORS) - 1)
     hair = _HAIR_COLORS[
         min(len(_HAIR_COLORS) - 1, int(rng.beta(1.1, 1.2 + 5 * darkness) * len(_HAIR_COLORS)))
     ]
@@ -144,7 +163,7 @@ def _sample_palette(age: float, rugged: float, rng: np.random.Generator) -> Pale
     hair = np.clip(hair + rng.normal(0, 6, 3), 10, 245)
     painted = rng.random() < 0.45 * (1 - rugged)
     rose = mix(color(190, 40, 60), color(200, 80, 110), rng.random())
-    lips = mix(mix(skin, color(176, 62, 66), 0.42), rose, 0.65 if painted else 0.0)
+    lips = mix(_natural_lips(skin), rose, 0.65 if painted else 0.0)
     eye = _IRIS_COLORS[min(len(_IRIS_COLORS) - 1, int(rng.beta(1.0, 1.1 + 5 * darkness) * len(_IRIS_COLORS)))]
     return Palette(
         skin=np.clip(skin, 30, 255),

@@ -1,5 +1,6 @@
 """One image of the sample set: a drawn face with a background, or a scene without a face."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from mien.sample.expressions import sample_expression
 from mien.sample.features import sketch_brow, sketch_eye, sketch_mouth, sketch_nose, sketch_tear
 from mien.sample.geometry import Face, View, build_face, sample_view
 from mien.sample.hair import sketch_back_hair, sketch_hair
-from mien.sample.identity import sample_identity
+from mien.sample.identity import Identity, sample_identity
 from mien.sample.light import apply_light, sample_light
 from mien.sample.scenes import paint_background, paint_scene
 from mien.sample.skin import (
@@ -23,7 +24,14 @@ from mien.sample.skin import (
     sketch_skin,
     sketch_wrinkles,
 )
-from mien.sample.wear import sketch_beanie, sketch_body, sketch_earrings, sketch_glasses, sketch_scarf
+from mien.sample.wear import (
+    sketch_beanie,
+    sketch_body,
+    sketch_cap,
+    sketch_earrings,
+    sketch_glasses,
+    sketch_scarf,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +59,17 @@ class Image:
     action_units: tuple[int, ...] | None = None
 
 
-def draw_image(class_name: str, *, seed: int, index: int) -> Image:
+def draw_image(
+    class_name: str, *, seed: int, index: int, change: Callable[[Identity], Identity] = lambda person: person
+) -> Image:
     """Draw an image. The same class, seed and index give the same bytes, in any order and process.
 
     Args:
         class_name: one of AffectNet's classes.
         seed: seed of the set.
         index: index of the image in the set, 0 or more.
+        change: returns the person to draw in place of the sampled one. It may change colors and `Look`, on which nothing else
+            in the image depends; other proportions would give other landmarks.
     """
     rng = np.random.default_rng([seed, index])
     size = rng.integers(200, 421, 2) if rng.random() < 0.5 else np.repeat(rng.integers(200, 421), 2)
@@ -70,7 +82,7 @@ def draw_image(class_name: str, *, seed: int, index: int) -> Image:
         jpeg = encode_jpeg(pixels, light.quality)
         return Image("NonFace", jpeg, pixels, (left, top, side, side), None, None, None)
     expression = sample_expression(class_name, rng)
-    face = build_face(sample_identity(rng), expression.movement)
+    face = build_face(change(sample_identity(rng)), expression.movement)
     view = sample_view(face, size_wh, rng)
     light = sample_light(rng)
     background = paint_background(size_wh, rng)
@@ -126,6 +138,8 @@ def paint_head(pixels: Pixels, face: Face, view: View, *, light_x: float) -> Non
         sketch_hair(head, face)
         if look.earrings:
             sketch_earrings(head, face)
+    if look.hair_style == "cap":
+        sketch_cap(head, face)
     if look.glasses:
         sketch_glasses(head, face)
     back.paint(pixels, view.project, unit=view.scale)

@@ -7,6 +7,7 @@ from mien.sample.curves import band, ellipse, points, shift, smooth, taper
 from mien.sample.geometry import Face
 
 _WHITE = color(255, 255, 255)
+_DARK_LENS = color(30, 30, 36)
 
 
 def sketch_body(sketch: Sketch, face: Face) -> None:
@@ -36,6 +37,20 @@ def sketch_beanie(sketch: Sketch, face: Face) -> None:
     for x in np.linspace(-0.9, 0.9, 13):
         top = -0.68 + 0.16 * x * x
         sketch.fill(band(points((x, top - 0.22), (x, top + 0.02)), 0.02), paint * 0.68, lift=0.06)
+
+
+def sketch_cap(sketch: Sketch, face: Face) -> None:
+    """Add a baseball cap: a dome over the hair, and a visor above the brows."""
+    paint = face.identity.palette.accent
+    dome = np.concatenate([points((1.05, -0.55)), face.skull[1:-1] * (1.1, 1.12), points((-1.05, -0.55))])
+    edge = smooth(points((-1.05, -0.57), (-0.6, -0.72), (0, -0.77), (0.6, -0.72), (1.05, -0.57)))
+    sketch.fill(np.concatenate([smooth(dome), edge]), paint, lift=0.03)
+    for x in (-0.45, 0.0, 0.45):
+        seam = smooth(points((x * 0.3, -1.36), (x * 0.8, -1.1), (x, -0.76)))
+        sketch.fill(band(seam, 0.02), paint * 0.75, lift=0.04)
+    sketch.fill(ellipse((0, -1.38), (0.07, 0.045), count=14), paint * 0.7, lift=0.05)
+    low = smooth(points((0.86, -0.66), (0.6, -0.6), (0, -0.56), (-0.6, -0.6), (-0.86, -0.66)))
+    sketch.fill(np.concatenate([edge[6:-6], low]), paint * 0.7, lift=0.22)
 
 
 def sketch_scarf(sketch: Sketch, face: Face) -> None:
@@ -74,7 +89,7 @@ def sketch_earrings(sketch: Sketch, face: Face) -> None:
 
 
 def sketch_glasses(sketch: Sketch, face: Face) -> None:
-    """Add round or square glasses."""
+    """Add round or square glasses, or sunglasses with square lenses."""
     identity = face.identity
     paint, width = mix(identity.palette.accent * 0.4, color(20, 20, 24), 0.4), 0.036
     for eye in face.eyes:
@@ -84,6 +99,8 @@ def sketch_glasses(sketch: Sketch, face: Face) -> None:
         else:
             box = points((-0.33, -0.2), (0, -0.23), (0.33, -0.2), (0.31, 0.18), (0, 0.22), (-0.31, 0.18))
             rim = smooth(box + center, closed=True)
+        if identity.look.glasses == 3:
+            sketch.fill(rim, _DARK_LENS, lift=0.13)
         sketch.fill(band(np.concatenate([rim, rim[:2]]), width), paint, lift=0.14)
         temple = points((center[0] + eye.side * 0.32, -0.02), (eye.side * 1.04, -0.06))
         sketch.fill(band(temple, width), paint, lift=0.02)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mien.artifacts import parse_json
-from mien.datasets.base import FaceDataset, FaceRecord, RejectedRow
+from mien.datasets.base import FaceDataset, FaceRecord, RejectedRow, assumed
 from mien.datasets.files import list_names
 from mien.datasets.listed import ListedFace, ListedFaces, draw_val, files_below
 from mien.datasets.registry import DATASETS
@@ -52,7 +52,10 @@ def open_afew_va(raw: Path, *, val_fraction: float = 0.1, every: int = 1) -> Fac
         "aligned",
         partial(_list_faces, every=every),
         annotate=_annotate,
-        notes=(f"Valence and arousal are divided by {AFFECT_SCALE}.",),
+        notes=(
+            f"Valence and arousal are divided by {AFFECT_SCALE}.",
+            assumed("the 68 points of a frame are in the order of iBUG, from the left end of the jaw"),
+        ),
     )
     return draw_val(dataset, val_fraction)
 

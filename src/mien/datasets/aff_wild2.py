@@ -21,7 +21,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
-from mien.datasets.base import FaceDataset
+from mien.datasets.base import FaceDataset, assumed
 from mien.datasets.csv_cells import parse_integer
 from mien.datasets.files import list_names, quote_names
 from mien.datasets.listed import ListedFace, ListedFaces
@@ -37,6 +37,7 @@ SET_FOLDERS = {"Train_Set": "train", "Training_Set": "train", "Validation_Set": 
 MAX_ANNOTATION_BYTES = 20_000_000
 NO_EXPRESSION = "-1"
 NO_AFFECT = -5.0
+_SECOND_PERSON = re.compile(r"_(left|right)$")
 
 
 class Annotated(NamedTuple):
@@ -89,6 +90,8 @@ def open_aff_wild2(raw: Path, *, every: int = 1) -> FaceDataset:
             f"{n_mixed:,} videos are in the training set of one task and in the validation set of another: they are val, "
             "without the labels of their training sets."
         )
+    if any(_SECOND_PERSON.search(video) for video in videos):
+        notes.append(assumed("`<video>_left` and `<video>_right` are two persons of one clip"))
     notes += [f"Tasks that are not read: {quote_names(other_tasks)}."] * bool(other_tasks)
     if unknown := [name for name in folders if name not in videos]:
         notes.append(
@@ -238,6 +241,6 @@ def _list_faces(root: Path, *, videos: dict[str, tuple[Annotated, ...]], every: 
                 f"{IMAGES}/{video}/{name}",
                 found.class_name,
                 split=split,
-                clip=re.sub(r"_(left|right)$", "", video),
+                clip=_SECOND_PERSON.sub("", video),
                 affect=(found.valence, found.arousal),
             )

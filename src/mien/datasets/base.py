@@ -147,6 +147,16 @@ def annotations_of(dataset: FaceDataset) -> Annotations:
     return annotations
 
 
+def assumed(what: str) -> str:
+    """Return a note on what a reader assumes about a set that is in no document of its authors.
+
+    Example:
+        >>> assumed("the mouth comes last")
+        'Assumed, please check a few faces with `mien browse`: the mouth comes last.'
+    """
+    return f"Assumed, please check a few faces with `mien browse`: {what}."
+
+
 # Every reason for rejecting a row, and what the data set's owner can do.
 REMEDIES = {
     "missing_file": "restore the file, remove the row, or name the folder of the images with --images, or what to leave off "

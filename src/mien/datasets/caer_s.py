@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from mien.datasets.base import FaceDataset
+from mien.datasets.base import FaceDataset, assumed
 from mien.datasets.files import list_names, printable
 from mien.datasets.listed import ListedFace, ListedFaces, files_below
 from mien.datasets.registry import DATASETS
@@ -63,6 +63,8 @@ def open_caer_s(raw: Path) -> FaceDataset:
             if boxes
             else f"There is no list of face boxes `{split}.txt`: faces of {split} are detected."
         )
+    if has_boxes:
+        notes.append(assumed("a line of such a list is path, label, left, top, right and bottom in pixels"))
     ignored = sorted(
         f"{folder}/{name}"
         for _, folder in _split_folders(root)

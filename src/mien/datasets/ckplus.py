@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.datasets.base import FaceDataset, FaceRecord
+from mien.datasets.base import FaceDataset, FaceRecord, assumed
 from mien.datasets.csv_cells import parse_integer
 from mien.datasets.csv_files import read_lines
 from mien.datasets.files import list_names, printable
@@ -56,6 +56,9 @@ def open_ckplus(raw: Path, *, val_fraction: float = 0.1, neutral: bool = False) 
     if images is not None and emotions is not None:
         list_faces = partial(_list_sequences, images=images, emotions=emotions, neutral=neutral)
         notes = _describe(raw, images, emotions, neutral=neutral)
+        if landmarks is not None:
+            order = f"the 68 points of a file in `{landmarks}/` are in the order of iBUG, from the left end of the jaw"
+            notes = (*notes, assumed(order))
         root = raw.resolve()
         annotate = None if landmarks is None else partial(_add_landmarks, images=images, landmarks=landmarks)
         dataset = ListedFaces(root, "ckplus", (), "aligned", list_faces, annotate, notes)

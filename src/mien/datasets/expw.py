@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from mien.datasets.base import FaceDataset
+from mien.datasets.base import FaceDataset, assumed
 from mien.datasets.csv_cells import parse_box_xyxy, parse_integer
 from mien.datasets.csv_files import read_lines
 from mien.datasets.listed import ListedFace, ListedFaces, draw_val
@@ -57,7 +57,10 @@ def open_expw(raw: Path, *, val_fraction: float = 0.1) -> FaceDataset:
             classes=EXPRESSIONS_7,
             natural_crop="box",
             list_faces=list_faces,
-            notes=(f"Column of `{LIST}` that is not used: the confidence of the face box.",),
+            notes=(
+                f"Column of `{LIST}` that is not used: the confidence of the face box.",
+                assumed(f"a line of `{LIST}` is name, face, top, left, right, bottom, confidence and label"),
+            ),
         ),
         val_fraction,
     )

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.datasets.base import FaceDataset, FaceRecord
+from mien.datasets.base import FaceDataset, FaceRecord, assumed
 from mien.datasets.csv_cells import parse_box_xyxy, parse_integer
 from mien.datasets.csv_files import PROBLEM, open_csv_file, read_lines
 from mien.datasets.files import list_names, printable, quote_names
@@ -85,6 +85,10 @@ def _open_list(root: Path, labels: str, images: RafImages | None) -> FaceDataset
         notes.append(f"The list has numbers above 7: this is the compound set, with {len(COMPOUND)} classes.")
     if not has_attributes:
         notes.append("There is no `Annotation/manual/`: gender, race, age and the five points are not read.")
+    if chosen == "original" and (root / "Annotation" / "boundingbox").is_dir():
+        notes.append(
+            assumed("the numbers of a file in `Annotation/boundingbox/` are left, top, right and bottom")
+        )
     if (root / "Annotation" / "auto").is_dir():
         notes.append("Not read: `Annotation/auto/`, 37 points that were found by a detector.")
     return ListedFaces(
@@ -184,6 +188,14 @@ def _open_folders(root: Path) -> FaceDataset:
             "The folders are numbered, as in the copy on Kaggle: "
             + ", ".join(f"{number} {name}" for number, name in BASIC.items())
             + ".",
+            assumed(
+                "the copy numbers its classes as RAF-DB does"
+                + (
+                    ", and the columns `image` and `label` of its lists name a file and such a number"
+                    if lists
+                    else ""
+                )
+            ),
             *(f"`{name}` says the same as the folders, or the row is rejected." for name in lists.values()),
             *((f"Not read: {quote_names(others)}.",) if others else ()),
         ),

@@ -18,6 +18,9 @@ from mien.prepare.options import AUTO
 from mien.runtime.text_table import format_table
 
 N_SHOWN = 10
+COLUMNS = (
+    "split", "image", "class", "size", "box", "landmarks", "valence", "arousal", "person", "clip", "attributes",
+)  # fmt: skip
 
 
 def describe_set(
@@ -80,9 +83,7 @@ def _describe_rows(dataset: FaceDataset) -> str:
     splits = [split for split in SPLITS if counts[split]]
     turns = zip_longest(*(kept[split] for split in splits))
     rows = [row for turn in turns for row in turn if row is not None][:N_SHOWN]
-    table: list[tuple[str, ...]] = [
-        ("split", "image", "class", "size", "box", "landmarks", "valence", "arousal")
-    ]
+    table: list[tuple[str, ...]] = [COLUMNS]
     table += [
         _describe_row(dataset, row)
         for row in sorted(rows, key=lambda row: (SPLITS.index(row.split), row.number))
@@ -114,19 +115,20 @@ def _describe_row(dataset: FaceDataset, row: RawRow) -> tuple[str, ...]:
             row.key,
             dataset.class_of(row),
             f"{rejected.reason}: {rejected.detail}",
-            "",
-            "",
-            "",
-            "",
+            *[""] * (len(COLUMNS) - 4),
         )
     box = "" if record.box_xyxy is None else " ".join(f"{value:g}" for value in record.box_xyxy.round(2))
+    points = record.anchors if record.landmarks is None else record.landmarks
     return (
         row.split,
         row.key,
         "" if record.label == NO_LABEL else dataset.classes[record.label],
         f"{width}x{height}",
         box,
-        "" if record.landmarks is None else f"{len(record.landmarks)} points",
+        "" if points is None else f"{len(points)} points",
         "" if record.valence is None else f"{record.valence:.2f}",
         "" if record.arousal is None else f"{record.arousal:.2f}",
+        record.person or "",
+        record.clip or "",
+        ", ".join(f"{name} {value}" for name, value in record.attributes.items()),
     )

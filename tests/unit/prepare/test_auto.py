@@ -77,3 +77,23 @@ def test_only_auto_needs_no_out(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["prepare", "csv", "raw"])
     assert "required: --out" in capsys.readouterr().err
+
+
+def test_who_it_is_is_shown(tmp_path: Path, tools: Any) -> None:
+    """A set may hold nothing else."""
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "1.jpg").write_bytes(tools.encode(tools.draw_image(1)))
+        (tmp_path / f"fairface_label_{split}.csv").write_text(
+            f"file,age,gender,race,service_test\n{split}/1.jpg,20-29,Male,White,True\n"
+        )
+    text = describe_set(tmp_path, DatasetOptions(), ["auto", str(tmp_path)])
+    assert "train/1.jpg" in text
+    assert text.count("age 20-29, gender Male, race White") == 2
+    assert "person" not in text
+    kdef = tmp_path / "kdef"
+    (kdef / "AF01").mkdir(parents=True)
+    for name in ("AF01ANS.JPG", "AF01HAS.JPG"):
+        (kdef / "AF01" / name).write_bytes(tools.encode(tools.draw_image(1)))
+    lines = describe_set(kdef, DatasetOptions(), ["auto", str(kdef)]).splitlines()
+    assert sum("F01" in line.split() for line in lines) == 2

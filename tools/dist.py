@@ -38,7 +38,7 @@ def main() -> int:
     built = sorted(DIST.iterdir())
     subprocess.run([python, "-m", "twine", "check", "--strict", *built], check=True)
     wheel = next(path for path in built if path.suffix == ".whl")
-    subprocess.run([python, "-m", "check_wheel_contents", wheel], check=True)
+    subprocess.run([python, "-m", "check_wheel_contents", wheel], cwd=ROOT, check=True)
     for path in built:
         print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1e6:.1f} MB")
     too_large = [path.name for path in built if path.stat().st_size > MAX_SDIST_BYTES]

@@ -1,22 +1,28 @@
 # The front door: the same words for a person and for CI.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
-BIN := $(VENV)/bin
+# Windows names the folder otherwise.
+SCRIPTS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+BIN := $(VENV)/$(SCRIPTS)
 DEMO := demo
 READY := $(VENV)/.ready
 TOOLS := $(VENV)/tools
+DOCS_VENV := $(VENV)/docs
+WHEEL_VENV := build/wheel-venv
 BENCHMARKS := inference startup video serve prepare_rate training_input training_step train_throughput
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-page page npm-package conformance check fix bench hashes sbom clean
+.PHONY: help setup demo test test-slow test-page test-wheel page npm-package conformance docs demo-page dist check fix bench hashes sbom clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: $(READY) ## make .venv with every extra and the development tools
+setup: $(READY) ## make .venv with every extra and the development tools, several GB
 
 # torch and torchvision, whose builds differ from machine to machine, come last and without a hash.
 $(READY): pyproject.toml constraints.txt hashes.txt
+	@echo "Installing mien with every extra but ray, and the development tools, into $(VENV)."
+	@echo "The versions are those of constraints.txt. torch is most of it: with CUDA about 6.6 GB on disk, a third of it to download."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes --requirement hashes.txt
@@ -54,6 +60,29 @@ conformance: setup ## build the conformance kit into build/, and check Python, N
 	$(BIN)/python build/mien-conformance/check.py build/conformance-python.json
 	npm ci --prefix page --silent
 	cd page && node build.mjs --tests && MIEN_KIT=../build/mien-conformance node --test .tests/package.test.mjs
+# The wheel in an empty environment: the plain install must predict.
+test-wheel: ## build the wheel, install it alone, and predict with it
+	$(PYTHON) -m venv --clear $(WHEEL_VENV)
+	$(WHEEL_VENV)/$(SCRIPTS)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	$(WHEEL_VENV)/$(SCRIPTS)/python -m pip install --quiet --find-links build/wheel mien
+	$(WHEEL_VENV)/$(SCRIPTS)/python -P -m mien doctor
+	$(WHEEL_VENV)/$(SCRIPTS)/python -P -m mien predict page/public/example.jpg --draw build/wheel/drawn --out build/wheel/rows.csv --force
+	$(WHEEL_VENV)/$(SCRIPTS)/python -P -m mien cite
+
+docs: ## build the documentation site, English and Chinese, into build/site, and check its links
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/$(SCRIPTS)/python -m pip install --quiet '.[docs]'
+	$(DOCS_VENV)/$(SCRIPTS)/python tools/site.py
+
+demo-page: ## add the page that predicts in the browser to build/site
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/$(SCRIPTS)/python -m pip install --quiet .
+	$(DOCS_VENV)/$(SCRIPTS)/python -P -m mien page build/site/page --force
+
+dist: ## build wheel and source distribution of the last commit into dist/, and check them
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/$(SCRIPTS)/python -m pip install --quiet build==1.6.1 twine==7.0.0 check-wheel-contents==0.6.3
+	$(TOOLS)/$(SCRIPTS)/python tools/dist.py
 
 check: setup ## format, lint, types, layers, spelling, words, structure
 	$(BIN)/ruff format --check .

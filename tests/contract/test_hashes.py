@@ -7,8 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 # Their builds differ from machine to machine.
 WITHOUT_HASH = {"torch", "torchvision"}
-# `make setup` does not install these: they are too large for what they are needed for.
-NOT_SET_UP = {"ray"}
+# `make setup` does not install these: they are too large for what they are needed for, or have an environment of their own.
+NOT_SET_UP = {"ray", "docs"}
 
 
 def same_name(name: str) -> str:

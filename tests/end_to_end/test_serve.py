@@ -127,6 +127,12 @@ def test_the_rows_are_those_of_predict(
     assert response.json() == {"results": [{"source": str(IMAGE), "rows": written}]}
 
 
+def test_the_duty_to_inform_is_named_before_the_address(server: Server) -> None:
+    """Once, when it starts; the last line of the start has the address."""
+    (index,) = [number for number, line in enumerate(server.lines) if "Article 50(3)" in line]
+    assert server.url in server.lines[index + 1]
+
+
 def test_the_page_is_served(server: Server) -> None:
     """The installed page comes with the model and its metadata."""
     assert "<!doctype html>" in server.get("").text.lower()

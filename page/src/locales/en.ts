@@ -92,7 +92,7 @@ export const en = {
   notFeelingTitle: "An expression is not an emotion",
   notFeeling:
     "The model classifies how a face looks in a single image, based on how people labeled similar images. It cannot tell what someone feels, thinks or is like, and it is often wrong.",
-  law: "In the European Union, inferring people’s emotions in the workplace or in education is prohibited (AI Act, Article 5), except for medical or safety reasons. Always ask people for consent before analyzing their faces.",
+  law: "In the European Union, inferring people’s emotions in the workplace or in education is prohibited (AI Act, Article 5), except for medical or safety reasons. Elsewhere, people who are exposed to emotion recognition must be informed of it (Article 50(3)). Always ask people for consent before analyzing their faces.",
   developersTitle: "For developers",
   developersText: "The same predictions over HTTP, as JSON. The server’s API reference is at /docs. If it requires a token, send the header Authorization: Bearer TOKEN.",
   serveHint: "Start a server on your machine with: mien serve",

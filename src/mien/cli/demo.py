@@ -25,7 +25,7 @@ def add_parser(verbs: Verbs) -> None:
         verbs,
         "demo",
         "Run the full pipeline on drawn faces: draw, prepare, browse, train, export, evaluate. Takes a few minutes "
-        "without a GPU, and about 60 MB.",
+        "without a GPU, and about 170 MB.",
         "mien demo",
     )
     parser.add_argument(

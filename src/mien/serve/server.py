@@ -36,6 +36,10 @@ from mien.serve.settings import ServeSettings
 
 _log = logging.getLogger(__name__)
 
+DUTY_TO_INFORM = (
+    "In the European Union, persons exposed to emotion recognition must be informed of it (AI Act, Article 50(3)), and it is "
+    "prohibited at work and in schools (Article 5)"
+)
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # Connections waiting to be accepted; beyond them the system makes clients retry.
 _BACKLOG = 2048
@@ -91,7 +95,12 @@ def run_serve(model: str | Path | None = None, *, options: ServeOptions) -> None
     listener = bind_socket(options.host, options.port)
     host = f"[{options.host}]" if ":" in options.host else options.host
     address = f"Serving {model_name(onnx_model.path)} at http://{host}:{listener.getsockname()[1]}/"
-    Server(app, options.settings, limits, on_start=lambda: _log.info(address)).run([listener])
+
+    def announce() -> None:
+        _log.info(DUTY_TO_INFORM)
+        _log.info(address)
+
+    Server(app, options.settings, limits, on_start=announce).run([listener])
     if app.is_busy:
         _log.warning(
             "Abandoning an image that is still being processed: only the end of the process can stop it"

@@ -1,0 +1,54 @@
+"""What the documentation says about messages and pages is true of the code."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+@pytest.fixture(scope="module")
+def strings() -> str:
+    """All string constants of the package; a formatted string has several."""
+    trees = (ast.parse(path.read_text("utf-8")) for path in (ROOT / "src" / "mien").rglob("*.py"))
+    found = [
+        node.value
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    return "\n".join(found)
+
+
+def test_messages_that_are_explained_exist(strings: str) -> None:
+    """The first cell of each row quotes fixed words of a message, or a status."""
+    text = (DOCS / "troubleshooting.md").read_text("utf-8")
+    quoted = [
+        word
+        for cell in re.findall(r"^\| (`[^|]*) \|", text, re.MULTILINE)
+        for word in re.findall(r"`([^`]+)`", cell)
+    ]
+    assert len(quoted) > 25
+    assert [words for words in quoted if words not in strings] == []
+
+
+def test_every_page_is_in_the_navigation_of_both_sites() -> None:
+    """And nothing is in it that does not exist."""
+    pages = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") if "zh" not in path.parts}
+    for name in ("zensical.toml", "zensical.zh.toml"):
+        navigation = str(tomllib.loads((ROOT / name).read_text("utf-8"))["project"]["nav"])
+        assert set(re.findall(r"[\w/-]+\.md", navigation)) == pages, name
+
+
+def test_chinese_pages_replace_english_ones() -> None:
+    """A page of docs/zh has the name of an English one; the most used ones are there."""
+    chinese = {path.relative_to(DOCS / "zh") for path in (DOCS / "zh").rglob("*.md")}
+    assert {
+        Path("index.md"),
+        *(Path(f"guide/{name}.md") for name in ("predict", "prepare", "train", "evaluate")),
+    } <= chinese
+    assert [page for page in chinese if not (DOCS / page).is_file()] == []

@@ -16,6 +16,7 @@ from mien.cli import (
     page,
     predict,
     prepare,
+    push,
     sample,
     serve,
     train,
@@ -44,7 +45,7 @@ exit codes:
   143  training ended by SIGTERM; --resume continues it
 """
 # In the order of the help.
-VERBS = (sample, prepare, browse, train, export, evaluate, predict, compare, serve, page, doctor, bench)
+VERBS = (sample, prepare, browse, train, export, evaluate, predict, compare, push, serve, page, doctor, bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -312,6 +312,9 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StandInHub]
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _seconds: None)
     # The protocol of large files that any Hub understands.
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    # Read from the environment when it was imported.
+    template = stand_in.address + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(constants, "ENDPOINT", stand_in.address)
     monkeypatch.setenv("HF_ENDPOINT", stand_in.address)
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE"):

@@ -31,8 +31,8 @@ _ADDRESS = re.compile(
 _LOG_IN = "Run `hf auth login`, or set HF_TOKEN"
 # What an address lacks, by the exception of `huggingface_hub.errors`; an exception comes before those that it derives from.
 _FAILURES = {
-    "LocalEntryNotFoundError": "is not in the cache, and the Hub cannot be reached. Check the network, and that neither "
-    "HF_HUB_OFFLINE nor HF_ENDPOINT is set by mistake",
+    "LocalEntryNotFoundError": "is not in the cache, and the Hub cannot be reached: {answer}. Check the network, and that "
+    "neither HF_HUB_OFFLINE nor HF_ENDPOINT is set by mistake",
     "GatedRepoError": f"needs its authors' permission: request it on its page. {_LOG_IN}",
     "RepositoryNotFoundError": f"does not exist, or is private. Check the name. {_LOG_IN}",
     "RevisionNotFoundError": "has no such revision. Name a branch, a tag or a commit",
@@ -157,14 +157,14 @@ def hub_errors(shown: str) -> Iterator[None]:
     except (MienError, KeyboardInterrupt):
         raise
     except Exception as error:  # noqa: BLE001 - those of the HTTP client too, which has changed between releases
-        for name, what in _FAILURES.items():
-            if isinstance(error, getattr(errors, name)):
-                raise ArtifactError(f"{shown} {what}") from None
-        # A failed upload does not say why, but its cause does.
+        # The outermost error often does not say why.
         cause: BaseException = error
         while cause.__cause__ is not None and not hasattr(cause, "response"):
             cause = cause.__cause__
         answer = f"{type(cause).__name__}: {' '.join(str(cause).split())[:200]}"
+        for name, what in _FAILURES.items():
+            if isinstance(error, getattr(errors, name)):
+                raise ArtifactError(f"{shown} {what.format(answer=answer)}") from None
         status = getattr(getattr(cause, "response", None), "status_code", None)
         advice = (
             f"The token must be allowed to do this. {_LOG_IN}"

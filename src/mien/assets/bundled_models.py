@@ -1,15 +1,19 @@
 """The models that ship with the package, each with its model card, looked up by name.
 
-A model is given as its name or as the path of a file that `mien export` wrote; `DEFAULT_MODEL` is used if none is
-given.
+A model is given as its name, as the path of a file that `mien export` wrote, or as its address on the Hugging Face Hub
+(`mien.assets.hub`); `DEFAULT_MODEL` is used if none is given.
 """
 
+import re
 from difflib import get_close_matches
 from pathlib import Path
 
 from mien.artifacts import require_sha256
+from mien.assets.hub import CARD_FILE, cached_repo, fetch_model, is_hub_address
 from mien.errors import ArtifactError
 
+# The metadata that the Hub reads, at the start of a card.
+FRONT_MATTER = re.compile(r"\A---\r?\n.*?^---\r?\n\s*", re.DOTALL | re.MULTILINE)
 FOLDER = Path(__file__).parent / "models"
 DEFAULT_MODEL = "ferplus-resnet10-int8"
 # Detects a damaged installation, even for a model file from before these files contained their own hash.
@@ -27,14 +31,17 @@ def find_model(model: str | Path | None = None) -> Path:
     """Return the file of a model.
 
     Args:
-        model: a name from `model_names`, a path, or None for the default. An existing file takes precedence over a
-            name.
+        model: a name from `model_names`, a path, an address such as ``hf://org/name``, or None for the default. An
+            existing file takes precedence over a name.
 
     Raises:
-        ArtifactError: it is neither, or a bundled file has been modified.
+        ArtifactError: it is none of them, a bundled file has been modified, or the file cannot be fetched.
+        MissingExtraError: it has an address, and huggingface_hub is not installed.
     """
     if model is None:
         return _verified_file(DEFAULT_MODEL)
+    if is_hub_address(model):
+        return fetch_model(str(model))
     path = Path(model)
     if path.is_file():
         return path
@@ -56,11 +63,15 @@ def _verified_file(name: str) -> Path:
 
 
 def model_name(path: Path) -> str:
-    """Return the display name of a model: its file name without the suffix."""
-    return path.stem
+    """Return the display name of a model: its file name without the suffix, or ``org/name`` if it is from the Hub."""
+    return cached_repo(path) or path.stem
 
 
 def read_card(path: Path) -> str:
-    """Return the Markdown model card next to a model file, or an empty string if there is none."""
-    card = path.with_suffix(".md")
-    return card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    """Return the Markdown model card of a model file, or an empty string if there is none.
+
+    It is the file of the same name that ends in ``.md``, or the Hub's README.md, without its metadata.
+    """
+    card = path.parent / CARD_FILE if cached_repo(path) else path.with_suffix(".md")
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    return FRONT_MATTER.sub("", text, count=1)

@@ -93,7 +93,8 @@ def add_model(parser: Parser) -> None:
     parser.add_argument(
         "--model",
         metavar="MODEL",
-        help="file written by `mien export`, or name of a bundled model (default: the bundled default model)",
+        help="file written by `mien export`, its address on the Hugging Face Hub (hf://ORG/NAME[@REVISION]), or name of a "
+        "bundled model (default: the bundled default model)",
     )
 
 

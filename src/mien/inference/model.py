@@ -51,7 +51,8 @@ def load(  # noqa: PLR0913 - one keyword per option, as on the command line
     """Load a model. Neither torch nor a GPU is needed.
 
     Args:
-        model: the name of a bundled model, a file written by `mien export`, or None for the default.
+        model: the name of a bundled model, a file written by `mien export`, its address on the Hugging Face Hub, such as
+            ``hf://org/name`` or ``hf://org/name@revision``, or None for the default.
         classes: choose among AffectNet's first 7, 8 or 11 classes; None: among all of the model's classes.
         min_confidence: less probable predictions become ``"unsure"``, in [0, 1].
         top: report the probabilities of the K most probable classes only.

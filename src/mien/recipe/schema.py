@@ -31,8 +31,9 @@ class ModelConfig:
         backbone: Any timm model name, see `timm.list_models()`; null for the network of `weights`, with its input size, if
             that is a run or a model file, otherwise for efficientnet_b0.
         pretrained: Start from ImageNet weights, downloaded by timm. False starts from scratch.
-        weights: Start from these weights instead: a run, a model file (.onnx), `bundled` for the bundled model, or a
-            file of safetensors or of torch's (.pth, .pt, .bin) with a backbone's weights, of whatever library.
+        weights: Start from these weights instead: a run, a model file (.onnx) or its address (hf://ORG/NAME), `bundled` for
+            the bundled model, or a file of safetensors or of torch's (.pth, .pt, .bin) with a backbone's weights, of
+            whatever library.
         landmarks: Add the head that predicts the 68 landmarks.
         valence_arousal: Add the head that predicts valence and arousal.
         action_units: Add the head that predicts the action units of the packs, their presence or intensity.

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mien.artifacts import file_sha256
 from mien.assets.bundled_models import DEFAULT_MODEL, find_model, model_names
+from mien.assets.hub import fetch_model, is_hub_address
 from mien.errors import ModelError
 from mien.faces.crop import CropContract, resize_crop
 from mien.formats.onnx_model import OnnxModel
@@ -112,17 +113,20 @@ def find_weights(name: str) -> Path:
     """Return the run or file that `model.weights` names. What exists takes precedence over a bundled model.
 
     Raises:
-        ArtifactError: the file of a bundled model has been modified.
+        ArtifactError: the file of a bundled model has been modified, or a model on the Hub cannot be fetched.
+        MissingExtraError: it is on the Hub, and huggingface_hub is not installed.
         ModelError: there is neither.
     """
     path = Path(name)
     if path.exists():
         return path
+    if is_hub_address(name):
+        return fetch_model(name)
     if name == BUNDLED or name in model_names():
         return find_model(DEFAULT_MODEL if name == BUNDLED else name)
     raise ModelError(
-        f"`model.weights` {name} does not exist. Name a run, a model file (.onnx), a file of weights (safetensors, "
-        f".pth), or `{BUNDLED}` for the bundled model"
+        f"`model.weights` {name} does not exist. Name a run, a model file (.onnx) or its address (hf://ORG/NAME), a file "
+        f"of weights (safetensors, .pth), or `{BUNDLED}` for the bundled model"
     )
 
 

@@ -15,7 +15,7 @@ from mien.cli.output import print_result
 
 VERBS = (
     *("sample", "prepare", "browse", "train", "export", "evaluate", "predict", "serve", "page"),
-    *("compare", "bench", "doctor"),
+    *("compare", "bench", "doctor", "teach"),
 )
 ROOT = Path(__file__).parents[2]
 
@@ -154,6 +154,7 @@ def test_help_imports_nothing_heavy() -> None:
         "mien.prepare",
         "mien.compare",
         "mien.browse",
+        "mien.teach.stage",
     ],
 )
 def test_stages_without_training_work_with_torch_absent(stage: str) -> None:

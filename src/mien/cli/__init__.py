@@ -18,6 +18,7 @@ from mien.cli import (
     prepare,
     sample,
     serve,
+    teach,
     train,
 )
 from mien.cli.output import log_to_stderr, print_notice
@@ -33,7 +34,7 @@ expression, 68 landmarks and valence/arousal on a CPU, and report honestly how g
                                                            |--predict--> predictions
                                                            `--serve----> HTTP API + web page
 
-`mien predict photo.jpg` works right away, with the bundled model. `mien VERB --help` explains a verb.
+`mien predict photo.jpg` works right away, with the bundled model; `mien teach` gives it classes of your own. `mien VERB --help` explains a verb.
 """
 EPILOG = """\
 exit codes:
@@ -44,7 +45,21 @@ exit codes:
   143  training ended by SIGTERM; --resume continues it
 """
 # In the order of the help.
-VERBS = (sample, prepare, browse, train, export, evaluate, predict, compare, serve, page, doctor, bench)
+VERBS = (
+    sample,
+    prepare,
+    browse,
+    train,
+    export,
+    teach,
+    evaluate,
+    predict,
+    compare,
+    serve,
+    page,
+    doctor,
+    bench,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,7 +15,7 @@ from mien.cli.output import print_result
 
 VERBS = (
     *("sample", "prepare", "browse", "train", "export", "evaluate", "predict", "explain", "serve", "page"),
-    *("audit", "compare", "cite", "bench", "doctor", "demo", "completion"),
+    *("audit", "compare", "cite", "bench", "doctor", "demo", "completion", "push", "teach"),
 )
 ROOT = Path(__file__).parents[2]
 
@@ -156,6 +156,7 @@ def test_help_imports_nothing_heavy() -> None:
         "mien.compare",
         "mien.browse",
         "mien.audit.stage",
+        "mien.teach.stage",
     ],
 )
 def test_stages_without_training_work_with_torch_absent(stage: str) -> None:

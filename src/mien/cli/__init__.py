@@ -25,6 +25,7 @@ from mien.cli import (
     push,
     sample,
     serve,
+    teach,
     train,
 )
 from mien.cli.output import log_to_stderr, print_notice
@@ -40,7 +41,7 @@ on a labeled face set, export one small ONNX file, and report honestly how good 
                                                            |--predict--> predictions
                                                            `--serve----> HTTP API + web page
 
-`mien predict photo.jpg` works right away, with the bundled model. `mien VERB --help` explains a verb.
+`mien predict photo.jpg` works right away, with the bundled model; `mien teach` gives it classes of your own. `mien VERB --help` explains a verb.
 """
 EPILOG = """\
 exit codes:
@@ -73,6 +74,7 @@ VERBS = (
         audit,
         train,
         export,
+        teach,
         evaluate,
         predict,
         explain,

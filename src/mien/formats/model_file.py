@@ -5,11 +5,11 @@ An ONNX file is one protobuf message. Its metadata entry `HASH_KEY` holds the SH
 """
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from mien.errors import ArtifactError
+from mien.formats.protobuf import read_fields
 
 HASH_KEY = "mien_sha256"
 ZEROS = b"0" * 64
@@ -123,13 +123,13 @@ def parse_model_file(content: bytes) -> ModelFile:
     sha256_start, messages = 0, [("model", 0, len(content))]
     while messages:
         kind, start, end = messages.pop()
-        for number, value_start, value_end in _fields(content, start, end):
+        for number, value_start, value_end in read_fields(content, start, end):
             if kind == "tensor" and number in _EXTERNAL_DATA and content[value_start:value_end] != b"\0":
                 raise ValueError("it stores weights in another file, which is not supported")
             if kind == "model" and number not in _MODEL_FIELDS:
                 raise ValueError(f"it contains a field ({number}) that no export writes")
             if kind == "model" and number == _METADATA:
-                spans = {field: span for field, *span in _fields(content, value_start, value_end)}
+                spans = {field: span for field, *span in read_fields(content, value_start, value_end)}
                 if set(spans) != {1, 2}:
                     raise ValueError("a metadata entry is not a key and a value")
                 key, value = (content[slice(*spans[field])].decode() for field in (1, 2))
@@ -139,42 +139,9 @@ def parse_model_file(content: bytes) -> ModelFile:
                 sha256_start = spans[2][0] if key == HASH_KEY else sha256_start
             elif number in _CHILDREN[kind]:
                 messages.append((_CHILDREN[kind][number], value_start, value_end))
-    if not any(number == _GRAPH for number, _, _ in _fields(content, 0, len(content))):
+    if not any(number == _GRAPH for number, _, _ in read_fields(content, 0, len(content))):
         raise ValueError("it has no graph")
     sha256 = metadata.pop(HASH_KEY, None)
     if sha256 is not None and len(sha256.encode()) != len(ZEROS):
         raise ValueError(f"its {HASH_KEY!r} does not have {len(ZEROS)} digits")
     return ModelFile(content, metadata, sha256, sha256_start)
-
-
-def _fields(content: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Yield the number of each field of a protobuf message, and the start and end of its value.
-
-    Raises:
-        ValueError: the bytes are not a protobuf message.
-    """
-    while start < end:
-        tag, start = _varint(content, start)
-        number, wire_type = tag >> 3, tag & 7
-        if wire_type == 0:
-            value_start, (_, start) = start, _varint(content, start)
-        elif wire_type == 2:
-            length, value_start = _varint(content, start)
-            start = value_start + length
-        elif wire_type in (1, 5):
-            value_start, start = start, start + (8 if wire_type == 1 else 4)
-        else:
-            raise ValueError(f"ONNX does not use wire type {wire_type}, found at byte {start:,}")
-        if not number or start > end:
-            raise ValueError(f"it is truncated or damaged at byte {min(start, end):,}")
-        yield number, value_start, start
-
-
-def _varint(content: bytes, start: int) -> tuple[int, int]:
-    """Return a variable-length integer and the offset of what follows it."""
-    value = 0
-    for index in range(start, min(start + 10, len(content))):
-        value |= (content[index] & 127) << 7 * (index - start)
-        if content[index] < 128:
-            return value, index + 1
-    raise ValueError(f"it is truncated or damaged at byte {start:,}")

@@ -160,9 +160,11 @@ def concatenate(parts: Sequence[Values]) -> Values:
     return {task: np.concatenate([part[task] for part in parts]) for task in parts[0]}
 
 
-def _unpickle(path: Path, content: bytes, threads: int | None, providers: Sequence[Provider]) -> "OnnxModel":
+def _unpickle(
+    path: Path, content: bytes, threads: int | None, providers: Sequence[Provider], in_memory: bool
+) -> "OnnxModel":
     file = read_model_content(content, where=str(path))
-    return OnnxModel(path, file, threads=threads, providers=providers)
+    return OnnxModel(path, file, threads=threads, providers=providers, in_memory=in_memory)
 
 
 def _one_line(error: Exception) -> str:
@@ -179,6 +181,7 @@ class OnnxModel:
         *,
         threads: int | None = None,
         providers: Sequence[Provider] = (CPU_PROVIDER,),
+        in_memory: bool = False,
     ) -> None:
         """Load a model from the verified content of its file. See `load`, which reads it.
 
@@ -187,6 +190,7 @@ class OnnxModel:
             file: the content.
             threads: number of threads per call, or None for one per core.
             providers: onnxruntime's execution providers, in order of preference.
+            in_memory: there is no file yet, so that the content is kept.
         """
         if METADATA_KEY not in file.metadata:
             raise ArtifactError(
@@ -200,12 +204,13 @@ class OnnxModel:
             )
         self.path, self.threads, self.providers = path, threads, tuple(providers)
         self.info = ModelInfo.from_json(file.metadata[METADATA_KEY], where=str(path))
-        self._sha256 = file.sha256 or file.compute_sha256()
+        self.sha256 = file.sha256 or file.compute_sha256()
+        self._file_in_memory = file if in_memory else None
         try:
             # The session gets the very bytes whose hash was verified.
             self._session = OnnxSession(
                 file.content,
-                read_again=lambda: self._read_again().content,
+                read_again=self.content,
                 threads=threads,
                 providers=self.providers,
             )
@@ -241,7 +246,17 @@ class OnnxModel:
 
     def with_threads(self, threads: int) -> "OnnxModel":
         """Return the same model with another number of threads per call."""
-        return OnnxModel(self.path, self._read_again(), threads=threads, providers=self.providers)
+        in_memory = self._file_in_memory is not None
+        file = self._read_again()
+        return OnnxModel(self.path, file, threads=threads, providers=self.providers, in_memory=in_memory)
+
+    def content(self) -> bytes:
+        """Return the bytes of the model file.
+
+        Raises:
+            ArtifactError: it cannot be read, or is not what was loaded.
+        """
+        return self._read_again().content
 
     def _read_again(self) -> ModelFile:
         """Read the file once more.
@@ -249,14 +264,17 @@ class OnnxModel:
         Raises:
             ArtifactError: it cannot be read, or is not what was loaded.
         """
+        if self._file_in_memory is not None:
+            return self._file_in_memory
         file = read_model_file(self.path)
-        if (file.sha256 or file.compute_sha256()) != self._sha256:
+        if (file.sha256 or file.compute_sha256()) != self.sha256:
             raise ArtifactError(f"{self.path} has changed since the model was loaded. Load it again")
         return file
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the content of the file, so that the model travels to a machine without it."""
-        return _unpickle, (self.path, self._read_again().content, self.threads, self.providers)
+        in_memory = self._file_in_memory is not None
+        return _unpickle, (self.path, self.content(), self.threads, self.providers, in_memory)
 
     def __deepcopy__(self, _memo: object) -> "OnnxModel":
         """Return the model itself, which never changes."""

@@ -1,11 +1,14 @@
 """The Python interface: `mien.load` returns a `Model`, which predicts images, videos and cameras."""
 
+import logging
 import os
 import threading
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, overload
+
+import numpy as np
 
 from mien.assets.bundled_models import find_model
 from mien.errors import SourceError
@@ -24,6 +27,8 @@ from mien.inference.image_input import (
 )
 from mien.inference.pipeline import CroppedImage, predict_cropped, preprocess_pixels
 from mien.inference.results import ImagePrediction
+from mien.inference.teaching.lesson import Shots, teach
+from mien.inference.teaching.saving import save_model
 from mien.inference.video.capture import open_frames
 from mien.inference.video.frames import DEFAULT_FRAME_RATE, FrameSource
 from mien.inference.video.given_frames import GivenFrames
@@ -31,6 +36,9 @@ from mien.inference.video.options import DETECT_EVERY, SMOOTHING_S, VideoOptions
 from mien.inference.video.stream import predict_frames, unreadable_prediction
 from mien.runtime.cpu import usable_cpu_cores
 from mien.runtime.onnx_session import Provider, require_providers, resolve_device
+from mien.runtime.progress import Progress
+
+_log = logging.getLogger(__name__)
 
 # Images of a list are processed in chunks of this size, to bound the pixels in memory.
 CHUNK_IMAGES = 32
@@ -331,6 +339,82 @@ class Model:
 
         # Options are checked above, at the call; the source is opened when the first frame is requested.
         return predictions()
+
+    def teach(  # noqa: PLR0913 - one keyword per option, as on the command line
+        self,
+        images: Sequence[ImageInput],
+        labels: Sequence[str],
+        *,
+        persons: Sequence[str | None] | None = None,
+        keep_classes: bool = False,
+        merge: Mapping[str, Sequence[str]] | None = None,
+        cropped: bool = False,
+        color: ColorOrder = "rgb",
+    ) -> "Model":
+        """Return a model with other classes, taught on a few labeled images in seconds; `save` writes it.
+
+        The network stays as it is: a linear layer on its features is fitted, with a penalty chosen by cross-validation, and
+        measured by it (``info.training["taught"]``). In each image the largest face is used; images without one, or that
+        cannot be read, are left out with a warning.
+
+        Args:
+            images: each as `predict` takes it; at least five of each class, of different faces.
+            labels: the class of each image.
+            persons: who is in each image, or None where that is not known. Cross-validation then measures how the model does
+                on persons that it has not seen.
+            keep_classes: keep the model's classes beside the new ones. Images of the model's classes are then needed too, as
+                examples of what is not a new class.
+            merge: classes to combine to one, by the name of the new one: ``{"Negative": ["Anger", "Disgust"]}``.
+            cropped: every image already is one cropped face; the detector does not run.
+            color: order of the channels of pixels.
+
+        Raises:
+            DatasetError: there are too few faces or classes.
+            ModelError: cross-validation gives no evidence that the classes can be told apart.
+
+        Example:
+            >>> model = mien.load().teach(["a.jpg", "b.jpg", ...], ["yawn", "calm", ...])
+            >>> model.save("yawn.onnx")
+        """
+        people: Sequence[str | None] = [None] * len(images) if persons is None else persons
+        if not len(images) == len(labels) == len(people):
+            raise ValueError(
+                f"`images`, `labels` and `persons` must be as many, got {len(images)}, {len(labels)} and {len(people)}"
+            )
+        crops, kept, problems = [], [], []
+        with Progress("Finding faces", total=len(images), unit="image") as progress:
+            for index, image in enumerate(images):
+                found = self.preprocess(image, cropped=cropped, color=color)
+                if found.faces:
+                    crops.append(found.faces[0].crop)
+                    kept.append(index)
+                else:
+                    problems.append(f"{found.source} ({found.problem[0] if found.problem else 'no face'})")
+                progress.advance()
+        if problems:
+            _log.warning(
+                "%d of %d images are left out: %s", len(problems), len(images), ", ".join(problems[:5])
+            )
+        size = self.info.input_size
+        shots = Shots(
+            np.stack(crops) if crops else np.zeros((0, size, size, 3), np.uint8),
+            tuple(labels[index] for index in kept),
+            tuple(people[index] for index in kept),
+        )
+        taught = teach(self.onnx_model, shots, keep_classes=keep_classes, merge=merge)
+        return Model(taught, detector=self._detector)
+
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write the model file, and a model card next to it; return the file's path.
+
+        Args:
+            path: ends in ``.onnx``.
+            force: replace existing files.
+
+        Raises:
+            ArtifactError: a file exists already, or cannot be written.
+        """
+        return save_model(self.onnx_model, Path(path), force=force)
 
     @cached_property
     def _video_model(self) -> OnnxModel:

@@ -3,6 +3,7 @@
 References:
     [0] Guo et al., On Calibration of Modern Neural Networks, 2017, https://arxiv.org/abs/1706.04599: the
         expected calibration error over 15 equal bins of the top probability, and temperature scaling.
+    [1] Platt, Probabilistic outputs for support vector machines, 1999: targets for sigmoid calibration.
 """
 
 import math
@@ -84,7 +85,27 @@ def expected_calibration_error(bins: tuple[ReliabilityBin, ...]) -> float | None
     )
 
 
-def fit_temperature(logits: NDArray[np.floating], targets: NDArray[np.generic]) -> float:
+def smooth_labels(labels: NDArray[np.integer], *, n_classes: int) -> NDArray[np.float64]:
+    """Return ``(N, C)`` targets for `fit_temperature` that leave room for errors which few faces cannot show.
+
+    After Platt [1], a class with n faces has the target (n + 1) / (n + 2); the rest is divided among the others.
+
+    Example:
+        >>> smooth_labels(np.array([0, 0, 1]), n_classes=2).round(2).tolist()
+        [[0.75, 0.25], [0.75, 0.25], [0.33, 0.67]]
+    """
+    counts = np.bincount(labels, minlength=n_classes)[labels]
+    targets = np.repeat((1 / (counts + 2) / max(1, n_classes - 1))[:, None], n_classes, axis=1)
+    targets[np.arange(len(labels)), labels] = (counts + 1) / (counts + 2)
+    return np.asarray(targets)
+
+
+def fit_temperature(
+    logits: NDArray[np.floating],
+    targets: NDArray[np.generic],
+    *,
+    weights: NDArray[np.floating] | None = None,
+) -> float:
     """Find the temperature T that minimizes the cross-entropy of ``softmax(logits / T)``.
 
     A grid search over log T is refined by a golden-section search around its best point. Cross-entropy is
@@ -93,6 +114,7 @@ def fit_temperature(logits: NDArray[np.floating], targets: NDArray[np.generic]) 
     Args:
         logits: ``(N, C)`` finite logits.
         targets: ``(N,)`` class indices, or ``(N, C)`` label distributions that sum to 1.
+        weights: ``(N,)`` weights of the faces in the cross-entropy, not all 0; None: all the same.
 
     Returns:
         T within `TEMPERATURE_RANGE`; 1.0 without faces.
@@ -116,11 +138,13 @@ def fit_temperature(logits: NDArray[np.floating], targets: NDArray[np.generic]) 
         target_logits = (shifted * targets.astype(np.float64)).sum(axis=1)
     else:
         raise ValueError(f"`targets` must be {logits.shape} like `logits`, got {targets.shape}")
-    expected = float(target_logits.mean())
+    expected = float(np.average(target_logits, weights=weights))
 
     def cross_entropy(log_temperature: float) -> float:
         scale = math.exp(-log_temperature)
-        return float(np.log(np.exp(shifted * scale).sum(axis=1)).mean() - expected * scale)
+        return float(
+            np.average(np.log(np.exp(shifted * scale).sum(axis=1)), weights=weights) - expected * scale
+        )
 
     grid = np.linspace(math.log(TEMPERATURE_RANGE[0]), math.log(TEMPERATURE_RANGE[1]), _GRID_POINTS)
     best = int(np.argmin([cross_entropy(float(point)) for point in grid]))

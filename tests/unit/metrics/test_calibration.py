@@ -97,3 +97,14 @@ def test_wrong_input_is_refused(logits, targets) -> None:
     """Inputs that cannot be fitted are rejected with a message."""
     with pytest.raises(ValueError, match="must be"):
         fit_temperature(logits, targets)
+
+
+def test_a_weight_of_three_is_the_face_three_times() -> None:
+    rng = np.random.default_rng(4)
+    targets = rng.integers(0, 3, 40)
+    logits = rng.normal(0, 2, (40, 3)) + 2 * np.eye(3)[targets]
+    weights = rng.integers(1, 4, 40)
+    repeated = np.repeat(np.arange(40), weights)
+    expected = fit_temperature(logits[repeated], targets[repeated])
+    assert fit_temperature(logits, targets, weights=weights) == pytest.approx(expected, rel=1e-6)
+    assert fit_temperature(logits, targets) != pytest.approx(expected, rel=1e-3)

@@ -16,6 +16,7 @@ from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.inference.decision_rule import ClassCount, DecisionRule
 from mien.inference.pipeline import (
     CroppedImage,
+    detector_for_crops,
     predict_cropped,
     preprocess_bytes,
     preprocess_file,
@@ -122,7 +123,8 @@ class Model:
         Args:
             image: a path, the bytes of an image file, ``(H, W, 3)`` RGB or ``(H, W)`` grayscale uint8 pixels, or a
                 list of these.
-            cropped: every image already is one cropped face; the detector does not run.
+            cropped: every image already is one cropped face; for a model of aligned crops, the detector looks only for
+                the points to align it by.
 
         Returns:
             For an image, a prediction that iterates over its faces and keeps the pixels, to draw on; for a list, a
@@ -149,7 +151,7 @@ class Model:
         Raises:
             TypeError: it is not an image, see `predict`.
         """
-        detector = None if cropped else self.detector
+        detector = detector_for_crops(self.info, lambda: self.detector) if cropped else self.detector
         if isinstance(image, str | Path):
             return preprocess_file(Path(image), self.info, detector=detector, keep_image=keep_image)
         if isinstance(image, bytes):

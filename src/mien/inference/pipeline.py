@@ -5,7 +5,7 @@ faces; `infer` runs the model on crops in batches; `postprocess_*` turn the mode
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.faces.crop import crop_image, crop_matrix, invert_matrix, resize_crop
-from mien.faces.detector import DetectedFace, Detector
+from mien.faces.crop import crop_image, crop_matrix, invert_matrix, resize_crop, turn_crop
+from mien.faces.detector import FILLING_COVER, CloseUpDetector, DetectedFace, Detector
 from mien.faces.image_files import read_image_file
 from mien.faces.images import MAX_PIXELS, UnreadableImage, decode_image, to_rgb
 from mien.formats.onnx_model import ModelInfo, OnnxModel
@@ -64,6 +64,38 @@ class CroppedImage:
     def n_pixels(self) -> int:
         """The number of pixels that are kept."""
         return 0 if self.image_rgb is None else self.image_rgb.shape[0] * self.image_rgb.shape[1]
+
+
+class OneFacePerImage:
+    """Takes every image as one face, for a model of aligned crops: by the points of the face that fills it, if it is found."""
+
+    def __init__(self, detector: Detector) -> None:
+        """Search with a detector."""
+        self._detector = detector
+
+    def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
+        """Return the largest face, or the full image if there is none, or only a small one."""
+        height, width = image_rgb.shape[:2]
+        faces = self._detector.find_faces(image_rgb)[:1]
+        return [face for face in faces if face.area >= FILLING_COVER * width * height] or [
+            whole_face(image_rgb)
+        ]
+
+
+def detector_for_crops(info: ModelInfo, load: Callable[[], Detector]) -> Detector | None:
+    """Return what `preprocess_pixels` takes as the detector of images that already are one cropped face.
+
+    Args:
+        info: the model's metadata.
+        load: returns a detector, which only a model of aligned crops needs.
+    """
+    return OneFacePerImage(load()) if info.crop.method == "aligned" else None
+
+
+def whole_face(image_rgb: NDArray[np.uint8]) -> DetectedFace:
+    """Return a full image as a face."""
+    height, width = image_rgb.shape[:2]
+    return DetectedFace(np.array([0, 0, width, height], dtype=np.float64), None, None, "whole")
 
 
 def predict_files(
@@ -135,8 +167,13 @@ def preprocess_pixels(
     detector: Detector | None,
     keep_image: bool = False,
 ) -> CroppedImage:
-    """Detect the faces of an image ``(H, W, 3)`` uint8 RGB and crop them; without a detector it is one face."""
-    detections = [None] if detector is None else detector.find_faces(image_rgb)
+    """Detect the faces of an image ``(H, W, 3)`` uint8 RGB and crop them.
+
+    An image in which none is found, but which looks like a close-up, is one face. So is any without a detector.
+    """
+    detections = [whole_face(image_rgb)] if detector is None else detector.find_faces(image_rgb)
+    if not detections and isinstance(detector, CloseUpDetector) and detector.fills_image(image_rgb):
+        detections = [whole_face(image_rgb)]
     faces = tuple(crop_face(image_rgb, detection, info) for detection in detections)
     return CroppedImage(source, faces, image_rgb if keep_image else None)
 
@@ -150,15 +187,20 @@ def crop_face(image_rgb: NDArray[np.uint8], detection: DetectedFace | None, info
         info: crop contract and input size of the model.
     """
     height, width = image_rgb.shape[:2]
-    if detection is None:
+    detection = whole_face(image_rgb) if detection is None else detection
+    if detection.found_by == "whole":
         # without a box every method falls back to the full image
         matrix, _ = crop_matrix(info.crop, (width, height))
-        detection = DetectedFace(np.array([0, 0, width, height], dtype=np.float64), None, None)
     else:
-        contract = info.crop.for_detected_faces()
-        matrix, _ = crop_matrix(
-            contract, (width, height), anchors=detection.anchors, box_xyxy=detection.box_xyxy
+        matrix, method = crop_matrix(
+            info.crop.for_detected_faces(),
+            (width, height),
+            anchors=detection.anchors,
+            box_xyxy=detection.box_xyxy,
         )
+        if method == "box":
+            # The box stays upright whatever the face's roll: its content is turned by the nearest quarter turn.
+            matrix = turn_crop(matrix, round(detection.roll_deg / 90))
     crop = resize_crop(crop_image(image_rgb, matrix, info.crop.size), info.input_size)
     return CroppedFace(crop, invert_matrix(matrix), detection)
 
@@ -220,6 +262,7 @@ def postprocess_face(
         face=index,
         box_xyxy=face.detection.box_xyxy,
         score=face.detection.score,
+        found_by=face.detection.found_by,
         expression=expression,
         confidence=confidence,
         probabilities=probabilities,

@@ -35,6 +35,8 @@ class FacePrediction:
         detail: explanation of an unreadable source for a person; otherwise empty.
         box_xyxy: ``(4,)`` face box in pixels of the upright image.
         score: detector score in [0, 1]; None if the detector has none or did not run.
+        found_by: ``detector``; ``whole`` if the image was taken as one face; ``given`` if the box came with the image; None
+            without a face.
         expression: the most probable class, or ``unsure``.
         confidence: probability of the most probable class.
         probabilities: by class, in the model's order; they sum to 1 unless limited to the top K classes.
@@ -54,6 +56,7 @@ class FacePrediction:
     detail: str = ""
     box_xyxy: NDArray[np.float64] | None = None
     score: float | None = None
+    found_by: str | None = None
     expression: str | None = None
     confidence: float | None = None
     probabilities: dict[str, float] | None = None

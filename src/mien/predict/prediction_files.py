@@ -62,7 +62,7 @@ def flat_columns(classes: Sequence[str], annotations: Annotations = NO_ANNOTATIO
     """Return the columns of CSV and Parquet: four for the box, then those of each task, ``p_<Class>`` first."""
     return (
         *("source", "frame", "seconds", "face", "track", "status", "detail", *BOX_COLUMNS, "score"),
-        *("expression", "confidence"),
+        *("found_by", "expression", "confidence"),
         *(name for task in TASKS.values() for name in task.columns(tuple(classes), annotations)),
     )
 
@@ -109,7 +109,7 @@ class ParquetWriter:
         import pyarrow as pa  # noqa: PLC0415 - only this format needs it
         from pyarrow import parquet  # noqa: PLC0415
 
-        types = dict.fromkeys(("source", "status", "detail", "expression"), pa.string())
+        types = dict.fromkeys(("source", "status", "detail", "found_by", "expression"), pa.string())
         types |= dict.fromkeys(("frame", "face", "track"), pa.int64())
         types["landmarks"] = pa.list_(pa.float32())
         columns = flat_columns(classes, annotations)

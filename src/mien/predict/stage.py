@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TextIO
@@ -18,7 +19,7 @@ from mien.faces.detector import Detector, load_detector
 from mien.faces.images import UnreadableImage
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.model import threads_for_video
-from mien.inference.pipeline import predict_files, warn_if_trained_on_crops
+from mien.inference.pipeline import detector_for_crops, predict_files, warn_if_trained_on_crops
 from mien.inference.results import NO_FACE, OK, ImagePrediction
 from mien.inference.video.capture import DEFAULT_FRAME_RATE, FrameSource, open_frames
 from mien.inference.video.options import VideoOptions
@@ -126,6 +127,8 @@ def run_predict(
         if options.crop == "detect":
             warn_if_trained_on_crops(onnx_model.info)
             detector = load_detector(options.detector_path)
+        elif n_videos < len(found):
+            detector = detector_for_crops(onnx_model.info, partial(load_detector, options.detector_path))
         names = [source.name for source in found if not source.is_video]
         writer: RowWriter = TableWriter(
             stream, classes, names, top=options.rule.top, annotations=onnx_model.info.annotations
@@ -276,7 +279,11 @@ class _Run:
         predictions = stack.enter_context(
             closing(
                 predict_frames(
-                    frames, self.model, detector=self.detector, rule=self.options.rule, options=options
+                    frames,
+                    self.model,
+                    detector=self.detector if self.options.crop == "detect" else None,
+                    rule=self.options.rule,
+                    options=options,
                 )
             )
         )

@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.faces.detector import DetectedFace, Detector
+from mien.faces.detector import CloseUpDetector, DetectedFace, Detector
 from mien.faces.file_signatures import identify_format
 from mien.formats.onnx_model import ModelInfo
-from mien.inference.pipeline import CroppedImage, preprocess_bytes
+from mien.inference.pipeline import CroppedImage, detector_for_crops, preprocess_bytes
 from mien.runtime.cpu import usable_cpu_cores
 from mien.serve.settings import ServeSettings
 from mien.serve.uploads import Upload
@@ -33,6 +33,9 @@ class _LargestFaces:
         self.n_skipped = max(0, len(faces) - self.limit)
         return faces[: self.limit]
 
+    def fills_image(self, image_rgb: NDArray[np.uint8]) -> bool:
+        return isinstance(self.detector, CloseUpDetector) and self.detector.fills_image(image_rgb)
+
 
 class Preprocessor:
     """Decodes images and crops their faces, off the event loop."""
@@ -54,11 +57,12 @@ class Preprocessor:
             name = identify_format(upload.data)
             detail = f"{name or f'begins with {upload.data[:16]!r}'}; supported formats: {', '.join(FORMATS)}"
             return CroppedImage(upload.source, (), problem=("not_an_image", detail)), 0
-        detector = None
+        detector: Detector | None = None
+        limited: _LargestFaces | None = None
         if crop == "detect":
-            if not hasattr(self._thread_local, "detector"):
-                self._thread_local.detector = self._make_detector()
-            detector = _LargestFaces(self._thread_local.detector, self._settings.faces)
+            detector = limited = _LargestFaces(self._detector(), self._settings.faces)
+        else:
+            detector = detector_for_crops(self._info, self._detector)
         image = preprocess_bytes(
             upload.source,
             upload.data,
@@ -66,4 +70,11 @@ class Preprocessor:
             detector=detector,
             max_pixels=self._settings.image_pixels,
         )
-        return image, 0 if detector is None else detector.n_skipped
+        return image, 0 if limited is None else limited.n_skipped
+
+    def _detector(self) -> Detector:
+        """Return the detector of the calling thread."""
+        if not hasattr(self._thread_local, "detector"):
+            self._thread_local.detector = self._make_detector()
+        detector: Detector = self._thread_local.detector
+        return detector

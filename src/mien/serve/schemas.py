@@ -17,6 +17,7 @@ _ROW: JsonDict = {
     "detail": "",
     "box_xyxy": [412.31, 120.05, 561.9, 310.44],
     "score": 0.934512,
+    "found_by": "detector",
     "expression": "Happy",
     "confidence": 0.971204,
     "probabilities": {"Neutral": 0.028796, "Happy": 0.971204},
@@ -69,6 +70,9 @@ class Face(BaseModel):
         description="Left, top, right, bottom in pixels, after applying the EXIF orientation"
     )
     score: float | None = Field(description="Detection score, 0 to 1")
+    found_by: Literal["detector", "whole", "given"] | None = Field(
+        description="`detector`; `whole`: the image was taken as one face; `given`: the box came with the request"
+    )
     expression: str | None = Field(description="Top-1 class, or `unsure`")
     confidence: float | None = Field(description="Top-1 probability")
     probabilities: dict[str, float] | None = Field(

@@ -1,6 +1,7 @@
 // Who predicts an image: the worker in this browser, or the server that the page came from, if it is one.
 
 import type { Box, Point } from "./faces/crop.ts";
+import type { FoundBy } from "./faces/detector.ts";
 import { unitsOf, type FacePrediction, type ModelInfo } from "./faces/model.ts";
 import type { FromWorker, ImagePredictions, LoadFailure, ToWorker } from "./protocol.ts";
 
@@ -85,6 +86,8 @@ interface ServerRow {
   status: string;
   detail: string;
   score: number | null;
+  found_by: FoundBy | null;
+  reason: string;
   box_xyxy: Box | null;
   probabilities: Record<string, number> | null;
   landmarks: Point[] | null;
@@ -147,6 +150,8 @@ export function parsePredictions(
     .map((row) => ({
       box: row.box_xyxy ?? [0, 0, size.width, size.height],
       score: row.score,
+      foundBy: row.found_by ?? "detector",
+      reason: row.reason,
       probabilities: classes.map((name) => row.probabilities![name] ?? 0),
       landmarks: row.landmarks,
       valence: row.valence,

@@ -1,5 +1,6 @@
 // The predictions for a whole video, by position in the video: rows of numbers in bounded memory.
 
+import { REASONS } from "./faces/quality.ts";
 import type { FacePrediction } from "./faces/model.ts";
 import type { Frame } from "./source.ts";
 import type { Track } from "./tracks.ts";
@@ -9,8 +10,8 @@ export const MAX_ROWS = 500_000;
 const FIRST_ROWS = 1024;
 // More passes than this are merged: dragging the slider makes one at every step.
 const MAX_PASSES = 32;
-// Numbers before the probabilities of a row: seconds, face, track, box, score, valence, arousal.
-const N_FIXED = 10;
+// Numbers before the probabilities of a row: seconds, face, track, box, score, valence, arousal, index of the reason.
+const N_FIXED = 11;
 const NO_FACE = -1;
 // Number of the pass into which earlier ones were merged.
 const MERGED = -1;
@@ -75,7 +76,7 @@ export class Recording {
   /** All rows, ordered by position in the video. */
   *rows(): Generator<Row> {
     for (const row of this.validRows()) {
-      const [seconds, face, track, x0, y0, x1, y1, score, valence, arousal, ...values] = this.values.subarray(
+      const [seconds, face, track, x0, y0, x1, y1, score, valence, arousal, reason, ...values] = this.values.subarray(
         row * this.width,
         (row + 1) * this.width,
       );
@@ -84,7 +85,7 @@ export class Recording {
       const known = { score: nanToNull(score), valence: nanToNull(valence), arousal: nanToNull(arousal) };
       yield face === NO_FACE
         ? { seconds, face: null, track: null, prediction: null }
-        : { seconds, face, track, prediction: { box: [x0, y0, x1, y1], probabilities, landmarks: null, actionUnits, ...known } };
+        : { seconds, face, track, prediction: { box: [x0, y0, x1, y1], probabilities, landmarks: null, actionUnits, reason: REASONS[reason], foundBy: "detector", ...known } };
     }
   }
 
@@ -99,8 +100,8 @@ export class Recording {
       larger.set(this.values);
       this.values = larger;
     }
-    const { box, score, valence, arousal, probabilities, actionUnits } = prediction ?? EMPTY;
-    const row = [...position, ...box, score ?? NaN, valence ?? NaN, arousal ?? NaN, ...probabilities, ...(actionUnits ?? [])];
+    const { box, score, valence, arousal, reason, probabilities, actionUnits } = prediction ?? EMPTY;
+    const row = [...position, ...box, score ?? NaN, valence ?? NaN, arousal ?? NaN, Math.max(0, REASONS.indexOf(reason)), ...probabilities, ...(actionUnits ?? [])];
     const start = this.count++ * this.width;
     this.values.fill(NaN, start, start + this.width).set(row, start);
   }
@@ -138,6 +139,8 @@ export class Recording {
 const EMPTY: Omit<FacePrediction, "landmarks"> = {
   box: [NaN, NaN, NaN, NaN],
   score: null,
+  foundBy: "detector",
+  reason: "",
   valence: null,
   arousal: null,
   probabilities: [],

@@ -31,7 +31,7 @@ export interface Golden {
   classes: string[];
   crops: CropCase[];
   readings: PredictionCase[];
-  detected: { size_wh: [number, number]; faces: { box_xyxy: Box; score: number; points: Point[] }[] }[];
+  detected: { size_wh: [number, number]; faces: { box_xyxy: Box; score: number; points: Point[]; quality: Record<string, number> }[] }[];
 }
 
 export const golden = JSON.parse(readFileSync(join(folder, "golden.json"), "utf8")) as Golden;

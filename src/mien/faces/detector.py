@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from mien.errors import ModelError
 from mien.faces.boxes import area_xyxy, intersection_xyxy
+from mien.faces.crop import CropContract, crop_image, crop_matrix, invert_matrix, transform_points
 from mien.faces.detector_file import YUNET_NAME, find_detector_file, how_to_get_yunet, read_detector_file
 from mien.faces.images import to_rgb
 from mien.faces.yunet import YuNet
@@ -39,9 +40,8 @@ CLOSE_UP_BORDER = 0.1
 CANDIDATE_SCORE = 0.3
 CERTAIN_SCORE = 0.88
 MAX_SECOND_LOOKS = 12
-# The square of a second look is this many times the face, and has this many pixels a side.
-SECOND_LOOK_FACTOR = 2.0
-SECOND_LOOK_SIDE = 160
+# A second look sees a square of twice the face's side.
+SECOND_LOOK = CropContract("box", margin=0.5, size=160)
 # A turned copy must score this much more than the image as it is.
 TURNED_GAIN = 0.03
 # An image without a face is a close-up that the detector missed if a candidate covers this much of it with this score:
@@ -182,26 +182,22 @@ class YuNetDetector:
 
     def _look_again(self, image_bgr: NDArray[np.uint8], face: DetectedFace) -> list[DetectedFace]:
         """Return a candidate as it is found enlarged, in the turn that scores highest; nothing if it is no face."""
-        side = longest_side(face) * SECOND_LOOK_FACTOR
-        corner = (face.box_xyxy[:2] + face.box_xyxy[2:]) / 2 - side / 2
-        scale = SECOND_LOOK_SIDE / side
-        matrix = np.column_stack([np.eye(2) * scale, -corner * scale])
-        size_wh = (SECOND_LOOK_SIDE, SECOND_LOOK_SIDE)
-        flags = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        part = np.asarray(cv2.warpAffine(image_bgr, matrix, size_wh, flags=flags), dtype=np.uint8)
+        matrix, _ = crop_matrix(SECOND_LOOK, image_bgr.shape[1::-1], box_xyxy=face.box_xyxy)
+        part = crop_image(image_bgr, matrix, SECOND_LOOK.size)
+        to_image = invert_matrix(matrix) / (SECOND_LOOK.size, SECOND_LOOK.size, 1)
         found = [face] if (face.score or 0.0) >= SCORE_THRESHOLD else []
         best_score = 0.0
         for turns in range(4):
             turned = np.ascontiguousarray(np.rot90(part, turns))
             for seen in self._find_at(turned, 1.0, border=0):
-                upright = turn_back(seen, turns, size_wh)
-                box_xyxy = upright.box_xyxy / scale + np.tile(corner, 2)
+                upright = turn_back(seen, turns, part.shape[1::-1])
+                box_xyxy = transform_points(to_image, upright.box_xyxy.reshape(2, 2)).reshape(4)
                 score = (seen.score or 0.0) - (TURNED_GAIN if turns else 0.0)
                 if score <= best_score or not _is_same_face(box_xyxy, face.box_xyxy):
                     continue
                 best_score = score
                 if turns or not found:
-                    points = None if upright.points is None else upright.points / scale + corner
+                    points = None if upright.points is None else transform_points(to_image, upright.points)
                     found = [DetectedFace(box_xyxy, seen.score, points)]
         return found
 

@@ -18,6 +18,8 @@ ClassCount = Literal[7, 8, 11]
 
 # The expression of a face whose most probable class is less probable than was asked for.
 UNSURE = "unsure"
+# The reason for that; `FaceQuality.find_reason` has others.
+LOW_CONFIDENCE = "low confidence"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class DecisionRule:
             (the closed-set protocols of `mien.metrics.protocols`); None: among all of the model's classes.
         min_confidence: a face whose most probable class is below this is ``unsure``, in [0, 1].
         top: report the probabilities of the K most probable classes only; None for all.
+        quality_rule: a face that is too small, too dark, blurred or covered is ``unsure`` too.
     """
 
     n_classes: ClassCount | None = option(
@@ -45,6 +48,12 @@ class DecisionRule:
     )
     top: int | None = option(
         None, "report the K most probable classes (default: all in files, 1 in a table)", metavar="K", least=1
+    )
+    quality_rule: bool = option(
+        True,
+        "report an expression even for a face that is too small, too dark, blurred or covered (default: `unsure`)",
+        flag="--no-quality-rule",
+        const=False,
     )
 
     def __post_init__(self) -> None:

@@ -41,6 +41,7 @@ def load(
     classes: ClassCount | None = None,
     min_confidence: float = 0.0,
     top: int | None = None,
+    quality_rule: bool = True,
     detector: str | Path | None = None,
     threads: int | None = None,
 ) -> "Model":
@@ -51,6 +52,7 @@ def load(
         classes: choose among AffectNet's first 7, 8 or 11 classes; None: among all of the model's classes.
         min_confidence: less probable predictions become ``"unsure"``, in [0, 1].
         top: report the probabilities of the K most probable classes only.
+        quality_rule: predictions for a face that is too small, too dark, blurred or covered become ``"unsure"``.
         detector: YuNet's file; None: located, or downloaded once, when it is first needed.
         threads: threads per model call; None: one per core, and half of that for a video, whose next frames are
             decoded and searched for faces at the same time.
@@ -68,7 +70,7 @@ def load(
         ('Neutral', 'Happy', 'Sad')
     """
     onnx_model = OnnxModel.load(find_model(model), threads=threads)
-    rule = DecisionRule(classes, min_confidence, top)
+    rule = DecisionRule(classes, min_confidence, top, quality_rule)
     rule.classes(onnx_model.info.classes)
     return Model(onnx_model, rule=rule, detector=None if detector is None else load_detector(Path(detector)))
 

@@ -17,8 +17,9 @@ from mien.faces.crop import crop_image, crop_matrix, invert_matrix, resize_crop,
 from mien.faces.detector import FILLING_COVER, CloseUpDetector, DetectedFace, Detector
 from mien.faces.image_files import read_image_file
 from mien.faces.images import MAX_PIXELS, UnreadableImage, decode_image, to_rgb
+from mien.faces.quality import QUALITY, FaceQuality, five_from_landmarks, measure_quality
 from mien.formats.onnx_model import ModelInfo, OnnxModel
-from mien.inference.decision_rule import DecisionRule
+from mien.inference.decision_rule import LOW_CONFIDENCE, UNSURE, DecisionRule
 from mien.inference.results import FacePrediction, ImagePrediction, row_without_face
 from mien.tasks import TASKS, Values
 
@@ -37,11 +38,13 @@ class CroppedFace(NamedTuple):
         crop: ``(S, S, 3)`` uint8 RGB, the model's input.
         to_image: ``(2, 3)`` affine matrix from fractions of the crop to pixels of the image.
         detection: box and score of the face in the image.
+        quality: how well the face can be seen.
     """
 
     crop: NDArray[np.uint8]
     to_image: NDArray[np.float64]
     detection: DetectedFace
+    quality: FaceQuality
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -202,7 +205,7 @@ def crop_face(image_rgb: NDArray[np.uint8], detection: DetectedFace | None, info
             # The box stays upright whatever the face's roll: its content is turned by the nearest quarter turn.
             matrix = turn_crop(matrix, round(detection.roll_deg / 90))
     crop = resize_crop(crop_image(image_rgb, matrix, info.crop.size), info.input_size)
-    return CroppedFace(crop, invert_matrix(matrix), detection)
+    return CroppedFace(crop, invert_matrix(matrix), detection, measure_quality(image_rgb, detection))
 
 
 def predict_cropped(
@@ -257,6 +260,13 @@ def postprocess_face(
     for task, values in output.items():
         if TASKS[task].row is not None:
             fields |= TASKS[task].resolve("row")(values, face.to_image, info.annotations)
+    quality = face.quality
+    if quality.yaw_deg is None and fields.get("landmarks") is not None:
+        quality = quality.with_pose(five_from_landmarks(fields["landmarks"]))
+    reason = LOW_CONFIDENCE if expression == UNSURE else ""
+    if rule.quality_rule and (problem := quality.find_reason()):
+        expression, reason = UNSURE, problem
+        confidence = min(confidence, QUALITY["right_answers"][problem])
     return FacePrediction(
         source,
         face=index,
@@ -266,6 +276,8 @@ def postprocess_face(
         expression=expression,
         confidence=confidence,
         probabilities=probabilities,
+        reason=reason,
+        quality=quality.to_dict(),
         **fields,
     )
 

@@ -38,8 +38,11 @@ class FacePrediction:
         found_by: ``detector``; ``whole`` if the image was taken as one face; ``given`` if the box came with the image; None
             without a face.
         expression: the most probable class, or ``unsure``.
-        confidence: probability of the most probable class.
+        confidence: probability of the most probable class; for a face with a `reason` of quality, at most the share of
+            right answers for such faces (quality.json).
         probabilities: by class, in the model's order; they sum to 1 unless limited to the top K classes.
+        reason: why the expression is ``unsure``, such as ``too small``; otherwise empty.
+        quality: how well the face can be seen, by the names of `mien.faces.quality.FaceQuality`; None without a face.
         landmarks: ``(68, 2)`` in pixels of the upright image; None if the model has no landmarks task.
         valence: in [-1, 1]; None if the model has no valence and arousal task.
         arousal: in [-1, 1]; None like valence.
@@ -60,6 +63,8 @@ class FacePrediction:
     expression: str | None = None
     confidence: float | None = None
     probabilities: dict[str, float] | None = None
+    reason: str = ""
+    quality: dict[str, float | None] | None = None
     landmarks: NDArray[np.float64] | None = None
     valence: float | None = None
     arousal: float | None = None
@@ -78,7 +83,10 @@ class FacePrediction:
             elif isinstance(value, float):
                 value = round(value, VALUE_DECIMALS)
             elif isinstance(value, dict):
-                value = {name: round(number, VALUE_DECIMALS) for name, number in value.items()}
+                value = {
+                    name: None if number is None else round(number, VALUE_DECIMALS)
+                    for name, number in value.items()
+                }
             if field.name != "action_units" or value is not None:
                 row[field.name] = value
         return row
@@ -104,7 +112,9 @@ class FacePrediction:
     def __str__(self) -> str:
         if self.status != OK:
             return self.status if not self.detail else f"{self.status}: {on_one_line(self.detail)}"
-        parts = [f"{self.expression} {self.confidence or 0:.0%}"]
+        parts = [
+            f"{self.expression} {self.confidence or 0:.0%}" + (f" ({self.reason})" if self.reason else "")
+        ]
         if self.valence is not None and self.arousal is not None:
             parts.append(f"valence {self.valence:+.2f}, arousal {self.arousal:+.2f}")
         if self.box_xyxy is not None:

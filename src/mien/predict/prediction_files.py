@@ -7,12 +7,14 @@ import os
 import pkgutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TextIO
 
 from mien.artifacts import claim_output, disk_errors, one_writer, publish, require_suffix
 from mien.errors import ArtifactError
+from mien.faces.quality import FaceQuality
 from mien.inference.results import FacePrediction
 from mien.predict.options import PREDICTION_FORMATS
 from mien.runtime.csv_text import CsvLines
@@ -62,7 +64,7 @@ def flat_columns(classes: Sequence[str], annotations: Annotations = NO_ANNOTATIO
     """Return the columns of CSV and Parquet: four for the box, then those of each task, ``p_<Class>`` first."""
     return (
         *("source", "frame", "seconds", "face", "track", "status", "detail", *BOX_COLUMNS, "score"),
-        *("found_by", "expression", "confidence"),
+        *("found_by", "expression", "confidence", "reason", *(field.name for field in fields(FaceQuality))),
         *(name for task in TASKS.values() for name in task.columns(tuple(classes), annotations)),
     )
 
@@ -109,7 +111,7 @@ class ParquetWriter:
         import pyarrow as pa  # noqa: PLC0415 - only this format needs it
         from pyarrow import parquet  # noqa: PLC0415
 
-        types = dict.fromkeys(("source", "status", "detail", "found_by", "expression"), pa.string())
+        types = dict.fromkeys(("source", "status", "detail", "found_by", "expression", "reason"), pa.string())
         types |= dict.fromkeys(("frame", "face", "track"), pa.int64())
         types["landmarks"] = pa.list_(pa.float32())
         columns = flat_columns(classes, annotations)

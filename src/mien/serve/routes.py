@@ -93,7 +93,7 @@ def prediction_routes(model: OnnxModel) -> APIRouter:
         The rows are the same as those of `mien predict`. An image that cannot be decoded has a row with the reason; the
         request as a whole fails only if none of its files is an image.
         """
-        rule = DecisionRule(query.classes, query.min_confidence, query.top)
+        rule = DecisionRule(query.classes, query.min_confidence, query.top, query.quality_rule)
         try:
             rule.classes(model.info.classes)
         except ModelError as error:

@@ -16,6 +16,7 @@ from mien.faces.images import decode_image
 from mien.faces.landmarks import anchors_from_landmarks
 from mien.formats.onnx_model import OnnxModel
 from mien.inference import pipeline
+from mien.inference.decision_rule import DecisionRule
 from mien.inference.pipeline import crop_face, detector_for_crops, predict_files
 from mien.tasks import Values
 
@@ -283,3 +284,21 @@ def test_the_box_of_a_turned_face_is_cropped_upright(write_model: Callable[..., 
     turned = turn_back(face, (4 - quarters) % 4, image.shape[1::-1] if quarters % 2 == 0 else (90, 120))
     crop = crop_face(np.ascontiguousarray(np.rot90(image, quarters)), turned, info)
     np.testing.assert_allclose(crop.crop.astype(int), upright.crop, atol=2)
+
+
+@pytest.mark.usefixtures("quality_limits")
+def test_a_face_that_cannot_be_seen_well_is_unsure(model: OnnxModel, make_image: MakeImage) -> None:
+    """With the reason, the values, and a lower confidence; without the rule, only with the values."""
+    paths = [make_image("a.png", ("Happy", 10, 10, 12))]
+    face = DetectedFace(np.array([10.0, 10, 22, 22]), 0.9, None)
+    detector = OneFace(face)
+    (with_rule,) = predict_files(paths, model, detector=detector)
+    (without,) = predict_files(paths, model, detector=detector, rule=DecisionRule(quality_rule=False))
+    row, plain = with_rule.rows[0], without.rows[0]
+    assert (row.expression, row.reason, row.confidence) == ("unsure", "too small", 0.43)
+    assert (plain.expression, plain.reason) == ("Happy", "")
+    assert row.quality == plain.quality
+    assert row.probabilities == plain.probabilities
+    assert row.quality is not None
+    assert row.quality["face_px"] == 12
+    assert row.quality["yaw_deg"] is not None  # from the landmarks

@@ -178,7 +178,7 @@ class YuNetDetector:
         frame_xyxy = np.array([0.0, 0.0, width, height])
         candidates = self._find_close_up(_to_bgr(image_rgb), FILLING_SCORE)
         covers = [float(intersection_xyxy(face.box_xyxy, frame_xyxy)) for face in candidates]
-        return max(covers, default=0.0) >= FILLING_COVER * width * height
+        return bool(max(covers, default=0.0) >= FILLING_COVER * width * height)
 
     def _look_again(self, image_bgr: NDArray[np.uint8], face: DetectedFace) -> list[DetectedFace]:
         """Return a candidate as it is found enlarged, in the turn that scores highest; nothing if it is no face."""

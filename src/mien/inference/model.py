@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TypeAlias, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mien.assets.bundled_models import find_model
 from mien.faces.detector import Detector, load_detector
 from mien.faces.images import UnreadableImage, to_rgb
 from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.inference.decision_rule import ClassCount, DecisionRule
+from mien.inference.given_faces import GivenFaces
 from mien.inference.pipeline import (
     CroppedImage,
     detector_for_crops,
@@ -35,7 +36,7 @@ ImageInput: TypeAlias = str | Path | bytes | NDArray[np.uint8]
 CHUNK_IMAGES = 32
 
 
-def load(
+def load(  # noqa: PLR0913 - one keyword per option, as on the command line
     model: str | Path | None = None,
     *,
     classes: ClassCount | None = None,
@@ -111,12 +112,24 @@ class Model:
         return self._detector
 
     @overload
-    def predict(self, image: ImageInput, *, cropped: bool = False) -> ImagePrediction: ...
+    def predict(
+        self,
+        image: ImageInput,
+        *,
+        cropped: bool = False,
+        boxes_xyxy: ArrayLike | None = None,
+        landmarks: ArrayLike | None = None,
+    ) -> ImagePrediction: ...
     @overload
     def predict(self, image: list[ImageInput], *, cropped: bool = False) -> list[ImagePrediction]: ...
 
     def predict(
-        self, image: ImageInput | list[ImageInput], *, cropped: bool = False
+        self,
+        image: ImageInput | list[ImageInput],
+        *,
+        cropped: bool = False,
+        boxes_xyxy: ArrayLike | None = None,
+        landmarks: ArrayLike | None = None,
     ) -> ImagePrediction | list[ImagePrediction]:
         """Predict the faces of an image, or of a list of images in batches.
 
@@ -127,6 +140,10 @@ class Model:
                 list of these.
             cropped: every image already is one cropped face; for a model of aligned crops, the detector looks only for
                 the points to align it by.
+            boxes_xyxy: ``(N, 4)`` boxes of the faces of an image in pixels, instead of detecting them; the faces keep
+                their order. For a model of aligned crops, the detector looks for the points of the face in each.
+            landmarks: ``(N, 68, 2)`` or ``(N, 5, 2)`` points of these faces in pixels, to align them by; enough without
+                boxes. See `GivenFaces`.
 
         Returns:
             For an image, a prediction that iterates over its faces and keeps the pixels, to draw on; for a list, a
@@ -134,10 +151,17 @@ class Model:
 
         Raises:
             TypeError: the image is something else.
+            ValueError: boxes or landmarks are malformed, outside the image, or given for a list of images or with ``cropped``.
             ModelError: the model's output is not finite.
         """
+        given: GivenFaces | None = None
+        if boxes_xyxy is not None or landmarks is not None:
+            if cropped or isinstance(image, list | tuple):
+                raise ValueError("`boxes_xyxy` and `landmarks` are for one image that is not `cropped`")
+            needs_points = landmarks is None and self.info.crop.method == "aligned"
+            given = GivenFaces(boxes_xyxy, landmarks, detector=self.detector if needs_points else None)
         if not isinstance(image, list | tuple):
-            preprocessed = self.preprocess(image, cropped=cropped, keep_image=True)
+            preprocessed = self.preprocess(image, cropped=cropped, keep_image=True, given=given)
             return next(predict_cropped([preprocessed], self.onnx_model, self.rule))
         predictions: list[ImagePrediction] = []
         for start in range(0, len(image), CHUNK_IMAGES):
@@ -146,14 +170,21 @@ class Model:
         return predictions
 
     def preprocess(
-        self, image: ImageInput, *, cropped: bool = False, keep_image: bool = False
+        self,
+        image: ImageInput,
+        *,
+        cropped: bool = False,
+        keep_image: bool = False,
+        given: GivenFaces | None = None,
     ) -> CroppedImage:
-        """Decode an image, detect its faces and crop them, without running the model.
+        """Decode an image, detect its faces, unless they are given, and crop them, without running the model.
 
         Raises:
             TypeError: it is not an image, see `predict`.
         """
-        detector = detector_for_crops(self.info, lambda: self.detector) if cropped else self.detector
+        detector: Detector | None = given
+        if given is None:
+            detector = detector_for_crops(self.info, lambda: self.detector) if cropped else self.detector
         if isinstance(image, str | Path):
             return preprocess_file(Path(image), self.info, detector=detector, keep_image=keep_image)
         if isinstance(image, bytes):

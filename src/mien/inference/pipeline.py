@@ -108,6 +108,7 @@ def predict_files(
     detector: Detector | None,
     rule: DecisionRule | None = None,
     keep_images: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> Iterator[ImagePrediction]:
     """Yield the predictions for image files, in order, holding at most a batch of images in memory.
 
@@ -117,13 +118,18 @@ def predict_files(
         detector: finds the faces; None if every image already is one cropped face.
         rule: how probabilities become an expression.
         keep_images: return each image's pixels with its prediction.
+        max_pixels: larger images have a problem instead.
 
     Raises:
         ModelError: the model's output is not finite, or it lacks a class that the rule requires.
     """
     waiting: list[CroppedImage] = []
     for path in paths:
-        waiting.append(preprocess_file(path, model.info, detector=detector, keep_image=keep_images))
+        waiting.append(
+            preprocess_file(
+                path, model.info, detector=detector, keep_image=keep_images, max_pixels=max_pixels
+            )
+        )
         if (
             sum(len(image.faces) for image in waiting) >= BATCH_FACES
             or len(waiting) >= MAX_WAITING_IMAGES
@@ -135,14 +141,21 @@ def predict_files(
 
 
 def preprocess_file(
-    path: Path, info: ModelInfo, *, detector: Detector | None, keep_image: bool = False
+    path: Path,
+    info: ModelInfo,
+    *,
+    detector: Detector | None,
+    keep_image: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> CroppedImage:
     """Read an image file, decode it, detect its faces and crop them; an unreadable one has a problem instead."""
     try:
         data = read_image_file(path)
     except UnreadableImage as error:
         return CroppedImage(str(path), (), problem=(error.reason, error.detail))
-    return preprocess_bytes(str(path), data, info, detector=detector, keep_image=keep_image)
+    return preprocess_bytes(
+        str(path), data, info, detector=detector, keep_image=keep_image, max_pixels=max_pixels
+    )
 
 
 def preprocess_bytes(

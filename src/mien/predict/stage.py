@@ -210,7 +210,12 @@ class _Run:
     def predict_images(self, paths: Sequence[Path]) -> None:
         """Predict images in batches, and write rows and annotated copies."""
         predictions = predict_files(
-            paths, self.model, detector=self.detector, rule=self.options.rule, keep_images=bool(self.copies)
+            paths,
+            self.model,
+            detector=self.detector,
+            rule=self.options.rule,
+            keep_images=bool(self.copies),
+            max_pixels=self.options.max_pixels,
         )
         with ExitStack() as stack:
             progress = None

@@ -302,3 +302,13 @@ def test_a_face_that_cannot_be_seen_well_is_unsure(model: OnnxModel, make_image:
     assert row.quality is not None
     assert row.quality["face_px"] == 12
     assert row.quality["yaw_deg"] is not None  # from the landmarks
+
+
+def test_the_limit_on_pixels_is_that_of_the_caller(model: OnnxModel, make_image: MakeImage) -> None:
+    """An image above it is reported, not read."""
+    path = make_image("a.png")
+    statuses = [
+        next(predict_files([path], model, detector=None, max_pixels=limit)).rows[0].status
+        for limit in (1000, 10**6)
+    ]
+    assert statuses == ["image_too_large", "ok"]

@@ -16,6 +16,7 @@ import pytest
 
 from mien.faces.crop import CropContract
 from mien.faces.images import encode_jpeg
+from mien.faces.quality import QUALITY
 from mien.formats.pack.schema import FORMAT_VERSION, PackedFace, PackInfo
 from mien.formats.pack.writer import close_pack, compute_content_sha256, write_shard
 from mien.tasks import NO_ANNOTATIONS, Annotations
@@ -152,3 +153,18 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory, training_pack: Path, t
     out = tmp_path_factory.mktemp("runs") / "run"
     train(tiny_recipe, [training_pack], out)
     return out
+
+
+@pytest.fixture(autouse=True)
+def plain_squares_can_be_faces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lift the limits on the quality of faces, for tests whose faces are plain squares; `quality_limits` keeps them."""
+    if "quality_limits" not in request.fixturenames:
+        limits = {"least_face_px": 0, "least_brightness": 0, "least_sharpness": 0, "most_covered": 1}
+        monkeypatch.setitem(QUALITY, "limits", limits)
+
+
+@pytest.fixture
+def quality_limits() -> dict[str, float]:
+    """Return the limits on the quality of faces, which then hold in the test."""
+    limits: dict[str, float] = QUALITY["limits"]
+    return limits

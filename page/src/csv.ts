@@ -1,6 +1,7 @@
 // Predictions as CSV, with the columns of `mien predict`.
 
 import type { FacePrediction } from "./faces/model.ts";
+import { rightAnswers } from "./faces/quality.ts";
 import type { Row } from "./recording.ts";
 import { topClass } from "./tracks.ts";
 
@@ -14,7 +15,7 @@ export function predictionsCsv(
 ): string {
   const head = ["source", "frame", "seconds", "face", "track", "status", "detail"];
   const box = ["box_x0", "box_y0", "box_x1", "box_y1", "score"];
-  const outputs = ["expression", "confidence", ...classes.map((name) => `p_${name}`), "landmarks", "valence", "arousal"];
+  const outputs = ["found_by", "expression", "confidence", "reason", ...classes.map((name) => `p_${name}`), "landmarks", "valence", "arousal"];
   const lines = [[...head, ...box, ...outputs, ...units]];
   for (const { seconds, face, track, prediction, source: own, status = prediction ? "ok" : "no_face" } of rows) {
     const position = [decimal(seconds, 3), integer(face), integer(track)];
@@ -28,14 +29,17 @@ export function predictionsCsv(
 }
 
 function valuesOf(prediction: FacePrediction | null, classes: string[], nUnits: number): string[] {
-  if (!prediction) return Array.from({ length: 10 + classes.length + nUnits }, () => "");
-  const { box, score, probabilities, landmarks, valence, arousal, actionUnits } = prediction;
+  if (!prediction) return Array.from({ length: 12 + classes.length + nUnits }, () => "");
+  const { box, score, foundBy, reason, probabilities, landmarks, valence, arousal, actionUnits } = prediction;
   const top = topClass(probabilities);
   return [
     ...box.map((value) => value.toFixed(2)),
     decimal(score, 4),
-    classes[top],
-    ...[probabilities[top], ...probabilities].map((value) => value.toFixed(4)),
+    foundBy,
+    reason ? "unsure" : classes[top],
+    Math.min(probabilities[top], rightAnswers(reason)).toFixed(4),
+    reason,
+    ...probabilities.map((value) => value.toFixed(4)),
     landmarks?.flat().map((value) => value.toFixed(2)).join(";") ?? "",
     decimal(valence, 4),
     decimal(arousal, 4),

@@ -47,6 +47,11 @@ export function className(name: string): string {
   return languages[language].texts.classes[name] ?? name;
 }
 
+/** Return why a face is hard to see. */
+export function reasonName(reason: string): string {
+  return languages[language].texts.reasons[reason] ?? reason;
+}
+
 /** Return what an action unit such as AU06 does; empty if it has no name. */
 export function unitTitle(name: string): string {
   return languages[language].texts.units[name] ?? "";

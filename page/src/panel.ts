@@ -4,7 +4,7 @@ import { byId, make, setText } from "./dom.ts";
 import type { ModelInfo } from "./faces/model.ts";
 import { pageColor } from "./palette.ts";
 import { topClass, type Track } from "./tracks.ts";
-import { className, percent, t, tCount } from "./i18n.ts";
+import { className, percent, reasonName, t, tCount } from "./i18n.ts";
 
 const SPEAK_EVERY_MS = 4000;
 
@@ -64,10 +64,10 @@ export class Panel {
   }
 
   showFace(track: Track, faces: Track[], threshold: number, isLive: boolean): void {
-    const { probabilities } = track.prediction;
+    const { probabilities, reason } = track.prediction;
     const order = probabilities.map((_, index) => index).sort((a, b) => probabilities[b] - probabilities[a]);
     const [first, second] = order;
-    const isUnsure = probabilities[first] < threshold;
+    const isUnsure = reason !== "" || probabilities[first] < threshold;
     const number = faces.indexOf(track) + 1;
     const face = faces.length > 1 ? t("faceOf", { number, count: faces.length }) : tCount("nFaces", 1);
     const values = {
@@ -79,10 +79,10 @@ export class Panel {
     this.showText(
       face,
       isUnsure ? t("unsure") : values.first,
-      isUnsure ? t("unsureText", values) : t("confident", { percent: values.firstPercent }),
+      reason ? t("unsureReason", { ...values, reason: reasonName(reason) }) : isUnsure ? t("unsureText", values) : t("confident", { percent: values.firstPercent }),
       false,
     );
-    this.showBars(probabilities, threshold);
+    this.showBars(probabilities, reason ? Infinity : threshold);
     const result = t(isUnsure ? "spokenUnsure" : "spokenSure", { name: values.first, percent: values.firstPercent });
     this.speak(t("spokenFace", { face, result }), `${track.id} ${first} ${isUnsure} ${faces.length}`, isLive);
   }
@@ -102,7 +102,9 @@ export class Panel {
       const fill = row.querySelector<HTMLElement>(".fill")!;
       fill.style.setProperty("--rest", `${(100 * (1 - probability)).toFixed(1)}%`);
       fill.style.opacity = probabilities && top < 0 ? "0.55" : "1";
-      row.querySelector<HTMLElement>(".tick")!.style.setProperty("--at", `${threshold * 100}%`);
+      if (Number.isFinite(threshold)) {
+        row.querySelector<HTMLElement>(".tick")!.style.setProperty("--at", `${threshold * 100}%`);
+      }
       setText(row.querySelector<HTMLElement>(".value")!, probabilities ? percent(probability) : "");
       row.classList.toggle("top-class", index === top);
     });

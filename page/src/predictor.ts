@@ -2,6 +2,7 @@
 
 import { versioned } from "./assets.ts";
 import type { Box, Point } from "./faces/crop.ts";
+import type { FoundBy } from "./faces/detector.ts";
 import { unitsOf, type FacePrediction, type ModelInfo } from "./faces/model.ts";
 import type { FromWorker, ImagePredictions, LoadFailure, ToWorker } from "./protocol.ts";
 
@@ -86,6 +87,8 @@ interface ServerRow {
   status: string;
   detail: string;
   score: number | null;
+  found_by: FoundBy | null;
+  reason: string;
   box_xyxy: Box | null;
   probabilities: Record<string, number> | null;
   landmarks: Point[] | null;
@@ -148,6 +151,8 @@ export function parsePredictions(
     .map((row) => ({
       box: row.box_xyxy ?? [0, 0, size.width, size.height],
       score: row.score,
+      foundBy: row.found_by ?? "detector",
+      reason: row.reason ?? "",
       probabilities: classes.map((name) => row.probabilities![name] ?? 0),
       landmarks: row.landmarks,
       valence: row.valence,

@@ -2,6 +2,7 @@
 
 import type { Point } from "./faces/crop.ts";
 import type { FacePrediction } from "./faces/model.ts";
+import { REASONS } from "./faces/quality.ts";
 import type { Frame } from "./source.ts";
 import type { Track } from "./tracks.ts";
 
@@ -13,8 +14,8 @@ const N_COORDINATES = 136;
 const FIRST_ROWS = 1024;
 // More passes than this are merged: dragging the slider makes one at every step.
 const MAX_PASSES = 32;
-// Numbers before the probabilities of a row: seconds, face, track, box, score, valence, arousal.
-const N_FIXED = 10;
+// Numbers before the probabilities of a row: seconds, face, track, box, score, valence, arousal, index of the reason.
+const N_FIXED = 11;
 const NO_FACE = -1;
 // Number of the pass into which earlier ones were merged.
 const MERGED = -1;
@@ -88,7 +89,7 @@ export class Recording {
   /** All rows, ordered by position in the video. */
   *rows(): Generator<Row> {
     for (const row of this.validRows()) {
-      const [seconds, face, track, x0, y0, x1, y1, score, valence, arousal, ...values] = this.values.subarray(
+      const [seconds, face, track, x0, y0, x1, y1, score, valence, arousal, reason, ...values] = this.values.subarray(
         row * this.width,
         (row + 1) * this.width,
       );
@@ -97,7 +98,7 @@ export class Recording {
       const known = { score: nanToNull(score), valence: nanToNull(valence), arousal: nanToNull(arousal) };
       yield face === NO_FACE
         ? { seconds, face: null, track: null, prediction: null }
-        : { seconds, face, track, prediction: { box: [x0, y0, x1, y1], probabilities, landmarks: this.landmarksAt(row), actionUnits, ...known } };
+        : { seconds, face, track, prediction: { box: [x0, y0, x1, y1], probabilities, landmarks: this.landmarksAt(row), actionUnits, reason: REASONS[reason], foundBy: "detector", ...known } };
     }
   }
 
@@ -122,8 +123,8 @@ export class Recording {
       more.set(this.points);
       this.points = more;
     }
-    const { box, score, valence, arousal, probabilities, actionUnits } = prediction ?? EMPTY;
-    const row = [...position, ...box, score ?? NaN, valence ?? NaN, arousal ?? NaN, ...probabilities, ...(actionUnits ?? [])];
+    const { box, score, valence, arousal, reason, probabilities, actionUnits } = prediction ?? EMPTY;
+    const row = [...position, ...box, score ?? NaN, valence ?? NaN, arousal ?? NaN, Math.max(0, REASONS.indexOf(reason)), ...probabilities, ...(actionUnits ?? [])];
     if (this.hasLandmarks) {
       const from = this.count * N_COORDINATES;
       this.points.fill(NaN, from, from + N_COORDINATES).set(prediction?.landmarks?.flat() ?? [], from);
@@ -170,6 +171,8 @@ export class Recording {
 const EMPTY: Omit<FacePrediction, "landmarks"> = {
   box: [NaN, NaN, NaN, NaN],
   score: null,
+  foundBy: "detector",
+  reason: "",
   valence: null,
   arousal: null,
   probabilities: [],

@@ -1,9 +1,9 @@
 // The page's state, in one place: the prediction loop and the controls write it, the view renders it.
 
 import { Album } from "./album.ts";
-import type { ModelInfo } from "./faces/model.ts";
+import type { FacePrediction, ModelInfo } from "./faces/model.ts";
 import { divideByPrior, type Prior } from "./faces/prior.ts";
-import { className, percent, t } from "./i18n.ts";
+import { className, percent, reasonName, t } from "./i18n.ts";
 import { overlayColor } from "./palette.ts";
 import type { Recording } from "./recording.ts";
 import type { Frame } from "./source.ts";
@@ -66,11 +66,18 @@ export class State {
     return largest;
   }
 
+  /** Whether a prediction is unsure: not probable enough, or of a face that is hard to see. */
+  isUnsure({ probabilities, reason }: FacePrediction): boolean {
+    return reason !== "" || probabilities[topClass(probabilities)] < this.threshold;
+  }
+
   /** The short label of a face, such as "Happy 97%". */
-  labelOf({ prediction: { probabilities } }: Track): string {
+  labelOf({ prediction }: Track): string {
+    const { probabilities, reason } = prediction;
     const top = topClass(probabilities);
     const name = className(this.info!.classes[top]);
-    return probabilities[top] < this.threshold
+    if (reason) return `${t("unsureShort")} · ${reasonName(reason)}`;
+    return this.isUnsure(prediction)
       ? `${t("unsureShort")} · ${name}?`
       : `${name} ${percent(probabilities[top])}`;
   }
@@ -85,7 +92,7 @@ export class State {
         label: this.labelOf(track),
         color: overlayColor(this.info!.classes[top]),
         isSelected: track === selected,
-        isUnsure: probabilities[top] < this.threshold,
+        isUnsure: this.isUnsure(track.prediction),
       };
     });
   }

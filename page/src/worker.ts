@@ -2,7 +2,7 @@
 
 import * as ort from "onnxruntime-web/wasm";
 import { versioned } from "./assets.ts";
-import { Detector, FINE_SIDE, type DetectedFace } from "./faces/detector.ts";
+import { Detector, type DetectedFace } from "./faces/detector.ts";
 import { Model, checkInfo, type ModelInfo } from "./faces/model.ts";
 import { fromRgba, type Image } from "./faces/pixels.ts";
 import type { FromWorker, Part, ToWorker } from "./protocol.ts";
@@ -117,7 +117,7 @@ async function predict(id: number, bitmap: ImageBitmap, isLive: boolean): Promis
   const start = performance.now();
   const image = pixelsOf(bitmap);
   const decoded = performance.now();
-  const faces = isLive ? await detectLive(image) : await detector.findFaces(image, FINE_SIDE);
+  const faces = isLive ? await detectLive(image) : await detector.findFaces(image);
   const detected = performance.now();
   const predictions = await model.predict(image, faces);
   const end = performance.now();

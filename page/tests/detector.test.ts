@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as ort from "onnxruntime-web";
 import { Detector, iou } from "../src/faces/detector.ts";
+import { measureQuality } from "../src/faces/quality.ts";
 import { withDynamicAxes } from "../src/faces/dynamic-axes.ts";
 import { detectorFile, golden, nearest, image } from "./golden.ts";
 
@@ -14,15 +15,27 @@ const options = { skip: file ? false : "the YuNet file was not found" };
 for (const { size_wh, faces } of golden.detected) {
   test(`faces of the image at ${size_wh.join(" x ")}`, options, async (context) => {
     const detector = await Detector.load(ort, file!);
-    const found = await detector.findFaces(nearest(image, ...size_wh));
+    const resized = nearest(image, ...size_wh);
+    const found = await detector.findFaces(resized);
     assert.equal(found.length, faces.length);
     let worst = 1;
     let farthest = 0;
     let score = 0;
     found.forEach((face, index) => {
       worst = Math.min(worst, iou(face.box, faces[index].box_xyxy));
-      score = Math.max(score, Math.abs(face.score - faces[index].score));
-      face.points.forEach(([x, y], point) => {
+      const quality = measureQuality(resized, face);
+      const expected = faces[index].quality;
+      for (const [value, truth] of [
+        [quality.facePx / 100, expected.face_px / 100],
+        [quality.sharpness, expected.sharpness],
+        [quality.brightness, expected.brightness],
+        [quality.contrast, expected.contrast],
+        [quality.covered!, expected.covered],
+      ]) {
+        assert.ok(Math.abs(value - truth) < 0.02, `quality ${JSON.stringify(quality)} instead of ${JSON.stringify(expected)}`);
+      }
+      score = Math.max(score, Math.abs(face.score! - faces[index].score));
+      face.points!.forEach(([x, y], point) => {
         const [ex, ey] = faces[index].points[point];
         farthest = Math.max(farthest, Math.hypot(x - ex, y - ey) / (face.box[2] - face.box[0]));
       });

@@ -35,7 +35,7 @@ export interface Golden {
   readings: PredictionCase[];
   /** Probabilities of each reading under each prior. */
   priors: Record<Prior, number[]>[];
-  detected: { size_wh: [number, number]; faces: { box_xyxy: Box; score: number; points: Point[] }[] }[];
+  detected: { size_wh: [number, number]; faces: { box_xyxy: Box; score: number; points: Point[]; quality: Record<string, number> }[] }[];
 }
 
 export const golden = JSON.parse(readFileSync(join(folder, "golden.json"), "utf8")) as Golden;

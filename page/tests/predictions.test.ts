@@ -11,7 +11,7 @@ import { HISTORY_S, Tracks } from "../src/tracks.ts";
 import { placeLabels } from "../src/view/labels.ts";
 
 function prediction(box: Box, ...probabilities: number[]): FacePrediction {
-  return { box, score: 0.9, probabilities, landmarks: null, valence: null, arousal: null, actionUnits: null };
+  return { box, score: 0.9, foundBy: "detector", reason: "", probabilities, landmarks: null, valence: null, arousal: null, actionUnits: null };
 }
 
 test("a moving face keeps its id, and another face gets another id", () => {
@@ -56,11 +56,11 @@ test("the CSV has the columns of mien predict, largest face first, and a file na
   const large = { ...prediction([0, 0, 9, 9], 1, 0), landmarks: [[1, 2], [3, 4]] as [number, number][], valence: -0.5 };
   const tracks = new Tracks().update([small, large], 0, false);
   const [header, first, second] = predictionsCsv(photoRows(tracks), '=1,"2"', ["Neutral", "Happy"]).split("\r\n");
-  const columns = "box_x0,box_y0,box_x1,box_y1,score,expression,confidence,p_Neutral,p_Happy,landmarks,valence,arousal";
+  const columns = "box_x0,box_y0,box_x1,box_y1,score,found_by,expression,confidence,reason,p_Neutral,p_Happy,landmarks,valence,arousal";
   assert.equal(header, `source,frame,seconds,face,track,status,detail,${columns}`);
   const landmarks = "1.00;2.00;3.00;4.00";
-  assert.equal(first, `"'=1,""2""",,,0,,ok,,0.00,0.00,9.00,9.00,0.9000,Neutral,1.0000,1.0000,0.0000,${landmarks},-0.5000,`);
-  assert.equal(second, `"'=1,""2""",,,1,,ok,,1.00,2.00,3.00,4.00,0.9000,Happy,0.7500,0.2500,0.7500,,,`);
+  assert.equal(first, `"'=1,""2""",,,0,,ok,,0.00,0.00,9.00,9.00,0.9000,detector,Neutral,1.0000,,1.0000,0.0000,${landmarks},-0.5000,`);
+  assert.equal(second, `"'=1,""2""",,,1,,ok,,1.00,2.00,3.00,4.00,0.9000,detector,Happy,0.7500,,0.2500,0.7500,,,`);
 });
 
 test("action units are columns of the CSV, are smoothed, recorded, and read from the server's rows", () => {
@@ -81,7 +81,7 @@ test("action units are columns of the CSV, are smoothed, recorded, and read from
   assert.ok(first.endsWith(`,,,,${smoothed.toFixed(4)},0.5000`));
   assert.equal(second.split(",").length, header.split(",").length);
   const row = {
-    status: "ok", detail: "", box_xyxy: null, score: null, probabilities: { Neutral: 1 }, landmarks: null,
+    status: "ok", detail: "", box_xyxy: null, score: null, found_by: "whole" as const, reason: "", probabilities: { Neutral: 1 }, landmarks: null,
     valence: null, arousal: null, action_units: { AU12: 0.25, AU06: 0.75 },
   };
   const [parsed] = parsePredictions([row], { width: 1, height: 1 }, ["Neutral"], ["AU06", "AU12"]);
@@ -109,7 +109,7 @@ test("a long video is recorded completely, by position in the video, including f
   const rows = [...recording.rows()];
   assert.deepEqual([rows.length, rows[0].seconds, rows.at(-1)!.seconds], [14401, 0, 7200]);
   assert.deepEqual([rows[5].face, rows[5].track, rows.at(-1)!.prediction], [0, 0, null]);
-  assert.match(predictionsCsv(rows, "video", ["Happy"]), /\r\nvideo,,7200.000,,,no_face,,,,,,,,,,,,\r\n$/);
+  assert.match(predictionsCsv(rows, "video", ["Happy"]), /\r\nvideo,,7200.000,,,no_face,,,,,,,,,,,,,,\r\n$/);
 });
 
 test("a later pass replaces earlier predictions of the same part, and no others", () => {
@@ -140,7 +140,7 @@ test("the landmarks of a video are recorded, also through merging and growth", (
     if (face) assert.deepEqual(face.landmarks, seconds! % 7 ? landmarks(seconds!) : null);
   }
   const [, , second] = predictionsCsv(rows, "video", ["Happy"]).split("\r\n");
-  assert.equal(second.split(",")[15].split(";").length, 136);
+  assert.equal(second.split(",")[17].split(";").length, 136);
 });
 
 test("a repeating video never fills the table, and a too long one does and says so", () => {
@@ -193,7 +193,7 @@ test("faces beyond the server's limit are no failure, an undecodable image is", 
 });
 
 test("the server's probabilities are matched by class name", () => {
-  const row = { detail: "", score: 0.9, landmarks: null, valence: null, arousal: null, actionUnits: null };
+  const row = { detail: "", score: 0.9, found_by: "detector" as const, reason: "", landmarks: null, valence: null, arousal: null, actionUnits: null };
   const rows = [
     { ...row, status: "ok", box_xyxy: [1, 2, 3, 4] as Box, probabilities: { Happy: 0.75, Neutral: 0.25 } },
     { ...row, status: "no_face", box_xyxy: null, probabilities: null },

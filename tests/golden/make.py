@@ -31,6 +31,7 @@ from mien.faces.crop import (
 from mien.faces.detector import YuNetDetector
 from mien.faces.detector_file import cached_detector_file, named_detector_file
 from mien.faces.landmarks import anchors_from_landmarks
+from mien.faces.quality import measure_quality
 from mien.formats.class_fractions import read_class_fractions
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.decision_rule import DecisionRule
@@ -190,6 +191,10 @@ def detected_faces(image_rgb: NDArray[np.uint8], path: Path) -> list[dict[str, A
             {
                 "box_xyxy": _plain(face.box_xyxy),
                 "score": round(face.score or 0.0, 4),
+                "quality": {
+                    name: None if value is None else round(value, 5)
+                    for name, value in measure_quality(scaled, face).to_dict().items()
+                },
                 "points": _plain(face.points),
             }
             for face in detector.find_faces(scaled)

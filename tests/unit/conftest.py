@@ -351,7 +351,7 @@ def hashed_model(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         },
         "selection": {"metric": "accuracy", "n": 3},
     }
-    info = replace(ModelInfo(CLASSES, CONTRACT, INPUT_SIZE), licence="CC BY 4.0", training=training)
+    info = replace(ModelInfo(CLASSES, CONTRACT, INPUT_SIZE), license="CC BY 4.0", training=training)
     onnx.helper.set_model_props(model, {METADATA_KEY: info.to_json(), HASH_KEY: ZEROS.decode()})
     path = tmp_path_factory.mktemp("hashed") / "model.onnx"
     path.write_bytes(with_hash(model.SerializeToString()))

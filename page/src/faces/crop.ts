@@ -84,6 +84,13 @@ function mean(points: Point[]): Point {
   return [sum[0] / points.length, sum[1] / points.length];
 }
 
+/** Return the matrix of a crop whose content, rolled clockwise by quarter turns, is turned back upright. */
+export function turnCrop(matrix: Matrix, quarters: number): Matrix {
+  let [a, b, c, d, e, f] = matrix;
+  for (let count = ((quarters % 4) + 4) % 4; count > 0; count--) [a, b, c, d, e, f] = [d, e, f, -a, -b, 1 - c];
+  return [a, b, c, d, e, f];
+}
+
 export function transform([a, b, c, d, e, f]: Matrix, [x, y]: Point): Point {
   return [a * x + b * y + c, d * x + e * y + f];
 }

@@ -1,9 +1,9 @@
 // Face detection: YuNet, decoded as OpenCV's FaceDetectorYN does, in two passes as in mien.faces.detector.
 
 import type { InferenceSession, Tensor } from "onnxruntime-common";
-import type { Box, Point } from "./crop.ts";
+import { cropImage, cropMatrix, invert, transform, type Box, type CropContract, type Point } from "./crop.ts";
 import { withDynamicAxes } from "./dynamic-axes.ts";
-import { resize, type Image } from "./pixels.ts";
+import { emptyImage, resize, type Image } from "./pixels.ts";
 import type { Runtime } from "./runtime.ts";
 
 const SCORE_THRESHOLD = 0.7;
@@ -17,18 +17,34 @@ const MIN_SIDE = 64;
 const SAME_FACE_IOU = 0.4;
 const SAME_FACE_COVERAGE = 0.7;
 
-export const FINE_SIDE = 1280;
+// The second look and the rest of these: see src/mien/faces/detector.py.
+const CANDIDATE_SCORE = 0.3;
+const CERTAIN_SCORE = 0.88;
+const MAX_SECOND_LOOKS = 12;
+const SECOND_LOOK: CropContract = { method: "box", margin: 0.5, size: 160, resampling: "halve+bilinear", border: "black" };
+const TURNED_GAIN = 0.03;
+const FILLING_SCORE = 0.2;
+const FILLING_COVER = 0.3;
+const MAX_ENLARGEMENT = 2;
+const LARGE_PIXELS = 4_900_000;
+const SMALL_SIDE = 40;
+
+const FINE_SIDE = 1280;
+
+export type FoundBy = "detector" | "whole" | "given";
 
 export interface DetectedFace {
   box: Box;
-  score: number;
-  /** Left eye (as seen in the image), right eye, nose, left and right mouth corner. */
-  points: Point[];
+  /** Null for an image that is taken as one face. */
+  score: number | null;
+  /** Left eye (as seen when the face is upright), right eye, nose, left and right mouth corner. */
+  points: Point[] | null;
+  foundBy: FoundBy;
 }
 
 /** The four anchor points of an aligned crop. */
-export function anchorsOf(face: DetectedFace): Point[] {
-  return [face.points[0], face.points[1], face.points[3], face.points[4]];
+export function anchorsOf(face: DetectedFace): Point[] | null {
+  return face.points && [face.points[0], face.points[1], face.points[3], face.points[4]];
 }
 
 export class Detector {
@@ -42,33 +58,94 @@ export class Detector {
     return new Detector(runtime, await runtime.InferenceSession.create(withDynamicAxes(file), options));
   }
 
-  /** Return the faces of an image, largest first, from both passes. */
-  async findFaces(image: Image, fineSide = FINE_SIDE): Promise<DetectedFace[]> {
-    return this.finePass(image, await this.closeUpPass(image), fineSide);
-  }
-
-  /** First pass: at 320 pixels with a border, for faces that fill the image. */
-  async closeUpPass(image: Image): Promise<DetectedFace[]> {
-    const longer = Math.max(image.width, image.height);
-    const scale = closeUpScale(image);
-    const faces = await this.findAt(image, scale, roundHalfEven(longer * CLOSE_UP_BORDER * scale));
+  /** Return the faces of a photo at any roll, largest first, or the photo as a face if one fills it that was missed. */
+  async findFaces(image: Image): Promise<DetectedFace[]> {
+    let found = await this.findCloseUp(image, CANDIDATE_SCORE);
+    let scale = closeUpScale(image);
+    for (const finer of fineScales(image)) {
+      if (finer > 1.5 * scale) {
+        found.push(...(await this.findAt(image, finer, 0, CANDIDATE_SCORE)));
+        scale = finer;
+      }
+      const isSmall = ({ box }: DetectedFace): boolean => longestSide(box) * scale < SMALL_SIDE;
+      if (found.some((face) => scoreOf(face) >= SCORE_THRESHOLD) && !found.some(isSmall)) break;
+    }
+    found = dropDuplicates(found);
+    const faces = found.filter((face) => scoreOf(face) >= CERTAIN_SCORE);
+    const doubtful = found.slice(faces.length);
+    for (const face of doubtful.slice(0, MAX_SECOND_LOOKS)) faces.push(...(await this.lookAgain(image, face)));
+    faces.push(...doubtful.slice(MAX_SECOND_LOOKS).filter((face) => scoreOf(face) >= SCORE_THRESHOLD));
+    if (!faces.length) {
+      for (const turns of [1, 2, 3]) {
+        const turned = await this.findCloseUp(turn(image, turns), SCORE_THRESHOLD);
+        faces.push(...turned.map((face) => turnBack(face, turns, image.width, image.height)));
+      }
+    }
+    if (!faces.length && (await this.fillsImage(image))) return [wholeFace(image)];
     return largestFirst(dropDuplicates(faces));
   }
 
-  /** Second pass, for small faces in large images; returns the faces of both passes. */
+  /** Whether an image in which no face is found looks like a close-up of one. */
+  private async fillsImage(image: Image): Promise<boolean> {
+    const frame: Box = [0, 0, image.width, image.height];
+    const candidates = await this.findCloseUp(image, FILLING_SCORE);
+    return candidates.some((face) => intersectionArea(face.box, frame) >= FILLING_COVER * areaOf(frame));
+  }
+
+  /** Return a candidate as it is found enlarged, in the turn that scores highest; nothing if it is no face. */
+  private async lookAgain(image: Image, face: DetectedFace): Promise<DetectedFace[]> {
+    const { size } = SECOND_LOOK;
+    const { matrix } = cropMatrix(SECOND_LOOK, image.width, image.height, { box: face.box });
+    const part = cropImage(image, matrix, size);
+    const toImage = invert(matrix);
+    const back = ([x, y]: Point): Point => transform(toImage, [x / size, y / size]);
+    let found = scoreOf(face) >= SCORE_THRESHOLD ? [face] : [];
+    let best = 0;
+    for (const turns of [0, 1, 2, 3]) {
+      for (const seen of await this.findAt(turn(part, turns), 1, 0)) {
+        const upright = turnBack(seen, turns, size, size);
+        const [x0, y0, x1, y1] = upright.box;
+        const box: Box = [...back([x0, y0]), ...back([x1, y1])];
+        const score = scoreOf(seen) - (turns ? TURNED_GAIN : 0);
+        if (score <= best || !isSameFace(box, face.box)) continue;
+        best = score;
+        if (turns || !found.length) found = [{ ...upright, box, points: upright.points!.map(back) }];
+      }
+    }
+    return found;
+  }
+
+  /** First pass, for faces that fill a frame of a video. */
+  async closeUpPass(image: Image): Promise<DetectedFace[]> {
+    return largestFirst(dropDuplicates(await this.findCloseUp(image, SCORE_THRESHOLD)));
+  }
+
+  /** Search at 320 pixels with a border. */
+  private async findCloseUp(image: Image, scoreThreshold: number): Promise<DetectedFace[]> {
+    const scale = closeUpScale(image);
+    const border = roundHalfEven(Math.max(image.width, image.height) * CLOSE_UP_BORDER * scale);
+    return this.findAt(image, scale, border, scoreThreshold);
+  }
+
+  /** Second pass, for small faces in a large frame of a video; returns the faces of both passes. */
   async finePass(image: Image, closeUp: DetectedFace[], fineSide: number): Promise<DetectedFace[]> {
     const scale = Math.min(1, fineSide / Math.max(image.width, image.height));
     if (scale <= 1.5 * closeUpScale(image)) return closeUp;
     return largestFirst(dropDuplicates([...closeUp, ...(await this.findAt(image, scale, 0))]));
   }
 
-  private async findAt(image: Image, scale: number, border: number): Promise<DetectedFace[]> {
+  private async findAt(
+    image: Image,
+    scale: number,
+    border: number,
+    scoreThreshold = SCORE_THRESHOLD,
+  ): Promise<DetectedFace[]> {
     const width = Math.max(1, roundHalfEven(image.width * scale));
     const height = Math.max(1, roundHalfEven(image.height * scale));
     const scaled = resize(image, width, height);
     const paddedWidth = border + width + border + Math.max(0, MIN_SIDE - width - 2 * border);
     const paddedHeight = border + height + border + Math.max(0, MIN_SIDE - height - 2 * border);
-    const rows = await this.detect(scaled, border, paddedWidth, paddedHeight);
+    const rows = await this.detect(scaled, border, paddedWidth, paddedHeight, scoreThreshold);
     const scaleX = image.width / width;
     const scaleY = image.height / height;
     const toImage = (x: number, y: number): Point => [(x - border) * scaleX, (y - border) * scaleY];
@@ -76,18 +153,76 @@ export class Detector {
       box: [...toImage(x, y), ...toImage(x + w, y + h)],
       score: Math.min(1, score),
       points: points.map(([px, py]) => toImage(px, py)),
+      foundBy: "detector",
     }));
   }
 
-  private async detect(scaled: Image, border: number, width: number, height: number): Promise<Row[]> {
+  private async detect(
+    scaled: Image,
+    border: number,
+    width: number,
+    height: number,
+    scoreThreshold: number,
+  ): Promise<Row[]> {
     const columns = Math.ceil(width / DIVISOR) * DIVISOR;
     const rows = Math.ceil(height / DIVISOR) * DIVISOR;
     const input = new this.runtime.Tensor("float32", planesBgr(scaled, border, columns, rows), [1, 3, rows, columns]);
     const outputs = await this.session.run({ [this.session.inputNames[0]]: input });
-    const found = STRIDES.flatMap((stride) => decode(outputs, stride, columns / stride));
+    const found = STRIDES.flatMap((stride) => decode(outputs, stride, columns / stride, scoreThreshold));
     for (const tensor of Object.values(outputs)) tensor.dispose();
     return nonMaximumSuppression(found);
   }
+}
+
+/** The scales of the second and the third pass. */
+function fineScales({ width, height }: Image): number[] {
+  const fit = FINE_SIDE / Math.max(width, height);
+  return fit >= 1 ? [1, Math.min(MAX_ENLARGEMENT, fit)] : [fit, Math.min(1, Math.sqrt(LARGE_PIXELS / (width * height)))];
+}
+
+function scoreOf(face: DetectedFace): number {
+  return face.score ?? 0;
+}
+
+function longestSide([x0, y0, x1, y1]: Box): number {
+  return Math.max(x1 - x0, y1 - y0);
+}
+
+/** Return a full image as a face. */
+export function wholeFace({ width, height }: Image): DetectedFace {
+  return { box: [0, 0, width, height], score: null, points: null, foundBy: "whole" };
+}
+
+/** Turn an image counterclockwise by quarter turns. */
+function turn(image: Image, turns: number): Image {
+  let turned = image;
+  for (let count = 0; count < turns; count++) {
+    const { width, height, rgb } = turned;
+    const next = emptyImage(height, width);
+    for (let y = 0, from = 0; y < height; y++) {
+      for (let x = 0; x < width; x++, from += 3) {
+        const to = ((width - 1 - x) * height + y) * 3;
+        next.rgb[to] = rgb[from];
+        next.rgb[to + 1] = rgb[from + 1];
+        next.rgb[to + 2] = rgb[from + 2];
+      }
+    }
+    turned = next;
+  }
+  return turned;
+}
+
+/** Return a face of a turned image in the coordinates of the image before, of the given size. */
+export function turnBack(face: DetectedFace, turns: number, width: number, height: number): DetectedFace {
+  const back = ([x, y]: Point): Point => {
+    let point: Point = [x, y];
+    for (let count = turns; count > 0; count--) point = [(count % 2 ? width : height) - point[1], point[0]];
+    return point;
+  };
+  const [ax, ay] = back([face.box[0], face.box[1]]);
+  const [bx, by] = back([face.box[2], face.box[3]]);
+  const box: Box = [Math.min(ax, bx), Math.min(ay, by), Math.max(ax, bx), Math.max(ay, by)];
+  return { ...face, box, points: face.points && face.points.map(back) };
 }
 
 function closeUpScale(image: Image): number {
@@ -119,7 +254,7 @@ function planesBgr(scaled: Image, border: number, columns: number, rows: number)
   return planes;
 }
 
-function decode(outputs: Record<string, Tensor>, stride: number, columns: number): Row[] {
+function decode(outputs: Record<string, Tensor>, stride: number, columns: number, scoreThreshold: number): Row[] {
   const values = (name: string): Float32Array => outputs[`${name}_${stride}`].data as Float32Array;
   const classes = values("cls");
   const objects = values("obj");
@@ -128,7 +263,7 @@ function decode(outputs: Record<string, Tensor>, stride: number, columns: number
   const rows: Row[] = [];
   for (let cell = 0; cell < classes.length; cell++) {
     const score = Math.sqrt(clip(classes[cell]) * clip(objects[cell]));
-    if (score < SCORE_THRESHOLD) continue;
+    if (score < scoreThreshold) continue;
     const column = cell % columns;
     const row = Math.floor(cell / columns);
     const w = Math.exp(boxes[cell * 4 + 2]) * stride;
@@ -175,7 +310,7 @@ function truncatedIou(a: Row, b: Row): number {
 /** Keep the highest-scoring of boxes that show the same face, such as from the two passes. */
 function dropDuplicates(faces: DetectedFace[]): DetectedFace[] {
   const kept: DetectedFace[] = [];
-  for (const face of [...faces].sort((a, b) => b.score - a.score)) {
+  for (const face of [...faces].sort((a, b) => scoreOf(b) - scoreOf(a))) {
     if (!kept.some((other) => isSameFace(face.box, other.box))) kept.push(face);
   }
   return kept;

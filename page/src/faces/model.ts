@@ -1,10 +1,11 @@
 // Runs a mien model: RGB crops in, calibrated probabilities and the model's other outputs out.
 
 import type { InferenceSession, Tensor } from "onnxruntime-common";
-import { cropMatrix, cropImage, forDetectedFaces, invert, resizeCrop, transform, type Box, type CropContract, type Point } from "./crop.ts";
-import { anchorsOf, type DetectedFace } from "./detector.ts";
+import { cropMatrix, cropImage, forDetectedFaces, invert, resizeCrop, transform, turnCrop, type Box, type CropContract, type Matrix, type Point } from "./crop.ts";
+import { anchorsOf, type DetectedFace, type FoundBy } from "./detector.ts";
 import { requireUnchanged } from "./model-hash.ts";
 import type { Image } from "./pixels.ts";
+import { findReason, measureQuality } from "./quality.ts";
 import type { Runtime } from "./runtime.ts";
 
 export const FORMAT_VERSION = 2;
@@ -36,6 +37,9 @@ export interface ModelInfo {
 export interface FacePrediction {
   box: Box;
   score: number | null;
+  foundBy: FoundBy;
+  /** Why the prediction is not to be trusted; empty if it is. */
+  reason: string;
   probabilities: number[];
   landmarks: Point[] | null;
   valence: number | null;
@@ -114,11 +118,7 @@ export class Model {
     const predictions: FacePrediction[] = [];
     for (let start = 0; start < faces.length; start += BATCH_FACES) {
       const batch = faces.slice(start, start + BATCH_FACES);
-      const contract = forDetectedFaces(this.info.crop);
-      const matrices = batch.map(
-        (face) =>
-          cropMatrix(contract, image.width, image.height, { anchors: anchorsOf(face), box: face.box }).matrix,
-      );
+      const matrices = batch.map((face) => faceMatrix(this.info.crop, image, face));
       const crops = matrices.map((matrix) =>
         resizeCrop(cropImage(image, matrix, this.info.crop.size), this.info.input_size),
       );
@@ -128,6 +128,8 @@ export class Model {
         predictions.push({
           box: batch[index].box,
           score: batch[index].score,
+          foundBy: batch[index].foundBy,
+          reason: findReason(measureQuality(image, batch[index])),
           probabilities,
           landmarks: landmarks && landmarks.map((point) => transform(toImage, point)),
           valence: affect && affect[0],
@@ -138,6 +140,17 @@ export class Model {
     }
     return predictions;
   }
+}
+
+function faceMatrix(crop: CropContract, image: Image, face: DetectedFace): Matrix {
+  if (face.foundBy === "whole") return cropMatrix(crop, image.width, image.height, {}).matrix;
+  const contract = forDetectedFaces(crop);
+  const given = { anchors: anchorsOf(face), box: face.box };
+  const { matrix, method } = cropMatrix(contract, image.width, image.height, given);
+  if (method !== "box" || !face.points) return matrix;
+  // The box stays upright whatever the face's roll: its content is turned by the nearest quarter turn.
+  const [left, right] = face.points;
+  return turnCrop(matrix, Math.round(Math.atan2(right[1] - left[1], right[0] - left[0]) / (Math.PI / 2)));
 }
 
 function landmarksAt(values: Float32Array | null, index: number): Point[] | null {

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mien.errors import ArtifactError
 from mien.faces.crop import IDENTITY, resize_crop
 from mien.faces.detector import DetectedFace
+from mien.faces.quality import measure_quality
 from mien.formats.onnx_model import OnnxModel
 from mien.formats.pack import Pack, PackSplit
 from mien.formats.pack.schema import NO_LABEL
@@ -74,7 +75,9 @@ def find_faces(faces: PackSplit, keys: Sequence[str], input_size: int) -> Iterat
             stored = faces.image(row)
             detection = DetectedFace(np.array([0.0, 0.0, *stored.shape[1::-1]]), None, None)
             to_image = IDENTITY * np.array([[stored.shape[1]], [stored.shape[0]]])
-            face = CroppedFace(resize_crop(stored, input_size), to_image, detection)
+            face = CroppedFace(
+                resize_crop(stored, input_size), to_image, detection, measure_quality(stored, detection)
+            )
             image = CroppedImage(key, (face,), size_wh=(stored.shape[1], stored.shape[0]))
             yield PackedFace(image, _label(faces, row), int(faces.groups[row]))
 

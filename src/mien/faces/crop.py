@@ -161,6 +161,14 @@ def _similarity(source: NDArray[np.floating], target: NDArray[np.float64]) -> ND
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]], dtype=np.float64)
 
 
+def turn_crop(matrix: NDArray[np.float64], quarters: int) -> NDArray[np.float64]:
+    """Return the matrix of a crop whose content, rolled clockwise by quarter turns, is turned back upright."""
+    for _ in range(quarters % 4):
+        # (u, v) of the crop becomes (v, 1 - u)
+        matrix = np.array([matrix[1], [-matrix[0, 0], -matrix[0, 1], 1 - matrix[0, 2]]])
+    return matrix
+
+
 def compose(second: NDArray[np.float64], first: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the affine matrices ``(..., 2, 3)`` that apply ``first`` and then ``second``."""
     composed = second[..., :2] @ first

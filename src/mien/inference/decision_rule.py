@@ -24,6 +24,8 @@ PRIOR_EXPONENTS: dict[Prior, float] = {"as-trained": 0.0, "half": 0.5, "balanced
 
 # The expression of a face whose most probable class is less probable than was asked for.
 UNSURE = "unsure"
+# The reason for that; `FaceQuality.find_reason` has others.
+LOW_CONFIDENCE = "low confidence"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class DecisionRule:
         prior: how common the classes are taken to be: as in training, equally common (balanced: the probabilities are
             divided by the class fractions trained on), or halfway (half: by their square root). Rare classes are
             answered more often, and common ones less.
+        quality_rule: a face that is too small, too dark, blurred or covered is ``unsure`` too.
     """
 
     n_classes: ClassCount | None = option(
@@ -59,11 +62,16 @@ class DecisionRule:
     top: int | None = option(
         None, "report the K most probable classes (default: all in files, 1 in a table)", metavar="K", least=1
     )
-
     prior: Prior = option(
         "as-trained",
         "how common the classes are: as-trained; balanced: equally common, so that rare classes are answered more often; "
         "or half, in between",
+    )
+    quality_rule: bool = option(
+        True,
+        "report an expression even for a face that is too small, too dark, blurred or covered (default: `unsure`)",
+        flag="--no-quality-rule",
+        const=False,
     )
 
     def __post_init__(self) -> None:

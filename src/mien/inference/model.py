@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mien.assets.bundled_models import find_model
 from mien.errors import SourceError
@@ -17,6 +18,7 @@ from mien.faces.images import UnreadableImage, to_rgb
 from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.inference.decision_rule import ClassCount, DecisionRule, Prior
 from mien.inference.explanation import Explanation, explain_faces, require_class
+from mien.inference.given_faces import GivenFaces
 from mien.inference.image_input import (
     ColorOrder,
     ImageInput,
@@ -51,6 +53,7 @@ def load(  # noqa: PLR0913 - one keyword per option, as on the command line
     min_confidence: float = 0.0,
     top: int | None = None,
     prior: Prior = "as-trained",
+    quality_rule: bool = True,
     detector: str | Path | None = None,
     threads: int | None = None,
     device: str = "cpu",
@@ -66,6 +69,7 @@ def load(  # noqa: PLR0913 - one keyword per option, as on the command line
         top: report the probabilities of the K most probable classes only.
         prior: how common the classes are taken to be: ``as-trained``; ``balanced``, equally common, so that rare classes
             are predicted more often; or ``half``, in between.
+        quality_rule: predictions for a face that is too small, too dark, blurred or covered become ``"unsure"``.
         detector: YuNet's file; None: located, or downloaded once, when it is first needed.
         threads: threads per model call; None: one per core, and half of that for a video, whose next frames are
             decoded and searched for faces at the same time.
@@ -89,7 +93,7 @@ def load(  # noqa: PLR0913 - one keyword per option, as on the command line
     """
     chosen = resolve_device(device) if providers is None else require_providers(providers)
     onnx_model = OnnxModel.load(find_model(model), threads=threads, providers=chosen)
-    rule = DecisionRule(classes, min_confidence, top, prior)
+    rule = DecisionRule(classes, min_confidence, top, prior, quality_rule)
     rule.require_supported_by(onnx_model.info)
     return Model(onnx_model, rule=rule, detector=None if detector is None else load_detector(Path(detector)))
 
@@ -148,7 +152,14 @@ class Model:
     ) -> list[ImagePrediction]: ...
     @overload
     def predict(
-        self, image: ImageInput, *, cropped: bool = ..., color: ColorOrder = ..., keep_images: bool = ...
+        self,
+        image: ImageInput,
+        *,
+        cropped: bool = ...,
+        color: ColorOrder = ...,
+        keep_images: bool = ...,
+        boxes_xyxy: ArrayLike | None = ...,
+        landmarks: ArrayLike | None = ...,
     ) -> ImagePrediction: ...
 
     def predict(
@@ -158,6 +169,8 @@ class Model:
         cropped: bool = False,
         color: ColorOrder = "rgb",
         keep_images: bool = False,
+        boxes_xyxy: ArrayLike | None = None,
+        landmarks: ArrayLike | None = None,
     ) -> ImagePrediction | list[ImagePrediction]:
         """Predict the faces of an image, or of several images in batches.
 
@@ -171,15 +184,27 @@ class Model:
             color: order of the channels of pixels: ``"bgr"`` for those of OpenCV. In the wrong order faces are still found,
                 but predicted worse, and nothing can tell. Files and Pillow images state their own order.
             keep_images: keep each image's pixels with its prediction, to draw on.
+            boxes_xyxy: ``(N, 4)`` boxes of the faces of an image in pixels, instead of detecting them; the faces keep
+                their order. For a model of aligned crops, the detector looks for the points of the face in each.
+            landmarks: ``(N, 68, 2)`` or ``(N, 5, 2)`` points of these faces in pixels, to align them by; enough without
+                boxes. See `GivenFaces`.
 
         Returns:
             For an image, a prediction that iterates over its faces; for several, a list of predictions.
 
         Raises:
             TypeError: the image is something else, or the order of its axes or the range of its values is unclear.
+            ValueError: boxes or landmarks are malformed, outside the image, or given for several images or with ``cropped``.
             ModelError: the model's output is not finite.
         """
-        if isinstance(image, list | tuple) or is_batch(image):
+        is_several = isinstance(image, list | tuple) or is_batch(image)
+        given: GivenFaces | None = None
+        if boxes_xyxy is not None or landmarks is not None:
+            if cropped or is_several:
+                raise ValueError("`boxes_xyxy` and `landmarks` are for one image that is not `cropped`")
+            needs_points = landmarks is None and self.info.crop.method == "aligned"
+            given = GivenFaces(boxes_xyxy, landmarks, detector=self.detector if needs_points else None)
+        if is_several:
             images = image if isinstance(image, list | tuple) else as_array(image)
             predictions: list[ImagePrediction] = []
             for start in range(0, len(images), CHUNK_IMAGES):
@@ -189,7 +214,9 @@ class Model:
                 ]
                 predictions.extend(predict_cropped(chunk, self.onnx_model, self.rule))
             return predictions
-        preprocessed = self.preprocess(image, cropped=cropped, color=color, keep_image=keep_images)
+        preprocessed = self.preprocess(
+            image, cropped=cropped, color=color, keep_image=keep_images, given=given
+        )
         return next(predict_cropped([preprocessed], self.onnx_model, self.rule))
 
     def preprocess(
@@ -199,8 +226,9 @@ class Model:
         cropped: bool = False,
         color: ColorOrder = "rgb",
         keep_image: bool = False,
+        given: GivenFaces | None = None,
     ) -> CroppedImage:
-        """Read an image, detect its faces and crop them, without running the model.
+        """Read an image, detect its faces, unless they are given, and crop them, without running the model.
 
         Raises:
             TypeError: it is not an image, see `predict`.
@@ -210,7 +238,9 @@ class Model:
             image_rgb = to_rgb(read_input(image, color=color))
         except UnreadableImage as error:
             return CroppedImage(source, (), problem=(error.reason, error.detail))
-        detector = None if cropped else self.detector
+        detector: Detector | None = given
+        if given is None:
+            detector = None if cropped else self.detector
         return preprocess_pixels(source, image_rgb, self.info, detector=detector, keep_image=keep_image)
 
     def explain(

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.faces.crop import crop_image, crop_matrix, invert_matrix, resize_crop
-from mien.faces.detector import DetectedFace, Detector
+from mien.faces.crop import crop_image, crop_matrix, invert_matrix, resize_crop, turn_crop
+from mien.faces.detector import CloseUpDetector, DetectedFace, Detector
 from mien.faces.image_files import read_image_file
 from mien.faces.images import MAX_PIXELS, UnreadableImage, decode_image, to_rgb
+from mien.faces.quality import QUALITY, FaceQuality, five_from_landmarks, measure_quality
 from mien.formats.onnx_model import ModelInfo, OnnxModel
-from mien.inference.decision_rule import DecisionRule
+from mien.inference.decision_rule import LOW_CONFIDENCE, UNSURE, DecisionRule
 from mien.inference.results import FacePrediction, ImagePrediction, row_without_face
 from mien.inference.urls import download_image
 from mien.tasks import TASKS, Values
@@ -38,11 +39,13 @@ class CroppedFace(NamedTuple):
         crop: ``(S, S, 3)`` uint8 RGB, the model's input.
         to_image: ``(2, 3)`` affine matrix from fractions of the crop to pixels of the image.
         detection: box and score of the face in the image.
+        quality: how well the face can be seen.
     """
 
     crop: NDArray[np.uint8]
     to_image: NDArray[np.float64]
     detection: DetectedFace
+    quality: FaceQuality
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +72,12 @@ class CroppedImage:
         return 0 if self.image_rgb is None else self.image_rgb.shape[0] * self.image_rgb.shape[1]
 
 
+def whole_face(image_rgb: NDArray[np.uint8]) -> DetectedFace:
+    """Return a full image as a face."""
+    height, width = image_rgb.shape[:2]
+    return DetectedFace(np.array([0, 0, width, height], dtype=np.float64), None, None, "whole")
+
+
 def predict_files(
     paths: Iterable[Path],
     model: OnnxModel,
@@ -76,6 +85,7 @@ def predict_files(
     detector: Detector | None,
     rule: DecisionRule | None = None,
     keep_images: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> Iterator[ImagePrediction]:
     """Yield the predictions for image files, in order, holding at most a batch of images in memory.
 
@@ -85,13 +95,18 @@ def predict_files(
         detector: finds the faces; None if every image already is one cropped face.
         rule: how probabilities become an expression.
         keep_images: return each image's pixels with its prediction.
+        max_pixels: larger images have a problem instead.
 
     Raises:
         ModelError: the model's output is not finite, or it lacks a class that the rule requires.
     """
     waiting: list[CroppedImage] = []
     for path in paths:
-        waiting.append(preprocess_file(path, model.info, detector=detector, keep_image=keep_images))
+        waiting.append(
+            preprocess_file(
+                path, model.info, detector=detector, keep_image=keep_images, max_pixels=max_pixels
+            )
+        )
         if (
             sum(len(image.faces) for image in waiting) >= BATCH_FACES
             or len(waiting) >= MAX_WAITING_IMAGES
@@ -103,18 +118,31 @@ def predict_files(
 
 
 def preprocess_file(
-    path: Path, info: ModelInfo, *, detector: Detector | None, keep_image: bool = False
+    path: Path,
+    info: ModelInfo,
+    *,
+    detector: Detector | None,
+    keep_image: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> CroppedImage:
     """Read an image file, decode it, detect its faces and crop them; an unreadable one has a problem instead."""
     try:
         data = read_image_file(path)
     except UnreadableImage as error:
         return CroppedImage(str(path), (), problem=(error.reason, error.detail))
-    return preprocess_bytes(str(path), data, info, detector=detector, keep_image=keep_image)
+    return preprocess_bytes(
+        str(path), data, info, detector=detector, keep_image=keep_image, max_pixels=max_pixels
+    )
 
 
 def preprocess_url(
-    source: str, url: str, info: ModelInfo, *, detector: Detector | None, keep_image: bool = False
+    source: str,
+    url: str,
+    info: ModelInfo,
+    *,
+    detector: Detector | None,
+    keep_image: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> CroppedImage:
     """Download a photo, detect its faces and crop them; one that cannot be downloaded or read has a problem instead.
 
@@ -124,12 +152,15 @@ def preprocess_url(
         info: crop contract and input size of the model.
         detector: finds the faces; None if the photo already is one cropped face.
         keep_image: keep its pixels.
+        max_pixels: a larger photo has a problem instead.
     """
     try:
         data = download_image(url)
     except UnreadableImage as error:
         return CroppedImage(source, (), problem=(error.reason, error.detail))
-    return preprocess_bytes(source, data, info, detector=detector, keep_image=keep_image)
+    return preprocess_bytes(
+        source, data, info, detector=detector, keep_image=keep_image, max_pixels=max_pixels
+    )
 
 
 def preprocess_bytes(
@@ -157,8 +188,13 @@ def preprocess_pixels(
     detector: Detector | None,
     keep_image: bool = False,
 ) -> CroppedImage:
-    """Detect the faces of an image ``(H, W, 3)`` uint8 RGB and crop them; without a detector it is one face."""
-    detections = [None] if detector is None else detector.find_faces(image_rgb)
+    """Detect the faces of an image ``(H, W, 3)`` uint8 RGB and crop them.
+
+    An image in which none is found, but which looks like a close-up, is one face. So is any without a detector.
+    """
+    detections = [whole_face(image_rgb)] if detector is None else detector.find_faces(image_rgb)
+    if not detections and isinstance(detector, CloseUpDetector) and detector.fills_image(image_rgb):
+        detections = [whole_face(image_rgb)]
     faces = tuple(crop_face(image_rgb, detection, info) for detection in detections)
     size_wh = image_rgb.shape[1], image_rgb.shape[0]
     return CroppedImage(source, faces, image_rgb if keep_image else None, size_wh=size_wh)
@@ -173,17 +209,22 @@ def crop_face(image_rgb: NDArray[np.uint8], detection: DetectedFace | None, info
         info: crop contract and input size of the model.
     """
     height, width = image_rgb.shape[:2]
-    if detection is None:
+    detection = whole_face(image_rgb) if detection is None else detection
+    if detection.found_by == "whole":
         # without a box every method falls back to the full image
         matrix, _ = crop_matrix(info.crop, (width, height))
-        detection = DetectedFace(np.array([0, 0, width, height], dtype=np.float64), None, None)
     else:
-        contract = info.crop.for_detected_faces()
-        matrix, _ = crop_matrix(
-            contract, (width, height), anchors=detection.anchors, box_xyxy=detection.box_xyxy
+        matrix, method = crop_matrix(
+            info.crop.for_detected_faces(),
+            (width, height),
+            anchors=detection.anchors,
+            box_xyxy=detection.box_xyxy,
         )
+        if method == "box":
+            # The box stays upright whatever the face's roll: its content is turned by the nearest quarter turn.
+            matrix = turn_crop(matrix, round(detection.roll_deg / 90))
     crop = resize_crop(crop_image(image_rgb, matrix, info.crop.size), info.input_size)
-    return CroppedFace(crop, invert_matrix(matrix), detection)
+    return CroppedFace(crop, invert_matrix(matrix), detection, measure_quality(image_rgb, detection))
 
 
 def predict_cropped(
@@ -240,14 +281,24 @@ def postprocess_face(
     for task, values in output.items():
         if TASKS[task].row is not None:
             fields |= TASKS[task].resolve("row")(values, face.to_image, info.annotations)
+    quality = face.quality
+    if quality.yaw_deg is None and fields.get("landmarks") is not None:
+        quality = quality.with_pose(five_from_landmarks(fields["landmarks"]))
+    reason = LOW_CONFIDENCE if expression == UNSURE else ""
+    if rule.quality_rule and (problem := quality.find_reason()):
+        expression, reason = UNSURE, problem
+        confidence = min(confidence, QUALITY["right_answers"][problem])
     return FacePrediction(
         source,
         face=index,
         box_xyxy=face.detection.box_xyxy,
         score=face.detection.score,
+        found_by=face.detection.found_by,
         expression=expression,
         confidence=confidence,
         probabilities=probabilities,
+        reason=reason,
+        quality=quality.to_dict(),
         **fields,
     )
 

@@ -21,6 +21,7 @@ from mien.errors import MienError
 from mien.faces.crop import transform_points
 from mien.faces.images import to_rgb
 from mien.faces.landmarks import eye_aspect_ratio, mouth_aspect_ratio
+from mien.faces.quality import FaceQuality
 from mien.inference.image_input import ColorOrder, ImageInput, read_input
 from mien.runtime.terminal import on_one_line
 from mien.tasks import Annotations
@@ -29,6 +30,7 @@ OK = "ok"
 NO_FACE = "no_face"
 
 BOX_COLUMNS = ("box_x0", "box_y0", "box_x1", "box_y1")
+QUALITY_COLUMNS = tuple(field.name for field in fields(FaceQuality))
 PIXEL_DECIMALS = 2
 VALUE_DECIMALS = 6
 # What a notebook and a prompt show.
@@ -51,9 +53,14 @@ class FacePrediction:
         detail: explanation of an unreadable source for a person; otherwise empty.
         box_xyxy: ``(4,)`` face box in pixels of the upright image.
         score: detector score in [0, 1]; None if the detector has none or did not run.
+        found_by: ``detector``; ``whole`` if the image was taken as one face; ``given`` if the box came with the image; None
+            without a face.
         expression: the most probable class, or ``unsure``.
-        confidence: probability of the most probable class.
+        confidence: probability of the most probable class; for a face with a `reason` of quality, at most the share of
+            right answers for such faces (quality.json).
         probabilities: by class, in the model's order; they sum to 1 unless limited to the top K classes.
+        reason: why the expression is ``unsure``, such as ``too small``; otherwise empty.
+        quality: how well the face can be seen, by the names of `mien.faces.quality.FaceQuality`; None without a face.
         landmarks: ``(68, 2)`` in pixels of the upright image; None if the model has no landmarks task.
         valence: in [-1, 1]; None if the model has no valence and arousal task.
         arousal: in [-1, 1]; None like valence.
@@ -71,9 +78,12 @@ class FacePrediction:
     detail: str = ""
     box_xyxy: NDArray[np.float64] | None = None
     score: float | None = None
+    found_by: str | None = None
     expression: str | None = None
     confidence: float | None = None
     probabilities: dict[str, float] | None = None
+    reason: str = ""
+    quality: dict[str, float | None] | None = None
     landmarks: NDArray[np.float64] | None = None
     valence: float | None = None
     arousal: float | None = None
@@ -93,7 +103,10 @@ class FacePrediction:
             elif isinstance(value, float):
                 value = round(value, VALUE_DECIMALS)
             elif isinstance(value, dict):
-                value = {name: round(number, VALUE_DECIMALS) for name, number in value.items()}
+                value = {
+                    name: None if number is None else round(number, VALUE_DECIMALS)
+                    for name, number in value.items()
+                }
             if field.name not in ("action_units", "change") or value is not None:
                 row[field.name] = value
         return row
@@ -135,6 +148,7 @@ class FacePrediction:
         values.update(zip(BOX_COLUMNS, values.pop("box_xyxy") or [None] * 4, strict=True))
         values.update({f"p_{name}": number for name, number in (values.pop("probabilities") or {}).items()})
         change = values.pop("change", {})
+        values.update(values.pop("quality") or dict.fromkeys(QUALITY_COLUMNS))
         for name in [name for name, value in values.items() if isinstance(value, dict)]:
             values.update(values.pop(name))
         if values["landmarks"] is not None:
@@ -164,7 +178,9 @@ class FacePrediction:
     def __str__(self) -> str:
         if self.status != OK:
             return self.status if not self.detail else f"{self.status}: {on_one_line(self.detail)}"
-        parts = [f"{self.expression} {self.confidence or 0:.0%}"]
+        parts = [
+            f"{self.expression} {self.confidence or 0:.0%}" + (f" ({self.reason})" if self.reason else "")
+        ]
         if self.valence is not None and self.arousal is not None:
             parts.append(f"valence {self.valence:+.2f}, arousal {self.arousal:+.2f}")
         if self.box_xyxy is not None:

@@ -51,7 +51,13 @@ def read_baseline(
     def predictions() -> Iterator[ImagePrediction]:
         for source in find_sources([path]):
             if not source.is_video:
-                yield from predict_files([Path(source.name)], model, detector=detector, rule=options.rule)
+                yield from predict_files(
+                    [Path(source.name)],
+                    model,
+                    detector=detector,
+                    rule=options.rule,
+                    max_pixels=options.max_pixels,
+                )
                 continue
             try:
                 frames = open_frames(source.location)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mien.drawing.annotate import annotate
 from mien.faces.detector import Detector
+from mien.faces.images import MAX_PIXELS
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.baseline import subtract_baseline
 from mien.inference.decision_rule import DecisionRule
@@ -81,6 +82,7 @@ class FacePredictor:
         detector: finds the faces; None if every image already is one cropped face.
         rule: how probabilities become an expression.
         blur: make the faces in annotated copies unrecognizable.
+        max_pixels: larger images cannot be read.
         neutral: the measures of a neutral face, which are subtracted, see `mien.inference.baseline`; None for none.
     """
 
@@ -89,6 +91,7 @@ class FacePredictor:
     rule: DecisionRule
     blur: bool = False
     neutral: dict[str, float] | None = None
+    max_pixels: int = MAX_PIXELS
 
     def write_images(
         self, paths: Sequence[Path], writer: RowWriter, copies: Mapping[str, Path]
@@ -101,7 +104,12 @@ class FacePredictor:
             copies: paths of annotated copies, by name of the image; empty for none.
         """
         predictions: Iterable[ImagePrediction] = predict_files(
-            paths, self.model, detector=self.detector, rule=self.rule, keep_images=bool(copies)
+            paths,
+            self.model,
+            detector=self.detector,
+            rule=self.rule,
+            keep_images=bool(copies),
+            max_pixels=self.max_pixels,
         )
         yield from self._write(predictions, writer, copies)
 
@@ -116,7 +124,14 @@ class FacePredictor:
             writer: receives the rows.
             copies: see `write_images`.
         """
-        image = preprocess_url(name, url, self.model.info, detector=self.detector, keep_image=bool(copies))
+        image = preprocess_url(
+            name,
+            url,
+            self.model.info,
+            detector=self.detector,
+            keep_image=bool(copies),
+            max_pixels=self.max_pixels,
+        )
         yield from self._write(predict_cropped([image], self.model, self.rule), writer, copies)
 
     def _write(

@@ -47,6 +47,12 @@ class PredictOptions:
         "detect", "detect: find the faces; whole: every image and frame is already one cropped face"
     )
     rule: DecisionRule = field(default_factory=DecisionRule)
+    max_pixels: int = option(
+        50_000_000,
+        "images of more pixels are `image_too_large`; raise it for photographs that you trust, at 10 bytes of memory per pixel",
+        metavar="N",
+        least=1,
+    )
     out: Path | None = option(
         None,
         f"write predictions to a {name_formats(PREDICTION_FORMATS)} file (default: print a table, or a few lines per "

@@ -62,6 +62,7 @@ class PartJob:
         detects: whether faces are detected; otherwise every image is one face.
         detector_path: the result of `find_detector_file`; None is the cascade.
         rule: how probabilities become an expression.
+        max_pixels: larger images cannot be read.
     """
 
     folder: Path
@@ -72,6 +73,7 @@ class PartJob:
     detects: bool
     detector_path: Path | None
     rule: DecisionRule
+    max_pixels: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ def _load_predictor(job: PartJob) -> FacePredictor:
             f"{path} is another model for a worker than for the command. Install the same one there"
         )
     detector = open_detector(job.detector_path) if job.detects else None
-    return FacePredictor(OnnxModel.load(path, threads=1), detector, job.rule)
+    return FacePredictor(OnnxModel.load(path, threads=1), detector, job.rule, max_pixels=job.max_pixels)
 
 
 def read_part(task: PartTask) -> tuple[list[dict[str, Any]], PredictSummary] | None:
@@ -201,6 +203,7 @@ def predict_in_parts(
             detects=predictor.detector is not None,
             detector_path=None if detector_path is None else detector_path.absolute(),
             rule=options.rule,
+            max_pixels=options.max_pixels,
         )
         tasks = [
             PartTask(job, number, part, {str(path): copies[str(path)].absolute() for path in part if copies})
@@ -282,7 +285,10 @@ def _plan(
         "--crop": options.crop,
         "--classes": rule.n_classes,
         "--min-confidence": rule.min_confidence,
+        "--prior": rule.prior,
+        "--no-quality-rule": not rule.quality_rule,
         "--top": rule.top,
+        "--max-pixels": options.max_pixels,
         "--draw": None if options.draw is None else str(options.draw.absolute()),
         "part_images": PART_IMAGES,
         "images": [_describe_images(part) for part in _parts(paths)],

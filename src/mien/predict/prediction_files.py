@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Protocol, TextIO, TypeAlias
 
 from mien.artifacts import claim_output, disk_errors, one_writer, publish, require_suffix
 from mien.errors import ArtifactError
-from mien.inference.results import BOX_COLUMNS, FacePrediction
+from mien.inference.results import BOX_COLUMNS, QUALITY_COLUMNS, FacePrediction
 from mien.predict.options import PEER_FORMATS, PREDICTION_FORMATS, PeerFormat
 from mien.runtime.csv_text import CsvLines
 from mien.tasks import NO_ANNOTATIONS, TASKS, Annotations
@@ -75,7 +75,7 @@ def flat_columns(
     """
     return (
         *("source", "frame", "seconds", "face", "track", "status", "detail", *BOX_COLUMNS, "score"),
-        *("expression", "confidence"),
+        *("found_by", "expression", "confidence", "reason", *QUALITY_COLUMNS),
         *(name for task in TASKS.values() for name in task.columns(tuple(classes), annotations)),
         *(f"change_{name}" for name in measures),
     )
@@ -119,7 +119,7 @@ class ParquetWriter:
         import pyarrow as pa  # noqa: PLC0415 - only this format needs it
         from pyarrow import parquet  # noqa: PLC0415
 
-        types = dict.fromkeys(("source", "status", "detail", "expression"), pa.string())
+        types = dict.fromkeys(("source", "status", "detail", "found_by", "expression", "reason"), pa.string())
         types |= dict.fromkeys(("frame", "face", "track"), pa.int64())
         types["landmarks"] = pa.list_(pa.float32())
         columns = flat_columns(classes, annotations, measures)

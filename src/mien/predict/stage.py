@@ -110,15 +110,17 @@ def run_predict(
                     measures=() if options.baseline is None else measure_names(classes, onnx_model.info),
                 )
             )
+        images = FacePredictor(
+            onnx_model, detector, options.rule, blur=options.blur, max_pixels=options.max_pixels
+        )
         if in_parts:
-            images = FacePredictor(onnx_model, detector, options.rule)
             paths = [Path(source.name) for source in found]
             done = predict_in_parts(paths, copies, images, writer, options, model)
             done.passed_over.update(summary.passed_over)
             return done
-        neutral = None
         if isinstance(options.baseline, Path):
             neutral = read_baseline(options.baseline, onnx_model, detector=detector, options=options)
+            images = replace(images, neutral=neutral)
         run = _Run(
             model=onnx_model,
             detector=detector,
@@ -129,7 +131,7 @@ def run_predict(
             writer=writer,
             window=window,
             summary=summary,
-            images=FacePredictor(onnx_model, detector, options.rule, blur=options.blur, neutral=neutral),
+            images=images,
         )
         run.predict_sources(found)
     return summary

@@ -71,6 +71,8 @@ class TableWriter:
             present = is_present(np.array([*(row.action_units or {}).values()]), self._units.kind)
             shown = [name for name, is_shown in zip(row.action_units or {}, present, strict=True) if is_shown]
             cells.append(" ".join(shown) or "-")
+        if row.reason:
+            cells.append(row.reason)
         self._write_cells(cells)
 
     def _write_cells(self, cells: Sequence[str]) -> None:

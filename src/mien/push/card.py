@@ -61,7 +61,7 @@ def build_card(
         library_name="mien",
         pipeline_tag="image-classification",
         tags=list(TAGS),
-        **license_fields(info.licence),
+        **license_fields(info.license),
         **({"model_name": repo.partition("/")[2], "eval_results": results} if results else {}),
     )
     text = body or _describe(repo, info)
@@ -199,7 +199,7 @@ What selected the checkpoint: {", ".join(f"{key} {value}" for key, value in sele
 
 ## License
 
-Weights: {info.licence}. The terms of the training data, above, may limit their use.
+Weights: {info.license}. The terms of the training data, above, may limit their use.
 
 ## Limitations
 

@@ -49,9 +49,9 @@ def push(model: str | Path, address: str, options: PushOptions | None = None) ->
             f"{path} is from an earlier release and carries no hash, so that nobody could tell whether it arrived unchanged. "
             "Export it again"
         )
-    if not info.licence.strip():
+    if not info.license.strip():
         raise ArtifactError(
-            f"{path} states no license, without which nobody may use it. Export it again with `--licence TEXT`"
+            f"{path} states no license, without which nobody may use it. Export it again with `--license TEXT`"
         )
     metrics = []
     for report in options.reports:

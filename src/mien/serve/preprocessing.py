@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.faces.detector import DetectedFace, Detector
+from mien.faces.detector import CloseUpDetector, DetectedFace, Detector
 from mien.faces.file_signatures import identify_format
 from mien.formats.onnx_model import ModelInfo
 from mien.inference.pipeline import CroppedImage, preprocess_bytes
@@ -31,6 +31,9 @@ class _LargestFaces:
         faces = self.detector.find_faces(image_rgb)
         self.n_skipped = max(0, len(faces) - self.limit)
         return faces[: self.limit]
+
+    def fills_image(self, image_rgb: NDArray[np.uint8]) -> bool:
+        return isinstance(self.detector, CloseUpDetector) and self.detector.fills_image(image_rgb)
 
 
 class Preprocessor:

@@ -143,7 +143,7 @@ def prediction_routes(model: OnnxModel) -> APIRouter:
         The rows are the same as those of `mien predict`. An image that cannot be decoded has a row with the reason; the
         request as a whole fails only if none of its files is an image.
         """
-        rule = DecisionRule(query.classes, query.min_confidence, query.top, query.prior)
+        rule = DecisionRule(query.classes, query.min_confidence, query.top, query.prior, query.quality_rule)
         try:
             rule.require_supported_by(model.info)
         except ModelError as error:

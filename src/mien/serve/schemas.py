@@ -17,9 +17,21 @@ _ROW: JsonDict = {
     "detail": "",
     "box_xyxy": [412.31, 120.05, 561.9, 310.44],
     "score": 0.934512,
+    "found_by": "detector",
     "expression": "Happy",
     "confidence": 0.971204,
     "probabilities": {"Neutral": 0.028796, "Happy": 0.971204},
+    "reason": "",
+    "quality": {
+        "face_px": 149.59,
+        "sharpness": 0.451,
+        "brightness": 0.402,
+        "contrast": 0.217,
+        "covered": 0.012,
+        "roll_deg": -3.1,
+        "yaw_deg": 8.4,
+        "pitch_deg": -2.0,
+    },
     "landmarks": None,
     "valence": 0.81,
     "arousal": 0.22,
@@ -50,6 +62,10 @@ class PredictQuery(BaseModel):
         description="How common the classes are taken to be: `as-trained`; `balanced`: equally common, so that rare classes "
         "are predicted more often; `half`: in between",
     )
+    quality_rule: bool = Field(
+        True,
+        description="Report `unsure` for a face that is too small, too dark, blurred or covered",
+    )
     crop: Literal["detect", "whole"] = Field(
         "detect", description="`detect`: run face detection; `whole`: treat each image as one cropped face"
     )
@@ -74,10 +90,20 @@ class Face(BaseModel):
         description="Left, top, right, bottom in pixels, after applying the EXIF orientation"
     )
     score: float | None = Field(description="Detection score, 0 to 1")
+    found_by: Literal["detector", "whole", "given"] | None = Field(
+        description="`detector`; `whole`: the image was taken as one face; `given`: the box came with the request"
+    )
     expression: str | None = Field(description="Top-1 class, or `unsure`")
-    confidence: float | None = Field(description="Top-1 probability")
+    confidence: float | None = Field(
+        description="Top-1 probability; lower if `reason` says that the face is hard to see"
+    )
     probabilities: dict[str, float] | None = Field(
         description="Probability per class, in the model's class order"
+    )
+    reason: str = Field(description="Why the expression is `unsure`, such as `too small`; otherwise empty")
+    quality: dict[str, float | None] | None = Field(
+        description="How well the face can be seen: `face_px`, `sharpness`, `brightness`, `contrast`, `covered`, `roll_deg`, "
+        "`yaw_deg`, `pitch_deg`"
     )
     landmarks: list[Annotated[list[float], Field(min_length=2, max_length=2)]] | None = Field(
         description="68 points (x, y) in pixels, after applying the EXIF orientation, in iBUG order"

@@ -19,6 +19,8 @@ from mien.faces.detector import (
     YuNetDetector,
     describe_detector,
     load_detector,
+    longest_side,
+    turn_back,
 )
 from mien.faces.images import decode_image, to_rgb
 from mien.faces.landmarks import anchors_from_landmarks
@@ -191,23 +193,116 @@ def test_yunet_finds_faces_of_a_known_size_in_one_pass(
     assert found >= 19
 
 
-def test_yunet_runs_twice_if_no_scale_suits_all(
-    yunet: YuNetDetector, photographs: Photographs, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("turns", range(4))
+def test_a_face_is_mapped_back_from_a_turned_copy(turns: int) -> None:
+    """A point of an image that is wider than high has the same pixel under it after a turn and back."""
+    image = np.arange(5 * 8).reshape(5, 8)
+    turned = np.rot90(image, turns)
+    for y, x in np.ndindex(turned.shape):
+        face = DetectedFace(np.array([x, y, x + 1, y + 1.0]), 0.9, np.tile([x + 0.5, y + 0.5], (5, 1)))
+        back = turn_back(face, turns, (8, 5))
+        assert back.points is not None
+        column, row = np.floor(back.points[0]).astype(int)
+        assert image[row, column] == turned[y, x]
+        np.testing.assert_array_equal(back.box_xyxy, [column, row, column + 1, row + 1])
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+@pytest.mark.parametrize("factor", [1, 3], ids=["close-up", "photo"])
+def test_yunet_finds_a_face_at_any_roll(
+    yunet: YuNetDetector, photographs: Photographs, turns: int, factor: int
 ) -> None:
-    """Faces of 60 and 700 pixels need both passes; larger or medium ones only one."""
+    """A turned photo has the face of the upright one: eyes, nose and mouth where they are, not mirrored."""
+    for image, _ in photographs[:5]:
+        height, width = image.shape[:2]
+        photo = np.full((height * factor, width * factor, 3), 110, np.uint8)
+        photo[:height, :width] = to_rgb(image)
+        upright = yunet.find_faces(photo)[0]
+        (found,) = yunet.find_faces(np.ascontiguousarray(np.rot90(photo, turns)))
+        back = turn_back(found, turns, (width * factor, height * factor))
+        assert back.points is not None
+        errors = np.linalg.norm(back.points - upright.points, axis=1)
+        assert errors.mean() < 0.1 * longest_side(upright)
+        assert abs(abs(found.roll_deg) - {1: 90, 2: 180, 3: 90}[turns]) < 25
+
+
+@pytest.mark.parametrize(("side", "n_least"), [(48, 10), (24, 8), (20, 7)])
+def test_yunet_finds_small_faces(
+    yunet: YuNetDetector, photographs: Photographs, side: int, n_least: int
+) -> None:
+    """In 640x480 pixels."""
+    n_found = 0
+    for image, _ in photographs[:10]:
+        scale = side / longest_side(yunet.find_faces(image)[0])
+        face = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        photo = np.full((480, 640, 3), 110, np.uint8)
+        photo[200 : 200 + face.shape[0], 300 : 300 + face.shape[1]] = to_rgb(np.asarray(face, np.uint8))
+        n_found += len(yunet.find_faces(photo)) == 1
+    assert n_found >= n_least
+
+
+@pytest.mark.parametrize(
+    ("score", "side", "is_close_up"), [(0.25, 150, True), (0.25, 90, False), (0.15, 150, False)]
+)
+def test_a_close_up_that_is_missed_fills_the_image(score: float, side: int, is_close_up: bool) -> None:
+    """A candidate that is too faint for a face, and covers a third of the image or more."""
+
+    class Faint:
+        def detect(self, image_bgr: NDArray[np.uint8], *, score_threshold: float) -> NDArray[np.float32]:
+            row = np.full((1, 15), score, np.float32)
+            row[0, :4] = 60, 60, side, side
+            return row[[score >= score_threshold]]
+
+    found = YuNetDetector.__new__(YuNetDetector)
+    found._network = Faint()  # type: ignore[assignment]
+    image = np.full((267, 267, 3), 90, np.uint8)
+    assert found.find_faces(image) == []
+    assert found.fills_image(image) == is_close_up
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Record the width at which YuNet looks at an image, and the border."""
     looks: list[tuple[int, int]] = []
     real = YuNetDetector._find_at
 
     def find_at(
-        self: YuNetDetector, image_bgr: NDArray[np.uint8], scale: float, *, border: int
+        self: YuNetDetector,
+        image_bgr: NDArray[np.uint8],
+        scale: float,
+        *,
+        border: int,
+        score_threshold: float = 0.7,
     ) -> list[DetectedFace]:
         looks.append((round(image_bgr.shape[1] * scale), border))
-        return real(self, image_bgr, scale, border=border)
+        return real(self, image_bgr, scale, border=border, score_threshold=score_threshold)
 
     monkeypatch.setattr(YuNetDetector, "_find_at", find_at)
+    return looks
+
+
+def test_yunet_looks_for_small_faces_only_where_one_may_be(
+    yunet: YuNetDetector, photographs: Photographs, looks: list[tuple[int, int]]
+) -> None:
+    """An image is enlarged if there is a small face, or none, but not for a portrait."""
+    face = cv2.resize(to_rgb(photographs[0][0]), (200, 200), interpolation=cv2.INTER_AREA)
+    widths = {}
+    for side in (200, 36, 1):
+        photo = np.full((480, 640, 3), 110, np.uint8)
+        photo[100 : 100 + side, 200 : 200 + side] = cv2.resize(
+            face, (side, side), interpolation=cv2.INTER_AREA
+        )
+        looks.clear()
+        yunet.find_faces(photo)
+        widths[side] = [width for width, _ in looks if width >= 640]
+    assert widths == {200: [640], 36: [640, 1280], 1: [640, 1280]}
+
+
+def test_yunet_runs_twice_if_no_scale_suits_all(yunet: YuNetDetector, looks: list[tuple[int, int]]) -> None:
+    """Faces of 60 and 700 pixels need both passes; larger or medium ones only one."""
     photo = np.full((800, 1000, 3), 120, np.uint8)
     yunet.find_faces_like(photo, smallest=60, largest=700)
-    assert looks == [(267, 27), (1000, 0)]
+    assert looks[:2] == [(267, 27), (1000, 0)]
     looks.clear()
     yunet.find_faces_like(photo, smallest=400, largest=700)
     assert looks == [(267, 27)]

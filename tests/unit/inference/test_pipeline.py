@@ -11,12 +11,13 @@ from PIL import Image
 
 from mien.errors import ModelError
 from mien.faces.crop import CropContract, crop_image, crop_matrix, resize_crop
-from mien.faces.detector import DetectedFace, Detector
+from mien.faces.detector import DetectedFace, Detector, turn_back
 from mien.faces.images import decode_image
 from mien.faces.landmarks import anchors_from_landmarks
 from mien.formats.onnx_model import OnnxModel
 from mien.inference import pipeline
-from mien.inference.pipeline import predict_files
+from mien.inference.decision_rule import DecisionRule
+from mien.inference.pipeline import crop_face, predict_files
 from mien.tasks import Values
 
 MakeImage = Callable[..., Path]
@@ -231,3 +232,68 @@ def test_outputs_that_are_not_finite_are_an_error(
     broken = write_model(landmarks=np.full((68, 2), np.nan, np.float32))
     with pytest.raises(ModelError, match=r"other\.onnx returns landmarks values that are not finite"):
         list(predict_files([make_image("a.png")], OnnxModel.load(broken), detector=None))
+
+
+class CloseUps:
+    """A detector that finds no face, and takes images of a size for close-ups."""
+
+    def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
+        """Find nothing."""
+        return []
+
+    def fills_image(self, image_rgb: NDArray[np.uint8]) -> bool:
+        """Go by the size."""
+        return image_rgb.shape[0] == 40
+
+
+def test_a_close_up_without_a_found_face_is_one_face(model: OnnxModel, make_image: MakeImage) -> None:
+    """Its row says so; an image that is no close-up has no face."""
+    paths = [make_image("a.png"), make_image("b.png")]
+    Image.new("RGB", (50, 40), (200, 10, 10)).save(paths[0])
+    one, other = predict_files(paths, model, detector=CloseUps())
+    assert (one.rows[0].found_by, one.rows[0].status) == ("whole", "ok")
+    np.testing.assert_array_equal(one.rows[0].box_xyxy, [0, 0, 50, 40])
+    (whole,) = predict_files(paths[:1], model, detector=None)
+    assert one.rows[0].probabilities == whole.rows[0].probabilities
+    assert (other.rows[0].found_by, other.rows[0].status) == (None, "no_face")
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_the_box_of_a_turned_face_is_cropped_upright(write_model: Callable[..., Path], quarters: int) -> None:
+    """For a model of box crops, the crop of a turned photo is that of the upright one."""
+    info = OnnxModel.load(write_model(contract=CropContract("box", margin=0.0, size=32)), threads=1).info
+    image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    points = np.array([[40.0, 30], [60, 30], [50, 40], [42, 50], [58, 50]])
+    face = DetectedFace(np.array([30.0, 20, 70, 60]), 0.9, points)
+    upright = crop_face(image, face, info)
+    turned = turn_back(face, (4 - quarters) % 4, image.shape[1::-1] if quarters % 2 == 0 else (90, 120))
+    crop = crop_face(np.ascontiguousarray(np.rot90(image, quarters)), turned, info)
+    np.testing.assert_allclose(crop.crop.astype(int), upright.crop, atol=2)
+
+
+@pytest.mark.usefixtures("quality_limits")
+def test_a_face_that_cannot_be_seen_well_is_unsure(model: OnnxModel, make_image: MakeImage) -> None:
+    """With the reason, the values, and a lower confidence; without the rule, only with the values."""
+    paths = [make_image("a.png", ("Happy", 10, 10, 12))]
+    face = DetectedFace(np.array([10.0, 10, 22, 22]), 0.9, None)
+    detector = OneFace(face)
+    (with_rule,) = predict_files(paths, model, detector=detector)
+    (without,) = predict_files(paths, model, detector=detector, rule=DecisionRule(quality_rule=False))
+    row, plain = with_rule.rows[0], without.rows[0]
+    assert (row.expression, row.reason, row.confidence) == ("unsure", "too small", 0.43)
+    assert (plain.expression, plain.reason) == ("Happy", "")
+    assert row.quality == plain.quality
+    assert row.probabilities == plain.probabilities
+    assert row.quality is not None
+    assert row.quality["face_px"] == 12
+    assert row.quality["yaw_deg"] is not None  # from the landmarks
+
+
+def test_the_limit_on_pixels_is_that_of_the_caller(model: OnnxModel, make_image: MakeImage) -> None:
+    """An image above it is reported, not read."""
+    path = make_image("a.png")
+    statuses = [
+        next(predict_files([path], model, detector=None, max_pixels=limit)).rows[0].status
+        for limit in (1000, 10**6)
+    ]
+    assert statuses == ["image_too_large", "ok"]

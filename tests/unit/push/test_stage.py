@@ -190,7 +190,7 @@ def test_what_should_not_be_pushed(
     damaged = make_report(protocols={"all": {"n": 1}}, split="val")
     for model, address, reports, message in (
         (model_path, "hf://org/faces", (), "carries no hash"),
-        (tmp_path / "bare.onnx", "hf://org/faces", (), "states no license.*--licence"),
+        (tmp_path / "bare.onnx", "hf://org/faces", (), "states no license.*--license"),
         (hashed_model, "org/faces", (), "The target must be hf://ORG/NAME"),
         (hashed_model, "hf://org/faces/other.onnx", (), r"is uploaded as model\.onnx"),
         (hashed_model, "hf://org/faces", (other,), "is of another model"),

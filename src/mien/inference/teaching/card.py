@@ -42,7 +42,7 @@ of other persons, cameras and light can be harder: measure the file on a set of 
 
 ## Training data
 
-The faces above, which whoever taught the model has chosen and labeled. The network's own training data are in the card of
+The faces above, chosen and labeled by those who taught the model. The network's own training data are in the card of
 {taught["model"]}.
 
 ## License

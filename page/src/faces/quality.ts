@@ -1,0 +1,89 @@
+// How well a face can be seen, as in src/mien/faces/quality.py, which explains every number; the limits are shared.
+
+import shared from "../../../src/mien/faces/quality.json" with { type: "json" };
+import { cropImage, cropMatrix, type CropContract } from "./crop.ts";
+import { anchorsOf, type DetectedFace } from "./detector.ts";
+import type { Image } from "./pixels.ts";
+
+const CROP: CropContract = { method: "aligned", margin: 0, size: 48, resampling: "halve+bilinear", border: "black" };
+const BLOCKS = 6;
+/** Why a prediction is not to be trusted; empty if it is. */
+export type Reason = "" | keyof typeof shared.right_answers;
+
+export const REASONS: string[] = ["", ...Object.keys(shared.right_answers)];
+
+export interface FaceQuality {
+  facePx: number;
+  sharpness: number;
+  brightness: number;
+  contrast: number;
+  /** Null without eyes and mouth to align by. */
+  covered: number | null;
+}
+
+export function measureQuality(image: Image, face: DetectedFace): FaceQuality {
+  const place = { anchors: anchorsOf(face), box: face.foundBy === "whole" ? null : face.box };
+  const { matrix, method } = cropMatrix(CROP, image.width, image.height, place);
+  const gray = grayOf(cropImage(image, matrix, CROP.size));
+  const { mean, deviation } = momentsOf(gray);
+  const [x0, y0, x1, y1] = face.box;
+  return {
+    facePx: Math.min(x1 - x0, y1 - y0),
+    sharpness: momentsOf(laplacianOf(gray)).deviation ** 2 / Math.max(deviation ** 2, 1e-6),
+    brightness: mean / 255,
+    contrast: deviation / 255,
+    covered: method === "aligned" ? coverOf(gray, mean, deviation) : null,
+  };
+}
+
+export function findReason(quality: FaceQuality): Reason {
+  const { limits } = shared;
+  if (quality.facePx < limits.least_face_px) return "too small";
+  if (quality.brightness < limits.least_brightness) return "too dark";
+  if (quality.sharpness < limits.least_sharpness) return "blurred";
+  if (quality.covered !== null && quality.covered > limits.most_covered) return "covered";
+  return "";
+}
+
+/** The share of right answers for faces with a reason, which bounds the confidence. */
+export function rightAnswers(reason: string): number {
+  return (shared.right_answers as Record<string, number>)[reason] ?? 1;
+}
+
+function grayOf({ rgb, width, height }: Image): Float64Array {
+  // OpenCV's weights in 1/32768.
+  return Float64Array.from({ length: width * height }, (_, at) =>
+    Math.floor((rgb[3 * at] * 9798 + rgb[3 * at + 1] * 19235 + rgb[3 * at + 2] * 3735 + 16384) / 32768),
+  );
+}
+
+function momentsOf(values: Float64Array): { mean: number; deviation: number } {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
+  return { mean, deviation: Math.sqrt(variance) };
+}
+
+function laplacianOf(gray: Float64Array): Float64Array {
+  const { size } = CROP;
+  const inner = size - 2;
+  return Float64Array.from({ length: inner * inner }, (_, index) => {
+    const at = (Math.floor(index / inner) + 1) * size + (index % inner) + 1;
+    return gray[at - 1] + gray[at + 1] + gray[at - size] + gray[at + size] - 4 * gray[at];
+  });
+}
+
+function coverOf(gray: Float64Array, mean: number, deviation: number): number {
+  const side = CROP.size / BLOCKS;
+  const weights = shared.covered_weights;
+  let logit = shared.covered_bias;
+  for (let block = 0; block < BLOCKS * BLOCKS; block++) {
+    const top = Math.floor(block / BLOCKS) * side;
+    const left = (block % BLOCKS) * side;
+    const values = Float64Array.from({ length: side * side }, (_, at) => {
+      return (gray[(top + Math.floor(at / side)) * CROP.size + left + (at % side)] - mean) / (deviation + 1e-6);
+    });
+    const moments = momentsOf(values);
+    logit += weights[block] * Math.log(0.05 + moments.deviation) + weights[BLOCKS * BLOCKS + block] * moments.mean;
+  }
+  return 1 / (1 + Math.exp(-logit));
+}

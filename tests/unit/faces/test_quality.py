@@ -1,0 +1,90 @@
+"""How well a face can be seen."""
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mien.faces.detector import DetectedFace
+from mien.faces.quality import FaceQuality, estimate_pose, five_from_landmarks, measure_quality
+
+pytestmark = pytest.mark.usefixtures("quality_limits")
+
+POINTS = np.array([[35.0, 40], [65, 40], [50, 58], [38, 76], [62, 76]])
+# Tip of the nose, eyes and mouth corners of a head in three dimensions: x right, y down, z to the viewer.
+HEAD = np.array([[-165.0, -170, -135], [165, -170, -135], [0, 0, 0], [-150, 150, -125], [150, 150, -125]])
+
+
+def make_face(seed: int = 0, side: int = 100) -> tuple[NDArray[np.uint8], DetectedFace]:
+    """Return an image with texture everywhere, and a face in it."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(60, 200, (25, 25), dtype=np.uint8)
+    gray = cv2.resize(small, (side, side), interpolation=cv2.INTER_CUBIC)
+    image = np.repeat(gray[..., None], 3, axis=2)
+    scale = side / 100
+    return image, DetectedFace(np.array([20.0, 20, 80, 95]) * scale, 0.9, POINTS * scale)
+
+
+def test_light_and_size_are_those_of_the_pixels() -> None:
+    """Half the light halves brightness and contrast, and leaves sharpness; the size is the box's shorter side."""
+    image, face = make_face()
+    plain, dim = measure_quality(image, face), measure_quality(image // 2, face)
+    assert plain.face_px == 60
+    assert dim.brightness == pytest.approx(plain.brightness / 2, rel=0.02)
+    assert dim.contrast == pytest.approx(plain.contrast / 2, rel=0.02)
+    assert dim.sharpness == pytest.approx(plain.sharpness, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda image: image, ""),
+        (lambda image: image // 12, "too dark"),
+        (lambda image: cv2.GaussianBlur(image, (0, 0), 8), "blurred"),
+    ],
+)
+def test_the_reason_says_what_is_wrong(change: object, reason: str) -> None:
+    """A face that is seen well has none."""
+    image, face = make_face()
+    found = measure_quality(np.asarray(change(image), np.uint8), face)  # type: ignore[operator]
+    assert FaceQuality(100, found.sharpness, found.brightness, found.contrast).find_reason() == reason
+
+
+def test_a_tiny_face_is_too_small() -> None:
+    """Whatever else is right."""
+    image, face = make_face()
+    tiny = DetectedFace(face.box_xyxy * 0.3, 0.9, POINTS)
+    assert measure_quality(image, tiny).find_reason() == "too small"
+
+
+def test_a_plain_patch_over_mouth_and_nose_is_a_cover() -> None:
+    """The lower half in one color, with sharp edges; without points nothing is said."""
+    image, face = make_face()
+    covered = image.copy()
+    covered[58:, 15:85] = 230
+    before, after = (measure_quality(pixels, face).covered for pixels in (image, covered))
+    assert before is not None
+    assert after is not None
+    assert after > 0.8 > before
+    assert measure_quality(covered, DetectedFace(face.box_xyxy, None, None)).covered is None
+
+
+@pytest.mark.parametrize(
+    "angles", [(0, 0, 0), (30, 0, 0), (-170, 0, 0), (0, 35, 0), (0, 0, -25), (90, -20, 10)]
+)
+def test_the_pose_is_that_of_a_turned_head(angles: tuple[float, float, float]) -> None:
+    """Seen from far away, the generic head is found as it was turned, at any size and place."""
+    roll, yaw, pitch = np.deg2rad(angles)
+    rotate_y = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
+    rotate_x = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
+    rotate_z = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
+    points = (rotate_z @ rotate_y @ rotate_x @ HEAD.T).T[:, :2] * 0.3 + (200, 100)
+    found = estimate_pose(points)
+    assert found == pytest.approx(angles, abs=1e-6)
+
+
+def test_five_points_of_68() -> None:
+    """Centers of the eyes, tip of the nose, corners of the mouth, in the order of the detector."""
+    landmarks = np.zeros((68, 2))
+    landmarks[36:42], landmarks[42:48], landmarks[30], landmarks[48], landmarks[54] = POINTS
+    np.testing.assert_array_equal(five_from_landmarks(landmarks), POINTS)

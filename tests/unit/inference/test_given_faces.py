@@ -1,0 +1,62 @@
+"""Faces whose boxes or landmarks come with the image."""
+
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mien.faces.detector import DetectedFace
+from mien.inference.given_faces import GivenFaces
+
+IMAGE = np.zeros((60, 100, 3), np.uint8)
+POINTS = np.array([[30.0, 20], [50, 20], [40, 30], [32, 40], [48, 40]])
+
+
+class OneFace:
+    """A detector that finds one face."""
+
+    def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
+        """Return it."""
+        return [DetectedFace(np.array([20.0, 10, 60, 50]), 0.9, POINTS)]
+
+
+def test_the_order_is_kept_and_the_points_are_those_of_the_face_in_the_box() -> None:
+    """A box in which the detector finds nothing has none."""
+    boxes = [[70, 0, 80, 10], [22, 12, 58, 52]]
+    faces = GivenFaces(boxes, detector=OneFace()).find_faces(IMAGE)
+    assert [face.box_xyxy.tolist() for face in faces] == boxes
+    assert [face.found_by for face in faces] == ["given", "given"]
+    assert faces[0].points is None
+    np.testing.assert_array_equal(faces[1].points, POINTS)
+
+
+@pytest.mark.parametrize("n_points", [5, 68])
+def test_landmarks_are_enough(n_points: int) -> None:
+    """The box is their bounds; 68 are reduced to five."""
+    landmarks = np.zeros((68, 2))
+    landmarks[:] = POINTS[2]
+    landmarks[36:42], landmarks[42:48], landmarks[30], landmarks[48], landmarks[54] = POINTS
+    given = landmarks if n_points == 68 else POINTS
+    (face,) = GivenFaces(None, given[None]).find_faces(IMAGE)
+    np.testing.assert_array_equal(face.points, POINTS)
+    np.testing.assert_array_equal(face.box_xyxy, [30, 20, 50, 40])
+
+
+@pytest.mark.parametrize(
+    ("boxes", "landmarks", "message"),
+    [
+        (None, None, "required"),
+        ([1, 2, 3, 4], None, r"must be \(N, 4\)"),
+        ([[10, 10, 5, 30]], None, r"box 0 must be left < right .* \(x, y, width, height\)"),
+        ([[0, 0, math.nan, 5]], None, "finite"),
+        ([["a", 0, 1, 1]], None, "numbers"),
+        (None, np.zeros((1, 7, 2)), r"\(N, 68, 2\) or \(N, 5, 2\)"),
+        ([[0, 0, 5, 5]], np.stack([POINTS, POINTS]), "1 boxes, but landmarks of 2"),
+        ([[200, 0, 220, 20]], None, "outside the image of 100x60"),
+    ],
+)
+def test_what_is_malformed_is_refused(boxes: object, landmarks: object, message: str) -> None:
+    """The message says what was given."""
+    with pytest.raises(ValueError, match=message):
+        GivenFaces(boxes, landmarks).find_faces(IMAGE)  # type: ignore[arg-type]

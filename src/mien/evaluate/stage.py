@@ -1,6 +1,6 @@
 """The stage `evaluate`: from a model file and a split of a pack to a report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -118,22 +118,10 @@ def evaluate(  # noqa: PLR0913 - one keyword per option, as on the command line
             annotations=opened.info.annotations,
         )
         evaluation = _score_all(
-            onnx_model, faces, outputs, truth, has_labels=has_labels, flip_average=flip_average
+            onnx_model, faces, outputs, truth, flip_average=flip_average, grouped=grouped, min_group=min_group
         )
-        by_group = [
-            score_groups(
-                column,
-                values,
-                evaluation.main.protocol,
-                outputs["expression"],
-                classes=classes,
-                min_faces=min_group,
-            )
-            for column, values in grouped.items()
-            if evaluation.main is not None
-        ]
-        counterfactual = None if drawn is None else score_drawn_faces(onnx_model, drawn)
-        evaluation = replace(evaluation, groups=tuple(by_group), counterfactual=counterfactual)
+        if drawn is not None:
+            evaluation = replace(evaluation, counterfactual=score_drawn_faces(onnx_model, drawn))
         write_json(folder / "metrics.json", build_metrics(evaluation, provenance))
         write_predictions(folder / "predictions.csv", faces.keys, outputs, truth=truth, evaluation=evaluation)
         write_report(
@@ -191,26 +179,36 @@ def evaluate_drawn(
     return DrawnSummary(onnx_model.path.name, scores, out)
 
 
-def _score_all(
+def _score_all(  # noqa: PLR0913 - what is scored, and how
     model: OnnxModel,
     faces: PackSplit,
     outputs: Values,
     truth: Truth,
     *,
-    has_labels: bool,
     flip_average: bool,
+    grouped: Mapping[str, list[str | None]],
+    min_group: int,
 ) -> Evaluation:
-    """Return the metrics of a split's predictions, with a balanced prior, and flip-averaged if requested."""
+    """Return the metrics of a split's predictions: with a balanced prior, flip-averaged and by group where they can be."""
     classes, annotations = model.info.classes, model.info.annotations
     evaluation = score(outputs, truth, classes=classes, annotations=annotations)
-    balanced = balance_prior(outputs, model.info) if has_labels else None
-    if balanced is not None:
-        evaluation = replace(evaluation, balanced_prior=score(balanced, truth, classes=classes))
     if flip_average:
         mirrored = predict_split(model, faces, mirrored=True).outputs
         averaged = score(average_flipped(outputs, mirrored), truth, classes=classes, annotations=annotations)
         evaluation = replace(evaluation, flip_average=averaged)
-    return evaluation
+    main = evaluation.main
+    if main is None:
+        return evaluation
+    balanced = balance_prior(outputs, model.info)
+    if balanced is not None:
+        evaluation = replace(evaluation, balanced_prior=score(balanced, truth, classes=classes))
+    by_group = tuple(
+        score_groups(
+            column, values, main.protocol, outputs["expression"], classes=classes, min_faces=min_group
+        )
+        for column, values in grouped.items()
+    )
+    return replace(evaluation, groups=by_group)
 
 
 def _require_scorable(model: OnnxModel, faces: PackSplit, pack_name: str) -> bool:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.faces.thumbnail import THUMBNAIL_SIDE, fill_outside
+from mien.faces.thumbnail import OUTSIDE, THUMBNAIL_SIDE, fill_outside
 
 # The descriptions need half of a thumbnail's resolution.
 _SIDE = THUMBNAIL_SIDE // 2
@@ -40,7 +40,7 @@ _MAX_DIFFERENT_BITS = 15
 _LARGE = 0.6745
 # Of the windows by which two faces were found, those that differ in the fewest signs are compared exactly.
 _N_COMPARED = 6
-_MIN_COSINE = 0.85
+_MIN_COSINE = 0.87
 # The gray levels' root mean square below which a window shows nothing.
 _MIN_CONTRAST = 3.0
 _BLOCK = 4096
@@ -161,7 +161,9 @@ def _halve(thumbnails: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return ``(N, 256)`` uint8 thumbnails at half size, one row each."""
     halved = np.empty((len(thumbnails), _SIDE**2), dtype=np.uint8)
     for start in range(0, len(thumbnails), _BLOCK):
-        block = np.stack([fill_outside(one) for one in thumbnails[start : start + _BLOCK]]).astype(np.uint16)
+        block = thumbnails[start : start + _BLOCK].astype(np.uint16)
+        for index in np.flatnonzero((block == OUTSIDE).any(axis=(1, 2))):
+            block[index] = fill_outside(thumbnails[start + index])
         rows = block[:, ::2] + block[:, 1::2]
         halved[start : start + _BLOCK] = ((rows[:, :, ::2] + rows[:, :, 1::2] + 2) >> 2).reshape(-1, _SIDE**2)
     return halved
@@ -205,7 +207,7 @@ def _frequencies(
     """Return ``(N, T, F)`` low DCT frequencies of windows without the mean, as unit vectors, and ``(N, T)`` contrasts."""
     projection = np.concatenate([_window_projection(transform) for transform in transforms])
     values = (halved.astype(np.float32) @ projection.T).reshape(len(halved), len(transforms), -1)
-    norms = np.linalg.norm(values, axis=2)
+    norms = np.sqrt(np.einsum("ntf,ntf->nt", values, values))
     return values / (norms[:, :, None] + 1e-6), norms / _SIDE
 
 

@@ -27,7 +27,7 @@ def thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     outline = _outline(small)
     if outline is None:
         shown = cv2.resize(small, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
-        return np.maximum(shown, OUTSIDE + 1)
+        return np.asarray(np.maximum(shown, OUTSIDE + 1), np.uint8)
     moments = cv2.moments(outline)
     scale = math.sqrt(moments["m00"]) / _SIDE
     center = np.array([moments["m10"], moments["m01"]]) / moments["m00"]

@@ -1,12 +1,12 @@
 """How many copies of a set's own images the near-duplicate search finds, how often it is wrong, and what it costs.
 
-    python benchmarks/near_duplicates.py RAW_IMAGES [--copies 300] [--crop whole] [--detector FILE]
+    python benchmarks/near_duplicates.py RAW_IMAGES [--copies 300] [--crop whole] [--size 256] [--detector FILE]
 
 RAW_IMAGES is a folder of images of faces, at any depth. For each kind of copy, the folder and copies of some of its
 images are prepared, and those whose copy is in their group are counted, with a 95 % Wilson interval. Groups of
 different images are counted in the folder alone; whether these are copies too can only be judged by eye, so that their
 images are written to a folder with --joined DIR. The cost is the CPU time of the search in that of the whole command,
-with one worker (set OPENBLAS_NUM_THREADS=1 on a busy machine, where its threads wait actively).
+with one worker (--copies 0 measures nothing else; set OPENBLAS_NUM_THREADS=1 on a busy machine, where its threads wait actively).
 """
 
 import argparse
@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.datasets.registry import DatasetOptions
+from mien.faces.crop_options import DEFAULT_SIZE
 from mien.faces.images import IMAGE_SUFFIXES, decode_image
 from mien.formats.pack import Pack
 from mien.prepare import closing
@@ -118,12 +119,14 @@ def main() -> None:
     )
     parser.add_argument("images", type=Path)
     parser.add_argument("--copies", type=int, default=300)
-    parser.add_argument("--crop", choices=("whole", "aligned"), default="whole")
+    parser.add_argument("--crop", choices=("whole", "box", "aligned"), default="whole")
+    parser.add_argument("--size", type=int, default=DEFAULT_SIZE)
     parser.add_argument("--detector", type=Path)
     parser.add_argument("--joined", type=Path)
     args = parser.parse_args()
     options = PrepareOptions(
         crop=args.crop,
+        size=args.size,
         workers=1,
         detector_path=args.detector,
         dataset=DatasetOptions(val_fraction=0.0),
@@ -154,7 +157,7 @@ def main() -> None:
                 sheet = np.hstack([cv2.resize(split.image(int(index)), (128, 128)) for index in members])
                 cv2.imwrite(str(args.joined / f"{group}.png"), sheet[:, :, ::-1])
         own = dict(zip(split.keys, split.groups.tolist(), strict=True))
-        for kind, copy in KINDS.items():
+        for kind, copy in KINDS.items() if args.copies else ():
             for number in order:
                 target = originals / PLACES[0] / f"copy {number}.png"
                 cv2.imwrite(str(target), copy(decode_image(paths[number].read_bytes()))[..., ::-1])

@@ -1,11 +1,10 @@
 """`mien bench`: time a prediction."""
 
 import argparse
-from pathlib import Path
 
 from mien.bench.options import BenchOptions
 from mien.cli.output import print_result
-from mien.cli.parser import Verbs, add_force, add_model, add_options, add_verb, read_options
+from mien.cli.parser import OUT_PATH, Verbs, add_force, add_model, add_options, add_verb, read_options
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -18,7 +17,7 @@ def add_parser(verbs: Verbs) -> None:
     )
     add_model(parser)
     add_options(parser, BenchOptions)
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="also write the timings as JSON")
+    parser.add_argument("--out", type=OUT_PATH, metavar="FILE.json", help="also write the timings as JSON")
     add_force(parser)
     parser.set_defaults(run=run)
 

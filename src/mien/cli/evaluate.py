@@ -1,20 +1,20 @@
 """`mien evaluate`: measure a model on a pack."""
 
 import argparse
-from pathlib import Path
 
 from mien.cli.output import print_result
 from mien.cli.parser import (
+    OUT_PATH,
     PACK_HELP,
     Verbs,
     add_model,
     add_options,
     add_verb,
-    path_or_address,
     read_options,
     requires_extra,
 )
 from mien.evaluate.options import EvaluateOptions
+from mien.runtime.addresses import path_or_address
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -32,7 +32,7 @@ def add_parser(verbs: Verbs) -> None:
         metavar="PACK",
         help=f"{PACK_HELP} (required, except with --counterfactual)",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="REPORT", help="folder to create")
+    parser.add_argument("--out", type=OUT_PATH, required=True, metavar="REPORT", help="folder to create")
     add_options(parser, EvaluateOptions)
     parser.set_defaults(run=run)
 

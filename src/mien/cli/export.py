@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from mien.cli.output import print_result
-from mien.cli.parser import Verbs, add_force, add_options, add_verb, read_options, requires_extra
+from mien.cli.parser import OUT_PATH, Verbs, add_force, add_options, add_verb, read_options, requires_extra
 from mien.export.options import Int8Options
 
 
@@ -24,7 +24,11 @@ def add_parser(verbs: Verbs) -> None:
         help="folder written by `mien train`, or a pack written by `mien prepare`",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="MODEL.onnx", help="file to write; for a pack, the folder"
+        "--out",
+        type=OUT_PATH,
+        required=True,
+        metavar="MODEL.onnx",
+        help="file to write; for a pack, the folder",
     )
     parser.add_argument("--license", default="", help="license of the weights, stored in the file")
     parser.add_argument(

@@ -1,10 +1,9 @@
 """`mien page`: the web page as a folder."""
 
 import argparse
-from pathlib import Path
 
 from mien.cli.output import print_result
-from mien.cli.parser import Verbs, add_detector, add_force, add_model, add_verb
+from mien.cli.parser import OUT_PATH, Verbs, add_detector, add_force, add_model, add_verb
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -15,7 +14,7 @@ def add_parser(verbs: Verbs) -> None:
         "Write the web page that predicts in the browser to a folder, for any web server.",
         "mien page site",
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder to create")
+    parser.add_argument("out", type=OUT_PATH, metavar="OUT", help="folder to create")
     add_model(parser)
     add_detector(parser)
     add_force(parser)

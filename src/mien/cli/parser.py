@@ -3,7 +3,6 @@
 import argparse
 import difflib
 import pkgutil
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, fields
@@ -12,12 +11,12 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 from mien.errors import MissingExtraError
+from mien.runtime.addresses import local_path
 from mien.runtime.options import DETECTOR_HELP, FORCE_HELP, option_flag
 
 Options = TypeVar("Options")
 PACK_HELP = "pack written by `mien prepare`, or its address, such as s3://bucket/my.pack"
 # A scheme of one letter would be a drive of Windows.
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 class _StoreOnce(argparse.Action):
@@ -168,11 +167,6 @@ def _argument(field: "Field[Any]", kind: Any) -> dict[str, Any]:
     return argument | {"type": OptionType(kind, details)}
 
 
-def path_or_address(text: str) -> Path | str:
-    """Return an address such as ``s3://bucket/folder`` as it is, and anything else as a path."""
-    return text if _ADDRESS.match(text) else Path(text)
-
-
 class OptionType:
     """Converts the text of an option to its value, and refuses one outside the limits."""
 
@@ -189,6 +183,8 @@ class OptionType:
             argparse.ArgumentTypeError: it is outside the limits, or its own parser refuses it.
         """
         parse = self.details.get("parse") or self.details.get("parse_each")
+        if parse is None and self.kind is Path:
+            parse = local_path
         if parse is not None:
             try:
                 return (pkgutil.resolve_name(parse) if isinstance(parse, str) else parse)(text)
@@ -203,6 +199,10 @@ class OptionType:
         if least is not None and not least <= value:
             raise argparse.ArgumentTypeError(f"must be {least:,} or more, got {value}")
         return value
+
+
+# A path to write to, for an argument that is no field of a dataclass of options.
+OUT_PATH = OptionType(Path, {})
 
 
 def require_packages(what: str, extra: str, *modules: str) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+from contextlib import ExitStack
 
 from mien.cli.parser import (
     OptionType,
@@ -49,15 +50,19 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Predict, and summarize on standard error: standard output may hold the table."""
+    from mien.formats.stores import output_path
     from mien.predict import stage
 
     sources = [*args.sources, *([] if args.camera is None else [args.camera])]
     if not sources:
         args.parser.error("name an image, video, folder, camera or URL")
-    options = read_options(PredictOptions, args)
-    if options.timeline is not None:
-        require_packages("predict --timeline", "data", "matplotlib")
-    if options.out is not None and options.out.suffix.lower() == ".parquet":
-        require_packages("predict --out FILE.parquet", "data", "pyarrow")
-    summary = stage.run_predict(sources, args.model, options=options, stream=sys.stdout, lines=sys.stdin)
+    with ExitStack() as stack:
+        if args.out is not None:
+            args.out = stack.enter_context(output_path(args.out, force=args.force))
+        options = read_options(PredictOptions, args)
+        if options.timeline is not None:
+            require_packages("predict --timeline", "data", "matplotlib")
+        if options.out is not None and options.out.suffix.lower() == ".parquet":
+            require_packages("predict --out FILE.parquet", "data", "pyarrow")
+        summary = stage.run_predict(sources, args.model, options=options, stream=sys.stdout, lines=sys.stdin)
     _log.info("%s", summary)

@@ -2,13 +2,13 @@
 
 import argparse
 import textwrap
-from dataclasses import fields
-from pathlib import Path
+from dataclasses import fields, replace
 
 from mien.cli.output import print_result
-from mien.cli.parser import Verbs, add_options, add_verb, path_or_address, read_options, requires_extra
+from mien.cli.parser import Verbs, add_options, add_verb, read_options, requires_extra
 from mien.datasets.registry import DATASETS, DatasetOptions
 from mien.prepare.options import AUTO, PrepareOptions
+from mien.runtime.addresses import path_or_address
 from mien.runtime.options import option_flags
 
 
@@ -28,7 +28,10 @@ def add_parser(verbs: Verbs) -> None:
         help="the set's folder, a CSV file, or the address of a folder, such as s3://bucket/set",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="PACK", help="folder to create (required, except by auto)"
+        "--out",
+        type=path_or_address,
+        metavar="PACK",
+        help="folder to create, or the address of one (required, except by auto)",
     )
     add_options(parser, PrepareOptions)
     flags = {field.name: option_flags(field) for field in fields(DatasetOptions)}
@@ -62,6 +65,7 @@ def run(args: argparse.Namespace) -> None:
         args.parser.error("the following arguments are required: --out")
     with requires_extra("prepare", "data"):
         from mien.formats.remote import fetch_raw_set
+        from mien.formats.stores import output_path, without_secrets
         from mien.prepare.auto import describe_set
         from mien.prepare.stage import prepare
 
@@ -69,4 +73,7 @@ def run(args: argparse.Namespace) -> None:
     if args.kind == AUTO:
         print_result(describe_set(raw, options.dataset, args.parser.arguments, args.out))
         return
-    print_result(prepare(args.kind, raw, args.out, options))
+    with output_path(args.out, index="pack.json", force=options.force) as out:
+        summary = prepare(args.kind, raw, out, options)
+    shown = without_secrets(args.out) if isinstance(args.out, str) else args.out
+    print_result(replace(summary, out=shown))

@@ -1,10 +1,9 @@
 """`mien sample`: draw a face set."""
 
 import argparse
-from pathlib import Path
 
 from mien.cli.output import print_result
-from mien.cli.parser import Verbs, add_options, add_verb, read_options
+from mien.cli.parser import OUT_PATH, Verbs, add_options, add_verb, read_options
 from mien.sample.options import SampleOptions
 
 
@@ -16,7 +15,7 @@ def add_parser(verbs: Verbs) -> None:
         "Draw a synthetic face set in AffectNet's layout, to try mien with.",
         "mien sample faces",
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder to create")
+    parser.add_argument("out", type=OUT_PATH, metavar="OUT", help="folder to create")
     add_options(parser, SampleOptions)
     parser.set_defaults(run=run)
 

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 from mien.artifacts import claim_output
 from mien.cli.output import print_result
 from mien.cli.parser import (
+    OUT_PATH,
     Verbs,
     add_force,
     add_options,
     add_verb,
-    path_or_address,
     read_options,
     requires_extra,
 )
 from mien.errors import RecipeError
 from mien.experiments.options import SeriesOptions
+from mien.runtime.addresses import path_or_address
 
 if TYPE_CHECKING:
     from mien.recipe import Recipe
@@ -67,7 +68,7 @@ def add_parser(verbs: Verbs) -> None:
         help="images or a pack of faces to keep out of training, such as a test set that is in no PACK; copies of them "
         "in train are left out and counted; repeat for several",
     )
-    parser.add_argument("--out", type=Path, metavar="RUN", help="folder to create")
+    parser.add_argument("--out", type=OUT_PATH, metavar="RUN", help="folder to create")
     parser.add_argument(
         "--resume", action="store_true", help="resume an interrupted RUN; start it if it does not exist"
     )

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.faces.copy_search import INDEXED, LOOKED_UP, Transform, find_candidates
-from mien.faces.thumbnail import THUMBNAIL_SIDE
+from mien.faces.thumbnail import OUTSIDE, THUMBNAIL_SIDE, fill_outside
 from mien.runtime.cpu import usable_cpu_cores
 
 # docs/guide/data.md has what this finds and how often it is wrong.
@@ -19,7 +19,9 @@ _MAX_STRETCH = 1.12
 _SCALES = (0.75, 1.35)
 _CRITERIA = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 1e-3)
 # Copies that were shifted or turned have black or repeated pixels at the border.
-_BORDER = 4
+_BORDER = 3
+# Pixels next to those outside the image are mixed with black.
+_MARGIN = 1
 _MIN_OVERLAP = 0.3
 # Root mean square of the detail, in gray levels, below which there is nothing to compare.
 _MIN_DETAIL = 1.0
@@ -60,31 +62,39 @@ def are_copies(looked_up: NDArray[np.uint8], indexed: NDArray[np.uint8], *, look
         window: index into `INDEXED`.
     """
     one, other = _detail(looked_up), _detail(indexed)
+    masks = _inner(looked_up), _inner(indexed)
     matrix = _pixel_matrix(LOOKED_UP[lookup], INDEXED[window])
-    before = _correlation(one, other, matrix)
+    before = _correlation(one, other, matrix, masks)
     if not _WORTH_ALIGNING <= before < MIN_CORRELATION:
         return before >= MIN_CORRELATION
     try:
-        _, matrix = cv2.findTransformECC(other, one, matrix, cv2.MOTION_AFFINE, _CRITERIA, _inner(2), 1)
+        _, matrix = cv2.findTransformECC(other, one, matrix, cv2.MOTION_AFFINE, _CRITERIA, masks[0], 1)
     except cv2.error:  # the two do not overlap, or one is uniform
         return False
     large, small = np.linalg.svd(matrix[:, :2], compute_uv=False)
     if large > _MAX_STRETCH * small or small < _SCALES[0] or large > _SCALES[1]:
         return False
-    return _correlation(one, other, matrix) >= MIN_CORRELATION
+    return _correlation(one, other, matrix, masks) >= MIN_CORRELATION
 
 
-def _correlation(one: NDArray[np.float32], other: NDArray[np.float32], matrix: NDArray[np.float32]) -> float:
+def _correlation(
+    one: NDArray[np.float32],
+    other: NDArray[np.float32],
+    matrix: NDArray[np.float32],
+    masks: tuple[NDArray[np.uint8], NDArray[np.uint8]],
+) -> float:
     """Return the correlation where two images overlap, borders left out; -1 if they overlap too little or show nothing.
 
     Args:
         one: ``(32, 32)`` float32.
         other: ``(32, 32)`` float32.
         matrix: ``(2, 3)`` from pixels of ``other`` to pixels of ``one``.
+        masks: ``(32, 32)`` uint8, 1 for the pixels of each that are compared.
     """
-    flags, inner = cv2.WARP_INVERSE_MAP, _inner(_BORDER)
+    flags = cv2.WARP_INVERSE_MAP
     warped = cv2.warpAffine(one, matrix, _SIZE, flags=flags | cv2.INTER_LINEAR)
-    both = (inner & cv2.warpAffine(inner, matrix, _SIZE, flags=flags | cv2.INTER_NEAREST)).astype(bool)
+    reached = cv2.warpAffine(masks[0], matrix, _SIZE, flags=flags | cv2.INTER_NEAREST)
+    both = (masks[1] & reached).astype(bool)
     if np.count_nonzero(both) < _MIN_OVERLAP * both.size:
         return -1.0
     x, y = warped[both], other[both]
@@ -95,10 +105,12 @@ def _correlation(one: NDArray[np.float32], other: NDArray[np.float32], matrix: N
     return float(x @ y) / (norms[0] * norms[1])
 
 
-def _inner(border: int) -> NDArray[np.uint8]:
-    """Return a mask of a thumbnail's pixels that are 1 except at the border."""
-    mask = np.zeros(_SIZE, dtype=np.uint8)
-    mask[border:-border, border:-border] = 1
+def _inner(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a mask of a thumbnail that is 1 except at its border, outside the image and next to that."""
+    mask = (thumbnail != OUTSIDE).astype(np.uint8)
+    mask = np.asarray(cv2.erode(mask, np.ones((2 * _MARGIN + 1, 2 * _MARGIN + 1), np.uint8)), np.uint8)
+    for side in (mask, mask.T):
+        side[:_BORDER] = side[-_BORDER:] = 0
     return mask
 
 
@@ -113,6 +125,6 @@ def _pixel_matrix(looked_up: Transform, indexed: Transform) -> NDArray[np.float3
 
 def _detail(thumbnail: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return what is finer than a tenth of the face, without pixel noise."""
-    pixels = thumbnail.astype(np.float32)
+    pixels = fill_outside(thumbnail).astype(np.float32)
     fine, coarse = (cv2.GaussianBlur(pixels, (0, 0), sigma) for sigma in (0.7, THUMBNAIL_SIDE / 10))
     return np.asarray(fine - coarse, dtype=np.float32)

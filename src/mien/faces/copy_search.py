@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.faces.thumbnail import THUMBNAIL_SIDE
+from mien.faces.thumbnail import OUTSIDE, THUMBNAIL_SIDE, fill_outside
 
 # The descriptions need half of a thumbnail's resolution.
 _SIDE = THUMBNAIL_SIDE // 2
@@ -29,7 +29,7 @@ _SHIFTS = (-0.06, -0.03, 0.0, 0.03, 0.06)
 _TURNS_DEG = (-10, -5, 0, 5, 10)
 _ZOOM = 1.11
 
-_N_TABLES = 12
+_N_TABLES = 16
 # More signs than this many times the faces have values: two random windows then rarely agree in all.
 _SIGNS_BEYOND_LOG2 = 4
 # A face in many pairs of a table shows little, such as fog: it is not compared with all others.
@@ -40,11 +40,12 @@ _MAX_DIFFERENT_BITS = 15
 _LARGE = 0.6745
 # Of the windows by which two faces were found, those that differ in the fewest signs are compared exactly.
 _N_COMPARED = 6
-_MIN_COSINE = 0.85
+_MIN_COSINE = 0.87
 # The gray levels' root mean square below which a window shows nothing.
 _MIN_CONTRAST = 3.0
 _BLOCK = 4096
 _PRIOR_FACES = 64
+_FITTED_FACES = 1024
 _FREQUENCIES = tuple(
     (v, u) for v in range(_MAX_FREQUENCY + 1) for u in range(_MAX_FREQUENCY + 1 - v) if u + v
 )
@@ -161,6 +162,8 @@ def _halve(thumbnails: NDArray[np.uint8]) -> NDArray[np.uint8]:
     halved = np.empty((len(thumbnails), _SIDE**2), dtype=np.uint8)
     for start in range(0, len(thumbnails), _BLOCK):
         block = thumbnails[start : start + _BLOCK].astype(np.uint16)
+        for index in np.flatnonzero((block == OUTSIDE).any(axis=(1, 2))):
+            block[index] = fill_outside(thumbnails[start + index])
         rows = block[:, ::2] + block[:, 1::2]
         halved[start : start + _BLOCK] = ((rows[:, :, ::2] + rows[:, :, 1::2] + 2) >> 2).reshape(-1, _SIDE**2)
     return halved
@@ -183,7 +186,7 @@ class _Space:
 
 def _fit_space(halved: NDArray[np.uint8]) -> _Space:
     """Return the space in which the descriptions of these faces, evenly chosen, have independent values."""
-    chosen = np.linspace(0, len(halved) - 1, min(len(halved), _BLOCK)).astype(np.int64)
+    chosen = np.linspace(0, len(halved) - 1, min(len(halved), _FITTED_FACES)).astype(np.int64)
     described, _ = _frequencies(halved[chosen], INDEXED)
     flat = described.reshape(-1, described.shape[-1]).astype(np.float64)
     # Of few faces the covariance is unknown: as many are added as natural images have it, 1 / frequency^2.
@@ -204,7 +207,7 @@ def _frequencies(
     """Return ``(N, T, F)`` low DCT frequencies of windows without the mean, as unit vectors, and ``(N, T)`` contrasts."""
     projection = np.concatenate([_window_projection(transform) for transform in transforms])
     values = (halved.astype(np.float32) @ projection.T).reshape(len(halved), len(transforms), -1)
-    norms = np.linalg.norm(values, axis=2)
+    norms = np.sqrt(np.einsum("ntf,ntf->nt", values, values))
     return values / (norms[:, :, None] + 1e-6), norms / _SIDE
 
 
@@ -266,10 +269,8 @@ def _equal_pairs(
     for _ in range(_N_TABLES):
         bits = generator.permutation(_N_SIGNS)[:n_signs].astype(np.uint32)
         mask = np.bitwise_or.reduce(np.uint32(1) << bits)
-        indexed_order = np.argsort(index & mask, kind="stable")
-        keys = (index & mask)[indexed_order]
-        order = np.argsort(lookups & mask, kind="stable")
-        wanted = (lookups & mask)[order]
+        keys, indexed_order = _sort(index & mask)
+        wanted, order = _sort(lookups & mask)
         first = np.searchsorted(keys, wanted, side="left")
         counts = np.minimum(np.searchsorted(keys, wanted, side="right") - first, _MAX_MATCHES * len(INDEXED))
         ends = np.cumsum(counts)
@@ -286,3 +287,13 @@ def _equal_pairs(
                 indexed_order[np.repeat(first[part], counts[part]) + offsets],
             )
             start = stop
+
+
+def _sort(values: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Return values in order, and the index of each.
+
+    Sorting pairs of value and index in one number takes a fifth of the time of `np.argsort`.
+    """
+    packed = values.astype(np.uint64) << np.uint64(32) | np.arange(len(values), dtype=np.uint64)
+    packed.sort()
+    return (packed >> np.uint64(32)).astype(np.uint32), (packed & np.uint64(0xFFFFFFFF)).astype(np.int64)

@@ -1,40 +1,21 @@
 """Packs and raw sets at an address, such as ``s3://bucket/affectnet.pack``: copied to a cache, then read as any other.
 
-What has an address is read through fsspec, whose drivers know the protocols and find credentials where the tools of
-their store keep them. A pack is verified by the hashes in its pack.json as it arrives. Of a raw set, which has none, a
-file is copied again if the store reports another size or version of it. No message shows what an address may hold of
-secrets: a password, or the query of a signed URL.
-
-The cache is ``mien/remote`` in ``XDG_CACHE_HOME`` or ``~/.cache``.
+A pack is verified by the hashes in its pack.json as it arrives. Of a raw set, which has none, a file is copied again if the
+store reports another size or version of it.
 """
 
 import hashlib
-import os
-import re
 import secrets
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from mien.artifacts import disk_errors, file_sha256, new_file, one_writer, read_json, write_json
-from mien.errors import ArtifactError, DatasetError, MienError, MissingExtraError
+from mien.errors import ArtifactError, DatasetError
 from mien.formats.pack.reader import GROUPS
 from mien.formats.pack.schema import PREPARE_AGAIN, PackInfo
-from mien.runtime.progress import Progress
+from mien.formats.stores import cache_folder, name_of, open_store, transfer_all, without_secrets
 
 # What fsspec's drivers call the version of a file, in their listings.
 _VERSION_KEYS = ("ETag", "etag", "LastModified", "last_modified", "mtime", "updated", "md5Hash", "created")
-# Requests that are on their way at the same time.
-THREADS = 16
-
-
-def without_secrets(address: str) -> str:
-    """Return an address without its user name, password, query and fragment, so that it can be shown."""
-    scheme, _, rest = address.partition("://")
-    host, slash, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def fetch_pack(pack: Path | str, *, split: str | None = None) -> Path:
@@ -51,7 +32,7 @@ def fetch_pack(pack: Path | str, *, split: str | None = None) -> Path:
     if isinstance(pack, Path):
         return pack
     shown = without_secrets(pack)
-    with _open(pack, ArtifactError) as (store, root), disk_errors(_cache_folder()):
+    with open_store(pack, ArtifactError) as (store, root), disk_errors(cache_folder()):
 
         def get(name: str, path: Path) -> None:
             # The query of a signed URL follows the name of a file; in other stores, a name may hold a question mark.
@@ -63,13 +44,13 @@ def fetch_pack(pack: Path | str, *, split: str | None = None) -> Path:
                     f"{shown} has no {name}. Check the address, and that the pack was copied there completely"
                 ) from None
 
-        _cache_folder().mkdir(parents=True, exist_ok=True)
+        cache_folder().mkdir(parents=True, exist_ok=True)
         # Packs that replace one another at an address do not share a folder.
-        arriving = _cache_folder() / f"{secrets.token_hex(8)}.json"
+        arriving = cache_folder() / f"{secrets.token_hex(8)}.json"
         try:
             get("pack.json", arriving)
             index = read_json(arriving, what="pack")
-            folder = _cache_folder() / f"{_name_of(shown)}-{file_sha256(arriving)[:16]}"
+            folder = cache_folder() / f"{name_of(shown)}-{file_sha256(arriving)[:16]}"
         finally:
             arriving.unlink(missing_ok=True)
         info = PackInfo.from_dict(index, where=f"{shown}/pack.json")
@@ -91,7 +72,7 @@ def fetch_pack(pack: Path | str, *, split: str | None = None) -> Path:
                     )
 
         folder.mkdir(exist_ok=True)
-        _fetch_all(f"Fetching {_name_of(shown)}", list(hashes), fetch)
+        transfer_all(f"Fetching {name_of(shown)}", list(hashes), fetch)
         write_json(folder / "pack.json", index)
     return folder
 
@@ -113,9 +94,9 @@ def fetch_raw_set(raw: Path | str) -> Path:
         raise DatasetError(
             f"A raw set needs a store that lists its files, and {shown} has none over HTTP. Download it, and give its path"
         )
-    folder = _cache_folder() / f"{_name_of(shown)}-{hashlib.sha256(raw.encode()).hexdigest()[:16]}"
+    folder = cache_folder() / f"{name_of(shown)}-{hashlib.sha256(raw.encode()).hexdigest()[:16]}"
     notes_path = folder.with_name(folder.name + ".json")
-    with disk_errors(folder), one_writer(folder), _open(raw, DatasetError) as (store, root):
+    with disk_errors(folder), one_writer(folder), open_store(raw, DatasetError) as (store, root):
         listing = {
             name.removeprefix(root).lstrip("/"): entry
             for name, entry in store.find(root, detail=True).items()
@@ -149,63 +130,5 @@ def fetch_raw_set(raw: Path | str) -> Path:
                 with new_file(path) as partial:
                     store.get_file(f"{root}/{name}", str(partial))
 
-        _fetch_all(f"Fetching {_name_of(shown)}", list(versions), fetch)
+        transfer_all(f"Fetching {name_of(shown)}", list(versions), fetch)
     return folder
-
-
-def _fetch_all(title: str, names: list[str], fetch: Callable[[str], None]) -> None:
-    with Progress(title, total=len(names), unit="file") as progress, ThreadPoolExecutor(THREADS) as pool:
-        try:
-            for _ in pool.map(fetch, names):
-                progress.advance()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _cache_folder() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(cache) if cache else Path.home() / ".cache") / "mien" / "remote"
-
-
-def _name_of(shown: str) -> str:
-    """Return the last part of an address, as the name of a file."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", shown.rstrip("/").rpartition("/")[2]).strip("-.") or "unnamed"
-
-
-@contextmanager
-def _open(address: str, kind: type[MienError]) -> Iterator[tuple[Any, str]]:
-    """Yield the store behind an address and the path in it; what its driver raises in the block becomes one line."""
-    try:
-        import fsspec  # noqa: PLC0415 - only what is at an address needs it
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("... ADDRESS", "remote") from error
-    shown, scheme = without_secrets(address), address.partition("://")[0].lower()
-    if "::" in address or scheme in ("file", "local"):
-        raise kind(
-            f"{shown} must be a path, or the address of a folder in a store, such as s3://bucket/folder"
-        )
-    try:
-        store, root = fsspec.core.url_to_fs(address)
-        yield store, str(root).rstrip("/")
-    except (MienError, KeyboardInterrupt):
-        raise
-    except ImportError as error:
-        raise kind(f"{shown} needs a driver: {error}. For example, s3:// needs `pip install s3fs`") from None
-    except FileNotFoundError:
-        raise kind(f"A file of {shown} does not exist. Check the address, or run the command again") from None
-    except Exception as error:  # noqa: BLE001 - every driver has its own
-        raise kind(
-            f"{shown} cannot be read: {_plain(error, address)}. Check the address, the credentials and the network"
-        ) from None
-
-
-def _plain(error: Exception, address: str) -> str:
-    """Return an error's text on one line without secrets of the address, which drivers repeat in their errors."""
-    text = " ".join(str(error).split())
-    _, _, rest = address.partition("://")
-    userinfo = rest.partition("/")[0].rpartition("@")[0]
-    for secret in (userinfo, *userinfo.split(":"), *re.split(r"[?#&]", rest)[1:]):
-        if secret:
-            text = text.replace(secret, "...")
-    return f"{type(error).__name__}: {text[:200]}"

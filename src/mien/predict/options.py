@@ -7,6 +7,7 @@ from typing import Literal
 
 from mien.inference.decision_rule import DecisionRule
 from mien.inference.video.options import VideoOptions
+from mien.runtime.addresses import path_or_address
 from mien.runtime.engines import parse_engine
 from mien.runtime.options import DETECTOR_HELP, ENGINE_HELP, FORCE_HELP, name_formats, option
 
@@ -56,8 +57,9 @@ class PredictOptions:
     out: Path | None = option(
         None,
         f"write predictions to a {name_formats(PREDICTION_FORMATS)} file (default: print a table, or a few lines per "
-        "video)",
+        "video); or to the address of one, such as s3://bucket/faces.csv",
         metavar="FILE",
+        parse=path_or_address,
     )
     layout: PeerFormat | None = option(
         None,

@@ -24,7 +24,7 @@ COLUMNS = (
 
 
 def describe_set(
-    raw: Path, options: DatasetOptions, arguments: Sequence[str], out: Path | None = None
+    raw: Path, options: DatasetOptions, arguments: Sequence[str], out: Path | str | None = None
 ) -> str:
     """Return what a raw set is taken for and why, rows as they are understood, and the command to run.
 

@@ -38,7 +38,7 @@ REJECT_COLUMNS = ("split", "row", "path", "label", "reason", "detail", "remedy")
 class PrepareSummary:
     """The result of `prepare`. Its text is what the command prints."""
 
-    out: Path
+    out: Path | str
     info: PackInfo
     n_resumed: int
     notes: tuple[str, ...] = ()

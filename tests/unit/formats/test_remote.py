@@ -13,7 +13,8 @@ import pytest
 
 from mien.errors import ArtifactError, DatasetError, MissingExtraError
 from mien.formats.pack import Pack
-from mien.formats.remote import fetch_pack, fetch_raw_set, without_secrets
+from mien.formats.remote import fetch_pack, fetch_raw_set
+from mien.formats.stores import without_secrets
 
 
 @pytest.fixture(autouse=True)

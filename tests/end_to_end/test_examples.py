@@ -134,6 +134,7 @@ def test_http_client(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
     assert capsys.readouterr().out == "example.jpg: Happy 98%\nexample.jpg: no_face\n"
 
 
+@pytest.mark.filterwarnings("ignore")  # gradio's own
 def test_gradio_app() -> None:
     """The function behind the form."""
     pytest.importorskip("gradio", reason="gradio is not installed")

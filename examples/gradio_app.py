@@ -28,6 +28,8 @@ app = gr.Interface(
     title="Facial expressions",
     description="An expression is not a feeling: the model predicts what a face looks like to annotators.",
     flagging_mode="never",
+    # Gradio would report its use otherwise.
+    analytics_enabled=False,
 )
 
 if __name__ == "__main__":

@@ -118,8 +118,8 @@ def test_the_wheel_carries_it(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("mien-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     for name in (
-        f"mien/models/{DEFAULT_MODEL}.onnx",
-        f"mien/models/{DEFAULT_MODEL}.md",
+        f"mien/assets/models/{DEFAULT_MODEL}.onnx",
+        f"mien/assets/models/{DEFAULT_MODEL}.md",
         "mien/serve/static/index.html",
     ):
         assert name in names

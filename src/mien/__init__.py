@@ -15,6 +15,7 @@ from mien.runtime.telemetry import switch_off_telemetry
 if TYPE_CHECKING:
     from mien.inference.baseline import measure_baseline, subtract_baseline
     from mien.inference.explanation import Explanation
+    from mien.inference.interop import to_arrow
     from mien.inference.model import Model, load
     from mien.inference.results import FacePrediction, ImagePrediction, to_pandas
 
@@ -28,6 +29,7 @@ __all__ = [
     "load",
     "measure_baseline",
     "subtract_baseline",
+    "to_arrow",
     "to_pandas",
 ]
 
@@ -41,6 +43,7 @@ _MODULES = {
     "ImagePrediction": "mien.inference.results",
     "measure_baseline": "mien.inference.baseline",
     "subtract_baseline": "mien.inference.baseline",
+    "to_arrow": "mien.inference.interop",
     "to_pandas": "mien.inference.results",
 }
 

@@ -237,6 +237,27 @@ class ImagePrediction:
         """
         return to_pandas([self])
 
+    def to_arrow(self) -> Any:
+        """Return the rows as a `pyarrow.Table`, see `mien.inference.interop.to_arrow`.
+
+        Raises:
+            MienError: pyarrow is not installed.
+        """
+        from mien.inference.interop import to_arrow  # noqa: PLC0415 - it takes predictions
+
+        return to_arrow([self])
+
+    def to_supervision(self) -> Any:
+        """Return the faces as `supervision.Detections`, see `mien.inference.interop.to_supervision`.
+
+        Raises:
+            MienError: supervision is not installed.
+            ValueError: the probabilities are limited to the top K classes, or the image is a cropped face.
+        """
+        from mien.inference.interop import to_supervision  # noqa: PLC0415 - it takes predictions
+
+        return to_supervision(self)
+
     def draw(
         self, image: ImageInput | None = None, *, color: ColorOrder = "rgb", blur: bool = False
     ) -> NDArray[np.uint8]:

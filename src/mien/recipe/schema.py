@@ -21,6 +21,7 @@ DEFAULT_BACKBONE = "efficientnet_b0"
 
 Fraction = Annotated[float, Range(0, 1)]
 Seed = Annotated[int, Range(0, 2**32 - 1)]
+Tracker = Literal["tensorboard", "mlflow", "wandb"]
 
 
 @dataclass(frozen=True)
@@ -265,6 +266,8 @@ class RuntimeConfig:
         compile: Compile the network before training; pays off on a GPU, in runs of more than minutes.
         deterministic: Make results bit-exact from run to run, at some cost in speed.
         seed: Seed of everything random.
+        trackers: Where losses and dev metrics of each epoch are logged besides the run's own files: tensorboard, mlflow and
+            wandb, any of them or none. Nothing leaves this machine unless MLFLOW_TRACKING_URI or WANDB_MODE says so.
     """
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
@@ -276,6 +279,7 @@ class RuntimeConfig:
     compile: bool = False
     deterministic: bool = False
     seed: Seed = 0
+    trackers: list[Tracker] = field(default_factory=lambda: ["tensorboard"])
 
 
 @dataclass(frozen=True)

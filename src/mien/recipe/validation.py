@@ -18,7 +18,7 @@ class ValueType(NamedTuple):
     """What a recipe key may hold.
 
     Attributes:
-        kind: a type, a `Literal`, or `list[str]`.
+        kind: a type, a `Literal`, or a list of text or of a `Literal`.
         is_optional: whether null is allowed too.
         range: of a number; None for other kinds.
     """
@@ -29,19 +29,28 @@ class ValueType(NamedTuple):
 
     def __str__(self) -> str:
         if get_origin(self.kind) is Literal:
-            text = "one of " + ", ".join(map(str, get_args(self.kind)))
+            text = "one of " + ", ".join(map(str, self.choices))
+        elif self.choices:
+            text = "a list of " + ", ".join(self.choices)
         else:
             text = _TYPE_NAMES.get(self.kind, "a list such as [Happy, Sad]")
         return f"{text} or null" if self.is_optional else text
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """The values of a `Literal`, also of one in a list; empty for other kinds."""
+        kind = get_args(self.kind)[0] if get_origin(self.kind) is list else self.kind
+        return get_args(kind) if get_origin(kind) is Literal else ()
 
     def allows(self, value: Any) -> bool:
         """Return whether a value has the right type, whatever its range. Integers are numbers, booleans are not."""
         if value is None:
             return self.is_optional
         if get_origin(self.kind) is Literal:
-            return value in get_args(self.kind)
+            return value in self.choices
         if get_origin(self.kind) is list:
-            return isinstance(value, list) and all(isinstance(each, str) for each in value)
+            is_text = isinstance(value, list) and all(isinstance(each, str) for each in value)
+            return is_text and (not self.choices or set(value) <= set(self.choices))
         return type(value) is self.kind or (self.kind is float and type(value) is int)
 
 
@@ -75,9 +84,13 @@ def require_type(key: str, value: Any) -> Any:
     """
     expected = value_types()[key]
     if not expected.allows(value):
-        choices = get_args(expected.kind) if get_origin(expected.kind) is Literal else ()
+        unknown = (
+            next((each for each in value if each not in expected.choices), value)
+            if isinstance(value, list)
+            else value
+        )
         raise RecipeError(
-            f"Recipe key `{key}` must be {expected}, got {format_scalar(value)[:80]}{did_you_mean(value, choices)}"
+            f"Recipe key `{key}` must be {expected}, got {format_scalar(value)[:80]}{did_you_mean(unknown, expected.choices)}"
         )
     return float(value) if expected.kind is float and value is not None else value
 
@@ -110,6 +123,8 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
     """Yield what is wrong between the values of several keys."""
     model, data, schedule, runtime = recipe.model, recipe.data, recipe.schedule, recipe.runtime
     n_devices = runtime.devices * runtime.nodes
+    if len(set(runtime.trackers)) < len(runtime.trackers):
+        yield f"Recipe key `runtime.trackers` names one twice: {', '.join(runtime.trackers)}"
     frozen_rate = schedule.freeze_backbone_learning_rate
     if schedule.batch_size % n_devices:
         yield (

@@ -13,6 +13,9 @@ ONNXRUNTIME_SWITCH = "ORT_DISABLE_TELEMETRY"
 ONNXRUNTIME_SINCE = (1, 29)
 # huggingface_hub, which timm uses to download pretrained weights, reports installed packages and coding agents.
 HUGGINGFACE_SWITCH = "HF_HUB_DISABLE_TELEMETRY"
+# What a run may be logged to, if a recipe asks for it: mlflow reports which of its functions are used, and wandb its errors.
+MLFLOW_SWITCH = "MLFLOW_DISABLE_TELEMETRY"
+WANDB_SWITCH = "WANDB_ERROR_REPORTING"
 # A Ray cluster reports its size, versions and libraries to its makers, from the process that starts it.
 RAY_SWITCH = "RAY_USAGE_STATS_ENABLED"
 
@@ -25,7 +28,14 @@ def switch_off_telemetry() -> None:
     """
     onnxruntime = sys.modules.get("onnxruntime")
     is_decided = bool(os.environ.get(ONNXRUNTIME_SWITCH))
-    for name, off in ((ONNXRUNTIME_SWITCH, "1"), (HUGGINGFACE_SWITCH, "1"), (RAY_SWITCH, "0")):
+    switches = {
+        ONNXRUNTIME_SWITCH: "1",
+        HUGGINGFACE_SWITCH: "1",
+        MLFLOW_SWITCH: "true",
+        WANDB_SWITCH: "false",
+        RAY_SWITCH: "0",
+    }
+    for name, off in switches.items():
         if not os.environ.get(name):
             os.environ[name] = off
     if onnxruntime is None or is_decided:

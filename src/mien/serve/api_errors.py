@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 # Characters of client input that a message may echo.
 MAX_ECHO = 200
 MAX_ECHOED_VALUES = 5
+INTERNAL_ERROR = "Internal server error; the server's log has the traceback. Other requests are not affected"
 
 
 class ApiError(Exception):
@@ -32,10 +33,13 @@ class ApiError(Exception):
         self.status, self.code, self.message = status, code, message
         self.headers = dict(headers or {})
 
+    def to_dict(self) -> dict[str, str | int]:
+        """Return what the body says of the error, under `error`."""
+        return {"code": self.code, "message": self.message, "status": self.status}
+
     def to_response(self) -> JSONResponse:
         """Return the error as a JSON response."""
-        error = {"code": self.code, "message": self.message, "status": self.status}
-        return JSONResponse({"error": error}, self.status, self.headers)
+        return JSONResponse({"error": self.to_dict()}, self.status, self.headers)
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -68,8 +72,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def on_bug(_request: Request, _error: Exception) -> JSONResponse:
-        message = "Internal server error; the server's log has the traceback. Other requests are not affected"
-        return ApiError(500, "internal_server_error", message).to_response()
+        return ApiError(500, "internal_server_error", INTERNAL_ERROR).to_response()
 
 
 class UniformErrors:

@@ -15,7 +15,7 @@ from mien.runtime.memory import usable_memory_bytes
 from mien.serve.api_errors import UniformErrors, add_error_handlers
 from mien.serve.authentication import Access, AllowedHosts, BearerAuth, SecurityHeaders
 from mien.serve.body_drain import BodyDrain, RejectUnexpectedBody
-from mien.serve.cors import CrossOrigin
+from mien.serve.cors import CrossOrigin, OwnOrigin
 from mien.serve.memory_budget import fit_to_memory
 from mien.serve.metrics import MeasureRequests, Metrics
 from mien.serve.proxies import ProxyHeaders
@@ -74,7 +74,7 @@ class ServeApp:
             lifespan=lifespan,
         )
         add_error_handlers(self.api)
-        self.api.include_router(answer_head(prediction_routes(model)))
+        self.api.include_router(answer_head(prediction_routes(model, self.metrics)))
         self.api.include_router(answer_head(monitoring_routes(self.metrics)))
         self.api.include_router(page_routes(model, detector_file))
         asgi: ASGIApp = self.api
@@ -82,7 +82,7 @@ class ServeApp:
             asgi = BearerAuth(asgi, access.token)
         if access.allowed_hosts is not None:
             asgi = AllowedHosts(asgi, access.allowed_hosts)
-        asgi = RejectUnexpectedBody(asgi)
+        asgi = OwnOrigin(RejectUnexpectedBody(asgi), access.allow_origins)
         if access.allow_origins:
             asgi = CrossOrigin(asgi, access.allow_origins)
         asgi = UniformErrors(BodyDrain(MeasureRequests(asgi, self.metrics), settings.body_bytes))

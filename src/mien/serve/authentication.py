@@ -104,7 +104,7 @@ class AllowedHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
-        if scope["type"] != "http" or route_path(scope) in PUBLIC_PATHS or "*" in self._names:
+        if scope["type"] == "lifespan" or route_path(scope) in PUBLIC_PATHS or "*" in self._names:
             await self.app(scope, receive, send)
             return
         header = dict(scope["headers"]).get(b"host", b"").decode("latin-1").strip().lower()
@@ -136,7 +136,7 @@ class BearerAuth:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
-        if scope["type"] != "http" or route_path(scope) in PUBLIC_PATHS or self._is_authorized(scope):
+        if scope["type"] == "lifespan" or route_path(scope) in PUBLIC_PATHS or self._is_authorized(scope):
             await self.app(scope, receive, send)
             return
         token = b""

@@ -29,6 +29,7 @@ _PROGRESS_BYTES = 48 * 1024
 # The app's own timeouts fire first and send a proper error; this much later the connection is just closed.
 _GRACE_SECONDS = 5.0
 EXCESS_SECONDS = 2.0
+STREAM_PATH = "/v1/stream"
 # While the server is shutting down, idle clients get this long.
 _SHUTDOWN_SECONDS = 1.0
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
@@ -105,11 +106,11 @@ _TOO_MANY_CONNECTIONS = _raw_response(
 
 
 def make_protocol_class(
-    settings: ServeSettings, limiter: ConnectionLimiter, metrics: Metrics
-) -> type["TimedConnection"]:
-    """Return the protocol class for a uvicorn server."""
+    base: type[Any], settings: ServeSettings, limiter: ConnectionLimiter, metrics: Metrics
+) -> type[Any]:
+    """Return the protocol class for a uvicorn server: `TimedConnection` or `StreamConnection` with what they share."""
     attributes = {"settings": settings, "limiter": limiter, "metrics": metrics}
-    return type("_Connection", (TimedConnection,), attributes)
+    return type("_Connection", (base,), attributes)
 
 
 class TimedConnection(H11Protocol):
@@ -160,6 +161,10 @@ class TimedConnection(H11Protocol):
             n_bytes = len(data) if is_plain_body else MAX_HEAD_BYTES
             super().data_received(data[:n_bytes])
             data = data[n_bytes:]
+
+    def _should_upgrade(self) -> bool:
+        """Only the stream is a WebSocket; elsewhere, a request to upgrade is an ordinary request."""
+        return self._get_upgrade() == b"websocket" and self.scope["path"].endswith(STREAM_PATH)
 
     async def _call_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         # A request whose body was rejected in the same turn of the event loop should cost no more than its parsing.

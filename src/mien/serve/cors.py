@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mien.serve.api_errors import MAX_ECHO, ApiError
 from mien.serve.options import parse_origin
@@ -54,3 +54,29 @@ class CrossOrigin(CORSMiddleware):
             if name not in ("content-type", "content-length")
         }
         return ApiError(400, code, message, headers=kept).to_response()
+
+
+class OwnOrigin:
+    """Rejects WebSockets that the page of another site opens. Browsers let any page open one, and ask nobody."""
+
+    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
+        """Wrap an app.
+
+        Args:
+            app: the wrapped app.
+            origins: other sites whose pages may open WebSockets, ``*`` for any.
+        """
+        self.app, self._origins = app, {parse_origin(origin) for origin in origins}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request."""
+        headers = Headers(scope=scope) if scope["type"] == "websocket" else {}
+        origin = headers.get("origin")
+        # A program that is no browser sends none.
+        is_own = origin is None or origin.partition("://")[2].lower() == headers.get("host", "").lower()
+        if is_own or origin in self._origins or "*" in self._origins:
+            await self.app(scope, receive, send)
+            return
+        shown = str(origin)[:MAX_ECHO]
+        message = f"Pages of {shown!r} may not use this server. Start it with `--allow-origin {shown}`"
+        await ApiError(400, "origin_not_allowed", message).to_response()(scope, receive, send)

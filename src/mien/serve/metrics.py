@@ -46,6 +46,14 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.streams = Gauge("mien_streams_open", "Open streams.", registry=self.registry)
+        self.frames = Counter(
+            "mien_stream_frames",
+            "Frames of streams, by whether they were answered, failed, or were replaced by a newer one.",
+            ("outcome",),
+            registry=self.registry,
+        )
+
     def count_batch(self, n_faces: int) -> None:
         """Record a model call."""
         self.batches.observe(n_faces)

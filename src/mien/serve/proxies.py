@@ -40,7 +40,7 @@ class ProxyHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
         scope, prefix = dict(scope), self._root_path
@@ -48,7 +48,7 @@ class ProxyHeaders:
             headers = Headers(scope=scope)
             scheme = headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
             if scheme in ("http", "https"):
-                scope["scheme"] = scheme
+                scope["scheme"] = scheme.replace("http", "ws") if scope["type"] == "websocket" else scheme
             prefix = prefix or _parse_forwarded(headers.getlist("x-forwarded-prefix"))
         if prefix:
             has_prefix = prefix not in _OWN_FOLDERS and f"{scope['path']}/".startswith(f"{prefix}/")

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from fastapi.routing import APIRoute
+from starlette.requests import HTTPConnection
 from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
@@ -19,6 +20,7 @@ from mien.serve.schemas import ErrorResponse, Health, ModelMetadata, Predictions
 from mien.serve.service import FaceService
 from mien.serve.site import DETECTOR_FILE, INDEX, MODEL_FILE, MODEL_JSON, NO_PAGE, STATIC, describe_model
 from mien.serve.static_files import respond_with_file
+from mien.serve.stream import Stream, parse_stream_query
 from mien.serve.uploads import FIELD, JSON
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -87,7 +89,8 @@ _ERRORS = {
     415: "The body is neither a form nor JSON nor an image, or is compressed",
     421: "The `Host` header is not allowed",
     422: "Invalid parameter, or no image in the body",
-    429: "Too many requests in flight: retry after `Retry-After` seconds",
+    426: "Not a WebSocket",
+    429: "Too many requests in flight, or open streams: retry after `Retry-After` seconds",
     500: "Internal server error",
     503: "The server is starting, shutting down or stuck, or has too many connections",
     504: "Processing timeout",
@@ -104,7 +107,7 @@ def _stalled(what: str) -> ApiError:
     )
 
 
-def _require_service(request: Request) -> FaceService:
+def _require_service(request: HTTPConnection) -> FaceService:
     """Return the service of the request's app.
 
     Raises:
@@ -125,7 +128,7 @@ def answer_head(router: APIRouter) -> APIRouter:
     return router
 
 
-def prediction_routes(model: OnnxModel) -> APIRouter:
+def prediction_routes(model: OnnxModel, metrics: Metrics) -> APIRouter:
     """Return the API routes that depend on the model."""
     router = APIRouter(tags=["predictions"])
 
@@ -150,6 +153,48 @@ def prediction_routes(model: OnnxModel) -> APIRouter:
             raise ApiError(422, "invalid_parameter", str(error)) from None
         text = await _require_service(request).predict(request, rule, query.crop)
         return Response(text, media_type="application/json")
+
+    @router.get(
+        "/v1/stream",
+        summary="Predict the frames of a camera over a WebSocket",
+        responses={
+            101: {"description": "The WebSocket is open: frames in as binary messages, rows out as JSON"},
+            **_error_responses(400, 401, 421, 422, 426, 429, 500, 503),
+        },
+        status_code=101,
+        response_class=PlainTextResponse,
+    )
+    async def stream_needs_upgrade(_query: Annotated[PredictQuery, Query()]) -> Response:
+        """Open a WebSocket at this address, with the same parameters as a prediction.
+
+        Each binary message is a frame: the bytes of a JPEG, PNG or WebP image. The answer to a frame is one JSON text
+        message, `{"frame": 7, "seconds": 0.41, "skipped": 2, "rows": [...]}`: the number of the frame among those received,
+        the time since the stream began, how many frames were left out so far because a newer one had arrived, and the rows of
+        a prediction, whose `track` tells faces apart over time. In place of `rows`, `error` says why a frame failed. The
+        newest frame is predicted first; no more than one waits.
+        """
+        raise ApiError(
+            426,
+            "upgrade_required",
+            "This is a WebSocket: open it with ws:// or wss:// and send frames",
+            headers={"Upgrade": "websocket"},
+        )
+
+    @router.websocket("/v1/stream")
+    async def stream(websocket: WebSocket) -> None:
+        try:
+            query = parse_stream_query(websocket)
+            rule = DecisionRule(query.classes, query.min_confidence, query.top, query.prior)
+            try:
+                rule.require_supported_by(model.info)
+            except ModelError as error:
+                raise ApiError(422, "invalid_parameter", str(error)) from None
+            service = _require_service(websocket)
+            with service.open_stream():
+                await websocket.accept()
+                await Stream(websocket, service, metrics, rule, query.crop).run()
+        except ApiError as error:
+            await websocket.send_denial_response(error.to_response())
 
     description = describe_model(model)
 

@@ -33,6 +33,7 @@ from mien.serve.connection_limits import (
 from mien.serve.connections import TimedConnection, make_protocol_class
 from mien.serve.options import ServeOptions
 from mien.serve.settings import ServeSettings
+from mien.serve.stream_connection import StreamConnection
 
 _log = logging.getLogger(__name__)
 
@@ -139,13 +140,17 @@ class Server(uvicorn.Server):
         *,
         on_start: Callable[[], None],
     ) -> None:
+        limiter = ConnectionLimiter(limits)
         super().__init__(
             uvicorn.Config(
                 app,
-                http=make_protocol_class(settings, ConnectionLimiter(limits), app.metrics),
+                http=make_protocol_class(TimedConnection, settings, limiter, app.metrics),
+                ws=make_protocol_class(StreamConnection, settings, limiter, app.metrics),
+                ws_max_size=settings.stream_bytes,
+                # A few bytes could unfold to any number.
+                ws_per_message_deflate=False,
                 # uvloop accepts all pending connections at once, which would defeat the connection limits.
                 loop="asyncio",
-                ws="none",
                 lifespan="on",
                 log_config=None,
                 # uvicorn warns about all invalid HTTP, so that a client could fill the log.
@@ -218,5 +223,6 @@ class Server(uvicorn.Server):
         for connection in self._connections():
             connection.close_if_timed_out(is_shutting_down=is_shutting_down)
 
-    def _connections(self) -> list[TimedConnection]:
-        return [one for one in self.server_state.connections if isinstance(one, TimedConnection)]
+    def _connections(self) -> list[TimedConnection | StreamConnection]:
+        known = (TimedConnection, StreamConnection)
+        return [one for one in self.server_state.connections if isinstance(one, known)]

@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 
 from starlette.requests import Request
@@ -27,7 +27,13 @@ _NOT_IMAGES = ("not_an_image", "empty_file")
 
 
 class FaceService:
-    """Answers prediction requests within the limits. Belongs to one event loop."""
+    """Answers prediction requests within the limits. Belongs to one event loop.
+
+    Attributes:
+        settings: the limits.
+        budget: the memory for bodies and frames that are in flight.
+        is_stopping: whether new work is rejected.
+    """
 
     def __init__(
         self,
@@ -41,8 +47,9 @@ class FaceService:
         self.is_stopping = False
         self._in_flight: set[asyncio.Task[object]] = set()
         self._is_aborting = False
-        self._settings, self._metrics = settings, metrics
-        self._budget = MemoryBudget(settings.queue_bytes)
+        self._n_streams = 0
+        self.settings, self._metrics = settings, metrics
+        self.budget = MemoryBudget(settings.queue_bytes)
         self._active_images = asyncio.Semaphore(MAX_ACTIVE_IMAGES)
         self._preprocessor = Preprocessor(model.info, settings, make_detector)
         self._batcher = Batcher(model, settings, on_batch=metrics.count_batch)
@@ -65,21 +72,52 @@ class FaceService:
         require_media_type(content_type)
         run = self._preprocessor.workers.run
         with self._admit():
-            body = await read_body(request, self._settings, self._budget)
+            body = await read_body(request, self.settings, self.budget)
             n_bytes = len(body)
             try:
-                async with asyncio.timeout(self._settings.request_seconds):
-                    uploads = await run(extract_images, body, content_type, self._settings)
+                async with self._time_limit("Send fewer images"):
+                    uploads = await run(extract_images, body, content_type, self.settings)
                     body.clear()
                     predictions = await self._predict_all(uploads, rule, crop)
                     return await run(_to_json, predictions)
-            except TimeoutError:
-                message = (
-                    f"Processing took more than {self._settings.request_seconds:g} seconds. Send fewer images"
-                )
-                raise ApiError(504, "processing_timeout", message) from None
             finally:
-                self._budget.release(n_bytes)
+                self.budget.release(n_bytes)
+
+    async def predict_frame(self, data: bytes, rule: DecisionRule, crop: CropMode) -> ImagePrediction:
+        """Return the prediction for a frame of a stream, which counts as a request in flight.
+
+        Raises:
+            ApiError: as for a request.
+            ModelError: the model returned non-finite values.
+        """
+        with self._admit():
+            async with self._time_limit("Send smaller frames"):
+                (prediction,) = await self._predict_all([Upload("", data)], rule, crop)
+        return prediction
+
+    @contextmanager
+    def open_stream(self) -> Iterator[None]:
+        """Count a stream as open for the duration of the context, or reject it with 429."""
+        if self._n_streams >= self.settings.streams:
+            message = f"The server has {self._n_streams} open streams, its maximum. Try again later"
+            raise ApiError(429, "too_many_streams", message, headers={"Retry-After": "5"})
+        self._n_streams += 1
+        self._metrics.streams.set(self._n_streams)
+        try:
+            yield
+        finally:
+            self._n_streams -= 1
+            self._metrics.streams.set(self._n_streams)
+
+    @asynccontextmanager
+    async def _time_limit(self, advice: str) -> AsyncIterator[None]:
+        """Reject with 504 what takes longer than a request may."""
+        try:
+            async with asyncio.timeout(self.settings.request_seconds):
+                yield
+        except TimeoutError:
+            message = f"Processing took more than {self.settings.request_seconds:g} seconds. {advice}"
+            raise ApiError(504, "processing_timeout", message) from None
 
     @property
     def n_in_flight(self) -> int:
@@ -96,11 +134,11 @@ class FaceService:
 
     def is_slow(self) -> bool:
         """Return whether a decode or a model call takes so long that it may be stuck."""
-        return self._oldest_task_seconds() > self._settings.stall_seconds
+        return self._oldest_task_seconds() > self.settings.stall_seconds
 
     def is_stuck(self) -> bool:
         """Return whether no progress is possible: the model's thread or every preprocessing thread is stuck."""
-        return any(workers.are_all_stuck(self._settings.stall_seconds) for workers in self._workers)
+        return any(workers.are_all_stuck(self.settings.stall_seconds) for workers in self._workers)
 
     def is_busy(self) -> bool:
         """Return whether a thread is running a task, which only the end of the process can interrupt."""
@@ -118,7 +156,7 @@ class FaceService:
     def _admit(self) -> Iterator[None]:
         """Count a request as in flight for the duration of the context, or reject it with 429."""
         task = asyncio.current_task()
-        if task is None or self.n_in_flight >= self._settings.queue:
+        if task is None or self.n_in_flight >= self.settings.queue:
             message = f"The server has {self.n_in_flight} requests in flight, its maximum. Try again later"
             raise ApiError(429, "too_many_requests", message, headers={"Retry-After": "1"})
         self._in_flight.add(task)
@@ -143,7 +181,7 @@ class FaceService:
                 image, n_skipped = await self._preprocessor.crop_faces(upload, crop)
                 prediction = await self._batcher.predict(image, rule)
             if n_skipped:
-                detail = f"{n_skipped} more faces, the limit is {self._settings.faces}"
+                detail = f"{n_skipped} more faces, the limit is {self.settings.faces}"
                 rest = FacePrediction(upload.source, status=TOO_MANY_FACES, detail=detail)
                 prediction = replace(prediction, rows=(*prediction.rows, rest))
             return prediction

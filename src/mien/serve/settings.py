@@ -70,6 +70,13 @@ class ServeSettings:
         "seconds after which an image decode or a model call counts as stuck in the health checks",
         least=0.001,
     )
+    streams: int = _setting(16, "maximum open streams; more get 429", least=0)
+    stream_bytes: int = _setting(
+        4 * 1024**2, "maximum size of a stream's frame in bytes; a larger one ends the stream"
+    )
+    stream_seconds: float = _setting(
+        30.0, "seconds without a frame after which a stream is closed", least=0.001
+    )
     window_ms: float = _setting(
         2.0, "milliseconds that a face waits for others to share a model call with", least=0
     )

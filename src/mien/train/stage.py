@@ -19,7 +19,14 @@ from mien.nets.network import FaceNetwork
 from mien.recipe import Recipe
 from mien.recipe.validation import check_values
 from mien.train.dataset import network_crop, other_tasks, read_training_faces
-from mien.train.lightning_adapter import EpochResult, FaceModule, build_trainer, fit, predict_dev
+from mien.train.lightning_adapter import (
+    EpochResult,
+    FaceModule,
+    build_trainer,
+    fit,
+    predict_dev,
+    start_trackers,
+)
 from mien.train.logs import append_metrics, best_epoch, draw_curves, quiet_event_writer, read_metrics
 from mien.train.preflight import (
     adapt_recipe,
@@ -119,6 +126,7 @@ def train(
         if is_first:
             remove_partials(out)
             remove_partials(out / "checkpoints")
+            start_trackers(trainer, recipe, out, resume=is_resumed)
         with quiet_event_writer():
             fit(trainer, module, resume_from=checkpoint)
         if not is_first:

@@ -164,7 +164,14 @@ def test_the_document_describes_every_error_and_has_examples(make_app: MakeApp) 
     """Errors are documented in the common format, and none of the framework's own formats is left."""
     with TestClient(make_app()) as client:
         document = client.get("/openapi.json").json()
-    assert document["paths"].keys() == {"/v1/predict", "/v1/model", "/healthz", "/readyz", "/metrics"}
+    assert document["paths"].keys() == {
+        "/v1/predict",
+        "/v1/stream",
+        "/v1/model",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+    }
     responses = document["paths"]["/v1/predict"]["post"]["responses"]
     errors = {status for status in responses if status != "200"}
     assert errors == {"400", "401", "408", "413", "415", "421", "422", "429", "500", "503", "504"}

@@ -357,7 +357,7 @@ def test_a_body_releases_its_memory_however_it_ends(make_app: MakeApp, running: 
                 {"content": png, "headers": kind},
             )
             statuses = [(await client.post(ROUTE, **one)).status_code for one in requests]
-            assert app.api.state.service._budget.used == 0
+            assert app.api.state.service.budget.used == 0
             return statuses
 
     assert asyncio.run(send()) == [408, 413, 413, 400, 422, 200, 200]

@@ -1,0 +1,92 @@
+"""Predictions as the tables and objects of other libraries, none of which mien needs otherwise."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from mien.errors import MienError
+from mien.inference.results import ImagePrediction
+
+_TEXTS = ("source", "status", "detail", "expression")
+_INTEGERS = ("frame", "face", "track")
+
+
+def to_arrow(predictions: Iterable[ImagePrediction]) -> Any:
+    """Return the rows of predictions as one `pyarrow.Table`, with the columns of a prediction file.
+
+    Texts are strings, `frame`, `face` and `track` integers, `landmarks` a list of 136 numbers, everything else floats; what
+    a row does not have is null. Of no predictions, the table has neither rows nor columns.
+
+    Args:
+        predictions: such as a list from `Model.predict`, or what `Model.watch` yields.
+
+    Raises:
+        MienError: pyarrow is not installed.
+    """
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - optional
+    except ModuleNotFoundError:
+        raise MienError("`to_arrow` needs pyarrow: pip install 'mien[data]'") from None
+    flat = [row.to_flat_dict() for prediction in predictions for row in prediction.rows]
+    # The columns in the order of the row that has most of them: one without a face has no probabilities.
+    most = max(map(len, flat), default=0)
+    columns = dict.fromkeys(next((row for row in flat if len(row) == most), {}))
+    columns |= {name: None for row in flat for name in row}
+    types = dict.fromkeys(_TEXTS, pa.string()) | dict.fromkeys(_INTEGERS, pa.int64())
+    types["landmarks"] = pa.list_(pa.float32())
+    schema = pa.schema([(name, types.get(name, pa.float64())) for name in columns])
+    for row in flat:
+        # A file name that is not valid Unicode is written with Python's escapes.
+        row["source"] = row["source"].encode("utf-8", "backslashreplace").decode("utf-8")
+    return pa.Table.from_pylist(flat, schema=schema)
+
+
+def to_supervision(prediction: ImagePrediction) -> Any:
+    """Return the faces of an image as `supervision.Detections`, for its annotators, trackers and zones.
+
+    `class_id` is the index of the expression among the model's classes, -1 for ``unsure``; `confidence` is that of the
+    expression; `tracker_id` is the track in a video. `data` has ``class_name`` and ``score`` of every face and, as far as the model
+    predicts them, ``probabilities`` ``(N, C)``, ``landmarks`` ``(N, 68, 2)``, ``valence`` and ``arousal`` ``(N,)``.
+
+    Raises:
+        MienError: supervision is not installed.
+        ValueError: the probabilities are limited to the top K classes, which leaves the index of a class unknown; or a face
+            has no box, because the image is a cropped face.
+    """
+    try:
+        import supervision  # noqa: PLC0415 - optional
+    except ModuleNotFoundError:
+        raise MienError("`to_supervision` needs supervision: pip install supervision") from None
+    faces = prediction.faces
+    if not faces:
+        return supervision.Detections.empty()
+    classes = [list(face.probabilities or {}) for face in faces]
+    if (
+        any(names != classes[0] for names in classes)
+        or abs(sum((faces[0].probabilities or {}).values()) - 1) > 1e-3
+    ):
+        raise ValueError("class indices need the probabilities of all classes: load the model without `top`")
+    if any(face.box_xyxy is None for face in faces):
+        raise ValueError(
+            "`Detections` needs a box of each face, and a cropped face has none: predict the whole image"
+        )
+    data: dict[str, Any] = {
+        "class_name": np.array([face.expression for face in faces]),
+        "score": np.array([np.nan if face.score is None else face.score for face in faces]),
+        "probabilities": np.array([[*(face.probabilities or {}).values()] for face in faces]),
+    }
+    for name in ("landmarks", "valence", "arousal"):
+        values = [getattr(face, name) for face in faces]
+        if values[0] is not None:
+            data[name] = np.array(values)
+    tracks = [face.track for face in faces]
+    return supervision.Detections(
+        xyxy=np.array([face.box_xyxy for face in faces], dtype=np.float32),
+        confidence=np.array([face.confidence for face in faces], dtype=np.float32),
+        class_id=np.array(
+            [classes[0].index(face.expression) if face.expression in classes[0] else -1 for face in faces]
+        ),
+        tracker_id=None if None in tracks else np.array(tracks),
+        data=data,
+    )

@@ -1,13 +1,14 @@
 """How well `mien audit` finds wrong labels, and what finding them is worth: labels of FER+ that are flipped on purpose.
 
-    python benchmarks/audit.py rank  --pack FERPLUS.pack --out OUT [--seeds 3]
+    python benchmarks/audit.py rank  --pack FERPLUS.pack --out OUT [--seeds 3] [--faces N]
     python benchmarks/audit.py train --raw FERPLUS --out OUT [--seeds 3] [--rate 0.2] [--epochs 12] [--schedule... ...]
 
 `rank` flips 5, 10 and 20 % of the labels of the train split, to any other class alike (symmetric) or as FER+'s annotators
 confuse them (confusion: the mean votes of the faces of a class). The predictor has to know nothing of FER+: logistic
 regression on histograms of oriented gradients, which nobody trained, cross-validated in five folds that do not divide
 near-duplicates. Its probabilities are ranked by mien and by cleanlab, and compared with a random order. FER+ has wrong labels
-of its own, which count as false alarms here: the precision is a lower bound. The table is written to OUT/rank.json.
+of its own, which count as false alarms here: the precision is a lower bound. What is finished is kept in OUT: the same
+command resumes.
 
 `train` goes the way of a user: flips labels with `mien prepare --corrections`, cross-validates with `mien train --folds`, runs
 `mien audit`, and prepares again with the suspects dropped or relabeled as suggested, without anybody looking. Networks are
@@ -20,6 +21,7 @@ import csv
 import json
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -115,45 +117,40 @@ def score_rankings(
 def rank(args: argparse.Namespace, _overrides: list[str]) -> None:
     """Flip, predict, rank; print and write the table."""
     split = Pack.open(args.pack).split("train")
+    chosen = np.sort(np.random.default_rng(0).permutation(len(split))[: args.faces])
     gradients = cv2.HOGDescriptor((48, 48), (16, 16), (8, 8), (8, 8), 9)
-    grays = (
-        cv2.cvtColor(cv2.resize(split.image(i), (48, 48)), cv2.COLOR_RGB2GRAY) for i in range(len(split))
-    )
+    grays = (cv2.cvtColor(cv2.resize(split.image(i), (48, 48)), cv2.COLOR_RGB2GRAY) for i in chosen.tolist())
     features = np.stack([gradients.compute(gray).ravel() for gray in grays]).astype(np.float32)
-    n_classes = len(split.pack.info.classes)
+    truth, n_classes = split.labels[chosen], len(split.pack.info.classes)
     # A group of near-duplicates is in one fold.
-    folds = np.random.default_rng(0).integers(0, N_FOLDS, split.groups.max() + 1)[split.groups]
-    clean = predict_out_of_fold(features, split.labels, folds, n_classes)
-    result: dict[str, object] = {
-        "pack": split.pack.info.content_sha256,
-        "n": len(split),
-        "seeds": args.seeds,
-        "accuracy_out_of_fold_without_flips": float((clean.argmax(axis=1) == split.labels).mean()),
-        "suspects_without_flips": int(judge_labels(clean, split.labels).is_suspect.sum()),
-    }
-    print(json.dumps(result, indent=2), flush=True)
-    for kind in KINDS:
-        for rate in RATES:
-            runs = []
-            for seed in range(args.seeds):
-                labels = flip_labels(split, kind, rate, seed)
-                probabilities = predict_out_of_fold(features, labels, folds, n_classes)
-                runs.append(score_rankings(probabilities, labels, labels != split.labels))
-            table = {
-                name: {key: [float(np.mean(values)), float(np.std(values, ddof=min(1, len(values) - 1)))]
-                       for key in figures for values in [[run[name][key] for run in runs]]}
-                for name, figures in runs[0].items()
-            }  # fmt: skip
-            result[f"{kind} {rate}"] = table
-            print(f"\n{kind}, {100 * rate:g} % flipped ({args.seeds} seeds: mean, standard deviation)")
-            for name, figures in table.items():
-                print(
-                    f"  {name:42}",
-                    "  ".join(f"{key} {mean:.3f} ({sd:.3f})" for key, (mean, sd) in figures.items()),
-                )
-            sys.stdout.flush()
+    folds = np.random.default_rng(0).integers(0, N_FOLDS, split.groups.max() + 1)[split.groups[chosen]]
+    runs: dict[str, list[dict[str, dict[str, float]]]] = {}
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "rank.json").write_text(json.dumps(result, indent=2) + "\n")
+    for seed in range(args.seeds):
+        for kind, rate in product(KINDS, (0.0, *RATES)):
+            if rate == 0 and (kind, seed) != (KINDS[0], 0):
+                continue
+            name = f"{kind}-{rate}-seed-{seed}" if rate else "not-flipped"
+            path = args.out / f"rank-{len(chosen)}-{name}.json"
+            if not path.exists():
+                labels = flip_labels(split, kind, rate, seed)[chosen] if rate else truth
+                probabilities = predict_out_of_fold(features, labels, folds, n_classes)
+                agreement = {
+                    "all": {"accuracy_out_of_fold": float((probabilities.argmax(axis=1) == truth).mean())}
+                }
+                scores = score_rankings(probabilities, labels, labels != truth) if rate else {}
+                path.write_text(json.dumps(agreement | scores, indent=2) + "\n")
+            runs.setdefault(f"{kind}, {100 * rate:g} % flipped", []).append(json.loads(path.read_text()))
+        print(f"{len(chosen):,} faces, {seed + 1} of {args.seeds} seeds: mean (standard deviation)")
+        for title, found in runs.items():
+            print(title)
+            for name, figures in found[0].items():
+                columns = [np.array([one[name][key] for one in found]) for key in figures]
+                cells = (
+                    f"{key} {one.mean():.3f} ({one.std(ddof=min(1, len(one) - 1)):.3f})"
+                    for key, one in zip(figures, columns, strict=True)
+                )
+                print(f"  {name:42}", "  ".join(cells), flush=True)
 
 
 def mien(*words: object) -> None:
@@ -254,6 +251,7 @@ def main() -> None:
     )
     parser.add_argument("what", choices=("rank", "train"))
     parser.add_argument("--pack", type=Path, help="rank: a pack of FER+")
+    parser.add_argument("--faces", type=int, help="rank: as many faces of the train split (default: all)")
     parser.add_argument("--raw", type=Path, help="train: FER+")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)

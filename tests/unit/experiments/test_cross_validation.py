@@ -14,6 +14,7 @@ pytest.importorskip("torch", reason="training needs the train extra")
 
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
+from mien.audit.stage import audit
 from mien.cli import main
 from mien.errors import ArtifactError, RecipeError
 from mien.experiments.cross_validation import (
@@ -253,3 +254,16 @@ def test_folds_are_not_combined(
     assert (printed.out, printed.err.count("\n")) == ("", 1)
     assert "`--folds` cannot be combined" in printed.err
     assert not (tmp_path / "out").exists()
+
+
+def test_an_audit_judges_every_face_by_these_predictions(
+    trained: tuple[Series, str], training_pack: Path, rows: list[dict[str, str]], tmp_path: Path
+) -> None:
+    """What `mien audit --folds` reads from the runs is what out_of_fold.csv has."""
+    found = audit(training_pack, out=tmp_path / "audit", folds=trained[0].out)
+    assert found.record["n_judged"] == len(rows)
+    assert found.record["agreement"] == pytest.approx(np.mean([row["true"] == row["predicted"] for row in rows]))
+    by_key = {row["key"]: row for row in rows}
+    for one in found.findings:
+        if one.p_labeled is not None:
+            assert one.p_labeled == pytest.approx(float(by_key[one.key][f"p_{one.labeled}"]), abs=1e-6)

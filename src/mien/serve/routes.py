@@ -42,7 +42,22 @@ _JSON_IMAGE = {
         {
             "type": "object",
             "required": ["data"],
-            "properties": {"source": {"type": "string"}, "data": _BASE64},
+            "properties": {
+                "source": {"type": "string"},
+                "data": _BASE64,
+                "boxes_xyxy": {
+                    "type": "array",
+                    "description": "Left, top, right, bottom of each face in pixels of the upright image, which is then not "
+                    "searched for faces",
+                    "items": {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4},
+                },
+                "landmarks": {
+                    "type": "array",
+                    "description": "68 points (iBUG order), or 5 (left eye, right eye, nose, mouth corners), x and y, of each "
+                    "face; enough without boxes",
+                    "items": {"type": "array", "items": {"type": "array", "items": {"type": "number"}}},
+                },
+            },
             "additionalProperties": False,
         },
     ]

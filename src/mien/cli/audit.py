@@ -2,19 +2,19 @@
 
 import argparse
 from dataclasses import asdict
-from pathlib import Path
 
 from mien.audit.options import AuditOptions
 from mien.cli.output import print_result
 from mien.cli.parser import (
+    OUT_PATH,
     PACK_HELP,
     Verbs,
     add_options,
     add_verb,
-    path_or_address,
     read_options,
     requires_extra,
 )
+from mien.runtime.addresses import path_or_address
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -26,7 +26,7 @@ def add_parser(verbs: Verbs) -> None:
         "mien train --recipe demo --pack my.pack --folds 5 --out folds\n  mien audit my.pack --folds folds --out audit",
     )
     parser.add_argument("pack", type=path_or_address, metavar="PACK", help=PACK_HELP)
-    parser.add_argument("--out", type=Path, required=True, metavar="AUDIT", help="folder to create")
+    parser.add_argument("--out", type=OUT_PATH, required=True, metavar="AUDIT", help="folder to create")
     add_options(parser, AuditOptions)
     parser.set_defaults(run=run)
 

@@ -7,17 +7,18 @@ from pathlib import Path
 
 from mien.cli.output import print_result
 from mien.cli.parser import (
+    OUT_PATH,
     PACK_HELP,
     Verbs,
     add_model,
     add_options,
     add_verb,
-    path_or_address,
     read_options,
     require_packages,
     requires_extra,
 )
 from mien.explain.options import ExplainOptions
+from mien.runtime.addresses import path_or_address
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -48,7 +49,7 @@ def add_parser(verbs: Verbs) -> None:
         metavar="PACK",
         help=f"adds the most similar training faces; {PACK_HELP}",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to create")
+    parser.add_argument("--out", type=OUT_PATH, required=True, metavar="DIR", help="folder to create")
     add_options(parser, ExplainOptions)
     parser.set_defaults(run=run)
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from mien.cli.output import print_result
-from mien.cli.parser import Verbs, add_model, add_options, add_verb, read_options, requires_extra
+from mien.cli.parser import OUT_PATH, Verbs, add_model, add_options, add_verb, read_options, requires_extra
 from mien.teach.options import TeachOptions
 
 
@@ -27,7 +27,7 @@ def add_parser(verbs: Verbs) -> None:
         metavar="FACES",
         help="a folder with a folder of photographs for each class, or a CSV with the columns path, label and, if known, person",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="MODEL.onnx", help="file to write")
+    parser.add_argument("--out", type=OUT_PATH, required=True, metavar="MODEL.onnx", help="file to write")
     add_model(parser)
     add_options(parser, TeachOptions)
     parser.set_defaults(run=run)

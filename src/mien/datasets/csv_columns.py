@@ -9,6 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mien.datasets.action_unit_columns import find_unit_columns
+from mien.datasets.column_names import (
+    AROUSAL,
+    BOX,
+    BOX_COLUMNS,
+    LABEL,
+    LANDMARKS,
+    PATH,
+    SPLIT,
+    VALENCE,
+)
+from mien.datasets.column_names import SPELLINGS as COLUMN_SPELLINGS
 from mien.datasets.csv_files import CsvFile, read_first_rows
 from mien.datasets.csv_persons import CLIP, PERSON, PERSON_SPELLINGS
 from mien.datasets.list_options import NO_COLUMN, BoxFormat, ColumnOptions
@@ -16,45 +27,7 @@ from mien.datasets.splits import is_split_column
 from mien.errors import DatasetError
 from mien.faces.images import IMAGE_SUFFIXES
 
-PATH, LABEL, SPLIT, LANDMARKS, VALENCE, AROUSAL = "path", "label", "split", "landmarks", "valence", "arousal"
-# mien's names of the columns of a box: all four, or the first if one column holds all numbers.
-BOX = ("box0", "box1", "box2", "box3")
-
-SPELLINGS = {
-    PATH: (
-        *("path", "image", "file", "filename", "subDirectory_filePath"),
-        *(
-            "file_name",
-            "filepath",
-            "file_path",
-            "image_path",
-            "imagepath",
-            "img_path",
-            "image_name",
-            "image name",
-        ),
-        *("image_file", "img", "img_name", "imagename", "pth"),
-    ),
-    LABEL: ("label", "expression", "emotion", "class", "labels", "emotions", "class_name", "category"),
-    SPLIT: ("split",),
-    LANDMARKS: ("facial_landmarks", "landmarks"),
-    VALENCE: ("valence",),
-    AROUSAL: ("arousal",),
-    **PERSON_SPELLINGS,
-}
-BOX_COLUMNS: dict[tuple[str, ...], BoxFormat] = {
-    ("face_x", "face_y", "face_width", "face_height"): "xywh",
-    ("x", "y", "w", "h"): "xywh",
-    ("x", "y", "width", "height"): "xywh",
-    ("left", "top", "width", "height"): "xywh",
-    ("bbox_x", "bbox_y", "bbox_w", "bbox_h"): "xywh",
-    ("bbox_x", "bbox_y", "bbox_width", "bbox_height"): "xywh",
-    ("x0", "y0", "x1", "y1"): "xyxy",
-    ("x1", "y1", "x2", "y2"): "xyxy",
-    ("xmin", "ymin", "xmax", "ymax"): "xyxy",
-    ("x_min", "y_min", "x_max", "y_max"): "xyxy",
-    ("left", "top", "right", "bottom"): "xyxy",
-}
+SPELLINGS = {**COLUMN_SPELLINGS, **PERSON_SPELLINGS}
 
 # Words in the name of a column that make it look like one of these, though its name is not known.
 _WORDS = {

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from mien.datasets.column_names import AROUSAL, BOX, LABEL, PATH, SPLIT, VALENCE
 from mien.datasets.csv_cells import parse_box
-from mien.datasets.csv_columns import AROUSAL, BOX, LABEL, PATH, SPLIT, VALENCE
 from mien.datasets.csv_files import PROBLEM, CsvFile
 from mien.datasets.list_options import BoxFormat
 from mien.datasets.splits import find_split, parse_split

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from mien.datasets.action_unit_columns import decide_kind, parse_units
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
+from mien.datasets.column_names import AROUSAL, BOX, LABEL, LANDMARKS, PATH, SPLIT, VALENCE
 from mien.datasets.csv_cells import parse_affect_pair, parse_box, parse_landmarks, require_readable
-from mien.datasets.csv_columns import AROUSAL, BOX, LABEL, LANDMARKS, PATH, SPLIT, VALENCE, open_list
+from mien.datasets.csv_columns import open_list
 from mien.datasets.csv_files import CsvFile, read_first_rows
 from mien.datasets.csv_persons import ListedPersons, read_persons
 from mien.datasets.csv_survey import Survey, check_scales, face_digest

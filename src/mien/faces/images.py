@@ -77,6 +77,20 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uin
     return open_image(data, max_pixels=max_pixels).decode()[0]
 
 
+def count_images(data: bytes) -> int:
+    """Return how many images the bytes of a TIFF or HEIF file hold, of which `decode_image` returns the first.
+
+    It is 1 for other formats, whose further images are an animation or thumbnails, and where they cannot be counted.
+    """
+    if identify_format(data) not in (*HEIF_FORMATS, "TIFF"):
+        return 1
+    try:
+        with _QUIET_PILLOW, Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            return int(getattr(image, "n_frames", 1))
+    except Exception:  # noqa: BLE001 - Pillow raises errors of any kind for damaged files
+        return 1
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedImage:
     """An image of known size, not decoded yet if it is a common JPEG, which decodes faster at reduced size.

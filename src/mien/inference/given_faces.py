@@ -1,5 +1,7 @@
 """Faces that come with an image: boxes and landmarks that the user already has, instead of a detector's."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -9,15 +11,21 @@ from mien.faces.landmarks import N_LANDMARKS
 from mien.faces.quality import five_from_landmarks
 
 N_POINTS = 5
+# The status of an image with a box that is not in it.
+OUTSIDE_IMAGE = "face_outside_image"
+
+
+class FaceOutsideImageError(ValueError):
+    """A given face is not in the image."""
 
 
 class GivenFaces:
-    """Takes the place of a detector for one image whose faces are known; keeps their order."""
+    """Takes the place of a detector for one image whose faces are known; keeps their order. Picklable with its detector."""
 
     def __init__(
         self,
         boxes_xyxy: ArrayLike | None,
-        landmarks: ArrayLike | None = None,
+        landmarks: ArrayLike | Sequence[ArrayLike | None] | None = None,
         *,
         detector: Detector | None = None,
     ) -> None:
@@ -26,7 +34,7 @@ class GivenFaces:
         Args:
             boxes_xyxy: ``(N, 4)`` left, top, right, bottom in pixels of the upright image; None: the bounds of the landmarks.
             landmarks: ``(N, 68, 2)`` in the iBUG order, or ``(N, 5, 2)`` in the order of `DetectedFace.points`, in pixels; None
-                for boxes only.
+                for boxes only, as for single faces of a list.
             detector: for boxes without landmarks: finds the points of the face in each box, to align it by; where it finds
                 none, the box is cropped as it is.
 
@@ -36,21 +44,20 @@ class GivenFaces:
         """
         if boxes_xyxy is None and landmarks is None:
             raise ValueError("`boxes_xyxy` or `landmarks` is required")
-        self._detector = detector
-        self._landmarks = None if landmarks is None else _as_floats("landmarks", landmarks)
-        if self._landmarks is not None and (
-            self._landmarks.ndim != 3 or self._landmarks.shape[1:] not in ((N_LANDMARKS, 2), (N_POINTS, 2))
-        ):
-            raise ValueError(f"`landmarks` must be (N, 68, 2) or (N, 5, 2), got {self._landmarks.shape}")
+        self.detector = detector
+        given = None if landmarks is None else _as_points(landmarks)
         if boxes_xyxy is None:
-            points = np.asarray(self._landmarks)
-            self._boxes = np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
+            # Without boxes, every face must have landmarks.
+            known = [_as_floats("landmarks", face) for face in given or ()]
+            self._boxes = np.array([[*face.min(axis=0), *face.max(axis=0)] for face in known]).reshape(-1, 4)
         else:
-            self._boxes = _as_floats("boxes_xyxy", boxes_xyxy)
+            boxes = _as_floats("boxes_xyxy", boxes_xyxy)
+            self._boxes = boxes if boxes.size else boxes.reshape(0, 4)
         if self._boxes.ndim != 2 or self._boxes.shape[1] != 4:
             raise ValueError(f"`boxes_xyxy` must be (N, 4), got {self._boxes.shape}")
-        if self._landmarks is not None and len(self._landmarks) != len(self._boxes):
-            raise ValueError(f"got {len(self._boxes)} boxes, but landmarks of {len(self._landmarks)} faces")
+        self._points = [None] * len(self._boxes) if given is None else given
+        if len(self._points) != len(self._boxes):
+            raise ValueError(f"got {len(self._boxes)} boxes, but landmarks of {len(self._points)} faces")
         for index, box_xyxy in enumerate(self._boxes.tolist()):
             if not (box_xyxy[0] < box_xyxy[2] and box_xyxy[1] < box_xyxy[3]):
                 raise ValueError(
@@ -58,41 +65,54 @@ class GivenFaces:
                     "(x, y, width, height) to (x, y, x + width, y + height)"
                 )
 
+    def __len__(self) -> int:
+        """Return the number of faces."""
+        return len(self._boxes)
+
     def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
         """Return the given faces in their order.
 
         Raises:
-            ValueError: the center of a box is outside the image.
+            FaceOutsideImageError: the center of a box is outside the image.
         """
         height, width = image_rgb.shape[:2]
         centers = (self._boxes[:, :2] + self._boxes[:, 2:]) / 2
         for index in np.flatnonzero(((centers < 0) | (centers > (width, height))).any(axis=1)):
-            raise ValueError(
+            raise FaceOutsideImageError(
                 f"box {index} {self._boxes[index].tolist()} (x0, y0, x1, y1) is outside the image of {width}x{height} pixels"
             )
-        points = self._find_points(image_rgb)
+        points = list(self._points)
+        needs_points = self.detector is not None and any(known is None for known in points)
+        found = self.detector.find_faces(image_rgb) if self.detector is not None and needs_points else []
+        if found:
+            overlaps = iou_xyxy(self._boxes, np.stack([face.box_xyxy for face in found]))
+            for row, column in enumerate(overlaps.argmax(axis=1).tolist()):
+                if points[row] is None and overlaps[row, column] > SAME_FACE_IOU:
+                    points[row] = found[column].points
         return [
             DetectedFace(box_xyxy, None, face_points, "given")
             for box_xyxy, face_points in zip(self._boxes, points, strict=True)
         ]
 
-    def _find_points(self, image_rgb: NDArray[np.uint8]) -> list[NDArray[np.float64] | None]:
-        """Return the ``(5, 2)`` points of each face, None where they are not known."""
-        if self._landmarks is not None:
-            is_five = self._landmarks.shape[1] == N_POINTS
-            return [points if is_five else five_from_landmarks(points) for points in self._landmarks]
-        found = [] if self._detector is None or not len(self._boxes) else self._detector.find_faces(image_rgb)
-        if not found:
-            return [None] * len(self._boxes)
-        overlaps = iou_xyxy(self._boxes, np.stack([face.box_xyxy for face in found]))
-        best = overlaps.argmax(axis=1)
-        return [
-            found[column].points if overlaps[row, column] > SAME_FACE_IOU else None
-            for row, column in enumerate(best.tolist())
-        ]
+
+def _as_points(landmarks: ArrayLike | Sequence[ArrayLike | None]) -> list[NDArray[np.float64] | None]:
+    """Return the ``(5, 2)`` points of each face, None where a list has None.
+
+    Raises:
+        ValueError: a face has another shape.
+    """
+    if isinstance(landmarks, list | tuple) and any(face is None for face in landmarks):
+        faces = [None if face is None else _as_floats("landmarks", face) for face in landmarks]
+    else:
+        stacked = _as_floats("landmarks", landmarks)  # type: ignore[arg-type]
+        faces = [*stacked] if stacked.ndim == 3 or not stacked.size else [stacked[None]]
+    for face in faces:
+        if face is not None and face.shape not in ((N_LANDMARKS, 2), (N_POINTS, 2)):
+            raise ValueError(f"`landmarks` must be (N, 68, 2) or (N, 5, 2), got {(len(faces), *face.shape)}")
+    return [face if face is None or len(face) == N_POINTS else five_from_landmarks(face) for face in faces]
 
 
-def _as_floats(name: str, values: ArrayLike) -> NDArray[np.float64]:
+def _as_floats(name: str, values: ArrayLike | None) -> NDArray[np.float64]:
     """Return an array of finite numbers.
 
     Raises:
@@ -100,7 +120,7 @@ def _as_floats(name: str, values: ArrayLike) -> NDArray[np.float64]:
     """
     try:
         array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"`{name}` must be an array of numbers, got {values!r:.80}") from None
     if not np.isfinite(array).all():
         raise ValueError(f"`{name}` must be finite")

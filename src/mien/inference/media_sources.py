@@ -186,6 +186,7 @@ def _walk(folder: Path, excluded: Path | None, passed_over: Counter[str]) -> Ite
     """Yield the images and videos of a folder, recursively, in sorted order, and count the rest."""
 
     def report(error: OSError) -> None:
+        passed_over["unreadable folder"] += 1
         _log.warning("The folder %s cannot be read and is skipped: %s", error.filename, error.strerror)
 
     for parent, folders, files in os.walk(folder, onerror=report):

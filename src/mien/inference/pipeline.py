@@ -5,8 +5,8 @@ faces; `infer` runs the model on crops in batches; `postprocess_*` turn the mode
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from mien.faces.crop import crop_image, crop_matrix, invert_matrix, resize_crop, turn_crop
 from mien.faces.detector import CloseUpDetector, DetectedFace, Detector
 from mien.faces.image_files import read_image_file
-from mien.faces.images import MAX_PIXELS, UnreadableImage, decode_image, to_rgb
+from mien.faces.images import MAX_PIXELS, UnreadableImage, count_images, decode_image, to_rgb
 from mien.faces.quality import QUALITY, FaceQuality, five_from_landmarks, measure_quality
 from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.inference.decision_rule import LOW_CONFIDENCE, UNSURE, DecisionRule
+from mien.inference.given_faces import OUTSIDE_IMAGE, FaceOutsideImageError, GivenFaces
 from mien.inference.results import FacePrediction, ImagePrediction, row_without_face
 from mien.inference.urls import download_image
 from mien.tasks import TASKS, Values
@@ -58,6 +59,7 @@ class CroppedImage:
         image_rgb: its pixels, if they are kept.
         problem: (status, detail) of an unreadable image.
         size_wh: width and height of the upright image; None if it is unreadable.
+        n_more_images: further images in the file, which are left out.
     """
 
     source: str
@@ -65,6 +67,7 @@ class CroppedImage:
     image_rgb: NDArray[np.uint8] | None = None
     problem: tuple[str, str] | None = None
     size_wh: tuple[int, int] | None = None
+    n_more_images: int = 0
 
     @property
     def n_pixels(self) -> int:
@@ -78,7 +81,7 @@ def whole_face(image_rgb: NDArray[np.uint8]) -> DetectedFace:
     return DetectedFace(np.array([0, 0, width, height], dtype=np.float64), None, None, "whole")
 
 
-def predict_files(
+def predict_files(  # noqa: PLR0913 - one keyword per option
     paths: Iterable[Path],
     model: OnnxModel,
     *,
@@ -86,6 +89,7 @@ def predict_files(
     rule: DecisionRule | None = None,
     keep_images: bool = False,
     max_pixels: int = MAX_PIXELS,
+    given: Mapping[str, GivenFaces] | None = None,
 ) -> Iterator[ImagePrediction]:
     """Yield the predictions for image files, in order, holding at most a batch of images in memory.
 
@@ -96,16 +100,18 @@ def predict_files(
         rule: how probabilities become an expression.
         keep_images: return each image's pixels with its prediction.
         max_pixels: larger images have a problem instead.
+        given: the faces of each image, by path as text, which are not detected; an image without an entry has none.
 
     Raises:
         ModelError: the model's output is not finite, or it lacks a class that the rule requires.
     """
     waiting: list[CroppedImage] = []
     for path in paths:
+        finder = detector
+        if given is not None:
+            finder = take_given(given.get(str(path), GivenFaces(())), model.info, detector)
         waiting.append(
-            preprocess_file(
-                path, model.info, detector=detector, keep_image=keep_images, max_pixels=max_pixels
-            )
+            preprocess_file(path, model.info, detector=finder, keep_image=keep_images, max_pixels=max_pixels)
         )
         if (
             sum(len(image.faces) for image in waiting) >= BATCH_FACES
@@ -115,6 +121,12 @@ def predict_files(
             yield from predict_cropped(waiting, model, rule)
             waiting = []
     yield from predict_cropped(waiting, model, rule)
+
+
+def take_given(faces: GivenFaces, info: ModelInfo, detector: Detector | None) -> GivenFaces:
+    """Let a detector find the points of given faces, if the model's crops are aligned by them."""
+    faces.detector = detector if info.crop.method == "aligned" else None
+    return faces
 
 
 def preprocess_file(
@@ -175,9 +187,12 @@ def preprocess_bytes(
     """Decode the bytes of an image file, detect its faces and crop them; an unreadable or too large one has a problem."""
     try:
         image_rgb = to_rgb(decode_image(data, max_pixels=max_pixels))
+        image = preprocess_pixels(source, image_rgb, info, detector=detector, keep_image=keep_image)
+        return replace(image, n_more_images=count_images(data) - 1)
     except UnreadableImage as error:
         return CroppedImage(source, (), problem=(error.reason, error.detail))
-    return preprocess_pixels(source, image_rgb, info, detector=detector, keep_image=keep_image)
+    except FaceOutsideImageError as error:
+        return CroppedImage(source, (), problem=(OUTSIDE_IMAGE, str(error)))
 
 
 def preprocess_pixels(
@@ -257,7 +272,11 @@ def postprocess_image(
         for index, face in enumerate(image.faces)
     )
     return ImagePrediction(
-        image.source, rows or (row_without_face(image.source, image.problem),), image.image_rgb, image.size_wh
+        image.source,
+        rows or (row_without_face(image.source, image.problem),),
+        image.image_rgb,
+        image.size_wh,
+        image.n_more_images,
     )
 
 

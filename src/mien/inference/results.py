@@ -200,12 +200,15 @@ class ImagePrediction:
         rows: at least one.
         image_rgb: the upright image ``(H, W, 3)``, if it was requested and could be read.
         size_wh: width and height of the upright image; None if it is unreadable.
+        n_more_images: further images in the file, such as the pages of a TIFF, which are not predicted; counted for
+            files by `mien predict` and the server.
     """
 
     source: str
     rows: tuple[FacePrediction, ...]
     image_rgb: NDArray[np.uint8] | None = None
     size_wh: tuple[int, int] | None = None
+    n_more_images: int = 0
 
     @property
     def faces(self) -> tuple[FacePrediction, ...]:

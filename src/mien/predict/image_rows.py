@@ -11,11 +11,15 @@ from mien.faces.images import MAX_PIXELS
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.baseline import subtract_baseline
 from mien.inference.decision_rule import DecisionRule
+from mien.inference.given_faces import GivenFaces
 from mien.inference.pipeline import predict_cropped, predict_files, preprocess_url
 from mien.inference.results import NO_FACE, OK, ImagePrediction
 from mien.predict.annotated_output import write_annotated_image
 from mien.predict.prediction_files import RowWriter
 from mien.runtime.terminal import on_one_line
+
+# The kind of the images of a file that are not read.
+MORE_IMAGES = "further images of files with several"
 
 
 @dataclass(slots=True)
@@ -29,7 +33,7 @@ class PredictSummary:
         n_faces: rows with a prediction.
         n_without_face: images and frames without a face.
         n_unreadable: unreadable images and parts of videos.
-        passed_over: what the folders hold besides images and videos, by kind.
+        passed_over: what the folders hold besides images and videos, and the files besides their first image, by kind.
     """
 
     n_images: int = 0
@@ -48,6 +52,8 @@ class PredictSummary:
         self.n_faces += sum(row.status == OK for row in prediction.rows)
         self.n_without_face += status == NO_FACE
         self.n_unreadable += status not in (OK, NO_FACE)
+        if prediction.n_more_images:
+            self.passed_over[MORE_IMAGES] += prediction.n_more_images
 
     def add_counts(self, other: "PredictSummary") -> None:
         """Add the counts of a part of the run."""
@@ -66,7 +72,7 @@ class PredictSummary:
         if self.n_unreadable:
             parts.append(f"{self.n_unreadable:,} unreadable")
         kinds = [f"{n:,} {on_one_line(kind)}" for kind, n in self.passed_over.most_common() if n]
-        return ", ".join(parts) + (f". In the folders, not read: {', '.join(kinds)}" if kinds else "")
+        return ", ".join(parts) + (f". Not read: {', '.join(kinds)}" if kinds else "")
 
 
 def _counted(count: int, noun: str) -> str:
@@ -83,6 +89,7 @@ class FacePredictor:
         rule: how probabilities become an expression.
         blur: make the faces in annotated copies unrecognizable.
         max_pixels: larger images cannot be read.
+        given: the faces of each image by name, see `predict_files`; None to detect them.
         neutral: the measures of a neutral face, which are subtracted, see `mien.inference.baseline`; None for none.
     """
 
@@ -92,6 +99,7 @@ class FacePredictor:
     blur: bool = False
     neutral: dict[str, float] | None = None
     max_pixels: int = MAX_PIXELS
+    given: Mapping[str, GivenFaces] | None = None
 
     def write_images(
         self, paths: Sequence[Path], writer: RowWriter, copies: Mapping[str, Path]
@@ -110,6 +118,7 @@ class FacePredictor:
             rule=self.rule,
             keep_images=bool(copies),
             max_pixels=self.max_pixels,
+            given=self.given,
         )
         yield from self._write(predictions, writer, copies)
 

@@ -54,6 +54,12 @@ class PredictOptions:
         metavar="N",
         least=1,
     )
+    faces: Path | None = option(
+        None,
+        "take the faces of the images from a CSV, instead of detecting them: a face per row, with the columns source, box_x0, "
+        "box_y0, box_x1, box_y1 and landmarks, or either of box and landmarks; an image without a row has no face",
+        metavar="CSV",
+    )
     out: Path | None = option(
         None,
         f"write predictions to a {name_formats(PREDICTION_FORMATS)} file (default: print a table, or a few lines per "

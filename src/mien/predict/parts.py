@@ -12,7 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
@@ -37,6 +37,7 @@ from mien.faces.detector_file import find_detector_file
 from mien.formats.onnx_model import OnnxModel
 from mien.formats.unfinished import PLAN, library_versions, require_plan
 from mien.inference.decision_rule import DecisionRule
+from mien.inference.given_faces import GivenFaces
 from mien.inference.media_sources import MediaSource
 from mien.inference.results import FacePrediction
 from mien.predict.image_rows import FacePredictor, PredictSummary
@@ -78,12 +79,13 @@ class PartJob:
 
 @dataclass(frozen=True, slots=True)
 class PartTask:
-    """The images of one part, in their order, and their annotated copies by name, if there are to be any."""
+    """The images of one part, in their order, and by name their annotated copies and given faces, if there are any."""
 
     job: PartJob
     number: int
     paths: tuple[Path, ...]
     copies: Mapping[str, Path]
+    given: Mapping[str, GivenFaces] | None = None
 
     @property
     def path(self) -> Path:
@@ -108,7 +110,7 @@ def make_part(
     if predictor is None:
         with disk_errors(job.working_dir):
             os.chdir(job.working_dir)
-        predictor = _load_predictor(job)
+        predictor = replace(_load_predictor(job), given=task.given)
     seen = next((path for path in task.paths if os.path.lexists(path)), task.paths[0])
     require_plan(job.folder / PLAN, job.plan_sha256, reads=seen, mien_version=mien.__version__)
     rows, summary = io.StringIO(), PredictSummary()
@@ -120,7 +122,7 @@ def make_part(
         "part": task.number,
         "plan": job.plan_sha256,
         "sha256": hashlib.sha256(data).hexdigest(),
-        "summary": asdict(summary),
+        "summary": {**asdict(summary), "passed_over": dict(summary.passed_over)},
     }
     # By now, the command that this worker belongs to may be dead, and the parts begun again with other options.
     require_plan(job.folder / PLAN, job.plan_sha256, reads=seen, mien_version=mien.__version__)
@@ -205,8 +207,17 @@ def predict_in_parts(
             rule=options.rule,
             max_pixels=options.max_pixels,
         )
+        given = predictor.given
         tasks = [
-            PartTask(job, number, part, {str(path): copies[str(path)].absolute() for path in part if copies})
+            PartTask(
+                job,
+                number,
+                part,
+                {str(path): copies[str(path)].absolute() for path in part if copies},
+                None
+                if given is None
+                else {str(path): given[str(path)] for path in part if str(path) in given},
+            )
             for number, part in enumerate(_parts(paths))
         ]
         _make_parts(tasks, predictor, options)
@@ -289,6 +300,7 @@ def _plan(
         "--no-quality-rule": not rule.quality_rule,
         "--top": rule.top,
         "--max-pixels": options.max_pixels,
+        "--faces": None if options.faces is None else file_sha256(options.faces),
         "--draw": None if options.draw is None else str(options.draw.absolute()),
         "part_images": PART_IMAGES,
         "images": [_describe_images(part) for part in _parts(paths)],

@@ -1,5 +1,6 @@
 """The verb `predict`: everything is checked first, then each source is predicted and written as it comes."""
 
+import logging
 import math
 import signal
 import threading
@@ -14,10 +15,11 @@ from mien.artifacts import remove_partials
 from mien.assets.bundled_models import find_model
 from mien.drawing.fonts import warn_of_missing_characters
 from mien.errors import ArtifactError
-from mien.faces.detector import Detector, load_detector
+from mien.faces.detector import load_detector
 from mien.faces.images import UnreadableImage
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.baseline import measure_names, subtract_baseline
+from mien.inference.given_faces import GivenFaces
 from mien.inference.media_sources import MediaSource, find_sources
 from mien.inference.model import threads_for_video
 from mien.inference.pipeline import warn_if_trained_on_crops
@@ -32,6 +34,7 @@ from mien.predict.annotated_output import (
     claim_annotation_folder,
 )
 from mien.predict.baseline_file import read_baseline, require_baseline_fits
+from mien.predict.face_list import read_faces
 from mien.predict.image_rows import FacePredictor, PredictSummary
 from mien.predict.options import PredictOptions
 from mien.predict.parts import (
@@ -47,6 +50,8 @@ from mien.predict.terminal_output import TableWriter, VideoSummary
 from mien.predict.timeline import Timeline, claim_timeline
 from mien.runtime.progress import Progress
 from mien.runtime.terminal import on_one_line
+
+_log = logging.getLogger(__name__)
 
 # Fewer images than this are done before a progress bar would be useful.
 MIN_IMAGES_FOR_PROGRESS = 8
@@ -79,6 +84,7 @@ def run_predict(
     found = find_sources(sources, lines=lines, leave_out=options.draw, passed_over=summary.passed_over)
     n_videos = sum(source.is_video for source in found)
     in_parts = is_in_parts(found, options)
+    given = _read_faces(found, options)
     with ExitStack() as stack:
         copies = _claim_outputs(options, found, stack)
         # While the model predicts frames of a video, other threads decode the next ones and detect their faces.
@@ -111,7 +117,7 @@ def run_predict(
                 )
             )
         images = FacePredictor(
-            onnx_model, detector, options.rule, blur=options.blur, max_pixels=options.max_pixels
+            onnx_model, detector, options.rule, options.blur, None, options.max_pixels, given
         )
         if in_parts:
             paths = [Path(source.name) for source in found]
@@ -122,8 +128,6 @@ def run_predict(
             neutral = read_baseline(options.baseline, onnx_model, detector=detector, options=options)
             images = replace(images, neutral=neutral)
         run = _Run(
-            model=onnx_model,
-            detector=detector,
             options=options,
             classes=classes,
             copies=copies,
@@ -135,6 +139,28 @@ def run_predict(
         )
         run.predict_sources(found)
     return summary
+
+
+def _read_faces(sources: Sequence[MediaSource], options: PredictOptions) -> dict[str, GivenFaces] | None:
+    """Return the faces of the images from a list, if there is one, and warn of what it does not cover."""
+    path = options.faces
+    if path is None:
+        return None
+    if options.crop == "whole":
+        raise ArtifactError("--faces and --crop whole both say where the face is: leave one of them out")
+    if any(source.is_video or isinstance(source.location, str) for source in sources):
+        raise ArtifactError("--faces is for image files, but a video, camera or address was given")
+    given, n_others = read_faces(path, [source.name for source in sources])
+    if len(given) < len(sources):
+        _log.warning(
+            "%s has no row for %s of %s images: they have no face",
+            path,
+            f"{len(sources) - len(given):,}",
+            f"{len(sources):,}",
+        )
+    if n_others:
+        _log.warning("%s rows of %s name none of the images and are not used", f"{n_others:,}", path)
+    return given
 
 
 def _claim_outputs(
@@ -177,8 +203,6 @@ class _Run:
     """What every source of a run needs.
 
     Attributes:
-        model: the ONNX model.
-        detector: finds the faces, or None.
         options: of the command.
         classes: the expressions that can be predicted.
         copies: paths of annotated copies, by source name; empty for none.
@@ -186,11 +210,9 @@ class _Run:
         writer: receives the rows of images, and those of videos if there is an output file.
         window: shows videos, or None.
         summary: the counts.
-        images: predicts images.
+        images: predicts images, and holds the model and the detector.
     """
 
-    model: OnnxModel
-    detector: Detector | None
     options: PredictOptions
     classes: tuple[str, ...]
     copies: dict[str, Path]
@@ -240,7 +262,7 @@ class _Run:
         with ExitStack() as stack:
             predictions, frame_rate, is_live = self._open_video(video, stack)
             video_summary = VideoSummary(video.name, frame_rate=frame_rate)
-            timeline = Timeline(self.classes, self.model.info.annotations)
+            timeline = Timeline(self.classes, self.images.model.info.annotations)
             annotated: AnnotatedVideoWriter | None = None
             if self.copies:
                 annotated = stack.enter_context(
@@ -296,7 +318,11 @@ class _Run:
         predictions = stack.enter_context(
             closing(
                 predict_frames(
-                    frames, self.model, detector=self.detector, rule=self.options.rule, options=options
+                    frames,
+                    self.images.model,
+                    detector=self.images.detector,
+                    rule=self.options.rule,
+                    options=options,
                 )
             )
         )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mien.faces.detector import CloseUpDetector, DetectedFace, Detector
 from mien.faces.file_signatures import identify_format
 from mien.formats.onnx_model import ModelInfo
-from mien.inference.pipeline import CroppedImage, preprocess_bytes
+from mien.inference.pipeline import CroppedImage, preprocess_bytes, take_given
 from mien.serve.settings import ServeSettings
 from mien.serve.uploads import Upload
 from mien.serve.worker_threads import Workers
@@ -56,16 +56,19 @@ class Preprocessor:
             name = identify_format(upload.data)
             detail = f"{name or f'begins with {upload.data[:16]!r}'}; supported formats: {', '.join(FORMATS)}"
             return CroppedImage(upload.source, (), problem=("not_an_image", detail)), 0
-        detector = None
+        finder: Detector | None = None
+        limited: _LargestFaces | None = None
         if crop == "detect":
             if not hasattr(self._thread_local, "detector"):
                 self._thread_local.detector = self._make_detector()
-            detector = _LargestFaces(self._thread_local.detector, self._settings.faces)
+            finder = limited = _LargestFaces(self._thread_local.detector, self._settings.faces)
+        if upload.faces is not None:
+            finder, limited = take_given(upload.faces, self._info, self._thread_local.detector), None
         image = preprocess_bytes(
             upload.source,
             upload.data,
             self._info,
-            detector=detector,
+            detector=finder,
             max_pixels=self._settings.image_pixels,
         )
-        return image, 0 if detector is None else detector.n_skipped
+        return image, 0 if limited is None else limited.n_skipped

@@ -44,7 +44,22 @@ _JSON_IMAGE = {
         {
             "type": "object",
             "required": ["data"],
-            "properties": {"source": {"type": "string"}, "data": _BASE64},
+            "properties": {
+                "source": {"type": "string"},
+                "data": _BASE64,
+                "boxes_xyxy": {
+                    "type": "array",
+                    "description": "Left, top, right, bottom of each face in pixels of the upright image, which is then not "
+                    "searched for faces",
+                    "items": {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4},
+                },
+                "landmarks": {
+                    "type": "array",
+                    "description": "68 points (iBUG order), or 5 (left eye, right eye, nose, mouth corners), x and y, of each "
+                    "face; enough without boxes",
+                    "items": {"type": "array", "items": {"type": "array", "items": {"type": "number"}}},
+                },
+            },
             "additionalProperties": False,
         },
     ]
@@ -128,7 +143,7 @@ def answer_head(router: APIRouter) -> APIRouter:
     return router
 
 
-def prediction_routes(model: OnnxModel, metrics: Metrics) -> APIRouter:
+def prediction_routes(model: OnnxModel) -> APIRouter:
     """Return the API routes that depend on the model."""
     router = APIRouter(tags=["predictions"])
 
@@ -146,13 +161,31 @@ def prediction_routes(model: OnnxModel, metrics: Metrics) -> APIRouter:
         The rows are the same as those of `mien predict`. An image that cannot be decoded has a row with the reason; the
         request as a whole fails only if none of its files is an image.
         """
-        rule = DecisionRule(query.classes, query.min_confidence, query.top, query.prior, query.quality_rule)
-        try:
-            rule.require_supported_by(model.info)
-        except ModelError as error:
-            raise ApiError(422, "invalid_parameter", str(error)) from None
-        text = await _require_service(request).predict(request, rule, query.crop)
+        text = await _require_service(request).predict(request, _read_rule(query, model), query.crop)
         return Response(text, media_type="application/json")
+
+    description = describe_model(model)
+
+    @router.get(
+        "/v1/model",
+        summary="Metadata of the served model",
+        response_model=ModelMetadata,
+        responses=_error_responses(400, 401, 421, 500),
+    )
+    async def model_metadata() -> Response:
+        """Return the model's name, card, classes, tasks, crop, license and training."""
+        return JSONResponse(description)
+
+    @router.get(f"/{MODEL_JSON}", include_in_schema=False)
+    async def model_json() -> Response:
+        return JSONResponse(description, headers={"Cache-Control": "no-cache"})
+
+    return router
+
+
+def stream_routes(model: OnnxModel, metrics: Metrics) -> APIRouter:
+    """Return the WebSocket that predicts the frames of a camera, and the route that describes it."""
+    router = APIRouter(tags=["predictions"])
 
     @router.get(
         "/v1/stream",
@@ -184,11 +217,7 @@ def prediction_routes(model: OnnxModel, metrics: Metrics) -> APIRouter:
     async def stream(websocket: WebSocket) -> None:
         try:
             query = parse_stream_query(websocket)
-            rule = DecisionRule(query.classes, query.min_confidence, query.top, query.prior)
-            try:
-                rule.require_supported_by(model.info)
-            except ModelError as error:
-                raise ApiError(422, "invalid_parameter", str(error)) from None
+            rule = _read_rule(query, model)
             service = _require_service(websocket)
             with service.open_stream():
                 await websocket.accept()
@@ -196,23 +225,17 @@ def prediction_routes(model: OnnxModel, metrics: Metrics) -> APIRouter:
         except ApiError as error:
             await websocket.send_denial_response(error.to_response())
 
-    description = describe_model(model)
-
-    @router.get(
-        "/v1/model",
-        summary="Metadata of the served model",
-        response_model=ModelMetadata,
-        responses=_error_responses(400, 401, 421, 500),
-    )
-    async def model_metadata() -> Response:
-        """Return the model's name, card, classes, tasks, crop, license and training."""
-        return JSONResponse(description)
-
-    @router.get(f"/{MODEL_JSON}", include_in_schema=False)
-    async def model_json() -> Response:
-        return JSONResponse(description, headers={"Cache-Control": "no-cache"})
-
     return router
+
+
+def _read_rule(query: PredictQuery, model: OnnxModel) -> DecisionRule:
+    """Return the rule that the parameters of a request select, if the model supports it."""
+    rule = DecisionRule(query.classes, query.min_confidence, query.top, query.prior, query.quality_rule)
+    try:
+        rule.require_supported_by(model.info)
+    except ModelError as error:
+        raise ApiError(422, "invalid_parameter", str(error)) from None
+    return rule
 
 
 def monitoring_routes(metrics: Metrics) -> APIRouter:

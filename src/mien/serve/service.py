@@ -78,6 +78,9 @@ class FaceService:
                 async with self._time_limit("Send fewer images"):
                     uploads = await run(extract_images, body, content_type, self.settings)
                     body.clear()
+                    if crop == "whole" and any(upload.faces is not None for upload in uploads):
+                        message = "`boxes_xyxy` and `landmarks` say where the faces are, and `crop=whole` that there is no more"
+                        raise ApiError(422, "invalid_parameter", f"{message}. Leave one of them out")
                     predictions = await self._predict_all(uploads, rule, crop)
                     return await run(_to_json, predictions)
             finally:

@@ -11,6 +11,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
+from mien.inference.given_faces import GivenFaces
 from mien.serve.api_errors import ApiError
 from mien.serve.settings import ServeSettings
 
@@ -31,10 +32,12 @@ class Upload:
     Attributes:
         source: file name as sent, empty if there is none.
         data: content of the file.
+        faces: where the faces are, if the client says so; None to detect them.
     """
 
     source: str
     data: bytes
+    faces: GivenFaces | None = None
 
 
 class MemoryBudget:
@@ -159,7 +162,7 @@ def _require_count(n_images: int, limit: int) -> None:
 def _extract_json_images(body: bytes | bytearray, settings: ServeSettings) -> list[Upload]:
     """Return the images of ``{"image": IMAGE}`` or ``{"images": [IMAGE, ...]}``.
 
-    IMAGE is base64 or a data URL, or ``{"source": NAME, "data": BASE64}``.
+    IMAGE is base64 or a data URL, or ``{"data": BASE64}`` with any of ``source``, ``boxes_xyxy`` and ``landmarks``.
     """
     expected = f'The body must be {{"image": BASE64}} or {{"{FIELD}": [BASE64, ...]}}'
     try:
@@ -176,19 +179,29 @@ def _extract_json_images(body: bytes | bytearray, settings: ServeSettings) -> li
     entries = value if key == FIELD else [value]
     _require_count(len(entries), settings.images)
     names = [f"{FIELD}[{index}]" for index in range(len(entries))] if key == FIELD else [key]
-    return [_decode_json_image(entry, name) for entry, name in zip(entries, names, strict=True)]
+    return [
+        _decode_json_image(entry, name, settings.faces) for entry, name in zip(entries, names, strict=True)
+    ]
 
 
-def _decode_json_image(entry: object, name: str) -> Upload:
-    source = ""
+def _decode_json_image(entry: object, name: str, max_faces: int) -> Upload:
+    source, faces = "", None
     if (
         isinstance(entry, dict)
-        and entry.keys() <= {"source", "data"}
+        and entry.keys() <= {"source", "data", "boxes_xyxy", "landmarks"}
         and isinstance(entry.get("source", ""), str)
     ):
+        try:
+            if entry.get("boxes_xyxy") is not None or entry.get("landmarks") is not None:
+                faces = GivenFaces(entry.get("boxes_xyxy"), entry.get("landmarks"))
+        except ValueError as error:
+            raise ApiError(422, "invalid_parameter", f"`{name}`: {error}") from None
+        if faces is not None and len(faces) > max_faces:
+            message = f"`{name}` has {len(faces):,} faces, the limit is {max_faces:,}. Send it several times"
+            raise ApiError(422, "invalid_parameter", message)
         source, entry = entry.get("source", ""), entry.get("data")
     if not isinstance(entry, str):
-        message = f'`{name}` must be base64, a data URL, or {{"source": NAME, "data": BASE64}}'
+        message = f'`{name}` must be base64, a data URL, or {{"data": BASE64}} with `source`, `boxes_xyxy` or `landmarks`'
         raise ApiError(422, "invalid_parameter", message)
     if entry[:8].lower().startswith(("http://", "https://")):
         message = f"`{name}` is an address, and the server fetches none. Send the image itself in base64"
@@ -199,7 +212,7 @@ def _decode_json_image(entry: object, name: str) -> Upload:
     # With line breaks, in the alphabet of addresses, and without padding, as various encoders write it.
     text = "".join(text.split()).replace("-", "+").replace("_", "/").rstrip("=")
     try:
-        return Upload(source, base64.b64decode(text + "=" * (-len(text) % 4), validate=True))
+        return Upload(source, base64.b64decode(text + "=" * (-len(text) % 4), validate=True), faces)
     except (binascii.Error, ValueError):
         raise ApiError(422, "invalid_base64", f"`{name}` is not valid base64") from None
 

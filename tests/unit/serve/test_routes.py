@@ -123,6 +123,44 @@ def test_images_in_json_are_those_of_a_form(make_app: MakeApp, png: bytes) -> No
     assert [one["rows"][0]["box_xyxy"] for one in found] == [expected["rows"][0]["box_xyxy"]] * 5
 
 
+def test_faces_that_the_client_has_are_not_detected(make_app: MakeApp, png: bytes) -> None:
+    """They keep their order; one outside the image is the problem of that image."""
+    text = base64.b64encode(png).decode()
+    given = [
+        {"data": text, "boxes_xyxy": boxes}
+        for boxes in ([[80, 20, 160, 100], [5, 5, 45, 45]], [], [[900, 5, 940, 45]])
+    ]
+    with TestClient(make_app()) as client:
+        results = client.post(ROUTE, json={"images": given}).json()["results"]
+    assert [row["box_xyxy"] for row in results[0]["rows"]] == given[0]["boxes_xyxy"]
+    assert {row["found_by"] for row in results[0]["rows"]} == {"given"}
+    assert [result["rows"][0]["status"] for result in results] == ["ok", "no_face", "face_outside_image"]
+
+
+@pytest.mark.parametrize(
+    ("given", "query", "message"),
+    [
+        ({"boxes_xyxy": [[50, 5, 5, 45]]}, "", "images[0]`: box 0 must be left < right"),
+        ({"boxes_xyxy": [[1, 2, 3]]}, "", "must be (N, 4)"),
+        ({"boxes_xyxy": [[1, 2, 10**400, 4]]}, "", "must be an array of numbers"),
+        ({"boxes_xyxy": "all"}, "", "must be an array of numbers"),
+        ({"boxes_xyxy": [[0, 0, 9, 9]] * 101}, "", "101 faces, the limit is 100"),
+        ({"landmarks": [[[1, 2]] * 7]}, "", "must be (N, 68, 2) or (N, 5, 2)"),
+        ({"boxes": [[0, 0, 9, 9]]}, "", "with `source`, `boxes_xyxy` or `landmarks`"),
+        ({"boxes_xyxy": [[0, 0, 9, 9]]}, "?crop=whole", "Leave one of them out"),
+    ],
+)
+def test_malformed_faces_are_refused(
+    make_app: MakeApp, png: bytes, given: dict[str, object], query: str, message: str
+) -> None:
+    """The request fails, with what was required."""
+    body = {"images": [{"data": base64.b64encode(png).decode(), **given}]}
+    with TestClient(make_app()) as client:
+        response = client.post(ROUTE + query, json=body)
+    assert (response.status_code, response.json()["error"]["code"]) == (422, "invalid_parameter")
+    assert message in response.json()["error"]["message"]
+
+
 def test_crop_whole_uses_the_full_image(make_app: MakeApp, png: bytes) -> None:
     """With `crop=whole` the bounding box is the full image."""
     with TestClient(make_app()) as client:

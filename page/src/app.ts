@@ -15,6 +15,7 @@ import { showSnippets } from "./snippets.ts";
 import { SourcePicker } from "./source-picker.ts";
 import { Source } from "./source.ts";
 import { State } from "./state.ts";
+import { TeachingPanel } from "./teaching/panel.ts";
 import { drawFaces, Placement } from "./view/overlay.ts";
 import { isPressed, View } from "./view/view.ts";
 
@@ -23,6 +24,7 @@ const source = new Source();
 const problems = new Problems();
 const view = new View(state, source);
 const loop = new PredictionLoop(state, source, view, problems);
+const teaching = new TeachingPanel(state, source, loop);
 
 function listenToViewControls(): void {
   const toggle = (id: string, onToggle: (isOn: boolean) => void): void =>
@@ -95,6 +97,16 @@ function listenToSettings(): void {
   });
 }
 
+function openSource(): void {
+  loop.open();
+  teaching.render();
+}
+
+function closeSource(): void {
+  loop.restart();
+  teaching.render();
+}
+
 /** Show every text in the current language. */
 function translate(): void {
   translatePage();
@@ -107,18 +119,20 @@ function translate(): void {
   state.album.render();
   if (state.info && !state.isLoading) showModel(state.info, state.threads);
   problems.render();
+  teaching.render();
   if (!state.isLoading && !state.faces.length) view.showWaiting(state.waiting);
   view.render();
 }
 
 problems.listen();
 document.documentElement.dataset.started = "";
-new SourcePicker(source, state.album, problems, () => loop.open(), () => loop.restart(), () => void loop.predictAlbum()).listen();
+new SourcePicker(source, state.album, problems, openSource, closeSource, () => void loop.predictAlbum()).listen();
 listenToViewControls();
 listenToSaveButtons();
 listenToSettings();
+teaching.listen();
 translate();
-void loop.load();
+void loop.load().then(() => teaching.render());
 addEventListener("online", () => problems.retry("model"));
 showSnippets(false);
 void hasServer().then((isServed) => {

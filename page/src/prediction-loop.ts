@@ -3,7 +3,7 @@
 import { showModel } from "./about.ts";
 import type { AlbumPhoto } from "./album.ts";
 import { byId, setText } from "./dom.ts";
-import { unitsOf, type FacePrediction } from "./faces/model.ts";
+import { unitsOf, type FacePrediction, type ModelInfo } from "./faces/model.ts";
 import { currentLanguage, percent, t, tCount } from "./i18n.ts";
 import { BrowserPredictor, largestDifference, LoadError, predictOnServer } from "./predictor.ts";
 import { explainLoadFailure, messageOf, type Problems } from "./problems.ts";
@@ -22,7 +22,7 @@ const FAST_MS = 90;
 const RETRY_MS = 2000;
 
 export class PredictionLoop {
-  private readonly predictor = new BrowserPredictor();
+  readonly predictor = new BrowserPredictor();
   private tracks = new Tracks();
   /** Number of the current run; a loop that finds another number than its own ends. */
   private run = 0;
@@ -56,6 +56,15 @@ export class PredictionLoop {
     this.preparePanel();
     if (state.info) showModel(state.info, state.threads);
     this.restart();
+  }
+
+  /** The worker predicts with another model. */
+  useModel(info: ModelInfo): void {
+    this.state.info = info;
+    this.state.album.reset();
+    this.preparePanel();
+    showModel(info, this.state.threads);
+    this.open();
   }
 
   /** Another source has been opened. */

@@ -4,7 +4,7 @@ import { versioned } from "./assets.ts";
 import type { Box, Point } from "./faces/crop.ts";
 import type { FoundBy } from "./faces/detector.ts";
 import { unitsOf, type FacePrediction, type ModelInfo } from "./faces/model.ts";
-import type { FromWorker, ImagePredictions, LoadFailure, ToWorker } from "./protocol.ts";
+import type { FromWorker, ImagePredictions, LoadFailure, TeachAnswers, TeachRequest, ToWorker } from "./protocol.ts";
 
 /** Why the worker cannot predict. */
 export class LoadError extends Error {
@@ -16,7 +16,7 @@ export class LoadError extends Error {
 /** Predicts in a worker, one image at a time. */
 export class BrowserPredictor {
   private worker: Worker | null = null;
-  private readonly pending = new Map<number, { resolve(value: ImagePredictions): void; reject(error: Error): void }>();
+  private readonly pending = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   private count = 0;
   private lastFailure = "";
   isReady = false;
@@ -39,6 +39,7 @@ export class BrowserPredictor {
         else if (data.kind === "info") onInfo(data.info);
         else if (data.kind === "load-failed") fail(data);
         else if (data.kind === "predictions") this.settle(data.id)?.resolve(data);
+        else if (data.kind === "answer") this.settle(data.id)?.resolve(data.value);
         else if (data.kind === "failed") this.settle(data.id)?.reject(new Error(data.message));
         else {
           this.isReady = true;
@@ -55,10 +56,21 @@ export class BrowserPredictor {
       bitmap.close();
       return Promise.reject(new Error(this.lastFailure));
     }
+    return this.send<ImagePredictions>((id) => ({ kind: "predict", id, bitmap, isLive }), [bitmap]);
+  }
+
+  /** Ask the worker for a step of teaching. */
+  ask<Kind extends TeachRequest["kind"]>(request: TeachRequest & { kind: Kind }): Promise<TeachAnswers[Kind]> {
+    if (!this.isReady) return Promise.reject(new Error(this.lastFailure));
+    const transfer = request.kind === "collect" ? [(request as { bitmap: ImageBitmap }).bitmap] : [];
+    return this.send<TeachAnswers[Kind]>((id) => ({ ...(request as TeachRequest), id }), transfer);
+  }
+
+  private send<Value>(message: (id: number) => ToWorker, transfer: Transferable[]): Promise<Value> {
     const id = this.count++;
     return new Promise((resolve, reject) => {
-      this.pending.set(id, { resolve, reject });
-      this.post({ kind: "predict", id, bitmap, isLive }, [bitmap]);
+      this.pending.set(id, { resolve: resolve as (value: unknown) => void, reject });
+      this.post(message(id), transfer);
     });
   }
 

@@ -1,10 +1,30 @@
 // The messages between page and worker.
 
+import type { Box } from "./faces/crop.ts";
 import type { FacePrediction, ModelInfo } from "./faces/model.ts";
+import type { Lesson, Refusal, Shot } from "./teaching/lesson.ts";
 
 export type ToWorker =
   | { kind: "load"; base: string }
-  | { kind: "predict"; id: number; bitmap: ImageBitmap; isLive: boolean };
+  | { kind: "predict"; id: number; bitmap: ImageBitmap; isLive: boolean }
+  | ({ id: number } & TeachRequest);
+
+/** What is asked of the worker for teaching. Every request is answered by `answer` or `failed`. */
+export type TeachRequest =
+  /** The face at a box, or the largest one. */
+  | { kind: "collect"; bitmap: ImageBitmap; box: Box | null }
+  | { kind: "teach"; shots: Shot[]; keepsClasses: boolean }
+  /** The file of the model that predicts. */
+  | { kind: "file" }
+  /** Predict with the page's own model again. */
+  | { kind: "restore" };
+
+export interface TeachAnswers {
+  collect: Omit<Shot, "label"> | null;
+  teach: Omit<Lesson, "file"> | Refusal;
+  file: Uint8Array;
+  restore: ModelInfo;
+}
 
 /** Milliseconds per step. */
 export interface Timing {
@@ -37,4 +57,5 @@ export type FromWorker =
   | { kind: "ready"; threads: number }
   | ({ kind: "load-failed" } & LoadFailure)
   | ({ kind: "predictions"; id: number } & ImagePredictions)
+  | { kind: "answer"; id: number; value: TeachAnswers[keyof TeachAnswers] }
   | { kind: "failed"; id: number; message: string };

@@ -2,10 +2,12 @@
 
 import * as ort from "onnxruntime-web/wasm";
 import { versioned } from "./assets.ts";
+import type { Box } from "./faces/crop.ts";
 import { Detector, type DetectedFace } from "./faces/detector.ts";
 import { Model, checkInfo, type ModelInfo } from "./faces/model.ts";
 import { fromRgba, type Image } from "./faces/pixels.ts";
-import type { FromWorker, Part, ToWorker } from "./protocol.ts";
+import type { FromWorker, Part, TeachAnswers, TeachRequest, ToWorker } from "./protocol.ts";
+import { teach, thumbnailOf } from "./teaching/lesson.ts";
 
 // For video, the fine pass has a lower resolution than for photos, and runs only on every sixth frame as long as the close-up
 // pass misses no face.
@@ -15,16 +17,20 @@ const MAX_THREADS = 4;
 
 let detector: Detector;
 let model: Model;
+/** The page's own model and its file; another one may have been taught. */
+let base: { model: Model; file: Uint8Array };
+let taughtFile: Uint8Array | null = null;
 let frame = 0;
 let needsFinePass = false;
 
 self.onmessage = async ({ data }: MessageEvent<ToWorker>) => {
   try {
     if (data.kind === "load") await load(data.base);
-    else await predict(data.id, data.bitmap, data.isLive);
+    else if (data.kind === "predict") await predict(data.id, data.bitmap, data.isLive);
+    else send({ kind: "answer", id: data.id, value: await answer(data) });
   } catch (error) {
     const message = messageOf(error);
-    if (data.kind === "predict") send({ kind: "failed", id: data.id, message });
+    if (data.kind !== "load") send({ kind: "failed", id: data.id, message });
     else if (error instanceof LoadError) send({ kind: "load-failed", part: error.part, isMissing: error.isMissing, message });
     else send({ kind: "load-failed", part: "worker", isMissing: false, message });
   }
@@ -61,13 +67,13 @@ function send(message: FromWorker): void {
   self.postMessage(message);
 }
 
-async function load(base: string): Promise<void> {
+async function load(origin: string): Promise<void> {
   const here = new URL(".", self.location.href).href;
   ort.env.wasm.wasmPaths = { mjs: here + versioned("ort.js"), wasm: here + versioned("ort.wasm") };
   ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MAX_THREADS, navigator.hardwareConcurrency || 1) : 1;
   ort.env.logLevel = "error";
   const info = await loadPart("info", async () => {
-    const text = new TextDecoder().decode(await fetchFile(base, "model.json"));
+    const text = new TextDecoder().decode(await fetchFile(origin, "model.json"));
     return checkInfo(JSON.parse(text) as ModelInfo);
   });
   send({ kind: "info", info });
@@ -79,11 +85,12 @@ async function load(base: string): Promise<void> {
     send({ kind: "loading", fraction: 0.05 * fractions[0] + 0.95 * fractions[1] });
   };
   const [detectorFile, modelFile] = await Promise.all([
-    loadPart("detector", () => fetchFile(base, "models/detector.onnx", track(0))),
-    loadPart("model", () => fetchFile(base, "models/model.onnx", track(1))),
+    loadPart("detector", () => fetchFile(origin, "models/detector.onnx", track(0))),
+    loadPart("model", () => fetchFile(origin, "models/model.onnx", track(1))),
   ]);
   detector = await loadPart("detector", () => Detector.load(ort, detectorFile));
   model = await loadPart("model", () => Model.load(ort, modelFile, info));
+  base = { model, file: modelFile };
   send({ kind: "ready", threads: ort.env.wasm.numThreads });
 }
 
@@ -123,6 +130,37 @@ async function predict(id: number, bitmap: ImageBitmap, isLive: boolean): Promis
   const end = performance.now();
   const ms = { pixels: decoded - start, faces: detected - decoded, model: end - detected, all: end - start };
   send({ kind: "predictions", id, predictions, width: image.width, height: image.height, ms });
+}
+
+async function answer(request: TeachRequest): Promise<TeachAnswers[keyof TeachAnswers]> {
+  if (request.kind === "collect") return collect(pixelsOf(request.bitmap), request.box);
+  if (request.kind === "file") return taughtFile ?? base.file;
+  if (request.kind === "restore") {
+    [model, taughtFile] = [base.model, null];
+    return base.model.info;
+  }
+  const lesson = await teach(base.file, base.model.info, request.shots, request.keepsClasses);
+  if ("reason" in lesson) return lesson;
+  const { file, ...result } = lesson;
+  model = await Model.load(ort, file, result.info);
+  taughtFile = file;
+  return result;
+}
+
+/** Return what a lesson needs of a face: that at a box, or the largest one; null if there is none. */
+async function collect(image: Image, box: Box | null): Promise<TeachAnswers["collect"]> {
+  const faces = await detector.findFaces(image);
+  const middle = ([x0, y0, x1, y1]: Box): [number, number] => [(x0 + x1) / 2, (y0 + y1) / 2];
+  const distance = (face: DetectedFace): number => {
+    if (!box) return -(face.box[2] - face.box[0]) * (face.box[3] - face.box[1]);
+    const [[x, y], [boxX, boxY]] = [middle(face.box), middle(box)];
+    return Math.hypot(x - boxX, y - boxY);
+  };
+  if (!faces.length) return null;
+  const face = faces.reduce((best, other) => (distance(other) < distance(best) ? other : best));
+  const { crops } = base.model.crop(image, [face]);
+  const { results, features } = await base.model.runWithFeatures(crops);
+  return { features: features[0], probabilities: results[0].probabilities, thumbnail: thumbnailOf(crops[0]) };
 }
 
 async function detectLive(image: Image): Promise<DetectedFace[]> {

@@ -340,3 +340,63 @@ test("the CSV of a video is complete, by position in the video", { skip: missing
   assert.ok(values("status").filter((status) => status === "ok").length >= seconds.length);
   assert.deepEqual(faults, []);
 });
+
+/** The cells of the golden heads, six Happy ones and six of Surprise, as photos. */
+async function cutFaces(page: Page): Promise<{ name: string; mimeType: string; buffer: Buffer }[]> {
+  const data = readFileSync(join(process.cwd(), "..", "tests", "golden", "faces.jpg")).toString("base64");
+  const cells = await page.evaluate(async (base64) => {
+    const bitmap = await createImageBitmap(new Blob([Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))]));
+    const side = bitmap.height / 2;
+    const canvas = new OffscreenCanvas(side, side);
+    const results: number[][] = [];
+    for (let cell = 0; cell < 12; cell++) {
+      canvas.getContext("2d")!.drawImage(bitmap, (cell % 6) * side, Math.floor(cell / 6) * side, side, side, 0, 0, side, side);
+      results.push([...new Uint8Array(await (await canvas.convertToBlob({ type: "image/png" })).arrayBuffer())]);
+    }
+    return results;
+  }, data);
+  return cells.map((bytes, cell) => ({ name: `${cell}.png`, mimeType: "image/png", buffer: Buffer.from(bytes) }));
+}
+
+test("classes are taught, used live, saved and undone", { skip: missing, timeout: 240_000 }, async () => {
+  const { page, faults } = await openPage("en-GB");
+  const photos = await cutFaces(page);
+  await page.click("#teach summary");
+  const add = async (name: string, files: typeof photos, added: string): Promise<void> => {
+    await page.fill("#teach-name", name);
+    await page.setInputFiles("#teach-file", files);
+    await page.getByText(added).waitFor({ timeout: 60_000 });
+  };
+  await add("grin", photos.slice(0, 6), "6 faces added.");
+  await page.click("#teach-start");
+  await page.getByText("Add a second class").waitFor();
+
+  await page.fill("#teach-name", "gasp");
+  await page.setInputFiles("#photo-file", [photos[6]]);
+  await page.locator("#speed", { hasText: "Analyzed" }).waitFor({ timeout: 60_000 });
+  await page.click("#teach-add");
+  await page.getByText("1 face added.").waitFor({ timeout: 60_000 });
+  await page.click("#teach-start");
+  await page.getByText("At least 5 faces of gasp are needed; there are 1.").waitFor({ timeout: 60_000 });
+  await add("gasp", photos.slice(7), "5 faces added.");
+  await page.click("#teach-start");
+  await page.getByText(/^Taught, and in use\./).waitFor({ timeout: 120_000 });
+  await page.locator("#headline", { hasText: "gasp" }).waitFor({ timeout: 60_000 });
+  assert.equal(await page.locator("#bars li").count(), 2);
+
+  const [saved] = await Promise.all([page.waitForEvent("download"), page.click("#teach-save")]);
+  assert.equal(saved.suggestedFilename(), "taught.onnx");
+  const file = readFileSync(await saved.path());
+  assert.match(file.toString("latin1"), /"classes":\["gasp","grin"\]/);
+  await page.click("#teach-restore");
+  await page.locator("#bars li").nth(7).waitFor({ timeout: 60_000 });
+  assert.equal(await page.locator("#teach-save").isVisible(), false);
+
+  await page.click("#camera");
+  await page.getByText("No face found").first().waitFor({ timeout: 120_000 });
+  await page.click("#teach-add");
+  await page.locator("#teach-result", { hasText: "No face found" }).waitFor({ timeout: 60_000 });
+  await page.click("#language");
+  await page.getByText("教模型识别你自己的类别").waitFor();
+  assert.deepEqual(faults, []);
+});

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -68,3 +69,13 @@ def test_priors_are_the_golden_ones() -> None:
     for expected, found in zip(golden["priors"], make.prior_cases(golden["readings"], bundle), strict=True):
         for prior, probabilities in expected.items():
             np.testing.assert_allclose(found[prior], probabilities, atol=2e-6, err_msg=REMEDY)
+
+
+def test_a_lesson_is_the_golden_one() -> None:
+    """Cross-validation makes the same of the made-up features, and files with another head are the same bytes."""
+    expected = json.loads((GOLDEN / "teach.json").read_text(encoding="utf-8"))
+    found = make.lesson_case(OnnxModel.load(make.ROOT / make.MODEL, threads=1))
+    for key in ("features", "labels", "groups", "shares", "folds", "strength", "files"):
+        assert found[key] == expected[key], REMEDY
+    for key in ("probabilities", "layer_probabilities", "temperature", "balanced_accuracy_ci95"):
+        np.testing.assert_allclose(found[key], expected[key], atol=2e-3, err_msg=REMEDY)

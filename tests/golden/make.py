@@ -7,7 +7,8 @@ files. Run it after a change that is meant to move a crop or a number, or when a
 
 The faces that YuNet finds are written where its file is at hand (`MIEN_DETECTOR`, or the user's cache), and kept
 as they were where it is not. The example of the page, `page/public/example.jpg`, is the same group drawn larger, and
-`video.webm` shows the group for longer than a minute, a frame a second.
+`video.webm` shows the group for longer than a minute, a frame a second. `faces.jpg` has heads to teach a class on, and
+`teach.json` what a lesson makes of made-up features, and the hash of a file with another head.
 """
 
 import hashlib
@@ -33,8 +34,14 @@ from mien.faces.detector_file import cached_detector_file, named_detector_file
 from mien.faces.landmarks import anchors_from_landmarks
 from mien.faces.quality import measure_quality
 from mien.formats.class_fractions import read_class_fractions
-from mien.formats.onnx_model import OnnxModel
+from mien.formats.expression_head import ExpressionHead, replace_head
+from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.inference.decision_rule import DecisionRule
+from mien.inference.teaching.cross_validation import assign_folds, balance, cross_validate
+from mien.metrics.calibration import fit_temperature, smooth_labels
+from mien.metrics.classification import confusion_matrix
+from mien.metrics.proportion import balanced_accuracy_interval
+from mien.metrics.softmax import softmax
 from mien.sample.expressions import sample_expression
 from mien.sample.geometry import View, build_face
 from mien.sample.identity import sample_identity
@@ -49,6 +56,7 @@ SIZE_WH = (560, 360)
 EXAMPLE = ROOT / "page" / "public" / "example.jpg"
 EXAMPLE_SIZE_WH = (1260, 810)
 VIDEO_FRAMES = 80
+FACE_SIDE = 160
 # Of each head: class, what its look is drawn from, place and scale as fractions of the height, roll in degrees.
 HEADS = (
     ("Happy", 71, (0.30, 0.62), 0.155, -8.0),
@@ -237,6 +245,60 @@ def write_video(path: Path, image_rgb: NDArray[np.uint8]) -> None:
     video.release()
 
 
+def draw_faces() -> NDArray[np.uint8]:
+    """Return an image with six Happy heads in the first row and six of Surprise in the second, each different."""
+    rows = []
+    for name in ("Happy", "Surprise"):
+        cells = []
+        for look in range(6):
+            rng = np.random.default_rng([5, look, len(name)])
+            pixels = paint_background((FACE_SIDE, FACE_SIDE), rng)
+            face = build_face(sample_identity(rng), sample_expression(name, rng).movement)
+            view = View(
+                np.array([0.5, 0.52]) * FACE_SIDE, 0.3 * FACE_SIDE, 0.0, 0.0, float(rng.normal(0, 0.1))
+            )
+            paint_head(pixels, face, view, light_x=float(rng.normal(0, 0.3)))
+            cells.append(pixels)
+        rows.append(np.concatenate(cells, axis=1))
+    return np.concatenate(rows, axis=0)
+
+
+def lesson_case(bundle: OnnxModel) -> dict[str, Any]:
+    """Return made-up features with what cross-validation makes of them, and the hashes of files with another head."""
+    rng = np.random.default_rng(0)
+    labels, groups = np.arange(36) % 3, np.arange(36) // 3 * 3 // 4
+    features = np.round(rng.normal(size=(36, 24)) + rng.normal(0, 0.5, (3, 24))[labels], 3)
+    shares = np.array([0.5, 0.25, 0.25])
+    folds = assign_folds(labels, groups, n_folds=4)
+    found = cross_validate(features, labels, folds, shares)
+    targets = smooth_labels(labels, n_classes=3)
+    confusion = confusion_matrix(labels, found.logits.argmax(axis=1), n_classes=3)
+    files = {}
+    rows, columns = np.mgrid[:3, : bundle.n_features]
+    for keeps_classes in (False, True):
+        classes = (*bundle.info.classes, "a", "b") if keeps_classes else ("a", "b", "c")
+        info = ModelInfo(classes, bundle.info.crop, bundle.info.input_size, bundle.info.tasks, 1.5)
+        head = ExpressionHead(
+            ((rows * 31 + columns * 7) % 23 - 11) / 64, np.arange(3) / 4, 1.5, keeps_classes
+        )
+        content = replace_head(bundle.content(), head, info)
+        name = "kept" if keeps_classes else "new"
+        files[name] = {"info": info.to_json(), "sha256": hashlib.sha256(content).hexdigest()}
+    return {
+        "features": features.tolist(),
+        "labels": labels.tolist(),
+        "groups": groups.tolist(),
+        "shares": shares.tolist(),
+        "folds": folds.tolist(),
+        "strength": found.strength,
+        "probabilities": np.round(softmax(found.logits), 5).tolist(),
+        "layer_probabilities": np.round(softmax(found.layer.logits(features)), 5).tolist(),
+        "temperature": fit_temperature(found.logits, targets, weights=balance(labels, shares)),
+        "balanced_accuracy_ci95": balanced_accuracy_interval(confusion),
+        "files": files,
+    }
+
+
 def main() -> None:
     """Write everything."""
     image_rgb, landmarks = draw_group(SIZE_WH)
@@ -268,6 +330,8 @@ def main() -> None:
         "detected": detected,
         "faces": face_cases(image_rgb, detected, bundle),
     }
+    cv2.imwrite(str(HERE / "faces.jpg"), draw_faces()[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+    (HERE / "teach.json").write_text(f"{json.dumps(lesson_case(bundle))}\n", encoding="utf-8")
     example = draw_group(EXAMPLE_SIZE_WH)[0]
     cv2.imwrite(str(EXAMPLE), example[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
     target.write_text(_one_line_an_item(golden), encoding="utf-8")

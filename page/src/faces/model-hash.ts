@@ -19,6 +19,14 @@ export async function requireUnchanged(file: Uint8Array): Promise<void> {
   }
 }
 
+/** Return a file with its hash in place of the zeros in its metadata. */
+export async function withHash(file: Uint8Array): Promise<Uint8Array> {
+  const digits = Array.from(await digest(file.slice()), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const hashed = file.slice();
+  hashed.set(new TextEncoder().encode(digits), startOfDigits(file));
+  return hashed;
+}
+
 function startOfDigits(file: Uint8Array): number {
   // Exports write the metadata after the weights.
   for (let at = file.length; (at = file.lastIndexOf(MARK[0], at - 1)) >= 0; ) {

@@ -95,11 +95,20 @@ export class Model {
 
   /** Run the model on crops of `input_size`. */
   async run(crops: Image[]): Promise<Outputs[]> {
+    return (await this.compute(crops, [])).results;
+  }
+
+  /** Run the model on crops; return also the features of each, which the expression's linear layer takes. */
+  async runWithFeatures(crops: Image[]): Promise<{ results: Outputs[]; features: Float32Array[] }> {
+    return this.compute(crops, ["features"]);
+  }
+
+  private async compute(crops: Image[], further: string[]): Promise<{ results: Outputs[]; features: Float32Array[] }> {
     const { input_size: size, classes, tasks } = this.info;
     const pixels = new Uint8Array(crops.length * size * size * 3);
     crops.forEach((crop, index) => pixels.set(crop.rgb, index * size * size * 3));
     const images = new this.runtime.Tensor("uint8", pixels, [crops.length, size, size, 3]);
-    const outputs = await this.session.run({ images }, tasks);
+    const outputs = await this.session.run({ images }, [...tasks, ...further]);
     const values = (name: string): Float32Array | null => (outputs[name]?.data as Float32Array | undefined) ?? null;
     const nUnits = unitsOf(this.info)?.names.length ?? 0;
     const units = values("action_units");
@@ -109,8 +118,19 @@ export class Model {
       affect: affectAt(values("valence_arousal"), index),
       actionUnits: units && Array.from(units.subarray(index * nUnits, (index + 1) * nUnits)),
     }));
+    const all = values("features");
+    const features = all ? crops.map((_, index) => all.slice((index * all.length) / crops.length, ((index + 1) * all.length) / crops.length)) : [];
     for (const tensor of Object.values(outputs) as Tensor[]) tensor.dispose();
-    return results;
+    return { results, features };
+  }
+
+  /** Crop faces as the model takes them. */
+  crop(image: Image, faces: DetectedFace[]): { matrices: Matrix[]; crops: Image[] } {
+    const matrices = faces.map((face) => faceMatrix(this.info.crop, image, face));
+    const crops = matrices.map((matrix) =>
+      resizeCrop(cropImage(image, matrix, this.info.crop.size), this.info.input_size),
+    );
+    return { matrices, crops };
   }
 
   /** Predict the faces of an image, cropped exactly as in mien: at the contract's size, then resized to the model's. */
@@ -118,10 +138,7 @@ export class Model {
     const predictions: FacePrediction[] = [];
     for (let start = 0; start < faces.length; start += BATCH_FACES) {
       const batch = faces.slice(start, start + BATCH_FACES);
-      const matrices = batch.map((face) => faceMatrix(this.info.crop, image, face));
-      const crops = matrices.map((matrix) =>
-        resizeCrop(cropImage(image, matrix, this.info.crop.size), this.info.input_size),
-      );
+      const { matrices, crops } = this.crop(image, batch);
       const outputs = await this.run(crops);
       outputs.forEach(({ probabilities, landmarks, affect, actionUnits }, index) => {
         const toImage = invert(matrices[index]);

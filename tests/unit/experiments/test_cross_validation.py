@@ -262,7 +262,9 @@ def test_an_audit_judges_every_face_by_these_predictions(
     """What `mien audit --folds` reads from the runs is what out_of_fold.csv has."""
     found = audit(training_pack, out=tmp_path / "audit", folds=trained[0].out)
     assert found.record["n_judged"] == len(rows)
-    assert found.record["agreement"] == pytest.approx(np.mean([row["true"] == row["predicted"] for row in rows]))
+    assert found.record["agreement"] == pytest.approx(
+        np.mean([row["true"] == row["predicted"] for row in rows])
+    )
     by_key = {row["key"]: row for row in rows}
     for one in found.findings:
         if one.p_labeled is not None:

@@ -19,11 +19,11 @@ class EvaluateOptions:
         "also report the metrics by person, clip or an attribute that the data set states, such as gender; may be repeated",
         metavar="COLUMN",
     )
-    min_group: int = option(30, "smaller groups are left out of --groups, and named", metavar="N", least=2)
+    min_group: int = option(30, "smaller groups are left out of --groups, and named", metavar="N", least=1)
     counterfactual: bool = option(
         False,
         "also report how often the answer to drawn faces changes with skin tone, hair, glasses, headwear and age lines alone; "
         "without --pack, only that",
     )
-    drawn: int = option(200, "faces that --counterfactual draws, each 25 times", metavar="N", least=8)
+    drawn: int = option(200, "faces that --counterfactual draws, each 25 times", metavar="N", least=1)
     force: bool = option(False, FORCE_HELP)

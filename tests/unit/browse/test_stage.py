@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from mien.browse.groups import affect_quadrants, faces_by_unit
-from mien.browse.options import GROUPED
 from mien.browse.sheet import LINE_RGB
 from mien.browse.stage import CELL, TITLE_WIDTH, browse
 from mien.errors import ArtifactError

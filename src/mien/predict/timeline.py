@@ -165,7 +165,7 @@ class Timeline:
                 else:
                     low, high = panel.limits
                     edges = np.arange(len(panel.names) + 1) - 0.5
-                    below.pcolormesh(seconds, edges, shown[:-1].T, cmap="Greys", vmin=low, vmax=high)
+                    below.pcolormesh(seconds, edges, shown[:-1].T, cmap="binary", vmin=low, vmax=high)
         areas.set_ylim(0, 1)
         areas.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"])
         areas.set_ylabel(f"track {track}")

@@ -51,8 +51,8 @@ def main() -> None:
     parser.add_argument("pack", type=Path)
     parser.add_argument("--split", default="val")
     parser.add_argument("--model", help="file or bundled model (default: the bundled default model)")
-    parser.add_argument("--faces", type=int, default=120, help="for the deletion test")
-    parser.add_argument("--random-faces", type=int, default=30, help="for the randomization test")
+    parser.add_argument("--faces", type=int, default=120, help="for the deletion test; 0 skips it")
+    parser.add_argument("--random-faces", type=int, default=20, help="for the randomization test; 0 skips it")
     parser.add_argument("--seeds", type=int, default=2)
     args = parser.parse_args()
     path = find_model(args.model)
@@ -61,8 +61,10 @@ def main() -> None:
     chosen = np.random.default_rng(0).permutation(len(faces))[: max(args.faces, args.random_faces)]
     crops = [resize_crop(faces.image(int(index)), model.info.input_size) for index in chosen]
     targets = [int(model.run(crop[None])["expression"].argmax()) for crop in crops]
-    print_deletion(model, network, crops[: args.faces], targets)
-    print_randomization(model, network, crops[: args.random_faces], targets, args.seeds)
+    if args.faces:
+        print_deletion(model, network, crops[: args.faces], targets)
+    if args.random_faces:
+        print_randomization(model, network, crops[: args.random_faces], targets, args.seeds)
 
 
 def print_randomization(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.artifacts import claim_output, one_writer
-from mien.browse.options import BrowseOptions
+from mien.browse.options import BrowseOptions, Grouping
 from mien.browse.sheet import GAP, Row, Sheet, measure_title, require_image_suffix
 from mien.drawing.fonts import printable_lines, warn_of_missing_characters
 from mien.errors import ArtifactError
@@ -37,7 +37,7 @@ def browse(  # noqa: PLR0913 - one keyword per option, as on the command line
     out: Path,
     *,
     per_class: int = BrowseOptions.per_class,
-    by: str = BrowseOptions.by,
+    by: Grouping = BrowseOptions.by,
     split: str = BrowseOptions.split,
     seed: int = BrowseOptions.seed,
     force: bool = False,

@@ -79,8 +79,8 @@ def write_page(
 
     Args:
         path: path of explain.html.
-        faces: the explained faces.
-        entries: those of explain.json, also of images without a face.
+        faces: the first explained faces, at most `MAX_FACES`.
+        entries: those of explain.json, of all faces and of images without one.
         model_name: name of the model file.
     """
     import jinja2  # noqa: PLC0415 - only a page needs it
@@ -99,8 +99,8 @@ def write_page(
         finalize=remove_control_characters,
     )
     page = environment.get_template(_TEMPLATE).render(
-        faces=[_describe(face) for face in faces[:MAX_FACES]],
-        n_faces=len(faces),
+        faces=[_describe(face) for face in faces],
+        n_faces=sum(entry["maps"] is not None for entry in entries),
         without_face=[entry["prediction"] for entry in entries if entry["maps"] is None],
         model_name=model_name,
         mien_version=mien.__version__,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from mien.assets.bundled_models import find_model
 from mien.errors import ArtifactError, SourceError
 from mien.explain.confusion import Confusion, read_confusion
 from mien.explain.options import ExplainOptions
-from mien.explain.page import ExplainedFace, write_page
+from mien.explain.page import MAX_FACES, ExplainedFace, write_page
 from mien.explain.writing import describe_face, describe_image, write_maps
 from mien.faces.detector import load_detector
 from mien.formats.onnx_model import OnnxModel
@@ -28,6 +28,7 @@ from mien.inference.pipeline import (
 )
 from mien.inference.results import row_without_face
 from mien.runtime.progress import Progress
+from mien.runtime.terminal import on_one_line
 
 if TYPE_CHECKING:
     from mien.explain.pack_faces import TrainingFaces
@@ -105,11 +106,12 @@ def explain(  # noqa: PLR0913 - what it reads, besides the options
             subjects.insert(0, iter(faces))
             n_images += len(faces)
         (folder / "faces").mkdir()
-        explained: list[ExplainedFace] = []
-        entries, texts = [], []
+        shown: list[ExplainedFace] = []
+        entries: list[dict[str, Any]] = []
+        texts = []
         with Progress("Explaining", total=n_images, unit="image") as progress:
             for subject in (subject for part in subjects for subject in part):
-                n_before = len(explained)
+                n_before = len(entries)
                 for explanation in explain_faces(subject.image, onnx_model, target=options.target):
                     face = _complete(explanation, subject, onnx_model, gradients, confusion)
                     if training is not None:
@@ -117,16 +119,18 @@ def explain(  # noqa: PLR0913 - what it reads, besides the options
                             explanation.crop_rgb, options.neighbors, other_than=subject.group
                         )
                         face = face._replace(neighbors=near)
-                    explained.append(face)
-                    files = write_maps(folder / "faces", len(explained), face)
+                    # The page shows no more of them, and each may hold a megabyte.
+                    if len(shown) < MAX_FACES:
+                        shown.append(face)
+                    files = write_maps(folder / "faces", len(entries) + 1, face)
                     entries.append(describe_face(face, files))
-                    texts.append(str(face))
-                if len(explained) == n_before:
+                    texts.append(on_one_line(str(face)))
+                if len(entries) == n_before:
                     row = row_without_face(subject.image.source, subject.image.problem)
                     entries.append(describe_image(row))
-                    texts.append(f"{row.source}: {row}")
+                    texts.append(on_one_line(f"{row.source}: {row}"))
                 progress.advance()
-        write_page(folder / "explain.html", explained, entries, onnx_model.path.name)
+        write_page(folder / "explain.html", shown, entries, onnx_model.path.name)
         document = {
             "format_version": FORMAT_VERSION,
             "mien_version": mien.__version__,

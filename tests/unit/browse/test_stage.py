@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from mien.browse.groups import affect_quadrants, faces_by_unit
-from mien.browse.options import GROUPED
+from mien.browse.options import Grouping
 from mien.browse.sheet import LINE_RGB
 from mien.browse.stage import CELL, TITLE_WIDTH, browse
 from mien.errors import ArtifactError
@@ -155,4 +156,4 @@ def test_quadrants_of_valence_and_arousal() -> None:
 
 def test_the_help_names_the_tasks_of_the_table() -> None:
     """The options import nothing heavy, so they repeat the names."""
-    assert ("expression", *(name for name, task in TASKS.items() if task.groups)) == GROUPED
+    assert ("expression", *(name for name, task in TASKS.items() if task.groups)) == get_args(Grouping)

@@ -171,3 +171,16 @@ def test_without_an_image_the_usage_is_wrong(capsys: pytest.CaptureFixture[str],
         main(["explain", "--out", str(tmp_path / "why")])
     assert ended.value.code == 2
     assert "--key" in capsys.readouterr().err
+
+
+def test_a_page_of_many_faces_is_bounded(
+    run: Explainer, make_image: MakeImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It shows the first ones and says so; explain.json and the PNG files have all."""
+    monkeypatch.setattr(stage, "MAX_FACES", 1)
+    run(make_image("two.png", ("Happy", 10, 20, 60), ("Sad", 110, 20, 40)))
+    page = (tmp_path / "why" / "explain.html").read_text(encoding="utf-8")
+    assert page.count("<section>") == 1
+    assert "The first 1 of 2 faces are shown" in page
+    assert len(read(tmp_path / "why")["faces"]) == 2
+    assert len([*(tmp_path / "why" / "faces").iterdir()]) == 4

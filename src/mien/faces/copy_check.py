@@ -17,7 +17,7 @@ _WORTH_ALIGNING = 0.6
 # A map that stretches one axis would fit the faces of two people to each other.
 _MAX_STRETCH = 1.12
 _SCALES = (0.75, 1.35)
-_CRITERIA = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 1e-3)
+_CRITERIA = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 6, 1e-3)
 # Copies that were shifted or turned have black or repeated pixels at the border.
 _BORDER = 3
 # Pixels next to those outside the image are mixed with black.

@@ -2,8 +2,9 @@
 
     python benchmarks/near_duplicates.py RAW_IMAGES [--copies 300] [--crop whole] [--size 256] [--detector FILE]
 
-RAW_IMAGES is a folder of images of faces, at any depth. For each kind of copy, the folder and copies of some of its
-images are prepared, and those whose copy is in their group are counted, with a 95 % Wilson interval. Groups of
+RAW_IMAGES is a folder of images of faces, at any depth. It is prepared, and for each kind, so are copies of some of its images;
+the copies that are in the group of their image are counted as training on both packs would find them, with a 95 % Wilson
+interval. Groups of
 different images are counted in the folder alone; whether these are copies too can only be judged by eye, so that their
 images are written to a folder with --joined DIR. The cost is the CPU time of the search in that of the whole command,
 with one worker (--copies 0 measures nothing else; set OPENBLAS_NUM_THREADS=1 on a busy machine, where its threads wait actively).
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from mien.datasets.registry import DatasetOptions
 from mien.faces.crop_options import DEFAULT_SIZE
 from mien.faces.images import IMAGE_SUFFIXES, decode_image
+from mien.faces.near_duplicates import find_groups
 from mien.formats.pack import Pack
 from mien.prepare import closing
 from mien.prepare.options import PrepareOptions
@@ -156,18 +158,29 @@ def main() -> None:
                 members = np.flatnonzero(split.groups == group)[:8]
                 sheet = np.hstack([cv2.resize(split.image(int(index)), (128, 128)) for index in members])
                 cv2.imwrite(str(args.joined / f"{group}.png"), sheet[:, :, ::-1])
-        own = dict(zip(split.keys, split.groups.tolist(), strict=True))
+        own = dict(zip(split.keys, range(len(split)), strict=True))
+        hashes, thumbnails = split.read_perceptual_hashes(), split.read_thumbnails()
+        n_alone = len(np.unique(find_groups(hashes, thumbnails)))
+        copies = folder / "copies"
+        for place in PLACES:
+            (copies / place).mkdir(parents=True)
         for kind, copy in KINDS.items() if args.copies else ():
             for number in order:
-                target = originals / PLACES[0] / f"copy {number}.png"
+                target = copies / PLACES[number % 2] / f"{number}.png"
                 cv2.imwrite(str(target), copy(decode_image(paths[number].read_bytes()))[..., ::-1])
-            split = prepare_folder(originals, folder / "copies.pack", options)[0].split("train")
-            groups = dict(zip(split.keys, split.groups.tolist(), strict=True))
-            pairs = [(f"{PLACES[n % 2]}/{n}{paths[n].suffix}", f"{PLACES[0]}/copy {n}.png") for n in order]
-            pairs = [(one, other) for one, other in pairs if one in groups and other in groups]
+            copied = prepare_folder(copies, folder / "copies.pack", options)[0].split("train")
+            groups = find_groups(
+                np.concatenate([hashes, copied.read_perceptual_hashes()]),
+                np.concatenate([thumbnails, copied.read_thumbnails()]),
+            )
+            pairs = []
+            for index, key in enumerate(copied.keys, start=len(split)):
+                original = key.removesuffix(".png") + paths[int(Path(key).stem)].suffix
+                if original in own:
+                    pairs.append((own[original], index))
             found = sum(groups[one] == groups[other] for one, other in pairs)
+            joined = n_alone - len(np.unique(groups[: len(split)]))
             low, high = interval(found, len(pairs))
-            joined = len(set(own.values())) - len({groups[key] for key in own if key in groups})
             print(
                 f"{kind:42} {found} of {len(pairs)}: {found / len(pairs):.1%} ({low:.1%} to {high:.1%}); {joined} others joined"
             )

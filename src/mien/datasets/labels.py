@@ -157,15 +157,22 @@ def _refuse_numbers(labels: Iterable[str], *, where: str, others: Iterable[str] 
     if not numbers:
         return
     example = ",".join([*(f"{number}=NAME" for number in numbers[:12]), *others])
-    affectnet = (
-        " (or --label-names affectnet, where 0 is Neutral, 1 Happy, 2 Sad, 3 Surprise, 4 Fear, 5 Disgust, 6 Anger "
-        f"and 7 Contempt; or {', '.join(name for name in KNOWN_NUMBERS if name != 'affectnet')})"
-        if numbers[-1] < len(AFFECTNET_CLASSES) and not others
-        else ""
-    )
+    # Sets that number alike are shown together.
+    fitting: dict[str, list[str]] = {}
+    for name, numbered in KNOWN_NUMBERS.items():
+        meaning = dict(numbered)
+        if not others and all(str(number) in meaning for number in numbers):
+            shown = ", ".join(f"{number} {meaning[str(number)]}" for number in numbers)
+            fitting.setdefault(shown, []).append(name)
+    choices = [f"--label-names {' or '.join(names)} ({shown})" for shown, names in fitting.items()]
+    if choices:
+        raise DatasetError(
+            f"{where}, and every data set numbers its classes differently. Add the one that is right: {'; '.join(choices)}; or "
+            f"--label-names {example}"
+        )
     raise DatasetError(
         f"{where}, and every data set numbers its classes differently: explain them with "
-        f"--label-names {example}{',...' if len(numbers) > 12 else ''}{affectnet}"
+        f"--label-names {example}{',...' if len(numbers) > 12 else ''}"
     )
 
 

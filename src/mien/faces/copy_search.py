@@ -40,7 +40,7 @@ _MAX_DIFFERENT_BITS = 15
 _LARGE = 0.6745
 # Of the windows by which two faces were found, those that differ in the fewest signs are compared exactly.
 _N_COMPARED = 6
-_MIN_COSINE = 0.87
+_MIN_COSINE = 0.85
 # The gray levels' root mean square below which a window shows nothing.
 _MIN_CONTRAST = 3.0
 _BLOCK = 4096

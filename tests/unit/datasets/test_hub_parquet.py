@@ -84,7 +84,7 @@ def test_numbers_without_names_are_refused(
 ) -> None:
     """The option that explains them is named, and explains them."""
     raw = write([0, 1, 2], names=names)
-    with pytest.raises(DatasetError, match=r"numbers its classes differently: .*--label-names 0=NAME"):
+    with pytest.raises(DatasetError, match=r"numbers its classes differently\..*--label-names 0=NAME"):
         open_parquet(raw)
     label_names = (("0", "Anger"), ("1", "Disgust"), ("2", "Happy"))
     source = open_parquet(raw, label_names=label_names)

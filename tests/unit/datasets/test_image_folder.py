@@ -178,7 +178,9 @@ AFFECTNET_2021 = [f"{s}/{part}/1.jpg" for s in ("train_set", "val_set") for part
             id="splits below classes",
         ),
         pytest.param(
-            ["0/a.jpg", "1/b.jpg"], "--label-names 0=NAME,1=NAME or --label-names affectnet", id="numbers"
+            ["0/a.jpg", "1/b.jpg"],
+            "affectnet or ferplus .0 Neutral, 1 Happy.*--label-names 0=NAME,1=NAME$",
+            id="numbers",
         ),
         pytest.param(["0/a.jpg", "happy/b.jpg"], "--label-names 0=NAME,happy$", id="a number among names"),
         pytest.param(["train/1/a.jpg", "test/2/b.jpg"], "are numbers", id="numbers in splits"),
@@ -188,7 +190,7 @@ def test_folders_that_are_no_classes_stop(
     make_set: Callable[..., Path], places: list[str], message: str
 ) -> None:
     """They would be trained on without an error; the message names folder and remedy."""
-    with pytest.raises(DatasetError, match=message.replace(" or --", r" \(or --")) as error:
+    with pytest.raises(DatasetError, match=message) as error:
         open_folder(make_set(*places))
     assert "\n" not in str(error.value)
 

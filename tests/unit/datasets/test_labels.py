@@ -1,5 +1,7 @@
 """The meaning of labels."""
 
+import re
+
 import pytest
 
 from mien.datasets.labels import AFFECTNET_NUMBERS, map_folders, map_labels, order_classes, parse_label_names
@@ -26,11 +28,14 @@ def test_names_say_it_themselves(counts: dict[str, int], classes: dict[str, str]
     ("counts", "advice"),
     [
         pytest.param(
-            {"0": 9, "6": 4}, "--label-names 0=NAME,6=NAME (or --label-names affectnet", id="as AffectNet"
+            {"0": 9, "6": 4},
+            "--label-names affectnet (0 Neutral, 6 Anger); --label-names fer2013 or",
+            id="0, 6",
         ),
-        pytest.param({"1": 3, "7.0": 1}, "--label-names 1=NAME,7=NAME (or", id="numbers of a spreadsheet"),
+        pytest.param({"1": 3, "7.0": 1}, "rafdb (1 Surprise, 7 Neutral); ", id="numbers of a spreadsheet"),
+        pytest.param({"1": 3, "7.0": 1}, "; or --label-names 1=NAME,7=NAME", id="others"),
         pytest.param({"0": 1, "11": 1}, "--label-names 0=NAME,11=NAME", id="numbers beyond AffectNet's"),
-        pytest.param({"3": 5, "-1": 1, "?": 1}, "--label-names 3=NAME (or", id="a few that are none"),
+        pytest.param({"3": 5, "-1": 1, "?": 1}, "; or --label-names 3=NAME", id="a few that are none"),
         pytest.param({str(n): 1 for n in range(40)}, "10=NAME,11=NAME,...", id="many"),
     ],
 )
@@ -42,6 +47,22 @@ def test_numbers_are_refused_until_somebody_says_what_they_are(counts: dict[str,
     assert advice in str(refused.value)
     assert ("affectnet" in str(refused.value)) == all(float(label) <= 10 for label in counts if label != "?")
     assert "\n" not in str(refused.value)
+
+
+def test_only_sets_that_have_the_numbers_are_offered() -> None:
+    """Eight numbers from 0 are none of RAF-DB's, FER2013's or ExpW's; every option that is shown explains all of them."""
+    counts = {str(number): 1 for number in range(8)}
+    with pytest.raises(DatasetError) as refused:
+        map_labels(counts, None, where="`a.csv`")
+    offered = re.findall(r"--label-names (\w+)(?: or (\w+))? \(", str(refused.value))
+    assert [name for names in offered for name in names if name] == [
+        "affectnet",
+        "ferplus",
+        "ckplus",
+        "affwild2",
+    ]
+    for name, _ in offered:
+        assert len(map_labels(counts, parse_label_names(name), where="`a.csv`")[0]) == 8
 
 
 def test_numbers_get_the_classes_that_explain_them() -> None:

@@ -22,7 +22,7 @@ setup: $(READY) ## make .venv with every extra and the development tools, severa
 # torch and torchvision, whose builds differ from machine to machine, come last and without a hash.
 $(READY): pyproject.toml constraints.txt hashes.txt
 	@echo "Installing mien with every extra but ray, and the development tools, into $(VENV)."
-	@echo "The versions are those of constraints.txt. torch is most of it: with CUDA about 6.6 GB on disk, a third of it to download."
+	@echo "The versions are those of constraints.txt. torch is most of it: about 6.6 GB on disk with CUDA, less without."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes --requirement hashes.txt
@@ -63,10 +63,11 @@ conformance: setup ## build the conformance kit into build/, and check Python, N
 # The wheel in an empty environment: the plain install must predict.
 test-wheel: ## build the wheel, install it alone, and predict with it
 	$(PYTHON) -m venv --clear $(WHEEL_VENV)
+	rm -rf build/wheel build/lib
 	$(WHEEL_VENV)/$(SCRIPTS)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
-	$(WHEEL_VENV)/$(SCRIPTS)/python -m pip install --quiet --find-links build/wheel mien
+	$(WHEEL_VENV)/$(SCRIPTS)/python -m pip install --quiet build/wheel/*.whl
 	$(WHEEL_VENV)/$(SCRIPTS)/python -P -m mien doctor
-	$(WHEEL_VENV)/$(SCRIPTS)/python -P -m mien predict page/public/example.jpg --draw build/wheel/drawn --out build/wheel/rows.csv --force
+	$(WHEEL_VENV)/$(SCRIPTS)/python -P -m mien predict page/public/example.jpg --draw build/wheel/drawn --out build/wheel/rows.csv
 	$(WHEEL_VENV)/$(SCRIPTS)/python -P -m mien cite
 
 docs: ## build the documentation site, English and Chinese, into build/site, and check its links

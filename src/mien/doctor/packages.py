@@ -55,17 +55,22 @@ def examine_extras(requirements: Sequence[Requirement], extras: Sequence[str]) -
     for extra in extras:
         installed: list[str] = []
         missing: list[str] = []
-        for requirement in requirements:
-            marker = requirement.marker
-            if marker is None or marker.evaluate({"extra": ""}) or not marker.evaluate({"extra": extra}):
-                continue
-            version = installed_version(requirement.name)
-            if version is None:
-                missing.append(requirement.name)
-            elif not requirement.specifier.contains(version, prereleases=True):
-                missing.append(f"{requirement.name}{requirement.specifier} (not {version})")
-            else:
-                installed.append(f"{requirement.name} {version}")
+        # An extra may include others, as `all` does.
+        included = [extra]
+        for name in included:
+            for requirement in requirements:
+                marker = requirement.marker
+                if marker is None or marker.evaluate({"extra": ""}) or not marker.evaluate({"extra": name}):
+                    continue
+                version = installed_version(requirement.name)
+                if requirement.name == "mien":
+                    included += sorted(requirement.extras.difference(included))
+                elif version is None:
+                    missing.append(requirement.name)
+                elif not requirement.specifier.contains(version, prereleases=True):
+                    missing.append(f"{requirement.name}{requirement.specifier} (not {version})")
+                else:
+                    installed.append(f"{requirement.name} {version}")
         if missing:
             remedy = f"For the `{extra}` extra: pip install 'mien[{extra}]'"
             yield Finding("extras", extra, f"missing {', '.join(missing)}", "note", remedy)

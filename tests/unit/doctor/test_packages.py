@@ -53,3 +53,17 @@ def test_extra_lists_its_missing_packages() -> None:
     assert (train.state, train.value) == ("note", "missing no-such-package")
     assert "pip install 'mien[train]'" in train.remedy
     assert (serve.state, serve.value) == ("ok", f"tqdm {metadata.version('tqdm')}")
+
+
+def test_extra_that_includes_others_lists_what_they_lack() -> None:
+    """Also through an extra that is included itself; mien is no package of an extra."""
+    requirements = [
+        Requirement('mien[train]; extra == "all"'),
+        Requirement('mien[data]; extra == "train"'),
+        Requirement('no-such-package>=3; extra == "data"'),
+        Requirement('tqdm>=1; extra == "data"'),
+    ]
+    (found,) = examine_extras(requirements, ["all"])
+    assert (found.state, found.value) == ("note", "missing no-such-package")
+    (found,) = examine_extras(requirements[:2] + requirements[3:], ["all"])
+    assert (found.state, found.value) == ("ok", f"tqdm {metadata.version('tqdm')}")

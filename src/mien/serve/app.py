@@ -19,7 +19,7 @@ from mien.serve.cors import CrossOrigin, OwnOrigin
 from mien.serve.memory_budget import fit_to_memory
 from mien.serve.metrics import MeasureRequests, Metrics
 from mien.serve.proxies import ProxyHeaders
-from mien.serve.routes import answer_head, monitoring_routes, page_routes, prediction_routes
+from mien.serve.routes import answer_head, monitoring_routes, page_routes, prediction_routes, stream_routes
 from mien.serve.service import FaceService
 from mien.serve.settings import ServeSettings
 
@@ -74,7 +74,8 @@ class ServeApp:
             lifespan=lifespan,
         )
         add_error_handlers(self.api)
-        self.api.include_router(answer_head(prediction_routes(model, self.metrics)))
+        self.api.include_router(answer_head(prediction_routes(model)))
+        self.api.include_router(answer_head(stream_routes(model, self.metrics)))
         self.api.include_router(answer_head(monitoring_routes(self.metrics)))
         self.api.include_router(page_routes(model, detector_file))
         asgi: ASGIApp = self.api

@@ -128,7 +128,7 @@ def answer_head(router: APIRouter) -> APIRouter:
     return router
 
 
-def prediction_routes(model: OnnxModel, metrics: Metrics) -> APIRouter:
+def prediction_routes(model: OnnxModel) -> APIRouter:
     """Return the API routes that depend on the model."""
     router = APIRouter(tags=["predictions"])
 
@@ -153,6 +153,29 @@ def prediction_routes(model: OnnxModel, metrics: Metrics) -> APIRouter:
             raise ApiError(422, "invalid_parameter", str(error)) from None
         text = await _require_service(request).predict(request, rule, query.crop)
         return Response(text, media_type="application/json")
+
+    description = describe_model(model)
+
+    @router.get(
+        "/v1/model",
+        summary="Metadata of the served model",
+        response_model=ModelMetadata,
+        responses=_error_responses(400, 401, 421, 500),
+    )
+    async def model_metadata() -> Response:
+        """Return the model's name, card, classes, tasks, crop, license and training."""
+        return JSONResponse(description)
+
+    @router.get(f"/{MODEL_JSON}", include_in_schema=False)
+    async def model_json() -> Response:
+        return JSONResponse(description, headers={"Cache-Control": "no-cache"})
+
+    return router
+
+
+def stream_routes(model: OnnxModel, metrics: Metrics) -> APIRouter:
+    """Return the stream, and what describes it to those who do not open a WebSocket."""
+    router = APIRouter(tags=["predictions"])
 
     @router.get(
         "/v1/stream",
@@ -195,22 +218,6 @@ def prediction_routes(model: OnnxModel, metrics: Metrics) -> APIRouter:
                 await Stream(websocket, service, metrics, rule, query.crop).run()
         except ApiError as error:
             await websocket.send_denial_response(error.to_response())
-
-    description = describe_model(model)
-
-    @router.get(
-        "/v1/model",
-        summary="Metadata of the served model",
-        response_model=ModelMetadata,
-        responses=_error_responses(400, 401, 421, 500),
-    )
-    async def model_metadata() -> Response:
-        """Return the model's name, card, classes, tasks, crop, license and training."""
-        return JSONResponse(description)
-
-    @router.get(f"/{MODEL_JSON}", include_in_schema=False)
-    async def model_json() -> Response:
-        return JSONResponse(description, headers={"Cache-Control": "no-cache"})
 
     return router
 

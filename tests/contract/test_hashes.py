@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[2]
 # Their builds differ from machine to machine.
 WITHOUT_HASH = {"torch", "torchvision"}
 # `make setup` does not install these: they are too large for what they are needed for, or have an environment of their own.
-NOT_SET_UP = {"ray", "docs"}
+NOT_SET_UP = {"docs", "mlflow", "ray", "wandb"}
 
 
 def same_name(name: str) -> str:

@@ -1,12 +1,9 @@
-"""The only module that uses Lightning, for the training loop, devices, mixed precision and checkpoints."""
+"""Lightning, for the training loop, devices, mixed precision and checkpoints."""
 
 import logging
 import math
-import os
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict
-from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, cast
@@ -16,7 +13,7 @@ import numpy as np
 import torch
 import torch.distributed
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins import TorchCheckpointIO
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -25,12 +22,11 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from mien.artifacts import new_file, read_json, write_json
-from mien.errors import MissingExtraError, ModelError, RecipeError
+from mien.artifacts import new_file
+from mien.errors import ModelError, RecipeError
 from mien.nets.decoding import decode_further_tasks
 from mien.nets.network import FaceNetwork
 from mien.recipe import Recipe, RuntimeConfig
-from mien.runtime.nested import flatten
 from mien.runtime.progress import Progress
 from mien.tasks import Values
 from mien.train.dataloader import Batch, FaceBatches, build_loader, plain_batches
@@ -41,13 +37,12 @@ from mien.train.objective import Losses, Objective, Teacher
 from mien.train.optimization import SharpnessAware, build_optimizer, frozen_norm_statistics, lr_factors
 from mien.train.processes import require_launcher, require_rank
 from mien.train.sampler import EpochBatches, build_order, require_steps, step_seed
+from mien.train.trackers import require_trackers
 from mien.train.validation import DevPredictions, DevScores, join_predictions, score_dev
 
 _log = logging.getLogger(__name__)
 
 EVALUATION_BATCH = 128
-# In the run's folder: what each tracker calls the run, so that a resumed one continues it.
-TRACKERS = "trackers.json"
 # Reading the loss waits for the device, so it is done only every this many steps.
 STEPS_BETWEEN_CHECKS = 20
 
@@ -344,9 +339,7 @@ def build_trainer(
     runtime = recipe.runtime
     if runtime.threads is not None:
         torch.set_num_threads(runtime.threads)
-    for tracker in runtime.trackers:
-        if tracker != "tensorboard" and find_spec(tracker) is None:
-            raise MissingExtraError(f"train --runtime.trackers [{tracker}]", tracker)
+    require_trackers(runtime.trackers)
     n_processes = runtime.devices * runtime.nodes
     require_launcher(n_processes)
     # A single process has rank 0, whatever a launcher left in the environment.
@@ -389,78 +382,6 @@ def build_trainer(
     # Lightning set it from the environment when it was imported, and its loggers use it.
     rank_zero_only.rank = trainer.global_rank
     return trainer
-
-
-def start_trackers(trainer: lightning.Trainer, recipe: Recipe, folder: Path, *, resume: bool) -> None:
-    """Let the trackers of a recipe begin or continue a run on the first process, with the recipe as its parameters.
-
-    What a tracker keeps on this machine is in the run's folder. MLflow logs to ``MLFLOW_TRACKING_URI`` instead, if that is
-    set, and Weights & Biases is offline unless ``WANDB_MODE`` says otherwise.
-
-    Args:
-        trainer: gets their loggers.
-        recipe: the recipe.
-        folder: the run's folder, which exists.
-        resume: continue what the trackers have of this run.
-
-    Raises:
-        ModelError: one cannot begin.
-    """
-    path = folder / TRACKERS
-    known = read_json(path, what="run") if resume and path.is_file() else {}
-    names = {}
-    for name in recipe.runtime.trackers:
-        if name == "tensorboard":
-            continue
-        try:
-            logger = (open_mlflow if name == "mlflow" else open_wandb)(folder.resolve(), known.get(name))
-            logger.log_hyperparams(flatten(asdict(recipe)))
-        except Exception as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ModelError(
-                f"`runtime.trackers: [{name}]` cannot begin: {type(error).__name__}: {reason}. Check its address and the "
-                "network, or leave it out"
-            ) from error
-        trainer.loggers = [*trainer.loggers, logger]
-        names[name] = str(logger.version)
-    if names:
-        write_json(path, names)
-
-
-def open_mlflow(folder: Path, run_id: str | None) -> Logger:
-    """Return the logger of MLflow, which keeps what it logs in a file of the run's folder unless it has an address."""
-    address = os.environ.get("MLFLOW_TRACKING_URI")
-    # It reports each table that it creates.
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-    return MLFlowLogger(
-        os.environ.get("MLFLOW_EXPERIMENT_NAME", "mien"),
-        run_name=folder.name,
-        run_id=run_id,
-        tracking_uri=address or f"sqlite:///{folder / 'mlflow.db'}",
-        artifact_location=None if address else str(folder / "mlflow-artifacts"),
-    )
-
-
-def open_wandb(folder: Path, run_id: str | None) -> Logger:
-    """Return the logger of Weights & Biases, which keeps what it logs in the run's folder unless it has a mode."""
-    import wandb  # noqa: PLC0415 - not part of the extra `train`
-
-    os.environ.setdefault("WANDB_SILENT", "true")
-    is_offline = not os.environ.get("WANDB_MODE")
-    if is_offline:
-        _log.info(
-            "Weights & Biases logs this run offline: `wandb sync %s/wandb/offline-run-*` sends it", folder
-        )
-    return WandbLogger(
-        name=folder.name,
-        save_dir=folder,
-        id=run_id,
-        resume="allow",
-        project=os.environ.get("WANDB_PROJECT", "mien"),
-        offline=is_offline,
-        # Neither code nor its repository, nor what is printed.
-        settings=wandb.Settings(console="off", disable_git=True, save_code=False),
-    )
 
 
 def fit(trainer: lightning.Trainer, module: FaceModule, *, resume_from: Path | None) -> None:

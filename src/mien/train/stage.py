@@ -19,14 +19,7 @@ from mien.nets.network import FaceNetwork
 from mien.recipe import Recipe
 from mien.recipe.validation import check_values
 from mien.train.dataset import network_crop, other_tasks, read_training_faces
-from mien.train.lightning_adapter import (
-    EpochResult,
-    FaceModule,
-    build_trainer,
-    fit,
-    predict_dev,
-    start_trackers,
-)
+from mien.train.lightning_adapter import EpochResult, FaceModule, build_trainer, fit, predict_dev
 from mien.train.logs import append_metrics, best_epoch, draw_curves, quiet_event_writer, read_metrics
 from mien.train.preflight import (
     adapt_recipe,
@@ -37,6 +30,7 @@ from mien.train.preflight import (
 )
 from mien.train.run_folder import claim_run, describe_run, find_checkpoint, keep_earlier_run, start_run
 from mien.train.starting_weights import adopt_network, load_weights
+from mien.train.trackers import start_trackers
 from mien.train.validation import score_dev
 from mien.train.weights import build_network, load_teacher
 

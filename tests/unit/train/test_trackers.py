@@ -17,7 +17,7 @@ from mien.artifacts import read_json
 from mien.errors import MissingExtraError, ModelError, RecipeError, StoppedError
 from mien.recipe import Recipe
 from mien.recipe.validation import check_values
-from mien.train import lightning_adapter, train
+from mien.train import trackers, train
 
 
 class Recorder(Logger):
@@ -44,10 +44,10 @@ class Recorder(Logger):
         self.epochs.append((step or 0, dict(metrics)))
 
 
-def tracked(recipe: Recipe, *trackers: str, epochs: int = 2) -> Recipe:
+def tracked(recipe: Recipe, *names: str, epochs: int = 2) -> Recipe:
     return replace(
         recipe,
-        runtime=replace(recipe.runtime, trackers=list(trackers)),
+        runtime=replace(recipe.runtime, trackers=list(names)),
         schedule=replace(recipe.schedule, epochs=epochs),
     )
 
@@ -61,8 +61,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Recorder]:
         recorders.append(Recorder(run_id))
         return recorders[-1]
 
-    monkeypatch.setattr(lightning_adapter, "find_spec", lambda _name: object())
-    monkeypatch.setattr(lightning_adapter, "open_mlflow", open_recorder)
+    monkeypatch.setattr(trackers, "find_spec", lambda _name: object())
+    monkeypatch.setattr(trackers, "open_mlflow", open_recorder)
     return recorders
 
 
@@ -93,7 +93,7 @@ def test_a_tracker_that_fails_costs_no_training(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     failing = Recorder(fails_at=1)
-    monkeypatch.setattr(lightning_adapter, "open_wandb", lambda *_: failing)
+    monkeypatch.setattr(trackers, "open_wandb", lambda *_: failing)
     with caplog.at_level(logging.WARNING, logger="mien"):
         train(tracked(tiny_recipe, "mlflow", "wandb", epochs=4), [training_pack], tmp_path / "run")
     assert len(failing.epochs) == 1
@@ -136,7 +136,7 @@ def test_a_tracker_that_cannot_begin(
     def refuse(*_: Any) -> Any:
         raise ConnectionError("no route\nto host")
 
-    monkeypatch.setattr(lightning_adapter, "open_mlflow", refuse)
+    monkeypatch.setattr(trackers, "open_mlflow", refuse)
     message = r"^`runtime.trackers: \[mlflow\]` cannot begin: ConnectionError: no route to host\. Check"
     with pytest.raises(ModelError, match=message):
         train(tracked(tiny_recipe, "mlflow"), [training_pack], tmp_path / "run")
@@ -146,14 +146,14 @@ def test_a_tracker_that_cannot_begin(
 def test_a_package_that_is_not_installed(
     name: str, training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lightning_adapter, "find_spec", lambda _name: None)
+    monkeypatch.setattr(trackers, "find_spec", lambda _name: None)
     with pytest.raises(MissingExtraError, match=rf"pip install 'mien\[{name}\]'"):
         train(tracked(tiny_recipe, name), [training_pack], tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
-    ("trackers", "message"),
+    ("names", "message"),
     [
         (["mlfow"], r"must be a list of tensorboard, mlflow, wandb, got \['mlfow'\]\. Did you mean `mlflow`"),
         ("mlflow", "must be a list of tensorboard, mlflow, wandb, got mlflow"),
@@ -162,8 +162,8 @@ def test_a_package_that_is_not_installed(
         (None, "must be a list of"),
     ],
 )
-def test_unknown_trackers_are_refused(trackers: Any, message: str, tiny_recipe: Recipe) -> None:
-    recipe = replace(tiny_recipe, runtime=replace(tiny_recipe.runtime, trackers=trackers))
+def test_unknown_trackers_are_refused(names: Any, message: str, tiny_recipe: Recipe) -> None:
+    recipe = replace(tiny_recipe, runtime=replace(tiny_recipe.runtime, trackers=names))
     with pytest.raises(RecipeError, match=message):
         check_values(recipe)
 

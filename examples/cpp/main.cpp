@@ -1,0 +1,74 @@
+// Predicts the expression of one face with onnxruntime's C++ API, cropping included.
+//
+//   g++ -std=c++17 -O2 main.cpp -I ONNXRUNTIME/include -L ONNXRUNTIME/lib -lonnxruntime -o mien_face
+//   mien_face model.onnx image.rgb WIDTH HEIGHT X Y X Y X Y X Y
+//
+// The eight numbers are left eye, right eye, left and right mouth corner in pixels, left and right as seen in the image.
+
+#include <onnxruntime_cxx_api.h>
+
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+#include "crop.hpp"
+
+// Of the JSON that `mien export` writes into the metadata, what this program needs. A real program uses a JSON library.
+static std::string value_of(const std::string& json, const std::string& key) {
+    const auto start = json.find("\"" + key + "\": ");
+    if (start == std::string::npos) throw std::runtime_error("the metadata lacks " + key);
+    const auto begin = start + key.size() + 4;
+    const auto end = json[begin] == '[' ? json.find(']', begin) : json.find_first_of(",}", begin);
+    return json.substr(begin, end - begin);
+}
+
+static std::vector<std::string> texts_of(const std::string& list) {
+    std::vector<std::string> texts;
+    for (std::size_t at = list.find('"'); at != std::string::npos; at = list.find('"', at + 1)) {
+        const auto end = list.find('"', at + 1);
+        texts.push_back(list.substr(at + 1, end - at - 1));
+        at = end;
+    }
+    return texts;
+}
+
+int main(int argc, char** argv) try {
+    if (argc != 13) {
+        std::cerr << "usage: mien_face model.onnx image.rgb WIDTH HEIGHT X Y X Y X Y X Y\n";
+        return 2;
+    }
+    Ort::Env env(ORT_LOGGING_LEVEL_WARNING, "mien");
+    Ort::Session session(env, argv[1], Ort::SessionOptions{});
+    Ort::AllocatorWithDefaultOptions allocator;
+    const auto metadata = session.GetModelMetadata();
+    const auto text = metadata.LookupCustomMetadataMapAllocated("mien", allocator);
+    if (!text) throw std::runtime_error("the model was not written by mien");
+    const std::string json = text.get();
+    const std::string crop_json = json.substr(json.find("\"crop\": "));
+    const mien::Contract contract{texts_of(value_of(crop_json, "method")).at(0), std::stod(value_of(crop_json, "margin")),
+                                  std::stoi(value_of(crop_json, "size"))};
+    const int input_size = std::stoi(value_of(json, "input_size"));
+    const auto classes = texts_of(value_of(json, "classes"));
+
+    mien::Image image(std::stoi(argv[3]), std::stoi(argv[4]));
+    std::ifstream file(argv[2], std::ios::binary);
+    const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
+    if (bytes.size() != image.rgb.size()) throw std::runtime_error("the image has another size");
+    std::copy(bytes.begin(), bytes.end(), image.rgb.begin());
+    std::array<mien::Point, 4> anchors;
+    for (int i = 0; i < 8; ++i) anchors[i / 2][i % 2] = std::stod(argv[5 + i]);
+
+    const auto [matrix, method] = mien::crop_matrix(contract, image.width, image.height, anchors, std::nullopt);
+    auto crop = mien::resize_crop(mien::crop_image(image, matrix, contract.size), input_size);
+    const std::array<std::int64_t, 4> shape{1, input_size, input_size, 3};
+    const auto memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
+    const auto input = Ort::Value::CreateTensor<std::uint8_t>(memory, crop.rgb.data(), crop.rgb.size(), shape.data(), shape.size());
+    const char* const inputs[] = {"images"};
+    const char* const outputs[] = {"expression"};
+    const auto results = session.Run(Ort::RunOptions{nullptr}, inputs, &input, 1, outputs, 1);
+    const float* probabilities = results.at(0).GetTensorData<float>();
+    for (std::size_t i = 0; i < classes.size(); ++i) std::cout << classes[i] << " " << probabilities[i] << "\n";
+} catch (const std::exception& error) {
+    std::cerr << "mien_face: " << error.what() << "\n";
+    return 1;
+}

@@ -93,6 +93,9 @@ def test_an_option_given_twice_is_rejected(
         "--prior": "half",
         "--split": "val",
         "--size": "64",
+        "--by": "expression",
+        "--min-group": "20",
+        "--drawn": "8",
         "--val-fraction": "0.5",
         "--affect-columns": "V,A",
         "--affect-range": "1..9",
@@ -271,7 +274,7 @@ def test_commands_in_the_docs_parse() -> None:
         )
         assert len(lines) >= 5
         for line in lines:
-            _, rest = build_parser().parse_known_args(line.split())
+            _, rest = build_parser().parse_known_args(line.partition(" #")[0].split())
             assert not rest, line
 
 

@@ -64,7 +64,11 @@ def browse(  # noqa: PLR0913 - one keyword per option, as on the command line
     groups = _group_faces(faces, by)
     counts = [int(members.sum()) for members in groups.values()]
     titles = [f"{printable_lines(name)}\n{n:,}" for name, n in zip(groups, counts, strict=True)]
-    captions = _write_captions(faces, by)
+    captions = [""] * len(faces)
+    if by != "expression":
+        label, to_fields = TASKS[by].resolve("label"), TASKS[by].resolve("row")
+        fields = (to_fields(values, IDENTITY, pack.info.annotations) for values in faces.annotations[by])
+        captions = ["\n".join(label(FacePrediction("", **found))) for found in fields]
     sheet = Sheet(
         [max(len(caption.splitlines()) for caption in captions)] * len(groups),
         max(1, min(per_class, max(counts))),
@@ -99,19 +103,6 @@ def _group_faces(faces: PackSplit, by: str) -> dict[str, NDArray[np.bool_]]:
         )
     grouped: dict[str, NDArray[np.bool_]] = TASKS[by].resolve("groups")(values, info.annotations)
     return grouped
-
-
-def _write_captions(faces: PackSplit, by: str) -> list[str]:
-    """Return the lines below each face: the values of the task that the rows are of, none for the expression."""
-    if by == "expression":
-        return [""] * len(faces)
-    task, annotations = TASKS[by], faces.pack.info.annotations
-    return [
-        "\n".join(
-            task.resolve("label")(FacePrediction("", **task.resolve("row")(values, IDENTITY, annotations)))
-        )
-        for values in faces.annotations[by]
-    ]
 
 
 def draw_rows(rows: Sequence[Row], out: Path, *, input_size: int, force: bool = False) -> None:

@@ -99,25 +99,25 @@ def write_page(
         finalize=remove_control_characters,
     )
     page = environment.get_template(_TEMPLATE).render(
-        faces=[_describe(face) for face in faces],
+        faces=[
+            {
+                "face": face,
+                "explanation": face.explanation,
+                "crop": _jpeg_uri(face.explanation.crop_rgb, CROP_SIDE),
+                "maps": {method: encode_heat(heat) for method, heat in face.maps().items()},
+                "probabilities": list((face.explanation.prediction.probabilities or {}).items()),
+                "neighbors": [
+                    (one, _jpeg_uri(one.image_rgb, THUMBNAIL_SIDE)) for one in face.neighbors or ()
+                ],
+            }
+            for face in faces
+        ],
         n_faces=sum(entry["maps"] is not None for entry in entries),
         without_face=[entry["prediction"] for entry in entries if entry["maps"] is None],
         model_name=model_name,
         mien_version=mien.__version__,
     )
     path.write_text(page, encoding="utf-8")
-
-
-def _describe(face: ExplainedFace) -> dict[str, Any]:
-    explanation = face.explanation
-    return {
-        "face": face,
-        "explanation": explanation,
-        "crop": _jpeg_uri(explanation.crop_rgb, CROP_SIDE),
-        "maps": {method: encode_heat(heat) for method, heat in face.maps().items()},
-        "probabilities": list((explanation.prediction.probabilities or {}).items()),
-        "neighbors": [(one, _jpeg_uri(one.image_rgb, THUMBNAIL_SIDE)) for one in face.neighbors or ()],
-    }
 
 
 def _jpeg_uri(image_rgb: NDArray[np.uint8], side: int) -> str:

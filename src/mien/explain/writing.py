@@ -5,7 +5,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from mien.drawing.heat_map import draw_heat
@@ -37,6 +36,10 @@ def write_maps(folder: Path, number: int, face: ExplainedFace) -> dict[str, str]
 def describe_face(face: ExplainedFace, files: dict[str, str]) -> dict[str, Any]:
     """Return the entry of a face in explain.json."""
     explanation = face.explanation
+    cells = {
+        method: cv2.resize(heat, (MAP_CELLS, MAP_CELLS), interpolation=cv2.INTER_AREA)
+        for method, heat in face.maps().items()
+    }
     return {
         **describe_image(explanation.prediction),
         "label": face.label,
@@ -44,8 +47,12 @@ def describe_face(face: ExplainedFace, files: dict[str, str]) -> dict[str, Any]:
         "target_probability": round(explanation.probability, 6),
         "crop": files["crop"],
         "maps": {
-            method: {"file": files[method], "values": METHODS[method], "cells": _cells(heat)}
-            for method, heat in face.maps().items()
+            method: {
+                "file": files[method],
+                "values": METHODS[method],
+                "cells": np.round(means.astype(np.float64), DECIMALS).tolist(),
+            }
+            for method, means in cells.items()
         },
         "regions": {
             name: {key: round(value, DECIMALS) for key, value in share._asdict().items()}
@@ -67,10 +74,3 @@ def describe_image(row: FacePrediction) -> dict[str, Any]:
         ("label", "target", "target_probability", "crop", "maps", "regions", "neighbors", "confusion")
     )
     return {"prediction": row.to_dict(), **empty}
-
-
-def _cells(heat: NDArray[np.float32]) -> list[list[float]]:
-    """Return a map as means over `MAP_CELLS` x `MAP_CELLS` cells."""
-    small = cv2.resize(heat, (MAP_CELLS, MAP_CELLS), interpolation=cv2.INTER_AREA)
-    rows: list[list[float]] = np.round(small.astype(np.float64), DECIMALS).tolist()
-    return rows

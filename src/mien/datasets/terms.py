@@ -39,6 +39,6 @@ def find_terms(kind: str, raw: Path, dataset: FaceDataset, options: DatasetOptio
         pass  # a file of another program that has this name
     kinds = [kind for kind in DATASETS if dataset.name == kind or dataset.name.startswith(f"{kind}-")]
     terms = DATASETS[max(kinds, key=len)].terms if kinds else None
-    if terms is None or terms == "none found":
+    if terms is None or "none found" in terms:
         return terms
     return terms + IF_IT_IS

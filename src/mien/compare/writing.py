@@ -65,12 +65,10 @@ def write_rows(out: Path, document: dict[str, Any], _table: Sequence[Sequence[st
     for entry in document.get("models") or document["groups"]:
         row = {"protocol": document["protocol"], "n": document["n"]}
         for key, value in flatten(entry).items():
-            if not isinstance(value, (list, tuple)):
-                row[key] = value
-            elif key.startswith("intervals.") or key.endswith("ci95"):
-                row |= {f"{key}.low": value[0], f"{key}.high": value[1]}
+            if key.startswith("intervals.") or key.endswith("ci95"):
+                row |= dict(zip((f"{key}.low", f"{key}.high"), value or (None, None), strict=True))
             else:
-                row[key] = " ".join(map(str, value))
+                row[key] = " ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
         rows.append(row)
     write_csv(out, rows)
 

@@ -55,8 +55,11 @@ def format_latex_table(rows: Sequence[Sequence[str]], *, caption: str) -> str:
     """
     header, *others = (
         " & ".join(
-            (r"\quad " if cell.startswith(" ") and cell.strip() else "") + cell.strip().translate(_LATEX)
-            for cell in row
+            (r"\quad " if cell.startswith(" ") and cell.strip() else "")
+            # At the beginning of a row, these would be taken for an argument of the row before.
+            + ("{}" if column == 0 and cell.startswith(("[", "*")) else "")
+            + cell.strip().translate(_LATEX)
+            for column, cell in enumerate(row)
         )
         + r" \\"
         for row in rows

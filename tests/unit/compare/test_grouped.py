@@ -1,5 +1,6 @@
 """`compare --group` on small reports written by hand."""
 
+import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -287,3 +288,24 @@ def test_groups_without_expression_labels(write_report, tmp_path) -> None:
     assert difference.ci95[0] > 0
     assert "accuracy" not in str(found)
     assert "CCC valence" in str(found)
+
+
+def test_csv_has_a_row_for_each_group(write_seeds, tmp_path) -> None:
+    """Means, deviations and ends of intervals as in the JSON file; what has no interval has empty cells in the same columns."""
+    reports = [
+        path
+        for name, n in (("plain", 3), ("better", 2))
+        for path in write_seeds(name, [_predict(s) for s in range(n)])
+    ]
+    for name in ("groups.csv", "groups.json"):
+        compare_groups(reports, out=tmp_path / name)
+    groups = json.loads((tmp_path / "groups.json").read_text("utf-8"))["groups"]
+    with (tmp_path / "groups.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["name"], row["n_reports"]) for row in rows] == [("plain", "3"), ("better", "2")]
+    for row, group in zip(rows, groups, strict=True):
+        mean = group["metrics"]["accuracy"]
+        found = [float(row[f"metrics.accuracy.{key}"]) for key in ("mean", "std", "ci95.low", "ci95.high")]
+        assert found == [mean["mean"], mean["std"], *mean["ci95"]]
+        assert (row["metrics.ece.ci95.low"], row["metrics.ece.ci95.high"]) == ("", "")
+    assert "metrics.ece.ci95" not in rows[0]

@@ -183,7 +183,7 @@ def test_csv_has_the_numbers_of_the_json_file(write_report, tmp_path) -> None:
 
 def test_latex_has_the_printed_table(write_report, tmp_path) -> None:
     """Undoing the escapes gives the cells; no character is left that LaTeX would take for a command."""
-    names = ("50%_a&b", "cost$#{x}~^\\")
+    names = ("50%_a&b", "[cost$#{x}~^\\")
     reports = [write_report(tmp_path / name, _predictions(5), TRUTHS) for name in names]
     summary = compare(reports, out=tmp_path / "table.tex")
     text = (tmp_path / "table.tex").read_text("utf-8")
@@ -194,9 +194,12 @@ def test_latex_has_the_printed_table(write_report, tmp_path) -> None:
     for line in re.findall(r"^ +(.*?) \\\\$", text, re.MULTILINE):
         cells = re.split(r" (?<!\\)& ", line)
         assert not re.search(r"(?<!\\)[%&#_$~^]", "".join(cells))
-        plain = [re.sub(r"\\(\w+)\{\}", lambda found: words[found[1]], cell) for cell in cells]
+        plain = [
+            re.sub(r"\\(\w+)\{\}", lambda found: words[found[1]], cell.removeprefix("{}")) for cell in cells
+        ]
         rows.append(tuple(re.sub(r"\\([&%$#_{}])", r"\1", cell).replace("--", "–") for cell in plain))
     assert rows == summary.table()
+    assert not re.search(r"\\\\\s*[\[*]", text), "LaTeX would take the bracket for an argument"
 
 
 @pytest.mark.parametrize(("suffix", "start"), [(".svg", b"<?xml"), (".pdf", b"%PDF")])

@@ -25,6 +25,8 @@ from mien.formats.onnx_model import OnnxModel
 from mien.formats.pack import Pack
 from mien.formats.pack.selection import FaceSelection, read_batches
 from mien.inference.teaching.lesson import Shots, teach
+from mien.metrics.bootstrap import bootstrap_confusion
+from mien.metrics.classification import balanced_accuracy, confusion_matrix
 from mien.metrics.softmax import softmax
 
 # Those with enough faces on both sides; Fear has 11 and 2, Contempt 5 and none.
@@ -102,7 +104,7 @@ def measure_photos(base: OnnxModel, path: Path, n_draws: int) -> None:
     size = base.info.input_size
     crops, labels = read_faces(path, "train", size, PHOTO_CLASSES)
     val_crops, val_names = read_faces(path, "val", size, PHOTO_CLASSES)
-    val_labels, names = np.array(val_names), np.array(PHOTO_CLASSES)
+    val_labels = np.array(val_names)
     faces = Faces(base, val_crops)
     own = faces.probabilities[:, [base.info.classes.index(name) for name in PHOTO_CLASSES]]
     fractions = read_class_fractions(base.info)[[base.info.classes.index(name) for name in PHOTO_CLASSES]]
@@ -112,10 +114,11 @@ def measure_photos(base: OnnxModel, path: Path, n_draws: int) -> None:
     )
     print("|---|---|---|---|---|---|")
     for title, values in (("the model's own", own), ("the same, prior `balanced`", own / fractions)):
-        print(
-            f"| {title} | | {recalls(names[values.argmax(1)], val_labels, PHOTO_CLASSES).mean():.1f} | | | |",
-            flush=True,
-        )
+        truth = np.array([PHOTO_CLASSES.index(name) for name in val_labels])
+        confusion = confusion_matrix(truth, values.argmax(axis=1), n_classes=len(PHOTO_CLASSES))
+        low, high = bootstrap_confusion(confusion, balanced_accuracy)
+        estimate = f"{100 * float(balanced_accuracy(confusion)):.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+        print(f"| {title} | | {estimate} | | | |", flush=True)
     for n in COUNTS:
         found, estimated, seconds = [], [], []
         for number in range(n_draws):

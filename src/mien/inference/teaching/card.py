@@ -13,17 +13,20 @@ def write_card(info: ModelInfo, name: str) -> str:
         f"| {row} | {one['n']} | {one['groups']} | {100 * one['recall']:.0f} |"
         for row, one in found["classes"].items()
     )
-    kept = ", ".join(taught["kept_classes"])
-    origin = (
-        f"The classes {kept} are those of {taught['model']}, with the odds that it gives them. "
-        if kept
-        else ""
-    )
-    merged = "; ".join(f"{into} is {' + '.join(names)}" for into, names in taught["merged"].items())
+    origin = [
+        (
+            f"Taught on {found['n']} faces with `mien teach`: a linear layer on the features of {taught['model']}, whose "
+            "network is unchanged."
+        )
+    ]
+    if taught["kept_classes"]:
+        origin.append(
+            f"{', '.join(taught['kept_classes'])} are that model's classes, with its odds between them."
+        )
+    origin += [f"{into} is {' + '.join(names)}." for into, names in taught["merged"].items()]
     return f"""# {name}
 
-Predicts {", ".join(info.classes)}. Taught on {found["n"]} faces with `mien teach`: a linear layer on the features of
-{taught["model"]}, whose network is unchanged. {origin}{merged and merged + "."}
+Predicts {", ".join(info.classes)}. {" ".join(origin)}
 
 ## Performance
 
@@ -42,7 +45,11 @@ of other persons, cameras and light can be harder: measure the file on a set of 
 
 ## Training data
 
+<<<<<<< HEAD
 The faces above, chosen and labeled by those who taught the model. The network's own training data are in the card of
+=======
+The faces above, chosen and labeled by the person who taught the model. The network's own training data are in the card of
+>>>>>>> teach
 {taught["model"]}.
 
 ## License

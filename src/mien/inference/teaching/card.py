@@ -45,11 +45,7 @@ of other persons, cameras and light can be harder: measure the file on a set of 
 
 ## Training data
 
-<<<<<<< HEAD
-The faces above, chosen and labeled by those who taught the model. The network's own training data are in the card of
-=======
 The faces above, chosen and labeled by the person who taught the model. The network's own training data are in the card of
->>>>>>> teach
 {taught["model"]}.
 
 ## License

@@ -110,10 +110,10 @@ def add_force(parser: Parser) -> None:
 def add_options(parser: argparse._ActionsContainer, options: type) -> None:
     """Add an option for each field of a dataclass that was made by `mien.runtime.options.option`.
 
-    Fields that hold another dataclass add the options of that one.
+    Fields that hold another dataclass add the options of that one, unless they are None by default.
     """
     for field, kind in _typed_fields(options):
-        if hasattr(kind, "__dataclass_fields__"):
+        if hasattr(kind, "__dataclass_fields__") and field.default is not None:
             title = field.metadata.get("title")
             add_options(parser.add_argument_group(title) if title else parser, kind)
         elif "help" in field.metadata:
@@ -124,7 +124,7 @@ def read_options(options: type[Options], namespace: argparse.Namespace) -> Optio
     """Return the dataclass that `add_options` added, with the values of a command line."""
     values: dict[str, Any] = {}
     for field, kind in _typed_fields(options):
-        if hasattr(kind, "__dataclass_fields__"):
+        if hasattr(kind, "__dataclass_fields__") and field.default is not None:
             values[field.name] = read_options(kind, namespace)
         elif "help" in field.metadata:
             value = getattr(namespace, field.name)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mien.errors import ModelError
 from mien.faces.classes import AFFECTNET_CLASSES
+from mien.inference.label_sets import LabelSets
 from mien.runtime.options import option
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class DecisionRule:
         prior: how common the classes are taken to be: as in training, equally common (balanced: the probabilities are
             divided by the class fractions trained on), or halfway (half: by their square root). Rare classes are
             answered more often, and common ones less.
+        label_sets: which classes each face may have, with a promise; None for no sets.
         quality_rule: a face that is too small, too dark, blurred or covered is ``unsure`` too.
     """
 
@@ -73,6 +75,7 @@ class DecisionRule:
         flag="--no-quality-rule",
         const=False,
     )
+    label_sets: LabelSets | None = None
 
     def __post_init__(self) -> None:
         if self.n_classes not in (None, 7, 8, 11):

@@ -3,7 +3,12 @@
 import logging
 import os
 import threading
+<<<<<<< HEAD
 from collections.abc import Generator, Iterable, Mapping, Sequence
+=======
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import replace
+>>>>>>> quality
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, overload
@@ -27,6 +32,7 @@ from mien.inference.image_input import (
     read_input,
     source_name,
 )
+from mien.inference.label_sets import load_label_sets
 from mien.inference.pipeline import CroppedImage, predict_cropped, preprocess_pixels
 from mien.inference.results import ImagePrediction
 from mien.inference.teaching.lesson import Shots, teach
@@ -54,6 +60,8 @@ def load(  # noqa: PLR0913 - one keyword per option, as on the command line
     top: int | None = None,
     prior: Prior = "as-trained",
     quality_rule: bool = True,
+    coverage: float | None = None,
+    coverage_from: str | Path | None = None,
     detector: str | Path | None = None,
     threads: int | None = None,
     device: str = "cpu",
@@ -70,6 +78,9 @@ def load(  # noqa: PLR0913 - one keyword per option, as on the command line
         prior: how common the classes are taken to be: ``as-trained``; ``balanced``, equally common, so that rare classes
             are predicted more often; or ``half``, in between.
         quality_rule: predictions for a face that is too small, too dark, blurred or covered become ``"unsure"``.
+        coverage: give each face the set of classes that contains the true one with this probability, for each class, in
+            (0, 1); the promise holds for images that were drawn as those of the report.
+        coverage_from: folder of a report of `mien evaluate` on this model, which ``coverage`` needs.
         detector: YuNet's file; None: located, or downloaded once, when it is first needed.
         threads: threads per model call; None: one per core, and half of that for a video, whose next frames are
             decoded and searched for faces at the same time.
@@ -95,6 +106,12 @@ def load(  # noqa: PLR0913 - one keyword per option, as on the command line
     onnx_model = OnnxModel.load(find_model(model), threads=threads, providers=chosen)
     rule = DecisionRule(classes, min_confidence, top, prior, quality_rule)
     rule.require_supported_by(onnx_model.info)
+    if (coverage is None) != (coverage_from is None):
+        raise ValueError("`coverage` and `coverage_from` go together")
+    if coverage is not None and coverage_from is not None:
+        if not 0 < coverage < 1 or classes is not None or prior != "as-trained":
+            raise ValueError("`coverage` must be in (0, 1), without `classes` and `prior`")
+        rule = replace(rule, label_sets=load_label_sets(Path(coverage_from), coverage, onnx_model))
     return Model(onnx_model, rule=rule, detector=None if detector is None else load_detector(Path(detector)))
 
 
@@ -349,6 +366,10 @@ class Model:
             per_second=per_second,
         )
 
+        if self.rule.label_sets is not None:
+            raise ValueError(
+                "`coverage` is for images: the frames of a video repeat each other, so that it promises nothing"
+            )
         given = None
         if not isinstance(source, str | os.PathLike | int):
             given = GivenFrames(source, frame_rate=frame_rate, color=color)

@@ -317,6 +317,7 @@ def postprocess_face(
         confidence=confidence,
         probabilities=probabilities,
         reason=reason,
+        label_set=None if rule.label_sets is None else rule.label_sets.choose(output["expression"]),
         quality=quality.to_dict(),
         **fields,
     )

@@ -60,6 +60,7 @@ class FacePrediction:
             right answers for such faces (quality.json).
         probabilities: by class, in the model's order; they sum to 1 unless limited to the top K classes.
         reason: why the expression is ``unsure``, such as ``too small``; otherwise empty.
+        label_set: the classes that the face may have, with the probability that was asked for; None if none was.
         quality: how well the face can be seen, by the names of `mien.faces.quality.FaceQuality`; None without a face.
         landmarks: ``(68, 2)`` in pixels of the upright image; None if the model has no landmarks task.
         valence: in [-1, 1]; None if the model has no valence and arousal task.
@@ -83,6 +84,7 @@ class FacePrediction:
     confidence: float | None = None
     probabilities: dict[str, float] | None = None
     reason: str = ""
+    label_set: tuple[str, ...] | None = None
     quality: dict[str, float | None] | None = None
     landmarks: NDArray[np.float64] | None = None
     valence: float | None = None
@@ -102,6 +104,8 @@ class FacePrediction:
                 value = np.round(value, PIXEL_DECIMALS).tolist()
             elif isinstance(value, float):
                 value = round(value, VALUE_DECIMALS)
+            elif isinstance(value, tuple):
+                value = list(value)
             elif isinstance(value, dict):
                 value = {
                     name: None if number is None else round(number, VALUE_DECIMALS)
@@ -119,7 +123,8 @@ class FacePrediction:
             for name in ("box_xyxy", "landmarks")
             if row[name] is not None
         }
-        return cls(**{**row, **arrays})
+        label_set = None if row["label_set"] is None else tuple(row["label_set"])
+        return cls(**{**row, **arrays, "label_set": label_set})
 
     def to_numpy(self) -> dict[str, NDArray[np.float64]]:
         """Return the numeric fields as float64 arrays.
@@ -151,6 +156,8 @@ class FacePrediction:
         values.update(values.pop("quality") or dict.fromkeys(QUALITY_COLUMNS))
         for name in [name for name, value in values.items() if isinstance(value, dict)]:
             values.update(values.pop(name))
+        if values["label_set"] is not None:
+            values["label_set"] = ";".join(values["label_set"])
         if values["landmarks"] is not None:
             values["landmarks"] = [coordinate for point in values["landmarks"] for coordinate in point]
         for name in ("eye_aspect_ratio", "mouth_aspect_ratio"):

@@ -60,6 +60,20 @@ class PredictOptions:
         "box_y0, box_x1, box_y1 and landmarks, or either of box and landmarks; an image without a row has no face",
         metavar="CSV",
     )
+    coverage: float | None = option(
+        None,
+        "add to each face of an image the set of classes that contains the true one with this probability, for each class, by "
+        "--coverage-from",
+        metavar="P",
+        least=0,
+        most=1,
+    )
+    coverage_from: Path | None = option(
+        None,
+        "report of `mien evaluate` on the same model, from labeled faces like those to be predicted that it was neither trained "
+        "nor selected on",
+        metavar="REPORT",
+    )
     out: Path | None = option(
         None,
         f"write predictions to a {name_formats(PREDICTION_FORMATS)} file (default: print a table, or a few lines per "

@@ -300,6 +300,9 @@ def _plan(
         "--no-quality-rule": not rule.quality_rule,
         "--top": rule.top,
         "--max-pixels": options.max_pixels,
+        "--coverage": None
+        if rule.label_sets is None
+        else [str(value) for value in rule.label_sets.quantiles],
         "--faces": None if options.faces is None else file_sha256(options.faces),
         "--draw": None if options.draw is None else str(options.draw.absolute()),
         "part_images": PART_IMAGES,

@@ -75,7 +75,7 @@ def flat_columns(
     """
     return (
         *("source", "frame", "seconds", "face", "track", "status", "detail", *BOX_COLUMNS, "score"),
-        *("found_by", "expression", "confidence", "reason", *QUALITY_COLUMNS),
+        *("found_by", "expression", "confidence", "reason", "label_set", *QUALITY_COLUMNS),
         *(name for task in TASKS.values() for name in task.columns(tuple(classes), annotations)),
         *(f"change_{name}" for name in measures),
     )
@@ -119,7 +119,9 @@ class ParquetWriter:
         import pyarrow as pa  # noqa: PLC0415 - only this format needs it
         from pyarrow import parquet  # noqa: PLC0415
 
-        types = dict.fromkeys(("source", "status", "detail", "found_by", "expression", "reason"), pa.string())
+        types = dict.fromkeys(
+            ("source", "status", "detail", "found_by", "expression", "reason", "label_set"), pa.string()
+        )
         types |= dict.fromkeys(("frame", "face", "track"), pa.int64())
         types["landmarks"] = pa.list_(pa.float32())
         columns = flat_columns(classes, annotations, measures)

@@ -20,7 +20,11 @@ from mien.faces.images import UnreadableImage
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.baseline import measure_names, subtract_baseline
 from mien.inference.given_faces import GivenFaces
+<<<<<<< HEAD
 from mien.inference.media_sources import MediaSource, find_sources
+=======
+from mien.inference.label_sets import load_label_sets
+>>>>>>> quality
 from mien.inference.model import threads_for_video
 from mien.inference.pipeline import warn_if_trained_on_crops
 from mien.inference.results import ImagePrediction
@@ -89,7 +93,7 @@ def run_predict(
         copies = _claim_outputs(options, found, stack)
         # While the model predicts frames of a video, other threads decode the next ones and detect their faces.
         onnx_model = OnnxModel.load(find_model(model), threads=threads_for_video() if n_videos else None)
-        options.rule.require_supported_by(onnx_model.info)
+        options = _with_label_sets(options, onnx_model, has_videos=n_videos > 0)
         classes = options.rule.classes(onnx_model.info.classes)
         if options.draw is not None or options.timeline is not None or options.show:
             titles = [source.name for source in found] if options.timeline is not None else []
@@ -139,6 +143,42 @@ def run_predict(
         )
         run.predict_sources(found)
     return summary
+
+
+def _with_label_sets(options: PredictOptions, model: OnnxModel, *, has_videos: bool) -> PredictOptions:
+    """Return the options with the sets of classes that were asked for, and check the rule.
+
+    Raises:
+        ModelError: the model lacks what the rule needs.
+        ArtifactError: the promise cannot be kept.
+    """
+    rule = options.rule
+    if options.coverage is None and options.coverage_from is None:
+        rule.require_supported_by(model.info)
+        return options
+    if options.coverage is None or options.coverage_from is None:
+        raise ArtifactError("--coverage P and --coverage-from REPORT go together: add the other one")
+    if not 0 < options.coverage < 1:
+        raise ArtifactError(
+            f"--coverage must be more than 0 and less than 1, got {options.coverage:g}: 0.9 is usual"
+        )
+    if has_videos:
+        raise ArtifactError(
+            "--coverage is for images: the frames of a video repeat each other, so that it promises nothing"
+        )
+    if rule.n_classes is not None or rule.prior != "as-trained":
+        raise ArtifactError(
+            "--coverage is for the model's own probabilities: leave out --classes and --prior"
+        )
+    label_sets = load_label_sets(options.coverage_from, options.coverage, model)
+    if label_sets.always_included:
+        _log.warning(
+            "%s has too few faces of %s for a coverage of %g: they are in every set",
+            options.coverage_from,
+            ", ".join(label_sets.always_included),
+            options.coverage,
+        )
+    return replace(options, rule=replace(rule, label_sets=label_sets))
 
 
 def _read_faces(sources: Sequence[MediaSource], options: PredictOptions) -> dict[str, GivenFaces] | None:

@@ -73,6 +73,8 @@ class TableWriter:
             cells.append(" ".join(shown) or "-")
         if row.reason:
             cells.append(row.reason)
+        if row.label_set is not None:
+            cells.append("{" + ", ".join(row.label_set) + "}")
         self._write_cells(cells)
 
     def _write_cells(self, cells: Sequence[str]) -> None:

@@ -22,6 +22,7 @@ _ROW: JsonDict = {
     "confidence": 0.971204,
     "probabilities": {"Neutral": 0.028796, "Happy": 0.971204},
     "reason": "",
+    "label_set": None,
     "quality": {
         "face_px": 149.59,
         "sharpness": 0.451,
@@ -101,6 +102,7 @@ class Face(BaseModel):
         description="Probability per class, in the model's class order"
     )
     reason: str = Field(description="Why the expression is `unsure`, such as `too small`; otherwise empty")
+    label_set: list[str] | None = Field(description="Null: sets of classes are for `mien predict --coverage`")
     quality: dict[str, float | None] | None = Field(
         description="How well the face can be seen: `face_px`, `sharpness`, `brightness`, `contrast`, `covered`, `roll_deg`, "
         "`yaw_deg`, `pitch_deg`"

@@ -3,12 +3,8 @@
 import logging
 import os
 import threading
-<<<<<<< HEAD
 from collections.abc import Generator, Iterable, Mapping, Sequence
-=======
-from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
->>>>>>> quality
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, overload

@@ -20,11 +20,8 @@ from mien.faces.images import UnreadableImage
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.baseline import measure_names, subtract_baseline
 from mien.inference.given_faces import GivenFaces
-<<<<<<< HEAD
-from mien.inference.media_sources import MediaSource, find_sources
-=======
 from mien.inference.label_sets import load_label_sets
->>>>>>> quality
+from mien.inference.media_sources import MediaSource, find_sources
 from mien.inference.model import threads_for_video
 from mien.inference.pipeline import warn_if_trained_on_crops
 from mien.inference.results import ImagePrediction

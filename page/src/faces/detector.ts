@@ -102,6 +102,7 @@ export class Detector {
     let found = scoreOf(face) >= SCORE_THRESHOLD ? [face] : [];
     let best = 0;
     for (const turns of [0, 1, 2, 3]) {
+      if (best >= CERTAIN_SCORE) break;
       for (const seen of await this.findAt(turn(part, turns), 1, 0)) {
         const upright = turnBack(seen, turns, size, size);
         const [x0, y0, x1, y1] = upright.box;

@@ -200,6 +200,8 @@ class YuNetDetector:
         found = [face] if (face.score or 0.0) >= SCORE_THRESHOLD else []
         best_score = 0.0
         for turns in range(4):
+            if best_score >= CERTAIN_SCORE:
+                break
             turned = np.ascontiguousarray(np.rot90(part, turns))
             for seen in self._find_at(turned, 1.0, border=0):
                 upright = turn_back(seen, turns, part.shape[1::-1])

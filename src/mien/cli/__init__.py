@@ -35,13 +35,14 @@ from mien.runtime.terminal import on_one_line
 
 DESCRIPTION = """\
 Facial-expression recognition: predict with the bundled model (eight expressions and 68 landmarks, on a CPU), or train
-on a labeled face set, export one small ONNX file, and report honestly how good it is.
+on a labeled face set, export a single small ONNX file, and report honestly how accurate it is.
 
   raw set --prepare--> pack --train--> run --export--> model.onnx --evaluate--> report
                                                            |--predict--> predictions
-                                                           `--serve----> HTTP API + web page
+                                                           |--serve----> HTTP API + web page
+                                                           `--teach----> model.onnx with your own classes
 
-`mien predict photo.jpg` works right away, with the bundled model; `mien teach` gives it classes of your own. `mien VERB --help` explains a verb.
+`mien predict photo.jpg` works right away, with the bundled model. `mien VERB --help` explains a verb.
 """
 EPILOG = """\
 exit codes:
@@ -58,8 +59,9 @@ usage: mien VERB ...
   mien predict photo.jpg --draw drawn   expressions of the faces in images, folders and videos
   mien predict --camera 0 --show        the same for a camera, live
   mien serve                            an HTTP API and a web page
+  mien teach FACES --out mine.onnx      a model with your own classes, from a few photographs of each
   mien demo                             the full pipeline on drawn faces, in a few minutes
-  mien prepare auto FOLDER              your own labeled faces: says how to prepare them for training
+  mien prepare auto FOLDER              recognize a labeled face set, and print how to prepare it for training
   mien doctor                           what this machine has and lacks
 
 `mien --help` lists all verbs, `mien VERB --help` explains one.

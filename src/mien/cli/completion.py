@@ -13,7 +13,7 @@ def add_parser(verbs: Verbs) -> None:
     parser = add_verb(
         verbs,
         "completion",
-        "Print what makes a shell complete verbs, options and their values with the Tab key.",
+        "Print a script that lets a shell complete verbs, options and their values with the Tab key.",
         'eval "$(mien completion bash)"',
     )
     parser.add_argument("shell", choices=SHELLS, help="the shell")

@@ -4,6 +4,7 @@ import argparse
 import difflib
 import pkgutil
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, fields
 from importlib import import_module
@@ -16,7 +17,6 @@ from mien.runtime.options import DETECTOR_HELP, FORCE_HELP, option_flag
 
 Options = TypeVar("Options")
 PACK_HELP = "pack written by `mien prepare`, or its address, such as s3://bucket/my.pack"
-# A scheme of one letter would be a drive of Windows.
 
 
 class _StoreOnce(argparse.Action):
@@ -78,7 +78,11 @@ Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"
 def add_verb(verbs: Verbs, name: str, summary: str, example: str, **options: Any) -> Parser:
     """Add a verb with its summary and an example."""
     parser = verbs.add_parser(
-        name, help=summary, description=summary, epilog=f"example:\n  {example}", **options
+        name,
+        help=summary,
+        description=textwrap.fill(summary, 100),
+        epilog=f"example:\n  {example}",
+        **options,
     )
     parser.set_defaults(parser=parser)
     parser.add_argument(
@@ -92,8 +96,8 @@ def add_model(parser: Parser) -> None:
     parser.add_argument(
         "--model",
         metavar="MODEL",
-        help="file written by `mien export`, its address on the Hugging Face Hub (hf://ORG/NAME[@REVISION]), or name of a "
-        "bundled model (default: the bundled default model)",
+        help="file written by `mien export` or `mien teach`, its address on the Hugging Face Hub "
+        "(hf://ORG/NAME[@REVISION]), or name of a bundled model (default: the bundled default model)",
     )
 
 

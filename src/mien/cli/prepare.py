@@ -43,16 +43,16 @@ def add_parser(verbs: Verbs) -> None:
             if kind.options
             else ""
         )
-        text = f"{kind_name:11}{kind.layout}. {crop}{takes}"
+        text = f"{kind_name:12}{kind.layout}. {crop}{takes}"
         lines += textwrap.wrap(
-            text, 78, initial_indent="  ", subsequent_indent=" " * 13, break_on_hyphens=False
+            text, 78, initial_indent="  ", subsequent_indent=" " * 14, break_on_hyphens=False
         )
     lines += textwrap.wrap(
-        f"{AUTO:11}says which of these a set is taken for and why, shows ten rows, and prints the command that prepares it. "
+        f"{AUTO:12}says which of these a set is taken for and why, shows ten rows, and prints the command that prepares it. "
         "Writes nothing.",
         78,
         initial_indent="  ",
-        subsequent_indent=" " * 13,
+        subsequent_indent=" " * 14,
     )
     parser.epilog = "\n".join(["kinds:", *lines, "", parser.epilog or ""])
     parser.set_defaults(run=run)

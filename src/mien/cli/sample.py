@@ -12,7 +12,7 @@ def add_parser(verbs: Verbs) -> None:
     parser = add_verb(
         verbs,
         "sample",
-        "Draw a synthetic face set in AffectNet's layout, to try mien with.",
+        "Draw a synthetic face set in AffectNet's layout, to try mien out.",
         "mien sample faces",
     )
     parser.add_argument("out", type=OUT_PATH, metavar="OUT", help="folder to create")

@@ -66,7 +66,7 @@ class DecisionRule:
     )
     prior: Prior = option(
         "as-trained",
-        "how common the classes are: as-trained; balanced: equally common, so that rare classes are answered more often; "
+        "how common the classes are: as-trained; balanced: equally common, so that rare classes are predicted more often; "
         "or half, in between",
     )
     quality_rule: bool = option(

@@ -62,8 +62,8 @@ class PredictOptions:
     )
     coverage: float | None = option(
         None,
-        "add to each face of an image the set of classes that contains the true one with this probability, for each class, by "
-        "--coverage-from",
+        "add to each face of an image a set of classes that contains the true one with this probability, whatever the class "
+        "(conformal prediction); needs --coverage-from",
         metavar="P",
         least=0,
         most=1,
@@ -106,7 +106,7 @@ class PredictOptions:
     detector_path: Path | None = option(None, DETECTOR_HELP, flag="--detector", metavar="FILE")
     engine: str | None = option(
         None,
-        f"predict images with --out on worker processes: {ENGINE_HELP} (default: in this process)",
+        f"predict images with --out in worker processes; {ENGINE_HELP} (default: in this process)",
         metavar="ENGINE",
         parse=parse_engine,
     )

@@ -45,7 +45,7 @@ class TeachOptions:
     )
     merge: tuple[tuple[str, tuple[str, ...]], ...] = option(
         (),
-        "combine classes to one, such as Anger+Disgust=Negative; may be repeated",
+        "combine classes into one, such as Anger+Disgust=Negative; may be repeated",
         metavar="A+B=NAME",
         parse_each=parse_merge,
     )

@@ -101,7 +101,12 @@ def run_predict(
             detector = load_detector(options.detector_path)
         names = [source.name for source in found if not source.is_video]
         writer: RowWriter = TableWriter(
-            stream, classes, names, top=options.rule.top, annotations=onnx_model.info.annotations
+            stream,
+            classes,
+            names,
+            top=options.rule.top,
+            annotations=onnx_model.info.annotations,
+            has_affect="valence_arousal" in onnx_model.info.tasks,
         )
         window = stack.enter_context(closing(PreviewWindow("mien"))) if options.show else None
         if options.out is not None:

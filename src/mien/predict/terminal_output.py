@@ -34,8 +34,10 @@ class TableWriter:
         *,
         top: int | None = None,
         annotations: Annotations = NO_ANNOTATIONS,
+        has_affect: bool = True,
     ) -> None:
         self._stream = stream
+        self._has_affect = has_affect
         self._units: ActionUnits | None = annotations.get("action_units")
         self._top = top or 1
         longest = max((_width(on_one_line(source)) for source in sources), default=0)
@@ -48,7 +50,8 @@ class TableWriter:
         if not self._has_header:
             top_classes = ("most probable",) if self._top > 1 else ()
             units = () if self._units is None else ("action units",)
-            header = ("image", "face", "expression", "conf.", "valence", "arousal", *top_classes, *units)
+            affect = ("valence", "arousal") if self._has_affect else ()
+            header = ("image", "face", "expression", "conf.", *affect, *top_classes, *units)
             self._write_cells(header)
             self._has_header = True
         source = on_one_line(row.source)
@@ -56,14 +59,9 @@ class TableWriter:
             message = "no face found" if row.status == NO_FACE else f"{row.status}: {row.detail}"
             self._write_cells((source, "-", message))
             return
-        cells = [
-            source,
-            str(row.face),
-            str(row.expression),
-            f"{row.confidence or 0:.0%}",
-            "-" if row.valence is None else f"{row.valence:+.2f}",
-            "-" if row.arousal is None else f"{row.arousal:+.2f}",
-        ]
+        cells = [source, str(row.face), str(row.expression), f"{row.confidence or 0:.0%}"]
+        if self._has_affect:
+            cells += ["-" if value is None else f"{value:+.2f}" for value in (row.valence, row.arousal)]
         if self._top > 1 and row.probabilities is not None:
             ranked = sort_by_probability(row.probabilities)[: self._top]
             cells.append(", ".join(f"{name} {probability:.0%}" for name, probability in ranked))
@@ -164,13 +162,16 @@ class VideoSummary:
             fraction = self._n_with_face / self._n_frames
             yield f"{self._name}: {self._n_frames:,} frames, {self._seconds:.1f} s, a face in {fraction:.0%} of them"
             tracks = sorted(self._by_track.items(), key=lambda item: (-item[1].seconds, item[0]))
+            has_affect = any(track.valence is not None for _, track in tracks)
             if tracks:
-                yield f"  {'track':>5}  {'seen':>8}  {'valence':>7}  {'arousal':>7}  expressions"
+                affect = f"  {'valence':>7}  {'arousal':>7}" if has_affect else ""
+                yield f"  {'track':>5}  {'seen':>8}{affect}  expressions"
             for number, track in tracks[:MAX_TRACKS]:
                 fractions = [(name, s / track.seconds) for name, s in track.expressions.most_common()]
                 expressions = ", ".join(f"{name} {f:.0%}" for name, f in fractions if f >= MIN_TIME_FRACTION)
-                valence, arousal = track.mean(track.valence), track.mean(track.arousal)
-                yield f"  {number:>5}  {track.seconds:>6.1f} s  {valence:>7}  {arousal:>7}  {expressions}"
+                means = (track.mean(track.valence), track.mean(track.arousal)) if has_affect else ()
+                affect = "".join(f"  {mean:>7}" for mean in means)
+                yield f"  {number:>5}  {track.seconds:>6.1f} s{affect}  {expressions}"
             if len(tracks) > MAX_TRACKS:
                 longest_s = tracks[MAX_TRACKS][1].seconds
                 yield f"  and {len(tracks) - MAX_TRACKS:,} more, each seen {longest_s:.1f} s or less"

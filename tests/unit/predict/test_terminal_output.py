@@ -25,6 +25,9 @@ EMPTY = FacePrediction("empty.jpg", status="no_face")
 UNREADABLE = FacePrediction("bad.jpg", status="not_an_image", detail='begins with b"<html>\n"')
 
 
+EXPRESSION_ONLY = FacePrediction("a", face=0, expression="Happy", confidence=0.9)
+
+
 def row(seconds: float, track: int, expression: str = "Happy", valence: float | None = 0.5) -> FacePrediction:
     return FacePrediction(
         "a",
@@ -54,10 +57,24 @@ def test_fractions_and_means_are_weighted_by_time() -> None:
     assert line.split() == ["0", "1.0", "s", "-0.80", "-0.80", "Sad", "80%,", "Happy", "20%"]
 
 
-def test_a_model_without_affect_has_dashes() -> None:
+def test_a_model_without_affect_has_no_columns_for_it() -> None:
     summary = VideoSummary("a", frame_rate=10)
-    add_frame(summary, 0.0, row(0.0, 0, valence=None))
-    assert [*summary.lines()][2].split()[3:5] == ["-", "-"]
+    add_frame(summary, 0.0, row(0.0, 0, "Happy", valence=None))
+    _, header, line = summary.lines()
+    assert header.split() == ["track", "seen", "expressions"]
+    assert line.split() == ["0", "0.1", "s", "Happy", "100%"]
+    stream = io.StringIO()
+    TableWriter(stream, CLASSES, ["a"], has_affect=False).write(EXPRESSION_ONLY)
+    assert [line.split() for line in stream.getvalue().splitlines()] == [
+        ["image", "face", "expression", "conf."],
+        ["a", "0", "Happy", "90%"],
+    ]
+
+
+def test_a_person_without_affect_among_others_has_dashes() -> None:
+    summary = VideoSummary("a", frame_rate=10)
+    add_frame(summary, 0.0, row(0.0, 0, valence=0.5), row(0.0, 1, valence=None))
+    assert [*summary.lines()][3].split()[3:5] == ["-", "-"]
 
 
 def test_a_crowd_is_summarized_by_the_people_seen_longest() -> None:

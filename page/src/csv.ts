@@ -1,5 +1,6 @@
 // Predictions as CSV, with the columns of `mien predict`.
 
+import { eyeAspectRatio, mouthAspectRatio } from "./faces/landmarks.ts";
 import type { FacePrediction } from "./faces/model.ts";
 import { rightAnswers } from "./faces/quality.ts";
 import type { Row } from "./recording.ts";
@@ -15,7 +16,7 @@ export function predictionsCsv(
 ): string {
   const head = ["source", "frame", "seconds", "face", "track", "status", "detail"];
   const box = ["box_x0", "box_y0", "box_x1", "box_y1", "score"];
-  const outputs = ["found_by", "expression", "confidence", "reason", ...classes.map((name) => `p_${name}`), "landmarks", "valence", "arousal"];
+  const outputs = ["found_by", "expression", "confidence", "reason", ...classes.map((name) => `p_${name}`), "landmarks", "eye_aspect_ratio", "mouth_aspect_ratio", "valence", "arousal"];
   const lines = [[...head, ...box, ...outputs, ...units]];
   for (const { seconds, face, track, prediction, source: own, status = prediction ? "ok" : "no_face" } of rows) {
     const position = [decimal(seconds, 3), integer(face), integer(track)];
@@ -29,7 +30,7 @@ export function predictionsCsv(
 }
 
 function valuesOf(prediction: FacePrediction | null, classes: string[], nUnits: number): string[] {
-  if (!prediction) return Array.from({ length: 12 + classes.length + nUnits }, () => "");
+  if (!prediction) return Array.from({ length: 14 + classes.length + nUnits }, () => "");
   const { box, score, foundBy, reason, probabilities, landmarks, valence, arousal, actionUnits } = prediction;
   const top = topClass(probabilities);
   return [
@@ -41,6 +42,8 @@ function valuesOf(prediction: FacePrediction | null, classes: string[], nUnits: 
     reason,
     ...probabilities.map((value) => value.toFixed(4)),
     landmarks?.flat().map((value) => value.toFixed(2)).join(";") ?? "",
+    decimal(landmarks && eyeAspectRatio(landmarks), 4),
+    decimal(landmarks && mouthAspectRatio(landmarks), 4),
     decimal(valence, 4),
     decimal(arousal, 4),
     ...Array.from({ length: nUnits }, (_, index) => decimal(actionUnits?.[index] ?? null, 4)),

@@ -3,13 +3,14 @@
 import { showModel } from "./about.ts";
 import type { AlbumPhoto } from "./album.ts";
 import { byId, setText } from "./dom.ts";
+import type { Frame } from "./faces/follower.ts";
 import { unitsOf, type FacePrediction, type ModelInfo } from "./faces/model.ts";
 import { currentLanguage, percent, t, tCount } from "./i18n.ts";
 import { BrowserPredictor, largestDifference, LoadError, predictOnServer } from "./predictor.ts";
 import { explainLoadFailure, messageOf, type Problems } from "./problems.ts";
 import type { ImagePredictions, Timing } from "./protocol.ts";
 import { NO_FACE_ROW, photoRows, Recording, type Row } from "./recording.ts";
-import { decodePhoto, toJpeg, type Frame, type Source } from "./source.ts";
+import { decodePhoto, toJpeg, type Source } from "./source.ts";
 import { usesServer, type State } from "./state.ts";
 import { Tracks, type Track } from "./tracks.ts";
 import { clock } from "./transport.ts";
@@ -128,7 +129,7 @@ export class PredictionLoop {
     const size = { width: bitmap.width, height: bitmap.height };
     const { predictions } = usesServer()
       ? await predictOnServer(file, file.name, size, this.state.info!)
-      : await this.predictor.predict(bitmap, false);
+      : await this.predictor.predict(bitmap, null);
     return photoRows(new Tracks().update(predictions, 0, false));
   }
 
@@ -146,7 +147,7 @@ export class PredictionLoop {
     const { source, predictor } = this;
     const info = this.state.info!;
     try {
-      const local = predictor.isReady ? await predictor.predict(await source.grab(), false) : null;
+      const local = predictor.isReady ? await predictor.predict(await source.grab(), null) : null;
       const remote = usesServer() ? await predictOnServer(source.file!, source.name, source.size, info) : null;
       if (run !== this.run) return;
       if (local && remote) setText(byId("server-note"), agreementText(local.predictions, remote.predictions));
@@ -171,7 +172,7 @@ export class PredictionLoop {
         const size = { width: bitmap.width, height: bitmap.height };
         const result = usesServer()
           ? await predictOnServer(await toJpeg(bitmap), "frame.jpg", size, this.state.info!)
-          : await this.predictor.predict(bitmap, true);
+          : await this.predictor.predict(bitmap, frame);
         if (run !== this.run) return;
         this.problems.clear("prediction");
         source.showGrabbedFrame();

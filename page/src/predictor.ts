@@ -3,6 +3,7 @@
 import { versioned } from "./assets.ts";
 import type { Box, Point } from "./faces/crop.ts";
 import type { FoundBy } from "./faces/detector.ts";
+import type { Frame } from "./faces/follower.ts";
 import { unitsOf, type FacePrediction, type ModelInfo } from "./faces/model.ts";
 import type { FromWorker, ImagePredictions, LoadFailure, TeachAnswers, TeachRequest, ToWorker } from "./protocol.ts";
 
@@ -51,12 +52,12 @@ export class BrowserPredictor {
   }
 
   /** Predict an image; the bitmap is transferred to the worker. */
-  predict(bitmap: ImageBitmap, isLive: boolean): Promise<ImagePredictions> {
+  predict(bitmap: ImageBitmap, frame: Frame | null): Promise<ImagePredictions> {
     if (!this.isReady) {
       bitmap.close();
       return Promise.reject(new Error(this.lastFailure));
     }
-    return this.send<ImagePredictions>((id) => ({ kind: "predict", id, bitmap, isLive }), [bitmap]);
+    return this.send<ImagePredictions>((id) => ({ kind: "predict", id, bitmap, frame }), [bitmap]);
   }
 
   /** Ask the worker for a step of teaching. */

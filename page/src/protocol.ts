@@ -1,12 +1,14 @@
 // The messages between page and worker.
 
 import type { Box } from "./faces/crop.ts";
+import type { Frame } from "./faces/follower.ts";
 import type { FacePrediction, ModelInfo } from "./faces/model.ts";
 import type { Lesson, Refusal, Shot } from "./teaching/lesson.ts";
 
 export type ToWorker =
   | { kind: "load"; base: string }
-  | { kind: "predict"; id: number; bitmap: ImageBitmap; isLive: boolean }
+  /** `frame` is that of a camera or video; null for a photo. */
+  | { kind: "predict"; id: number; bitmap: ImageBitmap; frame: Frame | null }
   | ({ id: number } & TeachRequest);
 
 /** What is asked of the worker for teaching. Every request is answered by `answer` or `failed`. */

@@ -3,7 +3,7 @@
 import type { Point } from "./faces/crop.ts";
 import type { FacePrediction } from "./faces/model.ts";
 import { REASONS } from "./faces/quality.ts";
-import type { Frame } from "./source.ts";
+import type { Frame } from "./faces/follower.ts";
 import type { Track } from "./tracks.ts";
 
 // A row with 8 classes takes 144 bytes, and landmarks another 544: 138 MB in all, nearly four hours of one face at 15

@@ -1,6 +1,7 @@
 // Where images come from (a photo, a camera or a video file) and which element shows them.
 
 import { byId } from "./dom.ts";
+import type { Frame } from "./faces/follower.ts";
 
 export type Kind = "none" | "photo" | "camera" | "video";
 
@@ -8,14 +9,6 @@ export type Kind = "none" | "photo" | "camera" | "video";
 const MAX_PIXELS = 24_000_000;
 const MAX_VIDEO_SIDE = 1280;
 const CAMERA = { width: { ideal: 960 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
-
-/** A frame of a camera or a video. */
-export interface Frame {
-  /** In seconds: position in the video, or time since the camera started. */
-  time: number;
-  /** Increases with every seek and every repetition of the video. */
-  pass: number;
-}
 
 export class Source {
   readonly still = byId<HTMLCanvasElement>("still");
@@ -32,6 +25,9 @@ export class Source {
   private cameraId = "";
   private url = "";
   pass = 0;
+  /** The latest frame, until it is predicted. */
+  private newest: Frame | null = null;
+  private onFrame = (): void => {};
   /** The start of a video: its first frame is not predicted yet, the video waits for it, or it plays normally. */
   private start: "pending" | "waiting" | "done" = "done";
   private startedAt = 0;
@@ -39,7 +35,11 @@ export class Source {
   private readonly grabbed = document.createElement("canvas");
 
   constructor() {
-    this.player.addEventListener("seeking", () => this.pass++);
+    this.player.addEventListener("seeking", () => {
+      this.pass++;
+      this.newest = null;
+    });
+    this.watch();
   }
 
   get isLive(): boolean {
@@ -107,7 +107,6 @@ export class Source {
     this.close();
     this.url = url;
     this.player.src = url;
-    this.player.loop = true;
     await this.player.play();
     // Pause at the first frame until it has been predicted, so that no frame is missed.
     this.player.pause();
@@ -139,6 +138,8 @@ export class Source {
   private setKind(kind: Kind, name: string): void {
     this.kind = kind;
     this.name = name;
+    this.pass++;
+    this.newest = null;
     this.isExample = false;
     this.player.hidden = !this.isLive;
     this.showPredictedFrames(this.isLive && this.showsPredictedFrames);
@@ -172,16 +173,26 @@ export class Source {
     }
     if (this.start === "waiting") await this.play();
     this.start = "done";
-    return new Promise((resolve) => {
-      const done = (mediaTime: number): void => {
-        const time = this.player.srcObject ? (performance.now() - this.startedAt) / 1000 : mediaTime;
-        resolve({ time, pass: this.pass });
-      };
-      // Not supported by every browser.
-      const { requestVideoFrameCallback } = this.player as Partial<HTMLVideoElement>;
-      if (requestVideoFrameCallback) this.player.requestVideoFrameCallback((_, { mediaTime }) => done(mediaTime));
-      else requestAnimationFrame(() => done(this.player.currentTime));
-    });
+    // What a file shows must be the very frame whose time is known; of a camera, the latest frame will do.
+    if (this.kind === "video") this.newest = null;
+    if (!this.newest) await new Promise<void>((resolve) => (this.onFrame = resolve));
+    const frame = this.newest!;
+    this.newest = null;
+    return frame;
+  }
+
+  /** Note every frame as it is shown, so that prediction goes on at once if one came in the meantime. */
+  private watch(): void {
+    const note = (mediaTime: number): void => {
+      const time = this.player.srcObject ? (performance.now() - this.startedAt) / 1000 : mediaTime;
+      this.newest = { time, pass: this.pass };
+      this.onFrame();
+      this.watch();
+    };
+    // Not supported by every browser.
+    const { requestVideoFrameCallback } = this.player as Partial<HTMLVideoElement>;
+    if (requestVideoFrameCallback) this.player.requestVideoFrameCallback((_, { mediaTime }) => note(mediaTime));
+    else requestAnimationFrame(() => note(this.player.currentTime));
   }
 }
 

@@ -6,7 +6,7 @@ import { divideByPrior, type Prior } from "./faces/prior.ts";
 import { className, percent, reasonName, t } from "./i18n.ts";
 import { overlayColor } from "./palette.ts";
 import type { Recording } from "./recording.ts";
-import type { Frame } from "./source.ts";
+import type { Frame } from "./faces/follower.ts";
 import { mapProbabilities, topClass, type Track } from "./tracks.ts";
 import type { DrawnFace, Layers } from "./view/overlay.ts";
 

@@ -4,15 +4,16 @@ import * as ort from "onnxruntime-web/wasm";
 import { versioned } from "./assets.ts";
 import type { Box } from "./faces/crop.ts";
 import { Detector, type DetectedFace } from "./faces/detector.ts";
+import { Follower } from "./faces/follower.ts";
 import { Model, checkInfo, type ModelInfo } from "./faces/model.ts";
 import { fromRgba, type Image } from "./faces/pixels.ts";
 import type { FromWorker, Part, TeachAnswers, TeachRequest, ToWorker } from "./protocol.ts";
 import { teach, thumbnailOf } from "./teaching/lesson.ts";
 
-// For video, the fine pass has a lower resolution than for photos, and runs only on every sixth frame as long as the close-up
-// pass misses no face.
+// For video, the fine pass has a lower resolution than for photos, and runs only on every second look of the detector as long as
+// the close-up pass misses no face.
 const LIVE_FINE_SIDE = 640;
-const LIVE_FINE_EVERY = 6;
+const LIVE_FINE_EVERY = 2;
 const MAX_THREADS = 4;
 
 let detector: Detector;
@@ -20,13 +21,14 @@ let model: Model;
 /** The page's own model and its file; another one may have been taught. */
 let base: { model: Model; file: Uint8Array };
 let taughtFile: Uint8Array | null = null;
-let frame = 0;
+let follower = new Follower();
+let looks = 0;
 let needsFinePass = false;
 
 self.onmessage = async ({ data }: MessageEvent<ToWorker>) => {
   try {
     if (data.kind === "load") await load(data.base);
-    else if (data.kind === "predict") await predict(data.id, data.bitmap, data.isLive);
+    else if (data.kind === "predict") await predict(data);
     else send({ kind: "answer", id: data.id, value: await answer(data) });
   } catch (error) {
     const message = messageOf(error);
@@ -120,13 +122,19 @@ async function fetchFile(base: string, path: string, onProgress?: (fraction: num
   return file;
 }
 
-async function predict(id: number, bitmap: ImageBitmap, isLive: boolean): Promise<void> {
+async function predict({ id, bitmap, frame }: Extract<ToWorker, { kind: "predict" }>): Promise<void> {
   const start = performance.now();
   const image = pixelsOf(bitmap);
   const decoded = performance.now();
-  const faces = isLive ? await detectLive(image) : await detector.findFaces(image);
+  const followed = frame && follower.follow(image, frame);
+  const faces = followed ?? (frame ? await detectLive(image) : await detector.findFaces(image));
   const detected = performance.now();
   const predictions = await model.predict(image, faces);
+  if (frame) {
+    const landmarks = predictions.map((prediction) => prediction.landmarks);
+    const found = follower.keep(image, frame, faces, landmarks, !followed);
+    predictions.forEach((prediction, index) => (prediction.box = found[index].box));
+  }
   const end = performance.now();
   const ms = { pixels: decoded - start, faces: detected - decoded, model: end - detected, all: end - start };
   send({ kind: "predictions", id, predictions, width: image.width, height: image.height, ms });
@@ -136,14 +144,14 @@ async function answer(request: TeachRequest): Promise<TeachAnswers[keyof TeachAn
   if (request.kind === "collect") return collect(pixelsOf(request.bitmap), request.box);
   if (request.kind === "file") return taughtFile ?? base.file;
   if (request.kind === "restore") {
-    [model, taughtFile] = [base.model, null];
+    [model, taughtFile, follower] = [base.model, null, new Follower()];
     return base.model.info;
   }
   const lesson = await teach(base.file, base.model.info, request.shots, request.keepsClasses);
   if ("reason" in lesson) return lesson;
   const { file, ...result } = lesson;
   model = await Model.load(ort, file, result.info);
-  taughtFile = file;
+  [taughtFile, follower] = [file, new Follower()];
   return result;
 }
 
@@ -165,7 +173,7 @@ async function collect(image: Image, box: Box | null): Promise<TeachAnswers["col
 
 async function detectLive(image: Image): Promise<DetectedFace[]> {
   const closeUp = await detector.closeUpPass(image);
-  const isFineFrame = frame++ % LIVE_FINE_EVERY === 0;
+  const isFineFrame = looks++ % LIVE_FINE_EVERY === 0;
   if (!isFineFrame && !needsFinePass && closeUp.length) return closeUp;
   const faces = await detector.finePass(image, closeUp, LIVE_FINE_SIDE);
   needsFinePass = faces.length > closeUp.length;

@@ -53,14 +53,20 @@ test("the history covers one minute", () => {
 
 test("the CSV has the columns of mien predict, largest face first, and a file name cannot become a formula", () => {
   const small = prediction([1, 2, 3, 4], 0.25, 0.75);
-  const large = { ...prediction([0, 0, 9, 9], 1, 0), landmarks: [[1, 2], [3, 4]] as [number, number][], valence: -0.5 };
+  // Eyes 4 wide and 1 high, a mouth 10 wide and 3 high.
+  const eye = [[0, 1], [1, 0], [3, 0], [4, 1], [3, 1], [1, 1]];
+  const mouth = [[0, 1], [2, 0], [5, 0], [8, 0], [10, 1], [8, 3], [5, 3], [2, 3]];
+  const rest = Array.from({ length: 36 }, () => [0, 0]);
+  const lips = Array.from({ length: 12 }, () => [0, 0]);
+  const landmarks = [...rest, ...eye, ...eye, ...lips, ...mouth] as [number, number][];
+  const large = { ...prediction([0, 0, 9, 9], 1, 0), landmarks, valence: -0.5 };
   const tracks = new Tracks().update([small, large], 0, false);
   const [header, first, second] = predictionsCsv(photoRows(tracks), '=1,"2"', ["Neutral", "Happy"]).split("\r\n");
-  const columns = "box_x0,box_y0,box_x1,box_y1,score,found_by,expression,confidence,reason,p_Neutral,p_Happy,landmarks,valence,arousal";
+  const columns = "box_x0,box_y0,box_x1,box_y1,score,found_by,expression,confidence,reason,p_Neutral,p_Happy,landmarks,eye_aspect_ratio,mouth_aspect_ratio,valence,arousal";
   assert.equal(header, `source,frame,seconds,face,track,status,detail,${columns}`);
-  const landmarks = "1.00;2.00;3.00;4.00";
-  assert.equal(first, `"'=1,""2""",,,0,,ok,,0.00,0.00,9.00,9.00,0.9000,detector,Neutral,1.0000,,1.0000,0.0000,${landmarks},-0.5000,`);
-  assert.equal(second, `"'=1,""2""",,,1,,ok,,1.00,2.00,3.00,4.00,0.9000,detector,Happy,0.7500,,0.2500,0.7500,,,`);
+  const written = landmarks.flat().map((value) => value.toFixed(2)).join(";");
+  assert.equal(first, `"'=1,""2""",,,0,,ok,,0.00,0.00,9.00,9.00,0.9000,detector,Neutral,1.0000,,1.0000,0.0000,${written},0.2500,0.3000,-0.5000,`);
+  assert.equal(second, `"'=1,""2""",,,1,,ok,,1.00,2.00,3.00,4.00,0.9000,detector,Happy,0.7500,,0.2500,0.7500,,,,,`);
 });
 
 test("action units are columns of the CSV, are smoothed, recorded, and read from the server's rows", () => {
@@ -109,7 +115,7 @@ test("a long video is recorded completely, by position in the video, including f
   const rows = [...recording.rows()];
   assert.deepEqual([rows.length, rows[0].seconds, rows.at(-1)!.seconds], [14401, 0, 7200]);
   assert.deepEqual([rows[5].face, rows[5].track, rows.at(-1)!.prediction], [0, 0, null]);
-  assert.match(predictionsCsv(rows, "video", ["Happy"]), /\r\nvideo,,7200.000,,,no_face,,,,,,,,,,,,,,\r\n$/);
+  assert.match(predictionsCsv(rows, "video", ["Happy"]), /\r\nvideo,,7200.000,,,no_face,,,,,,,,,,,,,,,,\r\n$/);
 });
 
 test("a later pass replaces earlier predictions of the same part, and no others", () => {

@@ -57,7 +57,7 @@ function square(centerX: number, centerY: number, side: number): Matrix {
 }
 
 /** Least-squares similarity transform without reflection (Umeyama 1991); null for degenerate points. */
-function similarity(source: Point[], target: Point[]): Matrix | null {
+export function similarity(source: Point[], target: Point[]): Matrix | null {
   const [sourceX, sourceY] = mean(source);
   const [targetX, targetY] = mean(target);
   let variance = 0;

@@ -6,10 +6,7 @@ from typing import Any
 import numpy as np
 
 from mien.errors import MienError
-from mien.inference.results import ImagePrediction
-
-_TEXTS = ("source", "status", "detail", "expression")
-_INTEGERS = ("frame", "face", "track")
+from mien.inference.results import INTEGER_COLUMNS, TEXT_COLUMNS, ImagePrediction
 
 
 def to_arrow(predictions: Iterable[ImagePrediction]) -> Any:
@@ -33,7 +30,7 @@ def to_arrow(predictions: Iterable[ImagePrediction]) -> Any:
     most = max(map(len, flat), default=0)
     columns = dict.fromkeys(next((row for row in flat if len(row) == most), {}))
     columns |= {name: None for row in flat for name in row}
-    types = dict.fromkeys(_TEXTS, pa.string()) | dict.fromkeys(_INTEGERS, pa.int64())
+    types = dict.fromkeys(TEXT_COLUMNS, pa.string()) | dict.fromkeys(INTEGER_COLUMNS, pa.int64())
     types["landmarks"] = pa.list_(pa.float32())
     schema = pa.schema([(name, types.get(name, pa.float64())) for name in columns])
     for row in flat:

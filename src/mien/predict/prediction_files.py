@@ -13,7 +13,13 @@ from typing import Any, BinaryIO, Protocol, TextIO, TypeAlias
 
 from mien.artifacts import claim_output, disk_errors, one_writer, publish, require_suffix
 from mien.errors import ArtifactError
-from mien.inference.results import BOX_COLUMNS, QUALITY_COLUMNS, FacePrediction
+from mien.inference.results import (
+    BOX_COLUMNS,
+    INTEGER_COLUMNS,
+    QUALITY_COLUMNS,
+    TEXT_COLUMNS,
+    FacePrediction,
+)
 from mien.predict.options import PEER_FORMATS, PREDICTION_FORMATS, PeerFormat
 from mien.runtime.csv_text import CsvLines
 from mien.tasks import NO_ANNOTATIONS, TASKS, Annotations
@@ -119,10 +125,7 @@ class ParquetWriter:
         import pyarrow as pa  # noqa: PLC0415 - only this format needs it
         from pyarrow import parquet  # noqa: PLC0415
 
-        types = dict.fromkeys(
-            ("source", "status", "detail", "found_by", "expression", "reason", "label_set"), pa.string()
-        )
-        types |= dict.fromkeys(("frame", "face", "track"), pa.int64())
+        types = dict.fromkeys(TEXT_COLUMNS, pa.string()) | dict.fromkeys(INTEGER_COLUMNS, pa.int64())
         types["landmarks"] = pa.list_(pa.float32())
         columns = flat_columns(classes, annotations, measures)
         self._schema = pa.schema([(column, types.get(column, pa.float64())) for column in columns])

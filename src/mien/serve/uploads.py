@@ -22,7 +22,8 @@ MAX_OTHER_PARTS = 16
 _CHUNK_BYTES = 1024**2
 
 # The form parser logs whatever it finds wrong with client input; the response reports it instead.
-logging.getLogger("python_multipart.multipart").disabled = True
+# Not by `disabled`, which uvicorn resets when it configures logging.
+logging.getLogger("python_multipart.multipart").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ OK = "ok"
 NO_FACE = "no_face"
 
 BOX_COLUMNS = ("box_x0", "box_y0", "box_x1", "box_y1")
-# The columns of a table of predictions that are not numbers, and those of whole numbers.
+# The columns of a table of predictions that are not numbers, and those of integers.
 TEXT_COLUMNS = ("source", "status", "detail", "found_by", "expression", "reason", "label_set")
 INTEGER_COLUMNS = ("frame", "face", "track")
 QUALITY_COLUMNS = tuple(field.name for field in fields(FaceQuality))

@@ -22,7 +22,7 @@ def build_table() -> str:
             kind.layout,
             kind.natural_crop,
             options,
-            kind.terms or "yours to know",
+            kind.terms or "state them with `--terms`",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -5,7 +5,7 @@ import { Model, type FacePrediction, type ModelInfo } from "../src/faces/model.t
 import { fromRgba, type Image } from "../src/faces/pixels.ts";
 import { divideByPrior, type Prior } from "../src/faces/prior.ts";
 import type { Runtime } from "../src/faces/runtime.ts";
-import { readInfo } from "./metadata.ts";
+import { readInfo } from "../src/faces/metadata.ts";
 
 export { cropImage, cropMatrix, invert, resizeCrop, transform } from "../src/faces/crop.ts";
 export type { Box, CropContract, CropMethod, Matrix, Point } from "../src/faces/crop.ts";
@@ -14,7 +14,7 @@ export { Model, type FacePrediction, type ModelInfo, type Outputs } from "../src
 export { fromRgba, type Image } from "../src/faces/pixels.ts";
 export { divideByPrior, type Prior } from "../src/faces/prior.ts";
 export type { Runtime } from "../src/faces/runtime.ts";
-export { readInfo } from "./metadata.ts";
+export { readInfo } from "../src/faces/metadata.ts";
 
 /** One face, with the fields of a row of `mien predict`. Coordinates are in pixels of the image. */
 export interface Row {

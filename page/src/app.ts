@@ -7,6 +7,7 @@ import { byId, download, onClick, setText } from "./dom.ts";
 import { unitsOf } from "./faces/model.ts";
 import type { Prior } from "./faces/prior.ts";
 import { currentLanguage, percent, setLanguage, t, translatePage } from "./i18n.ts";
+import { ModelPicker } from "./model-picker.ts";
 import { PredictionLoop } from "./prediction-loop.ts";
 import { hasServer } from "./predictor.ts";
 import { Problems } from "./problems.ts";
@@ -25,6 +26,7 @@ const problems = new Problems();
 const view = new View(state, source);
 const loop = new PredictionLoop(state, source, view, problems);
 const teaching = new TeachingPanel(state, source, loop);
+const models = new ModelPicker(state, loop, problems, () => teaching.reset());
 
 function listenToViewControls(): void {
   const toggle = (id: string, onToggle: (isOn: boolean) => void): void =>
@@ -126,13 +128,25 @@ function translate(): void {
 
 problems.listen();
 document.documentElement.dataset.started = "";
-new SourcePicker(source, state.album, problems, openSource, closeSource, () => void loop.predictAlbum()).listen();
+new SourcePicker(
+  source,
+  state.album,
+  problems,
+  openSource,
+  closeSource,
+  () => void loop.predictAlbum(),
+  (file) => void models.open(file),
+).listen();
 listenToViewControls();
 listenToSaveButtons();
 listenToSettings();
 teaching.listen();
+models.listen();
 translate();
-void loop.load().then(() => teaching.render());
+void loop.load().then(() => {
+  teaching.render();
+  models.render();
+});
 addEventListener("online", () => problems.retry("model"));
 showSnippets(false);
 void hasServer().then((isServed) => {

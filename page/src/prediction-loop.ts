@@ -43,6 +43,8 @@ export class PredictionLoop {
     problems.clear("model", "prediction");
     state.isLoading = true;
     state.threads = null;
+    state.isOwnModel = true;
+    byId<HTMLInputElement>("use-server").disabled = false;
     this.run++;
     view.panel.showLoading(0);
     try {
@@ -59,8 +61,15 @@ export class PredictionLoop {
     this.restart();
   }
 
-  /** The worker predicts with another model. */
-  useModel(info: ModelInfo): void {
+  /** The worker predicts with another model, which the server does not have unless it is the page's own. */
+  useModel(info: ModelInfo, isOwn: boolean): void {
+    this.state.isOwnModel = isOwn;
+    const server = byId<HTMLInputElement>("use-server");
+    if (!isOwn && server.checked) {
+      server.checked = false;
+      server.dispatchEvent(new Event("change"));
+    }
+    server.disabled = !isOwn;
     this.state.info = info;
     this.state.album.reset();
     this.preparePanel();

@@ -5,7 +5,7 @@ import type { Box, Point } from "./faces/crop.ts";
 import type { FoundBy } from "./faces/detector.ts";
 import type { Frame } from "./faces/follower.ts";
 import { unitsOf, type FacePrediction, type ModelInfo } from "./faces/model.ts";
-import type { FromWorker, ImagePredictions, LoadFailure, TeachAnswers, TeachRequest, ToWorker } from "./protocol.ts";
+import type { FromWorker, ImagePredictions, LoadFailure, WorkerAnswers, WorkerRequest, ToWorker } from "./protocol.ts";
 
 /** Why the worker cannot predict. */
 export class LoadError extends Error {
@@ -61,10 +61,10 @@ export class BrowserPredictor {
   }
 
   /** Ask the worker for a step of teaching. */
-  ask<Kind extends TeachRequest["kind"]>(request: TeachRequest & { kind: Kind }): Promise<TeachAnswers[Kind]> {
+  ask<Kind extends WorkerRequest["kind"]>(request: WorkerRequest & { kind: Kind }): Promise<WorkerAnswers[Kind]> {
     if (!this.isReady) return Promise.reject(new Error(this.lastFailure));
     const transfer = request.kind === "collect" ? [(request as { bitmap: ImageBitmap }).bitmap] : [];
-    return this.send<TeachAnswers[Kind]>((id) => ({ ...(request as TeachRequest), id }), transfer);
+    return this.send<WorkerAnswers[Kind]>((id) => ({ ...(request as WorkerRequest), id }), transfer);
   }
 
   private send<Value>(message: (id: number) => ToWorker, transfer: Transferable[]): Promise<Value> {

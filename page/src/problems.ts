@@ -9,7 +9,7 @@ const DETECTOR_NAME = "face_detection_yunet_2023mar.onnx";
 const DETECTOR_PATH = "models/detector.onnx";
 
 /** What a problem concerns; each cause has at most one problem, and problems of different causes are shown together. */
-export type Cause = "model" | "source" | "prediction" | "recording" | "page";
+export type Cause = "model" | "modelFile" | "source" | "prediction" | "recording" | "page";
 
 interface Problem {
   text: () => string;

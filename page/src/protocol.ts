@@ -9,23 +9,29 @@ export type ToWorker =
   | { kind: "load"; base: string }
   /** `frame` is that of a camera or video; null for a photo. */
   | { kind: "predict"; id: number; bitmap: ImageBitmap; frame: Frame | null }
-  | ({ id: number } & TeachRequest);
+  | ({ id: number } & WorkerRequest);
 
-/** What is asked of the worker for teaching. Every request is answered by `answer` or `failed`. */
-export type TeachRequest =
+/** What else is asked of the worker. Every request is answered by `answer` or `failed`. */
+export type WorkerRequest =
   /** The face at a box, or the largest one. */
   | { kind: "collect"; bitmap: ImageBitmap; box: Box | null }
   | { kind: "teach"; shots: Shot[]; keepsClasses: boolean }
   /** The file of the model that predicts. */
   | { kind: "file" }
+  /** Predict with the model that was taught from again. */
+  | { kind: "restore" }
+  /** Predict with a model file. */
+  | { kind: "open"; file: Uint8Array; name: string }
   /** Predict with the page's own model again. */
-  | { kind: "restore" };
+  | { kind: "close" };
 
-export interface TeachAnswers {
+export interface WorkerAnswers {
   collect: Omit<Shot, "label"> | null;
   teach: Omit<Lesson, "file"> | Refusal;
   file: Uint8Array;
   restore: ModelInfo;
+  open: ModelInfo;
+  close: ModelInfo;
 }
 
 /** Milliseconds per step. */
@@ -59,5 +65,5 @@ export type FromWorker =
   | { kind: "ready"; threads: number }
   | ({ kind: "load-failed" } & LoadFailure)
   | ({ kind: "predictions"; id: number } & ImagePredictions)
-  | { kind: "answer"; id: number; value: TeachAnswers[keyof TeachAnswers] }
+  | { kind: "answer"; id: number; value: WorkerAnswers[keyof WorkerAnswers] }
   | { kind: "failed"; id: number; message: string };

@@ -4,6 +4,7 @@ import type { Album } from "./album.ts";
 import { versioned } from "./assets.ts";
 import { byId, onClick } from "./dom.ts";
 import { listenForFiles } from "./file-drop.ts";
+import { isModelFile } from "./model-picker.ts";
 import { messageOf, type Problems } from "./problems.ts";
 import type { Source } from "./source.ts";
 import { t } from "./i18n.ts";
@@ -14,7 +15,7 @@ export class SourcePicker {
   /** Number of the latest request to open something; failures of earlier ones are ignored. */
   private request = 0;
 
-  /** `onOpen` is called after a source was opened, `onClose` when there is none anymore, `onAlbum` after choosing files. */
+  /** `onOpen` is called after a source was opened, `onClose` when there is none anymore, `onAlbum` after choosing files, `onModel` with a model file. */
   constructor(
     private readonly source: Source,
     private readonly album: Album,
@@ -22,6 +23,7 @@ export class SourcePicker {
     private readonly onOpen: () => void,
     private readonly onClose: () => void,
     private readonly onAlbum: () => void,
+    private readonly onModel: (file: File) => void,
   ) {}
 
   listen(): void {
@@ -47,6 +49,7 @@ export class SourcePicker {
   private openFiles(files: File[]): void {
     const [first] = files;
     if (!first) return;
+    if (isModelFile(first)) return this.onModel(first);
     const hasVideo = files.some(({ type }) => type.startsWith("video/"));
     if (files.length > 1 && hasVideo) return this.problems.report("source", () => t("errorManyVideos"));
     this.album.open(files.length > 1 ? files : []);
@@ -99,7 +102,7 @@ export class SourcePicker {
     retry: (() => void) | null = null,
   ): Promise<void> {
     const request = ++this.request;
-    this.problems.clear("source", "prediction");
+    this.problems.clear("source", "modelFile", "prediction");
     try {
       await task();
     } catch (error) {

@@ -15,6 +15,8 @@ export class State {
   /** Threads of the runtime; null if the model does not run in the browser. */
   threads: number | null = null;
   isLoading = true;
+  /** Whether the model in use is the page's own, which its server has too. */
+  isOwnModel = true;
   /** The faces of the latest predicted image, oldest track first, with probabilities for the chosen prior. */
   faces: Track[] = [];
   /** The same with probabilities as trained: the prior comes after the smoothing of a video, as in Python. */

@@ -5,24 +5,27 @@ import { versioned } from "./assets.ts";
 import type { Box } from "./faces/crop.ts";
 import { Detector, type DetectedFace } from "./faces/detector.ts";
 import { Follower } from "./faces/follower.ts";
+import { readInfo } from "./faces/metadata.ts";
 import { Model, checkInfo, type ModelInfo } from "./faces/model.ts";
 import { fromRgba, type Image } from "./faces/pixels.ts";
-import type { FromWorker, Part, TeachAnswers, TeachRequest, ToWorker } from "./protocol.ts";
+import type { FromWorker, Part, WorkerAnswers, WorkerRequest, ToWorker } from "./protocol.ts";
 import { teach, thumbnailOf } from "./teaching/lesson.ts";
 
-// For video, the fine pass has a lower resolution than for photos, and runs only on every second look of the detector as long as
-// the close-up pass misses no face.
+// For video, the fine pass has a lower resolution than for photos, and as long as the close-up pass misses no face, it skips this many
+// frames and looks of the detector.
 const LIVE_FINE_SIDE = 640;
-const LIVE_FINE_EVERY = 2;
+const LIVE_FINE_EVERY_FRAMES = 6;
+const LIVE_FINE_EVERY_LOOKS = 2;
 const MAX_THREADS = 4;
 
 let detector: Detector;
 let model: Model;
-/** The page's own model and its file; another one may have been taught. */
-let base: { model: Model; file: Uint8Array };
+/** The page's own model and its file, and those in use: of the page or opened. Another one may have been taught from them. */
+let own: { model: Model; file: Uint8Array };
+let base: typeof own;
 let taughtFile: Uint8Array | null = null;
 let follower = new Follower();
-let looks = 0;
+let [framesSinceFine, looksSinceFine] = [Infinity, Infinity];
 let needsFinePass = false;
 
 self.onmessage = async ({ data }: MessageEvent<ToWorker>) => {
@@ -92,7 +95,7 @@ async function load(origin: string): Promise<void> {
   ]);
   detector = await loadPart("detector", () => Detector.load(ort, detectorFile));
   model = await loadPart("model", () => Model.load(ort, modelFile, info));
-  base = { model, file: modelFile };
+  base = own = { model, file: modelFile };
   send({ kind: "ready", threads: ort.env.wasm.numThreads });
 }
 
@@ -126,6 +129,7 @@ async function predict({ id, bitmap, frame }: Extract<ToWorker, { kind: "predict
   const start = performance.now();
   const image = pixelsOf(bitmap);
   const decoded = performance.now();
+  if (frame) framesSinceFine++;
   const followed = frame && follower.follow(image, frame);
   const faces = followed ?? (frame ? await detectLive(image) : await detector.findFaces(image));
   const detected = performance.now();
@@ -140,12 +144,16 @@ async function predict({ id, bitmap, frame }: Extract<ToWorker, { kind: "predict
   send({ kind: "predictions", id, predictions, width: image.width, height: image.height, ms });
 }
 
-async function answer(request: TeachRequest): Promise<TeachAnswers[keyof TeachAnswers]> {
+async function answer(request: WorkerRequest): Promise<WorkerAnswers[keyof WorkerAnswers]> {
   if (request.kind === "collect") return collect(pixelsOf(request.bitmap), request.box);
   if (request.kind === "file") return taughtFile ?? base.file;
-  if (request.kind === "restore") {
-    [model, taughtFile, follower] = [base.model, null, new Follower()];
-    return base.model.info;
+  if (request.kind === "restore") return use(base);
+  if (request.kind === "close") return use(own);
+  if (request.kind === "open") {
+    const { file, name } = request;
+    const opened = await Model.load(ort, file, { ...readInfo(file), name });
+    await opened.requireOutputs();
+    return use({ model: opened, file });
   }
   const lesson = await teach(base.file, base.model.info, request.shots, request.keepsClasses);
   if ("reason" in lesson) return lesson;
@@ -155,8 +163,15 @@ async function answer(request: TeachRequest): Promise<TeachAnswers[keyof TeachAn
   return result;
 }
 
+/** Predict with a model; one that was opened and is no longer in use gives back its memory. */
+function use(chosen: typeof base): ModelInfo {
+  if (base !== own && base !== chosen) void base.model.release();
+  [base, model, taughtFile, follower] = [chosen, chosen.model, null, new Follower()];
+  return model.info;
+}
+
 /** Return what a lesson needs of a face: that at a box, or the largest one; null if there is none. */
-async function collect(image: Image, box: Box | null): Promise<TeachAnswers["collect"]> {
+async function collect(image: Image, box: Box | null): Promise<WorkerAnswers["collect"]> {
   const faces = await detector.findFaces(image);
   const middle = ([x0, y0, x1, y1]: Box): [number, number] => [(x0 + x1) / 2, (y0 + y1) / 2];
   const distance = (face: DetectedFace): number => {
@@ -173,8 +188,10 @@ async function collect(image: Image, box: Box | null): Promise<TeachAnswers["col
 
 async function detectLive(image: Image): Promise<DetectedFace[]> {
   const closeUp = await detector.closeUpPass(image);
-  const isFineFrame = looks++ % LIVE_FINE_EVERY === 0;
-  if (!isFineFrame && !needsFinePass && closeUp.length) return closeUp;
+  looksSinceFine++;
+  const isFineDue = framesSinceFine >= LIVE_FINE_EVERY_FRAMES && looksSinceFine >= LIVE_FINE_EVERY_LOOKS;
+  if (!isFineDue && !needsFinePass && closeUp.length) return closeUp;
+  [framesSinceFine, looksSinceFine] = [0, 0];
   const faces = await detector.finePass(image, closeUp, LIVE_FINE_SIDE);
   needsFinePass = faces.length > closeUp.length;
   return faces;

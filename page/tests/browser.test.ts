@@ -2,7 +2,7 @@
 // example as Python does and loads nothing from other hosts. Skipped if Chromium or YuNet is unavailable.
 
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { delimiter, extname, join } from "node:path";
@@ -356,6 +356,44 @@ async function cutFaces(page: Page): Promise<{ name: string; mimeType: string; b
     return results;
   }, data);
   return cells.map((bytes, cell) => ({ name: `${cell}.png`, mimeType: "image/png", buffer: Buffer.from(bytes) }));
+}
+
+test("a model file is used in place of the page's own, and refused with the reason", { skip: missing, timeout: 240_000 }, async () => {
+  const { page, faults } = await openPage("en-GB");
+  await page.click("#example");
+  await page.locator("#faces button").nth(2).waitFor({ timeout: 120_000 });
+  const open = (name: string, buffer: Uint8Array) =>
+    page.setInputFiles("#model-file", { name, mimeType: "application/octet-stream", buffer: Buffer.from(buffer) });
+  for (const [name, content, reason] of [
+    ["text.onnx", Buffer.from("not a model"), /“text\.onnx” cannot be used as a model/],
+    ["changed.onnx", changed(otherModel()), /changed since it was written/],
+    ["other.onnx", detector!, /not written by mien/],
+  ] as [string, Uint8Array, RegExp][]) {
+    await open(name, content);
+    await page.locator("#problem", { hasText: reason }).waitFor({ timeout: 60_000 });
+  }
+  assert.match(await page.locator("#facts").innerText(), /golden/);
+  await open("mine.onnx", otherModel());
+  await page.locator("#facts", { hasText: "mine" }).waitFor({ timeout: 60_000 });
+  assert.equal(await problemText(page), "");
+  await page.locator("#faces button").nth(2).waitFor({ timeout: 60_000 });
+  await page.click("#model-close");
+  await page.locator("#facts", { hasText: "golden" }).waitFor({ timeout: 60_000 });
+  assert.equal(await page.locator("#model-close").isVisible(), false);
+  assert.deepEqual(faults, []);
+});
+
+/** The model that mien comes with. */
+function otherModel(): Uint8Array {
+  const folder = join(process.cwd(), "..", "src", "mien", "assets", "models");
+  return readFileSync(join(folder, readdirSync(folder).find((name) => name.endsWith(".onnx"))!));
+}
+
+/** A file with another byte in the middle, among the weights. */
+function changed(file: Uint8Array): Uint8Array {
+  const copy = file.slice();
+  copy[copy.length >> 1] ^= 1;
+  return copy;
 }
 
 test("classes are taught, used live, saved and undone", { skip: missing, timeout: 240_000 }, async () => {

@@ -75,12 +75,43 @@ test("a model is not loaded from a file that has changed", async () => {
 });
 
 test("action units need names, and are those of the metadata", () => {
-  const info = { format_version: 2, classes: ["Happy"], crop: {}, input_size: 48, tasks: ["expression", "action_units"] } as unknown as ModelInfo;
+  const info = { format_version: 2, classes: ["Happy"], crop: { method: "aligned", size: 48 }, input_size: 48, tasks: ["expression", "action_units"] } as unknown as ModelInfo;
   assert.throws(() => checkInfo(info), /no names of its action units/);
   const units = { names: ["AU06"], kind: "intensity" as const };
   assert.deepEqual(unitsOf(checkInfo({ ...info, annotations: { action_units: units } })), units);
   assert.equal(presentFrom(units), 2);
   assert.equal(unitsOf({ ...info, tasks: ["expression"] }), null);
+});
+
+test("metadata that no export writes is rejected", () => {
+  const info = { format_version: 2, classes: ["Happy", "Sad"], crop: { method: "aligned", size: 48 }, input_size: 48, tasks: ["expression"] };
+  for (const [change, reason] of [
+    [{}, null],
+    [{ classes: ["Happy", "Happy"] }, /classes, with different names/],
+    [{ classes: [] }, /classes/],
+    [{ classes: [1, 2] }, /classes/],
+    [{ tasks: ["landmarks"] }, /include expression/],
+    [{ tasks: ["expression", "age"] }, /include expression/],
+    [{ crop: null }, /crop must have/],
+    [{ crop: { method: "round", size: 48 } }, /crop must have/],
+    [{ input_size: 5000 }, /1 to 1024 pixels/],
+    [{ input_size: "48" }, /1 to 1024 pixels/],
+  ] as [object, RegExp | null][]) {
+    const check = () => checkInfo({ ...info, ...change } as unknown as ModelInfo);
+    if (reason) assert.throws(check, reason, JSON.stringify(change));
+    else check();
+  }
+  assert.throws(() => checkInfo(null as unknown as ModelInfo), /format version/);
+});
+
+test("outputs must be as the metadata announces them", async () => {
+  const [aligned] = golden.readings;
+  const { crop, input_size } = aligned;
+  const given = { format_version: 2, classes: golden.classes, crop, input_size, tasks: ["expression"] };
+  const load = (change: object) => Model.load(ort, modelFile(), { ...given, ...change } as unknown as ModelInfo);
+  await (await load({})).requireOutputs();
+  await assert.rejects(load({ classes: golden.classes.slice(1) }).then((model) => model.requireOutputs()), /`expression` must be 7 numbers by its metadata, it is 8/);
+  await assert.rejects(load({ tasks: ["expression", "valence_arousal"] }).then((model) => model.requireOutputs()), /valence_arousal/);
 });
 
 test("other format versions are rejected", () => {

@@ -15,7 +15,7 @@ export async function requireUnchanged(file: Uint8Array): Promise<void> {
   zeroed.fill("0".charCodeAt(0), start, start + N_DIGITS);
   const digits = Array.from(await digest(zeroed), (byte) => byte.toString(16).padStart(2, "0")).join("");
   if (digits !== recorded) {
-    throw new Error("models/model.onnx has changed since it was written: the hash in its metadata does not match its content");
+    throw new Error("The model file has changed since it was written: the hash in its metadata does not match its content");
   }
 }
 

@@ -10,6 +10,10 @@ import type { Runtime } from "./runtime.ts";
 
 export const FORMAT_VERSION = 2;
 const BATCH_FACES = 16;
+// As mien.formats.onnx_model allows.
+const MAX_SIDE = 1024;
+const TASKS = ["expression", "landmarks", "valence_arousal", "action_units"];
+const METHODS: string[] = ["aligned", "box", "whole"];
 
 /** The action units of a model: presence is a probability, intensity a number from 0 to 5. */
 export interface ActionUnits {
@@ -67,15 +71,25 @@ export function presentFrom(units: ActionUnits): number {
 }
 
 export function checkInfo(info: ModelInfo): ModelInfo {
-  if (info.format_version !== FORMAT_VERSION) {
-    throw new Error(`model.json has format version ${info.format_version}, this page supports ${FORMAT_VERSION}`);
+  if (info?.format_version !== FORMAT_VERSION) {
+    throw new Error(`The model's metadata has format version ${info?.format_version}, this page supports ${FORMAT_VERSION}`);
   }
-  if (!Array.isArray(info.classes) || !info.crop || !info.input_size) throw new Error("model.json is incomplete");
+  const { classes, crop, input_size: size, tasks } = info;
+  const areNames = (values: unknown): boolean => Array.isArray(values) && values.every((value) => typeof value === "string" && value !== "");
+  if (!areNames(classes) || !classes.length || new Set(classes).size !== classes.length) {
+    throw new Error("The model's metadata must have classes, with different names");
+  }
+  if (!areNames(tasks) || !tasks.includes("expression") || tasks.some((task) => !TASKS.includes(task))) {
+    throw new Error(`The model's tasks must be some of ${TASKS.join(", ")}, and include expression`);
+  }
+  if (![size, crop?.size].every((value) => Number.isInteger(value) && value > 0 && value <= MAX_SIDE) || !METHODS.includes(crop.method)) {
+    throw new Error(`The model's crop must have a known method and, as its input, a size of 1 to ${MAX_SIDE} pixels`);
+  }
   if (info.tasks?.includes("action_units") && !Array.isArray(info.annotations?.action_units?.names)) {
-    throw new Error("model.json has no names of its action units");
+    throw new Error("The model's metadata has no names of its action units");
   }
   if (info.class_fractions && info.class_fractions.length !== info.classes.length) {
-    throw new Error("model.json must have as many class fractions as classes");
+    throw new Error("The model's metadata must have as many class fractions as classes");
   }
   return info;
 }
@@ -91,6 +105,27 @@ export class Model {
     const options = { logSeverityLevel: 3 as const };
     const [session] = await Promise.all([runtime.InferenceSession.create(file, options), requireUnchanged(file)]);
     return new Model(runtime, session, checkInfo(info));
+  }
+
+  /** Require the outputs that the metadata announces, by running the model on a black face. */
+  async requireOutputs(): Promise<void> {
+    const { input_size: size, classes, tasks } = this.info;
+    const missing = tasks.find((task) => !this.session.outputNames.includes(task));
+    if (missing) throw new Error(`The model has no output \`${missing}\`, which its metadata announces`);
+    const pixels = new this.runtime.Tensor("uint8", new Uint8Array(size * size * 3), [1, size, size, 3]);
+    const outputs = await this.session.run({ images: pixels }, tasks);
+    const sizes: Record<string, number> = { expression: classes.length, landmarks: 136, valence_arousal: 2, action_units: unitsOf(this.info)?.names.length ?? 0 };
+    for (const task of tasks) {
+      const found = outputs[task].size;
+      if (found !== sizes[task]) throw new Error(`The model's output \`${task}\` must be ${sizes[task]} numbers by its metadata, it is ${found}`);
+    }
+    const total = (outputs.expression.data as Float32Array).reduce((sum, value) => sum + value, 0);
+    if (!(Math.abs(total - 1) < 1e-3)) throw new Error(`The model's probabilities must sum to 1, they sum to ${total}`);
+  }
+
+  /** Give back the memory of the model, which cannot run anymore. */
+  release(): Promise<void> {
+    return this.session.release();
   }
 
   /** Run the model on crops of `input_size`. */

@@ -138,6 +138,10 @@ export const en = {
   modelInput: "Input",
   modelInputValue: "{size} × {size} pixels, crop method “{method}”",
   modelLicense: "License",
+  modelNote: "Another model file of mien export or mien teach can be used instead: choose it, or drop it on the page. It stays on this device.",
+  modelOpen: "Choose a model file",
+  modelClose: "Back to the page’s model",
+  modelTooLarge: "It is larger than {size} MB.",
   taskExpression: "expressions",
   taskLandmarks: "68 landmarks",
   taskAffect: "valence and arousal",
@@ -149,6 +153,7 @@ export const en = {
   cannotPredict: "Unable to analyze. See the message below the image.",
   errorModel: "The model failed to load. {detail}",
   errorModelMissing: "The model is missing on the server that hosts this page. {detail}",
+  errorModelFile: "“{name}” cannot be used as a model. {detail}",
   errorDetector: "The face detector failed to load; faces cannot be found without it. {detail}",
   errorDetectorMissing:
     "The face detector is missing on the server that hosts this page; faces cannot be found without it. {detail}",

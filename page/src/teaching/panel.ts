@@ -19,6 +19,7 @@ export class TeachingPanel {
   private message: () => string = () => "";
   /** The metadata of the taught model while it predicts. */
   private taught: object | null = null;
+  private wasOwn = true;
 
   constructor(
     private readonly state: State,
@@ -54,11 +55,17 @@ export class TeachingPanel {
       byId<HTMLButtonElement>(id).hidden = !isTaught;
       byId<HTMLButtonElement>(id).disabled = !isReady;
     }
-    // The server does not have the taught model.
-    byId<HTMLInputElement>("use-server").disabled = isTaught;
     const names = [...new Set(this.shots.map(({ label }) => label))];
     byId("teach-classes").replaceChildren(...names.map((name) => this.itemOf(name)));
     setText(byId("teach-result"), this.message());
+  }
+
+  /** Another model is in use, by whose features nothing was collected. */
+  reset(): void {
+    this.shots = [];
+    this.taught = null;
+    this.message = () => "";
+    this.render();
   }
 
   private get name(): string {
@@ -133,13 +140,9 @@ export class TeachingPanel {
       this.message = () => refusalText(result, keepsClasses);
       return;
     }
-    const server = byId<HTMLInputElement>("use-server");
-    if (server.checked) {
-      server.checked = false;
-      server.dispatchEvent(new Event("change"));
-    }
     this.taught = result.info;
-    this.loop.useModel(result.info);
+    this.wasOwn = this.state.isOwnModel;
+    this.loop.useModel(result.info, false);
     this.message = () => t("teachDone", numbersOf(result));
   }
 
@@ -151,7 +154,7 @@ export class TeachingPanel {
 
   private async restore(): Promise<void> {
     this.taught = null;
-    this.loop.useModel(await this.loop.predictor.ask({ kind: "restore" }));
+    this.loop.useModel(await this.loop.predictor.ask({ kind: "restore" }), this.wasOwn);
     this.message = () => "";
   }
 }

@@ -1,7 +1,7 @@
 // What a model file says about itself, read from its own metadata, so that it needs no model.json beside it.
 
-import { checkInfo, type ModelInfo } from "../src/faces/model.ts";
-import { fieldsOf } from "../src/faces/protobuf.ts";
+import { checkInfo, type ModelInfo } from "./model.ts";
+import { fieldsOf } from "./protobuf.ts";
 
 // ModelProto.metadata_props is field 14; of each entry, key is field 1 and value field 2.
 const METADATA = 14;

@@ -133,16 +133,7 @@ def run_predict(
         if isinstance(options.baseline, Path):
             neutral = read_baseline(options.baseline, onnx_model, detector=detector, options=options)
             images = replace(images, neutral=neutral)
-        run = _Run(
-            options=options,
-            classes=classes,
-            copies=copies,
-            stream=stream,
-            writer=writer,
-            window=window,
-            summary=summary,
-            images=images,
-        )
+        run = _Run(options, classes, copies, stream, writer, window, summary, images)
         run.predict_sources(found)
     return summary
 
@@ -248,7 +239,7 @@ class _Run:
         options: of the command.
         classes: the expressions that can be predicted.
         copies: paths of annotated copies, by source name; empty for none.
-        stream: receives the summaries of videos if there is no output file.
+        stream: receives the summaries of videos.
         writer: receives the rows of images, and those of videos if there is an output file.
         window: shows videos, or None.
         summary: the counts.
@@ -316,9 +307,8 @@ class _Run:
                     )
                 )
             for prediction in self._with_change(predictions):
-                if self.options.out is None:
-                    video_summary.add(prediction)
-                else:
+                video_summary.add(prediction)
+                if self.options.out is not None:
                     for row in prediction.rows:
                         self.writer.write(row, prediction.size_wh)
                 self.summary.add(prediction, is_frame=True)
@@ -328,8 +318,7 @@ class _Run:
                     timeline.add(prediction)
                 if self.window is not None and self.window.add(prediction):
                     break
-        if self.options.out is None:
-            self.stream.writelines(f"{on_one_line(line)}\n" for line in video_summary.lines())
+        self.stream.writelines(f"{on_one_line(line)}\n" for line in video_summary.lines())
         if self.options.timeline is not None:
             timeline.draw(self.options.timeline, title=on_one_line(video.name))
 

@@ -231,7 +231,7 @@ def _claim_outputs(
     return copies
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _Run:
     """What every source of a run needs.
 

@@ -1,7 +1,7 @@
 """Why a model answers as it does for a face: the map of what the answer depends on, and its shares by part of the face."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -48,10 +48,10 @@ class Explanation:
     prediction: FacePrediction
     target: str
     probability: float
-    crop_rgb: NDArray[np.uint8]
-    occlusion: NDArray[np.float32]
+    crop_rgb: NDArray[np.uint8] = field(repr=False)
+    occlusion: NDArray[np.float32] = field(repr=False)
     regions: dict[str, RegionShare]
-    output: Values
+    output: Values = field(repr=False)
 
     def draw(self) -> NDArray[np.uint8]:
         """Return the crop with the map on it, ``(384, 384, 3)`` uint8 RGB."""

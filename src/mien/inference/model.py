@@ -285,8 +285,10 @@ class Model:
         Example:
             >>> import mien
             >>> model = mien.load()
-            >>> for explanation in model.explain("photo.jpg"):
-            ...     print(explanation.target, explanation.regions)
+            >>> face_rgb = np.full((48, 48, 3), 128, np.uint8)
+            >>> [explanation] = model.explain(face_rgb, cropped=True)
+            >>> explanation.occlusion.shape, [*explanation.regions][:3]
+            ((48, 48), ['eyes and brows', 'nose', 'mouth'])
         """
         require_class(target, self.onnx_model)
         image_cropped = self.preprocess(image, cropped=cropped, color=color)
@@ -420,8 +422,8 @@ class Model:
             ModelError: cross-validation gives no evidence that the classes can be told apart.
 
         Example:
-            >>> model = mien.load().teach(["a.jpg", "b.jpg", ...], ["yawn", "calm", ...])
-            >>> model.save("yawn.onnx")
+            >>> model = mien.load().teach(["a.jpg", "b.jpg", ...], ["yawn", "calm", ...])  # doctest: +SKIP
+            >>> model.save("yawn.onnx")  # doctest: +SKIP
         """
         people: Sequence[str | None] = [None] * len(images) if persons is None else persons
         if not len(images) == len(labels) == len(people):

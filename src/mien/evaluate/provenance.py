@@ -58,6 +58,11 @@ class Provenance:
                 f"{self.n_known_persons:,} of the {self.n_faces:,} faces are of persons or clips that the model was trained "
                 "on: the metrics are better than on people it has not seen. Train with `data.exclude_shared_persons`"
             )
+        if taught := self.model.training.get("taught"):
+            found.append(
+                f"The file does not record which {taught['cross_validation']['n']:,} faces the model was taught on: if some of "
+                "them are in this split, the metrics measure memorization. Evaluate faces of other people"
+            )
         if self.model.crop != self.pack.crop:
             found.append(
                 f"The model was trained on {describe_crop(self.model.crop)}, this pack has "

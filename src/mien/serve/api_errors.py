@@ -67,7 +67,8 @@ def add_error_handlers(app: FastAPI) -> None:
         problems = []
         for one in error.errors()[:MAX_ECHOED_VALUES]:
             name = ".".join(str(part)[:MAX_ECHO] for part in one["loc"][1:]) or str(one["loc"][0])
-            problems.append(f"`{name}`: {one['msg']}, got {str(one.get('input'))[:MAX_ECHO]!r}")
+            message = "there is no such parameter" if one["type"] == "extra_forbidden" else one["msg"]
+            problems.append(f"`{name}`: {message}, got {str(one.get('input'))[:MAX_ECHO]!r}")
         return ApiError(422, "invalid_parameter", "; ".join(problems)).to_response()
 
     @app.exception_handler(Exception)

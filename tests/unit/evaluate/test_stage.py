@@ -232,6 +232,12 @@ def test_no_warning_for_the_same_crop(make_model, make_pack, tmp_path, val) -> N
     )
 
 
+def test_warning_for_taught_faces(make_model, make_pack, tmp_path, val) -> None:
+    """A taught file does not say which faces it was taught on: the pack's may be among them."""
+    model = make_model(tasks=EXPRESSION, training={"taught": {"cross_validation": {"n": 36}}})
+    assert "which 36 faces" in str(evaluate(model, make_pack(val=val), out=tmp_path / "report"))
+
+
 def _trained_on(pack, *, exclude_leaks: bool) -> dict:
     content = json.loads((pack / "pack.json").read_text("utf-8"))["content_sha256"]
     return {"pack": {"content_sha256": content}, "recipe": {"data": {"exclude_leaks": exclude_leaks}}}

@@ -287,7 +287,7 @@ class Model:
             >>> model = mien.load()
             >>> face_rgb = np.full((48, 48, 3), 128, np.uint8)
             >>> [explanation] = model.explain(face_rgb, cropped=True)
-            >>> explanation.occlusion.shape, [*explanation.regions][:3]
+            >>> explanation.occlusion.shape, list(explanation.regions)[:3]
             ((48, 48), ['eyes and brows', 'nose', 'mouth'])
         """
         require_class(target, self.onnx_model)

@@ -5,7 +5,7 @@ import type { AlbumPhoto } from "./album.ts";
 import { byId, setText } from "./dom.ts";
 import type { Frame } from "./faces/follower.ts";
 import { unitsOf, type FacePrediction, type ModelInfo } from "./faces/model.ts";
-import { Film } from "./film.ts";
+import { Overview } from "./overview.ts";
 import { currentLanguage, percent, t, tCount } from "./i18n.ts";
 import { BrowserPredictor, largestDifference, LoadError, predictOnServer } from "./predictor.ts";
 import { explainLoadFailure, messageOf, type Problems } from "./problems.ts";
@@ -89,7 +89,7 @@ export class PredictionLoop {
     this.tracks = new Tracks();
     this.state.recording = null;
     const { kind, player } = this.source;
-    this.state.film = kind === "video" && Number.isFinite(player.duration) && player.duration > 0 ? new Film(player.duration) : null;
+    this.state.overview = kind === "video" && Number.isFinite(player.duration) && player.duration > 0 ? new Overview(player.duration) : null;
     this.state.frame = { time: 0, pass: this.source.pass };
     this.restart();
   }
@@ -219,7 +219,7 @@ export class PredictionLoop {
     const result = usesServer()
       ? toJpeg(bitmap).then((image) => predictOnServer(image, "frame.jpg", size, this.state.info!))
       : this.predictor.predict(bitmap, frame);
-    // Whoever awaits it sees a failure; a run that has ended does not.
+    // A failure is reported where the result is awaited, which a run that has ended does not do.
     result.catch(() => undefined);
     return { frame, result };
   }
@@ -234,7 +234,7 @@ export class PredictionLoop {
     const found = tracks.update(result.predictions, frame.time, source.isLive);
     state.setTracks(found);
     if (source.isLive) this.record(frame, found);
-    state.film?.add(frame, found);
+    state.overview?.add(frame, found);
     const shown = state.album.photos.find(({ file }) => file === source.file);
     if (shown) state.album.add(shown, photoRows(found));
     this.view.render();

@@ -27,7 +27,7 @@ export function drawTimeline(canvas: HTMLCanvasElement, history: Moment[], class
 }
 
 /** Draw a whole video, and where it is now. */
-export function drawFilm(canvas: HTMLCanvasElement, duration: number, segments: Moment[][], classes: string[], now: number): void {
+export function drawOverview(canvas: HTMLCanvasElement, duration: number, segments: Moment[][], classes: string[], now: number): void {
   const { ctx, width, height } = prepareCanvas(canvas);
   const floor = height - AXIS_HEIGHT;
   if (floor <= 0) return; // not laid out yet

@@ -14,7 +14,7 @@ import { UnitsPanel } from "../units-panel.ts";
 import { prepareCanvas } from "./canvas.ts";
 import { drawFaces, Placement } from "./overlay.ts";
 import { drawPlane } from "./plane.ts";
-import { drawFilm, drawTimeline } from "./timeline.ts";
+import { drawOverview, drawTimeline } from "./timeline.ts";
 
 const TIMELINE_EVERY_MS = 100;
 
@@ -82,11 +82,11 @@ export class View {
     if (!this.source.isLive || now - this.timelineDrawn <= TIMELINE_EVERY_MS) return;
     this.timelineDrawn = now;
     const canvas = byId<HTMLCanvasElement>("stream");
-    const { film, frame } = this.state;
-    if (!film) return drawTimeline(canvas, selected?.history ?? [], classes, frame.time);
+    const { overview, frame } = this.state;
+    if (!overview) return drawTimeline(canvas, selected?.history ?? [], classes, frame.time);
     const underPrior = (moment: Moment): Moment => ({ ...moment, probabilities: this.state.underPrior(moment.probabilities) });
-    const segments = film.segments(this.state.selectedId).map((moments) => moments.map(underPrior));
-    drawFilm(canvas, film.duration, segments, classes, frame.time);
+    const segments = overview.segments(this.state.selectedId).map((moments) => moments.map(underPrior));
+    drawOverview(canvas, overview.duration, segments, classes, frame.time);
   }
 
   private renderPlane(selected: Track | null, classes: string[]): void {
@@ -122,10 +122,10 @@ export class View {
 
   /** The timeline of a video file is that of all of it. */
   renderTimelineTexts(): void {
-    const isFilm = this.state.film !== null;
-    setText(byId("timeline-title"), t(isFilm ? "timelineFilm" : "timeline"));
-    setText(byId("timeline-text"), t(isFilm ? "timelineFilmText" : "timelineText"));
-    byId("stream").setAttribute("aria-label", t(isFilm ? "timelineFilmLabel" : "timelineLabel"));
+    const isVideo = this.state.overview !== null;
+    setText(byId("timeline-title"), t(isVideo ? "timelineVideo" : "timeline"));
+    setText(byId("timeline-text"), t(isVideo ? "timelineVideoText" : "timelineText"));
+    byId("stream").setAttribute("aria-label", t(isVideo ? "timelineVideoLabel" : "timelineLabel"));
   }
 
   renderPrivacy(): void {

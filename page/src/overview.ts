@@ -17,7 +17,7 @@ interface Bin {
   sums: Map<number, { probabilities: number[]; count: number }>;
 }
 
-export class Film {
+export class Overview {
   private readonly bins: (Bin | undefined)[] = [];
 
   /** `duration` is that of the video, in seconds. */

@@ -118,6 +118,7 @@ function translate(): void {
   view.renderPrivacy();
   view.renderTheme();
   view.transport.render();
+  view.renderTimelineTexts();
   state.album.render();
   if (state.info && !state.isLoading) showModel(state.info, state.threads);
   problems.render();

@@ -5,6 +5,7 @@ import type { AlbumPhoto } from "./album.ts";
 import { byId, setText } from "./dom.ts";
 import type { Frame } from "./faces/follower.ts";
 import { unitsOf, type FacePrediction, type ModelInfo } from "./faces/model.ts";
+import { Overview } from "./overview.ts";
 import { currentLanguage, percent, t, tCount } from "./i18n.ts";
 import { BrowserPredictor, largestDifference, LoadError, predictOnServer } from "./predictor.ts";
 import { explainLoadFailure, messageOf, type Problems } from "./problems.ts";
@@ -21,6 +22,11 @@ import type { View } from "./view/view.ts";
 const SLOW_MS = 150;
 const FAST_MS = 90;
 const RETRY_MS = 2000;
+
+interface BegunPrediction {
+  frame: Frame;
+  result: Promise<ImagePredictions | null>;
+}
 
 export class PredictionLoop {
   readonly predictor = new BrowserPredictor();
@@ -82,6 +88,8 @@ export class PredictionLoop {
     this.problems.clear("recording");
     this.tracks = new Tracks();
     this.state.recording = null;
+    const { kind, player } = this.source;
+    this.state.overview = kind === "video" && Number.isFinite(player.duration) && player.duration > 0 ? new Overview(player.duration) : null;
     this.state.frame = { time: 0, pass: this.source.pass };
     this.restart();
   }
@@ -173,18 +181,18 @@ export class PredictionLoop {
     const { source } = this;
     let last = performance.now();
     let rate = 0;
+    let begun: BegunPrediction | null = null;
     while (run === this.run) {
       try {
-        const frame = await source.nextFrame();
-        if (run !== this.run) return;
-        const bitmap = await source.grab();
-        const size = { width: bitmap.width, height: bitmap.height };
-        const result = usesServer()
-          ? await predictOnServer(await toJpeg(bitmap), "frame.jpg", size, this.state.info!)
-          : await this.predictor.predict(bitmap, frame);
-        if (run !== this.run) return;
+        const { frame, result: promise } = begun ?? (await this.begin(run));
+        begun = null;
+        const result = await promise;
+        if (run !== this.run || !result) return;
         this.problems.clear("prediction");
         source.showGrabbedFrame();
+        // The worker goes on while this thread draws.
+        if (source.hasFrame) begun = await this.begin(run);
+        if (run !== this.run) return;
         this.show(result, frame);
         const now = performance.now();
         rate = rate ? rate + 0.1 * (1000 / (now - last) - rate) : 1000 / (now - last);
@@ -202,6 +210,20 @@ export class PredictionLoop {
     }
   }
 
+  /** Begin predicting the next frame; the result is null if another run has begun meanwhile. */
+  private async begin(run: number): Promise<BegunPrediction> {
+    const frame = await this.source.nextFrame();
+    if (run !== this.run) return { frame, result: Promise.resolve(null) };
+    const bitmap = await this.source.grab();
+    const size = { width: bitmap.width, height: bitmap.height };
+    const result = usesServer()
+      ? toJpeg(bitmap).then((image) => predictOnServer(image, "frame.jpg", size, this.state.info!))
+      : this.predictor.predict(bitmap, frame);
+    // A failure is reported where the result is awaited, which a run that has ended does not do.
+    result.catch(() => undefined);
+    return { frame, result };
+  }
+
   /** Show and record the prediction for a photo or a frame. */
   private show(result: ImagePredictions, frame: Frame): void {
     const { state, source, tracks } = this;
@@ -212,6 +234,7 @@ export class PredictionLoop {
     const found = tracks.update(result.predictions, frame.time, source.isLive);
     state.setTracks(found);
     if (source.isLive) this.record(frame, found);
+    state.overview?.add(frame, found);
     const shown = state.album.photos.find(({ file }) => file === source.file);
     if (shown) state.album.add(shown, photoRows(found));
     this.view.render();

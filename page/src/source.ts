@@ -165,6 +165,11 @@ export class Source {
     }
   }
 
+  /** Whether a camera's next frame has come already. */
+  get hasFrame(): boolean {
+    return this.kind === "camera" && this.newest !== null;
+  }
+
   /** Wait for the next frame; a newly opened video first shows its first frame, and plays on after it. */
   async nextFrame(): Promise<Frame> {
     if (this.start === "pending") {

@@ -3,6 +3,7 @@
 import { Album } from "./album.ts";
 import type { FacePrediction, ModelInfo } from "./faces/model.ts";
 import { divideByPrior, type Prior } from "./faces/prior.ts";
+import type { Overview } from "./overview.ts";
 import { className, percent, reasonName, t } from "./i18n.ts";
 import { overlayColor } from "./palette.ts";
 import type { Recording } from "./recording.ts";
@@ -30,6 +31,8 @@ export class State {
   hasPrediction = false;
   /** The predictions of the latest camera or video; they can be saved until another source is opened. */
   recording: Recording | null = null;
+  /** The timeline of an open video file whose length is known. */
+  overview: Overview | null = null;
   readonly album = new Album();
   /** What the panel says while there is no prediction, and a hint below it. */
   waiting: { text: () => string; hint?: () => string } = { text: () => "" };

@@ -13,6 +13,12 @@ export class Transport {
     this.player = source.player;
     this.button.addEventListener("click", () => void (this.player.paused ? source.play() : this.player.pause()));
     for (const name of ["play", "pause", "timeupdate"]) this.player.addEventListener(name, () => this.render());
+    // The timeline shows the whole video; the slider does the same for the keyboard.
+    const timeline = byId("stream");
+    timeline.addEventListener("click", ({ offsetX }) => {
+      const { duration } = this.player;
+      if (this.source.kind === "video" && Number.isFinite(duration)) this.player.currentTime = (offsetX / timeline.clientWidth) * duration;
+    });
     this.position.addEventListener("input", () => {
       const { duration } = this.player;
       if (Number.isFinite(duration)) this.player.currentTime = (Number(this.position.value) / 1000) * duration;

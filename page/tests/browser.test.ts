@@ -2,37 +2,23 @@
 // example as Python does and loads nothing from other hosts. Skipped if Chromium or YuNet is unavailable.
 
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
-import { delimiter, extname, join } from "node:path";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
 import { after, before, test } from "node:test";
-import { gunzipSync } from "node:zlib";
 import { chromium, type Browser, type Page } from "playwright-core";
-import { detectorFile, golden, modelFile } from "./golden.ts";
+import { detectorFile } from "./golden.ts";
+import { modelInfo, originOf as addressOfSite, policy, serveSite, type Site } from "./site.ts";
 
-const site = join(process.cwd(), "..", "src", "mien", "serve", "static");
 const detector = detectorFile();
 const chromiumPath = findChromium();
 const missing = !chromiumPath ? "Chromium was not found" : !detector ? "the YuNet file was not found" : false;
-const types: Record<string, string> = {
-  ".html": "text/html",
-  ".js": "text/javascript",
-  ".css": "text/css",
-  ".svg": "image/svg+xml",
-  ".wasm": "application/wasm",
-  ".jpg": "image/jpeg",
-  ".json": "application/json",
-};
+
 interface AxeViolation {
   id: string;
   nodes: { html: string }[];
 }
 
-const policy =
-  "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' blob:; media-src 'self' blob:; object-src 'none'";
-
-let server: Server;
+let server: Site;
 let browser: Browser;
 
 function findChromium(): string | null {
@@ -42,36 +28,9 @@ function findChromium(): string | null {
   return places.find((place) => place && existsSync(place)) ?? null;
 }
 
-function fileOf(path: string): Uint8Array | null {
-  if (path === "/models/detector.onnx") return detector;
-  if (path === "/models/model.onnx") return modelFile();
-  if (path === "/model.json") return Buffer.from(JSON.stringify(modelInfo()));
-  const file = join(site, path === "/" ? "index.html" : path);
-  if (existsSync(`${file}.gz`) && !existsSync(file)) return gunzipSync(readFileSync(`${file}.gz`));
-  return existsSync(file) && statSync(file).isFile() ? readFileSync(file) : null;
-}
-
-function modelInfo() {
-  const [aligned] = golden.readings;
-  const tasks = aligned.landmarks ? ["expression", "landmarks"] : ["expression"];
-  const { crop, input_size } = aligned;
-  const { classes, class_fractions } = golden;
-  return { format_version: 2, classes, class_fractions, crop, input_size, tasks, name: "golden", card: "# Card" };
-}
-
 before(async () => {
   if (missing) return;
-  server = createServer((request, response) => {
-    const path = (request.url ?? "/").split("?")[0];
-    const body = fileOf(path);
-    response.setHeader("content-security-policy", policy);
-    response.setHeader("cross-origin-opener-policy", "same-origin");
-    response.setHeader("cross-origin-embedder-policy", "require-corp");
-    response.setHeader("content-type", types[extname(path) || ".html"] ?? "application/octet-stream");
-    response.statusCode = body ? 200 : 404;
-    response.end(body ?? "");
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  server = await serveSite();
   const args = [
     "--no-sandbox",
     "--disable-gpu",
@@ -88,7 +47,7 @@ after(async () => {
 });
 
 function originOf(): string {
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return addressOfSite(server);
 }
 
 /** Open the page and collect errors and requests to other hosts. */
@@ -327,6 +286,8 @@ test("the CSV of a video is complete, by position in the video", { skip: missing
   await page.setInputFiles("#video-file", video);
   await page.locator("#player").evaluate((node) => ((node as HTMLVideoElement).playbackRate = 8));
   await page.waitForFunction(() => document.querySelector<HTMLVideoElement>("#player")!.currentTime > 75, null, { timeout: 120_000 });
+  assert.equal(await page.locator("#timeline-title").innerText(), "Whole video");
+  await page.waitForFunction(() => document.querySelector<HTMLVideoElement>("#player")!.ended, null, { timeout: 60_000 });
   await page.click("#stop");
   const [saved] = await Promise.all([page.waitForEvent("download"), page.click("#save-predictions")]);
   const [header, ...rows] = readFileSync(await saved.path(), "utf8").trimEnd().split("\r\n").map((line) => line.split(","));

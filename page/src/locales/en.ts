@@ -90,6 +90,9 @@ export const en = {
   timeline: "Last minute",
   timelineLabel: "Expression probabilities of the selected face over the last minute",
   timelineText: "Expression probabilities of the selected face, smoothed over a quarter of a second.",
+  timelineVideo: "Whole video",
+  timelineVideoLabel: "Expression probabilities over the whole video",
+  timelineVideoText: "Expression probabilities of the selected face, and of the largest face where it is not seen. Click or tap it to go there.",
   now: "now",
   secondsAgo: "−{count} s",
 

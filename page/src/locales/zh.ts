@@ -92,6 +92,9 @@ export const zh: typeof en = {
   timeline: "最近一分钟",
   timelineLabel: "所选人脸最近一分钟内各表情类别概率的变化",
   timelineText: "所选人脸各表情类别的概率，以 0.25 秒的时间常数平滑。",
+  timelineVideo: "整段视频",
+  timelineVideoLabel: "整段视频中各表情类别概率的变化",
+  timelineVideoText: "所选人脸各表情类别的概率；所选人脸不在画面中时，显示最大的人脸。点按可跳转到该处。",
   now: "现在",
   secondsAgo: "−{count} 秒",
 

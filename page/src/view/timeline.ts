@@ -1,30 +1,51 @@
-// The last minute of a face: a stacked area chart of its class probabilities.
+// The last minute of a face, or a whole video: a stacked area chart of class probabilities.
 
 import { pageColor } from "../palette.ts";
 import { HISTORY_S, type Moment } from "../tracks.ts";
+import { clock } from "../transport.ts";
 import { className, t } from "../i18n.ts";
 import { FONT, prepareCanvas, styleColor } from "./canvas.ts";
 
 const AXIS_HEIGHT = 20;
 const GAP_S = 2.5;
 
+/** Draw the last minute up to now. */
 export function drawTimeline(canvas: HTMLCanvasElement, history: Moment[], classes: string[], now: number): void {
   const { ctx, width, height } = prepareCanvas(canvas);
   const floor = height - AXIS_HEIGHT;
   if (floor <= 0) return; // not laid out yet
   const x = (time: number): number => width - ((now - time) / HISTORY_S) * width;
-  drawGround(ctx, width, floor, x, now);
+  drawGround(ctx, width, floor);
+  const step = width < 500 ? 20 : 10;
+  for (let ago = 0; ago <= HISTORY_S; ago += step) {
+    ctx.textAlign = ago === 0 ? "right" : ago === HISTORY_S ? "left" : "center";
+    ctx.fillText(ago ? t("secondsAgo", { count: ago }) : t("now"), x(now - ago), floor + AXIS_HEIGHT - 4);
+  }
+  ctx.textAlign = "left";
   for (const segment of splitAtGaps(history)) drawSegment(ctx, segment, classes, x, floor);
   drawLabels(ctx, history, classes, x, floor);
 }
 
-function drawGround(
-  ctx: CanvasRenderingContext2D,
-  width: number,
-  floor: number,
-  x: (time: number) => number,
-  now: number,
-): void {
+/** Draw a whole video, and where it is now. */
+export function drawOverview(canvas: HTMLCanvasElement, duration: number, segments: Moment[][], classes: string[], now: number): void {
+  const { ctx, width, height } = prepareCanvas(canvas);
+  const floor = height - AXIS_HEIGHT;
+  if (floor <= 0) return; // not laid out yet
+  const x = (time: number): number => (time / duration) * width;
+  drawGround(ctx, width, floor);
+  const count = width < 500 ? 4 : 8;
+  for (let tick = 0; tick <= count; tick++) {
+    const time = (duration * tick) / count;
+    ctx.textAlign = tick === 0 ? "left" : tick === count ? "right" : "center";
+    ctx.fillText(clock(time), x(time), floor + AXIS_HEIGHT - 4);
+  }
+  ctx.textAlign = "left";
+  for (const segment of segments) drawSegment(ctx, segment, classes, x, floor);
+  ctx.fillStyle = styleColor("--text");
+  ctx.fillRect(Math.min(width - 2, x(now)), 0, 2, floor);
+}
+
+function drawGround(ctx: CanvasRenderingContext2D, width: number, floor: number): void {
   ctx.fillStyle = styleColor("--track");
   ctx.globalAlpha = 0.55;
   ctx.beginPath();
@@ -34,12 +55,6 @@ function drawGround(
   ctx.font = `12px ${FONT}`;
   ctx.textBaseline = "alphabetic";
   ctx.fillStyle = styleColor("--quiet");
-  const step = width < 500 ? 20 : 10;
-  for (let ago = 0; ago <= HISTORY_S; ago += step) {
-    ctx.textAlign = ago === 0 ? "right" : ago === HISTORY_S ? "left" : "center";
-    ctx.fillText(ago ? t("secondsAgo", { count: ago }) : t("now"), x(now - ago), floor + AXIS_HEIGHT - 4);
-  }
-  ctx.textAlign = "left";
 }
 
 /** Split a history at its gaps. */

@@ -8,13 +8,13 @@ import { pageColor } from "../palette.ts";
 import { Panel } from "../panel.ts";
 import type { Kind, Source } from "../source.ts";
 import { usesServer, type State } from "../state.ts";
-import { topClass, type Track } from "../tracks.ts";
+import { topClass, type Moment, type Track } from "../tracks.ts";
 import { Transport } from "../transport.ts";
 import { UnitsPanel } from "../units-panel.ts";
 import { prepareCanvas } from "./canvas.ts";
 import { drawFaces, Placement } from "./overlay.ts";
 import { drawPlane } from "./plane.ts";
-import { drawTimeline } from "./timeline.ts";
+import { drawOverview, drawTimeline } from "./timeline.ts";
 
 const TIMELINE_EVERY_MS = 100;
 
@@ -81,7 +81,12 @@ export class View {
     const now = performance.now();
     if (!this.source.isLive || now - this.timelineDrawn <= TIMELINE_EVERY_MS) return;
     this.timelineDrawn = now;
-    drawTimeline(byId<HTMLCanvasElement>("stream"), selected?.history ?? [], classes, this.state.frame.time);
+    const canvas = byId<HTMLCanvasElement>("stream");
+    const { overview, frame } = this.state;
+    if (!overview) return drawTimeline(canvas, selected?.history ?? [], classes, frame.time);
+    const underPrior = (moment: Moment): Moment => ({ ...moment, probabilities: this.state.underPrior(moment.probabilities) });
+    const segments = overview.segments(this.state.selectedId).map((moments) => moments.map(underPrior));
+    drawOverview(canvas, overview.duration, segments, classes, frame.time);
   }
 
   private renderPlane(selected: Track | null, classes: string[]): void {
@@ -107,11 +112,20 @@ export class View {
     byId("stage").classList.toggle("filled", isOpen);
     byId("stage").style.setProperty("--shape", isOpen ? String(source.size.width / source.size.height) : "");
     byId("stop").hidden = !source.isLive;
+    this.renderTimelineTexts();
     byId("drawn-note").hidden = !source.isExample;
     for (const name of ["photo", "camera", "video"] as Kind[]) {
       byId(name).setAttribute("aria-pressed", String(name === kind));
     }
     this.transport.render();
+  }
+
+  /** The timeline of a video file is that of all of it. */
+  renderTimelineTexts(): void {
+    const isVideo = this.state.overview !== null;
+    setText(byId("timeline-title"), t(isVideo ? "timelineVideo" : "timeline"));
+    setText(byId("timeline-text"), t(isVideo ? "timelineVideoText" : "timelineText"));
+    byId("stream").setAttribute("aria-label", t(isVideo ? "timelineVideoLabel" : "timelineLabel"));
   }
 
   renderPrivacy(): void {

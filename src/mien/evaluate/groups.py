@@ -207,11 +207,7 @@ def read_groups(
     found |= {name: values for name, values in named.items() if values is not None}
     for column in columns:
         if column not in found:
-            having = (
-                f"it has {', '.join(found)}"
-                if found
-                else "it has none: its source names no persons, clips or attributes"
-            )
+            having = f"only {', '.join(found)}" if found else "and no persons, clips or attributes at all"
             raise ArtifactError(
                 f"Split {faces.name!r} of pack {faces.pack.path} has no column {column!r} to group by, {having}. Groups are what "
                 f"the data set states; mien infers nothing about a person{did_you_mean(column, found)}"

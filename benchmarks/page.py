@@ -3,8 +3,9 @@
     python benchmarks/page.py [--photo PHOTO.jpg] [--seconds 20] [--rounds 1] [--baseline ADDRESS]
 
 With ADDRESS, that of an earlier version's `mien serve`, both pages take turns, and the ratios are printed too: on a busy machine only
-they mean something. The video is 640x480 at 60 frames per second and shows one face, the photo's (default: a drawn one), moving a little. `mien serve` serves
-the page; everything runs in the browser, with WebAssembly on the CPU. Needs Node, `npm ci --prefix page` and Chromium (CHROMIUM names it).
+they mean something. The video is 640x480 at 60 frames per second and shows one face, the photo's (default: a drawn one), moving a
+little. `mien serve` serves the page; everything runs in the browser, with WebAssembly on the CPU. Needs Linux, Node,
+`npm ci --prefix page` and Chromium (CHROMIUM names it).
 """
 
 import argparse

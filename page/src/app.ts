@@ -144,10 +144,12 @@ listenToSettings();
 teaching.listen();
 models.listen();
 translate();
-void loop.load().then(() => {
+loop.onLoad = (wasOwn) => {
+  if (!wasOwn) teaching.reset();
   teaching.render();
   models.render();
-});
+};
+void loop.load();
 addEventListener("online", () => problems.retry("model"));
 showSnippets(false);
 void hasServer().then((isServed) => {

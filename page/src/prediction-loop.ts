@@ -30,6 +30,8 @@ interface BegunPrediction {
 
 export class PredictionLoop {
   readonly predictor = new BrowserPredictor();
+  /** Called after every attempt to load; `wasOwn` says whether the model in use before was the page's own. */
+  onLoad: (wasOwn: boolean) => void = () => undefined;
   private tracks = new Tracks();
   /** Number of the current run; a loop that finds another number than its own ends. */
   private run = 0;
@@ -49,6 +51,7 @@ export class PredictionLoop {
     problems.clear("model", "prediction");
     state.isLoading = true;
     state.threads = null;
+    const wasOwn = state.isOwnModel;
     state.isOwnModel = true;
     byId<HTMLInputElement>("use-server").disabled = false;
     this.run++;
@@ -64,6 +67,7 @@ export class PredictionLoop {
     view.panel.hideLoading();
     this.preparePanel();
     if (state.info) showModel(state.info, state.threads);
+    this.onLoad(wasOwn);
     this.restart();
   }
 

@@ -82,11 +82,12 @@ def test_what_is_pushed_is_what_is_loaded(
 
     card = files["README.md"].decode()
     data = huggingface_hub.ModelCard(card).data
-    assert (data.license, data.library_name, data.pipeline_tag) == (
+    fields = data.to_dict()
+    assert [fields[name] for name in ("license", "library_name", "pipeline_tag")] == [
         "cc-by-4.0",
         "mien",
         "image-classification",
-    )
+    ]
     results = {(one.metric_type, one.dataset_type, one.dataset_split): one for one in data.eval_results}
     assert set(results) == {("accuracy", "squares", "test"), ("balanced_accuracy", "squares", "test")}
     accuracy = results["accuracy", "squares", "test"]

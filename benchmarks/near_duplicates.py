@@ -29,6 +29,7 @@ from mien.faces.crop_options import DEFAULT_SIZE
 from mien.faces.images import IMAGE_SUFFIXES, decode_image
 from mien.faces.near_duplicates import find_groups
 from mien.formats.pack import Pack
+from mien.metrics.proportion import wilson_interval
 from mien.prepare import closing
 from mien.prepare.options import PrepareOptions
 from mien.prepare.stage import prepare
@@ -88,13 +89,6 @@ KINDS: dict[str, Callable[[Image], Image]] = {
     "cut to 80 %": lambda image: cut(image, 0.8),
     "shifted 10 %": lambda image: warp(image, x=0.1),
 }
-
-
-def interval(found: int, n: int) -> tuple[float, float]:
-    """Return the 95 % Wilson interval of a fraction."""
-    z, p = 1.96, found / n
-    middle, half = p + z * z / 2 / n, z * (p * (1 - p) / n + z * z / 4 / n / n) ** 0.5
-    return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
 
 
 def prepare_folder(raw: Path, out: Path, options: PrepareOptions) -> tuple[Pack, float, float]:
@@ -180,7 +174,7 @@ def main() -> None:
                     pairs.append((own[original], index))
             found = sum(groups[one] == groups[other] for one, other in pairs)
             joined = n_alone - len(np.unique(groups[: len(split)]))
-            low, high = interval(found, len(pairs))
+            low, high = wilson_interval(found, len(pairs))
             print(
                 f"{kind:42} {found} of {len(pairs)}: {found / len(pairs):.1%} ({low:.1%} to {high:.1%}); {joined} others joined"
             )

@@ -19,7 +19,7 @@ from mien.faces.landmarks import anchors_from_landmarks
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.pipeline import crop_face
 from mien.metrics.bootstrap import Interval
-from mien.metrics.groups import wilson_interval
+from mien.metrics.groups import rate_interval
 from mien.runtime.progress import Progress
 from mien.runtime.text_table import format_table
 
@@ -103,12 +103,12 @@ class LevelScores(NamedTuple):
         return cls(
             n=len(before),
             changed=float(changed.mean()),
-            changed_ci95=wilson_interval(int(changed.sum()), len(before)) or (0.0, 1.0),
+            changed_ci95=rate_interval(int(changed.sum()), len(before)) or (0.0, 1.0),
             shift=float((found[rows, before] - reference[rows, before]).mean()),
             most_common=most_common,
             n_known=n_known,
             correct=hits / n_known if n_known else None,
-            correct_ci95=wilson_interval(hits, n_known),
+            correct_ci95=rate_interval(hits, n_known),
         )
 
 
@@ -134,7 +134,7 @@ class CounterfactualScores:
             "traits": {
                 trait: {
                     "any_change": self.any_change[trait],
-                    "any_change_ci95": wilson_interval(round(self.any_change[trait] * self.n), self.n),
+                    "any_change_ci95": rate_interval(round(self.any_change[trait] * self.n), self.n),
                     "levels": {level: scores._asdict() for level, scores in levels.items()},
                 }
                 for trait, levels in self.traits.items()

@@ -17,7 +17,7 @@ from mien.formats.pack import PackSplit
 from mien.metrics.bootstrap import Interval, bootstrap_confusion
 from mien.metrics.calibration import expected_calibration_error, reliability_bins
 from mien.metrics.classification import accuracy, balanced_accuracy, confusion_matrix
-from mien.metrics.groups import N_PERMUTATIONS, Gap, find_largest_gap, wilson_interval
+from mien.metrics.groups import N_PERMUTATIONS, Gap, find_largest_gap, rate_interval
 from mien.metrics.protocols import ClassProtocol
 from mien.runtime.suggestion import did_you_mean
 from mien.runtime.text_table import format_table
@@ -56,9 +56,9 @@ class ErrorRates(NamedTuple):
         return cls(
             n,
             (n - hits) / n if n else None,
-            wilson_interval(n - hits, n),
+            rate_interval(n - hits, n),
             alarms / n_others if n_others else None,
-            wilson_interval(alarms, n_others),
+            rate_interval(alarms, n_others),
         )
 
 

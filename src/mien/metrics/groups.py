@@ -1,16 +1,14 @@
 """Rates in groups of faces, and whether they differ by more than chance."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.metrics.bootstrap import DEFAULT_SEED, Interval
+from mien.metrics.proportion import wilson_interval
 
 N_PERMUTATIONS = 10_000
-# The 97.5th percentile of the standard normal distribution.
-_Z = 1.959963984540054
 
 
 class Gap(NamedTuple):
@@ -29,23 +27,9 @@ class Gap(NamedTuple):
     p_value: float
 
 
-def wilson_interval(count: int, n: int) -> Interval | None:
-    """Return the 95 % interval of a rate, or None without faces.
-
-    References:
-        [0] Wilson, Probable Inference, the Law of Succession, and Statistical Inference, 1927.
-
-    Example:
-        >>> low, high = wilson_interval(0, 10)
-        >>> round(low, 3), round(high, 3)
-        (0.0, 0.278)
-    """
-    if n == 0:
-        return None
-    rate, z2 = count / n, _Z**2
-    middle = (rate + z2 / (2 * n)) / (1 + z2 / n)
-    half = _Z * math.sqrt(rate * (1 - rate) / n + z2 / (4 * n**2)) / (1 + z2 / n)
-    return max(0.0, middle - half), min(1.0, middle + half)
+def rate_interval(count: int, n: int) -> Interval | None:
+    """Return the 95 % interval of a rate, or None without faces: nothing is known."""
+    return wilson_interval(count, n) if n else None
 
 
 def find_largest_gap(

@@ -13,7 +13,7 @@ from mien.cli import main
 from mien.evaluate.counterfactual import score_drawn_faces
 from mien.evaluate.stage import evaluate, evaluate_drawn
 from mien.formats.onnx_model import OnnxModel
-from mien.metrics.groups import wilson_interval
+from mien.metrics.groups import rate_interval
 
 COLORS = {"Neutral": (220, 30, 30), "Happy": (30, 220, 30), "Sad": (30, 30, 220)}
 
@@ -69,7 +69,7 @@ def test_changes_are_counted_against_the_first_level(
     assert scores.n == 4
     hat = scores.traits["hat"]
     assert [one.changed for one in hat.values()] == [0, 0.5, 0.5]
-    assert hat["cap"].changed_ci95 == wilson_interval(2, 4)
+    assert hat["cap"].changed_ci95 == rate_interval(2, 4)
     assert hat["cap"].most_common == ("Happy", "Sad", 2)
     assert scores.any_change == {"hat": 0.75, "glasses": 0.0}
     assert scores.traits["glasses"]["round"].most_common is None

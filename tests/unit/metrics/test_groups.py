@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from mien.metrics.groups import find_largest_gap, wilson_interval
+from mien.metrics.groups import find_largest_gap, rate_interval
 
 
 @pytest.mark.parametrize(("count", "n"), [(0, 7), (3, 10), (10, 10), (250, 1000)])
-def test_wilson_interval_agrees_with_scipy(count: int, n: int) -> None:
+def test_a_rates_interval_is_scipys_wilson(count: int, n: int) -> None:
     """Also at 0 and 1."""
     expected = binomtest(count, n).proportion_ci(method="wilson")
-    assert wilson_interval(count, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert rate_interval(count, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 def test_no_face_has_no_interval() -> None:
     """Nothing is known."""
-    assert wilson_interval(0, 0) is None
+    assert rate_interval(0, 0) is None
 
 
 def test_the_p_value_is_that_of_all_permutations() -> None:

@@ -7,13 +7,14 @@ References:
     [0] https://github.com/opencv/opencv/blob/4.x/modules/objdetect/src/face_detect.cpp
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.runtime.onnx_session import OnnxSession
+from mien.runtime.protobuf import split_fields, write_field
 
 STRIDES = (8, 16, 32)
 # Images are padded with black to multiples of this.
@@ -109,54 +110,11 @@ def remove_shapes(message: bytes, depth: int = 0) -> bytes:
         ValueError: it is not a protobuf message.
     """
     parts = []
-    for field, encoded, content in _iterate_fields(message):
+    for field, encoded, content in split_fields(message):
         if (depth, field) == (_VALUE_INFO_DEPTH, _VALUE_INFO):
             continue
-        if content is None or field not in _SHAPE_PATH[depth]:
+        if field not in _SHAPE_PATH[depth]:
             parts.append(encoded)
         elif depth < len(_SHAPE_PATH) - 1:
-            inner = remove_shapes(content, depth + 1)
-            parts.append(_write_varint(field << 3 | 2) + _write_varint(len(inner)) + inner)
+            parts.append(write_field(field, remove_shapes(content, depth + 1)))
     return b"".join(parts)
-
-
-def _iterate_fields(message: bytes) -> Iterator[tuple[int, bytes, bytes | None]]:
-    """Yield number, encoded bytes and, if it is length-delimited, content of each field of a protobuf message."""
-    end = 0
-    while end < len(message):
-        start = end
-        key, end = _read_varint(message, end)
-        wire_type, content = key & 7, None
-        if wire_type == 0:
-            _, end = _read_varint(message, end)
-        elif wire_type in (1, 5):
-            end += 8 if wire_type == 1 else 4
-        elif wire_type == 2:
-            length, end = _read_varint(message, end)
-            content = message[end : end + length]
-            end += length
-        else:
-            raise ValueError("it is not an ONNX file")
-        if end > len(message):
-            raise ValueError("the file is truncated")
-        yield key >> 3, message[start:end], content
-
-
-def _read_varint(message: bytes, start: int) -> tuple[int, int]:
-    """Return a variable-length integer and the offset after it."""
-    value = shift = 0
-    while start < len(message) and shift < 70:
-        byte = message[start]
-        value |= (byte & 0x7F) << shift
-        start, shift = start + 1, shift + 7
-        if byte < 0x80:
-            return value, start
-    raise ValueError("it is not an ONNX file")
-
-
-def _write_varint(value: int) -> bytes:
-    parts = []
-    while value > 0x7F:
-        parts.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*parts, value])

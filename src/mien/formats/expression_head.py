@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mien.formats.model_file import HASH_KEY, ZEROS, with_hash
 from mien.formats.onnx_model import FEATURES_NAME, METADATA_KEY, ModelInfo
-from mien.formats.protobuf import split_fields, write_field
+from mien.runtime.protobuf import split_fields, write_field
 
 # Fields of the model, the graph, a node, an attribute, and of tensors and descriptions of values.
 _GRAPH, _METADATA = 7, 14

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mien.errors import ArtifactError
-from mien.formats.protobuf import read_fields
+from mien.runtime.protobuf import read_fields
 
 HASH_KEY = "mien_sha256"
 ZEROS = b"0" * 64

@@ -7,7 +7,7 @@ pytest.importorskip("onnx", reason="the messages to compare with are onnx's")
 
 import onnx
 
-from mien.formats.protobuf import split_fields, write_field
+from mien.runtime.protobuf import split_fields, write_field
 
 
 def test_fields_are_those_that_protobuf_reads() -> None:

@@ -3,7 +3,7 @@
 //
 // ONNX is a protobuf message. ModelProto.graph is field 7; in GraphProto value_info is 13, input 11, output 12.
 
-import { fieldsOf, type Field } from "./protobuf.ts";
+import { field, join, splitFields } from "./protobuf.ts";
 
 const WHAT = "The detector";
 const GRAPH = 7;
@@ -13,25 +13,19 @@ const OUTPUT = 12;
 
 /** Return the model with dynamic axes. A model that has them already is unchanged. */
 export function withDynamicAxes(model: Uint8Array): Uint8Array {
-  const pieces: Uint8Array[] = [];
-  for (const field of fieldsOf(model, 0, model.length, WHAT)) {
-    if (field.number !== GRAPH) {
-      pieces.push(model.subarray(field.start, field.end));
-      continue;
-    }
-    const graph = rewriteGraph(model, field);
-    pieces.push(Uint8Array.of((GRAPH << 3) | 2), varint(graph.length), graph);
-  }
+  const pieces = splitFields(model, WHAT).map(({ number, bytes, value }) =>
+    number === GRAPH ? field(GRAPH, rewriteGraph(value)) : bytes,
+  );
   return join(pieces);
 }
 
-function rewriteGraph(model: Uint8Array, graph: Field): Uint8Array {
+function rewriteGraph(graph: Uint8Array): Uint8Array {
   const pieces: Uint8Array[] = [];
-  for (const field of fieldsOf(model, graph.contentStart, graph.end, WHAT)) {
-    if (field.number === VALUE_INFO) continue;
-    const bytes = model.slice(field.start, field.end);
-    if (field.number === INPUT || field.number === OUTPUT) makeDimensionsDynamic(bytes);
-    pieces.push(bytes);
+  for (const { number, bytes } of splitFields(graph, WHAT)) {
+    if (number === VALUE_INFO) continue;
+    const copy = bytes.slice();
+    if (number === INPUT || number === OUTPUT) makeDimensionsDynamic(copy);
+    pieces.push(copy);
   }
   return join(pieces);
 }
@@ -43,25 +37,4 @@ function makeDimensionsDynamic(bytes: Uint8Array): void {
     const isDimension = bytes[at] === 0x0a && bytes[at + 1] === 3 && bytes[at + 2] === 0x08;
     if (isDimension && bytes[at + 3] >= 128 && bytes[at + 4] < 128) bytes.set([0x12, 1, letter++], at + 2);
   }
-}
-
-function varint(value: number): Uint8Array {
-  const bytes: number[] = [];
-  let rest = value;
-  while (rest >= 128) {
-    bytes.push((rest % 128) | 128);
-    rest = Math.floor(rest / 128);
-  }
-  bytes.push(rest);
-  return Uint8Array.from(bytes);
-}
-
-function join(pieces: Uint8Array[]): Uint8Array {
-  const result = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    result.set(piece, at);
-    at += piece.length;
-  }
-  return result;
 }

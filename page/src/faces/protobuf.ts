@@ -42,3 +42,43 @@ function readVarint(bytes: Uint8Array, start: number, what: string): { value: nu
     scale *= 128;
   }
 }
+
+/** A field whose bytes and value are cut out of its message. */
+export interface Piece {
+  number: number;
+  /** The field with its tag. */
+  bytes: Uint8Array;
+  value: Uint8Array;
+}
+
+/** Return the fields of a message in order; their bytes together are the message. */
+export function splitFields(message: Uint8Array, what: string): Piece[] {
+  return Array.from(fieldsOf(message, 0, message.length, what), ({ number, start, contentStart, end }) => ({
+    number,
+    bytes: message.subarray(start, end),
+    value: message.subarray(contentStart, end),
+  }));
+}
+
+/** Return a field: an integer as a varint, text and bytes with their length before them. */
+export function field(number: number, value: number | string | Uint8Array): Uint8Array {
+  if (typeof value === "number") return Uint8Array.from([...varint(number * 8), ...varint(value)]);
+  const content = typeof value === "string" ? new TextEncoder().encode(value) : value;
+  return join([Uint8Array.from([...varint(number * 8 + 2), ...varint(content.length)]), content]);
+}
+
+export function join(pieces: Uint8Array[]): Uint8Array {
+  const result = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    result.set(piece, at);
+    at += piece.length;
+  }
+  return result;
+}
+
+function varint(value: number): number[] {
+  const bytes: number[] = [];
+  for (; value >= 128; value = Math.floor(value / 128)) bytes.push((value % 128) | 128);
+  return [...bytes, value];
+}

@@ -2,11 +2,13 @@
 // onnx.proto3.
 
 import { withHash } from "../faces/model-hash.ts";
+import { field, join, splitFields, type Piece } from "../faces/protobuf.ts";
 
 const [GRAPH, METADATA] = [7, 14];
 const [NODE, INITIALIZER, OUTPUT, VALUE_INFO] = [1, 5, 12, 13];
 const [NODE_INPUT, NODE_OUTPUT, OPERATOR, ATTRIBUTE] = [1, 2, 4, 5];
 const SUBGRAPHS = [6, 11];
+const WHAT = "The model";
 const NAME_OF = new Map([
   [INITIALIZER, 8],
   [OUTPUT, 1],
@@ -22,17 +24,10 @@ export interface Head {
   keepsClasses: boolean;
 }
 
-interface Field {
-  number: number;
-  /** The field with its tag. */
-  bytes: Uint8Array;
-  value: Uint8Array;
-}
-
 /** Return the model file with another head and other metadata, the JSON of a `ModelInfo`. */
 export async function replaceHead(file: Uint8Array, head: Head, info: string, classes: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
-  for (const { number, bytes, value } of fieldsOf(file)) {
+  for (const { number, bytes, value } of splitFields(file, WHAT)) {
     if (number === GRAPH) parts.push(field(GRAPH, replaceInGraph(value, head, classes)));
     else if (number !== METADATA) parts.push(bytes);
   }
@@ -43,14 +38,14 @@ export async function replaceHead(file: Uint8Array, head: Head, info: string, cl
 }
 
 function replaceInGraph(graph: Uint8Array, head: Head, classes: number): Uint8Array {
-  const fields = fieldsOf(graph);
-  const nodes = fields.filter(({ number }) => number === NODE).map(({ value }) => fieldsOf(value));
+  const fields = splitFields(graph, WHAT);
+  const nodes = fields.filter(({ number }) => number === NODE).map(({ value }) => splitFields(value, WHAT));
   const outputs = fields.filter(({ number }) => number === OUTPUT).map((output) => nameOf(output));
   const needed = new Set(outputs.filter((name) => name !== "expression"));
   const hasSubgraph = nodes.some((node) =>
-    node.some(({ number, value }) => number === ATTRIBUTE && fieldsOf(value).some((part) => SUBGRAPHS.includes(part.number))),
+    node.some(({ number, value }) => number === ATTRIBUTE && splitFields(value, WHAT).some((part) => SUBGRAPHS.includes(part.number))),
   );
-  const kept: Field[][] = [];
+  const kept: Piece[][] = [];
   for (const node of nodes.reverse()) {
     const isNeeded = node.some(({ number, value }) => number === NODE_OUTPUT && needed.has(text(value)));
     if (!head.keepsClasses && !hasSubgraph && !isNeeded) continue;
@@ -86,7 +81,7 @@ function replaceInGraph(graph: Uint8Array, head: Head, classes: number): Uint8Ar
 /** Return the description of an output `(N, C)` with another C: type, tensor, shape, and two dimensions. */
 function withClasses(output: Uint8Array, classes: number): Uint8Array {
   const replace = (message: Uint8Array, path: number[]): Uint8Array => {
-    const fields = fieldsOf(message);
+    const fields = splitFields(message, WHAT);
     if (!path.length) return join([fields.find(({ number }) => number === 1)!.bytes, field(1, field(1, classes))]);
     return join(
       fields.map(({ number, bytes, value }) =>
@@ -156,66 +151,12 @@ class HeadWriter {
   }
 }
 
-function nameOf({ number, value }: Field): string {
+function nameOf({ number, value }: Piece): string {
   const wanted = NAME_OF.get(number);
-  const found = wanted && fieldsOf(value).find((part) => part.number === wanted);
+  const found = wanted && splitFields(value, WHAT).find((part) => part.number === wanted);
   return found ? text(found.value) : "";
 }
 
 function text(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
-}
-
-/** Return the fields of a protobuf message. */
-function fieldsOf(message: Uint8Array): Field[] {
-  const fields: Field[] = [];
-  let at = 0;
-  const varint = (): number => {
-    let [value, scale] = [0, 1];
-    for (;;) {
-      const byte = message[at++];
-      if (byte === undefined) throw new Error("The model file is truncated");
-      value += (byte & 127) * scale;
-      if (byte < 128) return value;
-      scale *= 128;
-    }
-  };
-  while (at < message.length) {
-    const start = at;
-    const tag = varint();
-    let valueStart = at;
-    const wireType = tag & 7;
-    if (wireType === 0) varint();
-    else if (wireType === 1 || wireType === 5) at += wireType === 1 ? 8 : 4;
-    else if (wireType === 2) {
-      const length = varint();
-      valueStart = at;
-      at += length;
-    } else throw new Error(`The model file has the wire type ${wireType}, which ONNX does not use`);
-    if (at > message.length) throw new Error("The model file is truncated");
-    fields.push({ number: Math.floor(tag / 8), bytes: message.subarray(start, at), value: message.subarray(valueStart, at) });
-  }
-  return fields;
-}
-
-function field(number: number, value: number | string | Uint8Array): Uint8Array {
-  if (typeof value === "number") return Uint8Array.from([...varintOf(number * 8), ...varintOf(value)]);
-  const content = typeof value === "string" ? new TextEncoder().encode(value) : value;
-  return join([Uint8Array.from([...varintOf(number * 8 + 2), ...varintOf(content.length)]), content]);
-}
-
-function varintOf(value: number): number[] {
-  const bytes: number[] = [];
-  for (; value >= 128; value = Math.floor(value / 128)) bytes.push((value % 128) | 128);
-  return [...bytes, value];
-}
-
-function join(pieces: Uint8Array[]): Uint8Array {
-  const result = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    result.set(piece, at);
-    at += piece.length;
-  }
-  return result;
 }

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mien.errors import MienError
-from mien.inference.results import INTEGER_COLUMNS, TEXT_COLUMNS, ImagePrediction
+from mien.inference.results import INTEGER_COLUMNS, TEXT_COLUMNS, ImagePrediction, flat_rows
 
 
 def to_arrow(predictions: Iterable[ImagePrediction]) -> Any:
@@ -25,18 +25,22 @@ def to_arrow(predictions: Iterable[ImagePrediction]) -> Any:
         import pyarrow as pa  # noqa: PLC0415 - optional
     except ModuleNotFoundError:
         raise MienError("`to_arrow` needs pyarrow: pip install 'mien[data]'") from None
-    flat = [row.to_flat_dict() for prediction in predictions for row in prediction.rows]
-    # The columns in the order of the row that has most of them: one without a face has no probabilities.
-    most = max(map(len, flat), default=0)
-    columns = dict.fromkeys(next((row for row in flat if len(row) == most), {}))
-    columns |= {name: None for row in flat for name in row}
+    rows, columns = flat_rows(predictions)
+    return pa.Table.from_pylist([with_valid_source(row) for row in rows], schema=arrow_schema(columns))
+
+
+def arrow_schema(columns: Iterable[str]) -> Any:
+    """Return the `pyarrow.Schema` of a table of predictions with these columns."""
+    import pyarrow as pa  # noqa: PLC0415 - optional
+
     types = dict.fromkeys(TEXT_COLUMNS, pa.string()) | dict.fromkeys(INTEGER_COLUMNS, pa.int64())
     types["landmarks"] = pa.list_(pa.float32())
-    schema = pa.schema([(name, types.get(name, pa.float64())) for name in columns])
-    for row in flat:
-        # A file name that is not valid Unicode is written with Python's escapes.
-        row["source"] = row["source"].encode("utf-8", "backslashreplace").decode("utf-8")
-    return pa.Table.from_pylist(flat, schema=schema)
+    return pa.schema([(name, types.get(name, pa.float64())) for name in columns])
+
+
+def with_valid_source(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row for Arrow: a file name that is not valid Unicode has Python's escapes."""
+    return row | {"source": row["source"].encode("utf-8", "backslashreplace").decode("utf-8")}
 
 
 def to_supervision(prediction: ImagePrediction) -> Any:

@@ -360,12 +360,18 @@ def to_pandas(predictions: Iterable[ImagePrediction]) -> Any:
         import pandas as pd  # noqa: PLC0415 - optional
     except ModuleNotFoundError:
         raise MienError("`to_pandas` needs pandas: pip install pandas") from None
+    rows, columns = flat_rows(predictions)
+    return pd.DataFrame(rows, columns=columns or None)
+
+
+def flat_rows(predictions: Iterable[ImagePrediction]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the rows of predictions, see `FacePrediction.to_flat_dict`, and the columns of their table."""
     flat = [row.to_flat_dict() for prediction in predictions for row in prediction.rows]
     # The columns in the order of the row that has most of them: one without a face has no probabilities.
     most = max(map(len, flat), default=0)
     columns = dict.fromkeys(next((row for row in flat if len(row) == most), {}))
     columns |= {name: None for row in flat for name in row}
-    return pd.DataFrame(flat, columns=list(columns) or None)
+    return flat, list(columns)
 
 
 def row_without_face(source: str, problem: tuple[str, str] | None = None) -> FacePrediction:

@@ -13,13 +13,8 @@ from typing import Any, BinaryIO, Protocol, TextIO, TypeAlias
 
 from mien.artifacts import claim_output, disk_errors, one_writer, publish, require_suffix
 from mien.errors import ArtifactError
-from mien.inference.results import (
-    BOX_COLUMNS,
-    INTEGER_COLUMNS,
-    QUALITY_COLUMNS,
-    TEXT_COLUMNS,
-    FacePrediction,
-)
+from mien.inference.interop import arrow_schema, with_valid_source
+from mien.inference.results import BOX_COLUMNS, QUALITY_COLUMNS, FacePrediction
 from mien.predict.options import PEER_FORMATS, PREDICTION_FORMATS, PeerFormat
 from mien.runtime.csv_text import CsvLines
 from mien.tasks import NO_ANNOTATIONS, TASKS, Annotations
@@ -125,20 +120,14 @@ class ParquetWriter:
         import pyarrow as pa  # noqa: PLC0415 - only this format needs it
         from pyarrow import parquet  # noqa: PLC0415
 
-        types = dict.fromkeys(TEXT_COLUMNS, pa.string()) | dict.fromkeys(INTEGER_COLUMNS, pa.int64())
-        types["landmarks"] = pa.list_(pa.float32())
-        columns = flat_columns(classes, annotations, measures)
-        self._schema = pa.schema([(column, types.get(column, pa.float64())) for column in columns])
+        self._schema = arrow_schema(flat_columns(classes, annotations, measures))
         self._table_from_rows = pa.Table.from_pylist
         self._file = parquet.ParquetWriter(file, self._schema)
         self._group: list[dict[str, Any]] = []
 
     def write(self, row: FacePrediction, _size_wh: SizeWh = None, /) -> None:
         """Write one row; the file grows by groups of rows."""
-        values = row.to_flat_dict()
-        # A file name that is not valid Unicode is written with Python's escapes.
-        values["source"] = values["source"].encode("utf-8", "backslashreplace").decode("utf-8")
-        self._group.append(values)
+        self._group.append(with_valid_source(row.to_flat_dict()))
         if len(self._group) >= PARQUET_GROUP_ROWS:
             self._write_group()
 

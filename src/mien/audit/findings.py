@@ -1,6 +1,5 @@
 """What an audit found, face by face, worst first, as a table and as tasks for Label Studio."""
 
-import base64
 import csv
 import json
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.audit.contradictions import Details
+from mien.faces.images import image_uri
 from mien.formats.pack.selection import FaceSelection
 from mien.metrics.label_quality import LabelQuality
 from mien.runtime.csv_text import CsvLines
@@ -197,5 +197,4 @@ def write_label_studio(
 def jpeg_uri(faces: FaceSelection, face: int) -> str:
     """Return a face as its pack stores it, as a data URI."""
     split = faces.splits[int(faces.pack_numbers[face])]
-    encoded = base64.b64encode(split.jpeg(int(faces.rows[face]))).decode("ascii")
-    return f"data:image/jpeg;base64,{encoded}"
+    return image_uri(split.jpeg(int(faces.rows[face])))

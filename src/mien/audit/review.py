@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from mien.artifacts import json_sha256
 from mien.audit.findings import DROP, REASONS, Finding, jpeg_uri
+from mien.drawing.html_page import open_templates
 from mien.formats.pack.selection import FaceSelection
 
 _TEMPLATE = "review.html.j2"
@@ -49,11 +49,7 @@ def write_review(
         "reasons": REASONS,
         "findings": shown,
     }
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
     text = json.dumps(data, allow_nan=False).translate(_ESCAPES)
-    page = environment.get_template(_TEMPLATE).render(data=Markup(text), record=record)  # noqa: S704 - escaped above
+    template = open_templates(Path(__file__).parent).get_template(_TEMPLATE)
+    page = template.render(data=Markup(text), record=record)  # noqa: S704 - escaped above
     path.write_text(page, encoding="utf-8")

@@ -1,12 +1,13 @@
 """Maps of what an answer depends on, drawn on a face: orange speaks for the answer, blue against it."""
 
-import base64
 import io
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from mien.faces.images import image_uri
 
 FOR_RGB = (255, 122, 0)
 AGAINST_RGB = (40, 120, 255)
@@ -53,4 +54,4 @@ def encode_heat(heat: NDArray[np.floating]) -> str:
     small = cv2.resize(heat, (ENCODED_SIDE, ENCODED_SIDE), interpolation=cv2.INTER_AREA)
     buffer = io.BytesIO()
     Image.fromarray(color_heat(small)).save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return image_uri(buffer.getvalue(), "png")

@@ -4,7 +4,6 @@ A sheet is one JPEG, of which the page shows parts: a thousand small images woul
 embedded once although the matrix and the list of mistakes both lead to it.
 """
 
-import base64
 from typing import NamedTuple
 
 import cv2
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.evaluate.score import Evaluation
-from mien.faces.images import encode_jpeg
+from mien.faces.images import encode_jpeg, image_uri
 from mien.formats.pack import PackSplit
 from mien.tasks import Values
 
@@ -46,7 +45,7 @@ class Cell(NamedTuple):
 class ClassFaces(NamedTuple):
     """The cells of one true class that have faces: the mistakes first, the most frequent first; then what is right.
 
-    `sheet` is a JPEG of ``size_wh`` pixels in Base64.
+    `sheet` is a JPEG of ``size_wh`` pixels as a data URI.
     """
 
     truth: int
@@ -105,8 +104,8 @@ def choose_cell_faces(
                 rows.append(int(indices[i]))
             cells.append(Cell(predicted, len(cell), tuple(shown)))
         sheet = draw_sheet([faces.image(row) for row in rows])
-        encoded = base64.b64encode(encode_jpeg(sheet, QUALITY)).decode("ascii")
-        return ClassFaces(truth, tuple(cells), encoded, (sheet.shape[1], sheet.shape[0]))
+        uri = image_uri(encode_jpeg(sheet, QUALITY))
+        return ClassFaces(truth, tuple(cells), uri, (sheet.shape[1], sheet.shape[0]))
 
     return [build_class(truth) for truth in range(n_classes) if any(row == truth for row, _ in members)]
 

@@ -1,6 +1,5 @@
 """The faces that the report shows: the most confident mistakes, and landmarks from the best to the worst."""
 
-import base64
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ from mien.drawing.heat_map import encode_heat
 from mien.evaluate.score import Evaluation
 from mien.evaluate.task_scores import LandmarkScores
 from mien.faces.crop import resize_crop
+from mien.faces.images import image_uri
 from mien.faces.landmarks import CONTOURS
 from mien.formats.onnx_model import OnnxModel
 from mien.formats.pack import PackSplit
@@ -76,7 +76,7 @@ def choose_mistakes(
             progress.advance()
     return [
         Mistake(
-            image=_data_uri(faces, int(indices[i])),
+            image=image_uri(faces.jpeg(int(indices[i]))),
             heat=encode_heat(heat),
             key=faces.keys[indices[i]],
             truth=evaluation.classes[protocol.truth[i]],
@@ -97,7 +97,7 @@ def choose_landmark_faces(
     chosen = {int(ordered[round(q * (len(ordered) - 1))]): name for q, name in _NME_QUANTILES.items()}
     return [
         LandmarkFace(
-            image=_data_uri(faces, index),
+            image=image_uri(faces.jpeg(index)),
             key=faces.keys[index],
             quantile=name,
             nme=float(scores.errors[index]),
@@ -106,10 +106,6 @@ def choose_landmark_faces(
         )
         for index, name in chosen.items()
     ]
-
-
-def _data_uri(faces: PackSplit, index: int) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(faces.jpeg(index)).decode("ascii")
 
 
 def _contour_path(points: NDArray[np.float32]) -> str:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 import mien
-from mien.drawing.fonts import printable_lines
+from mien.drawing.html_page import open_templates
 from mien.drawing.palette import series_color
 from mien.evaluate import figures
 from mien.evaluate.balanced_prior import BALANCED_PRIOR_NOTE
@@ -64,7 +64,7 @@ def write_report(
     plane = principal_plane(predicted.features)
     cell_faces = choose_cell_faces(faces, predicted.outputs, evaluation)
     page = (
-        _environment()
+        _open_templates()
         .get_template(_TEMPLATE)
         .render(
             evaluation=evaluation,
@@ -132,7 +132,7 @@ def _draw_plots(faces: PackSplit, evaluation: Evaluation, plane: Plane | None) -
 def write_drawn_report(path: Path, scores: CounterfactualScores, *, model_name: str) -> None:
     """Write the page of an evaluation on drawn faces alone."""
     page = (
-        _environment()
+        _open_templates()
         .get_template("counterfactual.html.j2")
         .render(
             evaluation={"counterfactual": scores},
@@ -145,24 +145,10 @@ def write_drawn_report(path: Path, scores: CounterfactualScores, *, model_name: 
     path.write_text(page, encoding="utf-8")
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        finalize=_remove_control_characters,
-        lstrip_blocks=True,
-    )
+def _open_templates() -> jinja2.Environment:
+    environment = open_templates(Path(__file__).parent)
     environment.filters.update(percent=percent, interval=percent_interval)
     return environment
-
-
-def _remove_control_characters(value: Any) -> Any:
-    """Return a template value without control characters, which for example class names may have."""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return printable_lines(value)
-    return value
 
 
 def _class_rows(evaluation: Evaluation, confusion: NDArray[np.int64]) -> list[dict[str, Any]]:

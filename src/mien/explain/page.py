@@ -1,6 +1,5 @@
 """explain.html: one self-contained page with the maps of each face."""
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mien
-from mien.drawing.fonts import printable_lines
 from mien.drawing.heat_map import encode_heat
-from mien.faces.images import encode_jpeg
+from mien.faces.images import encode_jpeg, image_uri
 from mien.inference.explanation import Explanation
 
 if TYPE_CHECKING:
@@ -83,39 +81,30 @@ def write_page(
         entries: those of explain.json, of all faces and of images without one.
         model_name: name of the model file.
     """
-    import jinja2  # noqa: PLC0415 - only a page needs it
-    from markupsafe import Markup  # noqa: PLC0415
+    from mien.drawing.html_page import open_templates  # noqa: PLC0415 - Jinja2 loads slowly
 
-    def remove_control_characters(value: Any) -> Any:
-        is_text = isinstance(value, str) and not isinstance(value, Markup)
-        return printable_lines(value) if is_text else value
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=remove_control_characters,
-    )
-    page = environment.get_template(_TEMPLATE).render(
-        faces=[
-            {
-                "face": face,
-                "explanation": face.explanation,
-                "crop": _jpeg_uri(face.explanation.crop_rgb, CROP_SIDE),
-                "maps": {method: encode_heat(heat) for method, heat in face.maps().items()},
-                "probabilities": list((face.explanation.prediction.probabilities or {}).items()),
-                "neighbors": [
-                    (one, _jpeg_uri(one.image_rgb, THUMBNAIL_SIDE)) for one in face.neighbors or ()
-                ],
-            }
-            for face in faces
-        ],
-        n_faces=sum(entry["maps"] is not None for entry in entries),
-        without_face=[entry["prediction"] for entry in entries if entry["maps"] is None],
-        model_name=model_name,
-        mien_version=mien.__version__,
+    page = (
+        open_templates(Path(__file__).parent)
+        .get_template(_TEMPLATE)
+        .render(
+            faces=[
+                {
+                    "face": face,
+                    "explanation": face.explanation,
+                    "crop": _jpeg_uri(face.explanation.crop_rgb, CROP_SIDE),
+                    "maps": {method: encode_heat(heat) for method, heat in face.maps().items()},
+                    "probabilities": list((face.explanation.prediction.probabilities or {}).items()),
+                    "neighbors": [
+                        (one, _jpeg_uri(one.image_rgb, THUMBNAIL_SIDE)) for one in face.neighbors or ()
+                    ],
+                }
+                for face in faces
+            ],
+            n_faces=sum(entry["maps"] is not None for entry in entries),
+            without_face=[entry["prediction"] for entry in entries if entry["maps"] is None],
+            model_name=model_name,
+            mien_version=mien.__version__,
+        )
     )
     path.write_text(page, encoding="utf-8")
 
@@ -126,4 +115,4 @@ def _jpeg_uri(image_rgb: NDArray[np.uint8], side: int) -> str:
         image_rgb = np.asarray(
             cv2.resize(image_rgb, (side, side), interpolation=cv2.INTER_AREA), dtype=np.uint8
         )
-    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(image_rgb)).decode("ascii")
+    return image_uri(encode_jpeg(image_rgb))

@@ -3,6 +3,7 @@
 Convention: ``(H, W, 3)`` uint8 RGB, or ``(H, W)`` uint8 if the file itself is grayscale; upright (EXIF applied).
 """
 
+import base64
 import io
 import math
 import re
@@ -11,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import Literal
 
 import numpy as np
 import simplejpeg
@@ -430,6 +432,11 @@ def encode_jpeg(pixels: NDArray[np.uint8], quality: int = JPEG_QUALITY) -> bytes
         gray = np.ascontiguousarray(pixels[:, :, None])
         return bytes(simplejpeg.encode_jpeg(gray, quality, "GRAY", colorsubsampling="Gray"))
     return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, "RGB", colorsubsampling="420"))
+
+
+def image_uri(encoded: bytes | memoryview, kind: Literal["jpeg", "png"] = "jpeg") -> str:
+    """Return an encoded image as a data URI, for pages that hold their images."""
+    return f"data:image/{kind};base64,{base64.b64encode(encoded).decode('ascii')}"
 
 
 def decode_jpeg_rgb(data: bytes | memoryview) -> NDArray[np.uint8]:

@@ -3,7 +3,6 @@
 `FacePrediction.to_dict` is the only schema of rows: JSON Lines, the server's responses and Python share it.
 """
 
-import base64
 import html
 import io
 import math
@@ -19,7 +18,7 @@ from PIL import Image
 
 from mien.errors import MienError
 from mien.faces.crop import transform_points
-from mien.faces.images import to_rgb
+from mien.faces.images import image_uri, to_rgb
 from mien.faces.landmarks import eye_aspect_ratio, mouth_aspect_ratio
 from mien.faces.quality import FaceQuality
 from mien.inference.image_input import ColorOrder, ImageInput, read_input
@@ -324,8 +323,7 @@ class ImagePrediction:
             drawn.thumbnail((MAX_SHOWN_SIDE, MAX_SHOWN_SIDE))
             data = io.BytesIO()
             drawn.save(data, "JPEG")
-            encoded = base64.b64encode(data.getvalue()).decode()
-            parts.append(f'<img alt="annotated image" src="data:image/jpeg;base64,{encoded}">')
+            parts.append(f'<img alt="annotated image" src="{image_uri(data.getvalue())}">')
         columns = ("face", "expression", "confidence", "valence", "arousal")
         rows = "".join(
             "<tr>"

@@ -41,7 +41,7 @@ def test_a_sheet_shows_each_face_where_its_cell_says(answered) -> None:
     """The tile of a face has the color of the face."""
     faces, outputs, evaluation = answered
     for group in choose_cell_faces(faces, outputs, evaluation):
-        sheet = decode_jpeg_rgb(base64.b64decode(group.sheet))
+        sheet = decode_jpeg_rgb(base64.b64decode(group.sheet.partition(",")[2]))
         assert sheet.shape[1::-1] == group.size_wh
         for cell in group.cells:
             for face in cell.faces:

@@ -1,7 +1,8 @@
 """HTTP errors, all in one format: ``{"error": {"code", "message", "status"}}``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -42,6 +43,20 @@ class ApiError(Exception):
         return JSONResponse({"error": self.to_dict()}, self.status, self.headers)
 
 
+def invalid_parameters(problems: Sequence[Mapping[str, Any]]) -> ApiError:
+    """Return the error for parameters that pydantic rejects, whose messages echo little of what the client sent.
+
+    Args:
+        problems: each with ``loc``, ``type``, ``msg`` and ``input``.
+    """
+    texts = []
+    for one in problems[:MAX_ECHOED_VALUES]:
+        name = ".".join(str(part)[:MAX_ECHO] for part in one["loc"])
+        message = "there is no such parameter" if one["type"] == "extra_forbidden" else one["msg"]
+        texts.append(f"`{name}`: {message}, got {str(one.get('input'))[:MAX_ECHO]!r}")
+    return ApiError(422, "invalid_parameter", "; ".join(texts))
+
+
 def add_error_handlers(app: FastAPI) -> None:
     """Make an app return every exception in the common error format."""
 
@@ -64,12 +79,11 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def on_validation_error(_request: Request, error: RequestValidationError) -> JSONResponse:
-        problems = []
-        for one in error.errors()[:MAX_ECHOED_VALUES]:
-            name = ".".join(str(part)[:MAX_ECHO] for part in one["loc"][1:]) or str(one["loc"][0])
-            message = "there is no such parameter" if one["type"] == "extra_forbidden" else one["msg"]
-            problems.append(f"`{name}`: {message}, got {str(one.get('input'))[:MAX_ECHO]!r}")
-        return ApiError(422, "invalid_parameter", "; ".join(problems)).to_response()
+        # The first part of a place is where the name is, such as the query.
+        problems = [
+            one | {"loc": one["loc"][1:] if any(one["loc"][1:]) else one["loc"][:1]} for one in error.errors()
+        ]
+        return invalid_parameters(problems).to_response()
 
     @app.exception_handler(Exception)
     async def on_bug(_request: Request, _error: Exception) -> JSONResponse:

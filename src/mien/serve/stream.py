@@ -20,7 +20,7 @@ from mien.faces.detector import DetectedFace
 from mien.inference.decision_rule import DecisionRule
 from mien.inference.results import ImagePrediction
 from mien.inference.video.tracking import TrackMatcher
-from mien.serve.api_errors import INTERNAL_ERROR, MAX_ECHO, ApiError
+from mien.serve.api_errors import INTERNAL_ERROR, ApiError, invalid_parameters
 from mien.serve.metrics import Metrics
 from mien.serve.preprocessing import CropMode
 from mien.serve.schemas import PredictQuery
@@ -43,10 +43,7 @@ def parse_stream_query(websocket: WebSocket) -> PredictQuery:
     try:
         return PredictQuery.model_validate(dict(websocket.query_params))
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part)[:MAX_ECHO] for part in first["loc"])
-        message = f"`{name}`: {first['msg']}, got {str(first.get('input'))[:MAX_ECHO]!r}"
-        raise ApiError(422, "invalid_parameter", message) from None
+        raise invalid_parameters(error.errors()) from None
 
 
 class Stream:

@@ -64,9 +64,9 @@ class Faces:
     """
 
     def __init__(self, model: OnnxModel, crops: NDArray[np.uint8]) -> None:
-        parts = [model.run_with_features(crops[start : start + 64]) for start in range(0, len(crops), 64)]
-        self.features = np.concatenate([features for _, features in parts])
-        self.probabilities = np.concatenate([outputs["expression"] for outputs, _ in parts])
+        batches = (crops[start : start + 64] for start in range(0, len(crops), 64))
+        outputs, self.features = model.run_batches_with_features(batches)
+        self.probabilities = outputs["expression"]
 
     def predict(self, taught: OnnxModel) -> NDArray[np.str_]:
         """Return the classes that a taught file predicts, by the tensors of its head."""

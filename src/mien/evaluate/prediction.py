@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.formats.onnx_model import OnnxModel, concatenate
+from mien.formats.onnx_model import OnnxModel
 from mien.formats.pack import PackSplit
 from mien.formats.pack.selection import read_batches
 from mien.runtime.progress import Progress
@@ -40,13 +40,9 @@ def predict_split(
     Raises:
         ModelError: the model's outputs are not finite or out of range.
     """
-    outputs, features = [], []
+    batches = read_batches(faces, size=model.info.input_size, batch_size=batch_size)
+    if mirrored:
+        batches = (np.ascontiguousarray(images_rgb[:, :, ::-1]) for images_rgb in batches)
     title = "Evaluating mirrored" if mirrored else "Evaluating"
     with Progress(title, total=len(faces), unit="face") as progress:
-        for images_rgb in read_batches(faces, size=model.info.input_size, batch_size=batch_size):
-            crops = np.ascontiguousarray(images_rgb[:, :, ::-1]) if mirrored else images_rgb
-            found = model.run_with_features(crops)
-            outputs.append(found[0])
-            features.append(found[1])
-            progress.advance(len(crops))
-    return PredictedSplit(concatenate(outputs), np.concatenate(features))
+        return PredictedSplit(*model.run_batches_with_features(batches, progress=progress))

@@ -110,12 +110,10 @@ class TrainingFaces:
                 "The model was trained on another crop than this pack has: its features compare faces less well. Prepare the "
                 "dataset with the model's crop"
             )
-        parts = []
+        batches = read_batches(faces, size=model.info.input_size, batch_size=BATCH_FACES)
         with Progress("Reading training faces", total=len(faces), unit="face") as progress:
-            for crops in read_batches(faces, size=model.info.input_size, batch_size=BATCH_FACES):
-                parts.append(model.run_with_features(crops)[1])
-                progress.advance(len(crops))
-        return cls(model, faces, np.concatenate(parts))
+            _, features = model.run_batches_with_features(batches, progress=progress)
+        return cls(model, faces, features)
 
     def find_nearest(self, crop_rgb: NDArray[np.uint8], k: int, *, other_than: int | None) -> list[Neighbor]:
         """Return the K training faces that are most similar to one.

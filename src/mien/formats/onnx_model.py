@@ -369,3 +369,15 @@ class OnnxModel:
             if progress is not None:
                 progress.advance(len(images_rgb))
         return concatenate(parts)
+
+    def run_batches_with_features(
+        self, batches: Iterable[NDArray[np.uint8]], *, progress: Progress | None = None
+    ) -> tuple[Values, NDArray[np.float32]]:
+        """Do the same as `run_batches`, and return the features too."""
+        parts = []
+        for images_rgb in batches:
+            parts.append(self.run_with_features(images_rgb))
+            if progress is not None:
+                progress.advance(len(images_rgb))
+        outputs, features = zip(*parts, strict=True)
+        return concatenate(outputs), np.concatenate(features)

@@ -7,7 +7,7 @@ divided among the kept classes as the model does. So the odds between two kept c
 faces of kept classes do not matter. A new class is then taken to be as common as the kept ones are on average.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,9 @@ def teach(
         raise DatasetError(f"The classes must have names that a model file can hold: {problem}")
     groups = group_shots(shots)
     folds = choose_folds(labels, groups, rows, keep_classes=keep_classes)
-    features, kept = _compute_features(model, shots.crops)
+    with Progress("Computing features", total=len(shots.crops), unit="face") as progress:
+        outputs, features = model.run_batches_with_features(_batches(shots.crops), progress=progress)
+    kept = outputs["expression"]
     shares = np.full(len(rows), 1 / len(all_names))
     shares[0] += 1 - shares.sum()
     with Progress("Cross-validating", total=n_fits(len(np.unique(folds))), unit="fit") as progress:
@@ -136,14 +138,17 @@ def _build(
     result = OnnxModel(
         Path("taught.onnx"), file, threads=base.threads, providers=base.providers, in_memory=True
     )
-    batches = (crops[start : start + BATCH_FACES] for start in range(0, len(crops), BATCH_FACES))
-    difference = float(np.abs(result.run_batches(batches)["expression"] - expected).max())
+    difference = float(np.abs(result.run_batches(_batches(crops))["expression"] - expected).max())
     if not difference <= _TOLERANCE:
         raise ModelError(
             f"The taught file's probabilities differ by {difference:.2g} from those that were computed, at most {_TOLERANCE} is "
             "accepted as rounding error. Start from another model"
         )
     return result
+
+
+def _batches(crops: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    return (crops[start : start + BATCH_FACES] for start in range(0, len(crops), BATCH_FACES))
 
 
 def group_shots(shots: Shots) -> NDArray[np.int64]:
@@ -176,20 +181,6 @@ def _merged_names(known: set[str], merge: Mapping[str, Sequence[str]]) -> dict[s
                     f"The class {name!r} is merged into both {merged[name]!r} and {into!r}: choose one"
                 )
     return merged
-
-
-def _compute_features(
-    model: OnnxModel, crops: NDArray[np.uint8]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the features ``(N, F)`` of crops and the model's own probabilities ``(N, C)``."""
-    features, kept = [], []
-    with Progress("Computing features", total=len(crops), unit="face") as progress:
-        for start in range(0, len(crops), BATCH_FACES):
-            outputs, values = model.run_with_features(crops[start : start + BATCH_FACES])
-            features.append(values)
-            kept.append(outputs["expression"])
-            progress.advance(len(values))
-    return np.concatenate(features), np.concatenate(kept)
 
 
 def _describe(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.assets.bundled_models import DEFAULT_MODEL
+from mien.assets import DEFAULT_MODEL
 from mien.datasets.base import RejectedRow
 from mien.datasets.registry import DatasetOptions, open_dataset
 from mien.faces.detector import DetectedFace, open_detector

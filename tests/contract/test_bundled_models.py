@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import mien
-from mien.assets.bundled_models import DEFAULT_MODEL, find_model, model_names, read_card
+from mien.assets import DEFAULT_MODEL
+from mien.assets.bundled_models import find_model, model_names, read_card
 from mien.cli import main
 from mien.formats.onnx_model import OnnxModel
 

@@ -140,7 +140,7 @@ def test_a_missing_input_is_one_line_and_exits_with_1(
 
 def test_help_imports_nothing_heavy() -> None:
     """Building the parser imports only the standard library, which keeps `--help` fast."""
-    heavy = ("numpy", "cv2", "torch", "pyarrow", "onnxruntime", "matplotlib", "PIL", "yaml")
+    heavy = ("numpy", "cv2", "torch", "pyarrow", "onnxruntime", "matplotlib", "PIL", "yaml", "tqdm")
     done = run_python(
         "import sys, mien.cli; mien.cli.build_parser();"
         f"print([name for name in {heavy!r} if name in sys.modules])"

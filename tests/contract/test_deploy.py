@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mien.assets.bundled_models import DEFAULT_MODEL
+from mien.assets import DEFAULT_MODEL
 from mien.errors import ArtifactError
 from mien.formats.onnx_model import OnnxModel
 

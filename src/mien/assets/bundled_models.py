@@ -9,13 +9,13 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from mien.artifacts import require_sha256
+from mien.assets import DEFAULT_MODEL
 from mien.assets.hub import CARD_FILE, cached_repo, fetch_model, is_hub_address
 from mien.errors import ArtifactError
 
 # The metadata that the Hub reads, at the start of a card.
 FRONT_MATTER = re.compile(r"\A---\r?\n.*?^---\r?\n\s*", re.DOTALL | re.MULTILINE)
 FOLDER = Path(__file__).parent / "models"
-DEFAULT_MODEL = "ferplus-resnet10-int8"
 # Detects a damaged installation, even for a model file from before these files contained their own hash.
 SHA256 = {
     "ferplus-resnet10-int8": "c3efbbf7b4b0ccd95d522cd58dc6ea58eefe3dc75e340a86ea2099de518d9259",

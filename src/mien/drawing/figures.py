@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mien.artifacts import write_atomically
-
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -18,6 +16,8 @@ def save_figure(figure: "Figure", out: Path) -> None:
     conferences refuse matplotlib's default, Type 3.
     """
     from matplotlib import rc_context  # noqa: PLC0415 - slow to load, and part of the `data` extra
+
+    from mien.artifacts import write_atomically  # noqa: PLC0415 - the command line needs the suffixes alone
 
     kind = out.suffix.lower().removeprefix(".")
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)

@@ -31,8 +31,6 @@ from mien.inference.image_input import (
 from mien.inference.label_sets import load_label_sets
 from mien.inference.pipeline import CroppedImage, predict_cropped, preprocess_pixels
 from mien.inference.results import ImagePrediction
-from mien.inference.teaching.lesson import Shots, teach
-from mien.inference.teaching.saving import save_model
 from mien.inference.video.capture import open_frames
 from mien.inference.video.frames import DEFAULT_FRAME_RATE, FrameSource
 from mien.inference.video.given_frames import GivenFrames
@@ -425,6 +423,8 @@ class Model:
             >>> model = mien.load().teach(["a.jpg", "b.jpg", ...], ["yawn", "calm", ...])  # doctest: +SKIP
             >>> model.save("yawn.onnx")  # doctest: +SKIP
         """
+        from mien.inference.teaching.lesson import Shots, teach  # noqa: PLC0415 - few models are taught
+
         people: Sequence[str | None] = [None] * len(images) if persons is None else persons
         if not len(images) == len(labels) == len(people):
             raise ValueError(
@@ -463,6 +463,8 @@ class Model:
         Raises:
             ArtifactError: a file exists already, or cannot be written.
         """
+        from mien.inference.teaching.saving import save_model  # noqa: PLC0415 - few models are saved
+
         return save_model(self.onnx_model, Path(path), force=force)
 
     @cached_property

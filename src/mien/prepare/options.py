@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mien.assets.bundled_models import DEFAULT_MODEL
+from mien.assets import DEFAULT_MODEL
 from mien.datasets.registry import DatasetOptions
 from mien.faces.crop_options import DEFAULT_MARGIN, DEFAULT_SIZE, CropMethod
 from mien.runtime.engines import parse_engine

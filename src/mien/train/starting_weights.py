@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from mien.artifacts import file_sha256
-from mien.assets.bundled_models import DEFAULT_MODEL, find_model, model_names
+from mien.assets import DEFAULT_MODEL
+from mien.assets.bundled_models import find_model, model_names
 from mien.assets.hub import fetch_model, is_hub_address
 from mien.errors import ModelError
 from mien.faces.crop import CropContract, resize_crop

@@ -166,20 +166,6 @@ def label_votes(votes: tuple[int, ...], rule: VoteRule) -> tuple[int, tuple[floa
     return top, tuple(by_class[index] / total for index in range(len(EXPRESSIONS_8)))
 
 
-def count_votes(raw: Path) -> dict[str, dict[str, int]]:
-    """Count the rows in each split of ``fer2013new.csv``, and those that each rule keeps.
-
-    Rows count whether or not their image is present: these are the figures to compare with other work.
-
-    Returns:
-        ``{"train": {"rows": ..., "majority": ..., "plurality": ...}, ...}``, for splits that have rows.
-
-    Raises:
-        DatasetError: the list is missing or cannot be read.
-    """
-    return _count_votes(_open_votes_list(raw))
-
-
 def recognize_ferplus(raw: Path) -> str | None:
     """Return why a folder is FER+, or None; see `DatasetKind`."""
     return f"it holds FER+'s votes, `{VOTES_LIST}`" if (raw / VOTES_LIST).is_file() else None
@@ -273,6 +259,10 @@ def _has_images(folder: Path) -> bool:
 
 
 def _count_votes(votes_list: CsvFile) -> dict[str, dict[str, int]]:
+    """Count the rows in each split, and those that each rule keeps, whether or not their image is present.
+
+    These are the figures to compare with other work.
+    """
     counts: dict[str, dict[str, int]] = {}
     for _, fields in votes_list.rows():
         split, _ = USAGES.get(fields.get(USAGE, ""), (None, None))

@@ -23,17 +23,6 @@ from mien.train.sampler import uniform_draws
 
 Faces = NDArray[np.uint8]
 
-STILL = AugmentConfig(
-    hflip_prob=0,
-    affine_prob=0,
-    rotation_deg=0,
-    scale=0,
-    shift=0,
-    brightness=0,
-    contrast=0,
-    saturation=0,
-    erase_prob=0,
-)
 COLORS = ("saturation", "contrast", "brightness")
 
 
@@ -88,9 +77,9 @@ def parts_of(changes: Augmentations) -> dict[str, NDArray[Any]]:
     }
 
 
-def test_geometry_that_is_off_is_the_identity() -> None:
+def test_geometry_that_is_off_is_the_identity(still: AugmentConfig) -> None:
     """With every transform off, a face comes back byte for byte."""
-    changes = plan(STILL, 4)
+    changes = plan(still, 4)
     np.testing.assert_array_equal(changes.matrices, np.tile(np.eye(2, 3), (4, 1, 1)))
     assert not changes.flipped.any()
     assert np.isnan(changes.erased_xyxy).all()
@@ -98,24 +87,24 @@ def test_geometry_that_is_off_is_the_identity() -> None:
         np.testing.assert_array_equal(move(face, changes, place), face)
 
 
-def test_affine_with_no_room_is_the_identity() -> None:
+def test_affine_with_no_room_is_the_identity(still: AugmentConfig) -> None:
     """An affine transform with no rotation, scale or shift moves nothing."""
-    changes = plan(replace(STILL, affine_prob=1), 50)
+    changes = plan(replace(still, affine_prob=1), 50)
     np.testing.assert_allclose(changes.matrices, np.tile(np.eye(2, 3), (50, 1, 1)), atol=1e-15)
 
 
-def test_a_flip_mirrors_every_pixel() -> None:
+def test_a_flip_mirrors_every_pixel(still: AugmentConfig) -> None:
     """A flip alone is the image from right to left, to the pixel."""
-    changes = plan(replace(STILL, hflip_prob=1))
+    changes = plan(replace(still, hflip_prob=1))
     assert changes.flipped.all()
     face = random_faces(1)[0]
     np.testing.assert_array_equal(move(face, changes), face[:, ::-1])
 
 
-def test_a_flip_swaps_left_and_right() -> None:
+def test_a_flip_swaps_left_and_right(still: AugmentConfig) -> None:
     """The left eye of the flipped image is the right eye, on the other side; two flips cancel."""
     points = np.random.default_rng(0).random((3, 68, 2)).astype(np.float32)
-    changes = plan(replace(STILL, hflip_prob=1), 3)
+    changes = plan(replace(still, hflip_prob=1), 3)
     moved = transform_landmarks(points, changes)
     assert moved.dtype == np.float32
     np.testing.assert_allclose(moved[:, :, 0], 1 - points[:, FLIP_PERMUTATION, 0], rtol=1e-6)
@@ -123,10 +112,10 @@ def test_a_flip_swaps_left_and_right() -> None:
     np.testing.assert_allclose(transform_landmarks(moved, changes), points, atol=1e-6)
 
 
-def test_only_flipped_faces_swap_left_and_right() -> None:
+def test_only_flipped_faces_swap_left_and_right(still: AugmentConfig) -> None:
     """In a batch where some faces are flipped, the others keep the order of their landmarks."""
     points = np.random.default_rng(0).random((40, 68, 2)).astype(np.float32)
-    changes = plan(replace(STILL, hflip_prob=0.5), 40)
+    changes = plan(replace(still, hflip_prob=0.5), 40)
     assert 0 < changes.flipped.sum() < 40
     moved = transform_landmarks(points, changes)
     np.testing.assert_array_equal(moved[~changes.flipped], points[~changes.flipped])
@@ -235,16 +224,16 @@ def test_a_face_is_augmented_alike_in_any_batch() -> None:
         np.testing.assert_array_equal(one, other)
 
 
-def test_pixels_that_are_not_changed() -> None:
+def test_pixels_that_are_not_changed(still: AugmentConfig) -> None:
     """With color and erasing off, the pixels are unchanged."""
-    np.testing.assert_array_equal(recolor(STILL, random_faces()), random_faces())
+    np.testing.assert_array_equal(recolor(still, random_faces()), random_faces())
 
 
 @pytest.mark.parametrize("name", COLORS)
-def test_a_gray_face(name: str) -> None:
+def test_a_gray_face(name: str, still: AugmentConfig) -> None:
     """Contrast and saturation do not change a uniform gray, brightness changes its level within the limit."""
     gray = np.full((500, 4, 4, 3), 100, dtype=np.uint8)
-    levels = recolor(replace(STILL, **{name: 0.2}), gray)[:, 0, 0, 0].astype(int)
+    levels = recolor(replace(still, **{name: 0.2}), gray)[:, 0, 0, 0].astype(int)
     if name == "brightness":
         assert levels.min() >= 80
         assert levels.max() <= 120
@@ -264,14 +253,14 @@ def test_pixels_stay_pixels() -> None:
     assert (changed == 255).any()
 
 
-def test_colors_are_the_plain_formula() -> None:
+def test_colors_are_the_plain_formula(still: AugmentConfig) -> None:
     """The one color map is saturation, then contrast, then brightness, as each is defined separately.
 
     The mean level is that of every eighth row: the others are brighter here.
     """
     faces = random_faces(30) // 2
     faces[:, np.arange(32) % 8 != 0] += 60
-    config = replace(STILL, saturation=0.3, contrast=0.3, brightness=0.3)
+    config = replace(still, saturation=0.3, contrast=0.3, brightness=0.3)
     parts = parts_of(plan(config, 30))
     got = recolor(config, faces)
     for place, face in enumerate(faces):
@@ -282,11 +271,11 @@ def test_colors_are_the_plain_formula() -> None:
         np.testing.assert_allclose(got[place], wanted.clip(0, 255), atol=1)
 
 
-def test_contrast_keeps_the_mean_and_brightness_scales_it() -> None:
+def test_contrast_keeps_the_mean_and_brightness_scales_it(still: AugmentConfig) -> None:
     """Contrast scales only the deviation from the mean, and brightness only the mean."""
     faces = pale_faces()
     for name in ("contrast", "brightness"):
-        config = replace(STILL, **{name: 0.4})
+        config = replace(still, **{name: 0.4})
         changed, factor = recolor(config, faces).astype(float), parts_of(plan(config, 40))[name]
         spread = changed.std(axis=(1, 2, 3)) / faces.std(axis=(1, 2, 3))
         mean = changed.mean(axis=(1, 2, 3)) / faces.mean(axis=(1, 2, 3))
@@ -294,29 +283,29 @@ def test_contrast_keeps_the_mean_and_brightness_scales_it() -> None:
         np.testing.assert_allclose(mean, factor if name == "brightness" else 1, atol=0.005)
 
 
-def test_saturation_to_gray_and_beyond() -> None:
+def test_saturation_to_gray_and_beyond(still: AugmentConfig) -> None:
     """Saturation moves colors away from the pixel's own gray or toward it, and keeps that gray."""
-    faces, config = pale_faces(), replace(STILL, saturation=1)
+    faces, config = pale_faces(), replace(still, saturation=1)
     changed, factor = recolor(config, faces).astype(float), parts_of(plan(config, 40))["saturation"]
     np.testing.assert_allclose(changed.mean(axis=3), faces.mean(axis=3), atol=1)
     spread = changed.std(axis=3).mean(axis=(1, 2)) / faces.std(axis=3).mean(axis=(1, 2))
     np.testing.assert_allclose(spread, factor, atol=0.02)
 
 
-def test_erased_area() -> None:
+def test_erased_area(still: AugmentConfig) -> None:
     """An erased rectangle covers between a tenth of the limit and the limit."""
     images = random_faces(300, 64)
-    changed = recolor(replace(STILL, erase_prob=1, erase_max_area=0.2), images)
+    changed = recolor(replace(still, erase_prob=1, erase_max_area=0.2), images)
     share = (changed != images).any(axis=3).mean(axis=(1, 2))
     assert share.min() > 0.01
     assert share.max() < 0.22
     assert share.mean() == pytest.approx(0.11, abs=0.02)
 
 
-def test_the_erased_rectangle_has_one_color() -> None:
+def test_the_erased_rectangle_has_one_color(still: AugmentConfig) -> None:
     """The erased rectangle has the augmented face's mean color, and nothing outside it is erased."""
     images = pale_faces()
-    colors = replace(STILL, saturation=0.2, contrast=0.2, brightness=0.2)
+    colors = replace(still, saturation=0.2, contrast=0.2, brightness=0.2)
     plain, erased = (recolor(replace(colors, erase_prob=erase), images) for erase in (0, 1))
     for before, after in zip(plain, erased, strict=True):
         rows, columns = (np.flatnonzero((before != after).any(axis=(axis, 2))) for axis in (1, 0))
@@ -328,20 +317,20 @@ def test_the_erased_rectangle_has_one_color() -> None:
 
 
 @pytest.mark.parametrize("area", [0.0, 1.0])
-def test_extremes_of_erasing(area: float) -> None:
+def test_extremes_of_erasing(area: float, still: AugmentConfig) -> None:
     """Nothing at all may be erased, or nearly everything; a rectangle never leaves the face."""
-    rectangles = plan(replace(STILL, erase_prob=1, erase_max_area=area), 500).erased_xyxy
+    rectangles = plan(replace(still, erase_prob=1, erase_max_area=area), 500).erased_xyxy
     assert (rectangles >= 0).all()
     assert (rectangles <= 1 + 1e-12).all()
     images = random_faces(20)
-    unchanged = (recolor(replace(STILL, erase_prob=1, erase_max_area=area), images) == images).all()
+    unchanged = (recolor(replace(still, erase_prob=1, erase_max_area=area), images) == images).all()
     assert unchanged == (area == 0)
 
 
-def test_erasing_probability() -> None:
+def test_erasing_probability(still: AugmentConfig) -> None:
     """The fraction of erased faces is the recipe's."""
     images = random_faces(400, 16)
-    changed = recolor(replace(STILL, erase_prob=0.25), images)
+    changed = recolor(replace(still, erase_prob=0.25), images)
     erased = (changed != images).any(axis=(1, 2, 3))
     assert erased.mean() == pytest.approx(0.25, abs=0.06)
 

@@ -19,18 +19,6 @@ from mien.train.dataset import LabeledFaces, network_crop, read_training_faces
 from mien.train.imbalance import class_quotas
 from mien.train.sampler import Draw, EpochBatches, FaceOrder
 
-STILL = AugmentConfig(
-    hflip_prob=0,
-    affine_prob=0,
-    rotation_deg=0,
-    scale=0,
-    shift=0,
-    brightness=0,
-    contrast=0,
-    saturation=0,
-    erase_prob=0,
-)
-
 
 @pytest.fixture(scope="module")
 def faces(training_pack: Path) -> LabeledFaces:
@@ -88,11 +76,13 @@ def test_without_augmentation_the_faces_are_the_packs(faces: LabeledFaces) -> No
 
 
 @pytest.mark.parametrize("size", [32, 40, 64])
-def test_augmentation_that_is_off_changes_nothing(faces: LabeledFaces, size: int) -> None:
+def test_augmentation_that_is_off_changes_nothing(
+    faces: LabeledFaces, still: AugmentConfig, size: int
+) -> None:
     """With every transform off, training and evaluation see the same bytes, at any input size."""
     draws = [Draw(3, place, face) for place, face in enumerate((5, 2, 60))]
     assert_same(
-        FaceBatches(faces, size, STILL).__getitems__(draws), FaceBatches(faces, size).__getitems__(draws)
+        FaceBatches(faces, size, still).__getitems__(draws), FaceBatches(faces, size).__getitems__(draws)
     )
 
 
@@ -184,13 +174,13 @@ def test_evaluation_covers_every_face_once(world_size: int) -> None:
 
 
 @pytest.mark.parametrize("box_crop_prob", [0.0, 0.5, 1.0])
-def test_landmarks_follow_the_crop(training_pack: Path, box_crop_prob: float) -> None:
+def test_landmarks_follow_the_crop(training_pack: Path, still: AugmentConfig, box_crop_prob: float) -> None:
     """Faces that are cropped again show the disk where their landmarks are, aligned and by their box."""
     config = DataConfig(dev_fraction=0.25, crop="aligned")
     faces = read_training_faces([Pack.open(training_pack)], config).train
     faces = faces.part(np.isfinite(faces.targets["landmarks"]).all(axis=(1, 2)))
     # A disk has neither eyes nor a mouth, so that some of its crops are far off; the others are enough.
-    augment = replace(STILL, affine_prob=1, rotation_deg=15, shift=0.05, box_crop_prob=box_crop_prob)
+    augment = replace(still, affine_prob=1, rotation_deg=15, shift=0.05, box_crop_prob=box_crop_prob)
     batch = FaceBatches(faces, 64, augment, seed=3).__getitems__([Draw(0, i, i) for i in range(len(faces))])
     n_compared, sizes = 0, []
     for image, points in zip(

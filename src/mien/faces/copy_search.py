@@ -129,10 +129,11 @@ def _match(
     found = [np.empty(0, dtype=np.int64)]
     for one, other in _equal_pairs(_signs(lookups), _signs(windows)):
         different = lookups[one] ^ windows[other]
-        keep = np.bitwise_count(_signs(different)) <= _MAX_DIFFERENT_SIGNS
-        keep &= np.bitwise_count(different) <= _MAX_DIFFERENT_BITS
-        keep &= one // len(LOOKED_UP) != other // len(INDEXED)
-        found.append((one * len(windows) + other)[keep])
+        keep = np.flatnonzero(np.bitwise_count(different) <= _MAX_DIFFERENT_BITS)
+        keep = keep[np.bitwise_count(_signs(different[keep])) <= _MAX_DIFFERENT_SIGNS]
+        lookup, window = one[keep], other[keep]
+        is_other_face = lookup // len(LOOKED_UP) != window // len(INDEXED)
+        found.append((lookup * len(windows) + window)[is_other_face])
     looked_up, indexed = np.divmod(np.unique(np.concatenate(found)), len(windows))
     shown = ~is_blank[looked_up // len(LOOKED_UP)] & ~is_blank[indexed // len(INDEXED)]
     looked_up, indexed = looked_up[shown], indexed[shown]
@@ -181,7 +182,8 @@ class _Space:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return ``(N, T, 32)`` whitened descriptions of windows, and their ``(N, T)`` contrasts."""
         described, contrasts = _frequencies(halved, transforms)
-        return np.asarray((described - self.mean) @ self.whitening, dtype=np.float32), contrasts
+        described -= self.mean
+        return np.asarray(described @ self.whitening, dtype=np.float32), contrasts
 
 
 def _fit_space(halved: NDArray[np.uint8]) -> _Space:
@@ -194,7 +196,8 @@ def _fit_space(halved: NDArray[np.uint8]) -> _Space:
     prior /= np.trace(prior)
     known = len(chosen) / (len(chosen) + _PRIOR_FACES)
     mean = known * flat.mean(axis=0)
-    covariance = known * (flat - mean).T @ (flat - mean) / len(flat) + (1 - known) * prior
+    flat -= mean
+    covariance = known * flat.T @ flat / len(flat) + (1 - known) * prior
     variances, axes = np.linalg.eigh(covariance)
     variances, axes = variances[::-1][:_N_SIGNS], axes[:, ::-1][:, :_N_SIGNS]
     whitening = axes / np.sqrt(variances + 0.01 * variances[0] + 1e-12)
@@ -208,7 +211,8 @@ def _frequencies(
     projection = np.concatenate([_window_projection(transform) for transform in transforms])
     values = (halved.astype(np.float32) @ projection.T).reshape(len(halved), len(transforms), -1)
     norms = np.sqrt(np.einsum("ntf,ntf->nt", values, values))
-    return values / (norms[:, :, None] + 1e-6), norms / _SIDE
+    values /= norms[:, :, None] + 1e-6
+    return values, norms / _SIDE
 
 
 @cache
@@ -271,8 +275,12 @@ def _equal_pairs(
         mask = np.bitwise_or.reduce(np.uint32(1) << bits)
         keys, indexed_order = _sort(index & mask)
         wanted, order = _sort(lookups & mask)
-        first = np.searchsorted(keys, wanted, side="left")
-        counts = np.minimum(np.searchsorted(keys, wanted, side="right") - first, _MAX_MATCHES * len(INDEXED))
+        runs = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))  # where another key begins
+        run = np.minimum(np.searchsorted(keys[runs], wanted), len(runs) - 1)
+        is_met = keys[runs[run]] == wanted
+        order, run = order[is_met], run[is_met]
+        first, counts = runs[run], np.diff(runs, append=len(keys))[run]
+        counts = np.minimum(counts, _MAX_MATCHES * len(INDEXED))
         ends = np.cumsum(counts)
         start = 0
         while start < len(order):  # a few million pairs at a time

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mien.faces.copy_check import are_copies, find_copies
+from mien.faces.copy_check import are_copies, detail, find_copies
 from mien.faces.copy_search import INDEXED, LOOKED_UP, Transform
 from mien.faces.near_duplicates import find_groups
 from mien.faces.perceptual_hash import perceptual_hash
@@ -96,17 +96,18 @@ def test_the_detail_decides(faces: list[Image]) -> None:
     upright = LOOKED_UP.index(Transform())
     center, right = (INDEXED.index(Transform(shift_x=x)) for x in (0, 0.03))
     smooth = [cv2.GaussianBlur(thumbnail(face), (0, 0), 4).astype(np.float64) for face in faces]
-    detail = np.random.default_rng(0).normal(scale=12, size=(2, N_FACES, 16, 16))
+    noises = np.random.default_rng(0).normal(scale=12, size=(2, N_FACES, 16, 16))
     one, other = (
         [
             np.clip(face + cv2.resize(noise, (32, 32)), 0, 255).astype(np.uint8)
             for face, noise in zip(smooth, half, strict=True)
         ]
-        for half in detail
+        for half in noises
     )
     for first, second in zip(one, other, strict=True):
-        assert not are_copies(first, second, lookup=upright, window=center)
-        assert are_copies(first, warped(first, x=1 / 32), lookup=upright, window=right)
+        assert not are_copies(detail(first), detail(second), lookup=upright, window=center)
+        shifted = warped(first, x=1 / 32)
+        assert are_copies(detail(first), detail(shifted), lookup=upright, window=right)
 
 
 def test_lookups_reach_every_mild_transform() -> None:

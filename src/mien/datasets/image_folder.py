@@ -179,7 +179,7 @@ def open_folder(
         split_folders=split_folders,
         val_fraction=val_fraction,
         notes=(
-            *note_new_classes(classes),
+            *note_new_classes(folder_classes),
             *(
                 f"`{printable(name)}` next to `{raw.resolve().name}` is not read: give the folder above them to read both."
                 for name in beside

@@ -146,7 +146,10 @@ LOOKALIKES = [
     pytest.param("bbox", "--box-columns bbox", id="box in a cell"),
     pytest.param("x,y,w", "--box-columns none", id="three columns of a box"),
     pytest.param("face_keypoints", "--landmarks-column face_keypoints", id="landmarks"),
-    pytest.param("valenceMean", "--affect-columns valenceMean", id="valence"),
+    pytest.param("valenceMean", "--affect-columns V,A", id="valence"),
+    pytest.param("A,V", "--affect-columns V,A", id="letters for valence and arousal"),
+    pytest.param("minX,minY,maxX,maxY", "--box-columns minX,minY,maxX,maxY", id="corners of a box"),
+    pytest.param("lefteye_x,lefteye_y,nose_x,nose_y", "--landmarks-column none", id="points"),
 ]
 
 

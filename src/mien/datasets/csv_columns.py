@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from itertools import islice
 from pathlib import Path
 
 from mien.datasets.action_unit_columns import find_unit_columns
@@ -26,6 +27,7 @@ from mien.datasets.csv_files import read_first_rows
 from mien.datasets.csv_persons import CLIP, PERSON, PERSON_SPELLINGS
 from mien.datasets.list_options import NO_COLUMN, BoxFormat, ColumnOptions
 from mien.datasets.list_table import ListTable, parse_path_template
+from mien.datasets.record_files import RECORD_SUFFIXES, open_records
 from mien.datasets.splits import is_split_column
 from mien.errors import DatasetError
 from mien.faces.classes import AFFECTNET_CLASSES, canonical_class
@@ -99,9 +101,7 @@ _COORDINATES = frozenset(
         "ybr",
     ]
 )
-_PLACES = frozenset(
-    ["face", "min", "max", "center", "centre", "start", "end", "tl", "br", "lt", "rb"]
-)  # not our word
+_PLACES = frozenset(["face", "min", "max", "center", "start", "end", "tl", "br", "lt", "rb"])
 _POINT = re.compile(
     r"(?P<before>.*?)(?:(?P<axis>[xyXY])(?P<between>[_ ]?)(?P<number>\d+)|(?P<number2>\d+)(?P<after>[_ ]?)(?P<axis2>[xyXY]))"
 )
@@ -178,6 +178,9 @@ def read_columns(path: Path, options: ColumnOptions) -> tuple[ListTable, list[li
     Raises:
         DatasetError: it cannot be read, or is empty.
     """
+    if path.suffix.lower() in RECORD_SUFFIXES:
+        records = open_records(path)
+        return records, [cells for _, cells in islice(records.cells(), 50) if isinstance(cells, list)]
     delimiter, rows = read_first_rows(path, 50)
     first = [cell.strip() for cell in rows[0]]
     # Options that name columns say that there is a header, unless they are all numbers.

@@ -25,14 +25,14 @@ from mien.datasets.action_unit_columns import decide_kind, parse_units
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
 from mien.datasets.column_names import AROUSAL, BOX, LABEL, LANDMARKS, PATH, POINTS, SPLIT, VALENCE, VOTES
 from mien.datasets.csv_cells import parse_affect_pair, parse_box, parse_landmarks, require_readable
-from mien.datasets.csv_columns import open_list
-from mien.datasets.csv_files import read_first_rows
+from mien.datasets.csv_columns import open_list, read_columns
 from mien.datasets.csv_persons import ListedPersons, read_persons
 from mien.datasets.csv_survey import Survey, check_scales, face_digest
 from mien.datasets.files import is_list_name, list_names, locate, printable, quote_names, real_folders
 from mien.datasets.labels import CLASSES_FILE, LabelNames, map_labels, order_classes, read_class_names
 from mien.datasets.list_options import NO_COLUMN, BoxFormat, ColumnOptions, SplitLists
 from mien.datasets.list_table import ListTable
+from mien.datasets.record_files import RECORD_SUFFIXES
 from mien.datasets.registry import DATASETS
 from mien.datasets.splits import (
     assign_split,
@@ -178,7 +178,7 @@ def recognize_csv(raw: Path) -> str | None:
     """Return why a file or folder is a list of images, or None; see `DatasetKind`."""
     try:
         paths = [path for _, path in _find_lists(raw, SplitLists())]
-        rows = [row for path in paths for row in read_first_rows(path, 20)[1][-19:]]
+        rows = [row for path in paths for row in read_columns(path, ColumnOptions())[1][:20]]
     except DatasetError:
         return None
     cells = (cell.replace("\\", "/") for row in rows for cell in row)
@@ -212,9 +212,33 @@ def open_csv(
             unexplained numbers, or a column that is not read looks like one that is, or like the split.
     """
     require_val_fraction(val_fraction)
-    paths = _find_lists(raw, lists)
+    opened = [(split, *open_list(path, columns)) for split, path in _find_lists(raw, lists)]
     roots = (raw if raw.is_dir() else raw.parent, *images)
-    opened = [(split, *open_list(path, columns)) for split, path in paths]
+    return read_lists(roots, opened, columns, val_fraction=val_fraction, label_names=label_names)
+
+
+def read_lists(
+    roots: tuple[Path, ...],
+    opened: list[tuple[str, ListTable, BoxFormat | None]],
+    columns: ColumnOptions,
+    *,
+    val_fraction: float,
+    label_names: LabelNames | None,
+    name: str = "csv",
+) -> CsvDataset:
+    """Return the data set of lists whose columns are known. All rows are read once, see `Survey`.
+
+    Args:
+        roots: the folders in which images are looked up: the set's, then those named by --images.
+        opened: each list with its split, "" for one of all splits, and the format of its boxes.
+        columns: the options by which the columns were found.
+        val_fraction: see `open_csv`.
+        label_names: see `open_csv`.
+        name: see `FaceDataset`.
+
+    Raises:
+        DatasetError: as for `open_csv`.
+    """
     tables = tuple((split, table) for split, table, _ in opened)
     _require_alike(tables)
     first, box_format = tables[0][1], opened[0][2]
@@ -243,9 +267,10 @@ def open_csv(
         if kind is not None:
             annotations = {"action_units": ActionUnits(tuple(units), kind)}
     has_splits = SPLIT in first.columns or bool(tables[0][0])
+    has_landmarks = not {LANDMARKS, POINTS[0]}.isdisjoint(first.columns)
     persons = read_persons([table for _, table in tables], has_splits=has_splits, val_fraction=val_fraction)
     return CsvDataset(
-        roots=(roots[0].resolve(), *real_folders(images)),
+        roots=(roots[0].resolve(), *real_folders(roots[1:])),
         tables=tables,
         classes=order_classes(set(label_classes.values())),
         label_classes=label_classes,
@@ -254,18 +279,15 @@ def open_csv(
         affect_range=columns.affect_range or (-1.0, 1.0),
         repeated=_find_repeated(first, survey, label_classes),
         val_fraction=val_fraction,
-        natural_crop="aligned"
-        if {LANDMARKS, POINTS[0]} & {*first.columns}
-        else "box"
-        if box_format
-        else "whole",
+        natural_crop="aligned" if has_landmarks else "box" if box_format else "whole",
         persons=persons,
         annotations=annotations,
         has_votes=survey.has_votes,
+        name=name,
         notes=(
             *notes,
             *persons.notes,
-            *_describe_lists(tables, survey),
+            *dict.fromkeys(_describe_lists(tables, survey)),
             *_note_passed_over(roots, tables, survey),
         ),
     )
@@ -297,6 +319,7 @@ def _find_lists(raw: Path, lists: SplitLists) -> list[tuple[str, Path]]:
     ]
     found = [name for name in files if Path(name).suffix.lower() in (".csv", ".tsv")]
     found = found or [name for name in files if Path(name).suffix.lower() in (".txt", ".lst")]
+    found = found or [name for name in files if Path(name).suffix.lower() in RECORD_SUFFIXES]
     if len(found) == 1:
         return [("", raw / found[0])]
     by_split = {find_split(Path(name).stem) or "": raw / name for name in found}
@@ -313,14 +336,12 @@ def _require_alike(tables: tuple[tuple[str, ListTable], ...]) -> None:
     """Refuse lists of one set that hold different things: a crop is chosen for all of them."""
     first = tables[0][1]
     for _, table in tables[1:]:
-        if table.columns.keys() != first.columns.keys() or table.vote_names != first.vote_names:
-            different = (
-                ", ".join(sorted(table.columns.keys() ^ first.columns.keys())) or "the same columns of votes"
-            )
+        differing = (table.columns.keys() ^ first.columns.keys()) - {VALENCE, AROUSAL}
+        if differing or table.vote_names != first.vote_names:
+            different = ", ".join(sorted(differing)) or "these columns of votes"
             raise DatasetError(
                 f"The lists of a set must have the same columns, but only one of `{first.path}` and `{table.path}` has "
-                f"{different}: add the column, or leave it out with --box-columns none, --landmarks-column none or "
-                "--affect-columns none"
+                f"{different}: add the column, or leave it out with --box-columns none or --landmarks-column none"
             )
 
 

@@ -388,8 +388,8 @@ def test_a_list_for_each_split(
         DatasetError, match=rf"there is no `test_faces.csv`: give --val-list {tmp_path}/test_"
     ):
         open_csv(tmp_path, lists=SplitLists(val_list=Path("test_faces.csv")))
-    put(tmp_path / "test_faces.csv", "path,label,valence\ntest.jpg,happy,0.1\n")
-    with pytest.raises(DatasetError, match=r"must have the same columns, but only one of .* has valence"):
+    put(tmp_path / "test_faces.csv", "path,label,landmarks\ntest.jpg,happy,\n")
+    with pytest.raises(DatasetError, match=r"must have the same columns, but only one of .* has landmarks"):
         open_csv(tmp_path)
 
 

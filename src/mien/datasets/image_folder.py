@@ -195,15 +195,6 @@ def open_folder(
             f"`{raw}` must hold {LAYOUT}, at least two with files; found {found}: "
             "give the folder directly above the class folders"
         )
-    other_files = [
-        printable(name)
-        for parent in dict.fromkeys((raw, *parents))
-        for name in list_names(parent)
-        if not (parent / name).is_dir() and Path(name).suffix.lower() not in IMAGE_SUFFIXES
-    ]
-    split, beside = parse_split(raw.resolve().name), []
-    if split:
-        beside = [name for name in list_names(raw.resolve().parent) if parse_split(name) not in (None, split)]
     empty = sorted({printable(name) for _, name in folders}.difference(names))
     ignored = sorted(names.difference(folder_classes))
     dataset = ImageFolder(
@@ -214,17 +205,9 @@ def open_folder(
         val_fraction=val_fraction,
         notes=(
             *note_new_classes(folder_classes),
-            *(
-                f"`{printable(name)}` next to `{raw.resolve().name}` is not read: give the folder above them to read both."
-                for name in beside
-            ),
             *(f"The folder `{name}` is empty: it is not a class." for name in empty),
             *(f"The folder `{name}` is ignored: --label-names does not list it." for name in ignored),
-            *(
-                (f"Files next to the class folders, not read: {quote_names(other_files)}.",)
-                if other_files
-                else ()
-            ),
+            *_note_passed_over(raw, parents),
         ),
         has_persons=len(persons) > 2,
     )
@@ -236,6 +219,22 @@ def open_folder(
     note = f"Folders of persons with class folders in them: {quote_names(sorted(persons))}."
     drawn = () if has_splits else (note_val_persons(counts, val_persons),)
     return replace(dataset, val_persons=val_persons, notes=(note, *drawn, *dataset.notes))
+
+
+def _note_passed_over(raw: Path, parents: list[Path]) -> Iterator[str]:
+    """Yield notes on other splits next to a folder that is one, and on files next to the class folders."""
+    if split := parse_split(raw.resolve().name):
+        for name in list_names(raw.resolve().parent):
+            if parse_split(name) not in (None, split):
+                yield f"`{printable(name)}` next to `{raw.resolve().name}` is not read: give the folder above them to read both."
+    other_files = [
+        printable(name)
+        for parent in dict.fromkeys((raw, *parents))
+        for name in list_names(parent)
+        if not (parent / name).is_dir() and Path(name).suffix.lower() not in IMAGE_SUFFIXES
+    ]
+    if other_files:
+        yield f"Files next to the class folders, not read: {quote_names(other_files)}."
 
 
 def _are_persons(folders: list[tuple[Path, str]]) -> bool:

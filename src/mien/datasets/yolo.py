@@ -268,9 +268,9 @@ def _read_split_lists(root: Path, description: dict[str, Any]) -> dict[str, str]
                 continue
             path = root / Path(str(name)).name
             path = path if path.is_file() else root / str(description.get("path") or "") / str(name)
-            if not path.resolve().is_relative_to(root):
+            if not path.is_file() or not path.resolve().is_relative_to(root):
                 raise DatasetError(
-                    f"`{name}` lists the images of {split}, but leads out of `{root}`: copy it into the set"
+                    f"`{name}`, the list of {split}, must be in `{root}`, it is not: copy it there"
                 )
             for line in filter(None, map(str.strip, _read_text(path).splitlines())):
                 key = _from_images(line.replace("\\", "/"))

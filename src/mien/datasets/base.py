@@ -159,8 +159,8 @@ def assumed(what: str) -> str:
 
 # Every reason for rejecting a row, and what the data set's owner can do.
 REMEDIES = {
-    "missing_file": "restore the file, remove the row, or name the folder of the images with --images, or what to leave off "
-    "the paths with --path-prefix",
+    "missing_file": "restore the file, remove the row, or name the folder of the images with --images, what to leave off the "
+    "paths with --path-prefix, or what to add to them with --path-column '{COLUMN}.jpg'",
     "not_a_file": "replace it with a copy of the image file, or remove the row",
     "unreadable_file": "give yourself permission to read the file, or copy it again",
     "unclear_depth": "save the image with 8 bits per channel, from 0 black to 255 white",
@@ -178,7 +178,7 @@ REMEDIES = {
     "conflicting_label": "the folder and the list disagree: correct one of them, or remove the image",
     "unknown_split": "write train, val or test",
     "duplicate_row": "an earlier row is the same face with the same label: nothing to do, or remove the row",
-    "contradicting_labels": "decide on one label for the face, and remove the other rows",
+    "contradicting_labels": "decide on one label for the face and remove the other rows, or give each face of the image its box",
     "missing_annotation": "the image has no label: copy its annotation files again, or remove the image",
     "broken_annotation": "the annotation file is damaged: copy it again from the original set",
     "dropped_by_correction": "--corrections drops this row: nothing to do",

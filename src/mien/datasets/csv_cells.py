@@ -15,6 +15,8 @@ from mien.datasets.list_options import BoxFormat
 from mien.faces.classes import MISSING_VALUES
 from mien.faces.landmarks import N_LANDMARKS
 
+_DECIMAL_COMMA = re.compile(r"[+-]?(?![1-9]\d{0,2},\d{3}$)\d+,\d+")
+
 
 def require_readable(fields: dict[str, str]) -> None:
     """Reject a row whose cells could not be read.
@@ -53,7 +55,7 @@ def parse_affect_pair(
     parsed: list[float | None] = []
     warnings: list[str] = []
     for name, cell in (("valence", valence), ("arousal", arousal)):
-        value = _parse_number(cell)
+        value = parse_number(cell)
         if low <= value <= high:
             parsed.append(value if (low, high) == (-1, 1) else 2 * (value - low) / (high - low) - 1)
             continue
@@ -73,16 +75,16 @@ def parse_box(
         box_format: what the numbers are.
 
     Returns:
-        ``(4,)`` xyxy, in pixels or, if relative, in fractions of the image's size; None if the cells are empty or not a
+        ``(4,)`` xyxy, in pixels or, if relative, in fractions of the image's size; None if the cells are missing values or not a
         box, and in the latter case, if one is not a number or the box has no area, the warning code ``box_value``.
     """
     if len(cells) == 1:
         cells = tuple(re.split(r"[\s,;]+", cells[0].strip().strip("[](){}").strip()))
-    if not any(cell.strip() for cell in cells):
+    if all(cell.strip() in MISSING_VALUES for cell in cells):
         return None, ()
     if len(cells) != 4:
         return None, ("box_value",)
-    first, second, third, fourth = (_parse_number(cell) for cell in cells)
+    first, second, third, fourth = (parse_number(cell) for cell in cells)
     form = box_format.removeprefix("relative-")
     if form == "cxcywh":
         first, second = first - third / 2, second - fourth / 2
@@ -104,8 +106,15 @@ def parse_box_xyxy(cells: tuple[str, ...]) -> tuple[NDArray[np.float64] | None, 
     return parse_box(cells, "xyxy")
 
 
-def _parse_number(cell: str) -> float:
-    """Return the number in a cell, NaN if it is none."""
+def parse_number(cell: str) -> float:
+    """Return the number in a cell, NaN if it is none. A comma before the decimals is read, one between thousands is not.
+
+    Example:
+        >>> parse_number("0,125"), parse_number("1,250")
+        (0.125, nan)
+    """
+    if _DECIMAL_COMMA.fullmatch(cell.strip()):
+        cell = cell.replace(",", ".")
     try:
         return float(cell)
     except ValueError:
@@ -113,18 +122,18 @@ def _parse_number(cell: str) -> float:
 
 
 def parse_landmarks(text: str) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
-    """Parse 136 numbers separated by ``;``, commas or blanks.
+    """Parse 136 numbers separated by ``;``, commas or blanks, with or without brackets around all of them and each point.
 
     Returns:
-        ``(68, 2)`` points, or None if there are none (the cell is empty, or all ``-1`` or ``-2``) or they cannot be
+        ``(68, 2)`` points, or None if there are none (the cell is a missing value, or all ``-1`` or ``-2``) or they cannot be
         used; and in the latter case a warning code: ``landmark_count`` if there are not 136 numbers, ``landmark_value``
         if one is not a number.
     """
-    text = text.strip().strip("[]")
-    if not text:
+    numbers = re.sub(r"[\s,;()\[\]{}]+", " ", text).split()
+    if not numbers or text.strip() in MISSING_VALUES:
         return None, ()
     try:
-        values = np.array(text.split(";") if ";" in text else re.split(r"[\s,]+", text), dtype=np.float64)
+        values = np.array(numbers, dtype=np.float64)
     except ValueError:
         return None, ("landmark_value",)
     if not np.isfinite(values).all():

@@ -6,6 +6,8 @@ The columns of a list without a line of names are called 1, 2, ...
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import fields, replace
+from itertools import islice
 from pathlib import Path
 
 from mien.datasets.action_unit_columns import find_unit_columns
@@ -16,15 +18,19 @@ from mien.datasets.column_names import (
     LABEL,
     LANDMARKS,
     PATH,
+    POINTS,
     SPLIT,
     VALENCE,
 )
 from mien.datasets.column_names import SPELLINGS as COLUMN_SPELLINGS
-from mien.datasets.csv_files import CsvFile, read_first_rows
+from mien.datasets.csv_files import read_first_rows
 from mien.datasets.csv_persons import CLIP, PERSON, PERSON_SPELLINGS
 from mien.datasets.list_options import NO_COLUMN, BoxFormat, ColumnOptions
+from mien.datasets.list_table import ListTable, parse_path_template
+from mien.datasets.record_files import RECORD_SUFFIXES, open_records
 from mien.datasets.splits import is_split_column
 from mien.errors import DatasetError
+from mien.faces.classes import AFFECTNET_CLASSES, canonical_class
 from mien.faces.images import IMAGE_SUFFIXES
 
 SPELLINGS = {**COLUMN_SPELLINGS, **PERSON_SPELLINGS}
@@ -68,6 +74,38 @@ _ABOUT = frozenset(
         ),
     )
 )
+# Words of which the names of the columns of a box consist, and others that may be among them.
+_COORDINATES = frozenset(
+    [
+        "x",
+        "y",
+        "w",
+        "h",
+        "cx",
+        "cy",
+        "xc",
+        "yc",
+        "width",
+        "height",
+        "left",
+        "top",
+        "right",
+        "bottom",
+        "xmin",
+        "ymin",
+        "xmax",
+        "ymax",
+        "xtl",
+        "ytl",
+        "xbr",
+        "ybr",
+    ]
+)
+_PLACES = frozenset(["face", "min", "max", "center", "start", "end", "tl", "br", "lt", "rb"])
+_POINT = re.compile(
+    r"(?P<before>.*?)(?:(?P<axis>[xyXY])(?P<between>[_ ]?)(?P<number>\d+)|(?P<number2>\d+)(?P<after>[_ ]?)(?P<axis2>[xyXY]))"
+)
+_FEATURE = re.compile(r"eye|nose|mouth|lip|brow|chin")
 _OPTION = {
     LABEL: "--label-column",
     "box": "--box-columns",
@@ -76,8 +114,13 @@ _OPTION = {
 }
 
 
-def open_list(path: Path, options: ColumnOptions) -> tuple[CsvFile, BoxFormat | None]:
+def open_list(path: Path, options: ColumnOptions, *, folder: str = "") -> tuple[ListTable, BoxFormat | None]:
     """Open a list of images and find its columns.
+
+    Args:
+        path: the list.
+        options: which column is what.
+        folder: the folder that its paths are relative to, with a ``/`` at its end, relative to that of the set.
 
     Returns:
         The list, and the format of its box, None if it has none.
@@ -86,35 +129,68 @@ def open_list(path: Path, options: ColumnOptions) -> tuple[CsvFile, BoxFormat | 
         DatasetError: it cannot be read; a column that an option names, the path or the label is missing or ambiguous; or a
             column looks like a box, label, landmarks, valence or arousal, and no option says whether it is.
     """
-    delimiter, rows = read_first_rows(path, 50)
-    named = [
-        *(options.path_column, options.label_column, options.split_column, options.landmarks_column),
-        *(options.person_column, options.clip_column),
-        *(options.box_columns or ()),
-        *(options.affect_columns or ()),
-    ]
-    first = [cell.strip() for cell in rows[0]]
-    header = tuple(first) if _is_header(first, [name for name in named if name]) else ()
-    names = header or tuple(str(number) for number in range(1, len(first) + 1))
-    finder = _Finder(path, names, rows[1:] if header else rows, has_header=bool(header))
-    columns = {PATH: finder.find_path(options.path_column), LABEL: finder.find_label(options.label_column)}
+    table, rows = read_columns(path, options)
+    names, has_header = (
+        table.header or tuple(str(number + 1) for number in range(table.width)),
+        bool(table.header),
+    )
+    finder = _Finder(path, names, rows, has_header=has_header)
+    template = options.path_column if options.path_column and "{" in options.path_column else None
+    parts: tuple[str | int, ...] = ()
+    if template is not None:
+        parts = parse_path_template(template, names, where=str(path))
+    path_index = next((part for part in parts if isinstance(part, int)), None)
+    columns = {PATH: finder.find_path(options.path_column) if path_index is None else path_index}
+    votes = finder.find_votes(options.label_column)
+    if not votes:
+        columns[LABEL] = finder.find_label(options.label_column)
     for role, name in (
         *((SPLIT, options.split_column), (PERSON, options.person_column), (CLIP, options.clip_column)),
         (LANDMARKS, options.landmarks_column),
     ):
         if name != NO_COLUMN:
             columns |= finder.find_optional(role, name)
+    if options.landmarks_column is None and LANDMARKS not in columns:
+        columns |= dict(zip(POINTS, finder.find_points(), strict=False))
     box, box_format = finder.find_box(options.box_columns, options.box_format)
     columns |= dict(zip(BOX, box, strict=False))
     if options.affect_columns != (NO_COLUMN,):
         for role, name in zip((VALENCE, AROUSAL), options.affect_columns or (None, None), strict=True):
             columns |= finder.find_optional(role, name)
-    if header:
+    if has_header:
         columns |= {unit: finder.index(name) for unit, name in find_unit_columns(names, path=path).items()}
-    finder.refuse_lookalikes(columns, options)
-    return CsvFile(
-        path=path, columns=columns, width=len(names), header=header, delimiter=delimiter
-    ), box_format
+    finder.refuse_lookalikes({*columns.values(), *votes}, columns, options)
+    if folder and not parts:
+        parts = (columns[PATH],)
+    found = replace(
+        table,
+        columns=columns,
+        path_parts=(folder, *parts) if folder else parts,
+        vote_columns=votes,
+        split_names=options.split_names if SPLIT in columns else (),
+    )
+    return found, box_format
+
+
+def read_columns(path: Path, options: ColumnOptions) -> tuple[ListTable, list[list[str]]]:
+    """Return a list with the names of its columns, empty if they have none, and the cells of its first rows.
+
+    Raises:
+        DatasetError: it cannot be read, or is empty.
+    """
+    if path.suffix.lower() in RECORD_SUFFIXES:
+        records = open_records(path)
+        return records, [cells for _, cells in islice(records.cells(), 50) if isinstance(cells, list)]
+    delimiter, rows = read_first_rows(path, 50)
+    first = [cell.strip() for cell in rows[0]]
+    # Options that name columns say that there is a header, unless they are all numbers.
+    named = [value for entry in fields(options) if entry.name.endswith("_columns")
+             for value in getattr(options, entry.name) or ()]  # fmt: skip
+    named += [value for entry in fields(options) if entry.name.endswith("_column")
+              and (value := getattr(options, entry.name))]  # fmt: skip
+    header = tuple(first) if _is_header(first, named) else ()
+    table = ListTable(path=path, columns={}, width=len(first), header=header, delimiter=delimiter)
+    return table, rows[1:] if header else rows
 
 
 def _is_header(cells: list[str], named: list[str]) -> bool:
@@ -188,6 +264,41 @@ class _Finder:
             )
         return self.index(known[0])
 
+    def find_votes(self, named: str | None) -> tuple[int, ...]:
+        """Return the indices of columns named like classes, if the label is in these.
+
+        They are those that ``named`` lists; or, in a list without a column of labels, all that have the name of one of
+        AffectNet's classes, if there are two or more.
+        """
+        if named is not None:
+            listed = [name.strip() for name in named.split(",")]
+            return tuple(map(self.index, listed)) if len(listed) > 1 and named not in self.names else ()
+        if not self.has_header or self.known(LABEL):
+            return ()
+        found = [index for index, name in enumerate(self.names) if canonical_class(name) in AFFECTNET_CLASSES]
+        return tuple(found) if len(found) > 1 else ()
+
+    def find_points(self) -> list[int]:
+        """Return the indices of 136 columns that hold 68 points, x and y in turn, or none if there are no such columns.
+
+        Their names differ only in ``x`` or ``y`` and a number, such as ``x_0`` to ``y_67``, as OpenFace writes them.
+        """
+        found: dict[str, dict[tuple[int, str], int]] = {}
+        for index, name in enumerate(self.names):
+            if match := _POINT.fullmatch(name):
+                axis, number = match["axis"] or match["axis2"], int(match["number"] or match["number2"])
+                form = f"{match['before']}{match['between'] or ''}{'X' if axis.isupper() else 'x'}{match['after'] or ''}"
+                found.setdefault(form, {})[number, axis.lower()] = index
+        for places in found.values():
+            numbers = sorted({number for number, _ in places})
+            in_turn = [places.get((number, axis)) for number in numbers for axis in "xy"]
+            is_full = (
+                len(places) == len(POINTS) == len(in_turn) and numbers[-1] - numbers[0] == len(numbers) - 1
+            )
+            if is_full and None not in in_turn:
+                return [index for index in in_turn if index is not None]
+        return []
+
     def find_label(self, named: str | None) -> int:
         """Return the index of the column of classes."""
         if named is not None:
@@ -234,6 +345,9 @@ class _Finder:
                 )
             return tuple(self.index(name) for name in named), box_format or stated
         found = [form for form in BOX_COLUMNS if set(form) <= set(self._lowered)] if self.has_header else []
+        # `x1, y1, x2, y2` are two points of several if there is `x3`.
+        points = {name for name in self._lowered if re.fullmatch(r"[xy]\d+", name)}
+        found = [form for form in found if not points & {*form} or points <= {*form}]
         if len(found) > 1:
             raise DatasetError(
                 f"`{self.path}` has several boxes, {' and '.join(_quoted(form) for form in found)}: add --box-columns "
@@ -254,42 +368,57 @@ class _Finder:
             and not is_split_column(name)
         ]
 
-    def refuse_lookalikes(self, columns: dict[str, int], options: ColumnOptions) -> None:
-        """Refuse columns that look like something that is read, if no option says what they are."""
-        taken = set(columns.values())
-        found = {role: self.similar(role, taken=taken) for role in _WORDS}
-        parts = [form for form in BOX_COLUMNS if len(set(form) & set(self._lowered)) == 3]
-        if parts and not found["box"] and BOX[0] not in columns:
-            found["box"] = [name for name in self.names if name.lower() in parts[0]]
-        if not {VALENCE, AROUSAL}.isdisjoint(columns):
-            found["affect"] = []
-        decided = {
-            LABEL: options.label_column,
-            "box": options.box_columns,
-            LANDMARKS: options.landmarks_column,
-            "affect": options.affect_columns,
+    def refuse_lookalikes(self, taken: set[int], columns: dict[str, int], options: ColumnOptions) -> None:
+        """Refuse columns that look like something that is read, if no option says what they are.
+
+        Args:
+            taken: the indices of the columns that are read.
+            columns: the indices of those that hold a single thing, by what it is.
+            options: the options that were given.
+        """
+        is_decided = {
+            LABEL: options.label_column is not None or LABEL not in columns,
+            "box": options.box_columns is not None or BOX[0] in columns,
+            LANDMARKS: options.landmarks_column is not None or POINTS[0] in columns,
+            "affect": options.affect_columns is not None or not {VALENCE, AROUSAL}.isdisjoint(columns),
         }
+        found = {role: self.similar(role, taken=taken) for role in _WORDS}
+        self._add_coordinates(found, taken)
         for role, names in found.items():
-            if not names or decided[role] is not None or (role == "box" and BOX[0] in columns):
+            if not names or is_decided[role]:
                 continue
+            advice = f"{_OPTION[role]} {NO_COLUMN} to leave it out"
             if role == LABEL:
                 label = self.names[columns[LABEL]]
                 advice = (
                     f"--label-column {shlex.quote(label)} to read `{label}`, or the name of another column"
                 )
-            else:
+            elif role != LANDMARKS or len(names) == 1:
                 number = {"box": 4, "affect": 2}.get(role, 1)
-                chosen = (
-                    ",".join(names)
-                    if len(names) in (1, number)
-                    else {"box": "A,B,C,D", "affect": "V,A"}[role]
-                )
-                chosen = names[0] if number == 1 else chosen
-                advice = f"{_OPTION[role]} {shlex.quote(chosen)} to use it, or {_OPTION[role]} {NO_COLUMN} to leave it out"
+                is_all = len(names) == number or (role == "box" and len(names) == 1)
+                example = {"box": "A,B,C,D", "affect": "V,A", LANDMARKS: names[0]}[role]
+                chosen = ",".join(names) if is_all else example
+                advice = f"{_OPTION[role]} {shlex.quote(chosen)} to use it, or {advice}"
             what = {"box": "a face box", "affect": "valence or arousal", LABEL: "the class"}.get(role, role)
             raise DatasetError(
                 f"`{self.path}` has {_quoted(names)}, which may hold {what} but is not read: add {advice}"
             )
+
+    def _add_coordinates(self, found: dict[str, list[str]], taken: set[int]) -> None:
+        """Add columns whose names are coordinates, or letters for valence and arousal, to those that look like a role."""
+        rest = [name for index, name in enumerate(self.names) if index not in taken and self.has_header]
+        numbers = [
+            name for name in rest if _words(name) & _COORDINATES and _words(name) <= _COORDINATES | _PLACES
+        ]
+        features = [name for name in rest if _FEATURE.search(name.lower()) and _words(name) & {"x", "y"}]
+        if len(numbers) > 8 or len(features) > 3:
+            found[LANDMARKS] += features or numbers
+        elif len(numbers) > 2 and not found["box"]:
+            found["box"] = numbers
+        letters = {name.lower(): name for name in rest if name.lower() in ("v", "a", "val", "aro")}
+        for pair in (("v", "a"), ("val", "aro")):
+            if {*pair} <= letters.keys():
+                found["affect"] = [letters[name] for name in pair]
 
     def _shown_columns(self) -> str:
         cells = self.names if self.has_header else self.rows[0]

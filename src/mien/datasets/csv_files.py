@@ -55,10 +55,20 @@ class CsvFile:
         used = {index for name, index in self.columns.items() if name not in without}
         header = self.header or tuple(str(number) for number in range(1, self.width + 1))
         names = [name or "(no name)" for index, name in enumerate(header) if index not in used]
-        return (f"Columns not used in `{self.path.name}`: {', '.join(names)}.",) if names else ()
+        shown = ", ".join(names[:20]) + (f" and {len(names) - 20:,} more" if len(names) > 20 else "")
+        return (f"Columns not used in `{self.path.name}`: {shown}.",) if names else ()
 
     def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
         """Yield the 1-based number of each row and its cells by column name; blank lines are skipped.
+
+        Raises:
+            DatasetError: the file cannot be read to its end.
+        """
+        for number, cells in self.cells():
+            yield number, {PROBLEM: cells} if isinstance(cells, str) else self.fields_of(cells)
+
+    def cells(self) -> Iterator[tuple[int, list[str] | str]]:
+        """Yield the 1-based number of each row and all of its cells, or why it has no such cells.
 
         Raises:
             DatasetError: the file cannot be read to its end.
@@ -68,9 +78,13 @@ class CsvFile:
                 next(lines, None)
             for number, cells in enumerate(lines, start=1):
                 if len(cells) != self.width and (len(cells) < self.width or any(cells[self.width :])):
-                    yield number, {PROBLEM: f"the row has {len(cells)} columns, the list has {self.width}"}
+                    yield number, f"the row has {len(cells)} columns, the list has {self.width}"
                 else:
-                    yield number, {name: cells[index] for name, index in self.columns.items()}
+                    yield number, cells
+
+    def fields_of(self, cells: list[str]) -> dict[str, str]:
+        """Return the cells that are read, by column name."""
+        return {name: cells[index] for name, index in self.columns.items()}
 
 
 def open_csv_file(

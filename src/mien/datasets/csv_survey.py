@@ -4,13 +4,12 @@ import hashlib
 from array import array
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
 
 import numpy as np
 
-from mien.datasets.column_names import AROUSAL, BOX, LABEL, PATH, SPLIT, VALENCE
-from mien.datasets.csv_cells import parse_box
-from mien.datasets.csv_files import PROBLEM, CsvFile
+from mien.datasets.column_names import AROUSAL, BOX, LABEL, PATH, SPLIT, VALENCE, VOTES
+from mien.datasets.csv_cells import parse_box, parse_number
+from mien.datasets.csv_files import CsvFile
 from mien.datasets.list_options import BoxFormat
 from mien.datasets.splits import find_split, parse_split
 from mien.errors import DatasetError
@@ -41,7 +40,10 @@ class Survey:
         labels: number of rows with each label as written, without surrounding blanks.
         splits: by column index, how often its cells name each split; a path counts by its folders.
         affect: smallest and largest number, and number of numbers, of valence and arousal.
+        outside: how often valence and arousal have each number outside of -1 to 1.
         largest_box: largest number in a box, None if there is none.
+        split_values: number of rows with each value of the column of splits, as far as there are few.
+        has_votes: the columns of votes hold other numbers than a single 1 in a row.
         folders: the first folder of each path, up to `MAX_FOLDERS`.
     """
 
@@ -55,56 +57,55 @@ class Survey:
         self.labels: Counter[str] = Counter()
         self.splits: dict[int, Counter[str]] = {}
         self.affect: dict[str, tuple[float, float, int]] = {}
-        self.n_outside: Counter[str] = Counter()
+        self.outside: dict[str, Counter[float]] = {}
         self.largest_box: float | None = None
+        self.split_values: Counter[str] = Counter()
+        self.has_votes = False
         self.folders: set[str] = set()
         self._digests, self._labels = array("Q"), array("H")
         self._label_numbers: dict[str, int] = {}
         for table in tables:
             self._read(table)
 
-    def repeated_faces(self, label_classes: dict[str, str]) -> dict[int, str]:
-        """Return the digests of faces that are in several rows, with their classes if these contradict each other.
+    def repeated_faces(self, label_classes: dict[str, str]) -> tuple[dict[int, str], int]:
+        """Return the digests of faces that are in several rows, and the number of rows with contradicting classes.
 
-        The classes are joined by commas; they are empty if all rows have the same class.
+        Each digest comes with the classes of the face, joined by commas; "" if all of its rows have the same class.
         """
         digests = np.frombuffer(self._digests, np.uint64)
         unique, counts = np.unique(digests, return_counts=True)
-        repeated = unique[counts > 1]
-        found: dict[int, set[str]] = {int(digest): set() for digest in repeated}
+        repeated = dict(zip(unique[counts > 1].tolist(), counts[counts > 1].tolist(), strict=True))
+        found: dict[int, set[str]] = {digest: set() for digest in repeated}
         names = list(self._label_numbers)
-        for index in np.flatnonzero(np.isin(digests, repeated)):
+        for index in np.flatnonzero(np.isin(digests, unique[counts > 1])):
             if (name := label_classes.get(names[self._labels[index]])) is not None:
                 found[int(digests[index])].add(name)
-        return {
+        contradicting = {
             digest: ", ".join(sorted(classes)) if len(classes) > 1 else ""
             for digest, classes in found.items()
         }
+        return contradicting, sum(repeated[digest] for digest, classes in contradicting.items() if classes)
 
     def _read(self, table: CsvFile) -> None:
-        by_index = replace(table, columns={str(index): index for index in range(table.width)})
-        path_index = str(table.columns[PATH])
+        path_index = table.columns[PATH]
         # Only in a list without a known column of splits, since they take half of the time.
-        parsers = (
-            []
-            if SPLIT in table.columns
-            else [
-                (str(index), index, find_split if str(index) == path_index else parse_split)
-                for index in range(table.width)
-            ]
-        )
-        numeric = [(name, str(table.columns[name])) for name in (VALENCE, AROUSAL) if name in table.columns]
-        box = [str(table.columns[name]) for name in BOX if name in table.columns]
-        roles = [(name, str(index)) for name, index in table.columns.items()]
-        for _, cells in by_index.rows():
+        others = [] if SPLIT in table.columns else [n for n in range(table.width) if n != path_index]
+        box = [name for name in BOX if name in table.columns]
+        for _, cells in table.cells():
             self.n_rows += 1
-            if PROBLEM in cells:
+            if isinstance(cells, str):
                 continue
-            for key, index, parse in parsers:
-                if (cell := cells[key]) and len(cell) < 1000 and (split := parse(cell)):
+            fields = table.fields_of(cells)
+            named = [(index, parse_split(cells[index])) for index in others if 0 < len(cells[index]) < 1000]
+            named += [(path_index, find_split(fields[PATH]))] if others else []
+            for index, split in named:
+                if split is not None:
                     self.splits.setdefault(index, Counter())[split] += 1
-            fields = {name: cells[key] for name, key in roles}
+            if SPLIT in fields and len(self.split_values) < MAX_LABELS:
+                self.split_values[fields[SPLIT].strip()] += 1
             label = fields[LABEL].strip()
+            if label and VOTES in fields:
+                self.has_votes |= sorted(fields[VOTES].split(","))[-2:] != ["0", "1"]
             self._digests.append(face_digest(fields))
             self._labels.append(self._label_numbers.setdefault(label, len(self._label_numbers)))
             self.labels.update([label] if label else [])
@@ -113,28 +114,26 @@ class Survey:
                     f"`{table.path}` must have a label column of classes, it has over {MAX_LABELS:,} different "
                     "labels: name the column of the class with --label-column"
                 )
-            for name, key in numeric:
-                self._add_number(name, cells[key])
-            if box:
-                written = tuple(cells[key] for key in box)
-                for found, _ in (parse_box(written, "xyxy"), parse_box(written, "xywh")):
-                    if found is not None:
-                        self.largest_box = max(self.largest_box or 0.0, float(found.max()))
-                        break
+            for name in (VALENCE, AROUSAL):
+                if name in fields:
+                    self._add_number(name, fields[name])
+            written = tuple(fields[name] for name in box)
+            found = parse_box(written, "xyxy")[0] if box else None
+            found = parse_box(written, "xywh")[0] if box and found is None else found
+            if found is not None:
+                self.largest_box = max(self.largest_box or 0.0, float(found.max()))
             folder, slash, _ = fields[PATH].strip().replace("\\", "/").removeprefix("./").partition("/")
             if slash and len(self.folders) < MAX_FOLDERS:
                 self.folders.add(folder)
 
     def _add_number(self, name: str, cell: str) -> None:
-        try:
-            value = float(cell)
-        except ValueError:
-            return
+        value = parse_number(cell)
         if cell.strip() in MISSING_VALUES or value == -2 or not abs(value) < 1e9:
             return
         low, high, count = self.affect.get(name, (value, value, 0))
         self.affect[name] = (min(low, value), max(high, value), count + 1)
-        self.n_outside[name] += not -1 <= value <= 1
+        if not -1 <= value <= 1:
+            self.outside.setdefault(name, Counter())[value] += 1
 
 
 def check_scales(
@@ -147,12 +146,20 @@ def check_scales(
             rows or more; or all boxes lie within a single pixel.
     """
     for name, (low, high, count) in survey.affect.items() if affect_range is None else ():
-        is_outside = survey.n_outside[name] > 0.05 * count
+        outside = survey.outside.get(name, Counter[float]())
+        is_outside = outside.total() > 0.05 * count
         if is_outside or (count >= 20 and low >= 0):
             side = next((end for end in (5, 10, 50, 100) if max(-low, high) <= end), 1000)
             scales = ((0, 1), (1, 5), (1, 7), (1, 9), (0, 10), (0, 100), (0, 1000))
             begin, end = next(
                 (scale for scale in scales if scale[0] <= low and high <= scale[1]), (-side, side)
+            )
+            # A few numbers far from all others, such as -5 and -10, may stand for none.
+            is_few = len(outside) <= 3 and outside.total() < count
+            marks = (
+                f"if {' and '.join(f'{value:g}' for value in outside)} mean none"
+                if is_outside and is_few
+                else ""
             )
             why = (
                 "none of which is negative, so the scale may be 0 to 1"
@@ -162,7 +169,13 @@ def check_scales(
             raise DatasetError(
                 f"The {name} of {where} must be on a scale of -1 to 1, it ranges from {low:g} to {high:g}, {why}: add "
                 f"--affect-range with the ends of the scale, such as --affect-range={begin}..{end}"
-                + ("" if is_outside else ", or --affect-range=-1..1")
+                + (
+                    f"; or --affect-range=-1..1 {marks}"
+                    if marks
+                    else ""
+                    if is_outside
+                    else ", or --affect-range=-1..1"
+                )
             )
     largest = survey.largest_box or 0
     if box_format is not None and not box_format.startswith("relative") and 0 < largest <= 2:

@@ -23,15 +23,16 @@ from numpy.typing import NDArray
 
 from mien.datasets.action_unit_columns import decide_kind, parse_units
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
-from mien.datasets.column_names import AROUSAL, BOX, LABEL, LANDMARKS, PATH, SPLIT, VALENCE
+from mien.datasets.column_names import AROUSAL, BOX, LABEL, LANDMARKS, PATH, POINTS, SPLIT, VALENCE, VOTES
 from mien.datasets.csv_cells import parse_affect_pair, parse_box, parse_landmarks, require_readable
-from mien.datasets.csv_columns import open_list
-from mien.datasets.csv_files import CsvFile, read_first_rows
+from mien.datasets.csv_columns import open_list, read_columns
 from mien.datasets.csv_persons import ListedPersons, read_persons
 from mien.datasets.csv_survey import Survey, check_scales, face_digest
 from mien.datasets.files import is_list_name, list_names, locate, printable, quote_names, real_folders
 from mien.datasets.labels import CLASSES_FILE, LabelNames, map_labels, order_classes, read_class_names
 from mien.datasets.list_options import NO_COLUMN, BoxFormat, ColumnOptions, SplitLists
+from mien.datasets.list_table import ListTable
+from mien.datasets.record_files import RECORD_SUFFIXES
 from mien.datasets.registry import DATASETS
 from mien.datasets.splits import (
     assign_split,
@@ -48,6 +49,8 @@ from mien.tasks import Annotations
 
 # The field of a row whose face is in other rows too: their classes, or "" if they are all the same.
 REPEATED = "repeated"
+# Fewer rows that contradict each other may all be mistakes.
+LEAST_CONTRADICTIONS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +72,11 @@ class CsvDataset:
         notes: see `FaceDataset`.
         persons: how persons and clips are read.
         annotations: the action units, if there are any.
+        has_votes: the columns of votes say more than the label.
     """
 
     roots: tuple[Path, ...]
-    tables: tuple[tuple[str, CsvFile], ...]
+    tables: tuple[tuple[str, ListTable], ...]
     classes: tuple[str, ...]
     label_classes: dict[str, str]
     path_prefix: str
@@ -84,7 +88,8 @@ class CsvDataset:
     persons: ListedPersons
     notes: tuple[str, ...] = ()
     annotations: Annotations = field(default_factory=dict)
-    name: str = field(default="csv", init=False)
+    has_votes: bool = False
+    name: str = "csv"
 
     def rows(self) -> Iterator[RawRow]:
         """Yield the rows of each split; rows of an unknown split come with ``train``, to be rejected."""
@@ -122,9 +127,10 @@ class CsvDataset:
             raise RejectedRow("unknown_split", f"split {fields[SPLIT]!r} is none of {', '.join(SPLITS)}")
         class_name = self.class_of(row)
         if class_name == "?":
-            raise RejectedRow(
-                "unknown_label", f"label {fields[LABEL]!r} is none of {', '.join(self.classes[:12])}"
+            found = (
+                f"{fields[VOTES]} have no largest number" if VOTES in fields else f"label {fields[LABEL]!r}"
             )
+            raise RejectedRow("unknown_label", f"{found} is none of {', '.join(self.classes[:12])}")
         if REPEATED in fields:
             if fields[REPEATED]:
                 raise RejectedRow("contradicting_labels", f"rows with this face are {fields[REPEATED]}")
@@ -134,7 +140,8 @@ class CsvDataset:
             written = written.removeprefix(self.path_prefix).lstrip("/\\")
         cells = tuple(fields[name] for name in BOX if name in fields)
         box_xyxy, box_warnings = parse_box(cells, self.box_format or "xyxy")
-        landmarks, landmark_warnings = parse_landmarks(fields.get(LANDMARKS, ""))
+        points = fields.get(LANDMARKS) or " ".join(fields[name] for name in POINTS if name in fields)
+        landmarks, landmark_warnings = parse_landmarks(points)
         valence, arousal, affect_warnings = parse_affect_pair(
             fields.get(VALENCE, ""), fields.get(AROUSAL, ""), self.affect_range
         )
@@ -146,6 +153,7 @@ class CsvDataset:
         return FaceRecord(
             image=locate(self.roots[0], written, others=self.roots[1:]),
             label=self.classes.index(class_name),
+            distribution=self._distribution(fields[VOTES]) if self.has_votes else None,
             box_xyxy=box_xyxy,
             is_relative_box=self.box_format is not None and self.box_format.startswith("relative"),
             landmarks=landmarks,
@@ -157,12 +165,20 @@ class CsvDataset:
             warnings=(*box_warnings, *landmark_warnings, *affect_warnings, *unit_warnings),
         )
 
+    def _distribution(self, votes: str) -> tuple[float, ...]:
+        """Return the fraction of votes for each class."""
+        found = dict.fromkeys(self.classes, 0.0)
+        for name, number in zip(self.tables[0][1].vote_names, votes.split(","), strict=True):
+            if (class_name := self.label_classes.get(name)) is not None:
+                found[class_name] += float(number)
+        return tuple(number / sum(found.values()) for number in found.values())
+
 
 def recognize_csv(raw: Path) -> str | None:
     """Return why a file or folder is a list of images, or None; see `DatasetKind`."""
     try:
         paths = [path for _, path in _find_lists(raw, SplitLists())]
-        rows = [row for path in paths for row in read_first_rows(path, 20)[1][-19:]]
+        rows = [row for path in paths for row in read_columns(path, ColumnOptions())[1][:20]]
     except DatasetError:
         return None
     cells = (cell.replace("\\", "/") for row in rows for cell in row)
@@ -196,9 +212,33 @@ def open_csv(
             unexplained numbers, or a column that is not read looks like one that is, or like the split.
     """
     require_val_fraction(val_fraction)
-    paths = _find_lists(raw, lists)
+    opened = [(split, *open_list(path, columns)) for split, path in _find_lists(raw, lists)]
     roots = (raw if raw.is_dir() else raw.parent, *images)
-    opened = [(split, *open_list(path, columns)) for split, path in paths]
+    return read_lists(roots, opened, columns, val_fraction=val_fraction, label_names=label_names)
+
+
+def read_lists(
+    roots: tuple[Path, ...],
+    opened: list[tuple[str, ListTable, BoxFormat | None]],
+    columns: ColumnOptions,
+    *,
+    val_fraction: float,
+    label_names: LabelNames | None,
+    name: str = "csv",
+) -> CsvDataset:
+    """Return the data set of lists whose columns are known. All rows are read once, see `Survey`.
+
+    Args:
+        roots: the folders in which images are looked up: the set's, then those named by --images.
+        opened: each list with its split, "" for one of all splits, and the format of its boxes.
+        columns: the options by which the columns were found.
+        val_fraction: see `open_csv`.
+        label_names: see `open_csv`.
+        name: see `FaceDataset`.
+
+    Raises:
+        DatasetError: as for `open_csv`.
+    """
     tables = tuple((split, table) for split, table, _ in opened)
     _require_alike(tables)
     first, box_format = tables[0][1], opened[0][2]
@@ -206,9 +246,11 @@ def open_csv(
     where = " and ".join(f"`{table.path}`" for _, table in tables)
     if columns.split_column is None and SPLIT not in first.columns and not tables[0][0]:
         _require_no_split(first, survey)
+    _require_understood(first, survey, where=where)
     check_scales(survey, where=where, affect_range=columns.affect_range, box_format=box_format)
     listed_names = None if label_names else read_class_names(first.path.parent, survey.labels)
-    label_classes, notes = map_labels(survey.labels, label_names or listed_names, where=where)
+    labels = survey.labels + Counter(first.vote_names)  # also classes that no row is of
+    label_classes, notes = map_labels(labels, label_names or listed_names, where=where)
     if listed_names:
         notes += (f"Numbers of classes are the lines of `{CLASSES_FILE}`, from 0.",)
     if not label_classes:
@@ -225,24 +267,27 @@ def open_csv(
         if kind is not None:
             annotations = {"action_units": ActionUnits(tuple(units), kind)}
     has_splits = SPLIT in first.columns or bool(tables[0][0])
+    has_landmarks = not {LANDMARKS, POINTS[0]}.isdisjoint(first.columns)
     persons = read_persons([table for _, table in tables], has_splits=has_splits, val_fraction=val_fraction)
     return CsvDataset(
-        roots=(roots[0].resolve(), *real_folders(images)),
+        roots=(roots[0].resolve(), *real_folders(roots[1:])),
         tables=tables,
         classes=order_classes(set(label_classes.values())),
         label_classes=label_classes,
         path_prefix=columns.path_prefix,
         box_format=box_format,
         affect_range=columns.affect_range or (-1.0, 1.0),
-        repeated=survey.repeated_faces(label_classes),
+        repeated=_find_repeated(first, survey, label_classes),
         val_fraction=val_fraction,
-        natural_crop="aligned" if LANDMARKS in first.columns else "box" if box_format else "whole",
+        natural_crop="aligned" if has_landmarks else "box" if box_format else "whole",
         persons=persons,
         annotations=annotations,
+        has_votes=survey.has_votes,
+        name=name,
         notes=(
             *notes,
             *persons.notes,
-            *_describe_lists(tables, survey),
+            *dict.fromkeys(_describe_lists(tables, survey)),
             *_note_passed_over(roots, tables, survey),
         ),
     )
@@ -274,6 +319,7 @@ def _find_lists(raw: Path, lists: SplitLists) -> list[tuple[str, Path]]:
     ]
     found = [name for name in files if Path(name).suffix.lower() in (".csv", ".tsv")]
     found = found or [name for name in files if Path(name).suffix.lower() in (".txt", ".lst")]
+    found = found or [name for name in files if Path(name).suffix.lower() in RECORD_SUFFIXES]
     if len(found) == 1:
         return [("", raw / found[0])]
     by_split = {find_split(Path(name).stem) or "": raw / name for name in found}
@@ -286,20 +332,61 @@ def _find_lists(raw: Path, lists: SplitLists) -> list[tuple[str, Path]]:
     )
 
 
-def _require_alike(tables: tuple[tuple[str, CsvFile], ...]) -> None:
+def _require_alike(tables: tuple[tuple[str, ListTable], ...]) -> None:
     """Refuse lists of one set that hold different things: a crop is chosen for all of them."""
     first = tables[0][1]
     for _, table in tables[1:]:
-        if table.columns.keys() != first.columns.keys():
-            different = ", ".join(sorted(table.columns.keys() ^ first.columns.keys()))
+        differing = (table.columns.keys() ^ first.columns.keys()) - {VALENCE, AROUSAL}
+        if differing or table.vote_names != first.vote_names:
+            different = ", ".join(sorted(differing)) or "these columns of votes"
             raise DatasetError(
                 f"The lists of a set must have the same columns, but only one of `{first.path}` and `{table.path}` has "
-                f"{different}: add the column, or leave it out with --box-columns none, --landmarks-column none or "
-                "--affect-columns none"
+                f"{different}: add the column, or leave it out with --box-columns none or --landmarks-column none"
             )
 
 
-def _require_no_split(table: CsvFile, survey: Survey) -> None:
+def _require_understood(table: ListTable, survey: Survey, *, where: str) -> None:
+    """Refuse columns of splits and of votes that most rows have no split or label in.
+
+    Raises:
+        DatasetError: they do, with the option that states what the columns hold.
+    """
+    unknown = Counter(
+        {value: count for value, count in survey.split_values.items() if find_split(value) is None}
+    )
+    if 2 * unknown.total() > survey.n_rows:
+        column = (table.header or range(1, table.width + 1))[table.columns[SPLIT]]
+        example = ",".join(f"{value or repr(value)}=SPLIT" for value in sorted(unknown)[:10])
+        raise DatasetError(
+            f"The column `{column}` of {where} must name splits, it has {', '.join(map(repr, sorted(unknown)[:10]))}: add "
+            f"--split-names {shlex.quote(example)} with train, val or test for SPLIT, or --split-column {NO_COLUMN}"
+        )
+    if table.vote_names and 2 * survey.labels.total() < survey.n_rows:
+        shown = ", ".join(table.vote_names)
+        raise DatasetError(
+            f"{where} has no column of labels, and the columns {shown} have a single largest number, none being negative, in "
+            f"{survey.labels.total():,} of {survey.n_rows:,} rows only: name the column of the label with --label-column"
+        )
+
+
+def _find_repeated(table: ListTable, survey: Survey, label_classes: dict[str, str]) -> dict[int, str]:
+    """Return the faces that are in several rows, see `Survey.repeated_faces`.
+
+    Raises:
+        DatasetError: most rows contradict each other, so that a path does not say which image a row is about.
+    """
+    found, n_rows = survey.repeated_faces(label_classes)
+    if 2 * n_rows > survey.n_rows and n_rows >= LEAST_CONTRADICTIONS:
+        column = (table.header or range(1, table.width + 1))[table.columns[PATH]]
+        raise DatasetError(
+            f"{n_rows:,} of {survey.n_rows:,} rows of `{table.path}` have the path and box of a row with another label: if "
+            f"`{column}` is only a part of the path, put it together, as in --path-column '{{FOLDER}}/{{{column}}}'; if an "
+            "image shows several faces, give each row its box"
+        )
+    return found
+
+
+def _require_no_split(table: ListTable, survey: Survey) -> None:
     """Refuse a list with a column that seems to hold the split, by its name or because most of its cells name a split.
 
     Words in the paths count only if they distinguish several splits.
@@ -319,8 +406,11 @@ def _require_no_split(table: CsvFile, survey: Survey) -> None:
             )
 
 
-def _describe_lists(tables: tuple[tuple[str, CsvFile], ...], survey: Survey) -> Iterator[str]:
+def _describe_lists(tables: tuple[tuple[str, ListTable], ...], survey: Survey) -> Iterator[str]:
     """Yield notes on how the lists were understood, and on what in them is not read."""
+    if names := tables[0][1].vote_names:
+        held = "votes or shares, which are kept" if survey.has_votes else "0 and a single 1"
+        yield f"The label is the largest of the columns {', '.join(names)}, which hold {held}."
     if tables[0][0]:
         yield f"Lists: {', '.join(f'`{table.path.name}` is {split}' for split, table in tables)}."
     for _, table in tables:
@@ -336,7 +426,7 @@ def _describe_lists(tables: tuple[tuple[str, CsvFile], ...], survey: Survey) -> 
 
 
 def _note_passed_over(
-    roots: tuple[Path, ...], tables: tuple[tuple[str, CsvFile], ...], survey: Survey
+    roots: tuple[Path, ...], tables: tuple[tuple[str, ListTable], ...], survey: Survey
 ) -> Iterator[str]:
     """Yield notes on other lists, and on folders that no path of the lists leads to."""
     for root in dict.fromkeys(roots):

@@ -128,6 +128,7 @@ LIST_SUFFIXES = frozenset(
         ".lst",
         ".json",
         ".jsonl",
+        ".ndjson",
         ".xml",
         ".mat",
         ".npy",

@@ -83,7 +83,7 @@ class RelabeledFolder:
             if not label:
                 raise RejectedRow("missing_annotation", f"the image is not in `{self.table.path.name}`")
             raise RejectedRow("unknown_label", f"label {label!r} in `{self.table.path.name}` has no class")
-        return FaceRecord(image=self.folder.raw / row.fields["file"], label=self.classes.index(class_name))
+        return replace(self.folder.parse(row), label=self.classes.index(class_name))
 
 
 def choose_labels(

@@ -11,7 +11,6 @@ from mien.datasets.labels import LabelNames
 from mien.datasets.list_options import ColumnOptions, SplitLists
 from mien.datasets.metadata_folder import METADATA_FILES, find_metadata_files, open_metadata_folder
 from mien.errors import DatasetError
-from mien.runtime.options import given_options, option_flag
 
 
 def open_any_folder(
@@ -68,11 +67,9 @@ def open_any_list(
         return open_parquet(raw, val_fraction=val_fraction, label_names=label_names, columns=columns)
     # One metadata.csv for all splits is a CSV like any other.
     if not lists and raw.is_dir() and find_metadata_files(raw) not in ([], [raw / METADATA_FILES[0]]):
-        for option, _ in given_options(columns):
-            raise DatasetError(
-                f"{option_flag(option)} is for a CSV, `{raw}` holds metadata files: leave it out, or rename the column"
-            )
-        return open_metadata_folder(raw, val_fraction=val_fraction, label_names=label_names)
+        return open_metadata_folder(
+            raw, val_fraction=val_fraction, label_names=label_names, images=images, columns=columns
+        )
     return open_csv(
         raw,
         val_fraction=val_fraction,

@@ -1,8 +1,9 @@
 """A folder of images for each class, the layout of most private data sets."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -10,10 +11,17 @@ from mien.datasets.base import FaceRecord, RawRow, RejectedRow
 from mien.datasets.csv_cells import parse_integer
 from mien.datasets.files import iterate_names, list_names, printable, quote_names
 from mien.datasets.labels import LabelNames, map_folders, note_new_classes
+from mien.datasets.listed import note_val_persons
 from mien.datasets.registry import DATASETS
-from mien.datasets.splits import assign_split, parse_split, require_val_fraction
+from mien.datasets.splits import (
+    PersonAndClip,
+    assign_split,
+    choose_val_persons,
+    parse_split,
+    require_val_fraction,
+)
 from mien.errors import DatasetError
-from mien.faces.classes import ordered_classes
+from mien.faces.classes import canonical_class, ordered_classes
 from mien.faces.crop_options import CropMethod
 from mien.faces.image_files import looks_like_image
 from mien.faces.images import IMAGE_SUFFIXES
@@ -42,6 +50,8 @@ class ImageFolder:
         folder_classes: the class of each class folder by its name; other folders are ignored.
         split_folders: split and name of each folder that holds class folders; "" is `raw` itself.
         val_fraction: fraction of faces assigned to ``val`` if the set has no splits.
+        has_persons: the class folders lie in folders of persons.
+        val_persons: those who are assigned to ``val`` if the set has no splits.
         notes: see `FaceDataset`.
         name: see `FaceDataset`.
     """
@@ -51,6 +61,8 @@ class ImageFolder:
     folder_classes: dict[str, str]
     split_folders: tuple[tuple[str, str], ...]
     val_fraction: float
+    has_persons: bool = False
+    val_persons: frozenset[PersonAndClip] = frozenset()
     notes: tuple[str, ...] = ()
     name: str = "folder"
     natural_crop: CropMethod = field(default="whole", init=False)
@@ -63,28 +75,39 @@ class ImageFolder:
             files = (file for folder in folders for file in self._files(folder))
             for number, file in enumerate(files, start=1):
                 key = printable(file)
-                if has_splits or assign_split(key, self.val_fraction) == split:
+                person = self._person_of(key)
+                drawn = "val" if (person, "") in self.val_persons else "train"
+                drawn = drawn if person else assign_split(key, self.val_fraction)
+                if has_splits or drawn == split:
                     yield RawRow(split=split, number=number, key=key, fields={"file": file})
 
     def class_of(self, row: RawRow) -> str:
         """Return the class of the folder that holds the file, or ``"?"`` if it is in none."""
-        depth = 1 if self.split_folders[0][1] else 0
-        parts = row.key.split("/")[depth:-1]
-        return self.folder_classes[parts[0]] if parts else "?"
+        parts = row.key.split("/")[self._depth + self.has_persons : -1]
+        return self.folder_classes.get(parts[0], "?") if parts else "?"
 
     def parse(self, row: RawRow) -> FaceRecord:
         """Return the file as a face of its folder's class."""
         class_name = self.class_of(row)
         if class_name == "?":
             raise RejectedRow("unknown_label", "the file is in no class folder")
-        return FaceRecord(image=self.raw / row.fields["file"], label=self.classes.index(class_name))
+        image, person = self.raw / row.fields["file"], self._person_of(row.key) or None
+        return FaceRecord(image=image, label=self.classes.index(class_name), person=person)
+
+    @property
+    def _depth(self) -> int:
+        """The number of folders above those of persons or classes."""
+        return 1 if self.split_folders[0][1] else 0
+
+    def _person_of(self, key: str) -> str:
+        return key.split("/")[self._depth] if self.has_persons else ""
 
     def _files(self, folder: str) -> Iterator[str]:
         """Yield the files of all class folders in a folder, and images next to these."""
         for name in list_names(self.raw / folder):
             file = f"{folder}/{name}" if folder else name
             if (self.raw / file).is_dir():
-                if printable(name) in self.folder_classes:
+                if self.has_persons or printable(name) in self.folder_classes:
                     yield from _files_below(self.raw, file)
             elif Path(name).suffix.lower() in IMAGE_SUFFIXES:
                 yield file
@@ -111,9 +134,11 @@ def recognize_folder(raw: Path) -> str | None:
 
 
 def _holds_image(folder: Path) -> bool:
-    """Return whether one of the first names in a folder is that of an image."""
-    return folder.is_dir() and any(
-        Path(name).suffix.lower() in IMAGE_SUFFIXES for name in islice(iterate_names(folder), 100)
+    """Return whether one of the first names in a folder, or in a folder in it that is named like a class, is an image's."""
+    names = list(islice(iterate_names(folder), 100)) if folder.is_dir() else []
+    return any(
+        Path(name).suffix.lower() in IMAGE_SUFFIXES or (canonical_class(name) and _holds_image(folder / name))
+        for name in names
     )
 
 
@@ -146,6 +171,15 @@ def open_folder(
         (parent, name) for parent in parents for name in list_names(parent) if (parent / name).is_dir()
     ]
     filled = [folder for folder in folders if next(_files_below(*folder), None) is not None]
+    persons = {printable(name) for _, name in filled} if _are_persons(filled) else set[str]()
+    if len(persons) == 2:
+        raise DatasetError(
+            f"`{raw}` must hold {LAYOUT}, but {quote_names(sorted(persons))} hold class folders each: give one of them, or "
+            "merge the two with `mien prepare yaml`"
+        )
+    if len(persons) > 2:
+        folders = [(parent / name, inner) for parent, name in filled for inner in list_names(parent / name)]
+        filled = [folder for folder in folders if next(_files_below(*folder), None) is not None]
     names = {printable(name) for _, name in filled}
     _require_class_folders(raw, filled, are_named=label_names is not None)
     folder_classes = map_folders(sorted(names), label_names, where=f"Names of folders in `{raw}`")
@@ -161,37 +195,55 @@ def open_folder(
             f"`{raw}` must hold {LAYOUT}, at least two with files; found {found}: "
             "give the folder directly above the class folders"
         )
-    other_files = [
-        printable(name)
-        for parent in dict.fromkeys((raw, *parents))
-        for name in list_names(parent)
-        if not (parent / name).is_dir() and Path(name).suffix.lower() not in IMAGE_SUFFIXES
-    ]
-    split, beside = parse_split(raw.resolve().name), []
-    if split:
-        beside = [name for name in list_names(raw.resolve().parent) if parse_split(name) not in (None, split)]
     empty = sorted({printable(name) for _, name in folders}.difference(names))
     ignored = sorted(names.difference(folder_classes))
-    return ImageFolder(
+    dataset = ImageFolder(
         raw=raw.resolve(),
         classes=classes,
         folder_classes=folder_classes,
         split_folders=split_folders,
         val_fraction=val_fraction,
         notes=(
-            *note_new_classes(classes),
-            *(
-                f"`{printable(name)}` next to `{raw.resolve().name}` is not read: give the folder above them to read both."
-                for name in beside
-            ),
+            *note_new_classes(folder_classes),
             *(f"The folder `{name}` is empty: it is not a class." for name in empty),
             *(f"The folder `{name}` is ignored: --label-names does not list it." for name in ignored),
-            *(
-                (f"Files next to the class folders, not read: {quote_names(other_files)}.",)
-                if other_files
-                else ()
-            ),
+            *_note_passed_over(raw, parents),
         ),
+        has_persons=len(persons) > 2,
+    )
+    if not dataset.has_persons:
+        return dataset
+    counts = Counter((dataset._person_of(row.key), "") for row in dataset.rows())
+    has_splits = any(split != "train" for split, _ in split_folders)
+    val_persons = frozenset[PersonAndClip]() if has_splits else choose_val_persons(counts, val_fraction)
+    note = f"Folders of persons with class folders in them: {quote_names(sorted(persons))}."
+    drawn = () if has_splits else (note_val_persons(counts, val_persons),)
+    return replace(dataset, val_persons=val_persons, notes=(note, *drawn, *dataset.notes))
+
+
+def _note_passed_over(raw: Path, parents: list[Path]) -> Iterator[str]:
+    """Yield notes on other splits next to a folder that is one, and on files next to the class folders."""
+    if split := parse_split(raw.resolve().name):
+        for name in list_names(raw.resolve().parent):
+            if parse_split(name) not in (None, split):
+                yield f"`{printable(name)}` next to `{raw.resolve().name}` is not read: give the folder above them to read both."
+    other_files = [
+        printable(name)
+        for parent in dict.fromkeys((raw, *parents))
+        for name in list_names(parent)
+        if not (parent / name).is_dir() and Path(name).suffix.lower() not in IMAGE_SUFFIXES
+    ]
+    if other_files:
+        yield f"Files next to the class folders, not read: {quote_names(other_files)}."
+
+
+def _are_persons(folders: list[tuple[Path, str]]) -> bool:
+    """Return whether folders hold nothing but folders named like AffectNet's classes, and are not named so themselves."""
+    return bool(folders) and all(
+        canonical_class(name) is None
+        and (inner := list_names(parent / name))
+        and all(canonical_class(folder) and (parent / name / folder).is_dir() for folder in inner)
+        for parent, name in folders
     )
 
 

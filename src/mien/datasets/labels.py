@@ -1,12 +1,13 @@
 """The meaning of labels in a list and of the names of class folders."""
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mien.datasets.csv_cells import parse_integer
 from mien.errors import DatasetError
-from mien.faces.classes import AFFECTNET_CLASSES, canonical_class, ordered_classes
+from mien.faces.classes import AFFECTNET_CLASSES, canonical_class, ordered_classes, similar_class
 from mien.runtime.regular_files import read_regular
 
 # Pairs of a label and the class that it stands for.
@@ -115,7 +116,7 @@ def map_labels(
         classes = {label: canonical_class(label) or label for label in counts if label not in numbers}
     else:
         classes = _explained(counts, label_names)
-    notes = note_new_classes(classes.values())
+    notes = note_new_classes(classes)
     unclear = sorted(counts.keys() - classes.keys())
     if unclear:
         notes += (f"Labels without a class: {_listed(unclear)}.",)
@@ -176,10 +177,32 @@ def _refuse_numbers(labels: Iterable[str], *, where: str, others: Iterable[str] 
     )
 
 
-def note_new_classes(classes: Iterable[str]) -> tuple[str, ...]:
-    """Return a note on classes that AffectNet does not have, or nothing if it has all of them."""
-    own = sorted(set(classes).difference(AFFECTNET_CLASSES))
-    return (f"New classes, which AffectNet does not have: {_listed(own)}.",) if own else ()
+def note_new_classes(label_classes: Mapping[str, str]) -> tuple[str, ...]:
+    """Return notes on classes that AffectNet does not have, and on labels that are one only without their number.
+
+    Args:
+        label_classes: the class of each label or folder.
+    """
+    own = sorted(set(label_classes.values()).difference(AFFECTNET_CLASSES))
+    numbered = [
+        label
+        for label, name in label_classes.items()
+        if name in AFFECTNET_CLASSES and label[:1].isdecimal() and parse_integer(label) is None
+    ]
+    notes: tuple[str, ...] = ()
+    if numbered:
+        notes = (f"Numbers in front of names are not read: {_listed(sorted(numbered))}.",)
+    if not own:
+        return notes
+    similar = {name: found for name in own if (found := similar_class(name)) is not None}
+    hint = ""
+    if similar:
+        named = ",".join(
+            f"{label}={similar.get(name, name)}" for label, name in sorted(label_classes.items())
+        )
+        meant = ", ".join(f"{name!r} means {found}" for name, found in list(similar.items())[:8])
+        hint = f" If {meant}, add --label-names {shlex.quote(named)}."
+    return (*notes, f"New classes, which AffectNet does not have: {_listed(own)}.{hint}")
 
 
 def _normalize(label: str) -> str:

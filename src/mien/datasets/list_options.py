@@ -31,6 +31,25 @@ def parse_box_columns(text: str) -> tuple[str, ...]:
     return names
 
 
+def parse_split_names(text: str) -> tuple[tuple[str, str], ...]:
+    """Parse the split of each value of a column.
+
+    Raises:
+        ValueError: a value has no split, or one that does not exist.
+
+    Example:
+        >>> parse_split_names("0=train, True=test")
+        (('0', 'train'), ('true', 'test'))
+    """
+    pairs = [tuple(part.strip().lower() for part in item.split("=")) for item in text.split(",")]
+    names: dict[str, str] = {}
+    for pair in pairs:
+        if len(pair) != 2 or not pair[0] or pair[1] not in ("train", "val", "test") or pair[0] in names:
+            raise ValueError(f"must be like 0=train,1=val,2=test, got {text!r}")
+        names[pair[0]] = pair[1]
+    return tuple(names.items())
+
+
 def parse_affect_columns(text: str) -> tuple[str, ...]:
     """Parse the names of the columns of valence and arousal, or ``none``.
 
@@ -71,10 +90,11 @@ class ColumnOptions:
     """Which column of a list is what. None looks for the usual names; in a list without names, columns are 1, 2, ...
 
     Attributes:
-        path_column: the path of the image.
+        path_column: the path of the image, or a template of it with the names of columns in braces.
         path_prefix: the beginning of the paths that is left off, of a machine where the images were once.
-        label_column: the class.
+        label_column: the class; or, with commas between them, columns named like classes, whose largest number is the label.
         split_column: words or paths that say train, val or test; `NO_COLUMN` if there is no split.
+        split_names: the split of each value of that column that is no name of a split.
         person_column: who it is; `NO_COLUMN` if it is not known.
         clip_column: the video or sequence; `NO_COLUMN` if there is none.
         box_columns: the four columns of the face box in the order of ``box_format``, or one that holds all four
@@ -86,13 +106,27 @@ class ColumnOptions:
         affect_range: the scale of valence and arousal, which is mapped to -1 to 1.
     """
 
-    path_column: str | None = option(None, "column of the image's path", metavar="NAME")
+    path_column: str | None = option(
+        None,
+        "column of the image's path, or several and the text between them, such as '{folder}/{file}.jpg'",
+        metavar="NAME",
+    )
     path_prefix: str = option("", "beginning of the paths to leave off, such as /home/other/", metavar="TEXT")
-    label_column: str | None = option(None, "column of the class", metavar="NAME")
+    label_column: str | None = option(
+        None,
+        "column of the class, or columns of votes that are named like the classes, such as happy,sad,fear",
+        metavar="NAME",
+    )
     split_column: str | None = option(
         None,
         "column of words or paths that say train, val or test, or `none` (default: split)",
         metavar="NAME",
+    )
+    split_names: tuple[tuple[str, str], ...] = option(
+        (),
+        "split of each value of the split column, such as 0=train,1=val,2=test",
+        metavar="VALUE=SPLIT,...",
+        parse=parse_split_names,
     )
     person_column: str | None = option(
         None,

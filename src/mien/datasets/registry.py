@@ -276,8 +276,8 @@ DATASETS = {
     ),
     "csv": DatasetKind(
         title="any list of faces",
-        layout="a list with the columns `path` and `label` (CSV, or text of `path label` lines), or a folder with one such "
-        "file or with `train.csv`, `val.csv`, `test.csv`",
+        layout="a list with the columns `path` and `label` (CSV, text of `path label` lines, JSON, or COCO's), or a folder with "
+        "one such file or with `train.csv`, `val.csv`, `test.csv`",
         natural_crop="aligned if the CSV has landmarks, box if it has boxes, otherwise whole",
         opener="mien.datasets.forms:open_any_list",
         options=("val_fraction", "label_names", "images", "columns", "lists"),
@@ -288,10 +288,11 @@ DATASETS = {
     "imagefolder": DatasetKind(
         title="image folders of the Hugging Face Hub",
         layout="images with `metadata.csv` or `metadata.jsonl`, with the columns `file_name` and `label`, in a folder or in "
-        "folders of splits, as the Hugging Face Hub has them",
-        natural_crop="whole",
+        "folders of splits, as the Hugging Face Hub has them, or with Roboflow's `_annotations.coco.json`",
+        natural_crop="as for csv",
         opener="mien.datasets.metadata_folder:open_metadata_folder",
-        options=("val_fraction", "label_names"),
+        recognizer="mien.datasets.metadata_folder:recognize_metadata_folder",
+        options=("val_fraction", "label_names", "images", "columns"),
     ),
     "yolo": DatasetKind(
         title="faces in YOLO's format",

@@ -31,6 +31,7 @@ from mien.runtime.regular_files import read_regular
 IMAGES, LABELS = "images", "labels"
 NAME_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", f"{LABELS}/classes.txt")
 MAX_TEXT_BYTES = 1_000_000
+MAX_LIST_BYTES = 1 << 28
 N_CELLS = 5
 
 
@@ -43,8 +44,10 @@ class YoloFaces:
         folders: the folders of images under it.
         classes: class names in order.
         label_classes: the class of each number, as written.
-        has_splits: the folders say the split.
+        has_splits: the folders or lists say the split.
         val_fraction: fraction of images assigned to ``val`` if they do not.
+        listed: the split of each image that a list names, by its path from ``images`` on.
+        has_points: a line has keypoints after the box, instead of a polygon in its place.
         notes: see `FaceDataset`.
     """
 
@@ -54,6 +57,8 @@ class YoloFaces:
     label_classes: dict[str, str]
     has_splits: bool
     val_fraction: float
+    listed: dict[str, str] = field(default_factory=dict)
+    has_points: bool = False
     notes: tuple[str, ...] = ()
     name: str = field(default="yolo", init=False)
     natural_crop: CropMethod = field(default="box", init=False)
@@ -62,7 +67,9 @@ class YoloFaces:
         """Yield a row for each line of each image's text file, and one for an image without any."""
         for split in SPLITS:
             for number, (file, line, problem) in enumerate(_read_lines(self.root, self.folders), start=1):
-                actual = _split_of(file) if self.has_splits else assign_split(file, self.val_fraction)
+                actual = (
+                    _split_of(file, self.listed) if self.has_splits else assign_split(file, self.val_fraction)
+                )
                 if actual == split:
                     fields = {"file": file, "line": line, "problem": problem}
                     yield RawRow(split=split, number=number, key=printable(file), fields=fields)
@@ -78,6 +85,10 @@ class YoloFaces:
             raise RejectedRow(reason, detail)
         label, *box = row.fields["line"].split(" ")
         class_name = self.class_of(row)
+        if self.has_points:
+            box = box[: N_CELLS - 1]
+        elif len(box) > N_CELLS and len(box) % 2 == 0:
+            box = _enclose(box)
         if len(box) != N_CELLS - 1:
             raise RejectedRow("malformed_row", f"a line has {len(box) + 1} numbers instead of {N_CELLS}")
         if class_name == "?":
@@ -90,6 +101,16 @@ class YoloFaces:
             box_xyxy=box_xyxy,
             warnings=("box_value",) if box_xyxy is None else (),
         )
+
+
+def _enclose(polygon: list[str]) -> list[str]:
+    """Return center and size of the box around a polygon; the polygon itself if it is none."""
+    try:
+        points = np.array(polygon, np.float64).reshape(-1, 2)
+    except ValueError:
+        return polygon
+    low, high = points.min(axis=0), points.max(axis=0)
+    return [str(number) for number in (*((low + high) / 2), *(high - low))]
 
 
 def _to_pixels(cells: list[str], image: Path) -> NDArray[np.float64] | None:
@@ -128,14 +149,16 @@ def open_yolo(raw: Path, *, val_fraction: float = 0.1, label_names: LabelNames |
         )
     counts: Counter[str] = Counter()
     splits: Counter[str] = Counter()
+    description = read_description(root)
+    listed = _read_split_lists(root, description)
     for file, line, problem in _read_lines(root, folders):
-        splits[_split_of(file)] += 1
-        if not problem and line.count(" ") == N_CELLS - 1:
+        splits[_split_of(file, listed)] += 1
+        if not problem:
             counts[line.partition(" ")[0]] += 1
     if splits[""] and len(splits) > 1:
         raise DatasetError(
             f"`{raw}` must say the split of every image or of none, {splits['']:,} of {splits.total():,} are in no folder "
-            "named like a split: move them"
+            "named like a split, and in no list of one: move them, or list them"
         )
     notes: tuple[str, ...] = ()
     if label_names is None:
@@ -152,6 +175,8 @@ def open_yolo(raw: Path, *, val_fraction: float = 0.1, label_names: LabelNames |
         label_classes=label_classes,
         has_splits=not splits[""],
         val_fraction=val_fraction,
+        listed=listed,
+        has_points="kpt_shape" in description,
         notes=(*label_notes, *notes),
     )
 
@@ -187,12 +212,7 @@ def read_class_names(root: Path) -> tuple[LabelNames | None, tuple[str, ...]]:
         path = root / file
         if not path.is_file():
             continue
-        try:
-            text = read_regular(path, max_bytes=MAX_TEXT_BYTES).decode("utf-8-sig")
-            names = text.splitlines() if path.suffix == ".txt" else _parse_yaml_names(text)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            raise DatasetError(f"`{path}` cannot be read: {reason}") from None
+        names = _read_text(path).splitlines() if path.suffix == ".txt" else _parse_yaml(path).get("names")
         if isinstance(names, list):
             names = dict(enumerate(names))
         if isinstance(names, dict) and names:
@@ -204,18 +224,74 @@ def read_class_names(root: Path) -> tuple[LabelNames | None, tuple[str, ...]]:
     return None, ()
 
 
-def _parse_yaml_names(text: str) -> Any:
+def read_description(root: Path) -> dict[str, Any]:
+    """Return the content of the set's YAML file, empty if there is none.
+
+    Raises:
+        DatasetError: the file cannot be read.
+    """
+    files = (root / file for file in NAME_FILES if file.endswith(("yaml", "yml")))
+    return next((_parse_yaml(path) for path in files if path.is_file()), {})
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return read_regular(path, max_bytes=MAX_LIST_BYTES).decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DatasetError(f"`{path}` cannot be read: {reason}") from None
+
+
+def _parse_yaml(path: Path) -> dict[str, Any]:
     import yaml  # noqa: PLC0415 - only this layout needs it
 
     try:
-        content = yaml.safe_load(text)
+        content = yaml.safe_load(_read_text(path))
     except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(str(error)) from None
-    return content.get("names") if isinstance(content, dict) else None
+        raise DatasetError(f"`{path}` cannot be read: {str(error).splitlines()[0]}") from None
+    return content if isinstance(content, dict) else {}
 
 
-def _split_of(file: str) -> str:
-    """Return the split that a folder above an image says, or ""."""
+def _read_split_lists(root: Path, description: dict[str, Any]) -> dict[str, str]:
+    """Return the split of each image that a list of one names, by its path from the last folder ``images`` on.
+
+    The lists are those that ``train``, ``val`` and ``test`` of the description name, or files of these names.
+
+    Raises:
+        DatasetError: a list that is named is missing, or an image is in the lists of two splits.
+    """
+    listed: dict[str, str] = {}
+    for split in SPLITS:
+        named = description.get(split) or (f"{split}.txt" if (root / f"{split}.txt").is_file() else [])
+        for name in [named] if isinstance(named, str) else named:
+            if not str(name).endswith(".txt"):
+                continue
+            path = root / Path(str(name)).name
+            path = path if path.is_file() else root / str(description.get("path") or "") / str(name)
+            if not path.is_file() or not path.resolve().is_relative_to(root):
+                raise DatasetError(
+                    f"`{name}`, the list of {split}, must be in `{root}`, it is not: copy it there"
+                )
+            for line in filter(None, map(str.strip, _read_text(path).splitlines())):
+                key = _from_images(line.replace("\\", "/"))
+                if listed.setdefault(key, split) != split:
+                    raise DatasetError(
+                        f"`{key}` is in the lists of {listed[key]} and {split}: remove it from one of them"
+                    )
+    return listed
+
+
+def _from_images(path: str) -> str:
+    """Return the path of an image from its last folder ``images`` on."""
+    parts = path.removeprefix("./").split("/")
+    places = [index for index, part in enumerate(parts) if part.lower() == IMAGES]
+    return "/".join(parts[places[-1] :] if places else parts)
+
+
+def _split_of(file: str, listed: dict[str, str]) -> str:
+    """Return the split that lists say, if there are any, or that a folder above an image says; "" if it is unknown."""
+    if listed:
+        return listed.get(_from_images(file), "")
     return find_split(f"{Path(file).parent.as_posix()}/") or ""
 
 

@@ -5,6 +5,8 @@ Every other set is mapped to them by name, never by position. AffectNet calls it
 pandas and other programs read that word in a table as a missing value and lose its rows, so here it is ``NoneOfEight``.
 """
 
+import difflib
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -25,26 +27,26 @@ EXPRESSIONS_8 = AFFECTNET_CLASSES[:8]
 EXPRESSIONS_7 = AFFECTNET_CLASSES[:7]
 LONGEST_CLASS_NAME = 200
 
-_SYNONYMS = {
-    "neutral": "Neutral", "neutrality": "Neutral", "normal": "Neutral",
-    "happy": "Happy", "happiness": "Happy", "joy": "Happy", "smile": "Happy", "smiling": "Happy",
-    "sad": "Sad", "sadness": "Sad",
-    "surprise": "Surprise", "surprised": "Surprise",
-    "fear": "Fear", "fearful": "Fear", "afraid": "Fear", "scared": "Fear",
-    "disgust": "Disgust", "disgusted": "Disgust",
-    "anger": "Anger", "angry": "Anger",
-    "contempt": "Contempt", "contemptuous": "Contempt",
-    "none": "NoneOfEight", "noneofeight": "NoneOfEight", "uncertain": "Uncertain", "nonface": "NonFace", "non-face": "NonFace", "nf": "NonFace",
-    # Chinese, simplified and traditional.
-    "中性": "Neutral", "中立": "Neutral", "平静": "Neutral", "平靜": "Neutral", "无表情": "Neutral", "無表情": "Neutral",
-    "高兴": "Happy", "高興": "Happy", "开心": "Happy", "開心": "Happy", "快乐": "Happy", "快樂": "Happy",
-    "悲伤": "Sad", "悲傷": "Sad", "伤心": "Sad", "傷心": "Sad", "难过": "Sad", "難過": "Sad",
-    "惊讶": "Surprise", "驚訝": "Surprise", "吃惊": "Surprise", "吃驚": "Surprise",
-    "恐惧": "Fear", "恐懼": "Fear", "害怕": "Fear",
-    "厌恶": "Disgust", "厭惡": "Disgust",
-    "愤怒": "Anger", "憤怒": "Anger", "生气": "Anger", "生氣": "Anger",
-    "轻蔑": "Contempt", "輕蔑": "Contempt", "蔑视": "Contempt", "蔑視": "Contempt",
-}  # fmt: skip
+# What data sets call them, in lower case, without blanks, hyphens and underscores: English, German, French, Spanish,
+# Portuguese, Italian, Russian, Chinese (simplified and traditional), Japanese, Korean.
+_NAMES = {
+    "Neutral": "neutral neutrality normal neutre neutro neutrale нейтрально нейтральный 中性 中立 平静 平靜 无表情 無表情 真顔 중립 무표정",
+    "Happy": "happy happiness joy smile smiling freude fröhlich glücklich joie bonheur heureux heureuse joyeux feliz felicidad alegría "
+    "alegre felicidade alegria felice felicità gioia радость счастье 高兴 高興 开心 開心 快乐 快樂 喜び 幸せ 笑顔 기쁨 행복",
+    "Sad": "sad sadness trauer traurig traurigkeit triste tristesse tristeza tristezza грусть печаль 悲伤 悲傷 伤心 傷心 难过 難過 "
+    "悲しみ 슬픔",
+    "Surprise": "surprise surprised suprise überraschung überrascht surpris sorpresa sorprendido surpresa surpreso удивление 惊讶 驚訝 吃惊 "
+    "吃驚 驚き 놀람",
+    "Fear": "fear fearful afraid scared angst furcht ängstlich peur miedo medo paura страх 恐惧 恐懼 害怕 恐れ 恐怖 두려움 공포",
+    "Disgust": "disgust disgusted ekel dégoût asco disgusto nojo отвращение 厌恶 厭惡 嫌悪 혐오",
+    "Anger": "anger angry wut wütend ärger zorn colère ira enojo enfado rabia raiva rabbia гнев злость 愤怒 憤怒 生气 生氣 怒り 분노",
+    "Contempt": "contempt contemptuous verachtung mépris desprecio desprezo disprezzo презрение 轻蔑 輕蔑 蔑视 蔑視 軽蔑 경멸",
+    "NoneOfEight": "none noneofeight",
+    "Uncertain": "uncertain",
+    "NonFace": "nonface nf",
+}
+_CLASS_OF = {word: name for name, words in _NAMES.items() for word in words.split()}
+_ORDINAL = re.compile(r"\d+[\W_]*(?=[^\W\d_])")
 
 # Names in packs, runs, models and reports of earlier releases.
 _EARLIER_NAMES = {"None": "NoneOfEight"}
@@ -59,11 +61,30 @@ MISSING_VALUES = frozenset({
 def canonical_class(name: str) -> str | None:
     """Return AffectNet's name for a class name of another data set, or None if it has none.
 
+    A number in front of the name, by which folders are sorted, does not count.
+
     Example:
-        >>> canonical_class("happiness"), canonical_class("高兴"), canonical_class("boredom")
-        ('Happy', 'Happy', None)
+        >>> canonical_class("happiness"), canonical_class("高兴"), canonical_class("3_Non-Face"), canonical_class("boredom")
+        ('Happy', 'Happy', 'NonFace', None)
     """
-    return _SYNONYMS.get(unicodedata.normalize("NFC", name).strip().lower())
+    lowered = unicodedata.normalize("NFC", name).strip().lower()
+    without_number = _ORDINAL.sub("", lowered, count=1) if lowered[:1].isdecimal() else lowered
+    return _CLASS_OF.get(re.sub(r"[\s_-]", "", without_number))
+
+
+def similar_class(name: str) -> str | None:
+    """Return the class that a name without one may mean: it contains that class's name as a word, or has a typo in it.
+
+    Example:
+        >>> similar_class("face_happy"), similar_class("Angrry"), similar_class("not sad, angry"), similar_class("bored")
+        ('Happy', 'Anger', None, None)
+    """
+    lowered = unicodedata.normalize("NFC", name).strip().lower()
+    words = {_CLASS_OF[word] for word in re.findall(r"[^\W\d_]+", lowered) if word in _CLASS_OF}
+    if words:
+        return words.pop() if len(words) == 1 else None
+    close = difflib.get_close_matches(lowered, [word for word in _CLASS_OF if len(word) > 3], n=1, cutoff=0.8)
+    return _CLASS_OF[close[0]] if close else None
 
 
 def ordered_classes(names: set[str]) -> tuple[str, ...]:

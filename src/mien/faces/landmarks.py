@@ -67,6 +67,20 @@ def anchors_from_landmarks(landmarks: NDArray[np.floating]) -> NDArray[np.float6
     return np.asarray(_ANCHOR_WEIGHTS @ landmarks, dtype=np.float64)
 
 
+def are_in_order(landmarks: NDArray[np.floating]) -> bool:
+    """Return whether the mouth is below the eyes and left is left, however the face is turned in the image.
+
+    Points in another order, or with x and y exchanged, hardly ever look so.
+
+    Args:
+        landmarks: ``(68, 2)`` x, y.
+    """
+    left, right, left_corner, right_corner = anchors_from_landmarks(landmarks)
+    along, to_mouth = right - left, (left_corner + right_corner - left - right) / 2
+    below = along[0] * to_mouth[1] - along[1] * to_mouth[0]
+    return bool(below > 0.1 * (along @ along) and (right_corner - left_corner) @ along > 0)
+
+
 def eye_aspect_ratio(landmarks: NDArray[np.floating]) -> float:
     """Return the height of the eyes over their width, the mean of both: it falls when they close.
 

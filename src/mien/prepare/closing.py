@@ -194,12 +194,23 @@ def read_summary(out: Path, dataset: FaceDataset) -> PrepareSummary:
 
 # Reasons that are decisions of the set's authors, or no loss.
 _NO_LOSS = frozenset(("not_a_face", "no_majority", "duplicate_row"))
+# Fewer annotations that cannot be used may all be mistakes.
+LEAST_MISREAD = 5
+# Warnings that most faces of a set have only if an annotation is read as something that it is not, and what states it.
+_BOX = "state their format with --box-format, or leave them out with --box-columns none"
+_LANDMARKS = "they are read as 68 points in iBUG's order, x and y in turn; leave others out with --landmarks-column none"
+_AFFECT = "state their scale with --affect-range, or leave them out with --affect-columns none"
+_MISREAD = {
+    "box_value": _BOX, "box_beyond_image": _BOX,
+    "landmark_order": _LANDMARKS, "landmark_count": _LANDMARKS, "landmark_value": _LANDMARKS, "landmark_place": _LANDMARKS,
+    "valence_value": _AFFECT, "arousal_value": _AFFECT, "affect_value": _AFFECT,
+}  # fmt: skip
 # In the progress folder, says that all rows were read and the pack was refused for those that were rejected.
 REFUSED = "refused"
 
 
 def _require_no_loss(info: PackInfo, allowed: tuple[str, ...], work: Path) -> None:
-    """Refuse a set that lost a class, or most of its rows.
+    """Refuse a set that lost a class, most of its rows, or most of the boxes, landmarks, valence or arousal in them.
 
     Raises:
         DatasetError: it did, and it is not allowed to.
@@ -222,6 +233,12 @@ def _require_no_loss(info: PackInfo, allowed: tuple[str, ...], work: Path) -> No
     if n_lost > info.n_kept:
         counted = ", ".join(f"{count:,} {reason}" for reason, count in info.rejected_by_reason.items())
         problems["mostly-rejected"] = [f"{n_lost:,} of {info.n_rows:,} rows are rejected ({counted})"]
+    for code, count in info.warnings.items():
+        if code in _MISREAD and 2 * count > info.n_kept and count >= LEAST_MISREAD:
+            advice = f" ({_MISREAD[code]})" if info.source in ("csv", "imagefolder", "parquet") else ""
+            problems.setdefault("unusable-annotations", []).append(
+                f"{count:,} of {info.n_kept:,} faces have the warning {code}{advice}"
+            )
     refused = {name: texts for name, texts in problems.items() if name not in allowed}
     if refused:
         (work / PROGRESS_FOLDER / REFUSED).touch()

@@ -16,7 +16,7 @@ import mien
 from mien.artifacts import file_sha256, new_file, read_json, write_json
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow, annotations_of
 from mien.errors import ArtifactError
-from mien.faces.boxes import intersection_xyxy
+from mien.faces.boxes import area_xyxy, intersection_xyxy
 from mien.faces.crop import (
     CropContract,
     count_halvings,
@@ -28,7 +28,7 @@ from mien.faces.crop import (
 from mien.faces.detector import CascadeDetector, DetectedFace, Detector, open_detector
 from mien.faces.image_files import read_image_file
 from mien.faces.images import EncodedImage, UnreadableImage, encode_jpeg, open_image, to_rgb
-from mien.faces.landmarks import anchors_from_landmarks
+from mien.faces.landmarks import anchors_from_landmarks, are_in_order
 from mien.faces.perceptual_hash import perceptual_hash
 from mien.faces.thumbnail import THUMBNAIL_SIDE, thumbnail
 from mien.formats.pack.schema import PackedFace, shard_name
@@ -38,6 +38,8 @@ from mien.prepare.landmark_placement import LandmarkModel, match_face, place_lan
 
 # In an unfinished pack, this folder holds the plan and notes on each finished shard.
 PROGRESS_FOLDER = ".prepare"
+# A box of which less than this fraction of the area is in the image may be in another format than it is read in.
+LEAST_VISIBLE = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +184,8 @@ def make_face(
             encoded = EncodedImage((image.shape[1], image.shape[0]), image)
         if record.crop_method is not None:
             return _pack_crop(row, record, encoded, task)
-        size_wh, landmarks, box_xyxy = encoded.size_wh, record.landmarks, record.box_xyxy
-        if box_xyxy is not None and record.is_relative_box:
-            box_xyxy = box_xyxy * np.tile(size_wh, 2)
-        warnings = list(record.warnings)
-        if landmarks is not None and not _are_plausible(landmarks, size_wh):
-            landmarks = None
-            warnings.append("landmark_place")
+        size_wh = encoded.size_wh
+        landmarks, box_xyxy, warnings = _check_places(record, size_wh)
         anchors = record.anchors if landmarks is None else anchors_from_landmarks(landmarks)
         detected, landmarks_by = None, record.landmarks_by
         if crop.method != "whole" and anchors is None and box_xyxy is None:
@@ -205,11 +202,6 @@ def make_face(
         pixels, halvings = encoded.decode(count_halvings(matrix, crop.size))
     except UnreadableImage as error:
         raise RejectedRow(error.reason, error.detail) from None
-    if box_xyxy is not None and intersection_xyxy(box_xyxy, np.array([0.0, 0.0, *size_wh])) == 0:
-        raise RejectedRow(
-            "box_outside",
-            f"box {box_xyxy.round(1).tolist()} (x0, y0, x1, y1) in a {size_wh[0]}x{size_wh[1]} image",
-        )
     cropped = crop_image(pixels, halved_matrix(matrix, halvings), crop.size)
     jpeg = encode_jpeg(cropped)
     face = PackedFace(
@@ -274,11 +266,37 @@ def _pack_crop(
     return face, thumbnail(pixels), warnings
 
 
-def _are_plausible(landmarks: NDArray[np.float64], size_wh: tuple[int, int]) -> bool:
-    """Return whether landmarks can belong to an image: no farther from it than its own size, and not all in one spot."""
-    low, high = landmarks.min(axis=0), landmarks.max(axis=0)
-    side = max(size_wh)
-    return bool((low > -side).all() and (high < 2 * side).all() and (high - low).max() > 1)
+def _check_places(
+    record: FaceRecord, size_wh: tuple[int, int]
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None, list[str]]:
+    """Return the landmarks and the box of a record in pixels, and the codes of its warnings.
+
+    Landmarks that cannot belong to the image are left out: farther from it than its own size, or all in one spot.
+
+    Raises:
+        RejectedRow: the box lies outside the image.
+    """
+    landmarks, box_xyxy, warnings = record.landmarks, record.box_xyxy, list(record.warnings)
+    if landmarks is not None:
+        low, high, side = landmarks.min(axis=0), landmarks.max(axis=0), max(size_wh)
+        if not ((low > -side).all() and (high < 2 * side).all() and (high - low).max() > 1):
+            landmarks = None
+            warnings.append("landmark_place")
+        elif not are_in_order(landmarks):
+            warnings.append("landmark_order")
+    if box_xyxy is not None:
+        box_xyxy = box_xyxy * np.tile(size_wh, 2) if record.is_relative_box else box_xyxy
+        visible = intersection_xyxy(box_xyxy, np.array([0.0, 0.0, *size_wh])) / area_xyxy(
+            box_xyxy.clip(-1e9, 1e9)
+        )
+        if visible == 0:
+            raise RejectedRow(
+                "box_outside",
+                f"box {box_xyxy.round(1).tolist()} (x0, y0, x1, y1) in a {size_wh[0]}x{size_wh[1]} image",
+            )
+        if visible < LEAST_VISIBLE:
+            warnings.append("box_beyond_image")
+    return landmarks, box_xyxy, warnings
 
 
 @cache

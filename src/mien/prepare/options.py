@@ -11,7 +11,7 @@ from mien.runtime.options import DETECTOR_HELP, ENGINE_HELP, FORCE_HELP, option,
 
 # In place of a kind: say what the set is.
 AUTO = "auto"
-ALLOWANCES = ("empty-classes", "mostly-rejected")
+ALLOWANCES = ("empty-classes", "mostly-rejected", "unusable-annotations")
 
 
 def parse_allowances(text: str) -> tuple[str, ...]:
@@ -75,8 +75,9 @@ class PrepareOptions:
     dataset: DatasetOptions = option_group(DatasetOptions, "options for certain kinds, see below")
     allow: tuple[str, ...] = option(
         (),
-        "make the pack although a class has rows but no face, or none in train (empty-classes), or although more than half of "
-        "the rows are rejected (mostly-rejected)",
+        "make the pack although a class has rows but no face, or none in train (empty-classes), more than half of the rows are "
+        "rejected (mostly-rejected), or more than half of the faces lost their box, landmarks, valence or arousal "
+        "(unusable-annotations)",
         metavar="WHAT,...",
         parse=parse_allowances,
     )

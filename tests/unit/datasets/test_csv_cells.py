@@ -12,6 +12,7 @@ from mien.datasets.csv_cells import (
     parse_box_xyxy,
     parse_integer,
     parse_landmarks,
+    parse_number,
     require_readable,
 )
 from mien.datasets.csv_files import PROBLEM
@@ -51,7 +52,7 @@ def test_box_of_corners() -> None:
     assert (box_xyxy.tolist(), warnings) == ([1, 2, 3, 4], ())
 
 
-@pytest.mark.parametrize("cells", [(), ("", " ", "", "")])
+@pytest.mark.parametrize("cells", [(), ("", " ", "", ""), ("NULL",) * 4, ("nan",) * 4])
 def test_no_box_is_no_warning(cells: tuple[str, ...]) -> None:
     """A row may have no box."""
     assert parse_box_xywh(cells) == (None, ())
@@ -60,7 +61,7 @@ def test_no_box_is_no_warning(cells: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     "cells",
     [
-        pytest.param(("NULL",) * 4, id="NULL"),
+        pytest.param(("NULL", "2", "3", "4"), id="NULL"),
         pytest.param(("1", "2", "", "4"), id="one missing"),
         pytest.param(("1", "2", "0", "4"), id="no width"),
         pytest.param(("1", "2", "3", "-4"), id="height below 0"),
@@ -86,10 +87,16 @@ def test_a_row_with_a_problem_is_rejected() -> None:
 
 
 def test_landmarks_are_read_in_order(points: NDArray[np.float64], points_text: str) -> None:
-    """136 numbers are 68 points, x before y."""
-    landmarks, warnings = parse_landmarks(points_text)
-    np.testing.assert_allclose(landmarks, points)
-    assert warnings == ()
+    """136 numbers are 68 points, x before y, in brackets or not."""
+    for text in (
+        points_text,
+        str(points.tolist()),
+        str(tuple(map(tuple, points.tolist()))),
+        str(points.ravel()),
+    ):
+        landmarks, warnings = parse_landmarks(text)
+        np.testing.assert_allclose(landmarks, points)
+        assert warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -99,6 +106,7 @@ def test_landmarks_are_read_in_order(points: NDArray[np.float64], points_text: s
         pytest.param(";".join(["-1"] * 136), (), id="all -1"),
         pytest.param(";".join(["-2.0"] * 136), (), id="all -2"),
         pytest.param("-2", (), id="one -2"),
+        pytest.param("nan", (), id="missing value"),
         pytest.param(";".join(["5"] * 134), ("landmark_count",), id="67 points"),
         pytest.param(";".join(["5"] * 135 + ["x"]), ("landmark_value",), id="no number"),
         pytest.param(";".join(["5"] * 135 + ["nan"]), ("landmark_value",), id="nan"),
@@ -110,6 +118,22 @@ def test_landmarks_that_are_none(text: str, warnings: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("12,5", 12.5),
+        ("0,125", 0.125),
+        ("-1,250", None),
+        ("1250,375", 1250.375),
+        ("1,2,3", None),
+        ("1.5", 1.5),
+    ],
+)
+def test_decimal_commas(text: str, number: float | None) -> None:
+    """A comma that cannot stand between thousands comes before decimals."""
+    np.testing.assert_equal(parse_number(text), np.nan if number is None else number)
+
+
+@pytest.mark.parametrize(
     ("text", "value", "is_reported"),
     [
         *(("-1", -1.0, False), ("0.25", 0.25, False), ("-2", None, False), ("", None, False)),
@@ -118,7 +142,8 @@ def test_landmarks_that_are_none(text: str, warnings: tuple[str, ...]) -> None:
             ("nan", None, False),
             ("1.5", None, True),
             ("-5", None, True),
-            ("0,5", None, True),
+            ("0,5", 0.5, False),
+            ("0,5,1", None, True),
         ),
     ],
 )

@@ -146,7 +146,10 @@ LOOKALIKES = [
     pytest.param("bbox", "--box-columns bbox", id="box in a cell"),
     pytest.param("x,y,w", "--box-columns none", id="three columns of a box"),
     pytest.param("face_keypoints", "--landmarks-column face_keypoints", id="landmarks"),
-    pytest.param("valenceMean", "--affect-columns valenceMean", id="valence"),
+    pytest.param("valenceMean", "--affect-columns V,A", id="valence"),
+    pytest.param("A,V", "--affect-columns V,A", id="letters for valence and arousal"),
+    pytest.param("minX,minY,maxX,maxY", "--box-columns minX,minY,maxX,maxY", id="corners of a box"),
+    pytest.param("lefteye_x,lefteye_y,nose_x,nose_y", "--landmarks-column none", id="points"),
 ]
 
 
@@ -385,8 +388,8 @@ def test_a_list_for_each_split(
         DatasetError, match=rf"there is no `test_faces.csv`: give --val-list {tmp_path}/test_"
     ):
         open_csv(tmp_path, lists=SplitLists(val_list=Path("test_faces.csv")))
-    put(tmp_path / "test_faces.csv", "path,label,valence\ntest.jpg,happy,0.1\n")
-    with pytest.raises(DatasetError, match=r"must have the same columns, but only one of .* has valence"):
+    put(tmp_path / "test_faces.csv", "path,label,landmarks\ntest.jpg,happy,\n")
+    with pytest.raises(DatasetError, match=r"must have the same columns, but only one of .* has landmarks"):
         open_csv(tmp_path)
 
 

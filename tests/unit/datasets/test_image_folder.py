@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mien.datasets.image_folder import open_folder
+from mien.datasets.image_folder import open_folder, recognize_folder
 from mien.datasets.labels import parse_label_names
 from mien.errors import DatasetError
 
@@ -258,3 +258,36 @@ def test_a_file_is_refused(tmp_path: Path, put: Callable[..., Path]) -> None:
     """A file instead of the folder is one clear error."""
     with pytest.raises(DatasetError, match="must be a folder"):
         open_folder(put(tmp_path / "set.zip"))
+
+
+@pytest.mark.parametrize("splits", [("",), ("train/", "test/")])
+def test_folders_of_persons(
+    tmp_path: Path, put: Callable[..., Path], read_set: Callable[..., Any], splits: tuple[str, ...]
+) -> None:
+    """Class folders in the folders of three persons or more: each person is on one side of the split drawn here."""
+    for split in splits:
+        for person in ("S1", "S2", "S3"):
+            for name in ("happy", "sad"):
+                put(tmp_path / split / person / name / "a.jpg")
+    source = open_folder(tmp_path, val_fraction=0.3)
+    read = read_set(source)
+    assert source.classes == ("Happy", "Sad")
+    assert {record.person for record in read.records.values()} == {"S1", "S2", "S3"}
+    if splits == ("",):
+        by_person = {
+            (row.split, record.person) for row, record in zip(read.rows, read.records.values(), strict=True)
+        }
+        assert sorted(split for split, _ in by_person) == ["train", "train", "val"]
+    else:
+        assert {row.split for row in read.rows} == {"train", "test"}
+    assert recognize_folder(tmp_path) is not None
+
+
+def test_two_sets_in_a_folder_are_no_classes(tmp_path: Path, put: Callable[..., Path]) -> None:
+    """They may be persons or sets."""
+    for name in ("web/happy", "web/sad", "lab/happy", "lab/sad"):
+        put(tmp_path / name / "a.jpg")
+    with pytest.raises(
+        DatasetError, match="`lab`, `web` hold class folders each: give one of them, or merge"
+    ):
+        open_folder(tmp_path)

@@ -116,3 +116,15 @@ def test_label_names_that_are_none(text: str) -> None:
 def test_classes_come_in_affectnets_order() -> None:
     """AffectNet's classes come first in its order, then others alphabetically."""
     assert order_classes({"zen", "Anger", "Happy", "bored"}) == ("Happy", "Anger", "bored", "zen")
+
+
+def test_names_that_resemble_a_class_come_with_the_option_that_maps_them() -> None:
+    """A class of its own is reported, with what it may mean; a number in front of a name is reported too."""
+    labels = {"1_angry": 2, "face happy": 3, "Suprize": 1}
+    classes, (numbered, new) = map_labels(labels, None, where="a.csv")
+    assert classes == {"1_angry": "Anger", "face happy": "face happy", "Suprize": "Suprize"}
+    assert "'1_angry'" in numbered
+    advice = new.partition("--label-names '")[2].rstrip("'.")
+    assert map_labels(labels, parse_label_names(advice), where="a.csv")[0] == {
+        "1_angry": "Anger", "face happy": "Happy", "Suprize": "Surprise",
+    }  # fmt: skip

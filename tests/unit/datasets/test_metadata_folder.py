@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,59 @@ def test_rows_that_cannot_be_used(write: Callable[..., Path], read_set: Callable
     raw = write({"1.jpg": "happy", "2.jpg": "sad", "3.jpg": None, "../../4.jpg": "sad"})
     assert read_set(open_metadata_folder(raw)).reasons == ["unknown_label", "path_outside"]
     raw = write({"1.jpg": "happy", "2.jpg": "sad"}, split="later")
-    assert read_set(open_metadata_folder(raw)).reasons == ["unknown_split"] * 2
+    with pytest.raises(DatasetError, match="--split-names later=SPLIT"):
+        open_metadata_folder(raw)
+
+
+def test_an_ambiguous_column_stops(write: Callable[..., Path], read_set: Callable[..., Any]) -> None:
+    """As in any other list: a scale, a box, a second label; the options of lists resolve it."""
+    rows = {f"{number}.jpg": ("happy", "sad")[number % 2] for number in range(20)}
+    raw = write(rows, valence=3, bbox=[4, 5, 20, 30], subject="Ann")
+    with pytest.raises(DatasetError, match="add --box-columns bbox"):
+        open_metadata_folder(raw)
+    boxes = ColumnOptions(box_columns=("bbox",), box_format="xywh")
+    with pytest.raises(DatasetError, match=r"--affect-range=1..5"):
+        open_metadata_folder(raw, columns=boxes)
+    source = open_metadata_folder(raw, columns=replace(boxes, affect_range=(1, 5)))
+    record = read_set(source).records["train/3.jpg"]
+    assert record.box_xyxy is not None
+    assert (record.box_xyxy.tolist(), record.valence, record.person) == ([4, 5, 24, 35], 0, "Ann")
+    assert source.natural_crop == "box"
+
+
+def test_objects_are_faces_of_one_image(
+    tmp_path: Path, put: Callable[..., Path], read_set: Callable[..., Any]
+) -> None:
+    """The Hub's object detection sets: lists of boxes and categories in each line."""
+    objects = {"bbox": [[1, 2, 10, 10], [30, 2, 10, 10]], "categories": [1, 0]}
+    put(tmp_path / "train" / "metadata.jsonl", json.dumps({"file_name": "a.jpg", "objects": objects}))
+    columns = ColumnOptions(box_columns=("bbox",), box_format="xywh")
+    source = open_metadata_folder(tmp_path, columns=columns, label_names=(("0", "Sad"), ("1", "Happy")))
+    read = read_set(source)
+    assert [(row.key, source.class_of(row)) for row in read.rows] == [
+        ("train/a.jpg", "Happy"),
+        ("train/a.jpg", "Sad"),
+    ]
+
+
+def test_coco_of_roboflow(tmp_path: Path, put: Callable[..., Path], read_set: Callable[..., Any]) -> None:
+    """A file for each split; an image without an annotation is rejected."""
+    for folder in ("train", "valid"):
+        content = {
+            "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 8, "file_name": "b.jpg"}],
+            "annotations": [{"id": 0, "image_id": 7, "category_id": 3, "bbox": [1, 2, 10, 20]}],
+            "categories": [{"id": 3, "name": "Anger"}],
+        }
+        put(tmp_path / folder / "_annotations.coco.json", json.dumps(content))
+    source = open_metadata_folder(tmp_path)
+    read = read_set(source)
+    assert {(row.split, row.key) for row in read.rows} == {
+        ("train", "train/a.jpg"), ("train", "train/b.jpg"), ("val", "valid/a.jpg"), ("val", "valid/b.jpg"),
+    }  # fmt: skip
+    assert (source.natural_crop, read.reasons) == ("box", ["unknown_label"] * 2)
+    box_xyxy = read.records["valid/a.jpg"].box_xyxy
+    assert box_xyxy is not None
+    assert box_xyxy.tolist() == [1, 2, 11, 22]
 
 
 def test_numbers_are_refused_until_explained(write: Callable[..., Path]) -> None:
@@ -89,8 +142,9 @@ def test_numbers_are_refused_until_explained(write: Callable[..., Path]) -> None
     [
         ("{", "line 1"),
         ("[1]", "line 1"),
-        ('{"file_name": "a.jpg", "label": "sad"}\n{"file_name": "a.jpg"}', "line 2: 'label' is missing"),
-        ('{"file": "a.jpg", "label": "sad"}', "line 1: 'file_name' is missing"),
+        ('{"file_name": "a.jpg"}', "must have a column `label`"),
+        ('{"photo": "a.jpg", "label": "sad"}', "must have a column `path`.* --path-column photo"),
+        ("\n", "holds no records"),
     ],
 )
 def test_damaged_file_is_refused(tmp_path: Path, put: Callable[..., Path], text: str, message: str) -> None:
@@ -111,7 +165,7 @@ def test_csv_opens_it_too(write: Callable[..., Path]) -> None:
     """A set with a metadata file for each split is a list in several parts."""
     raw = write({"1.jpg": "happy", "2.jpg": "sad"}, suffix="csv")
     assert open_any_list(raw).name == "imagefolder"
-    with pytest.raises(DatasetError, match="--split-column is for a CSV"):
+    with pytest.raises(DatasetError, match="must have the column `phase`"):
         open_any_list(raw, columns=ColumnOptions(split_column="phase"))
     (raw / "train" / "metadata.csv").rename(raw / "metadata.csv")
     assert open_any_list(raw).name == "csv"

@@ -76,7 +76,7 @@ def test_each_kind_opens_its_reader(tmp_path: Path, put: Callable[..., Path]) ->
         (
             "folder",
             DatasetOptions(columns=ColumnOptions(split_column="phase")),
-            "--split-column applies to csv and parquet",
+            "--split-column applies to csv, imagefolder and parquet",
         ),
         ("folder", DatasetOptions(landmarks_csv=Path("a.csv")), "--landmarks applies to ferplus"),
         ("ferplus", DatasetOptions(val_fraction=0.2), "--val-fraction applies to .*folder, csv"),

@@ -86,7 +86,7 @@ def test_rows_that_cannot_be_used(
     add("a.png", "0 0.5 0.5 0.2 0.5")
     add("b.png", None)
     add("c.png")
-    add("d.png", "0 0.1 0.1 0.2 0.1 0.2 0.2")
+    add("d.png", "0 0.1 0.1 0.2 0.1 0.9")
     add("e.png", "9 0.5 0.5 0.2 0.5")
     raw = add("f.png", "1 50 20 10 10")
     put(raw / "data.yaml", "names: [sad, happy]")
@@ -116,6 +116,44 @@ def test_what_is_no_such_set_is_refused(
     put(raw / "data.yaml", "names: [")
     with pytest.raises(DatasetError, match=r"data.yaml` cannot be read"):
         open_yolo(raw)
+    put(raw / "data.yaml", "names: [sad]")
     add("b.png", "0 0.5 0.5 0.2 0.5", images="more/images", labels="more/labels")
     with pytest.raises(DatasetError, match="1 of 2 are in no folder named like a split"):
+        open_yolo(raw)
+
+
+def test_polygons_and_keypoints(
+    add: Callable[..., Path], put: Callable[..., Path], read_set: Callable[..., Any]
+) -> None:
+    """The box encloses a polygon; keypoints come after a box."""
+    raw = add("a.png", "0 0.1 0.25 0.3 0.25 0.2 0.75")
+    put(raw / "data.yaml", "names: [sad]")
+    np.testing.assert_allclose(
+        read_set(open_yolo(raw)).records["train/images/a.png"].box_xyxy, [10, 10, 30, 30]
+    )
+    raw = add("a.png", "0 0.5 0.5 0.2 0.5 0.4 0.4 0.6 0.4")
+    put(raw / "data.yaml", "names: [sad]\nkpt_shape: [2, 2]")
+    np.testing.assert_allclose(
+        read_set(open_yolo(raw)).records["train/images/a.png"].box_xyxy, [40, 10, 60, 30]
+    )
+
+
+@pytest.mark.parametrize("description", ["", "path: /content/set\ntrain: train.txt\nval: ./val.txt\n"])
+def test_lists_of_splits(add: Callable[..., Path], put: Callable[..., Path], description: str) -> None:
+    """They decide, whatever machine their paths are of; an image that is in none, or in two, stops the command."""
+    for name in ("a", "b"):
+        raw = add(f"{name}.png", "0 0.5 0.5 0.2 0.5", images="images", labels="labels")
+    put(raw / "data.yaml", f"names: [sad]\n{description}")
+    put(raw / "train.txt", "/content/set/images/a.png\n")
+    message = (
+        "`./val.txt`, the list of val, must be in" if description else "1 of 2 are in no folder .* in no list"
+    )
+    with pytest.raises(DatasetError, match=message):
+        open_yolo(raw)
+    put(raw / "val.txt", "./images/b.png\n")
+    assert [(row.split, row.key) for row in open_yolo(raw).rows()] == [
+        ("train", "images/a.png"), ("val", "images/b.png"),
+    ]  # fmt: skip
+    put(raw / "val.txt", "images/b.png\nimages/a.png\n")
+    with pytest.raises(DatasetError, match=r"`images/a.png` is in the lists of train and val"):
         open_yolo(raw)

@@ -10,6 +10,7 @@ from mien.faces.classes import (
     check_class_names,
     current_class,
     ordered_classes,
+    similar_class,
 )
 
 
@@ -30,7 +31,17 @@ def test_every_class_is_its_own_name(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("happiness", "Happy"), ("angry", "Anger"), ("non-face", "NonFace"), ("bored", None), ("疲倦", None)],
+    [
+        *(
+            ("happiness", "Happy"),
+            ("angry", "Anger"),
+            ("non-face", "NonFace"),
+            ("bored", None),
+            ("疲倦", None),
+        ),
+        *(("0 - Angry", "Anger"), ("03_happy", "Happy"), ("non_face", "NonFace"), ("Überrascht", "Surprise")),
+        *(("happy2", None), ("2", None), ("happy face", None)),
+    ],
 )
 def test_other_words(name: str, expected: str | None) -> None:
     """Words of other sets mean a class, or none."""
@@ -38,10 +49,19 @@ def test_other_words(name: str, expected: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["中性 高兴 悲伤 惊讶 恐惧 厌恶 愤怒 轻蔑", "中性 高興 悲傷 驚訝 恐懼 厭惡 憤怒 輕蔑"]
+    "words",
+    [
+        "中性 高兴 悲伤 惊讶 恐惧 厌恶 愤怒 轻蔑",
+        "中性 高興 悲傷 驚訝 恐懼 厭惡 憤怒 輕蔑",
+        "無表情 喜び 悲しみ 驚き 恐れ 嫌悪 怒り 軽蔑",
+        "중립 행복 슬픔 놀람 두려움 혐오 분노 경멸",
+        "neutral freude trauer überraschung angst ekel wut verachtung",
+        "neutre joie tristesse surprise peur dégoût colère mépris",
+        "neutro alegría tristeza sorpresa miedo asco ira desprecio",
+    ],
 )
-def test_chinese_words(words: str) -> None:
-    """The eight expressions, in simplified and traditional characters."""
+def test_words_of_other_languages(words: str) -> None:
+    """The eight expressions in the words of each."""
     assert tuple(map(canonical_class, words.split())) == EXPRESSIONS_8
 
 
@@ -78,3 +98,15 @@ def test_names_of_earlier_releases() -> None:
 def test_names_that_no_class_can_have(names: tuple[str, ...], told: str | None) -> None:
     problem = check_class_names(names)
     assert problem is None if told is None else told in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *(("emo_happy", "Happy"), ("Sad faces", "Sad"), ("suprized", "Surprise"), ("angery", "Anger")),
+        *(("happy or sad", None), ("bored", None), ("person 3", None), ("sleepy", None)),
+    ],
+)
+def test_similar_names(name: str, expected: str | None) -> None:
+    """A word of one class, or a typo in it."""
+    assert similar_class(name) == expected

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from mien.faces.landmarks import (
     CONTOURS,
@@ -10,6 +11,7 @@ from mien.faces.landmarks import (
     LEFT_BROW,
     N_LANDMARKS,
     anchors_from_landmarks,
+    are_in_order,
     eye_aspect_ratio,
     mouth_aspect_ratio,
 )
@@ -62,3 +64,24 @@ def test_aspect_ratios_by_hand() -> None:
         assert eye_aspect_ratio(moved) == pytest.approx(0.3)
         assert mouth_aspect_ratio(moved) == pytest.approx(4 / 12)
     assert np.isnan(eye_aspect_ratio(np.zeros((68, 2))))
+
+
+def test_points_in_another_order_are_noticed() -> None:
+    """A face may be turned any way, but x and y cannot be exchanged, nor all x come before all y."""
+
+    def arc(
+        n: int, center_xy: tuple[float, float], radii: tuple[float, float], turns: float
+    ) -> NDArray[np.float64]:
+        angles = np.pi + turns * 2 * np.pi * np.arange(n) / n
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1) * radii + center_xy
+
+    jaw = arc(17, (50, 45), (40, -50), 0.5)
+    brows, nose = [arc(5, (x, 30), (12, 4), 0.5) for x in (32, 68)], arc(9, (50, 55), (6, 8), -0.5)
+    eyes, mouth = [arc(6, (x, 40), (8, 4), 1) for x in (32, 68)], arc(20, (50, 75), (15, 6), 1)
+    mouth[6] = (65, 75)
+    face = np.concatenate([jaw, *brows, nose, *eyes, mouth])
+    assert are_in_order(face)
+    assert are_in_order(face @ np.array([[0.6, 0.8], [-0.8, 0.6]]))
+    assert are_in_order(-face)
+    assert not are_in_order(face[:, ::-1])
+    assert not are_in_order(face.T.reshape(68, 2))

@@ -157,7 +157,7 @@ def test_boxes_over_the_edge(raw_set: Any, tools: Any) -> None:
         raw_set.add(f"{number}.jpg", tools.encode(tools.draw_image()), box=box, points="")
     pack, warnings = run(raw_set.write(), PrepareOptions(size=48, workers=1, margin=0))
     split = pack.split("train")
-    assert (warnings, pack.info.crop_methods) == ({}, {"box": 5})
+    assert (warnings, pack.info.crop_methods) == ({"box_beyond_image": 4}, {"box": 5})
     assert split.image(0)[:6].max() < 30
     assert split.image(0)[20:, 20:].min() > 5
     assert split.image(1)[-20:].max() < 30

@@ -17,6 +17,7 @@ from PIL import Image
 import mien.artifacts
 import mien.prepare.stage
 from mien.datasets.csv_table import open_csv
+from mien.datasets.list_options import ColumnOptions
 from mien.datasets.registry import DatasetOptions
 from mien.errors import ArtifactError, DatasetError
 from mien.faces import detector_file
@@ -597,6 +598,23 @@ def test_a_set_of_which_most_rows_are_rejected(raw_set: Any, tools: Any, tmp_pat
     for number in range(2, 5):
         raw_set.put(f"{number}.jpg", tools.encode(tools.draw_image(number)))
     assert prepare("affectnet", raw, out, OPTIONS).info.n_kept == 5
+
+
+def test_a_set_whose_boxes_are_of_another_format(tools: Any, tmp_path: Path) -> None:
+    """Most of them reach beyond the image, so it is refused with the option that states the format, or allowed."""
+    raw, out = tmp_path / "raw", tmp_path / "my.pack"
+    raw.mkdir()
+    for number in range(6):
+        (raw / f"{number}.png").write_bytes(tools.encode(tools.draw_image(number), "PNG"))
+    rows = [f"{number}.png,{('happy', 'sad')[number % 2]},70,50,110,90" for number in range(6)]
+    (raw / "list.csv").write_text("\n".join(["path,label,x,y,w,h", *rows]))
+    with pytest.raises(DatasetError, match=r"6 of 6 faces have the warning box_beyond_image .*--box-format"):
+        prepare("csv", raw, out, OPTIONS)
+    columns = ColumnOptions(box_columns=("x", "y", "w", "h"), box_format="xyxy")
+    stated = dataclasses.replace(OPTIONS, dataset=DatasetOptions(columns=columns))
+    assert prepare("csv", raw, out, stated).info.warnings == {}
+    allowing = dataclasses.replace(OPTIONS, allow=("unusable-annotations",))
+    assert prepare("csv", raw, tmp_path / "other.pack", allowing).info.warnings == {"box_beyond_image": 6}
 
 
 def test_a_refused_set_may_be_prepared_with_other_options(raw_set: Any, tools: Any, tmp_path: Path) -> None:

@@ -244,6 +244,15 @@ def test_an_unreadable_image_is_a_row_among_others(make_app: MakeApp, png: bytes
             "invalid_form",
             id="no boundary",
         ),
+        pytest.param(
+            {"files": {"file": ("a.png", b"x")}}, 422, "invalid_parameter", id="file of another name"
+        ),
+        pytest.param(
+            {"files": {"images": ("a.png", b"x")}, "data": {"top": "3"}},
+            422,
+            "invalid_parameter",
+            id="option as field",
+        ),
         pytest.param({"params": {"classes": "9"}}, 422, "invalid_parameter", id="classes"),
         pytest.param(
             {"params": {"classes": "7"}}, 422, "invalid_parameter", id="classes missing from the model"

@@ -27,7 +27,7 @@ def print_notice(text: str) -> None:
 
 
 def replace_closed_streams() -> None:
-    """Make standard output and error discard what is written if they were closed by whoever started the command."""
+    """Make standard output and error discard what is written if they were closed before the command started."""
     sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 

@@ -94,7 +94,7 @@ def read_model_content(content: bytes, *, where: str) -> ModelFile:
         if name is not None:
             what = f"{name} data" + (" (torch saves such files)" if name == "zip" else "")
             raise ArtifactError(
-                f"{where} is {what}, not an ONNX model. Use a file written by `mien export`"
+                f"{where} is not a loadable ONNX model but {what}. Use a file written by `mien export`"
             ) from None
         raise ArtifactError(
             f"{where} is not a loadable ONNX model: {error}. Copy it again, or use a file written by `mien export`"

@@ -4,6 +4,7 @@ A model is given as its name, as the path of a file that `mien export` wrote, or
 (`mien.assets.hub`); `DEFAULT_MODEL` is used if none is given.
 """
 
+import os
 import re
 from difflib import get_close_matches
 from pathlib import Path
@@ -40,6 +41,12 @@ def find_model(model: str | Path | None = None) -> Path:
     """
     if model is None:
         return _verified_file(DEFAULT_MODEL)
+    if not isinstance(model, str | os.PathLike):
+        raise TypeError(f"a model is a name, a path or an address, got {type(model).__name__}")
+    if not str(model).strip():
+        raise ArtifactError(
+            "The name of the model is empty. Leave it out for the default model, or give a name or a file"
+        )
     if is_hub_address(model):
         return fetch_model(str(model))
     path = Path(model)

@@ -28,7 +28,13 @@ from mien.cli import (
     teach,
     train,
 )
-from mien.cli.output import log_to_stderr, print_notice
+from mien.cli.output import (
+    abandon_stdout,
+    is_from_stream,
+    log_to_stderr,
+    print_notice,
+    replace_closed_streams,
+)
 from mien.cli.parser import Parser
 from mien.errors import MienError
 from mien.runtime.terminal import on_one_line
@@ -95,6 +101,7 @@ VERBS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. A bug keeps its traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    replace_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files and classes are in any script; a terminal or a pipe may be in ASCII or a code page.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -110,16 +117,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif rest:
             known.parser.error(f"unrecognized arguments: {on_one_line(' '.join(rest))}")
         with log_to_stderr(quiet=known.quiet):
-            return int(known.run(known) or 0)
+            exit_code = int(known.run(known) or 0)
+        sys.stdout.flush()
     except MienError as error:
         print_notice(str(error))
         return error.exit_code
     except KeyboardInterrupt:
         print_notice("stopped")
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
+    except OSError as error:
+        if not is_from_stream(error):
+            raise
+        return abandon_stdout(error)
+    return exit_code
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> None:
         args.parser.error("name an image, folder or URL, or a face of a pack with --key")
     require_packages("explain", "data", "jinja2")
     from mien.explain.stage import explain
+    from mien.inference.media_sources import read_list
 
     pack, open_gradients = args.pack, None
     if pack is not None:
@@ -78,6 +79,6 @@ def run(args: argparse.Namespace) -> None:
         options=options,
         pack=pack,
         open_gradients=open_gradients,
-        lines=sys.stdin,
+        lines=read_list(sys.stdin),
     )
     print_result(summary)

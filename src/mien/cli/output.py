@@ -4,10 +4,13 @@ The library only logs, to `logging.getLogger("mien")` and its children. Here alo
 terminal, and how it looks.
 """
 
+import errno
 import logging
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from mien.runtime.terminal import on_its_lines, on_one_line
 
@@ -21,6 +24,32 @@ def print_result(text: object) -> None:
 def print_notice(text: str) -> None:
     """Print a one-line message to standard error."""
     sys.stderr.write(f"mien: {on_one_line(text)}\n")
+
+
+def replace_closed_streams() -> None:
+    """Make standard output and error discard what is written if they were closed before the command started."""
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+
+
+def is_from_stream(error: OSError) -> bool:
+    """Return whether an error is that of writing to a pipe or a full disk, rather than that of a file with a name."""
+    return error.filename is None and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)
+
+
+def abandon_stdout(error: OSError) -> int:
+    """Report that standard output cannot be written, unless its reader just had enough, and return the exit code."""
+    # Python would write what is still buffered when it exits, fail again, and print that.
+    discarding = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr) if error.errno == errno.EPIPE else (sys.stdout,):
+        with suppress(OSError, ValueError):  # not a real file, or closed
+            os.dup2(discarding, stream.fileno())
+    os.close(discarding)
+    if error.errno != errno.EPIPE:
+        print_notice(
+            f"standard output cannot be written ({error.strerror}). Write somewhere else, or free space"
+        )
+    return 1
 
 
 class _TerminalHandler(logging.Handler):

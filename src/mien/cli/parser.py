@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import os
 import pkgutil
 import sys
 import textwrap
@@ -58,17 +59,22 @@ class Parser(argparse.ArgumentParser):
         for argument in self.arguments:
             if f"invalid choice: {argument!r}" in message:
                 hints = difflib.get_close_matches(argument, choices, n=1)
-                super().error(message + "".join(f". Did you mean `{hint}`?" for hint in hints))
+                text = "".join(f". Did you mean `{hint}`?" for hint in hints)
+                if not hints and "VERB" in message and os.path.exists(argument):  # noqa: PTH110 - any text
+                    text = f". Did you mean `mien predict {argument}`?"
+                super().error(message + text)
         super().error(message + self.suggest_options(self.arguments))
 
     def suggest_options(self, arguments: Sequence[str]) -> str:
-        """Return a sentence on the first unknown option that resembles a known one, or an empty text."""
+        """Return a sentence on the first unknown option that resembles a known one or is a file, or an empty text."""
         known = [name for action in self._actions for name in action.option_strings]
         for argument in arguments:
             name = argument.partition("=")[0]
             if name.startswith("--") and "." not in name and name not in known:
                 for hint in difflib.get_close_matches(name, known, n=1):
                     return f". Did you mean `{hint}` instead of `{name}`?"
+            if name.startswith("-") and name not in known and os.path.lexists(argument):
+                return f". For the file of this name, write `./{argument}`"
         return ""
 
 
@@ -125,7 +131,10 @@ def add_options(parser: argparse._ActionsContainer, options: type) -> None:
 
 
 def read_options(options: type[Options], namespace: argparse.Namespace) -> Options:
-    """Return the dataclass that `add_options` added, with the values of a command line."""
+    """Return the dataclass that `add_options` added, with the values of a command line.
+
+    Values that exclude each other are a wrong usage.
+    """
     values: dict[str, Any] = {}
     for field, kind in _typed_fields(options):
         if hasattr(kind, "__dataclass_fields__") and field.default is not None:
@@ -133,7 +142,14 @@ def read_options(options: type[Options], namespace: argparse.Namespace) -> Optio
         elif "help" in field.metadata:
             value = getattr(namespace, field.name)
             values[field.name] = tuple(value) if isinstance(value, list) else value
-    return options(**values)
+    try:
+        return options(**values)
+    except ValueError as error:
+        message = str(error)
+        for field in fields(options):  # type: ignore[arg-type]
+            if "help" in field.metadata:
+                message = message.replace(f"`{field.name}`", option_flag(field))
+        namespace.parser.error(message)
 
 
 def _typed_fields(options: type) -> Iterator[tuple["Field[Any]", Any]]:

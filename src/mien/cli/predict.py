@@ -51,6 +51,7 @@ def add_parser(verbs: Verbs) -> None:
 def run(args: argparse.Namespace) -> None:
     """Predict, and summarize on standard error: standard output may hold the table."""
     from mien.formats.stores import output_path
+    from mien.inference.media_sources import read_list
     from mien.predict import stage
 
     sources = [*args.sources, *([] if args.camera is None else [args.camera])]
@@ -64,5 +65,7 @@ def run(args: argparse.Namespace) -> None:
             require_packages("predict --timeline", "data", "matplotlib")
         if options.out is not None and options.out.suffix.lower() == ".parquet":
             require_packages("predict --out FILE.parquet", "data", "pyarrow")
-        summary = stage.run_predict(sources, args.model, options=options, stream=sys.stdout, lines=sys.stdin)
+        summary = stage.run_predict(
+            sources, args.model, options=options, stream=sys.stdout, lines=read_list(sys.stdin)
+        )
     _log.info("%s", summary)

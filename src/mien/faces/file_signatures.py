@@ -16,7 +16,7 @@ _SIGNATURES = {
     b"\x93NUMPY": "NumPy", b"\x80\x04\x95": "pickle", b"\x80\x02": "pickle", b"\x89HDF": "HDF5", b"PAR1": "Parquet",
     b"ARROW1": "Arrow", b"SQLite format 3": "SQLite", b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2",
     b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!": "rar", b"\xfd7zXZ": "xz", b"\xd0\xcf\x11\xe0": "Excel 97",
-    b"version https://git-lfs": "Git LFS pointer",
+    b"version https://git-lfs": "Git LFS pointer", b"\x1a\x45\xdf\xa3": "Matroska",
 }  # fmt: skip
 # ISO base media files (ISO/IEC 14496-12) name their kind in a first box.
 _BRANDS = {
@@ -24,6 +24,7 @@ _BRANDS = {
     b"avif": "AVIF", b"avis": "AVIF",
 }  # fmt: skip
 READABLE_FORMATS = frozenset(("JPEG", "PNG", "GIF", "BMP", "TIFF", "PPM", "WebP", "JPEG 2000", "AVIF"))
+VIDEO_FORMATS = frozenset(("AVI", "Matroska", "MP4"))
 HEIF_FORMATS = frozenset(("HEIC", "HEIF"))
 # Images that are not decoded, or only with an extra.
 OTHER_IMAGE_FORMATS = frozenset(
@@ -43,6 +44,8 @@ def identify_format(data: bytes) -> str | None:
     """
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WebP"
+    if data[:4] == b"RIFF" and data[8:12] == b"AVI ":
+        return "AVI"
     if data[4:8] == b"ftyp":
         # AVIF files may name the general brand first, and their own among the compatible ones.
         brands = (data[8:12], *(data[at : at + 4] for at in range(16, min(data[3], len(data)), 4)))
@@ -68,6 +71,8 @@ def explain_format(name: str, data: bytes) -> str:
         return f"{name}, the format of phone cameras: install `mien[heif]` to read it, or save it as JPEG"
     if name in OTHER_IMAGE_FORMATS:
         return f"{name}, which is not supported: save it as PNG or JPEG"
+    if name in VIDEO_FORMATS:
+        return f"{name}, a video, which `mien predict` and `Model.watch` read"
     if name == "Git LFS pointer":
         return "a Git LFS pointer instead of the file: run `git lfs pull` in the set's repository"
     return f"{name} instead of an image, begins with {data[:16]!r}"

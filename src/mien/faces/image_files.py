@@ -24,7 +24,9 @@ def read_image_file(path: Path) -> bytes:
     """
     try:
         return read_regular(path, max_bytes=MAX_FILE_BYTES)
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+    except IsADirectoryError:
+        raise UnreadableImage("missing_file", "it is a folder, not a file") from None
+    except (FileNotFoundError, NotADirectoryError):
         raise UnreadableImage("missing_file", explain_missing(path)) from None
     except NotAFileError as error:
         raise UnreadableImage("not_a_file", str(error.strerror)) from None
@@ -32,6 +34,8 @@ def read_image_file(path: Path) -> bytes:
         raise UnreadableImage("image_too_large", str(error.strerror)) from None
     except OSError as error:
         raise UnreadableImage("unreadable_file", error.strerror or str(error)) from None
+    except ValueError as error:  # a null character
+        raise UnreadableImage("missing_file", f"no path is like this: {error}") from None
 
 
 def looks_like_image(path: Path) -> bool:
@@ -67,7 +71,7 @@ def explain_missing(path: Path) -> str:
     if not parent.is_dir():
         while not parent.parent.is_dir() and parent.parent != parent:
             parent = parent.parent
-        text = f"there is no folder {parent.name!r} in {parent.parent.name!r}"
+        text = f"there is no folder {parent.name!r} in {_shown(parent.parent)}"
         packed = next(
             (parent.name + end for end in _ARCHIVES if parent.with_name(parent.name + end).exists()), None
         )
@@ -75,7 +79,7 @@ def explain_missing(path: Path) -> str:
             return f"{text}, but there is {packed!r}: unpack it"
         found = _other_case(parent)
         return text if found is None else f"{text}, but there is {found!r}, in another case"
-    text = f"there is no file {name!r} in {parent.name!r}"
+    text = f"there is no file {name!r} in {_shown(parent)}"
     found = _other_case(path)
     if found is not None:
         return f"{text}, but there is {found!r}, in another case"
@@ -84,6 +88,10 @@ def explain_missing(path: Path) -> str:
         if found != name and os.path.exists(parent / found):  # noqa: PTH110 - `Path.exists` raises for long names
             return f"{text}, but there is {found!r}, with another suffix"
     return text
+
+
+def _shown(folder: Path) -> str:
+    return repr(folder.name) if folder.name else "the current folder" if not folder.is_absolute() else "/"
 
 
 def _other_case(path: Path) -> str | None:

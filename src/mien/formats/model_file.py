@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mien.errors import ArtifactError
+from mien.faces.file_signatures import identify_format
 from mien.runtime.protobuf import read_fields
 
 HASH_KEY = "mien_sha256"
@@ -89,6 +90,12 @@ def read_model_content(content: bytes, *, where: str) -> ModelFile:
     try:
         file = parse_model_file(content)
     except ValueError as error:
+        name = identify_format(content)
+        if name is not None:
+            what = f"{name} data" + (" (torch saves such files)" if name == "zip" else "")
+            raise ArtifactError(
+                f"{where} is not a loadable ONNX model but {what}. Use a file written by `mien export`"
+            ) from None
         raise ArtifactError(
             f"{where} is not a loadable ONNX model: {error}. Copy it again, or use a file written by `mien export`"
         ) from None

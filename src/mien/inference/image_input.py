@@ -3,9 +3,10 @@
 Nothing about pixels is guessed: where their range or the order of their axes is unclear, a `TypeError` names the ways out.
 """
 
+import glob
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -15,7 +16,7 @@ from PIL import Image
 
 from mien.faces.image_files import MAX_FILE_BYTES, read_image_file
 from mien.faces.images import UnreadableImage, composite_on_black, decode_image, decode_pillow
-from mien.inference.urls import download_image, is_url, redact_url
+from mien.inference.urls import MAX_PATH_LENGTH, download_image, explain_name, is_url, redact_url
 
 # A path, an http(s) address, the bytes of an image file or a file object with them, a Pillow image, an array or a tensor.
 ImageInput: TypeAlias = Any
@@ -34,7 +35,8 @@ def source_name(image: ImageInput) -> str:
     if isinstance(image, str) and is_url(image):
         return redact_url(image)
     if isinstance(image, str | os.PathLike):
-        return os.fsdecode(image)
+        path = os.fsdecode(image)
+        return path if len(path) <= MAX_PATH_LENGTH else ""
     name = getattr(image, "filename" if isinstance(image, Image.Image) else "name", "")
     return name if isinstance(name, str) else ""
 
@@ -53,7 +55,7 @@ def read_input(image: ImageInput, *, color: ColorOrder = "rgb") -> NDArray[np.ui
     if isinstance(image, str) and is_url(image):
         return decode_image(download_image(image))
     if isinstance(image, str | os.PathLike):
-        return decode_image(read_image_file(Path(os.fsdecode(image))))
+        return decode_image(_read_path(os.fsdecode(image)))
     if isinstance(image, bytes | bytearray | memoryview):
         return decode_image(bytes(image))
     if isinstance(image, Image.Image):
@@ -80,7 +82,11 @@ def as_array(image: object) -> NDArray[Any]:
         return _array_from_tensor(image)
     # Lists of numbers are refused: without a dtype, neither range nor order is certain.
     if isinstance(image, str | bytes | Mapping | list | tuple) or not hasattr(image, "__array__"):
-        raise TypeError(f"an image must be {ACCEPTED}; got {type(image).__name__}")
+        is_several = isinstance(image, Iterable) and not isinstance(
+            image, str | bytes | Mapping | list | tuple
+        )
+        hint = ": several images must be a list, such as `list(images)`" if is_several else ""
+        raise TypeError(f"an image must be {ACCEPTED}; got {type(image).__name__}{hint}")
     return np.asarray(image)
 
 
@@ -112,7 +118,9 @@ def pixels_from_array(array: NDArray[Any], *, color: ColorOrder = "rgb") -> NDAr
         array = array[:, :, 0]
     if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
         hint = ""
-        if array.ndim == 3 and array.shape[0] in _CHANNELS:
+        if array.ndim == 1 and array.dtype.kind in "OSTU":
+            hint = "; several images must be a list, such as `images.tolist()`"
+        elif array.ndim == 3 and array.shape[0] in _CHANNELS:
             hint = "; if its channels are first, pass `pixels.transpose(1, 2, 0)`"
         raise TypeError(
             f"pixels must be (H, W, 3), (H, W, 4), (H, W) or (N, H, W, 3), got {array.dtype} {array.shape}{hint}"
@@ -128,18 +136,53 @@ def pixels_from_array(array: NDArray[Any], *, color: ColorOrder = "rgb") -> NDAr
 def _to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype == np.uint8:
         return array
-    if array.dtype.kind != "f":
-        raise TypeError(
-            f"pixels must be uint8, or floating point from 0 to 1, got {array.dtype}: convert them, with "
-            "`.astype(numpy.uint8)` if they range from 0 to 255"
-        )
+    expected = "pixels must be uint8, or floating point from 0 to 1"
+    if array.dtype.kind == "b":
+        raise TypeError(f"{expected}, got {array.dtype}: pass `pixels.astype(float)`")
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{expected}, got {array.dtype}")
     low, high = float(array.min()), float(array.max())
+    if array.dtype.kind in "iu":
+        ways = "`.astype(numpy.uint8)` if 255 is white" if low >= 0 and high <= 255 else ""
+        ways += " or " if ways else ""
+        raise TypeError(
+            f"{expected}, got {array.dtype} from {low:g} to {high:g}: pass {ways}`pixels / WHITE`, where WHITE is the value "
+            "of white, such as 65535 for 16 bits"
+        )
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise TypeError(
+            "floating-point pixels must range from 0 to 1, but some are not finite (NaN or infinity)"
+        )
     if not (low >= 0 and high <= 1):
         raise TypeError(
             f"floating-point pixels must range from 0 to 1, got {low:g} to {high:g}: divide values up to 255 by 255, and undo "
             "a normalization by mean and standard deviation"
         )
     return np.asarray(np.rint(array * 255), dtype=np.uint8)
+
+
+def _read_path(path: str) -> bytes:
+    """Return the bytes of a file; an error also says what the path might have been meant as.
+
+    Raises:
+        UnreadableImage: see `read_image_file`.
+    """
+    if not path or len(path) > MAX_PATH_LENGTH:
+        hint = f", {len(path):,} characters long: {explain_name(path)}" if path else ": the path is empty"
+        raise UnreadableImage("missing_file", f"there is no file of this name{hint}")
+    try:
+        return read_image_file(Path(path))
+    except UnreadableImage as error:
+        if error.reason != "missing_file":
+            raise
+        detail = error.detail
+        if hint := explain_name(path):
+            detail = f"{detail}: {hint}"
+        elif glob.has_magic(path):
+            detail = f"{detail}: for a pattern, pass the list `glob.glob(...)`"
+        elif os.path.isdir(path):  # noqa: PTH112 - `Path.is_dir` raises for long names
+            detail = "it is a folder: pass a list of the images in it, such as `[*Path(...).glob('*.jpg')]`"
+        raise UnreadableImage(error.reason, detail) from None
 
 
 def _read_file_object(file: Any) -> bytes:
@@ -151,6 +194,8 @@ def _read_file_object(file: Any) -> bytes:
     """
     try:
         data = file.read(MAX_FILE_BYTES + 1)
+    except io.UnsupportedOperation:
+        raise TypeError("a file object must be opened for reading, in mode 'rb'") from None
     except OSError as error:
         raise UnreadableImage("unreadable_file", error.strerror or str(error)) from None
     if not isinstance(data, bytes | bytearray | memoryview):

@@ -1,5 +1,6 @@
 """The sources of `mien predict` and `mien explain`: images, videos, cameras and URLs, in order."""
 
+import codecs
 import glob
 import logging
 import os
@@ -9,24 +10,28 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TextIO
 
 from mien.errors import SourceError
+from mien.faces.file_signatures import identify_format
 from mien.faces.images import IMAGE_SUFFIXES, UnreadableImage
-from mien.inference.urls import is_image_url, is_url, redact_url
+from mien.inference.urls import explain_name, is_image_url, is_url, redact_url
 from mien.inference.video.animated_image import is_animated_image
-from mien.inference.video.capture import is_camera_index, is_video_content, read_header
+from mien.inference.video.capture import HEADER_BYTES, is_camera_index, is_video_content, read_header
 
 _log = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = frozenset(
     (
         *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"),
-        *(".wmv", ".flv", ".ogv", ".3gp", ".mts", ".m2ts", ".apng"),
+        *(".wmv", ".flv", ".ogv", ".3gp", ".3g2", ".mts", ".m2ts", ".ts", ".apng"),
+        *(".vob", ".mxf", ".asf", ".f4v", ".m2v", ".mpe", ".qt", ".divx", ".y4m"),
     )
 )
 # Images of these kinds may be animated.
 _ANIMATED_SUFFIXES = (".gif", ".webp", ".png", ".avif")
 STANDARD_INPUT = "-"
+MAX_LIST_BYTES = 256 * 1024 * 1024
 # So many servers are asked at once whether a URL is a photo.
 _URL_THREADS = 8
 _WILDCARDS = re.compile(r"[*?\[]")
@@ -56,6 +61,30 @@ class MediaSource:
         if isinstance(self.location, Path):
             return str(self.location)
         return redact_url(self.location) + (f" ({self.number})" if self.number > 1 else "")
+
+
+def read_list(stream: TextIO | None) -> Iterator[str]:
+    """Yield the names on standard input: one per line, or separated by null characters, as ``find -print0`` writes them.
+
+    They are in UTF-8, or in UTF-16 with a byte order mark, as some shells of Windows write them.
+
+    Raises:
+        SourceError: standard input is closed, or holds a file instead of names.
+    """
+    if stream is None:
+        raise SourceError("Standard input is closed, so there is no list for -")
+    data = stream.buffer.read(MAX_LIST_BYTES + 1) if hasattr(stream, "buffer") else stream.read().encode()
+    found = identify_format(data)
+    if found is None and is_video_content(data[:HEADER_BYTES]):
+        found = "video"
+    if found is not None or len(data) > MAX_LIST_BYTES:
+        what = f"{found} data" if found else f"more than {MAX_LIST_BYTES:,} bytes"
+        raise SourceError(
+            f"- reads a list of names, but standard input has {what}. Save it as a file, and name that"
+        )
+    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = data.decode("utf-16", "replace") if is_utf16 else os.fsdecode(data.removeprefix(codecs.BOM_UTF8))
+    yield from text.split("\0") if "\0" in text else text.splitlines()
 
 
 def find_sources(
@@ -88,10 +117,10 @@ def find_sources(
         if str(name) != STANDARD_INPUT:
             expanded += _expand_pattern(name, excluded)
             continue
-        listed = [line.strip() for line in lines]
-        if not any(listed):
+        listed = [*filter(None, (line.strip() for line in lines))]
+        if not listed:
             raise SourceError("The list on standard input is empty. Write one file, folder or URL per line")
-        for line in filter(None, listed):
+        for line in listed:
             expanded += _expand_pattern(line, excluded)
     n_folders = sum(os.path.isdir(name) for name in expanded if not isinstance(name, int))  # noqa: PTH112
     sources: dict[str, MediaSource] = {}
@@ -145,6 +174,10 @@ def _sources_of(
 ) -> Iterator[MediaSource]:
     """Yield the sources behind a name that is not a pattern."""
     text = str(name)
+    if not text.strip():
+        raise SourceError(
+            "A source has an empty name, perhaps from an empty variable: pass . for the current folder"
+        )
     if isinstance(name, int) or is_camera_index(text):
         yield MediaSource(int(text), Path(f"camera-{int(text)}"), is_video=True)
         return
@@ -158,7 +191,9 @@ def _sources_of(
         return
     if not path.is_dir():
         what = "is neither a file nor a folder" if path.exists() else "does not exist"
-        raise SourceError(f"{path} {what}. Pass images, videos, folders of them, a camera index or a URL")
+        if hint := explain_name(text):
+            raise SourceError(f"{text} cannot be read: {hint}")
+        raise SourceError(f"{text} {what}. Pass images, videos, folders of them, a camera index or a URL")
     prefix = Path(path.resolve().name) if keep_folder_name else Path()
     is_empty = True
     for file in _walk(path, excluded, passed_over):
@@ -182,6 +217,14 @@ def _is_video(path: Path) -> bool:
     )
 
 
+def _is_transport_stream(path: Path) -> bool:
+    """Return whether a file is MPEG's transport stream: programs in TypeScript have the same suffix."""
+    try:
+        return is_video_content(read_header(path))
+    except UnreadableImage:
+        return True
+
+
 def _walk(folder: Path, excluded: Path | None, passed_over: Counter[str]) -> Iterator[Path]:
     """Yield the images and videos of a folder, recursively, in sorted order, and count the rest."""
 
@@ -203,7 +246,9 @@ def _walk(folder: Path, excluded: Path | None, passed_over: Counter[str]) -> Ite
             suffix = Path(name).suffix.lower()
             if name.startswith("."):
                 passed_over["hidden file"] += 1
-            elif suffix not in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
+            elif suffix not in IMAGE_SUFFIXES | VIDEO_SUFFIXES or (
+                suffix == ".ts" and not _is_transport_stream(Path(parent, name))
+            ):
                 passed_over[suffix or "file without a suffix"] += 1
             else:
                 yield Path(parent, name)

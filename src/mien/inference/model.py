@@ -367,7 +367,7 @@ class Model:
                 "`coverage` is for images: the frames of a video repeat each other, so that it promises nothing"
             )
         given = None
-        if not isinstance(source, str | os.PathLike | int):
+        if isinstance(source, bool) or not isinstance(source, str | os.PathLike | int):
             given = GivenFrames(source, frame_rate=frame_rate, color=color)
 
         def predictions() -> Generator[ImagePrediction, None, None]:

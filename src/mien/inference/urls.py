@@ -20,6 +20,8 @@ TIMEOUT_S, MAX_DOWNLOAD_S = 10.0, 60.0
 _HEAD_BYTES = 4096
 _BLOCK_BYTES = 65_536
 HIDDEN = "***"
+# No file system has longer paths.
+MAX_PATH_LENGTH = 4_096
 _SECRETS = re.compile(
     r"(?i)(?<![a-z])(user|username|login|pass|passwd|password|pwd|token|key|secret|auth|sig|signature)=[^/;&_]*"
 )
@@ -28,6 +30,27 @@ _SECRETS = re.compile(
 def is_url(source: str) -> bool:
     """Return whether a name is the URL of a photo, video or stream."""
     return source.lower().startswith(URL_SCHEMES)
+
+
+def explain_name(name: str) -> str:
+    """Return what to do about a name that is neither an existing file nor a URL that can be read; empty if unclear.
+
+    Example:
+        >>> explain_name("file:///home/me/a.jpg")
+        'pass the path alone, without file://'
+    """
+    scheme = name.partition(":")[0].lower()
+    if name.startswith("~"):
+        return "only a shell expands ~, and not in quotes; pass the full path"
+    if scheme == "file":
+        return "pass the path alone, without file://"
+    if scheme == "data" or len(name) > MAX_PATH_LENGTH:
+        return (
+            "for an image in base64, pass the bytes that `base64.b64decode` returns, or write them to a file"
+        )
+    if re.match(r"[a-z][a-z0-9+.-]+://", name, re.IGNORECASE):
+        return f"addresses begin with {', '.join(URL_SCHEMES)}; download what is elsewhere"
+    return ""
 
 
 def redact_url(url: str) -> str:
@@ -89,7 +112,9 @@ def download_image(url: str) -> bytes:
         # Not the error's own text, which may hold the URL.
         reason = getattr(error.reason, "strerror", None) or type(error.reason).__name__
         raise UnreadableImage("unreadable_url", f"no connection: {reason}") from None
-    except (OSError, ValueError, http.client.HTTPException) as error:
+    except (http.client.InvalidURL, ValueError):
+        raise UnreadableImage("unreadable_url", "the address is malformed") from None
+    except (OSError, http.client.HTTPException) as error:
         raise UnreadableImage("unreadable_url", f"no connection: {type(error).__name__}") from None
     return bytes(data)
 

@@ -49,8 +49,6 @@ def _build(
         stem_pool="",
         downsample="conv1x1",
     )
-    # As a plain mean, since torch exports adaptive pooling with a dozen further nodes.
-    options = {"global_pool": "fastavg", **options}
     backbone: ByobNet = build_model_with_cfg(ByobNet, name, pretrained, model_cfg=config, **options)
     backbone.stem.conv1.conv.stride = (1, 1)  # timm's stems begin with stride 2
     return backbone

@@ -12,6 +12,7 @@ from typing import Any, cast
 import huggingface_hub
 import timm
 import torch
+from timm.layers import SelectAdaptivePool2d
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -282,6 +283,10 @@ def create_backbone(
             f"The ImageNet weights of {name} could not be downloaded ({reason}). Start from scratch with "
             "--model.pretrained false, or name a file with --model.weights"
         ) from error
+    for path, module in list(backbone.named_modules()):
+        if isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size in (1, (1, 1)):
+            # For memory with channels last, torch exports this pooling with a dozen nodes, which OpenCV cannot read.
+            backbone.set_submodule(path, SelectAdaptivePool2d(pool_type="fastavg"))
     return backbone.to(memory_format=torch.channels_last)
 
 

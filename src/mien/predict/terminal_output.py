@@ -160,7 +160,8 @@ class VideoSummary:
         """Yield a line for the video, one per person, and one per unreadable part."""
         if self._n_frames:
             fraction = self._n_with_face / self._n_frames
-            yield f"{self._name}: {self._n_frames:,} frames, {self._seconds:.1f} s, a face in {fraction:.0%} of them"
+            frames = "1 frame" if self._n_frames == 1 else f"{self._n_frames:,} frames"
+            yield f"{self._name}: {frames}, {self._seconds:.1f} s, a face in {fraction:.0%} of them"
             tracks = sorted(self._by_track.items(), key=lambda item: (-item[1].seconds, item[0]))
             has_affect = any(track.valence is not None for _, track in tracks)
             if tracks:

@@ -76,6 +76,11 @@ class Progress:
         """Count finished items; a note, such as the current loss, is shown at the end of the line."""
         self.done += count
         self._note = note or self._note
+        if self.total is not None and self.done > self.total:
+            # It was an estimate, such as that of a video's header.
+            self.total = None
+            if self._bar is not None:
+                self._bar.total = None
         if self._bar is not None:
             self._bar.update(count)
             if note:

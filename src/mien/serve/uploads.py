@@ -13,11 +13,12 @@ from starlette.requests import ClientDisconnect, Request
 
 from mien.inference.given_faces import GivenFaces
 from mien.serve.api_errors import ApiError
+from mien.serve.schemas import PredictQuery
 from mien.serve.settings import ServeSettings
 
 FIELD = "images"
 JSON = "application/json"
-# Form parts other than images are skipped, up to this many.
+# Form fields that are neither files nor options, such as that of a button, are skipped, up to this many.
 MAX_OTHER_PARTS = 16
 _CHUNK_BYTES = 1024**2
 
@@ -126,8 +127,8 @@ def extract_images(body: bytes | bytearray, content_type: str, settings: ServeSe
     """Return the images of a request body, in the order sent.
 
     Raises:
-        ApiError: 400: the form or the JSON is malformed; 413: it has too many images; 422: it has none, or one that is
-            not base64.
+        ApiError: 400: the form or the JSON is malformed; 413: it has too many images; 422: it has none, one that is not
+            base64, or a form has files or options as other fields.
     """
     media_type = require_media_type(content_type)
     if media_type == JSON:
@@ -136,6 +137,9 @@ def extract_images(body: bytes | bytearray, content_type: str, settings: ServeSe
         uploads = [Upload("", bytes(body))] if body else []
     else:
         boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
+        if not boundary:
+            message = "The Content-Type has no boundary: leave that header to the HTTP client, which adds it to a form"
+            raise ApiError(400, "invalid_form", message)
         form = _FormImages(settings.images)
         try:
             # The types of python-multipart list the callbacks one by one.
@@ -146,7 +150,7 @@ def extract_images(body: bytes | bytearray, content_type: str, settings: ServeSe
         except (FormParserError, UnicodeError) as error:
             raise ApiError(400, "invalid_form", f"The form is malformed: {error}") from None
         if not form.is_complete:
-            raise ApiError(400, "invalid_form", "The form is truncated, or has no boundary")
+            raise ApiError(400, "invalid_form", "The form is truncated")
         uploads = form.uploads
     if not uploads:
         message = f"The request has no image. Send files as `{FIELD}`, or an image as the body"
@@ -259,7 +263,14 @@ class _FormImages:
 
     def on_headers_finished(self) -> None:
         options = parse_options_header(self._disposition)[1]
-        is_image = options.get(b"name", b"") == FIELD.encode()
+        name = options.get(b"name", b"").decode("utf-8", "replace")
+        is_image = name == FIELD
+        if not is_image and options.get(b"filename"):
+            message = f"A form's files must be sent as `{FIELD}`, got one as `{name[:40]}`"
+            raise ApiError(422, "invalid_parameter", message)
+        if name in PredictQuery.model_fields:
+            message = f"`{name}` is an option, which belongs in the address, as in ?top=3, not in the form"
+            raise ApiError(422, "invalid_parameter", message)
         self._source = options.get(b"filename", b"").decode("utf-8", "replace") if is_image else None
         if is_image:
             _require_count(len(self.uploads) + 1, self.max_images)

@@ -113,3 +113,24 @@ def test_a_handler_of_a_program_receives_everything() -> None:
         "logging.basicConfig(level=logging.INFO, format='%(levelname)s %(name)s')"
     ).splitlines()
     assert lines == ["INFO mien.faces.detector_file", "WARNING mien.faces.detector_file"]
+
+
+@pytest.mark.parametrize("closed", [("stdout",), ("stderr",), ("stdin", "stdout", "stderr")])
+def test_streams_that_were_closed(closed: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by `>&-`, or for a program without a console: what is written is discarded."""
+    for name in closed:
+        monkeypatch.setattr(sys, name, None)
+    assert main(["cite"]) == 0
+    for stream in (sys.stdout, sys.stderr):
+        if stream.name == os.devnull:
+            stream.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_behind_standard_output() -> None:
+    """Also where the buffer is written only at the end."""
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "mien", "cite"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "standard output cannot be written (No space left on device)" in done.stderr

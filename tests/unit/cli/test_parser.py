@@ -161,3 +161,25 @@ def test_mien_alone_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed.out == ""
     assert "predict" in printed.err
     assert "`mien --help` lists all verbs" in printed.err
+
+
+def test_values_that_exclude_each_other_are_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """The message names the options, not the fields."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["predict", "a.mp4", "--from", "2", "--to", "1"])
+    assert "--to must be later than --from" in capsys.readouterr().err
+
+
+def test_a_file_in_place_of_an_option_or_a_verb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-a.jpg").touch()
+    Path("b.jpg").touch()
+    for arguments, hint in (
+        (["predict", "-a.jpg"], "write `./-a.jpg`"),
+        (["b.jpg"], "Did you mean `mien predict b.jpg`"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            main(arguments)
+        assert hint in capsys.readouterr().err

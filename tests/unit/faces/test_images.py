@@ -357,7 +357,7 @@ HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200)
         pytest.param(b"\xff\x0a" + bytes(99), "unsupported_format", r"^JPEG XL, which", id="JPEG XL"),
         pytest.param(b'<?xml version="1.0"?>\n<svg>', "unsupported_format", r"^SVG, which", id="SVG"),
         pytest.param(b"<html><body>404", "not_an_image", r"^HTML instead of an image", id="HTML"),
-        pytest.param(b"\0\0\0\x18ftypisom" + bytes(20), "not_an_image", r"^MP4 instead", id="video"),
+        pytest.param(b"\0\0\0\x18ftypisom" + bytes(20), "not_an_image", r"^MP4, a video", id="video"),
         pytest.param(
             b"version https://git-lfs.github.com/spec/v1", "not_an_image", r"git lfs pull", id="LFS"
         ),

@@ -125,11 +125,18 @@ def test_torch_tensors() -> None:
         (np.zeros((0, 4, 3), np.uint8), "must be"),
         (np.zeros((3, 8, 9), np.uint8), r"pixels.transpose\(1, 2, 0\)"),
         (np.zeros((2, 4, 4, 3), np.uint8), "must be"),
-        (np.zeros((4, 4, 3), np.int64), "got int64"),
-        (np.zeros((4, 4), np.uint16), "got uint16"),
-        (np.zeros((4, 4), bool), "got bool"),
+        (
+            np.zeros((4, 4, 3), np.int64),
+            r"got int64 from 0 to 0: pass `.astype\(numpy.uint8\)` if 255 is white or",
+        ),
+        (np.full((4, 4), 4095, np.uint16), "got uint16 from 4095 to 4095: pass `pixels / WHITE`"),
+        (np.zeros((4, 4), bool), r"got bool: pass `pixels.astype\(float\)`"),
+        (np.zeros((4, 4), complex), "got complex128$"),
         (np.full((4, 4), 255.0), "divide values up to 255 by 255"),
-        (np.full((4, 4), np.nan), "got nan to nan"),
+        (np.full((4, 4), np.nan), "some are not finite"),
+        ((path for path in "ab"), r"got generator: several images must be a list, such as `list\(images\)`"),
+        ({"a.jpg"}, r"got set: several images must be a list"),
+        (np.array(["a.jpg", "b.jpg"]), r"must be a list, such as `images.tolist\(\)`"),
         (io.StringIO("text"), "binary mode"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
@@ -187,8 +194,45 @@ def test_an_address_that_cannot_be_read(address: str) -> None:
         (f"{address.replace('word', 'guess')}/a.png", "unreadable_url", "answers 401"),
         (f"{address}/cut.png", "truncated_image", "bytes early"),
         ("http://127.0.0.1:1/a.png", "unreadable_url", "refused"),
-        ("http://[/a.png", "unreadable_url", "no connection"),
+        ("http://[/a.png", "unreadable_url", "the address is malformed"),
     ):
         with pytest.raises(UnreadableImage, match=detail) as error:
             read_input(wrong)
         assert error.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("name", "detail"),
+    [
+        ("photo.jpg", "there is no file 'photo.jpg' in the current folder$"),
+        ("", "the path is empty"),
+        (".", "it is a folder: pass a list of the images in it"),
+        ("*.jpg", r"pass the list `glob.glob\(...\)`"),
+        ("~/photo.jpg", "only a shell expands ~"),
+        ("file:///photo.jpg", "pass the path alone, without file://"),
+        ("s3://bucket/photo.jpg", "addresses begin with .*http://"),
+        ("data:image/jpeg;base64,AAAA", "`base64.b64decode`"),
+        ("A" * 5000, "no file of this name, 5,000 characters long: .*`base64.b64decode`"),
+        ("a\0b.jpg", "null"),
+    ],
+)
+def test_a_name_of_no_file_says_what_it_might_have_been(
+    name: str, detail: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnreadableImage, match=detail) as error:
+        read_input(name)
+    assert error.value.reason == "missing_file"
+    assert len(source_name(name)) <= 4096
+
+
+def test_other_files_than_images(tmp_path: Path) -> None:
+    for data, name in (
+        (b"\0\0\0\x20ftypisom", "MP4"),
+        (b"RIFF\0\0\0\0AVI LIST", "AVI"),
+        (b"\x1a\x45\xdf\xa3" + bytes(9), "Matroska"),
+    ):
+        with pytest.raises(UnreadableImage, match=f"{name}, a video, which `mien predict` and `Model.watch`"):
+            read_input(data)
+    with (tmp_path / "a.jpg").open("wb") as file, pytest.raises(TypeError, match="opened for reading"):
+        read_input(file)

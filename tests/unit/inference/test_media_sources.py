@@ -1,5 +1,6 @@
 """The sources, and their order."""
 
+import io
 import os
 from collections import Counter
 from pathlib import Path
@@ -9,7 +10,7 @@ from PIL import Image
 
 from mien.errors import SourceError
 from mien.inference import media_sources
-from mien.inference.media_sources import MediaSource, find_sources
+from mien.inference.media_sources import MediaSource, find_sources, read_list
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -224,3 +225,57 @@ def test_patterns_do_not_match_the_output_folder(tmp_path: Path) -> None:
         str(tmp_path / "x" / "a.jpg")
     ]
     assert len(find_sources([f"{drawn}/*.jpg"], leave_out=drawn)) == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"a.jpg\nb c.jpg\n",
+        b"a.jpg\r\nb c.jpg",
+        b"\xef\xbb\xbfa.jpg\nb c.jpg\n",
+        b"a.jpg\0b c.jpg\0",
+        "a.jpg\r\nb c.jpg\r\n".encode("utf-16"),
+    ],
+    ids=["lines", "Windows", "byte order mark", "null characters", "UTF-16"],
+)
+def test_lists_as_programs_write_them(data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(touch(tmp_path, "a.jpg", "b c.jpg"))
+    stream = io.TextIOWrapper(io.BytesIO(data), encoding="ascii")
+    assert [source.name for source in find_sources(["-"], lines=read_list(stream))] == ["a.jpg", "b c.jpg"]
+
+
+def test_names_that_are_not_unicode_are_found(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"\xff.jpg")).touch()
+    stream = io.TextIOWrapper(io.BytesIO(os.fsencode(tmp_path) + b"/\xff.jpg"))
+    assert len(find_sources(["-"], lines=read_list(stream))) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "message"), [(b"\xff\xd8\xff\n", "JPEG"), (b"\0\0\x01\xba", "video"), (None, "closed")]
+)
+def test_standard_input_that_is_no_list(data: bytes | None, message: str) -> None:
+    stream = None if data is None else io.TextIOWrapper(io.BytesIO(data))
+    with pytest.raises(SourceError, match=message):
+        find_sources(["-"], lines=read_list(stream))
+
+
+def test_an_empty_name_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As from an empty variable of a shell."""
+    monkeypatch.chdir(touch(tmp_path, "a.jpg"))
+    with pytest.raises(SourceError, match=r"empty name.*pass \. for the current folder"):
+        find_sources([""])
+    assert len(find_sources(["."])) == 1
+
+
+def test_a_transport_stream_is_a_video_and_typescript_is_not(tmp_path: Path) -> None:
+    (tmp_path / "tv.ts").write_bytes(b"G" + bytes(187) + b"G" + bytes(187))
+    (tmp_path / "code.ts").write_text("export const a = 1;")
+    passed_over: Counter[str] = Counter()
+    found = find_sources([tmp_path], passed_over=passed_over)
+    assert [(Path(source.name).name, source.is_video) for source in found] == [("tv.ts", True)]
+    assert passed_over[".ts"] == 1
+
+
+def test_an_address_of_another_kind_is_explained() -> None:
+    with pytest.raises(SourceError, match=r"file:///a\.jpg cannot be read: pass the path alone"):
+        find_sources(["file:///a.jpg"])

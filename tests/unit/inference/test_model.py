@@ -1,6 +1,7 @@
 """The Python interface: load, predict, and predictions that print, convert and draw."""
 
 import copy
+import io
 import json
 import pickle
 import subprocess
@@ -234,8 +235,13 @@ def test_frames_with_times_and_damaged_frames(model: Model, image: Path) -> None
     ]
     with pytest.raises(ValueError, match="frame 1 is at 1 s, before the last one at 2 s"):
         list(model.watch([(2.0, image), (1.0, image)]))
-    with pytest.raises(TypeError, match="iterable of frames"):
-        model.watch(None)  # type: ignore[arg-type]
+    for wrong in (None, True, {}, io.BytesIO(b"a\nb")):
+        with pytest.raises(TypeError, match="iterable of frames"):
+            model.watch(wrong)  # type: ignore[arg-type]
+    for shape in ((9, 8), (9, 8, 3), (9, 8, 1)):
+        with pytest.raises(TypeError, match="for a single image use `predict`"):
+            model.watch(np.zeros(shape, np.uint8))
+    assert len(list(model.watch(np.zeros((2, 9, 8), np.uint8)))) == 2
 
 
 def test_the_decision_rule_is_applied(model_path: Path, detector: Detector, image: Path) -> None:

@@ -176,3 +176,10 @@ def test_each_training_epoch_leaves_a_line_on_a_terminal(
         train(recipe, [training_pack], tmp_path / "run")
     epochs = [line.partition(":")[0] for line in lines if "dev balanced_accuracy" in line]
     assert epochs == ["Epoch 1/2", "Epoch 2/2"]
+
+
+def test_more_items_than_were_estimated(capsys: pytest.CaptureFixture[str]) -> None:
+    """The total is no longer shown."""
+    with Progress("Predicting", total=1, unit="frame") as progress:
+        progress.advance(2)
+    assert capsys.readouterr().err.startswith("Predicting: 2 frames, ")

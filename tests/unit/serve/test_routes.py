@@ -190,7 +190,7 @@ def test_an_unreadable_image_is_a_row_among_others(make_app: MakeApp, png: bytes
         pytest.param(
             {"files": form(("a", b"text"), ("b", b""))}, 422, "not_an_image", id="no image among the files"
         ),
-        pytest.param({"files": [("other", ("a.png", b"x"))]}, 422, "no_image", id="another field"),
+        pytest.param({"files": [("other", ("a.png", b"x"))]}, 422, "invalid_parameter", id="another field"),
         pytest.param({"content": b"", "headers": {"Content-Type": "image/png"}}, 422, "no_image", id="empty"),
         pytest.param(
             {"content": b"x", "headers": {"Content-Type": "text/plain"}},
@@ -243,6 +243,12 @@ def test_an_unreadable_image_is_a_row_among_others(make_app: MakeApp, png: bytes
             400,
             "invalid_form",
             id="no boundary",
+        ),
+        pytest.param(
+            {"files": {"images": ("a.png", b"x")}, "data": {"top": "3"}},
+            422,
+            "invalid_parameter",
+            id="option as field",
         ),
         pytest.param({"params": {"classes": "9"}}, 422, "invalid_parameter", id="classes"),
         pytest.param(

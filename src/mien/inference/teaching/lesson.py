@@ -73,6 +73,8 @@ def teach(
         DatasetError: there are too few faces or classes, or ``merge`` names an unknown class.
         ModelError: cross-validation gives no evidence that the classes can be told apart by these features.
     """
+    if not len(shots.crops):
+        raise DatasetError("There is no face to teach on: give at least five images of each class")
     merged = _merged_names({*shots.labels, *(model.info.classes if keep_classes else ())}, merge or {})
     if keep_classes:
         new = ordered_classes(set(shots.labels) - set(model.info.classes))

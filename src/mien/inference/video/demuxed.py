@@ -127,9 +127,12 @@ class DemuxedVideo:
         self.frame_rate = plausible_frame_rate(
             float(self._stream.average_rate or self._stream.guessed_rate or 0)
         )
-        duration_s = (container.duration or 0) / 1e6
-        self.n_frames: int | None = self._stream.frames or round(duration_s * self.frame_rate) or None
         start_s = (container.start_time or 0) / 1e6
+        # Matroska's duration is the time of the end, in a file that was cut too.
+        duration_s = (container.duration or 0) / 1e6
+        if container.format.name.startswith("matroska"):
+            duration_s -= max(0.0, start_s)
+        self.n_frames: int | None = self._stream.frames or max(0, round(duration_s * self.frame_rate)) or None
         self._clock_start_s = 0.0 if -MAX_PRIMING_S < start_s < 0 else start_s
         self._to_rgb = RgbConverter(self._stream)
         # The state of the iteration: packets read, the timestamps of those that have not become a frame, decoding errors.

@@ -1,6 +1,6 @@
 """Frames that a program has itself: from WebRTC, PyAV, Gradio, or a camera that OpenCV cannot open."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mien.faces.images import UnreadableImage, to_rgb
@@ -22,9 +22,18 @@ class GivenFrames:
             TypeError: it is not an iterable.
             ValueError: the frame rate is not positive.
         """
-        if not isinstance(frames, Iterable) or isinstance(frames, bytes | bytearray | memoryview):
+        is_other = isinstance(frames, bool | bytes | bytearray | memoryview | Mapping) or hasattr(
+            frames, "read"
+        )
+        if is_other or not isinstance(frames, Iterable):
             raise TypeError(
-                f"a source must be a file, a camera index, a URL or an iterable of frames, got {type(frames).__name__}"
+                "a source must be a file's path, a camera index, a URL or an iterable of frames, got "
+                f"{type(frames).__name__}"
+            )
+        shape = getattr(frames, "shape", None)
+        if shape is not None and (len(shape) < 3 or (len(shape) == 3 and (shape[-1] in (1, 3, 4)))):
+            raise TypeError(
+                f"frames in one array must be (N, H, W, 3), got {tuple(shape)}: for a single image use `predict`"
             )
         if not 0 < frame_rate < float("inf"):
             raise ValueError(f"`frame_rate` must be more than 0, got {frame_rate!r}")

@@ -87,6 +87,13 @@ class PredictOptions:
         "pre-annotations (.json, images only)",
         flag="--format",
     )
+    aggregate: tuple[str, ...] | None = option(
+        None,
+        "write one row per second, per track (person), per both (track,second) or per file to --out: counts, means, and the "
+        "most frequent expression (default: one row per face)",
+        metavar="second|track|file",
+        parse="mien.inference.aggregation:parse_by",
+    )
     draw: Path | None = option(None, "write annotated images and videos (.mp4) to this folder", metavar="DIR")
     baseline: float | Path | None = option(
         None,

@@ -18,7 +18,7 @@ from mien.errors import ArtifactError
 from mien.faces.detector import load_detector
 from mien.faces.images import UnreadableImage
 from mien.formats.onnx_model import OnnxModel
-from mien.inference.baseline import measure_names, subtract_baseline
+from mien.inference.baseline import subtract_baseline
 from mien.inference.given_faces import GivenFaces
 from mien.inference.label_sets import load_label_sets
 from mien.inference.media_sources import MediaSource, find_sources
@@ -29,6 +29,7 @@ from mien.inference.video.capture import open_frames
 from mien.inference.video.frames import DEFAULT_FRAME_RATE, FrameSource
 from mien.inference.video.options import VideoOptions
 from mien.inference.video.stream import predict_frames, unreadable_prediction
+from mien.predict.aggregated_rows import open_output, require_aggregate_fits
 from mien.predict.annotated_output import (
     AnnotatedVideoWriter,
     assign_annotated_paths,
@@ -45,7 +46,7 @@ from mien.predict.parts import (
     predict_in_parts,
     require_no_parts,
 )
-from mien.predict.prediction_files import RowWriter, claim_prediction_file, open_prediction_file
+from mien.predict.prediction_files import RowWriter, claim_prediction_file
 from mien.predict.preview_window import PreviewWindow
 from mien.predict.terminal_output import TableWriter, VideoSummary
 from mien.predict.timeline import Timeline, claim_timeline
@@ -112,16 +113,7 @@ def run_predict(
         if options.out is not None:
             if in_parts:
                 stack.enter_context(parts_removed_at_end(options.out))
-            writer = stack.enter_context(
-                open_prediction_file(
-                    options.out,
-                    classes,
-                    onnx_model.info.annotations,
-                    force=options.force,
-                    layout=options.layout,
-                    measures=() if options.baseline is None else measure_names(classes, onnx_model.info),
-                )
-            )
+            writer = stack.enter_context(open_output(options.out, options, classes, onnx_model.info))
         images = FacePredictor(
             onnx_model, detector, options.rule, options.blur, None, options.max_pixels, given
         )
@@ -210,6 +202,7 @@ def _claim_outputs(
         if not options.resume:
             require_no_parts(options.out, force=options.force)
     require_baseline_fits(options, n_images=len(sources) - n_videos)
+    require_aggregate_fits(options, n_images=len(sources) - n_videos)
     if options.blur and options.draw is None:
         raise ArtifactError("--blur is for annotated copies: add --draw")
     if options.layout is not None and options.out is None:

@@ -68,16 +68,10 @@ def load_label_sets(report: Path, coverage: float, model: OnnxModel) -> LabelSet
     """
     import numpy as np  # noqa: PLC0415 - see the module
 
-    from mien.artifacts import file_sha256, read_json  # noqa: PLC0415
+    from mien.formats.report_file import read_report_on  # noqa: PLC0415
     from mien.metrics.conformal import class_quantiles  # noqa: PLC0415
 
-    metrics = read_json(report / "metrics.json", what="report")
-    found = metrics.get("model", {}).get("sha256")
-    if found != file_sha256(model.path):
-        raise ArtifactError(
-            f"--coverage-from {report} is a report on another model file, {metrics.get('model', {}).get('file')}: evaluate "
-            f"{model.path.name} with `mien evaluate`"
-        )
+    read_report_on(report, model.path)
     classes = model.info.classes
     path = report / "predictions.csv"
     try:

@@ -31,7 +31,7 @@ def require_aggregate_fits(options: PredictOptions, *, n_images: int) -> None:
         raise ArtifactError(
             f"--aggregate {by} needs the probabilities of all classes for their means: leave out --top"
         )
-    if options.coverage is not None:
+    if options.sets.coverage is not None:
         raise ArtifactError(
             f"--aggregate {by} has no place for the sets of --coverage: leave out one of them"
         )

@@ -20,7 +20,6 @@ from mien.faces.images import UnreadableImage
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.baseline import subtract_baseline
 from mien.inference.given_faces import GivenFaces
-from mien.inference.label_sets import load_label_sets
 from mien.inference.media_sources import MediaSource, find_sources
 from mien.inference.model import threads_for_video
 from mien.inference.pipeline import warn_if_trained_on_crops
@@ -137,33 +136,13 @@ def _with_label_sets(options: PredictOptions, model: OnnxModel, *, has_videos: b
         ModelError: the model lacks what the rule needs.
         ArtifactError: the promise cannot be kept.
     """
-    rule = options.rule
-    if options.coverage is None and options.coverage_from is None:
-        rule.require_supported_by(model.info)
-        return options
-    if options.coverage is None or options.coverage_from is None:
-        raise ArtifactError("--coverage P and --coverage-from REPORT go together: add the other one")
-    if not 0 < options.coverage < 1:
-        raise ArtifactError(
-            f"--coverage must be more than 0 and less than 1, got {options.coverage:g}: 0.9 is usual"
-        )
-    if has_videos:
+    if has_videos and options.sets.coverage is not None:
         raise ArtifactError(
             "--coverage is for images: the frames of a video repeat each other, so that it promises nothing"
         )
-    if rule.n_classes is not None or rule.prior != "as-trained":
-        raise ArtifactError(
-            "--coverage is for the model's own probabilities: leave out --classes and --prior"
-        )
-    label_sets = load_label_sets(options.coverage_from, options.coverage, model)
-    if label_sets.always_included:
-        _log.warning(
-            "%s has too few faces of %s for a coverage of %g: they are in every set",
-            options.coverage_from,
-            ", ".join(label_sets.always_included),
-            options.coverage,
-        )
-    return replace(options, rule=replace(rule, label_sets=label_sets))
+    rule = options.sets.add_to(options.rule, model)
+    rule.require_supported_by(model.info)
+    return replace(options, rule=rule)
 
 
 def _read_faces(sources: Sequence[MediaSource], options: PredictOptions) -> dict[str, GivenFaces] | None:

@@ -171,10 +171,15 @@ def main() -> None:
         "--frames", type=int, default=300, help="frames of the video for the speed measurement"
     )
     parser.add_argument(
-        "--long", type=int, default=10_000, help="frames of the video for the memory measurement"
+        "--long",
+        type=int,
+        default=10_000,
+        help="frames of the video for the memory measurement; 0: leave it out",
     )
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
+    if args.frames < 1 or args.repeats < 1 or args.long < 0 or args.long == 1:
+        parser.error("--frames and --repeats must be 1 or more, --long 2 or more, or 0")
     photo_rgb = (
         draw_image("Happy", seed=3, index=2).pixels
         if args.photo is None
@@ -185,8 +190,9 @@ def main() -> None:
         short = write_video(Path(folder) / "short.mp4", photo_rgb, args.frames)
         compare_video(model, short, n_frames=args.frames, repeats=args.repeats)
         compare_group(model, photo_rgb, repeats=args.repeats)
-        long = write_video(Path(folder) / "long.mp4", photo_rgb, args.long)
-        measure_memory(model, long, args.long)
+        if args.long:
+            long = write_video(Path(folder) / "long.mp4", photo_rgb, args.long)
+            measure_memory(model, long, args.long)
 
 
 if __name__ == "__main__":

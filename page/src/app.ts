@@ -73,8 +73,8 @@ function listenToSaveButtons(): void {
     const table = recording
       ? predictionsCsv(underPrior(recording.rows()), recording.source, classes, recording.fullSince, units)
       : album.photos.length
-        ? predictionsCsv(underPrior(album.rows), source.name, classes, null, units)
-        : predictionsCsv(photoRows(faces), source.name, classes, null, units);
+        ? predictionsCsv(underPrior(album.rows), source.name, classes, null, units, state.labelSets)
+        : predictionsCsv(photoRows(faces), source.name, classes, null, units, state.labelSets);
     download(new Blob([table], { type: "text/csv" }), "mien.csv");
   });
 }

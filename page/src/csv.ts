@@ -1,26 +1,30 @@
 // Predictions as CSV, with the columns of `mien predict`.
 
 import { eyeAspectRatio, mouthAspectRatio } from "./faces/landmarks.ts";
-import type { FacePrediction } from "./faces/model.ts";
+import { QUALITY, type FacePrediction, type LabelSets } from "./faces/model.ts";
 import { rightAnswers } from "./faces/quality.ts";
 import type { Row } from "./recording.ts";
 import { topClass } from "./tracks.ts";
 
-/** Return CSV: a row per face or frame without faces, and a last row if the recording is incomplete. */
+/**
+ * Return CSV: a row per face or frame without faces, and a last row if the recording is incomplete. Photos have sets of
+ * classes if there are limits for probabilities as trained.
+ */
 export function predictionsCsv(
   rows: Iterable<Row>,
   source: string,
   classes: string[],
   fullSince: number | null = null,
   units: string[] = [],
+  labelSets: LabelSets | null = null,
 ): string {
   const head = ["source", "frame", "seconds", "face", "track", "status", "detail"];
   const box = ["box_x0", "box_y0", "box_x1", "box_y1", "score"];
-  const outputs = ["found_by", "expression", "confidence", "reason", ...classes.map((name) => `p_${name}`), "landmarks", "eye_aspect_ratio", "mouth_aspect_ratio", "valence", "arousal"];
+  const outputs = ["found_by", "expression", "confidence", "reason", "label_set", ...QUALITY, ...classes.map((name) => `p_${name}`), "landmarks", "eye_aspect_ratio", "mouth_aspect_ratio", "valence", "arousal"];
   const lines = [[...head, ...box, ...outputs, ...units]];
   for (const { seconds, face, track, prediction, source: own, status = prediction ? "ok" : "no_face" } of rows) {
     const position = [decimal(seconds, 3), integer(face), integer(track)];
-    lines.push([own ?? source, "", ...position, status, "", ...valuesOf(prediction, classes, units.length)]);
+    lines.push([own ?? source, "", ...position, status, "", ...valuesOf(prediction, classes, units.length, seconds === null ? labelSets : null)]);
   }
   if (fullSince !== null) {
     const detail = "the table was full: later predictions are missing";
@@ -29,9 +33,9 @@ export function predictionsCsv(
   return lines.map((line) => line.map(quoted).join(",")).join("\r\n") + "\r\n";
 }
 
-function valuesOf(prediction: FacePrediction | null, classes: string[], nUnits: number): string[] {
-  if (!prediction) return Array.from({ length: 14 + classes.length + nUnits }, () => "");
-  const { box, score, foundBy, reason, probabilities, landmarks, valence, arousal, actionUnits } = prediction;
+function valuesOf(prediction: FacePrediction | null, classes: string[], nUnits: number, labelSets: LabelSets | null = null): string[] {
+  if (!prediction) return Array.from({ length: 15 + QUALITY.length + classes.length + nUnits }, () => "");
+  const { box, score, foundBy, reason, quality, probabilities, landmarks, valence, arousal, actionUnits } = prediction;
   const top = topClass(probabilities);
   return [
     ...box.map((value) => value.toFixed(2)),
@@ -40,6 +44,8 @@ function valuesOf(prediction: FacePrediction | null, classes: string[], nUnits: 
     reason ? "unsure" : classes[top],
     Math.min(probabilities[top], rightAnswers(reason)).toFixed(4),
     reason,
+    labelSets ? labelSetOf(probabilities, classes, labelSets).join(";") : "",
+    ...quality.map((value) => decimal(value, 4)),
     ...probabilities.map((value) => value.toFixed(4)),
     landmarks?.flat().map((value) => value.toFixed(2)).join(";") ?? "",
     decimal(landmarks && eyeAspectRatio(landmarks), 4),
@@ -48,6 +54,11 @@ function valuesOf(prediction: FacePrediction | null, classes: string[], nUnits: 
     decimal(arousal, 4),
     ...Array.from({ length: nUnits }, (_, index) => decimal(actionUnits?.[index] ?? null, 4)),
   ];
+}
+
+/** Return the classes that a face may have, as `choose` in src/mien/inference/label_sets.py. */
+function labelSetOf(probabilities: number[], classes: string[], { limits }: LabelSets): string[] {
+  return classes.filter((name, index) => limits[name] === null || 1 - probabilities[index] <= limits[name] + 1e-9);
 }
 
 function decimal(value: number | null, digits: number): string {

@@ -4,7 +4,7 @@ import { versioned } from "./assets.ts";
 import type { Box, Point } from "./faces/crop.ts";
 import type { FoundBy } from "./faces/detector.ts";
 import type { Frame } from "./faces/follower.ts";
-import { unitsOf, type FacePrediction, type ModelInfo } from "./faces/model.ts";
+import { QUALITY, unitsOf, type FacePrediction, type ModelInfo } from "./faces/model.ts";
 import type { FromWorker, ImagePredictions, LoadFailure, WorkerAnswers, WorkerRequest, ToWorker } from "./protocol.ts";
 
 /** Why the worker cannot predict. */
@@ -102,6 +102,7 @@ interface ServerRow {
   score: number | null;
   found_by: FoundBy | null;
   reason: string;
+  quality?: Record<string, number | null> | null;
   box_xyxy: Box | null;
   probabilities: Record<string, number> | null;
   landmarks: Point[] | null;
@@ -166,6 +167,7 @@ export function parsePredictions(
       score: row.score,
       foundBy: row.found_by ?? "detector",
       reason: row.reason ?? "",
+      quality: QUALITY.map((name) => row.quality?.[name] ?? null),
       probabilities: classes.map((name) => row.probabilities![name] ?? 0),
       landmarks: row.landmarks,
       valence: row.valence,

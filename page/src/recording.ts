@@ -1,21 +1,21 @@
 // The predictions for a whole video, by position in the video: rows of numbers in bounded memory.
 
 import type { Point } from "./faces/crop.ts";
-import type { FacePrediction } from "./faces/model.ts";
+import { QUALITY, type FacePrediction } from "./faces/model.ts";
 import { REASONS } from "./faces/quality.ts";
 import type { Frame } from "./faces/follower.ts";
 import type { Track } from "./tracks.ts";
 
-// A row with 8 classes takes 144 bytes, and landmarks another 544: 138 MB in all, nearly four hours of one face at 15
-// predictions per second; without landmarks nine hours, in 72 MB.
+// A row with 8 classes takes 216 bytes, and landmarks another 544: 152 MB in all, nearly four hours of one face at 15
+// predictions per second; without landmarks nine hours, in 108 MB.
 const MAX_ROWS = 500_000;
 const MAX_ROWS_WITH_LANDMARKS = 200_000;
 const N_COORDINATES = 136;
 const FIRST_ROWS = 1024;
 // More passes than this are merged: dragging the slider makes one at every step.
 const MAX_PASSES = 32;
-// Numbers before the probabilities of a row: seconds, face, track, box, score, valence, arousal, index of the reason.
-const N_FIXED = 11;
+// Numbers before the probabilities of a row: seconds, face, track, box, score, valence, arousal, index of the reason, quality.
+const N_FIXED = 11 + QUALITY.length;
 const NO_FACE = -1;
 // Number of the pass into which earlier ones were merged.
 const MERGED = -1;
@@ -89,16 +89,18 @@ export class Recording {
   /** All rows, ordered by position in the video. */
   *rows(): Generator<Row> {
     for (const row of this.validRows()) {
-      const [seconds, face, track, x0, y0, x1, y1, score, valence, arousal, reason, ...values] = this.values.subarray(
+      const [seconds, face, track, x0, y0, x1, y1, score, valence, arousal, reason, ...rest] = this.values.subarray(
         row * this.width,
         (row + 1) * this.width,
       );
+      const quality = rest.slice(0, QUALITY.length).map(nanToNull);
+      const values = rest.slice(QUALITY.length);
       const probabilities = Array.from(values.slice(0, this.nClasses));
       const actionUnits = this.nUnits ? Array.from(values.slice(this.nClasses)) : null;
       const known = { score: nanToNull(score), valence: nanToNull(valence), arousal: nanToNull(arousal) };
       yield face === NO_FACE
         ? { seconds, face: null, track: null, prediction: null }
-        : { seconds, face, track, prediction: { box: [x0, y0, x1, y1], probabilities, landmarks: this.landmarksAt(row), actionUnits, reason: REASONS[reason], foundBy: "detector", ...known } };
+        : { seconds, face, track, prediction: { box: [x0, y0, x1, y1], probabilities, landmarks: this.landmarksAt(row), actionUnits, reason: REASONS[reason], quality, foundBy: "detector", ...known } };
     }
   }
 
@@ -123,8 +125,8 @@ export class Recording {
       more.set(this.points);
       this.points = more;
     }
-    const { box, score, valence, arousal, reason, probabilities, actionUnits } = prediction ?? EMPTY;
-    const row = [...position, ...box, score ?? NaN, valence ?? NaN, arousal ?? NaN, Math.max(0, REASONS.indexOf(reason)), ...probabilities, ...(actionUnits ?? [])];
+    const { box, score, valence, arousal, reason, quality, probabilities, actionUnits } = prediction ?? EMPTY;
+    const row = [...position, ...box, score ?? NaN, valence ?? NaN, arousal ?? NaN, Math.max(0, REASONS.indexOf(reason)), ...quality.map((value) => value ?? NaN), ...probabilities, ...(actionUnits ?? [])];
     if (this.hasLandmarks) {
       const from = this.count * N_COORDINATES;
       this.points.fill(NaN, from, from + N_COORDINATES).set(prediction?.landmarks?.flat() ?? [], from);
@@ -173,6 +175,7 @@ const EMPTY: Omit<FacePrediction, "landmarks"> = {
   score: null,
   foundBy: "detector",
   reason: "",
+  quality: QUALITY.map(() => null),
   valence: null,
   arousal: null,
   probabilities: [],

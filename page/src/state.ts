@@ -1,7 +1,7 @@
 // The page's state, in one place: the prediction loop and the controls write it, the view renders it.
 
 import { Album } from "./album.ts";
-import type { FacePrediction, ModelInfo } from "./faces/model.ts";
+import type { FacePrediction, LabelSets, ModelInfo } from "./faces/model.ts";
 import { divideByPrior, type Prior } from "./faces/prior.ts";
 import type { Overview } from "./overview.ts";
 import { className, percent, reasonName, t } from "./i18n.ts";
@@ -56,6 +56,11 @@ export class State {
   underPrior(probabilities: number[]): number[] {
     const fractions = this.info?.class_fractions;
     return fractions ? divideByPrior(probabilities, fractions, this.prior) : probabilities;
+  }
+
+  /** The limits of sets of classes, which are for probabilities as trained; null if there are none. */
+  get labelSets(): LabelSets | null {
+    return this.prior === "as-trained" ? (this.info?.label_sets ?? null) : null;
   }
 
   /** Return the selected face; if it is not in the image, select the largest one. Null if there are no faces. */

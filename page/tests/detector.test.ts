@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as ort from "onnxruntime-web";
 import { Detector, iou } from "../src/faces/detector.ts";
+import { estimatePose } from "../src/faces/pose.ts";
 import { measureQuality } from "../src/faces/quality.ts";
 import { withDynamicAxes } from "../src/faces/dynamic-axes.ts";
 import { detectorFile, golden, nearest, image } from "./golden.ts";
@@ -33,6 +34,14 @@ for (const { size_wh, faces } of golden.detected) {
         [quality.covered!, expected.covered],
       ]) {
         assert.ok(Math.abs(value - truth) < 0.02, `quality ${JSON.stringify(quality)} instead of ${JSON.stringify(expected)}`);
+      }
+      const pose = estimatePose(faces[index].points);
+      for (const [value, truth] of [
+        [pose.rollDeg, expected.roll_deg],
+        [pose.yawDeg, expected.yaw_deg],
+        [pose.pitchDeg, expected.pitch_deg],
+      ]) {
+        assert.ok(Math.abs(value - truth) < 0.1, `pose ${JSON.stringify(pose)} instead of ${JSON.stringify(expected)}`);
       }
       score = Math.max(score, Math.abs(face.score! - faces[index].score));
       face.points!.forEach(([x, y], point) => {

@@ -27,6 +27,8 @@ export interface PredictionCase extends CropCase {
 }
 
 export interface Golden {
+  /** Of a prediction file of a model with classes Neutral and Happy and two action units. */
+  columns: string[];
   /** Path relative to the repository root. */
   model: string;
   classes: string[];

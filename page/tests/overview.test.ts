@@ -7,7 +7,7 @@ import type { Track } from "../src/tracks.ts";
 
 function track(id: number, side: number, first: number): Track {
   const prediction = {
-    box: [0, 0, side, side] as [number, number, number, number], score: 1, foundBy: "detector" as const, reason: "", landmarks: null,
+    box: [0, 0, side, side] as [number, number, number, number], score: 1, foundBy: "detector" as const, reason: "", quality: [], landmarks: null,
     probabilities: [first, 1 - first], valence: null, arousal: null, actionUnits: null,
   };
   return { id, seen: 0, missed: 0, prediction, history: [] };

@@ -3,15 +3,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Box } from "../src/faces/crop.ts";
-import type { FacePrediction } from "../src/faces/model.ts";
+import { QUALITY, type FacePrediction, type LabelSets } from "../src/faces/model.ts";
 import { largestDifference, parsePredictions, requireDecoded } from "../src/predictor.ts";
-import { photoRows, Recording } from "../src/recording.ts";
+import { photoRows, Recording, type Row } from "../src/recording.ts";
 import { predictionsCsv } from "../src/csv.ts";
 import { HISTORY_S, Tracks } from "../src/tracks.ts";
+import { golden } from "./golden.ts";
 import { placeLabels } from "../src/view/labels.ts";
 
 function prediction(box: Box, ...probabilities: number[]): FacePrediction {
-  return { box, score: 0.9, foundBy: "detector", reason: "", probabilities, landmarks: null, valence: null, arousal: null, actionUnits: null };
+  return { box, score: 0.9, foundBy: "detector", reason: "", quality: QUALITY.map(() => null), probabilities, landmarks: null, valence: null, arousal: null, actionUnits: null };
 }
 
 test("a moving face keeps its id, and another face gets another id", () => {
@@ -59,14 +60,40 @@ test("the CSV has the columns of mien predict, largest face first, and a file na
   const rest = Array.from({ length: 36 }, () => [0, 0]);
   const lips = Array.from({ length: 12 }, () => [0, 0]);
   const landmarks = [...rest, ...eye, ...eye, ...lips, ...mouth] as [number, number][];
-  const large = { ...prediction([0, 0, 9, 9], 1, 0), landmarks, valence: -0.5 };
+  const quality = [9, 0.5, null, null, null, -1.5, null, null];
+  const large = { ...prediction([0, 0, 9, 9], 1, 0), quality, landmarks, valence: -0.5 };
   const tracks = new Tracks().update([small, large], 0, false);
   const [header, first, second] = predictionsCsv(photoRows(tracks), '=1,"2"', ["Neutral", "Happy"]).split("\r\n");
-  const columns = "box_x0,box_y0,box_x1,box_y1,score,found_by,expression,confidence,reason,p_Neutral,p_Happy,landmarks,eye_aspect_ratio,mouth_aspect_ratio,valence,arousal";
-  assert.equal(header, `source,frame,seconds,face,track,status,detail,${columns}`);
+  const withUnits = predictionsCsv([], "", ["Neutral", "Happy"], null, ["AU06", "AU12"]);
+  assert.equal(withUnits, golden.columns.join(",") + "\r\n");
+  assert.equal(header, golden.columns.slice(0, -2).join(","));
   const written = landmarks.flat().map((value) => value.toFixed(2)).join(";");
-  assert.equal(first, `"'=1,""2""",,,0,,ok,,0.00,0.00,9.00,9.00,0.9000,detector,Neutral,1.0000,,1.0000,0.0000,${written},0.2500,0.3000,-0.5000,`);
-  assert.equal(second, `"'=1,""2""",,,1,,ok,,1.00,2.00,3.00,4.00,0.9000,detector,Happy,0.7500,,0.2500,0.7500,,,,,`);
+  assert.equal(first, `"'=1,""2""",,,0,,ok,,0.00,0.00,9.00,9.00,0.9000,detector,Neutral,1.0000,,,9.0000,0.5000,,,,-1.5000,,,1.0000,0.0000,${written},0.2500,0.3000,-0.5000,`);
+  assert.equal(second, `"'=1,""2""",,,1,,ok,,1.00,2.00,3.00,4.00,0.9000,detector,Happy,0.7500,,,,,,,,,,,0.2500,0.7500,,,,,`);
+});
+
+test("photos have sets of classes, and videos have none", () => {
+  const labelSets = { coverage: 0.9, limits: { Neutral: 0.4, Happy: 0.75, Sad: null } };
+  const classes = ["Neutral", "Happy", "Sad"];
+  const faces = new Tracks().update([prediction([0, 0, 9, 9], 0.59, 0.25, 0.16), prediction([0, 0, 2, 2], 0.6, 0.2, 0.2)], 0, false);
+  const setsOf = (rows: Iterable<Row>, sets = labelSets as LabelSets | null): string[] =>
+    predictionsCsv(rows, "a", classes, null, [], sets).trimEnd().split("\r\n").slice(1).map((line) => line.split(",")[16]);
+  assert.deepEqual(setsOf(photoRows(faces)), ["Happy;Sad", "Neutral;Sad"]);
+  assert.deepEqual(setsOf(photoRows(faces), null), ["", ""]);
+  assert.deepEqual(setsOf(photoRows(faces).map((row) => ({ ...row, seconds: 1 }))), ["", ""]);
+});
+
+test("the quality of a video's faces is recorded, and read from the server's rows", () => {
+  const quality = [120, 0.4, 0.5, 0.2, null, -3, 8, null];
+  const recording = new Recording("video", 2, 0, false, 100);
+  recording.add({ time: 0, pass: 0 }, new Tracks().update([{ ...prediction([0, 0, 9, 9], 1, 0), quality }], 0, true));
+  const [row] = [...recording.rows()];
+  assert.deepEqual(row.prediction!.quality, quality);
+  assert.deepEqual(row.prediction!.probabilities, [1, 0]);
+  const fields = { status: "ok", detail: "", score: 0.9, found_by: "detector" as const, reason: "", box_xyxy: [0, 0, 9, 9] as Box };
+  const server = { ...fields, probabilities: { Happy: 1 }, landmarks: null, valence: null, arousal: null, quality: { face_px: 120, pitch_deg: -2 } };
+  const [parsed] = parsePredictions([server], { width: 9, height: 9 }, ["Happy"]);
+  assert.deepEqual(parsed.quality, [120, null, null, null, null, null, null, -2]);
 });
 
 test("action units are columns of the CSV, are smoothed, recorded, and read from the server's rows", () => {
@@ -115,7 +142,7 @@ test("a long video is recorded completely, by position in the video, including f
   const rows = [...recording.rows()];
   assert.deepEqual([rows.length, rows[0].seconds, rows.at(-1)!.seconds], [14401, 0, 7200]);
   assert.deepEqual([rows[5].face, rows[5].track, rows.at(-1)!.prediction], [0, 0, null]);
-  assert.match(predictionsCsv(rows, "video", ["Happy"]), /\r\nvideo,,7200.000,,,no_face,,,,,,,,,,,,,,,,\r\n$/);
+  assert.match(predictionsCsv(rows, "video", ["Happy"]), /\r\nvideo,,7200.000,,,no_face,{25}\r\n$/);
 });
 
 test("a later pass replaces earlier predictions of the same part, and no others", () => {
@@ -146,7 +173,7 @@ test("the landmarks of a video are recorded, also through merging and growth", (
     if (face) assert.deepEqual(face.landmarks, seconds! % 7 ? landmarks(seconds!) : null);
   }
   const [, , second] = predictionsCsv(rows, "video", ["Happy"]).split("\r\n");
-  assert.equal(second.split(",")[17].split(";").length, 136);
+  assert.equal(second.split(",")[26].split(";").length, 136);
 });
 
 test("a repeating video never fills the table, and a too long one does and says so", () => {

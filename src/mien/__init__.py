@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mien.runtime.telemetry import switch_off_telemetry
 
 if TYPE_CHECKING:
+    from mien.inference.aggregation import aggregate
     from mien.inference.baseline import measure_baseline, subtract_baseline
     from mien.inference.explanation import Explanation
     from mien.inference.interop import to_arrow
@@ -26,6 +27,7 @@ __all__ = [
     "ImagePrediction",
     "Model",
     "__version__",
+    "aggregate",
     "load",
     "measure_baseline",
     "subtract_baseline",
@@ -41,6 +43,7 @@ _MODULES = {
     "load": "mien.inference.model",
     "FacePrediction": "mien.inference.results",
     "ImagePrediction": "mien.inference.results",
+    "aggregate": "mien.inference.aggregation",
     "measure_baseline": "mien.inference.baseline",
     "subtract_baseline": "mien.inference.baseline",
     "to_arrow": "mien.inference.interop",

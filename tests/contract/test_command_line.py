@@ -88,6 +88,7 @@ def test_an_option_given_twice_is_rejected(
 ) -> None:
     """Otherwise the first value would be dropped silently."""
     value = {
+        "--aggregate": "track",
         "--engine": "pool",
         "--classes": "7",
         "--prior": "half",

@@ -43,6 +43,11 @@ def test_crops_are_the_golden_ones(case: dict[str, Any]) -> None:
     assert difference.max() <= 4, REMEDY
 
 
+def test_the_columns_are_the_golden_ones() -> None:
+    """The page's table has those of `mien predict`."""
+    assert make.example_columns() == golden["columns"], REMEDY
+
+
 def test_the_model_is_the_golden_one() -> None:
     """The numbers were made with the model that is shipped."""
     content = (make.ROOT / make.MODEL).read_bytes()

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mien.faces.action_units import ActionUnits
 from mien.faces.crop import (
     CropContract,
     crop_image,
@@ -42,6 +43,7 @@ from mien.metrics.calibration import fit_temperature, smooth_labels
 from mien.metrics.classification import confusion_matrix
 from mien.metrics.proportion import balanced_accuracy_interval
 from mien.metrics.softmax import softmax
+from mien.predict.prediction_files import flat_columns
 from mien.sample.expressions import sample_expression
 from mien.sample.geometry import View, build_face
 from mien.sample.identity import sample_identity
@@ -299,6 +301,12 @@ def lesson_case(bundle: OnnxModel) -> dict[str, Any]:
     }
 
 
+def example_columns() -> list[str]:
+    """Return the columns of a prediction file of a model with two classes and two action units."""
+    units = ActionUnits(("AU06", "AU12"), "presence")
+    return list(flat_columns(("Neutral", "Happy"), {"action_units": units}))
+
+
 def main() -> None:
     """Write everything."""
     image_rgb, landmarks = draw_group(SIZE_WH)
@@ -320,6 +328,7 @@ def main() -> None:
     bundle = OnnxModel.load(model_path)
     readings = model_cases(image_rgb, landmarks, bundle)
     golden = {
+        "columns": example_columns(),
         "model": MODEL,
         "model_sha256": hashlib.sha256(model_path.read_bytes()).hexdigest(),
         "classes": list(bundle.info.classes),

@@ -5,6 +5,7 @@ import { cropMatrix, cropImage, forDetectedFaces, invert, resizeCrop, transform,
 import { anchorsOf, type DetectedFace, type FoundBy } from "./detector.ts";
 import { requireUnchanged } from "./model-hash.ts";
 import type { Image } from "./pixels.ts";
+import { estimatePose, fiveFromLandmarks } from "./pose.ts";
 import { findReason, measureQuality } from "./quality.ts";
 import type { Runtime } from "./runtime.ts";
 
@@ -33,9 +34,20 @@ export interface ModelInfo {
   training?: Record<string, unknown>;
   /** Of each class, as the model was trained; null or missing if it is not recorded. */
   class_fractions?: number[] | null;
+  /** How the sets of classes of photos are made; null or missing if there are none. */
+  label_sets?: LabelSets | null;
   name?: string;
   card?: string;
 }
+
+/** A set has the classes for which 1 - probability is at most the limit; a class whose limit is null is in every set. */
+export interface LabelSets {
+  coverage: number;
+  limits: Record<string, number | null>;
+}
+
+/** The measures of quality by their names in `mien predict`, in the order of its columns. */
+export const QUALITY = ["face_px", "sharpness", "brightness", "contrast", "covered", "roll_deg", "yaw_deg", "pitch_deg"] as const;
 
 /** The prediction for one face. Coordinates are in image pixels. */
 export interface FacePrediction {
@@ -44,6 +56,8 @@ export interface FacePrediction {
   foundBy: FoundBy;
   /** Why the prediction is not to be trusted; empty if it is. */
   reason: string;
+  /** How well the face can be seen, in the order of `QUALITY`; null where it is not known. */
+  quality: (number | null)[];
   probabilities: number[];
   landmarks: Point[] | null;
   valence: number | null;
@@ -177,13 +191,21 @@ export class Model {
       const outputs = await this.run(crops);
       outputs.forEach(({ probabilities, landmarks, affect, actionUnits }, index) => {
         const toImage = invert(matrices[index]);
+        const points = landmarks && landmarks.map((point) => transform(toImage, point));
+        const quality = measureQuality(image, batch[index]);
+        const five = batch[index].points ?? (points && fiveFromLandmarks(points));
+        const pose = five && estimatePose(five);
         predictions.push({
           box: batch[index].box,
           score: batch[index].score,
           foundBy: batch[index].foundBy,
-          reason: findReason(measureQuality(image, batch[index])),
+          reason: findReason(quality),
+          quality: [
+            ...[quality.facePx, quality.sharpness, quality.brightness, quality.contrast, quality.covered],
+            ...[pose?.rollDeg ?? null, pose?.yawDeg ?? null, pose?.pitchDeg ?? null],
+          ],
           probabilities,
-          landmarks: landmarks && landmarks.map((point) => transform(toImage, point)),
+          landmarks: points,
           valence: affect && affect[0],
           arousal: affect && affect[1],
           actionUnits,

@@ -3,7 +3,17 @@
 import argparse
 
 from mien.cli.output import print_result
-from mien.cli.parser import OUT_PATH, Verbs, add_detector, add_force, add_model, add_verb
+from mien.cli.parser import (
+    OUT_PATH,
+    Verbs,
+    add_detector,
+    add_force,
+    add_model,
+    add_options,
+    add_verb,
+    read_options,
+)
+from mien.inference.label_sets import CoverageOptions
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -17,6 +27,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument("out", type=OUT_PATH, metavar="OUT", help="folder to create")
     add_model(parser)
     add_detector(parser)
+    add_options(parser, CoverageOptions)
     add_force(parser)
     parser.set_defaults(run=run)
 
@@ -25,5 +36,11 @@ def run(args: argparse.Namespace) -> None:
     """Write the page."""
     from mien.serve.site import write_page
 
-    n_files = write_page(args.out, args.model, detector=args.detector, force=args.force)
+    n_files = write_page(
+        args.out,
+        args.model,
+        detector=args.detector,
+        sets=read_options(CoverageOptions, args),
+        force=args.force,
+    )
     print_result(f"{args.out}: {n_files} files")

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.artifacts import read_json
 from mien.errors import ArtifactError
 from mien.faces.classes import current_class
+from mien.formats.report_file import read_report_on
 
 ADVICE = "Run `mien evaluate` with this model"
 
@@ -46,18 +46,14 @@ class Confusion:
         return found
 
 
-def read_confusion(report: Path, model_sha256: str) -> Confusion:
-    """Read the confusion matrix of a report.
+def read_confusion(report: Path, model: Path) -> Confusion:
+    """Read the confusion matrix of a report on a model file.
 
     Raises:
         ArtifactError: the report is missing or damaged, has no expression, or is of another model.
     """
-    metrics = read_json(report / "metrics.json", what="report", advice=ADVICE)
+    metrics = read_report_on(report, model)
     try:
-        if metrics["model"]["sha256"] != model_sha256:
-            raise ArtifactError(
-                f"Report {report} is of another model file, {metrics['model']['file']!r:.80}. {ADVICE}"
-            )
         matrix = metrics["confusion_matrix"]
         if matrix is None:
             raise ArtifactError(

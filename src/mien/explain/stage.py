@@ -92,8 +92,7 @@ def explain(  # noqa: PLR0913 - what it reads, besides the options
     options = options or ExplainOptions()
     onnx_model = OnnxModel.load(find_model(model))
     require_class(options.target, onnx_model)
-    model_sha256 = file_sha256(onnx_model.path)
-    confusion = None if options.report is None else read_confusion(options.report, model_sha256)
+    confusion = None if options.report is None else read_confusion(options.report, onnx_model.path)
     if options.keys and pack is None:
         raise ArtifactError("--key names a face of a pack: add --pack")
     found = _find_images(sources, lines, out)
@@ -134,7 +133,7 @@ def explain(  # noqa: PLR0913 - what it reads, besides the options
         document = {
             "format_version": FORMAT_VERSION,
             "mien_version": mien.__version__,
-            "model": {"file": onnx_model.path.name, "sha256": model_sha256},
+            "model": {"file": onnx_model.path.name, "sha256": file_sha256(onnx_model.path)},
             "classes": list(onnx_model.info.classes),
             "pack": None if pack is None else pack.resolve().name,
             "faces": entries,

@@ -160,11 +160,10 @@ def concatenate(parts: Sequence[Values]) -> Values:
     return {task: np.concatenate([part[task] for part in parts]) for task in parts[0]}
 
 
-def _unpickle(
-    path: Path, content: bytes, threads: int | None, providers: Sequence[Provider], in_memory: bool
-) -> "OnnxModel":
+def _unpickle(path: Path, content: bytes, threads: int | None, providers: Sequence[Provider]) -> "OnnxModel":
     file = read_model_content(content, where=str(path))
-    return OnnxModel(path, file, threads=threads, providers=providers, in_memory=in_memory)
+    # The path is of the machine on which it was pickled: here may be no such file, or another one.
+    return OnnxModel(path, file, threads=threads, providers=providers, in_memory=True)
 
 
 def _one_line(error: Exception) -> str:
@@ -190,7 +189,7 @@ class OnnxModel:
             file: the content.
             threads: number of threads per call, or None for one per core.
             providers: onnxruntime's execution providers, in order of preference.
-            in_memory: there is no file yet, so that the content is kept.
+            in_memory: there may be no such file here, so that the content is kept.
         """
         if METADATA_KEY not in file.metadata:
             raise ArtifactError(
@@ -268,15 +267,20 @@ class OnnxModel:
         """
         if self._file_in_memory is not None:
             return self._file_in_memory
-        file = read_model_file(self.path)
+        try:
+            file = read_model_file(self.path)
+        except ArtifactError as error:
+            raise ArtifactError(
+                f"{error}. It was there when the model was loaded, and is read again for a pickle, a forked process or another "
+                "number of threads: put it back, or load the model from where the file is now"
+            ) from None
         if (file.sha256 or file.compute_sha256()) != self.sha256:
             raise ArtifactError(f"{self.path} has changed since the model was loaded. Load it again")
         return file
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the content of the file, so that the model travels to a machine without it."""
-        in_memory = self._file_in_memory is not None
-        return _unpickle, (self.path, self.content(), self.threads, self.providers, in_memory)
+        return _unpickle, (self.path, self.content(), self.threads, self.providers)
 
     def __deepcopy__(self, _memo: object) -> "OnnxModel":
         """Return the model itself, which never changes."""
@@ -333,6 +337,8 @@ class OnnxModel:
         names = [*self.info.tasks, *further]
         try:
             values = self._session.run(names, {INPUT_NAME: images_rgb})
+        except MienError:
+            raise  # in a forked process, the file cannot be read again
         except Exception as error:
             raise ModelError(f"Model {self.path} fails: {_one_line(error)}. Export it again") from error
         outputs = dict(zip(names, values, strict=True))

@@ -87,6 +87,11 @@ class DecisionRule:
         if self.prior not in PRIOR_EXPONENTS:
             raise ValueError(f"`prior` must be one of {', '.join(PRIOR_EXPONENTS)}, got {self.prior!r}")
 
+    @property
+    def changes_probabilities(self) -> bool:
+        """Whether the probabilities reported are others than the model's own, which sets of classes are for."""
+        return self.n_classes is not None or self.prior != "as-trained"
+
     def classes(self, model_classes: tuple[str, ...]) -> tuple[str, ...]:
         """Return the candidate classes, in the model's order.
 

@@ -1,6 +1,6 @@
 """Predictions as the tables and objects of other libraries, none of which mien needs otherwise."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,23 +9,25 @@ from mien.errors import MienError
 from mien.inference.results import INTEGER_COLUMNS, TEXT_COLUMNS, ImagePrediction, flat_rows
 
 
-def to_arrow(predictions: Iterable[ImagePrediction]) -> Any:
+def to_arrow(predictions: Iterable[ImagePrediction], *, by: str | Sequence[str] | None = None) -> Any:
     """Return the rows of predictions as one `pyarrow.Table`, with the columns of a prediction file.
 
-    Texts are strings, `frame`, `face` and `track` integers, `landmarks` a list of 136 numbers, everything else floats; what
+    Texts are strings, `frame`, `face`, `track` and counts integers, `landmarks` a list of 136 numbers, everything else floats; what
     a row does not have is null. Of no predictions, the table has neither rows nor columns.
 
     Args:
         predictions: such as a list from `Model.predict`, or what `Model.watch` yields.
+        by: one row per ``file``, ``track`` or ``second`` instead, see `mien.aggregate`.
 
     Raises:
         MienError: pyarrow is not installed.
+        ValueError: as in `mien.aggregate`.
     """
     try:
         import pyarrow as pa  # noqa: PLC0415 - optional
     except ModuleNotFoundError:
         raise MienError("`to_arrow` needs pyarrow: pip install 'mien[data]'") from None
-    rows, columns = flat_rows(predictions)
+    rows, columns = flat_rows(predictions, by)
     return pa.Table.from_pylist([with_valid_source(row) for row in rows], schema=arrow_schema(columns))
 
 

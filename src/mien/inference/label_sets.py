@@ -6,18 +6,64 @@ Imports nothing heavy: the decision rule, from whose fields the command line is 
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import logging
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mien.errors import ArtifactError
+from mien.runtime.options import option
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 
     from mien.formats.onnx_model import OnnxModel
+    from mien.inference.decision_rule import DecisionRule
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoverageOptions:
+    """Which sets of classes faces get, if any."""
+
+    coverage: float | None = option(
+        None,
+        "add to each face of an image a set of classes that contains the true one with this probability, whatever the class "
+        "(conformal prediction); needs --coverage-from",
+        metavar="P",
+        least=0,
+        most=1,
+    )
+    coverage_from: Path | None = option(
+        None,
+        "report of `mien evaluate` on the same model, from labeled faces like those to be predicted that it was neither trained "
+        "nor selected on",
+        metavar="REPORT",
+    )
+
+    def add_to(self, rule: DecisionRule, model: OnnxModel) -> DecisionRule:
+        """Return a rule with the sets that were asked for.
+
+        Raises:
+            ArtifactError: an option lacks the other or is out of range, the rule changes the probabilities, for which nothing
+                is promised, or as in `load_label_sets`.
+        """
+        if self.coverage is None and self.coverage_from is None:
+            return rule
+        if self.coverage is None or self.coverage_from is None:
+            raise ArtifactError("--coverage P and --coverage-from REPORT go together: add the other one")
+        if not 0 < self.coverage < 1:
+            raise ArtifactError(
+                f"--coverage must be more than 0 and less than 1, got {self.coverage:g}: 0.9 is usual"
+            )
+        if rule.changes_probabilities:
+            raise ArtifactError(
+                "--coverage is for the model's own probabilities: leave out --classes and --prior"
+            )
+        return replace(rule, label_sets=load_label_sets(self.coverage_from, self.coverage, model))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +71,13 @@ class LabelSets:
     """What decides which classes a set contains. Picklable.
 
     Attributes:
+        coverage: the probability that a set contains the true class, in (0, 1).
         classes: of the model.
         quantiles: the largest nonconformity of each, see `mien.metrics.conformal.class_quantiles`.
         n_faces: how many faces of each class it comes from.
     """
 
+    coverage: float
     classes: tuple[str, ...]
     quantiles: tuple[float, ...]
     n_faces: tuple[int, ...]
@@ -40,6 +88,18 @@ class LabelSets:
         return tuple(
             name for name, value in zip(self.classes, self.quantiles, strict=True) if value == float("inf")
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a program needs to make the sets from probabilities, as plain values for JSON.
+
+        A set has the classes for which 1 - probability is at most the limit; a class without a limit is in every set.
+        """
+        limits = [None if math.isinf(limit) else limit for limit in self.quantiles]
+        return {
+            "coverage": self.coverage,
+            "limits": dict(zip(self.classes, limits, strict=True)),
+            "n_faces": dict(zip(self.classes, self.n_faces, strict=True)),
+        }
 
     def choose(self, probabilities: NDArray[np.floating]) -> tuple[str, ...]:
         """Return the classes in the set of a face, in the model's order.
@@ -68,16 +128,10 @@ def load_label_sets(report: Path, coverage: float, model: OnnxModel) -> LabelSet
     """
     import numpy as np  # noqa: PLC0415 - see the module
 
-    from mien.artifacts import file_sha256, read_json  # noqa: PLC0415
+    from mien.formats.report_file import read_report_on  # noqa: PLC0415
     from mien.metrics.conformal import class_quantiles  # noqa: PLC0415
 
-    metrics = read_json(report / "metrics.json", what="report")
-    found = metrics.get("model", {}).get("sha256")
-    if found != file_sha256(model.path):
-        raise ArtifactError(
-            f"--coverage-from {report} is a report on another model file, {metrics.get('model', {}).get('file')}: evaluate "
-            f"{model.path.name} with `mien evaluate`"
-        )
+    read_report_on(report, model.path)
     classes = model.info.classes
     path = report / "predictions.csv"
     try:
@@ -91,4 +145,12 @@ def load_label_sets(report: Path, coverage: float, model: OnnxModel) -> LabelSet
         raise ArtifactError(f"{path} has no face with a label that the model knows")
     quantiles = class_quantiles(probabilities, labels, coverage)
     counts = np.bincount(labels, minlength=len(classes))
-    return LabelSets(classes, tuple(quantiles.tolist()), tuple(counts.tolist()))
+    label_sets = LabelSets(coverage, classes, tuple(quantiles.tolist()), tuple(counts.tolist()))
+    if label_sets.always_included:
+        _log.warning(
+            "%s has too few faces of %s for a coverage of %g: they are in every set",
+            report,
+            ", ".join(label_sets.always_included),
+            coverage,
+        )
+    return label_sets

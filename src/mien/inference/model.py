@@ -103,7 +103,7 @@ def load(  # noqa: PLR0913 - one keyword per option, as on the command line
     if (coverage is None) != (coverage_from is None):
         raise ValueError("`coverage` and `coverage_from` go together")
     if coverage is not None and coverage_from is not None:
-        if not 0 < coverage < 1 or classes is not None or prior != "as-trained":
+        if not 0 < coverage < 1 or rule.changes_probabilities:
             raise ValueError("`coverage` must be in (0, 1), without `classes` and `prior`")
         rule = replace(rule, label_sets=load_label_sets(Path(coverage_from), coverage, onnx_model))
     return Model(onnx_model, rule=rule, detector=None if detector is None else load_detector(Path(detector)))

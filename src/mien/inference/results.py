@@ -7,7 +7,7 @@ import html
 import io
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ NO_FACE = "no_face"
 BOX_COLUMNS = ("box_x0", "box_y0", "box_x1", "box_y1")
 # The columns of a table of predictions that are not numbers, and those of integers.
 TEXT_COLUMNS = ("source", "status", "detail", "found_by", "expression", "reason", "label_set")
-INTEGER_COLUMNS = ("frame", "face", "track")
+INTEGER_COLUMNS = ("frame", "face", "track", "second", "n_frames", "n_faces", "n_unsure", "n_unreadable")
 QUALITY_COLUMNS = tuple(field.name for field in fields(FaceQuality))
 PIXEL_DECIMALS = 2
 VALUE_DECIMALS = 6
@@ -345,26 +345,35 @@ class ImagePrediction:
         return "\n".join(f"{on_one_line(self.source) or 'image'}: {row}" for row in self.rows)
 
 
-def to_pandas(predictions: Iterable[ImagePrediction]) -> Any:
+def to_pandas(predictions: Iterable[ImagePrediction], *, by: str | Sequence[str] | None = None) -> Any:
     """Return the rows of predictions as one `pandas.DataFrame`, with the columns of a prediction file.
 
     Args:
         predictions: such as a list from `Model.predict`, or what `Model.watch` yields.
+        by: one row per ``file``, ``track`` or ``second`` instead, see `mien.aggregate`.
 
     Raises:
         MienError: pandas is not installed.
+        ValueError: as in `mien.aggregate`.
     """
     try:
         import pandas as pd  # noqa: PLC0415 - optional
     except ModuleNotFoundError:
         raise MienError("`to_pandas` needs pandas: pip install pandas") from None
-    rows, columns = flat_rows(predictions)
+    rows, columns = flat_rows(predictions, by)
     return pd.DataFrame(rows, columns=columns or None)
 
 
-def flat_rows(predictions: Iterable[ImagePrediction]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the rows of predictions, see `FacePrediction.to_flat_dict`, and the columns of their table."""
-    flat = [row.to_flat_dict() for prediction in predictions for row in prediction.rows]
+def flat_rows(
+    predictions: Iterable[ImagePrediction], by: str | Sequence[str] | None = None
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the rows of predictions, or their aggregates, without nesting, and the columns of their table."""
+    if by is None:
+        flat = [row.to_flat_dict() for prediction in predictions for row in prediction.rows]
+    else:
+        from mien.inference.aggregation import aggregate  # noqa: PLC0415 - it takes predictions
+
+        flat = list(aggregate(predictions, by))
     # The columns in the order of the row that has most of them: one without a face has no probabilities.
     most = max(map(len, flat), default=0)
     columns = dict.fromkeys(next((row for row in flat if len(row) == most), {}))

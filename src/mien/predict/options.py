@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from mien.inference.decision_rule import DecisionRule
+from mien.inference.label_sets import CoverageOptions
 from mien.inference.video.options import VideoOptions
 from mien.runtime.addresses import path_or_address
 from mien.runtime.engines import parse_engine
@@ -60,20 +61,7 @@ class PredictOptions:
         "box_y0, box_x1, box_y1 and landmarks, or either of box and landmarks; an image without a row has no face",
         metavar="CSV",
     )
-    coverage: float | None = option(
-        None,
-        "add to each face of an image a set of classes that contains the true one with this probability, whatever the class "
-        "(conformal prediction); needs --coverage-from",
-        metavar="P",
-        least=0,
-        most=1,
-    )
-    coverage_from: Path | None = option(
-        None,
-        "report of `mien evaluate` on the same model, from labeled faces like those to be predicted that it was neither trained "
-        "nor selected on",
-        metavar="REPORT",
-    )
+    sets: CoverageOptions = field(default_factory=CoverageOptions)
     out: Path | None = option(
         None,
         f"write predictions to a {name_formats(PREDICTION_FORMATS)} file (default: print a table, or a few lines per "
@@ -86,6 +74,13 @@ class PredictOptions:
         "write --out in the layout of another program: OpenFace 2 (.csv), py-feat (.csv), or Label Studio's "
         "pre-annotations (.json, images only)",
         flag="--format",
+    )
+    aggregate: tuple[str, ...] | None = option(
+        None,
+        "write one row per second, per track (person), per both (track,second) or per file to --out: counts, means, and the "
+        "most frequent expression (default: one row per face)",
+        metavar="second|track|file",
+        parse="mien.inference.aggregation:parse_by",
     )
     draw: Path | None = option(None, "write annotated images and videos (.mp4) to this folder", metavar="DIR")
     baseline: float | Path | None = option(

@@ -49,7 +49,7 @@ class JsonLinesWriter:
         stream: TextIO,
         _classes: Sequence[str] = (),
         _annotations: Annotations = NO_ANNOTATIONS,
-        _measures: Sequence[str] = (),
+        _columns: Sequence[str] = (),
     ) -> None:
         self._stream = stream
 
@@ -59,7 +59,11 @@ class JsonLinesWriter:
         Raises:
             ValueError: a number is not finite.
         """
-        self._stream.write(json.dumps(row.to_dict(), ensure_ascii=False, allow_nan=False) + "\n")
+        self.write_values(row.to_dict())
+
+    def write_values(self, values: dict[str, Any]) -> None:
+        """Write one row of any columns."""
+        self._stream.write(json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def flat_columns(
@@ -92,9 +96,9 @@ class CsvWriter:
         stream: TextIO,
         classes: Sequence[str],
         annotations: Annotations = NO_ANNOTATIONS,
-        measures: Sequence[str] = (),
+        columns: Sequence[str] = (),
     ) -> None:
-        self._columns = flat_columns(classes, annotations, measures)
+        self._columns = columns or flat_columns(classes, annotations)
         self._csv = csv.writer(CsvLines(stream))
         self._csv.writerow(self._columns)
 
@@ -102,6 +106,10 @@ class CsvWriter:
         """Write one row."""
         values = row.to_flat_dict()
         values["landmarks"] = ";".join(str(coordinate) for coordinate in values["landmarks"] or [])
+        self.write_values(values)
+
+    def write_values(self, values: dict[str, Any]) -> None:
+        """Write one row of the columns."""
         self._csv.writerow([values.get(column) for column in self._columns])
 
 
@@ -115,19 +123,23 @@ class ParquetWriter:
         file: BinaryIO,
         classes: Sequence[str],
         annotations: Annotations = NO_ANNOTATIONS,
-        measures: Sequence[str] = (),
+        columns: Sequence[str] = (),
     ) -> None:
         import pyarrow as pa  # noqa: PLC0415 - only this format needs it
         from pyarrow import parquet  # noqa: PLC0415
 
-        self._schema = arrow_schema(flat_columns(classes, annotations, measures))
+        self._schema = arrow_schema(columns or flat_columns(classes, annotations))
         self._table_from_rows = pa.Table.from_pylist
         self._file = parquet.ParquetWriter(file, self._schema)
         self._group: list[dict[str, Any]] = []
 
     def write(self, row: FacePrediction, _size_wh: SizeWh = None, /) -> None:
         """Write one row; the file grows by groups of rows."""
-        self._group.append(with_valid_source(row.to_flat_dict()))
+        self.write_values(row.to_flat_dict())
+
+    def write_values(self, values: dict[str, Any]) -> None:
+        """Write one row of the columns."""
+        self._group.append(with_valid_source(values))
         if len(self._group) >= PARQUET_GROUP_ROWS:
             self._write_group()
 
@@ -193,8 +205,8 @@ def open_prediction_file(
     *,
     force: bool,
     layout: PeerFormat | None = None,
-    measures: Sequence[str] = (),
-) -> Iterator[RowWriter]:
+    columns: Sequence[str] = (),
+) -> Iterator[Any]:
     """Yield a writer of rows. The file has a partial name until all rows are written, and keeps it if interrupted.
 
     However the process ends, the rows written so far are in it, each complete; a Parquet file of a killed process has
@@ -206,14 +218,15 @@ def open_prediction_file(
         annotations: the columns of the model's optional tasks.
         force: replace a file that exists by then.
         layout: that of another program, or None for mien's own.
-        measures: compared with a baseline; none in the layout of another program.
+        columns: others than those of `flat_columns`, for a format of mien's own. Its writer also has a method
+            ``write_values``, which takes a row by column.
 
     Raises:
         ArtifactError: the suffix is not a known format.
     """
     open_writer = _find_writer(out, layout)
     partial = _partial_path(out)
-    columns = (classes, annotations, *([measures] if measures else []))
+    arguments = (classes, annotations, *([columns] if columns else []))
     with disk_errors(out):
         if os.path.lexists(partial):
             _log.warning("%s is left over from an interrupted run, and is replaced", partial)
@@ -222,7 +235,7 @@ def open_prediction_file(
             if open_writer.n_header_lines is None:
                 with (
                     partial.open("xb") as file,
-                    closing(open_writer(file, *columns)) as writer,
+                    closing(open_writer(file, *arguments)) as writer,
                 ):
                     yield writer
             else:
@@ -231,7 +244,7 @@ def open_prediction_file(
                 with partial.open(
                     "x", buffering=1, encoding="utf-8", errors="backslashreplace", newline=""
                 ) as text:
-                    writer = open_writer(text, *columns)
+                    writer = open_writer(text, *arguments)
                     yield writer
                     if hasattr(writer, "close"):
                         writer.close()

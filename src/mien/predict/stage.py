@@ -18,9 +18,8 @@ from mien.errors import ArtifactError
 from mien.faces.detector import load_detector
 from mien.faces.images import UnreadableImage
 from mien.formats.onnx_model import OnnxModel
-from mien.inference.baseline import measure_names, subtract_baseline
+from mien.inference.baseline import subtract_baseline
 from mien.inference.given_faces import GivenFaces
-from mien.inference.label_sets import load_label_sets
 from mien.inference.media_sources import MediaSource, find_sources
 from mien.inference.model import threads_for_video
 from mien.inference.pipeline import warn_if_trained_on_crops
@@ -29,6 +28,7 @@ from mien.inference.video.capture import open_frames
 from mien.inference.video.frames import DEFAULT_FRAME_RATE, FrameSource
 from mien.inference.video.options import VideoOptions
 from mien.inference.video.stream import predict_frames, unreadable_prediction
+from mien.predict.aggregated_rows import open_output, require_aggregate_fits
 from mien.predict.annotated_output import (
     AnnotatedVideoWriter,
     assign_annotated_paths,
@@ -45,7 +45,7 @@ from mien.predict.parts import (
     predict_in_parts,
     require_no_parts,
 )
-from mien.predict.prediction_files import RowWriter, claim_prediction_file, open_prediction_file
+from mien.predict.prediction_files import RowWriter, claim_prediction_file
 from mien.predict.preview_window import PreviewWindow
 from mien.predict.terminal_output import TableWriter, VideoSummary
 from mien.predict.timeline import Timeline, claim_timeline
@@ -112,16 +112,7 @@ def run_predict(
         if options.out is not None:
             if in_parts:
                 stack.enter_context(parts_removed_at_end(options.out))
-            writer = stack.enter_context(
-                open_prediction_file(
-                    options.out,
-                    classes,
-                    onnx_model.info.annotations,
-                    force=options.force,
-                    layout=options.layout,
-                    measures=() if options.baseline is None else measure_names(classes, onnx_model.info),
-                )
-            )
+            writer = stack.enter_context(open_output(options.out, options, classes, onnx_model.info))
         images = FacePredictor(
             onnx_model, detector, options.rule, options.blur, None, options.max_pixels, given
         )
@@ -145,33 +136,13 @@ def _with_label_sets(options: PredictOptions, model: OnnxModel, *, has_videos: b
         ModelError: the model lacks what the rule needs.
         ArtifactError: the promise cannot be kept.
     """
-    rule = options.rule
-    if options.coverage is None and options.coverage_from is None:
-        rule.require_supported_by(model.info)
-        return options
-    if options.coverage is None or options.coverage_from is None:
-        raise ArtifactError("--coverage P and --coverage-from REPORT go together: add the other one")
-    if not 0 < options.coverage < 1:
-        raise ArtifactError(
-            f"--coverage must be more than 0 and less than 1, got {options.coverage:g}: 0.9 is usual"
-        )
-    if has_videos:
+    if has_videos and options.sets.coverage is not None:
         raise ArtifactError(
             "--coverage is for images: the frames of a video repeat each other, so that it promises nothing"
         )
-    if rule.n_classes is not None or rule.prior != "as-trained":
-        raise ArtifactError(
-            "--coverage is for the model's own probabilities: leave out --classes and --prior"
-        )
-    label_sets = load_label_sets(options.coverage_from, options.coverage, model)
-    if label_sets.always_included:
-        _log.warning(
-            "%s has too few faces of %s for a coverage of %g: they are in every set",
-            options.coverage_from,
-            ", ".join(label_sets.always_included),
-            options.coverage,
-        )
-    return replace(options, rule=replace(rule, label_sets=label_sets))
+    rule = options.sets.add_to(options.rule, model)
+    rule.require_supported_by(model.info)
+    return replace(options, rule=rule)
 
 
 def _read_faces(sources: Sequence[MediaSource], options: PredictOptions) -> dict[str, GivenFaces] | None:
@@ -210,6 +181,7 @@ def _claim_outputs(
         if not options.resume:
             require_no_parts(options.out, force=options.force)
     require_baseline_fits(options, n_images=len(sources) - n_videos)
+    require_aggregate_fits(options, n_images=len(sources) - n_videos)
     if options.blur and options.draw is None:
         raise ArtifactError("--blur is for annotated copies: add --draw")
     if options.layout is not None and options.out is None:

@@ -4,15 +4,15 @@ import logging
 import shutil
 from pathlib import Path
 
-from mien.artifacts import file_sha256, new_folder, read_json
+from mien.artifacts import file_sha256, new_folder
 from mien.assets.bundled_models import find_model, read_card
 from mien.assets.hub import CARD_FILE, MODEL_FILE, SCHEME, HubAddress, endpoint, hub_errors
 from mien.errors import ArtifactError
 from mien.formats.model_file import read_model_file
 from mien.formats.onnx_model import OnnxModel
+from mien.formats.report_file import read_report_on
 from mien.push.card import build_card
 from mien.push.options import PushOptions
-from mien.runtime.nested import find_dict
 
 _log = logging.getLogger(__name__)
 
@@ -53,16 +53,7 @@ def push(model: str | Path, address: str, options: PushOptions | None = None) ->
         raise ArtifactError(
             f"{path} states no license, without which nobody may use it. Export it again with `--license TEXT`"
         )
-    metrics = []
-    for report in options.reports:
-        content = read_json(report / "metrics.json", what="report", advice="Run `mien evaluate` again")
-        measured = find_dict(content, "model").get("sha256")
-        if measured != sha256:
-            raise ArtifactError(
-                f"{report} is of another model than {path}: it measured SHA-256 {str(measured)[:12]}, this is {sha256[:12]}. "
-                "Run `mien evaluate` on this file"
-            )
-        metrics.append(content)
+    metrics = [read_report_on(report, path) for report in options.reports]
     with hub_errors(str(target)):
         card = build_card(target.repo, info, sha256, metrics, read_card(path))
     if options.preview is not None:

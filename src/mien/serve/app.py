@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import mien
 from mien.faces.detector import Detector
 from mien.formats.onnx_model import OnnxModel
+from mien.inference.label_sets import LabelSets
 from mien.runtime.cpu import usable_cpu_cores
 from mien.runtime.memory import usable_memory_bytes
 from mien.serve.api_errors import UniformErrors, add_error_handlers
@@ -40,6 +41,7 @@ class ServeApp:
         *,
         make_detector: Callable[[], Detector],
         detector_file: Path | None = None,
+        label_sets: LabelSets | None = None,
         access: Access | None = None,
     ) -> None:
         """Assemble the app; its lifespan starts the threads.
@@ -49,6 +51,7 @@ class ServeApp:
             settings: limits and timeouts, None for the defaults.
             make_detector: creates a face detector, called once per thread.
             detector_file: YuNet's file for the page, None if there is none.
+            label_sets: which classes each face of an image may have; None for no sets.
             access: access control, None for an open server.
         """
         self.metrics = Metrics()
@@ -74,7 +77,7 @@ class ServeApp:
             lifespan=lifespan,
         )
         add_error_handlers(self.api)
-        self.api.include_router(answer_head(prediction_routes(model)))
+        self.api.include_router(answer_head(prediction_routes(model, label_sets)))
         self.api.include_router(answer_head(stream_routes(model, self.metrics)))
         self.api.include_router(answer_head(monitoring_routes(self.metrics)))
         self.api.include_router(page_routes(model, detector_file))

@@ -2,10 +2,11 @@
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from mien.inference.label_sets import CoverageOptions
 from mien.runtime.options import DETECTOR_HELP, option, option_group
 from mien.serve.settings import ServeSettings
 
@@ -84,6 +85,7 @@ class ServeOptions:
     """Where the server listens, and who may use it. With a token, every host name is allowed."""
 
     detector_path: Path | None = option(None, DETECTOR_HELP, flag="--detector", metavar="FILE")
+    sets: CoverageOptions = field(default_factory=CoverageOptions)
     host: str = option("127.0.0.1", "address to listen on")
     port: int = option(8000, "port to listen on; 0: any free port", least=0, most=65_535)
     token: str | None = option(

@@ -1,5 +1,6 @@
 """The routes: predictions, model metadata, health checks, metrics, and the page's files."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from mien.errors import ModelError
 from mien.faces.detector_file import PATH_VARIABLE, YUNET_NAME
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.decision_rule import DecisionRule
+from mien.inference.label_sets import LabelSets
 from mien.serve.api_errors import ApiError
 from mien.serve.metrics import Metrics
 from mien.serve.schemas import ErrorResponse, Health, ModelMetadata, Predictions, PredictQuery
@@ -143,8 +145,8 @@ def answer_head(router: APIRouter) -> APIRouter:
     return router
 
 
-def prediction_routes(model: OnnxModel) -> APIRouter:
-    """Return the API routes that depend on the model."""
+def prediction_routes(model: OnnxModel, label_sets: LabelSets | None = None) -> APIRouter:
+    """Return the API routes that depend on the model, which give each face its set of classes, if there are any."""
     router = APIRouter(tags=["predictions"])
 
     @router.post(
@@ -161,10 +163,16 @@ def prediction_routes(model: OnnxModel) -> APIRouter:
         The rows are the same as those of `mien predict`. An image that cannot be decoded has a row with the reason; the
         request as a whole fails only if none of its files is an image.
         """
-        text = await _require_service(request).predict(request, _read_rule(query, model), query.crop)
+        rule = _read_rule(query, model)
+        if label_sets is not None:
+            if rule.changes_probabilities:
+                message = "This server adds a set of classes to each face, which is for the model's own probabilities"
+                raise ApiError(422, "invalid_parameter", f"{message}: leave out `classes` and `prior`")
+            rule = replace(rule, label_sets=label_sets)
+        text = await _require_service(request).predict(request, rule, query.crop)
         return Response(text, media_type="application/json")
 
-    description = describe_model(model)
+    description = describe_model(model, label_sets)
 
     @router.get(
         "/v1/model",

@@ -102,7 +102,10 @@ class Face(BaseModel):
         description="Probability per class, in the model's class order"
     )
     reason: str = Field(description="Why the expression is `unsure`, such as `too small`; otherwise empty")
-    label_set: list[str] | None = Field(description="Null: sets of classes are for `mien predict --coverage`")
+    label_set: list[str] | None = Field(
+        description="The classes that the face may have, if the server was started with `--coverage`; null otherwise, and in "
+        "streams, whose frames repeat each other"
+    )
     quality: dict[str, float | None] | None = Field(
         description="How well the face can be seen: `face_px`, `sharpness`, `brightness`, `contrast`, `covered`, `roll_deg`, "
         "`yaw_deg`, `pitch_deg`"
@@ -138,6 +141,14 @@ class Crop(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
+class LabelSetLimits(BaseModel):
+    """A set has the classes for which 1 - probability is at most the limit."""
+
+    coverage: float = Field(description="Probability that a set contains the true class, whatever the class")
+    limits: dict[str, float | None] = Field(description="By class; null: it is in every set")
+    n_faces: dict[str, int] = Field(description="Labeled faces of each class from which its limit comes")
+
+
 class ModelMetadata(BaseModel):
     """Metadata of the served model."""
 
@@ -151,6 +162,9 @@ class ModelMetadata(BaseModel):
     training: dict[str, Any]
     class_fractions: list[float] | None = Field(
         description="Fraction of each class that the model was trained on, for `prior`; null if the model does not record it"
+    )
+    label_sets: LabelSetLimits | None = Field(
+        description="How the sets of classes are made; null without `mien serve --coverage`"
     )
     license: str
     quantization: dict[str, Any] | None = Field(

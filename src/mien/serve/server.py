@@ -19,6 +19,7 @@ from mien.errors import SourceError
 from mien.faces.detector import CascadeDetector, Detector, YuNetDetector
 from mien.faces.detector_file import CASCADE_FALLBACK, find_detector_file
 from mien.formats.onnx_model import OnnxModel
+from mien.inference.decision_rule import DecisionRule
 from mien.inference.pipeline import warn_if_trained_on_crops
 from mien.serve.app import ServeApp
 from mien.serve.authentication import Access
@@ -55,13 +56,14 @@ def run_serve(model: str | Path | None = None, *, options: ServeOptions) -> None
         options: see `ServeOptions`.
 
     Raises:
-        ArtifactError: the model does not exist or is unusable.
+        ArtifactError: the model does not exist or is unusable, or the report for sets of classes is not on it.
         ModelError: the detector's file is invalid.
         SourceError: the detector's file does not exist, the address cannot be bound, or the open-file limit is too low
             for the connections asked for.
     """
     limits = resolve_limits(options.settings, open_file_limit())
     onnx_model = OnnxModel.load(find_model(model))
+    label_sets = options.sets.add_to(DecisionRule(), onnx_model).label_sets
     warn_if_trained_on_crops(onnx_model.info)
     file = find_detector_file(
         options.detector_path,
@@ -79,6 +81,7 @@ def run_serve(model: str | Path | None = None, *, options: ServeOptions) -> None
         options.settings,
         make_detector=make_detector,
         detector_file=file,
+        label_sets=label_sets,
         access=Access(
             token=options.token,
             allow_origins=options.allow_origins,

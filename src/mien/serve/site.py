@@ -11,6 +11,8 @@ from mien.errors import ArtifactError, ModelError
 from mien.faces.detector_file import YUNET_NAME, find_detector_file
 from mien.formats.class_fractions import read_class_fractions
 from mien.formats.onnx_model import OnnxModel
+from mien.inference.decision_rule import DecisionRule
+from mien.inference.label_sets import CoverageOptions, LabelSets
 
 STATIC = Path(__file__).parent / "static"
 INDEX = "index.html"
@@ -20,8 +22,8 @@ DETECTOR_FILE = "models/detector.onnx"
 NO_PAGE = "The page's files are missing from this installation: install a release of mien, or build the page"
 
 
-def describe_model(model: OnnxModel) -> dict[str, Any]:
-    """Return a model's metadata, with its name, Markdown card and class fractions, as plain values for JSON."""
+def describe_model(model: OnnxModel, label_sets: LabelSets | None = None) -> dict[str, Any]:
+    """Return a model's metadata, with its name, Markdown card, class fractions and sets, as plain values for JSON."""
     try:
         fractions = read_class_fractions(model.info).tolist()
     except ModelError:
@@ -30,6 +32,7 @@ def describe_model(model: OnnxModel) -> dict[str, Any]:
         "name": model_name(model.path),
         "card": read_card(model.path),
         "class_fractions": fractions,
+        "label_sets": None if label_sets is None else label_sets.to_dict(),
         **model.info.to_dict(),
     }
 
@@ -39,6 +42,7 @@ def write_page(
     model: str | Path | None = None,
     *,
     detector: Path | None = None,
+    sets: CoverageOptions | None = None,
     force: bool = False,
 ) -> int:
     """Write the page as a folder for any static web server, including the model and the detector.
@@ -49,16 +53,18 @@ def write_page(
         out: folder to create.
         model: name of a bundled model, a file written by `mien export`, or None for the default.
         detector: YuNet's file, or None for the search path of `mien.faces.detector_file`.
+        sets: whether faces of images get a set of classes; None for no.
         force: replace an existing page.
 
     Returns:
         Number of files written.
 
     Raises:
-        ArtifactError: the model does not exist, the page's files are missing, or the folder is in the way.
+        ArtifactError: the model does not exist, the report for sets of classes is not on it, the page's files are missing, or the folder is in the way.
         SourceError: the given detector file does not exist.
     """
     onnx_model = OnnxModel.load(find_model(model))
+    label_sets = None if sets is None else sets.add_to(DecisionRule(), onnx_model).label_sets
     if not (STATIC / INDEX).is_file():
         raise ArtifactError(NO_PAGE)
     detector_file = find_detector_file(
@@ -80,5 +86,5 @@ def write_page(
         shutil.copyfile(onnx_model.path, folder / MODEL_FILE)
         if detector_file is not None:
             shutil.copyfile(detector_file, folder / DETECTOR_FILE)
-        write_json(folder / MODEL_JSON, describe_model(onnx_model))
+        write_json(folder / MODEL_JSON, describe_model(onnx_model, label_sets))
     return sum(path.is_file() for path in out.rglob("*"))

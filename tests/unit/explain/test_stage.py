@@ -140,14 +140,14 @@ def test_a_report_says_how_often_the_answer_is_right(
         "measured_on": "p, split val", "answer": "Happy", "n_answered": 12,
         "labeled": {"Happy": 8, "Sad": 3, "Neutral": 1}, "cell": None,
     }  # fmt: skip
-    described = read_confusion(report, sha256).describe("Happy", "Sad")
+    described = read_confusion(report, model_path).describe("Happy", "Sad")
     assert described["cell"] == {"label": "Sad", "answer": "Happy", "n": 3, "n_labeled": 5}
     with pytest.raises(ArtifactError, match="another model file"):
-        read_confusion(report, "0")
+        read_confusion(report, make_image("other.onnx"))
     metrics["confusion_matrix"]["counts"] = [[1]]
     (report / "metrics.json").write_text(json.dumps(metrics))
     with pytest.raises(ArtifactError, match="damaged"):
-        read_confusion(report, sha256)
+        read_confusion(report, model_path)
 
 
 def test_in_python(model_path: Path, detector: object, make_image: MakeImage, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import mien
 from mien.artifacts import file_sha256
 from mien.errors import ArtifactError
 from mien.formats.onnx_model import OnnxModel
-from mien.inference.label_sets import load_label_sets
+from mien.inference.decision_rule import DecisionRule
+from mien.inference.label_sets import CoverageOptions, load_label_sets
 from mien.predict.options import PredictOptions
 from mien.predict.stage import run_predict
 
@@ -48,6 +49,7 @@ def test_a_set_has_the_classes_that_are_probable_enough(report: Path, model_path
     assert sets.always_included == sets.classes[2:]
     # Rank 19 of 21 faces: 0.05 + 18 * 0.04.
     assert sets.quantiles[:2] == pytest.approx((0.77, 0.77))
+    assert sets.to_dict()["limits"] == dict(zip(sets.classes, [*sets.quantiles[:2], None], strict=True))
     assert sets.choose(np.array([0.5, 0.22, 0.28])) == (sets.classes[0], sets.classes[2])
 
 
@@ -62,7 +64,9 @@ def test_files_and_python_have_the_same_sets(
     assert expected is not None
     for workers in (None, 1):
         out = tmp_path / f"{workers}.csv"
-        options = PredictOptions(out=out, crop="whole", coverage=0.9, coverage_from=report, workers=workers)
+        options = PredictOptions(
+            out=out, crop="whole", sets=CoverageOptions(coverage=0.9, coverage_from=report), workers=workers
+        )
         run_predict([path], model_path, options=options, stream=io.StringIO())
         with out.open(newline="") as file:
             assert next(csv.DictReader(file))["label_set"] == ";".join(expected)
@@ -71,7 +75,9 @@ def test_files_and_python_have_the_same_sets(
 def test_a_report_on_another_model_is_refused(report: Path, model_path: Path) -> None:
     """Its probabilities say nothing about this one's."""
     (report / "metrics.json").write_text(json.dumps({"model": {"file": "other.onnx", "sha256": "0"}}))
-    with pytest.raises(ArtifactError, match=r"report on another model file, other\.onnx: evaluate"):
+    with pytest.raises(
+        ArtifactError, match=r"on another model file than colors\.onnx, 'other\.onnx'.*Run `mien evaluate"
+    ):
         load_label_sets(report, 0.9, OnnxModel.load(model_path))
     (report / "metrics.json").unlink()
     with pytest.raises(ArtifactError, match="report"):
@@ -99,9 +105,7 @@ def test_what_breaks_the_promise_is_refused(
     if options.pop("video", False):
         sources.append(tmp_path / "talk.mp4")
         sources[-1].write_bytes(b"")
-    if prior := options.pop("prior", None):
-        options["rule"] = mien.inference.decision_rule.DecisionRule(prior=prior)
-    with pytest.raises((ArtifactError, mien.errors.ModelError), match=message):
-        run_predict(
-            sources, model_path, options=PredictOptions(crop="whole", **options), stream=io.StringIO()
-        )
+    rule = DecisionRule(prior=options.pop("prior", "as-trained"))
+    predict_options = PredictOptions(crop="whole", rule=rule, sets=CoverageOptions(**options))
+    with pytest.raises(ArtifactError, match=message):
+        run_predict(sources, model_path, options=predict_options, stream=io.StringIO())

@@ -19,6 +19,7 @@ import mien
 from mien.errors import ArtifactError, MienError, ModelError
 from mien.faces.detector import Detector
 from mien.faces.images import decode_image
+from mien.formats.onnx_model import OnnxModel
 from mien.inference import model as model_module
 from mien.inference.decision_rule import DecisionRule
 from mien.inference.model import Model
@@ -183,6 +184,29 @@ def test_a_model_is_pickled_with_its_file_and_copied(
         assert (other.rule, other.onnx_model.threads) == (model.rule, 1)
     with pytest.raises(ArtifactError, match="not a loadable ONNX model"):
         pickle.dumps(model)
+
+
+def test_an_unpickled_model_needs_no_file(model_path: Path, tmp_path: Path) -> None:
+    """It can be forked, pickled again and given other threads where the file never was; the loaded one cannot."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model_path.read_bytes())
+    model = OnnxModel.load(path, threads=1)
+    elsewhere = pickle.loads(pickle.dumps(model))  # noqa: S301
+    path.unlink()
+    crops = np.full((1, 32, 32, 3), 100, np.uint8)
+    expected = model.run(crops)["expression"]
+    for again in (elsewhere.with_threads(2), pickle.loads(pickle.dumps(elsewhere))):  # noqa: S301
+        assert (again.run(crops)["expression"] == expected).all()
+    for loaded in (elsewhere, model):
+        loaded._session._pid = 0  # as in a forked process
+    assert (elsewhere.run(crops)["expression"] == expected).all()
+    reasons = (
+        r"model\.onnx cannot be read: No such file.*It was there when the model was loaded, .*put it back"
+    )
+    for fail in (lambda: model.with_threads(2), lambda: pickle.dumps(model), lambda: model.run(crops)):
+        with pytest.raises(ArtifactError, match=reasons) as raised:
+            fail()
+        assert "Export it again" not in str(raised.value)
 
 
 def test_a_pickled_model_whose_file_was_replaced_is_refused(

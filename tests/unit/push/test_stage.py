@@ -194,7 +194,7 @@ def test_what_should_not_be_pushed(
         (tmp_path / "bare.onnx", "hf://org/faces", (), "states no license.*--license"),
         (hashed_model, "org/faces", (), "The target must be hf://ORG/NAME"),
         (hashed_model, "hf://org/faces/other.onnx", (), r"is uploaded as model\.onnx"),
-        (hashed_model, "hf://org/faces", (other,), "is of another model"),
+        (hashed_model, "hf://org/faces", (other,), "is a report on another model file"),
         (hashed_model, "hf://org/faces", (damaged,), "lacks a metric"),
         (hashed_model, "hf://org/faces", (tmp_path / "none",), "has no metrics.json"),
     ):

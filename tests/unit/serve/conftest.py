@@ -1,6 +1,7 @@
 """Fixtures: a server of the tiny model in the test's process."""
 
 import io
+import math
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,11 +18,13 @@ import httpx2
 
 from mien.faces.detector import DetectedFace, Detector
 from mien.formats.onnx_model import OnnxModel
+from mien.inference.label_sets import LabelSets
 from mien.serve.app import ServeApp
 from mien.serve.authentication import Access
 from mien.serve.settings import ServeSettings
 
 GREEN = (0, 255, 0)
+CLASSES = ("Neutral", "Happy", "Sad")
 
 
 def green_square(side: int = 60) -> NDArray[np.uint8]:
@@ -78,6 +81,7 @@ def make_app(model: OnnxModel, detector: Detector) -> Callable[..., ServeApp]:
         trusted_proxies: tuple[str, ...] = (),
         detector_file: Path | None = None,
         app_model: OnnxModel | None = None,
+        label_sets: LabelSets | None = None,
         **settings: float,
     ) -> ServeApp:
         return ServeApp(
@@ -85,6 +89,7 @@ def make_app(model: OnnxModel, detector: Detector) -> Callable[..., ServeApp]:
             ServeSettings(**settings),
             make_detector=lambda: app_detector or detector,
             detector_file=detector_file,
+            label_sets=label_sets,
             access=Access(
                 token=token,
                 allow_origins=allow_origins,
@@ -95,6 +100,12 @@ def make_app(model: OnnxModel, detector: Detector) -> Callable[..., ServeApp]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def label_sets() -> LabelSets:
+    """Sets that have Neutral from a probability of 0.4 on, Happy from 0.5, and Sad always."""
+    return LabelSets(0.9, CLASSES, (0.6, 0.5, math.inf), (20, 20, 3))
 
 
 @pytest.fixture

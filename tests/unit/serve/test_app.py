@@ -149,7 +149,7 @@ def test_the_model_metadata(make_app: MakeApp, model: OnnxModel) -> None:
     assert metadata["class_fractions"] is None
     assert metadata["crop"]["method"] == model.info.crop.method
     # `annotations` is there only with action units.
-    names = {"name", "card", "class_fractions"} | {one.name for one in fields(ModelInfo)}
+    names = {"name", "card", "class_fractions", "label_sets"} | {one.name for one in fields(ModelInfo)}
     assert metadata.keys() == names - {"annotations"}
     assert names == ModelMetadata.model_fields.keys()
 

@@ -21,6 +21,7 @@ from starlette.testclient import TestClient
 from mien.faces.detector import DetectedFace, Detector
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.decision_rule import DecisionRule, Prior
+from mien.inference.label_sets import LabelSets
 from mien.inference.pipeline import predict_files
 from mien.serve.app import ServeApp
 from mien.serve.uploads import MAX_OTHER_PARTS
@@ -94,6 +95,35 @@ def test_the_prior_is_that_of_predict(
         response = client.post(f"{ROUTE}?prior={prior}", files=form((str(path), path.read_bytes())))
         assert client.get("/v1/model").json()["class_fractions"] == [0.01, 0.98, 0.01]
     assert response.json() == {"results": [expected.to_dict()]}
+
+
+def test_sets_of_classes_are_those_of_predict(
+    make_app: MakeApp,
+    label_sets: LabelSets,
+    model: OnnxModel,
+    detector: Detector,
+    make_image: Callable[..., Path],
+) -> None:
+    """`/v1/model` says how they are made. What changes the probabilities is refused, as by the command line."""
+    path = make_image("two.png", ("Happy", 10, 10, 60), ("Sad", 100, 30, 40))
+    [expected] = predict_files([path], model, detector=detector, rule=DecisionRule(label_sets=label_sets))
+    assert [face.label_set for face in expected] == [("Happy", "Sad"), ("Sad",)]
+    with TestClient(make_app(label_sets=label_sets)) as client:
+        files = form((str(path), path.read_bytes()))
+        assert client.post(ROUTE, files=files).json() == {"results": [expected.to_dict()]}
+        assert client.get("/v1/model").json()["label_sets"] == {
+            "coverage": 0.9,
+            "limits": {"Neutral": 0.6, "Happy": 0.5, "Sad": None},
+            "n_faces": {"Neutral": 20, "Happy": 20, "Sad": 3},
+        }
+        for query in ("prior=balanced", "prior=half&top=1"):
+            refused = client.post(f"{ROUTE}?{query}", files=files)
+            assert refused.status_code == 422
+        assert client.post(f"{ROUTE}?min_confidence=0.9&top=1", files=files).status_code == 200
+    with TestClient(make_app()) as client:
+        rows = client.post(ROUTE, files=files).json()["results"][0]["rows"]
+        assert {row["label_set"] for row in rows} == {None}
+        assert client.get("/v1/model").json()["label_sets"] is None
 
 
 @pytest.mark.parametrize("kind", ["image/png", "IMAGE/JPEG; q=1", "application/octet-stream"])

@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from mien.artifacts import file_sha256
 from mien.cli import main
 from mien.errors import ArtifactError
 from mien.faces import detector_file
@@ -117,6 +118,30 @@ def test_page_writes_all_files_for_a_static_web_server(
     assert json.loads((out / "model.json").read_text())["name"] == "colors"
     assert main(args) == 1
     assert main([*args, "--force"]) == 0
+
+
+def test_a_page_with_sets_of_classes(
+    static: Path, hashed_model: Path, yunet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its model.json has the limits, by which the page makes them; a report on another model is refused."""
+    report = tmp_path / "report"
+    report.mkdir()
+    rows = [f"{number},{name},{name},1,1,1" for number in range(9) for name in ("Neutral", "Happy")]
+    lines = "\n".join(["key,true,predicted,p_Neutral,p_Happy,p_Sad", *rows])
+    (report / "predictions.csv").write_text(f"{lines}\n")
+    (report / "metrics.json").write_text(json.dumps({"model": {"sha256": file_sha256(hashed_model)}}))
+    out = tmp_path / "site"
+    args = ["page", str(out), "--model", str(hashed_model), "--detector", str(yunet)]
+    args += ["--coverage", "0.9", "--coverage-from", str(report)]
+    assert main(args) == 0
+    assert "too few faces of Sad for a coverage of 0.9" in capsys.readouterr().err
+    label_sets = json.loads((out / "model.json").read_text())["label_sets"]
+    assert label_sets["limits"] == {"Neutral": 0.0, "Happy": 0.0, "Sad": None}
+    (report / "metrics.json").write_text(json.dumps({"model": {"sha256": "0"}}))
+    assert main([*args, "--force"]) == 1
+    assert "is a report on another model file" in capsys.readouterr().err
+    assert main(["page", str(out), "--coverage", "0.9"]) == 1
+    assert "go together" in capsys.readouterr().err
 
 
 def test_page_writes_out_what_exists_only_compressed(

@@ -28,6 +28,7 @@ from wsproto.events import (
     TextMessage,
 )
 
+from mien.inference.label_sets import LabelSets
 from mien.serve.app import ServeApp
 from mien.serve.connection_limits import ConnectionLimits
 from mien.serve.server import Server, bind_socket
@@ -177,6 +178,16 @@ def test_frames_in_rows_out(serve: Callable[..., Running], png: bytes) -> None:
     assert isinstance(client.next(), Pong)
     client.socket.sendall(client.protocol.send(CloseConnection(code=1000)))
     assert client.closing()[0] == 1000
+
+
+def test_frames_have_no_sets_of_classes(
+    serve: Callable[..., Running], make_app: MakeApp, label_sets: LabelSets, png: bytes
+) -> None:
+    """They repeat each other, so that a set would promise nothing."""
+    client = serve(make_app(label_sets=label_sets)).connect()
+    client.send(png)
+    (row,) = client.answer()["rows"]
+    assert (row["expression"], row["label_set"]) == ("Happy", None)
 
 
 def test_a_face_keeps_its_track_while_another_comes(serve: Callable[..., Running], png: bytes) -> None:

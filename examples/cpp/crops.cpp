@@ -1,4 +1,4 @@
-// Cuts crops, for the conformance kit: crop_cases.py gives it the cases, and lets the kit judge.
+// Cuts crops, for the conformance kit: kit_cases.py gives it the cases, and lets the kit judge.
 //
 //   g++ -std=c++17 -O2 crops.cpp -o crops
 //   crops image.rgb WIDTH HEIGHT < cases > pixels

@@ -1,12 +1,15 @@
-// Predicts the expression of one face with onnxruntime's C++ API, cropping included.
+// Predicts the expression and landmarks of one face with onnxruntime's C++ API, cropping included.
 //
 //   g++ -std=c++17 -O2 main.cpp -I ONNXRUNTIME/include -L ONNXRUNTIME/lib -lonnxruntime -o mien_face
 //   mien_face model.onnx image.rgb WIDTH HEIGHT X Y X Y X Y X Y
 //
-// The eight numbers are left eye, right eye, left and right mouth corner in pixels, left and right as seen in the image.
+// The eight numbers are left eye, right eye, left and right mouth corner in pixels, left and right as seen in the image. With
+// four numbers, they are the face's box, LEFT TOP RIGHT BOTTOM; with none, the whole image is the face. Prints a line for each
+// class, then the landmarks as fractions of the crop.
 
 #include <onnxruntime_cxx_api.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -33,8 +36,8 @@ static std::vector<std::string> texts_of(const std::string& list) {
 }
 
 int main(int argc, char** argv) try {
-    if (argc != 13) {
-        std::cerr << "usage: mien_face model.onnx image.rgb WIDTH HEIGHT X Y X Y X Y X Y\n";
+    if (argc != 13 && argc != 9 && argc != 5) {
+        std::cerr << "usage: mien_face model.onnx image.rgb WIDTH HEIGHT [X Y X Y X Y X Y | LEFT TOP RIGHT BOTTOM]\n";
         return 2;
     }
     Ort::Env env(ORT_LOGGING_LEVEL_WARNING, "mien");
@@ -55,19 +58,32 @@ int main(int argc, char** argv) try {
     const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
     if (bytes.size() != image.rgb.size()) throw std::runtime_error("the image has another size");
     std::copy(bytes.begin(), bytes.end(), image.rgb.begin());
-    std::array<mien::Point, 4> anchors;
-    for (int i = 0; i < 8; ++i) anchors[i / 2][i % 2] = std::stod(argv[5 + i]);
+    std::vector<double> numbers;
+    for (int i = 5; i < argc; ++i) numbers.push_back(std::stod(argv[i]));
+    std::optional<std::array<mien::Point, 4>> anchors;
+    std::optional<std::array<double, 4>> box;
+    if (numbers.size() == 8) {
+        anchors.emplace();
+        for (std::size_t i = 0; i < 8; ++i) (*anchors)[i / 2][i % 2] = numbers[i];
+    } else if (numbers.size() == 4) {
+        box = {numbers[0], numbers[1], numbers[2], numbers[3]};
+    }
 
-    const auto [matrix, method] = mien::crop_matrix(contract, image.width, image.height, anchors, std::nullopt);
+    const auto [matrix, method] = mien::crop_matrix(contract, image.width, image.height, anchors, box);
     auto crop = mien::resize_crop(mien::crop_image(image, matrix, contract.size), input_size);
     const std::array<std::int64_t, 4> shape{1, input_size, input_size, 3};
     const auto memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
     const auto input = Ort::Value::CreateTensor<std::uint8_t>(memory, crop.rgb.data(), crop.rgb.size(), shape.data(), shape.size());
     const char* const inputs[] = {"images"};
-    const char* const outputs[] = {"expression"};
-    const auto results = session.Run(Ort::RunOptions{nullptr}, inputs, &input, 1, outputs, 1);
+    const char* const outputs[] = {"expression", "landmarks"};
+    const auto tasks = texts_of(value_of(json, "tasks"));
+    const bool has_landmarks = std::find(tasks.begin(), tasks.end(), "landmarks") != tasks.end();
+    const auto results = session.Run(Ort::RunOptions{nullptr}, inputs, &input, 1, outputs, has_landmarks ? 2 : 1);
     const float* probabilities = results.at(0).GetTensorData<float>();
     for (std::size_t i = 0; i < classes.size(); ++i) std::cout << classes[i] << " " << probabilities[i] << "\n";
+    if (!has_landmarks) return 0;
+    const float* points = results.at(1).GetTensorData<float>();
+    for (int i = 0; i < 68; ++i) std::cout << points[2 * i] << " " << points[2 * i + 1] << "\n";
 } catch (const std::exception& error) {
     std::cerr << "mien_face: " << error.what() << "\n";
     return 1;

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from mien.formats.onnx_model import OnnxModel
+
 FOLDER = Path(__file__).parents[2] / "conformance"
 
 
@@ -54,6 +56,14 @@ def results(kit_dir: Path, kit: dict[str, Any]) -> dict[str, Any]:
 def judge(kit_dir: Path, results: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> bool:
     monkeypatch.setattr(check, "HERE", kit_dir)
     return bool(check.check(json.loads((kit_dir / "conformance.json").read_text(encoding="utf-8")), results))
+
+
+def test_the_cases_have_the_contract_of_the_model_file(kit_dir: Path, kit: dict[str, Any]) -> None:
+    """A port reads the contract from the file, and gets what the kit expects."""
+    contract = OnnxModel.load(kit_dir / "model.onnx").info.crop
+    assert kit["model"]["crop"] == contract.to_dict()
+    for case in kit["predictions"]:
+        assert (case["crop"]["margin"], case["crop"]["size"]) == (contract.margin, contract.size)
 
 
 def test_the_archive_is_the_same_each_time(tmp_path: Path) -> None:

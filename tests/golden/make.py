@@ -150,15 +150,15 @@ def read_golden() -> tuple[dict[str, Any], NDArray[np.uint8]]:
 
 def model_cases(image_rgb: NDArray[np.uint8], landmarks: NDArray[np.float64], bundle: OnnxModel) -> list[Any]:
     """Return what the model reads in each face, cut aligned and by its box, and in the whole image."""
-    size, cases = bundle.info.crop.size, []
+    contract, cases = bundle.info.crop, []
     for points in landmarks:
         anchors, box = (
             anchors_from_landmarks(points),
             np.concatenate([points.min(axis=0), points.max(axis=0)]),
         )
-        cases.append(_case("", "aligned", size, anchors=anchors))
-        cases.append(_case("", "box", size, box=box))
-    cases.append(_case("", "whole", size))
+        cases.append(_case("", "aligned", contract.size, margin=contract.margin, anchors=anchors))
+        cases.append(_case("", "box", contract.size, margin=contract.margin, box=box))
+    cases.append(_case("", "whole", contract.size, margin=contract.margin))
     for case in cases:
         case["input_size"] = bundle.info.input_size
         crop, case["method"] = cut_case(image_rgb, case)

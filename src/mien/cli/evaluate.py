@@ -56,7 +56,9 @@ def run(args: argparse.Namespace) -> None:
 
         drawn = DrawnVariants(options.drawn)
     if args.pack is None and drawn is not None:
-        print_result(evaluate_drawn(args.model, drawn, out=args.out, force=options.force))
+        print_result(
+            evaluate_drawn(args.model, drawn, out=args.out, language=options.language, force=options.force)
+        )
         return
     summary = evaluate(
         args.model,
@@ -67,6 +69,7 @@ def run(args: argparse.Namespace) -> None:
         groups=options.groups,
         min_group=options.min_group,
         drawn=drawn,
+        language=options.language,
         force=options.force,
     )
     print_result(summary)

@@ -9,9 +9,9 @@ from mien.metrics.prior import divide_by_prior
 from mien.tasks import Values
 
 BALANCED_PRIOR_NOTE = (
-    "The same probabilities, divided by the class fractions that the model was trained on, as `mien predict --prior balanced` "
-    "does: rare classes are answered more often, which raises balanced accuracy and usually lowers accuracy. The evaluated "
-    "faces decide nothing here. All other metrics are of the predictions as trained"
+    "The same probabilities, divided by the class frequencies of the training data, as `mien predict --prior balanced` does: "
+    "rare classes are predicted more often, which raises balanced accuracy and usually lowers accuracy. Nothing is fitted on "
+    "the evaluated faces. All other metrics are of the predictions as trained."
 )
 
 

@@ -24,9 +24,9 @@ from mien.runtime.progress import Progress
 from mien.runtime.text_table import format_table
 
 COUNTERFACTUAL_NOTE = (
-    "These are drawn faces, of which one trait is changed while expression, pose, light and background stay the same. A change "
-    "of the answer is the model's doing; but drawings are no photographs, and a model that was not trained on them knows "
-    "little about them. Compare with the control: there the same image is cropped one percent of the face's width to the side"
+    "One trait of each drawn face changes, while expression, pose, light and background stay the same: a change of the "
+    "prediction is the model's doing. But drawings are not photographs, and a model that was not trained on them knows little "
+    "about them. Compare with the control, where the same image is cropped one percent of the face's width to the side."
 )
 BATCH_SIZE = 32
 _NOSE_TIP = 30
@@ -129,7 +129,7 @@ class CounterfactualScores:
     def to_dict(self) -> dict[str, Any]:
         """Return the entry in metrics.json."""
         return {
-            "description": f"{COUNTERFACTUAL_NOTE}.",
+            "description": COUNTERFACTUAL_NOTE,
             "n": self.n,
             "traits": {
                 trait: {
@@ -143,19 +143,27 @@ class CounterfactualScores:
 
     def lines(self) -> list[str]:
         """Return the table as lines of text."""
-        rows = [("trait", "level", "answer changes", "most common change", "answer is the drawn expression")]
+        rows = [
+            (
+                "trait",
+                "level",
+                "prediction changes",
+                "most common change",
+                "prediction is the drawn expression",
+            )
+        ]
         for trait, levels in self.traits.items():
             for number, (level, scores) in enumerate(levels.items()):
                 changed = (
                     f"{percent(scores.changed)} {percent_interval(scores.changed_ci95)}"
                     if number
-                    else "(compared with)"
+                    else "(reference)"
                 )
                 correct = percent(scores.correct)
                 if scores.correct_ci95 is not None:
                     correct += f" {percent_interval(scores.correct_ci95)}"
                 rows.append(("" if number else trait, level, changed, describe_change(scores), correct))
-        return [f"Drawn faces (n = {self.n:,}): {COUNTERFACTUAL_NOTE}.", *format_table(rows)]
+        return [f"Drawn faces (n = {self.n:,}): {COUNTERFACTUAL_NOTE}", *format_table(rows)]
 
 
 def describe_change(scores: LevelScores) -> str:

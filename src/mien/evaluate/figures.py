@@ -7,6 +7,7 @@ imports matplotlib, and only its non-interactive part.
 import io
 import re
 from collections.abc import Sequence
+from html import escape, unescape
 from typing import Any
 
 import matplotlib as mpl
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from mien.drawing.palette import series_color
 from mien.metrics.calibration import ReliabilityBin
 from mien.metrics.landmarks import cumulative_error
+from mien.runtime.language import Language
 
 _INK, _SOFT, _LINE, _ACCENT, _ALERT = "#010101", "#020202", "#030303", "#040404", "#050505"
 _VARIABLES = {
@@ -75,7 +77,7 @@ def draw_reliability(bins: Sequence[ReliabilityBin]) -> str:
             upper.bar(0, 0, 0, color=color, alpha=alpha, label=label)
         upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
         upper.legend(loc="upper left", fontsize=9)
-        lower.set(xlabel="confidence (top-1 probability)", ylabel="faces")
+        lower.set(xlabel="confidence (top-1 probability)", ylabel="number of faces")
         lower.locator_params(axis="y", nbins=3)
         return _to_svg(figure, "reliability", "Reliability diagram: accuracy against confidence")
 
@@ -163,6 +165,15 @@ def draw_features(
         axes.set(xlabel="first principal component", ylabel="second principal component")
         axes.tick_params(labelbottom=False, labelleft=False)
         return _to_svg(figure, "features", "Faces in the plane of two principal components of their features")
+
+
+def translate(svg: str, language: Language) -> str:
+    """Return a plot with its text in another language: matplotlib may have no font for it, the browser has."""
+    return re.sub(
+        r'(<text[^>]*>|aria-label=")([^<"]+)',
+        lambda match: match[1] + escape(language.text(unescape(match[2]))),
+        svg,
+    )
 
 
 def sample_points(values: NDArray[np.floating]) -> NDArray[np.intp]:

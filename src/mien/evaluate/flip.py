@@ -7,8 +7,8 @@ from mien.faces.landmarks import FLIP_PERMUTATION
 from mien.tasks import TASKS, Values
 
 FLIP_NOTE = (
-    "Every face is predicted twice, as it is and mirrored, and the two predictions are averaged, at twice the cost. "
-    "All other metrics, and the temperature, are of the plain predictions"
+    "Each face is predicted twice, as it is and mirrored, and the two predictions are averaged, at twice the cost. "
+    "All other metrics, and the temperature, are of the plain predictions."
 )
 
 

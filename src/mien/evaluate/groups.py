@@ -23,9 +23,9 @@ from mien.runtime.suggestion import did_you_mean
 from mien.runtime.text_table import format_table
 
 GROUPS_NOTE = (
-    f"The largest gap of accuracy is tested by permuting which faces belong to which group among faces of the same true "
-    f"class, {N_PERMUTATIONS:,} times: a small p-value says that the groups differ by more than chance and the mix of classes "
-    "explain, not why. Faces of one person or video are not independent, so intervals and p-values over them are too small"
+    f"The largest gap in accuracy is tested by permuting, {N_PERMUTATIONS:,} times, which of the faces of a true class belong "
+    "to which group. A small p-value says that the groups differ by more than chance and their mix of classes explain, but "
+    "not why. Faces of one person or video are not independent, so intervals and p-values over them are too small."
 )
 # More groups that are too small are not named one by one.
 _NAMED = 10
@@ -111,7 +111,7 @@ class GroupedScores:
         """The largest gap and its test, as a sentence."""
         best, worst = self.groups[self.gap.best], self.groups[self.gap.worst]
         return (
-            f"Largest gap of accuracy: {100 * self.gap.gap:.1f} points, {best.name} {percent(best.accuracy.value)} (n = "
+            f"Largest gap in accuracy: {100 * self.gap.gap:.1f} points, {best.name} {percent(best.accuracy.value)} (n = "
             f"{best.n:,}) against {worst.name} {percent(worst.accuracy.value)} (n = {worst.n:,}); permutation test within "
             f"classes p {format_p(self.gap.p_value)}"
         )

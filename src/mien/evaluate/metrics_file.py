@@ -63,12 +63,12 @@ def build_metrics(evaluation: Evaluation, provenance: Provenance) -> dict[str, A
     if evaluation.balanced_prior is not None:
         balanced = build_scores(evaluation.balanced_prior)
         metrics["balanced_prior"] = {
-            "description": f"{BALANCED_PRIOR_NOTE}.",
+            "description": BALANCED_PRIOR_NOTE,
             "protocols": balanced["protocols"],
             "ece": balanced["ece"],
         }
     if evaluation.flip_average is not None:
-        metrics["flip_average"] = {"description": f"{FLIP_NOTE}.", **build_scores(evaluation.flip_average)}
+        metrics["flip_average"] = {"description": FLIP_NOTE, **build_scores(evaluation.flip_average)}
     if evaluation.groups:
         metrics["groups"] = {grouped.column: grouped.to_dict() for grouped in evaluation.groups}
     if evaluation.counterfactual is not None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mien.runtime.language import LanguageCode
 from mien.runtime.options import FORCE_HELP, option
 
 
@@ -26,4 +27,5 @@ class EvaluateOptions:
         "without --pack, only that",
     )
     drawn: int = option(200, "faces that --counterfactual draws, each 25 times", metavar="N", least=1)
+    language: LanguageCode = option("en", "language of report.html: en, English; zh, Chinese")
     force: bool = option(False, FORCE_HELP)

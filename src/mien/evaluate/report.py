@@ -30,6 +30,7 @@ from mien.formats.pack.schema import NO_LABEL
 from mien.formats.placed_landmarks import list_placed
 from mien.formats.terms import list_terms
 from mien.metrics.embedding import Plane, principal_plane
+from mien.runtime.language import Language
 from mien.runtime.nested import find_dict
 from mien.tasks import TASKS
 
@@ -38,7 +39,7 @@ _TEMPLATE = "report.html.j2"
 FEW_FACES = 30
 
 
-def write_report(
+def write_report(  # noqa: PLR0913 - all that the page is about
     path: Path,
     faces: PackSplit,
     predicted: PredictedSplit,
@@ -46,6 +47,7 @@ def write_report(
     evaluation: Evaluation,
     provenance: Provenance,
     model: OnnxModel,
+    language: Language,
 ) -> None:
     """Write the page.
 
@@ -56,6 +58,7 @@ def write_report(
         evaluation: the metrics.
         provenance: what was evaluated on what.
         model: explains mistakes.
+        language: of the page.
     """
     landmark_faces = []
     for task, scores in evaluation.tasks.items():
@@ -64,7 +67,7 @@ def write_report(
     plane = principal_plane(predicted.features)
     cell_faces = choose_cell_faces(faces, predicted.outputs, evaluation)
     page = (
-        _open_templates()
+        _open_templates(language)
         .get_template(_TEMPLATE)
         .render(
             evaluation=evaluation,
@@ -87,7 +90,10 @@ def write_report(
             if evaluation.main is None
             else _confusion_rows(evaluation, evaluation.main.confusion),
             # Drawn by matplotlib from numbers and constant text, without any text of users.
-            plots={name: Markup(svg) for name, svg in _draw_plots(faces, evaluation, plane).items()},  # noqa: S704
+            plots={
+                name: Markup(figures.translate(svg, language))  # noqa: S704
+                for name, svg in _draw_plots(faces, evaluation, plane).items()
+            },
             landmark_faces=landmark_faces,
             few_faces=FEW_FACES,
             max_points=figures.MAX_POINTS,
@@ -129,10 +135,12 @@ def _draw_plots(faces: PackSplit, evaluation: Evaluation, plane: Plane | None) -
     return plots
 
 
-def write_drawn_report(path: Path, scores: CounterfactualScores, *, model_name: str) -> None:
+def write_drawn_report(
+    path: Path, scores: CounterfactualScores, *, model_name: str, language: Language
+) -> None:
     """Write the page of an evaluation on drawn faces alone."""
     page = (
-        _open_templates()
+        _open_templates(language)
         .get_template("counterfactual.html.j2")
         .render(
             evaluation={"counterfactual": scores},
@@ -145,8 +153,8 @@ def write_drawn_report(path: Path, scores: CounterfactualScores, *, model_name: 
     path.write_text(page, encoding="utf-8")
 
 
-def _open_templates() -> jinja2.Environment:
-    environment = open_templates(Path(__file__).parent)
+def _open_templates(language: Language) -> jinja2.Environment:
+    environment = open_templates(Path(__file__).parent, language)
     environment.filters.update(percent=percent, interval=percent_interval)
     return environment
 

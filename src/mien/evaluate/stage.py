@@ -24,6 +24,7 @@ from mien.formats.onnx_model import OnnxModel
 from mien.formats.pack import Pack, PackSplit
 from mien.formats.pack.grouping import count_known
 from mien.formats.trained_on import may_have_seen, may_know_persons
+from mien.runtime.language import Language, LanguageCode
 from mien.tasks import TASKS, Values, align_columns
 
 COUNTERFACTUAL = "counterfactual.json"
@@ -58,6 +59,7 @@ def evaluate(  # noqa: PLR0913 - one keyword per option, as on the command line
     groups: Sequence[str] = (),
     min_group: int = EvaluateOptions.min_group,
     drawn: DrawnFaces | None = None,
+    language: LanguageCode = EvaluateOptions.language,
     force: bool = False,
 ) -> EvaluationSummary:
     """Evaluate a model file on a split and write metrics.json, predictions.csv and report.html.
@@ -72,6 +74,7 @@ def evaluate(  # noqa: PLR0913 - one keyword per option, as on the command line
         groups: columns of the pack by which the metrics are reported too: ``person``, ``clip`` or attributes.
         min_group: groups of fewer faces are left out.
         drawn: drawn faces of which one trait changes at a time; None: the report says nothing about them.
+        language: of report.html.
         force: replace an existing report.
 
     Raises:
@@ -131,6 +134,7 @@ def evaluate(  # noqa: PLR0913 - one keyword per option, as on the command line
             evaluation=evaluation,
             provenance=provenance,
             model=onnx_model,
+            language=Language.load(language),
         )
     return EvaluationSummary(evaluation, provenance, out)
 
@@ -149,7 +153,12 @@ class DrawnSummary:
 
 
 def evaluate_drawn(
-    model: str | Path | None, drawn: DrawnFaces, *, out: Path, force: bool = False
+    model: str | Path | None,
+    drawn: DrawnFaces,
+    *,
+    out: Path,
+    language: LanguageCode = EvaluateOptions.language,
+    force: bool = False,
 ) -> DrawnSummary:
     """Evaluate a model file on drawn faces alone, and write counterfactual.json and counterfactual.html.
 
@@ -157,6 +166,7 @@ def evaluate_drawn(
         model: as in `evaluate`.
         drawn: drawn faces of which one trait changes at a time.
         out: the folder, written atomically.
+        language: of counterfactual.html.
         force: replace an existing one.
 
     Raises:
@@ -173,7 +183,8 @@ def evaluate_drawn(
             "sha256": file_sha256(onnx_model.path),
             **onnx_model.info.to_dict(),
         }
-        write_drawn_report(folder / "counterfactual.html", scores, model_name=onnx_model.path.name)
+        page = folder / "counterfactual.html"
+        write_drawn_report(page, scores, model_name=onnx_model.path.name, language=Language.load(language))
         values = {"format_version": REPORT_VERSION, "mien_version": mien.__version__, "model": file}
         write_json(folder / COUNTERFACTUAL, values | scores.to_dict())
     return DrawnSummary(onnx_model.path.name, scores, out)

@@ -71,17 +71,17 @@ def format_summary(evaluation: Evaluation, provenance: Provenance) -> str:
     ]
     balanced = evaluation.balanced_prior
     if balanced is not None:
-        lines += ["", f"Balanced prior: {BALANCED_PRIOR_NOTE}."]
+        lines += ["", f"Balanced prior: {BALANCED_PRIOR_NOTE}"]
         lines += format_table([_HEADER, *_protocol_rows(balanced, suffix=BALANCED_SUFFIX)])
         lines += _task_lines(balanced, suffix=BALANCED_SUFFIX)
     averaged = evaluation.flip_average
     if averaged is not None:
-        lines += ["", f"Flip averaged: {FLIP_NOTE}."]
+        lines += ["", f"Flip averaged: {FLIP_NOTE}"]
         if averaged.main is not None:
             lines += format_table([_HEADER, *_protocol_rows(averaged, suffix=FLIP_SUFFIX)])
         lines += _task_lines(averaged, suffix=FLIP_SUFFIX)
     if evaluation.groups:
-        lines += ["", f"Groups: {GROUPS_NOTE}."]
+        lines += ["", f"Groups: {GROUPS_NOTE}"]
         lines += [line for grouped in evaluation.groups for line in ("", *grouped.lines())]
     if evaluation.counterfactual is not None:
         lines += ["", *evaluation.counterfactual.lines()]

@@ -150,17 +150,19 @@ class ValenceArousalScores:
         lines = []
         for name, dimension in self.dimensions.items():
             scores = dimension.scores
-            values = (
-                f"{label} {'–' if value is None else f'{value:.3f}'}"
+            ccc, pearson, rmse, sagr = (
+                ("–" if value is None else f"{value:.3f}")
                 + ("" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]")
-                for label, value, interval in (
-                    ("CCC", scores.ccc, dimension.ccc_ci95),
-                    ("correlation", scores.pearson, dimension.pearson_ci95),
-                    ("RMSE", scores.rmse, dimension.rmse_ci95),
-                    ("SAGR", scores.sagr, None),
+                for value, interval in (
+                    (scores.ccc, dimension.ccc_ci95),
+                    (scores.pearson, dimension.pearson_ci95),
+                    (scores.rmse, dimension.rmse_ci95),
+                    (scores.sagr, None),
                 )
             )
-            lines.append(f"{name.capitalize()}{suffix} {', '.join(values)} ({scores.n:,} faces)")
+            lines.append(
+                f"{name.capitalize()}{suffix} CCC {ccc}, correlation {pearson}, RMSE {rmse}, SAGR {sagr} ({scores.n:,} faces)"
+            )
         return lines
 
     def columns(self) -> dict[str, NDArray[np.floating]]:

@@ -8,7 +8,9 @@ from mien.assets.hub import SCHEME
 from mien.errors import ArtifactError
 from mien.formats.onnx_model import ModelInfo
 from mien.formats.terms import list_terms
+from mien.runtime.language import Language
 from mien.runtime.nested import find_dict
+from mien.tasks import TASKS
 
 # Of the Hub's identifiers of licenses, those that are met with models; others are `other`, with their text in the card.
 LICENSES = (
@@ -34,13 +36,21 @@ LICENSES = (
     ),
 )
 TAGS = ("facial-expression-recognition", "emotion-recognition", "face", "onnx", "mien")
-_LIMITS = """An expression is not a feeling: the model predicts what a face looks like to annotators. It is not for decisions
-about a person, such as hiring, grading, policing, medicine or credit. In the European Union, inferring emotions at work or
-in schools is prohibited (AI Act, Article 5), and persons who are exposed to such a system must be informed (Article 50)."""
+_LIMITS = (
+    "An expression is not a feeling: the model predicts what a face looks like to annotators. It is not for decisions about a "
+    "person, such as hiring, grading, policing, medicine or credit. In the European Union, inferring emotions at work or in "
+    "schools is prohibited (AI Act, Article 5), and persons who are exposed to such a system must be informed (Article 50)."
+)
 
 
 def build_card(
-    repo: str, info: ModelInfo, sha256: str, reports: Sequence[Mapping[str, Any]], body: str
+    repo: str,
+    info: ModelInfo,
+    sha256: str,
+    reports: Sequence[Mapping[str, Any]],
+    body: str,
+    *,
+    language: Language,
 ) -> str:
     """Return the README.md of a repository.
 
@@ -50,6 +60,7 @@ def build_card(
         sha256: hash of the model file.
         reports: content of metrics.json of each report.
         body: Markdown of a card that the model has already; empty: one is written from its metadata.
+        language: of what is written here.
 
     Raises:
         ArtifactError: a report lacks a metric.
@@ -64,10 +75,13 @@ def build_card(
         **license_fields(info.license),
         **({"model_name": repo.partition("/")[2], "eval_results": results} if results else {}),
     )
-    text = body or _describe(repo, info)
-    tables = "\n".join(_results_table(report) for report in reports)
-    evaluation = f"\n## Evaluation\n\n{tables}" if tables else ""
-    file = f"\n## File\n\n`model.onnx`, SHA-256 `{sha256}`. mien refuses a file that has changed since it was exported.\n"
+    text = body or _describe(repo, info, language)
+    tables = "\n".join(_results_table(report, language) for report in reports)
+    evaluation = f"\n## {language.text('Evaluation')}\n\n{tables}" if tables else ""
+    file = f"\n## {language.text('File')}\n\n" + language.sentence(
+        "`model.onnx`, SHA-256 `{sha256}`. mien refuses a file that has changed since it was exported.\n",
+        {"sha256": sha256},
+    )
     return f"---\n{metadata.to_yaml().strip()}\n---\n\n{text.strip()}\n{evaluation}{file}"
 
 
@@ -124,13 +138,17 @@ def eval_results(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     return results
 
 
-def _results_table(report: Mapping[str, Any]) -> str:
+def _results_table(report: Mapping[str, Any], language: Language) -> str:
     """Return a report's metrics as a table, with what selected the checkpoint."""
-    selection = report.get("selection") or "not recorded"
+    say, source = language.sentence, find_dict(report, "pack").get("source")
+    selection = language.text(str(report.get("selection") or "not recorded"))
     lines = [
-        f"{find_dict(report, 'pack').get('source')}, split {report.get('split')}, 95 % intervals over faces.",
-        f"Checkpoint: {selection}.\n",
-        "| protocol | n | accuracy | balanced accuracy | macro-F1 |",
+        say(
+            "{source}, split {split}, 95 % intervals over faces.",
+            {"source": source, "split": report.get("split")},
+        ),
+        say("Checkpoint: {selection}.", {"selection": selection}) + "\n",
+        say("| protocol | n | accuracy | balanced accuracy | macro-F1 |"),
         "|---|---|---|---|---|",
     ]
     for name, scores in find_dict(report, "protocols").items():
@@ -140,46 +158,65 @@ def _results_table(report: Mapping[str, Any]) -> str:
             cells.append(
                 "" if value is None else "{:.1%} [{:.1f}, {:.1f}]".format(value, *(100 * v for v in interval))
             )
-        lines.append(f"| `{name}`: {scores['description']} | {scores['n']:,} | {' | '.join(cells)} |")
+        lines.append(
+            f"| `{name}`: {language.text(scores['description'])} | {scores['n']:,} | {' | '.join(cells)} |"
+        )
     landmarks, affect = find_dict(report, "landmarks"), find_dict(report, "valence_arousal")
     if landmarks.get("nme") is not None:
         low, high = landmarks["nme_ci95"]
+        nme = f"{landmarks['nme']:.2%} [{100 * low:.2f}, {100 * high:.2f}]"
         lines.append(
-            f"\nLandmark error: {landmarks['nme']:.2%} [{100 * low:.2f}, {100 * high:.2f}] of the distance between the outer "
-            f"eye corners, n = {landmarks['n']:,}."
+            say(
+                "\nLandmark error: {nme} of the distance between the outer eye corners, n = {n}.",
+                {"nme": nme, "n": f"{landmarks['n']:,}"},
+            )
         )
     for name in ("valence", "arousal"):
         scores = find_dict(affect, name)
         if scores.get("ccc") is not None:
             low, high = scores["ccc_ci95"]
-            lines.append(
-                f"\nCCC of {name}: {scores['ccc']:.3f} [{low:.3f}, {high:.3f}], n = {scores['n']:,}."
-            )
-    lines += [f"\n**Warning:** {warning}" for warning in report.get("warnings") or ()]
+            values = {"ccc": f"{scores['ccc']:.3f} [{low:.3f}, {high:.3f}]", "n": f"{scores['n']:,}"}
+            lines.append(say("\nCCC of {dimension}: {ccc}, n = {n}.", {"dimension": name, **values}))
+    lines += [say("\n**Warning:** {warning}", {"warning": one}) for one in report.get("warnings") or ()]
     return "\n".join(lines) + "\n"
 
 
-def _describe(repo: str, info: ModelInfo) -> str:
+def _describe(repo: str, info: ModelInfo, language: Language) -> str:
     """Return a card written from a model's metadata."""
-    training, pack = info.training, find_dict(info.training, "pack")
-    tasks = ", ".join(
-        task.replace("_", " and ") if task == "valence_arousal" else task.replace("_", " ")
-        for task in info.tasks
+    say, training, pack = language.sentence, info.training, find_dict(info.training, "pack")
+    separator = say(", ")
+    predicts = say(
+        "Predicts {tasks} from a face. Classes: {classes}. A {backbone} at {size} px as one ONNX file that runs on any CPU.",
+        {
+            "tasks": separator.join(language.text(TASKS[task].title) for task in info.tasks),
+            "classes": separator.join(map(language.class_name, info.classes)),
+            "backbone": training.get("backbone", "network"),
+            "size": info.input_size,
+        },
     )
-    terms = list_terms(find_dict(pack, "terms"))
+    used = say(
+        "On the command line: `mien predict photo.jpg --model {address}`; `mien serve` and `mien page` take it too.",
+        {"address": f"{SCHEME}{repo}"},
+    )
+    n_train, source = pack.get("n_train"), pack.get("source") or say("Not recorded")
+    faces = say(
+        "{source}: {n} faces.",
+        {"source": source, "n": f"{n_train:,}" if isinstance(n_train, int) else say("an unknown number of")},
+    )
     counts = pack.get("train_counts")
-    faces = ""
     if isinstance(counts, list) and len(counts) == len(info.classes):
-        faces = (
-            "By class: "
-            + ", ".join(f"{name} {count:,}" for name, count in zip(info.classes, counts, strict=True))
-            + ".\n"
-        )
-    selection = find_dict(training, "selection")
+        by_class = zip(info.classes, counts, strict=True)
+        shown = separator.join(f"{language.class_name(name)} {count:,}" for name, count in by_class)
+        faces += say(" By class: {counts}.", {"counts": shown})
+    terms = "".join(f"- {line}\n" for line in list_terms(find_dict(pack, "terms")))
+    selection = language.text(str(training.get("selection") or "not recorded"))
+    license_text = say(
+        "Weights: {license}. The terms of the training data, above, may limit their use.",
+        {"license": info.license},
+    )
     return f"""# {repo.partition("/")[2]}
 
-Predicts {tasks} from a face. Classes: {", ".join(info.classes)}. A {training.get("backbone", "network")} at
-{info.input_size} px as one ONNX file that runs on any CPU.
+{predicts}
 
 ```python
 import mien
@@ -189,19 +226,20 @@ for face in model.predict("photo.jpg"):
     print(face.expression, face.confidence)
 ```
 
-On the command line: `mien predict photo.jpg --model {SCHEME}{repo}`; `mien serve` and `mien page` take it too.
+{used}
 
-## Training data
+## {say("Training data")}
 
-{pack.get("source", "Not recorded")}: {pack.get("n_train", "an unknown number of")} faces. {faces}
-{"".join(f"- {line}" + chr(10) for line in terms) or "Its terms of use are not recorded." + chr(10)}
-What selected the checkpoint: {", ".join(f"{key} {value}" for key, value in selection.items()) or "not recorded"}.
+{faces}
 
-## License
+{terms or say("Its terms of use are not recorded.") + chr(10)}
+{say("Checkpoint: {selection}.", {"selection": selection})}
 
-Weights: {info.license}. The terms of the training data, above, may limit their use.
+## {say("License")}
 
-## Limitations
+{license_text}
 
-{_LIMITS}
+## {say("Limitations")}
+
+{say(_LIMITS)}
 """

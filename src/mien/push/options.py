@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from mien.runtime.language import LanguageCode
 from mien.runtime.options import option
 
 
@@ -16,6 +17,7 @@ class PushOptions:
         flag="--report",
         metavar="REPORT",
     )
+    language: LanguageCode = option("en", "language of the card: en, English; zh, Chinese")
     public: bool = option(
         False, "let everyone see the repository if it is created (default: only you and your organization)"
     )

@@ -13,6 +13,7 @@ from mien.formats.onnx_model import OnnxModel
 from mien.formats.report_file import read_report_on
 from mien.push.card import build_card
 from mien.push.options import PushOptions
+from mien.runtime.language import Language
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +56,14 @@ def push(model: str | Path, address: str, options: PushOptions | None = None) ->
         )
     metrics = [read_report_on(report, path) for report in options.reports]
     with hub_errors(str(target)):
-        card = build_card(target.repo, info, sha256, metrics, read_card(path))
+        card = build_card(
+            target.repo,
+            info,
+            sha256,
+            metrics,
+            read_card(path),
+            language=Language.load(options.language),
+        )
     if options.preview is not None:
         with new_folder(options.preview, force=options.force, kind_mark=CARD_FILE) as folder:
             shutil.copyfile(path, folder / MODEL_FILE)

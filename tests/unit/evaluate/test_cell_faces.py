@@ -77,5 +77,5 @@ def test_the_page_leads_from_cell_to_faces(report: Path) -> None:
         assert page.count(f'href="#cell-{cell}"') == page.count(f'id="cell-{cell}"') == 1
     assert 'href="#cell-1-0"' not in page
     assert page.count('class="heat" src="data:image/png') == 2
-    assert "8 of 8 faces are embedded" in page
+    assert "This page embeds 8 of 8 faces" in page
     assert 'id="features"' in page

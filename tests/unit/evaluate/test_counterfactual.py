@@ -101,7 +101,7 @@ def test_a_report_has_them_next_to_everything_else(
     assert found == plain
     assert drawn["traits"]["hat"]["any_change"] == 0.75
     assert drawn["traits"]["hat"]["levels"]["cap"]["changed"] == 0.5
-    assert "drawn faces" in drawn["description"]
+    assert "drawn face" in drawn["description"]
     assert 'id="counterfactual"' in (tmp_path / "with" / "report.html").read_text()
     assert "Happy to Sad (2)" in str(summary)
 
@@ -112,8 +112,8 @@ def test_drawn_faces_need_no_pack(faces: list[Face], make_model: Callable[..., P
     values = json.loads((tmp_path / "out" / "counterfactual.json").read_text())
     assert values["traits"]["hat"]["levels"]["crown"]["changed"] == 0.5
     assert values["model"]["file"] == "colors.onnx"
-    assert "no photographs" in (tmp_path / "out" / "counterfactual.html").read_text()
-    assert "no photographs" in str(summary)
+    assert "not photographs" in (tmp_path / "out" / "counterfactual.html").read_text()
+    assert "not photographs" in str(summary)
     assert not (tmp_path / "out" / "metrics.json").exists()
 
 

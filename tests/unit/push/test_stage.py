@@ -96,12 +96,34 @@ def test_what_is_pushed_is_what_is_loaded(
     for text in (
         "Classes: Neutral, Happy, Sad.",
         "| `all`: Faces of 3 classes. | 1,234 | 61.2% [58.5, 64.0] | 50.0% [47.0, 53.0] |  |",
-        "best accuracy of 3 epochs",
+        "Checkpoint: best accuracy of 3 epochs on a dev split of train (n = 3), epoch 2.",
         "**Warning:** The model has seen 1 of these faces.",
         "CCC of valence: 0.700 [0.600, 0.800], n = 9.",
         "research only [squares]",
         "Neutral 1, Happy 2, Sad 3",
         "Article 50",
+        file_sha256(hashed_model),
+        'mien.load("hf://org/faces")',
+    ):
+        assert text in card
+
+
+def test_a_card_in_chinese(
+    hub: Any, hashed_model: Path, make_report: Callable[..., Path], tmp_path: Path
+) -> None:
+    words = ["push", str(hashed_model), "hf://org/faces", "--report", str(make_report()), "--language", "zh"]
+    assert main([*words, "--preview", str(tmp_path / "preview")]) == 0
+    card = (tmp_path / "preview" / "README.md").read_text("utf-8")
+    assert metadata_of(card)["model-index"][0]["results"][0]["metrics"][0]["value"] == 0.6124
+    for text in (
+        "类别：中性 Neutral、高兴 Happy、悲伤 Sad。",
+        "| `all`: Faces of 3 classes. | 1,234 | 61.2% [58.5, 64.0] | 50.0% [47.0, 53.0] |  |",
+        "检查点：在训练集划出的 dev 子集（n = 3）上，按 accuracy 从 3 个 epoch 中选出第 2 个。",
+        "**注意：**The model has seen 1 of these faces.",
+        "效价的 CCC：0.700 [0.600, 0.800]，n = 9。",
+        "各类别：中性 Neutral 1、高兴 Happy 2、悲伤 Sad 3。",
+        "research only [squares]",
+        "第 50 条",
         file_sha256(hashed_model),
         'mien.load("hf://org/faces")',
     ):

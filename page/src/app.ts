@@ -57,10 +57,11 @@ function listenToViewControls(): void {
 
 function listenToSaveButtons(): void {
   onClick("save-image", async () => {
-    const { width, height } = source.still;
+    const image = source.predictedImage();
+    const { width, height } = image;
     const canvas = new OffscreenCanvas(width, height);
     const ctx = canvas.getContext("2d") as unknown as CanvasRenderingContext2D;
-    ctx.drawImage(source.still, 0, 0);
+    ctx.drawImage(image, 0, 0);
     const placement = new Placement(state.imageSize, { width, height }, false);
     const unit = Math.max(1, Math.max(width, height) / 900);
     drawFaces(ctx, state.drawnFaces(state.select()), placement, { width, height }, state.layers, unit);

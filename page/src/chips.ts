@@ -18,8 +18,7 @@ export class Chips {
   render(
     tracks: Track[],
     selected: Track | null,
-    image: CanvasImageSource,
-    scale: number,
+    imageOf: () => CanvasImageSource,
     textOf: (track: Track) => string,
   ): void {
     this.list.hidden = tracks.length < 2;
@@ -36,7 +35,7 @@ export class Chips {
       chip.tabIndex = isSelected ? 0 : -1;
       setText(chip.querySelector<HTMLElement>("small")!, t("face", { number: index + 1 }));
       setText(chip.querySelector<HTMLElement>("span.text")!, textOf(track));
-      this.drawThumb(chip.querySelector("canvas")!, track, image, scale);
+      this.drawThumb(chip.querySelector("canvas")!, track, imageOf);
     });
   }
 
@@ -63,15 +62,15 @@ export class Chips {
     return chip;
   }
 
-  private drawThumb(canvas: HTMLCanvasElement, track: Track, image: CanvasImageSource, scale: number): void {
+  private drawThumb(canvas: HTMLCanvasElement, track: Track, imageOf: () => CanvasImageSource): void {
     const now = performance.now();
     if (now - (this.drawn.get(track.id) ?? -Infinity) < THUMB_EVERY_MS) return;
     this.drawn.set(track.id, now);
-    const [x0, y0, x1, y1] = track.prediction.box.map((value) => value * scale);
+    const [x0, y0, x1, y1] = track.prediction.box;
     const side = Math.max(x1 - x0, y1 - y0) * 1.15;
     const ctx = canvas.getContext("2d")!;
     ctx.clearRect(0, 0, THUMB_PIXELS, THUMB_PIXELS);
-    ctx.drawImage(image, (x0 + x1 - side) / 2, (y0 + y1 - side) / 2, side, side, 0, 0, THUMB_PIXELS, THUMB_PIXELS);
+    ctx.drawImage(imageOf(), (x0 + x1 - side) / 2, (y0 + y1 - side) / 2, side, side, 0, 0, THUMB_PIXELS, THUMB_PIXELS);
   }
 
   private onKey(event: KeyboardEvent): void {

@@ -35,7 +35,9 @@ export function setIcon(parent: HTMLElement, name: string): void {
     svg.append(use);
     parent.prepend(svg);
   }
-  use.setAttribute("href", `assets/${versioned("icons.svg")}#${name}`);
+  const href = `assets/${versioned("icons.svg")}#${name}`;
+  // Browsers load the file again even if the address stays the same.
+  if (use.getAttribute("href") !== href) use.setAttribute("href", href);
 }
 
 export function setText(node: HTMLElement, text: string): void {

@@ -22,6 +22,7 @@ import type { View } from "./view/view.ts";
 const SLOW_MS = 150;
 const FAST_MS = 90;
 const RETRY_MS = 2000;
+const SHOW_SPEED_EVERY_MS = 250;
 
 interface BegunPrediction {
   frame: Frame;
@@ -184,26 +185,29 @@ export class PredictionLoop {
   private async follow(run: number): Promise<void> {
     const { source } = this;
     let last = performance.now();
-    let rate = 0;
+    let shown = -Infinity;
+    let interval = 0;
     let begun: BegunPrediction | null = null;
     while (run === this.run) {
       try {
         const { frame, result: promise } = begun ?? (await this.begin(run));
         begun = null;
         const result = await promise;
-        if (run !== this.run || !result) return;
+        if (!result) return;
         this.problems.clear("prediction");
-        source.showGrabbedFrame();
         // The worker goes on while this thread draws.
         if (source.hasFrame) begun = await this.begin(run);
-        if (run !== this.run) return;
+        if (run !== this.run) return result.bitmap?.close();
         this.show(result, frame);
         const now = performance.now();
-        rate = rate ? rate + 0.1 * (1000 / (now - last) - rate) : 1000 / (now - last);
+        interval = interval ? interval + 0.1 * (now - last - interval) : now - last;
         last = now;
         // Between the two bounds nothing changes.
         if (result.ms.all > SLOW_MS) source.showPredictedFrames(true);
         else if (result.ms.all < FAST_MS) source.showPredictedFrames(false);
+        if (now - shown < SHOW_SPEED_EVERY_MS) continue;
+        shown = now;
+        const rate = 1000 / interval;
         const values = { rate: rate.toFixed(rate < 9.95 ? 1 : 0), ms: Math.round(result.ms.all) };
         showSpeed(t("speed", values), result.ms, usesServer());
       } catch (error) {
@@ -218,14 +222,23 @@ export class PredictionLoop {
   private async begin(run: number): Promise<BegunPrediction> {
     const frame = await this.source.nextFrame();
     if (run !== this.run) return { frame, result: Promise.resolve(null) };
-    const bitmap = await this.source.grab();
-    const size = { width: bitmap.width, height: bitmap.height };
-    const result = usesServer()
-      ? toJpeg(bitmap).then((image) => predictOnServer(image, "frame.jpg", size, this.state.info!))
-      : this.predictor.predict(bitmap, frame);
+    const predicted = usesServer()
+      ? this.predictFrameOnServer(await this.source.grab())
+      : this.predictor.predict(await this.source.grabFrame(), frame);
+    const result = predicted.then((value) => {
+      if (run === this.run) return value;
+      value.bitmap?.close();
+      return null;
+    });
     // A failure is reported where the result is awaited, which a run that has ended does not do.
     result.catch(() => undefined);
     return { frame, result };
+  }
+
+  private async predictFrameOnServer(bitmap: ImageBitmap): Promise<ImagePredictions> {
+    const { width, height } = bitmap;
+    const image = await toJpeg(bitmap);
+    return { ...(await predictOnServer(image, "frame.jpg", { width, height }, this.state.info!)), bitmap };
   }
 
   /** Show and record the prediction for a photo or a frame. */
@@ -239,9 +252,11 @@ export class PredictionLoop {
     state.setTracks(found);
     if (source.isLive) this.record(frame, found);
     state.overview?.add(frame, found);
+    if (source.isLive) source.keepPredictedFrame(result);
     const shown = state.album.photos.find(({ file }) => file === source.file);
     if (shown) state.album.add(shown, photoRows(found));
-    this.view.render();
+    if (source.isLive) this.view.renderFrame();
+    else this.view.render();
   }
 
   /** Record a frame with probabilities as trained: a table is of one prior, that of the moment when it is saved. */

@@ -5,7 +5,7 @@ import type { Box, Point } from "./faces/crop.ts";
 import type { FoundBy } from "./faces/detector.ts";
 import type { Frame } from "./faces/follower.ts";
 import { QUALITY, unitsOf, type FacePrediction, type ModelInfo } from "./faces/model.ts";
-import type { FromWorker, ImagePredictions, LoadFailure, WorkerAnswers, WorkerRequest, ToWorker } from "./protocol.ts";
+import type { Bitmap, FromWorker, ImagePredictions, LoadFailure, WorkerAnswers, WorkerRequest, ToWorker } from "./protocol.ts";
 
 /** Why the worker cannot predict. */
 export class LoadError extends Error {
@@ -52,7 +52,7 @@ export class BrowserPredictor {
   }
 
   /** Predict an image; the bitmap is transferred to the worker. */
-  predict(bitmap: ImageBitmap, frame: Frame | null): Promise<ImagePredictions> {
+  predict(bitmap: Bitmap, frame: Frame | null): Promise<ImagePredictions> {
     if (!this.isReady) {
       bitmap.close();
       return Promise.reject(new Error(this.lastFailure));
@@ -127,7 +127,7 @@ export async function hasServer(): Promise<boolean> {
   }
 }
 
-/** Predict an image on the server. */
+/** Predict an image on the server; the result is without a frame. */
 export async function predictOnServer(
   image: Blob,
   name: string,
@@ -145,7 +145,7 @@ export async function predictOnServer(
   }
   requireDecoded(rows);
   const all = performance.now() - start;
-  return { ...size, predictions: parsePredictions(rows, size, info.classes, unitsOf(info)?.names), ms: { pixels: 0, faces: 0, model: 0, all } };
+  return { ...size, predictions: parsePredictions(rows, size, info.classes, unitsOf(info)?.names), ms: { pixels: 0, faces: 0, model: 0, all }, bitmap: null };
 }
 
 /** Throw unless the image was decoded; an extra row about faces beyond the limit is no failure. */

@@ -5,10 +5,13 @@ import type { Frame } from "./faces/follower.ts";
 import type { FacePrediction, ModelInfo } from "./faces/model.ts";
 import type { Lesson, Refusal, Shot } from "./teaching/lesson.ts";
 
+/** Pixels that can be handed on without a copy. */
+export type Bitmap = ImageBitmap | VideoFrame;
+
 export type ToWorker =
   | { kind: "load"; base: string }
   /** `frame` is that of a camera or video; null for a photo. */
-  | { kind: "predict"; id: number; bitmap: ImageBitmap; frame: Frame | null }
+  | { kind: "predict"; id: number; bitmap: Bitmap; frame: Frame | null }
   | ({ id: number } & WorkerRequest);
 
 /** What else is asked of the worker. Every request is answered by `answer` or `failed`. */
@@ -47,6 +50,8 @@ export interface ImagePredictions {
   width: number;
   height: number;
   ms: Timing;
+  /** The frame of a camera or video, given back to be shown and closed; null for a photo. */
+  bitmap: Bitmap | null;
 }
 
 /** What can fail to load. */

@@ -2,13 +2,14 @@
 
 import { byId } from "./dom.ts";
 import type { Frame } from "./faces/follower.ts";
+import type { Bitmap, ImagePredictions } from "./protocol.ts";
 
 export type Kind = "none" | "photo" | "camera" | "video";
 
 // Larger photos are downscaled: canvases have size limits, and the faces still have enough pixels.
 const MAX_PIXELS = 24_000_000;
 const MAX_VIDEO_SIDE = 1280;
-const CAMERA = { width: { ideal: 960 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
+const CAMERA = { width: { ideal: 960 }, height: { ideal: 720 }, frameRate: { ideal: 60 } };
 
 export class Source {
   readonly still = byId<HTMLCanvasElement>("still");
@@ -31,8 +32,8 @@ export class Source {
   /** The start of a video: its first frame is not predicted yet, the video waits for it, or it plays normally. */
   private start: "pending" | "waiting" | "done" = "done";
   private startedAt = 0;
-  /** The frame being predicted; `still` shows the last one that was. */
-  private readonly grabbed = document.createElement("canvas");
+  /** The last frame that has been predicted, until `still` shows it. */
+  private predicted: (Pick<ImagePredictions, "width" | "height"> & { bitmap: Bitmap }) | null = null;
 
   constructor() {
     this.player.addEventListener("seeking", () => {
@@ -60,11 +61,24 @@ export class Source {
     this.still.hidden = this.kind === "none" || (this.isLive && !isSlow);
   }
 
-  /** Copy the last grabbed frame, which has been predicted, to `still`. */
-  showGrabbedFrame(): void {
-    if (!this.isLive) return;
-    resizeCanvas(this.still, this.grabbed.width, this.grabbed.height);
-    this.still.getContext("2d")!.drawImage(this.grabbed, 0, 0);
+  /** Take over the frame that has been predicted last. It is drawn when it is needed: copying every frame takes time. */
+  keepPredictedFrame({ bitmap, width, height }: ImagePredictions): void {
+    this.predicted?.bitmap.close();
+    this.predicted = bitmap && { bitmap, width, height };
+    if (this.showsPredictedFrames) this.predictedImage();
+  }
+
+  /** Return `still` with the photo, or the frame that has been predicted last. */
+  predictedImage(): HTMLCanvasElement {
+    const { still, predicted } = this;
+    if (!predicted) return still;
+    const { bitmap, width, height } = predicted;
+    if (still.width !== width) still.width = width;
+    if (still.height !== height) still.height = height;
+    still.getContext("2d")!.drawImage(bitmap, 0, 0);
+    bitmap.close();
+    this.predicted = null;
+    return still;
   }
 
   async openPhoto(file: Blob, name: string): Promise<void> {
@@ -140,6 +154,8 @@ export class Source {
     this.name = name;
     this.pass++;
     this.newest = null;
+    this.predicted?.bitmap.close();
+    this.predicted = null;
     this.isExample = false;
     this.player.hidden = !this.isLive;
     this.showPredictedFrames(this.isLive && this.showsPredictedFrames);
@@ -149,10 +165,15 @@ export class Source {
   async grab(): Promise<ImageBitmap> {
     if (!this.isLive) return createImageBitmap(this.still);
     const { width, height } = this.size;
-    const scale = Math.min(1, MAX_VIDEO_SIDE / Math.max(width, height));
-    resizeCanvas(this.grabbed, Math.round(width * scale), Math.round(height * scale));
-    this.grabbed.getContext("2d")!.drawImage(this.player, 0, 0, this.grabbed.width, this.grabbed.height);
-    return createImageBitmap(this.grabbed);
+    const scale = MAX_VIDEO_SIDE / Math.max(width, height);
+    if (scale >= 1) return createImageBitmap(this.player);
+    return createImageBitmap(this.player, { resizeWidth: Math.round(width * scale), resizeHeight: Math.round(height * scale) });
+  }
+
+  /** Return the current frame of a camera or video to be predicted, without copying it where the browser can. */
+  async grabFrame(): Promise<Bitmap> {
+    const { width, height } = this.size;
+    return (Math.max(width, height) <= MAX_VIDEO_SIDE && frameOf(this.player)) || this.grab();
   }
 
   /** Start or resume playback. */
@@ -201,6 +222,19 @@ export class Source {
   }
 }
 
+/** Return a video's frame as it is; null where the browser does not give its pixels as RGBA, upright and undistorted. */
+function frameOf(player: HTMLVideoElement): VideoFrame | null {
+  if (!("VideoFrame" in globalThis)) return null;
+  // TypeScript does not know the rotation yet.
+  const frame = new VideoFrame(player) as VideoFrame & { rotation?: number; flip?: boolean };
+  const { displayWidth: width, displayHeight: height, visibleRect } = frame;
+  const isPlain = frame.rotation === 0 && !frame.flip && visibleRect?.width === width && visibleRect.height === height;
+  // An opaque texture has no format; a browser that cannot convert the format ignores the wish for another one.
+  if (isPlain && frame.format && frame.allocationSize({ format: "RGBA" }) === 4 * width * height) return frame;
+  frame.close();
+  return null;
+}
+
 /** Decode a photo; a very large one is downscaled. */
 export async function decodePhoto(file: Blob): Promise<ImageBitmap> {
   const bitmap = await createImageBitmap(file);
@@ -211,15 +245,9 @@ export async function decodePhoto(file: Blob): Promise<ImageBitmap> {
   return createImageBitmap(file, { resizeWidth, resizeQuality: "high" });
 }
 
-function resizeCanvas(canvas: HTMLCanvasElement, width: number, height: number): void {
-  if (canvas.width !== width) canvas.width = width;
-  if (canvas.height !== height) canvas.height = height;
-}
-
-/** Encode an image as JPEG, to send to the server. Closes the bitmap. */
+/** Encode an image as JPEG, to send to the server. */
 export async function toJpeg(bitmap: ImageBitmap): Promise<Blob> {
   const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
   canvas.getContext("2d")!.drawImage(bitmap, 0, 0);
-  bitmap.close();
   return canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 });
 }

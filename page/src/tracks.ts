@@ -4,6 +4,8 @@ import { iou } from "./faces/detector.ts";
 import type { FacePrediction } from "./faces/model.ts";
 
 export const HISTORY_S = 60;
+// Moments of a history are about this far apart, and the newest one is always there: timelines have no more pixels.
+const MOMENT_S = 0.1;
 // A track ends when its face is missing for this long and in more than one frame.
 const LOST_AFTER_S = 1;
 const SAME_FACE_IOU = 0.25;
@@ -87,9 +89,11 @@ function smooth(old: FacePrediction, now: FacePrediction, weight: number): FaceP
 }
 
 function extendHistory(track: Track, time: number): void {
-  const { probabilities, valence, arousal } = track.prediction;
-  track.history.push({ time, probabilities, valence, arousal });
-  while (track.history[0].time < time - HISTORY_S) track.history.shift();
+  const { history, prediction } = track;
+  const { probabilities, valence, arousal } = prediction;
+  if (history.length > 1 && time - history.at(-2)!.time < MOMENT_S) history.pop();
+  history.push({ time, probabilities, valence, arousal });
+  while (history[0].time < time - HISTORY_S) history.shift();
 }
 
 /** Return copies of tracks with other probabilities, now and in their history. */

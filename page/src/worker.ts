@@ -8,7 +8,7 @@ import { Follower } from "./faces/follower.ts";
 import { readInfo } from "./faces/metadata.ts";
 import { Model, checkInfo, type ModelInfo } from "./faces/model.ts";
 import { fromRgba, type Image } from "./faces/pixels.ts";
-import type { FromWorker, Part, WorkerAnswers, WorkerRequest, ToWorker } from "./protocol.ts";
+import type { Bitmap, FromWorker, Part, WorkerAnswers, WorkerRequest, ToWorker } from "./protocol.ts";
 import { teach, thumbnailOf } from "./teaching/lesson.ts";
 
 // For video, the fine pass has a lower resolution than for photos, and as long as the close-up pass misses no face, it skips this many
@@ -35,6 +35,7 @@ self.onmessage = async ({ data }: MessageEvent<ToWorker>) => {
     else send({ kind: "answer", id: data.id, value: await answer(data) });
   } catch (error) {
     const message = messageOf(error);
+    if (data.kind === "predict") data.bitmap.close();
     if (data.kind !== "load") send({ kind: "failed", id: data.id, message });
     else if (error instanceof LoadError) send({ kind: "load-failed", part: error.part, isMissing: error.isMissing, message });
     else send({ kind: "load-failed", part: "worker", isMissing: false, message });
@@ -68,14 +69,16 @@ async function loadPart<T>(part: Part, task: () => Promise<T>): Promise<T> {
   }
 }
 
-function send(message: FromWorker): void {
-  self.postMessage(message);
+function send(message: FromWorker, transfer: Transferable[] = []): void {
+  self.postMessage(message, { transfer });
 }
 
 async function load(origin: string): Promise<void> {
   const here = new URL(".", self.location.href).href;
   ort.env.wasm.wasmPaths = { mjs: here + versioned("ort.js"), wasm: here + versioned("ort.wasm") };
-  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MAX_THREADS, navigator.hardwareConcurrency || 1) : 1;
+  // The page and the browser's compositor need the other cores: threads that wait for a core wait for each other too.
+  const half = Math.ceil((navigator.hardwareConcurrency || 1) / 2);
+  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MAX_THREADS, half) : 1;
   ort.env.logLevel = "error";
   const info = await loadPart("info", async () => {
     const text = new TextDecoder().decode(await fetchFile(origin, "model.json"));
@@ -127,7 +130,7 @@ async function fetchFile(base: string, path: string, onProgress?: (fraction: num
 
 async function predict({ id, bitmap, frame }: Extract<ToWorker, { kind: "predict" }>): Promise<void> {
   const start = performance.now();
-  const image = pixelsOf(bitmap);
+  const image = await pixelsOf(bitmap);
   const decoded = performance.now();
   if (frame) framesSinceFine++;
   const followed = frame && follower.follow(image, frame);
@@ -141,11 +144,18 @@ async function predict({ id, bitmap, frame }: Extract<ToWorker, { kind: "predict
   }
   const end = performance.now();
   const ms = { pixels: decoded - start, faces: detected - decoded, model: end - detected, all: end - start };
-  send({ kind: "predictions", id, predictions, width: image.width, height: image.height, ms });
+  const result = { predictions, width: image.width, height: image.height, ms };
+  if (frame) return send({ kind: "predictions", id, ...result, bitmap }, [bitmap]);
+  bitmap.close();
+  send({ kind: "predictions", id, ...result, bitmap: null });
 }
 
 async function answer(request: WorkerRequest): Promise<WorkerAnswers[keyof WorkerAnswers]> {
-  if (request.kind === "collect") return collect(pixelsOf(request.bitmap), request.box);
+  if (request.kind === "collect") {
+    const image = await pixelsOf(request.bitmap);
+    request.bitmap.close();
+    return collect(image, request.box);
+  }
   if (request.kind === "file") return taughtFile ?? base.file;
   if (request.kind === "restore") return use(base);
   if (request.kind === "close") return use(own);
@@ -198,8 +208,15 @@ async function detectLive(image: Image): Promise<DetectedFace[]> {
 }
 
 let canvas: OffscreenCanvas | undefined;
+let copy = new Uint8Array(0);
 
-function pixelsOf(bitmap: ImageBitmap): Image {
+async function pixelsOf(bitmap: Bitmap): Promise<Image> {
+  if ("copyTo" in bitmap) {
+    const { displayWidth: width, displayHeight: height } = bitmap;
+    if (copy.length !== 4 * width * height) copy = new Uint8Array(4 * width * height);
+    await bitmap.copyTo(copy, { format: "RGBA" });
+    return fromRgba(copy, width, height);
+  }
   const { width, height } = bitmap;
   canvas ??= new OffscreenCanvas(width, height);
   if (canvas.width !== width || canvas.height !== height) {
@@ -209,6 +226,5 @@ function pixelsOf(bitmap: ImageBitmap): Image {
   const context = canvas.getContext("2d", { willReadFrequently: true })!;
   context.clearRect(0, 0, width, height);
   context.drawImage(bitmap, 0, 0);
-  bitmap.close();
   return fromRgba(context.getImageData(0, 0, width, height).data, width, height);
 }

@@ -302,6 +302,26 @@ test("the CSV of a video is complete, by position in the video", { skip: missing
   assert.deepEqual(faults, []);
 });
 
+test("a video's frames are predicted alike with WebCodecs and without, and the predicted one is saved", { skip: missing, timeout: 240_000 }, async () => {
+  const firstRow = async (prepare: () => void): Promise<string> => {
+    const page = await (await browser.newContext({ locale: "en-GB" })).newPage();
+    await page.addInitScript(prepare);
+    await page.goto(`${originOf()}/`);
+    await page.locator("#bars li").first().waitFor({ state: "visible", timeout: 120_000 });
+    await page.setInputFiles("#video-file", video);
+    await page.locator("#save-image").waitFor({ timeout: 60_000 });
+    await page.locator("#player").evaluate((node) => (node as HTMLVideoElement).pause());
+    const [table] = await Promise.all([page.waitForEvent("download"), page.click("#save-predictions")]);
+    const [image] = await Promise.all([page.waitForEvent("download"), page.click("#save-image")]);
+    const png = readFileSync(await image.path());
+    assert.deepEqual([png.readUInt32BE(16), png.readUInt32BE(20)], [280, 180]);
+    return readFileSync(await table.path(), "utf8").split("\r\n")[1];
+  };
+  const row = await firstRow(() => undefined);
+  assert.match(row, /^video\.webm,/);
+  assert.equal(await firstRow(() => void Reflect.deleteProperty(globalThis, "VideoFrame")), row);
+});
+
 /** The cells of the golden heads, six Happy ones and six of Surprise, as photos. */
 async function cutFaces(page: Page): Promise<{ name: string; mimeType: string; buffer: Buffer }[]> {
   const data = readFileSync(join(process.cwd(), "..", "tests", "golden", "faces.jpg")).toString("base64");

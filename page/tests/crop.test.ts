@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { cropMatrix, cropImage, forDetectedFaces, invert, resizeCrop, transform } from "../src/faces/crop.ts";
+import { fromRgba } from "../src/faces/pixels.ts";
 import { golden, goldenCrop, image, type CropCase } from "./golden.ts";
 
 export function cropCase(entry: CropCase) {
@@ -37,6 +38,20 @@ test("detected faces are cropped by bounding box if the model was trained on ful
   assert.deepEqual(transform(invert(matrix), [0, 0]), [90, 50]);
   assert.deepEqual(transform(invert(matrix), [1, 1]), [190, 150]);
   assert.equal(forDetectedFaces(entry.crop), entry.crop);
+});
+
+test("RGBA is composited on black, whatever its size, its alpha, and where its bytes lie", () => {
+  for (const [width, height, start] of [[4, 2, 0], [3, 3, 0], [5, 1, 3], [1, 1, 2], [7, 5, 1]]) {
+    const bytes = Uint8Array.from({ length: start + 4 * width * height }, (_, at) => (at * 89) % 256);
+    const rgba = bytes.subarray(start);
+    // Opaque pixels, with others among them.
+    for (let at = 3; at < rgba.length; at += 4) if (at % 28 !== 3) rgba[at] = 255;
+    const expected = Array.from({ length: 3 * width * height }, (_, at) => {
+      const pixel = 4 * Math.floor(at / 3);
+      return Math.round((rgba[pixel + (at % 3)] * rgba[pixel + 3]) / 255);
+    });
+    assert.deepEqual([...fromRgba(rgba, width, height).rgb], expected, `${width} x ${height} from ${start}`);
+  }
 });
 
 test("a matrix and its inverse cancel out", () => {

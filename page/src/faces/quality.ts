@@ -51,37 +51,47 @@ export function rightAnswers(reason: string): number {
 }
 
 function grayOf({ rgb, width, height }: Image): Float64Array {
+  const gray = new Float64Array(width * height);
   // OpenCV's weights in 1/32768.
-  return Float64Array.from({ length: width * height }, (_, at) =>
-    Math.floor((rgb[3 * at] * 9798 + rgb[3 * at + 1] * 19235 + rgb[3 * at + 2] * 3735 + 16384) / 32768),
-  );
+  for (let at = 0, from = 0; at < gray.length; at++, from += 3) {
+    gray[at] = (rgb[from] * 9798 + rgb[from + 1] * 19235 + rgb[from + 2] * 3735 + 16384) >> 15;
+  }
+  return gray;
 }
 
 function momentsOf(values: Float64Array): { mean: number; deviation: number } {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
-  return { mean, deviation: Math.sqrt(variance) };
+  let sum = 0;
+  for (const value of values) sum += value;
+  const mean = sum / values.length;
+  let squares = 0;
+  for (const value of values) squares += (value - mean) ** 2;
+  return { mean, deviation: Math.sqrt(squares / values.length) };
 }
 
 function laplacianOf(gray: Float64Array): Float64Array {
   const { size } = CROP;
   const inner = size - 2;
-  return Float64Array.from({ length: inner * inner }, (_, index) => {
-    const at = (Math.floor(index / inner) + 1) * size + (index % inner) + 1;
-    return gray[at - 1] + gray[at + 1] + gray[at - size] + gray[at + size] - 4 * gray[at];
-  });
+  const laplacian = new Float64Array(inner * inner);
+  let to = 0;
+  for (let y = 1; y <= inner; y++) {
+    for (let at = y * size + 1; at <= y * size + inner; at++) {
+      laplacian[to++] = gray[at - 1] + gray[at + 1] + gray[at - size] + gray[at + size] - 4 * gray[at];
+    }
+  }
+  return laplacian;
 }
 
 function coverOf(gray: Float64Array, mean: number, deviation: number): number {
   const side = CROP.size / BLOCKS;
   const weights = shared.covered_weights;
+  const values = new Float64Array(side * side);
   let logit = shared.covered_bias;
   for (let block = 0; block < BLOCKS * BLOCKS; block++) {
     const top = Math.floor(block / BLOCKS) * side;
     const left = (block % BLOCKS) * side;
-    const values = Float64Array.from({ length: side * side }, (_, at) => {
-      return (gray[(top + Math.floor(at / side)) * CROP.size + left + (at % side)] - mean) / (deviation + 1e-6);
-    });
+    for (let y = 0, to = 0; y < side; y++) {
+      for (let x = 0; x < side; x++) values[to++] = (gray[(top + y) * CROP.size + left + x] - mean) / (deviation + 1e-6);
+    }
     const moments = momentsOf(values);
     logit += weights[block] * Math.log(0.05 + moments.deviation) + weights[BLOCKS * BLOCKS + block] * moments.mean;
   }

@@ -117,11 +117,13 @@ function drawLandmarks(ctx: CanvasRenderingContext2D, points: Point[], face: Dra
   ctx.stroke(path);
   if (size > 90) {
     ctx.fillStyle = face.color;
+    const radius = Math.max(1.2, Math.min(2.2, size / 90)) * unit;
+    const dots = new Path2D();
     for (const [x, y] of points) {
-      ctx.beginPath();
-      ctx.arc(x, y, Math.max(1.2, Math.min(2.2, size / 90)) * unit, 0, 2 * Math.PI);
-      ctx.fill();
+      dots.moveTo(x + radius, y);
+      dots.arc(x, y, radius, 0, 2 * Math.PI);
     }
+    ctx.fill(dots);
   }
   ctx.globalAlpha = 1;
 }

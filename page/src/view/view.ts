@@ -16,14 +16,16 @@ import { drawFaces, Placement } from "./overlay.ts";
 import { drawPlane } from "./plane.ts";
 import { drawOverview, drawTimeline } from "./timeline.ts";
 
-const TIMELINE_EVERY_MS = 100;
+// Texts and diagrams of a camera or video change this often; boxes and landmarks with every frame.
+const DETAILS_EVERY_MS = 100;
 
 export class View {
   readonly panel = new Panel();
   readonly unitsPanel = new UnitsPanel();
   readonly transport: Transport;
   private readonly chips = new Chips((id) => this.select(id));
-  private timelineDrawn = 0;
+  private detailsAt = -Infinity;
+  private detailsTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly state: State,
@@ -57,13 +59,33 @@ export class View {
 
   /** Render everything that depends on the predictions. */
   render(): void {
+    this.renderOverlay();
+    this.renderDetails();
+  }
+
+  /** Render the prediction for the next frame of a camera or video. */
+  renderFrame(): void {
+    this.renderOverlay();
+    const wait = this.detailsAt + DETAILS_EVERY_MS - performance.now();
+    if (wait <= 0) this.renderDetails();
+    else this.detailsTimer ??= setTimeout(() => this.renderDetails(), wait);
+  }
+
+  private renderOverlay(): void {
     const { state, source } = this;
     const selected = state.select();
     const { ctx, width, height } = prepareCanvas(byId<HTMLCanvasElement>("overlay"));
     const placement = new Placement(state.imageSize, { width, height }, source.isMirrored);
     drawFaces(ctx, state.drawnFaces(selected), placement, { width, height }, state.layers);
-    const scale = source.still.width / state.imageSize.width;
-    this.chips.render(state.faces, selected, source.still, scale, (track) => state.labelOf(track));
+  }
+
+  private renderDetails(): void {
+    clearTimeout(this.detailsTimer);
+    this.detailsTimer = undefined;
+    this.detailsAt = performance.now();
+    const { state, source } = this;
+    const selected = state.select();
+    this.chips.render(state.faces, selected, () => source.predictedImage(), (track) => state.labelOf(track));
     byId("save-image").hidden = !state.faces.length;
     const isEmptyPhoto = state.album.photos.length ? !state.album.rows.length : !state.faces.length;
     const isEmpty = source.kind === "photo" ? isEmptyPhoto : (state.recording?.isEmpty ?? true);
@@ -78,9 +100,7 @@ export class View {
 
   private renderTimeline(selected: Track | null, classes: string[]): void {
     byId("timeline").hidden = !this.source.isLive;
-    const now = performance.now();
-    if (!this.source.isLive || now - this.timelineDrawn <= TIMELINE_EVERY_MS) return;
-    this.timelineDrawn = now;
+    if (!this.source.isLive) return;
     const canvas = byId<HTMLCanvasElement>("stream");
     const { overview, frame } = this.state;
     if (!overview) return drawTimeline(canvas, selected?.history ?? [], classes, frame.time);
@@ -105,6 +125,7 @@ export class View {
     const isOpen = kind !== "none";
     source.isMirrored = kind === "camera" && !source.isRearCamera && isPressed("show-mirrored");
     for (const node of [source.player, source.still]) node.classList.toggle("mirrored", source.isMirrored);
+    document.body.classList.toggle("live", source.isLive);
     byId("empty").hidden = isOpen;
     byId("views").hidden = !isOpen;
     byId("show-mirrored").hidden = kind !== "camera" || source.isRearCamera;

@@ -118,8 +118,8 @@ def _parse_answer(line: str, name: str) -> dict[str, Any]:
     return answer
 
 
-def start_peer(name: str, envs: Path, model: str | None) -> Peer:
-    """Start an adapter with the Python or the packages of its environment.
+def start_peer(name: str, envs: Path, arguments: Sequence[str] = ()) -> Peer:
+    """Start an adapter, with further arguments, with the Python or the packages of its environment.
 
     Raises:
         SystemExit: there is no such adapter or environment.
@@ -131,9 +131,9 @@ def start_peer(name: str, envs: Path, model: str | None) -> Peer:
     adapter, env = found[0], envs / name
     command, folder = [str(env / "bin" / "python"), str(adapter)], None
     if name == ITSELF:
-        command = [sys.executable, str(adapter), *([model] if model else [])]
+        command = [sys.executable, str(adapter), *arguments]
     elif adapter.suffix == ".mjs":
-        command, folder = ["node", str(adapter)], env
+        command, folder = ["node", str(adapter), *arguments], env
     if name != ITSELF and not (env / "node_modules" if folder else Path(command[0])).exists():
         raise SystemExit(f"{env} is missing: set it up as {PEERS.parent / 'README.md'} says")
     # Adapters import `protocol`, and not each other: their files have the names of packages.
@@ -348,7 +348,8 @@ def main() -> None:
         faces_of = {kind: read_faces(kind, path, args.split, args.limit) for kind, path in raw.items()}
     except MienError as error:
         raise SystemExit(str(error)) from None
-    peers = [start_peer(name, args.envs, args.model) for name in (ITSELF, *args.peers)]
+    peers = [start_peer(ITSELF, args.envs, [args.model] if args.model else [])]
+    peers += [start_peer(name, args.envs) for name in args.peers]
     results: dict[str, Any] = {"sets": {}, "peers": {}}
     for name in names:
         kind, change = SETS[name]

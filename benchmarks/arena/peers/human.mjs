@@ -1,6 +1,6 @@
 // npm @vladmandic/human: BlazeFace, face mesh, then the emotion network, in WebAssembly. Everything else is off, and so
 // is the reuse of earlier frames' results. For a cropped face the emotion network gets the full image, prepared as in
-// the package's src/gear/emotion.ts.
+// the package's src/gear/emotion.ts. With the argument `no-mesh` the face mesh is off too.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -13,6 +13,7 @@ globalThis.fetch = async (url, options) =>
   String(url).startsWith("file:") ? new Response(fs.readFileSync(fileURLToPath(url))) : fetchWeb(url, options);
 
 const name = "@vladmandic/human";
+const usesMesh = process.argv[2] !== "no-mesh";
 const { Human } = require(`${packageFolder(name)}/dist/human.node-wasm.js`);
 const folder = path.join(packageFolder(name), "models");
 const human = new Human({
@@ -30,7 +31,7 @@ const human = new Human({
   face: {
     enabled: true,
     detector: { maxDetected: 10 },
-    mesh: { enabled: true },
+    mesh: { enabled: usesMesh },
     iris: { enabled: false },
     description: { enabled: false },
     emotion: { enabled: true, minConfidence: 0 },
@@ -75,8 +76,8 @@ await serve(
   {
     name,
     version: versionOf(name),
-    detector: "BlazeFace and face mesh",
-    weights: ["blazeface", "facemesh", "emotion"].map((net) => path.join(folder, `${net}.bin`)),
+    detector: usesMesh ? "BlazeFace and face mesh" : "BlazeFace",
+    weights: ["blazeface", ...(usesMesh ? ["facemesh"] : []), "emotion"].map((net) => path.join(folder, `${net}.bin`)),
     install_bytes: installedBytes([name, ...tfPackages]),
   },
   predict,

@@ -14,7 +14,7 @@ from mien.datasets.csv_files import PROBLEM, CsvFile, read_first_row
 from mien.datasets.list_options import BoxFormat
 from mien.errors import SourceError
 from mien.faces.landmarks import N_LANDMARKS
-from mien.inference.given_faces import N_POINTS, GivenFaces
+from mien.inference.given_faces import N_POINTS, GivenFaces, box_of_points
 from mien.inference.results import BOX_COLUMNS as OWN_BOX
 
 _PATHS = ("source", *(name.lower() for name in SPELLINGS[PATH]))
@@ -68,7 +68,7 @@ def read_faces(path: Path, names: Sequence[str]) -> tuple[dict[str, GivenFaces],
         boxes.setdefault(name, [])
         landmarks.setdefault(name, [])
         if box_xyxy is None and points is not None:
-            box_xyxy = np.concatenate([points.min(axis=0), points.max(axis=0)])
+            box_xyxy = box_of_points(points)
         if box_xyxy is not None:
             boxes[name].append(box_xyxy)
             landmarks[name].append(points)

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mien.faces.detector import DetectedFace
-from mien.inference.given_faces import GivenFaces
+from mien.inference.given_faces import GivenFaces, box_of_points
 
 IMAGE = np.zeros((60, 100, 3), np.uint8)
 POINTS = np.array([[30.0, 20], [50, 20], [40, 30], [32, 40], [48, 40]])
@@ -33,14 +33,23 @@ def test_the_order_is_kept_and_the_points_are_those_of_the_face_in_the_box() -> 
 
 @pytest.mark.parametrize("n_points", [5, 68])
 def test_landmarks_are_enough(n_points: int) -> None:
-    """The box is their bounds; 68 are reduced to five."""
+    """The box is that of the whole face: the bounds of 68, which are reduced to five, or an estimate from five."""
     landmarks = np.zeros((68, 2))
     landmarks[:] = POINTS[2]
+    landmarks[0], landmarks[8], landmarks[16], landmarks[19] = (18, 25), (40, 56), (62, 25), (33, 12)
     landmarks[36:42], landmarks[42:48], landmarks[30], landmarks[48], landmarks[54] = POINTS
     given = landmarks if n_points == 68 else POINTS
     (face,) = GivenFaces(None, given[None]).find_faces(IMAGE)
     np.testing.assert_array_equal(face.points, POINTS)
-    np.testing.assert_array_equal(face.box_xyxy, [30, 20, 50, 40])
+    np.testing.assert_allclose(face.box_xyxy, [18, 12, 62, 56])
+
+
+def test_the_box_of_five_points_turns_with_them() -> None:
+    """Of a face that lies on its side, and of one upside down."""
+    center = np.array([40.0, 30])
+    quarter = center + (POINTS - center) @ np.array([[0, 1], [-1, 0]])
+    np.testing.assert_allclose(box_of_points(quarter), [14, 8, 58, 52])
+    np.testing.assert_allclose(box_of_points(2 * center - POINTS), [18, 4, 62, 48])
 
 
 @pytest.mark.parametrize(

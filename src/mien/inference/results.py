@@ -345,11 +345,11 @@ class ImagePrediction:
         return "\n".join(f"{on_one_line(self.source) or 'image'}: {row}" for row in self.rows)
 
 
-def to_pandas(predictions: Iterable[ImagePrediction]) -> Any:
+def to_pandas(predictions: ImagePrediction | Iterable[ImagePrediction]) -> Any:
     """Return the rows of predictions as one `pandas.DataFrame`, with the columns of a prediction file.
 
     Args:
-        predictions: such as a list from `Model.predict`, or what `Model.watch` yields.
+        predictions: such as a list from `Model.predict`, or what `Model.watch` yields; or a single one.
 
     Raises:
         MienError: pandas is not installed.
@@ -362,8 +362,12 @@ def to_pandas(predictions: Iterable[ImagePrediction]) -> Any:
     return pd.DataFrame(rows, columns=columns or None)
 
 
-def flat_rows(predictions: Iterable[ImagePrediction]) -> tuple[list[dict[str, Any]], list[str]]:
+def flat_rows(
+    predictions: ImagePrediction | Iterable[ImagePrediction],
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the rows of predictions, see `FacePrediction.to_flat_dict`, and the columns of their table."""
+    if isinstance(predictions, ImagePrediction):
+        predictions = [predictions]
     flat = [row.to_flat_dict() for prediction in predictions for row in prediction.rows]
     # The columns in the order of the row that has most of them: one without a face has no probabilities.
     most = max(map(len, flat), default=0)

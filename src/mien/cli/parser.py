@@ -149,7 +149,8 @@ def read_options(options: type[Options], namespace: argparse.Namespace) -> Optio
         for field in fields(options):  # type: ignore[arg-type]
             if "help" in field.metadata:
                 message = message.replace(f"`{field.name}`", option_flag(field))
-        namespace.parser.error(message)
+        parser: Parser = namespace.parser
+        parser.error(message)
 
 
 def _typed_fields(options: type) -> Iterator[tuple["Field[Any]", Any]]:

@@ -24,7 +24,7 @@ ImageInput: TypeAlias = Any
 ColorOrder = Literal["rgb", "bgr"]
 
 ACCEPTED = (
-    "a path, an http(s) address, bytes, a binary file object, a Pillow image, or pixels: uint8, or floating point from 0 to 1, "
+    "a path, an http(s) address, bytes, a binary file object, a Pillow image, PyAV's frame, or pixels: uint8, or floating point from 0 to 1, "
     "in the shape (H, W, 3), (H, W, 4), (H, W) or (N, H, W, 3); torch tensors (3, H, W) or (N, 3, H, W) too"
 )
 _CHANNELS = (1, 3, 4)
@@ -52,17 +52,21 @@ def read_input(image: ImageInput, *, color: ColorOrder = "rgb") -> NDArray[np.ui
         UnreadableImage: the file, address or Pillow image cannot be read.
         TypeError: it is something else, or pixels in an unclear format.
     """
-    if isinstance(image, str) and is_url(image):
-        return decode_image(download_image(image))
-    if isinstance(image, str | os.PathLike):
-        return decode_image(_read_path(os.fsdecode(image)))
-    if isinstance(image, bytes | bytearray | memoryview):
-        return decode_image(bytes(image))
     if isinstance(image, Image.Image):
         return decode_pillow(image)
-    if hasattr(image, "read"):
-        return decode_image(_read_file_object(image))
-    return pixels_from_array(as_array(image), color=color)
+    if isinstance(image, str) and is_url(image):
+        data = download_image(image)
+    elif isinstance(image, str | os.PathLike):
+        data = _read_path(os.fsdecode(image))
+    elif isinstance(image, bytes | bytearray | memoryview):
+        data = bytes(image)
+    elif hasattr(image, "read"):
+        data = _read_file_object(image)
+    elif hasattr(image, "to_ndarray"):  # a frame of PyAV, which knows its colors
+        return pixels_from_array(image.to_ndarray(format="rgb24"))
+    else:
+        return pixels_from_array(as_array(image), color=color)
+    return decode_image(data)
 
 
 def is_batch(image: ImageInput) -> bool:

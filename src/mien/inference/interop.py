@@ -9,14 +9,16 @@ from mien.errors import MienError
 from mien.inference.results import INTEGER_COLUMNS, TEXT_COLUMNS, ImagePrediction, flat_rows
 
 
-def to_arrow(predictions: Iterable[ImagePrediction], *, by: str | Sequence[str] | None = None) -> Any:
+def to_arrow(
+    predictions: ImagePrediction | Iterable[ImagePrediction], *, by: str | Sequence[str] | None = None
+) -> Any:
     """Return the rows of predictions as one `pyarrow.Table`, with the columns of a prediction file.
 
     Texts are strings, `frame`, `face`, `track` and counts integers, `landmarks` a list of 136 numbers, everything else floats; what
     a row does not have is null. Of no predictions, the table has neither rows nor columns.
 
     Args:
-        predictions: such as a list from `Model.predict`, or what `Model.watch` yields.
+        predictions: such as a list from `Model.predict`, or what `Model.watch` yields; or a single one.
         by: one row per ``file``, ``track`` or ``second`` instead, see `mien.aggregate`.
 
     Raises:

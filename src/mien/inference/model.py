@@ -368,7 +368,7 @@ class Model:
             )
         given = None
         if isinstance(source, bool) or not isinstance(source, str | os.PathLike | int):
-            given = GivenFrames(source, frame_rate=frame_rate, color=color)
+            given = GivenFrames(source, frame_rate=frame_rate, color=color)  # type: ignore[arg-type]
 
         def predictions() -> Generator[ImagePrediction, None, None]:
             detector = None if cropped else self.detector

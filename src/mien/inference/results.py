@@ -345,11 +345,13 @@ class ImagePrediction:
         return "\n".join(f"{on_one_line(self.source) or 'image'}: {row}" for row in self.rows)
 
 
-def to_pandas(predictions: Iterable[ImagePrediction], *, by: str | Sequence[str] | None = None) -> Any:
+def to_pandas(
+    predictions: ImagePrediction | Iterable[ImagePrediction], *, by: str | Sequence[str] | None = None
+) -> Any:
     """Return the rows of predictions as one `pandas.DataFrame`, with the columns of a prediction file.
 
     Args:
-        predictions: such as a list from `Model.predict`, or what `Model.watch` yields.
+        predictions: such as a list from `Model.predict`, or what `Model.watch` yields; or a single one.
         by: one row per ``file``, ``track`` or ``second`` instead, see `mien.aggregate`.
 
     Raises:
@@ -365,9 +367,11 @@ def to_pandas(predictions: Iterable[ImagePrediction], *, by: str | Sequence[str]
 
 
 def flat_rows(
-    predictions: Iterable[ImagePrediction], by: str | Sequence[str] | None = None
+    predictions: ImagePrediction | Iterable[ImagePrediction], by: str | Sequence[str] | None = None
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the rows of predictions, or their aggregates, without nesting, and the columns of their table."""
+    if isinstance(predictions, ImagePrediction):
+        predictions = [predictions]
     if by is None:
         flat = [row.to_flat_dict() for prediction in predictions for row in prediction.rows]
     else:

@@ -15,7 +15,6 @@ import pytest
 
 pytest.importorskip("torch", reason="export needs the train extra")
 
-import cv2
 import onnx
 import timm
 import torch
@@ -352,14 +351,3 @@ print(model.run(np.zeros((2, 32, 32, 3), np.uint8))["expression"].shape)
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "(2, 3)", done.stderr
-
-
-def test_opencv_reads_the_file(exported: Any, trained_run: Path) -> None:
-    """And computes the same, although its importer takes neither dynamic shapes nor integers in most operators."""
-    crops = Run.open(trained_run).read_dev_outputs().crops[:3]
-    expected, features = OnnxModel.load(exported[0].out).run_with_features(crops)
-    network = cv2.dnn.readNetFromONNX(str(exported[0].out))
-    network.setInput(crops, "images")
-    *outputs, last = network.forward([*expected, "features"])
-    for output, value in zip([*outputs, last], [*expected.values(), features], strict=True):
-        np.testing.assert_allclose(output.reshape(value.shape), value, atol=1e-4)

@@ -236,3 +236,10 @@ def test_other_files_than_images(tmp_path: Path) -> None:
             read_input(data)
     with (tmp_path / "a.jpg").open("wb") as file, pytest.raises(TypeError, match="opened for reading"):
         read_input(file)
+
+
+def test_a_frame_of_pyav_states_the_order_of_its_channels() -> None:
+    av = pytest.importorskip("av")
+    frame = av.VideoFrame.from_ndarray(RGB, format="rgb24")
+    for color in ("rgb", "bgr"):
+        assert np.array_equal(read_input(frame, color=color), RGB)

@@ -66,5 +66,5 @@ def _time_and_image(given: Any) -> tuple[float | None, Any]:
     if isinstance(given, tuple) and len(given) == 2:
         return float(given[0]), given[1]
     if hasattr(given, "to_ndarray"):  # PyAV's
-        return given.time, given.to_ndarray(format="rgb24")
+        return given.time, given
     return None, given

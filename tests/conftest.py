@@ -150,7 +150,7 @@ def tiny_recipe() -> "Recipe":
     from mien.recipe import AugmentConfig, DataConfig, ModelConfig, Recipe, RuntimeConfig, ScheduleConfig
 
     return Recipe(
-        ModelConfig(backbone="test_efficientnet", pretrained=False, action_units=False, drop_rate=0.0),
+        ModelConfig(backbone="mobilenetv3_small_050", pretrained=False, action_units=False, drop_rate=0.0),
         DataConfig(input_size=32, dev_fraction=0.2, augment=AugmentConfig(rotation_deg=5.0, erase_prob=0.1)),
         ScheduleConfig(epochs=6, batch_size=16, learning_rate=0.005, weight_decay=0.01),
         RuntimeConfig(accelerator="cpu", workers=0),

@@ -51,8 +51,9 @@ def describe_run(recipe: Recipe, packs: Sequence[Pack], faces: TrainingFaces, ou
     for pack in packs if recipe.model.landmarks else ():
         placed.update(pack.info.landmarks_by.get("train", {}))
     landmarks_by = dict(placed)
-    for name in filter(None, (recipe.model.weights, recipe.schedule.loss.teacher)):
-        start = find_weights(name)
+    weights, teacher = recipe.model.weights, recipe.schedule.loss.teacher
+    starts = [*([find_weights(weights)] if weights else []), *([Path(teacher)] if teacher else [])]
+    for start in starts:
         earlier: dict[str, Any] = {}
         if start.is_dir():
             earlier = Run.open(start).pack

@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +63,27 @@ def make_colored_face(
     )
 
 
+@cache
+def draw_training_faces(
+    n_train: int, n_val: int, n_missing: int, *, votes: bool
+) -> dict[str, tuple[PackedFace, ...]]:
+    """Return the colored faces of each split, in turn of class; see `write_training_pack`."""
+    random = np.random.default_rng(0)
+    return {
+        split: tuple(
+            make_colored_face(
+                f"{split}/{number}.jpg",
+                number % len(CLASSES),
+                random,
+                landmarks=split == "val" or number >= n_missing,
+                votes=votes,
+            )
+            for number in range(n_faces)
+        )
+        for split, n_faces in (("train", n_train), ("val", n_val))
+    }
+
+
 def write_training_pack(
     folder: Path,
     *,
@@ -79,21 +102,10 @@ def write_training_pack(
     further fields of each face by its number, such as ``person``, in the same order; ``annotations`` are the columns of
     optional tasks among them.
     """
-    random = np.random.default_rng(0)
     folder.mkdir(parents=True)
     counts, unlabeled, shards = {}, {}, []
-    for split, n_faces in (("train", n_train), ("val", n_val)):
-        labels = np.arange(n_faces) % len(CLASSES)
-        faces = [
-            make_colored_face(
-                f"{split}/{i}.jpg",
-                int(label),
-                random,
-                landmarks=split == "val" or i >= n_missing,
-                votes=votes,
-            )
-            for i, label in enumerate(labels)
-        ]
+    for split, drawn in draw_training_faces(n_train, n_val, n_missing, votes=votes).items():
+        faces = list(drawn)
         if hashes is not None:
             own = hashes[:n_train] if split == "train" else hashes[n_train:]
             faces = [
@@ -148,11 +160,23 @@ def tiny_recipe() -> "Recipe":
 @pytest.fixture(scope="session")
 def trained_run(tmp_path_factory: pytest.TempPathFactory, training_pack: Path, tiny_recipe: "Recipe") -> Path:
     """A finished run on the colored faces. Do not write into it."""
-    from mien.train import train
+    from mien.train import stage
+    from mien.train.logs import draw_curves
 
     out = tmp_path_factory.mktemp("runs") / "run"
-    train(tiny_recipe, [training_pack], out)
+    with pytest.MonkeyPatch.context() as patch:  # see `no_curves`
+        patch.setattr(stage, "draw_curves", draw_curves)
+        stage.train(tiny_recipe, [training_pack], out)
     return out
+
+
+@pytest.fixture(autouse=True)
+def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the plot of a run's curves, which takes longer than a small training; `trained_run` has it."""
+    # What a session's or a module's fixtures train is drawn: these come before the fixtures of a test.
+    stage = sys.modules.get("mien.train.stage")
+    if stage is not None:
+        monkeypatch.setattr(stage, "draw_curves", lambda *_: None)
 
 
 @pytest.fixture(autouse=True)

@@ -125,19 +125,20 @@ def _match(
     """Return numbers of lookups and of indexed windows whose codes are similar, and how many bits are different."""
     lookups, is_blank = _describe(halved, LOOKED_UP, space)
     windows, _ = _describe(halved, INDEXED, space)
-    lookups, windows = lookups.ravel(), windows.ravel()
+    # Faces that show nothing would all match each other.
+    shown = np.flatnonzero(~is_blank)
+    lookups, windows = lookups[shown].ravel(), windows[shown].ravel()
     found = [np.empty(0, dtype=np.int64)]
     for one, other in _equal_pairs(_signs(lookups), _signs(windows)):
-        different = lookups[one] ^ windows[other]
-        keep = np.flatnonzero(np.bitwise_count(different) <= _MAX_DIFFERENT_BITS)
-        keep = keep[np.bitwise_count(_signs(different[keep])) <= _MAX_DIFFERENT_SIGNS]
-        lookup, window = one[keep], other[keep]
-        is_other_face = lookup // len(LOOKED_UP) != window // len(INDEXED)
-        found.append((lookup * len(windows) + window)[is_other_face])
-    looked_up, indexed = np.divmod(np.unique(np.concatenate(found)), len(windows))
-    shown = ~is_blank[looked_up // len(LOOKED_UP)] & ~is_blank[indexed // len(INDEXED)]
-    looked_up, indexed = looked_up[shown], indexed[shown]
-    return looked_up, indexed, np.bitwise_count(lookups[looked_up] ^ windows[indexed])
+        bits = lookups[one] ^ windows[other]
+        keep = np.flatnonzero(np.bitwise_count(bits) <= _MAX_DIFFERENT_BITS)
+        keep = keep[np.bitwise_count(_signs(bits[keep])) <= _MAX_DIFFERENT_SIGNS]
+        pairs = one[keep] * len(windows) + other[keep]
+        found.append(pairs[one[keep] // len(LOOKED_UP) != other[keep] // len(INDEXED)])
+    looked_up, indexed = np.divmod(np.unique(np.concatenate(found)), max(1, len(windows)))
+    different = np.bitwise_count(lookups[looked_up] ^ windows[indexed])
+    (face, lookup), (other, window) = divmod(looked_up, len(LOOKED_UP)), divmod(indexed, len(INDEXED))
+    return shown[face] * len(LOOKED_UP) + lookup, shown[other] * len(INDEXED) + window, different
 
 
 def _cosines(halved: NDArray[np.uint8], pairs: Candidates, space: "_Space") -> NDArray[np.float32]:
@@ -267,7 +268,9 @@ def _equal_pairs(
     lookups: NDArray[np.uint32], index: NDArray[np.uint32]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Yield pairs of a lookup and an indexed window whose signs are equal in one of several fixed subsets."""
-    n_faces = max(1, len(lookups) // len(LOOKED_UP))
+    if not len(lookups):
+        return
+    n_faces = len(lookups) // len(LOOKED_UP)
     n_signs = min(_N_SIGNS, max(12, math.ceil(math.log2(n_faces)) + _SIGNS_BEYOND_LOG2))
     generator = np.random.Generator(np.random.Philox(0))
     for _ in range(_N_TABLES):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
@@ -23,6 +24,7 @@ from mien.artifacts import (
     write_text,
 )
 from mien.errors import ArtifactError
+from mien.formats.onnx_model import OnnxModel
 from mien.formats.pack import Pack
 from mien.formats.pack.schema import NO_LABEL
 from mien.formats.run import Run
@@ -33,28 +35,39 @@ from mien.tasks import optional_tasks
 from mien.train.dataset import TrainingFaces, network_crop
 from mien.train.imbalance import trained_class_fractions
 from mien.train.logs import write_provenance
-from mien.train.starting_weights import LoadedWeights
+from mien.train.starting_weights import LoadedWeights, find_weights
 
 _log = logging.getLogger(__name__)
 
 
 def describe_run(recipe: Recipe, packs: Sequence[Pack], faces: TrainingFaces, out: Path) -> Run:
-    """Return the run that trains a recipe on some packs."""
+    """Return the run that trains a recipe on some packs.
+
+    Its terms of use are those of the packs and of what the weights to start from, and the teacher, were trained on.
+    """
     hashes = [pack.info.content_sha256 for pack in packs]
-    terms: dict[str, str] = {}
-    for pack in packs:
-        # Two packs in one layout may be of different sets, such as a real and a drawn one.
-        stated = {terms.get(pack.info.source, ""): None, pack.info.terms or UNKNOWN: None}
-        terms[pack.info.source] = "; ".join(text for text in stated if text)
+    stated = [(pack.info.source, pack.info.terms or UNKNOWN) for pack in packs]
     placed: Counter[str] = Counter()
     for pack in packs if recipe.model.landmarks else ():
         placed.update(pack.info.landmarks_by.get("train", {}))
     landmarks_by = dict(placed)
-    for start in (recipe.model.weights, recipe.schedule.loss.teacher):
-        if start is not None and Path(start).is_dir():
-            earlier = Run.open(Path(start)).pack
-            terms = find_dict(earlier, "terms") | terms
-            landmarks_by = find_dict(earlier, "landmarks_by") | landmarks_by
+    weights, teacher = recipe.model.weights, recipe.schedule.loss.teacher
+    starts = [*([find_weights(weights)] if weights else []), *([Path(teacher)] if teacher else [])]
+    for start in starts:
+        earlier: dict[str, Any] = {}
+        if start.is_dir():
+            earlier = Run.open(start).pack
+        elif start.suffix.lower() == ".onnx":
+            earlier = find_dict(OnnxModel.load(start).info.training, "pack")
+        # A file of weights, or of an earlier release, does not say what it was trained on.
+        source = str(earlier.get("source") or start.name)
+        stated += (find_dict(earlier, "terms") or {source: UNKNOWN}).items()
+        landmarks_by = find_dict(earlier, "landmarks_by") | landmarks_by
+    terms: dict[str, str] = {}
+    for source, text in stated:
+        # Two packs in one layout may be of different sets, such as a real and a drawn one.
+        both = [*terms.get(source, text).split("; "), *text.split("; ")]
+        terms[source] = "; ".join(dict.fromkeys(both))
     described = {
         "source": " + ".join(dict.fromkeys(pack.info.source for pack in packs)),
         "path": ", ".join(str(pack.path) for pack in packs),

@@ -1,12 +1,14 @@
 """Turned, cut, shifted and mirrored copies among faces, and other faces that are none."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mien.faces import copy_search
 from mien.faces.copy_check import are_copies, detail, find_copies
 from mien.faces.copy_search import INDEXED, LOOKED_UP, Transform
 from mien.faces.near_duplicates import find_groups
@@ -89,6 +91,22 @@ def test_different_faces_are_no_copies(faces: list[Image]) -> None:
     """Faces of different people are not joined, blank images neither."""
     blank = [np.full((224, 224), value, np.uint8) for value in (0, 0, 90, 255)]
     assert pairs_of(faces + blank) == set()
+
+
+def test_blank_images_are_not_compared(faces: list[Image], monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them would match each other, which took 18 seconds for 200; nothing but blank images is no special case."""
+    looked_up: list[int] = []
+    equal_pairs = copy_search._equal_pairs
+
+    def count(lookups: NDArray[np.uint32], index: NDArray[np.uint32]) -> Iterator[Any]:
+        looked_up.append(len(lookups))
+        return equal_pairs(lookups, index)
+
+    monkeypatch.setattr(copy_search, "_equal_pairs", count)
+    blank = [np.full((224, 224), value, np.uint8) for value in range(50)]
+    assert pairs_of(blank) == set()
+    assert pairs_of([*blank, faces[0], faces[0][:, ::-1]]) == {(50, 51)}
+    assert looked_up == [0, 2 * len(LOOKED_UP)]
 
 
 def test_the_detail_decides(faces: list[Image]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +36,49 @@ def test_terms_of_every_face_that_shaped_the_weights(
     ):
         run = describe_run(recipe, [pack], faces, tmp_path / "second")
         assert run.pack["terms"] == {"kdef": "research only", "test": "unknown"}
+
+
+@pytest.mark.parametrize(
+    ("pack_of_model", "terms"),
+    [
+        pytest.param(
+            {"source": "kdef", "terms": {"kdef": "research only"}},
+            {"kdef": "research only", "test": "unknown"},
+            id="another set",
+        ),
+        pytest.param(
+            {"terms": {"test": "CC0"}}, {"test": "unknown; CC0"}, id="other faces of the same kind of set"
+        ),
+        pytest.param({"terms": {"test": "unknown"}}, {"test": "unknown"}, id="the same"),
+        pytest.param({"source": "kdef"}, {"kdef": "unknown", "test": "unknown"}, id="not recorded"),
+        pytest.param({}, {"other.onnx": "unknown", "test": "unknown"}, id="nothing recorded"),
+    ],
+)
+def test_terms_of_a_model_file_that_training_starts_from(
+    training_pack: Path,
+    tiny_recipe: Recipe,
+    write_model: Callable[..., Path],
+    pack_of_model: dict[str, Any],
+    terms: dict[str, str],
+) -> None:
+    """They are in its metadata, and hold for what is trained from it as well."""
+    path = write_model(training={"pack": pack_of_model})
+    recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(path)))
+    pack = Pack.open(training_pack)
+    faces = read_training_faces([pack], DataConfig(dev_fraction=0.2))
+    assert describe_run(recipe, [pack], faces, path.parent / "run").pack["terms"] == terms
+
+
+def test_a_file_of_weights_does_not_say_its_terms(
+    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    """Its name is listed, with unknown terms."""
+    (tmp_path / "faces.pth").touch()
+    recipe = replace(tiny_recipe, model=replace(tiny_recipe.model, weights=str(tmp_path / "faces.pth")))
+    pack = Pack.open(training_pack)
+    faces = read_training_faces([pack], DataConfig(dev_fraction=0.2))
+    run = describe_run(recipe, [pack], faces, tmp_path / "run")
+    assert run.pack["terms"] == {"faces.pth": "unknown", "test": "unknown"}
 
 
 def test_terms_of_two_sets_in_one_layout(

@@ -100,6 +100,7 @@ def test_an_option_given_twice_is_rejected(
         "--val-fraction": "0.5",
         "--affect-columns": "V,A",
         "--affect-range": "1..9",
+        "--split-names": "0=train,1=test",
         "--allow": "empty-classes",
         "--root-path": "/faces",
     }.get(option, choice)

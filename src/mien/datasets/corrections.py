@@ -131,9 +131,17 @@ def open_corrected(dataset: FaceDataset, path: Path) -> CorrectedDataset:
             labels[place] = _parse_label(fields["label"], dataset.classes, where)
             why[place] = fields.get("why", "").strip()
     if unknown:
+        # The same path with other slashes, or with folders before it, is the usual mistake.
+        first = unknown[0].replace("\\", "/")
+        similar = next(
+            (row.key for row in dataset.rows() if first.endswith(f"/{row.key}") or row.key == first), None
+        )
+        hint = (
+            f", such as {similar!r} in place of {unknown[0]!r}" if similar not in (None, unknown[0]) else ""
+        )
         raise DatasetError(
             f"`{path}` corrects {len(unknown):,} rows that the set does not have: {_list(unknown)}. Write keys, splits and "
-            "row numbers as the set's list does"
+            f"row numbers as the set's list does{hint}"
         )
     if not labels:
         raise DatasetError(f"`{path}` has no row. Leave --corrections out, or add what is to be corrected")

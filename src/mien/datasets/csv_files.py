@@ -146,8 +146,8 @@ def read_first_rows(path: Path, limit: int) -> tuple[str, list[list[str]]]:
     line, delimiter, width = first[0].strip(), ",", 0
     if "\t" in line:
         delimiter = "\t"
-    elif line.count(";") > line.count(","):
-        delimiter = ";"
+    elif max(line.count(";"), line.count("|")) > line.count(","):
+        delimiter = ";" if line.count(";") >= line.count("|") else "|"
     elif "," not in line and len(line.split()) > 1:
         delimiter = " "
         # One path with blanks and a label, or several columns.
@@ -193,8 +193,10 @@ _BINARY_ADVICE = {
 def _open_text(path: Path) -> Iterator[TextIO]:
     # Bytes that are not UTF-8 become surrogates, so that `_checked_lines` can name their line.
     with open_regular(path) as file:
+        is_utf_16 = file.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff")  # as Excel saves "Unicode text"
         data = gzip.GzipFile(fileobj=file) if path.suffix.lower() == ".gz" else file
-        with io.TextIOWrapper(data, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+        encoding, errors = ("utf-16", "replace") if is_utf_16 else ("utf-8-sig", "surrogateescape")
+        with io.TextIOWrapper(data, encoding=encoding, errors=errors, newline="") as text:
             yield text
 
 
@@ -209,6 +211,8 @@ def _checked_lines(file: TextIO, path: Path) -> Iterator[str]:
             if name not in (None, "BMP", "PPM"):  # two letters that a list may begin with
                 advice = _BINARY_ADVICE.get(name, f"{name}: give the list of its images")
                 raise DatasetError(f"`{path}` must be a text file, it is {advice}")
+        if number == 1 and line[:4].lower() == "sep=" and len(line.strip()) == 5:
+            continue  # Excel's statement of the delimiter
         if "\0" in line:
             raise DatasetError(
                 f"`{path}` must be UTF-8 text, but line {number} contains a zero byte: it is damaged, "
@@ -220,10 +224,19 @@ def _checked_lines(file: TextIO, path: Path) -> Iterator[str]:
             except UnicodeEncodeError as error:
                 byte = ord(line[error.start]) & 0xFF
                 raise DatasetError(
-                    f"`{path}` must be UTF-8 text, but line {number} contains the byte 0x{byte:02x}: "
-                    "save it as CSV in UTF-8"
+                    f"`{path}` must be UTF-8 text, but line {number} contains the byte 0x{byte:02x}: save it as CSV in UTF-8, or "
+                    f"convert it, with `iconv -f {_guess_encoding(line)} -t UTF-8` if that is its encoding"
                 ) from None
         yield line
+
+
+def _guess_encoding(line: str) -> str:
+    """Return the name of the encoding that text with escaped bytes is most probably in: that of Chinese, or of Windows."""
+    try:
+        text = line.encode("utf-8", "surrogateescape").decode("gb2312")
+    except UnicodeDecodeError:
+        return "CP1252"
+    return "GB18030" if any("\u4e00" <= character <= "\u9fff" for character in text) else "CP1252"
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:

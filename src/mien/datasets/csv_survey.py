@@ -116,7 +116,7 @@ class Survey:
                 )
             for name in (VALENCE, AROUSAL):
                 if name in fields:
-                    self._add_number(name, fields[name])
+                    self.add_number(name, fields[name])
             written = tuple(fields[name] for name in box)
             found = parse_box(written, "xyxy")[0] if box else None
             found = parse_box(written, "xywh")[0] if box and found is None else found
@@ -126,7 +126,8 @@ class Survey:
             if slash and len(self.folders) < MAX_FOLDERS:
                 self.folders.add(folder)
 
-    def _add_number(self, name: str, cell: str) -> None:
+    def add_number(self, name: str, cell: str) -> None:
+        """Add a cell of valence or arousal, by its name."""
         value = parse_number(cell)
         if cell.strip() in MISSING_VALUES or value == -2 or not abs(value) < 1e9:
             return

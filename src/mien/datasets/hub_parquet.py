@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from mien.artifacts import parse_json
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
 from mien.datasets.csv_cells import parse_affect_pair
+from mien.datasets.csv_survey import Survey, check_scales
 from mien.datasets.files import list_names, locate, quote_names
 from mien.datasets.labels import LabelNames, map_labels, order_classes
 from mien.datasets.list_options import NO_COLUMN, ColumnOptions
@@ -91,6 +92,7 @@ class HubParquet:
         classes: class names in order.
         label_classes: the class of each label, by name or as written.
         val_fraction: fraction of faces assigned to ``val`` if there are no splits.
+        affect_range: the scale of valence and arousal.
         notes: see `FaceDataset`.
     """
 
@@ -101,6 +103,7 @@ class HubParquet:
     classes: tuple[str, ...]
     label_classes: dict[str, str]
     val_fraction: float
+    affect_range: tuple[float, float] = (-1.0, 1.0)
     notes: tuple[str, ...] = ()
     name: str = field(default="parquet", init=False)
     natural_crop: CropMethod = field(default="whole", init=False)
@@ -143,7 +146,7 @@ class HubParquet:
         index = int(row.fields["index"])
         affect = {name: group[name][index].as_py() for name in self.columns.affect}
         cells = ["" if affect.get(name) is None else str(affect[name]) for name in AFFECT]
-        valence, arousal, warnings = parse_affect_pair(cells[0], cells[1])
+        valence, arousal, warnings = parse_affect_pair(cells[0], cells[1], self.affect_range)
         return FaceRecord(
             image=self._image(group[self.columns.image][index].as_py()),
             label=self.classes.index(class_name),
@@ -204,8 +207,8 @@ def open_parquet(
         raw: a file, or a folder of files that belong to one set.
         val_fraction: fraction of faces assigned to ``val`` if neither files nor a column say the split; 0 for none.
         label_names: the class of each label, see `map_labels`.
-        columns: its ``split_column`` is the column with the split if the files' names do not say it, `NO_COLUMN` if there
-            is none; no other column can be named.
+        columns: the ``split_column`` if the files' names do not say the split, `NO_COLUMN` if there is none; the
+            ``label_column``; and the ``affect_range``. No other column can be named.
 
     Raises:
         DatasetError: there are no such files or they belong to several sets, a column is missing or there are several
@@ -213,10 +216,11 @@ def open_parquet(
         ArtifactError: files that mien wrote are damaged.
     """
     require_val_fraction(val_fraction)
-    split_column = columns.split_column
-    for other, _ in given_options(replace(columns, split_column=None)):
+    split_column, label_column = columns.split_column, columns.label_column
+    for other, _ in given_options(replace(columns, split_column=None, label_column=None, affect_range=None)):
         raise DatasetError(
-            f"{option_flag(other)} does not apply to Parquet files: leave it out, or rename the column"
+            f"{option_flag(other)} does not apply to Parquet files: leave it out, or write the columns that you need as CSV and "
+            "the images as files"
         )
     paths = find_parquet_files(raw)
     if not paths:
@@ -229,12 +233,14 @@ def open_parquet(
         parse_packed_parquet(schema, where=str(path)) for schema, path in zip(schemas, paths, strict=True)
     ]
     if any(packed):
-        if label_names is not None or split_column is not None:
+        if label_names is not None or columns != ColumnOptions():
             raise DatasetError(
-                f"`{raw}` holds a pack as Parquet, with its classes and splits: leave out --label-names and --split-column"
+                f"`{raw}` holds a pack as Parquet, with its classes and splits: leave out --label-names and options of columns"
             )
         return open_packed_parquet(raw, list(zip(splits, paths, strict=True)), packed, notes)
-    chosen = _choose_columns(raw, schemas, has_splits=any(splits), split_column=split_column)
+    chosen = _choose_columns(
+        raw, schemas, has_splits=any(splits), split_column=split_column, label_column=label_column
+    )
     root = (raw.parent if raw.is_file() else raw).resolve()
     files = tuple(
         ImageFile(split, path.resolve(), _read_label_names(schema, chosen.label))
@@ -243,6 +249,11 @@ def open_parquet(
     if any(not file.path.is_relative_to(root) for file in files):
         raise DatasetError(f"`{raw}` holds links to files elsewhere: copy them into it, or give their folder")
     counts, has_paths = _count_labels(raw, files, chosen)
+    scales = Survey(())
+    for file in files:
+        for name, value in read_affect(file, chosen):
+            scales.add_number(name, value)
+    check_scales(scales, where=f"`{raw}`", affect_range=columns.affect_range, box_format=None)
     label_classes, label_notes = map_labels(
         counts, label_names, where=f"`{raw}` without names in their schema"
     )
@@ -260,6 +271,7 @@ def open_parquet(
         classes=order_classes(set(label_classes.values())),
         label_classes=label_classes,
         val_fraction=val_fraction,
+        affect_range=columns.affect_range or (-1.0, 1.0),
         notes=(*label_notes, *notes),
     )
 
@@ -300,7 +312,12 @@ def _find_splits(raw: Path, paths: list[Path]) -> tuple[list[str | None], list[s
 
 
 def _choose_columns(
-    raw: Path, schemas: list[pa.Schema], *, has_splits: bool, split_column: str | None
+    raw: Path,
+    schemas: list[pa.Schema],
+    *,
+    has_splits: bool,
+    split_column: str | None,
+    label_column: str | None,
 ) -> Columns:
     """Find the columns of images, labels and splits, which every file must have.
 
@@ -314,8 +331,18 @@ def _choose_columns(
     images = images or [name for name in names if _holds_images(schema.field(name).type)]
     labels = [name for name in names if features.get(name, {}).get("_type") == "ClassLabel"]
     spelled = [name for name in names if name.lower() in LABEL_NAMES]
+    if not images:
+        raise DatasetError(
+            f"`{raw}` holds no images: if it lists their paths, write it as CSV for `mien prepare csv`, for example with "
+            f'`pandas.read_parquet(FILE).to_csv("list.csv")`; its columns are {", ".join(names)}'
+        )
     image = _choose_one(raw, "image", images, [name for name in images if name.lower() in IMAGE_NAMES], names)
-    label = _choose_one(raw, "label", labels or spelled, [n for n in labels if n in spelled], names)
+    if label_column is None:
+        label = _choose_one(raw, "label", labels or spelled, [n for n in labels if n in spelled], names)
+    elif label_column in names:
+        label = label_column
+    else:
+        raise DatasetError(f"`{raw}` has no column `{label_column}`, it has {', '.join(names)}")
     split = None
     if split_column is not None and split_column != NO_COLUMN:
         if split_column not in names:
@@ -350,7 +377,7 @@ def _choose_one(raw: Path, what: str, found: list[str], preferred: list[str], na
     wanted = "bytes" if what == "image" else f"a column named {', '.join(LABEL_NAMES)}, or of type ClassLabel"
     raise DatasetError(
         f"`{raw}` must have one {what} column ({wanted}), it has {', '.join(found) or 'none'} among "
-        f"{', '.join(names)}: rename or drop columns"
+        f"{', '.join(names)}: {'name it with --label-column' if what == 'label' else 'rename or drop columns'}"
     )
 
 
@@ -406,6 +433,21 @@ def read_small_columns(file: ImageFile, columns: Columns) -> Iterator[dict[str, 
                             "index": str(index),
                         }
                         index += 1
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"`{file.path}` cannot be read to its end: {error}; copy it again") from None
+
+
+def read_affect(file: ImageFile, columns: Columns) -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of each number of valence and arousal, without reading images.
+
+    Raises:
+        DatasetError: the file is damaged.
+    """
+    try:
+        with pq.ParquetFile(file.path) as opened:
+            for batch in opened.iter_batches(columns=list(columns.affect)) if columns.affect else ():
+                for name in columns.affect:
+                    yield from ((name, str(value)) for value in batch[name].to_pylist() if value is not None)
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"`{file.path}` cannot be read to its end: {error}; copy it again") from None
 

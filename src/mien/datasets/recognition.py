@@ -15,6 +15,7 @@ from mien.faces.images import IMAGE_SUFFIXES
 
 # A description of what is not recognized looks at this many files.
 MAX_FILES = 5000
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 
 
 class Candidate(NamedTuple):
@@ -50,6 +51,8 @@ def recognize(raw: Path) -> list[Candidate]:
 def describe_unrecognized(raw: Path) -> str:
     """Return sentences on what a path holds that no kind recognizes, and what to do with it."""
     if not raw.is_dir():
+        if raw.suffix.lower() in ARCHIVE_SUFFIXES:
+            return "it is an archive: unpack it, and give the folder"
         return "it is a file that is no list of images: give the folder of the set"
     names = list_names(raw)
     folders = [name for name in names if (raw / name).is_dir()]
@@ -67,7 +70,7 @@ def describe_unrecognized(raw: Path) -> str:
     suffixes = Counter(file.suffix.lower() or "(no suffix)" for file in islice(files, MAX_FILES))
     held = ", ".join(f"{count:,} {suffix}" for suffix, count in suffixes.most_common(6)) or "no file"
     advice = "write a CSV with the columns path and label for `mien prepare csv`"
-    if any(suffix in suffixes for suffix in (".zip", ".tar", ".gz", ".7z", ".rar")):
+    if any(suffix in suffixes for suffix in ARCHIVE_SUFFIXES):
         advice = "unpack the archives"
     elif not IMAGE_SUFFIXES.intersection(suffixes):
         advice = "give the folder that holds the images and their labels"

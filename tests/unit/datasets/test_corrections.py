@@ -64,6 +64,8 @@ def test_labels_are_replaced_and_rows_dropped(raw: Path) -> None:
             ("happy/z.png,Sad,", "happy/y.png,Sad,"),
             "2 rows that the set does not have: happy/z.png, happy/y.png",
         ),
+        ((r"happy\a.png,Sad,",), r"such as 'happy/a.png' in place of 'happy\\\\a.png'"),
+        (("raw/happy/a.png,Sad,",), "such as 'happy/a.png' in place of 'raw/happy/a.png'"),
         (("happy/a.png,Angry-ish,",), "row 1: `label` must be `drop` or one of the set's classes"),
         (("happy/a.png,Sad,", "happy/a.png,drop,"), "row 2 corrects 'happy/a.png' a second time"),
         (

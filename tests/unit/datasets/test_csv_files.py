@@ -69,7 +69,7 @@ def test_row_of_another_width_is_marked(tmp_path: Path, row: str) -> None:
         pytest.param("image;label\na.jpg;1\n", "separated by commas, with `path or image`", id="semicolons"),
         pytest.param("path,emotion\n", "`label`; it begins with 'path', 'emotion'", id="other column"),
         pytest.param("path,label,label\n", "more than one column `label`", id="column twice"),
-        pytest.param("path,label\n".encode("utf-16"), "line 1 contains", id="UTF-16"),
+        pytest.param("path,label\n".encode("utf-16-le"), "line 1 contains", id="UTF-16 without a mark"),
         pytest.param(b"\x89PNG\r\n\x1a\n\0\0", "it is PNG: give the list", id="an image"),
         pytest.param(b"PK\x03\x04\x14\0", "an Excel workbook: unpack it, or save the sheet", id="Excel"),
         pytest.param(b"PAR1\x15\x04", "a Parquet file: write it as CSV", id="Parquet"),

@@ -197,7 +197,7 @@ def test_what_is_no_such_file_is_refused(tmp_path: Path, put: Callable[..., Path
     with pytest.raises(DatasetError, match=r"train.parquet` cannot be read as Parquet"):
         open_parquet(tmp_path)
     pq.write_table(pa.table({"path": ["a.jpg"], "label": ["happy"]}), path)
-    with pytest.raises(DatasetError, match="must have one image column"):
+    with pytest.raises(DatasetError, match="holds no images"):
         open_parquet(tmp_path)
 
 
@@ -212,3 +212,31 @@ def test_csv_and_folder_open_it_too(write: Callable[..., Path]) -> None:
     source = open_any_folder(raw, label_names=(("happy", "Happy"), ("sad", "Sad")))
     assert source.name == "folder"
     assert any("train-00000-of-00001.parquet" in note for note in source.notes)
+
+
+def test_affect_is_on_a_scale(write: Callable[..., Path], read_set: Callable[..., Any]) -> None:
+    """As in any list: another scale than -1 to 1 stops the command until it is stated."""
+    raw = write([3, 4, 5], valence=pa.array([1, 5, 9]), arousal=pa.array([5.0, None, 5.0]))
+    with pytest.raises(DatasetError, match=r"--affect-range=1\.\.9"):
+        open_parquet(raw)
+    read = read_set(open_parquet(raw, columns=ColumnOptions(affect_range=(1, 9))))
+    assert [(record.valence, record.arousal) for record in read.records.values()] == [
+        (-1, 0),
+        (0, None),
+        (1, 0),
+    ]
+
+
+def test_the_label_may_be_in_any_column(write: Callable[..., Path]) -> None:
+    """The option names it, also next to a class label."""
+    raw = write([3, 4], mood=pa.array(["bored", "sad"]))
+    assert open_parquet(raw, columns=ColumnOptions(label_column="mood")).classes == ("Sad", "bored")
+    with pytest.raises(DatasetError, match="has no column `feeling`, it has image, label, mood"):
+        open_parquet(raw, columns=ColumnOptions(label_column="feeling"))
+
+
+def test_paths_without_images(tmp_path: Path) -> None:
+    """A list of paths is for `mien prepare csv`, and the message says how to write it."""
+    pq.write_table(pa.table({"path": ["a.jpg"], "label": ["sad"]}), tmp_path / "list.parquet")
+    with pytest.raises(DatasetError, match="holds no images: if it lists their paths, write it as CSV"):
+        open_parquet(tmp_path)

@@ -131,3 +131,27 @@ def test_numbers_off_the_scale_may_mean_none(make_csv: Callable[..., Path]) -> N
     )
     with pytest.raises(DatasetError, match=r"or --affect-range=-1..1 if -10 mean none"):
         open_csv(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param("path\tlabel\na.jpg\t高兴\n".encode("utf-16"), id="UTF-16"),
+        pytest.param("\ufeffsep=;\r\npath;label\r\na.jpg;高兴\r\n".encode(), id="Excel's delimiter"),
+        pytest.param("path|label\na.jpg|高兴\n".encode(), id="vertical bars"),
+    ],
+)
+def test_forms_of_text(tmp_path: Path, put: Callable[..., Path], content: bytes) -> None:
+    """What spreadsheets and databases write."""
+    source = open_csv(put(tmp_path / "faces.csv", content))
+    assert [(row.key, source.class_of(row)) for row in source.rows()] == [("a.jpg", "Happy")]
+
+
+def test_text_in_another_encoding_is_named(tmp_path: Path, put: Callable[..., Path]) -> None:
+    """The message has the command that converts it."""
+    for text, encoding in (("a.jpg,愤怒", "gbk"), ("a.jpg,dégoût", "cp1252")):
+        path = put(tmp_path / "faces.csv", f"path,label\n{text}\n".encode(encoding))
+        with pytest.raises(
+            DatasetError, match=f"iconv -f {'GB18030' if encoding == 'gbk' else 'CP1252'} -t UTF-8"
+        ):
+            open_csv(path)

@@ -108,7 +108,9 @@ def test_sets_of_classes_are_those_of_predict(
     path = make_image("two.png", ("Happy", 10, 10, 60), ("Sad", 100, 30, 40))
     [expected] = predict_files([path], model, detector=detector, rule=DecisionRule(label_sets=label_sets))
     assert [face.label_set for face in expected] == [("Happy", "Sad"), ("Sad",)]
-    with TestClient(make_app(label_sets=label_sets)) as client:
+    counted = copy.copy(model)
+    counted.info = replace(model.info, training={"pack": {"train_counts": [1, 98, 1]}})
+    with TestClient(make_app(label_sets=label_sets, app_model=counted)) as client:
         files = form((str(path), path.read_bytes()))
         assert client.post(ROUTE, files=files).json() == {"results": [expected.to_dict()]}
         assert client.get("/v1/model").json()["label_sets"] == {
@@ -119,6 +121,7 @@ def test_sets_of_classes_are_those_of_predict(
         for query in ("prior=balanced", "prior=half&top=1"):
             refused = client.post(f"{ROUTE}?{query}", files=files)
             assert refused.status_code == 422
+            assert "adds a set of classes" in refused.json()["error"]["message"]
         assert client.post(f"{ROUTE}?min_confidence=0.9&top=1", files=files).status_code == 200
     with TestClient(make_app()) as client:
         rows = client.post(ROUTE, files=files).json()["results"][0]["rows"]

@@ -201,13 +201,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--photos", type=Path, metavar="PACK", help="photographs, in the bundled model's crop"
-    )
-    parser.add_argument("--ferplus", type=Path, metavar="PACK", help="FER+, in the bundled model's crop")
+    parser.add_argument("--photos", type=Path, metavar="PACK", help="photographs, in the model's crop")
+    parser.add_argument("--ferplus", type=Path, metavar="PACK", help="FER+, in the model's crop")
     parser.add_argument("--draws", type=int, default=20, metavar="N")
+    parser.add_argument("--model", help="file or bundled model (default: the bundled default model)")
     args = parser.parse_args()
-    base = OnnxModel.load(find_model(), threads=1)
+    base = OnnxModel.load(find_model(args.model), threads=1)
     if args.photos is not None:
         measure_photos(base, args.photos, args.draws)
     if args.ferplus is not None:

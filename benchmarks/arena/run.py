@@ -52,7 +52,7 @@ NOT_FOUND = len(EXPRESSIONS_7)
 # What is known about a peer's training data, by peer and set. "" is for all sets.
 TRAINING_DATA = {
     (ITSELF, "FER+"): "trained on FER+ Train; chosen on a dev split of it",
-    (ITSELF, ""): "none of these photographs",
+    (ITSELF, ""): "the default model: photographs of other persons, from the same source",
     (
         "fer",
         "FER+",

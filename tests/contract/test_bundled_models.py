@@ -93,7 +93,7 @@ def test_it_is_used_where_no_model_is_named(tmp_path: Path) -> None:
 
 
 def test_a_wrong_name_says_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["predict", str(IMAGE), "--model", "ferplus-resnet10"]) == 1
+    assert main(["predict", str(IMAGE), "--model", "mien-bas"]) == 1
     assert f"Did you mean {DEFAULT_MODEL}?" in capsys.readouterr().err
 
 

@@ -30,7 +30,7 @@ import httpx2
 from mien.cli import main
 
 ROOT = Path(__file__).parents[2]
-MODEL = ROOT / "src" / "mien" / "assets" / "models" / "ferplus-resnet10-int8.onnx"
+MODEL = ROOT / "src" / "mien" / "assets" / "models" / "mien-base.onnx"
 IMAGE = ROOT / "tests" / "golden" / "image.png"
 # YuNet if it is available; otherwise the download fails immediately, and OpenCV's cascade is used.
 ENVIRONMENT = {**os.environ, "https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}

@@ -53,7 +53,7 @@ from mien.sample.scenes import paint_background
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 # The model of the readings, from the root of the repository.
-MODEL = "src/mien/assets/models/ferplus-resnet10-int8.onnx"
+MODEL = "src/mien/assets/models/mien-base.onnx"
 SIZE_WH = (560, 360)
 EXAMPLE = ROOT / "page" / "public" / "example.jpg"
 EXAMPLE_SIZE_WH = (1260, 810)

@@ -1,3 +1,3 @@
 """What the package carries: bundled models with their cards, and recipes."""
 
-DEFAULT_MODEL = "ferplus-resnet10-int8"
+DEFAULT_MODEL = "mien-base"

@@ -19,6 +19,7 @@ FRONT_MATTER = re.compile(r"\A---\r?\n.*?^---\r?\n\s*", re.DOTALL | re.MULTILINE
 FOLDER = Path(__file__).parent / "models"
 # Detects a damaged installation, even for a model file from before these files contained their own hash.
 SHA256 = {
+    "mien-base": "86f2ce354b7dbfbef192c54898f6c6bd2bbcfd4edd34e3133189981491795936",
     "ferplus-resnet10-int8": "c3efbbf7b4b0ccd95d522cd58dc6ea58eefe3dc75e340a86ea2099de518d9259",
 }
 
@@ -26,6 +27,15 @@ SHA256 = {
 def model_names() -> tuple[str, ...]:
     """Return the names of the bundled models, the default first."""
     return tuple(sorted(SHA256, key=lambda name: (name != DEFAULT_MODEL, name)))
+
+
+def bundled_name(model: str) -> str | None:
+    """Return the name of a bundled model, which may be given without `mien-`, or None.
+
+    >>> bundled_name("base"), bundled_name("mien-base"), bundled_name("huge")
+    ('mien-base', 'mien-base', None)
+    """
+    return next((name for name in (model, f"mien-{model}") if name in SHA256), None)
 
 
 def find_model(model: str | Path | None = None) -> Path:
@@ -52,8 +62,9 @@ def find_model(model: str | Path | None = None) -> Path:
     path = Path(model)
     if path.is_file():
         return path
-    if str(model) in model_names():
-        return _verified_file(str(model))
+    name = bundled_name(str(model))
+    if name is not None:
+        return _verified_file(name)
     near = get_close_matches(str(model), model_names(), n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]}?" if near else ""
     problem = "is a folder, not a model" if path.is_dir() else "does not exist"

@@ -19,13 +19,14 @@ DATA = {
     "caer-s": ("caer",),
     "afew-va": ("afew_va",),
     "aff-wild2": ("aff_wild2",),
+    "lfw": ("lfw",),
 }
 # Sets that nobody has described in a paper, as far as known.
 UNPUBLISHED = ("mmafedb", "nhfi")
 
 # By the beginning of timm's name.
 BACKBONES = {
-    "resnet": "resnet", "efficientnet": "efficientnet", "tf_efficientnet": "efficientnet", "mobilenetv3": "mobilenetv3",
+    "resnet": "resnet", "mien_resnet": "resnet", "efficientnet": "efficientnet", "tf_efficientnet": "efficientnet", "mobilenetv3": "mobilenetv3",
     "tf_mobilenetv3": "mobilenetv3", "convnext": "convnext", "vit": "vit",
 }  # fmt: skip
 

@@ -26,8 +26,8 @@ def mien_resnet14(pretrained: bool = False, **options: Any) -> ByobNet:
 
 @register_model  # type: ignore[untyped-decorator]
 def mien_resnet10(pretrained: bool = False, **options: Any) -> ByobNet:
-    """0.3 M parameters, 10 M multiply-adds at 48 px."""
-    return _build("mien_resnet10", pretrained, 8, (16, 32, 64, 128), (1, 1, 1, 1), options)
+    """0.75 M parameters, 35 M multiply-adds at 48 px."""
+    return _build("mien_resnet10", pretrained, 16, (32, 64, 128, 160), (1, 1, 1, 1), options)
 
 
 def _build(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mien.artifacts import file_sha256
 from mien.assets import DEFAULT_MODEL
-from mien.assets.bundled_models import find_model, model_names
+from mien.assets.bundled_models import bundled_name, find_model
 from mien.assets.hub import fetch_model, is_hub_address
 from mien.errors import ModelError
 from mien.faces.crop import CropContract, resize_crop
@@ -123,7 +123,7 @@ def find_weights(name: str) -> Path:
         return path
     if is_hub_address(name):
         return fetch_model(name)
-    if name == BUNDLED or name in model_names():
+    if name == BUNDLED or bundled_name(name) is not None:
         return find_model(DEFAULT_MODEL if name == BUNDLED else name)
     raise ModelError(
         f"`model.weights` {name} does not exist. Name a run, a model file (.onnx) or its address (hf://ORG/NAME), a file "

@@ -90,7 +90,7 @@ def test_a_crowd_is_summarized_by_the_people_seen_longest() -> None:
 def test_a_video_without_a_face() -> None:
     summary = VideoSummary("a", frame_rate=10)
     add_frame(summary, 0.0)
-    assert [*summary.lines()] == ["a: 1 frames, 0.1 s, a face in 0% of them"]
+    assert [*summary.lines()] == ["a: 1 frame, 0.1 s, a face in 0% of them"]
 
 
 @pytest.mark.parametrize("n_frames", [0, 2])

@@ -26,7 +26,7 @@ from mien.sample.write import write_sample
 
 SHARED = Path(os.environ.get("MIEN_SHARED", Path(__file__).resolve().parents[4] / "shared"))
 DETECTOR = SHARED / "models" / "face_detection_yunet_2023mar.onnx"
-MODEL = "ferplus-resnet10-int8"
+MODEL = "mien-base"
 BOX = ("face_x", "face_y", "face_width", "face_height")
 
 
@@ -149,8 +149,8 @@ def test_a_box_is_matched_to_the_face_in_it() -> None:
 
 def test_models_that_cannot_place_landmarks(tmp_path: Path) -> None:
     """The message says what to give instead."""
-    with pytest.raises(ArtifactError, match="Did you mean ferplus-resnet10-int8"):
-        find_landmark_model("ferplus-resnet10")
+    with pytest.raises(ArtifactError, match="Did you mean mien-base"):
+        find_landmark_model("mien-bas")
     (tmp_path / "a.onnx").write_bytes(b"no model")
     with pytest.raises(ArtifactError):
         find_landmark_model(str(tmp_path / "a.onnx"))

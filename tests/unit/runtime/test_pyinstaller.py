@@ -42,7 +42,7 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def test_the_models_and_the_cascade_are_collected(hook: dict[str, Any]) -> None:
     names = {Path(path).name for path in hook["datas"]}
-    assert {"ferplus-resnet10-int8.onnx", CASCADE_PATH.name} <= names
+    assert {"mien-base.onnx", CASCADE_PATH.name} <= names
 
 
 def test_modules_named_as_text_are_collected_and_training_is_not(hook: dict[str, Any]) -> None:

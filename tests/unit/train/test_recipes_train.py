@@ -36,7 +36,7 @@ def made_small(recipe: Recipe, *, weights: Path | None = None, teacher: Path | N
     return replace(
         recipe,
         model=replace(recipe.model, pretrained=False, weights=None if weights is None else str(weights)),
-        data=replace(recipe.data, input_size=32, dev_fraction=0.2, packs=None),
+        data=replace(recipe.data, input_size=32, dev_fraction=0.2, packs=None, classes=None),
         schedule=replace(
             schedule,
             epochs=EPOCHS,
@@ -84,11 +84,10 @@ def different_hashes(split: PackSplit) -> np.ndarray:
 def test_a_bundled_recipe_trains(
     name: str,
     packs_by_kind: dict[str, Path],
-    trained_run: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The loss is finite in every epoch and falls; weights and a teacher are those of a small run."""
+    """The loss is finite in every epoch and falls; weights and a teacher are those of a shorter run."""
     # All faces of the tests' packs have the same hash.
     monkeypatch.setattr(PackSplit, "read_perceptual_hashes", different_hashes)
     monkeypatch.setattr(PackSplit, "read_thumbnails", lambda split: np.zeros((len(split), 32, 32), np.uint8))
@@ -101,14 +100,14 @@ def test_a_bundled_recipe_trains(
     packs = [packs_by_kind[kind]]
     if recipe.data.packs is not None:
         packs = [packs_by_kind["plain"], packs_by_kind["votes"]]
-    weights = None
-    if recipe.model.weights is not None:
-        weights = tmp_path / "weights"
+    earlier = tmp_path / "earlier"
+    needs = {"weights": recipe.model.weights, "teacher": recipe.schedule.loss.teacher}
+    given = {name: earlier for name, value in needs.items() if value is not None}
+    if given:
         begun = made_small(recipe)
         model = replace(begun.model, backbone=begun.model.backbone or SMALLEST)
-        train(replace(begun, model=model, schedule=replace(begun.schedule, epochs=1)), packs, weights)
-    teacher = trained_run if recipe.schedule.loss.teacher is not None else None
-    small = made_small(recipe, weights=weights, teacher=teacher)
+        train(replace(begun, model=model, schedule=replace(begun.schedule, epochs=1)), packs, earlier)
+    small = made_small(recipe, **given)
     train(small, packs, tmp_path / "run")
     with (tmp_path / "run" / "metrics.csv").open() as file:
         losses = [float(row["train_total"]) for row in csv.DictReader(file)]

@@ -268,7 +268,7 @@ def test_a_recipe_without_a_backbone_takes_the_networks(tiny_recipe: Recipe) -> 
     """With what describes it, and its input size, except for what the recipe sets."""
     recipe = replace(
         tiny_recipe,
-        model=replace(tiny_recipe.model, backbone=None, weights="bundled"),
+        model=replace(tiny_recipe.model, backbone=None, weights="ferplus-resnet10-int8"),
         data=replace(tiny_recipe.data, input_size=224),
     )
     aligned = CropContract(method="aligned", margin=0.0, size=96)
@@ -297,11 +297,15 @@ def test_the_default_backbone(tiny_recipe: Recipe, tmp_path: Path, weights_name:
     assert starting_weights.adopt_network(named, crop) is named
 
 
-def test_the_bundled_model_by_name(load: Load) -> None:
-    """Its landmark head and all its classes are loaded, and the record says how."""
-    network, loaded = load("bundled", ("Sad", "Happy", "Bored"), "resnet10t")
-    assert loaded.fit.n_matched == loaded.fit.n_total == 70
+@pytest.mark.parametrize(
+    ("name", "backbone"),
+    [("bundled", "mien_resnet14"), ("base", "mien_resnet14"), ("ferplus-resnet10-int8", "resnet10t")],
+)
+def test_bundled_models_by_name(load: Load, name: str, backbone: str) -> None:
+    """The landmark head and all classes are loaded, and the record says how."""
+    network, loaded = load(name, ("Sad", "Happy", "Bored"), backbone)
+    assert loaded.fit.n_matched == loaded.fit.n_total > 50
     assert loaded.heads == ("landmark_head",)
     assert (loaded.classes, loaded.new_classes) == (("Sad", "Happy"), ("Bored",))
-    norm = network.backbone.get_submodule("bn1" if hasattr(network.backbone, "bn1") else "conv1.1")
+    norm = next(layer for layer in network.backbone.modules() if isinstance(layer, torch.nn.BatchNorm2d))
     assert not torch.allclose(norm.running_mean, torch.zeros_like(norm.running_mean))

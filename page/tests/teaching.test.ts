@@ -14,6 +14,7 @@ import { logitsOf, logSoftmax } from "../src/teaching/regression.ts";
 import { golden, modelFile } from "./golden.ts";
 
 interface LessonCase {
+  n_features: number;
   features: number[][];
   labels: number[];
   groups: number[];
@@ -59,7 +60,7 @@ for (const kind of ["new", "kept"] as const) {
   test(`a file with ${kind} classes is Python's, byte for byte`, async () => {
     const { info, sha256 } = lesson.files[kind];
     const { classes } = JSON.parse(info) as ModelInfo;
-    const weight = [0, 1, 2].map((row) => Array.from({ length: 512 }, (_, at) => (((row * 31 + at * 7) % 23) - 11) / 64));
+    const weight = [0, 1, 2].map((row) => Array.from({ length: lesson.n_features }, (_, at) => (((row * 31 + at * 7) % 23) - 11) / 64));
     const head = { weight, bias: [0, 0.25, 0.5], temperature: 1.5, keepsClasses: kind === "kept" };
     const file = await replaceHead(modelFile(), head, info, classes.length);
     assert.equal(createHash("sha256").update(file).digest("hex"), sha256);
@@ -73,7 +74,7 @@ function makeShots(names: string[], count: number, isAlike = false): Shot[] {
   return names.flatMap((label, number) =>
     Array.from({ length: count }, () => ({
       label,
-      features: Float32Array.from({ length: 512 }, (_, at) => random() + (at % names.length === number ? 1 : 0)),
+      features: Float32Array.from({ length: lesson.n_features }, (_, at) => random() + (at % names.length === number ? 1 : 0)),
       probabilities: golden.classes.map(() => 1 / golden.classes.length),
       thumbnail: Float32Array.from({ length: 256 }, (_, at) => (isAlike ? Math.sin(at) + 0.01 * random() : random())),
     })),

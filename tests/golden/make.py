@@ -287,6 +287,7 @@ def lesson_case(bundle: OnnxModel) -> dict[str, Any]:
         name = "kept" if keeps_classes else "new"
         files[name] = {"info": info.to_json(), "sha256": hashlib.sha256(content).hexdigest()}
     return {
+        "n_features": bundle.n_features,
         "features": features.tolist(),
         "labels": labels.tolist(),
         "groups": groups.tolist(),

@@ -74,7 +74,7 @@ def aggregate(
     Example:
         >>> import mien
         >>> model = mien.load()
-        >>> for row in mien.aggregate(model.watch("talk.mp4"), by="second"):
+        >>> for row in mien.aggregate(model.watch("talk.mp4"), by="second"):  # doctest: +SKIP
         ...     print(row["second"], row["expression"], row["expression_share"])
     """
     aggregator = Aggregator(parse_by(by))

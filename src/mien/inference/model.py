@@ -92,7 +92,7 @@ def load(  # noqa: PLR0913 - one keyword per option, as on the command line
         >>> import mien
         >>> model = mien.load()
         >>> model
-        Model(ferplus-resnet10-int8.onnx: expression, landmarks; 8 classes; 48 px)
+        Model(mien-base.onnx: expression, landmarks; 8 classes; 48 px)
         >>> model.classes[:3]
         ('Neutral', 'Happy', 'Sad')
     """

@@ -120,10 +120,17 @@ def read_training_faces(
     is_labeled = faces.labels != NO_LABEL
     n_train, n_dev = int((is_labeled & ~in_dev).sum()), int((is_labeled & in_dev).sum())
     if min(n_dev, n_train) < MIN_FACES:
+        excluded = {
+            "repeat a face of another split": n_leaks,
+            "show persons of another split": n_shared_persons,
+            "repeat a face of `data.keep_out`": n_kept_out,
+        }
+        left_out = ", ".join(f"{n:,} {why}" for why, n in excluded.items() if n)
         raise DatasetError(
             f"{n_train + n_dev} usable training faces in {where} leave {n_train} for training and {n_dev} "
             f"for dev, at least {MIN_FACES} of each are needed. Add faces, or raise `data.dev_fraction`"
             + ("; faces of a person or clip stay together" if by_person else "")
+            + (f". Left out: {left_out}" if left_out else "")
         )
     return TrainingFaces(
         classes, faces.part(~in_dev), faces.part(in_dev), n_leaks, n_shared_persons, annotations, n_kept_out

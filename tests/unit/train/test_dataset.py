@@ -305,3 +305,10 @@ def test_too_few_faces(make_training_pack: Callable[..., Path], tmp_path: Path) 
     pack = Pack.open(make_training_pack(tmp_path / "few.pack", n_train=18, n_missing=0))
     with pytest.raises(DatasetError, match=r"18 usable training faces .* 16 of each are needed"):
         read_training_faces([pack], DataConfig())
+
+
+def test_too_few_faces_are_left(make_training_pack: Callable[..., Path], tmp_path: Path) -> None:
+    """The message says what was left out, such as everything in a pack that is its own `keep_out`."""
+    pack = Pack.open(make_training_pack(tmp_path / "some.pack"))
+    with pytest.raises(DatasetError, match=r"^0 usable .* Left out: 192 repeat a face of `data\.keep_out`$"):
+        read_training_faces([pack], DataConfig(keep_out=[str(pack.path)], exclude_leaks=False))

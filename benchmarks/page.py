@@ -80,7 +80,7 @@ def main() -> None:
                 str(FPS / args.fps),
             ]
             done = subprocess.run(
-                [*command, *addresses], capture_output=True, text=True, check=True, cwd=ROOT / "page"
+                [*command, *addresses], stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT / "page"
             )
         finally:
             server.terminate()

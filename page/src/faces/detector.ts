@@ -25,6 +25,7 @@ const SECOND_LOOK: CropContract = { method: "box", margin: 0.5, size: 160, resam
 const TURNED_GAIN = 0.03;
 const FILLING_SCORE = 0.2;
 const FILLING_COVER = 0.3;
+const FILLING_ASPECT = 2;
 const MAX_ENLARGEMENT = 2;
 const LARGE_PIXELS = 4_900_000;
 const SMALL_SIDE = 40;
@@ -87,6 +88,8 @@ export class Detector {
 
   /** Whether an image in which no face is found looks like a close-up of one. */
   private async fillsImage(image: Image): Promise<boolean> {
+    const [shorter, longer] = [image.width, image.height].sort((a, b) => a - b);
+    if (longer > FILLING_ASPECT * shorter) return false;
     const frame: Box = [0, 0, image.width, image.height];
     const candidates = await this.findCloseUp(image, FILLING_SCORE);
     return candidates.some((face) => intersectionArea(face.box, frame) >= FILLING_COVER * areaOf(frame));

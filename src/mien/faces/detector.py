@@ -48,6 +48,8 @@ TURNED_GAIN = 0.03
 # so 59 of 71 missed FER+ training faces, and none of 150 patches of background.
 FILLING_SCORE = 0.2
 FILLING_COVER = 0.3
+# No close-up is longer than this, in widths: a face that is stretched so much is not what a model has seen.
+FILLING_ASPECT = 2
 # Faces of at least this many pixels are found reliably: of 60 LFW faces 59 at 77 pixels, 55 at 64 and 50 at 51.
 SURE_SIDE = 80
 # A second pass looks for small faces, at this size at most. A third one, which takes up to four times as long, follows if
@@ -187,6 +189,8 @@ class YuNetDetector:
     def fills_image(self, image_rgb: NDArray[np.uint8]) -> bool:
         """Return whether an image in which no face is found looks like a close-up. See `CloseUpDetector`."""
         height, width = image_rgb.shape[:2]
+        if max(height, width) > FILLING_ASPECT * min(height, width):
+            return False
         frame_xyxy = np.array([0.0, 0.0, width, height])
         candidates = self._find_close_up(_to_bgr(image_rgb), FILLING_SCORE)
         covers = [float(intersection_xyxy(face.box_xyxy, frame_xyxy)) for face in candidates]

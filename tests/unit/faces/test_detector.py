@@ -242,10 +242,19 @@ def test_yunet_finds_small_faces(
 
 
 @pytest.mark.parametrize(
-    ("score", "side", "is_close_up"), [(0.25, 150, True), (0.25, 90, False), (0.15, 150, False)]
+    ("score", "side", "height", "is_close_up"),
+    [
+        (0.25, 150, 267, True),
+        (0.25, 90, 267, False),
+        (0.15, 150, 267, False),
+        (0.25, 150, 500, True),
+        (0.25, 150, 560, False),
+    ],
 )
-def test_a_close_up_that_is_missed_fills_the_image(score: float, side: int, is_close_up: bool) -> None:
-    """A candidate that is too faint for a face, and covers a third of the image or more."""
+def test_a_close_up_that_is_missed_fills_the_image(
+    score: float, side: int, height: int, is_close_up: bool
+) -> None:
+    """A candidate that is too faint for a face, and covers a third of the image or more, which is not stretched."""
 
     class Faint:
         def detect(self, image_bgr: NDArray[np.uint8], *, score_threshold: float) -> NDArray[np.float32]:
@@ -255,7 +264,7 @@ def test_a_close_up_that_is_missed_fills_the_image(score: float, side: int, is_c
 
     found = YuNetDetector.__new__(YuNetDetector)
     found._network = Faint()  # type: ignore[assignment]
-    image = np.full((267, 267, 3), 90, np.uint8)
+    image = np.full((height, 267, 3), 90, np.uint8)
     assert found.find_faces(image) == []
     assert found.fills_image(image) == is_close_up
 

@@ -13,15 +13,15 @@ names it).
 import argparse
 import json
 import os
-import re
 import statistics
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from serve import serving
 
 ROOT = Path(__file__).parents[1]
 SIZE_WH, FRAMES, FPS = (640, 480), 120, 60
@@ -52,38 +52,22 @@ def main() -> None:
     parser.add_argument("--baseline")
     parser.add_argument("--model")
     args = parser.parse_args()
-    words = [
-        sys.executable,
-        "-m",
-        "mien",
-        "serve",
-        "--port",
-        "0",
-        *(["--model", args.model] if args.model else []),
-    ]
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as server,
-    ):
-        try:
-            video = Path(folder) / "video.y4m"
-            write_video(args.photo, video, args.fps)
-            lines = iter(server.stderr or ())
-            address = next(found[0] for line in lines if (found := re.search(r"http://\S+/", line)))
-            addresses = [*([args.baseline] if args.baseline else []), address]
-            command = [
-                "node",
-                str(ROOT / "page" / "speed.mjs"),
-                str(video),
-                str(args.seconds),
-                str(args.rounds),
-                str(FPS / args.fps),
-            ]
-            done = subprocess.run(
-                [*command, *addresses], stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT / "page"
-            )
-        finally:
-            server.terminate()
+    with tempfile.TemporaryDirectory() as folder, serving(args.model) as (port, _):
+        video = Path(folder) / "video.y4m"
+        write_video(args.photo, video, args.fps)
+        address = f"http://127.0.0.1:{port}/"
+        addresses = [*([args.baseline] if args.baseline else []), address]
+        command = [
+            "node",
+            str(ROOT / "page" / "speed.mjs"),
+            str(video),
+            str(args.seconds),
+            str(args.rounds),
+            str(FPS / args.fps),
+        ]
+        done = subprocess.run(
+            [*command, *addresses], stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT / "page"
+        )
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {args.rounds} x {args.seconds} s")
     measured = [json.loads(line) for line in done.stdout.splitlines()]
     medians = {}

@@ -47,7 +47,7 @@ def processor_seconds(process_id: int) -> float:
 
 
 @contextmanager
-def serving(model: str | None, options: tuple[str, ...]) -> Iterator[tuple[int, int]]:
+def serving(model: str | None, options: tuple[str, ...] = ()) -> Iterator[tuple[int, int]]:
     """Run a server; yield its port and process ID."""
     words = [
         sys.executable,

@@ -2,20 +2,10 @@
 // Called by tools/page_gif.py. Needs `npm ci --prefix page` and Chromium.
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { chromium } from "playwright-core";
+import { launchWithCamera } from "./camera.mjs";
 
 const [url, video, folder, seconds, rate] = process.argv.slice(2);
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-    `--use-file-for-fake-video-capture=${video}`,
-  ],
-});
+const browser = await launchWithCamera(video);
 const context = await browser.newContext({ locale: "en-US", permissions: ["camera"], viewport: { width: 1000, height: 506 } });
 const page = await context.newPage();
 await page.goto(url);

@@ -1,20 +1,12 @@
 // Prints how fast pages predict, with a video as their camera: node page/speed.mjs VIDEO.y4m SECONDS ROUNDS SLOWNESS URL [URL]
 // The pages take turns. Their clocks run SLOWNESS times slower. Called by benchmarks/page.py. Needs `npm ci --prefix page` and Chromium.
 import { readdirSync, readFileSync } from "node:fs";
-import { chromium } from "playwright-core";
+import { launchWithCamera } from "./camera.mjs";
 
 const [video, seconds, rounds, slowness, ...urls] = process.argv.slice(2);
 // Until then the browser compiles what runs often.
 const WARM_UP = 100;
 const TIMEOUT = { timeout: 240_000 };
-const args = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-background-networking",
-  "--use-fake-device-for-media-stream",
-  "--use-fake-ui-for-media-stream",
-  `--use-file-for-fake-video-capture=${video}`,
-];
 
 /** CPU milliseconds of this process's children and theirs, the whole browser, by kind of process and thread. */
 function cpuMilliseconds() {
@@ -46,7 +38,7 @@ function cpuMilliseconds() {
 }
 
 async function measure(url) {
-  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args });
+  const browser = await launchWithCamera(video);
   const context = await browser.newContext({ locale: "en-GB", permissions: ["camera"] });
   const page = await context.newPage();
   await page.addInitScript((slower) => {

@@ -171,7 +171,8 @@ class CsvDataset:
         for name, number in zip(self.tables[0][1].vote_names, votes.split(","), strict=True):
             if (class_name := self.label_classes.get(name)) is not None:
                 found[class_name] += float(number)
-        return tuple(number / sum(found.values()) for number in found.values())
+        total = sum(found.values())
+        return tuple(number / total for number in found.values())
 
 
 def recognize_csv(raw: Path) -> str | None:

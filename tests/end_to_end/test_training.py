@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("torch", reason="training needs the train extra")
 
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from mien.cli import main
@@ -170,6 +171,17 @@ def test_several_packs_of_one_command(
     code, _, err = mien(*words, "--pack", training_pack, "--out", tmp_path / "other")
     assert (code, err.count("\n")) == (1, 1)
     assert "hold the same faces" in err
+
+
+def test_pack_takes_the_place_of_the_packs_of_a_recipe(mien: Mien) -> None:
+    """As every option takes the place of a recipe key; together with the key itself it is refused."""
+    words = ["train", "--recipe", "affectnet_and_ferplus", "--pack", "mine.pack", "--print_config"]
+    code, out, _ = mien(*words)
+    assert code == 0
+    assert yaml.safe_load(out)["data"]["packs"] is None
+    with pytest.raises(SystemExit) as caught:
+        mien(*words, "--data.packs", "[other.pack]")
+    assert caught.value.code == 2
 
 
 def test_pack_and_out_are_needed(mien: Mien, recipe_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,7 +58,8 @@ def add_parser(verbs: Verbs) -> None:
         type=path_or_address,
         action="append",
         metavar="PACK",
-        help="pack to train on, or its address, such as s3://bucket/my.pack; repeat for several packs",
+        help="pack to train on, or its address, such as s3://bucket/my.pack, in place of those that the recipe names; "
+        "repeat for several packs",
     )
     parser.add_argument(
         "--keep-out",
@@ -87,20 +88,9 @@ def run(args: argparse.Namespace) -> int:
     """Train, or show what would be trained."""
     with requires_extra("train", "train"):
         from mien.formats.remote import fetch_pack
-        from mien.recipe import format_recipe, read_recipe
+        from mien.recipe import format_recipe
 
-    if args.keep_out:  # a recipe key, so that the run records it, and folds and sweeps pass it on
-        args.overrides.append(
-            f"--data.keep_out={json.dumps([str(Path(path).absolute()) for path in args.keep_out])}"
-        )
-    keys = [word.partition("=")[0] for word in args.overrides if word.startswith("--")]
-    for index, key in enumerate(keys):
-        if key in keys[:index]:
-            raise RecipeError(f"`{key}` is given twice but takes one value. Give it once")
-    try:
-        recipe = read_recipe(args.recipe, args.overrides)
-    except RecipeError as error:
-        raise RecipeError(f"{error}{args.parser.suggest_options(args.overrides)}") from None
+    recipe = _read_recipe(args)
     if args.print_config:
         print_result(format_recipe(recipe).rstrip())
         return 0
@@ -115,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
     packs = [fetch_pack(pack) for pack in named]
     if args.plan:
         return plan_run(args, recipe, packs, series)
-    if args.out is None or not packs or (args.pack is not None and recipe.data.packs):
+    if args.out is None or not packs:
         args.parser.error("--out, and either --pack or the recipe key `data.packs`, are required")
     if series.is_series:
         return run_series(args, packs, series)
@@ -128,9 +118,31 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _read_recipe(args: argparse.Namespace) -> "Recipe":
+    """Read the recipe. Options that stand for a key become overrides: runs record them, and series pass them on."""
+    from mien.recipe import read_recipe
+
+    if args.keep_out:
+        args.overrides.append(
+            f"--data.keep_out={json.dumps([str(Path(path).absolute()) for path in args.keep_out])}"
+        )
+    keys = [word.partition("=")[0] for word in args.overrides if word.startswith("--")]
+    for index, key in enumerate(keys):
+        if key in keys[:index]:
+            raise RecipeError(f"`{key}` is given twice but takes one value. Give it once")
+    if args.pack and "--data.packs" in keys:
+        args.parser.error("--pack and --data.packs both name the packs. Give one of them")
+    if args.pack:  # in place of the packs that the recipe names
+        args.overrides.append("--data.packs=null")
+    try:
+        return read_recipe(args.recipe, args.overrides)
+    except RecipeError as error:
+        raise RecipeError(f"{error}{args.parser.suggest_options(args.overrides)}") from None
+
+
 def plan_run(args: argparse.Namespace, recipe: "Recipe", packs: list[Path], series: SeriesOptions) -> int:
     """Print what a run would do. --out RUN is not touched, so that --plan can be added to any command."""
-    if not packs or (args.pack is not None and recipe.data.packs):
+    if not packs:
         args.parser.error("--plan needs either --pack or the recipe key `data.packs`")
     if series != SeriesOptions():
         raise RecipeError(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from mien.datasets.list_options import ColumnOptions
+from mien.runtime.language import LanguageCode
 from mien.runtime.options import DETECTOR_HELP, FORCE_HELP, option, option_group
 
 
@@ -64,4 +65,5 @@ class TeachOptions:
         (), "for a CSV: folder of images that are not next to it; may be repeated", metavar="DIR"
     )
     columns: ColumnOptions = option_group(ColumnOptions, "columns of a CSV")
+    language: LanguageCode = option("en", "language of the model card: en, English; zh, Chinese")
     force: bool = option(False, FORCE_HELP)

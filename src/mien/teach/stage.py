@@ -101,7 +101,7 @@ def run_teach(
     for into, names in options.merge:
         merge[into] = merge.get(into, ()) + names
     taught = teach(base, shots, keep_classes=options.keep_classes, merge=merge)
-    save_model(taught, out, force=options.force)
+    save_model(taught, out, language=options.language, force=options.force)
     return TeachSummary(out, taught.info, (*dataset.notes, *notes))
 
 

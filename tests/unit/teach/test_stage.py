@@ -50,12 +50,18 @@ def test_a_folder_becomes_a_model(
     assert "balanced accuracy 100.0 % [" in printed
     assert f"model: {out}" in printed
     assert OnnxModel.load(out, threads=1).info.classes == ("orange", "teal")
-    assert (tmp_path / "mine.md").is_file()
+    card = (tmp_path / "mine.md").read_text("utf-8")
+    assert "Predicts orange, teal. Taught on 16 faces" in card
     image = str(faces / "teal" / "0.png")
     assert main(["predict", image, "--model", str(out), "--crop", "whole"]) == 0
     assert "teal" in capsys.readouterr().out
     assert main(words) == 1
     assert "already exists" in capsys.readouterr().err
+    assert main([*words, "--force", "--language", "zh"]) == 0
+    translated = (tmp_path / "mine.md").read_text("utf-8")
+    sentences = {line for line in card.splitlines() if len(line.split()) > 4 and not line.startswith("|")}
+    assert len(sentences) == 5
+    assert sentences.isdisjoint(translated.splitlines())
 
 
 def test_a_list_with_boxes_and_persons(make_faces: MakeFaces, model_path: Path, tmp_path: Path) -> None:

@@ -3,64 +3,90 @@
 from typing import Any
 
 from mien.formats.onnx_model import ModelInfo
+from mien.runtime.language import Language
 
 
-def write_card(info: ModelInfo, name: str) -> str:
+def write_card(info: ModelInfo, name: str, language: Language) -> str:
     """Return the card in Markdown of a model whose metadata has ``training.taught``."""
     taught: dict[str, Any] = info.training["taught"]
     found = taught["cross_validation"]
+    say, model = language.sentence, taught["model"]
+
+    def list_classes(names: list[str] | tuple[str, ...], separator: str) -> str:
+        return separator.join(map(language.class_name, names))
+
+    predicts = say(
+        "Predicts {classes}. Taught on {n} faces with `mien teach`: a linear layer on the features of {model}, whose network "
+        "is unchanged.",
+        {"classes": list_classes(info.classes, say(", ")), "n": found["n"], "model": model},
+    )
+    if taught["kept_classes"]:
+        predicts += say(
+            " {classes} are that model's classes, with its odds between them.",
+            {"classes": list_classes(taught["kept_classes"], say(", "))},
+        )
+    for into, names in taught["merged"].items():
+        predicts += say(" {into:class} is {names}.", {"into": into, "names": list_classes(names, " + ")})
+    measured = say(
+        "Cross-validation over the {n} faces that it was taught on, in {folds} folds: near-duplicates, and the faces of a "
+        "person where persons were named, are on one side, and the penalty was chosen without the faces that it was measured "
+        "on. Faces of other persons, cameras and light can be harder: measure the file on a set of its own with `mien "
+        "evaluate`.",
+        {"n": found["n"], "folds": taught["folds"]},
+    )
+    scores = "\n".join(
+        f"| {say(title)} | {_percent(found, key)} | {100 * found[f'majority_{key}']:.1f} |"
+        for title, key in (("balanced accuracy", "balanced_accuracy"), ("accuracy", "accuracy"))
+    )
     rows = "\n".join(
-        f"| {row} | {one['n']} | {one['groups']} | {100 * one['recall']:.0f} |"
+        f"| {language.class_name(row)} | {one['n']} | {one['groups']} | {100 * one['recall']:.0f} |"
         for row, one in found["classes"].items()
     )
-    origin = [
-        (
-            f"Taught on {found['n']} faces with `mien teach`: a linear layer on the features of {taught['model']}, whose "
-            "network is unchanged."
-        )
-    ]
-    if taught["kept_classes"]:
-        origin.append(
-            f"{', '.join(taught['kept_classes'])} are that model's classes, with its odds between them."
-        )
-    origin += [f"{into} is {' + '.join(names)}." for into, names in taught["merged"].items()]
+    data = say(
+        "The faces above, chosen and labeled by the person who taught the model. The network's own training data are in the "
+        "card of {model}.",
+        {"model": model},
+    )
+    limits = say(
+        "Those of {model}, and: a face that shows none of these classes still gets one of them, and the probabilities assume "
+        "that all taught classes are equally common.",
+        {"model": model},
+    )
+    use = say(
+        "An expression is not a feeling: the model predicts what a face looks like. Not for decisions about a person. "
+        "Inferring people's emotions at work or in schools is prohibited in the European Union (AI Act, Article 5)."
+    )
     return f"""# {name}
 
-Predicts {", ".join(info.classes)}. {" ".join(origin)}
+{predicts}
 
-## Performance
+## {say("Performance")}
 
-Cross-validation over the {found["n"]} faces that it was taught on, in {taught["folds"]} folds: near-duplicates, and the faces of a
-person where persons were named, are on one side, and the penalty was chosen without the faces that it was measured on. Faces
-of other persons, cameras and light can be harder: measure the file on a set of its own with `mien evaluate`.
+{measured}
 
-| | estimate, % | 95 % interval, % | always the most common class, % |
+| | {say("estimate, %")} | {say("95 % interval, %")} | {say("always the most common class, %")} |
 |---|---|---|---|
-| balanced accuracy | {_percent(found, "balanced_accuracy")} | {100 * found["majority_balanced_accuracy"]:.1f} |
-| accuracy (n = {found["n"]}) | {_percent(found, "accuracy")} | {100 * found["majority_accuracy"]:.1f} |
+{scores}
 
-| class | faces | groups of near-duplicates or persons | found, % |
+| {say("class")} | n | {say("groups of near-duplicates or persons")} | {say("found, %")} |
 |---|---|---|---|
 {rows}
 
-## Training data
+## {say("Training data")}
 
-The faces above, chosen and labeled by the person who taught the model. The network's own training data are in the card of
-{taught["model"]}.
+{data}
 
-## License
+## {say("License")}
 
-{info.license or "Not stated."}
+{info.license or say("Not stated.")}
 
-## Limitations
+## {say("Limitations")}
 
-Those of {taught["model"]}, and: a face that shows none of these classes still gets one of them, and the probabilities
-assume that all taught classes are equally common.
+{limits}
 
-## Intended use
+## {say("Intended use")}
 
-An expression is not a feeling: the model predicts what a face looks like. Not for decisions about a person. Inferring
-people's emotions at work or in schools is prohibited in the European Union (AI Act, Article 5).
+{use}
 """
 
 

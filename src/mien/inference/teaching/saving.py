@@ -6,14 +6,16 @@ from mien.artifacts import claim_output, disk_errors, new_file, one_writer, requ
 from mien.assets.bundled_models import read_card
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.teaching.card import write_card
+from mien.runtime.language import Language, LanguageCode
 
 
-def save_model(model: OnnxModel, path: Path, *, force: bool = False) -> Path:
+def save_model(model: OnnxModel, path: Path, *, language: LanguageCode = "en", force: bool = False) -> Path:
     """Write a model's file, and its card as Markdown next to it; return the file's path.
 
     Args:
         model: the model; if it was taught, its card is written from its metadata, otherwise copied.
         path: ends in ``.onnx``.
+        language: of a card that is written.
         force: replace existing files.
 
     Raises:
@@ -21,7 +23,10 @@ def save_model(model: OnnxModel, path: Path, *, force: bool = False) -> Path:
     """
     require_suffix(path, [".onnx"], option="the model file")
     card_path = path.with_suffix(".md")
-    card = write_card(model.info, path.stem) if "taught" in model.info.training else read_card(model.path)
+    if "taught" in model.info.training:
+        card = write_card(model.info, path.stem, Language.load(language))
+    else:
+        card = read_card(model.path)
     content = model.content()
     with one_writer(path), disk_errors(path):
         for output in (path, card_path):

@@ -360,8 +360,9 @@ def main() -> None:
     parser.add_argument("set", type=Path, help="RAW in AffectNet's layout, or FER in FER+'s")
     parser.add_argument("--per-class", type=int, default=80)
     parser.add_argument("--raw", type=Path, help="of close-ups: a set in AffectNet's layout with background")
+    parser.add_argument("--model", help="mien's model (default: its default model)")
     args = parser.parse_args()
-    model = mien.load()
+    model = mien.load(args.model)
     if args.what == "rule":
         measure_rule(model, args.set, args.per_class)
     elif args.what == "covers":

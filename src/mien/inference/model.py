@@ -73,7 +73,7 @@ def load(  # noqa: PLR0913 - one keyword per option, as on the command line
             are predicted more often; or ``half``, in between.
         quality_rule: predictions for a face that is too small, too dark, blurred or covered become ``"unsure"``.
         coverage: give each face the set of classes that contains the true one with this probability, for each class, in
-            (0, 1); the promise holds for images that were drawn as those of the report.
+            (0, 1); the coverage holds for images that are sampled and labeled like those of the report.
         coverage_from: folder of a report of `mien evaluate` on this model, which ``coverage`` needs.
         detector: YuNet's file; None: located, or downloaded once, when it is first needed.
         threads: threads per model call; None: one per core, and half of that for a video, whose next frames are
@@ -262,7 +262,7 @@ class Model:
         cropped: bool = False,
         color: ColorOrder = "rgb",
     ) -> list[Explanation]:
-        """Return why each face of an image gets its answer: what counts for it, by hiding parts of the face.
+        """Return what the prediction of each face of an image depends on, found by hiding parts of the face.
 
         The model runs 144 times for each face.
 
@@ -364,7 +364,7 @@ class Model:
 
         if self.rule.label_sets is not None:
             raise ValueError(
-                "`coverage` is for images: the frames of a video repeat each other, so that it promises nothing"
+                "`coverage` is for images: the frames of a video repeat each other, so the coverage would not hold"
             )
         given = None
         if isinstance(source, bool) or not isinstance(source, str | os.PathLike | int):

@@ -30,9 +30,9 @@ Predicts {", ".join(info.classes)}. {" ".join(origin)}
 
 ## Performance
 
-Cross-validation over the {found["n"]} faces that it was taught on, in {taught["folds"]} folds: near-duplicates, and the faces of a
-person where persons were named, are on one side, and the penalty was chosen without the faces that it was measured on. Faces
-of other persons, cameras and light can be harder: measure the file on a set of its own with `mien evaluate`.
+Cross-validation over the {found["n"]} faces that it was taught on, in {taught["folds"]} folds: near-duplicates, and the faces of
+a person where persons were named, are in the same fold, and the penalty was chosen without the faces that it was measured on.
+Faces of other people, cameras and light can be harder: measure the file on a separate set with `mien evaluate`.
 
 | | estimate, % | 95 % interval, % | always the most common class, % |
 |---|---|---|---|
@@ -45,7 +45,7 @@ of other persons, cameras and light can be harder: measure the file on a set of 
 
 ## Training data
 
-The faces above, chosen and labeled by the person who taught the model. The network's own training data are in the card of
+The faces above, chosen and labeled by the person who taught the model. For the network's own training data, see the card of
 {taught["model"]}.
 
 ## License

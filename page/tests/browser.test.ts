@@ -416,6 +416,6 @@ test("classes are taught, used live, saved and undone", { skip: missing, timeout
   await page.click("#teach-add");
   await page.locator("#teach-result", { hasText: "No face found" }).waitFor({ timeout: 60_000 });
   await page.click("#language");
-  await page.getByText("教模型识别你自己的类别").waitFor();
+  await page.getByText("自定义类别").waitFor();
   assert.deepEqual(faults, []);
 });

@@ -26,8 +26,8 @@ def add_parser(verbs: Verbs) -> None:
     parser = add_verb(
         verbs,
         "explain",
-        "Show why a model answers as it does: a map of what counts on each face, the most similar training faces, and how "
-        "often such an answer is right.",
+        "Explain predictions: for each face, a map of what the prediction depends on, the most similar training faces, and how "
+        "often such a prediction is right.",
         "mien explain photo.jpg --out why\n"
         "  mien explain photo.jpg --target Sad --pack my.pack --report report --out why\n"
         "  mien explain --pack my.pack --key val/0001.jpg --out why",

@@ -1,4 +1,4 @@
-"""`mien prepare`: turn a raw data set into a pack."""
+"""`mien prepare`: turn a raw dataset into a pack."""
 
 import argparse
 import textwrap
@@ -17,7 +17,7 @@ def add_parser(verbs: Verbs) -> None:
     parser = add_verb(
         verbs,
         "prepare",
-        "Turn a raw data set into a pack of cropped, verified faces. The raw set is never modified.",
+        "Turn a raw dataset into a pack of cropped, verified faces. The raw set is never modified.",
         "mien prepare affectnet AffectNet/ --out affectnet.pack",
     )
     parser.add_argument("kind", choices=(*DATASETS, AUTO), help="kind of the raw set, see below")
@@ -48,7 +48,7 @@ def add_parser(verbs: Verbs) -> None:
             text, 78, initial_indent="  ", subsequent_indent=" " * 14, break_on_hyphens=False
         )
     lines += textwrap.wrap(
-        f"{AUTO:12}says which of these a set is taken for and why, shows ten rows, and prints the command that prepares it. "
+        f"{AUTO:12}says which of these a set looks like and why, shows ten rows, and prints the command that prepares it. "
         "Writes nothing.",
         78,
         initial_indent="  ",

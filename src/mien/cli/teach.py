@@ -13,9 +13,9 @@ def add_parser(verbs: Verbs) -> None:
     parser = add_verb(
         verbs,
         "teach",
-        "Teach a model file other classes from a few labeled photographs, in seconds and without torch: at least five faces of "
-        "each class, better twenty, of different persons. Measured by cross-validation; refused if it shows no evidence that "
-        "the classes can be told apart.",
+        "Give a model your own classes from a few labeled photographs, in seconds and without torch: at least five faces per "
+        "class, preferably twenty, of different people. Prints the cross-validated accuracy, and writes nothing if the classes "
+        "cannot be told apart.",
         "mien teach faces/ --out mine.onnx                  # faces/yawn/*.jpg, faces/calm/*.jpg\n"
         "  mien teach faces.csv --out mine.onnx --person-column who\n"
         "  mien teach faces/ --out mine.onnx --keep-classes   # faces/yawn, and faces/Neutral as an example of what is not\n"

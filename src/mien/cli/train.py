@@ -41,7 +41,7 @@ def add_parser(verbs: Verbs) -> None:
     parser = add_verb(
         verbs,
         "train",
-        "Train a network on a pack by a recipe. Any key of the recipe can be overridden.",
+        "Train a network on a pack, as a recipe describes. Any key of the recipe can be overridden.",
         "mien train --recipe demo --pack my.pack --out run --schedule.epochs 10",
         add_help=False,
     )

@@ -159,7 +159,7 @@ def assumed(what: str) -> str:
 
 # Every reason for rejecting a row, and what the data set's owner can do.
 REMEDIES = {
-    "missing_file": "restore the file, remove the row, or name the folder of the images with --images, what to leave off the "
+    "missing_file": "restore the file, remove the row, or name the folder of the images with --images, what to remove from the "
     "paths with --path-prefix, or what to add to them with --path-column '{COLUMN}.jpg'",
     "not_a_file": "replace it with a copy of the image file, or remove the row",
     "unreadable_file": "give yourself permission to read the file, or copy it again",

@@ -114,7 +114,7 @@ def _resolve_inside(root: Path, relative: str, allowed: tuple[Path, ...]) -> Pat
             )
     if Path(relative).is_absolute() and not os.path.lexists(path):
         raise RejectedRow(
-            "missing_file", f"there is no {relative!r} on this machine: leave off the beginning of the paths"
+            "missing_file", f"there is no {relative!r} on this machine: remove the beginning of the paths"
         )
     raise RejectedRow("path_outside", f"{relative!r} leads out of {root}")
 

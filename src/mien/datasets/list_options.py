@@ -111,7 +111,7 @@ class ColumnOptions:
         "column of the image's path, or several and the text between them, such as '{folder}/{file}.jpg'",
         metavar="NAME",
     )
-    path_prefix: str = option("", "beginning of the paths to leave off, such as /home/other/", metavar="TEXT")
+    path_prefix: str = option("", "beginning of the paths to remove, such as /home/other/", metavar="TEXT")
     label_column: str | None = option(
         None,
         "column of the class, or columns of votes that are named like the classes, such as happy,sad,fear",
@@ -130,7 +130,7 @@ class ColumnOptions:
     )
     person_column: str | None = option(
         None,
-        "column that names the person, or `none`; a person stays on one side of a split drawn here (default: person, "
+        "column that names the person, or `none`; a person is never in both train and val of a split drawn here (default: person, "
         "subject, identity)",
         metavar="NAME",
     )

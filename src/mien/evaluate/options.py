@@ -23,7 +23,7 @@ class EvaluateOptions:
     min_group: int = option(30, "smaller groups are left out of --groups, and named", metavar="N", least=1)
     counterfactual: bool = option(
         False,
-        "also report how often the answer to drawn faces changes with skin tone, hair, glasses, headwear and age lines alone; "
+        "also report how often the prediction for drawn faces changes with skin tone, hair, glasses, headwear or age lines alone; "
         "without --pack, only that",
     )
     drawn: int = option(200, "faces that --counterfactual draws, each 25 times", metavar="N", least=1)

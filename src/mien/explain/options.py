@@ -15,7 +15,9 @@ class ExplainOptions:
         "detect", "detect: find the faces; whole: every image already is one cropped face"
     )
     target: str | None = option(
-        None, "explain this class in place of the most probable one: what would speak for it", metavar="CLASS"
+        None,
+        "explain this class instead of the most probable one: what is evidence for it, and what against",
+        metavar="CLASS",
     )
     keys: tuple[str, ...] = option(
         (),
@@ -29,7 +31,7 @@ class ExplainOptions:
     )
     report: Path | None = option(
         None,
-        "report of the same model, written by `mien evaluate`: how often such an answer is right",
+        "report of the same model, written by `mien evaluate`: adds how often this prediction is right",
         metavar="REPORT",
     )
     detector_path: Path | None = option(None, DETECTOR_HELP, flag="--detector", metavar="FILE")

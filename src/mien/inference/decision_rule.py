@@ -42,7 +42,7 @@ class DecisionRule:
             (the closed-set protocols of `mien.metrics.protocols`); None: among all of the model's classes.
         min_confidence: a face whose most probable class is below this is ``unsure``, in [0, 1].
         top: report the probabilities of the K most probable classes only; None for all.
-        prior: how common the classes are taken to be: as in training, equally common (balanced: the probabilities are
+        prior: how common the classes are assumed to be: as in training, equally common (balanced: the probabilities are
             divided by the class fractions trained on), or halfway (half: by their square root). Rare classes are
             answered more often, and common ones less.
         label_sets: which classes each face may have, with a promise; None for no sets.

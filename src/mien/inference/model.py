@@ -69,17 +69,17 @@ def load(  # noqa: PLR0913 - one keyword per option, as on the command line
         classes: choose among AffectNet's first 7, 8 or 11 classes; None: among all of the model's classes.
         min_confidence: less probable predictions become ``"unsure"``, in [0, 1].
         top: report the probabilities of the K most probable classes only.
-        prior: how common the classes are taken to be: ``as-trained``; ``balanced``, equally common, so that rare classes
+        prior: how common the classes are assumed to be: ``as-trained``; ``balanced``, equally common, so that rare classes
             are predicted more often; or ``half``, in between.
         quality_rule: predictions for a face that is too small, too dark, blurred or covered become ``"unsure"``.
         coverage: give each face the set of classes that contains the true one with this probability, for each class, in
-            (0, 1); the promise holds for images that were drawn as those of the report.
+            (0, 1); the coverage holds for images that are sampled and labeled like those of the report.
         coverage_from: folder of a report of `mien evaluate` on this model, which ``coverage`` needs.
         detector: YuNet's file; None: located, or downloaded once, when it is first needed.
         threads: threads per model call; None: one per core, and half of that for a video, whose next frames are
             decoded and searched for faces at the same time.
         device: what runs the model: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or another of `mien.runtime.onnx_session.DEVICES`
-            that the installed onnxruntime supports. The detector stays on the CPU.
+            that the installed onnxruntime supports. The detector stays on the CPU. Only the CPU is tested.
         providers: onnxruntime's execution providers, in order of preference, in place of ``device``: names, or pairs of a
             name and its options.
 
@@ -193,10 +193,10 @@ class Model:
                 0 to 1; a torch tensor may have its channels first. A list of these, or pixels ``(N, H, W, 3)``, for several.
             cropped: every image already is one cropped face; the detector does not run.
             color: order of the channels of pixels: ``"bgr"`` for those of OpenCV. In the wrong order faces are still found,
-                but predicted worse, and nothing can tell. Files and Pillow images state their own order.
+                but predicted worse, and mien cannot notice it. Files and Pillow images state their own order.
             keep_images: keep each image's pixels with its prediction, to draw on.
             boxes_xyxy: ``(N, 4)`` boxes of the faces of an image in pixels, instead of detecting them; the faces keep
-                their order. For a model of aligned crops, the detector looks for the points of the face in each.
+                their order. For a model of aligned crops, the detector finds the eyes and mouth in each.
             landmarks: ``(N, 68, 2)`` or ``(N, 5, 2)`` points of these faces in pixels, to align them by; enough without
                 boxes. See `GivenFaces`.
 
@@ -262,7 +262,7 @@ class Model:
         cropped: bool = False,
         color: ColorOrder = "rgb",
     ) -> list[Explanation]:
-        """Return why each face of an image gets its answer: what counts for it, by hiding parts of the face.
+        """Return what the prediction of each face of an image depends on, found by hiding parts of the face.
 
         The model runs 144 times for each face.
 
@@ -364,7 +364,7 @@ class Model:
 
         if self.rule.label_sets is not None:
             raise ValueError(
-                "`coverage` is for images: the frames of a video repeat each other, so that it promises nothing"
+                "`coverage` is for images: the frames of a video repeat each other, so the coverage would not hold"
             )
         given = None
         if isinstance(source, bool) or not isinstance(source, str | os.PathLike | int):
@@ -398,7 +398,7 @@ class Model:
         cropped: bool = False,
         color: ColorOrder = "rgb",
     ) -> "Model":
-        """Return a model with other classes, taught on a few labeled images in seconds; `save` writes it.
+        """Return a model with your own classes, taught on a few labeled images in seconds; `save` writes it.
 
         The network stays as it is: a linear layer on its features is fitted, with a penalty chosen by cross-validation, and
         measured by it (``info.training["taught"]``). In each image the largest face is used; images without one, or that
@@ -407,10 +407,10 @@ class Model:
         Args:
             images: each as `predict` takes it; at least five of each class, of different faces.
             labels: the class of each image.
-            persons: who is in each image, or None where that is not known. Cross-validation then measures how the model does
-                on persons that it has not seen.
-            keep_classes: keep the model's classes beside the new ones. Images of the model's classes are then needed too, as
-                examples of what is not a new class.
+            persons: who is in each image, or None where that is not known. Cross-validation then measures accuracy on
+                people who were not used to fit the layer.
+            keep_classes: keep the model's classes in addition to the new ones. Images of the model's classes are then needed
+                too, as counterexamples.
             merge: classes to combine to one, by the name of the new one: ``{"Negative": ["Anger", "Disgust"]}``.
             cropped: every image already is one cropped face; the detector does not run.
             color: order of the channels of pixels.

@@ -56,7 +56,7 @@ def occlusion_map(
         steps: positions of the spot along each side; the model runs on steps x steps crops.
 
     Returns:
-        ``(S, S)``: positive where the part speaks for the class, negative where it speaks against it.
+        ``(S, S)``: positive where the part is evidence for the class, negative where it speaks against it.
     """
     side = crop_rgb.shape[0]
     centers = (np.arange(steps) + 0.5) * side / steps

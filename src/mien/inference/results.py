@@ -52,7 +52,7 @@ class FacePrediction:
         face: 0-based index among the faces of the image, the largest first; None without a face.
         track: number of the person tracked through a video; None for an image.
         status: ``ok``, ``no_face``, or the reason why it cannot be read, such as ``truncated_image``.
-        detail: explanation of an unreadable source for a person; otherwise empty.
+        detail: why the source cannot be read, in words; otherwise empty.
         box_xyxy: ``(4,)`` face box in pixels of the upright image.
         score: detector score in [0, 1]; None if the detector has none or did not run.
         found_by: ``detector``; ``whole`` if the image was taken as one face; ``given`` if the box came with the image; None
@@ -62,7 +62,7 @@ class FacePrediction:
             right answers for such faces (quality.json).
         probabilities: by class, in the model's order; they sum to 1 unless limited to the top K classes.
         reason: why the expression is ``unsure``, such as ``too small``; otherwise empty.
-        label_set: the classes that the face may have, with the probability that was asked for; None if none was.
+        label_set: the classes that the face may have, at the requested coverage; None if none was requested.
         quality: how well the face can be seen, by the names of `mien.faces.quality.FaceQuality`; None without a face.
         landmarks: ``(68, 2)`` in pixels of the upright image; None if the model has no landmarks task.
         valence: in [-1, 1]; None if the model has no valence and arousal task.

@@ -138,7 +138,7 @@ def _with_label_sets(options: PredictOptions, model: OnnxModel, *, has_videos: b
     """
     if has_videos and options.sets.coverage is not None:
         raise ArtifactError(
-            "--coverage is for images: the frames of a video repeat each other, so that it promises nothing"
+            "--coverage is for images: the frames of a video repeat each other, so the coverage would not hold"
         )
     rule = options.sets.add_to(options.rule, model)
     rule.require_supported_by(model.info)

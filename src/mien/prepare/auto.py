@@ -64,7 +64,7 @@ def describe_set(
 
 
 def _taken_for(raw: Path, candidate: Candidate) -> str:
-    return f"`{raw}` is taken for `{candidate.kind}`, because {candidate.reason}."
+    return f"`{raw}` looks like `{candidate.kind}`, because {candidate.reason}."
 
 
 def _describe_rows(dataset: FaceDataset) -> str:

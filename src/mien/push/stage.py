@@ -47,7 +47,7 @@ def push(model: str | Path, address: str, options: PushOptions | None = None) ->
         )
     if read_model_file(path).sha256 is None:
         raise ArtifactError(
-            f"{path} is from an earlier release and carries no hash, so that nobody could tell whether it arrived unchanged. "
+            f"{path} is from an earlier release and has no hash, so a damaged copy could not be detected. "
             "Export it again"
         )
     if not info.license.strip():

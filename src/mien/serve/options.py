@@ -90,7 +90,7 @@ class ServeOptions:
     port: int = option(8000, "port to listen on; 0: any free port", least=0, most=65_535)
     token: str | None = option(
         None,
-        f"require this bearer token; better set {TOKEN_VARIABLE}, which the process list does not show",
+        f"require this bearer token; prefer {TOKEN_VARIABLE}, which the process list does not show",
         repr=False,
         parse=parse_token,
     )
@@ -117,7 +117,7 @@ class ServeOptions:
     )
     trusted_proxies: tuple[str, ...] = option(
         (),
-        "address or network of a proxy whose X-Forwarded-Proto and X-Forwarded-Prefix are believed; * for any; may be "
+        "address or network of a proxy whose X-Forwarded-Proto and X-Forwarded-Prefix are trusted; * for any; may be "
         "repeated (default: this machine)",
         flag="--trust-proxy",
         metavar="ADDRESS",

@@ -60,7 +60,7 @@ class PredictQuery(BaseModel):
     top: int | None = Field(None, ge=1, description="Return only the `top` highest class probabilities")
     prior: Prior = Field(
         "as-trained",
-        description="How common the classes are taken to be: `as-trained`; `balanced`: equally common, so that rare classes "
+        description="How common the classes are assumed to be: `as-trained`; `balanced`: equally common, so that rare classes "
         "are predicted more often; `half`: in between",
     )
     quality_rule: bool = Field(

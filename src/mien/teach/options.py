@@ -41,8 +41,7 @@ class TeachOptions:
 
     keep_classes: bool = option(
         False,
-        "keep the model's classes beside the new ones; takes faces of the model's classes too, as examples of what is not "
-        "a new class",
+        "keep the model's classes in addition to the new ones; needs some faces of the model's classes too, as counterexamples",
     )
     merge: tuple[tuple[str, tuple[str, ...]], ...] = option(
         (),

@@ -62,7 +62,7 @@ class TeachSummary:
             *map(on_one_line, self.notes),
             *format_table(rows),
             "",
-            f"cross-validated on the {found['n']} faces in {taught['folds']} folds, near-duplicates and persons on one side:",
+            f"cross-validated on the {found['n']} faces in {taught['folds']} folds, near-duplicates and persons kept together:",
             *scores,
             f"classes: {', '.join(self.info.classes)}",
             f"sha256 {file_sha256(self.out)}",

@@ -25,7 +25,7 @@ def complete(line: str, tmp_path: Path) -> list[str]:
 
 def test_verbs_options_and_choices_are_completed(tmp_path: Path) -> None:
     """Without running the command."""
-    assert complete("mien pre", tmp_path) == ["prepare", "predict"]
+    assert complete("mien pre", tmp_path) == ["predict", "prepare"]
     assert complete("mien predict photo.jpg --mod", tmp_path) == ["--model"]
     assert complete("mien predict photo.jpg --prior as", tmp_path) == ["as-trained"]
 

@@ -28,7 +28,7 @@ def test_rows_are_shown_as_understood(folder: Path) -> None:
     """From every split, with class and size, or the reason for rejecting one; and the quoted command."""
     text = describe_set(folder, DatasetOptions(), ["auto", str(folder)])
     lines = text.splitlines()
-    assert "is taken for `folder`, because `test`, `train` hold folders of images" in lines[0]
+    assert "looks like `folder`, because `test`, `train` hold folders of images" in lines[0]
     assert "rows: train 4, test 4" in lines
     assert "classes: Happy, Sad" in lines
     shown = [line.split()[:3] for line in lines if line.startswith(("train", "test"))]
@@ -66,7 +66,7 @@ def test_what_the_set_still_needs_is_one_error(tmp_path: Path, tools: Any) -> No
     for number in range(3):
         (tmp_path / "raw" / str(number)).mkdir(parents=True)
         (tmp_path / "raw" / str(number) / "a.jpg").write_bytes(tools.encode(tools.draw_image(number)))
-    with pytest.raises(DatasetError, match=r"taken for `folder`.* But: .*--label-names 0=NAME"):
+    with pytest.raises(DatasetError, match=r"looks like `folder`.* But: .*--label-names 0=NAME"):
         describe_set(tmp_path / "raw", DatasetOptions(), [])
     with pytest.raises(DatasetError, match=r"is none of affectnet, .*: it holds 1 .jpg in `a.jpg`"):
         describe_set(tmp_path / "raw" / "0", DatasetOptions(), [])

@@ -212,7 +212,7 @@ def test_what_should_not_be_pushed(
     other = make_report(model={"sha256": "0" * 64})
     damaged = make_report(protocols={"all": {"n": 1}}, split="val")
     for model, address, reports, message in (
-        (model_path, "hf://org/faces", (), "carries no hash"),
+        (model_path, "hf://org/faces", (), "has no hash"),
         (tmp_path / "bare.onnx", "hf://org/faces", (), "states no license.*--license"),
         (hashed_model, "org/faces", (), "The target must be hf://ORG/NAME"),
         (hashed_model, "hf://org/faces/other.onnx", (), r"is uploaded as model\.onnx"),

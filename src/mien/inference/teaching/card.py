@@ -29,8 +29,8 @@ def write_card(info: ModelInfo, name: str, language: Language) -> str:
         predicts += say(" {into:class} is {names}.", {"into": into, "names": list_classes(names, " + ")})
     measured = say(
         "Cross-validation over the {n} faces that it was taught on, in {folds} folds: near-duplicates, and the faces of a "
-        "person where persons were named, are on one side, and the penalty was chosen without the faces that it was measured "
-        "on. Faces of other persons, cameras and light can be harder: measure the file on a set of its own with `mien "
+        "person where persons were named, are in the same fold, and the penalty was chosen without the faces that it was "
+        "measured on. Faces of other people, cameras and light can be harder: measure the file on a separate set with `mien "
         "evaluate`.",
         {"n": found["n"], "folds": taught["folds"]},
     )
@@ -43,8 +43,8 @@ def write_card(info: ModelInfo, name: str, language: Language) -> str:
         for row, one in found["classes"].items()
     )
     data = say(
-        "The faces above, chosen and labeled by the person who taught the model. The network's own training data are in the "
-        "card of {model}.",
+        "The faces above, chosen and labeled by the person who taught the model. For the network's own training data, see "
+        "the card of {model}.",
         {"model": model},
     )
     limits = say(

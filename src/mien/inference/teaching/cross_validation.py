@@ -76,9 +76,7 @@ def choose_folds(
         listed = ", ".join(f"{name} {count}" for name, count in zip(rows, counts, strict=True))
         advice = ""
         if keep_classes and counts[0] < MIN_SHOTS:
-            advice = (
-                "; faces of the kept classes, of any of them, are the examples of what is not a new class"
-            )
+            advice = "; faces of any of the kept classes are needed as counterexamples"
         raise DatasetError(f"Each class needs at least {MIN_SHOTS} faces, got {listed}: add some{advice}")
     n_groups = [len(np.unique(groups[labels == label])) for label in range(len(rows))]
     n_folds = min(MAX_FOLDS, *n_groups)

@@ -59,6 +59,11 @@ export class Detector {
     return new Detector(runtime, await runtime.InferenceSession.create(withDynamicAxes(file), options));
   }
 
+  /** Give back the memory of the network, which cannot run anymore. */
+  release(): Promise<void> {
+    return this.session.release();
+  }
+
   /** Return the faces of a photo at any roll, largest first, or the photo as a face if one fills it that was missed. */
   async findFaces(image: Image): Promise<DetectedFace[]> {
     let found = await this.findCloseUp(image, CANDIDATE_SCORE);

@@ -189,7 +189,7 @@ test("rows are those of mien predict", { skip: missingKit || missingPython || (!
   const limits = Object.fromEntries(mien.info.classes.map((name, index) => [name, index ? -1 : null]));
   assert.deepEqual((await mien.predict(plain, { labelSets: { coverage: 0.9, limits } }))[0].label_set, [mien.info.classes[0]]);
   await assert.rejects(mien.predict(plain, { labelSets: { coverage: 0.9, limits: {} } }), /no limit for/);
-  await assert.rejects(mien.predict(plain, { min_confidence: 0.5 } as object), /no option `min_confidence`, only crop, prior, minConfidence/);
+  await assert.rejects(mien.predict(plain, { min_confidence: 0.5 } as object), /no option `min_confidence`, only crop, minFacePx, prior, minConfidence/);
   await mien.release();
 });
 

@@ -33,12 +33,12 @@ def cpu_seconds(peer: Peer) -> float:
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
-def start_node_peers(envs: Path, model: str | None, least_px: Sequence[int]) -> dict[str, Peer]:
-    """Start mien's package in WebAssembly, also with each least size of faces, and `human`; each on one thread."""
+def start_node_peers(envs: Path, model: str | None, least_px: Sequence[int], runtime: str) -> dict[str, Peer]:
+    """Start mien's package in a runtime, also with each least size of faces, and `human`; each on one thread."""
     files = [str(mien.load(model).onnx_model.path), str(find_detector_file(None, fallback=""))]
     sizes = {f"mien, minFacePx {least}": [str(least)] for least in least_px}
     return {
-        name: start_peer("mien-npm", envs, [*files, "onnxruntime-web", *more])
+        name: start_peer("mien-npm", envs, [*files, runtime, *more])
         for name, more in {"mien": [], **sizes}.items()
     } | {"human": start_peer("human", envs)}
 
@@ -52,10 +52,10 @@ def main() -> None:
     parser.add_argument("--photo", type=Path, default=ROOT / "src" / "mien" / "bench" / "image.jpg")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--model", help="mien's model (default: its default model)")
-    parser.add_argument("--min-face-px", type=int, nargs="*", default=[40, 60, 100], metavar="N")
+    parser.add_argument("--min-face-px", type=int, nargs="*", default=[60, 100], metavar="N")
     args = parser.parse_args()
     files = [str(mien.load(args.model).onnx_model.path), str(find_detector_file(None, fallback=""))]
-    peers = start_node_peers(args.envs, args.model, args.min_face_px) | {
+    peers = start_node_peers(args.envs, args.model, args.min_face_px, "onnxruntime-web") | {
         "human without face mesh": start_peer("human", args.envs, ["no-mesh"]),
         "mien, native": start_peer("mien-npm", args.envs, [*files, "onnxruntime-node"]),
     }

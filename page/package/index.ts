@@ -66,16 +66,16 @@ export interface PredictOptions {
 }
 
 export interface Files {
-  /** A model file written by `mien export`: its bytes or its address. */
+  /** A model file written by `mien export`: its bytes, its address or, in Node, its path. */
   model: Uint8Array | ArrayBuffer | string | URL;
-  /** face_detection_yunet_2023mar.onnx from OpenCV's model repository: its bytes or its address. */
+  /** face_detection_yunet_2023mar.onnx from OpenCV's model repository, likewise. */
   detector: Uint8Array | ArrayBuffer | string | URL;
 }
 
 const OPTIONS = ["crop", "minFacePx", "prior", "minConfidence", "qualityRule", "labelSets"];
 
 /** What a browser can draw. */
-export type Drawable = ImageBitmap | HTMLImageElement | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas | Blob;
+export type Drawable = ImageBitmap | ImageData | HTMLImageElement | HTMLVideoElement | VideoFrame | HTMLCanvasElement | OffscreenCanvas | Blob;
 
 /** A loaded model and detector. */
 export class Mien {
@@ -85,11 +85,14 @@ export class Mien {
   ) {}
 
   /**
-   * Load a model and a detector.
+   * Load a model and a detector. Several images may be predicted at once.
    *
    * @param runtime - onnxruntime: what `import * as ort from "onnxruntime-web"` gives, or `"onnxruntime-node"`.
    */
   static async load(runtime: Runtime, files: Files): Promise<Mien> {
+    if (!runtime?.InferenceSession || !runtime.Tensor) {
+      throw new TypeError('`Mien.load` takes onnxruntime first: `import * as ort from "onnxruntime-web"`, then `Mien.load(ort, files)`');
+    }
     const [model, detector] = await Promise.all([bytesOf(files.model), bytesOf(files.detector)]);
     return new Mien(await Model.load(runtime, model, readInfo(model)), await Detector.load(runtime, detector));
   }
@@ -178,10 +181,24 @@ function requireImage(image: Image): Image {
   return image;
 }
 
-async function bytesOf(file: Uint8Array | ArrayBuffer | string | URL): Promise<Uint8Array> {
+async function bytesOf(file: Files["model"]): Promise<Uint8Array> {
   if (file instanceof Uint8Array) return file;
   if (file instanceof ArrayBuffer) return new Uint8Array(file);
-  const response = await fetch(file);
-  if (!response.ok) throw new Error(`${file} cannot be loaded: ${response.status} ${response.statusText}`);
-  return new Uint8Array(await response.arrayBuffer());
+  if (typeof file !== "string" && !(file instanceof URL)) {
+    throw new TypeError(`a file must be its bytes, an address or, in Node, a path, got ${file === null ? "null" : typeof file}`);
+  }
+  // Not an import: a bundler for browsers would look for the module.
+  const { readFileSync } = globalThis.process?.getBuiltinModule?.("node:fs") ?? {};
+  const address = String(file);
+  try {
+    if (readFileSync && !/^(https?|data|blob):/i.test(address)) {
+      return new Uint8Array(readFileSync(/^file:/i.test(address) ? new URL(address) : address));
+    }
+    const response = await fetch(file);
+    if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
+    if (response.headers.get("content-type")?.startsWith("text/html")) throw new Error("the server answers with a web page");
+    return new Uint8Array(await response.arrayBuffer());
+  } catch (error) {
+    throw new Error(`${address} cannot be loaded: ${error instanceof Error ? error.message : error}`, { cause: error });
+  }
 }

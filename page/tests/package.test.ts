@@ -191,6 +191,16 @@ test("rows are those of mien predict", { skip: missingKit || missingPython || (!
   await assert.rejects(mien.predict(plain, { labelSets: { coverage: 0.9, limits: {} } }), /no limit for/);
   await assert.rejects(mien.predict(plain, { min_confidence: 0.5 } as object), /no option `min_confidence`, only crop, minFacePx, prior, minConfidence/);
   await mien.release();
+  const detectorPath = join(work, "detector.onnx");
+  const fromPaths = await Mien.load(ort, { model, detector: pathToFileURL(detectorPath) });
+  const together = await Promise.all([fromPaths.predict(plain), fromPaths.predict(plain, { minFacePx: 1000 }), fromPaths.predict(plain)]);
+  assert.deepEqual(together, [[ruled, ...together[0].slice(1)], [], together[0]]);
+  await assert.rejects(Mien.load(ort, { model: "missing.onnx", detector: detectorPath }), /missing.onnx cannot be loaded: ENOENT/);
+  await assert.rejects(Mien.load(ort, { model: "data:text/html,hello", detector: detectorPath }), /the server answers with a web page/);
+  await assert.rejects(Mien.load(ort, { model, detector: model }), /The detector is not YuNet: it has no output cls_8/);
+  await assert.rejects(Mien.load({} as typeof ort, { model, detector: detectorPath }), /takes onnxruntime first/);
+  await assert.rejects(Mien.load(ort, { model, detector: null as unknown as string }), /bytes, an address or, in Node, a path, got null/);
+  await assert.rejects(fromPaths.predict(plain, { minFacePx: -1 }), /0 or more pixels, got -1/);
 });
 
 test("the packed package is typed, small, and says what is wrong", { skip: missingKit || (!detector && "the YuNet file was not found"), timeout: 60_000 }, async () => {

@@ -4,12 +4,13 @@ import type { InferenceSession, Tensor } from "onnxruntime-common";
 import { cropImage, cropMatrix, invert, transform, type Box, type CropContract, type Point } from "./crop.ts";
 import { withDynamicAxes } from "./dynamic-axes.ts";
 import { emptyImage, resize, type Image } from "./pixels.ts";
-import type { Runtime } from "./runtime.ts";
+import { inTurn, type Runtime } from "./runtime.ts";
 
 const SCORE_THRESHOLD = 0.7;
 const NMS_THRESHOLD = 0.3;
 const TOP_K = 5000;
 const STRIDES = [8, 16, 32];
+const OUTPUTS = ["cls", "obj", "bbox", "kps"];
 const DIVISOR = 32;
 const CLOSE_UP_SIDE = 320;
 const CLOSE_UP_BORDER = 0.1;
@@ -56,7 +57,10 @@ export class Detector {
 
   static async load(runtime: Runtime, file: Uint8Array): Promise<Detector> {
     const options = { logSeverityLevel: 3 as const };
-    return new Detector(runtime, await runtime.InferenceSession.create(withDynamicAxes(file), options));
+    const session = await inTurn(() => runtime.InferenceSession.create(withDynamicAxes(file), options));
+    const missing = STRIDES.flatMap((stride) => OUTPUTS.map((name) => `${name}_${stride}`)).find((name) => !session.outputNames.includes(name));
+    if (missing) throw new Error(`The detector is not YuNet: it has no output ${missing}. Use face_detection_yunet_2023mar.onnx`);
+    return new Detector(runtime, session);
   }
 
   /** Give back the memory of the network, which cannot run anymore. */
@@ -182,7 +186,7 @@ export class Detector {
     const columns = Math.ceil(width / DIVISOR) * DIVISOR;
     const rows = Math.ceil(height / DIVISOR) * DIVISOR;
     const input = new this.runtime.Tensor("float32", planesBgr(scaled, border, columns, rows), [1, 3, rows, columns]);
-    const outputs = await this.session.run({ [this.session.inputNames[0]]: input });
+    const outputs = await inTurn(() => this.session.run({ [this.session.inputNames[0]]: input }));
     const found = STRIDES.flatMap((stride) => decode(outputs, stride, columns / stride, scoreThreshold));
     for (const tensor of Object.values(outputs)) tensor.dispose();
     return nonMaximumSuppression(found);

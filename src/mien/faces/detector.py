@@ -149,7 +149,10 @@ class YuNetDetector:
         Raises:
             SourceError: the file cannot be read.
             ModelError: it is not YuNet.
+            ValueError: `min_face_px` is less than 0.
         """
+        if not min_face_px >= 0:
+            raise ValueError(f"`min_face_px` must be 0 or more, got {min_face_px!r}")
         self._data = read_detector_file(path)
         self._min_face_px = min_face_px
         try:

@@ -77,8 +77,7 @@ def load(  # noqa: PLR0913 - one keyword per option, as on the command line
             (0, 1); the promise holds for images that were drawn as those of the report.
         coverage_from: folder of a report of `mien evaluate` on this model, which ``coverage`` needs.
         detector: YuNet's file; None: located, or downloaded once, when it is first needed.
-        min_face_px: leave out faces whose box's shorter side is less than this many pixels; the larger it is, the less
-            time finding faces takes.
+        min_face_px: leave out faces with a shorter side of the box; the larger it is, the less time detection takes.
         threads: threads per model call; None: one per core, and half of that for a video, whose next frames are
             decoded and searched for faces at the same time.
         device: what runs the model: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or another of `mien.runtime.onnx_session.DEVICES`
@@ -109,8 +108,6 @@ def load(  # noqa: PLR0913 - one keyword per option, as on the command line
         if not 0 < coverage < 1 or rule.changes_probabilities:
             raise ValueError("`coverage` must be in (0, 1), without `classes` and `prior`")
         rule = replace(rule, label_sets=load_label_sets(Path(coverage_from), coverage, onnx_model))
-    if not min_face_px >= 0:
-        raise ValueError(f"`min_face_px` must be 0 or more, got {min_face_px!r}")
     finder = None if detector is None else load_detector(Path(detector), min_face_px=min_face_px)
     return Model(onnx_model, rule=rule, detector=finder, min_face_px=min_face_px)
 
@@ -224,11 +221,9 @@ class Model:
         is_several = isinstance(image, list | tuple) or is_batch(image)
         given: GivenFaces | None = None
         if boxes_xyxy is not None or landmarks is not None:
-            if cropped or is_several:
-                raise ValueError("`boxes_xyxy` and `landmarks` are for one image that is not `cropped`")
-            if self._min_face_px:
+            if cropped or is_several or self._min_face_px:
                 raise ValueError(
-                    "`boxes_xyxy` and `landmarks` are for a model without `min_face_px`: load it again"
+                    "`boxes_xyxy` and `landmarks` are for one image that is not `cropped`, without `min_face_px`"
                 )
             needs_points = landmarks is None and self.info.crop.method == "aligned"
             given = GivenFaces(boxes_xyxy, landmarks, detector=self.detector if needs_points else None)

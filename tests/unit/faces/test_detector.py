@@ -331,6 +331,8 @@ def test_faces_below_a_size_are_left_out_and_not_searched_for(
             assert iou_xyxy(face.box_xyxy[None], expected.box_xyxy[None])[0, 0] > 0.8
         like = finder.find_faces_like(photo, smallest=least, largest=200)
         assert len(like) <= n_faces
+    with pytest.raises(ValueError, match="0 or more, got -1"):
+        YuNetDetector(yunet_path, min_face_px=-1)
     assert widths == [round(640 * 40 / (least - 2)), round(640 * 40 / (1.2 * least)), 267, 267]
 
 

@@ -64,8 +64,6 @@ def test_a_least_size_of_faces_reaches_the_detector_and_is_not_for_given_faces(
     assert asked == [{"min_face_px": 90}, {"min_face_px": 80}]
     with pytest.raises(ValueError, match="without `min_face_px`"):
         model.predict(image, boxes_xyxy=[[10, 10, 50, 50]])
-    with pytest.raises(ValueError, match="0 or more, got -1"):
-        mien.load(model_path, min_face_px=-1)
 
 
 def test_a_list_is_predicted_in_order(model: Model, image: Path, make_image: MakeImage) -> None:

@@ -12,7 +12,7 @@ faces.
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -267,9 +267,10 @@ def measure_covers(model: mien.Model, raw: Path) -> None:
         print(table_row(name, rows), flush=True)
 
 
-def is_found(model: mien.Model, image: Image, boxes_xyxy: list[NDArray[np.float64]]) -> list[bool]:
-    """Return for each box whether the center of a detected face of a similar size is in it."""
-    found = [face.box_xyxy for face in model.detector.find_faces(image)]
+def is_found(
+    found_xyxy: Sequence[NDArray[np.float64]], boxes_xyxy: Sequence[NDArray[np.float64]]
+) -> list[bool]:
+    """Return for each box whether the center of a found face of a similar size is in it."""
 
     def matches(box: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
         center, sizes = (other[:2] + other[2:]) / 2, [(box[2] - box[0]), (other[2] - other[0])]
@@ -277,33 +278,52 @@ def is_found(model: mien.Model, image: Image, boxes_xyxy: list[NDArray[np.float6
             (box[:2] <= center).all() and (center <= box[2:]).all() and 0.4 < sizes[0] / sizes[1] < 2.5
         )
 
-    return [any(matches(box, other) for other in found) for box in boxes_xyxy]
+    return [any(matches(box, other) for other in found_xyxy) for box in boxes_xyxy]
+
+
+class FacePaster:
+    """Puts faces of LFW photographs, in a fixed random order, on images."""
+
+    def __init__(self, raw: Path) -> None:
+        """Read 60 photographs of each class."""
+        photos = [
+            (face.image_rgb, face.box_xyxy)
+            for face in read_faces("affectnet", raw, per_class=60)
+            if face.box_xyxy is not None and face.label != "NonFace"
+        ]
+        order = np.random.default_rng(SEED).permutation(len(photos))
+        self.photos = [photos[index] for index in order]
+
+    def put(
+        self, canvas: Image, number: int, width: float, center_xy: tuple[int, int]
+    ) -> NDArray[np.float64]:
+        """Put a photograph on an image so that its face is this wide, and return the box of the face."""
+        image, box = self.photos[number % len(self.photos)]
+        factor = width / float((box[2:] - box[:2]).min())
+        left, top = paste(canvas, shrink(image, factor), center_xy)
+        return box * factor + np.tile([left, top], 2)
+
+
+def gray_image(size_wh: tuple[int, int]) -> Image:
+    """Return an image on which faces are put."""
+    return np.full((size_wh[1], size_wh[0], 3), GRAY, np.uint8)
 
 
 def measure_small(model: mien.Model, raw: Path) -> None:
     """Print how many small faces are found: 24 in an image, and one next to a large one."""
-    photos = [
-        (face.image_rgb, face.box_xyxy)
-        for face in read_faces("affectnet", raw, per_class=60)
-        if face.box_xyxy is not None and face.label != "NonFace"
-    ]
-    random = np.random.default_rng(SEED)
-    order = [photos[index] for index in random.permutation(len(photos))]
+    paster = FacePaster(raw)
 
-    def put(canvas: Image, number: int, width: float, center_xy: tuple[int, int]) -> NDArray[np.float64]:
-        image, box = order[number % len(order)]
-        factor = width / float((box[2:] - box[:2]).min())
-        left, top = paste(canvas, shrink(image, factor), center_xy)
-        return box * factor + np.tile([left, top], 2)
+    def find(image: Image) -> list[NDArray[np.float64]]:
+        return [face.box_xyxy for face in model.detector.find_faces(image)]
 
     print("| faces | width, px | n | found |\n|---|---|---|---|")
     for width in (16, 20, 24, 36, 48):
         found = []
         for first in range(0, 240, 24):
-            canvas = np.full((CANVAS_WH[1], CANVAS_WH[0], 3), GRAY, np.uint8)
+            canvas = gray_image(CANVAS_WH)
             places = [(60 + 104 * (n % 6), 60 + 120 * (n // 6)) for n in range(24)]
-            boxes = [put(canvas, first + n, width, place) for n, place in enumerate(places)]
-            found += is_found(model, canvas, boxes)
+            boxes = [paster.put(canvas, first + n, width, place) for n, place in enumerate(places)]
+            found += is_found(find(canvas), boxes)
         print(
             f"| 24 in an image of 640x480 | {width} | {len(found)} | {rate(sum(found), len(found))} |",
             flush=True,
@@ -315,13 +335,10 @@ def measure_small(model: mien.Model, raw: Path) -> None:
         for width in widths:
             found = []
             for number in range(n):
-                canvas = np.full((size_wh[1], size_wh[0], 3), GRAY, np.uint8)
-                put(canvas, 2 * number, large, (size_wh[0] // 3, size_wh[1] // 2))
-                found += is_found(
-                    model,
-                    canvas,
-                    [put(canvas, 2 * number + 1, width, (size_wh[0] * 5 // 6, size_wh[1] // 2))],
-                )
+                canvas = gray_image(size_wh)
+                paster.put(canvas, 2 * number, large, (size_wh[0] // 3, size_wh[1] // 2))
+                box = paster.put(canvas, 2 * number + 1, width, (size_wh[0] * 5 // 6, size_wh[1] // 2))
+                found += is_found(find(canvas), [box])
             name = f"one next to a face of {large}, in {size_wh[0]}x{size_wh[1]}"
             print(f"| {name} | {width} | {n} | {rate(sum(found), n)} |", flush=True)
 

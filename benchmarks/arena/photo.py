@@ -1,17 +1,19 @@
 """The whole way of one photograph in Node, from pixels to answers: mien's npm package and `@vladmandic/human`, on one thread.
 
-    python benchmarks/arena/photo.py --envs ENVS [--photo PHOTO.jpg] [--rounds 40] [--model MODEL.onnx]
+    python benchmarks/arena/photo.py --envs ENVS [--photo PHOTO.jpg] [--rounds 40] [--model MODEL.onnx] [--min-face-px N ...]
 
 The README in this folder says how to set up the environments `mien-npm` and `human` in ENVS. The photograph is enlarged or reduced to
 640x480 (default: one with a drawn face). All answer it in turn, so that the times are of the same minutes; the ratios are medians over
 the rounds, of the time and of the CPU time, which other work on the machine distorts less. mien finds faces of any size at any roll,
-predicts expressions and 68 landmarks; `human` predicts expressions, with its face mesh or without. Needs Linux.
+predicts expressions and 68 landmarks, also with each N as its option `minFacePx`; `human` predicts expressions, with its face mesh or
+without, and its detector sees 256x256 pixels: `small_faces.py` says which faces each finds. Needs Linux.
 """
 
 import argparse
 import os
 import statistics
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -31,6 +33,16 @@ def cpu_seconds(peer: Peer) -> float:
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
+def start_node_peers(envs: Path, model: str | None, least_px: Sequence[int], runtime: str) -> dict[str, Peer]:
+    """Start mien's package in a runtime, also with each least size of faces, and `human`; each on one thread."""
+    files = [str(mien.load(model).onnx_model.path), str(find_detector_file(None, fallback=""))]
+    sizes = {f"mien, minFacePx {least}": [str(least)] for least in least_px}
+    return {
+        name: start_peer("mien-npm", envs, [*files, runtime, *more])
+        for name, more in {"mien": [], **sizes}.items()
+    } | {"human": start_peer("human", envs)}
+
+
 def main() -> None:
     """Run the comparison and print medians and ratios."""
     parser = argparse.ArgumentParser(
@@ -40,13 +52,12 @@ def main() -> None:
     parser.add_argument("--photo", type=Path, default=ROOT / "src" / "mien" / "bench" / "image.jpg")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--model", help="mien's model (default: its default model)")
+    parser.add_argument("--min-face-px", type=int, nargs="*", default=[60, 100], metavar="N")
     args = parser.parse_args()
     files = [str(mien.load(args.model).onnx_model.path), str(find_detector_file(None, fallback=""))]
-    peers = {
-        "mien, WebAssembly": start_peer("mien-npm", args.envs, [*files, "onnxruntime-web"]),
+    peers = start_node_peers(args.envs, args.model, args.min_face_px, "onnxruntime-web") | {
+        "human without face mesh": start_peer("human", args.envs, ["no-mesh"]),
         "mien, native": start_peer("mien-npm", args.envs, [*files, "onnxruntime-node"]),
-        "human, WebAssembly": start_peer("human", args.envs),
-        "human without face mesh, WebAssembly": start_peer("human", args.envs, ["no-mesh"]),
     }
     names = list(peers)
     wall: dict[str, list[float]] = {name: [] for name in names}

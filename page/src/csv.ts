@@ -1,10 +1,9 @@
 // Predictions as CSV, with the columns of `mien predict`.
 
+import { decide, labelSetOf } from "./faces/decision-rule.ts";
 import { eyeAspectRatio, mouthAspectRatio } from "./faces/landmarks.ts";
 import { QUALITY, type FacePrediction, type LabelSets } from "./faces/model.ts";
-import { rightAnswers } from "./faces/quality.ts";
 import type { Row } from "./recording.ts";
-import { topClass } from "./tracks.ts";
 
 /**
  * Return CSV: a row per face or frame without faces, and a last row if the recording is incomplete. Photos have sets of
@@ -35,14 +34,14 @@ export function predictionsCsv(
 
 function valuesOf(prediction: FacePrediction | null, classes: string[], nUnits: number, labelSets: LabelSets | null = null): string[] {
   if (!prediction) return Array.from({ length: 15 + QUALITY.length + classes.length + nUnits }, () => "");
-  const { box, score, foundBy, reason, quality, probabilities, landmarks, valence, arousal, actionUnits } = prediction;
-  const top = topClass(probabilities);
+  const { box, score, foundBy, quality, probabilities, landmarks, valence, arousal, actionUnits } = prediction;
+  const { expression, confidence, reason } = decide(prediction, classes);
   return [
     ...box.map((value) => value.toFixed(2)),
     decimal(score, 4),
     foundBy,
-    reason ? "unsure" : classes[top],
-    Math.min(probabilities[top], rightAnswers(reason)).toFixed(4),
+    expression,
+    confidence.toFixed(4),
     reason,
     labelSets ? labelSetOf(probabilities, classes, labelSets).join(";") : "",
     ...quality.map((value) => decimal(value, 4)),
@@ -54,11 +53,6 @@ function valuesOf(prediction: FacePrediction | null, classes: string[], nUnits: 
     decimal(arousal, 4),
     ...Array.from({ length: nUnits }, (_, index) => decimal(actionUnits?.[index] ?? null, 4)),
   ];
-}
-
-/** Return the classes that a face may have, as `choose` in src/mien/inference/label_sets.py. */
-function labelSetOf(probabilities: number[], classes: string[], { limits }: LabelSets): string[] {
-  return classes.filter((name, index) => limits[name] === null || 1 - probabilities[index] <= limits[name] + 1e-9);
 }
 
 function decimal(value: number | null, digits: number): string {

@@ -1,9 +1,10 @@
 // The prediction for the selected face: headline and bars.
 
 import { byId, make, setText } from "./dom.ts";
+import { decide, topClass } from "./faces/decision-rule.ts";
 import type { ModelInfo } from "./faces/model.ts";
 import { pageColor } from "./palette.ts";
-import { topClass, type Track } from "./tracks.ts";
+import type { Track } from "./tracks.ts";
 import { className, percent, reasonName, t, tCount } from "./i18n.ts";
 
 const SPEAK_EVERY_MS = 4000;
@@ -67,7 +68,7 @@ export class Panel {
     const { probabilities, reason } = track.prediction;
     const order = probabilities.map((_, index) => index).sort((a, b) => probabilities[b] - probabilities[a]);
     const [first, second] = order;
-    const isUnsure = reason !== "" || probabilities[first] < threshold;
+    const isUnsure = decide(track.prediction, this.classes, threshold).reason !== "";
     const number = faces.indexOf(track) + 1;
     const face = faces.length > 1 ? t("faceOf", { number, count: faces.length }) : tCount("nFaces", 1);
     const values = {

@@ -1,6 +1,7 @@
 // The page's state, in one place: the prediction loop and the controls write it, the view renders it.
 
 import { Album } from "./album.ts";
+import { decide, topClass } from "./faces/decision-rule.ts";
 import type { FacePrediction, LabelSets, ModelInfo } from "./faces/model.ts";
 import { divideByPrior, type Prior } from "./faces/prior.ts";
 import type { Overview } from "./overview.ts";
@@ -8,7 +9,7 @@ import { className, percent, reasonName, t } from "./i18n.ts";
 import { overlayColor } from "./palette.ts";
 import type { Recording } from "./recording.ts";
 import type { Frame } from "./faces/follower.ts";
-import { mapProbabilities, topClass, type Track } from "./tracks.ts";
+import { mapProbabilities, type Track } from "./tracks.ts";
 import type { DrawnFace, Layers } from "./view/overlay.ts";
 
 export class State {
@@ -77,8 +78,8 @@ export class State {
   }
 
   /** Whether a prediction is unsure: not probable enough, or of a face that is hard to see. */
-  isUnsure({ probabilities, reason }: FacePrediction): boolean {
-    return reason !== "" || probabilities[topClass(probabilities)] < this.threshold;
+  isUnsure(prediction: FacePrediction): boolean {
+    return decide(prediction, this.info!.classes, this.threshold).reason !== "";
   }
 
   /** The short label of a face, such as "Happy 97%". */

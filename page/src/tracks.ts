@@ -104,8 +104,3 @@ export function mapProbabilities(tracks: Track[], change: (probabilities: number
     history: track.history.map((moment) => ({ ...moment, probabilities: change(moment.probabilities) })),
   }));
 }
-
-/** Return the index of the top-1 class. */
-export function topClass(probabilities: number[]): number {
-  return probabilities.reduce((best, value, index) => (value > probabilities[best] ? index : best), 0);
-}

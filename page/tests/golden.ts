@@ -75,7 +75,7 @@ export function nearest(source: Image, width: number, height: number): Image {
 }
 
 /** Read an 8-bit RGB PNG without interlacing, as OpenCV writes it. */
-function readPng(path: string): Image {
+export function readPng(path: string): Image {
   const file = readFileSync(path);
   const width = file.readUInt32BE(16);
   const height = file.readUInt32BE(20);

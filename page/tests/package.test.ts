@@ -13,7 +13,7 @@ import { after, before, test } from "node:test";
 import { build, type PluginBuild } from "esbuild";
 import * as ort from "onnxruntime-web";
 import { chromium } from "playwright-core";
-import { detectorFile } from "./golden.ts";
+import { detectorFile, readPng } from "./golden.ts";
 
 ort.env.wasm.numThreads = 1;
 // The tests run from page/.
@@ -23,6 +23,7 @@ const python = join(root, ".venv", "bin", "python");
 const detector = detectorFile();
 const folders = (process.env.PATH ?? "").split(delimiter);
 const chromiumPath = [process.env.CHROMIUM, ...folders.map((folder) => join(folder, "chromium"))].find((path) => path && existsSync(path));
+const missingPython = existsSync(python) ? false : "the repository's Python was not found";
 const missingKit = process.env.MIEN_KIT || existsSync(python) ? false : "neither MIEN_KIT nor the repository's Python was found";
 
 let work: string;
@@ -120,6 +121,86 @@ test("the packed package is conformant in Chromium", { skip: missingKit || (!chr
     await browser.close();
     server.close();
   }
+});
+
+// The golden image changed so that every reason and way of finding a face occurs, and an image without a face.
+const CHANGED_IMAGES = `
+import sys, cv2, numpy as np
+image = cv2.imread(sys.argv[1])
+changed = {
+    "plain": image,
+    "dark": cv2.convertScaleAbs(image, alpha=0.09),
+    "blurred": cv2.GaussianBlur(image, (0, 0), 7),
+    "small": cv2.resize(image, None, fx=0.16, fy=0.16, interpolation=cv2.INTER_AREA),
+    "covered": cv2.rectangle(image.copy(), (238, 205), (338, 275), (220, 220, 220), -1),
+    "turned": image[::-1, ::-1],
+    "filling": cv2.GaussianBlur(cv2.resize(image[160:265, 245:335], (48, 48), interpolation=cv2.INTER_AREA), (0, 0), 3),
+    "blank": np.full_like(image, 110),
+}
+for name, pixels in changed.items():
+    cv2.imwrite(f"{sys.argv[2]}/{name}.png", np.ascontiguousarray(pixels))
+`;
+
+test("rows are those of mien predict", { skip: missingKit || missingPython || (!detector && "the YuNet file was not found"), timeout: 120_000 }, async (context) => {
+  const folder = join(work, "images");
+  mkdirSync(folder);
+  const env = { ...process.env, PYTHONPATH: join(root, "src") };
+  execFileSync(python, ["-c", CHANGED_IMAGES, join(root, "tests", "golden", "image.png"), folder], { env });
+  writeFileSync(join(work, "detector.onnx"), detector!);
+  const model = join(root, "src", "mien", "assets", "models", "mien-base.onnx");
+  const options = ["--model", model, "--detector", join(work, "detector.onnx"), "--out", join(work, "rows.csv")];
+  execFileSync(python, ["-m", "mien", "predict", folder, ...options], { env, stdio: "pipe" });
+  const [head, ...lines] = readFileSync(join(work, "rows.csv"), "utf8").trimEnd().split(/\r?\n/).map((line) => line.split(","));
+  const expected = lines.map((line) => Object.fromEntries(line.map((value, index) => [head[index], value])));
+
+  const { Mien } = (await import(pathToFileURL(join(work, "user", "node_modules", "@mien", "face", "dist", "index.js")).href)) as typeof import("../package/index.ts");
+  const mien = await Mien.load(ort, { model: readFileSync(model), detector: detector! });
+  let farthest = 0;
+  const seen = new Set<string>();
+  for (const source of new Set(expected.map((row) => row.source))) {
+    const rows = await mien.predict(readPng(source));
+    const truth = expected.filter((row) => row.source === source && row.status === "ok");
+    assert.deepEqual(rows.map((row) => [row.found_by, row.expression, row.reason]), truth.map((row) => [row.found_by, row.expression, row.reason]), source);
+    rows.forEach((row, index) => {
+      seen.add(row.reason).add(row.found_by);
+      const pairs: [string, number | null, number][] = [["confidence", row.confidence, 1]];
+      for (const [name, value] of Object.entries(row.quality)) pairs.push([name, value, name === "face_px" ? 100 : name.endsWith("deg") ? 50 : 1]);
+      for (const [name, value] of Object.entries(row.probabilities)) pairs.push([`p_${name}`, value, 1]);
+      for (const [name, value, unit] of pairs) {
+        const text = truth[index][name];
+        assert.equal(value === null, text === "", `${source}: ${name} is ${value}, not ${text}`);
+        const difference = Math.abs((value ?? 0) - Number(text)) / unit;
+        farthest = Math.max(farthest, difference);
+        assert.ok(difference < 0.03, `${source}: ${name} is ${value}, not ${text}`);
+      }
+    });
+  }
+  context.diagnostic(`${expected.length} rows, ${[...seen].filter(Boolean).join(", ")}; values differ by at most ${farthest.toFixed(4)}`);
+  for (const name of ["", "too small", "too dark", "blurred", "covered", "whole", "detector"]) assert.ok(seen.has(name), `no face is ${name || "without a reason"}`);
+
+  const plain = readPng(join(folder, "dark.png"));
+  const [ruled] = await mien.predict(plain);
+  const [free] = await mien.predict(plain, { qualityRule: false });
+  assert.deepEqual([ruled.expression, ruled.confidence <= 0.3, free.expression !== "unsure", free.reason], ["unsure", true, true, ""]);
+  const [low] = await mien.predict(plain, { qualityRule: false, minConfidence: 1 });
+  assert.deepEqual([low.expression, low.reason], ["unsure", "low confidence"]);
+  const [whole] = await mien.predict(plain, { crop: "whole" });
+  assert.deepEqual([whole.found_by, whole.box_xyxy], ["whole", [0, 0, plain.width, plain.height]]);
+  const limits = Object.fromEntries(mien.info.classes.map((name, index) => [name, index ? -1 : null]));
+  assert.deepEqual((await mien.predict(plain, { labelSets: { coverage: 0.9, limits } }))[0].label_set, [mien.info.classes[0]]);
+  await assert.rejects(mien.predict(plain, { labelSets: { coverage: 0.9, limits: {} } }), /no limit for/);
+  await assert.rejects(mien.predict(plain, { min_confidence: 0.5 } as object), /no option `min_confidence`, only crop, minFacePx, prior, minConfidence/);
+  await mien.release();
+  const detectorPath = join(work, "detector.onnx");
+  const fromPaths = await Mien.load(ort, { model, detector: pathToFileURL(detectorPath) });
+  const together = await Promise.all([fromPaths.predict(plain), fromPaths.predict(plain, { minFacePx: 1000 }), fromPaths.predict(plain)]);
+  assert.deepEqual(together, [[ruled, ...together[0].slice(1)], [], together[0]]);
+  await assert.rejects(Mien.load(ort, { model: "missing.onnx", detector: detectorPath }), /missing.onnx cannot be loaded: ENOENT/);
+  await assert.rejects(Mien.load(ort, { model: "data:text/html,hello", detector: detectorPath }), /the server answers with a web page/);
+  await assert.rejects(Mien.load(ort, { model, detector: model }), /The detector is not YuNet: it has no output cls_8/);
+  await assert.rejects(Mien.load({} as typeof ort, { model, detector: detectorPath }), /takes onnxruntime first/);
+  await assert.rejects(Mien.load(ort, { model, detector: null as unknown as string }), /bytes, an address or, in Node, a path, got null/);
+  await assert.rejects(fromPaths.predict(plain, { minFacePx: -1 }), /0 or more pixels, got -1/);
 });
 
 test("the packed package is typed, small, and says what is wrong", { skip: missingKit || (!detector && "the YuNet file was not found"), timeout: 60_000 }, async () => {

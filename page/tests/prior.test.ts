@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { divideByPrior, type Prior } from "../src/faces/prior.ts";
-import { mapProbabilities, topClass, type Track } from "../src/tracks.ts";
+import { topClass } from "../src/faces/decision-rule.ts";
+import { mapProbabilities, type Track } from "../src/tracks.ts";
 import { golden } from "./golden.ts";
 
 for (const prior of ["as-trained", "half", "balanced"] as Prior[]) {

@@ -1,12 +1,13 @@
 // The npm package of mien's page, on one thread: YuNet, then the model. Arguments: the model's file, the detector's, and
-// `onnxruntime-web` for WebAssembly or `onnxruntime-node` for native code. For a cropped face the model gets the full image.
+// `onnxruntime-web` for WebAssembly or `onnxruntime-node` for native code, and the least size of faces if there is one. For a cropped
+// face the model gets the full image.
 
 import fs from "node:fs";
 import { pathToFileURL } from "node:url";
 import { installedBytes, packageFolder, require, serve, versionOf } from "../protocol.mjs";
 
 const name = "@mien/face";
-const [modelPath, detectorPath, runtime] = process.argv.slice(2);
+const [modelPath, detectorPath, runtime, minFacePx = 0] = process.argv.slice(2);
 const weights = [modelPath, detectorPath];
 const [model, detector] = weights.map((file) => new Uint8Array(fs.readFileSync(file)));
 const { Mien } = await import(pathToFileURL(`${packageFolder(name)}/dist/index.js`));
@@ -16,7 +17,7 @@ const onOneThread = { create: (file, options) => InferenceSession.create(file, {
 const mien = await Mien.load({ Tensor, InferenceSession: onOneThread }, { model, detector });
 
 async function predict(image, cropped) {
-  if (!cropped) return mien.predict(image);
+  if (!cropped) return mien.predict(image, { minFacePx: Number(minFacePx) });
   const { width, height } = image;
   const whole = { box: [0, 0, width, height], score: null, points: null, foundBy: "whole" };
   const [{ probabilities }] = await mien.model.predict(image, [whole]);

@@ -4,12 +4,13 @@ import type { InferenceSession, Tensor } from "onnxruntime-common";
 import { cropImage, cropMatrix, invert, transform, type Box, type CropContract, type Point } from "./crop.ts";
 import { withDynamicAxes } from "./dynamic-axes.ts";
 import { emptyImage, resize, type Image } from "./pixels.ts";
-import type { Runtime } from "./runtime.ts";
+import { inTurn, type Runtime } from "./runtime.ts";
 
 const SCORE_THRESHOLD = 0.7;
 const NMS_THRESHOLD = 0.3;
 const TOP_K = 5000;
 const STRIDES = [8, 16, 32];
+const OUTPUTS = ["cls", "obj", "bbox", "kps"];
 const DIVISOR = 32;
 const CLOSE_UP_SIDE = 320;
 const CLOSE_UP_BORDER = 0.1;
@@ -56,22 +57,36 @@ export class Detector {
 
   static async load(runtime: Runtime, file: Uint8Array): Promise<Detector> {
     const options = { logSeverityLevel: 3 as const };
-    return new Detector(runtime, await runtime.InferenceSession.create(withDynamicAxes(file), options));
+    const session = await inTurn(() => runtime.InferenceSession.create(withDynamicAxes(file), options));
+    const missing = STRIDES.flatMap((stride) => OUTPUTS.map((name) => `${name}_${stride}`)).find((name) => !session.outputNames.includes(name));
+    if (missing) throw new Error(`The detector is not YuNet: it has no output ${missing}. Use face_detection_yunet_2023mar.onnx`);
+    return new Detector(runtime, session);
   }
 
-  /** Return the faces of a photo at any roll, largest first, or the photo as a face if one fills it that was missed. */
-  async findFaces(image: Image): Promise<DetectedFace[]> {
+  /** Give back the memory of the network, which cannot run anymore. */
+  release(): Promise<void> {
+    return this.session.release();
+  }
+
+  /**
+   * Return the faces of a photo at any roll, largest first, or the photo as a face if one fills it that was missed.
+   *
+   * @param minFacePx - leave out faces whose shorter side is less; the passes for smaller ones take less time, or none.
+   */
+  async findFaces(image: Image, minFacePx = 0): Promise<DetectedFace[]> {
+    const isWanted = ({ box }: DetectedFace): boolean => shortestSide(box) >= minFacePx;
     let found = await this.findCloseUp(image, CANDIDATE_SCORE);
     let scale = closeUpScale(image);
     for (const finer of fineScales(image)) {
-      if (finer > 1.5 * scale) {
-        found.push(...(await this.findAt(image, finer, 0, CANDIDATE_SCORE)));
-        scale = finer;
+      const enough = Math.min(finer, SMALL_SIDE / minFacePx);
+      if (finer > 1.5 * scale && enough > scale) {
+        found.push(...(await this.findAt(image, enough, 0, CANDIDATE_SCORE)));
+        scale = enough;
       }
       const isSmall = ({ box }: DetectedFace): boolean => longestSide(box) * scale < SMALL_SIDE;
       if (found.some((face) => scoreOf(face) >= SCORE_THRESHOLD) && !found.some(isSmall)) break;
     }
-    found = dropDuplicates(found);
+    found = dropDuplicates(found.filter(isWanted));
     const faces = found.filter((face) => scoreOf(face) >= CERTAIN_SCORE);
     const doubtful = found.slice(faces.length);
     for (const face of doubtful.slice(0, MAX_SECOND_LOOKS)) faces.push(...(await this.lookAgain(image, face)));
@@ -79,10 +94,10 @@ export class Detector {
     if (!faces.length) {
       for (const turns of [1, 2, 3]) {
         const turned = await this.findCloseUp(turn(image, turns), SCORE_THRESHOLD);
-        faces.push(...turned.map((face) => turnBack(face, turns, image.width, image.height)));
+        faces.push(...turned.map((face) => turnBack(face, turns, image.width, image.height)).filter(isWanted));
       }
     }
-    if (!faces.length && (await this.fillsImage(image))) return [wholeFace(image)];
+    if (!faces.length && isWanted(wholeFace(image)) && (await this.fillsImage(image))) return [wholeFace(image)];
     return largestFirst(dropDuplicates(faces));
   }
 
@@ -171,7 +186,7 @@ export class Detector {
     const columns = Math.ceil(width / DIVISOR) * DIVISOR;
     const rows = Math.ceil(height / DIVISOR) * DIVISOR;
     const input = new this.runtime.Tensor("float32", planesBgr(scaled, border, columns, rows), [1, 3, rows, columns]);
-    const outputs = await this.session.run({ [this.session.inputNames[0]]: input });
+    const outputs = await inTurn(() => this.session.run({ [this.session.inputNames[0]]: input }));
     const found = STRIDES.flatMap((stride) => decode(outputs, stride, columns / stride, scoreThreshold));
     for (const tensor of Object.values(outputs)) tensor.dispose();
     return nonMaximumSuppression(found);
@@ -190,6 +205,10 @@ function scoreOf(face: DetectedFace): number {
 
 function longestSide([x0, y0, x1, y1]: Box): number {
   return Math.max(x1 - x0, y1 - y0);
+}
+
+function shortestSide([x0, y0, x1, y1]: Box): number {
+  return Math.min(x1 - x0, y1 - y0);
 }
 
 /** Return a full image as a face. */

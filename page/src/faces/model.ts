@@ -7,7 +7,7 @@ import { requireUnchanged } from "./model-hash.ts";
 import type { Image } from "./pixels.ts";
 import { estimatePose, fiveFromLandmarks } from "./pose.ts";
 import { findReason, measureQuality } from "./quality.ts";
-import type { Runtime } from "./runtime.ts";
+import { inTurn, type Runtime } from "./runtime.ts";
 
 export const FORMAT_VERSION = 2;
 const BATCH_FACES = 16;
@@ -117,7 +117,7 @@ export class Model {
 
   static async load(runtime: Runtime, file: Uint8Array, info: ModelInfo): Promise<Model> {
     const options = { logSeverityLevel: 3 as const };
-    const [session] = await Promise.all([runtime.InferenceSession.create(file, options), requireUnchanged(file)]);
+    const [session] = await Promise.all([inTurn(() => runtime.InferenceSession.create(file, options)), requireUnchanged(file)]);
     return new Model(runtime, session, checkInfo(info));
   }
 
@@ -127,7 +127,7 @@ export class Model {
     const missing = tasks.find((task) => !this.session.outputNames.includes(task));
     if (missing) throw new Error(`The model has no output \`${missing}\`, which its metadata announces`);
     const pixels = new this.runtime.Tensor("uint8", new Uint8Array(size * size * 3), [1, size, size, 3]);
-    const outputs = await this.session.run({ images: pixels }, tasks);
+    const outputs = await inTurn(() => this.session.run({ images: pixels }, tasks));
     const sizes: Record<string, number> = { expression: classes.length, landmarks: 136, valence_arousal: 2, action_units: unitsOf(this.info)?.names.length ?? 0 };
     for (const task of tasks) {
       const found = outputs[task].size;
@@ -157,7 +157,7 @@ export class Model {
     const pixels = new Uint8Array(crops.length * size * size * 3);
     crops.forEach((crop, index) => pixels.set(crop.rgb, index * size * size * 3));
     const images = new this.runtime.Tensor("uint8", pixels, [crops.length, size, size, 3]);
-    const outputs = await this.session.run({ images }, [...tasks, ...further]);
+    const outputs = await inTurn(() => this.session.run({ images }, [...tasks, ...further]));
     const values = (name: string): Float32Array | null => (outputs[name]?.data as Float32Array | undefined) ?? null;
     const nUnits = unitsOf(this.info)?.names.length ?? 0;
     const units = values("action_units");

@@ -3,12 +3,13 @@
 import { Chips } from "../chips.ts";
 import { byId, setIcon, setText } from "../dom.ts";
 import { showThemeButton } from "../appearance.ts";
+import { topClass } from "../faces/decision-rule.ts";
 import { signed, t } from "../i18n.ts";
 import { pageColor } from "../palette.ts";
 import { Panel } from "../panel.ts";
 import type { Kind, Source } from "../source.ts";
 import { usesServer, type State } from "../state.ts";
-import { topClass, type Moment, type Track } from "../tracks.ts";
+import type { Moment, Track } from "../tracks.ts";
 import { Transport } from "../transport.ts";
 import { UnitsPanel } from "../units-panel.ts";
 import { prepareCanvas } from "./canvas.ts";

@@ -8,7 +8,9 @@ Convention: boxes ``xyxy`` in pixels of the image, x right, y down; they may ext
 import hashlib
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -134,26 +136,37 @@ class CloseUpDetector(Detector, Protocol):
 class YuNetDetector:
     """YuNet (Wu et al. 2023, https://doi.org/10.1007/s11633-023-1423-y), run at two scales of the image."""
 
-    def __init__(self, path: Path) -> None:
+    _min_face_px: float = 0
+
+    def __init__(self, path: Path, *, min_face_px: float = 0) -> None:
         """Load the network.
+
+        Args:
+            path: its file.
+            min_face_px: leave out faces whose box's shorter side is less; the passes for smaller ones take less time, or
+                none.
 
         Raises:
             SourceError: the file cannot be read.
             ModelError: it is not YuNet.
+            ValueError: `min_face_px` is less than 0.
         """
+        if not min_face_px >= 0:
+            raise ValueError(f"`min_face_px` must be 0 or more, got {min_face_px!r}")
         self._data = read_detector_file(path)
+        self._min_face_px = min_face_px
         try:
             self._network = YuNet(self._data)
         except ValueError as error:
             raise ModelError(f"{path} is not the YuNet face detector: {error}. Use {YUNET_NAME}") from None
 
-    def __getstate__(self) -> dict[str, bytes]:
+    def __getstate__(self) -> tuple[bytes, float]:
         """Return the file's bytes: a session cannot be pickled."""
-        return {"data": self._data}
+        return self._data, self._min_face_px
 
-    def __setstate__(self, state: dict[str, bytes]) -> None:
+    def __setstate__(self, state: tuple[bytes, float]) -> None:
         """Load the network again."""
-        self._data = state["data"]
+        self._data, self._min_face_px = state
         self._network = YuNet(self._data)
 
     def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
@@ -166,13 +179,14 @@ class YuNetDetector:
         found = self._find_close_up(image_bgr, CANDIDATE_SCORE)
         scale = _close_up_scale(max(image_bgr.shape[:2]))
         for finer in _fine_scales(image_bgr.shape[:2]):
-            if finer > 1.5 * scale:
-                found += self._find_at(image_bgr, finer, border=0, score_threshold=CANDIDATE_SCORE)
-                scale = finer
+            enough = min(finer, SMALL_SIDE / self._min_face_px) if self._min_face_px else finer
+            if finer > 1.5 * scale and enough > scale:
+                found += self._find_at(image_bgr, enough, border=0, score_threshold=CANDIDATE_SCORE)
+                scale = enough
             sides = [longest_side(face) * scale for face in found]
             if any((face.score or 0) >= SCORE_THRESHOLD for face in found) and min(sides) >= SMALL_SIDE:
                 break
-        found = _without_repeats(found)
+        found = _without_repeats(_of_at_least(self._min_face_px, found))
         faces = [face for face in found if (face.score or 0) >= CERTAIN_SCORE]
         doubtful = found[len(faces) :]
         for face in doubtful[:MAX_SECOND_LOOKS]:
@@ -181,15 +195,15 @@ class YuNetDetector:
         if not faces:
             for turns in (1, 2, 3):
                 turned = np.ascontiguousarray(np.rot90(image_bgr, turns))
-                faces += [
-                    turn_back(face, turns, image_bgr.shape[1::-1]) for face in self._find_close_up(turned)
-                ]
+                size_wh = image_bgr.shape[1::-1]
+                seen = [turn_back(face, turns, size_wh) for face in self._find_close_up(turned)]
+                faces += _of_at_least(self._min_face_px, seen)
         return _largest_first(_without_repeats(faces))
 
     def fills_image(self, image_rgb: NDArray[np.uint8]) -> bool:
         """Return whether an image in which no face is found looks like a close-up. See `CloseUpDetector`."""
         height, width = image_rgb.shape[:2]
-        if max(height, width) > FILLING_ASPECT * min(height, width):
+        if not self._min_face_px <= min(height, width) >= max(height, width) / FILLING_ASPECT:
             return False
         frame_xyxy = np.array([0.0, 0.0, width, height])
         candidates = self._find_close_up(_to_bgr(image_rgb), FILLING_SCORE)
@@ -227,11 +241,14 @@ class YuNetDetector:
         # In steps of a square root of two: the network is laid out again for each size.
         wanted = 2 ** (math.ceil(2 * math.log2(SURE_SIDE / max(1.0, smallest))) / 2)
         scale = min(wanted, MAX_ENLARGEMENT if smallest < SURE_SIDE / 2 else 1.0, FINE_SIDE / longer)
-        if scale <= _close_up_scale(longer):
-            return _largest_first(_without_repeats(self._find_close_up(_to_bgr(image_rgb))))
-        if largest * scale > LARGEST_SIDE:
+        if scale > _close_up_scale(longer) and largest * scale > LARGEST_SIDE:
             return self.find_faces(image_rgb)
-        return _largest_first(_without_repeats(self._find_at(_to_bgr(image_rgb), scale, border=0)))
+        image_bgr = _to_bgr(image_rgb)
+        if scale <= _close_up_scale(longer):
+            found = self._find_close_up(image_bgr)
+        else:
+            found = self._find_at(image_bgr, scale, border=0)
+        return _largest_first(_without_repeats(_of_at_least(self._min_face_px, found)))
 
     def _find_close_up(
         self, image_bgr: NDArray[np.uint8], score_threshold: float = SCORE_THRESHOLD
@@ -315,18 +332,19 @@ class CascadeDetector:
     It can be used from several threads at once.
     """
 
-    def __init__(self) -> None:
-        """Load the cascade.
+    def __init__(self, *, min_face_px: float = 0) -> None:
+        """Load the cascade; faces whose box's shorter side is less than `min_face_px` are left out.
 
         Raises:
             ModelError: this build of OpenCV has none.
         """
         # OpenCV's classifier stores the image in itself: each call takes one that no other call is using.
         self._free = deque([_load_cascade()])
+        self._min_face_px = min_face_px
 
-    def __reduce__(self) -> tuple[type["CascadeDetector"], tuple[()]]:
+    def __reduce__(self) -> tuple[Callable[[], "CascadeDetector"], tuple[()]]:
         """Load the cascade again: OpenCV's classifier cannot be pickled."""
-        return CascadeDetector, ()
+        return partial(CascadeDetector, min_face_px=self._min_face_px), ()
 
     def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
         """Return the faces in an image, largest first. See `Detector`."""
@@ -340,9 +358,8 @@ class CascadeDetector:
             cascade = _load_cascade()
         boxes = cascade.detectMultiScale(cv2.equalizeHist(gray), scaleFactor=1.1, minNeighbors=4)
         self._free.append(cascade)
-        return _largest_first(
-            [DetectedFace(np.array([x, y, x + w, y + h]) / scale, None, None) for x, y, w, h in boxes]
-        )
+        faces = [DetectedFace(np.array([x, y, x + w, y + h]) / scale, None, None) for x, y, w, h in boxes]
+        return _largest_first(_of_at_least(self._min_face_px, faces))
 
 
 def _load_cascade() -> Any:
@@ -355,6 +372,11 @@ def _load_cascade() -> Any:
     if cascade.empty():
         raise ModelError(f"OpenCV's cascade {CASCADE_PATH} cannot be loaded. {how_to_get_yunet()}")
     return cascade
+
+
+def _of_at_least(least_px: float, faces: list[DetectedFace]) -> list[DetectedFace]:
+    """Leave out faces whose box's shorter side is less than this."""
+    return [face for face in faces if (face.box_xyxy[2:] - face.box_xyxy[:2]).min() >= least_px]
 
 
 def _without_repeats(faces: list[DetectedFace]) -> list[DetectedFace]:
@@ -377,27 +399,30 @@ def _largest_first(faces: list[DetectedFace]) -> list[DetectedFace]:
     return sorted(faces, key=lambda face: (-face.area, *face.box_xyxy))
 
 
-def load_detector(path: Path | None = None) -> Detector:
+def load_detector(path: Path | None = None, *, min_face_px: float = 0) -> Detector:
     """Return YuNet, or the cascade if YuNet's file is not available.
 
     Args:
         path: YuNet's file, or None to look for it as `find_detector_file` does.
+        min_face_px: as for `YuNetDetector`.
 
     Raises:
         SourceError: a file that was named does not exist or cannot be read.
         ModelError: it is not YuNet.
     """
-    return open_detector(find_detector_file(path))
+    return open_detector(find_detector_file(path), min_face_px=min_face_px)
 
 
-def open_detector(file: Path | None) -> Detector:
+def open_detector(file: Path | None, *, min_face_px: float = 0) -> Detector:
     """Return the detector for a result of `find_detector_file`: YuNet from that file, or the cascade for None.
 
     Raises:
         SourceError: the file cannot be read.
         ModelError: it is not YuNet.
     """
-    return CascadeDetector() if file is None else YuNetDetector(file)
+    if file is None:
+        return CascadeDetector(min_face_px=min_face_px)
+    return YuNetDetector(file, min_face_px=min_face_px)
 
 
 def describe_detector(file: Path | None) -> dict[str, str]:

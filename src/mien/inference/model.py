@@ -57,6 +57,7 @@ def load(  # noqa: PLR0913 - one keyword per option, as on the command line
     coverage: float | None = None,
     coverage_from: str | Path | None = None,
     detector: str | Path | None = None,
+    min_face_px: float = 0,
     threads: int | None = None,
     device: str = "cpu",
     providers: Sequence[Provider] | None = None,
@@ -76,6 +77,7 @@ def load(  # noqa: PLR0913 - one keyword per option, as on the command line
             (0, 1); the coverage holds for images that are sampled and labeled like those of the report.
         coverage_from: folder of a report of `mien evaluate` on this model, which ``coverage`` needs.
         detector: YuNet's file; None: located, or downloaded once, when it is first needed.
+        min_face_px: leave out faces with a shorter side of the box; the larger it is, the less time detection takes.
         threads: threads per model call; None: one per core, and half of that for a video, whose next frames are
             decoded and searched for faces at the same time.
         device: what runs the model: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or another of `mien.runtime.onnx_session.DEVICES`
@@ -106,7 +108,8 @@ def load(  # noqa: PLR0913 - one keyword per option, as on the command line
         if not 0 < coverage < 1 or rule.changes_probabilities:
             raise ValueError("`coverage` must be in (0, 1), without `classes` and `prior`")
         rule = replace(rule, label_sets=load_label_sets(Path(coverage_from), coverage, onnx_model))
-    return Model(onnx_model, rule=rule, detector=None if detector is None else load_detector(Path(detector)))
+    finder = None if detector is None else load_detector(Path(detector), min_face_px=min_face_px)
+    return Model(onnx_model, rule=rule, detector=finder, min_face_px=min_face_px)
 
 
 class Model:
@@ -117,17 +120,24 @@ class Model:
     """
 
     def __init__(
-        self, onnx_model: OnnxModel, *, rule: DecisionRule | None = None, detector: Detector | None = None
+        self,
+        onnx_model: OnnxModel,
+        *,
+        rule: DecisionRule | None = None,
+        detector: Detector | None = None,
+        min_face_px: float = 0,
     ) -> None:
-        """Combine what `load` loads; without a detector the default one is loaded at its first use."""
+        """Combine what `load` loads; without a detector the default one is loaded at its first use, with `min_face_px`."""
         self.onnx_model = onnx_model
         self.rule = rule or DecisionRule()
         self._detector = detector
+        self._min_face_px = min_face_px
         self._detector_lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy what the model was made of."""
-        return partial(Model, rule=self.rule, detector=self._detector), (self.onnx_model,)
+        make = partial(Model, rule=self.rule, detector=self._detector, min_face_px=self._min_face_px)
+        return make, (self.onnx_model,)
 
     @property
     def info(self) -> ModelInfo:
@@ -149,7 +159,7 @@ class Model:
         """
         with self._detector_lock:
             if self._detector is None:
-                self._detector = load_detector()
+                self._detector = load_detector(min_face_px=self._min_face_px)
         return self._detector
 
     @overload
@@ -211,8 +221,10 @@ class Model:
         is_several = isinstance(image, list | tuple) or is_batch(image)
         given: GivenFaces | None = None
         if boxes_xyxy is not None or landmarks is not None:
-            if cropped or is_several:
-                raise ValueError("`boxes_xyxy` and `landmarks` are for one image that is not `cropped`")
+            if cropped or is_several or self._min_face_px:
+                raise ValueError(
+                    "`boxes_xyxy` and `landmarks` are for one image that is not `cropped`, without `min_face_px`"
+                )
             needs_points = landmarks is None and self.info.crop.method == "aligned"
             given = GivenFaces(boxes_xyxy, landmarks, detector=self.detector if needs_points else None)
         if is_several:

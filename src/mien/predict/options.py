@@ -49,6 +49,12 @@ class PredictOptions:
         "detect", "detect: find the faces; whole: every image and frame is already one cropped face"
     )
     rule: DecisionRule = field(default_factory=DecisionRule)
+    min_face_px: int = option(
+        0,
+        "leave out faces whose box's shorter side is less than N pixels; the larger N, the less time finding faces takes",
+        metavar="N",
+        least=0,
+    )
     max_pixels: int = option(
         50_000_000,
         "images of more pixels are `image_too_large`; raise it for photographs that you trust, at 10 bytes of memory per pixel",

@@ -62,6 +62,7 @@ class PartJob:
         model_sha256: hash of its file.
         detects: whether faces are detected; otherwise every image is one face.
         detector_path: the result of `find_detector_file`; None is the cascade.
+        min_face_px: faces with a shorter side are left out.
         rule: how probabilities become an expression.
         max_pixels: larger images cannot be read.
     """
@@ -73,6 +74,7 @@ class PartJob:
     model_sha256: str
     detects: bool
     detector_path: Path | None
+    min_face_px: int
     rule: DecisionRule
     max_pixels: int
 
@@ -138,7 +140,7 @@ def _load_predictor(job: PartJob) -> FacePredictor:
         raise ArtifactError(
             f"{path} is another model for a worker than for the command. Install the same one there"
         )
-    detector = open_detector(job.detector_path) if job.detects else None
+    detector = open_detector(job.detector_path, min_face_px=job.min_face_px) if job.detects else None
     return FacePredictor(OnnxModel.load(path, threads=1), detector, job.rule, max_pixels=job.max_pixels)
 
 
@@ -204,6 +206,7 @@ def predict_in_parts(
             model_sha256=plan["model"],
             detects=predictor.detector is not None,
             detector_path=None if detector_path is None else detector_path.absolute(),
+            min_face_px=options.min_face_px,
             rule=options.rule,
             max_pixels=options.max_pixels,
         )
@@ -299,6 +302,7 @@ def _plan(
         "--prior": rule.prior,
         "--no-quality-rule": not rule.quality_rule,
         "--top": rule.top,
+        "--min-face-px": options.min_face_px,
         "--max-pixels": options.max_pixels,
         "--coverage": None
         if rule.label_sets is None

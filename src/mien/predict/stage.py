@@ -98,7 +98,7 @@ def run_predict(
         detector = None
         if options.crop == "detect":
             warn_if_trained_on_crops(onnx_model.info)
-            detector = load_detector(options.detector_path)
+            detector = load_detector(options.detector_path, min_face_px=options.min_face_px)
         names = [source.name for source in found if not source.is_video]
         writer: RowWriter = TableWriter(
             stream,
@@ -148,6 +148,10 @@ def _with_label_sets(options: PredictOptions, model: OnnxModel, *, has_videos: b
 def _read_faces(sources: Sequence[MediaSource], options: PredictOptions) -> dict[str, GivenFaces] | None:
     """Return the faces of the images from a list, if there is one, and warn of what it does not cover."""
     path = options.faces
+    if options.min_face_px and (path is not None or options.crop == "whole"):
+        raise ArtifactError(
+            "--min-face-px is for faces that are detected: leave it out with --faces and --crop whole"
+        )
     if path is None:
         return None
     if options.crop == "whole":

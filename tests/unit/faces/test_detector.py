@@ -4,6 +4,7 @@ import io
 import os
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from mien.errors import ModelError
 from mien.faces import detector
+from mien.faces.boxes import iou_xyxy
 from mien.faces.detector import (
     CascadeDetector,
     DetectedFace,
@@ -267,6 +269,8 @@ def test_a_close_up_that_is_missed_fills_the_image(
     image = np.full((height, 267, 3), 90, np.uint8)
     assert found.find_faces(image) == []
     assert found.fills_image(image) == is_close_up
+    found._min_face_px = 268
+    assert not found.fills_image(image)
 
 
 @pytest.fixture
@@ -305,6 +309,40 @@ def test_yunet_looks_for_small_faces_only_where_one_may_be(
         yunet.find_faces(photo)
         widths[side] = [width for width, _ in looks if width >= 640]
     assert widths == {200: [640], 36: [640, 1280], 1: [640, 1280]}
+
+
+def test_faces_below_a_size_are_left_out_and_not_searched_for(
+    yunet: YuNetDetector, yunet_path: Path, photographs: Photographs, looks: list[tuple[int, int]]
+) -> None:
+    """The passes are as fine as the smallest face that is wanted needs; larger faces are the same ones."""
+    photo = np.full((480, 640, 3), 110, np.uint8)
+    for (image, _), side, left in zip(photographs[:2], (360, 90), (20, 450), strict=True):
+        photo[60 : 60 + side, left : left + side] = cv2.resize(to_rgb(image), (side, side))
+    (large, small) = yunet.find_faces(photo)
+    least = min(small.box_xyxy[2:] - small.box_xyxy[:2])
+    widths = []
+    for min_face_px, n_faces in ((least - 2, 2), (1.2 * least, 1), (100, 1), (400, 0)):
+        looks.clear()
+        finder = copy(YuNetDetector(yunet_path, min_face_px=min_face_px))
+        found = finder.find_faces(photo)
+        widths.append(max(width for width, _ in looks))
+        assert len(found) == n_faces
+        for face, expected in zip(found, (large, small), strict=False):
+            assert iou_xyxy(face.box_xyxy[None], expected.box_xyxy[None])[0, 0] > 0.8
+        like = finder.find_faces_like(photo, smallest=least, largest=200)
+        assert len(like) <= n_faces
+    with pytest.raises(ValueError, match="0 or more, got -1"):
+        YuNetDetector(yunet_path, min_face_px=-1)
+    assert widths == [round(640 * 40 / (least - 2)), round(640 * 40 / (1.2 * least)), 267, 267]
+
+
+def test_the_cascade_leaves_out_faces_below_a_size(photographs: Photographs) -> None:
+    """Also a copy of it."""
+    image = to_rgb(photographs[0][0])
+    (face,) = CascadeDetector().find_faces(image)[:1]
+    side = float((face.box_xyxy[2:] - face.box_xyxy[:2]).min())
+    assert CascadeDetector(min_face_px=side).find_faces(image)
+    assert not copy(CascadeDetector(min_face_px=side + 1)).find_faces(image)
 
 
 def test_yunet_runs_twice_if_no_scale_suits_all(yunet: YuNetDetector, looks: list[tuple[int, int]]) -> None:

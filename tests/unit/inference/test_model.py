@@ -53,6 +53,19 @@ def test_a_path_bytes_and_pixels_give_the_same_prediction(model: Model, image: P
     assert [prediction.source for prediction in predictions] == [str(image), str(image), "", ""]
 
 
+def test_a_least_size_of_faces_reaches_the_detector_and_is_not_for_given_faces(
+    model_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr(model_module, "load_detector", lambda *_, **options: asked.append(options))
+    model = mien.load(model_path, min_face_px=90)
+    assert copy.copy(model).detector is None
+    mien.load(model_path, min_face_px=80, detector="yunet.onnx")
+    assert asked == [{"min_face_px": 90}, {"min_face_px": 80}]
+    with pytest.raises(ValueError, match="without `min_face_px`"):
+        model.predict(image, boxes_xyxy=[[10, 10, 50, 50]])
+
+
 def test_a_list_is_predicted_in_order(model: Model, image: Path, make_image: MakeImage) -> None:
     empty = make_image("empty.png")
     predictions = model.predict([image, empty, b"no image", image] * 20)

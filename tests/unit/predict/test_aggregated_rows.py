@@ -20,7 +20,7 @@ RATE = 10
 @pytest.fixture(autouse=True)
 def squares_are_faces(monkeypatch: pytest.MonkeyPatch, detector: Detector) -> None:
     """Detect colored squares as faces."""
-    monkeypatch.setattr(stage, "load_detector", lambda path: detector)
+    monkeypatch.setattr(stage, "load_detector", lambda path, min_face_px=0: detector)
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ def listed(tmp_path: Path) -> Callable[[str], Path]:
 @pytest.fixture(autouse=True)
 def squares_are_faces(monkeypatch: pytest.MonkeyPatch, detector: Any) -> None:
     """Detect the squares of the test images."""
-    monkeypatch.setattr("mien.predict.stage.load_detector", lambda path: detector)
+    monkeypatch.setattr("mien.predict.stage.load_detector", lambda path, min_face_px=0: detector)
 
 
 def test_a_prediction_file_and_boxes_of_other_tools_are_read(
@@ -137,6 +137,8 @@ def test_the_list_does_not_go_with_whole_images_or_videos(
     path = listed("path,x,y,w,h\na.png,5,5,30,80\n")
     with pytest.raises(ArtifactError, match="--crop whole both say"):
         run(model_path, [image], faces=path, crop="whole")
+    with pytest.raises(ArtifactError, match="leave it out with --faces"):
+        run(model_path, [image], faces=path, min_face_px=30)
     (tmp_path / "talk.mp4").write_bytes(b"")
     with pytest.raises(ArtifactError, match="--faces is for image files"):
         run(model_path, [image, tmp_path / "talk.mp4"], faces=path)

@@ -43,7 +43,7 @@ sys.exit(main())
 @pytest.fixture(autouse=True)
 def squares_are_faces(monkeypatch: pytest.MonkeyPatch, detector: Detector) -> None:
     """Detect colored squares as faces, and limit parts to 4 images."""
-    monkeypatch.setattr(stage, "load_detector", lambda path: detector)
+    monkeypatch.setattr(stage, "load_detector", lambda path, min_face_px=0: detector)
     monkeypatch.setattr(parts, "PART_IMAGES", 4)
 
 

@@ -25,7 +25,7 @@ from mien.runtime.progress import Progress
 @pytest.fixture(autouse=True)
 def squares_are_faces(monkeypatch: pytest.MonkeyPatch, detector: Detector) -> None:
     """Detect colored squares as faces."""
-    monkeypatch.setattr(stage, "load_detector", lambda path: detector)
+    monkeypatch.setattr(stage, "load_detector", lambda path, min_face_px=0: detector)
 
 
 @pytest.fixture

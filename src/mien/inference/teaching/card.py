@@ -5,6 +5,11 @@ from typing import Any
 from mien.formats.onnx_model import ModelInfo
 from mien.runtime.language import Language
 
+_USE = (
+    "An expression is not a feeling: the model predicts what a face looks like. Not for decisions about a person. "
+    "Inferring people's emotions at work or in schools is prohibited in the European Union (AI Act, Article 5)."
+)
+
 
 def write_card(info: ModelInfo, name: str, language: Language) -> str:
     """Return the card in Markdown of a model whose metadata has ``training.taught``."""
@@ -52,10 +57,6 @@ def write_card(info: ModelInfo, name: str, language: Language) -> str:
         "that all taught classes are equally common.",
         {"model": model},
     )
-    use = say(
-        "An expression is not a feeling: the model predicts what a face looks like. Not for decisions about a person. "
-        "Inferring people's emotions at work or in schools is prohibited in the European Union (AI Act, Article 5)."
-    )
     return f"""# {name}
 
 {predicts}
@@ -86,7 +87,7 @@ def write_card(info: ModelInfo, name: str, language: Language) -> str:
 
 ## {say("Intended use")}
 
-{use}
+{say(_USE)}
 """
 
 

@@ -13,7 +13,6 @@ import pytest
 pytest.importorskip("torch", reason="training needs the train extra")
 
 from mien.faces.action_units import ActionUnits
-from mien.formats.pack import PackSplit
 from mien.recipe import Recipe, read_recipe
 from mien.recipe.parsing import recipe_names
 from mien.train import train
@@ -85,11 +84,7 @@ def packs_by_kind(training_pack: Path, votes_pack: Path, units_pack: Path) -> di
     return {"plain": training_pack, "votes": votes_pack, "action units": units_pack}
 
 
-def different_hashes(split: PackSplit) -> np.ndarray:
-    """Hashes of images unlike each other, and unlike those of a split of another length."""
-    return np.random.default_rng(len(split)).integers(0, 256, (len(split), 32), dtype=np.uint8)
-
-
+@pytest.mark.usefixtures("unlike_faces")
 @pytest.mark.parametrize(
     ("name", "is_own_network"),
     [
@@ -105,12 +100,8 @@ def test_a_bundled_recipe_trains(
     is_own_network: bool,
     packs_by_kind: dict[str, Path],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The loss is finite in every epoch and falls; weights and a teacher are those of a shorter run."""
-    # All faces of the tests' packs have the same hash.
-    monkeypatch.setattr(PackSplit, "read_perceptual_hashes", different_hashes)
-    monkeypatch.setattr(PackSplit, "read_thumbnails", lambda split: np.zeros((len(split), 32, 32), np.uint8))
     recipe = read_recipe(name, [])
     backbone = recipe.model.backbone or SMALLEST[None]
     if not is_own_network:

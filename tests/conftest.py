@@ -1,9 +1,10 @@
 """Builders for tests that need a pack, written with the pack's own writer."""
 
+import gc
 import hashlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -13,22 +14,72 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import cv2
 import numpy as np
 import pytest
 
 from mien.faces.crop import CropContract
 from mien.faces.images import encode_jpeg
 from mien.faces.quality import QUALITY
+from mien.formats.pack import PackSplit
 from mien.formats.pack.schema import FORMAT_VERSION, PackedFace, PackInfo
 from mien.formats.pack.writer import close_pack, compute_content_sha256, write_shard
+from mien.runtime import onnx_session
 from mien.tasks import NO_ANNOTATIONS, Annotations
 
 if TYPE_CHECKING:
     from mien.recipe import Recipe
 
+# The same for OpenCV, and for sessions of onnxruntime whose test asks for no number of threads.
+cv2.setNumThreads(1)
+onnx_session.cpu_quota = onnx_session.usable_cpu_cores = lambda: 1  # type: ignore[assignment]
+
 CLASSES = ("Neutral", "Happy", "Sad")
 COLORS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200]])
 SIDE = 40
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the garbage collector away from imported modules, which stay to the end: looking through them takes long."""
+    gc.disable()
+    result = yield
+    gc.freeze()
+    gc.enable()
+    if (stage := sys.modules.get("mien.export.stage")) is not None:
+        stage.to_onnx = once_for_each_network(stage.to_onnx)
+    return result
+
+
+def pytest_sessionfinish() -> None:
+    """Let Python take the modules apart as it always does at its end."""
+    gc.unfreeze()
+
+
+def once_for_each_network(to_onnx: Callable[..., Any]) -> Callable[..., Any]:
+    """Let tests that export a network again take the same graph: torch needs seconds for the smallest."""
+    exported: dict[str, bytes] = {}
+
+    def take_or_export(graph: Any, info: Any) -> Any:
+        import onnx
+
+        # Structure, settings and weights; a pickle of the same network differs each time.
+        plain = (bool, int, float, str, tuple, type(None))
+        settings = [
+            {name: value for name, value in vars(module).items() if isinstance(value, plain)}
+            for module in graph.modules()
+        ]
+        digest = hashlib.sha256(
+            repr((graph, graph.annotations, settings, info.input_size, info.tasks)).encode()
+        )
+        for name, value in [*graph.named_parameters(), *graph.named_buffers()]:
+            digest.update(name.encode() + value.detach().numpy().tobytes())
+        key = digest.hexdigest()
+        if key not in exported:
+            exported[key] = to_onnx(graph, info).SerializeToString()
+        return onnx.load_from_string(exported[key])
+
+    return take_or_export
 
 
 def make_colored_face(
@@ -164,19 +215,42 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory, training_pack: Path, t
     from mien.train.logs import draw_curves
 
     out = tmp_path_factory.mktemp("runs") / "run"
-    with pytest.MonkeyPatch.context() as patch:  # see `no_curves`
+    with pytest.MonkeyPatch.context() as patch:  # see `no_plots`
         patch.setattr(stage, "draw_curves", draw_curves)
         stage.train(tiny_recipe, [training_pack], out)
     return out
 
 
 @pytest.fixture(autouse=True)
-def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the plot of a run's curves, which takes longer than a small training; `trained_run` has it."""
-    # What a session's or a module's fixtures train is drawn: these come before the fixtures of a test.
-    stage = sys.modules.get("mien.train.stage")
-    if stage is not None:
+def no_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out a run's curves, and draw the plots of a report empty: they take longer than the rest of a small one.
+
+    What a session's or a module's fixtures train and evaluate is drawn, since these come before the fixtures of a test;
+    so is that of a test with `real_plots`.
+    """
+    if "real_plots" in request.fixturenames:
+        return
+    if (stage := sys.modules.get("mien.train.stage")) is not None:
         monkeypatch.setattr(stage, "draw_curves", lambda *_: None)
+    if (figures := sys.modules.get("mien.evaluate.figures")) is not None:
+        empty = '<svg role="img" aria-label="{}"></svg>'
+        monkeypatch.setattr(figures, "_to_svg", lambda _figure, _name, label: empty.format(label))
+
+
+@pytest.fixture
+def unlike_faces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the faces of `write_training_pack`, whose hashes are alike, unlike each other and those of other packs."""
+
+    def different_hashes(split: PackSplit) -> np.ndarray:
+        return np.random.default_rng(len(split)).integers(0, 256, (len(split), 32), dtype=np.uint8)
+
+    monkeypatch.setattr(PackSplit, "read_perceptual_hashes", different_hashes)
+    monkeypatch.setattr(PackSplit, "read_thumbnails", lambda split: np.zeros((len(split), 32, 32), np.uint8))
+
+
+@pytest.fixture
+def real_plots() -> None:
+    """Let runs and reports of the test have their plots."""
 
 
 @pytest.fixture(autouse=True)

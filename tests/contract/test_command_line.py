@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import json
 import re
 import subprocess
 import sys
@@ -72,9 +73,13 @@ def test_wrong_usage_exits_with_2(arguments: list[str], code: int) -> None:
     assert ended.value.code == code
 
 
+# Parsing leaves no state behind, see below.
+PARSER = build_parser()
+
+
 def options_with_one_value() -> Iterator[tuple[str, str, str]]:
     """Yield every option of every verb that takes a single value, with its first choice or a number."""
-    verbs = next(a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
+    verbs = next(a for a in PARSER._actions if isinstance(a, argparse._SubParsersAction))
     for verb, parser in verbs.choices.items():
         for action in parser._actions:
             takes_values = action.nargs not in (0, argparse.SUPPRESS)
@@ -105,7 +110,7 @@ def test_an_option_given_twice_is_rejected(
         "--root-path": "/faces",
     }.get(option, choice)
     with pytest.raises(SystemExit) as ended:
-        build_parser().parse_known_args([verb, option, value, option, value])
+        PARSER.parse_known_args([verb, option, value, option, value])
     assert ended.value.code == 2
     assert f"{option} is given twice" in capsys.readouterr().err
 
@@ -150,69 +155,69 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
-@pytest.mark.parametrize(
-    "stage",
-    [
-        "mien.predict.stage",
-        "mien.serve.server",
-        "mien.bench",
-        "mien.evaluate",
-        "mien.prepare",
-        "mien.compare",
-        "mien.browse",
-        "mien.audit.stage",
-        "mien.teach.stage",
-    ],
-)
-def test_stages_without_training_work_with_torch_absent(stage: str) -> None:
+def test_stages_without_training_work_with_torch_absent() -> None:
     """The plain install has no torch: these stages must import without it."""
     blocked = ("torch", "timm", "lightning", "yaml", "safetensors", "onnx")
+    stages = (
+        *("mien.predict.stage", "mien.serve.server", "mien.bench", "mien.evaluate", "mien.prepare"),
+        *("mien.compare", "mien.browse", "mien.audit.stage", "mien.teach.stage"),
+    )
     done = run_python(
-        f"import sys; sys.modules.update(dict.fromkeys({blocked!r})); import {stage}; print('ok')"
+        f"import sys; sys.modules.update(dict.fromkeys({blocked!r})); import {', '.join(stages)}; print('ok')"
     )
     assert done.stdout.strip() == "ok", done.stderr
 
 
-@pytest.mark.parametrize(
-    ("verb", "options"),
-    [
-        ("train", ["--pack", "p", "--out", "r"]),
-        ("export", ["run", "--out", "m.onnx"]),
-        ("browse", ["p", "--recipe", "r.yaml", "--out", "s.png"]),
-    ],
-)
-def test_a_missing_extra_names_the_install_command(verb: str, options: list[str]) -> None:
+# One process for all commands, since starting Python takes longer than any of them.
+RUN_COMMANDS = """
+import contextlib, io, json, sys
+sys.modules.update(dict.fromkeys({absent!r}))
+from mien.cli import main
+done = []
+for words in {commands!r}:
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        try:
+            code = main(words)
+        except SystemExit as ended:
+            code = ended.code
+    done.append((code, out.getvalue(), err.getvalue()))
+print(json.dumps(done))
+"""
+
+
+def run_without(absent: tuple[str, ...], commands: list[list[str]]) -> list[tuple[int, str, str]]:
+    """Run commands where packages are absent; return the exit code, the output and the errors of each."""
+    done = run_python(RUN_COMMANDS.format(absent=absent, commands=commands))
+    assert done.returncode == 0, done.stderr
+    return [(code, out, err) for code, out, err in json.loads(done.stdout)]
+
+
+def test_a_missing_extra_names_the_install_command() -> None:
     """Without torch, `train`, `export` and `browse --recipe` say what to install."""
-    done = run_python(
-        "import sys; sys.modules.update(dict.fromkeys(('torch', 'timm', 'lightning', 'yaml')));"
-        f"from mien.cli import main; sys.exit(main({[verb, *options]!r}))"
-    )
-    assert done.returncode == 1
-    assert "pip install 'mien[train]'" in done.stderr
-    assert "Traceback" not in done.stderr
+    commands = [
+        ["train", "--pack", "p", "--out", "r"],
+        ["export", "run", "--out", "m.onnx"],
+        ["browse", "p", "--recipe", "r.yaml", "--out", "s.png"],
+    ]
+    for code, _, err in run_without(("torch", "timm", "lightning", "yaml"), commands):
+        assert (code, err.count("\n")) == (1, 1), err
+        assert "pip install 'mien[train]'" in err
 
 
-@pytest.mark.parametrize(
-    ("verb", "options"),
-    [
-        ("prepare", ["folder", "faces", "--out", "p"]),
-        ("browse", ["p", "--out", "s.png"]),
-        ("audit", ["p", "--out", "a"]),
-        ("evaluate", ["--pack", "p", "--out", "r"]),
-        ("compare", ["r", "s", "--plot", "c.png"]),
-        ("predict", ["photo.jpg", "--out", "rows.parquet"]),
-        ("predict", ["talk.mp4", "--timeline", "t.png"]),
-    ],
-)
-def test_the_missing_data_extra_names_the_install_command(verb: str, options: list[str]) -> None:
+def test_the_missing_data_extra_names_the_install_command() -> None:
     """The plain install predicts; packs, reports, plots and Parquet say what to install before any work."""
-    done = run_python(
-        "import sys; sys.modules.update(dict.fromkeys(('pyarrow', 'matplotlib', 'jinja2')));"
-        f"from mien.cli import main; sys.exit(main({[verb, *options]!r}))"
-    )
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert "pip install 'mien[data]'" in done.stderr
+    commands = [
+        ["prepare", "folder", "faces", "--out", "p"],
+        ["browse", "p", "--out", "s.png"],
+        ["audit", "p", "--out", "a"],
+        ["evaluate", "--pack", "p", "--out", "r"],
+        ["compare", "r", "s", "--plot", "c.png"],
+        ["predict", "photo.jpg", "--out", "rows.parquet"],
+        ["predict", "talk.mp4", "--timeline", "t.png"],
+    ]
+    for code, _, err in run_without(("pyarrow", "matplotlib", "jinja2"), commands):
+        assert (code, err.count("\n")) == (1, 1), err
+        assert "pip install 'mien[data]'" in err
 
 
 def test_predicting_needs_no_extra(tmp_path: Path) -> None:
@@ -240,15 +245,13 @@ def test_predicting_needs_no_extra(tmp_path: Path) -> None:
 
 def test_help_works_without_the_extras() -> None:
     """On the plain install, `--help` of every verb shows its options; `train --help` also says how to see the recipe keys."""
-    blocked = ("torch", "timm", "lightning", "yaml", "safetensors", "onnx", "fastapi", "uvicorn")
-    for verb in VERBS:
-        done = run_python(
-            f"import sys; sys.modules.update(dict.fromkeys({blocked!r}));"
-            f"from mien.cli import main; sys.exit(main(['{verb}', '--help']))"
-        )
-        assert f"usage: mien {verb}" in done.stdout
-        missing = "mien: `mien train` needs the `train` extra: pip install 'mien[train]'\n"
-        assert (done.returncode, done.stderr) == ((1, missing) if verb == "train" else (0, ""))
+    absent = ("torch", "timm", "lightning", "yaml", "safetensors", "onnx", "fastapi", "uvicorn")
+    missing = "mien: `mien train` needs the `train` extra: pip install 'mien[train]'\n"
+    for verb, (code, out, err) in zip(
+        VERBS, run_without(absent, [[verb, "--help"] for verb in VERBS]), strict=True
+    ):
+        assert f"usage: mien {verb}" in out
+        assert (code, err) == ((1, missing) if verb == "train" else (0, ""))
 
 
 def test_characters_that_a_terminal_lacks_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,7 +279,7 @@ def test_commands_in_the_docs_parse() -> None:
         )
         assert len(lines) >= 5
         for line in lines:
-            _, rest = build_parser().parse_known_args(line.partition(" #")[0].split())
+            _, rest = PARSER.parse_known_args(line.partition(" #")[0].split())
             assert not rest, line
 
 

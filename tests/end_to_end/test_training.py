@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="training needs the train extra")
@@ -15,7 +14,6 @@ from safetensors.torch import load_file
 
 from mien.cli import main
 from mien.formats.onnx_model import OnnxModel
-from mien.formats.pack import PackSplit
 from mien.formats.run import Run
 from mien.recipe import Recipe, format_recipe
 
@@ -144,23 +142,15 @@ def test_a_mistake_is_one_line(
     assert expected in err
 
 
-def different_hashes(split: PackSplit) -> np.ndarray:
-    """Hashes of images that are nothing like each other, nor like those of a split of another length."""
-    return np.random.default_rng(len(split)).integers(0, 256, (len(split), 32), dtype=np.uint8)
-
-
+@pytest.mark.usefixtures("unlike_faces")
 def test_several_packs_of_one_command(
     mien: Mien,
     recipe_path: Path,
     training_pack: Path,
     make_training_pack: Callable[..., Path],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each --pack is trained on; one that is given twice is refused."""
-    # The hashes of the tests' packs are all alike.
-    monkeypatch.setattr(PackSplit, "read_perceptual_hashes", different_hashes)
-    monkeypatch.setattr(PackSplit, "read_thumbnails", lambda split: np.zeros((len(split), 32, 32), np.uint8))
     other = make_training_pack(tmp_path / "other.pack", n_train=48, n_val=6, n_missing=0)
     words = ["train", "--recipe", recipe_path, "--pack", training_pack, "--schedule.epochs", 1]
     code, _, err = mien(*words, "--pack", other, "--out", tmp_path / "run")

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
+
 from mien.cli import main
 from mien.evaluate.stage import evaluate
 from mien.sample.variants import DrawnVariants
@@ -43,6 +45,7 @@ def _prose(path: Path) -> _Prose:
     return page
 
 
+@pytest.mark.usefixtures("real_plots")
 def test_a_chinese_page_has_no_english_sentence(
     make_model: Callable[..., Path],
     make_pack: Callable[..., Path],

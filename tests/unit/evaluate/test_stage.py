@@ -161,6 +161,7 @@ def test_summary(make_model, make_pack, tmp_path, val) -> None:
         assert part in text
 
 
+@pytest.mark.usefixtures("real_plots")
 def test_page_is_one_file_and_escapes_keys(make_model, make_pack, tmp_path, val) -> None:
     """Nothing is loaded from elsewhere, and a key that is a script is shown, not run."""
     pack = make_pack(val=[(key, label, "Sad") for key, label, _ in val])
@@ -198,6 +199,7 @@ def test_control_characters_of_names_are_shown(make_model, make_pack, tmp_path) 
         assert shown in page
 
 
+@pytest.mark.usefixtures("real_plots")
 def test_same_input_same_bytes(make_model, make_pack, tmp_path, val) -> None:
     """Reports have no date and are deterministic."""
     model, pack = make_model(), make_pack(val=val)

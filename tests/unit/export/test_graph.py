@@ -18,7 +18,7 @@ from mien.nets.network import build_face_network
 from mien.recipe import ModelConfig
 
 
-@pytest.mark.parametrize("backbone", ["mien_resnet10", "resnet10t"])
+@pytest.mark.parametrize("backbone", ["mien_resnet10", "test_resnet"])
 def test_opencv_reads_the_file_and_computes_the_same(backbone: str, tmp_path: Path) -> None:
     """Its importer takes no shapes that are computed from integers, as torch exports adaptive pooling by itself."""
     torch.manual_seed(0)

@@ -1,5 +1,8 @@
 """What several tests of training share."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from mien.recipe import AugmentConfig
@@ -19,3 +22,12 @@ def still() -> AugmentConfig:
         saturation=0,
         erase_prob=0,
     )
+
+
+@pytest.fixture
+def unfinished(trained_run: Path, tmp_path: Path) -> Path:
+    """A run that was killed after its last epoch, before its result."""
+    run = Path(shutil.copytree(trained_run, tmp_path / "unfinished"))
+    (run / "result.json").unlink()
+    (run / "dev.npz").unlink()
+    return run

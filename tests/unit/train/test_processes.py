@@ -40,9 +40,7 @@ def quick(recipe: Recipe, *, devices: int = 1, **schedule: Any) -> Recipe:
 @pytest.mark.parametrize(
     "left",
     [
-        {"RANK": "1"},
-        {"LOCAL_RANK": "1"},
-        {"NODE_RANK": "1"},
+        {"RANK": "1", "LOCAL_RANK": "1", "NODE_RANK": "1"},
         {"SLURM_PROCID": "2"},
         {
             "SLURM_PROCID": "2",

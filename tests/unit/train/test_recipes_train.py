@@ -13,18 +13,27 @@ import pytest
 pytest.importorskip("torch", reason="training needs the train extra")
 
 from mien.faces.action_units import ActionUnits
-from mien.formats.pack import PackSplit
 from mien.recipe import Recipe, read_recipe
 from mien.recipe.parsing import recipe_names
 from mien.train import train
 
 EPOCHS, BATCH_SIZE = 4, 16
-# A step of these takes a tenth of a second on a CPU and more, and thirteen recipes train them. One of them does so here, and
-# the others train the smallest network of the same kind of layers.
-LARGE, SMALLEST, TRAINS_LARGE = (
-    ("efficientnet_b0", "efficientnet_b2"),
-    "test_efficientnet",
+# A step of a recipe's own network takes up to a second here: the fast tests train the smallest of the same kind of layers.
+SMALLEST = {
+    "efficientnet_b0": "test_efficientnet",
+    "efficientnet_b2": "test_efficientnet",
+    "resnet10t": "test_resnet",
+    "mien_resnet10": "test_resnet",
+    "mien_resnet14": "test_resnet",
+    None: "test_efficientnet",
+}
+# One recipe of each network.
+OWN_NETWORKS = (
     "affectnet_classic",
+    "ferplus_resnet10_48",
+    "ferplus_resnet10_aligned_48",
+    "photos_resnet10_48",
+    "photos_resnet14_48",
 )
 
 
@@ -75,25 +84,29 @@ def packs_by_kind(training_pack: Path, votes_pack: Path, units_pack: Path) -> di
     return {"plain": training_pack, "votes": votes_pack, "action units": units_pack}
 
 
-def different_hashes(split: PackSplit) -> np.ndarray:
-    """Hashes of images unlike each other, and unlike those of a split of another length."""
-    return np.random.default_rng(len(split)).integers(0, 256, (len(split), 32), dtype=np.uint8)
-
-
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.usefixtures("unlike_faces")
+@pytest.mark.parametrize(
+    ("name", "is_own_network"),
+    [
+        *(pytest.param(name, False, id=name) for name in recipe_names()),
+        *(
+            pytest.param(name, True, id=f"{name}, its own network", marks=pytest.mark.slow)
+            for name in OWN_NETWORKS
+        ),
+    ],
+)
 def test_a_bundled_recipe_trains(
     name: str,
+    is_own_network: bool,
     packs_by_kind: dict[str, Path],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The loss is finite in every epoch and falls; weights and a teacher are those of a shorter run."""
-    # All faces of the tests' packs have the same hash.
-    monkeypatch.setattr(PackSplit, "read_perceptual_hashes", different_hashes)
-    monkeypatch.setattr(PackSplit, "read_thumbnails", lambda split: np.zeros((len(split), 32, 32), np.uint8))
     recipe = read_recipe(name, [])
-    if recipe.model.backbone in LARGE and name != TRAINS_LARGE:
-        recipe = replace(recipe, model=replace(recipe.model, backbone=SMALLEST))
+    backbone = recipe.model.backbone or SMALLEST[None]
+    if not is_own_network:
+        backbone = SMALLEST[recipe.model.backbone]
+        recipe = replace(recipe, model=replace(recipe.model, backbone=recipe.model.backbone and backbone))
     kind = "votes" if recipe.data.labels == "votes" else "plain"
     if recipe.schedule.select_by == "action_units_f1":
         kind = "action units"
@@ -105,7 +118,7 @@ def test_a_bundled_recipe_trains(
     given = {name: earlier for name, value in needs.items() if value is not None}
     if given:
         begun = made_small(recipe)
-        model = replace(begun.model, backbone=begun.model.backbone or SMALLEST)
+        model = replace(begun.model, backbone=backbone)
         train(replace(begun, model=model, schedule=replace(begun.schedule, epochs=1)), packs, earlier)
     small = made_small(recipe, **given)
     train(small, packs, tmp_path / "run")

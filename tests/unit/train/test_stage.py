@@ -29,6 +29,7 @@ from mien.formats.run import Run
 from mien.recipe import LossConfig, Recipe, format_recipe, read_recipe
 from mien.train import stage, train
 from mien.train.dry_run.plan import plan_training
+from mien.train.preflight import warn_of_stacked_rebalancing
 
 
 def quick(recipe: Recipe, **schedule: Any) -> Recipe:
@@ -39,15 +40,6 @@ def quick(recipe: Recipe, **schedule: Any) -> Recipe:
 def rows_of(run: Path) -> list[dict[str, float]]:
     with (run / "metrics.csv").open() as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-
-
-@pytest.fixture
-def unfinished(trained_run: Path, tmp_path: Path) -> Path:
-    """A run that was killed after its last epoch, before its result."""
-    run = Path(shutil.copytree(trained_run, tmp_path / "unfinished"))
-    (run / "result.json").unlink()
-    (run / "dev.npz").unlink()
-    return run
 
 
 def test_it_learns(trained_run: Path) -> None:
@@ -196,23 +188,23 @@ def test_a_run_has_one_writer(training_pack: Path, tiny_recipe: Recipe, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["run.json", "recipe.yaml", "dev.npz", "result.json", "best.safetensors"])
 def test_a_full_disk_is_one_error(
-    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever file does not fit, it is one clear error, and the run can be resumed."""
-    sync_file = artifacts._sync_file
+    sync_file, run = artifacts._sync_file, tmp_path / "run"
+    names = ("run.json", "recipe.yaml", "best.safetensors", "dev.npz", "result.json")
+    for name in names:
 
-    def refuse(path: Path) -> None:
-        if path.name.startswith(name):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        sync_file(path)
+        def refuse(path: Path, name: str = name) -> None:
+            if path.name.startswith(name):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            sync_file(path)
 
-    run = tmp_path / "run"
-    with monkeypatch.context() as patched:
-        patched.setattr(artifacts, "_sync_file", refuse)
-        with pytest.raises(ArtifactError, match=r"The disk is full while writing .*add --resume"):
-            train(quick(tiny_recipe), [training_pack], run)
+        with monkeypatch.context() as patched:
+            patched.setattr(artifacts, "_sync_file", refuse)
+            with pytest.raises(ArtifactError, match=r"The disk is full while writing .*add --resume"):
+                train(quick(tiny_recipe), [training_pack], run, resume=name != names[0])
     train(quick(tiny_recipe), [training_pack], run, resume=True)
     assert Run.open(run).read_result()["epochs"] == 1
 
@@ -298,21 +290,29 @@ ADJUSTMENT = ("schedule.loss.logit_adjustment", "0.5")
     ],
 )
 def test_stacked_corrections_of_one_imbalance_are_warned_of_once(
-    training_pack: Path,
-    trained_run: Path,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-    cures: tuple[tuple[str, str], ...],
+    trained_run: Path, caplog: pytest.LogCaptureFixture, cures: tuple[tuple[str, str], ...]
 ) -> None:
-    """One correction is fine; more are one warning that names each with its value, and training continues."""
-    recipe = read_recipe(trained_run / "recipe.yaml", [f"--{key}={value}" for key, value in cures])
-    monkeypatch.setattr(stage, "fit", lambda *_, **__: None)
-    monkeypatch.setattr(stage, "finish_run", lambda *_: {})
-    assert train(recipe, [training_pack], tmp_path / "run") is not None
+    """One correction is fine; more are one warning that names each with its value."""
+    warn_of_stacked_rebalancing(
+        read_recipe(trained_run / "recipe.yaml", [f"--{key}={value}" for key, value in cures])
+    )
     named = " and ".join(f"`{key}: {value}`" for key, value in cures)
     advice = "correct the same class imbalance more than once, and rare classes may be predicted too often. One of them is enough"
     assert caplog.messages == ([f"{named} {advice}"] if len(cures) > 1 else [])
+
+
+def test_training_continues_after_the_warning(
+    training_pack: Path,
+    tiny_recipe: Recipe,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stage, "fit", lambda *_, **__: None)
+    monkeypatch.setattr(stage, "finish_run", lambda *_: {})
+    recipe = quick(tiny_recipe, loss=LossConfig(class_weights="effective", logit_adjustment=0.5))
+    assert train(recipe, [training_pack], tmp_path / "run") is not None
+    assert [message for message in caplog.messages if "more than once" in message] == caplog.messages != []
 
 
 @pytest.mark.parametrize(

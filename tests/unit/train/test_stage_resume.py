@@ -6,7 +6,6 @@ import io
 import json
 import os
 import pickle
-import shutil
 import signal
 import subprocess
 import sys
@@ -78,15 +77,6 @@ def assert_same_end(ours: Path, theirs: Path) -> None:
     )
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"):
         assert_same(last[part], other[part], part)
-
-
-@pytest.fixture
-def unfinished(trained_run: Path, tmp_path: Path) -> Path:
-    """A run that was killed after its last epoch, before its result."""
-    run = Path(shutil.copytree(trained_run, tmp_path / "unfinished"))
-    (run / "result.json").unlink()
-    (run / "dev.npz").unlink()
-    return run
 
 
 @pytest.fixture

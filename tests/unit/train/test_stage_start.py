@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="training needs the train extra")
@@ -16,7 +15,6 @@ import lightning.pytorch as lightning
 import torch
 
 from mien.errors import ArtifactError, ModelError, RecipeError
-from mien.formats.pack import PackSplit
 from mien.formats.run import Run
 from mien.recipe import LossConfig, Recipe
 from mien.train import stage, train
@@ -30,22 +28,14 @@ def quick(recipe: Recipe, **schedule: Any) -> Recipe:
     return replace(recipe, schedule=replace(recipe.schedule, **{"epochs": 1, **schedule}))
 
 
-def different_hashes(split: PackSplit) -> np.ndarray:
-    """Hashes of images unlike each other, and unlike those of a split of another length."""
-    return np.random.default_rng(len(split)).integers(0, 256, (len(split), 32), dtype=np.uint8)
-
-
+@pytest.mark.usefixtures("unlike_faces")
 def test_several_packs_are_trained_on_together(
     make_training_pack: Callable[..., Path],
     training_pack: Path,
     tiny_recipe: Recipe,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The run records each pack's hash in order, and one of all; resuming with others is refused."""
-    # All faces of the tests' packs have the same hash.
-    monkeypatch.setattr(PackSplit, "read_perceptual_hashes", different_hashes)
-    monkeypatch.setattr(PackSplit, "read_thumbnails", lambda split: np.zeros((len(split), 32, 32), np.uint8))
     other = make_training_pack(tmp_path / "other.pack", n_train=48, n_val=6, n_missing=0)
     hashes = [
         json.loads((pack / "pack.json").read_text())["content_sha256"] for pack in (training_pack, other)

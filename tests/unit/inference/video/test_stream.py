@@ -264,11 +264,11 @@ def test_memory_does_not_grow_with_the_video(
     model: Model, detector: Detector, tools: Any, keep_images: bool
 ) -> None:
     """Only prefetched frames and a batch are held, however long the video is."""
-    source = CountedSource(300, tools.draw_frame(("Happy", 40, 30, 50)))
+    source = CountedSource(120, tools.draw_frame(("Happy", 40, 30, 50)))
     options = VideoOptions(keep_images=keep_images, detect_every=10)
     most = 0
     for prediction in predict_frames(source, model.onnx_model, detector=detector, options=options):
-        if prediction.rows[0].frame % 50 == 49:
+        if prediction.rows[0].frame % 40 == 39:
             del prediction
             gc.collect()
             most = max(most, len(source.held))

@@ -121,7 +121,7 @@ def test_the_exit_code_says_whether_anything_was_read(
     for name in ("text.jpg", "text.mp4"):
         (folder / name).write_text("no image")
     sources = [name if name.startswith("http") else str(folder / name) for name in names]
-    out = folder.parent / "rows.jsonl"
+    out = folder / "rows.jsonl"
     assert main(["predict", *sources, "--model", str(model_path), "--out", str(out)]) == code
     assert last in capsys.readouterr().err.splitlines()[-1]
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]

@@ -6,7 +6,8 @@ Faces are those of the run's dev split, which the model was not trained on, made
 strength by the functions of quality.py, found by the detector and, where the set has landmarks, also cropped by these. A limit
 lies where half of what the model is worth is lost: where its accuracy falls below the middle between its accuracy on the
 unchanged faces and that of always answering the most common class. Accuracy by measure is an isotonic regression, both sets
-counting alike. `mien export --quality-rule RULE.json` writes the rule into the model file.
+counting alike. With fewer than 100 answers beyond a limit, there is too little evidence, and that of files without a rule stays.
+`mien export --quality-rule RULE.json` writes the rule into the model file.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
 import mien
-from mien.faces.quality import five_from_landmarks
+from mien.faces.quality import QUALITY, five_from_landmarks
 from mien.formats.run import Run
 from mien.inference.decision_rule import sort_by_probability
 from mien.pack import Pack
@@ -28,6 +29,7 @@ from mien.runtime.progress import Progress
 from quality import Change, Image, Labeled, Points, blur, dark, hand, mask, motion_blur, read_faces, small
 
 SEED = 0
+MIN_BEYOND = 100
 # Of the same sort as the changes that measure the rule, but at every strength.
 STRENGTHS: dict[str, Change] = {
     "nothing": lambda image, _, __: image,
@@ -122,7 +124,7 @@ def main() -> None:
                 progress.advance()
     level = float(np.mean([find_level(answers, kind) for kind in ("affectnet", "ferplus")]))
     rule: dict[str, dict[str, float]] = {"limits": {}, "right_answers": {}}
-    print("| reason | limit | answers | beyond the limit | right among these |\n|---|---|---|---|---|")
+    print("| reason | found | answers | beyond it | right among these | limit |\n|---|---|---|---|---|---|")
     for reason, (name, measure, digits, changes, is_increasing) in LIMITS.items():
         mine = [one for one in answers if one.change in changes and one.quality.get(measure) is not None]
         values = np.array([one.quality[measure] for one in mine], dtype=np.float64)
@@ -134,9 +136,15 @@ def main() -> None:
         none = 0.0 if is_increasing else 1.0
         limit = round(float(max(lost) if is_increasing else min(lost)) if len(lost) else none, digits)
         beyond = values < limit if is_increasing else values > limit
-        share = float(right[beyond].mean()) if beyond.any() else 0.0
-        rule["limits"][name], rule["right_answers"][reason] = limit, round(share, 2)
-        print(f"| {reason} | {limit:g} | {len(mine):,} | {int(beyond.sum()):,} | {share:.1%} |")
+        share = f"{right[beyond].mean():.1%}" if beyond.any() else "-"
+        if beyond.sum() >= MIN_BEYOND:
+            chosen_limit, answered = limit, round(float(right[beyond].mean()), 2)
+        else:
+            chosen_limit, answered = QUALITY["limits"][name], QUALITY["right_answers"][reason]
+        rule["limits"][name], rule["right_answers"][reason] = chosen_limit, answered
+        print(
+            f"| {reason} | {limit:g} | {len(mine):,} | {int(beyond.sum()):,} | {share} | {chosen_limit:g} |"
+        )
     print(json.dumps(rule))
     if args.out is not None:
         args.out.write_text(json.dumps(rule, indent=2) + "\n")

@@ -53,12 +53,12 @@ class Labeled(NamedTuple):
 
 
 def read_faces(
-    kind: str, raw: Path, *, per_class: int | None = None, split: str = "val"
+    kind: str, raw: Path, *, per_class: int | None = None, split: str = "val", keys: set[str] | None = None
 ) -> Iterator[Labeled]:
-    """Yield the faces of a split with one of the eight expressions, or background (``NonFace``)."""
+    """Yield the faces of a split with one of the eight expressions, or background (``NonFace``); those of ``keys``, if given."""
     dataset, counts = open_dataset(kind, raw, DatasetOptions()), Counter[str]()
     for row in dataset.rows():
-        if row.split != split:
+        if row.split != split or (keys is not None and row.key not in keys):
             continue
         try:
             record = dataset.parse(row)
@@ -95,20 +95,28 @@ def bright(image: Image, _: Points, random: np.random.Generator) -> Image:
     return cv2.convertScaleAbs(image, alpha=random.uniform(2.5, 4))  # type: ignore[return-value]
 
 
-def blur(image: Image, points: Points, random: np.random.Generator) -> Image:
-    """Return the image under a Gaussian blur."""
-    return cv2.GaussianBlur(image, (0, 0), random.uniform(0.12, 0.3) * eyes_px(points))  # type: ignore[return-value]
+def blur(low: float, high: float) -> Change:
+    """Return a Gaussian blur."""
+
+    def change(image: Image, points: Points, random: np.random.Generator) -> Image:
+        return cv2.GaussianBlur(image, (0, 0), random.uniform(low, high) * eyes_px(points))  # type: ignore[return-value]
+
+    return change
 
 
-def motion_blur(image: Image, points: Points, random: np.random.Generator) -> Image:
-    """Return the image averaged along a line of any direction."""
-    length = max(3, round(random.uniform(0.4, 0.8) * eyes_px(points)))
-    kernel = np.zeros((length, length), np.float32)
-    center, angle = (length - 1) / 2, random.uniform(0, np.pi)
-    step = center * np.array([np.cos(angle), np.sin(angle)])
-    ends = [tuple(np.rint(center + sign * step).astype(int).tolist()) for sign in (-1, 1)]
-    cv2.line(kernel, ends[0], ends[1], 1.0)
-    return cv2.filter2D(image, -1, kernel / kernel.sum())  # type: ignore[return-value]
+def motion_blur(low: float, high: float) -> Change:
+    """Return the mean along a line of any direction."""
+
+    def change(image: Image, points: Points, random: np.random.Generator) -> Image:
+        length = max(3, round(random.uniform(low, high) * eyes_px(points)))
+        kernel = np.zeros((length, length), np.float32)
+        center, angle = (length - 1) / 2, random.uniform(0, np.pi)
+        step = center * np.array([np.cos(angle), np.sin(angle)])
+        ends = [tuple(np.rint(center + sign * step).astype(int).tolist()) for sign in (-1, 1)]
+        cv2.line(kernel, ends[0], ends[1], 1.0)
+        return cv2.filter2D(image, -1, kernel / kernel.sum())  # type: ignore[return-value]
+
+    return change
 
 
 def small(low: float, high: float) -> Change:
@@ -193,8 +201,8 @@ CHANGES: dict[str, Change] = {
     "2 to 12 % of the light": dark(0.02, 0.12),
     "20 to 40 % of the light": dark(0.2, 0.4),
     "2.5 to 4 times the light": bright,
-    "Gaussian blur, sigma 12 to 30 % of the eyes' distance": blur,
-    "motion blur, 40 to 80 % of the eyes' distance": motion_blur,
+    "Gaussian blur, sigma 12 to 30 % of the eyes' distance": blur(0.12, 0.3),
+    "motion blur, 40 to 80 % of the eyes' distance": motion_blur(0.4, 0.8),
     "9 to 13 pixels": small(9, 13),
     "15 to 20 pixels": small(15, 20),
     "24 to 32 pixels": small(24, 32),

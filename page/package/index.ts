@@ -105,14 +105,14 @@ export class Mien {
   /** Predict all faces of an image, the largest first; none is an empty array. Nothing is sent anywhere. */
   async predict(image: Image, options: PredictOptions = {}): Promise<Row[]> {
     const { crop = "detect", minFacePx, prior = "as-trained", minConfidence = 0, qualityRule = true, labelSets } = options;
-    const { classes, annotations, class_fractions: fractions } = this.info;
+    const { classes, annotations, class_fractions: fractions, quality_rule: rule } = this.info;
     requireOptions(options, this.info);
     const faces = crop === "whole" ? [wholeFace(requireImage(image))] : await this.detector.findFaces(requireImage(image), minFacePx);
     const byName = (names: readonly string[], values: number[]) => Object.fromEntries(names.map((name, index) => [name, values[index]]));
     return (await this.model.predict(image, faces)).map((prediction, face) => {
       const { box, score, foundBy, quality, landmarks, valence, arousal, actionUnits } = prediction;
       const probabilities = fractions ? divideByPrior(prediction.probabilities, fractions, prior) : prediction.probabilities;
-      const { expression, confidence, reason } = decide({ probabilities, reason: qualityRule ? prediction.reason : "" }, classes, minConfidence);
+      const { expression, confidence, reason } = decide({ probabilities, reason: qualityRule ? prediction.reason : "" }, classes, minConfidence, rule);
       return {
         face,
         status: "ok",

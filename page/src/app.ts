@@ -69,13 +69,13 @@ function listenToSaveButtons(): void {
   });
   onClick("save-predictions", () => {
     const { recording, faces, album } = state;
-    const { classes } = state.info!;
+    const { classes, quality_rule: rule } = state.info!;
     const units = unitsOf(state.info!)?.names;
     const table = recording
-      ? predictionsCsv(underPrior(recording.rows()), recording.source, classes, recording.fullSince, units)
+      ? predictionsCsv(underPrior(recording.rows()), recording.source, classes, recording.fullSince, units, null, rule)
       : album.photos.length
-        ? predictionsCsv(underPrior(album.rows), source.name, classes, null, units, state.labelSets)
-        : predictionsCsv(photoRows(faces), source.name, classes, null, units, state.labelSets);
+        ? predictionsCsv(underPrior(album.rows), source.name, classes, null, units, state.labelSets, rule)
+        : predictionsCsv(photoRows(faces), source.name, classes, null, units, state.labelSets, rule);
     download(new Blob([table], { type: "text/csv" }), "mien.csv");
   });
 }

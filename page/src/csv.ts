@@ -3,6 +3,7 @@
 import { decide, labelSetOf } from "./faces/decision-rule.ts";
 import { eyeAspectRatio, mouthAspectRatio } from "./faces/landmarks.ts";
 import { QUALITY, type FacePrediction, type LabelSets } from "./faces/model.ts";
+import type { QualityRule } from "./faces/quality.ts";
 import type { Row } from "./recording.ts";
 
 /**
@@ -16,6 +17,7 @@ export function predictionsCsv(
   fullSince: number | null = null,
   units: string[] = [],
   labelSets: LabelSets | null = null,
+  rule?: QualityRule,
 ): string {
   const head = ["source", "frame", "seconds", "face", "track", "status", "detail"];
   const box = ["box_x0", "box_y0", "box_x1", "box_y1", "score"];
@@ -23,7 +25,7 @@ export function predictionsCsv(
   const lines = [[...head, ...box, ...outputs, ...units]];
   for (const { seconds, face, track, prediction, source: own, status = prediction ? "ok" : "no_face" } of rows) {
     const position = [decimal(seconds, 3), integer(face), integer(track)];
-    lines.push([own ?? source, "", ...position, status, "", ...valuesOf(prediction, classes, units.length, seconds === null ? labelSets : null)]);
+    lines.push([own ?? source, "", ...position, status, "", ...valuesOf(prediction, classes, units.length, seconds === null ? labelSets : null, rule)]);
   }
   if (fullSince !== null) {
     const detail = "the table was full: later predictions are missing";
@@ -32,10 +34,10 @@ export function predictionsCsv(
   return lines.map((line) => line.map(quoted).join(",")).join("\r\n") + "\r\n";
 }
 
-function valuesOf(prediction: FacePrediction | null, classes: string[], nUnits: number, labelSets: LabelSets | null = null): string[] {
+function valuesOf(prediction: FacePrediction | null, classes: string[], nUnits: number, labelSets: LabelSets | null = null, rule?: QualityRule): string[] {
   if (!prediction) return Array.from({ length: 15 + QUALITY.length + classes.length + nUnits }, () => "");
   const { box, score, foundBy, quality, probabilities, landmarks, valence, arousal, actionUnits } = prediction;
-  const { expression, confidence, reason } = decide(prediction, classes);
+  const { expression, confidence, reason } = decide(prediction, classes, 0, rule);
   return [
     ...box.map((value) => value.toFixed(2)),
     decimal(score, 4),

@@ -92,6 +92,7 @@ test("metadata that no export writes is rejected", () => {
     [{ classes: [1, 2] }, /classes/],
     [{ tasks: ["landmarks"] }, /include expression/],
     [{ tasks: ["expression", "age"] }, /include expression/],
+    [{ quality_rule: { limits: {} } }, /limits and right answers/],
     [{ crop: null }, /crop must have/],
     [{ crop: { method: "round", size: 48 } }, /crop must have/],
     [{ input_size: 5000 }, /1 to 1024 pixels/],

@@ -8,6 +8,7 @@ import { largestDifference, parsePredictions, requireDecoded } from "../src/pred
 import { photoRows, Recording, type Row } from "../src/recording.ts";
 import { predictionsCsv } from "../src/csv.ts";
 import { HISTORY_S, Tracks } from "../src/tracks.ts";
+import { findReason, type QualityRule } from "../src/faces/quality.ts";
 import { golden } from "./golden.ts";
 import { placeLabels } from "../src/view/labels.ts";
 
@@ -83,6 +84,19 @@ test("the CSV has the columns of mien predict, largest face first, and a file na
   const written = landmarks.flat().map((value) => value.toFixed(2)).join(";");
   assert.equal(first, `"'=1,""2""",,,0,,ok,,0.00,0.00,9.00,9.00,0.9000,detector,Neutral,1.0000,,,9.0000,0.5000,,,,-1.5000,,,1.0000,0.0000,${written},0.2500,0.3000,-0.5000,`);
   assert.equal(second, `"'=1,""2""",,,1,,ok,,1.00,2.00,3.00,4.00,0.9000,detector,Happy,0.7500,,,,,,,,,,,0.2500,0.7500,,,,,`);
+});
+
+test("the confidence of a face that is hard to see is bounded by the model's own rule, if it has one", () => {
+  const small = { ...prediction([0, 0, 9, 9], 0.9, 0.1), reason: "too small" };
+  const faces = new Tracks().update([small], 0, false);
+  const cells = (rule?: QualityRule): string[] =>
+    predictionsCsv(photoRows(faces), "a", ["Neutral", "Happy"], null, [], null, rule).split("\r\n")[1].split(",").slice(13, 15);
+  const limits = { least_face_px: 10, least_brightness: 0, least_sharpness: 0, most_covered: 1 };
+  const rule = { limits, right_answers: { "too small": 0.25, "too dark": 0, blurred: 0, covered: 0 } };
+  assert.deepEqual(cells(), ["unsure", "0.4300"]);
+  assert.deepEqual(cells(rule), ["unsure", "0.2500"]);
+  const quality = { facePx: 12, sharpness: 1, brightness: 0.5, contrast: 0.2, covered: null };
+  assert.deepEqual([findReason(quality), findReason(quality, rule)], ["too small", ""]);
 });
 
 test("photos have sets of classes, and videos have none", () => {

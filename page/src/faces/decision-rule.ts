@@ -1,7 +1,7 @@
 // How a face's probabilities become the expression that is reported, as src/mien/inference/decision_rule.py and label_sets.py.
 
 import type { FacePrediction, LabelSets } from "./model.ts";
-import { rightAnswers } from "./quality.ts";
+import { rightAnswers, type QualityRule } from "./quality.ts";
 
 /** The expression of a face whose prediction is not to be trusted. */
 export const UNSURE = "unsure";
@@ -21,12 +21,12 @@ export function topClass(probabilities: number[]): number {
   return probabilities.reduce((best, value, index) => (value > probabilities[best] ? index : best), 0);
 }
 
-/** Decide on an expression; `prediction.reason` is that of the quality rule, which is not applied if it is empty. */
-export function decide(prediction: Pick<FacePrediction, "probabilities" | "reason">, classes: string[], minConfidence = 0): Decision {
+/** Decide on an expression; `prediction.reason` is that of the model's quality rule, which is not applied if it is empty. */
+export function decide(prediction: Pick<FacePrediction, "probabilities" | "reason">, classes: string[], minConfidence = 0, rule?: QualityRule): Decision {
   const top = topClass(prediction.probabilities);
   const confidence = prediction.probabilities[top];
   const reason = prediction.reason || (confidence < minConfidence ? LOW_CONFIDENCE : "");
-  return { expression: reason ? UNSURE : classes[top], confidence: Math.min(confidence, rightAnswers(prediction.reason)), reason };
+  return { expression: reason ? UNSURE : classes[top], confidence: Math.min(confidence, rightAnswers(prediction.reason, rule)), reason };
 }
 
 /** Return the classes that a face may have, from probabilities as trained. */

@@ -6,7 +6,7 @@ import { anchorsOf, type DetectedFace, type FoundBy } from "./detector.ts";
 import { requireUnchanged } from "./model-hash.ts";
 import type { Image } from "./pixels.ts";
 import { estimatePose, fiveFromLandmarks } from "./pose.ts";
-import { findReason, measureQuality } from "./quality.ts";
+import { findReason, measureQuality, type QualityRule } from "./quality.ts";
 import { inTurn, type Runtime } from "./runtime.ts";
 
 export const FORMAT_VERSION = 2;
@@ -30,6 +30,8 @@ export interface ModelInfo {
   input_size: number;
   tasks: string[];
   annotations?: { action_units?: ActionUnits };
+  /** Which faces are too hard to see for this model; missing if it has no rule of its own. */
+  quality_rule?: QualityRule;
   license?: string;
   training?: Record<string, unknown>;
   /** Of each class, as the model was trained; null or missing if it is not recorded. */
@@ -101,6 +103,9 @@ export function checkInfo(info: ModelInfo): ModelInfo {
   }
   if (info.tasks?.includes("action_units") && !Array.isArray(info.annotations?.action_units?.names)) {
     throw new Error("The model's metadata has no names of its action units");
+  }
+  if (info.quality_rule && !(info.quality_rule.limits && info.quality_rule.right_answers)) {
+    throw new Error("The model's quality rule must have limits and right answers");
   }
   if (info.class_fractions && info.class_fractions.length !== info.classes.length) {
     throw new Error("The model's metadata must have as many class fractions as classes");
@@ -199,7 +204,7 @@ export class Model {
           box: batch[index].box,
           score: batch[index].score,
           foundBy: batch[index].foundBy,
-          reason: findReason(quality),
+          reason: findReason(quality, this.info.quality_rule),
           quality: [
             ...[quality.facePx, quality.sharpness, quality.brightness, quality.contrast, quality.covered],
             ...[pose?.rollDeg ?? null, pose?.yawDeg ?? null, pose?.pitchDeg ?? null],

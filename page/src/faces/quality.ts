@@ -10,6 +10,9 @@ const BLOCKS = 6;
 /** Why a prediction is not to be trusted; empty if it is. */
 export type Reason = "" | keyof typeof shared.right_answers;
 
+/** Which faces are too hard to see for a model: limits, and the fraction of right answers beyond them. */
+export type QualityRule = Pick<typeof shared, "limits" | "right_answers">;
+
 export const REASONS: string[] = ["", ...Object.keys(shared.right_answers)];
 
 export interface FaceQuality {
@@ -36,8 +39,8 @@ export function measureQuality(image: Image, face: DetectedFace): FaceQuality {
   };
 }
 
-export function findReason(quality: FaceQuality): Reason {
-  const { limits } = shared;
+/** Return why a prediction is not to be trusted by a model's rule, or that of models without their own. */
+export function findReason(quality: FaceQuality, { limits }: QualityRule = shared): Reason {
   if (quality.facePx < limits.least_face_px) return "too small";
   if (quality.brightness < limits.least_brightness) return "too dark";
   if (quality.sharpness < limits.least_sharpness) return "blurred";
@@ -46,8 +49,8 @@ export function findReason(quality: FaceQuality): Reason {
 }
 
 /** The share of right answers for faces with a reason, which bounds the confidence. */
-export function rightAnswers(reason: string): number {
-  return (shared.right_answers as Record<string, number>)[reason] ?? 1;
+export function rightAnswers(reason: string, rule: QualityRule = shared): number {
+  return (rule.right_answers as Record<string, number>)[reason] ?? 1;
 }
 
 function grayOf({ rgb, width, height }: Image): Float64Array {

@@ -84,12 +84,8 @@ def predict_by_model(name: str | None, pack: Pack, faces: FaceSelection) -> Held
         warnings.append(
             "The model file does not say what the model was trained on: make sure that it was not this pack"
         )
-    ours, theirs = info.crop, pack.info.crop
-    if (ours.method, ours.margin) != (theirs.method, theirs.margin):
-        warnings.append(
-            f"The model was trained on {ours.method} crops with margin {ours.margin:g}, the pack has {theirs.method} crops with "
-            f"margin {theirs.margin:g}. Another crop makes its predictions worse, and the ranking with them"
-        )
+    if misfit := info.crop.explain_misfit(pack.info.crop, input_size=info.input_size):
+        warnings.append(misfit)
     batches = read_batches(faces, size=info.input_size, batch_size=BATCH_SIZE)
     with Progress("Predicting", total=len(faces), unit="face") as progress:
         outputs = model.run_batches(batches, progress=progress)

@@ -36,7 +36,8 @@ def add_parser(verbs: Verbs) -> None:
         "images",
         nargs="*",
         metavar="IMAGE",
-        help="image, folder of images, quoted glob pattern, or URL of a photo; - reads a list of these from standard input",
+        help="image, folder of images, quoted glob pattern, or URL of a photo; - reads a list of these from standard input. "
+        "The exit code is 1 if not one of them can be read",
     )
     add_model(parser)
     parser.add_argument(
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
         args.parser.error("name an image, folder or URL, or a face of a pack with --key")
     require_packages("explain", "data", "jinja2")
     from mien.explain.stage import explain
-    from mien.inference.media_sources import read_list
+    from mien.inference.media_sources import read_list, require_readable
 
     pack, open_gradients = args.pack, None
     if pack is not None:
@@ -82,3 +83,5 @@ def run(args: argparse.Namespace) -> None:
         lines=read_list(sys.stdin),
     )
     print_result(summary)
+    n_read = summary.n_images - summary.n_unreadable
+    require_readable(n_read, summary.n_unreadable, summary.n_images)

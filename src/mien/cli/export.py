@@ -32,6 +32,12 @@ def add_parser(verbs: Verbs) -> None:
     )
     parser.add_argument("--license", default="", help="license of the weights, stored in the file")
     parser.add_argument(
+        "--quality-rule",
+        type=Path,
+        metavar="RULE.json",
+        help="from where on faces are too dark, blurred, small or covered for this network; default: the limits for most models",
+    )
+    parser.add_argument(
         "--int8",
         action="store_true",
         help="quantize to a quarter of the size if accuracy does not suffer; needs --calibrate",
@@ -49,8 +55,8 @@ def run(args: argparse.Namespace) -> None:
     if int8.float_layers and not args.int8:
         args.parser.error("--float-layers needs --int8")
     if (args.source / "pack.json").is_file():
-        if args.int8 or args.license:
-            args.parser.error("--int8 and --license are for a run, not for a pack")
+        if args.int8 or args.license or args.quality_rule:
+            args.parser.error("--int8, --license and --quality-rule are for a run, not for a pack")
         with requires_extra("export", "data"):
             from mien.export.pack import export_pack
 
@@ -64,6 +70,7 @@ def run(args: argparse.Namespace) -> None:
         args.out,
         license=args.license,
         int8=int8 if args.int8 else None,
+        quality_rule=args.quality_rule,
         force=args.force,
     )
     print_result(summary)

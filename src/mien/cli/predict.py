@@ -35,7 +35,7 @@ def add_parser(verbs: Verbs) -> None:
         nargs="*",
         metavar="SOURCE",
         help="image, video, folder of these, quoted glob pattern, camera index, or URL of a photo, video or stream; "
-        "- reads a list of these from standard input",
+        "- reads a list of these from standard input. The exit code is 1 if not one of them can be read",
     )
     parser.add_argument(
         "--camera",
@@ -51,7 +51,7 @@ def add_parser(verbs: Verbs) -> None:
 def run(args: argparse.Namespace) -> None:
     """Predict, and summarize on standard error: standard output may hold the table."""
     from mien.formats.stores import output_path
-    from mien.inference.media_sources import read_list
+    from mien.inference.media_sources import read_list, require_readable
     from mien.predict import stage
 
     sources = [*args.sources, *([] if args.camera is None else [args.camera])]
@@ -69,3 +69,5 @@ def run(args: argparse.Namespace) -> None:
             sources, args.model, options=options, stream=sys.stdout, lines=read_list(sys.stdin)
         )
     _log.info("%s", summary)
+    n_read, n_sources = summary.n_faces + summary.n_without_face, summary.n_images + summary.n_videos
+    require_readable(n_read, summary.n_unreadable, n_sources)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from mien.faces.crop import CropContract
 from mien.formats.onnx_model import ModelInfo
 from mien.formats.pack import PackInfo
 from mien.formats.placed_landmarks import list_placed
@@ -63,12 +62,8 @@ class Provenance:
                 f"The file does not record which {taught['cross_validation']['n']:,} faces the model was taught on: if some of "
                 "them are in this split, the metrics measure memorization. Evaluate faces of other people"
             )
-        if self.model.crop != self.pack.crop:
-            found.append(
-                f"The model was trained on {describe_crop(self.model.crop)}, this pack has "
-                f"{describe_crop(self.pack.crop)}. Another crop lowers accuracy: prepare the dataset with the model's "
-                "crop before judging it"
-            )
+        if misfit := self.model.crop.explain_misfit(self.pack.crop, input_size=self.model.input_size):
+            found.append(misfit)
         counts = self.pack.counts.get(self.split, {})
         unknown = [
             f"{name} ({count:,})"
@@ -86,9 +81,3 @@ class Provenance:
                 "error is the distance to that model's points"
             )
         return tuple(found)
-
-
-def describe_crop(crop: CropContract) -> str:
-    """Return a crop contract as text."""
-    margin = "" if crop.method == "whole" else f" with margin {crop.margin:g}"
-    return f"{crop.method} crops of {crop.size} px{margin}"

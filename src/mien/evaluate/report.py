@@ -20,7 +20,7 @@ from mien.evaluate.flip import FLIP_NOTE
 from mien.evaluate.gallery import choose_landmark_faces, choose_mistakes
 from mien.evaluate.groups import GROUPS_NOTE
 from mien.evaluate.prediction import PredictedSplit
-from mien.evaluate.provenance import Provenance, describe_crop
+from mien.evaluate.provenance import Provenance
 from mien.evaluate.score import Evaluation
 from mien.evaluate.summary import BALANCED_SUFFIX, FLIP_SUFFIX, SELECTION_UNKNOWN, format_verdict
 from mien.evaluate.task_scores import LandmarkScores, ValenceArousalScores, percent, percent_interval
@@ -97,7 +97,6 @@ def write_report(  # noqa: PLR0913 - all that the page is about
             landmark_faces=landmark_faces,
             few_faces=FEW_FACES,
             max_points=figures.MAX_POINTS,
-            describe_crop=describe_crop,
             flip_note=FLIP_NOTE,
             flip_suffix=FLIP_SUFFIX,
             balanced_note=BALANCED_PRIOR_NOTE,

@@ -105,11 +105,8 @@ class TrainingFaces:
             ModelError: the model's output is not finite.
         """
         faces = pack.split("train")
-        if model.info.crop != pack.info.crop:
-            _log.warning(
-                "The model was trained on another crop than this pack has: its features compare faces less well. Prepare the "
-                "dataset with the model's crop"
-            )
+        if misfit := model.info.crop.explain_misfit(pack.info.crop, input_size=model.info.input_size):
+            _log.warning("%s", misfit)
         batches = read_batches(faces, size=model.info.input_size, batch_size=BATCH_FACES)
         with Progress("Reading training faces", total=len(faces), unit="face") as progress:
             _, features = model.run_batches_with_features(batches, progress=progress)

@@ -46,13 +46,20 @@ class ExplainSummary:
     Attributes:
         lines: one for each face, or image without one.
         out: the folder.
+        n_images: number of images and faces of a pack.
+        n_unreadable: number of images among them that could not be read.
     """
 
     lines: tuple[str, ...]
     out: Path
+    n_images: int
+    n_unreadable: int
 
     def __str__(self) -> str:
-        return "\n".join([*self.lines, f"Page: {self.out / 'explain.html'}"])
+        count = (
+            f" ({self.n_unreadable:,} of {self.n_images:,} images unreadable)" if self.n_unreadable else ""
+        )
+        return "\n".join([*self.lines, f"Page: {self.out / 'explain.html'}{count}"])
 
 
 class _Subject(NamedTuple):
@@ -107,7 +114,7 @@ def explain(  # noqa: PLR0913 - what it reads, besides the options
         (folder / "faces").mkdir()
         shown: list[ExplainedFace] = []
         entries: list[dict[str, Any]] = []
-        texts = []
+        texts, n_unreadable = [], 0
         with Progress("Explaining", total=n_images, unit="image") as progress:
             for subject in (subject for part in subjects for subject in part):
                 n_before = len(entries)
@@ -126,6 +133,7 @@ def explain(  # noqa: PLR0913 - what it reads, besides the options
                     texts.append(on_one_line(str(face)))
                 if len(entries) == n_before:
                     row = row_without_face(subject.image.source, subject.image.problem)
+                    n_unreadable += subject.image.problem is not None
                     entries.append(describe_image(row))
                     texts.append(on_one_line(f"{row.source}: {row}"))
                 progress.advance()
@@ -139,7 +147,7 @@ def explain(  # noqa: PLR0913 - what it reads, besides the options
             "faces": entries,
         }
         write_json(folder / REPORT_JSON, document)
-    return ExplainSummary(tuple(texts), out)
+    return ExplainSummary(tuple(texts), out, n_images, n_unreadable)
 
 
 def _find_images(sources: Sequence[str | Path], lines: Iterable[str], out: Path) -> list[MediaSource]:

@@ -4,12 +4,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mien.artifacts import claim_output, disk_errors, file_sha256, new_file, one_writer
+from mien.artifacts import claim_output, disk_errors, file_sha256, new_file, one_writer, read_json
 from mien.errors import ArtifactError
 from mien.export.graph import CalibratedNetwork, check_against_torch, to_file, to_onnx
 from mien.export.int8 import make_int8, open_int8_faces
 from mien.export.int8_check import Int8Check
 from mien.export.options import Int8Options
+from mien.faces.quality import check_quality_rule
 from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.formats.placed_landmarks import list_placed
 from mien.formats.run import DevOutputs, Run
@@ -79,6 +80,7 @@ def export(
     *,
     license: str = "",  # noqa: A002 - the name of the key in the file
     int8: Int8Options | None = None,
+    quality_rule: Path | None = None,
     force: bool = False,
 ) -> ExportSummary:
     """Write a run's selected network as one ONNX file.
@@ -88,10 +90,12 @@ def export(
         out: the file.
         license: license of the weights, for the file's metadata.
         int8: how to quantize the file, or None for float.
+        quality_rule: JSON file with the rule by which faces are too hard to see for this network, see
+            `mien.faces.quality.check_quality_rule`; None for that of most models.
         force: replace an existing file.
 
     Raises:
-        ArtifactError: the run is missing or unfinished, `out` exists, or a pack is not the run's.
+        ArtifactError: the run is missing or unfinished, `out` exists, a pack is not the run's, or the quality rule is none.
         ModelError: the outputs of the file differ from torch's, or the int8 file fails its check.
     """
     run = Run.open(run_path)
@@ -99,13 +103,18 @@ def export(
     dev = run.read_dev_outputs()
     if out.suffix != ".onnx":
         raise ArtifactError(f"OUT must end in .onnx, got {out.name!r}")
-    check = None
+    check, rule = None, None
+    if quality_rule is not None:
+        rule = read_json(quality_rule, what="quality rule", advice="benchmarks/quality_limits.py writes one")
+        if problem := check_quality_rule(rule):
+            raise ArtifactError(f"{quality_rule} is no quality rule: {problem}")
     with one_writer(out):
         claim_output(out, force=force)
         int8_faces = None if int8 is None else open_int8_faces(run, dev, int8)
         network = load_network(run)
         temperature = fit_temperature(dev.logits, dev.labels)
-        info = replace(_describe(run, result, network), temperature=temperature, license=license)
+        info = _describe(run, result, network)
+        info = replace(info, temperature=temperature, license=license, quality_rule=rule)
         graph = CalibratedNetwork(network, temperature, run.annotations).eval()
         folded = CalibratedNetwork(
             network.fold_normalization(info.input_size), temperature, run.annotations

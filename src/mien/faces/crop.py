@@ -87,7 +87,34 @@ class CropContract:
 
     def crops_like(self, other: "CropContract") -> bool:
         """Return whether both show the same region of an image, whatever their size."""
-        return (self.method, self.margin) == (other.method, other.margin)
+        return self.method == other.method and (self.method == "whole" or self.margin == other.margin)
+
+    def describe(self) -> str:
+        """Return the contract as text."""
+        margin = "" if self.method == "whole" else f" with margin {self.margin:g}"
+        return f"{self.method} crops of {self.size} px{margin}"
+
+    def explain_misfit(
+        self, pack: "CropContract", *, input_size: int | None = None, subject: str = "The model"
+    ) -> str:
+        """Return why a network that was trained on crops like these suits those of a pack less, or an empty string.
+
+        Larger crops of the same region suit it: they are scaled down.
+
+        Args:
+            pack: the crops of the pack.
+            input_size: side of the network's input; None: judge the region only, not the size.
+            subject: what was trained, at the start of the sentence.
+        """
+        is_upscaled = input_size is not None and pack.size < min(self.size, input_size)
+        if self.crops_like(pack) and not is_upscaled:
+            return ""
+        margin = "" if self.method == "whole" else f" --margin {self.margin:g}"
+        found = pack.describe() + (f", which are upscaled to {input_size} px" if is_upscaled else "")
+        return (
+            f"{subject} was trained on {self.describe()}, the pack has {found}: that lowers its accuracy. Prepare the "
+            f"dataset with `--crop {self.method}{margin} --size {self.size}`"
+        )
 
     def for_detected_faces(self) -> "CropContract":
         """Return the contract for faces detected in an image.

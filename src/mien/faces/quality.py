@@ -1,8 +1,8 @@
 """How well a face can be seen: size, light, sharpness, pose and cover, and which of these make a prediction untrustworthy.
 
 Light, sharpness and cover are measured on one small grayscale crop, aligned by eyes and mouth where they are known. The
-limits and the weights of `FaceQuality.covered` are in quality.json, which the web page reads too; docs/results.md says on
-which faces they were chosen and what they change.
+limits depend on the model, whose file may have its own; those for other models, and the weights of `FaceQuality.covered`, are
+in quality.json, which the web page reads too. docs/results.md says on which faces they were chosen and what they change.
 """
 
 import json
@@ -65,9 +65,13 @@ class FaceQuality:
         roll, yaw, pitch = estimate_pose(points)
         return replace(self, roll_deg=roll, yaw_deg=yaw, pitch_deg=pitch)
 
-    def find_reason(self) -> str:
-        """Return why a prediction for this face is not to be trusted, or an empty string."""
-        limits: dict[str, Any] = QUALITY["limits"]
+    def find_reason(self, rule: dict[str, Any] | None = None) -> str:
+        """Return why a prediction for this face is not to be trusted, or an empty string.
+
+        Args:
+            rule: the model's, see `check_quality_rule`; None for that of quality.json.
+        """
+        limits: dict[str, float] = (rule or QUALITY)["limits"]
         if self.face_px < limits["least_face_px"]:
             return "too small"
         if self.brightness < limits["least_brightness"]:
@@ -77,6 +81,27 @@ class FaceQuality:
         if self.covered is not None and self.covered > limits["most_covered"]:
             return "covered"
         return ""
+
+
+def check_quality_rule(rule: Any) -> str:
+    """Return what is wrong with a rule, or an empty string.
+
+    A rule has two keys: ``limits``, beyond which a face is not to be trusted, and ``right_answers``, the fraction of right
+    answers for such faces by reason, both with the names of quality.json.
+    """
+    for part in ("limits", "right_answers"):
+        names = list(QUALITY[part])
+        if (
+            not isinstance(rule, dict)
+            or not isinstance(rule.get(part), dict)
+            or set(rule[part]) != set(names)
+        ):
+            return f"`{part}` must have {', '.join(names)}"
+        for name, value in rule[part].items():
+            most = math.inf if name == "least_face_px" else 1
+            if type(value) not in (int, float) or not 0 <= value <= most or value == math.inf:
+                return f"`{part}.{name}` must be a number from 0 to {most:g}, got {value!r:.40}"
+    return "" if len(rule) == 2 else "it must have `limits` and `right_answers` only"
 
 
 def measure_quality(image_rgb: NDArray[np.uint8], face: DetectedFace) -> FaceQuality:

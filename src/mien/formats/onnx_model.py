@@ -22,6 +22,7 @@ from mien.artifacts import parse_json
 from mien.errors import ArtifactError, MienError, ModelError
 from mien.faces.classes import check_class_names, current_class
 from mien.faces.crop import CropContract
+from mien.faces.quality import check_quality_rule
 from mien.formats.model_file import ModelFile, read_model_content, read_model_file
 from mien.runtime.onnx_session import CPU_PROVIDER, OnnxSession, Provider
 from mien.runtime.progress import Progress
@@ -54,6 +55,8 @@ class ModelInfo:
         quantization: for an int8 file, how it was quantized and how it scores compared with the float file; None for a
             float file.
         annotations: the columns of optional tasks; the key exists only if the model has one.
+        quality_rule: which faces are too hard to see for this model, see `mien.faces.quality.check_quality_rule`; the key
+            exists only if the file has its own rule.
         format_version: version of this metadata.
     """
 
@@ -66,12 +69,15 @@ class ModelInfo:
     license: str = ""
     quantization: dict[str, Any] | None = None
     annotations: Annotations = field(default_factory=dict)
+    quality_rule: dict[str, Any] | None = None
     format_version: int = FORMAT_VERSION
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; the key ``annotations`` exists only if the model has an optional task."""
+        """Return plain values for JSON; the keys ``annotations`` and ``quality_rule`` exist only if the model has them."""
         values = asdict(replace(self, annotations={}))
         del values["annotations"]
+        if self.quality_rule is None:
+            del values["quality_rule"]
         return values | ({"annotations": annotations_to_dict(self.annotations)} if self.annotations else {})
 
     def to_json(self) -> str:
@@ -125,6 +131,8 @@ class ModelInfo:
         """
         if problem := check_class_names(self.classes):
             raise ValueError(f"`classes`: {problem}")
+        if self.quality_rule is not None and (problem := check_quality_rule(self.quality_rule)):
+            raise ValueError(f"`quality_rule`: {problem}")
         possible_tasks = task_shapes(len(self.classes), self.annotations)
         checks = {
             "classes": (0 < len(self.classes) <= MAX_CLASSES, f"1 to {MAX_CLASSES} names"),

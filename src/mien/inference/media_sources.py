@@ -133,6 +133,24 @@ def find_sources(
     return _examine_urls(list(sources.values()))
 
 
+def require_readable(n_read: int, n_unreadable: int, n_sources: int) -> None:
+    """Refuse to end well if nothing of the sources could be read, so that a script notices.
+
+    Args:
+        n_read: images and frames that were read, with or without a face.
+        n_unreadable: images, and parts of videos, that could not be read.
+        n_sources: images and videos that were given.
+
+    Raises:
+        SourceError: none was read, although one was given.
+    """
+    if n_unreadable and not n_read:
+        raise SourceError(
+            f"0 of {n_sources:,} {'source' if n_sources == 1 else 'sources'} could be read: the `status` and `detail` of each "
+            "say why. Pass images or videos that can be decoded"
+        )
+
+
 def _examine_urls(sources: list[MediaSource]) -> list[MediaSource]:
     """Return the sources with what can be known of URLs: which are photos, and a number for those shown alike."""
     urls = [source.location for source in sources if isinstance(source.location, str)]

@@ -304,9 +304,9 @@ def postprocess_face(
     if quality.yaw_deg is None and fields.get("landmarks") is not None:
         quality = quality.with_pose(five_from_landmarks(fields["landmarks"]))
     reason = LOW_CONFIDENCE if expression == UNSURE else ""
-    if rule.quality_rule and (problem := quality.find_reason()):
+    if rule.quality_rule and (problem := quality.find_reason(info.quality_rule)):
         expression, reason = UNSURE, problem
-        confidence = min(confidence, QUALITY["right_answers"][problem])
+        confidence = min(confidence, (info.quality_rule or QUALITY)["right_answers"][problem])
     return FacePrediction(
         source,
         face=index,

@@ -59,7 +59,7 @@ class FacePrediction:
             without a face.
         expression: the most probable class, or ``unsure``.
         confidence: probability of the most probable class; for a face with a `reason` of quality, at most the share of
-            right answers for such faces (quality.json).
+            right answers for such faces (the model's `quality_rule`).
         probabilities: by class, in the model's order; they sum to 1 unless limited to the top K classes.
         reason: why the expression is ``unsure``, such as ``too small``; otherwise empty.
         label_set: the classes that the face may have, at the requested coverage; None if none was requested.

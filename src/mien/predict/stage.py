@@ -14,7 +14,7 @@ from typing import TextIO
 from mien.artifacts import remove_partials
 from mien.assets.bundled_models import find_model
 from mien.drawing.fonts import warn_of_missing_characters
-from mien.errors import ArtifactError
+from mien.errors import ArtifactError, SourceError
 from mien.faces.detector import load_detector
 from mien.faces.images import UnreadableImage
 from mien.formats.onnx_model import OnnxModel
@@ -76,7 +76,8 @@ def run_predict(
         lines: the list that the source ``-`` stands for.
 
     Raises:
-        SourceError: a source or the detector's file does not exist, or a camera cannot be opened.
+        SourceError: a source or the detector's file does not exist, or a camera cannot be opened; an address that cannot be read
+            has a row instead.
         ArtifactError: the model cannot be used, or an output exists or cannot be written.
         ModelError: the detector's file is not a detector, or the model's output is not finite or lacks a class.
         MienError: there is no display for a window.
@@ -314,11 +315,16 @@ class _Run:
             One prediction per frame, the frame rate, and whether it is a camera or live stream.
 
         Raises:
-            SourceError: the camera does not exist, or the URL provides no video.
+            SourceError: the camera does not exist.
         """
         try:
             frames = open_frames(video.location, start_seconds=self.options.video.start_seconds)
-        except UnreadableImage as error:
+        except (UnreadableImage, SourceError) as error:
+            if isinstance(error, SourceError):
+                if not isinstance(video.location, str):
+                    raise
+                # One address among many is down: the others are still to be read.
+                error = UnreadableImage("unreadable_url", str(error))
             return [unreadable_prediction(video.name, error)], DEFAULT_FRAME_RATE, False
         frames.name = video.name
         options = replace(self.options.video, keep_images=bool(self.copies) or self.window is not None)

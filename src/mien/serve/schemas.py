@@ -173,6 +173,10 @@ class ModelMetadata(BaseModel):
     annotations: dict[str, Any] | None = Field(
         None, description="Names and kind of the action units; only if the model has them"
     )
+    quality_rule: dict[str, Any] | None = Field(
+        None,
+        description="Limits of the quality rule, and the fraction of right answers beyond them; only if the model has its own",
+    )
     format_version: int
 
 

@@ -138,8 +138,10 @@ def read_training_faces(
 
 
 def network_crop(packs: Sequence[Pack], config: DataConfig) -> CropContract:
-    """Return the crop that a network trained on these packs expects."""
-    return replace(ALIGNED, size=config.input_size) if config.crop == "aligned" else packs[0].info.crop
+    """Return the crop that a network trained on these packs expects: the largest, which has the detail of all."""
+    if config.crop == "aligned":
+        return replace(ALIGNED, size=config.input_size)
+    return max((pack.info.crop for pack in packs), key=lambda crop: crop.size)
 
 
 def _require_compatible(packs: Sequence[Pack], config: DataConfig) -> None:
@@ -157,8 +159,8 @@ def _require_compatible(packs: Sequence[Pack], config: DataConfig) -> None:
         one, other = first.info.crop, pack.info.crop
         if not one.crops_like(other):
             raise DatasetError(
-                f"Packs trained together must be cropped alike: {first.path} has crop {one.method} with margin "
-                f"{one.margin}, {pack.path} has {other.method} with {other.margin}. Prepare one of them again"
+                f"Packs trained together must be cropped alike: {first.path} has {one.describe()}, {pack.path} has "
+                f"{other.describe()}. Prepare one of them again"
             )
 
 

@@ -1,6 +1,7 @@
 """What is settled before a run starts: a recipe adapted to its faces, and warnings about settings."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from mien.errors import DatasetError, RecipeError
 from mien.faces.action_units import is_present
+from mien.formats.pack import Pack
 from mien.formats.run import Run
 from mien.recipe import Recipe
 from mien.recipe.validation import format_scalar
@@ -67,6 +69,16 @@ def warn_of_shortened_phases(requested: Recipe, adapted: Recipe) -> None:
         )
 
 
+def warn_of_upscaled_crops(recipe: Recipe, packs: Sequence[Pack]) -> None:
+    """Warn of packs whose crops are smaller than the network's input."""
+    size = recipe.data.input_size
+    if small := [f"{pack.path} ({pack.info.crop.size} px)" for pack in packs if pack.info.crop.size < size]:
+        _log.warning(
+            f"`data.input_size` is {size} px, more than the crops of {', '.join(small)}: they are upscaled, which adds no "
+            f"detail. Prepare the dataset with `--size {size}`, or lower `data.input_size`"
+        )
+
+
 def warn_of_stacked_rebalancing(recipe: Recipe) -> None:
     """Warn of several corrections for the same class imbalance, which together overweight rare classes."""
     loss = recipe.schedule.loss
@@ -115,10 +127,7 @@ def warn_of_another_network(run: Run) -> None:
         if before[key] != model[key]
     ]
     if not origin.crop.crops_like(run.crop):
-        changes.append(
-            f"the crops were {origin.crop.method} with margin {origin.crop.margin:g}, are {run.crop.method} with margin "
-            f"{run.crop.margin:g}"
-        )
+        changes.append(f"on {origin.crop.describe()}, the pack has {run.crop.describe()}")
     if changes:
         _log.warning(
             f"{model['weights']} was trained otherwise: {', '.join(changes)}. Leave `model.backbone` out to take the network "

@@ -27,6 +27,7 @@ from mien.train.preflight import (
     warn_of_seen_dev_faces,
     warn_of_shortened_phases,
     warn_of_stacked_rebalancing,
+    warn_of_upscaled_crops,
 )
 from mien.train.run_folder import claim_run, describe_run, find_checkpoint, keep_earlier_run, start_run
 from mien.train.starting_weights import adopt_network, load_weights
@@ -111,6 +112,7 @@ def train(
             held.enter_context(keep_earlier_run(run))
         if is_first and checkpoint is None:
             warn_of_shortened_phases(requested, recipe)
+            warn_of_upscaled_crops(recipe, packs)
             warn_of_stacked_rebalancing(recipe)
             warn_of_seen_dev_faces(run)
             warn_of_another_network(run)

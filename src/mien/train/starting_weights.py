@@ -169,12 +169,9 @@ def adopt_network(recipe: Recipe, crop: CropContract) -> Recipe:
     if origin is None:
         return replace(recipe, model=replace(model, backbone=DEFAULT_BACKBONE))
     before = origin.recipe
-    if not origin.crop.crops_like(crop):
+    if misfit := origin.crop.explain_misfit(crop, subject=f"`model.weights` {model.weights}"):
         raise ModelError(
-            f"`model.weights` {model.weights} was trained on {origin.crop.method} crops with margin "
-            f"{origin.crop.margin:g}, the pack has {crop.method} crops with margin {crop.margin:g}. Prepare the pack with "
-            f"`--crop {origin.crop.method} --margin {origin.crop.margin:g}`, or name the backbone to start from it all the "
-            f"same: `--model.backbone {before.model.backbone}`"
+            f"{misfit}, or name the backbone to start from it all the same: `--model.backbone {before.model.backbone}`"
         )
     defaults = {entry.name: entry.default for entry in (*fields(ModelConfig), *fields(DataConfig))}
     taken: dict[str, Any] = {

@@ -60,10 +60,7 @@ def load_teacher(recipe: Recipe, classes: tuple[str, ...], crop: CropContract) -
             f"The teacher {run.path} does not know {', '.join(unknown)}, it knows {', '.join(run.classes)}. "
             "List the classes that it knows in `data.classes`"
         )
-    if not run.crop.crops_like(crop):
-        raise ModelError(
-            f"The teacher {run.path} was trained on {run.crop.method} crops with margin {run.crop.margin:g}, the pack has "
-            f"{crop.method} crops with margin {crop.margin:g}. Prepare the pack like the teacher's"
-        )
+    if misfit := run.crop.explain_misfit(crop, subject=f"The teacher {run.path}"):
+        raise ModelError(misfit)
     columns = [run.classes.index(name) for name in classes]
     return Teacher(load_network(run), columns, run.recipe["data"]["input_size"])

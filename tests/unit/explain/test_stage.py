@@ -81,6 +81,31 @@ def test_what_cannot_be_explained_is_listed(run: Explainer, make_image: MakeImag
     assert "Not explained" in page
     assert "not_an_image" in page
     assert str(summary).count("no_face") == 1
+    assert str(summary).endswith("(1 of 2 images unreadable)")
+
+
+@pytest.mark.parametrize(("n_texts", "n_faces", "code"), [(2, 0, 1), (1, 1, 0)])
+def test_the_exit_code_says_whether_anything_was_read(
+    run: Explainer,
+    make_image: MakeImage,
+    tmp_path: Path,
+    model_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    n_texts: int,
+    n_faces: int,
+    code: int,
+) -> None:
+    """The page is written in any case, and says why."""
+    del run  # sets the detector
+    texts = [tmp_path / f"{number}.jpg" for number in range(n_texts)]
+    for text in texts:
+        text.write_text("no image")
+    faces = [make_image("one.png", ("Happy", 10, 20, 60))][:n_faces]
+    arguments = ["--model", str(model_path), "--out", str(tmp_path / "why")]
+    assert main(["explain", *map(str, texts + faces), *arguments]) == code
+    assert ("0 of 2 sources could be read" in capsys.readouterr().err) == bool(code)
+    assert "not_an_image" in (tmp_path / "why" / "explain.html").read_text(encoding="utf-8")
 
 
 def test_a_video_and_an_existing_folder_are_refused(

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from mien.artifacts import file_sha256, read_json, write_json
 from mien.errors import ArtifactError, ModelError
 from mien.export.graph import CalibratedNetwork, check_against_torch
 from mien.export.stage import export, without_folders
+from mien.faces.quality import QUALITY
 from mien.formats.model_file import read_model_file
 from mien.formats.onnx_model import OnnxModel
 from mien.formats.run import Run
@@ -308,6 +310,20 @@ def test_a_missing_run_and_a_wrong_name(trained_run: Path, tmp_path: Path) -> No
         export(tmp_path / "nope", tmp_path / "model.onnx")
     with pytest.raises(ArtifactError, match=r"must end in \.onnx, got 'model\.pt'"):
         export(trained_run, tmp_path / "model.pt")
+
+
+def test_a_quality_rule_is_written_into_the_file(trained_run: Path, tmp_path: Path) -> None:
+    """And one that is none is refused before the export."""
+    rule = {part: QUALITY[part] for part in ("limits", "right_answers")}
+    path, out = tmp_path / "rule.json", tmp_path / "model.onnx"
+    path.write_text(json.dumps({"limits": rule["limits"]}))
+    with pytest.raises(
+        ArtifactError, match=r"rule\.json is no quality rule: `right_answers` must have too small"
+    ):
+        export(trained_run, out, quality_rule=path)
+    path.write_text(json.dumps(rule))
+    export(trained_run, out, quality_rule=path)
+    assert OnnxModel.load(out).info.quality_rule == rule
 
 
 class _Constant(torch.nn.Module):

@@ -308,6 +308,45 @@ def test_contract_refuses_nonsense(values: dict[str, Any], named: str) -> None:
         CropContract(**values)
 
 
+@pytest.mark.parametrize(
+    ("pack", "expected"),
+    [
+        (CropContract("aligned", margin=0.0, size=48), ""),
+        (CropContract("aligned", margin=0.0, size=112), ""),
+        (
+            CropContract("aligned", margin=0.0, size=32),
+            (
+                "The model was trained on aligned crops of 96 px with margin 0, the pack has aligned crops of 32 px with margin 0, "
+                "which are upscaled to 48 px: that lowers its accuracy. Prepare the dataset with "
+                "`--crop aligned --margin 0 --size 96`"
+            ),
+        ),
+        (CropContract("aligned", margin=0.25, size=112), "aligned crops of 112 px with margin 0.25: that"),
+        (CropContract("whole", size=112), "the pack has whole crops of 112 px: that"),
+        (
+            CropContract("whole", size=32),
+            "the pack has whole crops of 32 px, which are upscaled to 48 px: that",
+        ),
+    ],
+)
+def test_crops_of_a_pack_that_do_not_fit_a_model(pack: CropContract, expected: str) -> None:
+    """Another region does not fit, nor fewer pixels than the network takes; more pixels do."""
+    misfit = CropContract("aligned", margin=0.0, size=96).explain_misfit(pack, input_size=48)
+    assert expected in misfit
+    assert bool(expected) == bool(misfit)
+
+
+def test_crops_as_small_as_those_of_training_fit() -> None:
+    """A network that was trained on upscaled crops is used as it was trained."""
+    assert not CropContract("box", size=32).explain_misfit(CropContract("box", size=32), input_size=48)
+
+
+def test_full_images_have_no_margin() -> None:
+    """Two packs of full images are cropped alike, whatever margin they record."""
+    assert CropContract("whole", margin=0.1).crops_like(CropContract("whole", margin=0.0))
+    assert not CropContract("box", margin=0.1).crops_like(CropContract("box", margin=0.0))
+
+
 def test_contract_survives_json_and_pickle() -> None:
     """A contract can be stored and sent to a worker."""
     contract = CropContract(method="box", margin=0.2, size=112)

@@ -1,12 +1,21 @@
 """How well a face can be seen."""
 
+import copy
+
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from mien.faces.detector import DetectedFace
-from mien.faces.quality import FaceQuality, estimate_pose, five_from_landmarks, measure_quality
+from mien.faces.quality import (
+    QUALITY,
+    FaceQuality,
+    check_quality_rule,
+    estimate_pose,
+    five_from_landmarks,
+    measure_quality,
+)
 
 pytestmark = pytest.mark.usefixtures("quality_limits")
 
@@ -55,6 +64,45 @@ def test_a_tiny_face_is_too_small() -> None:
     image, face = make_face()
     tiny = DetectedFace(face.box_xyxy * 0.3, 0.9, POINTS)
     assert measure_quality(image, tiny).find_reason() == "too small"
+
+
+def test_a_model_can_have_its_own_limits() -> None:
+    """Those of quality.json are for models without."""
+    dark = FaceQuality(100, 0.5, 0.05, 0.1, covered=0.9)
+    rule = copy.deepcopy({part: QUALITY[part] for part in ("limits", "right_answers")})
+    rule["limits"]["least_brightness"] = 0.03
+    assert (dark.find_reason(), dark.find_reason(rule)) == ("too dark", "covered")
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "problem"),
+    [
+        (None, {}, ""),
+        (None, {"more": 1}, "only"),
+        ("limits", {"least_face_px": 20.5}, ""),
+        (
+            "limits",
+            {"least_brightness": 1.5},
+            "`limits.least_brightness` must be a number from 0 to 1, got 1.5",
+        ),
+        ("limits", {"least_sharpness": "0.1"}, "must be a number"),
+        ("limits", {"least_face_px": float("inf")}, "must be a number"),
+        ("limits", {"least_light": 1}, "`limits` must have least_face_px"),
+        ("right_answers", {"too dark": float("nan")}, "must be a number"),
+    ],
+)
+def test_a_rule_is_checked(part: str | None, change: dict[str, object], problem: str) -> None:
+    """Names and ranges; what is wrong is named."""
+    rule = copy.deepcopy({part: QUALITY[part] for part in ("limits", "right_answers")})
+    (rule if part is None else rule[part]).update(change)
+    found = check_quality_rule(rule)
+    assert problem in found
+    assert bool(problem) == bool(found)
+
+
+@pytest.mark.parametrize("rule", [None, [], {}, {"limits": {}}, {"limits": [1], "right_answers": {}}])
+def test_something_else_is_no_rule(rule: object) -> None:
+    assert check_quality_rule(rule)
 
 
 def test_a_plain_patch_over_mouth_and_nose_is_a_cover() -> None:

@@ -12,6 +12,7 @@ import pytest
 from mien.errors import ArtifactError
 from mien.faces.action_units import ActionUnits
 from mien.faces.crop import CropContract
+from mien.faces.quality import QUALITY
 from mien.formats.onnx_model import FORMAT_VERSION, METADATA_KEY, ModelInfo, OnnxModel
 
 SIZE = 8
@@ -70,6 +71,17 @@ def test_action_units_in_the_metadata() -> None:
         ArtifactError, match="`tasks` must be a subset of expression, landmarks, valence_arousal that"
     ):
         ModelInfo.from_json(replace(info, annotations={}).to_json(), where="file")
+
+
+def test_the_quality_rule_in_the_metadata() -> None:
+    """It is read back; a file without one has no key, and a wrong one is refused."""
+    rule = {part: dict(QUALITY[part]) for part in ("limits", "right_answers")}
+    info = replace(INFO, quality_rule=rule)
+    assert ModelInfo.from_json(info.to_json(), where="file") == info
+    assert "quality_rule" not in json.loads(INFO.to_json())
+    wrong = replace(INFO, quality_rule={"limits": rule["limits"]})
+    with pytest.raises(ArtifactError, match="`quality_rule`: `right_answers` must have too small"):
+        ModelInfo.from_json(wrong.to_json(), where="file")
 
 
 def test_info_survives_the_file(save_model: Callable[..., Path]) -> None:

@@ -1,7 +1,9 @@
 """From image files to predictions."""
 
+import copy
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from mien.faces.crop import CropContract, crop_image, crop_matrix, resize_crop
 from mien.faces.detector import DetectedFace, Detector, turn_back
 from mien.faces.images import decode_image
 from mien.faces.landmarks import anchors_from_landmarks
+from mien.faces.quality import QUALITY
 from mien.formats.onnx_model import OnnxModel
 from mien.inference import pipeline
 from mien.inference.decision_rule import DecisionRule
@@ -287,6 +290,23 @@ def test_a_face_that_cannot_be_seen_well_is_unsure(model: OnnxModel, make_image:
     assert row.quality is not None
     assert row.quality["face_px"] == 12
     assert row.quality["yaw_deg"] is not None  # from the landmarks
+
+
+@pytest.mark.usefixtures("quality_limits")
+def test_the_limits_are_those_of_the_model(model: OnnxModel, make_image: MakeImage) -> None:
+    """A model that is right about small faces answers, and one that is less often right is less confident."""
+    path, detector = (
+        make_image("a.png", ("Happy", 10, 10, 12)),
+        OneFace(DetectedFace(np.array([10.0, 10, 22, 22]), 0.9, None)),
+    )
+    for least_px, expected in ((10, "Happy"), (13, "unsure")):
+        limits = QUALITY["limits"] | {"least_face_px": least_px}
+        rule = {"limits": limits, "right_answers": QUALITY["right_answers"] | {"too small": 0.25}}
+        own = copy.copy(model)
+        own.info = replace(model.info, quality_rule=rule)
+        (row,) = next(predict_files([path], own, detector=detector)).rows
+        assert row.expression == expected
+        assert (row.confidence == 0.25) == (expected == "unsure")
 
 
 def test_the_limit_on_pixels_is_that_of_the_caller(model: OnnxModel, make_image: MakeImage) -> None:

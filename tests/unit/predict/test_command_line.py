@@ -13,6 +13,7 @@ from mien.faces.detector import Detector
 from mien.inference.decision_rule import DecisionRule
 from mien.inference.video.options import SMOOTHING_S
 from mien.predict import stage
+from mien.predict.image_rows import PredictSummary
 
 
 @pytest.fixture(autouse=True)
@@ -26,9 +27,9 @@ def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Return the arguments of the verb, which is not run."""
     seen: dict[str, Any] = {}
 
-    def run_predict(sources: Any, model: Any, **rest: Any) -> str:
+    def run_predict(sources: Any, model: Any, **rest: Any) -> PredictSummary:
         seen.update(rest, sources=sources, model=model)
-        return "done"
+        return PredictSummary(n_images=1, n_faces=2)
 
     monkeypatch.setattr(stage, "run_predict", run_predict)
     return seen
@@ -59,7 +60,7 @@ def test_options_are_passed_on(given: dict[str, Any], capsys: pytest.CaptureFixt
     assert (video.detect_every, video.smoothing_s, video.max_seconds, video.max_frames) == (5, 0.0, 1.5, 9)
     assert (options.timeline, options.draw, options.show) == (Path("t.svg"), Path("d"), True)
     assert options.rule == DecisionRule(7, 0.4, 2, "half")
-    assert capsys.readouterr().err == "mien: done\n"
+    assert capsys.readouterr().err == "mien: 2 faces in 1 image\n"
 
 
 def test_default_options(given: dict[str, Any]) -> None:
@@ -91,6 +92,40 @@ def test_a_failure_is_one_line_and_ends_with_1(model_path: Path, capsys: pytest.
     message = capsys.readouterr().err
     assert message.startswith("mien: no such file.jpg does not exist.")
     assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "code", "last"),
+    [
+        pytest.param(("text.jpg",), 1, "0 of 1 source could be read", id="an image"),
+        pytest.param(("text.jpg", "text.mp4"), 1, "0 of 2 sources could be read", id="an image and a video"),
+        pytest.param(("http://127.0.0.1:1/a.jpg",), 1, "0 of 1 source could be read", id="an address"),
+        pytest.param(("text.jpg", "face.png"), 0, "1 face in 2 images, 1 unreadable", id="one of two"),
+        pytest.param(
+            ("http://127.0.0.1:1/a.jpg", "face.png"), 0, ", 1 unreadable", id="an address, one of two"
+        ),
+        pytest.param(("gray.png",), 0, "0 faces in 1 image, 1 with no face", id="no face"),
+    ],
+)
+def test_the_exit_code_says_whether_anything_was_read(
+    names: tuple[str, ...],
+    code: int,
+    last: str,
+    model_path: Path,
+    make_image: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Every source has a row in the output in any case; an image without a face was read."""
+    folder = make_image("face.png", ("Happy", 10, 10, 40)).parent
+    make_image("gray.png")
+    for name in ("text.jpg", "text.mp4"):
+        (folder / name).write_text("no image")
+    sources = [name if name.startswith("http") else str(folder / name) for name in names]
+    out = folder / "rows.jsonl"
+    assert main(["predict", *sources, "--model", str(model_path), "--out", str(out)]) == code
+    assert last in capsys.readouterr().err.splitlines()[-1]
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert [row["source"] for row in rows] == sources
 
 
 def test_a_list_on_standard_input_is_read(

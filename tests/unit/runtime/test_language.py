@@ -97,8 +97,8 @@ def test_classes_and_action_units_are_called_as_on_the_web_page(table: dict) -> 
         ),
         # A value that is a sentence, and one that is the name of a class.
         (
-            "The model was trained on box crops of 48 px with margin 0.1, this pack has whole crops of 64 px. Another crop lowers accuracy: prepare the dataset with the model's crop before judging it",
-            "模型训练时用的是 box 裁剪，48 px，边距 0.1，这个数据包是 whole 裁剪，64 px。裁剪方式不同会降低准确率：请先按模型的裁剪方式重新准备数据，再下结论",
+            "The model was trained on box crops of 48 px with margin 0.1, the pack has whole crops of 32 px, which are upscaled to 48 px: that lowers its accuracy. Prepare the dataset with `--crop box --margin 0.1 --size 48`",
+            "模型训练时用的是 box 裁剪，48 px，边距 0.1，这个数据包是 whole 裁剪，32 px，会被放大到 48 px：这会降低准确率。请用 `--crop box --margin 0.1 --size 48` 重新准备数据",
         ),
         ("Happy to no {such} class (3)", "高兴 Happy → no {such} class（3）"),
         ("nobody wrote this", "nobody wrote this"),

@@ -20,7 +20,7 @@ from mien.formats.pack import FORMAT_VERSION, Pack, PackedFace, PackInfo
 from mien.formats.pack.writer import close_pack, compute_content_sha256, write_shard
 from mien.recipe import AugmentConfig, DataConfig
 from mien.train.dataloader import FaceBatches
-from mien.train.dataset import LabeledFaces, TrainingFaces, read_training_faces
+from mien.train.dataset import LabeledFaces, TrainingFaces, network_crop, read_training_faces
 from mien.train.sampler import Draw
 
 SIDE = 64
@@ -240,10 +240,16 @@ def test_copies_in_two_packs_stay_on_one_side(two_packs: list[Pack], tmp_path: P
 @pytest.mark.parametrize(
     ("crop", "told"),
     [
-        (CropContract(method="box", margin=0.1, size=SIDE), r"a.pack has crop whole .* has box with 0\.1"),
-        (CropContract(method="whole", margin=0.3, size=SIDE), r"whole with margin 0\.1, .* whole with 0\.3"),
+        (
+            CropContract(method="box", margin=0.1, size=SIDE),
+            r"a.pack has whole crops of \d+ px, .* has box crops of \d+ px with margin 0\.1",
+        ),
+        (
+            CropContract(method="aligned", margin=0.3, size=SIDE),
+            r"whole crops of \d+ px, .* has aligned crops of \d+ px with margin 0\.3",
+        ),
     ],
-    ids=["method", "margin"],
+    ids=["box", "aligned"],
 )
 def test_packs_that_are_cropped_differently(
     two_packs: list[Pack], tmp_path: Path, crop: CropContract, told: str
@@ -268,6 +274,8 @@ def test_packs_of_different_size(two_packs: list[Pack], tmp_path: Path) -> None:
     )
     faces = read_training_faces([two_packs[0], larger], DataConfig(dev_fraction=0.25))
     assert len(join(faces)) == 100
+    # `mien predict` crops photographs with the detail that some training faces had.
+    assert network_crop([two_packs[0], larger], DataConfig()) == larger.info.crop
     sides = {(number >= 200, len(faces.dev.image(face))) for face, number in enumerate(numbers_of(faces.dev))}
     assert sides == {(False, SIDE), (True, 2 * SIDE)}
     draws = [Draw(0, face, face) for face in range(len(faces.dev))]

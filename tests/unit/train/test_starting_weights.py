@@ -281,7 +281,9 @@ def test_a_recipe_without_a_backbone_takes_the_networks(tiny_recipe: Recipe) -> 
     assert adopted.data.input_size == 48
     larger = replace(recipe, data=replace(recipe.data, input_size=64))
     assert starting_weights.adopt_network(larger, aligned).data.input_size == 64
-    with pytest.raises(ModelError, match=r"`--crop aligned --margin 0`.*`--model\.backbone resnet10t`"):
+    with pytest.raises(
+        ModelError, match=r"`--crop aligned --margin 0 --size 48`.*`--model\.backbone resnet10t`"
+    ):
         starting_weights.adopt_network(recipe, CropContract(method="box", margin=0.1, size=96))
 
 

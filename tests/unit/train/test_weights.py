@@ -83,7 +83,7 @@ def truncate_weights(run: Path) -> None:
         pytest.param(
             lambda run: edit_run(run, crop=CropContract("aligned", margin=0.3).to_dict()),
             ModelError,
-            r"was trained on aligned crops with margin 0\.3, the pack has \w+ crops with margin .*Prepare the pack like",
+            r"was trained on aligned crops of .* with margin 0\.3, the pack has .*`--crop aligned --margin 0\.3 --size",
             id="loaded other crops",
         ),
     ],

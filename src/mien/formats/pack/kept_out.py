@@ -66,9 +66,9 @@ def _read(path: Path, like: Pack) -> KeptOut:
         pack = Pack.open(path)
         if not pack.info.crop.crops_like(like.info.crop):
             raise DatasetError(
-                f"Faces can be kept out of training on {like.path} if they are cropped alike: it has crop "
-                f"{like.info.crop.method} with margin {like.info.crop.margin}, {path} has {pack.info.crop.method} with "
-                f"{pack.info.crop.margin}. Give the folder of its images, or prepare one of them again"
+                f"Faces can be kept out of training on {like.path} if they are cropped alike: it has "
+                f"{like.info.crop.describe()}, {path} has {pack.info.crop.describe()}. Give the folder of its images, or "
+                "prepare one of them again"
             )
         splits = [pack.split(name) for name in pack.splits]
         return KeptOut(

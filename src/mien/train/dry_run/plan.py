@@ -24,7 +24,7 @@ from mien.train.dry_run.duration import RunDuration, measure_duration
 from mien.train.dry_run.learning_rates import RateCurve, draw_as_image, draw_as_text, trace_rates
 from mien.train.objective import Objective
 from mien.train.optimization import build_optimizer, scale_learning_rate
-from mien.train.preflight import adapt_recipe, warn_of_shortened_phases
+from mien.train.preflight import adapt_recipe, warn_of_shortened_phases, warn_of_upscaled_crops
 from mien.train.sampler import build_order, require_steps
 from mien.train.starting_weights import adopt_network, load_weights
 from mien.train.weights import build_network, load_teacher
@@ -120,6 +120,7 @@ def plan_training(recipe: Recipe, pack_paths: Sequence[Path]) -> TrainingPlan:
     faces = read_training_faces(packs, recipe.data, tasks=other_tasks(recipe.model))
     requested, recipe = recipe, adapt_recipe(recipe, faces)
     warn_of_shortened_phases(requested, recipe)
+    warn_of_upscaled_crops(recipe, packs)
     n_classes = len(faces.classes)
     counts = faces.train.count_classes()
     order = build_order(faces.train.labels, n_classes, recipe)

@@ -73,7 +73,7 @@ def test_a_pack_with_another_crop_is_refused(folder: Path, tmp_path: Path) -> No
     for name in CLASSES:
         shutil.copytree(folder / "test" / "deep", tmp_path / "raw" / name)
     prepare("folder", tmp_path / "raw", tmp_path / "box.pack", options)
-    with pytest.raises(DatasetError, match="cropped alike: it has crop whole"):
+    with pytest.raises(DatasetError, match="cropped alike: it has whole crops of"):
         repeated(folder, tmp_path / "box.pack")
 
 

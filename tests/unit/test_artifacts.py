@@ -301,6 +301,15 @@ def test_other_errors_pass_through() -> None:
         raise FileNotFoundError(errno.ENOENT, "gone")
 
 
+def test_a_file_or_nothing_in_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    """Such as a report's page in place of the report."""
+    (tmp_path / "report.html").touch()
+    with pytest.raises(ArtifactError, match=r"report\.html is a file, a report is a folder$"):
+        read_json(tmp_path / "report.html" / "metrics.json", what="report")
+    with pytest.raises(ArtifactError, match=r"nope does not exist, a report is a folder$"):
+        read_json(tmp_path / "nope" / "metrics.json", what="report")
+
+
 def test_json_is_written_atomically(tmp_path: Path) -> None:
     """A value that JSON cannot represent leaves the old file unchanged, and no other file."""
     path = tmp_path / "a.json"

@@ -100,7 +100,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         recipe = read_recipe(args.recipe, args.overrides)
     except RecipeError as error:
-        raise RecipeError(f"{error}{args.parser.suggest_options(args.overrides)}") from None
+        hint = "" if "Did you mean" in str(error) else args.parser.suggest(args.overrides)
+        raise RecipeError(f"{error}{hint}") from None
     if args.print_config:
         print_result(format_recipe(recipe).rstrip())
         return 0

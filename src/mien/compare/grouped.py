@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mien.compare.grouped_summary import ComparedGroup, GroupedSummary
 from mien.compare.grouping import group_paths, note_recipes, require_different_models
 from mien.compare.options import CompareOptions
-from mien.compare.reports import Report, SharedFaces, find_shared_faces, note_classes, read_aligned
+from mien.compare.reports import Report, SharedFaces, find_shared_faces, note_models, read_aligned
 from mien.compare.writing import claim_outputs, write_comparison
 from mien.metrics.bootstrap import Interval, resample_confusions, resample_rows
 from mien.metrics.classification import (
@@ -170,7 +170,7 @@ def _summarize(
 
 
 def _note(members: dict[str, list[int]], reports: Sequence[Report]) -> tuple[str, ...]:
-    notes = list(note_classes(reports))
+    notes = list(note_models(reports))
     for name, indices in members.items():
         notes += note_recipes(name, [reports[index] for index in indices])
     single = [name for name, indices in members.items() if len(indices) == 1]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mien.compare.grouping import name_paths
 from mien.compare.options import CompareOptions
-from mien.compare.reports import Report, find_shared_faces, note_classes, read_aligned
+from mien.compare.reports import Report, find_shared_faces, note_models, read_aligned
 from mien.compare.summary import ComparedModel, ComparisonSummary, TaskDifference
 from mien.compare.writing import claim_outputs, write_comparison
 from mien.metrics.bootstrap import bootstrap_confusion, bootstrap_rows
@@ -74,7 +74,7 @@ def compare(
             shared.n or len(aligned[0].faces),
             tuple(models),
             written,
-            note_classes(aligned) if shared.n else (),
+            note_models(aligned) if shared.n else (),
         )
         write_comparison(summary, written)
     return summary

@@ -237,7 +237,8 @@ def _require_scorable(model: OnnxModel, faces: PackSplit, pack_name: str) -> boo
     if any(counts.values()):
         raise ArtifactError(
             f"Model {model.path.name} knows the classes {', '.join(info.classes)}, but {where} only has faces of "
-            f"{', '.join(name for name in counts if counts[name])}. Use a pack with the model's classes"
+            f"{', '.join(name for name in counts if counts[name])}. Use a pack with the model's classes; if they only have "
+            "other names, prepare it again with --label-names NAME=CLASS,..."
         )
     for task in info.tasks:
         if task in faces.annotations and TASKS[task].score is not None:

@@ -164,11 +164,14 @@ def without_folders(recipe: dict[str, Any]) -> dict[str, Any]:
     def last_part(path: str | None) -> str | None:
         return path and Path(path).name
 
+    def last_parts(paths: list[str] | None) -> list[str | None] | None:
+        return paths and [last_part(path) for path in paths]
+
     model, data, schedule = recipe["model"], recipe["data"], recipe["schedule"]
     loss = schedule["loss"]
     return recipe | {
         "model": model | {"weights": last_part(model["weights"])},
-        "data": data | {"packs": data["packs"] and [last_part(path) for path in data["packs"]]},
+        "data": data | {key: last_parts(data.get(key)) for key in ("packs", "keep_out")},
         "schedule": schedule | {"loss": loss | {"teacher": last_part(loss["teacher"])}},
     }
 

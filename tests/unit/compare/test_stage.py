@@ -105,6 +105,19 @@ def test_other_truth_is_rejected(write_report, tmp_path) -> None:
         compare([first, second])
 
 
+def test_a_model_compared_with_itself_is_named(write_report, tmp_path) -> None:
+    """A copied report, or the same file evaluated twice, says nothing about a difference."""
+    pack = {"folder": "faces.pack", "classes": ["Happy", "Sad"], "content_sha256": "ab"}
+    reports = [
+        write_report(
+            tmp_path / name, _predictions(0), TRUTHS, model={"file": "m.onnx", "sha256": sha256}, pack=pack
+        )
+        for name, sha256 in (("a", "1"), ("b", "1"), ("c", "2"))
+    ]
+    assert "b are of the same model file on the same pack" in str(compare(reports))
+    assert "same model" not in str(compare(reports[1:]))
+
+
 def test_different_classes_share_a_closed_protocol(write_report, tmp_path) -> None:
     """An 11-class and an 8-class model: the note suggests 8_closed."""
     truths = ["Happy", "Sad", "NoneOfEight", "Contempt"]
@@ -123,6 +136,18 @@ def test_different_classes_share_a_closed_protocol(write_report, tmp_path) -> No
     assert (found.n, found.models[0].metrics["accuracy"]) == (3, pytest.approx(2 / 3))
     closed = compare([first, second], protocol="8_closed")
     assert closed.n == 3
+
+
+def test_no_protocol_is_suggested_that_the_faces_do_not_allow(write_report, tmp_path) -> None:
+    """Of models of two and three classes, on faces of two."""
+    first = write_report(tmp_path / "two", _predictions(0), TRUTHS)
+    second = write_report(
+        tmp_path / "three", _predictions(0), TRUTHS, classes=("Happy", "Sad", "Fear"),
+        pack={"folder": "faces.pack", "classes": ["Happy", "Sad"]},
+    )  # fmt: skip
+    text = str(compare([first, second]))
+    assert "know different classes" in text
+    assert "--protocol" not in text
 
 
 def test_class_names_of_earlier_releases_are_updated(write_report, tmp_path) -> None:

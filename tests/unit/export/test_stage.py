@@ -128,13 +128,13 @@ def test_the_recipe_in_the_file_names_no_folders() -> None:
     """Paths in a recipe are reduced to their last part; nothing else changes."""
     recipe = Recipe(
         ModelConfig(weights="/home/somebody/first.safetensors"),
-        DataConfig(packs=["/home/somebody/a.pack", "b.pack"]),
+        DataConfig(packs=["/home/somebody/a.pack", "b.pack"], keep_out=["/home/somebody/test_set"]),
         ScheduleConfig(loss=LossConfig(teacher="/home/somebody/runs/teacher")),
     )
     reduced = recipe_from_dict(without_folders(asdict(recipe)))
     assert reduced == Recipe(
         ModelConfig(weights="first.safetensors"),
-        DataConfig(packs=["a.pack", "b.pack"]),
+        DataConfig(packs=["a.pack", "b.pack"], keep_out=["test_set"]),
         ScheduleConfig(loss=LossConfig(teacher="teacher")),
     )
     assert without_folders(asdict(Recipe())) == asdict(Recipe())

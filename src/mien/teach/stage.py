@@ -90,6 +90,11 @@ def run_teach(
     require_suffix(out, [".onnx"], option="--out")
     for path in (out, out.with_suffix(".md")):
         claim_output(path, force=options.force)
+    if (source / "pack.json").is_file():
+        raise DatasetError(
+            f"{source} is a pack, teaching reads the photographs themselves. Give the folder or list that it was prepared "
+            "from, or train on it with `mien train`"
+        )
     given = DatasetOptions(
         label_names=options.label_names, columns=options.columns, images=options.images, val_fraction=0.0
     )

@@ -425,6 +425,8 @@ class Model:
         """
         from mien.inference.teaching.lesson import Shots, teach  # noqa: PLC0415 - few models are taught
 
+        if isinstance(labels, str):
+            raise TypeError(f"`labels` must be a list with the class of each image, got {labels!r}")
         people: Sequence[str | None] = [None] * len(images) if persons is None else persons
         if not len(images) == len(labels) == len(people):
             raise ValueError(

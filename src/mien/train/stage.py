@@ -20,6 +20,7 @@ from mien.formats.run import Run
 from mien.nets.network import FaceNetwork
 from mien.recipe import Recipe
 from mien.recipe.validation import check_values
+from mien.runtime.addresses import local_path, path_list
 from mien.train.dataset import network_crop, other_tasks, read_training_faces
 from mien.train.lightning_adapter import EpochResult, FaceModule, build_trainer, fit, predict_dev
 from mien.train.logs import append_metrics, best_epoch, draw_curves, quiet_event_writer, read_metrics
@@ -70,7 +71,12 @@ class TrainSummary:
 
 
 def train(
-    recipe: Recipe, pack_paths: Sequence[Path], out: Path, *, resume: bool = False, force: bool = False
+    recipe: Recipe,
+    pack_paths: Sequence[str | Path],
+    out: str | Path,
+    *,
+    resume: bool = False,
+    force: bool = False,
 ) -> TrainSummary | None:
     """Train a network.
 
@@ -89,9 +95,11 @@ def train(
         DatasetError: the packs do not suit the recipe.
         ModelError: the network cannot be built, or the loss is no longer finite.
         RecipeError: a value makes no sense, or the requested devices are unavailable.
+        TypeError: `pack_paths` is a single path, not in a list.
+        ValueError: `out` is an address.
     """
     check_values(recipe)
-    packs = [Pack.open(path) for path in pack_paths]
+    out, packs = local_path(out), [Pack.open(path) for path in path_list("pack_paths", pack_paths)]
     recipe = adopt_network(recipe, network_crop(packs, recipe.data))
     faces = read_training_faces(packs, recipe.data, tasks=other_tasks(recipe.model))
     requested, recipe = recipe, adapt_recipe(recipe, faces)

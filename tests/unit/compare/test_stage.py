@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from scipy import stats
 
+from mien.compare.grouped import compare_groups
 from mien.compare.plot import draw_bars
 from mien.compare.stage import compare
 from mien.errors import ArtifactError
@@ -103,6 +104,19 @@ def test_other_truth_is_rejected(write_report, tmp_path) -> None:
     second = write_report(tmp_path / "second", _predictions(0), ["Sad", *TRUTHS[1:]])
     with pytest.raises(ArtifactError, match=r"differ on 1 faces.*'0.jpg'"):
         compare([first, second])
+
+
+def test_paths_are_texts_too(write_report, tmp_path) -> None:
+    """As everywhere in Python; a single text is not a list of its characters, and no output has an address."""
+    reports = [str(write_report(tmp_path / name, _predictions(0), TRUTHS)) for name in "ab"]
+    compare(reports, out=str(tmp_path / "table.csv"))
+    compare_groups(reports, out=str(tmp_path / "groups.csv"))
+    assert {path.name for path in tmp_path.glob("*.csv")} == {"table.csv", "groups.csv"}
+    for function in (compare, compare_groups):
+        with pytest.raises(TypeError, match="`reports` must be a list of paths, got"):
+            function(reports[0])
+        with pytest.raises(ValueError, match="must be a path of this machine, got an address"):
+            function(reports, out="s3://bucket/table.csv")
 
 
 def test_a_model_compared_with_itself_is_named(write_report, tmp_path) -> None:

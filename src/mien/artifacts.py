@@ -55,9 +55,14 @@ def one_writer(path: Path, *, within: bool = False) -> Iterator[None]:
     folder = path if within else path.parent
     with ExitStack() as stack:
         with disk_errors(path):
-            folder.mkdir(parents=True, exist_ok=True)
-            lock_path = folder.resolve() / (LOCK_WITHIN if within else f".{path.name}.lock")
-            stack.enter_context(hold_lock(lock_path, path))
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                lock_path = folder.resolve() / (LOCK_WITHIN if within else f".{path.name}.lock")
+                stack.enter_context(hold_lock(lock_path, path))
+            except FileNotFoundError as error:  # of a file system that takes no files, such as /proc
+                raise ArtifactError(
+                    f"{path} cannot be written: the file system has no place for it at {error.filename}. Choose another path"
+                ) from error
             if not within:
                 remove_partials(folder, of=f"{path.name}.")
         yield

@@ -295,6 +295,17 @@ def test_a_folder_that_vanishes_is_reported(tmp_path: Path) -> None:
         (out / "0.png").write_bytes(b"")
 
 
+def test_a_file_system_that_takes_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as /proc, which reports that the new file does not exist."""
+
+    def refuse(path: str, *_: object) -> int:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(ArtifactError, match=r"the file system has no place for it at .*Choose another path"):
+        one_writer(tmp_path / "model.onnx").__enter__()
+
+
 def test_other_errors_pass_through() -> None:
     """An error about another file is not changed."""
     with pytest.raises(FileNotFoundError), disk_errors(Path("out")):

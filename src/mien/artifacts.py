@@ -26,6 +26,14 @@ from mien.runtime.suggestion import did_you_mean
 LOCK_WITHIN = ".mien.lock"
 # The index of a pack of a hundred million faces has a tenth of it.
 MAX_JSON_BYTES = 512 * 1024 * 1024
+# The file that marks a folder as complete, and what the folder then is.
+INDEX_FILES = {
+    "pack.json": "a pack",
+    "run.json": "a run",
+    "runs.json": "the folder of several runs, each of which has its own folder in it",
+    "metrics.json": "a report",
+    "audit.json": "an audit",
+}
 _PARTIAL = re.compile(r"\.[0-9a-f]{8}\.partial")
 
 
@@ -47,9 +55,14 @@ def one_writer(path: Path, *, within: bool = False) -> Iterator[None]:
     folder = path if within else path.parent
     with ExitStack() as stack:
         with disk_errors(path):
-            folder.mkdir(parents=True, exist_ok=True)
-            lock_path = folder.resolve() / (LOCK_WITHIN if within else f".{path.name}.lock")
-            stack.enter_context(hold_lock(lock_path, path))
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                lock_path = folder.resolve() / (LOCK_WITHIN if within else f".{path.name}.lock")
+                stack.enter_context(hold_lock(lock_path, path))
+            except FileNotFoundError as error:  # of a file system that takes no files, such as /proc
+                raise ArtifactError(
+                    f"{path} cannot be written: the file system has no place for it at {error.filename}. Choose another path"
+                ) from error
             if not within:
                 remove_partials(folder, of=f"{path.name}.")
         yield
@@ -398,9 +411,14 @@ def read_json(path: Path, *, what: str, advice: str = "") -> dict[str, Any]:
     """
     try:
         value = parse_json(read_regular(path, max_bytes=MAX_JSON_BYTES).decode("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         kind = f"an {what}" if what[0] in "aeiou" else f"a {what}"
-        raise ArtifactError(f"{path.parent} is not {kind}: it has no {path.name}") from None
+        if not path.parent.is_dir():
+            problem = "is a file" if path.parent.exists() else "does not exist"
+            raise ArtifactError(f"{path.parent} {problem}, {kind} is a folder") from None
+        found = [name for mark, name in INDEX_FILES.items() if (path.parent / mark).is_file()]
+        instead = f", but is {found[0]}" if found else ""
+        raise ArtifactError(f"{path.parent} is not {kind}: it has no {path.name}{instead}") from None
     except (OSError, ValueError) as error:
         raise ArtifactError(
             ". ".join(filter(None, (f"{path} of the {what} cannot be read: {error}", advice)))

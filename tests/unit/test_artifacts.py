@@ -295,10 +295,30 @@ def test_a_folder_that_vanishes_is_reported(tmp_path: Path) -> None:
         (out / "0.png").write_bytes(b"")
 
 
+def test_a_file_system_that_takes_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as /proc, which reports that the new file does not exist."""
+
+    def refuse(path: str, *_: object) -> int:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(ArtifactError, match=r"the file system has no place for it at .*Choose another path"):
+        one_writer(tmp_path / "model.onnx").__enter__()
+
+
 def test_other_errors_pass_through() -> None:
     """An error about another file is not changed."""
     with pytest.raises(FileNotFoundError), disk_errors(Path("out")):
         raise FileNotFoundError(errno.ENOENT, "gone")
+
+
+def test_a_file_or_nothing_in_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    """Such as a report's page in place of the report."""
+    (tmp_path / "report.html").touch()
+    with pytest.raises(ArtifactError, match=r"report\.html is a file, a report is a folder$"):
+        read_json(tmp_path / "report.html" / "metrics.json", what="report")
+    with pytest.raises(ArtifactError, match=r"nope does not exist, a report is a folder$"):
+        read_json(tmp_path / "nope" / "metrics.json", what="report")
 
 
 def test_json_is_written_atomically(tmp_path: Path) -> None:

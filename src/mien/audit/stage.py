@@ -37,6 +37,7 @@ from mien.faces.detector import CascadeDetector, load_detector
 from mien.formats.pack import Pack
 from mien.formats.pack.selection import FaceSelection
 from mien.metrics.label_quality import judge_labels
+from mien.runtime.addresses import local_path
 from mien.runtime.text_table import format_table
 
 AUDIT_VERSION = 1
@@ -94,11 +95,11 @@ class AuditSummary:
 
 
 def audit(  # noqa: PLR0913 - one keyword per option, as on the command line
-    pack: Path,
+    pack: str | Path,
     *,
-    out: Path,
-    folds: Path | None = None,
-    dev_run: Path | None = None,
+    out: str | Path,
+    folds: str | Path | None = None,
+    dev_run: str | Path | None = None,
     model: str | None = None,
     split: AuditedSplit = "all",
     shown: int = AuditOptions.shown,
@@ -125,7 +126,7 @@ def audit(  # noqa: PLR0913 - one keyword per option, as on the command line
     """
     if sum(one is not None for one in (folds, dev_run, model)) > 1:
         raise ValueError("`folds`, `dev_run` and `model` exclude each other")
-    opened = Pack.open(pack)
+    opened, out = Pack.open(pack), local_path(out)
     if (folds or dev_run) and split not in ("all", "train"):
         raise ArtifactError(
             f"{'--folds' if folds else '--run'} has predictions for the train split only. Audit {split} with --model and a "
@@ -147,9 +148,9 @@ def audit(  # noqa: PLR0913 - one keyword per option, as on the command line
         from mien.audit.review import write_review  # noqa: PLC0415 - Jinja2 loads slowly
 
         if folds is not None:
-            predictions = read_fold_predictions(folds, opened, faces)
+            predictions = read_fold_predictions(Path(folds), opened, faces)
         elif dev_run is not None:
-            predictions = read_run_predictions(dev_run, opened, faces)
+            predictions = read_run_predictions(Path(dev_run), opened, faces)
         else:
             predictions = predict_by_model(model, opened, faces)
         names = label_names(faces.labels, opened.info.classes)

@@ -115,7 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if known.verb == "train":
             known.overrides = rest
         elif rest:
-            known.parser.error(f"unrecognized arguments: {on_one_line(' '.join(rest))}")
+            known.parser.error(
+                f"unrecognized arguments: {on_one_line(' '.join(rest))}{known.parser.suggest(rest)}"
+            )
         with log_to_stderr(quiet=known.quiet):
             exit_code = int(known.run(known) or 0)
         sys.stdout.flush()

@@ -17,6 +17,7 @@ from mien.runtime.addresses import local_path
 from mien.runtime.options import DETECTOR_HELP, FORCE_HELP, option_flag
 
 Options = TypeVar("Options")
+RECIPES = Path(__file__).parents[1] / "assets" / "recipes"
 PACK_HELP = "pack written by `mien prepare`, or its address, such as s3://bucket/my.pack"
 
 
@@ -63,19 +64,34 @@ class Parser(argparse.ArgumentParser):
                 if not hints and "VERB" in message and os.path.exists(argument):  # noqa: PTH110 - any text
                     text = f". Did you mean `mien predict {argument}`?"
                 super().error(message + text)
-        super().error(message + self.suggest_options(self.arguments))
+        hint = "" if "Did you mean" in message else self.suggest_options(self.arguments)
+        super().error(message + hint)
 
     def suggest_options(self, arguments: Sequence[str]) -> str:
         """Return a sentence on the first unknown option that resembles a known one or is a file, or an empty text."""
         known = [name for action in self._actions for name in action.option_strings]
+        words = [name.lstrip("-") for name in known]  # without the dashes, which all have in common
         for argument in arguments:
             name = argument.partition("=")[0]
             if name.startswith("--") and "." not in name and name not in known:
-                for hint in difflib.get_close_matches(name, known, n=1):
-                    return f". Did you mean `{hint}` instead of `{name}`?"
+                for hint in difflib.get_close_matches(name[2:], words, n=1, cutoff=0.65):
+                    return f". Did you mean `--{hint}` instead of `{name}`?"
             if name.startswith("-") and name not in known and os.path.lexists(argument):
                 return f". For the file of this name, write `./{argument}`"
         return ""
+
+    def suggest(self, words: Sequence[str]) -> str:
+        """Return a sentence on the option that was meant by words that were not understood, or an empty text."""
+        word = words[0] if words else "-"
+        kinds = {
+            "--model": word.endswith(".onnx"),
+            "--pack": Path(word, "pack.json").is_file(),
+            "--recipe": word.endswith((".yaml", ".yml")) or Path(RECIPES, f"{word}.yaml").is_file(),
+        }
+        known = [name for action in self._actions for name in action.option_strings]
+        for name in (name for name, fits in kinds.items() if fits and name in known):
+            return f". Did you mean `{name} {word}`?"
+        return self.suggest_options(words)
 
 
 Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"

@@ -137,7 +137,8 @@ def _read_recipe(args: argparse.Namespace) -> "Recipe":
     try:
         return read_recipe(args.recipe, args.overrides)
     except RecipeError as error:
-        raise RecipeError(f"{error}{args.parser.suggest_options(args.overrides)}") from None
+        hint = "" if "Did you mean" in str(error) else args.parser.suggest(args.overrides)
+        raise RecipeError(f"{error}{hint}") from None
 
 
 def plan_run(args: argparse.Namespace, recipe: "Recipe", packs: list[Path], series: SeriesOptions) -> int:

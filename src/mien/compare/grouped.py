@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mien.compare.grouped_summary import ComparedGroup, GroupedSummary
 from mien.compare.grouping import group_paths, note_recipes, require_different_models
 from mien.compare.options import CompareOptions
-from mien.compare.reports import Report, SharedFaces, find_shared_faces, note_classes, read_aligned
+from mien.compare.reports import Report, SharedFaces, find_shared_faces, note_models, read_aligned
 from mien.compare.writing import claim_outputs, write_comparison
 from mien.metrics.bootstrap import Interval, resample_confusions, resample_rows
 from mien.metrics.classification import (
@@ -24,14 +24,15 @@ from mien.metrics.classification import (
     minority_classes,
 )
 from mien.metrics.seeds import compare_seeds, summarize_seeds
+from mien.runtime.addresses import local_path, path_list
 from mien.tasks import ReportedMetric, reported_metrics
 
 
 def compare_groups(
-    reports: Sequence[Path],
+    reports: Sequence[str | Path],
     *,
-    out: Path | None = None,
-    plot: Path | None = None,
+    out: str | Path | None = None,
+    plot: str | Path | None = None,
     protocol: str = CompareOptions.protocol,
     force: bool = False,
 ) -> GroupedSummary:
@@ -49,7 +50,11 @@ def compare_groups(
     Raises:
         ArtifactError: fewer than two reports, one cannot be read, they are of different faces, one does not have the
             protocol, a group includes a model twice, or an output file already exists.
+        TypeError: `reports` is a single path, not in a list.
+        ValueError: an output is an address.
     """
+    reports = path_list("reports", reports)
+    out, plot = (None if path is None else local_path(path) for path in (out, plot))
     aligned = read_aligned(reports)
     members = group_paths(reports)
     for name, indices in members.items():
@@ -170,7 +175,7 @@ def _summarize(
 
 
 def _note(members: dict[str, list[int]], reports: Sequence[Report]) -> tuple[str, ...]:
-    notes = list(note_classes(reports))
+    notes = list(note_models(reports))
     for name, indices in members.items():
         notes += note_recipes(name, [reports[index] for index in indices])
     single = [name for name, indices in members.items() if len(indices) == 1]

@@ -14,7 +14,7 @@ from mien.artifacts import read_json
 from mien.errors import ArtifactError
 from mien.faces.classes import current_class
 from mien.metrics.bootstrap import Interval
-from mien.metrics.protocols import class_protocols
+from mien.metrics.protocols import ClassProtocol, class_protocols
 from mien.runtime.nested import find_dict
 from mien.tasks import TASKS, ReportedMetric, reported_metrics
 
@@ -73,6 +73,18 @@ class Report:
                 ci95 = (float(interval[0]), float(interval[1])) if interval else None
                 found[name] = ReportedValue(float(value), ci95)
         return found
+
+    def protocols(self) -> dict[str, ClassProtocol]:
+        """Return the class protocols that the classes of model and labels allow, by name."""
+        no_label = int(TASKS["expression"].missing)
+        index_of = {label: index for index, label in enumerate(self.label_classes)} | {"": no_label}
+        found = class_protocols(
+            self.probabilities,
+            np.array([index_of[label] for label in self.truth], dtype=np.int64),
+            classes=self.classes,
+            label_classes=self.label_classes,
+        )
+        return {one.name: one for one in found}
 
     def rows_of(self, metric: ReportedMetric) -> NDArray[np.float64] | None:
         """Return the ``(N, K)`` values that a metric is computed from, NaN where there are none; None if the report lacks them."""
@@ -212,16 +224,9 @@ def find_shared_faces(reports: Sequence[Report], protocol: str) -> SharedFaces:
     if not reports[0].has_labels:
         nothing = tuple(np.zeros(0, dtype=np.int64) for _ in reports)
         return SharedFaces("No face has an expression label.", nothing, nothing)
-    found, no_label = [], int(TASKS["expression"].missing)
+    found = []
     for report in reports:
-        index_of = {label: index for index, label in enumerate(report.label_classes)} | {"": no_label}
-        protocols = class_protocols(
-            report.probabilities,
-            np.array([index_of[label] for label in report.truth], dtype=np.int64),
-            classes=report.classes,
-            label_classes=report.label_classes,
-        )
-        by_name = {one.name: one for one in protocols}
+        by_name = report.protocols()
         if protocol not in by_name:
             raise ArtifactError(
                 f"Report {report.path} has no protocol {protocol!r}, its classes allow: {', '.join(by_name)}"
@@ -239,12 +244,28 @@ def find_shared_faces(reports: Sequence[Report], protocol: str) -> SharedFaces:
     )
 
 
-def note_classes(reports: Sequence[Report]) -> tuple[str, ...]:
-    """Return a warning if the models know different classes."""
-    if len({frozenset(report.classes) for report in reports}) == 1:
-        return ()
-    note = (
-        "The models know different classes, so some can make mistakes that others cannot. "
-        "For a fair comparison, use a closed protocol such as --protocol 8_closed"
-    )
-    return (note,)
+def note_models(reports: Sequence[Report]) -> tuple[str, ...]:
+    """Return warnings if the models know different classes, and if two reports are of one model file and pack."""
+    notes = []
+    if len({frozenset(report.classes) for report in reports}) > 1:
+        names = set.intersection(*(set(report.protocols()) for report in reports))
+        closed = [name for name in reports[0].protocols() if name in names and name.endswith("_closed")]
+        advice = (
+            f"For a fair comparison, use a closed protocol such as --protocol {closed[0]}"
+            if closed
+            else "These faces allow no protocol with the same classes for all: say so where you report the figures"
+        )
+        notes.append(
+            f"The models know different classes, so some can make mistakes that others cannot. {advice}"
+        )
+    first_of: dict[tuple[str, str], Report] = {}
+    for report in reports:
+        model, pack = find_dict(report.metrics, "model"), find_dict(report.metrics, "pack")
+        measured = (str(model.get("sha256", "")), str(pack.get("content_sha256", "")))
+        first = first_of.setdefault(measured, report)
+        if first is not report and all(measured):
+            notes.append(
+                f"{first.path} and {report.path} are of the same model file on the same pack, so they cannot differ. "
+                "Evaluate the other model"
+            )
+    return tuple(notes)

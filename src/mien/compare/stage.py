@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from mien.compare.grouping import name_paths
 from mien.compare.options import CompareOptions
-from mien.compare.reports import Report, find_shared_faces, note_classes, read_aligned
+from mien.compare.reports import Report, find_shared_faces, note_models, read_aligned
 from mien.compare.summary import ComparedModel, ComparisonSummary, TaskDifference
 from mien.compare.writing import claim_outputs, write_comparison
 from mien.metrics.bootstrap import bootstrap_confusion, bootstrap_rows
 from mien.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, macro_f1
 from mien.metrics.comparison import compare_paired
+from mien.runtime.addresses import local_path, path_list
 from mien.runtime.nested import find_dict
 from mien.tasks import reported_metrics
 
@@ -22,10 +23,10 @@ METRICS = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy, "macro_
 
 
 def compare(
-    reports: Sequence[Path],
+    reports: Sequence[str | Path],
     *,
-    out: Path | None = None,
-    plot: Path | None = None,
+    out: str | Path | None = None,
+    plot: str | Path | None = None,
     protocol: str = CompareOptions.protocol,
     force: bool = False,
 ) -> ComparisonSummary:
@@ -41,7 +42,11 @@ def compare(
     Raises:
         ArtifactError: fewer than two reports, one cannot be read, they are of different faces, one does not have the
             protocol, or an output file already exists.
+        TypeError: `reports` is a single path, not in a list.
+        ValueError: an output is an address.
     """
+    reports = path_list("reports", reports)
+    out, plot = (None if path is None else local_path(path) for path in (out, plot))
     aligned = read_aligned(reports)
     shared = find_shared_faces(aligned, protocol)
     with claim_outputs(out, plot, force=force) as written:
@@ -74,7 +79,7 @@ def compare(
             shared.n or len(aligned[0].faces),
             tuple(models),
             written,
-            note_classes(aligned) if shared.n else (),
+            note_models(aligned) if shared.n else (),
         )
         write_comparison(summary, written)
     return summary

@@ -24,6 +24,7 @@ from mien.formats.onnx_model import OnnxModel
 from mien.formats.pack import Pack, PackSplit
 from mien.formats.pack.grouping import count_known
 from mien.formats.trained_on import may_have_seen, may_know_persons
+from mien.runtime.addresses import local_path
 from mien.runtime.language import Language, LanguageCode
 from mien.tasks import TASKS, Values, align_columns
 
@@ -51,9 +52,9 @@ class EvaluationSummary:
 
 def evaluate(  # noqa: PLR0913 - one keyword per option, as on the command line
     model: str | Path | None,
-    pack: Path,
+    pack: str | Path,
     *,
-    out: Path,
+    out: str | Path,
     split: str = EvaluateOptions.split,
     flip_average: bool = False,
     groups: Sequence[str] = (),
@@ -81,7 +82,12 @@ def evaluate(  # noqa: PLR0913 - one keyword per option, as on the command line
         ArtifactError: the model, pack or split cannot be read, they share no class and no annotated task, the split lacks one
             of `groups` or large enough ones, or `out` already exists.
         ModelError: the model's outputs are not finite.
+        TypeError: `groups` is a text in place of a list.
+        ValueError: `out` is an address.
     """
+    out = local_path(out)
+    if isinstance(groups, str):
+        raise TypeError(f"`groups` must be a list of columns, got {groups!r}: write [{groups!r}]")
     onnx_model, opened = OnnxModel.load(find_model(model)), Pack.open(pack)
     faces = opened.split(split)
     provenance = Provenance(
@@ -156,7 +162,7 @@ def evaluate_drawn(
     model: str | Path | None,
     drawn: DrawnFaces,
     *,
-    out: Path,
+    out: str | Path,
     language: LanguageCode = EvaluateOptions.language,
     force: bool = False,
 ) -> DrawnSummary:
@@ -172,7 +178,9 @@ def evaluate_drawn(
     Raises:
         ArtifactError: the model cannot be read, or `out` already exists.
         ModelError: the model's outputs are not finite.
+        ValueError: `out` is an address.
     """
+    out = local_path(out)
     onnx_model = OnnxModel.load(find_model(model))
     with new_folder(out, force=force, kind_mark=COUNTERFACTUAL) as folder:
         from mien.evaluate.report import write_drawn_report  # noqa: PLC0415 - matplotlib and Jinja2 load slowly
@@ -237,7 +245,8 @@ def _require_scorable(model: OnnxModel, faces: PackSplit, pack_name: str) -> boo
     if any(counts.values()):
         raise ArtifactError(
             f"Model {model.path.name} knows the classes {', '.join(info.classes)}, but {where} only has faces of "
-            f"{', '.join(name for name in counts if counts[name])}. Use a pack with the model's classes"
+            f"{', '.join(name for name in counts if counts[name])}. Use a pack with the model's classes; if they only have "
+            "other names, prepare it again with --label-names NAME=CLASS,..."
         )
     for task in info.tasks:
         if task in faces.annotations and TASKS[task].score is not None:

@@ -94,7 +94,7 @@ def train_series(series: Series, *, resume: bool, force: bool, start: Start = ru
 
     An earlier series that is replaced stays as ``<OUT>.replaced`` until the caller has written the summary, and is
     restored if the first run does not even start: a mistake that only its process finds, such as a typo in a backbone's
-    name, must not cost a night's work.
+    name, must not cost a night's work. A new folder is then removed.
 
     Args:
         series: the runs.
@@ -130,6 +130,10 @@ def train_series(series: Series, *, resume: bool, force: bool, start: Start = ru
             _train_run(series, 0, start)
         finally:
             if not _is_started(series, series.runs[0]):
+                if not is_resumed:
+                    shutil.rmtree(
+                        series.out, ignore_errors=True
+                    )  # or the corrected command would find it in the way
                 restore_aside(series.out, kind_mark=MARK)
         for index in range(1, len(series.runs)):
             _train_run(series, index, start)

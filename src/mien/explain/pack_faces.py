@@ -68,8 +68,8 @@ def find_faces(faces: PackSplit, keys: Sequence[str], input_size: int) -> Iterat
     for key in keys:
         if key not in rows:
             raise ArtifactError(
-                f"Split {faces.name!r} of pack {faces.pack.path} has no face with the key {key!r}"
-                f"{did_you_mean(key, rows)}. predictions.csv of a report lists the keys"
+                f"Split {faces.name!r} of pack {faces.pack.path} has no face with the key {key!r}, "
+                f"predictions.csv of a report lists the keys{did_you_mean(key, rows)}"
             )
         for row in rows[key]:
             stored = faces.image(row)

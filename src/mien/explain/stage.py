@@ -27,6 +27,7 @@ from mien.inference.pipeline import (
     warn_if_trained_on_crops,
 )
 from mien.inference.results import row_without_face
+from mien.runtime.addresses import local_path
 from mien.runtime.progress import Progress
 from mien.runtime.terminal import on_one_line
 
@@ -74,9 +75,9 @@ def explain(  # noqa: PLR0913 - what it reads, besides the options
     sources: Sequence[str | Path],
     model: str | Path | None = None,
     *,
-    out: Path,
+    out: str | Path,
     options: ExplainOptions | None = None,
-    pack: Path | None = None,
+    pack: str | Path | None = None,
     open_gradients: Callable[[OnnxModel], GradientMap] | None = None,
     lines: Iterable[str] = (),
 ) -> ExplainSummary:
@@ -95,8 +96,13 @@ def explain(  # noqa: PLR0913 - what it reads, besides the options
         SourceError: a source does not exist, is a video or a camera, or the detector's file is missing.
         ArtifactError: the model, pack or report cannot be used, a key is unknown, or `out` already exists.
         ModelError: the model does not know the class to explain, or its output is not finite.
+        TypeError: `sources` is a single image, not in a list.
+        ValueError: `out` is an address.
     """
-    options = options or ExplainOptions()
+    if isinstance(sources, str | Path):
+        raise TypeError(f"`sources` must be a list of images, got {str(sources)!r}: write [{str(sources)!r}]")
+    options, out = options or ExplainOptions(), local_path(out)
+    pack = None if pack is None else Path(pack)
     onnx_model = OnnxModel.load(find_model(model))
     require_class(options.target, onnx_model)
     confusion = None if options.report is None else read_confusion(options.report, onnx_model.path)

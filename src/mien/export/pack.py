@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.artifacts import new_folder, write_text
+from mien.errors import ArtifactError
 from mien.formats.pack import Pack
 from mien.formats.pack.parquet import write_parquet
 
@@ -50,8 +51,13 @@ def export_pack(pack_path: Path, out: Path, *, force: bool = False) -> PackExpor
         force: replace a folder that this function wrote.
 
     Raises:
-        ArtifactError: the pack is missing or damaged, or ``out`` exists.
+        ArtifactError: the pack is missing or damaged, or ``out`` exists or is named like a model file.
     """
+    if out.suffix.lower() == ".onnx":
+        raise ArtifactError(
+            f"{pack_path} is a pack, which is exported as a folder of Parquet files, not as {out.name}. For a model file, "
+            "give the run that was trained on it"
+        )
     pack = Pack.open(pack_path)
     with new_folder(out, force=force, kind_mark=MARK) as partial:
         paths = write_parquet(pack, partial)

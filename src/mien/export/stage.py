@@ -1,5 +1,7 @@
 """The stage `export`: fit the temperature, write the graph with its metadata, check it against torch, quantize it."""
 
+import logging
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,19 @@ from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.formats.placed_landmarks import list_placed
 from mien.formats.run import DevOutputs, Run
 from mien.formats.terms import list_terms
-from mien.metrics.calibration import expected_calibration_error, fit_temperature, reliability_bins
+from mien.metrics.calibration import (
+    TEMPERATURE_RANGE,
+    expected_calibration_error,
+    fit_temperature,
+    reliability_bins,
+)
 from mien.metrics.softmax import softmax
 from mien.nets.checkpoint import load_network
 from mien.nets.network import FaceNetwork
+from mien.runtime.addresses import local_path
 from mien.runtime.nested import find_dict
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,8 +85,8 @@ class ExportSummary:
 
 
 def export(
-    run_path: Path,
-    out: Path,
+    run_path: str | Path,
+    out: str | Path,
     *,
     license: str = "",  # noqa: A002 - the name of the key in the file
     int8: Int8Options | None = None,
@@ -98,7 +108,7 @@ def export(
         ArtifactError: the run is missing or unfinished, `out` exists, a pack is not the run's, or the quality rule is none.
         ModelError: the outputs of the file differ from torch's, or the int8 file fails its check.
     """
-    run = Run.open(run_path)
+    run, out = Run.open(run_path), local_path(out)
     result = run.read_result()
     dev = run.read_dev_outputs()
     if out.suffix != ".onnx":
@@ -113,6 +123,7 @@ def export(
         int8_faces = None if int8 is None else open_int8_faces(run, dev, int8)
         network = load_network(run)
         temperature = fit_temperature(dev.logits, dev.labels)
+        warn_of_limit(temperature, len(dev.labels))
         info = _describe(run, result, network)
         info = replace(info, temperature=temperature, license=license, quality_rule=rule)
         graph = CalibratedNetwork(network, temperature, run.annotations).eval()
@@ -144,6 +155,21 @@ def export(
     )
 
 
+def warn_of_limit(temperature: float, n: int) -> None:
+    """Warn of a temperature at a limit of its range, where it calibrates nothing."""
+    low, high = TEMPERATURE_RANGE
+    if math.isclose(temperature, high, rel_tol=0.01):
+        _log.warning(
+            f"The temperature is the highest, {high:g}: the network's confidence says nothing about the {n:,} dev faces, and the "
+            "file predicts nearly equal probabilities for every face. Train longer, or on more faces"
+        )
+    elif math.isclose(temperature, low, rel_tol=0.01):
+        _log.warning(
+            f"The temperature is the lowest, {low:g}: the network makes no mistake on the {n:,} dev faces, and the file predicts "
+            "probabilities of 0 and 1, also where it is wrong. Raise `data.dev_fraction`, or add faces"
+        )
+
+
 def _describe(run: Run, result: dict[str, Any], network: FaceNetwork) -> ModelInfo:
     training = {
         "backbone": run.recipe["model"]["backbone"],
@@ -173,11 +199,14 @@ def without_folders(recipe: dict[str, Any]) -> dict[str, Any]:
     def last_part(path: str | None) -> str | None:
         return path and Path(path).name
 
+    def last_parts(paths: list[str] | None) -> list[str] | None:
+        return paths and [Path(path).name for path in paths]
+
     model, data, schedule = recipe["model"], recipe["data"], recipe["schedule"]
     loss = schedule["loss"]
     return recipe | {
         "model": model | {"weights": last_part(model["weights"])},
-        "data": data | {"packs": data["packs"] and [last_part(path) for path in data["packs"]]},
+        "data": data | {key: last_parts(data.get(key)) for key in ("packs", "keep_out")},
         "schedule": schedule | {"loss": loss | {"teacher": last_part(loss["teacher"])}},
     }
 

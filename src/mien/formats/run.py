@@ -95,12 +95,17 @@ class Run:
     annotations: Annotations = field(default_factory=dict)
 
     @classmethod
-    def open(cls, path: Path) -> "Run":
+    def open(cls, path: str | Path) -> "Run":
         """Open a run, finished or not.
 
         Raises:
             ArtifactError: it is missing, damaged or has another format version.
         """
+        path = Path(path)
+        if path.is_file():
+            raise ArtifactError(
+                f"Run {path} is a file, a run is a folder. Give the folder that `mien train` wrote"
+            )
         if not path.is_dir():
             raise ArtifactError(f"Run {path} does not exist. Make one with `mien train ... --out {path}`")
         value = read_json(path / "run.json", what="run", advice=TRAIN_AGAIN)

@@ -20,14 +20,7 @@ from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.inference.decision_rule import ClassCount, DecisionRule, Prior
 from mien.inference.explanation import Explanation, explain_faces, require_class
 from mien.inference.given_faces import GivenFaces
-from mien.inference.image_input import (
-    ColorOrder,
-    ImageInput,
-    as_array,
-    is_batch,
-    read_input,
-    source_name,
-)
+from mien.inference.image_input import ColorOrder, ImageInput, as_array, is_batch, read_input, source_name
 from mien.inference.label_sets import load_label_sets
 from mien.inference.pipeline import CroppedImage, predict_cropped, preprocess_pixels
 from mien.inference.results import ImagePrediction
@@ -437,6 +430,8 @@ class Model:
         """
         from mien.inference.teaching.lesson import Shots, teach  # noqa: PLC0415 - few models are taught
 
+        if isinstance(labels, str):
+            raise TypeError(f"`labels` must be a list with the class of each image, got {labels!r}")
         people: Sequence[str | None] = [None] * len(images) if persons is None else persons
         if not len(images) == len(labels) == len(people):
             raise ValueError(

@@ -6,6 +6,8 @@ matrix from a multinomial distribution, which takes milliseconds for any number 
 References:
     [0] Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13. Deviation: an interval is
         widened to include the estimate where rare classes push all resamples to one side of it.
+    [1] Clopper, Pearson 1934, https://doi.org/10.1093/biomet/26.4.404: where no prediction, or every one, is right, which
+        resampling cannot change, the exact bound of the fraction that was not seen.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,6 +18,8 @@ from numpy.typing import NDArray
 N_RESAMPLES = 2000
 DEFAULT_SEED = 0
 _TAILS_PERCENT = (2.5, 97.5)
+# Makes counts of fractions of faces; the statistics are ratios.
+_SCALE = 1_000_000
 
 Interval = tuple[float, float]
 
@@ -46,7 +50,16 @@ def bootstrap_confusion(
         raise ValueError("an empty confusion matrix has no interval")
     drawn = np.random.default_rng(seed).multinomial(total, confusion.ravel() / total, size=n_resamples)
     values = statistic(drawn.reshape(n_resamples, *confusion.shape))
-    return percentile_interval(values, float(statistic(confusion)))
+    low, high = percentile_interval(values, float(statistic(confusion)))
+    n_right, n_classes = int(np.trace(confusion)), len(confusion)
+    if n_right in (0, total) and n_classes > 1:
+        unseen = 1 - (_TAILS_PERCENT[0] / 100) ** (1 / total)
+        right = np.eye(n_classes)
+        elsewhere = right if n_right == 0 else (1 - right) / (n_classes - 1)
+        moved = (1 - unseen) * confusion + unseen * confusion.sum(axis=1, keepdims=True) * elsewhere
+        bound = float(statistic((_SCALE * moved).round().astype(np.int64)))
+        low, high = min(low, bound), max(high, bound)
+    return low, high
 
 
 def bootstrap_rows(

@@ -44,8 +44,9 @@ def open_gradient_map(run_path: Path, model: OnnxModel) -> GradientMap:
     network, info = load_network(run), model.info
     if run.classes != info.classes or run.recipe["data"]["input_size"] != info.input_size:
         raise ModelError(
-            f"Run {run_path} must be the one that {model.path} was exported from, but it has {len(run.classes)} classes at "
-            f"{run.recipe['data']['input_size']} px, the file {len(info.classes)} at {info.input_size} px. Give its own run"
+            f"Run {run_path} must be the one that {model.path} was exported from, but it has the classes "
+            f"{', '.join(run.classes)} at {run.recipe['data']['input_size']} px, the file {', '.join(info.classes)} at "
+            f"{info.input_size} px. Give its own run"
         )
     require_same_outputs(
         network,

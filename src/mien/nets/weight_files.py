@@ -1,6 +1,7 @@
 """Reading the tensors of a weights file of any library: safetensors, or torch's format without running code from it."""
 
 import argparse
+import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,6 +71,13 @@ def _load_torch(path: Path) -> Any:
         ModelError: it cannot be read, or holds more than data.
     """
     again = f"{path.stem}-weights.pth"
+    with path.open("rb") as file:
+        start = file.read(40)
+    if start and not start.startswith((b"PK", b"\x80")) and not tarfile.is_tarfile(path):
+        # Neither of torch's archives nor a pickle: most often a page of HTML, or the pointer that Git LFS leaves.
+        raise ModelError(
+            f"`model.weights` {path} is no file of torch's: it begins with {start!r}. Copy or download it again"
+        )
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             is_script = any(name.endswith("/constants.pkl") for name in archive.namelist())

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, fields, is_dataclass
 from difflib import get_close_matches
 from itertools import takewhile
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any, Literal, get_origin
 
@@ -21,6 +21,33 @@ from mien.recipe.validation import check_values, format_scalar, require_type, va
 from mien.runtime.yaml_text import load_yaml, read_yaml
 
 FOLDER = Path(__file__).parents[1] / "assets" / "recipes"
+# What timm, Ultralytics, Lightning, fastai and the Hugging Face Trainer call a key.
+OTHER_NAMES = {
+    "amp": "runtime.precision",
+    "arch": "model.backbone",
+    "batch": "schedule.batch_size",
+    "clip_grad": "schedule.grad_clip_norm",
+    "device": "runtime.accelerator",
+    "dropout": "model.drop_rate",
+    "fp16": "runtime.precision",
+    "freeze": "schedule.freeze_backbone_epochs",
+    "freeze_epochs": "schedule.freeze_backbone_epochs",
+    "gpus": "runtime.devices",
+    "gradient_clip_val": "schedule.grad_clip_norm",
+    "image_size": "data.input_size",
+    "img_size": "data.input_size",
+    "imgsz": "data.input_size",
+    "lr0": "schedule.learning_rate",
+    "max_epochs": "schedule.epochs",
+    "max_grad_norm": "schedule.grad_clip_norm",
+    "num_classes": "data.classes",
+    "num_epochs": "schedule.epochs",
+    "num_train_epochs": "schedule.epochs",
+    "num_workers": "runtime.workers",
+    "opt": "schedule.optimizer",
+    "smoothing": "schedule.loss.label_smoothing",
+    "val_split": "data.dev_fraction",
+}
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -83,16 +110,20 @@ def _read_recipe_file(path: Path) -> dict[str, Any]:
 
 
 def _read_overrides(overrides: list[str]) -> Iterator[dict[str, Any]]:
-    """Yield the nested values of each ``--key value`` or ``--key=value``, in order."""
+    """Yield the nested values of each ``--key value`` or ``--key=value``: those of parts first, which single keys override."""
     groups = _groups()
+    read: list[tuple[int, dict[str, Any]]] = []
     words = iter(overrides)
     for word in words:
         option, has_value, text = word.partition("=")
         key = option.removeprefix("--")
+        keys = [*groups, *value_types()]
         if key == option:
-            raise RecipeError(f"unrecognized arguments: {word}")
-        if key not in groups and key not in value_types():
-            raise RecipeError(_explain_unknown_key(key, [*PARTS, *value_types()]))
+            near = _nearest_key(key, keys) if has_value else None
+            hint = f". Did you mean `--{near}={text}`?" if near else ""
+            raise RecipeError(f"unrecognized arguments: {word}{hint}")
+        if key not in keys:
+            raise RecipeError(_explain_unknown_key(key, keys))
         if not has_value:
             text = next(words, "--")
             if text.startswith("--"):
@@ -104,7 +135,8 @@ def _read_overrides(overrides: list[str]) -> Iterator[dict[str, Any]]:
         )
         for name in reversed(key.split(".")):
             value = {name: value}
-        yield value
+        read.append((key.count("."), value))
+    yield from (value for _, value in sorted(read, key=itemgetter(0)))
 
 
 def _groups() -> dict[str, Any]:
@@ -124,7 +156,12 @@ def _read_group(text: str, kind: Any, key: str) -> dict[str, Any]:
         return _read_part_file(path, key, what=f"The `{key}` part")
     values = _load_yaml_text(text)
     if not isinstance(values, dict):
-        raise RecipeError(f"The part file {text} does not exist, or is no mapping of keys to values")
+        names = sorted(path.stem for path in (FOLDER / key).glob("*.yaml"))
+        known = f". Bundled: {', '.join(names)}" if names else ""
+        raise RecipeError(
+            f"The part file {text} does not exist, or is no mapping of keys to values{known}. For a single key, write "
+            f"`--{key}.KEY VALUE`"
+        )
     return _check_part(values, kind, key)
 
 
@@ -174,24 +211,34 @@ def _check_part(values: Any, kind: Any, prefix: str) -> dict[str, Any]:
 
 
 def _explain_unknown_key(wrong: str, keys: list[str]) -> str:
-    """Return an error that names the key that was meant.
-
-    That is its new name, one with the same ending, with these initials (`lr`), or with nearly the same spelling.
-    """
+    """Return an error that names the key that was meant, or its new name."""
     for old, new in RENAMED_KEYS.items():
         if f".{old}".endswith(f".{wrong}"):
             return f"Recipe key `{old}` is now `{new}`"
-    part, _, last = wrong.rpartition(".")
-    initials = [
-        key
-        for key in keys
-        if key.rpartition(".")[0] == part
-        and "".join(word[0] for word in key.rpartition(".")[2].split("_")) == last
-    ]
-    same_ending = [key for key in keys if key.endswith(f".{wrong}")]
-    near = initials or same_ending or get_close_matches(wrong, keys, cutoff=0.7)
-    hint = f"Did you mean `{near[0]}`?" if near else "See `mien train --help` for the keys"
+    near = _nearest_key(wrong, keys)
+    hint = f"Did you mean `{near}`?" if near else "See `mien train --help` for the keys"
     return f"Recipe key `{wrong}` is unknown. {hint}"
+
+
+def _nearest_key(wrong: str, keys: list[str]) -> str | None:
+    """Return the key that was probably meant.
+
+    That is one with the same ending, with these initials (`lr`), of this name in other trainers, that begins like this, or
+    with nearly the same spelling.
+    """
+    name = wrong.replace("-", "_")
+    part, _, last = name.rpartition(".")
+    in_part = [key for key in keys if key.rpartition(".")[0] == part or not part]
+    last_words = {key.rpartition(".")[2]: key for key in reversed(in_part)}
+    found = [
+        *(key for key in keys if f".{key}".endswith(f".{name}")),
+        *(key for word, key in last_words.items() if "".join(each[0] for each in word.split("_")) == last),
+        *([OTHER_NAMES[last]] if last in OTHER_NAMES else []),
+        *(key for key in in_part if key.rpartition(".")[2].startswith(f"{last}_")),
+        *get_close_matches(name, keys, cutoff=0.8),
+        *(last_words[word] for word in get_close_matches(last, last_words, cutoff=0.8)),
+    ]
+    return next(iter(found), None)
 
 
 def _merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -89,9 +89,10 @@ def require_type(key: str, value: Any) -> Any:
             if isinstance(value, list)
             else value
         )
-        raise RecipeError(
-            f"Recipe key `{key}` must be {expected}, got {format_scalar(value)[:80]}{did_you_mean(unknown, expected.choices)}"
-        )
+        hint = did_you_mean(unknown, expected.choices)
+        if get_origin(expected.kind) is list and isinstance(value, str):
+            hint = f". Write it in brackets: [{value[:80]}]"
+        raise RecipeError(f"Recipe key `{key}` must be {expected}, got {format_scalar(value)[:80]}{hint}")
     return float(value) if expected.kind is float and value is not None else value
 
 

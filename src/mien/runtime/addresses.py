@@ -1,6 +1,8 @@
 """Telling addresses, such as ``s3://bucket/folder``, from paths."""
 
+import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -11,16 +13,29 @@ def path_or_address(text: str) -> Path | str:
     return text if _ADDRESS.match(text) else Path(text)
 
 
-def local_path(text: str) -> Path:
+def path_list(name: str, paths: Sequence[str | Path]) -> list[Path]:
+    """Return paths, of which there may be one.
+
+    Raises:
+        TypeError: it is a single path, not in a list, whose characters would be taken for paths.
+    """
+    if isinstance(paths, str | os.PathLike):
+        raise TypeError(
+            f"`{name}` must be a list of paths, got {os.fspath(paths)!r}: write [{os.fspath(paths)!r}]"
+        )
+    return [Path(path) for path in paths]
+
+
+def local_path(path: str | Path) -> Path:
     """Return a path.
 
     Raises:
         ValueError: it is an address, which would otherwise become a folder that is named like its protocol.
     """
-    if _ADDRESS.match(text):
-        protocol = text.partition(":")[0].lower()
+    if _ADDRESS.match(str(path)):
+        protocol = str(path).partition(":")[0].lower()
         raise ValueError(
             "must be a path of this machine, got an address: give a path, and copy it afterwards, for example with "
             f"python -c \"import fsspec; fsspec.filesystem('{protocol}').put('PATH', 'BUCKET/NAME', recursive=True)\""
         )
-    return Path(text)
+    return Path(path)

@@ -21,6 +21,7 @@ from mien.formats.pack.schema import NO_LABEL
 from mien.inference.pipeline import CroppedFace, crop_face
 from mien.inference.teaching.lesson import Shots, teach
 from mien.inference.teaching.saving import save_model
+from mien.runtime.addresses import local_path
 from mien.runtime.progress import Progress
 from mien.runtime.terminal import on_one_line
 from mien.runtime.text_table import format_table
@@ -72,7 +73,10 @@ class TeachSummary:
 
 
 def run_teach(
-    source: Path, out: Path, model: str | Path | None = None, options: TeachOptions = TeachOptions()
+    source: str | Path,
+    out: str | Path,
+    model: str | Path | None = None,
+    options: TeachOptions = TeachOptions(),
 ) -> TeachSummary:
     """Write a model file whose classes are those of a folder or list of photographs.
 
@@ -87,9 +91,15 @@ def run_teach(
         ModelError: cross-validation gives no evidence that the classes can be told apart.
         ArtifactError: ``out`` exists, or the model cannot be used.
     """
+    source, out = Path(source), local_path(out)
     require_suffix(out, [".onnx"], option="--out")
     for path in (out, out.with_suffix(".md")):
         claim_output(path, force=options.force)
+    if (source / "pack.json").is_file():
+        raise DatasetError(
+            f"{source} is a pack, teaching reads the photographs themselves. Give the folder or list that it was prepared "
+            "from, or train on it with `mien train`"
+        )
     given = DatasetOptions(
         label_names=options.label_names, columns=options.columns, images=options.images, val_fraction=0.0
     )

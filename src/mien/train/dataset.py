@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import DatasetError
-from mien.faces.classes import current_class
+from mien.faces.classes import canonical_class, current_class
 from mien.faces.crop import CropContract
 from mien.formats.pack import Pack, PackSplit
 from mien.formats.pack.grouping import find_shared_persons, join_persons
@@ -173,7 +173,11 @@ def _choose_classes(packs: Sequence[Pack], config: DataConfig) -> tuple[str, ...
         )
     if config.classes is None:
         return available
-    chosen = tuple(map(current_class, config.classes))
+    names = {canonical_class(name) or name.casefold(): name for name in available}
+    chosen = tuple(
+        name if name in available else names.get(canonical_class(name) or name.casefold(), name)
+        for name in map(current_class, config.classes)
+    )
     unknown = [name for name in chosen if name not in available]
     if unknown or len(set(chosen)) != len(chosen) or len(chosen) < 2:
         raise DatasetError(

@@ -377,7 +377,10 @@ def build_trainer(
         )
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise RecipeError(f"Recipe part `runtime` does not suit this machine: {reason}") from error
+        raise RecipeError(
+            f"Recipe part `runtime` does not suit this machine: {reason.rstrip('.')}. `mien doctor` lists the devices; "
+            "`--runtime.accelerator auto` and `--runtime.devices 1` run anywhere"
+        ) from error
     require_rank(trainer.global_rank, n_processes)
     # Lightning set it from the environment when it was imported, and its loggers use it.
     rank_zero_only.rank = trainer.global_rank

@@ -29,7 +29,7 @@ def adapt_recipe(recipe: Recipe, faces: TrainingFaces) -> Recipe:
 
     Raises:
         DatasetError: there is only one expression to learn.
-        RecipeError: the metric that selects the checkpoint is that of a head that is off.
+        RecipeError: the metric that selects the checkpoint is that of a head that is off, or no head has a loss.
     """
     if len(faces.classes) < 2 and recipe.schedule.loss.expression_weight > 0:
         raise DatasetError(
@@ -49,6 +49,12 @@ def adapt_recipe(recipe: Recipe, faces: TrainingFaces) -> Recipe:
         raise RecipeError(
             "Recipe key `schedule.select_by: action_units_f1` needs the action unit head, and training and dev faces that "
             "show action units, got none. Select by another metric"
+        )
+    trained = ["expression", *(task for task, is_on in heads.items() if is_on)]
+    if not any(getattr(recipe.schedule.loss, f"{task}_weight") for task in trained):
+        raise RecipeError(
+            f"Nothing would be trained: of the tasks that the faces have labels for ({', '.join(trained)}), each has weight 0 "
+            f"in the loss. Set `schedule.loss.{trained[-1]}_weight` above 0"
         )
     condition_on_landmarks = model.condition_on_landmarks and heads["landmarks"]
     return replace(
@@ -92,6 +98,30 @@ def warn_of_stacked_rebalancing(recipe: Recipe) -> None:
         _log.warning(
             f"{' and '.join(active)} correct the same class imbalance more than once, and rare classes may be predicted "
             "too often. One of them is enough"
+        )
+
+
+def warn_of_untrained_classes(recipe: Recipe, faces: TrainingFaces) -> None:
+    """Warn of classes that nothing trains, and of others that no dev face has."""
+    if recipe.schedule.loss.expression_weight == 0:
+        _log.warning(
+            "`schedule.loss.expression_weight` is 0: the expression head stays as it starts, and what it predicts means "
+            "nothing"
+        )
+        return
+    n_train, n_dev = faces.train.count_classes(), faces.dev.count_classes()
+    untrained = [name for name, n in zip(faces.classes, n_train, strict=True) if not n]
+    unchecked = [name for name, n, dev in zip(faces.classes, n_train, n_dev, strict=True) if n and not dev]
+    if untrained:
+        trained = ", ".join(name for name in faces.classes if name not in untrained)
+        _log.warning(
+            f"No training face has the class {', '.join(untrained)}: the network gets an output for it that nothing trains. "
+            f'Add faces of it, or leave it out with --data.classes "[{trained}]"'
+        )
+    if unchecked:
+        _log.warning(
+            f"No dev face has the class {', '.join(unchecked)}: it has no part in selecting the checkpoint and in the "
+            "temperature. Add faces of it, or raise `data.dev_fraction`"
         )
 
 

@@ -30,6 +30,7 @@ from mien.formats.pack.schema import NO_LABEL
 from mien.formats.run import Run
 from mien.formats.terms import UNKNOWN
 from mien.recipe import Recipe, format_recipe
+from mien.recipe.validation import format_scalar
 from mien.runtime.nested import find_dict, flatten
 from mien.tasks import optional_tasks
 from mien.train.dataset import TrainingFaces, network_crop
@@ -106,7 +107,9 @@ def start_run(run: Run, recipe: Recipe, weights: LoadedWeights | None) -> None:
     record = {} if weights is None else {"weights": weights.to_dict()}
     write_provenance(run.path / "provenance.json", {"seed": recipe.runtime.seed, "pack": run.pack, **record})
     if weights is not None:
-        logging.getLogger("mien").info(str(weights))
+        # What is left at its initialization may be the wrong backbone, or another stem.
+        level = logging.WARNING if weights.fit.missing else logging.INFO
+        logging.getLogger("mien").log(level, str(weights))
 
 
 def find_checkpoint(run: Run) -> Path | None:
@@ -118,9 +121,16 @@ def find_checkpoint(run: Run) -> Path | None:
     earlier = Run.open(run.path)
     if (run.path / "result.json").exists():
         raise ArtifactError(
-            f"Run {run.path} is finished. Train in another folder, or start over with --force in place of --resume"
+            f"Run {run.path} is finished. To train it further, start another run from its weights: --model.weights {run.path} "
+            "with another --out. To start over, give --force in place of --resume"
         )
     if earlier.pack["content_sha256"] != run.pack["content_sha256"]:
+        if earlier.pack["path"] == run.pack["path"]:
+            raise ArtifactError(
+                f"Pack {run.pack['path']} has changed since run {run.path} was started on it: its content hash is "
+                f"{run.pack['content_sha256'][:12]}..., was {earlier.pack['content_sha256'][:12]}.... Prepare it as it was, or "
+                "start over with --force in place of --resume"
+            )
         raise ArtifactError(
             f"Run {run.path} was started on another pack: {earlier.pack['path']}. Resume with that"
         )
@@ -131,9 +141,12 @@ def find_checkpoint(run: Run) -> Path | None:
     keys = [key for key in now if not key.startswith("runtime.") or key == "runtime.seed"]
     changed = [key for key in keys if before.get(key) != now[key]]
     if changed:
+        differences = ", ".join(
+            f"`{key}` was {format_scalar(before.get(key))}, is {format_scalar(now[key])}" for key in changed
+        )
         raise ArtifactError(
-            f"Run {run.path} was started with another recipe: {', '.join(changed)} differ. "
-            f"Resume with --recipe {run.path / 'recipe.yaml'}"
+            f"Run {run.path} was started with another recipe: {differences}. Resume with --recipe "
+            f"{run.path / 'recipe.yaml'}, or start another run from its weights: --model.weights {run.path} with another --out"
         )
     path = run.last_checkpoint_path
     if not path.exists():

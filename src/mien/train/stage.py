@@ -1,5 +1,6 @@
 """The stage: a pack and a recipe become a run folder."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 
 from mien.artifacts import disk_errors, new_file, one_writer, remove_partials
@@ -18,6 +20,7 @@ from mien.formats.run import Run
 from mien.nets.network import FaceNetwork
 from mien.recipe import Recipe
 from mien.recipe.validation import check_values
+from mien.runtime.addresses import local_path, path_list
 from mien.train.dataset import network_crop, other_tasks, read_training_faces
 from mien.train.lightning_adapter import EpochResult, FaceModule, build_trainer, fit, predict_dev
 from mien.train.logs import append_metrics, best_epoch, draw_curves, quiet_event_writer, read_metrics
@@ -27,6 +30,7 @@ from mien.train.preflight import (
     warn_of_seen_dev_faces,
     warn_of_shortened_phases,
     warn_of_stacked_rebalancing,
+    warn_of_untrained_classes,
     warn_of_upscaled_crops,
 )
 from mien.train.run_folder import claim_run, describe_run, find_checkpoint, keep_earlier_run, start_run
@@ -35,6 +39,7 @@ from mien.train.trackers import start_trackers
 from mien.train.validation import score_dev
 from mien.train.weights import build_network, load_teacher
 
+_log = logging.getLogger(__name__)
 N_STORED_CROPS = 64
 # Drawing the curves takes a second, as long as an epoch of a small pack.
 SECONDS_BETWEEN_DRAWINGS = 30.0
@@ -67,7 +72,12 @@ class TrainSummary:
 
 
 def train(
-    recipe: Recipe, pack_paths: Sequence[Path], out: Path, *, resume: bool = False, force: bool = False
+    recipe: Recipe,
+    pack_paths: Sequence[str | Path],
+    out: str | Path,
+    *,
+    resume: bool = False,
+    force: bool = False,
 ) -> TrainSummary | None:
     """Train a network.
 
@@ -86,9 +96,11 @@ def train(
         DatasetError: the packs do not suit the recipe.
         ModelError: the network cannot be built, or the loss is no longer finite.
         RecipeError: a value makes no sense, or the requested devices are unavailable.
+        TypeError: `pack_paths` is a single path, not in a list.
+        ValueError: `out` is an address.
     """
     check_values(recipe)
-    packs = [Pack.open(path) for path in pack_paths]
+    out, packs = local_path(out), [Pack.open(path) for path in path_list("pack_paths", pack_paths)]
     recipe = adopt_network(recipe, network_crop(packs, recipe.data))
     faces = read_training_faces(packs, recipe.data, tasks=other_tasks(recipe.model))
     requested, recipe = recipe, adapt_recipe(recipe, faces)
@@ -111,6 +123,7 @@ def train(
         if is_first:
             held.enter_context(keep_earlier_run(run))
         if is_first and checkpoint is None:
+            warn_of_untrained_classes(recipe, faces)
             warn_of_shortened_phases(requested, recipe)
             warn_of_upscaled_crops(recipe, packs)
             warn_of_stacked_rebalancing(recipe)
@@ -155,6 +168,18 @@ def keep_best(run: Run, select_by: str) -> Callable[[FaceNetwork, EpochResult], 
     return on_epoch_end
 
 
+def warn_of_a_constant_network(
+    logits: NDArray[np.floating], labels: NDArray[np.int64], classes: tuple[str, ...]
+) -> None:
+    """Warn if all dev faces have the same top-1 class, but not the same label."""
+    predicted = logits.argmax(axis=1)
+    if len(labels) and np.ptp(predicted) == 0 and len(np.unique(labels[labels != NO_LABEL])) > 1:
+        _log.warning(
+            f"The selected network predicts {classes[int(predicted[0])]} for every dev face: it tells no classes apart. "
+            "Train longer, or with another `schedule.learning_rate`"
+        )
+
+
 def finish_run(run: Run, module: FaceModule) -> dict[str, Any]:
     """Evaluate the selected weights once more, and write what `export` needs; return the content of result.json."""
     select_by = module.recipe.schedule.select_by
@@ -163,6 +188,7 @@ def finish_run(run: Run, module: FaceModule) -> dict[str, Any]:
     predictions = predict_dev(module, load_file(run.best_weights_path))
     dev = module.faces.dev
     scores = score_dev(predictions, dev, module.faces.annotations)
+    warn_of_a_constant_network(predictions.outputs["expression"], dev.labels, run.classes)
     # What `export` fits and checks is the expression.
     is_labeled = dev.labels != NO_LABEL
     dev = dev.part(is_labeled)

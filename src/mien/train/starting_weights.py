@@ -224,6 +224,12 @@ def load_weights(
             f"`model.weights` {name} fits only {fit.n_matched} of the backbone's {fit.n_total} tensors. Set "
             f"`model.backbone` to the backbone that it was trained with{known}"
         )
+    broken = [name for name, value in fit.tensors.items() if not value.isfinite().all()]
+    if broken:
+        raise ModelError(
+            f"`model.weights` {name} has NaN or infinite values in {_shorten(tuple(broken))}: its training diverged, or the "
+            "file is damaged. Use an earlier checkpoint"
+        )
     heads, known_classes = _fit_heads(network, tensors, fit, origin, classes)
     for task in optional_tasks():
         if origin is not None and origin.annotations.get(task) != annotations.get(task):

@@ -133,6 +133,9 @@ def test_the_help_shows_defaults_and_headings(parser: Parser) -> None:
             "unrecognized arguments: --output=p. Did you mean `--out` instead of `--output`?",
         ),
         ("train --recpe demo --out run", "Did you mean `--recipe` instead of `--recpe`?"),
+        ("train demo --pack p --out run", "unrecognized arguments: demo. Did you mean `--recipe demo`?"),
+        ("train my.yaml --pack p --out run", "Did you mean `--recipe my.yaml`?"),
+        ("evaluate m.onnx --pack p --out r", "arguments: m.onnx. Did you mean `--model m.onnx`?"),
     ],
 )
 def test_typos_get_a_suggestion(arguments: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,6 +146,17 @@ def test_typos_get_a_suggestion(arguments: str, message: str, capsys: pytest.Cap
         code = ended.code
     assert code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", ["train --seed 3", "train --workers 2", "train --device cuda", "train --lr 1"]
+)
+def test_a_recipe_key_without_its_part_gets_one_suggestion(
+    arguments: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That of the key, not of an option that only shares its dashes."""
+    assert main(arguments.split()) == 2
+    assert capsys.readouterr().err.count("Did you mean") == 1
 
 
 @pytest.mark.parametrize("arguments", ["fly", "doctor --xyz", "predict"])

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from scipy import stats
 
+from mien.compare.grouped import compare_groups
 from mien.compare.plot import draw_bars
 from mien.compare.stage import compare
 from mien.errors import ArtifactError
@@ -105,6 +106,32 @@ def test_other_truth_is_rejected(write_report, tmp_path) -> None:
         compare([first, second])
 
 
+def test_paths_are_texts_too(write_report, tmp_path) -> None:
+    """As everywhere in Python; a single text is not a list of its characters, and no output has an address."""
+    reports = [str(write_report(tmp_path / name, _predictions(0), TRUTHS)) for name in "ab"]
+    compare(reports, out=str(tmp_path / "table.csv"))
+    compare_groups(reports, out=str(tmp_path / "groups.csv"))
+    assert {path.name for path in tmp_path.glob("*.csv")} == {"table.csv", "groups.csv"}
+    for function in (compare, compare_groups):
+        with pytest.raises(TypeError, match="`reports` must be a list of paths, got"):
+            function(reports[0])
+        with pytest.raises(ValueError, match="must be a path of this machine, got an address"):
+            function(reports, out="s3://bucket/table.csv")
+
+
+def test_a_model_compared_with_itself_is_named(write_report, tmp_path) -> None:
+    """A copied report, or the same file evaluated twice, says nothing about a difference."""
+    pack = {"folder": "faces.pack", "classes": ["Happy", "Sad"], "content_sha256": "ab"}
+    reports = [
+        write_report(
+            tmp_path / name, _predictions(0), TRUTHS, model={"file": "m.onnx", "sha256": sha256}, pack=pack
+        )
+        for name, sha256 in (("a", "1"), ("b", "1"), ("c", "2"))
+    ]
+    assert "b are of the same model file on the same pack" in str(compare(reports))
+    assert "same model" not in str(compare(reports[1:]))
+
+
 def test_different_classes_share_a_closed_protocol(write_report, tmp_path) -> None:
     """An 11-class and an 8-class model: the note suggests 8_closed."""
     truths = ["Happy", "Sad", "NoneOfEight", "Contempt"]
@@ -123,6 +150,18 @@ def test_different_classes_share_a_closed_protocol(write_report, tmp_path) -> No
     assert (found.n, found.models[0].metrics["accuracy"]) == (3, pytest.approx(2 / 3))
     closed = compare([first, second], protocol="8_closed")
     assert closed.n == 3
+
+
+def test_no_protocol_is_suggested_that_the_faces_do_not_allow(write_report, tmp_path) -> None:
+    """Of models of two and three classes, on faces of two."""
+    first = write_report(tmp_path / "two", _predictions(0), TRUTHS)
+    second = write_report(
+        tmp_path / "three", _predictions(0), TRUTHS, classes=("Happy", "Sad", "Fear"),
+        pack={"folder": "faces.pack", "classes": ["Happy", "Sad"]},
+    )  # fmt: skip
+    text = str(compare([first, second]))
+    assert "know different classes" in text
+    assert "--protocol" not in text
 
 
 def test_class_names_of_earlier_releases_are_updated(write_report, tmp_path) -> None:

@@ -96,6 +96,16 @@ def test_columns_of_predictions(report, val) -> None:
         assert max(probabilities, key=probabilities.__getitem__) == row["predicted"]
 
 
+def test_paths_are_texts_too(make_model, make_pack, tmp_path, val) -> None:
+    """As everywhere in Python; one column is not a list of its letters, and a report has no address."""
+    model, pack = make_model(tasks=EXPRESSION), str(make_pack(val=val))
+    assert evaluate(model, pack, out=str(tmp_path / "r")).out == tmp_path / "r"
+    with pytest.raises(TypeError, match="`groups` must be a list of columns, got 'person'"):
+        evaluate(model, pack, out=tmp_path / "s", groups="person")
+    with pytest.raises(ValueError, match="must be a path of this machine"):
+        evaluate(model, pack, out="s3://bucket/report")
+
+
 @pytest.mark.parametrize(
     ("tasks", "bare"),
     [

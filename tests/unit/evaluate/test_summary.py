@@ -26,7 +26,8 @@ def _verdict(confusion) -> str:
             "Better than chance in balanced accuracy, but not",
             id="balanced at the cost of accuracy",
         ),
-        pytest.param([[2, 0], [0, 1]], "Clearly better than chance", id="all correct"),
+        pytest.param([[20, 0], [0, 10]], "Clearly better than chance", id="all correct"),
+        pytest.param([[2, 0], [0, 1]], "Not shown to be better", id="all three correct"),
         pytest.param([[5, 1], [0, 0]], "All faces are of one class", id="one class"),
     ],
 )

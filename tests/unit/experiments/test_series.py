@@ -118,15 +118,33 @@ def test_a_run_that_is_killed_is_reported(make_series: Callable[..., Series]) ->
         train_sweep(make_series(seeds=1), start=Failing(-9))
 
 
-def test_a_run_killed_before_its_first_file_starts_over(make_series: Callable[..., Series]) -> None:
+def test_a_run_killed_before_its_first_file_starts_over(
+    make_series: Callable[..., Series], tmp_path: Path
+) -> None:
     """A run's folder without run.json would be in the way, and is removed."""
-    series = make_series(seeds=1)
+    series, killed = make_series(seeds=1), tmp_path / "killed"
+
+    def copy(_: Sequence[str]) -> int:
+        shutil.copytree(series.out, killed)
+        return 1
+
     with pytest.raises(RunFailed):
-        train_sweep(series, start=Failing(1))
+        train_sweep(series, start=copy)
+    killed.rename(series.out)  # as if the command had been killed too
     (series.out / "seed-0" / "checkpoints").mkdir(parents=True)
     with pytest.raises(RunFailed):
         train_sweep(series, resume=True, start=Failing(1))
+    assert (series.out / "runs.json").exists()
     assert not (series.out / "seed-0").exists()
+
+
+def test_a_series_whose_first_run_does_not_start_leaves_nothing(make_series: Callable[..., Series]) -> None:
+    """The corrected command then needs neither another folder nor --force."""
+    series = make_series(seeds=2)
+    for _ in range(2):
+        with pytest.raises(RunFailed):
+            train_sweep(series, start=Failing(1))
+        assert not series.out.exists()
 
 
 @pytest.mark.parametrize(

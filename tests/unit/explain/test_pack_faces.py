@@ -60,6 +60,8 @@ def test_a_face_is_explained_by_its_key(grouped_pack: Path, model_path: Path, tm
 def test_an_unknown_key_is_an_error(grouped_pack: Path, model_path: Path, tmp_path: Path) -> None:
     """The message names the key that was meant; nothing is written."""
     options = ExplainOptions(keys=("val/0.jpeg",))
-    with pytest.raises(ArtifactError, match=r"no face with the key 'val/0.jpeg'\. Did you mean `val/0.jpg`"):
+    with pytest.raises(
+        ArtifactError, match=r"no face with the key 'val/0.jpeg', .*\. Did you mean `val/0.jpg`\?$"
+    ):
         explain([], model_path, out=tmp_path / "why", options=options, pack=grouped_pack)
     assert not (tmp_path / "why").exists()

@@ -116,6 +116,13 @@ def test_large_splits_are_several_files(
     assert f"The set is incomplete: `{names[1]}` missing of 3 files." in fewer.notes
 
 
+def test_a_pack_is_not_exported_as_a_model(pack_path: Path, tmp_path: Path) -> None:
+    """A pack given in place of its run does not become a folder with the name of a model file."""
+    with pytest.raises(ArtifactError, match="For a model file, give the run that was trained on it"):
+        export_pack(pack_path, tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
+
+
 def test_output_is_not_overwritten_unasked(pack_path: Path, tmp_path: Path) -> None:
     """With --force it replaces its own folders, and no others."""
     export_pack(pack_path, tmp_path / "out")

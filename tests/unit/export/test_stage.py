@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from mien.artifacts import file_sha256, read_json, write_json
 from mien.errors import ArtifactError, ModelError
 from mien.export.graph import CalibratedNetwork, check_against_torch
-from mien.export.stage import export, without_folders
+from mien.export.stage import export, warn_of_limit, without_folders
 from mien.faces.quality import QUALITY
 from mien.formats.model_file import read_model_file
 from mien.formats.onnx_model import OnnxModel
@@ -130,16 +130,32 @@ def test_the_recipe_in_the_file_names_no_folders() -> None:
     """Paths in a recipe are reduced to their last part; nothing else changes."""
     recipe = Recipe(
         ModelConfig(weights="/home/somebody/first.safetensors"),
-        DataConfig(packs=["/home/somebody/a.pack", "b.pack"]),
+        DataConfig(packs=["/home/somebody/a.pack", "b.pack"], keep_out=["/home/somebody/test_set"]),
         ScheduleConfig(loss=LossConfig(teacher="/home/somebody/runs/teacher")),
     )
     reduced = recipe_from_dict(without_folders(asdict(recipe)))
     assert reduced == Recipe(
         ModelConfig(weights="first.safetensors"),
-        DataConfig(packs=["a.pack", "b.pack"]),
+        DataConfig(packs=["a.pack", "b.pack"], keep_out=["test_set"]),
         ScheduleConfig(loss=LossConfig(teacher="teacher")),
     )
     assert without_folders(asdict(Recipe())) == asdict(Recipe())
+
+
+@pytest.mark.parametrize(
+    ("scale", "warning"),
+    [(0.0, "The temperature is the highest, 50"), (1.0, ""), (1e4, "The temperature is the lowest")],
+)
+def test_a_temperature_at_its_limit_is_warned_of(
+    scale: float, warning: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a network that is wrong more often than by chance, and of one without mistakes on the dev faces."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, 60)
+    logits = random.normal(size=(60, 3)) + np.eye(3)[labels] * (scale if scale else -2)
+    warn_of_limit(fit_temperature(logits, labels), len(labels))
+    assert caplog.text.count("temperature") == bool(warning)
+    assert warning in caplog.text
 
 
 def test_the_temperature_is_the_dev_splits(exported: Any, trained_run: Path) -> None:

@@ -30,8 +30,21 @@ def test_missing(tmp_path: Path) -> None:
     """A missing run, or a folder that is not a run, is rejected."""
     with pytest.raises(ArtifactError, match="does not exist"):
         Run.open(tmp_path / "nope")
-    with pytest.raises(ArtifactError, match="is not a run"):
+    with pytest.raises(ArtifactError, match=r"is not a run: it has no run\.json$"):
         Run.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("mark", "found"),
+    [("pack.json", "a pack"), ("metrics.json", "a report"), ("runs.json", "the folder of several runs")],
+)
+def test_another_artifact_is_named(tmp_path: Path, mark: str, found: str) -> None:
+    """Instead of a run, its file or the folder of another stage."""
+    (tmp_path / mark).touch()
+    with pytest.raises(ArtifactError, match=rf"is not a run: it has no run\.json, but is {found}"):
+        Run.open(tmp_path)
+    with pytest.raises(ArtifactError, match="is a file, a run is a folder"):
+        Run.open(tmp_path / mark)
 
 
 @pytest.mark.parametrize(

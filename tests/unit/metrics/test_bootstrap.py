@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from mien.metrics.bootstrap import bootstrap_confusion, bootstrap_rows, resample_confusions, resample_rows
 from mien.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, macro_f1
@@ -36,9 +37,20 @@ def test_same_seed_same_interval() -> None:
     assert bootstrap_confusion(table, macro_f1, seed=1) != bootstrap_confusion(table, macro_f1, seed=2)
 
 
-def test_all_right_has_an_interval_of_one_point() -> None:
-    """A perfect table stays perfect in every resample."""
-    assert bootstrap_confusion(np.array([[4, 0], [0, 4]]), accuracy) == (1.0, 1.0)
+@pytest.mark.parametrize("n", [3, 30])
+@pytest.mark.parametrize("is_right", [True, False])
+def test_what_did_not_occur_is_in_the_interval(n: int, is_right: bool) -> None:
+    """All right, or all wrong: no resample differs, and the limits of an accuracy are the exact ones of SciPy."""
+    table = np.eye(2, dtype=int) * n if is_right else np.array([[0, n], [n, 0]])
+    exact = binomtest(2 * n * is_right, 2 * n).proportion_ci(method="exact")
+    assert bootstrap_confusion(table, accuracy) == pytest.approx((exact.low, exact.high), abs=1e-5)
+    for metric in (balanced_accuracy, macro_f1):  # both are the accuracy of a symmetric table
+        assert bootstrap_confusion(table, metric) == pytest.approx((exact.low, exact.high), abs=1e-5)
+
+
+def test_a_single_class_has_an_interval_of_one_point() -> None:
+    """Nothing else can be predicted."""
+    assert bootstrap_confusion(np.array([[4]]), accuracy) == (1.0, 1.0)
 
 
 def test_no_face_is_refused() -> None:

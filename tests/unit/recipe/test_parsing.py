@@ -12,6 +12,7 @@ pytest.importorskip("yaml", reason="recipes need the train extra")
 from mien.errors import RecipeError
 from mien.formats.recipe_keys import RENAMED_KEYS
 from mien.recipe import LossConfig, Recipe, ScheduleConfig, format_recipe, format_recipe_help, read_recipe
+from mien.recipe.parsing import OTHER_NAMES
 from mien.recipe.validation import value_types
 
 Write = Callable[[str, str], Path]
@@ -128,6 +129,19 @@ def test_what_is_printed_reads_back(write: Write) -> None:
     assert recipe.schedule.loss == LossConfig(valence_arousal="ccc_mse", teacher="runs/one")
     assert recipe.data.packs == ["a.pack", "b.pack"]
     assert read_recipe(write("again.yaml", format_recipe(recipe)), []) == recipe
+
+
+def test_a_single_key_overrides_a_part_in_any_order() -> None:
+    """A part given after a key does not undo it in silence."""
+    key, part = ["--schedule.epochs", "6"], ["--schedule", "{epochs: 3, momentum: 0.5}"]
+    for overrides in ([*key, *part], [*part, *key]):
+        schedule = read_recipe(None, overrides).schedule
+        assert (schedule.epochs, schedule.momentum) == (6, 0.5)
+
+
+def test_names_of_other_trainers_stand_for_keys() -> None:
+    """Each leads to a key that exists."""
+    assert set(OTHER_NAMES.values()) <= set(value_types())
 
 
 # Nine to the power of eight words if expanded.
@@ -286,7 +300,17 @@ def test_a_part_file_on_the_command_line_is_read_like_any(
         pytest.param(["--schedule.epochs", "x"], "must be an integer, got x", id="type"),
         pytest.param(["--schedule.epochs", "0"], "must be from 1", id="range"),
         pytest.param(["--model", "nope.yaml"], "The part file nope.yaml does not exist", id="part file"),
+        pytest.param(["--model", "resnet18"], "write `--model.KEY VALUE`", id="value for a part"),
+        pytest.param(["--runtime", "gpuu"], "Bundled: default, gpu", id="bundled parts"),
         pytest.param(["stray"], "unrecognized arguments: stray", id="stray word"),
+        pytest.param(["epochs=3"], "Did you mean `--schedule.epochs=3`?", id="no dashes"),
+        pytest.param(["--lr", "3"], "Did you mean `schedule.learning_rate`?", id="initials without a part"),
+        pytest.param(["--batch-size", "3"], "Did you mean `schedule.batch_size`?", id="dash in the name"),
+        pytest.param(["--imgsz", "3"], "Did you mean `data.input_size`?", id="name in other trainers"),
+        pytest.param(
+            ["--schedule.scheduler", "x"], "See `mien train --help` for the keys", id="nothing alike"
+        ),
+        pytest.param(["--data.classes", "Happy,Sad"], "Write it in brackets: [Happy,Sad]", id="list"),
     ],
 )
 def test_a_wrong_override_is_one_line(overrides: list[str], expected: str) -> None:

@@ -114,6 +114,13 @@ def test_no_face_is_said_with_what_to_do(
     assert not (tmp_path / "m.onnx").exists()
 
 
+def test_a_pack_is_no_folder_of_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The message names what to give instead."""
+    (tmp_path / "pack.json").touch()
+    assert main(["teach", str(tmp_path), "--out", str(tmp_path / "m.onnx")]) == 1
+    assert "is a pack, teaching reads the photographs themselves" in capsys.readouterr().err
+
+
 def test_merge_is_read(make_faces: MakeFaces, model_path: Path, tmp_path: Path) -> None:
     """The same new name may be given twice; what is not like A+B=NAME is wrong usage."""
     assert parse_merge("Anger + Disgust=Negative") == ("Negative", ("Anger", "Disgust"))

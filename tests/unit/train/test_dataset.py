@@ -231,6 +231,14 @@ def test_a_choice_of_classes(training_pack: Path) -> None:
     np.testing.assert_array_equal(names, np.array(faces.classes)[faces.train.labels])
 
 
+def test_classes_in_another_spelling(training_pack: Path) -> None:
+    """Names are compared as when raw data are read: case does not count, and words of other sets stand for classes."""
+    faces = read_training_faces(
+        [Pack.open(training_pack)], DataConfig(classes=["sadness", "HAPPY"], dev_fraction=0.25)
+    )
+    assert faces.classes == ("Sad", "Happy")
+
+
 @pytest.mark.parametrize("classes", [["Happy", "Joy"], ["Happy", "Happy"], ["Happy"], []])
 def test_a_wrong_choice_of_classes(training_pack: Path, classes: list[str]) -> None:
     """A class that the pack lacks, one named twice, or fewer than two is an error that lists the available ones."""

@@ -25,11 +25,14 @@ from mien import artifacts
 from mien.artifacts import one_writer
 from mien.cli.output import log_to_stderr
 from mien.errors import ArtifactError, DatasetError, MienError, ModelError, RecipeError
+from mien.formats.pack import Pack
 from mien.formats.run import Run
 from mien.recipe import LossConfig, Recipe, format_recipe, read_recipe
 from mien.train import stage, train
+from mien.train.dataset import read_training_faces
 from mien.train.dry_run.plan import plan_training
-from mien.train.preflight import warn_of_stacked_rebalancing
+from mien.train.preflight import warn_of_stacked_rebalancing, warn_of_untrained_classes
+from mien.train.stage import warn_of_a_constant_network
 
 
 def quick(recipe: Recipe, **schedule: Any) -> Recipe:
@@ -362,6 +365,65 @@ def test_the_advice_for_a_loss_that_explodes_helps(
     (tmp_path / "recipe.yaml").write_text(format_recipe(recipe))
     advised = read_recipe(tmp_path / "recipe.yaml", advice[1].split())
     assert train(advised, [training_pack], tmp_path / "run", force=True) is not None
+
+
+def test_classes_without_faces_are_warned_of(
+    make_training_pack: Callable[..., Path],
+    tiny_recipe: Recipe,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One that only other splits have is not trained; one that the dev split lacks selects nothing."""
+    pack = make_training_pack(
+        tmp_path / "some.pack", n_train=96, stated=lambda n: {"label": 1 + n % 2 if n < 96 else n % 3}
+    )
+    faces = read_training_faces([Pack.open(pack)], tiny_recipe.data)
+    sad = faces.classes.index("Sad")
+    warn_of_untrained_classes(tiny_recipe, replace(faces, dev=faces.dev.part(faces.dev.labels != sad)))
+    assert len(caplog.messages) == 2
+    assert caplog.messages[0].startswith("No training face has the class Neutral: ")
+    assert caplog.messages[0].endswith('--data.classes "[Happy, Sad]"')
+    assert caplog.messages[1].startswith("No dev face has the class Sad: ")
+
+
+def test_a_loss_without_weight_is_refused(training_pack: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    """Nothing would be trained; with the expression alone off, its head is warned of."""
+    names = ("expression", "landmarks", "valence_arousal")
+    loss = replace(tiny_recipe.schedule.loss, **{f"{name}_weight": 0 for name in names})
+    recipe = replace(tiny_recipe, schedule=replace(tiny_recipe.schedule, loss=loss))
+    with pytest.raises(
+        RecipeError, match=r"^Nothing would be trained: .*expression, landmarks, valence_arousal"
+    ):
+        train(recipe, [training_pack], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_untrained_expression_is_warned_of(
+    training_pack: Path, tiny_recipe: Recipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its head still predicts."""
+    faces = read_training_faces([Pack.open(training_pack)], tiny_recipe.data)
+    loss = replace(tiny_recipe.schedule.loss, expression_weight=0)
+    warn_of_untrained_classes(replace(tiny_recipe, schedule=replace(tiny_recipe.schedule, loss=loss)), faces)
+    assert [message.partition(":")[0] for message in caplog.messages] == [
+        "`schedule.loss.expression_weight` is 0"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "warns"),
+    [
+        pytest.param([[0, 1], [0, 2]], [0, 1], True, id="one class for all"),
+        pytest.param([[0, 1], [2, 0]], [0, 1], False, id="two classes"),
+        pytest.param([[0, 1], [0, 2]], [1, 1], False, id="all alike"),
+    ],
+)
+def test_a_network_that_predicts_one_class_is_warned_of(
+    logits: list[list[float]], labels: list[int], warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has a dev accuracy, which looks like something learned."""
+    warn_of_a_constant_network(np.array(logits), np.array(labels), ("Happy", "Sad"))
+    assert ("predicts Sad for every dev face" in caplog.text) == warns
 
 
 def test_phases_are_shortened_to_few_epochs(

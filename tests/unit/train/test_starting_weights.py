@@ -204,6 +204,22 @@ def write_script(path: Path) -> None:
         ),
         pytest.param(lambda path: torch.save([1, 2], path), "no weights by name", id="list"),
         pytest.param(
+            lambda path: path.write_text("<html>404</html>"),
+            "is no file of torch's: it begins with b'<html>404</html>'. Copy or download it again",
+            id="page",
+        ),
+        pytest.param(
+            lambda path: torch.save(
+                {
+                    name: value * torch.nan if name == "conv_stem.weight" else value
+                    for name, value in timm.create_model("mobilenetv3_small_050").state_dict().items()
+                },
+                path,
+            ),
+            r"has NaN or infinite values in conv_stem\.weight: its training diverged",
+            id="diverged",
+        ),
+        pytest.param(
             lambda path: torch.save(timm.create_model("resnet18").state_dict(), path),
             "fits only .* tensors. Set `model.backbone`",
             id="another backbone",

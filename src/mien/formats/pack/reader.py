@@ -50,13 +50,13 @@ class Pack:
         self._verified: set[str] = set()
 
     @classmethod
-    def open(cls, path: Path) -> "Pack":
+    def open(cls, path: str | Path) -> "Pack":
         """Open a pack.
 
         Raises:
             ArtifactError: it is missing, unfinished, damaged or has another format version.
         """
-        pack = cls._open(path)
+        pack = cls._open(Path(path))
         if pack.info.rejects_sha256 is not None:
             pack.verify({"rejects.csv": pack.info.rejects_sha256})
         return pack

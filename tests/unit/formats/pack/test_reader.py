@@ -479,6 +479,11 @@ def test_unfinished_pack(pack_copy: Path) -> None:
         Pack.open(pack_copy)
 
 
+def test_a_path_is_a_text_too(training_pack: Path) -> None:
+    """As everywhere in Python."""
+    assert Pack.open(str(training_pack)).path == training_pack
+
+
 def test_no_pack_at_all(tmp_path: Path) -> None:
     """The message for a missing pack, or a file, names the command that prepares one."""
     with pytest.raises(ArtifactError, match=r"does not exist. Make one with `mien prepare"):

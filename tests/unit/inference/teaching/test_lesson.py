@@ -201,5 +201,7 @@ def test_from_python_to_a_file_and_back(model_path: Path, tmp_path: Path, caplog
     with pytest.raises(ArtifactError, match=r"mine\.onnx already exists"):
         taught.save(path)
     assert taught.save(path, force=True) == path
+    with pytest.raises(TypeError, match="`labels` must be a list with the class of each image, got 'Happy'"):
+        model.teach(["a.jpg"] * 5, "Happy")
     with pytest.raises(ValueError, match="as many, got 25, 1 and 25"):
         model.teach(images, ["teal"], cropped=True)

@@ -218,7 +218,7 @@ def test_what_should_not_be_pushed(
         (hashed_model, "hf://org/faces/other.onnx", (), r"is uploaded as model\.onnx"),
         (hashed_model, "hf://org/faces", (other,), "is a report on another model file"),
         (hashed_model, "hf://org/faces", (damaged,), "lacks a metric"),
-        (hashed_model, "hf://org/faces", (tmp_path / "none",), "has no metrics.json"),
+        (hashed_model, "hf://org/faces", (tmp_path / "none",), "none does not exist"),
     ):
         with pytest.raises(ArtifactError, match=message):
             push(model, address, PushOptions(reports=reports))

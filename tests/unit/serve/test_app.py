@@ -148,9 +148,9 @@ def test_the_model_metadata(make_app: MakeApp, model: OnnxModel) -> None:
     )
     assert metadata["class_fractions"] is None
     assert metadata["crop"]["method"] == model.info.crop.method
-    # `annotations` is there only with action units.
+    # `annotations` are there only with action units, `quality_rule` only if the model has its own.
     names = {"name", "card", "class_fractions", "label_sets"} | {one.name for one in fields(ModelInfo)}
-    assert metadata.keys() == names - {"annotations"}
+    assert metadata.keys() == names - {"annotations", "quality_rule"}
     assert names == ModelMetadata.model_fields.keys()
 
 

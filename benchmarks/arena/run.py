@@ -340,6 +340,8 @@ def main() -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="use the first N faces of each set only")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="also write all figures to this file")
     args = parser.parse_args()
+    if ITSELF in args.peers or len(set(args.peers)) < len(args.peers):
+        parser.error("--peers takes each of the other packages once: mien always takes part")
     raw = {kind: path for kind, path in (("ferplus", args.ferplus), ("affectnet", args.lfw)) if path}
     names = [name for name in args.sets if SETS[name][0] in raw]
     if not names:

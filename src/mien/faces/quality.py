@@ -7,7 +7,7 @@ in quality.json, which the web page reads too. docs/results.md says on which fac
 
 import json
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ class FaceQuality:
 
     def to_dict(self) -> dict[str, float | None]:
         """Return the values by name."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}
 
     def with_pose(self, points: NDArray[np.float64]) -> "FaceQuality":
         """Return the quality with the pose of ``(5, 2)`` points, in the order of `DetectedFace.points`."""
@@ -146,10 +146,9 @@ def estimate_pose(points: NDArray[np.float64]) -> tuple[float, float, float]:
     if not min(lengths) > 0:
         return 0.0, 0.0, 0.0
     right, down = right / lengths[0], down / lengths[1]
-    forward = np.cross(right, down)
     roll = math.atan2(down[0], right[0])
     # Where the face looks, in the image and then with the roll taken back.
-    x, y, z = right[2], down[2], forward[2]
+    x, y, z = right[2], down[2], right[0] * down[1] - right[1] * down[0]
     x, y = math.cos(roll) * x + math.sin(roll) * y, math.cos(roll) * y - math.sin(roll) * x
     return math.degrees(roll), math.degrees(math.atan2(x, z)), math.degrees(math.atan2(-y, math.hypot(x, z)))
 

@@ -17,10 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
-from run import Peer, start_peer
+from run import Peer, require_detector, start_peer
 
 import mien
-from mien.faces.detector_file import find_detector_file
 
 ROOT = Path(__file__).parents[2]
 SIZE_WH = (640, 480)
@@ -35,7 +34,7 @@ def cpu_seconds(peer: Peer) -> float:
 
 def start_node_peers(envs: Path, model: str | None, least_px: Sequence[int], runtime: str) -> dict[str, Peer]:
     """Start mien's package in a runtime, also with each least size of faces, and `human`; each on one thread."""
-    files = [str(mien.load(model).onnx_model.path), str(find_detector_file(None, fallback=""))]
+    files = [str(mien.load(model).onnx_model.path), str(require_detector())]
     sizes = {f"mien, minFacePx {least}": [str(least)] for least in least_px}
     return {
         name: start_peer("mien-npm", envs, [*files, runtime, *more])
@@ -54,7 +53,7 @@ def main() -> None:
     parser.add_argument("--model", help="mien's model (default: its default model)")
     parser.add_argument("--min-face-px", type=int, nargs="*", default=[60, 100], metavar="N")
     args = parser.parse_args()
-    files = [str(mien.load(args.model).onnx_model.path), str(find_detector_file(None, fallback=""))]
+    files = [str(mien.load(args.model).onnx_model.path), str(require_detector())]
     peers = start_node_peers(args.envs, args.model, args.min_face_px, "onnxruntime-web") | {
         "human without face mesh": start_peer("human", args.envs, ["no-mesh"]),
         "mien, native": start_peer("mien-npm", args.envs, [*files, "onnxruntime-node"]),

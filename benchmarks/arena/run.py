@@ -38,6 +38,7 @@ from mien.datasets.base import RejectedRow
 from mien.datasets.registry import DatasetOptions, open_dataset
 from mien.errors import MienError
 from mien.faces.classes import EXPRESSIONS_7, canonical_class
+from mien.faces.detector_file import find_detector_file, how_to_get_yunet
 from mien.faces.images import decode_image, to_rgb
 from mien.metrics.bootstrap import bootstrap_confusion
 from mien.metrics.calibration import expected_calibration_error, reliability_bins
@@ -116,6 +117,18 @@ def _parse_answer(line: str, name: str) -> dict[str, Any]:
         raise SystemExit(f"The adapter {name!r} ended; its message is above")
     answer: dict[str, Any] = json.loads(line)
     return answer
+
+
+def require_detector() -> Path:
+    """Return YuNet's file.
+
+    Raises:
+        SystemExit: there is none; with the weaker detector mien would not be what is compared.
+    """
+    file = find_detector_file()
+    if file is None:
+        raise SystemExit(f"The arena needs the YuNet face detector. {how_to_get_yunet()}")
+    return file
 
 
 def start_peer(name: str, envs: Path, arguments: Sequence[str] = ()) -> Peer:
@@ -350,6 +363,7 @@ def main() -> None:
         faces_of = {kind: read_faces(kind, path, args.split, args.limit) for kind, path in raw.items()}
     except MienError as error:
         raise SystemExit(str(error)) from None
+    require_detector()
     peers = [start_peer(ITSELF, args.envs, [args.model] if args.model else [])]
     peers += [start_peer(name, args.envs) for name in args.peers]
     results: dict[str, Any] = {"sets": {}, "peers": {}}

@@ -55,7 +55,7 @@ function listenToViewControls(): void {
   minFace.addEventListener("change", () => {
     if (!minFace.reportValidity()) return;
     state.minFacePx = minFace.valueAsNumber;
-    loop.detectAnew();
+    loop.detectAgain();
   });
   new ResizeObserver(() => view.render()).observe(byId("stage"));
   source.player.addEventListener("resize", () => view.renderSource());

@@ -108,7 +108,7 @@ export class PredictionLoop {
   }
 
   /** Other faces count now: what has been predicted and recorded so far does not go together with what follows. */
-  detectAnew(): void {
+  detectAgain(): void {
     this.problems.clear("prediction");
     this.state.album.reset();
     this.open();

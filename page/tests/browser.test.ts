@@ -115,6 +115,9 @@ test("small faces are left out of photos and videos", { skip: missing, timeout: 
   await isShown();
   await setSmallest("5000");
   await page.getByText("Faces of less than 5000 pixels are left out.").waitFor({ timeout: 60_000 });
+  const [saved] = await Promise.all([page.waitForEvent("download"), page.click("#save-predictions")]);
+  const [head, ...lines] = readFileSync(await saved.path(), "utf8").trimEnd().split("\r\n").map((line) => line.split(","));
+  assert.deepEqual([...new Set(lines.map((line) => line[head.indexOf("status")]))], ["no_face"]);
   await setSmallest("10");
   await isShown();
   assert.deepEqual(faults, []);

@@ -51,6 +51,12 @@ function listenToViewControls(): void {
     state.setPrior(prior.value as Prior);
     view.render();
   });
+  const minFace = byId<HTMLInputElement>("min-face");
+  minFace.addEventListener("change", () => {
+    if (!minFace.reportValidity()) return;
+    state.minFacePx = minFace.valueAsNumber;
+    loop.detectAgain();
+  });
   new ResizeObserver(() => view.render()).observe(byId("stage"));
   source.player.addEventListener("resize", () => view.renderSource());
 }

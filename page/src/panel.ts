@@ -47,6 +47,7 @@ export class Panel {
     );
     this.bars.hidden = false;
     byId("threshold-row").hidden = false;
+    byId("min-face-row").hidden = false;
     byId("prior-row").hidden = !info.class_fractions;
     this.recolor();
   }

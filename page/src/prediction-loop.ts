@@ -107,6 +107,13 @@ export class PredictionLoop {
     this.restart();
   }
 
+  /** Other faces count now: what has been predicted and recorded so far does not go together with what follows. */
+  detectAgain(): void {
+    this.problems.clear("prediction");
+    this.state.album.reset();
+    this.open();
+  }
+
   /** Predict what is open from the beginning. */
   restart(): void {
     const { state, source, view } = this;
@@ -150,8 +157,8 @@ export class PredictionLoop {
     if (!bitmap) return [{ ...NO_FACE_ROW, status: "not_an_image" }];
     const size = { width: bitmap.width, height: bitmap.height };
     const { predictions } = usesServer()
-      ? await predictOnServer(file, file.name, size, this.state.info!)
-      : await this.predictor.predict(bitmap, null);
+      ? await predictOnServer(file, file.name, size, this.state.info!, this.state.minFacePx)
+      : await this.predictor.predict(bitmap, null, this.state.minFacePx);
     return photoRows(new Tracks().update(predictions, 0, false));
   }
 
@@ -167,10 +174,10 @@ export class PredictionLoop {
 
   private async predictPhoto(run: number): Promise<void> {
     const { source, predictor } = this;
-    const info = this.state.info!;
+    const { info, minFacePx } = this.state;
     try {
-      const local = predictor.isReady ? await predictor.predict(await source.grab(), null) : null;
-      const remote = usesServer() ? await predictOnServer(source.file!, source.name, source.size, info) : null;
+      const local = predictor.isReady ? await predictor.predict(await source.grab(), null, minFacePx) : null;
+      const remote = usesServer() ? await predictOnServer(source.file!, source.name, source.size, info!, minFacePx) : null;
       if (run !== this.run) return;
       if (local && remote) setText(byId("server-note"), agreementText(local.predictions, remote.predictions));
       const result = (remote ?? local)!;
@@ -224,7 +231,7 @@ export class PredictionLoop {
     if (run !== this.run) return { frame, result: Promise.resolve(null) };
     const predicted = usesServer()
       ? this.predictFrameOnServer(await this.source.grab())
-      : this.predictor.predict(await this.source.grabFrame(), frame);
+      : this.predictor.predict(await this.source.grabFrame(), frame, this.state.minFacePx);
     const result = predicted.then((value) => {
       if (run === this.run) return value;
       value.bitmap?.close();
@@ -237,8 +244,9 @@ export class PredictionLoop {
 
   private async predictFrameOnServer(bitmap: ImageBitmap): Promise<ImagePredictions> {
     const { width, height } = bitmap;
+    const { info, minFacePx } = this.state;
     const image = await toJpeg(bitmap);
-    return { ...(await predictOnServer(image, "frame.jpg", { width, height }, this.state.info!)), bitmap };
+    return { ...(await predictOnServer(image, "frame.jpg", { width, height }, info!, minFacePx)), bitmap };
   }
 
   /** Show and record the prediction for a photo or a frame. */

@@ -52,12 +52,12 @@ export class BrowserPredictor {
   }
 
   /** Predict an image; the bitmap is transferred to the worker. */
-  predict(bitmap: Bitmap, frame: Frame | null): Promise<ImagePredictions> {
+  predict(bitmap: Bitmap, frame: Frame | null, minFacePx: number): Promise<ImagePredictions> {
     if (!this.isReady) {
       bitmap.close();
       return Promise.reject(new Error(this.lastFailure));
     }
-    return this.send<ImagePredictions>((id) => ({ kind: "predict", id, bitmap, frame }), [bitmap]);
+    return this.send<ImagePredictions>((id) => ({ kind: "predict", id, bitmap, frame, minFacePx }), [bitmap]);
   }
 
   /** Ask the worker for a step of teaching. */
@@ -133,11 +133,13 @@ export async function predictOnServer(
   name: string,
   size: { width: number; height: number },
   info: ModelInfo,
+  minFacePx: number,
 ): Promise<ImagePredictions> {
   const start = performance.now();
   const form = new FormData();
   form.append("images", image, name);
-  const response = await fetch(new URL("v1/predict", document.baseURI), { method: "POST", body: form });
+  const path = minFacePx ? `v1/predict?min_face_px=${minFacePx}` : "v1/predict";
+  const response = await fetch(new URL(path, document.baseURI), { method: "POST", body: form });
   const body = (await response.json().catch(() => null)) as ServerResponse | null;
   const rows = body?.results?.[0]?.rows;
   if (!response.ok || !rows) {

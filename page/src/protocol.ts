@@ -10,8 +10,8 @@ export type Bitmap = ImageBitmap | VideoFrame;
 
 export type ToWorker =
   | { kind: "load"; base: string }
-  /** `frame` is that of a camera or video; null for a photo. */
-  | { kind: "predict"; id: number; bitmap: Bitmap; frame: Frame | null }
+  /** `frame` is that of a camera or video; null for a photo. Faces with a shorter side than `minFacePx` are left out. */
+  | { kind: "predict"; id: number; bitmap: Bitmap; frame: Frame | null; minFacePx: number }
   | ({ id: number } & WorkerRequest);
 
 /** What else is asked of the worker. Every request is answered by `answer` or `failed`. */

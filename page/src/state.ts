@@ -39,6 +39,8 @@ export class State {
   waiting: { text: () => string; hint?: () => string } = { text: () => "" };
   /** Below this top-1 probability a prediction is unsure. */
   threshold = 0.5;
+  /** Faces whose box's shorter side is less are left out. */
+  minFacePx = 0;
   readonly layers: Layers = { boxes: true, landmarks: true };
   selectedId = 0;
 

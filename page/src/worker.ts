@@ -3,7 +3,7 @@
 import * as ort from "onnxruntime-web/wasm";
 import { versioned } from "./assets.ts";
 import type { Box } from "./faces/crop.ts";
-import { Detector, type DetectedFace } from "./faces/detector.ts";
+import { Detector, ofAtLeast, type DetectedFace } from "./faces/detector.ts";
 import { Follower } from "./faces/follower.ts";
 import { readInfo } from "./faces/metadata.ts";
 import { Model, checkInfo, type ModelInfo } from "./faces/model.ts";
@@ -25,6 +25,7 @@ let own: { model: Model; file: Uint8Array };
 let base: typeof own;
 let taughtFile: Uint8Array | null = null;
 let follower = new Follower();
+let followedMinFacePx = 0;
 let [framesSinceFine, looksSinceFine] = [Infinity, Infinity];
 let needsFinePass = false;
 
@@ -128,13 +129,14 @@ async function fetchFile(base: string, path: string, onProgress?: (fraction: num
   return file;
 }
 
-async function predict({ id, bitmap, frame }: Extract<ToWorker, { kind: "predict" }>): Promise<void> {
+async function predict({ id, bitmap, frame, minFacePx }: Extract<ToWorker, { kind: "predict" }>): Promise<void> {
   const start = performance.now();
   const image = await pixelsOf(bitmap);
   const decoded = performance.now();
   if (frame) framesSinceFine++;
+  if (minFacePx !== followedMinFacePx) [follower, followedMinFacePx] = [new Follower(), minFacePx];
   const followed = frame && follower.follow(image, frame);
-  const faces = followed ?? (frame ? await detectLive(image) : await detector.findFaces(image));
+  const faces = followed ?? (frame ? ofAtLeast(minFacePx, await detectLive(image)) : await detector.findFaces(image, minFacePx));
   const detected = performance.now();
   const predictions = await model.predict(image, faces);
   if (frame) {

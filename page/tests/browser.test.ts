@@ -95,6 +95,34 @@ test("the faces of an image are predicted", { skip: missing, timeout: 240_000 },
   assert.deepEqual(faults, []);
 });
 
+test("small faces are left out of photos and videos", { skip: missing, timeout: 240_000 }, async () => {
+  const { page, faults } = await openPage("en-GB");
+  const setSmallest = async (px: string): Promise<void> => {
+    await page.locator("#min-face").fill(px);
+    await page.locator("#min-face").blur();
+  };
+  await page.click("#example");
+  await page.locator("#faces button").nth(2).waitFor({ timeout: 120_000 });
+  await setSmallest("5000");
+  await page.getByText("Faces of less than 5000 pixels are left out.").waitFor({ timeout: 60_000 });
+  await setSmallest("-1");
+  assert.match(await page.locator("#confidence").innerText(), /5000/);
+  await setSmallest("0");
+  await page.locator("#faces button").nth(2).waitFor({ timeout: 60_000 });
+
+  await page.setInputFiles("#video-file", video);
+  const isShown = () => page.locator("#headline:not(.small)").waitFor({ timeout: 60_000 });
+  await isShown();
+  await setSmallest("5000");
+  await page.getByText("Faces of less than 5000 pixels are left out.").waitFor({ timeout: 60_000 });
+  const [saved] = await Promise.all([page.waitForEvent("download"), page.click("#save-predictions")]);
+  const [head, ...lines] = readFileSync(await saved.path(), "utf8").trimEnd().split("\r\n").map((line) => line.split(","));
+  assert.deepEqual([...new Set(lines.map((line) => line[head.indexOf("status")]))], ["no_face"]);
+  await setSmallest("10");
+  await isShown();
+  assert.deepEqual(faults, []);
+});
+
 test("a camera without a face says so in Chinese, and stops", { skip: missing, timeout: 240_000 }, async () => {
   const { page, faults } = await openPage("zh-CN");
   await page.click("#start-camera");
@@ -179,6 +207,10 @@ test("where the browser cannot, the server is offered, and the error stays", { s
   await page.locator("#problem").getByText("Run on the server").click();
   await page.click("#example");
   await page.locator("#headline", { hasText: "Happy" }).waitFor({ timeout: 60_000 });
+  await page.route("**/v1/predict?min_face_px=70", (route) => route.fulfill({ json: { results: [{ source: "", rows: [{ ...row, status: "no_face" }] }] } }));
+  await page.locator("#min-face").fill("70");
+  await page.locator("#min-face").blur();
+  await page.getByText("Faces of less than 70 pixels are left out.").waitFor({ timeout: 60_000 });
   assert.match(await problemText(page), /detector is missing/);
   assert.equal(await page.locator("#problem").getByText("Run on the server").count(), 0);
   assert.match(await page.locator("#snippet-curl").textContent() ?? "", new RegExp(`^curl -F images=@photo.jpg ${originOf()}/v1/predict$`));

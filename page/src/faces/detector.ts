@@ -74,7 +74,6 @@ export class Detector {
    * @param minFacePx - leave out faces whose shorter side is less; the passes for smaller ones take less time, or none.
    */
   async findFaces(image: Image, minFacePx = 0): Promise<DetectedFace[]> {
-    const isWanted = ({ box }: DetectedFace): boolean => shortestSide(box) >= minFacePx;
     let found = await this.findCloseUp(image, CANDIDATE_SCORE);
     let scale = closeUpScale(image);
     for (const finer of fineScales(image)) {
@@ -86,7 +85,7 @@ export class Detector {
       const isSmall = ({ box }: DetectedFace): boolean => longestSide(box) * scale < SMALL_SIDE;
       if (found.some((face) => scoreOf(face) >= SCORE_THRESHOLD) && !found.some(isSmall)) break;
     }
-    found = dropDuplicates(found.filter(isWanted));
+    found = dropDuplicates(ofAtLeast(minFacePx, found));
     const faces = found.filter((face) => scoreOf(face) >= CERTAIN_SCORE);
     const doubtful = found.slice(faces.length);
     for (const face of doubtful.slice(0, MAX_SECOND_LOOKS)) faces.push(...(await this.lookAgain(image, face)));
@@ -94,11 +93,13 @@ export class Detector {
     if (!faces.length) {
       for (const turns of [1, 2, 3]) {
         const turned = await this.findCloseUp(turn(image, turns), SCORE_THRESHOLD);
-        faces.push(...turned.map((face) => turnBack(face, turns, image.width, image.height)).filter(isWanted));
+        faces.push(...turned.map((face) => turnBack(face, turns, image.width, image.height)));
       }
     }
-    if (!faces.length && isWanted(wholeFace(image)) && (await this.fillsImage(image))) return [wholeFace(image)];
-    return largestFirst(dropDuplicates(faces));
+    const wanted = dropDuplicates(ofAtLeast(minFacePx, faces));
+    const isLarge = Math.min(image.width, image.height) >= minFacePx;
+    if (!wanted.length && isLarge && (await this.fillsImage(image))) return [wholeFace(image)];
+    return largestFirst(wanted);
   }
 
   /** Whether an image in which no face is found looks like a close-up of one. */
@@ -207,8 +208,9 @@ function longestSide([x0, y0, x1, y1]: Box): number {
   return Math.max(x1 - x0, y1 - y0);
 }
 
-function shortestSide([x0, y0, x1, y1]: Box): number {
-  return Math.min(x1 - x0, y1 - y0);
+/** Leave out faces whose box's shorter side is less. */
+export function ofAtLeast(minFacePx: number, faces: DetectedFace[]): DetectedFace[] {
+  return faces.filter(({ box: [x0, y0, x1, y1] }) => Math.min(x1 - x0, y1 - y0) >= minFacePx);
 }
 
 /** Return a full image as a face. */

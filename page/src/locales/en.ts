@@ -49,6 +49,7 @@ export const en = {
   predicting: "Analyzing…",
   noFace: "No face found",
   noFaceHint: "Works best with faces at least 20 pixels wide.",
+  noLargeFaceHint: "Faces of less than {px} pixels are left out.",
   sourcesLabel: "Source",
   otherCamera: "Switch camera",
   licenses: "Third-party licenses",
@@ -72,6 +73,7 @@ export const en = {
   priorAsTrained: "as in training",
   priorHalf: "halfway",
   priorBalanced: "equal (favors rare ones)",
+  minFace: "Smallest face, in pixels",
   barsLabel: "Probability of each expression",
   wholeHint: "This model was trained on pre-cropped face images. Here it sees detected faces, so results may be less accurate.",
 

@@ -51,6 +51,7 @@ export const zh: typeof en = {
   predicting: "正在识别…",
   noFace: "未检测到人脸",
   noFaceHint: "人脸宽度不小于 20 像素时效果较好。",
+  noLargeFaceHint: "已忽略小于 {px} 像素的人脸。",
   sourcesLabel: "输入源",
   otherCamera: "切换摄像头",
   licenses: "第三方软件许可",
@@ -74,6 +75,7 @@ export const zh: typeof en = {
   priorAsTrained: "与训练时相同",
   priorHalf: "折中",
   priorBalanced: "各类相等（有利于稀有类别）",
+  minFace: "最小人脸（像素）",
   barsLabel: "各表情类别的概率",
   wholeHint: "该模型使用预先裁剪好的人脸图像训练，这里输入的是检测框裁剪出的人脸，准确率可能有所下降。",
 

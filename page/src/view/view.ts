@@ -93,7 +93,10 @@ export class View {
     byId("save-predictions").hidden = isEmpty;
     if (!state.info) return;
     if (selected) this.panel.showFace(selected, state.faces, state.threshold, source.isLive);
-    else if (state.hasPrediction) this.showWaiting({ text: () => t("noFace"), hint: () => t("noFaceHint") });
+    else if (state.hasPrediction) {
+      const { minFacePx: px } = state;
+      this.showWaiting({ text: () => t("noFace"), hint: () => (px ? t("noLargeFaceHint", { px }) : t("noFaceHint")) });
+    }
     this.unitsPanel.show(selected);
     this.renderTimeline(selected, state.info.classes);
     if (state.info.tasks.includes("valence_arousal")) this.renderPlane(selected, state.info.classes);

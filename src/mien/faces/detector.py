@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 import cv2
 import numpy as np
@@ -133,28 +133,38 @@ class CloseUpDetector(Detector, Protocol):
         """Return whether an image in which no face is found looks like a close-up of one."""
 
 
-class YuNetDetector:
-    """YuNet (Wu et al. 2023, https://doi.org/10.1007/s11633-023-1423-y), run at two scales of the image."""
+class SelectiveDetector(Detector):
+    """A detector that can leave out small faces."""
 
     _min_face_px: float = 0
 
-    def __init__(self, path: Path, *, min_face_px: float = 0) -> None:
-        """Load the network.
+    def with_min_face_px(self, min_face_px: float) -> Self:
+        """Return a detector on the same network that leaves out faces whose box's shorter side is less.
 
-        Args:
-            path: its file.
-            min_face_px: leave out faces whose box's shorter side is less; the passes for smaller ones take less time, or
-                none.
+        The passes of YuNet for smaller ones take less time, or none.
 
         Raises:
-            SourceError: the file cannot be read.
-            ModelError: it is not YuNet.
             ValueError: `min_face_px` is less than 0.
         """
         if not min_face_px >= 0:
             raise ValueError(f"`min_face_px` must be 0 or more, got {min_face_px!r}")
+        # `copy` would load the network again, as unpickling does.
+        detector = object.__new__(type(self))
+        detector.__dict__.update(self.__dict__, _min_face_px=min_face_px)
+        return detector
+
+
+class YuNetDetector(SelectiveDetector):
+    """YuNet (Wu et al. 2023, https://doi.org/10.1007/s11633-023-1423-y), run at two scales of the image."""
+
+    def __init__(self, path: Path) -> None:
+        """Load the network from its file.
+
+        Raises:
+            SourceError: the file cannot be read.
+            ModelError: it is not YuNet.
+        """
         self._data = read_detector_file(path)
-        self._min_face_px = min_face_px
         try:
             self._network = YuNet(self._data)
         except ValueError as error:
@@ -196,9 +206,8 @@ class YuNetDetector:
             for turns in (1, 2, 3):
                 turned = np.ascontiguousarray(np.rot90(image_bgr, turns))
                 size_wh = image_bgr.shape[1::-1]
-                seen = [turn_back(face, turns, size_wh) for face in self._find_close_up(turned)]
-                faces += _of_at_least(self._min_face_px, seen)
-        return _largest_first(_without_repeats(faces))
+                faces += [turn_back(face, turns, size_wh) for face in self._find_close_up(turned)]
+        return _largest_first(_without_repeats(_of_at_least(self._min_face_px, faces)))
 
     def fills_image(self, image_rgb: NDArray[np.uint8]) -> bool:
         """Return whether an image in which no face is found looks like a close-up. See `CloseUpDetector`."""
@@ -326,25 +335,24 @@ def _close_up_scale(longer_side: int) -> float:
     return CLOSE_UP_SIDE / (longer_side * (1 + 2 * CLOSE_UP_BORDER))
 
 
-class CascadeDetector:
+class CascadeDetector(SelectiveDetector):
     """OpenCV's bundled frontal-face cascade: no points, no score, and misses turned and covered faces.
 
     It can be used from several threads at once.
     """
 
-    def __init__(self, *, min_face_px: float = 0) -> None:
-        """Load the cascade; faces whose box's shorter side is less than `min_face_px` are left out.
+    def __init__(self) -> None:
+        """Load the cascade.
 
         Raises:
             ModelError: this build of OpenCV has none.
         """
         # OpenCV's classifier stores the image in itself: each call takes one that no other call is using.
         self._free = deque([_load_cascade()])
-        self._min_face_px = min_face_px
 
-    def __reduce__(self) -> tuple[Callable[[], "CascadeDetector"], tuple[()]]:
+    def __reduce__(self) -> tuple[Callable[[], SelectiveDetector], tuple[()]]:
         """Load the cascade again: OpenCV's classifier cannot be pickled."""
-        return partial(CascadeDetector, min_face_px=self._min_face_px), ()
+        return partial(open_detector, None, min_face_px=self._min_face_px), ()
 
     def find_faces(self, image_rgb: NDArray[np.uint8]) -> list[DetectedFace]:
         """Return the faces in an image, largest first. See `Detector`."""
@@ -376,7 +384,8 @@ def _load_cascade() -> Any:
 
 def _of_at_least(least_px: float, faces: list[DetectedFace]) -> list[DetectedFace]:
     """Leave out faces whose box's shorter side is less than this."""
-    return [face for face in faces if (face.box_xyxy[2:] - face.box_xyxy[:2]).min() >= least_px]
+    # Python's numbers, since numpy's do not compare with integers beyond their range.
+    return [face for face in faces if float((face.box_xyxy[2:] - face.box_xyxy[:2]).min()) >= least_px]
 
 
 def _without_repeats(faces: list[DetectedFace]) -> list[DetectedFace]:
@@ -399,30 +408,31 @@ def _largest_first(faces: list[DetectedFace]) -> list[DetectedFace]:
     return sorted(faces, key=lambda face: (-face.area, *face.box_xyxy))
 
 
-def load_detector(path: Path | None = None, *, min_face_px: float = 0) -> Detector:
+def load_detector(path: Path | None = None, *, min_face_px: float = 0) -> SelectiveDetector:
     """Return YuNet, or the cascade if YuNet's file is not available.
 
     Args:
         path: YuNet's file, or None to look for it as `find_detector_file` does.
-        min_face_px: as for `YuNetDetector`.
+        min_face_px: leave out smaller faces, see `SelectiveDetector`.
 
     Raises:
         SourceError: a file that was named does not exist or cannot be read.
         ModelError: it is not YuNet.
+        ValueError: `min_face_px` is less than 0.
     """
     return open_detector(find_detector_file(path), min_face_px=min_face_px)
 
 
-def open_detector(file: Path | None, *, min_face_px: float = 0) -> Detector:
+def open_detector(file: Path | None, *, min_face_px: float = 0) -> SelectiveDetector:
     """Return the detector for a result of `find_detector_file`: YuNet from that file, or the cascade for None.
 
     Raises:
         SourceError: the file cannot be read.
         ModelError: it is not YuNet.
+        ValueError: `min_face_px` is less than 0.
     """
-    if file is None:
-        return CascadeDetector(min_face_px=min_face_px)
-    return YuNetDetector(file, min_face_px=min_face_px)
+    detector = CascadeDetector() if file is None else YuNetDetector(file)
+    return detector.with_min_face_px(min_face_px)
 
 
 def describe_detector(file: Path | None) -> dict[str, str]:

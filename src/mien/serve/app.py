@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import mien
-from mien.faces.detector import Detector
+from mien.faces.detector import SelectiveDetector
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.label_sets import LabelSets
 from mien.runtime.cpu import usable_cpu_cores
@@ -39,7 +39,7 @@ class ServeApp:
         model: OnnxModel,
         settings: ServeSettings | None = None,
         *,
-        make_detector: Callable[[], Detector],
+        make_detector: Callable[[], SelectiveDetector],
         detector_file: Path | None = None,
         label_sets: LabelSets | None = None,
         access: Access | None = None,

@@ -19,7 +19,7 @@ from mien.inference.label_sets import LabelSets
 from mien.serve.api_errors import ApiError
 from mien.serve.metrics import Metrics
 from mien.serve.schemas import ErrorResponse, Health, ModelMetadata, Predictions, PredictQuery
-from mien.serve.service import FaceService
+from mien.serve.service import ONLY_DETECTED, FaceService
 from mien.serve.site import DETECTOR_FILE, INDEX, MODEL_FILE, MODEL_JSON, NO_PAGE, STATIC, describe_model
 from mien.serve.static_files import respond_with_file
 from mien.serve.stream import Stream, parse_stream_query
@@ -169,7 +169,7 @@ def prediction_routes(model: OnnxModel, label_sets: LabelSets | None = None) -> 
                 message = "This server adds a set of classes to each face, which is for the model's own probabilities"
                 raise ApiError(422, "invalid_parameter", f"{message}: leave out `classes` and `prior`")
             rule = replace(rule, label_sets=label_sets)
-        text = await _require_service(request).predict(request, rule, query.crop)
+        text = await _require_service(request).predict(request, rule, query)
         return Response(text, media_type="application/json")
 
     description = describe_model(model, label_sets)
@@ -229,7 +229,7 @@ def stream_routes(model: OnnxModel, metrics: Metrics) -> APIRouter:
             service = _require_service(websocket)
             with service.open_stream():
                 await websocket.accept()
-                await Stream(websocket, service, metrics, rule, query.crop).run()
+                await Stream(websocket, service, metrics, rule, query).run()
         except ApiError as error:
             await websocket.send_denial_response(error.to_response())
 
@@ -237,7 +237,9 @@ def stream_routes(model: OnnxModel, metrics: Metrics) -> APIRouter:
 
 
 def _read_rule(query: PredictQuery, model: OnnxModel) -> DecisionRule:
-    """Return the rule that the parameters of a request select, if the model supports it."""
+    """Return the rule that the parameters of a request select, if they go together and the model supports it."""
+    if query.crop == "whole" and query.min_face_px:
+        raise ApiError(422, "invalid_parameter", ONLY_DETECTED)
     rule = DecisionRule(query.classes, query.min_confidence, query.top, query.prior, query.quality_rule)
     try:
         rule.require_supported_by(model.info)

@@ -70,6 +70,12 @@ class PredictQuery(BaseModel):
     crop: Literal["detect", "whole"] = Field(
         "detect", description="`detect`: run face detection; `whole`: treat each image as one cropped face"
     )
+    min_face_px: int = Field(
+        0,
+        ge=0,
+        description="Leave out faces whose box's shorter side is less than this many pixels; the larger it is, the less time "
+        "finding faces takes. Only for faces that are detected",
+    )
 
 
 class Face(BaseModel):

@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -16,7 +17,7 @@ import uvicorn
 
 from mien.assets.bundled_models import find_model, model_name
 from mien.errors import SourceError
-from mien.faces.detector import CascadeDetector, Detector, YuNetDetector
+from mien.faces.detector import open_detector
 from mien.faces.detector_file import CASCADE_FALLBACK, find_detector_file
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.decision_rule import DecisionRule
@@ -70,9 +71,7 @@ def run_serve(model: str | Path | None = None, *, options: ServeOptions) -> None
         fallback=f"{CASCADE_FALLBACK}, and the page can detect faces only through the server",
     )
 
-    def make_detector() -> Detector:
-        return CascadeDetector() if file is None else YuNetDetector(file)
-
+    make_detector = partial(open_detector, file)
     make_detector()  # an invalid file fails here, not in the first request
     # Images are already spread over threads; OpenCV's own would compete with them.
     cv2.setNumThreads(1)

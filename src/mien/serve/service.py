@@ -8,14 +8,15 @@ from dataclasses import replace
 
 from starlette.requests import Request
 
-from mien.faces.detector import Detector
+from mien.faces.detector import SelectiveDetector
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.decision_rule import DecisionRule
 from mien.inference.results import FacePrediction, ImagePrediction
 from mien.serve.api_errors import ApiError
 from mien.serve.batching import Batcher
 from mien.serve.metrics import Metrics
-from mien.serve.preprocessing import CropMode, Preprocessor
+from mien.serve.preprocessing import Preprocessor
+from mien.serve.schemas import PredictQuery
 from mien.serve.settings import ServeSettings
 from mien.serve.uploads import MemoryBudget, Upload, extract_images, read_body, require_media_type
 
@@ -23,6 +24,7 @@ from mien.serve.uploads import MemoryBudget, Upload, extract_images, read_body, 
 MAX_ACTIVE_IMAGES = 64
 # Status of the extra row of an image with more faces than the limit.
 TOO_MANY_FACES = "too_many_faces"
+ONLY_DETECTED = "`min_face_px` is for faces that are detected: leave it out with `boxes_xyxy`, `landmarks` and `crop=whole`"
 _NOT_IMAGES = ("not_an_image", "empty_file")
 
 
@@ -40,7 +42,7 @@ class FaceService:
         model: OnnxModel,
         settings: ServeSettings,
         *,
-        make_detector: Callable[[], Detector],
+        make_detector: Callable[[], SelectiveDetector],
         metrics: Metrics,
     ) -> None:
         """Start the threads; call it inside the running event loop."""
@@ -56,13 +58,13 @@ class FaceService:
         self._workers = (self._preprocessor.workers, self._batcher.workers)
         metrics.oldest_task.set_function(self._oldest_task_seconds)
 
-    async def predict(self, request: Request, rule: DecisionRule, crop: CropMode) -> bytes:
+    async def predict(self, request: Request, rule: DecisionRule, query: PredictQuery) -> bytes:
         """Return the predictions for a request's images as JSON text.
 
         Args:
             request: the request, its body not yet read.
             rule: how classes and confidences are reported.
-            crop: detect the faces, or take every image as a cropped face.
+            query: how the faces are found.
 
         Raises:
             ApiError: see the API reference.
@@ -78,15 +80,18 @@ class FaceService:
                 async with self._time_limit("Send fewer images"):
                     uploads = await run(extract_images, body, content_type, self.settings)
                     body.clear()
-                    if crop == "whole" and any(upload.faces is not None for upload in uploads):
-                        message = "`boxes_xyxy` and `landmarks` say where the faces are, and `crop=whole` that there is no more"
-                        raise ApiError(422, "invalid_parameter", f"{message}. Leave one of them out")
-                    predictions = await self._predict_all(uploads, rule, crop)
+                    if any(upload.faces is not None for upload in uploads):
+                        if query.crop == "whole":
+                            message = "`boxes_xyxy` and `landmarks` say where the faces are, and `crop=whole` that there is no more"
+                            raise ApiError(422, "invalid_parameter", f"{message}. Leave one of them out")
+                        if query.min_face_px:
+                            raise ApiError(422, "invalid_parameter", ONLY_DETECTED)
+                    predictions = await self._predict_all(uploads, rule, query)
                     return await run(_to_json, predictions)
             finally:
                 self.budget.release(n_bytes)
 
-    async def predict_frame(self, data: bytes, rule: DecisionRule, crop: CropMode) -> ImagePrediction:
+    async def predict_frame(self, data: bytes, rule: DecisionRule, query: PredictQuery) -> ImagePrediction:
         """Return the prediction for a frame of a stream, which counts as a request in flight.
 
         Raises:
@@ -95,7 +100,7 @@ class FaceService:
         """
         with self._admit():
             async with self._time_limit("Send smaller frames"):
-                (prediction,) = await self._predict_all([Upload("", data)], rule, crop)
+                (prediction,) = await self._predict_all([Upload("", data)], rule, query)
         return prediction
 
     @contextmanager
@@ -177,11 +182,11 @@ class FaceService:
             self._metrics.in_flight.set(self.n_in_flight)
 
     async def _predict_all(
-        self, uploads: Sequence[Upload], rule: DecisionRule, crop: CropMode
+        self, uploads: Sequence[Upload], rule: DecisionRule, query: PredictQuery
     ) -> list[ImagePrediction]:
         async def predict_image(upload: Upload) -> ImagePrediction:
             async with self._active_images:
-                image, n_skipped = await self._preprocessor.crop_faces(upload, crop)
+                image, n_skipped = await self._preprocessor.crop_faces(upload, query)
                 prediction = await self._batcher.predict(image, rule)
             if n_skipped:
                 detail = f"{n_skipped} more faces, the limit is {self.settings.faces}"

@@ -22,7 +22,6 @@ from mien.inference.results import ImagePrediction
 from mien.inference.video.tracking import TrackMatcher
 from mien.serve.api_errors import INTERNAL_ERROR, ApiError, invalid_parameters
 from mien.serve.metrics import Metrics
-from mien.serve.preprocessing import CropMode
 from mien.serve.schemas import PredictQuery
 from mien.serve.service import FaceService
 
@@ -50,7 +49,12 @@ class Stream:
     """One client's stream. Belongs to one event loop."""
 
     def __init__(
-        self, websocket: WebSocket, service: FaceService, metrics: Metrics, rule: DecisionRule, crop: CropMode
+        self,
+        websocket: WebSocket,
+        service: FaceService,
+        metrics: Metrics,
+        rule: DecisionRule,
+        query: PredictQuery,
     ) -> None:
         """Prepare a stream over an accepted WebSocket.
 
@@ -59,10 +63,10 @@ class Stream:
             service: predicts the frames.
             metrics: counts them.
             rule: how classes and confidences are reported.
-            crop: detect the faces, or take every frame as a cropped face.
+            query: how the faces are found.
         """
         self._websocket, self._service, self._metrics = websocket, service, metrics
-        self._rule, self._crop = rule, crop
+        self._rule, self._query = rule, query
         self._matcher = TrackMatcher()
         self._started = time.monotonic()
         # The frame that waits: its number, when it came, and its bytes.
@@ -150,7 +154,7 @@ class Stream:
                 "skipped": self._n_skipped,
             }
             try:
-                prediction = await self._service.predict_frame(data, self._rule, self._crop)
+                prediction = await self._service.predict_frame(data, self._rule, self._query)
                 answer["rows"] = self._with_tracks(prediction, number, seconds).to_dict()["rows"]
             except ApiError as error:
                 answer["error"] = error.to_dict()

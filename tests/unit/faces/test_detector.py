@@ -312,7 +312,7 @@ def test_yunet_looks_for_small_faces_only_where_one_may_be(
 
 
 def test_faces_below_a_size_are_left_out_and_not_searched_for(
-    yunet: YuNetDetector, yunet_path: Path, photographs: Photographs, looks: list[tuple[int, int]]
+    yunet: YuNetDetector, photographs: Photographs, looks: list[tuple[int, int]]
 ) -> None:
     """The passes are as fine as the smallest face that is wanted needs; larger faces are the same ones."""
     photo = np.full((480, 640, 3), 110, np.uint8)
@@ -321,9 +321,9 @@ def test_faces_below_a_size_are_left_out_and_not_searched_for(
     (large, small) = yunet.find_faces(photo)
     least = min(small.box_xyxy[2:] - small.box_xyxy[:2])
     widths = []
-    for min_face_px, n_faces in ((least - 2, 2), (1.2 * least, 1), (100, 1), (400, 0)):
+    for min_face_px, n_faces in ((least - 2, 2), (1.2 * least, 1), (100, 1), (10**400, 0)):
         looks.clear()
-        finder = copy(YuNetDetector(yunet_path, min_face_px=min_face_px))
+        finder = copy(yunet.with_min_face_px(min_face_px))
         found = finder.find_faces(photo)
         widths.append(max(width for width, _ in looks))
         assert len(found) == n_faces
@@ -331,9 +331,46 @@ def test_faces_below_a_size_are_left_out_and_not_searched_for(
             assert iou_xyxy(face.box_xyxy[None], expected.box_xyxy[None])[0, 0] > 0.8
         like = finder.find_faces_like(photo, smallest=least, largest=200)
         assert len(like) <= n_faces
+    assert len(yunet.find_faces(photo)) == 2
     with pytest.raises(ValueError, match="0 or more, got -1"):
-        YuNetDetector(yunet_path, min_face_px=-1)
+        yunet.with_min_face_px(-1)
     assert widths == [round(640 * 40 / (least - 2)), round(640 * 40 / (1.2 * least)), 267, 267]
+
+
+def test_a_face_is_left_out_that_a_second_look_finds_to_be_small() -> None:
+    """The box is that of the look which scores highest."""
+
+    class Turned:
+        n_looks = 0
+
+        def detect(self, image_bgr: NDArray[np.uint8], *, score_threshold: float) -> NDArray[np.float32]:
+            row = np.full((1, 15), 0.75, np.float32)
+            row[0, :4] = 60, 60, 100, 100
+            if image_bgr.shape[:2] == (160, 160):
+                row[0, :4] = 50, 50, 60, 60
+                row[0, 14] = 0.95 if self.n_looks else 0.7
+                self.n_looks += 1
+            return row[[row[0, 14] >= score_threshold]]
+
+    image = np.full((267, 267, 3), 90, np.uint8)
+    sides = {}
+    for least in (70, 90):
+        yunet = YuNetDetector.__new__(YuNetDetector).with_min_face_px(least)
+        yunet._network = Turned()  # type: ignore[assignment]
+        sides[least] = [
+            np.ptp(face.box_xyxy.reshape(2, 2), axis=0).round() for face in yunet.find_faces(image)
+        ]
+    assert [side.tolist() for side in sides[70]] == [[75, 75]]
+    assert sides[90] == []
+
+
+def test_a_smallest_face_does_not_load_the_network_again(
+    yunet: YuNetDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server asks for one in any request."""
+    monkeypatch.setattr("mien.faces.detector.YuNet", lambda _data: pytest.fail("it was loaded"))
+    monkeypatch.setattr("mien.faces.detector.read_detector_file", lambda _path: pytest.fail("it was read"))
+    assert yunet.with_min_face_px(50).find_faces(np.zeros((64, 64, 3), np.uint8)) == []
 
 
 def test_the_cascade_leaves_out_faces_below_a_size(photographs: Photographs) -> None:
@@ -341,8 +378,10 @@ def test_the_cascade_leaves_out_faces_below_a_size(photographs: Photographs) -> 
     image = to_rgb(photographs[0][0])
     (face,) = CascadeDetector().find_faces(image)[:1]
     side = float((face.box_xyxy[2:] - face.box_xyxy[:2]).min())
-    assert CascadeDetector(min_face_px=side).find_faces(image)
-    assert not copy(CascadeDetector(min_face_px=side + 1)).find_faces(image)
+    assert CascadeDetector().with_min_face_px(side).find_faces(image)
+    assert not copy(CascadeDetector().with_min_face_px(side + 1)).find_faces(image)
+    with pytest.raises(ValueError, match="0 or more, got nan"):
+        CascadeDetector().with_min_face_px(float("nan"))
 
 
 def test_yunet_runs_twice_if_no_scale_suits_all(yunet: YuNetDetector, looks: list[tuple[int, int]]) -> None:

@@ -16,6 +16,7 @@ pytest.importorskip("fastapi", reason="serving needs the serve extra")
 
 import httpx2
 
+from mien.bench.stage import DRAWN_IMAGE, read_image
 from mien.faces.detector import DetectedFace, Detector
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.label_sets import LabelSets
@@ -38,6 +39,18 @@ def png() -> bytes:
     """An image with one green face, which the tiny model takes for Happy."""
     data = io.BytesIO()
     Image.fromarray(green_square()).save(data, "PNG")
+    return data.getvalue()
+
+
+@pytest.fixture(scope="session")
+def two_faces() -> bytes:
+    """A photograph of a large and a small drawn face."""
+    face = Image.fromarray(read_image(DRAWN_IMAGE))
+    photo = Image.new("RGB", (2 * face.width, face.height), (110, 110, 110))
+    photo.paste(face, (0, 0))
+    photo.paste(face.resize((face.width // 2, face.height // 2)), (face.width + 20, 20))
+    data = io.BytesIO()
+    photo.reduce(2).save(data, "PNG")
     return data.getvalue()
 
 

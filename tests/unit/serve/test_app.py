@@ -220,6 +220,10 @@ class NoFaces:
         """Return no faces."""
         return []
 
+    def with_min_face_px(self, _min_face_px: float) -> "NoFaces":
+        """Return no faces either."""
+        return self
+
 
 @pytest.fixture(scope="session")
 def api_document(model_path: Path) -> Any:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from starlette.testclient import TestClient
 
-from mien.faces.detector import DetectedFace, Detector
+from mien.faces.detector import CascadeDetector, DetectedFace, Detector
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.decision_rule import DecisionRule, Prior
 from mien.inference.label_sets import LabelSets
@@ -181,6 +181,12 @@ def test_faces_that_the_client_has_are_not_detected(make_app: MakeApp, png: byte
         ({"landmarks": [[[1, 2]] * 7]}, "", "must be (N, 68, 2) or (N, 5, 2)"),
         ({"boxes": [[0, 0, 9, 9]]}, "", "with `source`, `boxes_xyxy` or `landmarks`"),
         ({"boxes_xyxy": [[0, 0, 9, 9]]}, "?crop=whole", "Leave one of them out"),
+        ({"boxes_xyxy": [[0, 0, 9, 9]]}, "?min_face_px=1", "`min_face_px` is for faces that are detected"),
+        (
+            {"landmarks": [[[4, 4], [7, 4], [5, 5], [4, 7], [7, 7]]]},
+            "?min_face_px=1",
+            "leave it out with `boxes_xyxy`, `landmarks`",
+        ),
     ],
 )
 def test_malformed_faces_are_refused(
@@ -194,10 +200,32 @@ def test_malformed_faces_are_refused(
     assert message in response.json()["error"]["message"]
 
 
+@pytest.mark.parametrize("faces", [100, 1])
+def test_small_faces_are_left_out_of_a_request(faces: int, make_app: MakeApp, two_faces: bytes) -> None:
+    """As by `mien predict --min-face-px`, before the largest are counted; the next request has its own limit."""
+    with TestClient(make_app(app_detector=CascadeDetector(), faces=faces, threads=1)) as client:
+
+        def sides(query: str) -> list[float]:
+            [result] = client.post(f"{ROUTE}?{query}", files=form(("a.png", two_faces))).json()["results"]
+            found = [row["box_xyxy"] for row in result["rows"] if row["status"] == "ok"]
+            assert {row["status"] for row in result["rows"][len(found) :]} <= {"too_many_faces", "no_face"}
+            n_rows.append(len(result["rows"]))
+            return [min(x1 - x0, y1 - y0) for x0, y0, x1, y1 in found]
+
+        n_rows: list[int] = []
+        both = sides("")
+        assert len(both) == min(2, faces)
+        limit = int(both[0])
+        assert sides(f"min_face_px={limit}") == both[:1]
+        assert sides(f"min_face_px={limit + 1}") == sides(f"min_face_px={10**400}") == []
+        assert sides("min_face_px=0") == both
+    assert n_rows == [2, 1, 1, 1, 2]
+
+
 def test_crop_whole_uses_the_full_image(make_app: MakeApp, png: bytes) -> None:
     """With `crop=whole` the bounding box is the full image."""
     with TestClient(make_app()) as client:
-        response = client.post(ROUTE + "?crop=whole", files=form(("a.png", png)))
+        response = client.post(ROUTE + "?crop=whole&min_face_px=0", files=form(("a.png", png)))
     assert response.json()["results"][0]["rows"][0]["box_xyxy"] == [0, 0, 200, 120]
 
 
@@ -294,6 +322,14 @@ def test_an_unreadable_image_is_a_row_among_others(make_app: MakeApp, png: bytes
             {"params": {"prior": "half"}}, 422, "invalid_parameter", id="prior of a model without counts"
         ),
         pytest.param({"params": {"crop": "face"}}, 422, "invalid_parameter", id="crop"),
+        pytest.param({"params": {"min_face_px": "-1"}}, 422, "invalid_parameter", id="min_face_px"),
+        pytest.param({"params": {"min_face_px": "9.5"}}, 422, "invalid_parameter", id="part of a pixel"),
+        pytest.param(
+            {"params": {"min_face_px": "9", "crop": "whole"}},
+            422,
+            "invalid_parameter",
+            id="min_face_px of what is not detected",
+        ),
         pytest.param({"params": {"confidence": "0.5"}}, 422, "invalid_parameter", id="unknown parameter"),
     ],
 )

@@ -28,6 +28,7 @@ from wsproto.events import (
     TextMessage,
 )
 
+from mien.faces.detector import CascadeDetector
 from mien.inference.label_sets import LabelSets
 from mien.serve.app import ServeApp
 from mien.serve.connection_limits import ConnectionLimits
@@ -201,6 +202,21 @@ def test_a_face_keeps_its_track_while_another_comes(serve: Callable[..., Running
     client.send(two.getvalue())
     tracks = {row["expression"]: row["track"] for row in client.answer()["rows"]}
     assert tracks == {"Happy": 0, "Sad": 1}
+
+
+def test_small_faces_are_left_out_of_a_stream(
+    serve: Callable[..., Running], make_app: MakeApp, two_faces: bytes
+) -> None:
+    running = serve(make_app(app_detector=CascadeDetector()))
+    n_faces = {}
+    for query in ("", "?min_face_px=100"):
+        client = running.connect(f"/v1/stream{query}")
+        client.send(two_faces)
+        n_faces[query] = len(client.answer()["rows"])
+    assert n_faces == {"": 2, "?min_face_px=100": 1}
+    refused = running.connect("/v1/stream?min_face_px=100&crop=whole")
+    assert (refused.status, refused.error["code"]) == (422, "invalid_parameter")
+    assert "is for faces that are detected" in refused.error["message"]
 
 
 def test_what_is_no_image_fails_its_frame_alone(serve: Callable[..., Running], png: bytes) -> None:

@@ -8,10 +8,13 @@ import type { Image } from "./pixels.ts";
 const CROP: CropContract = { method: "aligned", margin: 0, size: 48, resampling: "halve+bilinear", border: "black" };
 const BLOCKS = 6;
 /** Why a prediction is not to be trusted; empty if it is. */
-export type Reason = "" | keyof typeof shared.right_answers;
+export type Reason = "" | "too small" | "too dark" | "blurred" | "covered";
 
 /** Which faces are too hard to see for a model: limits, and the fraction of right answers beyond them. */
-export type QualityRule = Pick<typeof shared, "limits" | "right_answers">;
+export interface QualityRule {
+  limits: { least_face_px: number; least_brightness: number; least_sharpness: number; most_covered: number };
+  right_answers: Record<Exclude<Reason, "">, number>;
+}
 
 export const REASONS: string[] = ["", ...Object.keys(shared.right_answers)];
 

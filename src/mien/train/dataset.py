@@ -128,13 +128,17 @@ def read_training_faces(
         }
         left_out = ", ".join(f"{n:,} {why}" for why, n in excluded.items() if n)
         n_faces = n_train + n_dev
-        # A tenth more than needed, in steps of 0.05: groups of faces that stay together may not fill a part exactly.
+        # A tenth more than needed: groups of faces that stay together may not fill a part exactly.
         fraction = min(math.ceil(22 * MIN_FACES / max(n_faces, 1)) / 20, 0.5)
-        few = n_faces < 2 * MIN_FACES
+        if n_faces < 2 * MIN_FACES:
+            remedy = "use `mien teach`, which needs fewer"
+        elif config.folds is not None:
+            remedy = f"use at most {max(math.floor(1 / fraction), 2)} folds"
+        else:
+            remedy = f"add --data.dev_fraction {fraction:g}"
         raise DatasetError(
             f"{n_faces} usable training faces in {where} leave {n_train} for training and {n_dev} for dev, at least "
-            f"{MIN_FACES} of each are needed. Add faces, or "
-            + ("use `mien teach`, which needs fewer" if few else f"add --data.dev_fraction {fraction:g}")
+            f"{MIN_FACES} of each are needed. Add faces, or {remedy}"
             + ("; faces of a person or clip stay together" if by_person else "")
             + (f". Left out: {left_out}" if left_out else "")
         )

@@ -321,12 +321,16 @@ def test_too_few_faces(make_training_pack: Callable[..., Path], tmp_path: Path) 
 def test_too_few_dev_faces_name_a_fraction_that_suffices(
     make_training_pack: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """Whoever follows the message can train."""
+    """A run with the fraction that the message names can train."""
     pack = Pack.open(make_training_pack(tmp_path / "few.pack", n_train=48, n_missing=0))
     with pytest.raises(DatasetError, match=r"--data\.dev_fraction") as error:
         read_training_faces([pack], DataConfig())
     fraction = float(re.findall(r"--data\.dev_fraction ([\d.]+)", str(error.value))[0])
     faces = read_training_faces([pack], DataConfig(dev_fraction=fraction))
+    assert min(len(faces.train), len(faces.dev)) >= MIN_FACES
+    with pytest.raises(DatasetError, match="Add faces, or use at most 2 folds"):
+        read_training_faces([pack], DataConfig(folds=4, fold=0))
+    faces = read_training_faces([pack], DataConfig(folds=2, fold=0))
     assert min(len(faces.train), len(faces.dev)) >= MIN_FACES
 
 

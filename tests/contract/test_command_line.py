@@ -264,11 +264,13 @@ def test_characters_that_a_terminal_lacks_are_replaced(monkeypatch: pytest.Monke
 
 
 def test_every_verb_has_a_guide_page() -> None:
-    """The guide page is named like the verb, and both READMEs link to it."""
+    """The guide page is named like the verb, and both READMEs link to it, the Chinese one to the Chinese page."""
     for verb in VERBS:
-        assert (ROOT / "docs" / "guide" / f"{verb}.md").is_file()
-        for readme in ("README.md", "README.zh-CN.md"):
-            assert f"docs/guide/{verb}.md" in (ROOT / readme).read_text(encoding="utf-8")
+        english, chinese = f"docs/guide/{verb}.md", f"docs/zh/guide/{verb}.md"
+        assert (ROOT / english).is_file()
+        assert f"]({english})" in (ROOT / "README.md").read_text(encoding="utf-8")
+        expected = chinese if (ROOT / chinese).is_file() else english
+        assert f"]({expected})" in (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")
 
 
 def test_commands_in_the_docs_parse() -> None:

@@ -24,9 +24,10 @@ def strings() -> str:
     return "\n".join(found)
 
 
-def test_messages_that_are_explained_exist(strings: str) -> None:
+@pytest.mark.parametrize("page", ["troubleshooting.md", "zh/troubleshooting.md"])
+def test_messages_that_are_explained_exist(strings: str, page: str) -> None:
     """The first cell of each row quotes fixed words of a message, or a status."""
-    text = (DOCS / "troubleshooting.md").read_text("utf-8")
+    text = (DOCS / page).read_text("utf-8")
     quoted = [
         word
         for cell in re.findall(r"^\| (`[^|]*) \|", text, re.MULTILINE)
@@ -52,3 +53,15 @@ def test_chinese_pages_replace_english_ones() -> None:
         *(Path(f"guide/{name}.md") for name in ("predict", "prepare", "train", "evaluate")),
     } <= chinese
     assert [page for page in chinese if not (DOCS / page).is_file()] == []
+
+
+def test_chinese_pages_link_to_chinese_ones() -> None:
+    """A link to an English page that exists in Chinese would lead a reader out of their language."""
+    english = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in [ROOT / "README.zh-CN.md", *(DOCS / "zh").rglob("*.md")]
+        for target in re.findall(r"\]\(([^)#:\s]+\.md)", page.read_text("utf-8"))
+        if (linked := (page.parent / target).resolve()).is_relative_to(DOCS)
+        and (DOCS / "zh" / linked.relative_to(DOCS)).is_file()
+    ]
+    assert english == []

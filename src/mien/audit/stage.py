@@ -77,17 +77,18 @@ class AuditSummary:
                 f"{100 * record['agreement']:.1f} % of them"
             ),
             (
-                f"{record['n_suspect']:,} labels are suspect. Confident learning counts {100 * record['estimated_noise']:.1f} % of the "
+                f"{record['n_suspect']:,} {'label is' if record['n_suspect'] == 1 else 'labels are'} suspect. Confident learning counts {100 * record['estimated_noise']:.1f} % of the "
                 "judged labels as wrong; mistakes of the model are among them"
             ),
-            "",
-            *format_table(reasons),
+            *(["", *format_table(reasons)] if len(reasons) > 1 else []),
             *(["", *format_table(pairs)] if len(pairs) > 1 else []),
             "",
             f"findings: {self.out / 'findings.csv'} ({len(self.findings):,} faces, worst first)",
             (
-                f"review: open {self.out / REVIEW} ({record['n_shown']:,} worst faces), export corrections.csv there, then run the "
+                f"review: open {self.out / REVIEW} ({record['n_shown']:,} faces, worst first), export corrections.csv there, then run the "
                 "`mien prepare` of this pack with --corrections corrections.csv --force"
+                if record["n_shown"]
+                else "review: nothing to review"
             ),
             *(f"Warning: {warning}" for warning in record["warnings"]),
         ]

@@ -107,6 +107,7 @@ def eval_results(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         ArtifactError: the report lacks one.
     """
     results = []
+    note = "; see the warning in the card" if report.get("warnings") else ""
     try:
         source, split = str(find_dict(report, "pack")["source"]), str(report["split"])
         for protocol, scores in find_dict(report, "protocols").items():
@@ -127,7 +128,7 @@ def eval_results(report: Mapping[str, Any]) -> list[dict[str, Any]]:
                         "dataset_config": str(protocol),
                         "dataset_split": split,
                         "metric_type": kind,
-                        "metric_name": f"{name} (n = {scores['n']:,}, 95 % CI {low:.3f} to {high:.3f})",
+                        "metric_name": f"{name} (n = {scores['n']:,}, 95 % CI {low:.3f} to {high:.3f}{note})",
                         "metric_value": round(scores[key], 4),
                     }
                 )

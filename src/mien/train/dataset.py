@@ -1,5 +1,6 @@
 """The training and dev faces of a run's packs, split by near-duplicate group, and by person and clip where known."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -126,9 +127,18 @@ def read_training_faces(
             "repeat a face of `data.keep_out`": n_kept_out,
         }
         left_out = ", ".join(f"{n:,} {why}" for why, n in excluded.items() if n)
+        n_faces = n_train + n_dev
+        # A tenth more than needed: groups of faces that stay together may not fill a part exactly.
+        fraction = min(math.ceil(22 * MIN_FACES / max(n_faces, 1)) / 20, 0.5)
+        if n_faces < 2 * MIN_FACES:
+            remedy = "use `mien teach`, which needs fewer"
+        elif config.folds is not None:
+            remedy = f"use at most {max(math.floor(1 / fraction), 2)} folds"
+        else:
+            remedy = f"add --data.dev_fraction {fraction:g}"
         raise DatasetError(
-            f"{n_train + n_dev} usable training faces in {where} leave {n_train} for training and {n_dev} "
-            f"for dev, at least {MIN_FACES} of each are needed. Add faces, or raise `data.dev_fraction`"
+            f"{n_faces} usable training faces in {where} leave {n_train} for training and {n_dev} for dev, at least "
+            f"{MIN_FACES} of each are needed. Add faces, or {remedy}"
             + ("; faces of a person or clip stay together" if by_person else "")
             + (f". Left out: {left_out}" if left_out else "")
         )

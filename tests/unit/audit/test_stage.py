@@ -57,7 +57,17 @@ def test_the_wrong_label_is_the_only_finding(audited: AuditSummary, pack: Pack) 
     )
     assert record["estimated_noise_by_class"]["Happy"] == pytest.approx(0)
     assert record["estimated_noise_by_class"]["Sad"] == pytest.approx(1 / 11)
-    assert "1 labels are suspect" in str(audited)
+    assert "1 label is suspect" in str(audited)
+
+
+def test_no_finding_is_said_without_an_empty_table(audited: AuditSummary) -> None:
+    """Nothing is left to review."""
+    record = audited.record | {"n_suspect": 0, "n_shown": 0, "reasons": {}, "pairs": []}
+    text = str(replace(audited, record=record, findings=()))
+    assert "0 labels are suspect" in text
+    assert "nothing to review" in text
+    assert "\nreason " in str(audited)
+    assert "\nreason " not in text
 
 
 @pytest.mark.parametrize("decision", ["Happy", "drop"])

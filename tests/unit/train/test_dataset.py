@@ -1,5 +1,6 @@
 """A run's training and dev faces from one pack. Several packs: test_dataset_packs.py."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import blake2b
@@ -20,7 +21,7 @@ from mien.errors import DatasetError
 from mien.formats.pack import Pack
 from mien.formats.pack.schema import NO_LABEL
 from mien.recipe import DataConfig, LossConfig, Recipe, ScheduleConfig
-from mien.train.dataset import assign_folds, choose_dev, hash_names, read_training_faces, split_dev
+from mien.train.dataset import MIN_FACES, assign_folds, choose_dev, hash_names, read_training_faces, split_dev
 from mien.train.preflight import adapt_recipe
 
 
@@ -311,8 +312,26 @@ def test_a_pack_of_one_class(make_training_pack: Callable[..., Path], tmp_path: 
 def test_too_few_faces(make_training_pack: Callable[..., Path], tmp_path: Path) -> None:
     """A handful of faces is not a training set."""
     pack = Pack.open(make_training_pack(tmp_path / "few.pack", n_train=18, n_missing=0))
-    with pytest.raises(DatasetError, match=r"18 usable training faces .* 16 of each are needed"):
+    with pytest.raises(
+        DatasetError, match=r"18 usable training faces .* 16 of each are needed.*`mien teach`"
+    ):
         read_training_faces([pack], DataConfig())
+
+
+def test_too_few_dev_faces_name_a_fraction_that_suffices(
+    make_training_pack: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A run with the fraction that the message names can train."""
+    pack = Pack.open(make_training_pack(tmp_path / "few.pack", n_train=48, n_missing=0))
+    with pytest.raises(DatasetError, match=r"--data\.dev_fraction") as error:
+        read_training_faces([pack], DataConfig())
+    fraction = float(re.findall(r"--data\.dev_fraction ([\d.]+)", str(error.value))[0])
+    faces = read_training_faces([pack], DataConfig(dev_fraction=fraction))
+    assert min(len(faces.train), len(faces.dev)) >= MIN_FACES
+    with pytest.raises(DatasetError, match="Add faces, or use at most 2 folds"):
+        read_training_faces([pack], DataConfig(folds=4, fold=0))
+    faces = read_training_faces([pack], DataConfig(folds=2, fold=0))
+    assert min(len(faces.train), len(faces.dev)) >= MIN_FACES
 
 
 def test_too_few_faces_are_left(make_training_pack: Callable[..., Path], tmp_path: Path) -> None:

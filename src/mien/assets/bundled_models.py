@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent / "models"
 # Detects a damaged installation, even for a model file from before these files contained their own hash.
 SHA256 = {
     "mien-base": "307f6bd3136ecef0ebee3d1fad3ea165585038164e31edd4a88fed2b2f444dba",
-    "mien-nano": "d28d58a10de8787420765a674e4eea03e00b5a386b819f0fef65e97694728f8c",
+    "mien-nano": "dcdfc12e25365c278f6a24a688ebeeeef817d25b54ca349baa73ca940c71ffb3",
     "ferplus-resnet10-int8": "c3efbbf7b4b0ccd95d522cd58dc6ea58eefe3dc75e340a86ea2099de518d9259",
 }
 

@@ -65,3 +65,13 @@ def test_chinese_pages_link_to_chinese_ones() -> None:
         and (DOCS / "zh" / linked.relative_to(DOCS)).is_file()
     ]
     assert english == []
+
+
+def test_emphasis_next_to_chinese_is_rendered() -> None:
+    """Markdown takes `**` between punctuation and a letter for two asterisks: a space has to follow, as in `**问？** 答`."""
+    literal = [
+        f"{page.relative_to(ROOT)}: {span}"
+        for page in [ROOT / "README.zh-CN.md", *(DOCS / "zh").rglob("*.md")]
+        for span in re.findall(r"\*\*[^*\n]+[^\w\s*`]\*\*\w", page.read_text("utf-8"))
+    ]
+    assert literal == []

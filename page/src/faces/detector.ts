@@ -30,6 +30,7 @@ const FILLING_ASPECT = 2;
 const MAX_ENLARGEMENT = 2;
 const LARGE_PIXELS = 4_900_000;
 const SMALL_SIDE = 40;
+const SOUGHT_SIDE = 28;
 
 const FINE_SIDE = 1280;
 
@@ -77,7 +78,7 @@ export class Detector {
     let found = await this.findCloseUp(image, CANDIDATE_SCORE);
     let scale = closeUpScale(image);
     for (const finer of fineScales(image)) {
-      const enough = Math.min(finer, SMALL_SIDE / minFacePx);
+      const enough = Math.min(finer, SOUGHT_SIDE / minFacePx);
       if (finer > 1.5 * scale && enough > scale) {
         found.push(...(await this.findAt(image, enough, 0, CANDIDATE_SCORE)));
         scale = enough;

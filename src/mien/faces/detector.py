@@ -58,6 +58,8 @@ SURE_SIDE = 80
 # there is no face, or a candidate of less than `SMALL_SIDE` pixels at the scale of the second.
 FINE_SIDE = 1280
 SMALL_SIDE = 40
+# With a least size of faces, the second pass is so large that a face of that size has this side.
+SOUGHT_SIDE = 28
 # It enlarges an image to `FINE_SIDE`, but twice at most, and takes so many pixels of a larger one.
 MAX_ENLARGEMENT = 2.0
 LARGE_PIXELS = 4_900_000
@@ -189,7 +191,7 @@ class YuNetDetector(SelectiveDetector):
         found = self._find_close_up(image_bgr, CANDIDATE_SCORE)
         scale = _close_up_scale(max(image_bgr.shape[:2]))
         for finer in _fine_scales(image_bgr.shape[:2]):
-            enough = min(finer, SMALL_SIDE / self._min_face_px) if self._min_face_px else finer
+            enough = min(finer, SOUGHT_SIDE / self._min_face_px) if self._min_face_px else finer
             if finer > 1.5 * scale and enough > scale:
                 found += self._find_at(image_bgr, enough, border=0, score_threshold=CANDIDATE_SCORE)
                 scale = enough

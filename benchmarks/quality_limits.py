@@ -6,7 +6,8 @@ Faces are those of the run's dev split, which the model was not trained on, made
 strength by the functions of quality.py, found by the detector and, where the set has landmarks, also cropped by these. A limit
 lies where half of what the model is worth is lost: where its accuracy falls below the middle between its accuracy on the
 unchanged faces and that of always answering the most common class. Accuracy by measure is an isotonic regression, both sets
-counting alike. With fewer than 100 answers beyond a limit, there is too little evidence, and that of files without a rule stays.
+counting alike. The dev split shares persons with train, so that limits found there are loose: one is used only where it is
+stricter than the general one, that of files without a rule, and where at least 100 answers lie beyond it.
 `mien export --quality-rule RULE.json` writes the rule into the model file.
 """
 
@@ -137,10 +138,12 @@ def main() -> None:
         limit = round(float(max(lost) if is_increasing else min(lost)) if len(lost) else none, digits)
         beyond = values < limit if is_increasing else values > limit
         share = f"{right[beyond].mean():.1%}" if beyond.any() else "-"
-        if beyond.sum() >= MIN_BEYOND:
+        general = QUALITY["limits"][name]
+        is_stricter = limit > general if is_increasing else limit < general
+        if is_stricter and beyond.sum() >= MIN_BEYOND:
             chosen_limit, answered = limit, round(float(right[beyond].mean()), 2)
         else:
-            chosen_limit, answered = QUALITY["limits"][name], QUALITY["right_answers"][reason]
+            chosen_limit, answered = general, QUALITY["right_answers"][reason]
         rule["limits"][name], rule["right_answers"][reason] = chosen_limit, answered
         print(
             f"| {reason} | {limit:g} | {len(mine):,} | {int(beyond.sum()):,} | {share} | {chosen_limit:g} |"

@@ -19,8 +19,8 @@ FRONT_MATTER = re.compile(r"\A---\r?\n.*?^---\r?\n\s*", re.DOTALL | re.MULTILINE
 FOLDER = Path(__file__).parent / "models"
 # Detects a damaged installation, even for a model file from before these files contained their own hash.
 SHA256 = {
-    "mien-base": "307f6bd3136ecef0ebee3d1fad3ea165585038164e31edd4a88fed2b2f444dba",
-    "mien-nano": "dcdfc12e25365c278f6a24a688ebeeeef817d25b54ca349baa73ca940c71ffb3",
+    "mien-base": "86f2ce354b7dbfbef192c54898f6c6bd2bbcfd4edd34e3133189981491795936",
+    "mien-nano": "406ce66034099c763e193c0cdce513752bc4624529c85bed173a5566271cbcf5",
     "ferplus-resnet10-int8": "c3efbbf7b4b0ccd95d522cd58dc6ea58eefe3dc75e340a86ea2099de518d9259",
 }
 

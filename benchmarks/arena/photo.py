@@ -32,9 +32,15 @@ def cpu_seconds(peer: Peer) -> float:
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
-def start_node_peers(envs: Path, model: str | None, least_px: Sequence[int], runtime: str) -> dict[str, Peer]:
+def mien_files(model: str | None = None) -> list[str]:
+    """Return the paths of mien's model file and of its detector."""
+    return [str(mien.load(model).onnx_model.path), str(require_detector())]
+
+
+def start_node_peers(
+    envs: Path, files: Sequence[str], least_px: Sequence[int], runtime: str
+) -> dict[str, Peer]:
     """Start mien's package in a runtime, also with each least size of faces, and `human`; each on one thread."""
-    files = [str(mien.load(model).onnx_model.path), str(require_detector())]
     sizes = {f"mien, minFacePx {least}": [str(least)] for least in least_px}
     return {
         name: start_peer("mien-npm", envs, [*files, runtime, *more])
@@ -53,8 +59,8 @@ def main() -> None:
     parser.add_argument("--model", help="mien's model (default: its default model)")
     parser.add_argument("--min-face-px", type=int, nargs="*", default=[60, 100], metavar="N")
     args = parser.parse_args()
-    files = [str(mien.load(args.model).onnx_model.path), str(require_detector())]
-    peers = start_node_peers(args.envs, args.model, args.min_face_px, "onnxruntime-web") | {
+    files = mien_files(args.model)
+    peers = start_node_peers(args.envs, files, args.min_face_px, "onnxruntime-web") | {
         "human without face mesh": start_peer("human", args.envs, ["no-mesh"]),
         "mien, native": start_peer("mien-npm", args.envs, [*files, "onnxruntime-node"]),
     }

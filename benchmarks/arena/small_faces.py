@@ -14,7 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from photo import start_node_peers
+from photo import mien_files, start_node_peers
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from quality import CANVAS_WH, FacePaster, gray_image, is_found, rate
@@ -35,7 +35,7 @@ def main() -> None:
     args = parser.parse_args()
     paster = FacePaster(args.raw)
     # Native code finds what WebAssembly finds, in less time.
-    peers = start_node_peers(args.envs, None, args.min_face_px, "onnxruntime-node")
+    peers = start_node_peers(args.envs, mien_files(), args.min_face_px, "onnxruntime-node")
     print(f"| faces, n = {args.images} | width, px | {' | '.join(peers)} |\n|---|---|{'---|' * len(peers)}")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.ppm"

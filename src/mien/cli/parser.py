@@ -12,12 +12,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
+from mien.assets import RECIPES
 from mien.errors import MissingExtraError
 from mien.runtime.addresses import local_path
 from mien.runtime.options import DETECTOR_HELP, FORCE_HELP, option_flag
 
 Options = TypeVar("Options")
-RECIPES = Path(__file__).parents[1] / "assets" / "recipes"
 PACK_HELP = "pack written by `mien prepare`, or its address, such as s3://bucket/my.pack"
 
 

@@ -14,13 +14,13 @@ from typing import Any, Literal, get_origin
 
 import yaml
 
+from mien.assets import RECIPES
 from mien.errors import RecipeError
 from mien.formats.recipe_keys import RENAMED_KEYS
 from mien.recipe.schema import PARTS, Recipe, recipe_from_dict
 from mien.recipe.validation import check_values, format_scalar, require_type, value_types
 from mien.runtime.yaml_text import load_yaml, read_yaml
 
-FOLDER = Path(__file__).parents[1] / "assets" / "recipes"
 # What timm, Ultralytics, Lightning, fastai and the Hugging Face Trainer call a key.
 OTHER_NAMES = {
     "amp": "runtime.precision",
@@ -52,7 +52,7 @@ OTHER_NAMES = {
 
 def recipe_names() -> tuple[str, ...]:
     """Return the names of the bundled recipes."""
-    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+    return tuple(sorted(path.stem for path in RECIPES.glob("*.yaml")))
 
 
 def find_recipe(recipe: str | Path) -> Path:
@@ -65,7 +65,7 @@ def find_recipe(recipe: str | Path) -> Path:
     if path.is_file():
         return path
     if str(recipe) in recipe_names():
-        return FOLDER / f"{recipe}.yaml"
+        return RECIPES / f"{recipe}.yaml"
     near = get_close_matches(path.stem, recipe_names(), n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]}?" if near else ""
     raise RecipeError(f"Recipe {recipe} does not exist.{hint} Bundled: {', '.join(recipe_names())}")
@@ -150,13 +150,13 @@ def _groups() -> dict[str, Any]:
 
 def _read_group(text: str, kind: Any, key: str) -> dict[str, Any]:
     """Return the values of a group given on the command line: a file, a bundled part's name, or a YAML mapping."""
-    bundled = FOLDER / key / f"{text}.yaml"
+    bundled = RECIPES / key / f"{text}.yaml"
     path = bundled if bundled.is_file() and not Path(text).exists() else Path(text)
     if path.is_file():
         return _read_part_file(path, key, what=f"The `{key}` part")
     values = _load_yaml_text(text)
     if not isinstance(values, dict):
-        names = sorted(path.stem for path in (FOLDER / key).glob("*.yaml"))
+        names = sorted(path.stem for path in (RECIPES / key).glob("*.yaml"))
         known = f". Bundled: {', '.join(names)}" if names else ""
         raise RecipeError(
             f"The part file {text} does not exist, or is no mapping of keys to values{known}. For a single key, write "
@@ -257,7 +257,7 @@ def format_recipe(recipe: Recipe) -> str:
 
 def format_recipe_help() -> str:
     """Return the help of the bundled recipes and of every key, by part."""
-    names = "\n".join(f"  {name:<32} {_first_sentence(FOLDER / f'{name}.yaml')}" for name in recipe_names())
+    names = "\n".join(f"  {name:<32} {_first_sentence(RECIPES / f'{name}.yaml')}" for name in recipe_names())
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS, add_help=False)
     defaults = Recipe()
     for prefix, part in _groups().items():

@@ -6,6 +6,7 @@ prediction: the annotations of a `FaceRecord` and of a pack, the targets of a ba
 model file.
 """
 
+import functools
 import math
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
@@ -132,8 +133,13 @@ class Task:
 
     def resolve(self, field: str) -> Callable[..., Any]:
         """Return the function that a field names."""
-        function: Callable[..., Any] = pkgutil.resolve_name(getattr(self, field))
-        return function
+        return _import_function(getattr(self, field))
+
+
+@functools.cache
+def _import_function(name: str) -> Callable[..., Any]:
+    function: Callable[..., Any] = pkgutil.resolve_name(name)
+    return function
 
 
 # In the order of the model file's outputs. The expression comes first and is in every model: it also takes class weights,

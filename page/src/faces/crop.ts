@@ -121,7 +121,7 @@ export function cropImage(image: Image, matrix: Matrix, size: number): Image {
     originX = x0;
     originY = y0;
   }
-  for (let count = 0; count < halvings; count++) part = halve(part);
+  part = halve(part, halvings);
   // Crop pixel (u, v) -> pixel of the part, with pixel centers at half-integers in both.
   const [a, b, c, d, e, f] = toImage;
   return sample(part, size, [

@@ -3,7 +3,7 @@
 import type { InferenceSession, Tensor } from "onnxruntime-common";
 import { cropImage, cropMatrix, invert, transform, type Box, type CropContract, type Point } from "./crop.ts";
 import { withDynamicAxes } from "./dynamic-axes.ts";
-import { emptyImage, resize, type Image } from "./pixels.ts";
+import { emptyImage, halve, resize, type Image } from "./pixels.ts";
 import { inTurn, type Runtime } from "./runtime.ts";
 
 const SCORE_THRESHOLD = 0.7;
@@ -163,12 +163,15 @@ export class Detector {
   ): Promise<DetectedFace[]> {
     const width = Math.max(1, roundHalfEven(image.width * scale));
     const height = Math.max(1, roundHalfEven(image.height * scale));
-    const scaled = resize(image, width, height);
+    const halvings = Math.max(0, Math.floor(Math.log2(1 / scale)));
+    const halved = halve(image, halvings);
+    const scaled = resize(halved, width, height);
     const paddedWidth = border + width + border + Math.max(0, MIN_SIDE - width - 2 * border);
     const paddedHeight = border + height + border + Math.max(0, MIN_SIDE - height - 2 * border);
     const rows = await this.detect(scaled, border, paddedWidth, paddedHeight, scoreThreshold);
-    const scaleX = image.width / width;
-    const scaleY = image.height / height;
+    // Of an odd size, the last row or column is dropped.
+    const scaleX = (halved.width * 2 ** halvings) / width;
+    const scaleY = (halved.height * 2 ** halvings) / height;
     const toImage = (x: number, y: number): Point => [(x - border) * scaleX, (y - border) * scaleY];
     return rows.map(({ x, y, w, h, points, score }) => ({
       box: [...toImage(x, y), ...toImage(x + w, y + h)],

@@ -197,7 +197,7 @@ export class Model {
       outputs.forEach(({ probabilities, landmarks, affect, actionUnits }, index) => {
         const toImage = invert(matrices[index]);
         const points = landmarks && landmarks.map((point) => transform(toImage, point));
-        const quality = measureQuality(image, batch[index]);
+        const quality = measureQuality(image, batch[index], { matrix: matrices[index], size: this.info.crop.size, image: crops[index] });
         const five = batch[index].points ?? (points && fiveFromLandmarks(points));
         const pose = five && estimatePose(five);
         predictions.push({

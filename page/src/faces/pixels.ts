@@ -40,8 +40,9 @@ export function fromRgba(rgba: Uint8ClampedArray | Uint8Array, width: number, he
   return image;
 }
 
-/** Downscale by 2: each 2 x 2 block becomes its rounded mean; an odd last row or column is dropped. */
-export function halve(image: Image): Image {
+/** Downscale by 2, so many times: each 2 x 2 block becomes its rounded mean; an odd last row or column is dropped. */
+export function halve(image: Image, times = 1): Image {
+  if (!times) return image;
   const width = Math.max(1, image.width >> 1);
   const height = Math.max(1, image.height >> 1);
   const half = emptyImage(width, height);
@@ -60,90 +61,52 @@ export function halve(image: Image): Image {
       target[to + 2] = (source[a + 2] + source[b + 2] + source[c + 2] + source[d + 2] + 2) >> 2;
     }
   }
-  return half;
+  return halve(half, times - 1);
 }
 
-interface Taps {
-  /** Index of each target position's first tap in the two arrays below, plus the end: one more than positions. */
-  starts: Int32Array;
-  indices: Int32Array;
-  weights: Float32Array;
-}
-
-/** Return the source pixels and weights of every target pixel: area averaging to shrink, linear interpolation to grow. */
-function tapsOf(source: number, target: number): Taps {
-  const starts = new Int32Array(target + 1);
-  const indices: number[] = [];
-  const weights: number[] = [];
-  const step = source / target;
-  for (let position = 0; position < target; position++) {
-    starts[position] = indices.length;
-    if (step > 1) {
-      const begin = position * step;
-      const end = Math.min(source, begin + step);
-      for (let index = Math.floor(begin); index < end - 1e-6; index++) {
-        const overlap = Math.min(index + 1, end) - Math.max(index, begin);
-        if (overlap < 1e-6) continue;
-        indices.push(Math.min(index, source - 1));
-        weights.push(overlap / (end - begin));
-      }
-    } else {
-      const at = (position + 0.5) * step - 0.5;
-      const below = Math.floor(at);
-      indices.push(clamp(below, source), clamp(below + 1, source));
-      weights.push(1 - (at - below), at - below);
-    }
-  }
-  starts[target] = indices.length;
-  return { starts, indices: Int32Array.from(indices), weights: Float32Array.from(weights) };
-}
-
-function clamp(index: number, length: number): number {
-  return Math.min(length - 1, Math.max(0, index));
-}
-
-/** Resize as OpenCV does: area averaging to shrink, bilinear to grow. */
+/** Resize bilinearly, as OpenCV does: the source is to be less than twice as large, or pixels are passed over. */
 export function resize(image: Image, width: number, height: number): Image {
   if (width === image.width && height === image.height) return image;
   const across = tapsOf(image.width, width);
   const down = tapsOf(image.height, height);
   const result = emptyImage(width, height);
-  const row = new Float32Array(width * 3);
-  const sum = new Float32Array(width * 3);
-  let inRow = -1;
+  const [above, below] = [new Float32Array(width * 3), new Float32Array(width * 3)];
   for (let y = 0; y < height; y++) {
-    sum.fill(0);
-    for (let tap = down.starts[y]; tap < down.starts[y + 1]; tap++) {
-      if (down.indices[tap] !== inRow) {
-        inRow = down.indices[tap];
-        gatherRow(image, inRow, across, row);
-      }
-      const weight = down.weights[tap];
-      for (let at = 0; at < sum.length; at++) sum[at] += weight * row[at];
-    }
+    interpolateRow(image, down.first[y], across, above);
+    interpolateRow(image, down.second[y], across, below);
+    const weight = down.weight[y];
     const to = y * width * 3;
-    for (let at = 0; at < sum.length; at++) result.rgb[to + at] = sum[at] + 0.5;
+    for (let at = 0; at < above.length; at++) result.rgb[to + at] = above[at] + weight * (below[at] - above[at]) + 0.5;
   }
   return result;
 }
 
-function gatherRow(image: Image, y: number, across: Taps, row: Float32Array): void {
-  const source = image.rgb;
-  const from = y * image.width * 3;
-  const { starts, indices, weights } = across;
-  for (let x = 0, to = 0; x < starts.length - 1; x++, to += 3) {
-    let red = 0;
-    let green = 0;
-    let blue = 0;
-    for (let tap = starts[x]; tap < starts[x + 1]; tap++) {
-      const at = from + indices[tap] * 3;
-      const weight = weights[tap];
-      red += weight * source[at];
-      green += weight * source[at + 1];
-      blue += weight * source[at + 2];
+/** For every target pixel the two source pixels around it, and the weight of the second. */
+interface Taps {
+  first: Int32Array;
+  second: Int32Array;
+  weight: Float32Array;
+}
+
+function tapsOf(source: number, target: number): Taps {
+  const taps = { first: new Int32Array(target), second: new Int32Array(target), weight: new Float32Array(target) };
+  const clamp = (index: number): number => Math.min(source - 1, Math.max(0, index));
+  for (let position = 0; position < target; position++) {
+    const at = ((position + 0.5) * source) / target - 0.5;
+    taps.first[position] = clamp(Math.floor(at));
+    taps.second[position] = clamp(Math.floor(at) + 1);
+    taps.weight[position] = at - Math.floor(at);
+  }
+  return taps;
+}
+
+function interpolateRow({ rgb, width }: Image, y: number, { first, second, weight }: Taps, row: Float32Array): void {
+  const from = y * width * 3;
+  for (let x = 0, to = 0; x < first.length; x++, to += 3) {
+    const left = from + first[x] * 3;
+    const right = from + second[x] * 3;
+    for (let channel = 0; channel < 3; channel++) {
+      row[to + channel] = rgb[left + channel] + weight[x] * (rgb[right + channel] - rgb[left + channel]);
     }
-    row[to] = red;
-    row[to + 1] = green;
-    row[to + 2] = blue;
   }
 }

@@ -1,7 +1,7 @@
 // How well a face can be seen, as in src/mien/faces/quality.py, which explains every number; the limits are shared.
 
 import shared from "../../../src/mien/faces/quality.json" with { type: "json" };
-import { cropImage, cropMatrix, type CropContract } from "./crop.ts";
+import { cropImage, cropMatrix, type CropContract, type Matrix } from "./crop.ts";
 import { anchorsOf, type DetectedFace } from "./detector.ts";
 import type { Image } from "./pixels.ts";
 
@@ -27,10 +27,14 @@ export interface FaceQuality {
   covered: number | null;
 }
 
-export function measureQuality(image: Image, face: DetectedFace): FaceQuality {
+/**
+ * @param modelCrop - what the model sees of the face: if it is the very crop on which the quality is measured, that saves a second one.
+ */
+export function measureQuality(image: Image, face: DetectedFace, modelCrop?: { matrix: Matrix; size: number; image: Image }): FaceQuality {
   const place = { anchors: anchorsOf(face), box: face.foundBy === "whole" ? null : face.box };
   const { matrix, method } = cropMatrix(CROP, image.width, image.height, place);
-  const gray = grayOf(cropImage(image, matrix, CROP.size));
+  const isSame = modelCrop?.size === CROP.size && modelCrop.image.width === CROP.size && matrix.every((value, n) => value === modelCrop.matrix[n]);
+  const gray = grayOf(isSame ? modelCrop.image : cropImage(image, matrix, CROP.size));
   const { mean, deviation } = momentsOf(gray);
   const [x0, y0, x1, y1] = face.box;
   return {

@@ -246,10 +246,7 @@ def crop_image(
     if part.size == 0:
         out[:] = 0
         return out
-    for _ in range(halvings):
-        height, width = (max(1, side // 2) for side in part.shape[:2])
-        even = part[: max(1, height * 2), : max(1, width * 2)]
-        part = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    part = halve_image(part, halvings)
     # crop pixel (u, v) -> pixel of the part, with centers at half-integers on both sides
     sampling = to_image / (size, size, 1)
     sampling[:, 2] += sampling[:, :2].sum(axis=1) / 2 - origin
@@ -265,6 +262,18 @@ def crop_image(
         borderValue=0,
     )
     return out
+
+
+def halve_image(image: NDArray[np.uint8], times: int) -> NDArray[np.uint8]:
+    """Return an image, ``(H, W, 3)`` or ``(H, W)`` uint8, at half its size, a quarter and so on.
+
+    Each block of 2 x 2 pixels becomes its rounded mean; an odd last row or column is dropped.
+    """
+    for _ in range(times):
+        height, width = (max(1, side // 2) for side in image.shape[:2])
+        even = image[: height * 2, : width * 2]
+        image = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return image
 
 
 def count_halvings(matrix: NDArray[np.float64], size: int) -> int:

@@ -21,7 +21,14 @@ from numpy.typing import NDArray
 
 from mien.errors import ModelError
 from mien.faces.boxes import area_xyxy, intersection_xyxy
-from mien.faces.crop import CropContract, crop_image, crop_matrix, invert_matrix, transform_points
+from mien.faces.crop import (
+    CropContract,
+    crop_image,
+    crop_matrix,
+    halve_image,
+    invert_matrix,
+    transform_points,
+)
 from mien.faces.detector_file import YUNET_NAME, find_detector_file, how_to_get_yunet, read_detector_file
 from mien.faces.images import to_rgb
 from mien.faces.yunet import YuNet
@@ -277,16 +284,17 @@ class YuNetDetector(SelectiveDetector):
         border: int,
         score_threshold: float = SCORE_THRESHOLD,
     ) -> list[DetectedFace]:
-        height, width = image_bgr.shape[:2]
-        size_wh = max(1, round(width * scale)), max(1, round(height * scale))
-        scaled = cv2.resize(
-            image_bgr, size_wh, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        )
+        size_wh = tuple(max(1, round(side * scale)) for side in image_bgr.shape[1::-1])
+        # Averaging over areas of any size takes up to seven times as long, and finds the same faces.
+        halvings = max(0, math.floor(math.log2(1 / scale)))
+        halved = halve_image(image_bgr, halvings)
+        scaled = cv2.resize(halved, size_wh, interpolation=cv2.INTER_LINEAR)
         right, bottom = (border + max(0, MIN_SIDE - side - 2 * border) for side in size_wh)
         if right or bottom:
             scaled = cv2.copyMakeBorder(scaled, border, bottom, border, right, cv2.BORDER_CONSTANT)
         rows = self._network.detect(np.asarray(scaled, dtype=np.uint8), score_threshold=score_threshold)
-        to_image = np.array([width / size_wh[0], height / size_wh[1]])
+        # Of an odd size, the last row or column is dropped.
+        to_image = np.array(halved.shape[1::-1]) * 2**halvings / size_wh
         faces = []
         for row in rows:
             x, y, w, h = (float(value) for value in row[:4])

@@ -104,20 +104,31 @@ def check_quality_rule(rule: Any) -> str:
     return "" if len(rule) == 2 else "it must have `limits` and `right_answers` only"
 
 
-def measure_quality(image_rgb: NDArray[np.uint8], face: DetectedFace) -> FaceQuality:
-    """Return the quality of a face in an image ``(H, W, 3)`` uint8."""
-    size_wh = image_rgb.shape[1::-1]
-    matrix, method = crop_matrix(CROP, size_wh, anchors=face.anchors, box_xyxy=face.box_xyxy)
-    gray = cv2.cvtColor(crop_image(image_rgb, matrix, CROP.size), cv2.COLOR_RGB2GRAY).astype(np.float64)
-    contrast = float(gray.std())
-    laplacian = cv2.Laplacian(gray, cv2.CV_64F)[1:-1, 1:-1]
+def measure_quality(
+    image_rgb: NDArray[np.uint8], face: DetectedFace, *, aligned_rgb: NDArray[np.uint8] | None = None
+) -> FaceQuality:
+    """Return the quality of a face in an image ``(H, W, 3)`` uint8.
+
+    Args:
+        image_rgb: the image.
+        face: in the image.
+        aligned_rgb: ``(48, 48, 3)``, the face aligned as `CROP` says, if it has been cropped already.
+    """
+    is_aligned = aligned_rgb is not None
+    if aligned_rgb is None:
+        size_wh = image_rgb.shape[1::-1]
+        matrix, method = crop_matrix(CROP, size_wh, anchors=face.anchors, box_xyxy=face.box_xyxy)
+        aligned_rgb, is_aligned = crop_image(image_rgb, matrix, CROP.size), method == "aligned"
+    gray = cv2.cvtColor(aligned_rgb, cv2.COLOR_RGB2GRAY).astype(np.float64)
+    mean, contrast = _mean_and_deviation(gray)
+    _, roughness = _mean_and_deviation(cv2.Laplacian(gray, cv2.CV_64F)[1:-1, 1:-1])
     sides = face.box_xyxy[2:] - face.box_xyxy[:2]
     quality = FaceQuality(
         face_px=float(sides.min()),
-        sharpness=float(laplacian.var()) / max(contrast**2, 1e-6),
-        brightness=float(gray.mean()) / 255,
+        sharpness=roughness**2 / max(contrast**2, 1e-6),
+        brightness=mean / 255,
         contrast=contrast / 255,
-        covered=measure_cover(gray) if method == "aligned" else None,
+        covered=measure_cover(gray) if is_aligned else None,
     )
     return quality if face.points is None else quality.with_pose(face.points)
 
@@ -128,11 +139,23 @@ def measure_cover(gray: NDArray[np.float64]) -> float:
     A logistic regression on the mean and the logarithm of the standard deviation in each of 6 x 6 blocks, after the crop
     has been brought to mean 0 and standard deviation 1.
     """
-    normalized = (gray - gray.mean()) / (gray.std() + 1e-6)
-    blocks = normalized.reshape(BLOCKS, len(gray) // BLOCKS, BLOCKS, -1)
-    features = [np.log(0.05 + blocks.std(axis=(1, 3))), blocks.mean(axis=(1, 3))]
-    logit = QUALITY["covered_bias"] + float(_COVERED_WEIGHTS @ np.concatenate(features, axis=None))
+    mean, deviation = _mean_and_deviation(gray)
+    normalized = (gray - mean) / (deviation + 1e-6)
+    # Shrinking by area averages each block.
+    means, squares = (
+        np.asarray(cv2.resize(values, (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA))
+        for values in (normalized, normalized * normalized)
+    )
+    deviations = np.sqrt(np.maximum(squares - means * means, 0))
+    logit = QUALITY["covered_bias"] + float(
+        _COVERED_WEIGHTS @ np.concatenate([np.log(0.05 + deviations), means], axis=None)
+    )
     return 1 / (1 + math.exp(-logit))
+
+
+def _mean_and_deviation(values: NDArray[np.float64]) -> tuple[float, float]:
+    mean, deviation = cv2.meanStdDev(values)
+    return float(mean[0, 0]), float(deviation[0, 0])
 
 
 def estimate_pose(points: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -141,11 +164,12 @@ def estimate_pose(points: NDArray[np.float64]) -> tuple[float, float, float]:
     Scaled orthographic projection of a generic head, fitted by least squares (the POS step of DeMenthon and Davis 1995,
     https://doi.org/10.1007/BF01450852): good to about ten degrees, since heads differ.
     """
-    right, down = (_HEAD_FIT @ (points - points.mean(axis=0))).T
-    lengths = np.linalg.norm(right), np.linalg.norm(down)
+    # The rows of the fit add up to 0: where the points are does not matter.
+    right, down = (_HEAD_FIT @ points).T.tolist()
+    lengths = math.hypot(*right), math.hypot(*down)
     if not min(lengths) > 0:
         return 0.0, 0.0, 0.0
-    right, down = right / lengths[0], down / lengths[1]
+    right, down = [value / lengths[0] for value in right], [value / lengths[1] for value in down]
     roll = math.atan2(down[0], right[0])
     # Where the face looks, in the image and then with the roll taken back.
     x, y, z = right[2], down[2], right[0] * down[1] - right[1] * down[0]

@@ -17,7 +17,7 @@ from mien.faces.crop import crop_image, crop_matrix, invert_matrix, resize_crop,
 from mien.faces.detector import CloseUpDetector, DetectedFace, Detector
 from mien.faces.image_files import read_image_file
 from mien.faces.images import MAX_PIXELS, UnreadableImage, count_images, decode_image, to_rgb
-from mien.faces.quality import QUALITY, FaceQuality, five_from_landmarks, measure_quality
+from mien.faces.quality import CROP, QUALITY, FaceQuality, five_from_landmarks, measure_quality
 from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.inference.decision_rule import LOW_CONFIDENCE, UNSURE, DecisionRule
 from mien.inference.given_faces import OUTSIDE_IMAGE, FaceOutsideImageError, GivenFaces
@@ -225,6 +225,7 @@ def crop_face(image_rgb: NDArray[np.uint8], detection: DetectedFace | None, info
     """
     height, width = image_rgb.shape[:2]
     detection = whole_face(image_rgb) if detection is None else detection
+    is_aligned = False
     if detection.found_by == "whole":
         # without a box every method falls back to the full image
         matrix, _ = crop_matrix(info.crop, (width, height))
@@ -238,8 +239,12 @@ def crop_face(image_rgb: NDArray[np.uint8], detection: DetectedFace | None, info
         if method == "box":
             # The box stays upright whatever the face's roll: its content is turned by the nearest quarter turn.
             matrix = turn_crop(matrix, round(detection.roll_deg / 90))
-    crop = resize_crop(crop_image(image_rgb, matrix, info.crop.size), info.input_size)
-    return CroppedFace(crop, invert_matrix(matrix), detection, measure_quality(image_rgb, detection))
+        is_aligned = method == "aligned"
+    crop = crop_image(image_rgb, matrix, info.crop.size)
+    # Most models see the very crop on which the quality is measured.
+    aligned_rgb = crop if is_aligned and info.crop == CROP else None
+    quality = measure_quality(image_rgb, detection, aligned_rgb=aligned_rgb)
+    return CroppedFace(resize_crop(crop, info.input_size), invert_matrix(matrix), detection, quality)
 
 
 def predict_cropped(

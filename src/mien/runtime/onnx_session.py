@@ -95,6 +95,8 @@ class OnnxSession:
         options.log_severity_level = 4  # failures are raised with a one-line message
         # Otherwise onnxruntime would also accept its own format, which is not inspected before.
         options.add_session_config_entry("session.load_model_format", "ONNX")
+        # By default its threads occupy their cores for a while after a call, in which images are decoded and prepared.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         if self._threads is not None:
             options.intra_op_num_threads = self._threads
         elif cpu_quota() is not None:

@@ -273,6 +273,24 @@ def test_a_close_up_that_is_missed_fills_the_image(
     assert not found.fills_image(image)
 
 
+def test_boxes_are_in_pixels_of_the_image_at_any_size() -> None:
+    """An odd last row or column is dropped when the image is halved: it must not stretch the coordinates."""
+    seen: list[tuple[int, ...]] = []
+
+    class Everything:
+        def detect(self, image_bgr: NDArray[np.uint8], *, score_threshold: float) -> NDArray[np.float32]:
+            seen.append(image_bgr.shape[:2])
+            row = np.full((1, 15), score_threshold, np.float32)
+            row[0, :4] = 0, 0, image_bgr.shape[1], image_bgr.shape[0]
+            return row
+
+    found = YuNetDetector.__new__(YuNetDetector)
+    found._network = Everything()  # type: ignore[assignment]
+    face = found._find_at(np.zeros((1503, 1997, 3), np.uint8), 0.2, border=0)[0]
+    assert seen == [(301, 399)]
+    np.testing.assert_allclose(face.box_xyxy, [0, 0, 1996, 1500])
+
+
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Record the width at which YuNet looks at an image, and the border."""

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mien.faces.crop import crop_image, crop_matrix
 from mien.faces.detector import DetectedFace
 from mien.faces.quality import (
+    CROP,
     QUALITY,
     FaceQuality,
     check_quality_rule,
     estimate_pose,
     five_from_landmarks,
+    measure_cover,
     measure_quality,
 )
 
@@ -42,6 +45,29 @@ def test_light_and_size_are_those_of_the_pixels() -> None:
     assert dim.brightness == pytest.approx(plain.brightness / 2, rel=0.02)
     assert dim.contrast == pytest.approx(plain.contrast / 2, rel=0.02)
     assert dim.sharpness == pytest.approx(plain.sharpness, rel=0.05)
+
+
+def test_the_crop_of_the_model_gives_the_same_quality() -> None:
+    """A face that has been aligned already is not cropped again."""
+    image, face = make_face(side=300)
+    matrix, method = crop_matrix(CROP, (300, 300), anchors=face.anchors, box_xyxy=face.box_xyxy)
+    assert method == "aligned"
+    aligned = crop_image(image, matrix, CROP.size)
+    assert measure_quality(image, face, aligned_rgb=aligned) == measure_quality(image, face)
+    other, _ = make_face(seed=1, side=300)
+    assert (
+        measure_quality(other, face, aligned_rgb=aligned).sharpness == measure_quality(image, face).sharpness
+    )
+
+
+def test_the_cover_is_read_from_the_moments_of_blocks() -> None:
+    """As in numpy, block by block."""
+    gray = np.random.default_rng(0).uniform(0, 255, (48, 48))
+    normalized = (gray - gray.mean()) / (gray.std() + 1e-6)
+    blocks = [normalized[y : y + 8, x : x + 8] for y in range(0, 48, 8) for x in range(0, 48, 8)]
+    features = [np.log(0.05 + block.std()) for block in blocks] + [block.mean() for block in blocks]
+    logit = QUALITY["covered_bias"] + np.dot(QUALITY["covered_weights"], features)
+    assert measure_cover(gray) == pytest.approx(1 / (1 + np.exp(-logit)), rel=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ class Frame(NamedTuple):
         image_rgb: ``(H, W, 3)`` uint8, or None.
         problem: (status, detail) if it cannot be read.
         caveat: why its pixels may be wrong, for a person; empty if nothing is known against them.
+        is_cut: whether it belongs to another shot than the frame before it.
     """
 
     number: int
@@ -34,6 +35,7 @@ class Frame(NamedTuple):
     image_rgb: NDArray[np.uint8] | None
     problem: tuple[str, str] | None = None
     caveat: str = ""
+    is_cut: bool = False
 
 
 class FrameSource(Protocol):

@@ -34,12 +34,11 @@ TIME_TOLERANCE_S = 1e-3
 MAX_TRACKED_GAP_S = 0.2
 
 
-class _CroppedFrame(NamedTuple):
-    """A frame without its pixels, its cropped faces, and the track number of each."""
+class _TrackedFrame(NamedTuple):
+    """A frame with its faces: the track number of each, and where it is; None if the frame is the face."""
 
     frame: Frame
-    image: CroppedImage
-    tracks: tuple[int, ...]
+    faces: Sequence[tuple[int, DetectedFace | None]]
 
 
 def predict_frames(
@@ -67,25 +66,29 @@ def predict_frames(
     detect_every = 1 if is_sparse else options.detect_every
     tracker = None if detector is None else FaceTracker(detector, detect_every=detect_every)
     smoother = VideoSmoother(options.smoothing_s)
-    frames, batch_size = _limit_frames(source, options), 1
+    frames, batch_size = _select_frames(source, options), 1
     if not source.is_live:
         frames, batch_size = prefetch(frames, PREFETCH_FRAMES), BATCH_FRAMES
-    cropped = _crop_frames(frames, source.name, model.info, tracker, keep_images=options.keep_images)
+    tracked = _track_frames(frames, tracker)
     if not source.is_live:
-        cropped = prefetch(cropped, PREFETCH_FRAMES)
+        tracked = prefetch(tracked, PREFETCH_FRAMES)
     try:
-        while batch := list(islice(cropped, batch_size)):
-            yield from _predict_batch(batch, model, rule, smoother)
+        while batch := list(islice(tracked, batch_size)):
+            cropped = [
+                (frame, _crop_frame(frame, source.name, model.info, keep_image=options.keep_images))
+                for frame in batch
+            ]
+            yield from _predict_batch(cropped, model, rule, smoother)
     finally:
-        cropped.close()
+        tracked.close()
 
 
-def _limit_frames(source: FrameSource, options: VideoOptions) -> Generator[Frame, None, None]:
-    """Yield a source's frames within the limits of the options, and as many per second as they say.
+def _select_frames(source: FrameSource, options: VideoOptions) -> Generator[Frame, None, None]:
+    """Yield a source's frames within the limits of the options, and as many per second as they say, with the cuts between them.
 
     A placeholder gives the reason if there are none.
     """
-    frames = iter(source)
+    frames, cuts = iter(source), CutDetector()
     count, end_s = 0, math.inf if options.end_seconds is None else options.end_seconds
     due_s = options.start_seconds
     try:
@@ -102,7 +105,7 @@ def _limit_frames(source: FrameSource, options: VideoOptions) -> Generator[Frame
                 if frame.seconds < due_s - TIME_TOLERANCE_S:
                     continue
                 due_s = (math.floor(frame.seconds * options.per_second + 1e-6) + 1) / options.per_second
-            yield frame
+            yield frame if frame.image_rgb is None else frame._replace(is_cut=cuts.is_cut(frame.image_rgb))
             count += 1
             if count == options.max_frames:
                 break
@@ -115,45 +118,46 @@ def _limit_frames(source: FrameSource, options: VideoOptions) -> Generator[Frame
             frames.close()
 
 
-def _crop_frames(
-    frames: Generator[Frame, None, None],
-    name: str,
-    info: ModelInfo,
-    tracker: FaceTracker | None,
-    *,
-    keep_images: bool,
-) -> Generator[_CroppedFrame, None, None]:
-    """Track the faces of each frame and crop them; without a tracker a frame is one face, and a cut starts a track."""
-    cuts, n_cuts = CutDetector(), 0
+def _track_frames(
+    frames: Generator[Frame, None, None], tracker: FaceTracker | None
+) -> Generator[_TrackedFrame, None, None]:
+    """Track the faces of each frame; without a tracker a frame is one face, and a cut starts a track."""
+    n_cuts = 0
     try:
         for frame in frames:
-            image_rgb = frame.image_rgb
-            if image_rgb is None:
-                yield _CroppedFrame(frame, CroppedImage(name, (), problem=frame.problem), ())
-                continue
-            is_cut = cuts.is_cut(image_rgb)
-            n_cuts += is_cut
-            tracked: Sequence[tuple[int, DetectedFace | None]] = [(n_cuts, None)]
-            if tracker is not None:
-                if is_cut:
+            n_cuts += frame.is_cut
+            if frame.image_rgb is None:
+                yield _TrackedFrame(frame, ())
+            elif tracker is None:
+                yield _TrackedFrame(frame, [(n_cuts, None)])
+            else:
+                if frame.is_cut:
                     tracker.end_tracks()
-                tracked = tracker.track(image_rgb, frame.seconds)
-            faces = tuple(crop_face(image_rgb, detection, info) for _, detection in tracked)
-            size_wh = image_rgb.shape[1], image_rgb.shape[0]
-            image = CroppedImage(name, faces, image_rgb if keep_images else None, size_wh=size_wh)
-            yield _CroppedFrame(frame._replace(image_rgb=None), image, tuple(track for track, _ in tracked))
+                yield _TrackedFrame(frame, tracker.track(frame.image_rgb, frame.seconds))
     finally:
         frames.close()
 
 
+def _crop_frame(tracked: _TrackedFrame, name: str, info: ModelInfo, *, keep_image: bool) -> CroppedImage:
+    image_rgb = tracked.frame.image_rgb
+    if image_rgb is None:
+        return CroppedImage(name, (), problem=tracked.frame.problem)
+    faces = tuple(crop_face(image_rgb, face, info) for _, face in tracked.faces)
+    size_wh = image_rgb.shape[1], image_rgb.shape[0]
+    return CroppedImage(name, faces, image_rgb if keep_image else None, size_wh=size_wh)
+
+
 def _predict_batch(
-    batch: Sequence[_CroppedFrame], model: OnnxModel, rule: DecisionRule, smoother: VideoSmoother
+    batch: Sequence[tuple[_TrackedFrame, CroppedImage]],
+    model: OnnxModel,
+    rule: DecisionRule,
+    smoother: VideoSmoother,
 ) -> Iterator[ImagePrediction]:
     """Infer the faces of several frames in one model call, smooth the outputs by track, and postprocess them."""
-    outputs = infer([face.crop for cropped in batch for face in cropped.image.faces], model)
-    for frame, image, tracks in batch:
+    outputs = infer([face.crop for _, image in batch for face in image.faces], model)
+    for (frame, tracked), image in batch:
         rows = []
-        for index, (face, track) in enumerate(zip(image.faces, tracks, strict=True)):
+        for index, (face, (track, _)) in enumerate(zip(image.faces, tracked, strict=True)):
             filters = smoother.for_track(track, frame.seconds)
             output = {
                 # Points are smoothed below, in pixels of the image, in which the crop's own movement is left out.

@@ -476,7 +476,7 @@ class Model:
 
     @cached_property
     def _video_model(self) -> OnnxModel:
-        """The model with fewer threads; otherwise onnxruntime's spinning threads would occupy all cores."""
+        """The model with fewer threads, since others decode and detect faces at the same time."""
         if self.onnx_model.threads is not None:
             return self.onnx_model
         return self.onnx_model.with_threads(threads_for_video())

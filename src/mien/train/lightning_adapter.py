@@ -34,7 +34,13 @@ from mien.train.dataset import TrainingFaces
 from mien.train.failures import one_line_errors, stop_at_sigterm
 from mien.train.mixing import mix_faces
 from mien.train.objective import Losses, Objective, Teacher
-from mien.train.optimization import SharpnessAware, build_optimizer, frozen_norm_statistics, lr_factors
+from mien.train.optimization import (
+    SharpnessAware,
+    build_optimizer,
+    count_frozen_steps,
+    frozen_norm_statistics,
+    lr_factors,
+)
 from mien.train.processes import require_launcher, require_rank
 from mien.train.sampler import EpochBatches, build_order, require_steps, step_seed
 from mien.train.trackers import require_trackers
@@ -119,6 +125,11 @@ class FaceModule(lightning.LightningModule):
         return build_loader(
             dataset, batches, workers=_n_workers(self.recipe.runtime, on_gpu=on_gpu), pin_memory=on_gpu
         )
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Leave the backbone out of the backward pass while only the heads are trained."""
+        frozen_steps = count_frozen_steps(self.recipe.schedule, self.steps_per_epoch)
+        self.network.backbone.requires_grad_(self.global_step >= frozen_steps)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Return the loss of one step."""
@@ -342,6 +353,8 @@ def build_trainer(
     require_trackers(runtime.trackers)
     n_processes = runtime.devices * runtime.nodes
     require_launcher(n_processes)
+    # A frozen backbone has no gradients to exchange.
+    ddp = "ddp_find_unused_parameters_true" if recipe.schedule.freeze_backbone_epochs else "ddp"
     # A single process has rank 0, whatever a launcher left in the environment.
     plugins: list[Any] = [_Checkpoints()] + ([LightningEnvironment()] if n_processes == 1 else [])
     try:
@@ -349,7 +362,7 @@ def build_trainer(
             accelerator=runtime.accelerator,
             devices=runtime.devices,
             num_nodes=runtime.nodes,
-            strategy="ddp" if n_processes > 1 else "auto",
+            strategy=ddp if n_processes > 1 else "auto",
             max_epochs=recipe.schedule.epochs,
             gradient_clip_val=recipe.schedule.grad_clip_norm,
             precision=runtime.precision,

@@ -150,6 +150,23 @@ def test_with_a_frozen_backbone_only_the_heads_are_trained(
     assert moved[9] >= backbone
 
 
+def test_a_frozen_backbone_costs_no_backward_pass(
+    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No gradient reaches it, which clipping would otherwise count, and the optimizer keeps no state for it."""
+    has_gradient: list[set[bool]] = []
+
+    def record(module: FaceModule, *_: object) -> None:
+        has_gradient.append({value.grad is not None for value in module.network.backbone.parameters()})
+
+    monkeypatch.setattr(FaceModule, "on_before_optimizer_step", record)
+    recipe = short(tiny_recipe, epochs=2, freeze_backbone_epochs=1.5, warmup_epochs=0.0)
+    train(recipe, [training_pack], tmp_path / "run")
+    n_frozen = round(1.5 * len(has_gradient) / 2)
+    assert has_gradient[:n_frozen] == [{False}] * n_frozen
+    assert has_gradient[n_frozen:] == [{True}] * (len(has_gradient) - n_frozen)
+
+
 def test_learned_task_weights_learn_and_are_saved(
     training_pack: Path, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:

@@ -224,7 +224,7 @@ def predict_in_parts(
             for number, part in enumerate(_parts(paths))
         ]
         _make_parts(tasks, predictor, options)
-        return _copy_rows(tasks, writer)
+        return _copy_rows(tasks, writer, PredictSummary(min_face_px=options.min_face_px))
 
 
 def has_parts(out: Path) -> bool:
@@ -414,9 +414,8 @@ def _make_parts(tasks: Sequence[PartTask], predictor: FacePredictor, options: Pr
                 progress.advance(len(task.paths))
 
 
-def _copy_rows(tasks: Sequence[PartTask], writer: RowWriter) -> PredictSummary:
-    """Write the rows of finished parts in order, and return the counts."""
-    summary = PredictSummary()
+def _copy_rows(tasks: Sequence[PartTask], writer: RowWriter, summary: PredictSummary) -> PredictSummary:
+    """Write the rows of finished parts in order, and return the summary with their counts."""
     with Progress("Writing rows", total=len(tasks), unit="part") as progress:
         for task in tasks:
             part = read_part(task)

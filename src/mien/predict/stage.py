@@ -86,7 +86,7 @@ def run_predict(
         ModelError: the detector's file is not a detector, or the model's output is not finite or lacks a class.
         MienError: there is no display for a window.
     """
-    summary = PredictSummary()
+    summary = PredictSummary(min_face_px=options.min_face_px)
     found = find_sources(sources, lines=lines, leave_out=options.draw, passed_over=summary.passed_over)
     n_videos = sum(source.is_video for source in found)
     in_parts = is_in_parts(found, options)
@@ -282,7 +282,9 @@ class _Run:
         self.summary.n_videos += 1
         with ExitStack() as stack:
             predictions, frame_rate, is_live = self._open_video(video, stack)
-            video_summary = VideoSummary(video.name, frame_rate=frame_rate)
+            video_summary = VideoSummary(
+                video.name, frame_rate=frame_rate, min_face_px=self.options.min_face_px
+            )
             timeline = Timeline(self.classes, self.images.model.info.annotations)
             annotated: AnnotatedVideoWriter | None = None
             if self.copies:

@@ -221,6 +221,13 @@ def test_another_model_is_not_resumed(
         run(folder, other, out=out, resume=True)
 
 
+def test_the_limit_of_sizes_is_in_the_summary(folder: Path, model_path: Path, tmp_path: Path) -> None:
+    """The number of faces that it left out is not known, so none is stated; several parts do not add it up."""
+    expected = "10 faces of at least 30 px in 11 images, 1 with no face of that size, 1 unreadable"
+    assert run(folder, model_path, out=tmp_path / "rows.csv", min_face_px=30) == expected
+    assert run(folder, model_path, min_face_px=30) == expected
+
+
 @pytest.mark.parametrize("keep", [0, 10, -3])
 def test_a_damaged_part_is_made_again(
     folder: Path, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: int

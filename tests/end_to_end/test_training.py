@@ -106,7 +106,6 @@ def test_print_config_trains_nothing(mien: Mien, recipe_path: Path) -> None:
         pytest.param(["--schedule.epochs", "x"], 2, "must be an integer, got x", id="type"),
         pytest.param(["--model.backbone", "resnt18"], 1, "Did you mean resnet18", id="backbone"),
         pytest.param(["--data.classes", "[Grumpy, Sad]"], 1, "got Grumpy, Sad", id="class"),
-        pytest.param(["--resume"], 1, "is finished", id="resume of a finished run"),
         pytest.param([], 1, "already exists", id="existing OUT"),
         pytest.param(["--pack", "nope.pack"], 1, "nope.pack does not exist", id="pack"),
         pytest.param(["--schedule.loss.teacher", "nope"], 1, "Run nope does not exist", id="teacher"),

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,57 @@ def write_model(tmp_path: Path) -> Callable[..., Path]:
 def template() -> NDArray[np.float32]:
     """Return the landmarks, as fractions of the crop, that the tiny model gives every face."""
     return template_landmarks()
+
+
+class PageText(HTMLParser):
+    """Collects what a page shows, except code and names of faces.
+
+    Attributes:
+        lang: the page's language.
+        found: the texts.
+    """
+
+    _sentence = re.compile(r"[A-Za-z]{2,}[ ,]+[A-Za-z]{2,}[ ,]+[a-z]{2,}")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.open: list[str] = []
+        self.lang = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Take what attributes say, and leave out the content of some elements."""
+        values = dict(attrs)
+        self.lang = self.lang or (values.get("lang") or "")
+        self.found += [values[name] or "" for name in ("alt", "aria-label") if name in values]
+        if tag in ("style", "script", "code", "pre") or values.get("class") == "path":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Resume after an element that is left out."""
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        """Take text."""
+        if not self.open:
+            self.found.append(" ".join(data.split()))
+
+    def english(self) -> list[str]:
+        """Return what looks like a part of an English sentence."""
+        return [text for text in self.found if self._sentence.search(text)]
+
+
+@pytest.fixture(scope="session")
+def read_page() -> Callable[[Path], PageText]:
+    """Return a function that reads what an HTML page shows."""
+
+    def read(path: Path) -> PageText:
+        page = PageText()
+        page.feed(path.read_text("utf-8"))
+        return page
+
+    return read
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mien.runtime.options import DETECTOR_HELP, FORCE_HELP, option
+from mien.runtime.language import LanguageCode
+from mien.runtime.options import DETECTOR_HELP, FORCE_HELP, language_option, option
 
 AuditedSplit = Literal["all", "train", "val", "test"]
 
@@ -33,4 +34,5 @@ class AuditOptions:
     split: AuditedSplit = option("all", "which split; --folds and --run have predictions for train only")
     shown: int = option(300, "faces on the review page, the worst ones", metavar="N", least=1)
     detector: Path | None = option(None, f"for faces labeled NonFace: {DETECTOR_HELP}", metavar="FILE")
+    language: LanguageCode = language_option("review.html")
     force: bool = option(False, FORCE_HELP)

@@ -1,7 +1,10 @@
 "use strict";
 // A decision is "keep", "drop" or "change:<class>", by the face's place among the findings.
 const data = JSON.parse(document.getElementById("data").textContent);
+const texts = JSON.parse(document.getElementById("texts").textContent);
 const byId = (id) => document.getElementById(id);
+const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+const nameOf = (label) => (label ? (data.names[label] ?? label) : texts.nothing);
 const storageKey = "mien-audit-" + data.id;
 let decisions = {};
 let here = 0;
@@ -45,16 +48,14 @@ function decide(decision) {
 }
 
 function setMeter(letter, name, value) {
-  byId("name-" + letter).textContent = name;
+  byId("name-" + letter).textContent = name ? nameOf(name) : "";
   byId("p-" + letter).style.width = (value === null ? 0 : value * 100) + "%";
   byId("v-" + letter).textContent = value === null ? "" : (value * 100).toFixed(0) + " %";
 }
 
 function describe(decision) {
   if (!decision) return "";
-  if (decision === "keep") return "The label is kept.";
-  if (decision === "drop") return "The face is dropped.";
-  return "The label becomes " + decision.slice("change:".length) + ".";
+  return texts[decision] ?? fill(texts.change, { name: nameOf(decision.slice("change:".length)) });
 }
 
 function show() {
@@ -65,9 +66,10 @@ function show() {
   const n = data.findings.length;
   const decided = Object.keys(decisions).length;
   const changed = Object.values(decisions).filter((one) => one !== "keep").length;
-  byId("count").textContent = `${decided} of ${n} decided, ${changed} to correct`;
+  byId("count").textContent = fill(texts.count, { decided, n, changed });
   byId("done").style.width = n ? (100 * decided) / n + "%" : "0";
-  byId("position").textContent = shown.length ? `${shown.indexOf(here) + 1} of ${shown.length}` : "";
+  const place = shown.indexOf(here) + 1;
+  byId("position").textContent = shown.length ? fill(texts.position, { place, n: shown.length }) : "";
   const inView = new Set(shown);
   for (const [index, button] of [...byId("strip").children].entries()) {
     const kind = (decisions[index] || "").split(":")[0];
@@ -77,24 +79,24 @@ function show() {
   if (!shown.length) return;
   const face = data.findings[here];
   byId("image").src = face.image;
-  byId("image").alt = `face ${here + 1}, labeled ${face.labeled || "nothing"}`;
+  byId("image").alt = fill(texts.face, { n: here + 1, label: nameOf(face.labeled) });
   byId("points").innerHTML = (face.points || []).map(([x, y]) => `<circle cx="${x}" cy="${y}" r=".008"/>`).join("");
-  byId("labeled").textContent = face.labeled || "nothing";
-  byId("suggested").textContent = face.suggested;
+  byId("labeled").textContent = nameOf(face.labeled);
+  byId("suggested").textContent = face.suggested && nameOf(face.suggested);
   byId("arrow").hidden = !face.suggested;
   setMeter("a", face.labeled, face.p_labeled);
   setMeter("b", face.suggested, face.p_suggested);
   byId("reasons").replaceChildren(
     ...face.reasons.map((reason, index) => {
       const item = document.createElement("li");
-      item.textContent = face.details[index];
+      item.textContent = face.sentences[index];
       item.title = data.reasons[reason];
       return item;
     }),
   );
   byId("key").textContent = face.key;
-  byId("place").textContent = `${face.split}, row ${face.row}`;
-  byId("accept-text").textContent = `Change to ${face.suggested}`;
+  byId("place").textContent = fill(texts.row, { split: face.split, n: face.row });
+  byId("accept-text").textContent = fill(texts.accept, { name: face.suggested && nameOf(face.suggested) });
   byId("accept").disabled = !face.suggested;
   byId("decision").textContent = describe(decisions[here]);
   for (const button of byId("classes").children) {
@@ -153,7 +155,7 @@ data.classes.forEach((name, index) => {
     key.textContent = digits[index];
     button.append(key, " ");
   }
-  button.append(name);
+  button.append(nameOf(name));
   button.addEventListener("click", () => change(name));
   byId("classes").append(button);
 });
@@ -165,7 +167,7 @@ data.findings.forEach((face, index) => {
   const image = document.createElement("img");
   image.src = face.image;
   image.loading = "lazy";
-  image.alt = `face ${index + 1}`;
+  image.alt = fill(texts.thumbnail, { n: index + 1 });
   button.append(image);
   button.addEventListener("click", () => {
     here = index;

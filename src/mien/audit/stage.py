@@ -38,6 +38,7 @@ from mien.formats.pack import Pack
 from mien.formats.pack.selection import FaceSelection
 from mien.metrics.label_quality import judge_labels
 from mien.runtime.addresses import local_path
+from mien.runtime.language import Language, LanguageCode
 from mien.runtime.text_table import format_table
 
 AUDIT_VERSION = 1
@@ -105,6 +106,7 @@ def audit(  # noqa: PLR0913 - one keyword per option, as on the command line
     split: AuditedSplit = "all",
     shown: int = AuditOptions.shown,
     detector: Path | None = None,
+    language: LanguageCode = AuditOptions.language,
     force: bool = False,
 ) -> AuditSummary:
     """Find labels that are probably wrong, and write findings.csv, review.html, Label Studio's tasks and audit.json.
@@ -118,16 +120,17 @@ def audit(  # noqa: PLR0913 - one keyword per option, as on the command line
         split: which split, or ``all``. The predictions of `folds` and `dev_run` are for ``train``.
         shown: number of faces on the page.
         detector: YuNet's file, for faces labeled NonFace; None: located as usual.
+        language: of review.html.
         force: replace an existing audit.
 
     Raises:
         ArtifactError: something cannot be read or does not belong to the pack, the model was trained on the pack, no label
             can be judged, or `out` exists.
-        ValueError: more than one of `folds`, `dev_run` and `model` is given.
+        ValueError: more than one of `folds`, `dev_run` and `model` is given, or the language is unknown.
     """
     if sum(one is not None for one in (folds, dev_run, model)) > 1:
         raise ValueError("`folds`, `dev_run` and `model` exclude each other")
-    opened, out = Pack.open(pack), local_path(out)
+    opened, out, written_in = Pack.open(pack), local_path(out), Language.load(language)
     if (folds or dev_run) and split not in ("all", "train"):
         raise ArtifactError(
             f"{'--folds' if folds else '--run'} has predictions for the train split only. Audit {split} with --model and a "
@@ -162,7 +165,10 @@ def audit(  # noqa: PLR0913 - one keyword per option, as on the command line
         record |= {"n_shown": min(shown, len(findings)), "warnings": [*record["warnings"], *unchecked]}
         write_findings(folder / "findings.csv", findings)
         write_label_studio(folder, findings[:shown], faces, opened.info.classes)
-        write_review(folder / REVIEW, findings[:shown], faces, classes=opened.info.classes, record=record)
+        classes = opened.info.classes
+        write_review(
+            folder / REVIEW, findings[:shown], faces, classes=classes, record=record, language=written_in
+        )
         write_json(folder / MARK, record)
     return AuditSummary(out, record, tuple(findings))
 
@@ -213,8 +219,12 @@ def find_contradictions(
         return found, []
     finder = load_detector(detector)
     if isinstance(finder, CascadeDetector):
-        missing = f"{len(nonface):,} faces labeled NonFace were not searched for faces: that needs the detector YuNet"
-        return found, [f"{missing}. Give its file as --detector"]
+        return found, [
+            (
+                f"{len(nonface):,} faces labeled NonFace were not searched for faces: that needs the detector YuNet. Give its "
+                "file as --detector"
+            )
+        ]
     found["face_in_nonface"] = find_faces_in_nonface(faces, nonface, finder)
     return found, []
 

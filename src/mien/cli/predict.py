@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
         args.parser.error("name an image, video, folder, camera or URL")
     with ExitStack() as stack:
         if args.out is not None:
-            args.out = stack.enter_context(output_path(args.out, force=args.force))
+            args.out = stack.enter_context(output_path(args.out, force=args.force, resume=args.resume))
         options = read_options(PredictOptions, args)
         if options.timeline is not None:
             require_packages("predict --timeline", "data", "matplotlib")
@@ -68,6 +68,8 @@ def run(args: argparse.Namespace) -> None:
         summary = stage.run_predict(
             sources, args.model, options=options, stream=sys.stdout, lines=read_list(sys.stdin)
         )
+    if summary is None:
+        return
     _log.info("%s", summary)
     n_read, n_sources = summary.n_faces + summary.n_without_face, summary.n_images + summary.n_videos
     require_readable(n_read, summary.n_unreadable, n_sources)

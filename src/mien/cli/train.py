@@ -71,7 +71,9 @@ def add_parser(verbs: Verbs) -> None:
     )
     parser.add_argument("--out", type=OUT_PATH, metavar="RUN", help="folder to create")
     parser.add_argument(
-        "--resume", action="store_true", help="resume an interrupted RUN; start it if it does not exist"
+        "--resume",
+        action="store_true",
+        help="resume an interrupted RUN; start it if it does not exist, and do nothing if it is finished",
     )
     parser.add_argument("--print_config", action="store_true", help="print the resolved recipe and exit")
     parser.add_argument(

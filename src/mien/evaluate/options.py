@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mien.runtime.language import LanguageCode
-from mien.runtime.options import FORCE_HELP, option
+from mien.runtime.options import FORCE_HELP, language_option, option
 
 
 @dataclass(frozen=True)
@@ -27,5 +27,5 @@ class EvaluateOptions:
         "without --pack, only that",
     )
     drawn: int = option(200, "faces that --counterfactual draws, each 25 times", metavar="N", least=1)
-    language: LanguageCode = option("en", "language of report.html: en, English; zh, Chinese")
+    language: LanguageCode = language_option("report.html and counterfactual.html")
     force: bool = option(False, FORCE_HELP)

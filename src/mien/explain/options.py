@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mien.runtime.options import DETECTOR_HELP, FORCE_HELP, option
+from mien.runtime.language import LanguageCode
+from mien.runtime.options import DETECTOR_HELP, FORCE_HELP, language_option, option
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,4 +36,5 @@ class ExplainOptions:
         metavar="REPORT",
     )
     detector_path: Path | None = option(None, DETECTOR_HELP, flag="--detector", metavar="FILE")
+    language: LanguageCode = language_option("explain.html")
     force: bool = option(False, FORCE_HELP)

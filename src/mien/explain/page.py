@@ -12,6 +12,7 @@ import mien
 from mien.drawing.heat_map import encode_heat
 from mien.faces.images import encode_jpeg, image_uri
 from mien.inference.explanation import Explanation
+from mien.runtime.language import Language
 
 if TYPE_CHECKING:
     from mien.explain.pack_faces import Neighbor
@@ -71,7 +72,12 @@ class ExplainedFace(NamedTuple):
 
 
 def write_page(
-    path: Path, faces: Sequence[ExplainedFace], entries: Sequence[dict[str, Any]], model_name: str
+    path: Path,
+    faces: Sequence[ExplainedFace],
+    entries: Sequence[dict[str, Any]],
+    model_name: str,
+    *,
+    language: Language,
 ) -> None:
     """Write the page.
 
@@ -80,11 +86,12 @@ def write_page(
         faces: the first explained faces, at most `MAX_FACES`.
         entries: those of explain.json, of all faces and of images without one.
         model_name: name of the model file.
+        language: of the page.
     """
     from mien.drawing.html_page import open_templates  # noqa: PLC0415 - Jinja2 loads slowly
 
     page = (
-        open_templates(Path(__file__).parent)
+        open_templates(Path(__file__).parent, language)
         .get_template(_TEMPLATE)
         .render(
             faces=[

@@ -28,6 +28,7 @@ from mien.inference.pipeline import (
 )
 from mien.inference.results import row_without_face
 from mien.runtime.addresses import local_path
+from mien.runtime.language import Language
 from mien.runtime.progress import Progress
 from mien.runtime.terminal import on_one_line
 
@@ -97,12 +98,12 @@ def explain(  # noqa: PLR0913 - what it reads, besides the options
         ArtifactError: the model, pack or report cannot be used, a key is unknown, or `out` already exists.
         ModelError: the model does not know the class to explain, or its output is not finite.
         TypeError: `sources` is a single image, not in a list.
-        ValueError: `out` is an address.
+        ValueError: `out` is an address, or the language is unknown.
     """
     if isinstance(sources, str | Path):
         raise TypeError(f"`sources` must be a list of images, got {str(sources)!r}: write [{str(sources)!r}]")
     options, out = options or ExplainOptions(), local_path(out)
-    pack = None if pack is None else Path(pack)
+    pack, language = None if pack is None else Path(pack), Language.load(options.language)
     onnx_model = OnnxModel.load(find_model(model))
     require_class(options.target, onnx_model)
     confusion = None if options.report is None else read_confusion(options.report, onnx_model.path)
@@ -143,7 +144,7 @@ def explain(  # noqa: PLR0913 - what it reads, besides the options
                     entries.append(describe_image(row))
                     texts.append(on_one_line(f"{row.source}: {row}"))
                 progress.advance()
-        write_page(folder / "explain.html", shown, entries, onnx_model.path.name)
+        write_page(folder / "explain.html", shown, entries, onnx_model.path.name, language=language)
         document = {
             "format_version": FORMAT_VERSION,
             "mien_version": mien.__version__,

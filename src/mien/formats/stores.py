@@ -31,7 +31,9 @@ def without_secrets(address: str) -> str:
 
 
 @contextmanager
-def output_path(out: Path | str, *, index: str = "", force: bool = False) -> Iterator[Path]:
+def output_path(
+    out: Path | str, *, index: str = "", force: bool = False, resume: bool = False
+) -> Iterator[Path]:
     """Yield the path to write an output to: itself, or one in the cache whose content is copied to its address afterwards.
 
     The path in the cache stays the same for an address, so that the same command resumes, and goes when the copy is complete.
@@ -40,6 +42,7 @@ def output_path(out: Path | str, *, index: str = "", force: bool = False) -> Ite
         out: a path, or an address in a store.
         index: for a folder, the file that makes it complete, which is copied last; "" for a single file.
         force: replace what is at the address: a file, or a folder that has the index file.
+        resume: for a single file: if it exists, yield a copy of it, which is only read.
 
     Raises:
         ArtifactError: it exists, or cannot be written.
@@ -55,19 +58,45 @@ def output_path(out: Path | str, *, index: str = "", force: bool = False) -> Ite
     path = cache_folder() / "out" / place / name_of(shown)
     with open_store(out, ArtifactError, verb="written") as (store, root):
         present = {name.removeprefix(root).lstrip("/") for name in store.find(root)}
-        if present and not force:
+        # What is in the cache then belongs to an interrupted run with `force`.
+        is_read = resume and not force and bool(present) and not path.parent.exists()
+        if present and not force and not is_read:
             raise ArtifactError(f"{shown} exists. Give another address, or add --force to replace it")
         if index and present and index not in present:
             raise ArtifactError(
                 f"{shown} has files but no {index}, and is not replaced. Give another address"
             )
-    path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if is_read:
+            store.get_file(root, str(path))
+    if is_read:
+        try:
+            yield path
+        finally:
+            remove_folder(path.parent, last=path.name)
+        return
     yield path
+    upload(path, out, index=index, replaced=present)
+
+
+def upload(path: Path, address: str, *, index: str, replaced: set[str]) -> None:
+    """Copy a finished output to its address, and remove it here.
+
+    Args:
+        path: the output, in a folder of its own.
+        address: where it goes.
+        index: see `output_path`.
+        replaced: names of the files that are at the address, which are replaced or removed.
+
+    Raises:
+        ArtifactError: it cannot be written.
+    """
+    shown = without_secrets(address)
     left = f"The finished output is at {path}: copy it from there, or remove it and run the command again"
-    with open_store(out, ArtifactError, verb="written", advice=left) as (store, root):
+    with open_store(address, ArtifactError, verb="written", advice=left) as (store, root):
         files = [file for file in path.rglob("*") if file.is_file()] if index else [path]
         names = {file: file.relative_to(path).as_posix() if index else "" for file in files}
-        if index in present:  # without it, a copy that is interrupted is not complete
+        if index in replaced:  # without it, a copy that is interrupted is not complete
             store.rm_file(f"{root}/{index}".rstrip("/"))
 
         def put(name: str) -> None:
@@ -83,7 +112,7 @@ def output_path(out: Path | str, *, index: str = "", force: bool = False) -> Ite
         transfer_all(f"Copying to {name_of(shown)}", others, put)
         if index:
             put(index)
-        for name in present.difference(names.values()) if index else ():
+        for name in replaced.difference(names.values()) if index else ():
             store.rm_file(f"{root}/{name}")
     if index:
         remove_folder(path, last=index)

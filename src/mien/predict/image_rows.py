@@ -33,6 +33,8 @@ class PredictSummary:
         n_faces: rows with a prediction.
         n_without_face: images and frames without a face.
         n_unreadable: unreadable images and parts of videos.
+        min_face_px: smaller faces were left out; 0 for none. How many there were is not known: the larger it is, the more
+            coarsely the detector searches.
         passed_over: what the folders hold besides images and videos, and the files besides their first image, by kind.
     """
 
@@ -42,6 +44,7 @@ class PredictSummary:
     n_faces: int = 0
     n_without_face: int = 0
     n_unreadable: int = 0
+    min_face_px: int = 0
     passed_over: Counter[str] = field(default_factory=Counter)
 
     def add(self, prediction: ImagePrediction, *, is_frame: bool = False) -> None:
@@ -58,6 +61,8 @@ class PredictSummary:
     def add_counts(self, other: "PredictSummary") -> None:
         """Add the counts of a part of the run."""
         for entry in fields(self):
+            if entry.name == "min_face_px":
+                continue
             setattr(self, entry.name, getattr(self, entry.name) + getattr(other, entry.name))
 
     def __str__(self) -> str:
@@ -66,9 +71,12 @@ class PredictSummary:
             where.append(_counted(self.n_images, "image"))
         if self.n_videos:
             where.append(f"{_counted(self.n_frames, 'frame')} of {_counted(self.n_videos, 'video')}")
-        parts = [f"{_counted(self.n_faces, 'face')} in {' and '.join(where)}"]
+        size, such = f" of at least {self.min_face_px:,} px", " of that size"
+        if not self.min_face_px:
+            size = such = ""
+        parts = [f"{_counted(self.n_faces, 'face')}{size} in {' and '.join(where)}"]
         if self.n_without_face:
-            parts.append(f"{self.n_without_face:,} with no face")
+            parts.append(f"{self.n_without_face:,} with no face{such}")
         if self.n_unreadable:
             parts.append(f"{self.n_unreadable:,} unreadable")
         kinds = [f"{n:,} {on_one_line(kind)}" for kind, n in self.passed_over.most_common() if n]

@@ -115,6 +115,7 @@ class PredictOptions:
         None, "worker processes of the engine (default: one per core)", metavar="N", least=1
     )
     resume: bool = option(
-        False, "resume an interrupted run on images with --out; start it if there is none to resume"
+        False,
+        "resume an interrupted run on images with --out; start it if there is none to resume, and do nothing if it is finished",
     )
     force: bool = option(False, FORCE_HELP)

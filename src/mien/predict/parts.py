@@ -42,7 +42,7 @@ from mien.inference.media_sources import MediaSource
 from mien.inference.results import FacePrediction
 from mien.predict.image_rows import FacePredictor, PredictSummary
 from mien.predict.options import PredictOptions
-from mien.predict.prediction_files import JsonLinesWriter, RowWriter
+from mien.predict.prediction_files import JsonLinesWriter, RowWriter, read_sources
 from mien.runtime.engines import open_engine
 from mien.runtime.progress import Progress
 
@@ -224,12 +224,46 @@ def predict_in_parts(
             for number, part in enumerate(_parts(paths))
         ]
         _make_parts(tasks, predictor, options)
-        return _copy_rows(tasks, writer)
+        return _copy_rows(tasks, writer, PredictSummary(min_face_px=options.min_face_px))
 
 
 def has_parts(out: Path) -> bool:
     """Return whether an interrupted run left parts of an output file."""
     return (_parts_folder(out) / PLAN).exists()
+
+
+def is_finished(paths: Sequence[Path], options: PredictOptions) -> bool:
+    """Return whether the output file is finished, so that nothing is left to resume, and remove parts that a kill left.
+
+    The file does not record the model and the options, so only the images are compared.
+
+    Raises:
+        ArtifactError: it has rows of other images than these, or of earlier versions of them.
+    """
+    out = options.out
+    if out is None or options.force or (options.draw is not None and not options.draw.is_dir()):
+        return False
+    found, plan = read_sources(out), _parts_folder(out) / PLAN
+    if found is None or (plan.exists() and plan.stat().st_mtime_ns > out.stat().st_mtime_ns):
+        return False  # in the second case, a run with --force was interrupted that is to replace it
+    asked = {str(path).encode("utf-8", "backslashreplace").decode(): path for path in paths}
+    written_ns = out.stat().st_mtime_ns
+    differing = {
+        "new": asked.keys() - found,
+        "gone": found - asked.keys(),
+        "changed": {
+            name for name, path in asked.items() if path.exists() and path.stat().st_mtime_ns > written_ns
+        },
+    }
+    if any(differing.values()):
+        counts = ", ".join(f"{len(names):,} {kind}" for kind, names in differing.items() if names)
+        first = min(name for names in differing.values() for name in names)
+        raise ArtifactError(
+            f"{out} is finished, but the images differ from those it was made of: {counts}, such as {first}. Give another "
+            "--out, or add --force to replace it"
+        )
+    require_no_parts(out, force=True)
+    return True
 
 
 def is_in_parts(sources: Sequence[MediaSource], options: PredictOptions) -> bool:
@@ -380,9 +414,8 @@ def _make_parts(tasks: Sequence[PartTask], predictor: FacePredictor, options: Pr
                 progress.advance(len(task.paths))
 
 
-def _copy_rows(tasks: Sequence[PartTask], writer: RowWriter) -> PredictSummary:
-    """Write the rows of finished parts in order, and return the counts."""
-    summary = PredictSummary()
+def _copy_rows(tasks: Sequence[PartTask], writer: RowWriter, summary: PredictSummary) -> PredictSummary:
+    """Write the rows of finished parts in order, and return the summary with their counts."""
     with Progress("Writing rows", total=len(tasks), unit="part") as progress:
         for task in tasks:
             part = read_part(task)

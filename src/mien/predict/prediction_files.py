@@ -32,7 +32,8 @@ class RowWriter(Protocol):
 
     A class that writes a file is in `PREDICTION_FORMATS` or `PEER_FORMATS` and has ``n_header_lines``, the lines before the
     first row, and `close` if something follows the last one. For a binary format the number is None; it then has a static
-    method ``holds_rows`` that says whether a file has any.
+    method ``holds_rows`` that says whether a file has any. Its static method ``read_sources`` yields the source of each row
+    of a finished file, for `--resume`; the layouts of other programs do not need it.
     """
 
     def write(self, row: FacePrediction, _size_wh: SizeWh = None, /) -> None:
@@ -64,6 +65,13 @@ class JsonLinesWriter:
     def write_values(self, values: dict[str, Any]) -> None:
         """Write one row of any columns."""
         self._stream.write(json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n")
+
+    @staticmethod
+    def read_sources(path: Path) -> Iterator[str]:
+        """Yield the source of each row."""
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                yield json.loads(line)["source"]
 
 
 def flat_columns(
@@ -112,6 +120,13 @@ class CsvWriter:
         """Write one row of the columns."""
         self._csv.writerow([values.get(column) for column in self._columns])
 
+    @staticmethod
+    def read_sources(path: Path) -> Iterator[str]:
+        """Yield the source of each row."""
+        with path.open(encoding="utf-8", newline="") as lines:
+            for row in csv.DictReader(lines):
+                yield row["source"]
+
 
 class ParquetWriter:
     """The columns of `CsvWriter` with types; landmarks as a list of 136 numbers."""
@@ -158,6 +173,15 @@ class ParquetWriter:
         except pa.ArrowInvalid:  # a killed process leaves no footer
             return False
 
+    @staticmethod
+    def read_sources(path: Path) -> Iterator[str]:
+        """Yield the source of each row."""
+        from pyarrow import parquet  # noqa: PLC0415
+
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(columns=["source"]):
+                yield from batch.column("source").to_pylist()
+
     def close(self) -> None:
         """Write the last group and the footer, without which the file cannot be read."""
         if self._group:
@@ -195,6 +219,18 @@ def claim_prediction_file(
                 "them and start over"
             )
         yield
+
+
+def read_sources(out: Path) -> set[str] | None:
+    """Return the sources that a finished prediction file has rows of, with Python's escapes for what is not valid Unicode.
+
+    None if there is no such file, or it is not one of mien's.
+    """
+    try:
+        sources = _find_writer(out, None).read_sources(out)
+        return {source.encode("utf-8", "backslashreplace").decode() for source in sources}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error):
+        return None
 
 
 @contextmanager

@@ -40,6 +40,7 @@ from mien.predict.image_rows import FacePredictor, PredictSummary
 from mien.predict.options import PredictOptions
 from mien.predict.parts import (
     has_parts,
+    is_finished,
     is_in_parts,
     parts_removed_at_end,
     predict_in_parts,
@@ -65,7 +66,7 @@ def run_predict(
     options: PredictOptions,
     stream: TextIO,
     lines: Iterable[str] = (),
-) -> PredictSummary:
+) -> PredictSummary | None:
     """Predict the faces of the sources and write the results.
 
     Args:
@@ -75,6 +76,9 @@ def run_predict(
         stream: receives the table if there is no output file.
         lines: the list that the source ``-`` stands for.
 
+    Returns:
+        The counts; None if `options.resume` finds nothing left to do.
+
     Raises:
         SourceError: a source or the detector's file does not exist, or a camera cannot be opened; an address that cannot be read
             has a row instead.
@@ -82,10 +86,17 @@ def run_predict(
         ModelError: the detector's file is not a detector, or the model's output is not finite or lacks a class.
         MienError: there is no display for a window.
     """
-    summary = PredictSummary()
+    summary = PredictSummary(min_face_px=options.min_face_px)
     found = find_sources(sources, lines=lines, leave_out=options.draw, passed_over=summary.passed_over)
     n_videos = sum(source.is_video for source in found)
     in_parts = is_in_parts(found, options)
+    if options.resume and is_finished([Path(source.name) for source in found], options):
+        _log.info(
+            "%s is finished: it has the rows of all %s images, and nothing is left to do. To predict them again, add --force",
+            options.out,
+            f"{len(found):,}",
+        )
+        return None
     given = _read_faces(found, options)
     with ExitStack() as stack:
         copies = _claim_outputs(options, found, stack)
@@ -271,7 +282,9 @@ class _Run:
         self.summary.n_videos += 1
         with ExitStack() as stack:
             predictions, frame_rate, is_live = self._open_video(video, stack)
-            video_summary = VideoSummary(video.name, frame_rate=frame_rate)
+            video_summary = VideoSummary(
+                video.name, frame_rate=frame_rate, min_face_px=self.options.min_face_px
+            )
             timeline = Timeline(self.classes, self.images.model.info.annotations)
             annotated: AnnotatedVideoWriter | None = None
             if self.copies:

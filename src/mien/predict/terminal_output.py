@@ -127,14 +127,16 @@ class _TrackSummary:
 class VideoSummary:
     """Summarizes a video by person: time seen, mean valence and arousal, and the expressions' fractions of time."""
 
-    def __init__(self, name: str, *, frame_rate: float) -> None:
+    def __init__(self, name: str, *, frame_rate: float, min_face_px: int = 0) -> None:
         """Start a video.
 
         Args:
             name: of the video.
             frame_rate: frames per second, for the duration of the first frame.
+            min_face_px: smaller faces are left out.
         """
         self._name, self._first_frame_s = name, 1 / frame_rate
+        self._face = f"a face of at least {min_face_px:,} px" if min_face_px else "a face"
         self._by_track: dict[int, _TrackSummary] = {}
         self._last_s: float | None = None
         self._n_frames = self._n_with_face = 0
@@ -161,7 +163,7 @@ class VideoSummary:
         if self._n_frames:
             fraction = self._n_with_face / self._n_frames
             frames = "1 frame" if self._n_frames == 1 else f"{self._n_frames:,} frames"
-            yield f"{self._name}: {frames}, {self._seconds:.1f} s, a face in {fraction:.0%} of them"
+            yield f"{self._name}: {frames}, {self._seconds:.1f} s, {self._face} in {fraction:.0%} of them"
             tracks = sorted(self._by_track.items(), key=lambda item: (-item[1].seconds, item[0]))
             has_affect = any(track.valence is not None for _, track in tracks)
             if tracks:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.runtime.language import LanguageCode
-from mien.runtime.options import option
+from mien.runtime.options import language_option, option
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,7 @@ class PushOptions:
         flag="--report",
         metavar="REPORT",
     )
-    language: LanguageCode = option("en", "language of the card: en, English; zh, Chinese")
+    language: LanguageCode = language_option("the card")
     public: bool = option(
         False, "let everyone see the repository if it is created (default: only you and your organization)"
     )

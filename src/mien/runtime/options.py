@@ -58,6 +58,15 @@ def option(default: Any, help: str, *, repr: bool = True, **details: Unpack[Opti
     return field(default=default, repr=repr, metadata={"help": help, **details})
 
 
+def language_option(of: str) -> Any:
+    """Return the field that selects the language of a page or card, which is all that it changes.
+
+    Args:
+        of: what is written in that language.
+    """
+    return option("en", f"language of {of}: en, English; zh, Chinese. Messages and data stay in English")
+
+
 def name_formats(suffixes: Iterable[str]) -> str:
     """Return the suffixes of a table of formats for a help text.
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from mien.datasets.list_options import ColumnOptions
 from mien.runtime.language import LanguageCode
-from mien.runtime.options import DETECTOR_HELP, FORCE_HELP, option, option_group
+from mien.runtime.options import DETECTOR_HELP, FORCE_HELP, language_option, option, option_group
 
 
 def parse_merge(text: str) -> tuple[str, tuple[str, ...]]:
@@ -64,5 +64,5 @@ class TeachOptions:
         (), "for a CSV: folder of images that are not next to it; may be repeated", metavar="DIR"
     )
     columns: ColumnOptions = option_group(ColumnOptions, "columns of a CSV")
-    language: LanguageCode = option("en", "language of the model card: en, English; zh, Chinese")
+    language: LanguageCode = language_option("the model card")
     force: bool = option(False, FORCE_HELP)

@@ -112,18 +112,13 @@ def start_run(run: Run, recipe: Recipe, weights: LoadedWeights | None) -> None:
         logging.getLogger("mien").log(level, str(weights))
 
 
-def find_checkpoint(run: Run) -> Path | None:
-    """Return the checkpoint to resume from, after checking that the folder's run is this one; None if it has none yet.
+def require_same_run(run: Run) -> None:
+    """Refuse to resume in the folder of another run.
 
     Raises:
-        ArtifactError: the recipe or the pack is another, the run is finished, or the checkpoint is damaged.
+        ArtifactError: the recipe or the pack is another.
     """
     earlier = Run.open(run.path)
-    if (run.path / "result.json").exists():
-        raise ArtifactError(
-            f"Run {run.path} is finished. To train it further, start another run from its weights: --model.weights {run.path} "
-            "with another --out. To start over, give --force in place of --resume"
-        )
     if earlier.pack["content_sha256"] != run.pack["content_sha256"]:
         if earlier.pack["path"] == run.pack["path"]:
             raise ArtifactError(
@@ -148,6 +143,14 @@ def find_checkpoint(run: Run) -> Path | None:
             f"Run {run.path} was started with another recipe: {differences}. Resume with --recipe "
             f"{run.path / 'recipe.yaml'}, or start another run from its weights: --model.weights {run.path} with another --out"
         )
+
+
+def find_checkpoint(run: Run) -> Path | None:
+    """Return the checkpoint to resume from; None if the run has none yet.
+
+    Raises:
+        ArtifactError: it is damaged.
+    """
     path = run.last_checkpoint_path
     if not path.exists():
         return None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 
-from mien.artifacts import disk_errors, new_file, one_writer, remove_partials
+from mien.artifacts import disk_errors, drop_aside, new_file, one_writer, remove_partials
 from mien.faces.crop import resize_crop
 from mien.formats.pack import Pack
 from mien.formats.pack.schema import NO_LABEL
@@ -33,7 +33,14 @@ from mien.train.preflight import (
     warn_of_untrained_classes,
     warn_of_upscaled_crops,
 )
-from mien.train.run_folder import claim_run, describe_run, find_checkpoint, keep_earlier_run, start_run
+from mien.train.run_folder import (
+    claim_run,
+    describe_run,
+    find_checkpoint,
+    keep_earlier_run,
+    require_same_run,
+    start_run,
+)
 from mien.train.starting_weights import adopt_network, load_weights
 from mien.train.trackers import start_trackers
 from mien.train.validation import score_dev
@@ -85,7 +92,7 @@ def train(
         recipe: the recipe.
         pack_paths: what to train on, one pack or several.
         out: the run's folder.
-        resume: resume an unfinished run; start one if there is none.
+        resume: resume an unfinished run; start one if there is none, and leave a finished one as it is.
         force: replace an existing run.
 
     Returns:
@@ -107,10 +114,25 @@ def train(
     run = describe_run(recipe, packs, faces, out)
     trainer = build_trainer(recipe, out, keep_best(run, recipe.schedule.select_by), resume=resume)
     is_first = trainer.is_global_zero
+    counts = (len(faces.train), faces.n_leaks, faces.n_shared_persons, faces.n_kept_out)
     with ExitStack() as held:
         if is_first:
             held.enter_context(one_writer(out))
         is_resumed = resume and (out / "run.json").exists()
+        if is_resumed:
+            require_same_run(run)
+        if is_resumed and (out / "result.json").exists():
+            result = Run.open(out).read_result()
+            if not is_first:
+                return None
+            drop_aside(out, kind_mark="run.json")
+            _log.info(
+                "Run %s is finished, and nothing is left to do. To train it further, start another run from its weights: "
+                "--model.weights %s with another --out. To start over, give --force in place of --resume",
+                out,
+                out,
+            )
+            return TrainSummary(out, result, *counts)
         checkpoint = find_checkpoint(run) if is_resumed else None
         network = build_network(
             recipe, faces.classes, faces.annotations, random_weights=checkpoint is not None
@@ -138,12 +160,7 @@ def train(
             start_trackers(trainer, recipe, out, resume=is_resumed)
         with quiet_event_writer():
             fit(trainer, module, resume_from=checkpoint)
-        if not is_first:
-            return None
-        result = finish_run(run, module)
-        return TrainSummary(
-            out, result, len(faces.train), faces.n_leaks, faces.n_shared_persons, faces.n_kept_out
-        )
+        return TrainSummary(out, finish_run(run, module), *counts) if is_first else None
 
 
 def keep_best(run: Run, select_by: str) -> Callable[[FaceNetwork, EpochResult], None]:

@@ -1,4 +1,7 @@
-"""The review page in a browser: what a person decides with the keyboard is what `mien prepare --corrections` applies."""
+"""The review page in a browser: what a person decides with the keyboard is what `mien prepare --corrections` applies.
+
+It is the Chinese page: what it exports is the same as from the English one.
+"""
 
 import json
 import os
@@ -67,7 +70,7 @@ def test_decisions_on_the_page_are_applied(tmp_path: Path, model_path: Path) -> 
         str(tmp_path / "audit"),
         "--quiet",
     ]
-    assert main(audit) == 0
+    assert main([*audit, "--language", "zh"]) == 0
     findings = pd.read_csv(tmp_path / "audit" / "findings.csv")
     assert len(findings) == 5
     page, corrections = tmp_path / "audit" / "review.html", tmp_path / "corrections.csv"
@@ -80,9 +83,10 @@ def test_decisions_on_the_page_are_applied(tmp_path: Path, model_path: Path) -> 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
         "faults": [],
-        "shown": "4 of 5 decided, 3 to correct",
+        "shown": "共 5 张，已处理 4 张，其中 3 张需要修正",
         "name": "corrections.csv",
     }
+    assert pd.read_csv(corrections)["why"].str.startswith("reviewed: looks like Happy (").all()
     assert main([*prepare, "--corrections", str(corrections), "--force"]) == 0
     assert main([*audit, "--force"]) == 0
     left = pd.read_csv(tmp_path / "audit" / "findings.csv").set_index("key")["labeled"].to_dict()

@@ -8,17 +8,25 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from mien.audit.contradictions import (
+    find_affect_contradictions,
+    find_duplicate_disagreements,
+    find_landmark_misfits,
+)
+from mien.audit.findings import REASONS
 from mien.audit.predictions import HeldOutPredictions
-from mien.audit.stage import AuditSummary, audit, judge
+from mien.audit.stage import AuditSummary, audit, describe, judge
 from mien.cli import main
 from mien.errors import ArtifactError, DatasetError
 from mien.formats.pack import Pack
 from mien.formats.pack.selection import FaceSelection
+from mien.runtime.language import Language
 
 WRONG = 'train/Sad/odd, "x".png'
 N_TRAIN, N_VAL = 25, 6
@@ -229,6 +237,72 @@ def test_a_model_that_may_have_learned_the_labels_is_warned_of(
     assert warning in str(found)
     assert any(warning in one for one in found.record["warnings"])
     assert warning in (tmp_path / "audit" / "review.html").read_text()
+
+
+def test_a_chinese_page_has_no_english_sentence(
+    write_model: Callable[..., Path],
+    prepare_raw: Callable[..., Pack],
+    tmp_path: Path,
+    read_page: Callable[[Path], Any],
+) -> None:
+    """What it shows at first and what it fills in; the files for programs are the same."""
+    (tmp_path / "fixes.csv").write_text("key,label\ntrain/Sad/0.png,Happy\n")
+    corrected = prepare_raw(tmp_path / "pack", tmp_path / "fixes.csv")
+    model = str(write_model(training={}))
+    found = {
+        code: audit(corrected.path, out=tmp_path / code, model=model, language=code) for code in ("en", "zh")
+    }
+    assert str(found["zh"]) == str(found["en"]).replace(str(tmp_path / "en"), str(tmp_path / "zh"))
+    for name in ("findings.csv", "audit.json", "label_studio.json"):
+        assert (tmp_path / "en" / name).read_bytes() == (tmp_path / "zh" / name).read_bytes()
+    english, chinese = (read_page(tmp_path / code / "review.html") for code in ("en", "zh"))
+    assert (english.lang, chinese.lang) == ("en", "zh-CN")
+    assert len(english.english()) > 10
+    assert chinese.english() == []
+    assert any("其中 31 个由模型 other.onnx 判断，与预测一致的占 93.5 %" in text for text in chinese.found)
+    data = {code: page_data(found[code]) for code in found}
+    assert data["zh"]["names"]["Happy"] == "高兴 Happy"
+    assert data["zh"]["reasons"]["prediction"] == "被预测为其他类别（置信学习）"
+    assert {one["sentences"][0] for one in data["zh"]["findings"]} >= {"看起来像“高兴 Happy”（1.00）"}
+    assert [one["details"] for one in data["zh"]["findings"]] == [
+        one["sentences"] for one in data["en"]["findings"]
+    ]
+    texts = re.search(r'id="texts">(.*?)</script>', (tmp_path / "zh" / "review.html").read_text(), re.DOTALL)
+    assert texts is not None
+    assert json.loads(texts[1])["count"] == "共 {n} 张，已处理 {decided} 张，其中 {changed} 张需要修正"
+
+
+def test_every_warning_and_detail_has_its_chinese(pack: Pack) -> None:
+    """Those that the page of the other test does not have."""
+    chinese = Language.load("zh")
+    names = ["Happy", "Neutral", "Anger", "Sad"]
+    affect = find_affect_contradictions(names, np.array([[-0.9, 0], [0.9, 0.9], [-0.5, -0.5], [np.nan] * 2]))
+    points = np.full((68, 2), 0.5)
+    misfits = find_landmark_misfits(np.stack([points, points + 9]), None)
+    fine = np.linspace(0.2, 0.8, 68)[:, None] * (1, 1)
+    misfits[2] = find_landmark_misfits(fine[None], fine[None] + 1)[0]
+    details = [
+        *affect.values(),
+        *misfits.values(),
+        *find_duplicate_disagreements(names[:2], np.zeros(2)).values(),
+    ]
+    split = pack.split("train")
+    faces = FaceSelection((split,), np.zeros(N_TRAIN, np.int64), np.arange(N_TRAIN), split.labels)
+    warnings = []
+    for probabilities in (
+        np.tile([0.5, 0.3, 0.2], (N_TRAIN, 1)),
+        np.eye(3)[split.labels * (np.arange(N_TRAIN) % 2)],
+    ):
+        predictions = HeldOutPredictions(pack.info.classes, probabilities, None, "", {})
+        warnings += describe(pack, faces, predictions, judge(faces, pack, predictions), [])["warnings"]
+    assert [text.split()[0] for text in warnings] == ["The", "36"]
+    shown = [chinese.text(text) for text in [*details, *REASONS.values(), *warnings]]
+    assert shown[:3] == [
+        "效价 -0.90，而“高兴 Happy”的效价应为正",
+        "效价 0.90、唤醒度 0.90，离中性太远",
+        "唤醒度 -0.50，而“愤怒 Anger”的唤醒度应为正",
+    ]
+    assert [text for text in shown if re.search("[a-z]{4} [a-z]{2}", text)] == []
 
 
 def test_only_common_classes_are_judged(pack: Pack) -> None:

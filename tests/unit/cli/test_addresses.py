@@ -94,6 +94,14 @@ def test_predictions_are_written_to_a_store(
     assert main([*command, "memory://bucket/rows/a.csv"]) == 0
     assert store.cat("/bucket/rows/a.csv") == (tmp_path / "a.csv").read_bytes()
     assert main([*command, "memory://bucket/rows/a.csv"]) == 1
+    assert main([*command, "memory://bucket/rows/a.csv", "--resume"]) == 0
+    assert "nothing is left to do" in capsys.readouterr().err
+    assert main(["predict", str(tmp_path), *command[2:], "memory://bucket/rows/a.csv", "--resume"]) == 0
+    other = image.rename(tmp_path / "b.png")
+    assert main(["predict", str(other), *command[2:], "memory://bucket/rows/a.csv", "--resume"]) == 1
+    assert "1 new, 1 gone" in capsys.readouterr().err
+    assert not list((tmp_path / "cache" / "mien" / "remote" / "out").rglob("*"))
+    other.rename(image)
     assert main([*command, "memory://bucket/rows/a.csv", "--force"]) == 0
     assert main([*command, "memory://bucket/rows/a.txt"]) == 1
     assert not store.exists("/bucket/rows/a.txt")

@@ -1,12 +1,13 @@
 """Options from dataclasses, and suggestions for typos."""
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
-from mien.cli import main
+from mien.cli import build_parser, main
 from mien.cli.parser import Parser, add_options, read_options
 from mien.runtime.options import option, option_group
 
@@ -175,6 +176,19 @@ def test_mien_alone_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed.out == ""
     assert "predict" in printed.err
     assert "`mien --help` lists all verbs" in printed.err
+
+
+def test_every_language_option_says_what_stays_in_english() -> None:
+    """A command that writes a Chinese page still speaks English on the terminal."""
+    (verbs,) = (one for one in build_parser()._actions if isinstance(one, argparse._SubParsersAction))
+    helps = {
+        name: str(one.help)
+        for name, verb in verbs.choices.items()
+        for one in verb._actions
+        if "--language" in one.option_strings
+    }
+    assert helps.keys() >= {"audit", "evaluate", "explain", "push", "teach"}
+    assert [name for name, text in helps.items() if "Messages and data stay in English" not in text] == []
 
 
 def test_values_that_exclude_each_other_are_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

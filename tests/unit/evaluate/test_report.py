@@ -2,47 +2,14 @@
 
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mien.cli import main
 from mien.evaluate.stage import evaluate
 from mien.sample.variants import DrawnVariants
-
-ENGLISH = re.compile(r"[A-Za-z]{2,}[ ,]+[A-Za-z]{2,}[ ,]+[a-z]{2,}")
-
-
-class _Prose(HTMLParser):
-    """Collects what a page shows, except code and names of faces."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.open: list[str] = []
-        self.lang = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        self.lang = self.lang or (values.get("lang") or "")
-        self.found += [values[name] or "" for name in ("alt", "aria-label") if name in values]
-        if tag in ("style", "code", "pre") or values.get("class") == "path":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if self.open and self.open[-1] == tag:
-            self.open.pop()
-
-    def handle_data(self, data: str) -> None:
-        if not self.open:
-            self.found.append(" ".join(data.split()))
-
-
-def _prose(path: Path) -> _Prose:
-    page = _Prose()
-    page.feed(path.read_text("utf-8"))
-    return page
 
 
 @pytest.mark.usefixtures("real_plots")
@@ -51,6 +18,7 @@ def test_a_chinese_page_has_no_english_sentence(
     make_pack: Callable[..., Path],
     tmp_path: Path,
     val: list[tuple[str, str, str]],
+    read_page: Callable[[Path], Any],
 ) -> None:
     training = {
         "selection": "best accuracy of 1 epoch on a dev split of train (n = 9), epoch 1",
@@ -66,10 +34,10 @@ def test_a_chinese_page_has_no_english_sentence(
             (tmp_path / code / name).read_text("utf-8") for name in ("metrics.json", "predictions.csv")
         ]
     assert metrics["en"] == metrics["zh"]
-    english, chinese = (_prose(tmp_path / code / "report.html") for code in ("en", "zh"))
+    english, chinese = (read_page(tmp_path / code / "report.html") for code in ("en", "zh"))
     assert (english.lang, chinese.lang) == ("en", "zh-CN")
-    assert sum(bool(ENGLISH.search(text)) for text in english.found) > 40
-    assert [text for text in chinese.found if ENGLISH.search(text)] == []
+    assert len(english.english()) > 40
+    assert chinese.english() == []
     for text in (
         "高兴 Happy",
         "平衡准确率",
@@ -86,7 +54,9 @@ def test_a_chinese_page_has_no_english_sentence(
     assert ids[0] == ids[1]
 
 
-def test_drawn_faces_alone_in_chinese(make_model: Callable[..., Path], tmp_path: Path) -> None:
+def test_drawn_faces_alone_in_chinese(
+    make_model: Callable[..., Path], tmp_path: Path, read_page: Callable[[Path], Any]
+) -> None:
     arguments = [
         "--model",
         str(make_model()),
@@ -97,6 +67,6 @@ def test_drawn_faces_alone_in_chinese(make_model: Callable[..., Path], tmp_path:
         str(tmp_path / "out"),
     ]
     assert main(["evaluate", *arguments, "--language", "zh"]) == 0
-    page = _prose(tmp_path / "out" / "counterfactual.html")
+    page = read_page(tmp_path / "out" / "counterfactual.html")
     assert page.lang == "zh-CN"
-    assert [text for text in page.found if ENGLISH.search(text)] == []
+    assert page.english() == []

@@ -24,6 +24,7 @@ from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.formats.pack import Pack
 from mien.formats.pack.selection import FaceSelection
 from mien.formats.run import Run
+from mien.nets import model_file_network
 from mien.nets.checkpoint import load_network
 from mien.nets.model_file_network import FileNetwork, rebuild_network, standardize_norms
 from mien.nets.network import build_face_network
@@ -163,6 +164,34 @@ def test_a_file_without_the_names_of_its_weights(exported: Path, tmp_path: Path)
     path.write_bytes(with_hash(model.SerializeToString()))
     with pytest.raises(ModelError, match=r"holds only .*conv_head\.weight .* Start from the run"):
         rebuild_network(path)
+
+
+@pytest.mark.parametrize(
+    ("part", "scale"),
+    [("expression_head.weight", 1.01), ("landmark_head.bias", 0.5), ("affect_head.bias", 3)],
+)
+def test_an_error_that_the_probabilities_hide(
+    exported: Path, tmp_path: Path, part: str, scale: float
+) -> None:
+    """In a file whose probabilities are 0 and 1, the comparison finds a wrong weight, and also those of other heads."""
+    model = onnx.load(exported)
+    for entry in model.graph.initializer:
+        if entry.name.startswith("network.expression_head."):
+            value = 10 * onnx.numpy_helper.to_array(entry)
+            entry.CopyFrom(onnx.numpy_helper.from_array(value, entry.name))
+    for entry in model.metadata_props:
+        if entry.key == "mien_sha256":
+            entry.value = "0" * 64
+    path = tmp_path / "sure.onnx"
+    path.write_bytes(with_hash(model.SerializeToString()))
+    network, file = rebuild_network(path).network, OnnxModel.load(path)
+    images = torch.from_numpy(model_file_network._test_images(32))
+    before = torch.softmax(network(images)["expression"] / file.info.temperature, 1)
+    network.state_dict()[part].mul_(scale)
+    after = torch.softmax(network(images)["expression"] / file.info.temperature, 1)
+    assert (after - before).abs().max() < 1e-3
+    with pytest.raises(ModelError, match="the outputs differ by"):
+        model_file_network.require_same_outputs(network, file, what="It", advice="Do")
 
 
 def test_a_graph_that_computes_something_else(exported: Path, tmp_path: Path) -> None:

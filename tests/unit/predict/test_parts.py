@@ -221,6 +221,13 @@ def test_another_model_is_not_resumed(
         run(folder, other, out=out, resume=True)
 
 
+def test_the_limit_of_sizes_is_in_the_summary(folder: Path, model_path: Path, tmp_path: Path) -> None:
+    """The number of faces that it left out is not known, so none is stated; several parts do not add it up."""
+    expected = "10 faces of at least 30 px in 11 images, 1 with no face of that size, 1 unreadable"
+    assert run(folder, model_path, out=tmp_path / "rows.csv", min_face_px=30) == expected
+    assert run(folder, model_path, min_face_px=30) == expected
+
+
 @pytest.mark.parametrize("keep", [0, 10, -3])
 def test_a_damaged_part_is_made_again(
     folder: Path, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: int
@@ -274,6 +281,51 @@ def test_options_of_parts_need_images_and_a_file(
     (folder / "a.avi").write_bytes(b"")
     with pytest.raises(ArtifactError, match="1 of 12 sources are videos, cameras or addresses"):
         run(folder, model_path, out=tmp_path / "rows.csv", **options)
+
+
+@pytest.mark.parametrize("suffix", PREDICTION_FORMATS)
+@pytest.mark.parametrize("options", [{}, {"aggregate": ("file",)}], ids=["rows", "aggregated"])
+def test_nothing_is_left_of_a_finished_file(
+    folder: Path, model_path: Path, tmp_path: Path, caplog: Any, suffix: str, options: dict[str, Any]
+) -> None:
+    """A script that resumes until it succeeds can repeat it, wherever it was killed, but not with other images."""
+    (folder / "none.png").rename(folder / "\udce4,\n.png")
+    out = tmp_path / f"rows{suffix}"
+    run(folder, model_path, out=out, resume=True, **options)
+    written = out.read_bytes()
+    Path(f"{out}.parts").mkdir()
+    (Path(f"{out}.parts") / "plan.json").write_text("{}")
+    os.utime(Path(f"{out}.parts") / "plan.json", (1, 1))
+    with caplog.at_level("INFO"):
+        assert run(folder, model_path, out=out, resume=True, **options) == "None"
+    assert f"{out} is finished: it has the rows of all 11 images, and nothing is left to do" in caplog.text
+    assert not Path(f"{out}.parts").exists()
+    (folder / "0.png").rename(folder / "new.png")
+    os.utime(folder / "1.png", (2e9, 2e9))
+    with pytest.raises(
+        ArtifactError, match=r"is finished, but .*: 1 new, 1 gone, 1 changed, such as .*0\.png"
+    ):
+        run(folder, model_path, out=out, resume=True, **options)
+    assert out.read_bytes() == written
+    run(folder, model_path, out=out, resume=True, force=True, **options)
+    assert out.read_bytes() != written
+
+
+def test_what_is_not_a_finished_file_of_the_same_command_is_not_replaced(
+    folder: Path, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table of the user's, a file without its annotated copies, one that an interrupted --force was replacing."""
+    (tmp_path / "mine.csv").write_text("name,age\na,1\n")
+    with pytest.raises(ArtifactError, match="already exists"):
+        run(folder, model_path, out=tmp_path / "mine.csv", resume=True)
+    out = tmp_path / "rows.csv"
+    run(folder, model_path, out=out)
+    with pytest.raises(ArtifactError, match="already exists"):
+        run(folder, model_path, out=out, resume=True, draw=tmp_path / "drawn")
+    run_until(9, folder, model_path, monkeypatch, out=out, force=True)
+    with pytest.raises(ArtifactError, match="already exists"):
+        run(folder, model_path, out=out, resume=True)
+    assert Path(f"{out}.parts").exists()
 
 
 def test_a_folder_in_the_way_stays(folder: Path, model_path: Path, tmp_path: Path) -> None:

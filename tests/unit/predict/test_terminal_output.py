@@ -87,10 +87,11 @@ def test_a_crowd_is_summarized_by_the_people_seen_longest() -> None:
     assert lines[-1] == "  and 10 more, each seen 10.0 s or less"
 
 
-def test_a_video_without_a_face() -> None:
-    summary = VideoSummary("a", frame_rate=10)
+@pytest.mark.parametrize(("min_face_px", "size"), [(0, ""), (60, " of at least 60 px")])
+def test_a_video_without_a_face(min_face_px: int, size: str) -> None:
+    summary = VideoSummary("a", frame_rate=10, min_face_px=min_face_px)
     add_frame(summary, 0.0)
-    assert [*summary.lines()] == ["a: 1 frame, 0.1 s, a face in 0% of them"]
+    assert [*summary.lines()] == [f"a: 1 frame, 0.1 s, a face{size} in 0% of them"]
 
 
 @pytest.mark.parametrize("n_frames", [0, 2])

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -377,12 +378,28 @@ def test_resume_on_another_pack_is_refused(
         train(tiny_recipe, [other], unfinished, resume=True)
 
 
-def test_a_finished_run_cannot_be_resumed(
+def test_nothing_is_left_of_a_finished_run(
+    trained_run: Path, training_pack: Path, tiny_recipe: Recipe, tmp_path: Path, caplog: Any
+) -> None:
+    """A script that resumes until it succeeds can repeat it; the earlier run that a kill left is removed."""
+    out = tmp_path / "run"
+    shutil.copytree(trained_run, out)
+    shutil.copytree(trained_run, tmp_path / "run.replaced")
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    with caplog.at_level("INFO"):
+        summary = train(tiny_recipe, [training_pack], out, resume=True)
+    assert f"Run {out} is finished, and nothing is left to do." in caplog.text
+    assert str(summary).splitlines()[-1] == f"run: {out}"
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+    assert not (tmp_path / "run.replaced").exists()
+
+
+def test_a_finished_run_is_not_that_of_another_recipe(
     trained_run: Path, training_pack: Path, tiny_recipe: Recipe
 ) -> None:
-    """There is nothing to resume."""
-    with pytest.raises(ArtifactError, match="is finished"):
-        train(tiny_recipe, [training_pack], trained_run, resume=True)
+    """More epochs than it was started with are left to do, but cannot be added."""
+    with pytest.raises(ArtifactError, match=r"`schedule.epochs` was 6, is 9.*--model\.weights"):
+        train(changed(tiny_recipe, schedule__epochs=9), [training_pack], trained_run, resume=True)
 
 
 def test_a_run_of_another_format_is_refused(

@@ -1,6 +1,7 @@
 """A folder of images for each class, the layout of most private data sets."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from mien.datasets.splits import (
     PersonAndClip,
     assign_split,
     choose_val_persons,
+    is_split_column,
     parse_split,
     require_val_fraction,
 )
@@ -177,6 +179,15 @@ def open_folder(
             f"`{raw}` must hold {LAYOUT}, but {quote_names(sorted(persons))} hold class folders each: give one of them, or "
             "merge the two with `mien prepare yaml`"
         )
+    if splits := sorted(
+        name
+        for name in persons
+        if is_split_column(name) or any(map(parse_split, re.split(r"[\W\d_]+", name)))
+    ):
+        raise DatasetError(
+            f"`{raw}` must hold {LAYOUT}, but {quote_names(splits)} are neither named like these splits nor like persons, and "
+            "hold class folders each: rename them to train, val and test, or link to them under these names in a new folder"
+        )
     if len(persons) > 2:
         folders = [(parent / name, inner) for parent, name in filled for inner in list_names(parent / name)]
         filled = [folder for folder in folders if next(_files_below(*folder), None) is not None]
@@ -253,9 +264,15 @@ def _find_split_folders(raw: Path) -> tuple[tuple[str, str], ...]:
     splits = [(split, name) for name in folders if (split := parse_split(name))]
     others = [name for name in folders if not parse_split(name)]
     if splits and others:
+        other = printable(others[0])
+        advice = (
+            f"if `{other}` is a split too, rename it to val or test; or move"
+            if is_split_column(other)
+            else "move"
+        )
         raise DatasetError(
             f"`{raw}` must hold either split folders or class folders, it holds `{splits[0][1]}` next to "
-            f"`{printable(others[0])}`: move one of them away"
+            f"`{other}`: {advice} one of them away"
         )
     return tuple(splits) or (("train", ""),)
 

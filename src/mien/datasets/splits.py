@@ -2,21 +2,26 @@
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Mapping
 
 from mien.formats.pack.grouping import connect
 
-_SPLIT_NAMES = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val", "dev": "val", "development": "val", "publictest": "val",
-    "test": "test", "testing": "test", "privatetest": "test",
-}  # fmt: skip
-_SUFFIXES = re.compile(r"[ _-]?(sets?|split|data|images)$")
+# In lower case; the languages are those in which `mien.faces.classes` knows the names of classes.
+_NAMES = {
+    "train": "train training entraînement apprentissage entrenamiento treino treinamento addestramento обучение 训练 訓練 学習 훈련 학습",
+    "val": "val valid validation dev development publictest validierung validación validação validazione валидация 验证 驗證 検証 검증",
+    "test": "test testing privatetest testen prueba pruebas teste тест 测试 測試 テスト 시험 테스트",
+}
+_SPLIT_NAMES = {word: split for split, words in _NAMES.items() for word in words.split()}
+_SUFFIXES = re.compile(r"[ _-]?(sets?|split|data|images|集|データ|세트)$")
+# They say that faces are held out from training, but not which split they are; or that they are several.
+_UNCLEAR = frozenset(("holdout", "heldout", "held", "eval", "evaluation", "trainval"))
 # "patition" is RAF-DB's spelling.
 _COLUMN_WORDS = frozenset(
     (
         *("split", "splits", "phase", "usage", "set", "subset", "partition", "patition", "fold", "folds"),
-        *("train", "training", "test", "testing"),
+        *("train", "training", "test", "testing", "validation", "holdout", "heldout", "eval", "evaluation"),
     )
 )
 
@@ -27,23 +32,31 @@ def parse_split(word: str) -> str | None:
     ``PublicTest`` and ``PrivateTest`` are FER2013's.
 
     Example:
-        >>> parse_split("Validation"), parse_split("train_set"), parse_split("happy")
-        ('val', 'train', None)
+        >>> parse_split("Validation"), parse_split("train_set"), parse_split("训练集"), parse_split("happy")
+        ('val', 'train', 'train', None)
     """
-    word = word.strip().lower()
+    word = unicodedata.normalize("NFC", word).strip().lower()
     return _SPLIT_NAMES.get(word) or _SPLIT_NAMES.get(_SUFFIXES.sub("", word))
 
 
 def find_split(text: str) -> str | None:
     """Return the split that a word means; for a path, the split of a folder or of the prefix of the file name.
 
+    A prefix in front of another split, as in ``train_val``, means neither.
+
     Example:
         >>> find_split("Test"), find_split("faces/val/7.jpg"), find_split("train_00001.jpg"), find_split("a/7.jpg")
         ('test', 'val', 'train', None)
+        >>> find_split("train_val"), find_split("train-holdout")
+        (None, None)
     """
     *folders, name = re.split(r"[/\\]", text)
-    words = [text, *folders, *re.findall(r"^([A-Za-z]+)[_-]", name)]
-    return next((split for word in words if (split := parse_split(word))), None)
+    prefix, *others = re.findall(r"[A-Za-z]+", name) if re.match(r"[A-Za-z]+[_-]", name) else [""]
+    if any(
+        word.lower() in _UNCLEAR or parse_split(word) not in (None, parse_split(prefix)) for word in others
+    ):
+        prefix = ""
+    return next((split for word in (text, *folders, prefix) if (split := parse_split(word))), None)
 
 
 def is_split_column(column: str) -> bool:
@@ -52,8 +65,11 @@ def is_split_column(column: str) -> bool:
     Example:
         >>> is_split_column("is_test"), is_split_column("dataSplit"), is_split_column("label")
         (True, True, False)
+        >>> is_split_column("is_valid"), is_split_column("valid")  # fastai's; the other one may be about the row
+        (True, False)
     """
-    return not _COLUMN_WORDS.isdisjoint(word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", column))
+    words = {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", column)}
+    return not words.isdisjoint(_COLUMN_WORDS) or words in ({"is", "valid"}, {"is", "val"}, {"is", "dev"})
 
 
 def assign_split(key: str, val_fraction: float) -> str:

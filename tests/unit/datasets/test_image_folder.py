@@ -260,6 +260,27 @@ def test_a_file_is_refused(tmp_path: Path, put: Callable[..., Path]) -> None:
         open_folder(put(tmp_path / "set.zip"))
 
 
+@pytest.mark.parametrize("names", [("fold1", "fold2", "fold3"), ("learn", "faces_val", "faces_eval")])
+def test_folders_that_may_be_splits_are_no_persons(
+    names: tuple[str, ...], make_set: Callable[..., Path]
+) -> None:
+    """Folds, or splits under other names, would be mixed; linked under the names of splits they are read."""
+    raw = make_set(*(f"{name}/{kind}/a.jpg" for name in names for kind in ("happy", "sad")))
+    with pytest.raises(DatasetError, match="rename them to train, val and test, or link to them"):
+        open_folder(raw)
+    linked = raw / "linked"
+    linked.mkdir()
+    for name, split in zip(names, ("train", "val", "test"), strict=True):
+        (linked / split).symlink_to(raw / name)
+    assert sorted({row.split for row in open_folder(linked).rows()}) == ["test", "train", "val"]
+
+
+def test_a_split_of_unknown_kind_next_to_train_is_named(make_set: Callable[..., Path]) -> None:
+    """Faces for evaluation may be val or test."""
+    with pytest.raises(DatasetError, match="if `eval` is a split too, rename it to val or test; or move"):
+        open_folder(make_set("train/happy/a.jpg", "train/sad/a.jpg", "eval/happy/a.jpg"))
+
+
 @pytest.mark.parametrize("splits", [("",), ("train/", "test/")])
 def test_folders_of_persons(
     tmp_path: Path, put: Callable[..., Path], read_set: Callable[..., Any], splits: tuple[str, ...]

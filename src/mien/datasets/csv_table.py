@@ -38,6 +38,7 @@ from mien.datasets.splits import (
     assign_split,
     find_split,
     is_split_column,
+    named_split,
     require_val_fraction,
 )
 from mien.errors import DatasetError
@@ -214,6 +215,8 @@ def open_csv(
     """
     require_val_fraction(val_fraction)
     opened = [(split, *open_list(path, columns)) for split, path in _find_lists(raw, lists)]
+    if len(opened) == 1 and not lists and SPLIT in opened[0][1].columns:
+        opened = [("", *opened[0][1:])]
     roots = (raw if raw.is_dir() else raw.parent, *images)
     return read_lists(roots, opened, columns, val_fraction=val_fraction, label_names=label_names)
 
@@ -322,7 +325,8 @@ def _find_lists(raw: Path, lists: SplitLists) -> list[tuple[str, Path]]:
     found = found or [name for name in files if Path(name).suffix.lower() in (".txt", ".lst")]
     found = found or [name for name in files if Path(name).suffix.lower() in RECORD_SUFFIXES]
     if len(found) == 1:
-        return [("", raw / found[0])]
+        named = named_split(Path(found[0])) or ""
+        return [(named if named != "train" else "", raw / found[0])]
     by_split = {find_split(Path(name).stem) or "": raw / name for name in found}
     if found and len(by_split) == len(found) and "" not in by_split:
         return [(split, by_split[split]) for split in SPLITS if split in by_split]
@@ -390,14 +394,16 @@ def _find_repeated(table: ListTable, survey: Survey, label_classes: dict[str, st
 def _require_no_split(table: ListTable, survey: Survey) -> None:
     """Refuse a list with a column that seems to hold the split, by its name or because most of its cells name a split.
 
-    Words in the paths count only if they distinguish several splits.
+    Words in the paths count only if they distinguish several splits, or name a held-out one.
     """
     used = set(table.columns.values()) - {table.columns[PATH]}
     names = table.header or tuple(str(number) for number in range(1, table.width + 1))
     for index, column in enumerate(names):
         found = survey.splits.get(index, Counter[str]())
         is_path = index == table.columns[PATH]
-        is_split = 2 * found.total() > survey.n_rows and (len(found) > 1 or not is_path)
+        is_split = 2 * found.total() > survey.n_rows and (
+            len(found) > 1 or not is_path or "train" not in found
+        )
         if index not in used and (is_split or (not is_path and is_split_column(column))):
             shown = ", ".join(f"{split} {found[split]:,}" for split in SPLITS if found[split])
             raise DatasetError(

@@ -4,6 +4,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Mapping
+from pathlib import Path
 
 from mien.formats.pack.grouping import connect
 
@@ -57,6 +58,20 @@ def find_split(text: str) -> str | None:
     ):
         prefix = ""
     return next((split for word in (text, *folders, prefix) if (split := parse_split(word))), None)
+
+
+def named_split(raw: Path) -> str | None:
+    """Return the split that the name of a folder means, or that a word in the name of a list or the name of its folder does.
+
+    ``dev`` is also a folder of projects.
+
+    Example:
+        >>> named_split(Path("raf/fer_test.csv")), named_split(Path("raf/test/list.csv")), named_split(Path("dev/list.csv"))
+        ('test', 'test', None)
+    """
+    names = [raw.name] if raw.is_dir() else [*re.split(r"[\W\d_]+", raw.name.split(".")[0]), raw.parent.name]
+    found = {split for name in names if (split := parse_split(name)) and name.lower() != "dev"}
+    return found.pop() if len(found) == 1 else None
 
 
 def is_split_column(column: str) -> bool:

@@ -29,16 +29,13 @@ def require_readable(fields: dict[str, str]) -> None:
 
 
 def parse_integer(text: str) -> int | None:
-    """Parse ``3`` or ``3.0``, as spreadsheets write integers; None for anything else.
+    """Parse ``3``, ``3.0`` or ``3,0``, as spreadsheets write integers; None for anything else.
 
     Example:
-        >>> parse_integer(" 3.0"), parse_integer("-1"), parse_integer("3.5")
-        (3, -1, None)
+        >>> parse_integer(" 3.0"), parse_integer("3,0"), parse_integer("-1"), parse_integer("3.5")
+        (3, 3, -1, None)
     """
-    try:
-        value = float(text)
-    except ValueError:
-        return None
+    value = parse_number(text)
     return int(value) if value.is_integer() else None
 
 

@@ -45,6 +45,7 @@ class Survey:
         split_values: number of rows with each value of the column of splits, as far as there are few.
         has_votes: the columns of votes hold other numbers than a single 1 in a row.
         folders: the first folder of each path, up to `MAX_FOLDERS`.
+        problems: number of rows that cannot be read, by the reason.
     """
 
     def __init__(self, tables: Iterable[CsvFile]) -> None:
@@ -62,6 +63,7 @@ class Survey:
         self.split_values: Counter[str] = Counter()
         self.has_votes = False
         self.folders: set[str] = set()
+        self.problems: Counter[str] = Counter()
         self._digests, self._labels = array("Q"), array("H")
         self._label_numbers: dict[str, int] = {}
         for table in tables:
@@ -94,6 +96,7 @@ class Survey:
         for _, cells in table.cells():
             self.n_rows += 1
             if isinstance(cells, str):
+                self.problems[cells] += 1
                 continue
             fields = table.fields_of(cells)
             named = [(index, parse_split(cells[index])) for index in others if 0 < len(cells[index]) < 1000]

@@ -263,6 +263,9 @@ def read_lists(
             raise DatasetError(
                 f"--label-names explains none of the labels of {where}, which are {found}: name these"
             )
+        if survey.problems.total() == survey.n_rows > 0:
+            problem = next(iter(survey.problems))
+            raise DatasetError(f"No row of {where} can be read, {problem}: correct the line of column names")
         raise DatasetError(f"{where} must have rows with a label, it has none: fill in its label column")
     annotations: Annotations = {}
     if units := {name: first.header[index] for name, index in first.columns.items() if is_unit_name(name)}:
@@ -325,8 +328,8 @@ def _find_lists(raw: Path, lists: SplitLists) -> list[tuple[str, Path]]:
     found = found or [name for name in files if Path(name).suffix.lower() in (".txt", ".lst")]
     found = found or [name for name in files if Path(name).suffix.lower() in RECORD_SUFFIXES]
     if len(found) == 1:
-        named = named_split(Path(found[0])) or ""
-        return [(named if named != "train" else "", raw / found[0])]
+        stated = named_split(Path(found[0])) or ""
+        return [(stated if stated != "train" else "", raw / found[0])]
     by_split = {find_split(Path(name).stem) or "": raw / name for name in found}
     if found and len(by_split) == len(found) and "" not in by_split:
         return [(split, by_split[split]) for split in SPLITS if split in by_split]

@@ -566,3 +566,12 @@ def test_given_splits_are_kept(
     text = "path,label,subject,split\na.jpg,happy,S1,train\nb.jpg,sad,S1,val\n"
     source = open_csv(put(tmp_path / "faces.csv", text))
     assert [(row.split, row.fields["person"]) for row in source.rows()] == [("train", "S1"), ("val", "S1")]
+
+
+def test_rows_that_the_header_does_not_fit_are_named(make_csv: Callable[..., Path]) -> None:
+    """A numbered list whose header lacks the number has labels, but no row can be read."""
+    path = make_csv("path,label", "0,a.jpg,happy", "1,b.jpg,sad")
+    with pytest.raises(
+        DatasetError, match="the row has 3 columns, the list has 2: correct the line of column names"
+    ):
+        open_csv(path)

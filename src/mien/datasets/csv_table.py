@@ -39,6 +39,7 @@ from mien.datasets.splits import (
     find_split,
     is_split_column,
     named_split,
+    require_splits,
     require_val_fraction,
 )
 from mien.errors import DatasetError
@@ -156,7 +157,7 @@ class CsvDataset:
             label=self.classes.index(class_name),
             distribution=self._distribution(fields[VOTES]) if self.has_votes else None,
             box_xyxy=box_xyxy,
-            is_relative_box=self.box_format is not None and self.box_format.startswith("relative"),
+            is_relative_box=self.box_format is not None and "-" in self.box_format,
             landmarks=landmarks,
             valence=valence,
             arousal=arousal,
@@ -359,16 +360,9 @@ def _require_understood(table: ListTable, survey: Survey, *, where: str) -> None
     Raises:
         DatasetError: they do, with the option that states what the columns hold.
     """
-    unknown = Counter(
-        {value: count for value, count in survey.split_values.items() if find_split(value) is None}
-    )
-    if 2 * unknown.total() > survey.n_rows:
-        column = (table.header or range(1, table.width + 1))[table.columns[SPLIT]]
-        example = ",".join(f"{value or repr(value)}=SPLIT" for value in sorted(unknown)[:10])
-        raise DatasetError(
-            f"The column `{column}` of {where} must name splits, it has {', '.join(map(repr, sorted(unknown)[:10]))}: add "
-            f"--split-names {shlex.quote(example)} with train, val or test for SPLIT, or --split-column {NO_COLUMN}"
-        )
+    if SPLIT in table.columns:
+        names = table.header or tuple(map(str, range(1, table.width + 1)))
+        require_splits(survey.split_values, column=names[table.columns[SPLIT]], where=where)
     if table.vote_names and 2 * survey.labels.total() < survey.n_rows:
         shown = ", ".join(table.vote_names)
         raise DatasetError(

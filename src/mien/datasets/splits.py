@@ -2,10 +2,14 @@
 
 import hashlib
 import re
+import shlex
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from mien.datasets.list_options import NO_COLUMN
+from mien.errors import DatasetError
 from mien.formats.pack.grouping import connect
 
 # In lower case; the languages are those in which `mien.faces.classes` knows the names of classes.
@@ -143,3 +147,23 @@ def require_val_fraction(val_fraction: float) -> None:
     """
     if not 0 <= val_fraction < 1:
         raise ValueError(f"`val_fraction` must be in [0, 1), got {val_fraction!r}")
+
+
+def require_splits(values: Counter[str], *, column: str, where: str) -> None:
+    """Check that a column says the split of most rows.
+
+    Args:
+        values: number of rows with each value.
+        column: its name.
+        where: the list, for the error message.
+
+    Raises:
+        DatasetError: it does not, with the option that states what its values mean.
+    """
+    unknown = {value: count for value, count in values.items() if find_split(value) is None}
+    if 2 * sum(unknown.values()) > values.total():
+        example = ",".join(f"{value or repr(value)}=SPLIT" for value in sorted(unknown)[:10])
+        raise DatasetError(
+            f"The column `{column}` of {where} must name splits, it has {', '.join(map(repr, sorted(unknown)[:10]))}: add "
+            f"--split-names {shlex.quote(example)} with train, val or test for SPLIT, or --split-column {NO_COLUMN}"
+        )

@@ -309,7 +309,7 @@ class _Finder:
         if len(dict.fromkeys(known)) > 1:
             raise DatasetError(
                 f"`{self.path}` has several columns that may hold the class, {_quoted(known)}: add "
-                f"--label-column {shlex.quote(known[0])}"
+                f"--label-column {shlex.quote(known[0])}, or the name of another one"
             )
         if not known:
             similar = self.similar(LABEL, taken=set())
@@ -355,6 +355,11 @@ class _Finder:
             )
         if not found:
             return (), None
+        if box_format is None and "original_width" in self._lowered:
+            raise DatasetError(
+                f"`{self.path}` has {_quoted(found[0])} next to `original_width`, as Label Studio writes boxes in percent: add "
+                f"--box-format percent-{BOX_COLUMNS[found[0]]}, or --box-format {BOX_COLUMNS[found[0]]} if they are in pixels"
+            )
         return tuple(self.index(name) for name in found[0]), box_format or BOX_COLUMNS[found[0]]
 
     def similar(self, role: str, *, taken: set[int]) -> list[str]:

@@ -198,10 +198,11 @@ _NO_LOSS = frozenset(("not_a_face", "no_majority", "duplicate_row"))
 LEAST_MISREAD = 5
 # Warnings that most faces of a set have only if an annotation is read as something that it is not, and what states it.
 _BOX = "state their format with --box-format, or leave them out with --box-columns none"
-_LANDMARKS = "they are read as 68 points in iBUG's order, x and y in turn; leave others out with --landmarks-column none"
+_PERCENT = "they lie in the first 100 pixels: if they are in percent, add --box-format percent-xywh, percent-xyxy or percent-cxcywh"
+_LANDMARKS = "they are read as 68 points in pixels in iBUG's order, x and y in turn; leave others out with --landmarks-column none"
 _AFFECT = "state their scale with --affect-range, or leave them out with --affect-columns none"
 _MISREAD = {
-    "box_value": _BOX, "box_beyond_image": _BOX,
+    "box_value": _BOX, "box_beyond_image": _BOX, "box_percent": _PERCENT,
     "landmark_order": _LANDMARKS, "landmark_count": _LANDMARKS, "landmark_value": _LANDMARKS, "landmark_place": _LANDMARKS,
     "valence_value": _AFFECT, "arousal_value": _AFFECT, "affect_value": _AFFECT,
 }  # fmt: skip

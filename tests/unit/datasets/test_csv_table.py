@@ -434,6 +434,20 @@ def test_affect_on_another_scale_stops(
     assert (min(found), max(found)) == (-1, 1)
 
 
+def test_a_mark_for_none_is_not_the_end_of_the_scale(
+    make_csv: Callable[..., Path], read_set: Callable[..., Any]
+) -> None:
+    """Of -1 and numbers from 0 to 1, -1 may mean none; with one more negative number the scale is -1 to 1."""
+    values = [*(n / 30 for n in range(30)), -1, -1]
+    rows = [f"{n}.jpg,happy,{value}" for n, value in enumerate(values)]
+    path = make_csv("path,label,valence", *rows)
+    with pytest.raises(DatasetError, match=r"or none but -1, .* --affect-range=0\.\.1, or"):
+        open_csv(path)
+    read = read_set(open_csv(path, columns=ColumnOptions(affect_range=(0, 1)), val_fraction=0))
+    assert [read.records[f"{n}.jpg"].valence for n in (0, 15, 31)] == [-1, 0, None]
+    open_csv(make_csv("path,label,valence", *rows, "x.jpg,happy,-0.5"))
+
+
 def test_a_few_values_off_the_scale_are_warnings(
     make_csv: Callable[..., Path], read_set: Callable[..., Any]
 ) -> None:

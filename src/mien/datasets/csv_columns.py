@@ -30,7 +30,7 @@ from mien.datasets.list_table import ListTable, parse_path_template
 from mien.datasets.record_files import RECORD_SUFFIXES, open_records
 from mien.datasets.splits import is_split_column
 from mien.errors import DatasetError
-from mien.faces.classes import AFFECTNET_CLASSES, canonical_class
+from mien.faces.classes import AFFECTNET_CLASSES, canonical_class, similar_class
 from mien.faces.images import IMAGE_SUFFIXES
 
 SPELLINGS = {**COLUMN_SPELLINGS, **PERSON_SPELLINGS}
@@ -41,7 +41,26 @@ _WORDS = {
     "box": frozenset(("bbox", "bboxes", "box", "rect", "roi", "xmin", "ymin", "xmax", "ymax")),
     LANDMARKS: frozenset(("landmark", "landmarks", "keypoint", "keypoints", "lnd", "lms", "lmk")),
     "affect": frozenset(("valence", "arousal", "aro", "va")),
+    PERSON: frozenset(
+        (
+            "person",
+            "subject",
+            "subj",
+            "participant",
+            "actor",
+            "identity",
+            "individual",
+            "speaker",
+            "patient",
+            "volunteer",
+        )
+    ),
+    CLIP: frozenset(("clip", "video", "sequence", "seq")),
 }
+# Words that may be next to those for a person or clip; with another one, such as `subject_age`, it is about something else.
+_NUMBERING = frozenset(
+    ("id", "ids", "name", "number", "no", "num", "nr", "index", "idx", "code", "key", "label")
+)
 # Words that say that a column is about a label or box, and does not hold it.
 _ABOUT = frozenset(
     (
@@ -111,6 +130,8 @@ _OPTION = {
     "box": "--box-columns",
     LANDMARKS: "--landmarks-column",
     "affect": "--affect-columns",
+    PERSON: "--person-column",
+    CLIP: "--clip-column",
 }
 
 
@@ -256,6 +277,11 @@ class _Finder:
                 f"`{self.path}` has several columns that may hold the path of the image, {_quoted(known)}: add "
                 f"--path-column {shlex.quote(known[0])}"
             )
+        if not known and {"pixels", "pixel0"} & {*self._lowered}:
+            raise DatasetError(
+                f"`{self.path}` holds pixels in place of paths: `mien prepare fer2013` reads FER2013's columns emotion, pixels and "
+                "Usage; write other pixels as image files"
+            )
         if not known:
             raise DatasetError(
                 f"`{self.path}` must have a column `path`, or another usual name for it; it {self._shown_columns()}: add "
@@ -313,6 +339,8 @@ class _Finder:
             )
         if not known:
             similar = self.similar(LABEL, taken=set())
+            if len(similar) > 1 and len({similar_class(name) for name in similar} - {None}) == len(similar):
+                similar = [",".join(similar)]  # a column for each class
             without = ""
             if find_unit_columns(self.names, path=self.path):
                 without = "; a set of action units without expressions needs a column `label` with one word, such as `any`"
@@ -369,7 +397,7 @@ class _Finder:
             for index, name in enumerate(self.names)
             if index not in taken
             and not _WORDS[role].isdisjoint(words := _words(name))
-            and _ABOUT.isdisjoint(words)
+            and (words <= _WORDS[role] | _NUMBERING if role in (PERSON, CLIP) else _ABOUT.isdisjoint(words))
             and not is_split_column(name)
         ]
 
@@ -386,6 +414,8 @@ class _Finder:
             "box": options.box_columns is not None or BOX[0] in columns,
             LANDMARKS: options.landmarks_column is not None or POINTS[0] in columns,
             "affect": options.affect_columns is not None or not {VALENCE, AROUSAL}.isdisjoint(columns),
+            PERSON: options.person_column is not None or PERSON in columns,
+            CLIP: options.clip_column is not None or CLIP in columns,
         }
         found = {role: self.similar(role, taken=taken) for role in _WORDS}
         self._add_coordinates(found, taken)
@@ -401,10 +431,16 @@ class _Finder:
             elif role != LANDMARKS or len(names) == 1:
                 number = {"box": 4, "affect": 2}.get(role, 1)
                 is_all = len(names) == number or (role == "box" and len(names) == 1)
-                example = {"box": "A,B,C,D", "affect": "V,A", LANDMARKS: names[0]}[role]
+                example = {"box": "A,B,C,D", "affect": "V,A"}.get(role, names[0])
                 chosen = ",".join(names) if is_all else example
                 advice = f"{_OPTION[role]} {shlex.quote(chosen)} to use it, or {advice}"
-            what = {"box": "a face box", "affect": "valence or arousal", LABEL: "the class"}.get(role, role)
+            what = {
+                "box": "a face box",
+                "affect": "valence or arousal",
+                LABEL: "the class",
+                PERSON: "the person",
+                CLIP: "the video or sequence",
+            }.get(role, role)
             raise DatasetError(
                 f"`{self.path}` has {_quoted(names)}, which may hold {what} but is not read: add {advice}"
             )

@@ -99,7 +99,8 @@ class ImageFolder:
     @property
     def _depth(self) -> int:
         """The number of folders above those of persons or classes."""
-        return 1 if self.split_folders[0][1] else 0
+        folder = self.split_folders[0][1]
+        return folder.count("/") + 1 if folder else 0
 
     def _person_of(self, key: str) -> str:
         return key.split("/")[self._depth] if self.has_persons else ""
@@ -274,6 +275,10 @@ def _find_split_folders(raw: Path) -> tuple[tuple[str, str], ...]:
             f"`{raw}` must hold either split folders or class folders, it holds `{splits[0][1]}` next to "
             f"`{other}`: {advice} one of them away"
         )
+    # `train/train/happy` as archives of sets on Kaggle are unpacked.
+    inner = [(split, name, list_names(raw / name)) for split, name in splits]
+    if inner and all([parse_split(word) for word in words] == [split] for split, _, words in inner):
+        splits = [(split, f"{name}/{words[0]}") for split, name, words in inner]
     return tuple(splits) or (("train", ""),)
 
 
@@ -293,6 +298,14 @@ def _require_class_folders(raw: Path, folders: list[tuple[Path, str]], *, are_na
             raise DatasetError(
                 f"`{raw}` must hold the splits above the classes, but `{shown}` holds "
                 f"{quote_names(inside)}: move the folders, so that it is `{inside[0]}/{printable(name)}`"
+            )
+    for _, name in folders:
+        words = re.split(r"[\W\d_]+", name)
+        held_out = next((word for word in words if parse_split(word) in ("val", "test")), None)
+        if held_out and any(map(canonical_class, words)):
+            raise DatasetError(
+                f"`{raw}` must hold the splits above the classes, but `{printable(name)}` seems to be of the split {held_out}: move "
+                "the folders, or link to them in a new folder, so that it is SPLIT/CLASS"
             )
     for parent, name in () if are_named else folders:
         is_no_class = name.lower() in NOT_CLASSES
@@ -327,9 +340,12 @@ def _files_below(root: Path, folder: str) -> Iterator[str]:
         )
 
     seen: set[str] = set()
+    start = os.path.realpath(root / folder)
     for parent, folders, files in os.walk(root / folder, followlinks=True, onerror=refuse):
         real = os.path.realpath(parent)
-        if real in seen:
+        if real in seen or start.startswith(
+            f"{real.rstrip(os.sep)}{os.sep}"
+        ):  # also a link to a folder above
             folders.clear()
             continue
         seen.add(real)

@@ -589,3 +589,56 @@ def test_rows_that_the_header_does_not_fit_are_named(make_csv: Callable[..., Pat
         DatasetError, match="the row has 3 columns, the list has 2: correct the line of column names"
     ):
         open_csv(path)
+
+
+def test_one_hot_columns_as_pandas_writes_them(make_csv: Callable[..., Path]) -> None:
+    """False and True, and the name of the column that they come from before the class; the advice names all of them."""
+    rows = ("a.jpg,False,True", "b.jpg,True,False")
+    path = make_csv("path,sad,happy", *rows)
+    source = open_csv(path)
+    assert [source.class_of(row) for row in source.rows()] == ["Happy", "Sad"]
+    path = make_csv("path,emotion_sad,emotion_happy", *rows)
+    with pytest.raises(DatasetError, match="add --label-column emotion_sad,emotion_happy"):
+        open_csv(path)
+    source = open_csv(path, columns=ColumnOptions(label_column="emotion_sad,emotion_happy"))
+    assert (source.classes, [source.class_of(row) for row in source.rows()]) == (
+        ("Happy", "Sad"),
+        ["Happy", "Sad"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "option"),
+    [
+        *(("participant", "person"), ("Participant_ID", "person"), ("actor", "person"), ("subj", "person")),
+        *(
+            ("video_name", "clip"),
+            ("sequence", "clip"),
+            ("subject_age", None),
+            ("video_url", None),
+            ("user_id", None),
+        ),
+    ],
+)
+def test_persons_under_another_name_stop(
+    column: str, option: str | None, make_csv: Callable[..., Path]
+) -> None:
+    """Faces of one person would be on both sides of the split drawn here; `none` says that it is no person."""
+    path = make_csv(f"path,label,{column}", *(f"{n}.jpg,happy,{n % 4}" for n in range(20)))
+    if option is None:
+        open_csv(path)
+        return
+    with pytest.raises(
+        DatasetError, match=rf"add --{option}-column {column} to use it, or .* none to leave it out"
+    ):
+        open_csv(path)
+    used = open_csv(path, val_fraction=0.3, columns=ColumnOptions(**{f"{option}_column": column}))
+    by_split = {(row.split, row.fields[option]) for row in used.rows()}
+    assert len(by_split) == 4
+    open_csv(path, columns=ColumnOptions(**{f"{option}_column": "none"}))
+
+
+def test_a_list_of_pixels_is_told_from_one_of_paths(make_csv: Callable[..., Path]) -> None:
+    """FER2013's list is another kind."""
+    with pytest.raises(DatasetError, match="holds pixels in place of paths: `mien prepare fer2013` reads"):
+        open_csv(make_csv("emotion,pixels", "0,1 2 3 4"))

@@ -312,3 +312,32 @@ def test_two_sets_in_a_folder_are_no_classes(tmp_path: Path, put: Callable[..., 
         DatasetError, match="`lab`, `web` hold class folders each: give one of them, or merge"
     ):
         open_folder(tmp_path)
+
+
+def test_splits_in_the_names_of_class_folders_are_refused(make_set: Callable[..., Path]) -> None:
+    """With --label-names too, which would make one class of both."""
+    raw = make_set("happy_train/a.jpg", "happy_test/a.jpg", "sad_train/a.jpg", "sad_test/a.jpg")
+    for names in (None, parse_label_names("happy_test=Happy,happy_train=Happy,sad_test=Sad,sad_train=Sad")):
+        with pytest.raises(DatasetError, match=r"`happy_test` seems to be of the split test: .* SPLIT/CLASS"):
+            open_folder(raw, label_names=names)
+
+
+def test_split_folders_twice(make_set: Callable[..., Path], read_set: Callable[..., Any]) -> None:
+    """`train/train/happy`, as archives of sets are unpacked."""
+    source = open_folder(
+        make_set(*(f"{s}/{s}/{c}/a.jpg" for s in ("train", "test") for c in ("happy", "sad")))
+    )
+    assert [(row.split, row.key, source.class_of(row)) for row in source.rows()] == [
+        ("train", "train/train/happy/a.jpg", "Happy"),
+        ("train", "train/train/sad/a.jpg", "Sad"),
+        ("test", "test/test/happy/a.jpg", "Happy"),
+        ("test", "test/test/sad/a.jpg", "Sad"),
+    ]
+    assert len(read_set(source).records) == 4
+
+
+def test_a_link_to_a_folder_above_is_not_followed(make_set: Callable[..., Path]) -> None:
+    """All other classes would be this one."""
+    raw = make_set("happy/a.jpg", "sad/b.jpg")
+    (raw / "happy" / "up").symlink_to("..")
+    assert [row.key for row in open_folder(raw, val_fraction=0).rows()] == ["happy/a.jpg", "sad/b.jpg"]

@@ -1,6 +1,7 @@
 """What the rows of a list hold, found in one pass before any of them is parsed: labels, splits, scales, repeated faces."""
 
 import hashlib
+import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable
@@ -101,7 +102,8 @@ class Survey:
                 self.problems[cells] += 1
                 continue
             fields = table.fields_of(cells)
-            named = [(index, parse_split(cells[index])) for index in others if 0 < len(cells[index]) < 1000]
+            named = [(index, parse_split(cells[index]) or parse_split(re.split("[_-]", cells[index])[-1]))
+                     for index in others if 0 < len(cells[index]) < 100]  # fmt: skip
             named += [(path_index, find_split(fields[PATH]))] if others else []
             for index, split in named:
                 if split is not None:

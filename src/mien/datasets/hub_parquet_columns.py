@@ -1,5 +1,6 @@
 """Which columns of a set's Parquet files hold the images, their labels and the split."""
 
+import re
 import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -110,7 +111,8 @@ def is_filled_with_splits(paths: list[Path], column: str) -> bool:
                 return False
             for batch in opened.iter_batches(columns=[column]):
                 n_rows += len(batch)
-                n_splits += sum(parse_split(cell or "") is not None for cell in batch[column].to_pylist())
+                words = ((cell or "", re.split("[_-]", cell or "")[-1]) for cell in batch[column].to_pylist())
+                n_splits += sum(any(map(parse_split, pair)) for pair in words)
     return 2 * n_splits > n_rows
 
 

@@ -642,3 +642,17 @@ def test_a_list_of_pixels_is_told_from_one_of_paths(make_csv: Callable[..., Path
     """FER2013's list is another kind."""
     with pytest.raises(DatasetError, match="holds pixels in place of paths: `mien prepare fer2013` reads"):
         open_csv(make_csv("emotion,pixels", "0,1 2 3 4"))
+
+
+def test_splits_at_the_end_of_other_words_stop(make_csv: Callable[..., Path]) -> None:
+    """As in the names of sets that were put together; each of the values can be explained."""
+    path = make_csv(
+        "path,label,source", "a.jpg,happy,rafdb_train", "b.jpg,sad,rafdb_test", "c.jpg,sad,fer-train"
+    )
+    with pytest.raises(DatasetError, match=r"`source` seems to hold the split \(train 2, test 1\)"):
+        open_csv(path)
+    with pytest.raises(
+        DatasetError, match="--split-names fer-train=SPLIT,rafdb_test=SPLIT,rafdb_train=SPLIT"
+    ):
+        open_csv(path, columns=ColumnOptions(split_column="source"))
+    open_csv(path, columns=ColumnOptions(split_column="none"))

@@ -209,6 +209,9 @@ def read_columns(path: Path, options: ColumnOptions) -> tuple[ListTable, list[li
              for value in getattr(options, entry.name) or ()]  # fmt: skip
     named += [value for entry in fields(options) if entry.name.endswith("_column")
               and (value := getattr(options, entry.name))]  # fmt: skip
+    named = [
+        part for name in named for part in re.findall(r"\{([^{}]+)\}", name) or [name] if name != NO_COLUMN
+    ]
     header = tuple(first) if _is_header(first, named) else ()
     table = ListTable(path=path, columns={}, width=len(first), header=header, delimiter=delimiter)
     return table, rows[1:] if header else rows
@@ -282,11 +285,16 @@ class _Finder:
                 f"`{self.path}` holds pixels in place of paths: `mien prepare fer2013` reads FER2013's columns emotion, pixels and "
                 "Usage; write other pixels as image files"
             )
+        numbered = (
+            ", or, if its first line is a row, such as --path-column '{1}.jpg' --label-column 2"
+            if self.has_header
+            else ""
+        )
         if not known:
             raise DatasetError(
                 f"`{self.path}` must have a column `path`, or another usual name for it; it {self._shown_columns()}: add "
                 f"--path-column {shlex.quote(images[0]) if images else 'NAME'}"
-                f"{'' if self.has_header else ' --label-column NUMBER'}; `mien prepare auto` says what a set is"
+                f"{'' if self.has_header else ' --label-column NUMBER'}{numbered}; `mien prepare auto` says what a set is"
             )
         return self.index(known[0])
 

@@ -656,3 +656,17 @@ def test_splits_at_the_end_of_other_words_stop(make_csv: Callable[..., Path]) ->
     ):
         open_csv(path, columns=ColumnOptions(split_column="source"))
     open_csv(path, columns=ColumnOptions(split_column="none"))
+
+
+def test_a_list_of_names_without_suffix_and_header(make_csv: Callable[..., Path]) -> None:
+    """Its first line looks like names of columns; the numbers in the advice say that it is a row."""
+    path = make_csv("train_1 happy", "train_2 sad", name="faces.txt")
+    with pytest.raises(
+        DatasetError, match=r"if its first line is a row, such as --path-column '\{1\}\.jpg' --label-column 2"
+    ):
+        open_csv(path)
+    columns = ColumnOptions(path_column="{1}.jpg", label_column="2", split_column="none")
+    assert [row.key for row in open_csv(path, columns=columns, val_fraction=0).rows()] == [
+        "train_1.jpg",
+        "train_2.jpg",
+    ]

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -318,7 +319,7 @@ def _require_class_folders(raw: Path, folders: list[tuple[Path, str]], *, are_na
         why = "is not named like a class" if is_no_class else "holds no image"
         siblings = {inner.lower() for inner in list_names(parent)}
         if {"images", "annotations"} <= siblings and parent.name in ("train_set", "val_set"):
-            why += f" (`{parent.name}/images` and `annotations` are AffectNet's 2021 layout: use `mien prepare affectnet`)"
+            why += f" (`{parent.name}/images` and `annotations` are AffectNet's 2021 layout: use `mien prepare affectnet {shlex.quote(str(parent.parent))}`)"
         elif {"images", "labels"} <= siblings:
             why += " (`images` next to `labels` is YOLO's layout: use `mien prepare yolo`)"
         others = {printable(other) for _, other in folders if other.lower() not in NOT_CLASSES} - {name}

@@ -175,21 +175,7 @@ def open_folder(
         (parent, name) for parent in parents for name in list_names(parent) if (parent / name).is_dir()
     ]
     filled = [folder for folder in folders if next(_files_below(*folder), None) is not None]
-    persons = {printable(name) for _, name in filled} if _are_persons(filled) else set[str]()
-    if len(persons) == 2:
-        raise DatasetError(
-            f"`{raw}` must hold {LAYOUT}, but {quote_names(sorted(persons))} hold class folders each: give one of them, or "
-            "merge the two with `mien prepare yaml`"
-        )
-    if splits := sorted(
-        name
-        for name in persons
-        if is_split_column(name) or any(map(parse_split, re.split(r"[\W\d_]+", name)))
-    ):
-        raise DatasetError(
-            f"`{raw}` must hold {LAYOUT}, but {quote_names(splits)} are neither named like these splits nor like persons, and "
-            "hold class folders each: rename them to train, val and test, or link to them under these names in a new folder"
-        )
+    persons = _find_persons(raw, filled)
     if len(persons) > 2:
         folders = [(parent / name, inner) for parent, name in filled for inner in list_names(parent / name)]
         filled = [folder for folder in folders if next(_files_below(*folder), None) is not None]
@@ -250,14 +236,34 @@ def _note_passed_over(raw: Path, parents: list[Path]) -> Iterator[str]:
         yield f"Files next to the class folders, not read: {quote_names(other_files)}."
 
 
-def _are_persons(folders: list[tuple[Path, str]]) -> bool:
-    """Return whether folders hold nothing but folders named like AffectNet's classes, and are not named so themselves."""
-    return bool(folders) and all(
+def _find_persons(raw: Path, folders: list[tuple[Path, str]]) -> set[str]:
+    """Return the names of folders that hold nothing but folders named like AffectNet's classes, if all of them do.
+
+    Raises:
+        DatasetError: there are two of them, which may be sets, or they are named like splits or folds.
+    """
+    are_persons = all(
         canonical_class(name) is None
         and (inner := list_names(parent / name))
         and all(canonical_class(folder) and (parent / name / folder).is_dir() for folder in inner)
         for parent, name in folders
     )
+    persons = {printable(name) for _, name in folders} if are_persons else set[str]()
+    if len(persons) == 2:
+        raise DatasetError(
+            f"`{raw}` must hold {LAYOUT}, but {quote_names(sorted(persons))} hold class folders each: give one of them, or "
+            "merge the two with `mien prepare yaml`"
+        )
+    if splits := sorted(
+        name
+        for name in persons
+        if is_split_column(name) or any(map(parse_split, re.split(r"[\W\d_]+", name)))
+    ):
+        raise DatasetError(
+            f"`{raw}` must hold {LAYOUT}, but {quote_names(splits)} are neither named like these splits nor like persons, and "
+            "hold class folders each: rename them to train, val and test, or link to them under these names in a new folder"
+        )
+    return persons
 
 
 def _find_split_folders(raw: Path) -> tuple[tuple[str, str], ...]:

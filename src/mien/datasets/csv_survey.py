@@ -1,7 +1,6 @@
 """What the rows of a list hold, found in one pass before any of them is parsed: labels, splits, scales, repeated faces."""
 
 import hashlib
-import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable
@@ -20,6 +19,14 @@ from mien.faces.classes import MISSING_VALUES
 MAX_LABELS = 1000
 # More first folders of paths than this are not compared with those on disk.
 MAX_FOLDERS = 10_000
+
+
+def _find_last_word(cell: str) -> str | None:
+    """Return the split that a cell means, or its last word, as in ``rafdb_test``; called for every cell of most columns."""
+    place = max(cell.rfind("_"), cell.rfind("-"))
+    return parse_split(cell) or (
+        parse_split(cell[place + 1 :]) if place >= 0 and cell[-1].isalpha() else None
+    )
 
 
 def face_digest(fields: dict[str, str]) -> int:
@@ -102,8 +109,9 @@ class Survey:
                 self.problems[cells] += 1
                 continue
             fields = table.fields_of(cells)
-            named = [(index, parse_split(cells[index]) or parse_split(re.split("[_-]", cells[index])[-1]))
-                     for index in others if 0 < len(cells[index]) < 100]  # fmt: skip
+            named = [
+                (index, _find_last_word(cells[index])) for index in others if 0 < len(cells[index]) < 100
+            ]
             named += [(path_index, find_split(fields[PATH]))] if others else []
             for index, split in named:
                 if split is not None:

@@ -170,7 +170,9 @@ AFFECTNET_2021 = [f"{s}/{part}/1.jpg" for s in ("train_set", "val_set") for part
             r"`train/images` is not named like a class .*YOLO",
             id="YOLO",
         ),
-        pytest.param(AFFECTNET_2021, r"`train_set/annotations` is .*use `mien prepare affectnet [^`]+`", id="2021"),
+        pytest.param(
+            AFFECTNET_2021, r"`train_set/annotations` is .*use `mien prepare affectnet [^`]+`", id="2021"
+        ),
         pytest.param(["happy/a.jpg", "sad/b.jpg", "notes/c.txt"], "`notes` holds no image", id="no image"),
         pytest.param(
             ["happy/train/a.jpg", "happy/test/b.jpg", "sad/train/c.jpg", "sad/test/d.jpg"],

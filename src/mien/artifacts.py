@@ -125,6 +125,10 @@ def _require_name(path: Path) -> None:
         raise ArtifactError(
             f"An output needs a name, and {path} has none. Give the folder's name, or another path"
         )
+    if re.search("[\ud800-\udfff]", str(path)):
+        raise ArtifactError(
+            f"The path of an output must be UTF-8 text, {str(path)!r} is not. Choose another path"
+        )
 
 
 def _exists_already(path: Path) -> ArtifactError:
@@ -389,7 +393,10 @@ def write_json(path: Path, value: Any, *, replace: bool = True) -> None:
         ValueError: a number is not finite.
         ArtifactError: the file exists, and `replace` is false.
     """
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", replace=replace)
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    if re.search("[\ud800-\udfff]", text):  # bytes in a path that are not UTF-8
+        text = json.dumps(value, indent=2, allow_nan=False)
+    write_text(path, f"{text}\n", replace=replace)
 
 
 def write_text(path: Path, text: str, *, replace: bool = True) -> None:

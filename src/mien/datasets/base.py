@@ -176,7 +176,7 @@ REMEDIES = {
     "not_a_face": "the set's annotators say this is not a face: nothing to do",
     "malformed_row": "correct the row in the list",
     "conflicting_label": "the folder and the list disagree: correct one of them, or remove the image",
-    "unknown_split": "write train, val or test",
+    "unknown_split": "write train, val or test, or explain the value with --split-names",
     "duplicate_row": "an earlier row is the same face with the same label: nothing to do, or remove the row",
     "contradicting_labels": "decide on one label for the face and remove the other rows, or give each face of the image its box",
     "missing_annotation": "the image has no label: copy its annotation files again, or remove the image",

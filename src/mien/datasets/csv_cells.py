@@ -29,16 +29,13 @@ def require_readable(fields: dict[str, str]) -> None:
 
 
 def parse_integer(text: str) -> int | None:
-    """Parse ``3`` or ``3.0``, as spreadsheets write integers; None for anything else.
+    """Parse ``3``, ``3.0`` or ``3,0``, as spreadsheets write integers; None for anything else.
 
     Example:
-        >>> parse_integer(" 3.0"), parse_integer("-1"), parse_integer("3.5")
-        (3, -1, None)
+        >>> parse_integer(" 3.0"), parse_integer("3,0"), parse_integer("-1"), parse_integer("3.5")
+        (3, 3, -1, None)
     """
-    try:
-        value = float(text)
-    except ValueError:
-        return None
+    value = parse_number(text)
     return int(value) if value.is_integer() else None
 
 
@@ -75,7 +72,7 @@ def parse_box(
         box_format: what the numbers are.
 
     Returns:
-        ``(4,)`` xyxy, in pixels or, if relative, in fractions of the image's size; None if the cells are missing values or not a
+        ``(4,)`` xyxy, in pixels or, if relative or in percent, in fractions of the image's size; None if the cells are missing values or not a
         box, and in the latter case, if one is not a number or the box has no area, the warning code ``box_value``.
     """
     if len(cells) == 1:
@@ -85,7 +82,7 @@ def parse_box(
     if len(cells) != 4:
         return None, ("box_value",)
     first, second, third, fourth = (parse_number(cell) for cell in cells)
-    form = box_format.removeprefix("relative-")
+    unit, _, form = box_format.rpartition("-")
     if form == "cxcywh":
         first, second = first - third / 2, second - fourth / 2
     if form != "xyxy":
@@ -93,7 +90,7 @@ def parse_box(
     box_xyxy = np.array((first, second, third, fourth), dtype=np.float64)
     if not np.isfinite(box_xyxy).all() or not (box_xyxy[2:] > box_xyxy[:2]).all():
         return None, ("box_value",)
-    return box_xyxy, ()
+    return box_xyxy / 100 if unit == "percent" else box_xyxy, ()
 
 
 def parse_box_xywh(cells: tuple[str, ...]) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:

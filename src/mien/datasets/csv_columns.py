@@ -30,7 +30,7 @@ from mien.datasets.list_table import ListTable, parse_path_template
 from mien.datasets.record_files import RECORD_SUFFIXES, open_records
 from mien.datasets.splits import is_split_column
 from mien.errors import DatasetError
-from mien.faces.classes import AFFECTNET_CLASSES, canonical_class
+from mien.faces.classes import AFFECTNET_CLASSES, canonical_class, similar_class
 from mien.faces.images import IMAGE_SUFFIXES
 
 SPELLINGS = {**COLUMN_SPELLINGS, **PERSON_SPELLINGS}
@@ -41,7 +41,26 @@ _WORDS = {
     "box": frozenset(("bbox", "bboxes", "box", "rect", "roi", "xmin", "ymin", "xmax", "ymax")),
     LANDMARKS: frozenset(("landmark", "landmarks", "keypoint", "keypoints", "lnd", "lms", "lmk")),
     "affect": frozenset(("valence", "arousal", "aro", "va")),
+    PERSON: frozenset(
+        (
+            "person",
+            "subject",
+            "subj",
+            "participant",
+            "actor",
+            "identity",
+            "individual",
+            "speaker",
+            "patient",
+            "volunteer",
+        )
+    ),
+    CLIP: frozenset(("clip", "video", "sequence", "seq")),
 }
+# Words that may be next to those for a person or clip; with another one, such as `subject_age`, it is about something else.
+_NUMBERING = frozenset(
+    ("id", "ids", "name", "number", "no", "num", "nr", "index", "idx", "code", "key", "label")
+)
 # Words that say that a column is about a label or box, and does not hold it.
 _ABOUT = frozenset(
     (
@@ -111,6 +130,8 @@ _OPTION = {
     "box": "--box-columns",
     LANDMARKS: "--landmarks-column",
     "affect": "--affect-columns",
+    PERSON: "--person-column",
+    CLIP: "--clip-column",
 }
 
 
@@ -188,6 +209,9 @@ def read_columns(path: Path, options: ColumnOptions) -> tuple[ListTable, list[li
              for value in getattr(options, entry.name) or ()]  # fmt: skip
     named += [value for entry in fields(options) if entry.name.endswith("_column")
               and (value := getattr(options, entry.name))]  # fmt: skip
+    named = [
+        part for name in named for part in re.findall(r"\{([^{}]+)\}", name) or [name] if name != NO_COLUMN
+    ]
     header = tuple(first) if _is_header(first, named) else ()
     table = ListTable(path=path, columns={}, width=len(first), header=header, delimiter=delimiter)
     return table, rows[1:] if header else rows
@@ -256,11 +280,21 @@ class _Finder:
                 f"`{self.path}` has several columns that may hold the path of the image, {_quoted(known)}: add "
                 f"--path-column {shlex.quote(known[0])}"
             )
+        if not known and {"pixels", "pixel0"} & {*self._lowered}:
+            raise DatasetError(
+                f"`{self.path}` holds pixels in place of paths: `mien prepare fer2013` reads FER2013's columns emotion, pixels and "
+                "Usage; write other pixels as image files"
+            )
+        numbered = (
+            ", or, if its first line is a row, such as --path-column '{1}.jpg' --label-column 2"
+            if self.has_header
+            else ""
+        )
         if not known:
             raise DatasetError(
                 f"`{self.path}` must have a column `path`, or another usual name for it; it {self._shown_columns()}: add "
                 f"--path-column {shlex.quote(images[0]) if images else 'NAME'}"
-                f"{'' if self.has_header else ' --label-column NUMBER'}; `mien prepare auto` says what a set is"
+                f"{'' if self.has_header else ' --label-column NUMBER'}{numbered}; `mien prepare auto` says what a set is"
             )
         return self.index(known[0])
 
@@ -309,10 +343,12 @@ class _Finder:
         if len(dict.fromkeys(known)) > 1:
             raise DatasetError(
                 f"`{self.path}` has several columns that may hold the class, {_quoted(known)}: add "
-                f"--label-column {shlex.quote(known[0])}"
+                f"--label-column {shlex.quote(known[0])}, or the name of another one"
             )
         if not known:
             similar = self.similar(LABEL, taken=set())
+            if len(similar) > 1 and len({similar_class(name) for name in similar} - {None}) == len(similar):
+                similar = [",".join(similar)]  # a column for each class
             without = ""
             if find_unit_columns(self.names, path=self.path):
                 without = "; a set of action units without expressions needs a column `label` with one word, such as `any`"
@@ -355,6 +391,11 @@ class _Finder:
             )
         if not found:
             return (), None
+        if box_format is None and "original_width" in self._lowered:
+            raise DatasetError(
+                f"`{self.path}` has {_quoted(found[0])} next to `original_width`, as Label Studio writes boxes in percent: add "
+                f"--box-format percent-{BOX_COLUMNS[found[0]]}, or --box-format {BOX_COLUMNS[found[0]]} if they are in pixels"
+            )
         return tuple(self.index(name) for name in found[0]), box_format or BOX_COLUMNS[found[0]]
 
     def similar(self, role: str, *, taken: set[int]) -> list[str]:
@@ -364,7 +405,7 @@ class _Finder:
             for index, name in enumerate(self.names)
             if index not in taken
             and not _WORDS[role].isdisjoint(words := _words(name))
-            and _ABOUT.isdisjoint(words)
+            and (words <= _WORDS[role] | _NUMBERING if role in (PERSON, CLIP) else _ABOUT.isdisjoint(words))
             and not is_split_column(name)
         ]
 
@@ -381,6 +422,8 @@ class _Finder:
             "box": options.box_columns is not None or BOX[0] in columns,
             LANDMARKS: options.landmarks_column is not None or POINTS[0] in columns,
             "affect": options.affect_columns is not None or not {VALENCE, AROUSAL}.isdisjoint(columns),
+            PERSON: options.person_column is not None or PERSON in columns,
+            CLIP: options.clip_column is not None or CLIP in columns,
         }
         found = {role: self.similar(role, taken=taken) for role in _WORDS}
         self._add_coordinates(found, taken)
@@ -396,10 +439,16 @@ class _Finder:
             elif role != LANDMARKS or len(names) == 1:
                 number = {"box": 4, "affect": 2}.get(role, 1)
                 is_all = len(names) == number or (role == "box" and len(names) == 1)
-                example = {"box": "A,B,C,D", "affect": "V,A", LANDMARKS: names[0]}[role]
+                example = {"box": "A,B,C,D", "affect": "V,A"}.get(role, names[0])
                 chosen = ",".join(names) if is_all else example
                 advice = f"{_OPTION[role]} {shlex.quote(chosen)} to use it, or {advice}"
-            what = {"box": "a face box", "affect": "valence or arousal", LABEL: "the class"}.get(role, role)
+            what = {
+                "box": "a face box",
+                "affect": "valence or arousal",
+                LABEL: "the class",
+                PERSON: "the person",
+                CLIP: "the video or sequence",
+            }.get(role, role)
             raise DatasetError(
                 f"`{self.path}` has {_quoted(names)}, which may hold {what} but is not read: add {advice}"
             )

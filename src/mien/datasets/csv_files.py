@@ -74,10 +74,11 @@ class CsvFile:
             DatasetError: the file cannot be read to its end.
         """
         with closing(_read_cells(self.path, self.delimiter, self.width)) as lines:
-            if self.header:
-                next(lines, None)
+            header = next(lines, None) if self.header else None
             for number, cells in enumerate(lines, start=1):
-                if len(cells) != self.width and (len(cells) < self.width or any(cells[self.width :])):
+                if cells == header:
+                    yield number, "the row repeats the names of the columns"
+                elif len(cells) != self.width and (len(cells) < self.width or any(cells[self.width :])):
                     yield number, f"the row has {len(cells)} columns, the list has {self.width}"
                 else:
                     yield number, cells
@@ -166,7 +167,7 @@ def _read_cells(path: Path, delimiter: str = ",", width: int = 0) -> Generator[l
                     if line.strip():
                         yield [line] if delimiter == "\n" else line.rsplit(None, 1 if width == 2 else -1)
                 return
-            reader = csv.reader(lines, delimiter=delimiter, strict=True)
+            reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
             try:
                 for cells in reader:
                     if len(cells) > 1 or any(cell.strip() for cell in cells):

@@ -21,6 +21,14 @@ MAX_LABELS = 1000
 MAX_FOLDERS = 10_000
 
 
+def _find_last_word(cell: str) -> str | None:
+    """Return the split that a cell means, or its last word, as in ``rafdb_test``; called for every cell of most columns."""
+    place = max(cell.rfind("_"), cell.rfind("-"))
+    return parse_split(cell) or (
+        parse_split(cell[place + 1 :]) if place >= 0 and cell[-1].isalpha() else None
+    )
+
+
 def face_digest(fields: dict[str, str]) -> int:
     """Return 64 bits that identify the face of a row: its image and its box, as they are written."""
     path = fields.get(PATH, "").strip().replace("\\", "/").removeprefix("./")
@@ -41,10 +49,12 @@ class Survey:
         splits: by column index, how often its cells name each split; a path counts by its folders.
         affect: smallest and largest number, and number of numbers, of valence and arousal.
         outside: how often valence and arousal have each number outside of -1 to 1.
+        negative: those of valence and arousal that have a negative number other than -1.
         largest_box: largest number in a box, None if there is none.
         split_values: number of rows with each value of the column of splits, as far as there are few.
         has_votes: the columns of votes hold other numbers than a single 1 in a row.
         folders: the first folder of each path, up to `MAX_FOLDERS`.
+        problems: number of rows that cannot be read, by the reason.
     """
 
     def __init__(self, tables: Iterable[CsvFile]) -> None:
@@ -58,10 +68,12 @@ class Survey:
         self.splits: dict[int, Counter[str]] = {}
         self.affect: dict[str, tuple[float, float, int]] = {}
         self.outside: dict[str, Counter[float]] = {}
+        self.negative: set[str] = set()
         self.largest_box: float | None = None
         self.split_values: Counter[str] = Counter()
         self.has_votes = False
         self.folders: set[str] = set()
+        self.problems: Counter[str] = Counter()
         self._digests, self._labels = array("Q"), array("H")
         self._label_numbers: dict[str, int] = {}
         for table in tables:
@@ -94,9 +106,12 @@ class Survey:
         for _, cells in table.cells():
             self.n_rows += 1
             if isinstance(cells, str):
+                self.problems[cells] += 1
                 continue
             fields = table.fields_of(cells)
-            named = [(index, parse_split(cells[index])) for index in others if 0 < len(cells[index]) < 1000]
+            named = [
+                (index, _find_last_word(cells[index])) for index in others if 0 < len(cells[index]) < 100
+            ]
             named += [(path_index, find_split(fields[PATH]))] if others else []
             for index, split in named:
                 if split is not None:
@@ -133,6 +148,8 @@ class Survey:
             return
         low, high, count = self.affect.get(name, (value, value, 0))
         self.affect[name] = (min(low, value), max(high, value), count + 1)
+        if value < 0 and value != -1:
+            self.negative.add(name)
         if not -1 <= value <= 1:
             self.outside.setdefault(name, Counter())[value] += 1
 
@@ -144,16 +161,17 @@ def check_scales(
 
     Raises:
         DatasetError: over 5 % of the numbers of valence or arousal lie outside of [-1, 1], or none of them is negative in 20
-            rows or more; or all boxes lie within a single pixel.
+            rows or more, or none but -1, a usual mark for none; or all boxes lie within a single pixel.
     """
     for name, (low, high, count) in survey.affect.items() if affect_range is None else ():
         outside = survey.outside.get(name, Counter[float]())
         is_outside = outside.total() > 0.05 * count
-        if is_outside or (count >= 20 and low >= 0):
-            side = next((end for end in (5, 10, 50, 100) if max(-low, high) <= end), 1000)
+        if is_outside or (count >= 20 and name not in survey.negative):
+            lowest = low if is_outside else max(low, 0.0)
+            side = next((end for end in (5, 10, 50, 100) if max(-lowest, high) <= end), 1000)
             scales = ((0, 1), (1, 5), (1, 7), (1, 9), (0, 10), (0, 100), (0, 1000))
             begin, end = next(
-                (scale for scale in scales if scale[0] <= low and high <= scale[1]), (-side, side)
+                (scale for scale in scales if scale[0] <= lowest and high <= scale[1]), (-side, side)
             )
             # A few numbers far from all others, such as -5 and -10, may stand for none.
             is_few = len(outside) <= 3 and outside.total() < count
@@ -163,7 +181,7 @@ def check_scales(
                 else ""
             )
             why = (
-                "none of which is negative, so the scale may be 0 to 1"
+                "none of which is negative, or none but -1, so the scale may be 0 to 1"
                 if not is_outside
                 else "outside of -1 to 1"
             )
@@ -179,7 +197,7 @@ def check_scales(
                 )
             )
     largest = survey.largest_box or 0
-    if box_format is not None and not box_format.startswith("relative") and 0 < largest <= 2:
+    if box_format is not None and "-" not in box_format and 0 < largest <= 2:
         raise DatasetError(
             f"The boxes of {where} must be in pixels, but no number in them is larger than {largest:g}: add "
             f"--box-format relative-{box_format} if they are fractions of the image's size, or --box-columns none"

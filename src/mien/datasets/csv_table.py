@@ -38,6 +38,8 @@ from mien.datasets.splits import (
     assign_split,
     find_split,
     is_split_column,
+    named_split,
+    require_splits,
     require_val_fraction,
 )
 from mien.errors import DatasetError
@@ -155,7 +157,7 @@ class CsvDataset:
             label=self.classes.index(class_name),
             distribution=self._distribution(fields[VOTES]) if self.has_votes else None,
             box_xyxy=box_xyxy,
-            is_relative_box=self.box_format is not None and self.box_format.startswith("relative"),
+            is_relative_box=self.box_format is not None and "-" in self.box_format,
             landmarks=landmarks,
             valence=valence,
             arousal=arousal,
@@ -214,6 +216,8 @@ def open_csv(
     """
     require_val_fraction(val_fraction)
     opened = [(split, *open_list(path, columns)) for split, path in _find_lists(raw, lists)]
+    if len(opened) == 1 and not lists and SPLIT in opened[0][1].columns:
+        opened = [("", *opened[0][1:])]
     roots = (raw if raw.is_dir() else raw.parent, *images)
     return read_lists(roots, opened, columns, val_fraction=val_fraction, label_names=label_names)
 
@@ -260,6 +264,9 @@ def read_lists(
             raise DatasetError(
                 f"--label-names explains none of the labels of {where}, which are {found}: name these"
             )
+        if survey.problems.total() == survey.n_rows > 0:
+            problem = next(iter(survey.problems))
+            raise DatasetError(f"No row of {where} can be read, {problem}: correct the line of column names")
         raise DatasetError(f"{where} must have rows with a label, it has none: fill in its label column")
     annotations: Annotations = {}
     if units := {name: first.header[index] for name, index in first.columns.items() if is_unit_name(name)}:
@@ -322,7 +329,8 @@ def _find_lists(raw: Path, lists: SplitLists) -> list[tuple[str, Path]]:
     found = found or [name for name in files if Path(name).suffix.lower() in (".txt", ".lst")]
     found = found or [name for name in files if Path(name).suffix.lower() in RECORD_SUFFIXES]
     if len(found) == 1:
-        return [("", raw / found[0])]
+        stated = named_split(Path(found[0])) or ""
+        return [(stated if stated != "train" else "", raw / found[0])]
     by_split = {find_split(Path(name).stem) or "": raw / name for name in found}
     if found and len(by_split) == len(found) and "" not in by_split:
         return [(split, by_split[split]) for split in SPLITS if split in by_split]
@@ -352,16 +360,9 @@ def _require_understood(table: ListTable, survey: Survey, *, where: str) -> None
     Raises:
         DatasetError: they do, with the option that states what the columns hold.
     """
-    unknown = Counter(
-        {value: count for value, count in survey.split_values.items() if find_split(value) is None}
-    )
-    if 2 * unknown.total() > survey.n_rows:
-        column = (table.header or range(1, table.width + 1))[table.columns[SPLIT]]
-        example = ",".join(f"{value or repr(value)}=SPLIT" for value in sorted(unknown)[:10])
-        raise DatasetError(
-            f"The column `{column}` of {where} must name splits, it has {', '.join(map(repr, sorted(unknown)[:10]))}: add "
-            f"--split-names {shlex.quote(example)} with train, val or test for SPLIT, or --split-column {NO_COLUMN}"
-        )
+    if SPLIT in table.columns:
+        names = table.header or tuple(map(str, range(1, table.width + 1)))
+        require_splits(survey.split_values, column=names[table.columns[SPLIT]], where=where)
     if table.vote_names and 2 * survey.labels.total() < survey.n_rows:
         shown = ", ".join(table.vote_names)
         raise DatasetError(
@@ -390,14 +391,16 @@ def _find_repeated(table: ListTable, survey: Survey, label_classes: dict[str, st
 def _require_no_split(table: ListTable, survey: Survey) -> None:
     """Refuse a list with a column that seems to hold the split, by its name or because most of its cells name a split.
 
-    Words in the paths count only if they distinguish several splits.
+    Words in the paths count only if they distinguish several splits, or name a held-out one.
     """
     used = set(table.columns.values()) - {table.columns[PATH]}
     names = table.header or tuple(str(number) for number in range(1, table.width + 1))
     for index, column in enumerate(names):
         found = survey.splits.get(index, Counter[str]())
         is_path = index == table.columns[PATH]
-        is_split = 2 * found.total() > survey.n_rows and (len(found) > 1 or not is_path)
+        is_split = 2 * found.total() > survey.n_rows and (
+            len(found) > 1 or not is_path or "train" not in found
+        )
         if index not in used and (is_split or (not is_path and is_split_column(column))):
             shown = ", ".join(f"{split} {found[split]:,}" for split in SPLITS if found[split])
             raise DatasetError(

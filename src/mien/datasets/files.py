@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,7 +66,8 @@ def real_folders(folders: tuple[Path, ...]) -> tuple[Path, ...]:
 def locate(root: Path, written: str, *, others: tuple[Path, ...] = ()) -> Path:
     r"""Return the real path of an image, given its path in a list relative to the data set's folder.
 
-    Lists made on Windows may separate folders with ``\``, which is tried if the file is not found as written.
+    Lists made on Windows may separate folders with ``\``, others have blanks around a path, or compose letters with accents in
+    another way than the names of files (macOS): these are tried if the file is not found as written.
 
     Args:
         root: the real path of the set's folder.
@@ -78,7 +80,11 @@ def locate(root: Path, written: str, *, others: tuple[Path, ...] = ()) -> Path:
     """
     if not written.strip():
         raise RejectedRow("missing_file", "the path is empty")
-    spellings = (written, written.replace("\\", "/")) if "\\" in written else (written,)
+    plain = written.replace("\\", "/").strip()
+    spellings = [written, plain]
+    if not plain.isascii():
+        spellings += [unicodedata.normalize(form, plain) for form in ("NFC", "NFD")]
+    spellings = list(dict.fromkeys(spellings))
     inside: list[Path] = []
     outside: list[RejectedRow] = []
     for folder in (root, *others):
@@ -94,7 +100,7 @@ def locate(root: Path, written: str, *, others: tuple[Path, ...] = ()) -> Path:
             inside.append(path)
     if outside:
         raise outside[0]
-    return inside[len(spellings) - 1]
+    return inside[spellings.index(plain)]
 
 
 def _resolve_inside(root: Path, relative: str, allowed: tuple[Path, ...]) -> Path:

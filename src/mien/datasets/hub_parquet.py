@@ -10,7 +10,6 @@ Files that mien wrote from a pack (`mien.formats.pack.parquet`) are read as the 
 
 import os
 import re
-import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -20,29 +19,27 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mien.artifacts import parse_json
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
 from mien.datasets.csv_cells import parse_affect_pair
 from mien.datasets.csv_survey import Survey, check_scales
 from mien.datasets.files import list_names, locate, quote_names
+from mien.datasets.hub_parquet_columns import AFFECT, Columns, choose_columns, read_label_names
 from mien.datasets.labels import LabelNames, map_labels, order_classes
-from mien.datasets.list_options import NO_COLUMN, ColumnOptions
+from mien.datasets.list_options import ColumnOptions
+from mien.datasets.list_table import normalize_value
 from mien.datasets.packed_parquet import open_packed_parquet
 from mien.datasets.parquet_groups import read_group, read_schema
 from mien.datasets.registry import DATASETS
-from mien.datasets.splits import assign_split, find_split, is_split_column, parse_split, require_val_fraction
+from mien.datasets.splits import assign_split, find_split, parse_split, require_splits, require_val_fraction
 from mien.errors import DatasetError
 from mien.faces.crop_options import CropMethod
 from mien.faces.image_files import MAX_FILE_BYTES
 from mien.faces.images import IMAGE_SUFFIXES
-from mien.formats.pack.parquet import HUGGING_FACE_KEY, parse_packed_parquet
+from mien.formats.pack.parquet import parse_packed_parquet
 from mien.formats.pack.schema import SPLITS
 from mien.runtime.options import given_options, option_flag
 
 SUFFIX = ".parquet"
-LABEL_NAMES = ("label", "labels", "expression", "emotion", "class")
-IMAGE_NAMES = ("image", "img", "images")
-AFFECT = ("valence", "arousal")
 MAX_LABELS = 1000
 
 _SHARD = re.compile(r"(?P<name>.*)-(?P<number>\d{5})-of-(?P<total>\d{5})$")
@@ -60,22 +57,6 @@ class ImageFile(NamedTuple):
     split: str | None
     path: Path
     label_names: tuple[str, ...] | None
-
-
-class Columns(NamedTuple):
-    """The columns that are read.
-
-    Attributes:
-        image: the images.
-        label: the labels.
-        split: the split, or None.
-        affect: those of `AFFECT` that are there.
-    """
-
-    image: str
-    label: str
-    split: str | None
-    affect: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +189,7 @@ def open_parquet(
         val_fraction: fraction of faces assigned to ``val`` if neither files nor a column say the split; 0 for none.
         label_names: the class of each label, see `map_labels`.
         columns: the ``split_column`` if the files' names do not say the split, `NO_COLUMN` if there is none; the
-            ``label_column``; and the ``affect_range``. No other column can be named.
+            ``label_column``, the ``split_names`` and the ``affect_range``. No other column can be named.
 
     Raises:
         DatasetError: there are no such files or they belong to several sets, a column is missing or there are several
@@ -216,8 +197,9 @@ def open_parquet(
         ArtifactError: files that mien wrote are damaged.
     """
     require_val_fraction(val_fraction)
-    split_column, label_column = columns.split_column, columns.label_column
-    for other, _ in given_options(replace(columns, split_column=None, label_column=None, affect_range=None)):
+    for other, _ in given_options(
+        replace(columns, split_column=None, split_names=(), label_column=None, affect_range=None)
+    ):
         raise DatasetError(
             f"{option_flag(other)} does not apply to Parquet files: leave it out, or write the columns that you need as CSV and "
             "the images as files"
@@ -238,12 +220,10 @@ def open_parquet(
                 f"`{raw}` holds a pack as Parquet, with its classes and splits: leave out --label-names and options of columns"
             )
         return open_packed_parquet(raw, list(zip(splits, paths, strict=True)), packed, notes)
-    chosen = _choose_columns(
-        raw, schemas, has_splits=any(splits), split_column=split_column, label_column=label_column
-    )
+    chosen = choose_columns(raw, paths, schemas, columns, has_splits=any(splits))
     root = (raw.parent if raw.is_file() else raw).resolve()
     files = tuple(
-        ImageFile(split, path.resolve(), _read_label_names(schema, chosen.label))
+        ImageFile(split, path.resolve(), read_label_names(schema, chosen.label))
         for split, path, schema in zip(splits, paths, schemas, strict=True)
     )
     if any(not file.path.is_relative_to(root) for file in files):
@@ -311,101 +291,6 @@ def _find_splits(raw: Path, paths: list[Path]) -> tuple[list[str | None], list[s
     return splits, notes
 
 
-def _choose_columns(
-    raw: Path,
-    schemas: list[pa.Schema],
-    *,
-    has_splits: bool,
-    split_column: str | None,
-    label_column: str | None,
-) -> Columns:
-    """Find the columns of images, labels and splits, which every file must have.
-
-    Raises:
-        DatasetError: one of them is missing, or there are several.
-    """
-    schema = schemas[0]
-    features = _read_features(schema)
-    names = schema.names
-    images = [name for name in names if features.get(name, {}).get("_type") == "Image"]
-    images = images or [name for name in names if _holds_images(schema.field(name).type)]
-    labels = [name for name in names if features.get(name, {}).get("_type") == "ClassLabel"]
-    spelled = [name for name in names if name.lower() in LABEL_NAMES]
-    if not images:
-        raise DatasetError(
-            f"`{raw}` holds no images: if it lists their paths, write it as CSV for `mien prepare csv`, for example with "
-            f'`pandas.read_parquet(FILE).to_csv("list.csv")`; its columns are {", ".join(names)}'
-        )
-    image = _choose_one(raw, "image", images, [name for name in images if name.lower() in IMAGE_NAMES], names)
-    if label_column is None:
-        label = _choose_one(raw, "label", labels or spelled, [n for n in labels if n in spelled], names)
-    elif label_column in names:
-        label = label_column
-    else:
-        raise DatasetError(f"`{raw}` has no column `{label_column}`, it has {', '.join(names)}")
-    split = None
-    if split_column is not None and split_column != NO_COLUMN:
-        if split_column not in names:
-            raise DatasetError(f"`{raw}` has no column `{split_column}`, it has {', '.join(names)}")
-        split = split_column
-    elif split_column is None and not has_splits:
-        split = "split" if "split" in names else None
-        others = [name for name in names if name not in (image, label) and is_split_column(name)]
-        if split is None and others:
-            raise DatasetError(
-                f"`{raw}` has no column `split`, but `{others[0]}` seems to hold the split: add --split-column "
-                f"{shlex.quote(others[0])} to use it, or --split-column {NO_COLUMN} if it is not one"
-            )
-    columns = Columns(image, label, split, tuple(name for name in AFFECT if name in names))
-    for other in schemas[1:]:
-        for name in (*filter(None, columns[:3]), *columns.affect):
-            if name not in other.names or other.field(name).type != schema.field(name).type:
-                raise DatasetError(
-                    f"The Parquet files in `{raw}` must have the same columns, `{name}` differs between them: give the "
-                    "folder of one set"
-                )
-    kind = schema.field(label).type
-    if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        raise DatasetError(f"`{label}` of `{raw}` must hold numbers or words, it holds {kind}")
-    return columns
-
-
-def _choose_one(raw: Path, what: str, found: list[str], preferred: list[str], names: list[str]) -> str:
-    chosen = found if len(found) == 1 else preferred
-    if len(chosen) == 1:
-        return chosen[0]
-    wanted = "bytes" if what == "image" else f"a column named {', '.join(LABEL_NAMES)}, or of type ClassLabel"
-    raise DatasetError(
-        f"`{raw}` must have one {what} column ({wanted}), it has {', '.join(found) or 'none'} among "
-        f"{', '.join(names)}: {'name it with --label-column' if what == 'label' else 'rename or drop columns'}"
-    )
-
-
-def _holds_images(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
-        return any(child.name == "bytes" for child in kind)
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _read_features(schema: pa.Schema) -> dict[str, Any]:
-    """Return the features by column that the `datasets` library wrote, or none."""
-    try:
-        metadata = parse_json((schema.metadata or {})[HUGGING_FACE_KEY].decode("utf-8"))
-        features = metadata["info"]["features"]
-    except (KeyError, TypeError, ValueError):
-        return {}
-    if not isinstance(features, dict):
-        return {}
-    return {name: value for name, value in features.items() if isinstance(value, dict)}
-
-
-def _read_label_names(schema: pa.Schema, column: str) -> tuple[str, ...] | None:
-    names = _read_features(schema).get(column, {}).get("names")
-    if isinstance(names, list) and all(isinstance(name, str) for name in names):
-        return tuple(name.strip() for name in names)
-    return None
-
-
 def read_small_columns(file: ImageFile, columns: Columns) -> Iterator[dict[str, str]]:
     """Yield label, split and path of each row as text, and its row group and index in it, without reading images.
 
@@ -416,18 +301,20 @@ def read_small_columns(file: ImageFile, columns: Columns) -> Iterator[dict[str, 
         with pq.ParquetFile(file.path) as opened:
             leaves = [opened.schema.column(index).path for index in range(len(opened.schema))]
             path = f"{columns.image}.path"
+            split_names = dict(columns.split_names)
             wanted = [columns.label, *filter(None, [columns.split]), *([path] if path in leaves else [])]
             for group in range(opened.num_row_groups):
                 index = 0
                 for batch in opened.iter_batches(row_groups=[group], columns=wanted):
                     for row in batch.to_pylist():
                         value, names = row[columns.label], file.label_names
+                        split = "" if columns.split is None else str(row[columns.split])
                         label = "" if value is None else str(value).strip()
                         if names is not None and isinstance(value, int) and 0 <= value < len(names):
                             label = names[value]
                         yield {
                             "label": label,
-                            "split": "" if columns.split is None else str(row[columns.split] or ""),
+                            "split": split_names.get(normalize_value(split), split),
                             "path": str((row.get(columns.image) or {}).get("path") or ""),
                             "group": str(group),
                             "index": str(index),
@@ -453,14 +340,20 @@ def read_affect(file: ImageFile, columns: Columns) -> Iterator[tuple[str, str]]:
 
 
 def _count_labels(raw: Path, files: tuple[ImageFile, ...], columns: Columns) -> tuple[Counter[str], bool]:
-    """Return the number of rows with each label, and whether every image has a path of its own."""
+    """Return the number of rows with each label, and whether every image has a path of its own.
+
+    Raises:
+        DatasetError: there are over `MAX_LABELS` labels, or the column of splits holds something else.
+    """
     counts: Counter[str] = Counter()
+    splits: Counter[str] = Counter()
     paths: set[str] = set()
     n_rows = 0
     for file in files:
         for cells in read_small_columns(file, columns):
             n_rows += 1
             paths.add(cells["path"])
+            splits[cells["split"]] += 1
             # -1 is how the `datasets` library writes a class label that is not known.
             if cells["label"] and not (file.label_names is not None and cells["label"] == "-1"):
                 counts[cells["label"]] += 1
@@ -468,4 +361,6 @@ def _count_labels(raw: Path, files: tuple[ImageFile, ...], columns: Columns) -> 
             raise DatasetError(
                 f"`{columns.label}` of `{raw}` must hold classes, it holds over {MAX_LABELS:,} different labels"
             )
+    if columns.split is not None:
+        require_splits(splits, column=columns.split, where=f"`{raw}`")
     return counts, len(paths) == n_rows and "" not in paths

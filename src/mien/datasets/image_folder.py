@@ -1,6 +1,8 @@
 """A folder of images for each class, the layout of most private data sets."""
 
 import os
+import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -17,6 +19,7 @@ from mien.datasets.splits import (
     PersonAndClip,
     assign_split,
     choose_val_persons,
+    is_split_column,
     parse_split,
     require_val_fraction,
 )
@@ -97,7 +100,8 @@ class ImageFolder:
     @property
     def _depth(self) -> int:
         """The number of folders above those of persons or classes."""
-        return 1 if self.split_folders[0][1] else 0
+        folder = self.split_folders[0][1]
+        return folder.count("/") + 1 if folder else 0
 
     def _person_of(self, key: str) -> str:
         return key.split("/")[self._depth] if self.has_persons else ""
@@ -171,12 +175,7 @@ def open_folder(
         (parent, name) for parent in parents for name in list_names(parent) if (parent / name).is_dir()
     ]
     filled = [folder for folder in folders if next(_files_below(*folder), None) is not None]
-    persons = {printable(name) for _, name in filled} if _are_persons(filled) else set[str]()
-    if len(persons) == 2:
-        raise DatasetError(
-            f"`{raw}` must hold {LAYOUT}, but {quote_names(sorted(persons))} hold class folders each: give one of them, or "
-            "merge the two with `mien prepare yaml`"
-        )
+    persons = _find_persons(raw, filled)
     if len(persons) > 2:
         folders = [(parent / name, inner) for parent, name in filled for inner in list_names(parent / name)]
         filled = [folder for folder in folders if next(_files_below(*folder), None) is not None]
@@ -237,14 +236,34 @@ def _note_passed_over(raw: Path, parents: list[Path]) -> Iterator[str]:
         yield f"Files next to the class folders, not read: {quote_names(other_files)}."
 
 
-def _are_persons(folders: list[tuple[Path, str]]) -> bool:
-    """Return whether folders hold nothing but folders named like AffectNet's classes, and are not named so themselves."""
-    return bool(folders) and all(
+def _find_persons(raw: Path, folders: list[tuple[Path, str]]) -> set[str]:
+    """Return the names of folders that hold nothing but folders named like AffectNet's classes, if all of them do.
+
+    Raises:
+        DatasetError: there are two of them, which may be sets, or they are named like splits or folds.
+    """
+    are_persons = all(
         canonical_class(name) is None
         and (inner := list_names(parent / name))
         and all(canonical_class(folder) and (parent / name / folder).is_dir() for folder in inner)
         for parent, name in folders
     )
+    persons = {printable(name) for _, name in folders} if are_persons else set[str]()
+    if len(persons) == 2:
+        raise DatasetError(
+            f"`{raw}` must hold {LAYOUT}, but {quote_names(sorted(persons))} hold class folders each: give one of them, or "
+            "merge the two with `mien prepare yaml`"
+        )
+    if splits := sorted(
+        name
+        for name in persons
+        if is_split_column(name) or any(map(parse_split, re.split(r"[\W\d_]+", name)))
+    ):
+        raise DatasetError(
+            f"`{raw}` must hold {LAYOUT}, but {quote_names(splits)} are neither named like these splits nor like persons, and "
+            "hold class folders each: rename them to train, val and test, or link to them under these names in a new folder"
+        )
+    return persons
 
 
 def _find_split_folders(raw: Path) -> tuple[tuple[str, str], ...]:
@@ -253,10 +272,20 @@ def _find_split_folders(raw: Path) -> tuple[tuple[str, str], ...]:
     splits = [(split, name) for name in folders if (split := parse_split(name))]
     others = [name for name in folders if not parse_split(name)]
     if splits and others:
+        other = printable(others[0])
+        advice = (
+            f"if `{other}` is a split too, rename it to val or test; or move"
+            if is_split_column(other)
+            else "move"
+        )
         raise DatasetError(
             f"`{raw}` must hold either split folders or class folders, it holds `{splits[0][1]}` next to "
-            f"`{printable(others[0])}`: move one of them away"
+            f"`{other}`: {advice} one of them away"
         )
+    # `train/train/happy` as archives of sets on Kaggle are unpacked.
+    inner = [(split, name, list_names(raw / name)) for split, name in splits]
+    if inner and all([parse_split(word) for word in words] == [split] for split, _, words in inner):
+        splits = [(split, f"{name}/{words[0]}") for split, name, words in inner]
     return tuple(splits) or (("train", ""),)
 
 
@@ -277,6 +306,14 @@ def _require_class_folders(raw: Path, folders: list[tuple[Path, str]], *, are_na
                 f"`{raw}` must hold the splits above the classes, but `{shown}` holds "
                 f"{quote_names(inside)}: move the folders, so that it is `{inside[0]}/{printable(name)}`"
             )
+    for _, name in folders:
+        words = re.split(r"[\W\d_]+", name)
+        held_out = next((word for word in words if parse_split(word) in ("val", "test")), None)
+        if held_out and any(map(canonical_class, words)):
+            raise DatasetError(
+                f"`{raw}` must hold the splits above the classes, but `{printable(name)}` seems to be of the split {held_out}: move "
+                "the folders, or link to them in a new folder, so that it is SPLIT/CLASS"
+            )
     for parent, name in () if are_named else folders:
         is_no_class = name.lower() in NOT_CLASSES
         if not is_no_class and any(
@@ -288,7 +325,7 @@ def _require_class_folders(raw: Path, folders: list[tuple[Path, str]], *, are_na
         why = "is not named like a class" if is_no_class else "holds no image"
         siblings = {inner.lower() for inner in list_names(parent)}
         if {"images", "annotations"} <= siblings and parent.name in ("train_set", "val_set"):
-            why += f" (`{parent.name}/images` and `annotations` are AffectNet's 2021 layout: use `mien prepare affectnet`)"
+            why += f" (`{parent.name}/images` and `annotations` are AffectNet's 2021 layout: use `mien prepare affectnet {shlex.quote(str(parent.parent))}`)"
         elif {"images", "labels"} <= siblings:
             why += " (`images` next to `labels` is YOLO's layout: use `mien prepare yolo`)"
         others = {printable(other) for _, other in folders if other.lower() not in NOT_CLASSES} - {name}
@@ -310,9 +347,12 @@ def _files_below(root: Path, folder: str) -> Iterator[str]:
         )
 
     seen: set[str] = set()
+    start = os.path.realpath(root / folder)
     for parent, folders, files in os.walk(root / folder, followlinks=True, onerror=refuse):
         real = os.path.realpath(parent)
-        if real in seen:
+        if real in seen or start.startswith(
+            f"{real.rstrip(os.sep)}{os.sep}"
+        ):  # also a link to a folder above
             folders.clear()
             continue
         seen.add(real)

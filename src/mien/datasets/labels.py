@@ -7,7 +7,13 @@ from pathlib import Path
 
 from mien.datasets.csv_cells import parse_integer
 from mien.errors import DatasetError
-from mien.faces.classes import AFFECTNET_CLASSES, canonical_class, ordered_classes, similar_class
+from mien.faces.classes import (
+    AFFECTNET_CLASSES,
+    MISSING_VALUES,
+    canonical_class,
+    ordered_classes,
+    similar_class,
+)
 from mien.runtime.regular_files import read_regular
 
 # Pairs of a label and the class that it stands for.
@@ -91,8 +97,8 @@ def map_labels(
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return the class of each label that has one, and notes on how the labels were understood.
 
-    Without ``label_names``, words that mean one of AffectNet's classes map to it and other words are new classes;
-    numbers among them have no class. If most labels are numbers they must be explained, since every data set numbers
+    Without ``label_names``, words that mean one of AffectNet's classes map to it and other words are new classes; numbers
+    among them, marks such as ``?`` and words for a missing value such as ``nan`` have no class. If most labels are numbers they must be explained, since every data set numbers
     its classes differently.
 
     Args:
@@ -104,7 +110,7 @@ def map_labels(
         DatasetError: most labels are numbers, and ``label_names`` does not explain them.
 
     Example:
-        >>> map_labels({"happiness": 3, "bored": 2, "7": 1}, None, where="a.csv")[0]
+        >>> map_labels({"happiness": 3, "bored": 2, "7": 1, "nan": 1, "?": 1}, None, where="a.csv")[0]
         {'happiness': 'Happy', 'bored': 'bored'}
         >>> map_labels({"1": 3, "2.0": 2}, (("1", "Surprise"), ("2", "Fear")), where="a.csv")[0]
         {'1': 'Surprise', '2.0': 'Fear'}
@@ -113,13 +119,27 @@ def map_labels(
         numbers = [label for label in counts if parse_integer(label) is not None]
         if 2 * sum(counts[label] for label in numbers) > sum(counts.values()):
             _refuse_numbers(numbers, where=f"The labels of {where} are numbers")
-        classes = {label: canonical_class(label) or label for label in counts if label not in numbers}
+        classes = {
+            label: canonical_class(label) or label
+            for label in counts
+            if label not in numbers
+            and re.search(r"\w", label)
+            and (canonical_class(label) or label not in MISSING_VALUES)
+        }
     else:
         classes = _explained(counts, label_names)
     notes = note_new_classes(classes)
     unclear = sorted(counts.keys() - classes.keys())
     if unclear:
         notes += (f"Labels without a class: {_listed(unclear)}.",)
+    if "None" in classes and label_names is None:
+        others = ",".join(label for label in classes if label != "None")
+        notes += (
+            (
+                "The label 'None' is read as AffectNet's class NoneOfEight, none of the eight. If it means that the label is missing, "
+                f"add --label-names {shlex.quote(others)}."
+            ),
+        )
     return classes, notes
 
 
@@ -195,6 +215,10 @@ def note_new_classes(label_classes: Mapping[str, str]) -> tuple[str, ...]:
     if not own:
         return notes
     similar = {name: found for name in own if (found := similar_class(name)) is not None}
+    spelled: dict[str, str] = {}
+    for name in own:
+        same = spelled.setdefault(re.sub(r"[\W_]+", " ", name.casefold()).strip(), name)
+        similar |= {name: same} if same != name else {}
     hint = ""
     if similar:
         named = ",".join(

@@ -12,7 +12,17 @@ from mien.runtime.options import option
 # In place of a column's name: the list has none of that kind.
 NO_COLUMN = "none"
 
-BoxFormat = Literal["xywh", "xyxy", "cxcywh", "relative-xywh", "relative-xyxy", "relative-cxcywh"]
+BoxFormat = Literal[
+    "xywh",
+    "xyxy",
+    "cxcywh",
+    "relative-xywh",
+    "relative-xyxy",
+    "relative-cxcywh",
+    "percent-xywh",
+    "percent-xyxy",
+    "percent-cxcywh",
+]
 
 
 def parse_box_columns(text: str) -> tuple[str, ...]:
@@ -100,7 +110,7 @@ class ColumnOptions:
         box_columns: the four columns of the face box in the order of ``box_format``, or one that holds all four
             numbers; ``(NO_COLUMN,)`` for no box.
         box_format: what the four numbers are. ``cx`` and ``cy`` are the center; relative ones are fractions of the
-            width and height of the image, others are pixels.
+            width and height of the image, those in percent hundredths of them, others are pixels.
         landmarks_column: 68 points; `NO_COLUMN` for none.
         affect_columns: valence and arousal; ``(NO_COLUMN,)`` for neither.
         affect_range: the scale of valence and arousal, which is mapped to -1 to 1.
@@ -145,7 +155,7 @@ class ColumnOptions:
     )
     box_format: BoxFormat | None = option(
         None,
-        "numbers of the box: left and top or the center, with size or right and bottom; in pixels or relative",
+        "numbers of the box: left and top or the center, with size or right and bottom; in pixels, relative (0 to 1) or percent (0 to 100) of the image",
     )
     landmarks_column: str | None = option(None, "column of 68 points, or `none`", metavar="NAME")
     affect_columns: tuple[str, ...] | None = option(

@@ -1,12 +1,18 @@
 """A list of faces as a table of text, whatever its format, and what is put together from several of its columns."""
 
+import os
 import re
 from dataclasses import dataclass, replace
+from functools import cache
 
 from mien.datasets.column_names import LABEL, PATH, SPLIT, VOTES
 from mien.datasets.csv_cells import parse_integer, parse_number
 from mien.datasets.csv_files import CsvFile
 from mien.errors import DatasetError
+from mien.faces.classes import canonical_class
+
+# As pandas.get_dummies writes 0 and 1, and an empty cell.
+TRUTH = {"": "0", "false": "0", "true": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +31,8 @@ class ListTable(CsvFile):
 
     @property
     def vote_names(self) -> tuple[str, ...]:
-        """The names of the columns of votes."""
-        return tuple(self.header[index] for index in self.vote_columns)
+        """The names of the columns of votes, without what comes before the class in all of them, as in ``emotion_happy``."""
+        return drop_beginning(tuple(self.header[index] for index in self.vote_columns))
 
     def note_ignored_columns(self, *, without: tuple[str, ...] = ()) -> tuple[str, ...]:
         """See `CsvFile`; columns of votes, and parts of the path, are used."""
@@ -45,15 +51,29 @@ class ListTable(CsvFile):
             parts = (part if isinstance(part, str) else cells[part].strip() for part in self.path_parts)
             fields[PATH] = "".join(parts)
         if self.vote_columns:
-            numbers = [parse_number(cells[index] or "0") for index in self.vote_columns]
+            cells_of_votes = (cells[index].strip() for index in self.vote_columns)
+            numbers = [parse_number(TRUTH.get(cell.lower(), cell)) for cell in cells_of_votes]
             most = max(numbers)
             is_clear = numbers.count(most) == 1 and most > 0 and all(number >= 0 for number in numbers)
             fields[VOTES] = ",".join(f"{number:g}" for number in numbers)
-            fields[LABEL] = self.header[self.vote_columns[numbers.index(most)]] if is_clear else ""
+            fields[LABEL] = self.vote_names[numbers.index(most)] if is_clear else ""
         if self.split_names:
             written = normalize_value(fields[SPLIT])
             fields[SPLIT] = dict(self.split_names).get(written, fields[SPLIT])
         return fields
+
+
+@cache
+def drop_beginning(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of classes without what comes before all of them, or the names if they are no classes then.
+
+    Example:
+        >>> drop_beginning(("emotion_happy", "emotion_sad")), drop_beginning(("bored", "born"))
+        (('happy', 'sad'), ('bored', 'born'))
+    """
+    shared = os.path.commonprefix(names)  # noqa: RUF071 - of text, not of paths
+    without = tuple(name.removeprefix(shared) for name in names)
+    return without if len(names) > 1 and all(map(canonical_class, without)) else names
 
 
 def normalize_value(text: str) -> str:

@@ -91,8 +91,11 @@ def _find_records(content: Any) -> Iterator[dict[str, Any]]:
         for annotation in content["annotations"]:
             number = annotation["category_id"]
             annotated.add(annotation["image_id"])
-            box = dict(zip(COCO_BOX, annotation.get("bbox") or (), strict=False))
-            yield {"file_name": names[annotation["image_id"]], "label": labels.get(number, number)} | box
+            record = {"file_name": names[annotation["image_id"]], "label": labels.get(number, number)}
+            record |= dict(zip(COCO_BOX, annotation.get("bbox") or (), strict=False))
+            # CVAT's, among which the expression may be, of a category `face`.
+            attributes = annotation.get("attributes")
+            yield record | ({"attributes": attributes} if isinstance(attributes, dict) else {})
         yield from ({"file_name": name, "label": ""} for key, name in names.items() if key not in annotated)
         return
     if isinstance(content, dict):
@@ -136,6 +139,8 @@ def _flatten(record: dict[str, Any]) -> Iterator[dict[str, str]]:
 
 
 def _write(value: Any) -> str:
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
+        return value[0].strip()  # the choice among several that is the only one, as Label Studio writes it
     if isinstance(value, (dict, list)):
         return json.dumps(value, ensure_ascii=False)
     return "" if value is None else str(value).strip()

@@ -6,7 +6,7 @@ Imports nothing heavy: the command line and its help are built from this table.
 from __future__ import annotations
 
 import pkgutil
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -22,6 +22,9 @@ VoteRule = Literal["majority", "plurality"]
 VOTE_RULES: tuple[VoteRule, ...] = ("majority", "plurality")
 Halves = Literal["manual", "automatic", "both"]
 RafImages = Literal["aligned", "original"]
+# In place of a split: the set says none, and val is drawn.
+DRAWN: Literal["none"] = "none"
+StatedSplit = Literal["train", "val", "test", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,7 @@ class DatasetOptions:
     Attributes:
         votes: FER+'s labeling rule, see `mien.datasets.ferplus.label_votes`.
         val_fraction: fraction of faces assigned to ``val`` in a set without splits, in [0, 1).
+        split: the split of all faces of a set without splits; `DRAWN` if val is drawn although it is named like a split.
         landmarks_csv: FER+'s landmarks by image name; None uses the list in the folder, if there is one.
         label_names: the class of each label or folder, see `mien.datasets.labels`; None where the names are words
             that need no explanation.
@@ -54,6 +58,11 @@ class DatasetOptions:
         metavar="F",
         least=0,
         most=0.9,
+    )
+    split: StatedSplit | None = option(
+        None,
+        "split of all faces, if the set has no splits; none: draw val, though the set is named like a split",
+        flag="--split",
     )
     landmarks_csv: Path | None = option(None, "landmarks by image name", flag="--landmarks", metavar="CSV")
     halves: Halves | None = option(
@@ -107,7 +116,7 @@ class DatasetKind:
         layout: what the set looks like on disk, to follow "expected" in a sentence.
         natural_crop: the default crop method, in words where it depends on the set.
         opener: ``module:function``; takes the path and the options below, and returns a `FaceDataset`.
-        options: the fields of `DatasetOptions` that the kind uses.
+        options: the fields of `DatasetOptions` that the kind uses; all but ``split`` are arguments of its opener.
         recognizer: ``module:function``; takes the path and returns, quickly and without reading images, the reason why it
             is such a set, to follow "because", or None. Without one, a set is recognized by being opened.
         is_generic: any set of this form; a more specific kind goes before it.
@@ -134,7 +143,7 @@ class DatasetKind:
             DatasetError: the set does not have the layout, or an option does not fit it.
         """
         dataset: FaceDataset = pkgutil.resolve_name(self.opener)(
-            raw, **{name: getattr(options, name) for name in self.options}
+            raw, **{name: getattr(options, name) for name in self.options if name != "split"}
         )
         return dataset
 
@@ -270,7 +279,7 @@ DATASETS = {
         layout="a folder of images for each class, or `train/`, `val/` and `test/` with such folders",
         natural_crop="whole",
         opener="mien.datasets.forms:open_any_folder",
-        options=("val_fraction", "label_names", "labels_from"),
+        options=("val_fraction", "split", "label_names", "labels_from"),
         recognizer="mien.datasets.image_folder:recognize_folder",
         is_generic=True,
     ),
@@ -280,7 +289,7 @@ DATASETS = {
         "one such file or with `train.csv`, `val.csv`, `test.csv`",
         natural_crop="aligned if the CSV has landmarks, box if it has boxes, otherwise whole",
         opener="mien.datasets.forms:open_any_list",
-        options=("val_fraction", "label_names", "images", "columns", "lists"),
+        options=("val_fraction", "split", "label_names", "images", "columns", "lists"),
         recognizer="mien.datasets.csv_table:recognize_csv",
         is_generic=True,
         may_be_file=True,
@@ -292,7 +301,7 @@ DATASETS = {
         natural_crop="as for csv",
         opener="mien.datasets.metadata_folder:open_metadata_folder",
         recognizer="mien.datasets.metadata_folder:recognize_metadata_folder",
-        options=("val_fraction", "label_names", "images", "columns"),
+        options=("val_fraction", "split", "label_names", "images", "columns"),
     ),
     "yolo": DatasetKind(
         title="faces in YOLO's format",
@@ -300,7 +309,7 @@ DATASETS = {
         "`data.yaml` or `classes.txt`",
         natural_crop="box",
         opener="mien.datasets.yolo:open_yolo",
-        options=("val_fraction", "label_names"),
+        options=("val_fraction", "split", "label_names"),
     ),
     "parquet": DatasetKind(
         title="Parquet files of the Hugging Face Hub, packs from `mien export`",
@@ -308,7 +317,7 @@ DATASETS = {
         "the split in their names",
         natural_crop="whole, or that of the exported pack",
         opener="mien.datasets.hub_parquet:open_parquet",
-        options=("val_fraction", "label_names", "columns"),
+        options=("val_fraction", "split", "label_names", "columns"),
         may_be_file=True,
     ),
     "yaml": DatasetKind(
@@ -360,4 +369,11 @@ def open_dataset(kind: str, raw: Path, options: DatasetOptions) -> FaceDataset:
         )
     if not raw.is_dir() and not chosen.may_be_file:
         raise DatasetError(f"`{raw}` must be a folder with {chosen.layout}, it is a file: unpack it first")
-    return chosen.open(raw, options)
+    if "split" not in chosen.options:
+        return chosen.open(raw, options)
+    opened: FaceDataset = pkgutil.resolve_name("mien.datasets.stated_split:open_in_split")(
+        lambda path, val_fraction: chosen.open(path, replace(options, val_fraction=val_fraction)),
+        raw,
+        options,
+    )
+    return opened

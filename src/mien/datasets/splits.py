@@ -2,21 +2,32 @@
 
 import hashlib
 import re
+import shlex
+import unicodedata
+from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 
+from mien.datasets.list_options import NO_COLUMN
+from mien.errors import DatasetError
 from mien.formats.pack.grouping import connect
 
-_SPLIT_NAMES = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val", "dev": "val", "development": "val", "publictest": "val",
-    "test": "test", "testing": "test", "privatetest": "test",
-}  # fmt: skip
-_SUFFIXES = re.compile(r"[ _-]?(sets?|split|data|images)$")
+# In lower case; the languages are those in which `mien.faces.classes` knows the names of classes.
+_NAMES = {
+    "train": "train training entraînement apprentissage entrenamiento treino treinamento addestramento обучение 训练 訓練 学習 훈련 학습",
+    "val": "val valid validation dev development publictest validierung validación validação validazione валидация 验证 驗證 検証 검증",
+    "test": "test testing privatetest testen prueba pruebas teste тест 测试 測試 テスト 시험 테스트",
+}
+_SPLIT_NAMES = {word: split for split, words in _NAMES.items() for word in words.split()}
+_ENDS = frozenset("tsa集タ트")
+_SUFFIXES = re.compile(r"[ _-]?(sets?|split|data|images|集|データ|세트)$")
+# They say that faces are held out from training, but not which split they are; or that they are several.
+_UNCLEAR = frozenset(("holdout", "heldout", "held", "eval", "evaluation", "trainval"))
 # "patition" is RAF-DB's spelling.
 _COLUMN_WORDS = frozenset(
     (
         *("split", "splits", "phase", "usage", "set", "subset", "partition", "patition", "fold", "folds"),
-        *("train", "training", "test", "testing"),
+        *("train", "training", "test", "testing", "validation", "holdout", "heldout", "eval", "evaluation"),
     )
 )
 
@@ -27,23 +38,47 @@ def parse_split(word: str) -> str | None:
     ``PublicTest`` and ``PrivateTest`` are FER2013's.
 
     Example:
-        >>> parse_split("Validation"), parse_split("train_set"), parse_split("happy")
-        ('val', 'train', None)
+        >>> parse_split("Validation"), parse_split("train_set"), parse_split("训练集"), parse_split("happy")
+        ('val', 'train', 'train', None)
     """
-    word = word.strip().lower()
-    return _SPLIT_NAMES.get(word) or _SPLIT_NAMES.get(_SUFFIXES.sub("", word))
+    word = (word if word.isascii() else unicodedata.normalize("NFC", word)).strip().lower()
+    # Called for every cell of most columns of a list: the expression takes ten times as long as the look at the end.
+    ends = word[-1:] in _ENDS
+    return _SPLIT_NAMES.get(word) or (_SPLIT_NAMES.get(_SUFFIXES.sub("", word)) if ends else None)
 
 
 def find_split(text: str) -> str | None:
     """Return the split that a word means; for a path, the split of a folder or of the prefix of the file name.
 
+    A prefix in front of another split, as in ``train_val``, means neither.
+
     Example:
         >>> find_split("Test"), find_split("faces/val/7.jpg"), find_split("train_00001.jpg"), find_split("a/7.jpg")
         ('test', 'val', 'train', None)
+        >>> find_split("train_val"), find_split("train-holdout")
+        (None, None)
     """
     *folders, name = re.split(r"[/\\]", text)
-    words = [text, *folders, *re.findall(r"^([A-Za-z]+)[_-]", name)]
-    return next((split for word in words if (split := parse_split(word))), None)
+    prefix, *others = re.findall(r"[A-Za-z]+", name) if re.match(r"[A-Za-z]+[_-]", name) else [""]
+    if any(
+        word.lower() in _UNCLEAR or parse_split(word) not in (None, parse_split(prefix)) for word in others
+    ):
+        prefix = ""
+    return next((split for word in (text, *folders, prefix) if (split := parse_split(word))), None)
+
+
+def named_split(raw: Path) -> str | None:
+    """Return the split that the name of a folder means, or that a word in the name of a list or the name of its folder does.
+
+    ``dev`` is also a folder of projects.
+
+    Example:
+        >>> named_split(Path("raf/fer_test.csv")), named_split(Path("raf/test/list.csv")), named_split(Path("dev/list.csv"))
+        ('test', 'test', None)
+    """
+    names = [raw.name] if raw.is_dir() else [*re.split(r"[\W\d_]+", raw.name.split(".")[0]), raw.parent.name]
+    found = {split for name in names if (split := parse_split(name)) and name.lower() != "dev"}
+    return found.pop() if len(found) == 1 else None
 
 
 def is_split_column(column: str) -> bool:
@@ -52,8 +87,11 @@ def is_split_column(column: str) -> bool:
     Example:
         >>> is_split_column("is_test"), is_split_column("dataSplit"), is_split_column("label")
         (True, True, False)
+        >>> is_split_column("is_valid"), is_split_column("valid")  # fastai's; the other one may be about the row
+        (True, False)
     """
-    return not _COLUMN_WORDS.isdisjoint(word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", column))
+    words = {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", column)}
+    return not words.isdisjoint(_COLUMN_WORDS) or words in ({"is", "valid"}, {"is", "val"}, {"is", "dev"})
 
 
 def assign_split(key: str, val_fraction: float) -> str:
@@ -112,3 +150,23 @@ def require_val_fraction(val_fraction: float) -> None:
     """
     if not 0 <= val_fraction < 1:
         raise ValueError(f"`val_fraction` must be in [0, 1), got {val_fraction!r}")
+
+
+def require_splits(values: Counter[str], *, column: str, where: str) -> None:
+    """Check that a column says the split of most rows.
+
+    Args:
+        values: number of rows with each value.
+        column: its name.
+        where: the list, for the error message.
+
+    Raises:
+        DatasetError: it does not, with the option that states what its values mean.
+    """
+    unknown = {value: count for value, count in values.items() if find_split(value) is None}
+    if 2 * sum(unknown.values()) > values.total():
+        example = ",".join(f"{value or repr(value)}=SPLIT" for value in sorted(unknown)[:10])
+        raise DatasetError(
+            f"The column `{column}` of {where} must name splits, it has {', '.join(map(repr, sorted(unknown)[:10]))}: add "
+            f"--split-names {shlex.quote(example)} with train, val or test for SPLIT, or --split-column {NO_COLUMN}"
+        )

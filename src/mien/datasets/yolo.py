@@ -5,6 +5,7 @@ of the splits; center and size of a box are fractions of the image's; ``data.yam
 does. Copies of AffectNet in this format number the classes alphabetically.
 """
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
+from mien.datasets.csv_cells import parse_integer
 from mien.datasets.files import list_names, locate, printable
 from mien.datasets.labels import LabelNames, map_labels, order_classes
 from mien.datasets.listed import files_below
@@ -160,12 +162,20 @@ def open_yolo(raw: Path, *, val_fraction: float = 0.1, label_names: LabelNames |
             f"`{raw}` must say the split of every image or of none, {splits['']:,} of {splits.total():,} are in no folder "
             "named like a split, and in no list of one: move them, or list them"
         )
-    notes: tuple[str, ...] = ()
-    if label_names is None:
-        label_names, notes = read_class_names(root)
-    label_classes, label_notes = map_labels(
-        counts, label_names, where=f"`{raw}`, which has no `{NAME_FILES[0]}` with their names,"
-    )
+    named, notes = read_class_names(root)
+    numbers = {number: name for number, name in named or () if parse_integer(name) is not None}
+    if len(numbers) == len(named or ()):  # numbers in place of names, by which the classes are known
+        labels = Counter({numbers.get(label, label): count for label, count in counts.items()})
+        label_classes, label_notes = map_labels(
+            labels, label_names, where=f"`{raw}`, which has no `{NAME_FILES[0]}` with their names,"
+        )
+        label_classes = {
+            n: label_classes[name] for n in counts if (name := numbers.get(n, n)) in label_classes
+        }
+    else:
+        _require_named_from_0(raw, counts, named or (), is_stated=label_names is not None)
+        label_classes, label_notes = map_labels(counts, label_names or named, where=f"`{raw}`")
+    notes = () if label_names else notes
     if not label_classes:
         raise DatasetError(f"`{raw}` must have faces of a class that has a name, it has none")
     return YoloFaces(
@@ -179,6 +189,21 @@ def open_yolo(raw: Path, *, val_fraction: float = 0.1, label_names: LabelNames |
         has_points="kpt_shape" in description,
         notes=(*label_notes, *notes),
     )
+
+
+def _require_named_from_0(raw: Path, counts: Counter[str], named: LabelNames, *, is_stated: bool) -> None:
+    """Refuse numbers from 1 for names from 0, of which only the last would lack a name.
+
+    Raises:
+        DatasetError: there is no 0, and a number without a name; the message shifts the names.
+    """
+    numbers = [number for number, _ in named]
+    if not is_stated and "0" in numbers and "0" not in counts and not counts.keys() <= {*numbers}:
+        shifted = ",".join(f"{int(number) + 1}={name}" for number, name in named if number.isdecimal())
+        raise DatasetError(
+            f"The classes of `{raw}` are numbered from {min(counts)} to {max(counts)}, but their names from 0 to {len(named) - 1}: "
+            f"if 1 is the first name, add --label-names {shlex.quote(shifted)}; otherwise correct the names"
+        )
 
 
 def _image_folders(root: Path) -> list[str]:

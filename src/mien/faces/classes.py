@@ -46,6 +46,13 @@ _NAMES = {
     "NonFace": "nonface nf",
 }
 _CLASS_OF = {word: name for name, words in _NAMES.items() for word in words.split()}
+# By whose first letters names are short, such as KDEF's AF and JAFFE's FE.
+_ENGLISH = [
+    (word, name)
+    for name in EXPRESSIONS_8
+    for word in (*_NAMES[name].split()[:1], "happiness", "sadness", "afraid", "angry")
+    if _CLASS_OF[word] == name
+]
 _ORDINAL = re.compile(r"\d+[\W_]*(?=[^\W\d_])")
 
 # Names in packs, runs, models and reports of earlier releases.
@@ -73,16 +80,21 @@ def canonical_class(name: str) -> str | None:
 
 
 def similar_class(name: str) -> str | None:
-    """Return the class that a name without one may mean: it contains that class's name as a word, or has a typo in it.
+    """Return the class that a name without one may mean: it contains that class's name as a word, is short for it, or has a typo.
 
     Example:
         >>> similar_class("face_happy"), similar_class("Angrry"), similar_class("not sad, angry"), similar_class("bored")
         ('Happy', 'Anger', None, None)
+        >>> similar_class("HA"), similar_class("ang"), similar_class("n")
+        ('Happy', 'Anger', None)
     """
     lowered = unicodedata.normalize("NFC", name).strip().lower()
     words = {_CLASS_OF[word] for word in re.findall(r"[^\W\d_]+", lowered) if word in _CLASS_OF}
     if words:
         return words.pop() if len(words) == 1 else None
+    if 2 <= len(lowered) <= 4:
+        short = {name for word, name in _ENGLISH if word.startswith(lowered)}
+        return short.pop() if len(short) == 1 else None
     close = difflib.get_close_matches(lowered, [word for word in _CLASS_OF if len(word) > 3], n=1, cutoff=0.8)
     return _CLASS_OF[close[0]] if close else None
 

@@ -194,14 +194,17 @@ def read_summary(out: Path, dataset: FaceDataset) -> PrepareSummary:
 
 # Reasons that are decisions of the set's authors, or no loss.
 _NO_LOSS = frozenset(("not_a_face", "no_majority", "duplicate_row"))
+# Kinds whose options say what a column holds.
+_LISTS = ("csv", "imagefolder", "parquet")
 # Fewer annotations that cannot be used may all be mistakes.
 LEAST_MISREAD = 5
 # Warnings that most faces of a set have only if an annotation is read as something that it is not, and what states it.
 _BOX = "state their format with --box-format, or leave them out with --box-columns none"
-_LANDMARKS = "they are read as 68 points in iBUG's order, x and y in turn; leave others out with --landmarks-column none"
+_PERCENT = "they lie in the first 100 pixels: if they are in percent, add --box-format percent-xywh, percent-xyxy or percent-cxcywh"
+_LANDMARKS = "they are read as 68 points in pixels in iBUG's order, x and y in turn; leave others out with --landmarks-column none"
 _AFFECT = "state their scale with --affect-range, or leave them out with --affect-columns none"
 _MISREAD = {
-    "box_value": _BOX, "box_beyond_image": _BOX,
+    "box_value": _BOX, "box_beyond_image": _BOX, "box_percent": _PERCENT,
     "landmark_order": _LANDMARKS, "landmark_count": _LANDMARKS, "landmark_value": _LANDMARKS, "landmark_place": _LANDMARKS,
     "valence_value": _AFFECT, "arousal_value": _AFFECT, "affect_value": _AFFECT,
 }  # fmt: skip
@@ -218,9 +221,16 @@ def _require_no_loss(info: PackInfo, allowed: tuple[str, ...], work: Path) -> No
     kept = {name: {s: found.get(name, 0) for s, found in info.counts.items()} for name in info.classes}
     claimed = {name: sum(found.get(name, 0) for found in info.rejected.values()) for name in info.classes}
     has_train = any(found.get("train") for found in kept.values())
+    # The classes of a list are those that it has; other sets define theirs, and number them.
+    n_undefined = 0 if info.source in _LISTS else _count_undefined(work)
     problems: dict[str, list[str]] = {}
     for name, found in kept.items():
         total = sum(found.values())
+        if not total and not claimed[name] and n_undefined >= LEAST_MISREAD:
+            problems.setdefault("empty-classes", []).append(
+                f"no row is of {name}, and {n_undefined:,} of {info.n_rows:,} rows have one label that the set does not define, so "
+                "all labels may be numbered in another way: read them with `mien prepare folder` or `csv` and --label-names"
+            )
         if not total and claimed[name]:
             problems.setdefault("empty-classes", []).append(
                 f"no face of {name} is kept, {claimed[name]:,} rejected"
@@ -235,7 +245,7 @@ def _require_no_loss(info: PackInfo, allowed: tuple[str, ...], work: Path) -> No
         problems["mostly-rejected"] = [f"{n_lost:,} of {info.n_rows:,} rows are rejected ({counted})"]
     for code, count in info.warnings.items():
         if code in _MISREAD and 2 * count > info.n_kept and count >= LEAST_MISREAD:
-            advice = f" ({_MISREAD[code]})" if info.source in ("csv", "imagefolder", "parquet") else ""
+            advice = f" ({_MISREAD[code]})" if info.source in _LISTS else ""
             problems.setdefault("unusable-annotations", []).append(
                 f"{count:,} of {info.n_kept:,} faces have the warning {code}{advice}"
             )
@@ -247,6 +257,13 @@ def _require_no_loss(info: PackInfo, allowed: tuple[str, ...], work: Path) -> No
             f"Too much of the set is lost: {'; '.join(text for texts in refused.values() for text in texts)}.{first} Correct the "
             f"set and run the same command again, or add --allow {','.join(problems)} to make the pack as it is"
         )
+
+
+def _count_undefined(work: Path) -> int:
+    """Return the number of rows whose label has no class, if it is the same label in all of them, otherwise 0."""
+    with (work / "rejects.csv").open(newline="", encoding="utf-8") as file:
+        details = [row["detail"] for row in csv.DictReader(file) if row["reason"] == "unknown_label"]
+    return len(details) if len(set(details)) == 1 else 0
 
 
 def _show_first_reject(work: Path) -> str:

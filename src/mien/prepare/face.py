@@ -40,6 +40,10 @@ from mien.prepare.landmark_placement import LandmarkModel, match_face, place_lan
 PROGRESS_FOLDER = ".prepare"
 # A box of which less than this fraction of the area is in the image may be in another format than it is read in.
 LEAST_VISIBLE = 0.6
+# A box within the first 100 pixels of an image that is larger than this may be in percent.
+LEAST_SIDE_FOR_PERCENT = 150
+# Landmarks in less than this number of pixels may be in fractions of the image, from 0 to 1 or from -1 to 1.
+LEAST_SPREAD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +283,7 @@ def _check_places(
     landmarks, box_xyxy, warnings = record.landmarks, record.box_xyxy, list(record.warnings)
     if landmarks is not None:
         low, high, side = landmarks.min(axis=0), landmarks.max(axis=0), max(size_wh)
-        if not ((low > -side).all() and (high < 2 * side).all() and (high - low).max() > 1):
+        if not ((low > -side).all() and (high < 2 * side).all() and (high - low).max() > LEAST_SPREAD):
             landmarks = None
             warnings.append("landmark_place")
         elif not are_in_order(landmarks):
@@ -296,6 +300,8 @@ def _check_places(
             )
         if visible < LEAST_VISIBLE:
             warnings.append("box_beyond_image")
+        if not record.is_relative_box and box_xyxy.max() <= 100 and min(size_wh) > LEAST_SIDE_FOR_PERCENT:
+            warnings.append("box_percent")
     return landmarks, box_xyxy, warnings
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from mien.artifacts import claim_output, file_sha256, require_suffix
 from mien.assets.bundled_models import find_model
 from mien.datasets.base import REMEDIES, FaceDataset, FaceRecord, RejectedRow
-from mien.datasets.registry import DatasetOptions, open_dataset
+from mien.datasets.registry import DRAWN, DatasetOptions, open_dataset
 from mien.errors import DatasetError
 from mien.faces.boxes import intersection_xyxy
 from mien.faces.detector import DetectedFace, Detector, load_detector
@@ -101,7 +101,11 @@ def run_teach(
             "from, or train on it with `mien train`"
         )
     given = DatasetOptions(
-        label_names=options.label_names, columns=options.columns, images=options.images, val_fraction=0.0
+        label_names=options.label_names,
+        columns=options.columns,
+        images=options.images,
+        val_fraction=0.0,
+        split=DRAWN,
     )
     dataset = open_dataset("folder" if source.is_dir() else "csv", source, given)
     base = OnnxModel.load(find_model(model))

@@ -26,6 +26,7 @@ def open_text(tmp_path: Path, content: str | bytes, name: str = "list.csv") -> C
         pytest.param("path,label\ra.jpg,1\rb.jpg,2\r", id="CR"),
         pytest.param("\ufeffpath,label\na.jpg,1\nb.jpg,2\n", id="BOM"),
         pytest.param("label,path\n1,a.jpg\n2,b.jpg\n", id="other order"),
+        pytest.param('"path", "label"\n"a.jpg", "1"\n"b.jpg", "2"\n', id="blanks before quotes"),
         pytest.param(" Path , LABEL\na.jpg,1\nb.jpg,2\n", id="capitals and blanks in names"),
         pytest.param("image,label,else\na.jpg,1,\nb.jpg,2,x\n", id="other spelling, one more column"),
         pytest.param("\npath,label\n\na.jpg,1\n  \nb.jpg,2\n\n", id="blank lines"),
@@ -127,3 +128,11 @@ def test_rows_are_streamed(tmp_path: Path) -> None:
     assert next(rows) == (1, {"path": "a.jpg", "label": "1"})
     with pytest.raises(DatasetError):
         next(rows)
+
+
+def test_a_repeated_header_is_no_row(tmp_path: Path) -> None:
+    """As `cat a.csv b.csv` leaves it in the middle."""
+    listed = open_text(tmp_path, "path,label\na.jpg,1\npath,label\nb.jpg,2\n")
+    rows = [fields for _, fields in listed.rows()]
+    assert [fields.get("path") for fields in rows] == ["a.jpg", None, "b.jpg"]
+    assert rows[1][PROBLEM] == "the row repeats the names of the columns"

@@ -434,6 +434,20 @@ def test_affect_on_another_scale_stops(
     assert (min(found), max(found)) == (-1, 1)
 
 
+def test_a_mark_for_none_is_not_the_end_of_the_scale(
+    make_csv: Callable[..., Path], read_set: Callable[..., Any]
+) -> None:
+    """Of -1 and numbers from 0 to 1, -1 may mean none; with one more negative number the scale is -1 to 1."""
+    values = [*(n / 30 for n in range(30)), -1, -1]
+    rows = [f"{n}.jpg,happy,{value}" for n, value in enumerate(values)]
+    path = make_csv("path,label,valence", *rows)
+    with pytest.raises(DatasetError, match=r"or none but -1, .* --affect-range=0\.\.1, or"):
+        open_csv(path)
+    read = read_set(open_csv(path, columns=ColumnOptions(affect_range=(0, 1)), val_fraction=0))
+    assert [read.records[f"{n}.jpg"].valence for n in (0, 15, 31)] == [-1, 0, None]
+    open_csv(make_csv("path,label,valence", *rows, "x.jpg,happy,-0.5"))
+
+
 def test_a_few_values_off_the_scale_are_warnings(
     make_csv: Callable[..., Path], read_set: Callable[..., Any]
 ) -> None:
@@ -566,3 +580,93 @@ def test_given_splits_are_kept(
     text = "path,label,subject,split\na.jpg,happy,S1,train\nb.jpg,sad,S1,val\n"
     source = open_csv(put(tmp_path / "faces.csv", text))
     assert [(row.split, row.fields["person"]) for row in source.rows()] == [("train", "S1"), ("val", "S1")]
+
+
+def test_rows_that_the_header_does_not_fit_are_named(make_csv: Callable[..., Path]) -> None:
+    """A numbered list whose header lacks the number has labels, but no row can be read."""
+    path = make_csv("path,label", "0,a.jpg,happy", "1,b.jpg,sad")
+    with pytest.raises(
+        DatasetError, match="the row has 3 columns, the list has 2: correct the line of column names"
+    ):
+        open_csv(path)
+
+
+def test_one_hot_columns_as_pandas_writes_them(make_csv: Callable[..., Path]) -> None:
+    """False and True, and the name of the column that they come from before the class; the advice names all of them."""
+    rows = ("a.jpg,False,True", "b.jpg,True,False")
+    path = make_csv("path,sad,happy", *rows)
+    source = open_csv(path)
+    assert [source.class_of(row) for row in source.rows()] == ["Happy", "Sad"]
+    path = make_csv("path,emotion_sad,emotion_happy", *rows)
+    with pytest.raises(DatasetError, match="add --label-column emotion_sad,emotion_happy"):
+        open_csv(path)
+    source = open_csv(path, columns=ColumnOptions(label_column="emotion_sad,emotion_happy"))
+    assert (source.classes, [source.class_of(row) for row in source.rows()]) == (
+        ("Happy", "Sad"),
+        ["Happy", "Sad"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "option"),
+    [
+        *(("participant", "person"), ("Participant_ID", "person"), ("actor", "person"), ("subj", "person")),
+        *(
+            ("video_name", "clip"),
+            ("sequence", "clip"),
+            ("subject_age", None),
+            ("video_url", None),
+            ("user_id", None),
+        ),
+    ],
+)
+def test_persons_under_another_name_stop(
+    column: str, option: str | None, make_csv: Callable[..., Path]
+) -> None:
+    """Faces of one person would be on both sides of the split drawn here; `none` says that it is no person."""
+    path = make_csv(f"path,label,{column}", *(f"{n}.jpg,happy,{n % 4}" for n in range(20)))
+    if option is None:
+        open_csv(path)
+        return
+    with pytest.raises(
+        DatasetError, match=rf"add --{option}-column {column} to use it, or .* none to leave it out"
+    ):
+        open_csv(path)
+    used = open_csv(path, val_fraction=0.3, columns=ColumnOptions(**{f"{option}_column": column}))
+    by_split = {(row.split, row.fields[option]) for row in used.rows()}
+    assert len(by_split) == 4
+    open_csv(path, columns=ColumnOptions(**{f"{option}_column": "none"}))
+
+
+def test_a_list_of_pixels_is_told_from_one_of_paths(make_csv: Callable[..., Path]) -> None:
+    """FER2013's list is another kind."""
+    with pytest.raises(DatasetError, match="holds pixels in place of paths: `mien prepare fer2013` reads"):
+        open_csv(make_csv("emotion,pixels", "0,1 2 3 4"))
+
+
+def test_splits_at_the_end_of_other_words_stop(make_csv: Callable[..., Path]) -> None:
+    """As in the names of sets that were put together; each of the values can be explained."""
+    path = make_csv(
+        "path,label,source", "a.jpg,happy,rafdb_train", "b.jpg,sad,rafdb_test", "c.jpg,sad,fer-train"
+    )
+    with pytest.raises(DatasetError, match=r"`source` seems to hold the split \(train 2, test 1\)"):
+        open_csv(path)
+    with pytest.raises(
+        DatasetError, match="--split-names fer-train=SPLIT,rafdb_test=SPLIT,rafdb_train=SPLIT"
+    ):
+        open_csv(path, columns=ColumnOptions(split_column="source"))
+    open_csv(path, columns=ColumnOptions(split_column="none"))
+
+
+def test_a_list_of_names_without_suffix_and_header(make_csv: Callable[..., Path]) -> None:
+    """Its first line looks like names of columns; the numbers in the advice say that it is a row."""
+    path = make_csv("train_1 happy", "train_2 sad", name="faces.txt")
+    with pytest.raises(
+        DatasetError, match=r"if its first line is a row, such as --path-column '\{1\}\.jpg' --label-column 2"
+    ):
+        open_csv(path)
+    columns = ColumnOptions(path_column="{1}.jpg", label_column="2", split_column="none")
+    assert [row.key for row in open_csv(path, columns=columns, val_fraction=0).rows()] == [
+        "train_1.jpg",
+        "train_2.jpg",
+    ]

@@ -1,6 +1,7 @@
 """Names of files."""
 
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,17 @@ def test_a_windows_path_is_understood(tmp_path: Path) -> None:
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "a.jpg").touch()
     assert locate(tmp_path.resolve(), r"1\a.jpg") == (tmp_path / "1" / "a.jpg").resolve()
+
+
+@pytest.mark.parametrize("written", [" a b.jpg ", "cafe\u0301.jpg", "caf\u00e9.jpg"])
+def test_a_path_is_found_in_another_form_of_the_same_text(tmp_path: Path, written: str) -> None:
+    """Blanks around it do not count, and accents may be composed in the list or on the disk (macOS) only."""
+    for form in ("NFC", "NFD"):
+        folder = tmp_path.resolve() / form
+        folder.mkdir()
+        file = folder / unicodedata.normalize(form, written.strip())
+        file.touch()
+        assert locate(folder, written) == file
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no file of that name on Windows")

@@ -11,7 +11,8 @@ import pytest
 
 from mien.datasets.forms import open_any_folder, open_any_list
 from mien.datasets.hub_parquet import open_parquet
-from mien.datasets.list_options import ColumnOptions
+from mien.datasets.labels import parse_label_names
+from mien.datasets.list_options import ColumnOptions, parse_split_names
 from mien.errors import DatasetError
 
 # The order of the Hub's copy of AffectNet, which is not AffectNet's own.
@@ -185,7 +186,7 @@ def test_ambiguous_sets_are_refused(write: Callable[..., Path]) -> None:
     pq.write_table(pa.table({**two, "label": ["happy", "sad"]}), raw / "a" / "train.parquet")
     with pytest.raises(DatasetError, match=r"must have one image column.*it has image, img"):
         open_parquet(raw)
-    with pytest.raises(DatasetError, match="must hold numbers or words, it holds list"):
+    with pytest.raises(DatasetError, match="must hold a number or word in each row, it holds list"):
         open_parquet(write([[3], [4]], "a/train.parquet", names=None))
 
 
@@ -240,3 +241,44 @@ def test_paths_without_images(tmp_path: Path) -> None:
     pq.write_table(pa.table({"path": ["a.jpg"], "label": ["sad"]}), tmp_path / "list.parquet")
     with pytest.raises(DatasetError, match="holds no images: if it lists their paths, write it as CSV"):
         open_parquet(tmp_path)
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.dictionary(pa.int8(), pa.string())])
+def test_words_in_any_type_of_text(kind: pa.DataType, write: Callable[..., Path]) -> None:
+    """A categorical of pandas is written as a dictionary."""
+    source = open_parquet(write(pa.array(["happy", "sad"], pa.string()).cast(kind), names=None))
+    assert [source.class_of(row) for row in source.rows()] == ["Happy", "Sad"]
+
+
+def test_numbers_with_decimals(write: Callable[..., Path]) -> None:
+    """As pandas writes integers of which one is missing."""
+    raw = write([1.0, 4.0, None], names=None)
+    with pytest.raises(DatasetError, match="are numbers"):
+        open_parquet(raw)
+    source = open_parquet(raw, label_names=parse_label_names("rafdb"))
+    assert [source.class_of(row) for row in source.rows()] == ["Surprise", "Happy", "?"]
+
+
+def test_several_labels_of_a_row_are_refused(write: Callable[..., Path]) -> None:
+    """The message says what is needed."""
+    with pytest.raises(
+        DatasetError, match=r"a number or word in each row, it holds list.*one class for each row"
+    ):
+        open_parquet(write([[1], [2, 3]], names=None))
+
+
+def test_splits_in_a_column_of_another_name(write: Callable[..., Path]) -> None:
+    """A column that is filled with splits, or named for one, is not passed over; its values can be explained."""
+    raw = write([3, 0], "faces.parquet", part=["Training", "PublicTest"])
+    with pytest.raises(DatasetError, match="`part` seems to hold the split: add --split-column part"):
+        open_parquet(raw)
+    source = open_parquet(raw, columns=ColumnOptions(split_column="part"))
+    assert [row.split for row in source.rows()] == ["train", "val"]
+    raw = write([3, 0], "faces.parquet", is_valid=[False, True])
+    with pytest.raises(DatasetError, match="--split-column is_valid"):
+        open_parquet(raw)
+    with pytest.raises(DatasetError, match="add --split-names False=SPLIT,True=SPLIT"):
+        open_parquet(raw, columns=ColumnOptions(split_column="is_valid"))
+    names = parse_split_names("False=train,True=val")
+    source = open_parquet(raw, columns=ColumnOptions(split_column="is_valid", split_names=names))
+    assert [row.split for row in source.rows()] == ["train", "val"]

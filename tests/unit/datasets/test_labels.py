@@ -16,6 +16,8 @@ from mien.errors import DatasetError
         ),
         pytest.param({"bored": 2, "5": 1}, {"bored": "bored"}, id="a number among names"),
         pytest.param({"-1": 2}, {}, id="a mark for none"),
+        pytest.param({"sad": 2, "nan": 1, "NA": 1, "-": 1, "?": 1}, {"sad": "Sad"}, id="missing values"),
+        pytest.param({"1,0": 1, "sad": 2}, {"sad": "Sad"}, id="a number with a decimal comma"),
         pytest.param({}, {}, id="no labels"),
     ],
 )
@@ -33,6 +35,9 @@ def test_names_say_it_themselves(counts: dict[str, int], classes: dict[str, str]
             id="0, 6",
         ),
         pytest.param({"1": 3, "7.0": 1}, "rafdb (1 Surprise, 7 Neutral); ", id="numbers of a spreadsheet"),
+        pytest.param(
+            {"1,0": 3, "7,0": 1}, "rafdb (1 Surprise, 7 Neutral); ", id="numbers of a German spreadsheet"
+        ),
         pytest.param({"1": 3, "7.0": 1}, "; or --label-names 1=NAME,7=NAME", id="others"),
         pytest.param({"0": 1, "11": 1}, "--label-names 0=NAME,11=NAME", id="numbers beyond AffectNet's"),
         pytest.param({"3": 5, "-1": 1, "?": 1}, "; or --label-names 3=NAME", id="a few that are none"),
@@ -45,7 +50,9 @@ def test_numbers_are_refused_until_somebody_says_what_they_are(counts: dict[str,
         map_labels(counts, None, where="`a.csv`")
     assert "The labels of `a.csv` are numbers" in str(refused.value)
     assert advice in str(refused.value)
-    assert ("affectnet" in str(refused.value)) == all(float(label) <= 10 for label in counts if label != "?")
+    assert ("affectnet" in str(refused.value)) == all(
+        float(label.replace(",", ".")) <= 10 for label in counts if label != "?"
+    )
     assert "\n" not in str(refused.value)
 
 
@@ -128,3 +135,24 @@ def test_names_that_resemble_a_class_come_with_the_option_that_maps_them() -> No
     assert map_labels(labels, parse_label_names(advice), where="a.csv")[0] == {
         "1_angry": "Anger", "face happy": "Happy", "Suprize": "Surprise",
     }  # fmt: skip
+
+
+def test_spellings_of_a_new_class_are_one_class_if_their_note_is_followed() -> None:
+    """The note on new classes has the option that makes one of them."""
+    counts = {"Bored": 1, "bored": 1, "very-bored": 1, "Very_Bored": 1, "sad": 1}
+    note = map_labels(counts, None, where="a.csv")[1][-1]
+    advice = re.search(r"add --label-names (\S+)\.", note)
+    assert advice is not None
+    classes, _ = map_labels(counts, parse_label_names(advice[1]), where="a.csv")
+    assert classes == {
+        "Bored": "Bored", "bored": "Bored", "Very_Bored": "Very_Bored", "very-bored": "Very_Bored", "sad": "Sad",
+    }  # fmt: skip
+
+
+def test_python_s_none_is_told_to_be_a_class_of_affectnet() -> None:
+    """It may be a missing label as well, which the other labels in --label-names leave out."""
+    counts = {"happy": 1, "sad": 1, "None": 1}
+    classes, notes = map_labels(counts, None, where="a.csv")
+    assert classes["None"] == "NoneOfEight"
+    assert notes[-1].endswith("If it means that the label is missing, add --label-names happy,sad.")
+    assert "None" not in map_labels(counts, parse_label_names("happy,sad"), where="a.csv")[0]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mien.datasets.csv_table import open_csv, recognize_csv
+from mien.datasets.list_options import ColumnOptions
 from mien.datasets.record_files import read_records
 from mien.errors import DatasetError
 
@@ -80,3 +81,37 @@ def test_other_json_is_refused(
     """The message says what a list looks like, and where it is not one."""
     with pytest.raises(DatasetError, match=message):
         list(read_records(put(tmp_path / name, text)))
+
+
+def test_coco_attributes_may_be_the_class(tmp_path: Path, put: Callable[..., Path]) -> None:
+    """CVAT writes the expression of a category `face` so: it is not passed over."""
+    attributes = ({"emotion": "happy", "occluded": False}, {"emotion": "sad", "occluded": True})
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "categories": [{"id": 7, "name": "face"}],
+        "annotations": [
+            {"image_id": 1, "category_id": 7, "bbox": [n, 0, 9, 9], "attributes": found}
+            for n, found in enumerate(attributes)
+        ],
+    }
+    path = put(tmp_path / "l.json", json.dumps(content))
+    with pytest.raises(DatasetError, match="may hold the class, `label`, `emotion`: add --label-column"):
+        open_csv(path)
+    source = open_csv(path, columns=ColumnOptions(label_column="emotion"))
+    assert [source.class_of(row) for row in source.rows()] == ["Happy", "Sad"]
+
+
+def test_a_label_studio_export(
+    tmp_path: Path, put: Callable[..., Path], read_set: Callable[..., Any]
+) -> None:
+    """The only choice among several is the label; boxes are in percent, which is asked."""
+    box = {"x": 10, "y": 20, "width": 50, "height": 60, "original_width": 640, "rectanglelabels": ["Happy"]}
+    path = put(tmp_path / "l.json", json.dumps([{"image": "a.jpg", "faces": [box]}]))
+    options = {"label_column": "rectanglelabels", "box_format": None}
+    with pytest.raises(DatasetError, match="add --box-format percent-xywh, or --box-format xywh if"):
+        open_csv(path, columns=ColumnOptions(**options))
+    options["box_format"] = "percent-xywh"
+    source = open_csv(path, columns=ColumnOptions(**options), val_fraction=0)
+    (record,) = read_set(source).records.values()
+    assert (source.classes, record.is_relative_box) == (("Happy",), True)
+    assert record.box_xyxy.tolist() == pytest.approx([0.1, 0.2, 0.6, 0.8])

@@ -24,6 +24,13 @@ from mien.datasets.splits import (
             ("set", None),
         ),
         *(("PublicTest", "val"), ("PrivateTest", "test"), ("dev", "val"), ("trained", None)),
+        *(
+            ("Prueba", "test"),
+            ("validacio\u0301n", "val"),
+            ("测试集", "test"),
+            ("学習データ", "train"),
+            ("eval", None),
+        ),
     ],
 )
 def test_words_for_splits(word: str, split: str | None) -> None:
@@ -36,6 +43,13 @@ def test_words_for_splits(word: str, split: str | None) -> None:
     [
         *(("train/happy/1.jpg", "train"), (r"faces\Test\1.jpg", "test"), ("test_0001.jpg", "test")),
         *(("happy/testimony.jpg", None), ("happy/1_test.jpg", None), ("happy/test.jpg", None)),
+        *(
+            ("train_val", None),
+            ("train-holdout", None),
+            ("train_eval_1", None),
+            ("test_dev", None),
+            ("train_1", "train"),
+        ),
     ],
 )
 def test_words_for_splits_in_paths(text: str, split: str | None) -> None:
@@ -47,6 +61,7 @@ def test_words_for_splits_in_paths(text: str, split: str | None) -> None:
     ("column", "is_one"),
     [
         *(("phase", True), ("Usage", True), ("dataset_split", True), ("isTest", True), ("fold", True)),
+        *(("is_valid", True), ("isVal", True), ("valid", False), ("val", False), ("eval_set", True)),
         *(("subject", False), ("valence", False), ("setting", False), ("attest", False), ("", False)),
     ],
 )

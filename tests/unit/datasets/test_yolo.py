@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mien.datasets.labels import parse_label_names
 from mien.datasets.yolo import open_yolo
 from mien.errors import DatasetError
 
@@ -157,3 +158,31 @@ def test_lists_of_splits(add: Callable[..., Path], put: Callable[..., Path], des
     put(raw / "val.txt", "images/b.png\nimages/a.png\n")
     with pytest.raises(DatasetError, match=r"`images/a.png` is in the lists of train and val"):
         open_yolo(raw)
+
+
+def test_numbers_from_1_with_names_from_0_are_refused(
+    add: Callable[..., Path], put: Callable[..., Path]
+) -> None:
+    """Only the last class would be missed; the message has the names shifted by one, and its advice works."""
+    raw = add("a.png", "1 0.5 0.5 0.2 0.5", "2 0.5 0.5 0.2 0.5")
+    put(raw / "data.yaml", "names: [sad, angry]\n")
+    with pytest.raises(
+        DatasetError, match=r"from 1 to 2, .* 0 to 1: .* add --label-names 1=Sad,2=Anger;"
+    ) as told:
+        open_yolo(raw)
+    assert "\n" not in str(told.value)
+    source = open_yolo(raw, label_names=parse_label_names("1=Sad,2=Anger"))
+    assert [source.class_of(row) for row in source.rows()] == ["Sad", "Anger"]
+
+
+@pytest.mark.parametrize(("names", "label"), [("['1', '2']", "0"), ("{0: 0, 1: 1, 2: 2}", "1")])
+def test_numbers_as_names_are_explained_as_numbers(
+    names: str, label: str, add: Callable[..., Path], put: Callable[..., Path]
+) -> None:
+    """Roboflow calls the classes of a numbered set so; the option explains the name, not its place in the list."""
+    raw = add("a.png", f"{label} 0.5 0.5 0.2 0.5")
+    put(raw / "data.yaml", f"names: {names}\n")
+    with pytest.raises(DatasetError, match=r"are numbers.* --label-names .*rafdb .*1 Surprise"):
+        open_yolo(raw)
+    source = open_yolo(raw, label_names=parse_label_names("rafdb"))
+    assert [source.class_of(row) for row in source.rows()] == ["Surprise"]

@@ -164,6 +164,16 @@ def test_boxes_over_the_edge(raw_set: Any, tools: Any) -> None:
     assert np.isnan(split.landmarks).all()
 
 
+def test_boxes_that_may_be_in_percent(raw_set: Any, tools: Any) -> None:
+    """All numbers up to 100 in a larger image; not in one that hardly is larger, and not beyond 100."""
+    boxes = [((10, 10, 80, 80), 200), ((10, 10, 80, 80), 140), ((10, 10, 95, 95), 200)]
+    for number, (box, side) in enumerate(boxes):
+        image = tools.encode(tools.draw_image(number, side, side))
+        raw_set.add(f"{number}.jpg", image, box=box, points="")
+    pack, warnings = run(raw_set.write())
+    assert (warnings, pack.info.n_kept) == ({"box_percent": 1}, 3)
+
+
 @pytest.mark.parametrize(
     ("points", "warning"),
     [
@@ -176,6 +186,7 @@ def test_boxes_over_the_edge(raw_set: Any, tools: Any) -> None:
         pytest.param("a;b;c", "landmark_value", id="text"),
         pytest.param(";".join(["nan"] * 136), "landmark_value", id="NaN"),
         pytest.param(";".join(["0"] * 136), "landmark_place", id="all zero"),
+        pytest.param(";".join(f"{n / 68 - 1:.3f}" for n in range(136)), "landmark_place", id="from -1 to 1"),
         pytest.param(";".join(["9000"] * 100 + ["10"] * 36), "landmark_place", id="far outside"),
         pytest.param(";".join(["1e300", "5"] * 68), "landmark_place", id="beyond all measure"),
     ],

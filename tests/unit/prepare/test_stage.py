@@ -17,6 +17,7 @@ from PIL import Image
 import mien.artifacts
 import mien.prepare.stage
 from mien.datasets.csv_table import open_csv
+from mien.datasets.labels import parse_label_names
 from mien.datasets.list_options import ColumnOptions
 from mien.datasets.registry import DatasetOptions
 from mien.errors import ArtifactError, DatasetError
@@ -615,6 +616,26 @@ def test_a_set_whose_boxes_are_of_another_format(tools: Any, tmp_path: Path) -> 
     assert prepare("csv", raw, out, stated).info.warnings == {}
     allowing = dataclasses.replace(OPTIONS, allow=("unusable-annotations",))
     assert prepare("csv", raw, tmp_path / "other.pack", allowing).info.warnings == {"box_beyond_image": 6}
+
+
+def test_a_set_whose_labels_are_numbered_from_another_number(tools: Any, tmp_path: Path) -> None:
+    """RAF-DB's folders from 0 would be read as those from 1, and one class be missing: refused, read as the advice says."""
+    raw = tmp_path / "raw"
+    for number in range(7):
+        for place in range(5):
+            file = raw / "train" / str(number) / f"{place}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(tools.encode(tools.draw_image(10 * number + place), "PNG"))
+    with pytest.raises(
+        DatasetError, match=r"no row is of Neutral, and 5 of 35 rows have one label .*--label-names"
+    ):
+        prepare("rafdb", raw, tmp_path / "my.pack", OPTIONS)
+    names = parse_label_names("0=Surprise,1=Fear,2=Disgust,3=Happy,4=Sad,5=Anger,6=Neutral")
+    stated = dataclasses.replace(OPTIONS, dataset=DatasetOptions(label_names=names))
+    info = prepare("folder", raw, tmp_path / "other.pack", stated).info
+    assert {
+        name: sum(info.counts[split][name] for split in info.counts) for name in info.classes
+    } == dict.fromkeys(info.classes, 5)
 
 
 def test_a_refused_set_may_be_prepared_with_other_options(raw_set: Any, tools: Any, tmp_path: Path) -> None:

@@ -127,7 +127,10 @@ class Pack:
             ArtifactError: there is no such split, or a shard is missing or damaged.
         """
         if name not in self.splits:
-            raise ArtifactError(f"Pack {self.path} has no split {name!r}, it has: {', '.join(self.splits)}")
+            raise ArtifactError(
+                f"Pack {self.path} has no split {name!r}, it has: {', '.join(self.splits)}. `mien browse`, `mien evaluate` and "
+                f"`mien audit` read another with --split {next(iter(self.splits), 'SPLIT')}; training needs train"
+            )
         return AlignedSplit(self, name) if crop == "aligned" else PackSplit(self, name)
 
 

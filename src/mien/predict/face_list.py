@@ -76,10 +76,13 @@ def read_faces(path: Path, names: Sequence[str]) -> tuple[dict[str, GivenFaces],
         raise SourceError(
             f"{path} names none of the {len(names):,} images: its paths must be relative to the working folder or to its own"
         )
-    try:
-        return {name: GivenFaces(boxes[name], landmarks[name]) for name in boxes}, n_others
-    except ValueError as error:
-        raise SourceError(f"{path}: {error}") from None
+    given = {}
+    for name, boxes_xyxy in boxes.items():
+        try:
+            given[name] = GivenFaces(boxes_xyxy, landmarks[name])
+        except ValueError as error:
+            raise SourceError(f"{path}, faces of {name}: {error}") from None
+    return given, n_others
 
 
 def _open_list(path: Path) -> tuple[CsvFile, BoxFormat | None]:

@@ -272,6 +272,15 @@ def test_frames_with_times_and_damaged_frames(model: Model, image: Path) -> None
     ]
     with pytest.raises(ValueError, match="frame 1 is at 1 s, before the last one at 2 s"):
         list(model.watch([(2.0, image), (1.0, image)]))
+    for pair, message in (
+        ((True, image), "truth value .* `cv2.VideoCapture.read`"),
+        ((None, image), "got NoneType in place of seconds"),
+        ((np.zeros((9, 8)), 3), "got ndarray in place of seconds"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            list(model.watch([pair]))
+    with pytest.raises(ValueError, match="frame 1 has no time: it is nan"):
+        list(model.watch([(2.0, image), (float("nan"), image)]))
     for wrong in (None, True, {}, io.BytesIO(b"a\nb")):
         with pytest.raises(TypeError, match="iterable of frames"):
             model.watch(wrong)  # type: ignore[arg-type]

@@ -352,6 +352,8 @@ def _to_pixels(image: Image.Image, data: bytes) -> NDArray[np.uint8]:
 
 
 def _opaque_pixels(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode == "La":  # Pillow converts it, whose gray is multiplied by its opacity, to nothing else
+        image = image.convert("LA")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         opaque = Image.new("RGBA", image.size, (0, 0, 0, 255))
         opaque.alpha_composite(image.convert("RGBA"))

@@ -231,7 +231,15 @@ class ImagePrediction:
         return len(self.faces)
 
     def __getitem__(self, index: int) -> FacePrediction:
-        return self.faces[index]
+        try:
+            return self.faces[index]
+        except IndexError:
+            row = self.rows[0]
+            why = f" ({row.status}{f': {row.detail}' if row.detail else ''})" if row.status != OK else ""
+            raise IndexError(
+                f"there is no face {index} in {self.source or 'the image'}: it has {len(self)}{why}; iterate over the prediction, "
+                "or check its `len`"
+            ) from None
 
     def __bool__(self) -> bool:
         """Always true, even without a face: `len` would make it false."""

@@ -102,6 +102,8 @@ def test_an_unreadable_image_has_a_prediction(model: Model, tmp_path: Path) -> N
     assert prediction.rows[0].status == "missing_file"
     assert prediction
     assert not list(prediction)
+    with pytest.raises(IndexError, match=r"no face 0 in .*no.jpg: it has 0 \(missing_file: there is no file"):
+        prediction[0]
     with pytest.raises(ValueError, match="could not be read"):
         prediction.draw()
 

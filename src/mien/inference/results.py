@@ -358,6 +358,8 @@ def to_pandas(
 ) -> Any:
     """Return the rows of predictions as one `pandas.DataFrame`, with the columns of a prediction file.
 
+    What a row does not have is NaN in columns of numbers, and None in those of text and in `landmarks`.
+
     Args:
         predictions: such as a list from `Model.predict`, or what `Model.watch` yields; or a single one.
         by: one row per ``file``, ``track`` or ``second`` instead, see `mien.aggregate`.
@@ -371,7 +373,10 @@ def to_pandas(
     except ModuleNotFoundError:
         raise MienError("`to_pandas` needs pandas: pip install pandas") from None
     rows, columns = flat_rows(predictions, by)
-    return pd.DataFrame(rows, columns=columns or None)
+    table = pd.DataFrame(rows, columns=columns or None)
+    # A column without a single number is one of numbers all the same: its mean is NaN, not an error.
+    numbers = [name for name in columns if name not in TEXT_COLUMNS and name != "landmarks"]
+    return table.astype({name: float for name in numbers if table[name].dtype == object})
 
 
 def flat_rows(

@@ -159,6 +159,9 @@ def test_predictions_become_a_table(model: Model, image: Path, make_image: MakeI
     assert table.loc[1, "p_Sad"] == pytest.approx(predictions[1][0].confidence, abs=1e-6)
     assert len(table.loc[1, "landmarks"]) == 136
     assert list(predictions[1].to_pandas().columns) == list(table.columns)
+    # What no row has is a column of numbers too.
+    for name in ("frame", "seconds", "track"):
+        assert np.isnan(table[name].mean()), name
     model.rule = DecisionRule(top=1)
     assert {"p_Happy", "p_Sad"} <= set(model.predict(image).to_pandas().columns)
 

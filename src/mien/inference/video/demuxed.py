@@ -5,6 +5,7 @@ frames are damaged. PyAV is the extra ``video``; without it `capture` reads vide
 """
 
 import heapq
+import math
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -338,7 +339,14 @@ class RgbConverter:
         converted = self._reformatter.reformat(
             decoded, width, height, "rgb24", src_colorspace=matrix, threads=1
         )
-        display = decoded.side_data.get("DISPLAYMATRIX")
+        try:
+            display = decoded.side_data.get("DISPLAYMATRIX")
+        except ValueError:
+            # PyAV lists none of the side data if it does not know the kind of one, such as EXIF (of a JPEG, or of a camera that
+            # sends JPEGs). It still has the angle, in degrees counterclockwise, but not whether the frame is mirrored.
+            angle = math.radians(getattr(decoded, "rotation", 0))
+            sine, cosine = math.sin(angle), math.cos(angle)
+            return turn_upright(converted.to_ndarray(), np.array([[cosine, -sine], [sine, cosine]]))
         if display is None:
             return turn_upright(converted.to_ndarray(), None)
         display_matrix = np.frombuffer(bytes(display), dtype=np.int32)[:9].reshape(3, 3).astype(np.float64)

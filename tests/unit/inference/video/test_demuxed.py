@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from mien.faces.images import UnreadableImage
 from mien.inference.video.capture import open_frames
@@ -197,6 +198,24 @@ def test_the_display_matrix_is_applied(tmp_path: Path, degrees: int, corner: tup
     assert shown is not None
     assert shown.shape == expected_bgr.shape
     assert np.abs(shown.astype(int) - expected_bgr[..., ::-1]).mean() < 3
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, 3), (8, 1)])
+def test_a_photo_with_exif_data_is_a_video_of_one_upright_frame(
+    tmp_path: Path, orientation: int, turns: int
+) -> None:
+    """Of some kinds of data beside a frame, PyAV knows only that it does not know them."""
+    image = np.full((120, 160, 3), 60, np.uint8)
+    image[:40, :50] = 220
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "a.jpg"
+    Image.fromarray(image).save(path, exif=exif)
+    frame, *others = open_frames(path)
+    assert not others
+    assert frame.image_rgb is not None
+    assert frame.image_rgb.shape == np.rot90(image, turns).shape
+    assert np.abs(frame.image_rgb.astype(int) - np.rot90(image, turns)).mean() < 3
 
 
 @pytest.mark.parametrize("matrix", [1, 5])

@@ -5,6 +5,7 @@ frames are damaged. PyAV is the extra ``video``; without it `capture` reads vide
 """
 
 import heapq
+import logging
 import math
 from collections.abc import Iterator
 from functools import cache
@@ -19,6 +20,8 @@ from mien.faces.images import UnreadableImage
 from mien.inference.video.declared_size import count_missing_bytes
 from mien.inference.video.frames import DAMAGED, Frame, damaged, plausible_frame_rate, too_large
 from mien.runtime.cpu import usable_cpu_cores
+
+_log = logging.getLogger(__name__)
 
 # For opening a network source, and for each of its packets.
 NETWORK_TIMEOUT_S = 10.0
@@ -319,6 +322,7 @@ class RgbConverter:
         # One for all frames: it takes a third of the time of converting each by itself.
         self._reformatter = import_av().video.reformatter.VideoReformatter()
         self._stretch = float(stream.sample_aspect_ratio or 1)
+        self._has_unknown_matrix = False
         self.size_wh = self._square(context.width, context.height)
 
     def _square(self, width: int, height: int) -> tuple[int, int]:
@@ -336,9 +340,24 @@ class RgbConverter:
         matrix = None
         if decoded.height >= HD_HEIGHT and decoded.colorspace == 2:  # unspecified
             matrix = "ITU709"
-        converted = self._reformatter.reformat(
-            decoded, width, height, "rgb24", src_colorspace=matrix, threads=1
-        )
+        av = import_av()
+        if self._has_unknown_matrix:
+            matrix = "ITU709"
+        try:
+            converted = self._reformatter.reformat(
+                decoded, width, height, "rgb24", src_colorspace=matrix, threads=1
+            )
+        except av.FFmpegError as error:
+            if self._has_unknown_matrix:
+                raise
+            self._has_unknown_matrix = True
+            _log.warning(
+                "The colors of a video cannot be converted as it states (matrix %s: %s) and are taken for BT.709, which may "
+                "change predictions: convert it to BT.709 first",
+                decoded.colorspace,
+                error.strerror,
+            )
+            return self(decoded)
         try:
             display = decoded.side_data.get("DISPLAYMATRIX")
         except ValueError:

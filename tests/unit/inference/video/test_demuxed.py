@@ -200,6 +200,29 @@ def test_the_display_matrix_is_applied(tmp_path: Path, degrees: int, corner: tup
     assert np.abs(shown.astype(int) - expected_bgr[..., ::-1]).mean() < 3
 
 
+def test_colors_that_cannot_be_converted_are_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """ICtCp, as some HDR videos have it: the light of each pixel is right, and its color is warned of once."""
+    image = np.full((120, 160, 3), 60, np.uint8)
+    image[:40, :50] = 220
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p10le"
+        stream.codec_context.colorspace = 14
+        for _ in range(3):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p10le")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    frames = [frame.image_rgb for frame in open_frames(path)]
+    assert len(frames) == 3
+    for shown in frames:
+        assert shown is not None
+        assert np.abs(shown.astype(int) - image).mean() < 3
+    assert sum("taken for BT.709" in message for message in caplog.messages) <= 1
+
+
 @pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, 3), (8, 1)])
 def test_a_photo_with_exif_data_is_a_video_of_one_upright_frame(
     tmp_path: Path, orientation: int, turns: int

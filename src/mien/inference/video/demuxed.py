@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mien.faces.images import UnreadableImage
 from mien.inference.video.declared_size import count_missing_bytes
-from mien.inference.video.frames import DAMAGED, Frame, damaged, plausible_frame_rate, too_large
+from mien.inference.video.frames import DAMAGED, Frame, damaged, plausible_frame_rate, square_size, too_large
 from mien.runtime.cpu import usable_cpu_cores
 
 _log = logging.getLogger(__name__)
@@ -30,8 +30,6 @@ _LOCAL_PROTOCOLS = "file"
 _NETWORK_PROTOCOLS = "http,https,httpproxy,tls,tcp,udp,crypto,rtp,srtp,rtsp,rtsps"
 # Sound may start this much before 0, to fill the encoder's first block: the clock still starts at 0.
 MAX_PRIMING_S = 0.2
-# Pixels that are stretched by more than this, or by less, have a wrong tag or need no correction.
-MAX_STRETCH, MIN_STRETCH = 8.0, 1.005
 # Without a tag, players assume the color matrix of high definition from this height on.
 HD_HEIGHT = 720
 # Codecs with packets that show nothing: a packet without a frame is no damage.
@@ -323,20 +321,11 @@ class RgbConverter:
         self._reformatter = import_av().video.reformatter.VideoReformatter()
         self._stretch = float(stream.sample_aspect_ratio or 1)
         self._has_unknown_matrix = False
-        self.size_wh = self._square(context.width, context.height)
-
-    def _square(self, width: int, height: int) -> tuple[int, int]:
-        """Return the size with square pixels: as browsers do, by enlarging the side that is too short."""
-        stretch = max(self._stretch, 1 / self._stretch)
-        if not MIN_STRETCH < stretch <= MAX_STRETCH:
-            return width, height
-        if self._stretch > 1:
-            return max(1, round(width * self._stretch)), height
-        return width, max(1, round(height / self._stretch))
+        self.size_wh = square_size(context.width, context.height, self._stretch)
 
     def __call__(self, decoded: Any) -> NDArray[np.uint8]:
         """Return ``(H, W, 3)`` uint8 RGB."""
-        width, height = self._square(decoded.width, decoded.height)
+        width, height = square_size(decoded.width, decoded.height, self._stretch)
         matrix = None
         if decoded.height >= HD_HEIGHT and decoded.colorspace == 2:  # unspecified
             matrix = "ITU709"

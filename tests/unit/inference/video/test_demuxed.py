@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.faces.images import UnreadableImage
+from mien.inference.video import capture
 from mien.inference.video.capture import open_frames
 from mien.inference.video.frames import Frame
 
@@ -167,8 +168,11 @@ def test_a_video_trimmed_by_its_edit_list_is_complete(tmp_path: Path) -> None:
     assert frames[0].seconds == pytest.approx(0)
 
 
-def test_pixels_are_made_square(tmp_path: Path) -> None:
-    """By enlarging the side that is too short, as browsers do."""
+@pytest.mark.parametrize("has_av", [True, False])
+def test_pixels_are_made_square(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_av: bool) -> None:
+    """By enlarging the side that is too short, as browsers do; also when OpenCV decodes."""
+    if not has_av:
+        monkeypatch.setattr(capture, "import_av", lambda: None)
     for ratio, size in (
         (Fraction(16, 11), (233, 120)),
         (Fraction(1, 2), (160, 240)),

@@ -296,7 +296,8 @@ def _not_a_video(header: bytes) -> UnreadableImage:
 @cache
 def _warn_without_av() -> None:
     _log.warning(
-        "Videos are decoded by OpenCV, which does not report damaged frames, and may count frames wrongly: pip install 'mien[video]' for a decoder that does"
+        "Videos are decoded by OpenCV, which does not report damaged frames, and may count frames wrongly: pip install "
+        "'mien[video]' for a decoder that does"
     )
 
 

@@ -335,7 +335,7 @@ def test_json_is_written_atomically(tmp_path: Path) -> None:
 
 def test_json_of_a_path_that_is_not_utf_8(tmp_path: Path) -> None:
     """As folders of old archives are named; it is the same path when it is read."""
-    written = {"raw": os.fsdecode(b"caf\xe9"), "é": 1}
+    written = {"raw": os.fsdecode(b"fianc\xe9"), "é": 1}
     write_json(tmp_path / "a.json", written)
     assert read_json(tmp_path / "a.json", what="plan") == written
 
@@ -343,7 +343,7 @@ def test_json_of_a_path_that_is_not_utf_8(tmp_path: Path) -> None:
 def test_an_output_whose_name_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     """Not every library can write it."""
     with pytest.raises(ArtifactError, match="must be UTF-8 text"):
-        claim_output(tmp_path / os.fsdecode(b"caf\xe9"), force=False)
+        claim_output(tmp_path / os.fsdecode(b"fianc\xe9"), force=False)
 
 
 def record_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:

@@ -141,3 +141,18 @@ def check_class_names(names: Iterable[str]) -> str | None:
             return f"{name!r:.80} is repeated"
         seen.add(name)
     return None
+
+
+def check_spellings(names: Iterable[str]) -> str | None:
+    """Return which two names are one in different spellings, as a phrase, or None if there are none.
+
+    Example:
+        >>> check_spellings(["Happy", "Sad", "happy "])
+        "'Happy' and 'happy ' differ only in case or blanks: write them alike, or name one of them in another way"
+    """
+    spellings: dict[str, str] = {}
+    for name in names:
+        other = spellings.setdefault(" ".join(name.split()).casefold(), name)
+        if other != name:
+            return f"{other!r} and {name!r} differ only in case or blanks: write them alike, or name one of them in another way"
+    return None

@@ -369,7 +369,9 @@ class CascadeDetector(SelectiveDetector):
         gray = image_rgb if image_rgb.ndim == 2 else cv2.cvtColor(image_rgb, cv2.COLOR_RGB2GRAY)
         scale = min(1.0, FINE_SIDE / max(gray.shape))
         if scale < 1:
-            gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            # A strip of one pixel stays one.
+            size_wh = tuple(max(1, round(side * scale)) for side in gray.shape[::-1])
+            gray = cv2.resize(gray, size_wh, interpolation=cv2.INTER_AREA)
         try:
             cascade = self._free.pop()
         except IndexError:

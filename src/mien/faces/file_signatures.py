@@ -16,7 +16,7 @@ _SIGNATURES = {
     b"\x93NUMPY": "NumPy", b"\x80\x04\x95": "pickle", b"\x80\x02": "pickle", b"\x89HDF": "HDF5", b"PAR1": "Parquet",
     b"ARROW1": "Arrow", b"SQLite format 3": "SQLite", b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2",
     b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!": "rar", b"\xfd7zXZ": "xz", b"\xd0\xcf\x11\xe0": "Excel 97",
-    b"version https://git-lfs": "Git LFS pointer", b"\x1a\x45\xdf\xa3": "Matroska",
+    b"version https://git-lfs": "Git LFS pointer", b"data:image/": "base64", b"/9j/": "base64", b"iVBORw0KGgo": "base64", b"\x1a\x45\xdf\xa3": "Matroska",
 }  # fmt: skip
 # ISO base media files (ISO/IEC 14496-12) name their kind in a first box.
 _BRANDS = {
@@ -75,6 +75,8 @@ def explain_format(name: str, data: bytes) -> str:
         return f"{name}, a video, which `mien predict` and `Model.watch` read"
     if name == "Git LFS pointer":
         return "a Git LFS pointer instead of the file: run `git lfs pull` in the set's repository"
+    if name == "base64":
+        return "an image in base64: pass the bytes that `base64.b64decode` returns, without `data:...,` before it"
     return f"{name} instead of an image, begins with {data[:16]!r}"
 
 

@@ -80,11 +80,12 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uin
 
 
 def count_images(data: bytes) -> int:
-    """Return how many images the bytes of a TIFF or HEIF file hold, of which `decode_image` returns the first.
+    """Return how many images the bytes of a file hold, of which `decode_image` returns the first.
 
-    It is 1 for other formats, whose further images are an animation or thumbnails, and where they cannot be counted.
+    They are pages of a TIFF or HEIF, or frames of an animation. It is 1 for other formats, whose further images are thumbnails,
+    and where they cannot be counted.
     """
-    if identify_format(data) not in (*HEIF_FORMATS, "TIFF"):
+    if identify_format(data) not in (*HEIF_FORMATS, "TIFF", "GIF", "PNG", "WebP", "AVIF"):
         return 1
     try:
         with _QUIET_PILLOW, Image.open(io.BytesIO(data), formats=_FORMATS) as image:
@@ -352,6 +353,8 @@ def _to_pixels(image: Image.Image, data: bytes) -> NDArray[np.uint8]:
 
 
 def _opaque_pixels(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode == "La":  # Pillow converts it, whose gray is multiplied by its opacity, to nothing else
+        image = image.convert("LA")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         opaque = Image.new("RGBA", image.size, (0, 0, 0, 255))
         opaque.alpha_composite(image.convert("RGBA"))

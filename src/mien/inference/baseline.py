@@ -3,11 +3,14 @@
 Faces differ at rest, and so do a model's predictions for them. Changes within a person leave that difference out.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mien.formats.onnx_model import ModelInfo
 from mien.inference.results import FacePrediction, ImagePrediction
+
+_log = logging.getLogger(__name__)
 
 
 def baseline_measures(row: FacePrediction) -> dict[str, float]:
@@ -109,6 +112,7 @@ def _subtract(
     predictions: Iterable[ImagePrediction], seconds: float | None, neutral: Mapping[str, float] | None
 ) -> Iterator[ImagePrediction]:
     by_track: dict[int, _Mean] = {}
+    n_faces = n_changes = 0
     for prediction in predictions:
         rows = []
         for row in prediction.rows:
@@ -130,5 +134,14 @@ def _subtract(
                         f"a face lacks {missing[0]}, which the baseline has: predict without `top`"
                     )
                 change = {name: values[name] - baseline[name] for name in values if name in baseline}
+            n_faces += bool(values)
+            n_changes += change is not None
             rows.append(replace(row, change=change))
         yield replace(prediction, rows=tuple(rows))
+    if n_faces and not n_changes:
+        _log.warning(
+            "No face has a change: each of the %d tracks ends within its first %g s, which are its baseline. Take fewer seconds, "
+            "or images of the neutral face",
+            len(by_track),
+            seconds,
+        )

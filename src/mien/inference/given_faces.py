@@ -1,5 +1,6 @@
 """Faces that come with an image: boxes and landmarks that the user already has, instead of a detector's."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,11 @@ from mien.faces.landmarks import N_LANDMARKS
 from mien.faces.quality import five_from_landmarks
 
 N_POINTS = 5
+# No image has as many pixels in a row.
+MAX_COORDINATE = 10_000_000
+MAX_FRACTION = 2
+# The sine of the angle from the line of the eyes to that from the eyes to the mouth: 1 for a face, -1 for its mirror image.
+_LEAST_SINE = -0.5
 # Left, right, top and bottom of a face in distances between its eyes, from their middle, along and across their line: the
 # medians of the bounds of 68 landmarks of 3,374 photographs (LFW), rounded.
 _FACE_EXTENT = (-1.1, 1.1, -0.4, 1.8)
@@ -42,8 +48,8 @@ class GivenFaces:
                 none, the box is cropped as it is.
 
         Raises:
-            ValueError: neither is given, a shape is another one, a number is not finite, or the corners of a box are in
-                another order.
+            ValueError: neither is given, a shape is another one, a number is not finite or a fraction of the image, the corners of
+                a box are in another order, or landmarks are mirrored or outside their box.
         """
         if boxes_xyxy is None and landmarks is None:
             raise ValueError("`boxes_xyxy` or `landmarks` is required")
@@ -58,6 +64,12 @@ class GivenFaces:
             self._boxes = boxes if boxes.size else boxes.reshape(0, 4)
         if self._boxes.ndim != 2 or self._boxes.shape[1] != 4:
             raise ValueError(f"`boxes_xyxy` must be (N, 4), got {self._boxes.shape}")
+        # Fractions of the image, of which a face may reach a little beyond it.
+        if self._boxes.size and (np.abs(self._boxes) < MAX_FRACTION).all():
+            raise ValueError(
+                f"boxes and landmarks must be in pixels, but box 0 is {self._boxes[0].round(3).tolist()} (x0, y0, x1, y1): multiply "
+                "fractions of the image by its width and height"
+            )
         self._points = [
             face if face is None or len(face) == N_POINTS else five_from_landmarks(face)
             for face in ([None] * len(self._boxes) if given is None else given)
@@ -69,6 +81,24 @@ class GivenFaces:
                 raise ValueError(
                     f"box {index} must be left < right and top < bottom (x0, y0, x1, y1), got {box_xyxy}. Convert "
                     "(x, y, width, height) to (x, y, x + width, y + height)"
+                )
+        for index, points in enumerate(self._points):
+            if points is None:
+                continue
+            eyes, down = points[1] - points[0], points[3:].mean(axis=0) - points[:2].mean(axis=0)
+            # From the side, the eyes are too close to each other to tell.
+            area = float(eyes[0] * down[1] - eyes[1] * down[0])
+            if area < _LEAST_SINE * math.hypot(*eyes) * math.hypot(*down) < 0:
+                raise ValueError(
+                    f"the landmarks of face {index} are those of a mirrored face: a point is (x, y), and left is what is on the "
+                    "left of an upright image, the person's right"
+                )
+            box_xyxy, middle = self._boxes[index], points.mean(axis=0)
+            # A detector's box may be cut at the edge of the image, or show only the inner face.
+            if (np.abs(2 * middle - box_xyxy[:2] - box_xyxy[2:]) > 1.5 * (box_xyxy[2:] - box_xyxy[:2])).any():
+                raise ValueError(
+                    f"the landmarks of face {index} are around {middle.round().tolist()}, outside its box {box_xyxy.tolist()} "
+                    "(x0, y0, x1, y1): boxes and landmarks must be in the same order"
                 )
 
     def __len__(self) -> int:
@@ -139,6 +169,6 @@ def _as_floats(name: str, values: ArrayLike | None) -> NDArray[np.float64]:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"`{name}` must be an array of numbers, got {values!r:.80}") from None
-    if not np.isfinite(array).all():
-        raise ValueError(f"`{name}` must be finite")
+    if not (np.abs(array) < MAX_COORDINATE).all():
+        raise ValueError(f"`{name}` must be finite numbers of pixels, less than {MAX_COORDINATE:,}")
     return array

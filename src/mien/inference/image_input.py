@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mien.faces.file_signatures import N_SIGNATURE_BYTES, identify_format
 from mien.faces.image_files import MAX_FILE_BYTES, read_image_file
 from mien.faces.images import UnreadableImage, composite_on_black, decode_image, decode_pillow
 from mien.inference.urls import MAX_PATH_LENGTH, download_image, explain_name, is_url, redact_url
@@ -51,7 +52,10 @@ def read_input(image: ImageInput, *, color: ColorOrder = "rgb") -> NDArray[np.ui
     Raises:
         UnreadableImage: the file, address or Pillow image cannot be read.
         TypeError: it is something else, or pixels in an unclear format.
+        ValueError: the color order is unknown.
     """
+    if color not in ("rgb", "bgr"):
+        raise ValueError(f"`color` must be 'rgb' or 'bgr', got {color!r}")
     if isinstance(image, Image.Image):
         return decode_pillow(image)
     if isinstance(image, str) and is_url(image):
@@ -114,16 +118,15 @@ def pixels_from_array(array: NDArray[Any], *, color: ColorOrder = "rgb") -> NDAr
 
     Raises:
         TypeError: shape, dtype or range are none of those in `ACCEPTED`.
-        ValueError: the color order is unknown.
     """
-    if color not in ("rgb", "bgr"):
-        raise ValueError(f"`color` must be 'rgb' or 'bgr', got {color!r}")
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
         hint = ""
         if array.ndim == 1 and array.dtype.kind in "OSTU":
             hint = "; several images must be a list, such as `images.tolist()`"
+        elif array.ndim == 1 and array.dtype == np.uint8:
+            hint = "; the bytes of an image file are passed as `array.tobytes()`"
         elif array.ndim == 3 and array.shape[0] in _CHANNELS:
             hint = "; if its channels are first, pass `pixels.transpose(1, 2, 0)`"
         raise TypeError(
@@ -177,7 +180,7 @@ def _read_path(path: str) -> bytes:
     try:
         return read_image_file(Path(path))
     except UnreadableImage as error:
-        if error.reason != "missing_file":
+        if error.reason != "missing_file" and not explain_name(path):
             raise
         detail = error.detail
         if hint := explain_name(path):
@@ -213,4 +216,10 @@ def _read_file_object(file: Any) -> bytes:
         raise UnreadableImage("image_too_large", f"more than {MAX_FILE_BYTES:,} bytes")
     if not data and isinstance(file, io.IOBase) and file.seekable() and file.tell():
         raise UnreadableImage("empty_file", "the file object is at its end: call `seek(0)` before it is read")
+    start = file.tell() - len(data) if isinstance(file, io.IOBase) and file.seekable() else 0
+    if start > 0 and identify_format(bytes(data[:N_SIGNATURE_BYTES])) is None:
+        raise UnreadableImage(
+            "not_an_image",
+            f"the file object was read from byte {start:,} on: call `seek(0)` before it is read",
+        )
     return bytes(data)

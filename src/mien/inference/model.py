@@ -421,7 +421,7 @@ class Model:
             color: order of the channels of pixels.
 
         Raises:
-            DatasetError: there are too few faces or classes.
+            DatasetError: there are too few faces or classes, or a class has a name that it cannot have.
             ModelError: cross-validation gives no evidence that the classes can be told apart.
 
         Example:
@@ -432,6 +432,8 @@ class Model:
 
         if isinstance(labels, str):
             raise TypeError(f"`labels` must be a list with the class of each image, got {labels!r}")
+        if isinstance(images, str | bytes | os.PathLike) or not hasattr(images, "__len__"):
+            raise TypeError(f"`images` must be a list, got {type(images).__name__}")
         people: Sequence[str | None] = [None] * len(images) if persons is None else persons
         if not len(images) == len(labels) == len(people):
             raise ValueError(
@@ -445,7 +447,9 @@ class Model:
                     crops.append(found.faces[0].crop)
                     kept.append(index)
                 else:
-                    problems.append(f"{found.source} ({found.problem[0] if found.problem else 'no face'})")
+                    problems.append(
+                        f"{found.source or f'image {index}'} ({found.problem[0] if found.problem else 'no face'})"
+                    )
                 progress.advance()
         if problems:
             _log.warning(

@@ -231,7 +231,15 @@ class ImagePrediction:
         return len(self.faces)
 
     def __getitem__(self, index: int) -> FacePrediction:
-        return self.faces[index]
+        try:
+            return self.faces[index]
+        except IndexError:
+            row = self.rows[0]
+            why = f" ({row.status}{f': {row.detail}' if row.detail else ''})" if row.status != OK else ""
+            raise IndexError(
+                f"there is no face {index} in {self.source or 'the image'}: it has {len(self)}{why}; iterate over the prediction, "
+                "or check its `len`"
+            ) from None
 
     def __bool__(self) -> bool:
         """Always true, even without a face: `len` would make it false."""
@@ -350,6 +358,8 @@ def to_pandas(
 ) -> Any:
     """Return the rows of predictions as one `pandas.DataFrame`, with the columns of a prediction file.
 
+    What a row does not have is NaN in columns of numbers, and None in those of text and in `landmarks`.
+
     Args:
         predictions: such as a list from `Model.predict`, or what `Model.watch` yields; or a single one.
         by: one row per ``file``, ``track`` or ``second`` instead, see `mien.aggregate`.
@@ -363,7 +373,10 @@ def to_pandas(
     except ModuleNotFoundError:
         raise MienError("`to_pandas` needs pandas: pip install pandas") from None
     rows, columns = flat_rows(predictions, by)
-    return pd.DataFrame(rows, columns=columns or None)
+    table = pd.DataFrame(rows, columns=columns or None)
+    # A column without a single number is one of numbers all the same: its mean is NaN, not an error.
+    numbers = [name for name in columns if name not in TEXT_COLUMNS and name != "landmarks"]
+    return table.astype({name: float for name in numbers if table[name].dtype == object})
 
 
 def flat_rows(

@@ -1,5 +1,7 @@
 """`--baseline` of `mien predict`: what it requires, and a person's neutral face from files."""
 
+import logging
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -16,6 +18,8 @@ from mien.inference.results import ImagePrediction
 from mien.inference.video.capture import open_frames
 from mien.inference.video.stream import predict_frames
 from mien.predict.options import PredictOptions
+
+_log = logging.getLogger(__name__)
 
 
 def require_baseline_fits(options: PredictOptions, *, n_images: int) -> None:
@@ -63,15 +67,32 @@ def read_baseline(
                 frames = open_frames(source.location)
             except UnreadableImage as error:
                 raise SourceError(f"--baseline {source.name} cannot be read: {error}") from None
-            video = replace(options.video, max_frames=None, max_seconds=None)
+            # All of it, whatever part of the sources is predicted.
+            video = replace(
+                options.video, start_seconds=0.0, end_seconds=None, max_frames=None, max_seconds=None
+            )
             with closing(
                 predict_frames(frames, model, detector=detector, rule=options.rule, options=video)
             ) as found:
                 yield from found
 
+    statuses: Counter[str] = Counter()
+
+    def counted() -> Iterator[ImagePrediction]:
+        for prediction in predictions():
+            statuses[prediction.rows[0].status] += 1
+            yield prediction
+
     try:
-        return measure_baseline(predictions())
+        measures = measure_baseline(counted())
     except ValueError:
         raise SourceError(
             f"--baseline {path}: no face is found. Use images or a video of the person's face"
         ) from None
+    n_used = statuses.pop("ok")
+    if statuses:
+        others = ", ".join(f"{count:,} {status}" for status, count in sorted(statuses.items()))
+        _log.warning(
+            "--baseline %s: the mean of %s images or frames, without %s", path, f"{n_used:,}", others
+        )
+    return measures

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mien.datasets.column_names import BOX, BOX_COLUMNS, LANDMARKS, PATH, SPELLINGS
 from mien.datasets.csv_cells import parse_box
-from mien.datasets.csv_files import PROBLEM, CsvFile, read_first_row
+from mien.datasets.csv_files import PROBLEM, CsvFile, read_first_rows
 from mien.datasets.list_options import BoxFormat
 from mien.errors import SourceError
 from mien.faces.landmarks import N_LANDMARKS
@@ -76,10 +76,13 @@ def read_faces(path: Path, names: Sequence[str]) -> tuple[dict[str, GivenFaces],
         raise SourceError(
             f"{path} names none of the {len(names):,} images: its paths must be relative to the working folder or to its own"
         )
-    try:
-        return {name: GivenFaces(boxes[name], landmarks[name]) for name in boxes}, n_others
-    except ValueError as error:
-        raise SourceError(f"{path}: {error}") from None
+    given = {}
+    for name, boxes_xyxy in boxes.items():
+        try:
+            given[name] = GivenFaces(boxes_xyxy, landmarks[name])
+        except ValueError as error:
+            raise SourceError(f"{path}, faces of {name}: {error}") from None
+    return given, n_others
 
 
 def _open_list(path: Path) -> tuple[CsvFile, BoxFormat | None]:
@@ -90,7 +93,8 @@ def _open_list(path: Path) -> tuple[CsvFile, BoxFormat | None]:
     """
     if not path.is_file():
         raise SourceError(f"--faces {path} is not a file: name a CSV with a face per row")
-    header = tuple(cell.strip() for cell in read_first_row(path))
+    delimiter, rows = read_first_rows(path, 1)
+    header = tuple(cell.strip() for cell in rows[0])
     lowered = [name.lower() for name in header]
     paths = [name for name in lowered if name in _PATHS]
     found = [form for form in _BOXES if set(form) <= set(lowered)]
@@ -103,7 +107,7 @@ def _open_list(path: Path) -> tuple[CsvFile, BoxFormat | None]:
     columns = {PATH: lowered.index(paths[0])}
     columns |= {name: lowered.index(landmarks[0]) for name in (LANDMARKS,) if landmarks}
     columns |= dict(zip(BOX, (lowered.index(name) for form in found for name in form), strict=False))
-    table = CsvFile(path=path, columns=columns, width=len(header), header=header)
+    table = CsvFile(path=path, columns=columns, width=len(header), header=header, delimiter=delimiter)
     return table, _BOXES[found[0]] if found else None
 
 

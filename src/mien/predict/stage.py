@@ -50,6 +50,7 @@ from mien.predict.prediction_files import RowWriter, claim_prediction_file
 from mien.predict.preview_window import PreviewWindow
 from mien.predict.terminal_output import TableWriter, VideoSummary
 from mien.predict.timeline import Timeline, claim_timeline
+from mien.runtime.options import given_options, option_flag
 from mien.runtime.progress import Progress
 from mien.runtime.terminal import on_one_line
 
@@ -89,6 +90,8 @@ def run_predict(
     summary = PredictSummary(min_face_px=options.min_face_px)
     found = find_sources(sources, lines=lines, leave_out=options.draw, passed_over=summary.passed_over)
     n_videos = sum(source.is_video for source in found)
+    if not n_videos and (flags := [option_flag(field) for field, _ in given_options(options.video)]):
+        _log.warning("No source is a video or camera: %s has no effect on images", " and ".join(flags))
     in_parts = is_in_parts(found, options)
     if options.resume and is_finished([Path(source.name) for source in found], options):
         _log.info(

@@ -132,34 +132,43 @@ class VideoSummary:
 
         Args:
             name: of the video.
-            frame_rate: frames per second, for the duration of the first frame.
+            frame_rate: frames per second, for the duration of the last frame.
             min_face_px: smaller faces are left out.
         """
-        self._name, self._first_frame_s = name, 1 / frame_rate
+        self._name, self._last_frame_s = name, 1 / frame_rate
         self._face = f"a face of at least {min_face_px:,} px" if min_face_px else "a face"
         self._by_track: dict[int, _TrackSummary] = {}
-        self._last_s: float | None = None
+        # The frame whose duration is not known yet, and its time.
+        self._shown: tuple[ImagePrediction, float] | None = None
         self._n_frames = self._n_with_face = 0
         self._seconds = 0.0
         self._problems: list[str] = []
 
     def add(self, prediction: ImagePrediction) -> None:
-        """Add a frame, weighted by the time since the previous one."""
+        """Add a frame, weighted by the time until the next one: for so long a player shows it."""
         first = prediction.rows[0]
+        self._end_frame(first.seconds)
         if first.status not in (OK, NO_FACE):
             self._problems.append(f"{first.status}: {first.detail}")
             return
-        now = first.seconds or 0.0
-        seconds = self._first_frame_s if self._last_s is None else now - self._last_s
-        self._last_s = now
+        self._shown = prediction, first.seconds or 0.0
         self._n_frames += 1
-        self._seconds += seconds
         self._n_with_face += first.status == OK
+
+    def _end_frame(self, now: float | None = None) -> None:
+        """Add the duration of the frame that has been shown until now, or that was the last."""
+        if self._shown is None:
+            return
+        prediction, since = self._shown
+        seconds = self._last_frame_s if now is None else max(0.0, now - since)
+        self._seconds += seconds
         for row in prediction.faces:
             self._by_track.setdefault(row.track or 0, _TrackSummary()).add(row, seconds)
+        self._shown = None
 
     def lines(self) -> Iterator[str]:
         """Yield a line for the video, one per person, and one per unreadable part."""
+        self._end_frame()
         if self._n_frames:
             fraction = self._n_with_face / self._n_frames
             frames = "1 frame" if self._n_frames == 1 else f"{self._n_frames:,} frames"
@@ -170,7 +179,9 @@ class VideoSummary:
                 affect = f"  {'valence':>7}  {'arousal':>7}" if has_affect else ""
                 yield f"  {'track':>5}  {'seen':>8}{affect}  expressions"
             for number, track in tracks[:MAX_TRACKS]:
-                fractions = [(name, s / track.seconds) for name, s in track.expressions.most_common()]
+                fractions = [
+                    (name, s / (track.seconds or 1.0)) for name, s in track.expressions.most_common()
+                ]
                 expressions = ", ".join(f"{name} {f:.0%}" for name, f in fractions if f >= MIN_TIME_FRACTION)
                 means = (track.mean(track.valence), track.mean(track.arousal)) if has_affect else ()
                 affect = "".join(f"  {mean:>7}" for mean in means)

@@ -33,7 +33,7 @@ def resolve_device(device: str) -> tuple[Provider, ...]:
     Raises:
         ModelError: the device is unknown, or this onnxruntime does not support it.
     """
-    name, _, number = device.lower().partition(":")
+    name, _, number = str(device).lower().partition(":")
     if name not in DEVICES or (number and not number.isdecimal()):
         raise ModelError(
             f"Device {device!r} is unknown. Use one of {', '.join(DEVICES)}, or name onnxruntime's own with `providers`"

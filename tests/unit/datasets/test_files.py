@@ -38,7 +38,7 @@ def test_a_windows_path_is_understood(tmp_path: Path) -> None:
     assert locate(tmp_path.resolve(), r"1\a.jpg") == (tmp_path / "1" / "a.jpg").resolve()
 
 
-@pytest.mark.parametrize("written", [" a b.jpg ", "cafe\u0301.jpg", "caf\u00e9.jpg"])
+@pytest.mark.parametrize("written", [" a b.jpg ", "fiance\u0301.jpg", "fianc\u00e9.jpg"])
 def test_a_path_is_found_in_another_form_of_the_same_text(tmp_path: Path, written: str) -> None:
     """Blanks around it do not count, and accents may be composed in the list or on the disk (macOS) only."""
     for form in ("NFC", "NFD"):

@@ -106,6 +106,9 @@ def test_the_cascade_finds_nothing_in_an_empty_image() -> None:
     """A plain photo, gray or colored, has no face."""
     assert CascadeDetector().find_faces(np.full((64, 80, 3), 90, np.uint8)) == []
     assert CascadeDetector().find_faces(np.full((64, 80), 90, np.uint8)) == []
+    # A strip is not shrunk to nothing.
+    assert CascadeDetector().find_faces(np.full((1, 3000), 90, np.uint8)) == []
+    assert CascadeDetector().find_faces(np.full((16000, 3, 3), 90, np.uint8)) == []
 
 
 def test_one_cascade_serves_several_threads() -> None:

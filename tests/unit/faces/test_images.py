@@ -20,6 +20,7 @@ from mien.faces.images import (
     MAX_JPEG_SCANS,
     MAX_PIXELS,
     UnreadableImage,
+    count_images,
     decode_image,
     decode_jpeg_rgb,
     encode_jpeg,
@@ -549,3 +550,14 @@ def test_damage_shows_in_smaller_images_too() -> None:
     for halvings in range(4):
         with pytest.raises(UnreadableImage, match="Premature end"):
             open_image(data[: len(data) * 3 // 4]).decode(halvings)
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "GIF", "PNG", "WEBP", "AVIF"])
+def test_images_after_the_first_are_counted(kind: str) -> None:
+    """Pages, or frames of an animation."""
+    first, second = (Image.fromarray(np.full((20, 30, 3), level, np.uint8)) for level in (60, 200))
+    for others in ([], [second, first]):
+        data = io.BytesIO()
+        first.save(data, kind, **({"save_all": True, "append_images": others} if others else {}))
+        assert count_images(data.getvalue()) == 1 + len(others)
+    assert count_images(data.getvalue()[:40]) == 1

@@ -53,6 +53,14 @@ def test_the_box_of_five_points_turns_with_them() -> None:
 
 
 @pytest.mark.parametrize(
+    "points", [POINTS, 80 - POINTS, [[40, 20], [40.2, 19], [55, 30], [40, 40], [40.2, 40]]]
+)
+def test_a_face_in_any_pose_is_none_that_is_mirrored(points: object) -> None:
+    """Also upside down, and from the side, where the eyes are in one place."""
+    assert len(GivenFaces([[0, 0, 100, 60]], np.array([points]))) == 1
+
+
+@pytest.mark.parametrize(
     ("boxes", "landmarks", "message"),
     [
         (None, None, "required"),
@@ -63,6 +71,12 @@ def test_the_box_of_five_points_turns_with_them() -> None:
         (None, np.zeros((1, 7, 2)), r"\(N, 68, 2\) or \(N, 5, 2\)"),
         ([[0, 0, 5, 5]], np.stack([POINTS, POINTS]), "1 boxes, but landmarks of 2"),
         ([[200, 0, 220, 20]], None, "outside the image of 100x60"),
+        ([[-1e300, -1e300, 1e300, 1e300]], None, "finite numbers of pixels"),
+        ([[0.1, 0.1, 0.9, 1.02]], None, "multiply fractions of the image by its width"),
+        (None, POINTS[None] / 100, "multiply fractions"),
+        (None, POINTS[None, [1, 0, 2, 4, 3]], "mirrored face: .* the person's right"),
+        (None, POINTS[None, :, ::-1], r"mirrored face: a point is \(x, y\)"),
+        ([[60, 0, 80, 20], [20, 10, 60, 50]], np.stack([POINTS, POINTS + np.array([30, -20])]), "same order"),
     ],
 )
 def test_what_is_malformed_is_refused(boxes: object, landmarks: object, message: str) -> None:

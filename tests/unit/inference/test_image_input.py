@@ -1,5 +1,6 @@
 """Everything that programs hand over as an image becomes the same pixels, or is refused."""
 
+import base64
 import io
 import threading
 from collections.abc import Iterator
@@ -89,6 +90,8 @@ def test_transparency_is_composited_as_in_a_file() -> None:
     file = png(Image.fromarray(clear))
     for form in (clear, Image.fromarray(clear)):
         assert np.abs(read_input(form).astype(int) - decode_image(file)).max() <= 1
+    gray = Image.merge("LA", [Image.fromarray(GRAY), Image.fromarray(clear[:, :, 3])])
+    assert np.abs(read_input(gray.convert("La")).astype(int) - read_input(gray)).max() <= 2
 
 
 def test_a_pillow_image_is_upright() -> None:
@@ -137,6 +140,7 @@ def test_torch_tensors() -> None:
         ((path for path in "ab"), r"got generator: several images must be a list, such as `list\(images\)`"),
         ({"a.jpg"}, r"got set: several images must be a list"),
         (np.array(["a.jpg", "b.jpg"]), r"must be a list, such as `images.tolist\(\)`"),
+        (np.frombuffer(DATA, np.uint8), r"passed as `array.tobytes\(\)`"),
         (io.StringIO("text"), "binary mode"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
@@ -160,6 +164,25 @@ def test_a_file_object_at_its_end() -> None:
     data.write(DATA)
     with pytest.raises(UnreadableImage, match=r"seek\(0\)"):
         read_input(data)
+    # Pillow has read the first bytes, to identify the format.
+    data.seek(16)
+    with pytest.raises(UnreadableImage, match=r"from byte 16 on: call `seek\(0\)`"):
+        read_input(data)
+    data = io.BytesIO(b"header" + DATA)
+    data.seek(6)
+    assert np.array_equal(read_input(data), RGB)
+
+
+@pytest.mark.parametrize("form", [DATA, GRAY, Image.fromarray(RGB)], ids=["bytes", "pixels", "Pillow"])
+def test_an_unknown_color_order_is_refused_of_any_image(form: object) -> None:
+    with pytest.raises(ValueError, match="'rgb' or 'bgr', got 'BGR'"):
+        read_input(form, color="BGR")  # type: ignore[arg-type]
+
+
+def test_base64_in_place_of_an_image() -> None:
+    for text in (base64.b64encode(DATA), b"data:image/png;base64," + base64.b64encode(DATA)):
+        with pytest.raises(UnreadableImage, match=r"`base64\.b64decode` returns"):
+            read_input(text)
 
 
 @pytest.fixture
@@ -212,6 +235,8 @@ def test_an_address_that_cannot_be_read(address: str) -> None:
         ("file:///photo.jpg", "pass the path alone, without file://"),
         ("s3://bucket/photo.jpg", "addresses begin with .*http://"),
         ("data:image/jpeg;base64,AAAA", "`base64.b64decode`"),
+        ("/9j/4AAQSkZJRgABAQAAAQABAAD", "`base64.b64decode`"),
+        ("iVBORw0KGgo" + "A" * 2000, "`base64.b64decode`"),
         ("A" * 5000, "no file of this name, 5,000 characters long: .*`base64.b64decode`"),
         ("a\0b.jpg", "null"),
     ],
@@ -222,7 +247,7 @@ def test_a_name_of_no_file_says_what_it_might_have_been(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UnreadableImage, match=detail) as error:
         read_input(name)
-    assert error.value.reason == "missing_file"
+    assert error.value.reason in ("missing_file", "unreadable_file")
     assert len(source_name(name)) <= 4096
 
 

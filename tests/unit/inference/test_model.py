@@ -102,6 +102,8 @@ def test_an_unreadable_image_has_a_prediction(model: Model, tmp_path: Path) -> N
     assert prediction.rows[0].status == "missing_file"
     assert prediction
     assert not list(prediction)
+    with pytest.raises(IndexError, match=r"no face 0 in .*no.jpg: it has 0 \(missing_file: there is no file"):
+        prediction[0]
     with pytest.raises(ValueError, match="could not be read"):
         prediction.draw()
 
@@ -157,6 +159,9 @@ def test_predictions_become_a_table(model: Model, image: Path, make_image: MakeI
     assert table.loc[1, "p_Sad"] == pytest.approx(predictions[1][0].confidence, abs=1e-6)
     assert len(table.loc[1, "landmarks"]) == 136
     assert list(predictions[1].to_pandas().columns) == list(table.columns)
+    # What no row has is a column of numbers too.
+    for name in ("frame", "seconds", "track"):
+        assert np.isnan(table[name].mean()), name
     model.rule = DecisionRule(top=1)
     assert {"p_Happy", "p_Sad"} <= set(model.predict(image).to_pandas().columns)
 
@@ -272,6 +277,15 @@ def test_frames_with_times_and_damaged_frames(model: Model, image: Path) -> None
     ]
     with pytest.raises(ValueError, match="frame 1 is at 1 s, before the last one at 2 s"):
         list(model.watch([(2.0, image), (1.0, image)]))
+    for pair, message in (
+        ((True, image), "truth value .* `cv2.VideoCapture.read`"),
+        ((None, image), "got NoneType in place of seconds"),
+        ((np.zeros((9, 8)), 3), "got ndarray in place of seconds"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            list(model.watch([pair]))
+    with pytest.raises(ValueError, match="frame 1 has no time: it is nan"):
+        list(model.watch([(2.0, image), (float("nan"), image)]))
     for wrong in (None, True, {}, io.BytesIO(b"a\nb")):
         with pytest.raises(TypeError, match="iterable of frames"):
             model.watch(wrong)  # type: ignore[arg-type]

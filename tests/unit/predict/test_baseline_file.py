@@ -52,7 +52,23 @@ def test_a_neutral_image_is_subtracted(make_image: MakeImage, model_path: Path, 
     assert {f"change_{name}": str(value) for name, value in change.items()} == changes
 
 
-def test_the_first_seconds_of_a_video(model_path: Path, tmp_path: Path) -> None:
+def test_images_without_a_face_are_no_part_of_the_baseline(
+    make_image: MakeImage, model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    face = make_image("face.png", ("Happy", 10, 10, 40))
+    folder = tmp_path / "neutral"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(face.read_bytes())
+    (folder / "b.png").write_bytes(make_image("empty.png").read_bytes())
+    (folder / "c.png").write_bytes(b"")
+    assert predict(face, "--baseline", folder, "--out", tmp_path / "a.csv", model=model_path) == 0
+    message = capsys.readouterr().err
+    assert "the mean of 1 images or frames, without 1 empty_file, 1 no_face" in message
+
+
+def test_the_first_seconds_of_a_video(
+    model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     video, out = tmp_path / "a.avi", tmp_path / "rows.csv"
     writer = cv2.VideoWriter(str(video), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"FFV1"), 30, (160, 120))
     if not writer.isOpened():
@@ -69,6 +85,14 @@ def test_the_first_seconds_of_a_video(model_path: Path, tmp_path: Path) -> None:
     changes = [row["change_p_Happy"] for row in csv.DictReader(out.read_text().splitlines())]
     assert changes[:15] == [""] * 15
     assert np.allclose(np.array(changes[15:], dtype=float), 1, atol=0.01)
+    # A part of the video is compared with all of its baseline, and nothing with a baseline of the whole video.
+    words = (video, "--from", "0.9", "--baseline", video, "--out", out, "--force")
+    assert predict(*words, "--no-smoothing", "--every", 1, model=model_path) == 0
+    changes = [row["change_p_Happy"] for row in csv.DictReader(out.read_text().splitlines())]
+    assert np.allclose(np.array(changes, dtype=float), 0.5, atol=0.01)
+    assert "No face has a change" not in capsys.readouterr().err
+    assert predict(video, "--baseline", "5", "--out", out, "--force", model=model_path) == 0
+    assert "No face has a change: each of the 1 tracks ends within its first 5 s" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

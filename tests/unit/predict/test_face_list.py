@@ -54,6 +54,10 @@ def test_a_prediction_file_and_boxes_of_other_tools_are_read(
     ]
     faces, _ = read_faces(listed("Path,x,y,w,h\na.png,1,2,30,40\n"), names)
     assert faces[names[0]].find_faces(image)[0].box_xyxy.tolist() == [1, 2, 31, 42]
+    for delimiter in ";\t":  # as Excel writes a list in some countries, and as it pastes one
+        text = "path,x,y,w,h\na.png,1,2,30,40\n".replace(",", delimiter)
+        faces, _ = read_faces(listed(text), names)
+        assert faces[names[0]].find_faces(image)[0].box_xyxy.tolist() == [1, 2, 31, 42]
 
 
 def test_landmarks_are_enough_and_may_be_missing(tmp_path: Path, listed: Callable[[str], Path]) -> None:

@@ -16,6 +16,7 @@ from mien.errors import ArtifactError, SourceError
 from mien.faces.crop import CropContract
 from mien.faces.crop_options import CropMethod
 from mien.faces.detector import Detector
+from mien.inference.video.options import VideoOptions
 from mien.predict import stage
 from mien.predict.options import PredictOptions
 from mien.predict.stage import PredictSummary, run_predict
@@ -75,6 +76,14 @@ def test_detecting_faces_for_a_model_of_cropped_images_is_reported(
     """It was not trained on crops by bounding box."""
     run(folder / "a.png", model=write_model(contract=CropContract(method)), options=PredictOptions(crop=crop))
     assert ["trained on pre-cropped faces" in line for line in caplog.messages] == [True] * is_reported
+
+
+def test_options_of_videos_are_reported_for_images(
+    folder: Path, model_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = PredictOptions(video=VideoOptions(start_seconds=1.0, smoothing_s=0.0))
+    run_predict([folder], model_path, options=options, stream=io.StringIO())
+    assert "No source is a video or camera: --no-smoothing and --from has no effect on images" in caplog.text
 
 
 def test_csv_has_the_columns_of_the_model(tmp_path: Path, folder: Path, model_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The table of images and the summary of a video."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,14 +48,25 @@ def add_frame(summary: VideoSummary, seconds: float, *rows: FacePrediction) -> N
 
 
 def test_fractions_and_means_are_weighted_by_time() -> None:
-    """Each frame counts for the time since the previous one."""
+    """Each frame counts for the time until the next one, the last for that of the frame rate."""
     summary = VideoSummary("a.mp4", frame_rate=10)
     add_frame(summary, 0.0, row(0.0, 0, "Happy", 0.0))
     add_frame(summary, 0.1, row(0.1, 0, "Happy", 0.0))
     add_frame(summary, 0.9, row(0.9, 0, "Sad", -1.0))
     header, _, line = summary.lines()
     assert header == "a.mp4: 3 frames, 1.0 s, a face in 100% of them"
-    assert line.split() == ["0", "1.0", "s", "-0.80", "-0.80", "Sad", "80%,", "Happy", "20%"]
+    assert line.split() == ["0", "1.0", "s", "-0.10", "-0.10", "Happy", "90%,", "Sad", "10%"]
+
+
+def test_a_pause_belongs_to_the_frame_that_is_shown_and_damage_to_nobody() -> None:
+    summary = VideoSummary("a.mkv", frame_rate=10)
+    add_frame(summary, 0.0, row(0.0, 0, "Happy"))
+    add_frame(summary, 60.0, row(60.0, 1, "Sad"))
+    damaged = replace(row_without_face("a", ("damaged_frame", "lost")), seconds=60.1)
+    summary.add(ImagePrediction("a", (damaged,)))
+    add_frame(summary, 70.0, row(70.0, 1, "Sad"))
+    seen = [line.split()[:2] for line in [*summary.lines()][2:4]]
+    assert seen == [["0", "60.0"], ["1", "0.2"]]
 
 
 def test_a_model_without_affect_has_no_columns_for_it() -> None:

@@ -22,7 +22,14 @@ from mien.faces.images import UnreadableImage
 from mien.inference.urls import is_url, redact_url
 from mien.inference.video.animated_image import AnimatedImage, is_animated_image
 from mien.inference.video.demuxed import DemuxedVideo, LiveCapture, close_container, import_av, open_container
-from mien.inference.video.frames import Frame, FrameSource, damaged, plausible_frame_rate, too_large
+from mien.inference.video.frames import (
+    Frame,
+    FrameSource,
+    damaged,
+    plausible_frame_rate,
+    square_size,
+    too_large,
+)
 from mien.runtime.regular_files import NotAFileError, open_regular
 
 _log = logging.getLogger(__name__)
@@ -54,7 +61,7 @@ class Capture(Protocol):
 class VideoFile:
     """A video of finite length, decoded through OpenCV: every frame, in order.
 
-    OpenCV reports neither which frames are damaged nor the shape of the pixels, and only an estimate of the number of frames.
+    OpenCV does not report which frames are damaged, and only an estimate of the number of frames.
     """
 
     is_live = False
@@ -75,7 +82,12 @@ class VideoFile:
         try:
             width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
             height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-            refused = too_large(width, height)
+            sar = [self._capture.get(what) for what in (cv2.CAP_PROP_SAR_NUM, cv2.CAP_PROP_SAR_DEN)]
+            stretch = sar[0] / sar[1] if min(sar) > 0 else 1.0
+            # OpenCV turns frames upright, with their pixels.
+            if self._capture.get(cv2.CAP_PROP_ORIENTATION_META) % 180:
+                stretch = 1 / stretch
+            refused = too_large(*square_size(width, height, stretch))
             if refused is not None:
                 yield refused
                 return
@@ -98,6 +110,9 @@ class VideoFile:
                     n_lost = max(1, round((seconds - expected_s) * self.frame_rate))
                     yield damaged(number, n_lost, expected_s)
                     number += n_lost
+                size_wh = square_size(image_rgb.shape[1], image_rgb.shape[0], stretch)
+                if size_wh != image_rgb.shape[1::-1]:
+                    image_rgb = np.asarray(cv2.resize(image_rgb, size_wh), dtype=np.uint8)
                 yield Frame(number, seconds, image_rgb)
                 number, n_failed, last_s = number + 1, 0, seconds
             problem = self._problem_at_end(number)
@@ -281,8 +296,8 @@ def _not_a_video(header: bytes) -> UnreadableImage:
 @cache
 def _warn_without_av() -> None:
     _log.warning(
-        "Videos are decoded by OpenCV, which reports neither damaged frames nor the shape of pixels, and may count frames "
-        "wrongly: pip install 'mien[video]' for a decoder that does"
+        "Videos are decoded by OpenCV, which does not report damaged frames, and may count frames wrongly: pip install "
+        "'mien[video]' for a decoder that does"
     )
 
 

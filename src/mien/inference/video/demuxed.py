@@ -5,6 +5,8 @@ frames are damaged. PyAV is the extra ``video``; without it `capture` reads vide
 """
 
 import heapq
+import logging
+import math
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -16,8 +18,10 @@ from numpy.typing import NDArray
 
 from mien.faces.images import UnreadableImage
 from mien.inference.video.declared_size import count_missing_bytes
-from mien.inference.video.frames import DAMAGED, Frame, damaged, plausible_frame_rate, too_large
+from mien.inference.video.frames import DAMAGED, Frame, damaged, plausible_frame_rate, square_size, too_large
 from mien.runtime.cpu import usable_cpu_cores
+
+_log = logging.getLogger(__name__)
 
 # For opening a network source, and for each of its packets.
 NETWORK_TIMEOUT_S = 10.0
@@ -26,8 +30,6 @@ _LOCAL_PROTOCOLS = "file"
 _NETWORK_PROTOCOLS = "http,https,httpproxy,tls,tcp,udp,crypto,rtp,srtp,rtsp,rtsps"
 # Sound may start this much before 0, to fill the encoder's first block: the clock still starts at 0.
 MAX_PRIMING_S = 0.2
-# Pixels that are stretched by more than this, or by less, have a wrong tag or need no correction.
-MAX_STRETCH, MIN_STRETCH = 8.0, 1.005
 # Without a tag, players assume the color matrix of high definition from this height on.
 HD_HEIGHT = 720
 # Codecs with packets that show nothing: a packet without a frame is no damage.
@@ -318,27 +320,41 @@ class RgbConverter:
         # One for all frames: it takes a third of the time of converting each by itself.
         self._reformatter = import_av().video.reformatter.VideoReformatter()
         self._stretch = float(stream.sample_aspect_ratio or 1)
-        self.size_wh = self._square(context.width, context.height)
-
-    def _square(self, width: int, height: int) -> tuple[int, int]:
-        """Return the size with square pixels: as browsers do, by enlarging the side that is too short."""
-        stretch = max(self._stretch, 1 / self._stretch)
-        if not MIN_STRETCH < stretch <= MAX_STRETCH:
-            return width, height
-        if self._stretch > 1:
-            return max(1, round(width * self._stretch)), height
-        return width, max(1, round(height / self._stretch))
+        self._has_unknown_matrix = False
+        self.size_wh = square_size(context.width, context.height, self._stretch)
 
     def __call__(self, decoded: Any) -> NDArray[np.uint8]:
         """Return ``(H, W, 3)`` uint8 RGB."""
-        width, height = self._square(decoded.width, decoded.height)
+        width, height = square_size(decoded.width, decoded.height, self._stretch)
         matrix = None
         if decoded.height >= HD_HEIGHT and decoded.colorspace == 2:  # unspecified
             matrix = "ITU709"
-        converted = self._reformatter.reformat(
-            decoded, width, height, "rgb24", src_colorspace=matrix, threads=1
-        )
-        display = decoded.side_data.get("DISPLAYMATRIX")
+        av = import_av()
+        if self._has_unknown_matrix:
+            matrix = "ITU709"
+        try:
+            converted = self._reformatter.reformat(
+                decoded, width, height, "rgb24", src_colorspace=matrix, threads=1
+            )
+        except av.FFmpegError as error:
+            if self._has_unknown_matrix:
+                raise
+            self._has_unknown_matrix = True
+            _log.warning(
+                "The colors of a video cannot be converted as it states (matrix %s: %s) and are taken for BT.709, which may "
+                "change predictions: convert it to BT.709 first",
+                decoded.colorspace,
+                error.strerror,
+            )
+            return self(decoded)
+        try:
+            display = decoded.side_data.get("DISPLAYMATRIX")
+        except ValueError:
+            # PyAV lists none of the side data if it does not know the kind of one, such as EXIF (of a JPEG, or of a camera that
+            # sends JPEGs). It still has the angle, in degrees counterclockwise, but not whether the frame is mirrored.
+            angle = math.radians(getattr(decoded, "rotation", 0))
+            sine, cosine = math.sin(angle), math.cos(angle)
+            return turn_upright(converted.to_ndarray(), np.array([[cosine, -sine], [sine, cosine]]))
         if display is None:
             return turn_upright(converted.to_ndarray(), None)
         display_matrix = np.frombuffer(bytes(display), dtype=np.int32)[:9].reshape(3, 3).astype(np.float64)

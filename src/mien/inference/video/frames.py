@@ -15,6 +15,8 @@ from mien.faces.images import MAX_PIXELS
 MAX_FRAME_RATE, DEFAULT_FRAME_RATE = 1000.0, 25.0
 # The status of frames that cannot be decoded correctly.
 DAMAGED = "damaged_frame"
+# Pixels that are stretched by more than this, or by less, have a wrong tag or need no correction.
+MAX_STRETCH, MIN_STRETCH = 8.0, 1.005
 
 
 class Frame(NamedTuple):
@@ -60,6 +62,21 @@ class FrameSource(Protocol):
 def plausible_frame_rate(frame_rate: float) -> float:
     """Return a frame rate, or the default in place of an impossible one."""
     return frame_rate if 0 < frame_rate <= MAX_FRAME_RATE else DEFAULT_FRAME_RATE
+
+
+def square_size(width: int, height: int, stretch: float) -> tuple[int, int]:
+    """Return the size of a frame with square pixels: as browsers do, by enlarging the side that is too short.
+
+    Args:
+        width: in the file's pixels.
+        height: in the file's pixels.
+        stretch: width of a pixel divided by its height.
+    """
+    if not MIN_STRETCH < max(stretch, 1 / stretch) <= MAX_STRETCH:
+        return width, height
+    if stretch > 1:
+        return max(1, round(width * stretch)), height
+    return width, max(1, round(height / stretch))
 
 
 def too_large(width: int, height: int) -> Frame | None:

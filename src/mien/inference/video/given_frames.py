@@ -1,7 +1,11 @@
 """Frames that a program has itself: from WebRTC, PyAV, Gradio, or a camera that OpenCV cannot open."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
+from numbers import Real
 from typing import Any
+
+import numpy as np
 
 from mien.faces.images import UnreadableImage, to_rgb
 from mien.inference.image_input import ColorOrder, read_input
@@ -45,13 +49,15 @@ class GivenFrames:
         """Yield the frames, with times since the first one.
 
         Raises:
-            TypeError: a frame is not an image.
-            ValueError: a frame's time is before that of the one before it.
+            TypeError: a frame is not an image, or its time not a number.
+            ValueError: a frame's time is not finite, or before that of the one before it.
         """
         first_s = last_s = None
         for number, given in enumerate(self._frames):
             seconds, image = _time_and_image(given)
             seconds = number / self.frame_rate if seconds is None else seconds
+            if not math.isfinite(seconds):
+                raise ValueError(f"frame {number:,} has no time: it is {seconds!r}, in place of seconds")
             if last_s is not None and seconds < last_s:
                 raise ValueError(f"frame {number:,} is at {seconds:g} s, before the last one at {last_s:g} s")
             first_s, last_s = (seconds if first_s is None else first_s), seconds
@@ -62,9 +68,24 @@ class GivenFrames:
 
 
 def _time_and_image(given: Any) -> tuple[float | None, Any]:
-    """Return a frame's time in seconds, None if it has none, and its image."""
+    """Return a frame's time in seconds, None if it has none, and its image.
+
+    Raises:
+        TypeError: a pair does not begin with a number.
+    """
     if isinstance(given, tuple) and len(given) == 2:
-        return float(given[0]), given[1]
+        seconds, image = given
+        if isinstance(seconds, bool | np.bool_):  # of a capture's `read`
+            raise TypeError(
+                "a pair must be (seconds, image), got a truth value in place of seconds, as `cv2.VideoCapture.read` returns: pass "
+                'the image alone, with color="bgr"'
+            )
+        if not isinstance(seconds, Real):
+            raise TypeError(
+                f"a pair must be (seconds, image), got {type(seconds).__name__} in place of seconds: pass the image alone if "
+                "it has no time"
+            )
+        return float(seconds), image
     if hasattr(given, "to_ndarray"):  # PyAV's
         return given.time, given
     return None, given

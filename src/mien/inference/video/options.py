@@ -88,8 +88,8 @@ class VideoOptions:
     def __post_init__(self) -> None:
         if self.per_second is not None and not self.per_second > 0:
             raise ValueError(f"`per_second` must be more than 0, or None, got {self.per_second!r}")
-        if self.detect_every < 1:
-            raise ValueError(f"`detect_every` must be 1 or more, got {self.detect_every!r}")
+        if self.detect_every < 1 or self.detect_every != int(self.detect_every):
+            raise ValueError(f"`detect_every` must be an integer from 1 on, got {self.detect_every!r}")
         if not 0 <= self.smoothing_s < math.inf:
             raise ValueError(f"`smoothing_s` must be 0 or more seconds, got {self.smoothing_s!r}")
         if not 0 <= self.start_seconds < math.inf:
@@ -99,7 +99,7 @@ class VideoOptions:
                 f"`end_seconds` must be later than `start_seconds`, got {self.end_seconds!r} and "
                 f"{self.start_seconds!r}"
             )
-        if self.max_frames is not None and self.max_frames < 1:
-            raise ValueError(f"`max_frames` must be 1 or more, or None, got {self.max_frames!r}")
+        if self.max_frames is not None and (self.max_frames < 1 or self.max_frames != int(self.max_frames)):
+            raise ValueError(f"`max_frames` must be an integer from 1 on, or None, got {self.max_frames!r}")
         if self.max_seconds is not None and not self.max_seconds > 0:
             raise ValueError(f"`max_seconds` must be more than 0, or None, got {self.max_seconds!r}")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.faces.boxes import iou_xyxy
-from mien.faces.detector import DetectedFace, Detector, QuickDetector
+from mien.faces.detector import CERTAIN_SCORE, DetectedFace, Detector, QuickDetector
 from mien.inference.video.appearance import describe_face
 from mien.inference.video.optical_flow import propagate_face
 
@@ -37,6 +37,9 @@ CLOSE_IOU = 0.05
 MAX_PROPAGATED = 24
 # Faces of all sizes are detected this often: it costs several times as much as detecting those of the tracked sizes.
 THOROUGH_EVERY_S = 0.5
+# A head does not roll further than this between two detections. A quick search that says so has taken a face that is upside
+# down for an upright one: only a thorough search looks at it in every turn.
+MAX_ROLL_DEG = 60.0
 
 
 class Track:
@@ -246,6 +249,24 @@ class FaceTracker:
         carried = propagate_face(previous_rgb, image_rgb, track.face)
         return carried is not None and iou_xyxy(carried.box_xyxy[None], face.box_xyxy[None])[0, 0] >= SAME_IOU
 
+    def _has_doubtful(self, faces: list[DetectedFace]) -> bool:
+        """Return whether a quick search may have taken a face that is upside down for an upright one.
+
+        It may if the face scores low and either is new or has rolled further than a head can. In a crowd, new faces are too
+        many to search for them again.
+        """
+        doubtful = [face for face in faces if face.score is not None and face.score < CERTAIN_SCORE]
+        if not doubtful or len(faces) > MAX_PROPAGATED:
+            return False
+        if not self._visible:
+            return True
+        boxes = np.stack([face.box_xyxy for face in doubtful])
+        tracked = [track.face for track in self._visible]
+        roll_deg = np.array([[face.roll_deg - known.roll_deg for known in tracked] for face in doubtful])
+        is_known = iou_xyxy(boxes, np.stack([face.box_xyxy for face in tracked])) >= SAME_IOU
+        is_known &= np.abs((roll_deg + 180) % 360 - 180) <= MAX_ROLL_DEG
+        return not is_known.any(axis=1).all()
+
     def _detect(self, image_rgb: NDArray[np.uint8], seconds: float) -> list[DetectedFace]:
         """Detect faces of the tracked sizes and, from time to time, of all sizes.
 
@@ -266,7 +287,7 @@ class FaceTracker:
             faces = self._detector.find_faces_like(
                 image_rgb, smallest=float(min(sides)), largest=float(max(sides))
             )
-            if len(faces) >= len(self._visible):
+            if len(faces) >= len(self._visible) and not self._has_doubtful(faces):
                 return faces
         self._thorough_s, self._n_since_thorough = seconds, 0
         return self._detector.find_faces(image_rgb)

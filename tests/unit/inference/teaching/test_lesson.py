@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,25 @@ def test_classes_that_do_not_differ_are_refused_with_the_numbers(base: OnnxModel
         ModelError, match=r"24 faces gives no evidence .* \d+\.\d% \[.*always answering one class 50\.0%"
     ):
         teach(base, Shots(shots.crops, labels, shots.persons))
+
+
+@pytest.mark.parametrize(
+    ("names", "keep_classes", "message"),
+    [
+        (("smile", "Smile "), False, "'Smile ' and 'smile' differ only in case or blanks"),
+        (("happy", "Sad"), True, "'Happy' and 'happy' differ only in case"),
+        (("smile", "Unsure"), False, "a face without a certain class is called 'unsure'"),
+        (("smile", None), False, "labels must be names of classes: None is not a string"),
+        (("smile", 1), False, "1 is not a string"),
+    ],
+)
+def test_names_that_would_be_confused_are_refused(
+    base: OnnxModel, names: tuple[Any, Any], keep_classes: bool, message: str
+) -> None:
+    shots = make_shots("orange", "teal")
+    labels = tuple(names[name == "teal"] for name in shots.labels)
+    with pytest.raises(DatasetError, match=message):
+        teach(base, replace(shots, labels=labels), keep_classes=keep_classes)
 
 
 def test_who_it_is_is_not_taken_for_what_it_shows(base: OnnxModel) -> None:

@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from mien.faces.images import UnreadableImage
+from mien.inference.video import capture
 from mien.inference.video.capture import open_frames
 from mien.inference.video.frames import Frame
 
@@ -166,8 +168,11 @@ def test_a_video_trimmed_by_its_edit_list_is_complete(tmp_path: Path) -> None:
     assert frames[0].seconds == pytest.approx(0)
 
 
-def test_pixels_are_made_square(tmp_path: Path) -> None:
-    """By enlarging the side that is too short, as browsers do."""
+@pytest.mark.parametrize("has_av", [True, False])
+def test_pixels_are_made_square(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_av: bool) -> None:
+    """By enlarging the side that is too short, as browsers do; also when OpenCV decodes."""
+    if not has_av:
+        monkeypatch.setattr(capture, "import_av", lambda: None)
     for ratio, size in (
         (Fraction(16, 11), (233, 120)),
         (Fraction(1, 2), (160, 240)),
@@ -197,6 +202,47 @@ def test_the_display_matrix_is_applied(tmp_path: Path, degrees: int, corner: tup
     assert shown is not None
     assert shown.shape == expected_bgr.shape
     assert np.abs(shown.astype(int) - expected_bgr[..., ::-1]).mean() < 3
+
+
+def test_colors_that_cannot_be_converted_are_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """ICtCp, as some HDR videos have it: the light of each pixel is right, and its color is warned of once."""
+    image = np.full((120, 160, 3), 60, np.uint8)
+    image[:40, :50] = 220
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p10le"
+        stream.codec_context.colorspace = 14
+        for _ in range(3):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p10le")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    frames = [frame.image_rgb for frame in open_frames(path)]
+    assert len(frames) == 3
+    for shown in frames:
+        assert shown is not None
+        assert np.abs(shown.astype(int) - image).mean() < 3
+    assert sum("taken for BT.709" in message for message in caplog.messages) <= 1
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, 3), (8, 1)])
+def test_a_photo_with_exif_data_is_a_video_of_one_upright_frame(
+    tmp_path: Path, orientation: int, turns: int
+) -> None:
+    """Of some kinds of data beside a frame, PyAV knows only that it does not know them."""
+    image = np.full((120, 160, 3), 60, np.uint8)
+    image[:40, :50] = 220
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "a.jpg"
+    Image.fromarray(image).save(path, exif=exif)
+    frame, *others = open_frames(path)
+    assert not others
+    assert frame.image_rgb is not None
+    assert frame.image_rgb.shape == np.rot90(image, turns).shape
+    assert np.abs(frame.image_rgb.astype(int) - np.rot90(image, turns)).mean() < 3
 
 
 @pytest.mark.parametrize("matrix", [1, 5])

@@ -189,6 +189,8 @@ def test_the_readable_part_of_a_truncated_video_is_predicted(
         {"smoothing": -1},
         {"smoothing": float("nan")},
         {"max_frames": 0},
+        {"max_frames": 2.5},
+        {"detect_every": 1.5},
         {"per_second": 0},
         {"max_seconds": 0},
     ],

@@ -1,5 +1,6 @@
 """Which face belongs to which person in a video."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -156,6 +157,37 @@ def test_a_face_that_the_quick_mode_misses_triggers_a_thorough_detection() -> No
     detector.faces = []
     assert count_faces(tracker, 0.1) == [0]
     assert detector.calls == ["all", (60, 60), "all"]
+
+
+def test_a_face_that_is_upside_down_is_not_taken_for_an_upright_one() -> None:
+    """A quick search sees such a face upright, with a low score: a thorough one decides, also on a face that is new."""
+    upright = replace(
+        face(10, 10, 60), score=0.75, points=np.array([[20.0, 20], [50, 20], [35, 40], [25, 50], [45, 50]])
+    )
+    turned = replace(upright, score=0.92, points=80 - upright.points)  # type: ignore[operator]
+
+    class SeesUpright(TwoPassDetector):
+        def find_faces_like(self, image_rgb: NDArray[np.uint8], **_: float) -> list[DetectedFace]:
+            self.calls.append("quick")
+            return [upright for _ in self.faces]
+
+    detector = SeesUpright([turned])
+    tracker = FaceTracker(detector, detect_every=3)
+    image = np.zeros((240, 320, 3), np.uint8)
+    rolls = [tracker.track(image, seconds)[0][1].roll_deg for seconds in (0.0, 0.1, 0.2)]
+    assert rolls == [180, 180, 180]
+    assert detector.calls == ["all", "quick", "all", "quick", "all"]
+
+    detector.faces, detector.calls = [], []
+    assert tracker.track(image, 0.3) == []
+    detector.faces = [turned]
+    assert [found.roll_deg for _, found in tracker.track(image, 0.35)] == [180]
+    assert detector.calls == ["quick", "all", "quick", "all"]
+    # A low score of a face that stays as it is costs nothing.
+    detector.faces, detector.calls = [upright], []
+    tracker = FaceTracker(detector)
+    count_faces(tracker, 0.0, 0.1, 0.2)
+    assert detector.calls == ["all", "quick", "quick"]
 
 
 def test_a_crowd_is_detected_in_every_frame_and_keeps_its_tracks() -> None:

@@ -34,6 +34,8 @@ INDEX_FILES = {
     "metrics.json": "a report",
     "audit.json": "an audit",
 }
+# What Python makes of bytes in a path that are not UTF-8.
+_NOT_UTF_8 = re.compile("[\ud800-\udfff]")
 _PARTIAL = re.compile(r"\.[0-9a-f]{8}\.partial")
 
 
@@ -125,7 +127,7 @@ def _require_name(path: Path) -> None:
         raise ArtifactError(
             f"An output needs a name, and {path} has none. Give the folder's name, or another path"
         )
-    if re.search("[\ud800-\udfff]", str(path)):
+    if _NOT_UTF_8.search(str(path)):
         raise ArtifactError(
             f"The path of an output must be UTF-8 text, {str(path)!r} is not. Choose another path"
         )
@@ -394,7 +396,7 @@ def write_json(path: Path, value: Any, *, replace: bool = True) -> None:
         ArtifactError: the file exists, and `replace` is false.
     """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    if re.search("[\ud800-\udfff]", text):  # bytes in a path that are not UTF-8
+    if _NOT_UTF_8.search(text):
         text = json.dumps(value, indent=2, allow_nan=False)
     write_text(path, f"{text}\n", replace=replace)
 

@@ -41,7 +41,7 @@ export function fromRgba(rgba: Uint8ClampedArray | Uint8Array, width: number, he
 }
 
 /** Downscale by 2, so many times: each 2 x 2 block becomes its rounded mean; an odd last row or column is dropped. */
-export function halve(image: Image, times = 1): Image {
+export function halve(image: Image, times: number): Image {
   if (!times) return image;
   const width = Math.max(1, image.width >> 1);
   const height = Math.max(1, image.height >> 1);
@@ -70,10 +70,13 @@ export function resize(image: Image, width: number, height: number): Image {
   const across = tapsOf(image.width, width);
   const down = tapsOf(image.height, height);
   const result = emptyImage(width, height);
-  const [above, below] = [new Float32Array(width * 3), new Float32Array(width * 3)];
+  let [above, below] = [new Float32Array(width * 3), new Float32Array(width * 3)];
+  let [inAbove, inBelow] = [-1, -1];
   for (let y = 0; y < height; y++) {
-    interpolateRow(image, down.first[y], across, above);
-    interpolateRow(image, down.second[y], across, below);
+    // Most rows are needed twice: below one target row, and above the next.
+    if (down.first[y] === inBelow) [above, below, inAbove, inBelow] = [below, above, inBelow, inAbove];
+    if (down.first[y] !== inAbove) interpolateRow(image, (inAbove = down.first[y]), across, above);
+    if (down.second[y] !== inBelow) interpolateRow(image, (inBelow = down.second[y]), across, below);
     const weight = down.weight[y];
     const to = y * width * 3;
     for (let at = 0; at < above.length; at++) result.rgb[to + at] = above[at] + weight * (below[at] - above[at]) + 0.5;

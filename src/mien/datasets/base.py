@@ -128,6 +128,50 @@ class FaceDataset(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class WrappedDataset:
+    """A data set that passes on what another one reads. Its subclasses change some of it. See `FaceDataset`."""
+
+    dataset: FaceDataset
+
+    @property
+    def name(self) -> str:
+        """See `FaceDataset`."""
+        return self.dataset.name
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """See `FaceDataset`."""
+        return self.dataset.classes
+
+    @property
+    def natural_crop(self) -> CropMethod:
+        """See `FaceDataset`."""
+        return self.dataset.natural_crop
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """See `FaceDataset`."""
+        return self.dataset.notes
+
+    @property
+    def annotations(self) -> Annotations:
+        """See `annotations_of`."""
+        return annotations_of(self.dataset)
+
+    def rows(self) -> Iterator[RawRow]:
+        """See `FaceDataset`."""
+        return self.dataset.rows()
+
+    def class_of(self, row: RawRow) -> str:
+        """See `FaceDataset`."""
+        return self.dataset.class_of(row)
+
+    def parse(self, row: RawRow) -> FaceRecord:
+        """See `FaceDataset`."""
+        return self.dataset.parse(row)
+
+
 @runtime_checkable
 class CroppedDataset(Protocol):
     """A data set of finished crops from another pack, all of whose records have a `crop_method`."""

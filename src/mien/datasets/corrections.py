@@ -4,16 +4,14 @@ The columns are ``key`` (the image as the set's list names it, as in rejects.csv
 the set, or ``drop``), ``why``, and, if a key alone is not unique, ``split`` and ``row``.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow, annotations_of
+from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow, WrappedDataset
 from mien.datasets.csv_files import PROBLEM, open_csv_file
 from mien.errors import DatasetError
 from mien.faces.classes import canonical_class
-from mien.faces.crop_options import CropMethod
-from mien.tasks import Annotations
 
 DROP = "drop"
 DROPPED = "dropped_by_correction"
@@ -29,33 +27,16 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
-class CorrectedDataset:
+class CorrectedDataset(WrappedDataset):
     """A data set whose rows are corrected as they are parsed.
 
     Attributes:
-        dataset: the data set.
         labels: the class of each corrected row, or `DROP`, by split, key and row number.
         why: the reason given for each.
     """
 
-    dataset: FaceDataset
     labels: dict[tuple[str, str, int], str]
     why: dict[tuple[str, str, int], str]
-
-    @property
-    def name(self) -> str:
-        """See `FaceDataset`."""
-        return self.dataset.name
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """See `FaceDataset`."""
-        return self.dataset.classes
-
-    @property
-    def natural_crop(self) -> CropMethod:
-        """See `FaceDataset`."""
-        return self.dataset.natural_crop
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -65,19 +46,6 @@ class CorrectedDataset:
             *self.dataset.notes,
             f"Corrections: {len(self.labels) - n_dropped:,} labels replaced, {n_dropped:,} rows dropped.",
         )
-
-    @property
-    def annotations(self) -> Annotations:
-        """See `annotations_of`."""
-        return annotations_of(self.dataset)
-
-    def rows(self) -> Iterator[RawRow]:
-        """See `FaceDataset`."""
-        return self.dataset.rows()
-
-    def class_of(self, row: RawRow) -> str:
-        """See `FaceDataset`."""
-        return self.dataset.class_of(row)
 
     def parse(self, row: RawRow) -> FaceRecord:
         """Return the row as a record, with the corrected label and then without votes; see `FaceDataset`."""

@@ -11,7 +11,7 @@ from mien.datasets.column_names import AROUSAL, BOX, LABEL, PATH, SPLIT, VALENCE
 from mien.datasets.csv_cells import parse_box, parse_number
 from mien.datasets.csv_files import CsvFile
 from mien.datasets.list_options import BoxFormat
-from mien.datasets.splits import find_split, parse_split
+from mien.datasets.splits import find_split, parse_last_split
 from mien.errors import DatasetError
 from mien.faces.classes import MISSING_VALUES
 
@@ -19,14 +19,6 @@ from mien.faces.classes import MISSING_VALUES
 MAX_LABELS = 1000
 # More first folders of paths than this are not compared with those on disk.
 MAX_FOLDERS = 10_000
-
-
-def _find_last_word(cell: str) -> str | None:
-    """Return the split that a cell means, or its last word, as in ``rafdb_test``; called for every cell of most columns."""
-    place = max(cell.rfind("_"), cell.rfind("-"))
-    return parse_split(cell) or (
-        parse_split(cell[place + 1 :]) if place >= 0 and cell[-1].isalpha() else None
-    )
 
 
 def face_digest(fields: dict[str, str]) -> int:
@@ -110,7 +102,7 @@ class Survey:
                 continue
             fields = table.fields_of(cells)
             named = [
-                (index, _find_last_word(cells[index])) for index in others if 0 < len(cells[index]) < 100
+                (index, parse_last_split(cells[index])) for index in others if 0 < len(cells[index]) < 100
             ]
             named += [(path_index, find_split(fields[PATH]))] if others else []
             for index, split in named:

@@ -1,6 +1,5 @@
 """Which columns of a set's Parquet files hold the images, their labels and the split."""
 
-import re
 import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ import pyarrow.parquet as pq
 
 from mien.artifacts import parse_json
 from mien.datasets.list_options import NO_COLUMN, ColumnOptions
-from mien.datasets.splits import is_split_column, parse_split
+from mien.datasets.splits import is_split_column, parse_last_split
 from mien.errors import DatasetError
 from mien.formats.pack.parquet import HUGGING_FACE_KEY
 
@@ -89,10 +88,8 @@ def choose_columns(
                     f"The Parquet files in `{raw}` must have the same columns, `{name}` differs between them: give the "
                     "folder of one set"
                 )
-    kind = schema.field(label).type
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind  # a categorical of pandas
-    words = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    if not (words or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+    kind = value_type(schema, label)
+    if not (_is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         raise DatasetError(
             f"`{label}` of `{raw}` must hold a number or word in each row, it holds {kind}: name another column with "
             "--label-column, or write a column with one class for each row"
@@ -100,19 +97,27 @@ def choose_columns(
     return columns
 
 
+def value_type(schema: pa.Schema, column: str) -> pa.DataType:
+    """Return the type of a column's values, also of a categorical of pandas."""
+    kind = schema.field(column).type
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
 def is_filled_with_splits(paths: list[Path], column: str) -> bool:
     """Return whether most cells of a column of text are names of splits."""
     n_splits = n_rows = 0
     for path in paths:
         with pq.ParquetFile(path) as opened:
-            kind = opened.schema_arrow.field(column).type
-            kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-            if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            if not _is_text(value_type(opened.schema_arrow, column)):
                 return False
             for batch in opened.iter_batches(columns=[column]):
                 n_rows += len(batch)
-                words = ((cell or "", re.split("[_-]", cell or "")[-1]) for cell in batch[column].to_pylist())
-                n_splits += sum(any(map(parse_split, pair)) for pair in words)
+                cells = ((cell or "").strip() for cell in batch[column].to_pylist())
+                n_splits += sum(parse_last_split(cell) is not None for cell in cells)
     return 2 * n_splits > n_rows
 
 

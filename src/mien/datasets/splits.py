@@ -47,6 +47,19 @@ def parse_split(word: str) -> str | None:
     return _SPLIT_NAMES.get(word) or (_SPLIT_NAMES.get(_SUFFIXES.sub("", word)) if ends else None)
 
 
+def parse_last_split(cell: str) -> str | None:
+    """Return the split that a cell means, or its last word; called for every cell of most columns.
+
+    Example:
+        >>> parse_last_split("train"), parse_last_split("rafdb_test"), parse_last_split("test_7")
+        ('train', 'test', None)
+    """
+    place = max(cell.rfind("_"), cell.rfind("-"))
+    return parse_split(cell) or (
+        parse_split(cell[place + 1 :]) if place >= 0 and cell[-1].isalpha() else None
+    )
+
+
 def find_split(text: str) -> str | None:
     """Return the split that a word means; for a path, the split of a folder or of the prefix of the file name.
 

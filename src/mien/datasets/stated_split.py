@@ -8,57 +8,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mien.datasets.base import CroppedDataset, FaceDataset, FaceRecord, RawRow, annotations_of
+from mien.datasets.base import CroppedDataset, FaceDataset, RawRow, WrappedDataset
 from mien.datasets.registry import DRAWN, DatasetOptions
 from mien.datasets.splits import named_split
 from mien.errors import DatasetError
-from mien.faces.crop_options import CropMethod
-from mien.tasks import Annotations
 
 
 @dataclass(frozen=True, slots=True)
-class OneSplit:
-    """A data set without splits, all of whose rows are in the stated one. See `FaceDataset` for what is not said here."""
+class OneSplit(WrappedDataset):
+    """A data set without splits, all of whose rows are in the stated one."""
 
-    dataset: FaceDataset
     split: str
-
-    @property
-    def name(self) -> str:
-        """That of the data set."""
-        return self.dataset.name
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Those of the data set."""
-        return self.dataset.classes
-
-    @property
-    def natural_crop(self) -> CropMethod:
-        """That of the data set."""
-        return self.dataset.natural_crop
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Those of the data set, and the split."""
         return (*self.dataset.notes, f"All faces are {self.split}, as --split says.")
 
-    @property
-    def annotations(self) -> Annotations:
-        """See `annotations_of`."""
-        return annotations_of(self.dataset)
-
     def rows(self) -> Iterator[RawRow]:
         """Yield the rows in the stated split."""
         return (row._replace(split=self.split) for row in self.dataset.rows())
-
-    def class_of(self, row: RawRow) -> str:
-        """See `FaceDataset`."""
-        return self.dataset.class_of(row)
-
-    def parse(self, row: RawRow) -> FaceRecord:
-        """See `FaceDataset`."""
-        return self.dataset.parse(row)
 
 
 def open_in_split(

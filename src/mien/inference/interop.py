@@ -43,8 +43,13 @@ def arrow_schema(columns: Iterable[str]) -> Any:
 
 
 def with_valid_source(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row for Arrow: a file name that is not valid Unicode has Python's escapes."""
-    return row | {"source": row["source"].encode("utf-8", "backslashreplace").decode("utf-8")}
+    """Return a row for Arrow, see `valid_unicode`."""
+    return row | {"source": valid_unicode(row["source"])}
+
+
+def valid_unicode(name: str) -> str:
+    """Return the name of a file, with Python's escapes for what is not valid Unicode."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def to_supervision(prediction: ImagePrediction) -> Any:

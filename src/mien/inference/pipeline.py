@@ -210,6 +210,18 @@ def preprocess_pixels(
     detections = [whole_face(image_rgb)] if detector is None else detector.find_faces(image_rgb)
     if not detections and isinstance(detector, CloseUpDetector) and detector.fills_image(image_rgb):
         detections = [whole_face(image_rgb)]
+    return crop_faces(source, image_rgb, detections, info, keep_image=keep_image)
+
+
+def crop_faces(
+    source: str,
+    image_rgb: NDArray[np.uint8],
+    detections: Iterable[DetectedFace | None],
+    info: ModelInfo,
+    *,
+    keep_image: bool = False,
+) -> CroppedImage:
+    """Crop the faces of an image ``(H, W, 3)`` uint8 RGB, see `crop_face`."""
     faces = tuple(crop_face(image_rgb, detection, info) for detection in detections)
     size_wh = image_rgb.shape[1], image_rgb.shape[0]
     return CroppedImage(source, faces, image_rgb if keep_image else None, size_wh=size_wh)
@@ -225,10 +237,9 @@ def crop_face(image_rgb: NDArray[np.uint8], detection: DetectedFace | None, info
     """
     height, width = image_rgb.shape[:2]
     detection = whole_face(image_rgb) if detection is None else detection
-    is_aligned = False
     if detection.found_by == "whole":
         # without a box every method falls back to the full image
-        matrix, _ = crop_matrix(info.crop, (width, height))
+        matrix, method = crop_matrix(info.crop, (width, height))
     else:
         matrix, method = crop_matrix(
             info.crop.for_detected_faces(),
@@ -239,10 +250,9 @@ def crop_face(image_rgb: NDArray[np.uint8], detection: DetectedFace | None, info
         if method == "box":
             # The box stays upright whatever the face's roll: its content is turned by the nearest quarter turn.
             matrix = turn_crop(matrix, round(detection.roll_deg / 90))
-        is_aligned = method == "aligned"
     crop = crop_image(image_rgb, matrix, info.crop.size)
     # Most models see the very crop on which the quality is measured.
-    aligned_rgb = crop if is_aligned and info.crop == CROP else None
+    aligned_rgb = crop if method == "aligned" and info.crop == CROP else None
     quality = measure_quality(image_rgb, detection, aligned_rgb=aligned_rgb)
     return CroppedFace(resize_crop(crop, info.input_size), invert_matrix(matrix), detection, quality)
 

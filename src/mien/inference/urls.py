@@ -20,8 +20,6 @@ TIMEOUT_S, MAX_DOWNLOAD_S = 10.0, 60.0
 _HEAD_BYTES = 4096
 _BLOCK_BYTES = 65_536
 HIDDEN = "***"
-# How a JPEG and a PNG begin in base64.
-_BASE64 = ("/9j/", "iVBORw0KGgo")
 # No file system has longer paths.
 MAX_PATH_LENGTH = 4_096
 _SECRETS = re.compile(
@@ -46,7 +44,8 @@ def explain_name(name: str) -> str:
         return "only a shell expands ~, and not in quotes; pass the full path"
     if scheme == "file":
         return "pass the path alone, without file://"
-    if scheme == "data" or name.startswith(_BASE64) or len(name) > MAX_PATH_LENGTH:
+    is_base64 = identify_format(name[:MAX_PATH_LENGTH].encode(errors="replace")) == "base64"
+    if scheme == "data" or is_base64 or len(name) > MAX_PATH_LENGTH:
         return (
             "for an image in base64, pass the bytes that `base64.b64decode` returns, or write them to a file"
         )

@@ -38,6 +38,7 @@ from mien.formats.onnx_model import OnnxModel
 from mien.formats.unfinished import PLAN, library_versions, require_plan
 from mien.inference.decision_rule import DecisionRule
 from mien.inference.given_faces import GivenFaces
+from mien.inference.interop import valid_unicode
 from mien.inference.media_sources import MediaSource
 from mien.inference.results import FacePrediction
 from mien.predict.image_rows import FacePredictor, PredictSummary
@@ -246,7 +247,7 @@ def is_finished(paths: Sequence[Path], options: PredictOptions) -> bool:
     found, plan = read_sources(out), _parts_folder(out) / PLAN
     if found is None or (plan.exists() and plan.stat().st_mtime_ns > out.stat().st_mtime_ns):
         return False  # in the second case, a run with --force was interrupted that is to replace it
-    asked = {str(path).encode("utf-8", "backslashreplace").decode(): path for path in paths}
+    asked = {valid_unicode(str(path)): path for path in paths}
     written_ns = out.stat().st_mtime_ns
     differing = {
         "new": asked.keys() - found,

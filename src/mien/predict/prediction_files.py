@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Protocol, TextIO, TypeAlias
 
 from mien.artifacts import claim_output, disk_errors, one_writer, publish, require_suffix
 from mien.errors import ArtifactError
-from mien.inference.interop import arrow_schema, with_valid_source
+from mien.inference.interop import arrow_schema, valid_unicode, with_valid_source
 from mien.inference.results import BOX_COLUMNS, QUALITY_COLUMNS, FacePrediction
 from mien.predict.options import PEER_FORMATS, PREDICTION_FORMATS, PeerFormat
 from mien.runtime.csv_text import CsvLines
@@ -222,13 +222,13 @@ def claim_prediction_file(
 
 
 def read_sources(out: Path) -> set[str] | None:
-    """Return the sources that a finished prediction file has rows of, with Python's escapes for what is not valid Unicode.
+    """Return the sources that a finished prediction file has rows of, see `valid_unicode`.
 
     None if there is no such file, or it is not one of mien's.
     """
     try:
         sources = _find_writer(out, None).read_sources(out)
-        return {source.encode("utf-8", "backslashreplace").decode() for source in sources}
+        return {valid_unicode(source) for source in sources}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error):
         return None
 

@@ -320,26 +320,24 @@ class RgbConverter:
         # One for all frames: it takes a third of the time of converting each by itself.
         self._reformatter = import_av().video.reformatter.VideoReformatter()
         self._stretch = float(stream.sample_aspect_ratio or 1)
-        self._has_unknown_matrix = False
+        # What replaces a color matrix that FFmpeg does not know.
+        self._matrix: str | None = None
         self.size_wh = square_size(context.width, context.height, self._stretch)
 
     def __call__(self, decoded: Any) -> NDArray[np.uint8]:
         """Return ``(H, W, 3)`` uint8 RGB."""
         width, height = square_size(decoded.width, decoded.height, self._stretch)
-        matrix = None
+        matrix = self._matrix
         if decoded.height >= HD_HEIGHT and decoded.colorspace == 2:  # unspecified
-            matrix = "ITU709"
-        av = import_av()
-        if self._has_unknown_matrix:
             matrix = "ITU709"
         try:
             converted = self._reformatter.reformat(
                 decoded, width, height, "rgb24", src_colorspace=matrix, threads=1
             )
-        except av.FFmpegError as error:
-            if self._has_unknown_matrix:
+        except import_av().FFmpegError as error:
+            if self._matrix is not None:
                 raise
-            self._has_unknown_matrix = True
+            self._matrix = "ITU709"
             _log.warning(
                 "The colors of a video cannot be converted as it states (matrix %s: %s) and are taken for BT.709, which may "
                 "change predictions: convert it to BT.709 first",

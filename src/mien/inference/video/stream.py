@@ -14,9 +14,9 @@ import numpy as np
 
 from mien.faces.detector import DetectedFace, Detector
 from mien.faces.images import UnreadableImage
-from mien.formats.onnx_model import ModelInfo, OnnxModel
+from mien.formats.onnx_model import OnnxModel
 from mien.inference.decision_rule import DecisionRule
-from mien.inference.pipeline import CroppedImage, crop_face, infer, postprocess_face
+from mien.inference.pipeline import CroppedImage, crop_faces, infer, postprocess_face
 from mien.inference.results import ImagePrediction, row_without_face
 from mien.inference.video.cuts import CutDetector
 from mien.inference.video.frames import DAMAGED, Frame, FrameSource
@@ -74,11 +74,9 @@ def predict_frames(
         tracked = prefetch(tracked, PREFETCH_FRAMES)
     try:
         while batch := list(islice(tracked, batch_size)):
-            cropped = [
-                (frame, _crop_frame(frame, source.name, model.info, keep_image=options.keep_images))
-                for frame in batch
-            ]
-            yield from _predict_batch(cropped, model, rule, smoother)
+            yield from _predict_batch(
+                batch, source.name, model, rule, smoother, keep_images=options.keep_images
+            )
     finally:
         tracked.close()
 
@@ -138,24 +136,26 @@ def _track_frames(
         frames.close()
 
 
-def _crop_frame(tracked: _TrackedFrame, name: str, info: ModelInfo, *, keep_image: bool) -> CroppedImage:
-    image_rgb = tracked.frame.image_rgb
-    if image_rgb is None:
-        return CroppedImage(name, (), problem=tracked.frame.problem)
-    faces = tuple(crop_face(image_rgb, face, info) for _, face in tracked.faces)
-    size_wh = image_rgb.shape[1], image_rgb.shape[0]
-    return CroppedImage(name, faces, image_rgb if keep_image else None, size_wh=size_wh)
-
-
 def _predict_batch(
-    batch: Sequence[tuple[_TrackedFrame, CroppedImage]],
+    batch: Sequence[_TrackedFrame],
+    name: str,
     model: OnnxModel,
     rule: DecisionRule,
     smoother: VideoSmoother,
+    *,
+    keep_images: bool,
 ) -> Iterator[ImagePrediction]:
-    """Infer the faces of several frames in one model call, smooth the outputs by track, and postprocess them."""
-    outputs = infer([face.crop for _, image in batch for face in image.faces], model)
-    for (frame, tracked), image in batch:
+    """Crop the faces of several frames, infer them in one model call, smooth the outputs by track, and postprocess them."""
+    images = [
+        CroppedImage(name, (), problem=frame.problem)
+        if frame.image_rgb is None
+        else crop_faces(
+            name, frame.image_rgb, [face for _, face in tracked], model.info, keep_image=keep_images
+        )
+        for frame, tracked in batch
+    ]
+    outputs = infer([face.crop for image in images for face in image.faces], model)
+    for (frame, tracked), image in zip(batch, images, strict=True):
         rows = []
         for index, (face, (track, _)) in enumerate(zip(image.faces, tracked, strict=True)):
             filters = smoother.for_track(track, frame.seconds)

@@ -8,7 +8,6 @@ written in place because others read it meanwhile, such as a run, goes through `
 import errno
 import hashlib
 import json
-import math
 import os
 import re
 import secrets
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import ArtifactError
+from mien.runtime.json_text import parse_json
 from mien.runtime.lock import hold_lock
 from mien.runtime.regular_files import open_regular, read_regular
 from mien.runtime.suggestion import did_you_mean
@@ -419,7 +419,7 @@ def read_json(path: Path, *, what: str, advice: str = "") -> dict[str, Any]:
         ArtifactError: it is missing or damaged.
     """
     try:
-        value = parse_json(read_regular(path, max_bytes=MAX_JSON_BYTES).decode("utf-8"))
+        value = parse_json(read_regular(path, max_bytes=MAX_JSON_BYTES))
     except (FileNotFoundError, NotADirectoryError):
         kind = f"an {what}" if what[0] in "aeiou" else f"a {what}"
         if not path.parent.is_dir():
@@ -434,31 +434,6 @@ def read_json(path: Path, *, what: str, advice: str = "") -> dict[str, Any]:
         ) from None
     if not isinstance(value, dict):
         raise ArtifactError(f"{path} of the {what} must hold a JSON object, got {type(value).__name__}")
-    return value
-
-
-def parse_json(text: str) -> Any:
-    """Return the value of a JSON text.
-
-    Raises:
-        ValueError: it is not JSON, is nested too deeply, or has a number that is not finite or exceeds 64 bits.
-    """
-
-    def parse_int(digits: str) -> int:
-        if len(digits) > 20 or not -(2**63) <= (value := int(digits)) < 2**63:
-            raise ValueError(f"the number {digits[:20]} has more than 64 bits")
-        return value
-
-    try:
-        return json.loads(text, parse_constant=_finite_float, parse_float=_finite_float, parse_int=parse_int)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-
-
-def _finite_float(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"the number {text[:20]} is not finite")
     return value
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from mien.artifacts import parse_json
 from mien.datasets.base import FaceDataset, FaceRecord, RejectedRow, assumed
 from mien.datasets.files import list_names
 from mien.datasets.listed import ListedFace, ListedFaces, draw_val, files_below
@@ -23,6 +22,7 @@ from mien.datasets.registry import DATASETS
 from mien.errors import DatasetError
 from mien.faces.images import IMAGE_SUFFIXES
 from mien.faces.landmarks import N_LANDMARKS
+from mien.runtime.json_text import parse_json
 from mien.runtime.regular_files import read_regular
 
 # A clip has at most a few hundred frames with 136 numbers each.
@@ -98,7 +98,7 @@ def read_clip(path: Path) -> tuple[dict[str, Any], str]:
         RejectedRow: ``broken_annotation``.
     """
     try:
-        clip = parse_json(read_regular(path, max_bytes=MAX_ANNOTATION_BYTES).decode("utf-8"))
+        clip = parse_json(read_regular(path, max_bytes=MAX_ANNOTATION_BYTES))
         frames, actor = dict(clip["frames"].items()), clip.get("actor")
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         reason = "`frames` is missing" if isinstance(error, KeyError) else error

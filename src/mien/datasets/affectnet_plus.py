@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.artifacts import parse_json
 from mien.datasets.affectnet_2021 import (
     annotated_photos,
     note_other_folders,
@@ -32,6 +31,7 @@ from mien.datasets.files import iterate_names
 from mien.faces.classes import EXPRESSIONS_8
 from mien.faces.crop_options import CropMethod
 from mien.faces.landmarks import N_LANDMARKS
+from mien.runtime.json_text import parse_json
 from mien.runtime.regular_files import read_regular
 
 SET_FOLDERS = {"train": ("train_set",), "val": ("validation_set", "val_set"), "test": ("test_set",)}
@@ -98,7 +98,7 @@ class AffectNetPlus:
         photo = self.raw / row.fields["file"]
         path = photo.parent.parent / "annotations" / f"{photo.stem}.json"
         try:
-            annotation = parse_json(read_regular(path, max_bytes=MAX_ANNOTATION_BYTES).decode("utf-8-sig"))
+            annotation = parse_json(read_regular(path, max_bytes=MAX_ANNOTATION_BYTES))
         except FileNotFoundError:
             raise RejectedRow("missing_annotation", f"there is no `{path.name}`") from None
         except (OSError, ValueError, RecursionError) as error:

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mien.artifacts import parse_json
 from mien.datasets.list_options import NO_COLUMN, ColumnOptions
 from mien.datasets.splits import is_split_column, parse_last_split
 from mien.errors import DatasetError
 from mien.formats.pack.parquet import HUGGING_FACE_KEY
+from mien.runtime.json_text import parse_json
 
 LABEL_NAMES = ("label", "labels", "expression", "emotion", "class")
 IMAGE_NAMES = ("image", "img", "images")
@@ -141,7 +141,7 @@ def _holds_images(kind: pa.DataType) -> bool:
 def read_features(schema: pa.Schema) -> dict[str, Any]:
     """Return the features by column that the `datasets` library wrote, or none."""
     try:
-        metadata = parse_json((schema.metadata or {})[HUGGING_FACE_KEY].decode("utf-8"))
+        metadata = parse_json((schema.metadata or {})[HUGGING_FACE_KEY])
         features = metadata["info"]["features"]
     except (KeyError, TypeError, ValueError):
         return {}

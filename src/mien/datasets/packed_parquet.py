@@ -8,7 +8,6 @@ from typing import Any, cast, get_args
 import numpy as np
 import pyarrow.parquet as pq
 
-from mien.artifacts import parse_json
 from mien.datasets.base import FaceRecord, RawRow, RejectedRow
 from mien.datasets.parquet_groups import read_group, read_schema
 from mien.errors import DatasetError
@@ -17,6 +16,7 @@ from mien.faces.crop_options import CropMethod
 from mien.faces.landmarks import N_LANDMARKS
 from mien.formats.pack.parquet import IMAGE, LABEL, PackedParquet, copied_columns
 from mien.formats.pack.schema import NO_LABEL, OPTIONAL_COLUMNS, SPLITS
+from mien.runtime.json_text import parse_json
 from mien.tasks import Annotations, optional_tasks, task_shapes
 
 

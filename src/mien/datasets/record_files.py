@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mien.artifacts import parse_json
 from mien.datasets.csv_files import MAX_LINE_CHARACTERS
 from mien.datasets.list_table import ListTable
 from mien.errors import DatasetError
+from mien.runtime.json_text import parse_json
 from mien.runtime.regular_files import open_regular, read_regular
 
 LINES_SUFFIXES = (".jsonl", ".ndjson")
@@ -66,9 +66,9 @@ def read_records(path: Path) -> Iterator[dict[str, str]]:
                 while line := file.readline(MAX_LINE_CHARACTERS):
                     number += 1
                     if line.strip():
-                        yield from _flatten(parse_json(line.decode("utf-8-sig")))
+                        yield from _flatten(parse_json(line))
         else:
-            content = parse_json(read_regular(path, max_bytes=MAX_JSON_BYTES).decode("utf-8-sig"))
+            content = parse_json(read_regular(path, max_bytes=MAX_JSON_BYTES))
             for record in _find_records(content):
                 number += 1
                 yield from _flatten(record)

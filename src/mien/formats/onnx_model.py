@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.artifacts import parse_json
 from mien.errors import ArtifactError, MienError, ModelError
 from mien.faces.classes import check_class_names, current_class
 from mien.faces.crop import CropContract
 from mien.faces.quality import check_quality_rule
 from mien.formats.model_file import ModelFile, read_model_content, read_model_file
+from mien.runtime.json_text import parse_json
 from mien.runtime.onnx_session import CPU_PROVIDER, OnnxSession, Provider
 from mien.runtime.progress import Progress
 from mien.tasks import TASKS, Annotations, Values, annotations_to_dict, parse_annotations, task_shapes

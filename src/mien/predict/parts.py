@@ -24,7 +24,6 @@ from mien.artifacts import (
     file_sha256,
     make_folder,
     new_file,
-    parse_json,
     read_json,
     remove_folder,
     remove_partials,
@@ -45,6 +44,7 @@ from mien.predict.image_rows import FacePredictor, PredictSummary
 from mien.predict.options import PredictOptions
 from mien.predict.prediction_files import JsonLinesWriter, RowWriter, read_sources
 from mien.runtime.engines import open_engine
+from mien.runtime.json_text import parse_json
 from mien.runtime.progress import Progress
 
 # Few enough to lose only seconds to a minute when killed, and enough to make a million images a few thousand files.

@@ -1,5 +1,6 @@
 """The routes: predictions, model metadata, health checks, metrics, and the page's files."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -163,7 +164,7 @@ def prediction_routes(model: OnnxModel, label_sets: LabelSets | None = None) -> 
         The rows are the same as those of `mien predict`. An image that cannot be decoded has a row with the reason; the
         request as a whole fails only if none of its files is an image.
         """
-        rule = _read_rule(query, model)
+        rule = _read_rule(request, query, model)
         if label_sets is not None:
             if rule.changes_probabilities:
                 message = "This server adds a set of classes to each face, which is for the model's own probabilities"
@@ -225,7 +226,7 @@ def stream_routes(model: OnnxModel, metrics: Metrics) -> APIRouter:
     async def stream(websocket: WebSocket) -> None:
         try:
             query = parse_stream_query(websocket)
-            rule = _read_rule(query, model)
+            rule = _read_rule(websocket, query, model)
             service = _require_service(websocket)
             with service.open_stream():
                 await websocket.accept()
@@ -236,8 +237,11 @@ def stream_routes(model: OnnxModel, metrics: Metrics) -> APIRouter:
     return router
 
 
-def _read_rule(query: PredictQuery, model: OnnxModel) -> DecisionRule:
+def _read_rule(connection: HTTPConnection, query: PredictQuery, model: OnnxModel) -> DecisionRule:
     """Return the rule that the parameters of a request select, if they go together and the model supports it."""
+    sent = Counter(name for name, _ in connection.query_params.multi_items())
+    if repeated := [f"`{name}`" for name, count in sent.items() if count > 1]:
+        raise ApiError(422, "invalid_parameter", f"Given more than once: {', '.join(repeated)}")
     if query.crop == "whole" and query.min_face_px:
         raise ApiError(422, "invalid_parameter", ONLY_DETECTED)
     rule = DecisionRule(query.classes, query.min_confidence, query.top, query.prior, query.quality_rule)

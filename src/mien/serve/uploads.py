@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import binascii
-import json
 import logging
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from mien.inference.given_faces import GivenFaces
+from mien.runtime.json_text import parse_json
 from mien.serve.api_errors import ApiError
 from mien.serve.schemas import PredictQuery
 from mien.serve.settings import ServeSettings
@@ -171,9 +171,9 @@ def _extract_json_images(body: bytes | bytearray, settings: ServeSettings) -> li
     """
     expected = f'The body must be {{"image": BASE64}} or {{"{FIELD}": [BASE64, ...]}}'
     try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise ApiError(400, "invalid_json", f"{expected}; it is not valid JSON: {error}") from None
+        document = parse_json(body)
+    except ValueError as error:
+        raise ApiError(400, "invalid_json", f"{expected}; this JSON cannot be read: {error}") from None
     if not isinstance(document, dict) or len(document) != 1 or not document.keys() <= {"image", FIELD}:
         found = ", ".join(f"`{key[:40]}`" for key in list(document)[:5]) if isinstance(document, dict) else ""
         message = f"{expected}, got {found or 'something else'}. Options belong in the address, as in ?top=3"

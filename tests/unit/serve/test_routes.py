@@ -175,7 +175,6 @@ def test_faces_that_the_client_has_are_not_detected(make_app: MakeApp, png: byte
     [
         ({"boxes_xyxy": [[50, 5, 5, 45]]}, "", "images[0]`: box 0 must be left < right"),
         ({"boxes_xyxy": [[1, 2, 3]]}, "", "must be (N, 4)"),
-        ({"boxes_xyxy": [[1, 2, 10**400, 4]]}, "", "must be an array of numbers"),
         ({"boxes_xyxy": "all"}, "", "must be an array of numbers"),
         ({"boxes_xyxy": [[0, 0, 9, 9]] * 101}, "", "101 faces, the limit is 100"),
         ({"landmarks": [[[1, 2]] * 7]}, "", "must be (N, 68, 2) or (N, 5, 2)"),
@@ -271,6 +270,21 @@ def test_an_unreadable_image_is_a_row_among_others(make_app: MakeApp, png: bytes
             "invalid_json",
             id="deep JSON",
         ),
+        pytest.param(
+            {
+                "content": b'{"image": "AAAA", "image": "BBBB"}',
+                "headers": {"Content-Type": "application/json"},
+            },
+            400,
+            "invalid_json",
+            id="a key twice",
+        ),
+        pytest.param(
+            {"json": {"images": [{"data": "AAAA", "boxes_xyxy": [[1, 2, 10**400, 4]]}]}},
+            400,
+            "invalid_json",
+            id="a number beyond 64 bits",
+        ),
         pytest.param({"json": {"image": "..."}}, 422, "invalid_base64", id="not base64"),
         pytest.param(
             {"json": {"image": "https://example.org/a.jpg"}}, 422, "invalid_base64", id="an address"
@@ -315,6 +329,7 @@ def test_an_unreadable_image_is_a_row_among_others(make_app: MakeApp, png: bytes
         pytest.param(
             {"params": {"classes": "7"}}, 422, "invalid_parameter", id="classes missing from the model"
         ),
+        pytest.param({"params": {"top": ["1", "2"]}}, 422, "invalid_parameter", id="a parameter twice"),
         pytest.param({"params": {"top": "0"}}, 422, "invalid_parameter", id="top"),
         pytest.param({"params": {"min_confidence": "nan"}}, 422, "invalid_parameter", id="min_confidence"),
         pytest.param({"params": {"prior": "uniform"}}, 422, "invalid_parameter", id="prior"),

@@ -386,6 +386,7 @@ def test_pages_of_other_sites_are_refused(serve: Callable[..., Running], make_ap
         ("prior=equal", "prior"),
         ("classes=11", "11 classes"),
         ("prior=half", "does not record"),
+        ("top=1&top=2", "more than once: `top`"),
     ],
 )
 def test_invalid_parameters_are_refused(serve: Callable[..., Running], query: str, message: str) -> None:

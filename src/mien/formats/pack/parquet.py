@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mien.artifacts import parse_json
 from mien.errors import ArtifactError
 from mien.faces.classes import check_class_names
 from mien.faces.crop import CropContract
@@ -28,6 +27,7 @@ from mien.formats.pack.schema import (
     shard_schema,
 )
 from mien.formats.pack.writer import read_columns
+from mien.runtime.json_text import parse_json
 from mien.tasks import Annotations, annotations_to_dict, parse_annotations
 
 MIEN_KEY, HUGGING_FACE_KEY = b"mien", b"huggingface"
@@ -156,7 +156,7 @@ def parse_packed_parquet(schema: pa.Schema, *, where: str) -> PackedParquet | No
     if text is None:
         return None
     try:
-        described: dict[str, Any] = parse_json(text.decode("utf-8"))
+        described: dict[str, Any] = parse_json(text)
         version = described["parquet_version"]
         if version != PARQUET_VERSION:
             raise ArtifactError(

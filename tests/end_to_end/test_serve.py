@@ -124,7 +124,7 @@ def test_the_rows_are_those_of_predict(
     assert main(["predict", str(IMAGE), "--model", str(MODEL), "--out", str(out)]) == 0
     written = [json.loads(line) for line in out.read_text().splitlines()]
     response = server.predict((str(IMAGE), IMAGE.read_bytes()))
-    assert response.json() == {"results": [{"source": str(IMAGE), "rows": written}]}
+    assert response.json() == {"results": [{"source": str(IMAGE), "rows": written, "n_more_images": 0}]}
 
 
 def test_the_duty_to_inform_is_named_before_the_address(server: Server) -> None:

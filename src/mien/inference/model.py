@@ -251,13 +251,14 @@ class Model:
         """
         source = source_name(image)
         try:
-            image_rgb = to_rgb(read_input(image, color=color))
+            pixels, n_more_images = read_input(image, color=color)
         except UnreadableImage as error:
             return CroppedImage(source, (), problem=(error.reason, error.detail))
         detector: Detector | None = given
         if given is None:
             detector = None if cropped else self.detector
-        return preprocess_pixels(source, image_rgb, self.info, detector=detector, keep_image=keep_image)
+        crops = preprocess_pixels(source, to_rgb(pixels), self.info, detector=detector, keep_image=keep_image)
+        return replace(crops, n_more_images=n_more_images)
 
     def explain(
         self,

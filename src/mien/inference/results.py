@@ -209,8 +209,8 @@ class ImagePrediction:
         rows: at least one.
         image_rgb: the upright image ``(H, W, 3)``, if it was requested and could be read.
         size_wh: width and height of the upright image; None if it is unreadable.
-        n_more_images: further images in the file, such as the pages of a TIFF, which are not predicted; counted for
-            files by `mien predict` and the server.
+        n_more_images: further images in the file, such as the pages of a TIFF or the frames of an animation, which are not
+            predicted; `Model.watch` predicts the frames of an animation.
     """
 
     source: str
@@ -246,8 +246,9 @@ class ImagePrediction:
         return True
 
     def to_dict(self) -> dict[str, Any]:
-        """Return source and rows as plain values for JSON."""
-        return {"source": self.source, "rows": [row.to_dict() for row in self.rows]}
+        """Return source, rows and `n_more_images` as plain values for JSON."""
+        rows = [row.to_dict() for row in self.rows]
+        return {"source": self.source, "rows": rows, "n_more_images": self.n_more_images}
 
     def to_pandas(self) -> Any:
         """Return the rows as a `pandas.DataFrame`, see `to_pandas`.
@@ -304,7 +305,7 @@ class ImagePrediction:
                 "the pixels were not kept, so nothing can be drawn on them: predict with `keep_images=True`, or pass the image "
                 "to `draw`"
             )
-        image_rgb = to_rgb(read_input(image, color=color))
+        image_rgb = to_rgb(read_input(image, color=color)[0])
         size_wh = image_rgb.shape[1], image_rgb.shape[0]
         if size_wh != self.size_wh:
             raise ValueError(
@@ -350,7 +351,10 @@ class ImagePrediction:
         return "".join(parts)
 
     def __str__(self) -> str:
-        return "\n".join(f"{on_one_line(self.source) or 'image'}: {row}" for row in self.rows)
+        lines = [f"{on_one_line(self.source) or 'image'}: {row}" for row in self.rows]
+        if self.n_more_images:
+            lines.append(f"Only the first of {self.n_more_images + 1:,} images in the file")
+        return "\n".join(lines)
 
 
 def to_pandas(

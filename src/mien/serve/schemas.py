@@ -133,6 +133,10 @@ class ImageResult(BaseModel):
 
     source: str
     rows: list[Face] = Field(min_length=1)
+    n_more_images: int = Field(
+        description="Further images in the file, such as the pages of a TIFF or the frames of an animation, which are not "
+        "predicted"
+    )
 
 
 class Predictions(BaseModel):

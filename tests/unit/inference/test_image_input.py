@@ -62,15 +62,15 @@ def test_every_form_of_a_color_image_is_the_same(tmp_path: Path) -> None:
             (RGB / 255).astype(np.float16),
         ]
         for form in forms:
-            assert np.array_equal(read_input(form), RGB), type(form)
+            assert np.array_equal(read_input(form)[0], RGB), type(form)
         assert source_name(file) == source_name(opened) == source_name(_Named(path)) == str(path)
     assert source_name(io.BytesIO(DATA)) == source_name(RGB) == ""
 
 
 def test_pixels_of_opencv() -> None:
-    assert np.array_equal(read_input(RGB[:, :, ::-1], color="bgr"), RGB)
-    assert np.array_equal(read_input(RGBA[:, :, [2, 1, 0, 3]], color="bgr"), RGB)
-    assert np.array_equal(read_input(DATA, color="bgr"), RGB)
+    assert np.array_equal(read_input(RGB[:, :, ::-1], color="bgr")[0], RGB)
+    assert np.array_equal(read_input(RGBA[:, :, [2, 1, 0, 3]], color="bgr")[0], RGB)
+    assert np.array_equal(read_input(DATA, color="bgr")[0], RGB)
     with pytest.raises(ValueError, match="'rgb' or 'bgr', got 'BGR'"):
         read_input(RGB, color="BGR")  # type: ignore[arg-type]
 
@@ -81,7 +81,7 @@ def test_pixels_of_opencv() -> None:
     ids=["uint8", "with an axis of channels", "float", "Pillow"],
 )
 def test_gray_stays_gray(gray: object) -> None:
-    assert np.array_equal(read_input(gray), GRAY)
+    assert np.array_equal(read_input(gray)[0], GRAY)
 
 
 def test_transparency_is_composited_as_in_a_file() -> None:
@@ -89,16 +89,16 @@ def test_transparency_is_composited_as_in_a_file() -> None:
     clear[:, :, 3] = np.random.default_rng(1).integers(0, 256, GRAY.shape)
     file = png(Image.fromarray(clear))
     for form in (clear, Image.fromarray(clear)):
-        assert np.abs(read_input(form).astype(int) - decode_image(file)).max() <= 1
+        assert np.abs(read_input(form)[0].astype(int) - decode_image(file)).max() <= 1
     gray = Image.merge("LA", [Image.fromarray(GRAY), Image.fromarray(clear[:, :, 3])])
-    assert np.abs(read_input(gray.convert("La")).astype(int) - read_input(gray)).max() <= 2
+    assert np.abs(read_input(gray.convert("La"))[0].astype(int) - read_input(gray)[0]).max() <= 2
 
 
 def test_a_pillow_image_is_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     data = png(Image.fromarray(RGB), exif=exif)
-    assert np.array_equal(read_input(Image.open(io.BytesIO(data))), decode_image(data))
+    assert np.array_equal(read_input(Image.open(io.BytesIO(data)))[0], decode_image(data))
     assert decode_image(data).shape == (5, 6, 3)
 
 
@@ -106,9 +106,9 @@ def test_torch_tensors() -> None:
     torch = pytest.importorskip("torch")
     chw = torch.from_numpy(RGB).permute(2, 0, 1)
     for form in (chw, torch.from_numpy(RGB), (chw / 255).requires_grad_(), chw.float() / 255):
-        assert np.array_equal(read_input(form), RGB)
-    assert np.abs(read_input((chw / 255).bfloat16()).astype(int) - RGB).max() <= 1
-    assert np.array_equal(read_input(chw[:1]), GRAY)
+        assert np.array_equal(read_input(form)[0], RGB)
+    assert np.abs(read_input((chw / 255).bfloat16())[0].astype(int) - RGB).max() <= 1
+    assert np.array_equal(read_input(chw[:1])[0], GRAY)
     batch = torch.stack([chw, chw])
     assert is_batch(batch)
     assert np.array_equal(as_array(batch), np.stack([RGB, RGB]))
@@ -170,7 +170,7 @@ def test_a_file_object_at_its_end() -> None:
         read_input(data)
     data = io.BytesIO(b"header" + DATA)
     data.seek(6)
-    assert np.array_equal(read_input(data), RGB)
+    assert np.array_equal(read_input(data)[0], RGB)
 
 
 @pytest.mark.parametrize("form", [DATA, GRAY, Image.fromarray(RGB)], ids=["bytes", "pixels", "Pillow"])
@@ -208,7 +208,7 @@ def address() -> Iterator[str]:
 
 
 def test_an_address_is_read_with_its_password_and_named_without(address: str) -> None:
-    assert np.array_equal(read_input(f"{address}/a.png"), RGB)
+    assert np.array_equal(read_input(f"{address}/a.png")[0], RGB)
     assert source_name(f"{address}/a.png") == f"{address.replace('me:word@', '')}/a.png"
 
 
@@ -267,4 +267,4 @@ def test_a_frame_of_pyav_states_the_order_of_its_channels() -> None:
     av = pytest.importorskip("av")
     frame = av.VideoFrame.from_ndarray(RGB, format="rgb24")
     for color in ("rgb", "bgr"):
-        assert np.array_equal(read_input(frame, color=color), RGB)
+        assert np.array_equal(read_input(frame, color=color)[0], RGB)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import mien
 from mien.errors import ArtifactError, MienError, ModelError
@@ -106,6 +107,20 @@ def test_an_unreadable_image_has_a_prediction(model: Model, tmp_path: Path) -> N
         prediction[0]
     with pytest.raises(ValueError, match="could not be read"):
         prediction.draw()
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".tiff"])
+def test_further_images_of_a_file_are_not_passed_over_in_silence(
+    model: Model, image: Path, tmp_path: Path, suffix: str
+) -> None:
+    first = Image.open(image)
+    path = tmp_path / f"a{suffix}"
+    first.save(path, save_all=True, append_images=[first.rotate(90), first.rotate(180)])
+    for source in (path, path.read_bytes()):
+        prediction = model.predict(source)
+        assert prediction.n_more_images == prediction.to_dict()["n_more_images"] == 2
+        assert str(prediction).endswith("\nOnly the first of 3 images in the file")
+    assert "images in the file" not in str(model.predict(image))
 
 
 def test_a_cropped_image_is_one_face(model: Model, image: Path) -> None:

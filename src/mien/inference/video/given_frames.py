@@ -62,7 +62,7 @@ class GivenFrames:
                 raise ValueError(f"frame {number:,} is at {seconds:g} s, before the last one at {last_s:g} s")
             first_s, last_s = (seconds if first_s is None else first_s), seconds
             try:
-                yield Frame(number, seconds - first_s, to_rgb(read_input(image, color=self._color)))
+                yield Frame(number, seconds - first_s, to_rgb(read_input(image, color=self._color)[0]))
             except UnreadableImage as error:
                 yield Frame(number, seconds - first_s, None, (error.reason, error.detail))
 

@@ -132,6 +132,15 @@ def test_an_int8_file_predicts_nearly_the_same(bundled: FileNetwork) -> None:
     np.testing.assert_allclose(outputs["landmarks"], expected["landmarks"], atol=0.03)
 
 
+@pytest.mark.parametrize("part", ["landmark_head.weight", "landmark_head.bias", "expression_head.bias"])
+def test_an_int8_file_whose_rebuilt_head_lacks_weights_is_refused(part: str) -> None:
+    network, model = rebuild_network(find_model()).network, OnnxModel.load(find_model())
+    model_file_network.require_same_outputs(network, model, what="It", advice="Do")
+    network.state_dict()[part].zero_()
+    with pytest.raises(ModelError, match="its outputs differ by"):
+        model_file_network.require_same_outputs(network, model, what="It", advice="Do")
+
+
 def test_standardized_norms_change_nothing_but_training(bundled: FileNetwork) -> None:
     """In evaluation the network predicts the same; in training it comes close, where it was far off before."""
     network, images = bundled.network, noise(48, 32)
@@ -190,7 +199,7 @@ def test_an_error_that_the_probabilities_hide(
     network.state_dict()[part].mul_(scale)
     after = torch.softmax(network(images)["expression"] / file.info.temperature, 1)
     assert (after - before).abs().max() < 1e-3
-    with pytest.raises(ModelError, match="the outputs differ by"):
+    with pytest.raises(ModelError, match="its outputs differ by"):
         model_file_network.require_same_outputs(network, file, what="It", advice="Do")
 
 

@@ -1,6 +1,6 @@
 """Faces that are hard to see: what the quality rule changes, which small faces the detector finds, what is read as a close-up.
 
-    python benchmarks/quality.py rule RAW [--per-class 80]      photographs in AffectNet's layout, changed in 12 ways
+    python benchmarks/quality.py rule RAW [--per-class 80]      photographs in AffectNet's layout, changed in 15 ways
     python benchmarks/quality.py covers FER                     FER+ Valid with drawn covers, cropped as without them
     python benchmarks/quality.py small RAW                      small faces in images of 640x480 pixels and of 12 megapixels
     python benchmarks/quality.py close-ups FER [--raw RAW]      FER+ Valid's images of 48 pixels, and RAW's background patches
@@ -196,6 +196,16 @@ def sunglasses(image: Image, points: Points, _: np.random.Generator) -> Image:
     return covered
 
 
+def cut_off(low: float, high: float) -> Change:
+    """Return the photograph above a line, in distances from the eyes to the mouth below the eyes."""
+
+    def change(image: Image, points: Points, random: np.random.Generator) -> Image:
+        eyes, mouth = points[:2, 1].mean(), points[3:, 1].mean()
+        return image[: max(8, round(eyes + random.uniform(low, high) * (mouth - eyes)))]
+
+    return change
+
+
 CHANGES: dict[str, Change] = {
     "nothing": lambda image, _, __: image,
     "2 to 12 % of the light": dark(0.02, 0.12),
@@ -210,6 +220,9 @@ CHANGES: dict[str, Change] = {
     "a drawn mask over mouth and nose": mask,
     "a drawn hand over the mouth": hand,
     "drawn sunglasses": sunglasses,
+    "cut off between eyes and mouth": cut_off(0.4, 0.9),
+    "cut off at the mouth": cut_off(0.9, 1.1),
+    "cut off at the chin": cut_off(1.2, 1.5),
 }
 COVERS = {
     name: CHANGES[name]

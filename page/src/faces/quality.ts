@@ -23,7 +23,7 @@ export interface FaceQuality {
   sharpness: number;
   brightness: number;
   contrast: number;
-  /** Null without eyes and mouth to align by. */
+  /** 1 if the middle of the mouth is outside the image; null without eyes and mouth to align by. */
   covered: number | null;
 }
 
@@ -37,12 +37,18 @@ export function measureQuality(image: Image, face: DetectedFace, modelCrop?: { m
   const gray = grayOf(isSame ? modelCrop.image : cropImage(image, matrix, CROP.size));
   const { mean, deviation } = momentsOf(gray);
   const [x0, y0, x1, y1] = face.box;
+  let covered = method === "aligned" ? coverOf(gray, mean, deviation) : null;
+  if (face.points) {
+    const [left, right] = face.points.slice(3);
+    const [x, y] = [(left[0] + right[0]) / 2, (left[1] + right[1]) / 2];
+    if (x < 0 || y < 0 || x > image.width || y > image.height) covered = 1;
+  }
   return {
     facePx: Math.min(x1 - x0, y1 - y0),
     sharpness: momentsOf(laplacianOf(gray)).deviation ** 2 / Math.max(deviation ** 2, 1e-6),
     brightness: mean / 255,
     contrast: deviation / 255,
-    covered: method === "aligned" ? coverOf(gray, mean, deviation) : null,
+    covered,
   };
 }
 

@@ -41,7 +41,8 @@ class FaceQuality:
             contrast (after Pech-Pacheco et al. 2000, https://doi.org/10.1109/ICPR.2000.903548).
         brightness: mean gray level, 0 to 1.
         contrast: standard deviation of the gray levels, 0 to 0.5.
-        covered: probability that something covers mouth and nose; None without eyes and mouth to align by.
+        covered: probability that something covers mouth and nose, 1 if the middle of the mouth is outside the image; None
+            without eyes and mouth to align by.
         roll_deg: of the head, clockwise positive, in (-180, 180]; None without points, as the next two.
         yaw_deg: positive if it turns to the image's right.
         pitch_deg: positive if it looks up.
@@ -123,12 +124,17 @@ def measure_quality(
     mean, contrast = _mean_and_deviation(gray)
     _, roughness = _mean_and_deviation(cv2.Laplacian(gray, cv2.CV_64F)[1:-1, 1:-1])
     sides = face.box_xyxy[2:] - face.box_xyxy[:2]
+    covered = measure_cover(gray) if is_aligned else None
+    if face.points is not None:
+        mouth_xy = face.points[3:].mean(axis=0)
+        if (mouth_xy < 0).any() or (mouth_xy > image_rgb.shape[1::-1]).any():
+            covered = 1.0
     quality = FaceQuality(
         face_px=float(sides.min()),
         sharpness=roughness**2 / max(contrast**2, 1e-6),
         brightness=mean / 255,
         contrast=contrast / 255,
-        covered=measure_cover(gray) if is_aligned else None,
+        covered=covered,
     )
     return quality if face.points is None else quality.with_pose(face.points)
 

@@ -143,6 +143,26 @@ def test_a_plain_patch_over_mouth_and_nose_is_a_cover() -> None:
     assert measure_quality(covered, DetectedFace(face.box_xyxy, None, None)).covered is None
 
 
+@pytest.mark.parametrize("quarter_turns", range(4))
+def test_a_mouth_beyond_the_edge_of_the_image_is_not_seen(quarter_turns: int) -> None:
+    """The image ends between nose and mouth, at any of its edges; the mouth's place is the detector's guess."""
+    image, face = make_face()
+    turned = np.ascontiguousarray(np.rot90(image, quarter_turns))
+    points = POINTS
+    for _ in range(quarter_turns):
+        points = np.stack([points[:, 1], 100 - points[:, 0]], axis=1)
+    assert measure_quality(turned, DetectedFace(face.box_xyxy, 0.9, points)).covered != 1
+    mouth, nose = points[3:].mean(axis=0), points[2]
+    axis = int(np.argmax(np.abs(mouth - nose)))
+    edge = round((mouth + nose)[axis] / 2)
+    side = slice(None, edge) if mouth[axis] > nose[axis] else slice(edge, None)
+    cut = np.ascontiguousarray(turned[side] if axis == 1 else turned[:, side])
+    shift = np.zeros(2)
+    shift[axis] = side.start or 0
+    quality = measure_quality(cut, DetectedFace(face.box_xyxy, 0.9, points - shift))
+    assert (quality.covered, quality.find_reason()) == (1, "covered")
+
+
 @pytest.mark.parametrize(
     "angles", [(0, 0, 0), (30, 0, 0), (-170, 0, 0), (0, 35, 0), (0, 0, -25), (90, -20, 10)]
 )

@@ -71,7 +71,7 @@ def test_a_sweep_resumes(copied_sweep: Series, capsys: pytest.CaptureFixture[str
 def test_a_finished_run_that_has_changed_is_an_error(copied_sweep: Series) -> None:
     """The files of a finished run are verified before the next one is trained."""
     folder = copied_sweep.out / copied_sweep.runs[0].folder
-    (folder / "result.json").write_text((folder / "result.json").read_text().replace("accuracy", "macro_f1"))
+    (folder / "result.json").write_text((folder / "result.json").read_text().replace("macro_f1", "macro_f2"))
     start = Failing(1)
     with pytest.raises(ArtifactError, match=r"result\.json is damaged"):
         train_sweep(copied_sweep, resume=True, start=start)

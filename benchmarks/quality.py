@@ -220,7 +220,7 @@ CHANGES: dict[str, Change] = {
     "a drawn mask over mouth and nose": mask,
     "a drawn hand over the mouth": hand,
     "drawn sunglasses": sunglasses,
-    "cut off between eyes and mouth": cut_off(0.4, 0.9),
+    "cut off by the image's edge between eyes and mouth": cut_off(0.4, 0.9),
     "cut off at the mouth": cut_off(0.9, 1.1),
     "cut off at the chin": cut_off(1.2, 1.5),
 }

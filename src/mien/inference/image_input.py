@@ -16,7 +16,7 @@ from PIL import Image
 
 from mien.faces.file_signatures import N_SIGNATURE_BYTES, identify_format
 from mien.faces.image_files import MAX_FILE_BYTES, read_image_file
-from mien.faces.images import UnreadableImage, composite_on_black, count_images, decode_image, decode_pillow
+from mien.faces.images import UnreadableImage, composite_on_black, decode_image, decode_pillow
 from mien.inference.urls import MAX_PATH_LENGTH, download_image, explain_name, is_url, redact_url
 
 # A path, an http(s) address, the bytes of an image file or a file object with them, a Pillow image, an array or a tensor.
@@ -42,15 +42,15 @@ def source_name(image: ImageInput) -> str:
     return name if isinstance(name, str) else ""
 
 
-def read_input(image: ImageInput, *, color: ColorOrder = "rgb") -> tuple[NDArray[np.uint8], int]:
-    """Return the upright pixels of an image, and how many further images its file holds.
+def read_input(image: ImageInput, *, color: ColorOrder = "rgb") -> tuple[NDArray[np.uint8], bytes | None]:
+    """Return the upright pixels of an image, and the bytes of the file that they are from.
 
     Args:
         image: see `ACCEPTED`; transparent pixels are composited on black.
         color: order of the channels if the image is an array or a tensor, as ``"bgr"`` from `cv2.imread`.
 
     Returns:
-        ``(H, W, 3)`` RGB or ``(H, W)`` grayscale uint8, and the number of further pages or frames, which are not read.
+        ``(H, W, 3)`` RGB or ``(H, W)`` grayscale uint8, and the file's content, None if the image is no file.
 
     Raises:
         UnreadableImage: the file, address or Pillow image cannot be read.
@@ -60,7 +60,7 @@ def read_input(image: ImageInput, *, color: ColorOrder = "rgb") -> tuple[NDArray
     if color not in ("rgb", "bgr"):
         raise ValueError(f"`color` must be 'rgb' or 'bgr', got {color!r}")
     if isinstance(image, Image.Image):
-        return decode_pillow(image), 0
+        return decode_pillow(image), None
     if isinstance(image, str) and is_url(image):
         data = download_image(image)
     elif isinstance(image, str | os.PathLike):
@@ -70,10 +70,10 @@ def read_input(image: ImageInput, *, color: ColorOrder = "rgb") -> tuple[NDArray
     elif hasattr(image, "read"):
         data = _read_file_object(image)
     elif hasattr(image, "to_ndarray"):  # a frame of PyAV, which knows its colors
-        return pixels_from_array(image.to_ndarray(format="rgb24")), 0
+        return pixels_from_array(image.to_ndarray(format="rgb24")), None
     else:
-        return pixels_from_array(as_array(image), color=color), 0
-    return decode_image(data), count_images(data) - 1
+        return pixels_from_array(as_array(image), color=color), None
+    return decode_image(data), data
 
 
 def is_batch(image: ImageInput) -> bool:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from mien.assets.bundled_models import find_model
 from mien.errors import SourceError
 from mien.faces.detector import Detector, load_detector
-from mien.faces.images import UnreadableImage, to_rgb
+from mien.faces.images import UnreadableImage, count_images, to_rgb
 from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.inference.decision_rule import ClassCount, DecisionRule, Prior
 from mien.inference.explanation import Explanation, explain_faces, require_class
@@ -251,14 +251,14 @@ class Model:
         """
         source = source_name(image)
         try:
-            pixels, n_more_images = read_input(image, color=color)
+            pixels, encoded = read_input(image, color=color)
         except UnreadableImage as error:
             return CroppedImage(source, (), problem=(error.reason, error.detail))
         detector: Detector | None = given
         if given is None:
             detector = None if cropped else self.detector
         crops = preprocess_pixels(source, to_rgb(pixels), self.info, detector=detector, keep_image=keep_image)
-        return replace(crops, n_more_images=n_more_images)
+        return replace(crops, n_more_images=0 if encoded is None else count_images(encoded) - 1)
 
     def explain(
         self,

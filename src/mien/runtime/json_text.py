@@ -18,6 +18,9 @@ def parse_json(text: str | bytes | bytearray) -> Any:
             raise ValueError(f"the number {digits[:20]} has more than 64 bits")
         return value
 
+    if not isinstance(text, str):
+        # Strictly: json.loads would let bytes pass that are no characters.
+        text = text.decode(json.detect_encoding(text))
     try:
         return json.loads(
             text,

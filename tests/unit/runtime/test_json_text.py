@@ -34,9 +34,10 @@ def test_what_python_writes_is_read_back(value: object, encoding: str) -> None:
         ("1e999", "not finite"),
         (str(2**63), "more than 64 bits"),
         ("[" * 100_000, "nested too deeply"),
+        (b'"\xed\xa0\x80"', "can't decode"),
         ("{'a': 1}", "Expecting property name"),
     ],
 )
-def test_what_python_would_let_pass_is_refused(text: str, message: str) -> None:
+def test_what_python_would_let_pass_is_refused(text: str | bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_json(text)

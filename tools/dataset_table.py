@@ -1,4 +1,4 @@
-"""Write the table of data sets in docs/guide/data.md from the registry; a test compares the two."""
+"""Write the table of datasets in docs/guide/data.md from the registry; a test compares the two."""
 
 from dataclasses import fields
 from pathlib import Path

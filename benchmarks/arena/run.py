@@ -60,7 +60,7 @@ TRAINING_DATA = {
     ): "its source is `face_classification`, whose script trains on FER2013's Training rows and chooses the "
     "checkpoint on the others, with these images among them",
     ("human", "FER+"): "its source is `face_classification`, as for fer",
-    ("face-api", ""): "unknown: public data sets and images from the web, says face-api.js",
+    ("face-api", ""): "unknown: public datasets and images from the web, says face-api.js",
     ("", ""): "unknown",
 }
 
@@ -169,7 +169,7 @@ def start_peer(name: str, envs: Path, arguments: Sequence[str] = ()) -> Peer:
 
 
 def read_faces(kind: str, raw: Path, split: str, limit: int | None) -> list[Face]:
-    """Read the faces of the seven expressions in a split of a raw set."""
+    """Read the faces of the seven expressions in a split of a raw dataset."""
     dataset = open_dataset(kind, raw, DatasetOptions())
     faces: list[Face] = []
     for row in dataset.rows():
@@ -327,7 +327,7 @@ def format_report(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-# By set: the raw set that it is made from, and how its faces are changed.
+# By set: the raw dataset that it is made from, and how its faces are changed.
 SETS: dict[str, tuple[str, Callable[[Face], Face]]] = {
     "FER+": ("ferplus", lambda face: face),
     "photographs": ("affectnet", lambda face: face),

@@ -61,7 +61,7 @@ export interface PredictOptions {
   minConfidence?: number;
   /** Report `unsure` for a face that is too small, too dark, blurred or covered; default true; false as `--no-quality-rule`. */
   qualityRule?: boolean;
-  /** Add sets of classes by these limits: `label_sets` of the model.json that `mien page --coverage` writes. For prior `as-trained`. */
+  /** Add prediction sets by these limits: `label_sets` of the model.json that `mien page --coverage` writes. For prior `as-trained`. */
   labelSets?: LabelSets;
 }
 

@@ -61,7 +61,7 @@ export class State {
     return fractions ? divideByPrior(probabilities, fractions, this.prior) : probabilities;
   }
 
-  /** The limits of sets of classes, which are for probabilities as trained; null if there are none. */
+  /** The limits of prediction sets, which are for probabilities as trained; null if there are none. */
   get labelSets(): LabelSets | null {
     return this.prior === "as-trained" ? (this.info?.label_sets ?? null) : null;
   }

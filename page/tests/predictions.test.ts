@@ -99,7 +99,7 @@ test("the confidence of a face that is hard to see is bounded by the model's own
   assert.deepEqual([findReason(quality), findReason(quality, rule)], ["too small", ""]);
 });
 
-test("photos have sets of classes, and videos have none", () => {
+test("photos have prediction sets, and videos have none", () => {
   const labelSets = { coverage: 0.9, limits: { Neutral: 0.4, Happy: 0.75, Sad: null } };
   const classes = ["Neutral", "Happy", "Sad"];
   const faces = new Tracks().update([prediction([0, 0, 9, 9], 0.59, 0.25, 0.16), prediction([0, 0, 2, 2], 0.6, 0.2, 0.2)], 0, false);

@@ -1,7 +1,7 @@
 """Expected failures, and how a command reports them.
 
 MienError             (exit code 1 unless noted)
-├── DatasetError      a raw data set does not have the layout or content of its kind
+├── DatasetError      a raw dataset does not have the layout or content of its kind
 ├── RecipeError       a recipe has a wrong key, type or value, or options exclude each other (exit code 2)
 ├── ArtifactError     a pack, run, model or report is missing, damaged, from another version, or in the way
 ├── SourceError       an input, address, port, font or detector file cannot be used
@@ -24,7 +24,7 @@ class MienError(Exception):
 
 
 class DatasetError(MienError):
-    """A raw data set does not have the layout or content of its kind."""
+    """A raw dataset does not have the layout or content of its kind."""
 
 
 class RecipeError(MienError):

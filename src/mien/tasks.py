@@ -1,7 +1,7 @@
 """The tasks: everything that is predicted of a face. A new one is an entry in `TASKS`.
 
 An entry says what a task's values look like, and names what acts on them as ``module:function``, so that this module imports
-nothing heavy and lies below everything that it names. Values travel under their task's name from the raw set to the
+nothing heavy and lies below everything that it names. Values travel under their task's name from the raw dataset to the
 prediction: the annotations of a `FaceRecord` and of a pack, the targets of a batch, the outputs of the network and of the
 model file.
 """

@@ -64,7 +64,7 @@ def read_predictions(chain: Path) -> list[dict[str, str]]:
 
 
 def test_rows_read_are_kept_or_rejected(chain: Path) -> None:
-    """Nothing of the raw set is lost."""
+    """Nothing of the raw dataset is lost."""
     info = json.loads((chain / "pack" / "pack.json").read_text())
     n_rows = sum(
         len((chain / "faces" / f"{name}.csv").read_text().splitlines()) - 1

@@ -36,7 +36,7 @@ export interface ModelInfo {
   training?: Record<string, unknown>;
   /** Of each class, as the model was trained; null or missing if it is not recorded. */
   class_fractions?: number[] | null;
-  /** How the sets of classes of photos are made; null or missing if there are none. */
+  /** How the prediction sets of photos are made; null or missing if there are none. */
   label_sets?: LabelSets | null;
   name?: string;
   card?: string;

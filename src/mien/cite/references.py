@@ -1,4 +1,4 @@
-"""Which entries of ``references.bib`` stand for a data set, a backbone or a method of a recipe."""
+"""Which entries of ``references.bib`` stand for a dataset, a backbone or a method of a recipe."""
 
 import re
 from importlib import resources
@@ -57,7 +57,7 @@ def read_references() -> dict[str, str]:
 
 
 def find_data(name: str) -> tuple[str, ...] | None:
-    """Return the entries of a data set by its name in a pack, or None if none are known.
+    """Return the entries of a dataset by its name in a pack, or None if none are known.
 
     Example:
         >>> find_data("affectnet-2017-both"), find_data("ferplus"), find_data("my_faces")

@@ -43,7 +43,7 @@ DESCRIPTION = """\
 Facial-expression recognition: predict with the bundled model (eight expressions and 68 landmarks, on a CPU), or train
 on a labeled face set, export a single small ONNX file, and report honestly how accurate it is.
 
-  raw set --prepare--> pack --train--> run --export--> model.onnx --evaluate--> report
+  raw dataset --prepare--> pack --train--> run --export--> model.onnx --evaluate--> report
                                                            |--predict--> predictions
                                                            |--serve----> HTTP API + web page
                                                            `--teach----> model.onnx with your own classes

@@ -17,10 +17,10 @@ def add_parser(verbs: Verbs) -> None:
     parser = add_verb(
         verbs,
         "prepare",
-        "Turn a raw dataset into a pack of cropped, verified faces. The raw set is never modified.",
+        "Turn a raw dataset into a pack of cropped, verified faces. The raw dataset is never modified.",
         "mien prepare affectnet AffectNet/ --out affectnet.pack",
     )
-    parser.add_argument("kind", choices=(*DATASETS, AUTO), help="kind of the raw set, see below")
+    parser.add_argument("kind", choices=(*DATASETS, AUTO), help="kind of the raw dataset, see below")
     parser.add_argument(
         "raw",
         type=path_or_address,

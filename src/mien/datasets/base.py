@@ -1,4 +1,4 @@
-"""The interface of a raw data set: rows, face records, and rows that cannot be used."""
+"""The interface of a raw dataset: rows, face records, and rows that cannot be used."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,13 +14,13 @@ from mien.tasks import NO_ANNOTATIONS, Annotations
 
 
 class RawRow(NamedTuple):
-    """An unparsed row of a raw data set, small enough to send to another process.
+    """An unparsed row of a raw dataset, small enough to send to another process.
 
     Attributes:
         split: ``train``, ``val`` or ``test``.
         number: 1-based index among the data rows of its list.
-        key: the image's path as written in the data set.
-        fields: the data set's own columns that `FaceDataset.parse` needs, by name.
+        key: the image's path as written in the dataset.
+        fields: the dataset's own columns that `FaceDataset.parse` needs, by name.
     """
 
     split: str
@@ -34,8 +34,8 @@ class FaceRecord:
     """One labeled face, parsed.
 
     Attributes:
-        image: path of the image; or its pixels, or the bytes of its file, if the data set stores them in a table.
-        label: index into the classes of the data set, or `NO_LABEL` if the expression is not annotated.
+        image: path of the image; or its pixels, or the bytes of its file, if the dataset stores them in a table.
+        label: index into the classes of the dataset, or `NO_LABEL` if the expression is not annotated.
         distribution: fraction of votes for each class, or None.
         box_xyxy: face box in pixels, or None.
         is_relative_box: the box is in fractions of the image's width and height instead.
@@ -48,9 +48,9 @@ class FaceRecord:
         annotations: the values of optional tasks of `mien.tasks`, ``(*shape)`` float32 with the task's mark where missing.
         is_cropped: the image is a cropped face, and is used in full if no face is detected in it.
         warnings: codes of annotations that were dropped from this face, such as ``landmark_count``.
-        person: who it is, as the data set names the person, or None.
-        clip: the video or sequence that the image is from, as the data set names it, or None.
-        attributes: what the data set states about the person, such as age, gender and race, by name.
+        person: who it is, as the dataset names the person, or None.
+        clip: the video or sequence that the image is from, as the dataset names it, or None.
+        attributes: what the dataset states about the person, such as age, gender and race, by name.
         crop_method: how the crop was made if ``image`` is the JPEG file of a finished crop, which is packed as it is;
             `landmarks` are then fractions of it. None for an image that is yet to be cropped.
     """
@@ -89,11 +89,11 @@ class RejectedRow(Exception):  # noqa: N818 - it becomes a row of rejects.csv
 
 
 class FaceDataset(Protocol):
-    """A raw data set. Immutable and picklable: it is sent to worker processes."""
+    """A raw dataset. Immutable and picklable: it is sent to worker processes."""
 
     @property
     def name(self) -> str:
-        """The kind of data set, as recorded in the pack."""
+        """The kind of dataset, as recorded in the pack."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -130,7 +130,7 @@ class FaceDataset(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WrappedDataset:
-    """A data set that passes on what another one reads. Its subclasses change some of it. See `FaceDataset`."""
+    """A dataset that passes on what another one reads. Its subclasses change some of it. See `FaceDataset`."""
 
     dataset: FaceDataset
 
@@ -174,7 +174,7 @@ class WrappedDataset:
 
 @runtime_checkable
 class CroppedDataset(Protocol):
-    """A data set of finished crops from another pack, all of whose records have a `crop_method`."""
+    """A dataset of finished crops from another pack, all of whose records have a `crop_method`."""
 
     @property
     def crop(self) -> CropContract:
@@ -186,7 +186,7 @@ class CroppedDataset(Protocol):
 
 
 def annotations_of(dataset: FaceDataset) -> Annotations:
-    """Return the columns of a data set's optional tasks: its attribute ``annotations``, which most sets lack."""
+    """Return the columns of a dataset's optional tasks: its attribute ``annotations``, which most sets lack."""
     annotations: Annotations = getattr(dataset, "annotations", NO_ANNOTATIONS)
     return annotations
 
@@ -201,7 +201,7 @@ def assumed(what: str) -> str:
     return f"Assumed, please check a few faces with `mien browse`: {what}."
 
 
-# Every reason for rejecting a row, and what the data set's owner can do.
+# Every reason for rejecting a row, and what the dataset's owner can do.
 REMEDIES = {
     "missing_file": "restore the file, remove the row, or name the folder of the images with --images, what to remove from the "
     "paths with --path-prefix, or what to add to them with --path-column '{COLUMN}.jpg'",

@@ -1,4 +1,4 @@
-"""Corrections of a data set's labels, from a CSV file next to it: the raw set itself is never modified.
+"""Corrections of a dataset's labels, from a CSV file next to it: the raw dataset itself is never modified.
 
 The columns are ``key`` (the image as the set's list names it, as in rejects.csv and in the pack), ``label`` (a class of
 the set, or ``drop``), ``why``, and, if a key alone is not unique, ``split`` and ``row``.
@@ -28,7 +28,7 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class CorrectedDataset(WrappedDataset):
-    """A data set whose rows are corrected as they are parsed.
+    """A dataset whose rows are corrected as they are parsed.
 
     Attributes:
         labels: the class of each corrected row, or `DROP`, by split, key and row number.
@@ -61,7 +61,7 @@ class CorrectedDataset(WrappedDataset):
 
 
 def open_corrected(dataset: FaceDataset, path: Path) -> CorrectedDataset:
-    """Return a data set with the corrections of a CSV file.
+    """Return a dataset with the corrections of a CSV file.
 
     Raises:
         DatasetError: the file cannot be read, corrects a row twice or one that the set does not have, names a row
@@ -120,7 +120,7 @@ def require_applied(dataset: CorrectedDataset, rejects: Iterable[dict[str, str]]
     """Refuse labels for rows that were rejected.
 
     Args:
-        dataset: the corrected data set.
+        dataset: the corrected dataset.
         rejects: the rows of rejects.csv.
 
     Raises:

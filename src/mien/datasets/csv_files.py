@@ -1,4 +1,4 @@
-"""CSV files of raw data sets: columns found by name, rows streamed, damage reported in one line.
+"""CSV files of raw datasets: columns found by name, rows streamed, damage reported in one line.
 
 A file that cannot be trusted (not text, another encoding, an unclosed quote) is a `DatasetError`. A single row with the
 wrong number of columns is not: it has `PROBLEM` set, and only that row is rejected.

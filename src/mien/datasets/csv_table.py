@@ -231,7 +231,7 @@ def read_lists(
     label_names: LabelNames | None,
     name: str = "csv",
 ) -> CsvDataset:
-    """Return the data set of lists whose columns are known. All rows are read once, see `Survey`.
+    """Return the dataset of lists whose columns are known. All rows are read once, see `Survey`.
 
     Args:
         roots: the folders in which images are looked up: the set's, then those named by --images.

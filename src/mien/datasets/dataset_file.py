@@ -1,4 +1,4 @@
-"""A YAML file that says what a raw set is and how it is read, or several of them that are merged into one pack.
+"""A YAML file that says what a raw dataset is and how it is read, or several of them that are merged into one pack.
 
 It can live anywhere; paths in it are relative to its folder. The keys are ``kind``, ``raw`` and the options of the kind: a
 flag without dashes, with underscores. The options of columns and of lists are under ``columns`` and ``lists``::
@@ -36,7 +36,7 @@ SOURCE = "source"
 
 
 class Source(NamedTuple):
-    """A data set of a file, with its name there; None if it is the only one."""
+    """A dataset of a file, with its name there; None if it is the only one."""
 
     name: str | None
     kind: str
@@ -47,7 +47,7 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MergedDataset:
-    """Several data sets. The key of a row is the name of its source, ``/``, and its key there.
+    """Several datasets. The key of a row is the name of its source, ``/``, and its key there.
 
     Attributes:
         sources: the sets.
@@ -109,15 +109,15 @@ class MergedDataset:
 
 
 def recognize_dataset_file(raw: Path) -> str | None:
-    """Return why a file describes data sets, or None; see `DatasetKind`."""
+    """Return why a file describes datasets, or None; see `DatasetKind`."""
     if raw.suffix.lower() not in (".yaml", ".yml"):
         return None
-    keys = read_yaml(raw, what="The data set file", error=DatasetError).keys()
-    return "it is a YAML file that names a kind of data set" if {"kind", "sources"} & keys else None
+    keys = read_yaml(raw, what="The dataset file", error=DatasetError).keys()
+    return "it is a YAML file that names a kind of dataset" if {"kind", "sources"} & keys else None
 
 
 def open_dataset_file(raw: Path) -> FaceDataset:
-    """Open the data set that a YAML file describes; the module says how.
+    """Open the dataset that a YAML file describes; the module says how.
 
     Raises:
         DatasetError: the file has an unknown key or a value that does not fit, or a set cannot be opened.
@@ -167,7 +167,7 @@ def open_sources(file: Path) -> tuple[list[Source], CropMethod | None]:
     Raises:
         DatasetError: as `open_dataset_file`.
     """
-    values = read_yaml(file, what="The data set file", error=DatasetError)
+    values = read_yaml(file, what="The dataset file", error=DatasetError)
     if "sources" not in values:
         return [_open_source(values, file, where=f"`{file}`")._replace(name=None)], None
     raw, sources, crop = file, values.pop("sources"), values.pop("crop", None)
@@ -189,7 +189,7 @@ def open_sources(file: Path) -> tuple[list[Source], CropMethod | None]:
 
 
 def _open_source(values: dict[str, Any], file: Path, *, where: str) -> Source:
-    """Return the data set of a mapping with ``kind``, ``raw`` and options."""
+    """Return the dataset of a mapping with ``kind``, ``raw`` and options."""
     values = dict(values)
     kind, path, name = values.pop("kind", None), values.pop("raw", None), values.pop("name", None)
     kinds = [other for other in DATASETS if other != "yaml"]

@@ -1,4 +1,4 @@
-"""The files of a raw data set: which names in a folder count, and where the paths in a list lead."""
+"""The files of a raw dataset: which names in a folder count, and where the paths in a list lead."""
 
 import os
 import re
@@ -64,7 +64,7 @@ def real_folders(folders: tuple[Path, ...]) -> tuple[Path, ...]:
 
 
 def locate(root: Path, written: str, *, others: tuple[Path, ...] = ()) -> Path:
-    r"""Return the real path of an image, given its path in a list relative to the data set's folder.
+    r"""Return the real path of an image, given its path in a list relative to the dataset's folder.
 
     Lists made on Windows may separate folders with ``\``, others have blanks around a path, or compose letters with accents in
     another way than the names of files (macOS): these are tried if the file is not found as written.

@@ -1,4 +1,4 @@
-"""A folder of images for each class, the layout of most private data sets."""
+"""A folder of images for each class, the layout of most private datasets."""
 
 import os
 import re

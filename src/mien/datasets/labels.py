@@ -98,7 +98,7 @@ def map_labels(
     """Return the class of each label that has one, and notes on how the labels were understood.
 
     Without ``label_names``, words that mean one of AffectNet's classes map to it and other words are new classes; numbers
-    among them, marks such as ``?`` and words for a missing value such as ``nan`` have no class. If most labels are numbers they must be explained, since every data set numbers
+    among them, marks such as ``?`` and words for a missing value such as ``nan`` have no class. If most labels are numbers they must be explained, since every dataset numbers
     its classes differently.
 
     Args:
@@ -188,11 +188,11 @@ def _refuse_numbers(labels: Iterable[str], *, where: str, others: Iterable[str] 
     choices = [f"--label-names {' or '.join(names)} ({shown})" for shown, names in fitting.items()]
     if choices:
         raise DatasetError(
-            f"{where}, and every data set numbers its classes differently. Add the one that is right: {'; '.join(choices)}; or "
+            f"{where}, and every dataset numbers its classes differently. Add the one that is right: {'; '.join(choices)}; or "
             f"--label-names {example}"
         )
     raise DatasetError(
-        f"{where}, and every data set numbers its classes differently: explain them with "
+        f"{where}, and every dataset numbers its classes differently: explain them with "
         f"--label-names {example}{',...' if len(numbers) > 12 else ''}"
     )
 

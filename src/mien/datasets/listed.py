@@ -1,4 +1,4 @@
-"""Data sets that are described by a list, folders or file names, with all of a face's labels in one row.
+"""Datasets that are described by a list, folders or file names, with all of a face's labels in one row.
 
 A reader states how its rows are listed; this module assigns splits, by person and clip where these are known, and turns
 rows into records.
@@ -20,7 +20,7 @@ from mien.formats.pack.schema import NO_LABEL, SPLITS
 
 
 class ListedFace(NamedTuple):
-    """A row of a data set.
+    """A row of a dataset.
 
     Attributes:
         file: path of the image under the set's folder, with ``/`` between folders.
@@ -47,7 +47,7 @@ class ListedFace(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ListedFaces:
-    """A data set of `ListedFace` rows. The key of a row is the path of its image under `root`.
+    """A dataset of `ListedFace` rows. The key of a row is the path of its image under `root`.
 
     Attributes:
         root: the real path of the set's folder.
@@ -130,7 +130,7 @@ class ListedFaces:
 
 
 def draw_val(dataset: ListedFaces, val_fraction: float) -> FaceDataset:
-    """Return a data set without splits of its own with about `val_fraction` of its faces assigned to ``val``.
+    """Return a dataset without splits of its own with about `val_fraction` of its faces assigned to ``val``.
 
     Raises:
         DatasetError: it lists no face, or none that can be used.

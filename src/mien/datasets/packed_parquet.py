@@ -28,7 +28,7 @@ class PackedFaces:
         files: split and real path of each file, in order.
         classes: class names in order.
         crop: how the faces were cropped.
-        name: kind of data set that the pack was made from.
+        name: kind of dataset that the pack was made from.
         terms: its terms of use, or None.
         annotations: the columns of optional tasks.
         notes: see `FaceDataset`.

@@ -1,4 +1,4 @@
-"""Which kind of data set a path holds, by the recognizers of the registry; and what it holds if it is none of them."""
+"""Which kind of dataset a path holds, by the recognizers of the registry; and what it holds if it is none of them."""
 
 import os
 import pkgutil
@@ -19,7 +19,7 @@ ARCHIVE_SUFFIXES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 
 
 class Candidate(NamedTuple):
-    """A kind of data set that a path may be.
+    """A kind of dataset that a path may be.
 
     Attributes:
         kind: a key of `DATASETS`.
@@ -31,7 +31,7 @@ class Candidate(NamedTuple):
 
 
 def recognize(raw: Path) -> list[Candidate]:
-    """Return the kinds of data set that a path may be; the generic ones only if it is none of the others."""
+    """Return the kinds of dataset that a path may be; the generic ones only if it is none of the others."""
     found: list[Candidate] = []
     for name, kind in DATASETS.items():
         if not raw.is_dir() and not kind.may_be_file:

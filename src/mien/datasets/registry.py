@@ -1,4 +1,4 @@
-"""The data sets that `mien prepare` reads. A new one is a module of this folder and an entry in `DATASETS`.
+"""The datasets that `mien prepare` reads. A new one is a module of this folder and an entry in `DATASETS`.
 
 Imports nothing heavy: the command line and its help are built from this table.
 """
@@ -29,7 +29,7 @@ StatedSplit = Literal["train", "val", "test", "none"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetOptions:
-    """How a raw data set is read. Each kind takes the options that its entry in `DATASETS` lists.
+    """How a raw dataset is read. Each kind takes the options that its entry in `DATASETS` lists.
 
     Attributes:
         votes: FER+'s labeling rule, see `mien.datasets.ferplus.label_votes`.
@@ -109,7 +109,7 @@ class DatasetOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetKind:
-    """A kind of raw data set.
+    """A kind of raw dataset.
 
     Attributes:
         title: the set's name and source, for the table in the guide.
@@ -137,7 +137,7 @@ class DatasetKind:
     needs_detector: bool = False
 
     def open(self, raw: Path, options: DatasetOptions) -> FaceDataset:
-        """Return the data set at a path; `open_dataset` checks the path and the options first.
+        """Return the dataset at a path; `open_dataset` checks the path and the options first.
 
         Raises:
             DatasetError: the set does not have the layout, or an option does not fit it.
@@ -349,7 +349,7 @@ def given_flags(options: DatasetOptions) -> dict[str, str]:
 
 
 def open_dataset(kind: str, raw: Path, options: DatasetOptions) -> FaceDataset:
-    """Return the raw data set of a kind at a path.
+    """Return the raw dataset of a kind at a path.
 
     Raises:
         DatasetError: the set does not exist, does not have the kind's layout, or an option does not belong to the kind.
@@ -365,7 +365,7 @@ def open_dataset(kind: str, raw: Path, options: DatasetOptions) -> FaceDataset:
             raise DatasetError(f"{flag} applies to {listed}, not to `{kind}`: {advice}")
     if not raw.exists():
         raise DatasetError(
-            f"There is nothing at `{raw}`, expected {chosen.layout}: give the path of the data set"
+            f"There is nothing at `{raw}`, expected {chosen.layout}: give the path of the dataset"
         )
     if not raw.is_dir() and not chosen.may_be_file:
         raise DatasetError(f"`{raw}` must be a folder with {chosen.layout}, it is a file: unpack it first")

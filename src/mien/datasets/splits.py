@@ -1,4 +1,4 @@
-"""Splits: the names that data sets give them, and the assignment of faces in a set that has none."""
+"""Splits: the names that datasets give them, and the assignment of faces in a set that has none."""
 
 import hashlib
 import re
@@ -116,7 +116,7 @@ def assign_split(key: str, val_fraction: float) -> str:
     return "val" if int.from_bytes(digest[:8], "big") < val_fraction * 2**64 else "train"
 
 
-# The person and the clip of faces, each empty where the data set names none.
+# The person and the clip of faces, each empty where the dataset names none.
 PersonAndClip = tuple[str, str]
 
 

@@ -16,13 +16,13 @@ from mien.errors import DatasetError
 
 @dataclass(frozen=True, slots=True)
 class OneSplit(WrappedDataset):
-    """A data set without splits, all of whose rows are in the stated one."""
+    """A dataset without splits, all of whose rows are in the stated one."""
 
     split: str
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Those of the data set, and the split."""
+        """Those of the dataset, and the split."""
         return (*self.dataset.notes, f"All faces are {self.split}, as --split says.")
 
     def rows(self) -> Iterator[RawRow]:
@@ -33,11 +33,11 @@ class OneSplit(WrappedDataset):
 def open_in_split(
     open_set: Callable[[Path, float], FaceDataset], raw: Path, options: DatasetOptions
 ) -> FaceDataset:
-    """Open a data set of a kind that has splits or draws ``val``.
+    """Open a dataset of a kind that has splits or draws ``val``.
 
     Args:
         open_set: opens it, given its path and the fraction of faces assigned to ``val`` if it has no splits.
-        raw: the data set.
+        raw: the dataset.
         options: how to read it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The terms of use of a raw set: what its user states, what the authors of its kind state, or that it was drawn."""
+"""The terms of use of a raw dataset: what its user states, what the authors of its kind state, or that it was drawn."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ IF_IT_IS = ", if this is that set"
 
 
 def find_terms(kind: str, raw: Path, dataset: FaceDataset, options: DatasetOptions) -> str | None:
-    """Return the terms of use of a raw set, or None if they are unknown; of a file that describes several sets, all of them.
+    """Return the terms of use of a raw dataset, or None if they are unknown; of a file that describes several sets, all of them.
 
     Args:
         kind: a key of `DATASETS`.

@@ -1,4 +1,4 @@
-"""The metrics by groups of faces that the data set names: by person, by clip or by an attribute of the person.
+"""The metrics by groups of faces that the dataset names: by person, by clip or by an attribute of the person.
 
 Nothing about a person is inferred from an image: a column is what the set's authors state.
 """
@@ -210,7 +210,7 @@ def read_groups(
             having = f"only {', '.join(found)}" if found else "and no persons, clips or attributes at all"
             raise ArtifactError(
                 f"Split {faces.name!r} of pack {faces.pack.path} has no column {column!r} to group by, {having}. Groups are what "
-                f"the data set states; mien infers nothing about a person{did_you_mean(column, found)}"
+                f"the dataset states; mien infers nothing about a person{did_you_mean(column, found)}"
             )
         sizes = Counter(
             value for value, is_counted in zip(found[column], counted, strict=True) if value and is_counted

@@ -17,7 +17,7 @@ class EvaluateOptions:
     )
     groups: tuple[str, ...] = option(
         (),
-        "also report the metrics by person, clip or an attribute that the data set states, such as gender; may be repeated",
+        "also report the metrics by person, clip or an attribute that the dataset states, such as gender; may be repeated",
         metavar="COLUMN",
     )
     min_group: int = option(30, "smaller groups are left out of --groups, and named", metavar="N", least=1)

@@ -8,7 +8,7 @@ from mien.errors import ArtifactError
 from mien.formats.pack import Pack
 from mien.formats.pack.parquet import write_parquet
 
-# Marks a folder as one that `mien export` wrote and may replace; programs that read data sets skip hidden files.
+# Marks a folder as one that `mien export` wrote and may replace; programs that read datasets skip hidden files.
 MARK = ".mien-parquet"
 
 

@@ -1,4 +1,4 @@
-"""The expression classes, and how the names of other data sets map to them.
+"""The expression classes, and how the names of other datasets map to them.
 
 AffectNet numbers eleven classes (Mollahosseini et al. 2017, https://arxiv.org/abs/1708.03985, table 3).
 Every other set is mapped to them by name, never by position. AffectNet calls its ninth class None, for "none of the eight".
@@ -27,7 +27,7 @@ EXPRESSIONS_8 = AFFECTNET_CLASSES[:8]
 EXPRESSIONS_7 = AFFECTNET_CLASSES[:7]
 LONGEST_CLASS_NAME = 200
 
-# What data sets call them, in lower case, without blanks, hyphens and underscores: English, German, French, Spanish,
+# What datasets call them, in lower case, without blanks, hyphens and underscores: English, German, French, Spanish,
 # Portuguese, Italian, Russian, Chinese (simplified and traditional), Japanese, Korean.
 _NAMES = {
     "Neutral": "neutral neutrality normal neutre neutro neutrale нейтрально нейтральный 中性 中立 平静 平靜 无表情 無表情 真顔 중립 무표정",
@@ -66,7 +66,7 @@ MISSING_VALUES = frozenset({
 
 
 def canonical_class(name: str) -> str | None:
-    """Return AffectNet's name for a class name of another data set, or None if it has none.
+    """Return AffectNet's name for a class name of another dataset, or None if it has none.
 
     A number in front of the name, by which folders are sorted, does not count.
 

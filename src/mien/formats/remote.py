@@ -1,6 +1,6 @@
-"""Packs and raw sets at an address, such as ``s3://bucket/affectnet.pack``: copied to a cache, then read as any other.
+"""Packs and raw datasets at an address, such as ``s3://bucket/affectnet.pack``: copied to a cache, then read as any other.
 
-A pack is verified by the hashes in its pack.json as it arrives. Of a raw set, which has none, a file is copied again if the
+A pack is verified by the hashes in its pack.json as it arrives. Of a raw dataset, which has none, a file is copied again if the
 store reports another size or version of it.
 """
 
@@ -78,7 +78,7 @@ def fetch_pack(pack: Path | str, *, split: str | None = None) -> Path:
 
 
 def fetch_raw_set(raw: Path | str) -> Path:
-    """Return the path of a raw set: itself, or that of a complete copy if it has an address.
+    """Return the path of a raw dataset: itself, or that of a complete copy if it has an address.
 
     Args:
         raw: a path, or the address of a folder.
@@ -92,7 +92,7 @@ def fetch_raw_set(raw: Path | str) -> Path:
     shown = without_secrets(raw)
     if raw.lower().startswith("http"):
         raise DatasetError(
-            f"A raw set needs a store that lists its files, and {shown} has none over HTTP. Download it, and give its path"
+            f"A raw dataset needs a store that lists its files, and {shown} has none over HTTP. Download it, and give its path"
         )
     folder = cache_folder() / f"{name_of(shown)}-{hashlib.sha256(raw.encode()).hexdigest()[:16]}"
     notes_path = folder.with_name(folder.name + ".json")
@@ -114,7 +114,7 @@ def fetch_raw_set(raw: Path | str) -> Path:
             name: " ".join(str(entry[key]) for key in ("size", *_VERSION_KEYS) if entry.get(key) is not None)
             for name, entry in listing.items()
         }
-        known = read_json(notes_path, what="copy of a raw set") if notes_path.exists() else {}
+        known = read_json(notes_path, what="copy of a raw dataset") if notes_path.exists() else {}
         folder.mkdir(exist_ok=True)
         for path in [path for path in folder.rglob("*") if not path.is_dir()]:
             name = path.relative_to(folder).as_posix()

@@ -22,10 +22,10 @@ def parse_terms(text: str) -> str:
 
 
 def list_terms(terms: Mapping[str, object]) -> tuple[str, ...]:
-    """Return a line for each data set, the strictest first: limits on use, then terms that are unknown, then others.
+    """Return a line for each dataset, the strictest first: limits on use, then terms that are unknown, then others.
 
     Args:
-        terms: terms of use by data set, as their authors state them.
+        terms: terms of use by dataset, as their authors state them.
 
     Example:
         >>> list_terms({"a": "CC BY 4.0", "b": "unknown", "c": "research only"})

@@ -89,7 +89,7 @@ class DecisionRule:
 
     @property
     def changes_probabilities(self) -> bool:
-        """Whether the probabilities reported are others than the model's own, which sets of classes are for."""
+        """Whether the probabilities reported are others than the model's own, which prediction sets are for."""
         return self.n_classes is not None or self.prior != "as-trained"
 
     def classes(self, model_classes: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Sets of classes with a promise, from a report of `mien evaluate` on faces like those to be predicted.
+"""Prediction sets with a promise, from a report of `mien evaluate` on faces like those to be predicted.
 
 Imports nothing heavy: the decision rule, from whose fields the command line is built, holds them.
 """
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoverageOptions:
-    """Which sets of classes faces get, if any."""
+    """Which prediction sets faces get, if any."""
 
     coverage: float | None = option(
         None,

@@ -1,4 +1,4 @@
-"""Sets of classes that contain the true one with a promised probability, class by class."""
+"""Prediction sets that contain the true one with a promised probability, class by class."""
 
 import math
 

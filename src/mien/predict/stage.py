@@ -145,7 +145,7 @@ def run_predict(
 
 
 def _with_label_sets(options: PredictOptions, model: OnnxModel, *, has_videos: bool) -> PredictOptions:
-    """Return the options with the sets of classes that were asked for, and check the rule.
+    """Return the options with the prediction sets that were asked for, and check the rule.
 
     Raises:
         ModelError: the model lacks what the rule needs.

@@ -1,1 +1,1 @@
-"""`mien prepare`: turns a raw data set into a pack."""
+"""`mien prepare`: turns a raw dataset into a pack."""

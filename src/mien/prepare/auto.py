@@ -1,4 +1,4 @@
-"""`mien prepare auto`: what a raw set is taken for, ten of its rows, and the command that prepares it. Nothing is written."""
+"""`mien prepare auto`: what a raw dataset is taken for, ten of its rows, and the command that prepares it. Nothing is written."""
 
 import random
 import shlex
@@ -26,10 +26,10 @@ COLUMNS = (
 def describe_set(
     raw: Path, options: DatasetOptions, arguments: Sequence[str], out: Path | str | None = None
 ) -> str:
-    """Return what a raw set is taken for and why, rows as they are understood, and the command to run.
+    """Return what a raw dataset is taken for and why, rows as they are understood, and the command to run.
 
     Args:
-        raw: the data set.
+        raw: the dataset.
         options: how to read it.
         arguments: those of `mien prepare`, with `AUTO` as the kind; they become the command.
         out: the pack, if it is among the arguments.
@@ -38,7 +38,7 @@ def describe_set(
         DatasetError: no kind recognizes it, or none that does can read it with these options.
     """
     if not raw.exists():
-        raise DatasetError(f"There is nothing at `{raw}`: give the path of the data set")
+        raise DatasetError(f"There is nothing at `{raw}`: give the path of the dataset")
     candidates = recognize(raw)
     if not candidates:
         raise DatasetError(f"`{raw}` is none of {', '.join(DATASETS)}: {describe_unrecognized(raw)}")

@@ -129,7 +129,7 @@ def finish(
         dataset: where the rows come from.
         crop: how the faces were cropped.
         options: where to write annotation files, and which losses to allow.
-        terms: the terms of use of the data set, or None.
+        terms: the terms of use of the dataset, or None.
 
     Raises:
         DatasetError: not a single row could be used, or more was lost than the options allow.

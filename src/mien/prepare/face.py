@@ -1,4 +1,4 @@
-"""Turning rows of a raw data set into cropped faces, in worker processes."""
+"""Turning rows of a raw dataset into cropped faces, in worker processes."""
 
 import hashlib
 from collections import Counter
@@ -50,7 +50,7 @@ LEAST_SPREAD = 4
 class ShardTask:
     """The rows of one shard, and where to write it. A shard is the unit of work, and finished once its notes exist.
 
-    `detector_path` is the result of `find_detector_file`; None is the cascade. `raw` is the path of the data set, and
+    `detector_path` is the result of `find_detector_file`; None is the cascade. `raw` is the path of the dataset, and
     `plan_sha256` the hash of the plan that the folder was begun with. `landmark_model` places landmarks where there are none.
     """
 
@@ -101,7 +101,7 @@ def make_shard(task: ShardTask) -> dict[str, object]:
         The shard's entry for pack.json.
 
     Raises:
-        ArtifactError: this worker does not see the folder and the raw set, or has other versions than the plan's.
+        ArtifactError: this worker does not see the folder and the raw dataset, or has other versions than the plan's.
     """
     task.require_plan()
     cv2.setNumThreads(1)

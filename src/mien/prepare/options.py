@@ -33,7 +33,7 @@ def parse_allowances(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class PrepareOptions:
-    """How a raw data set becomes a pack."""
+    """How a raw dataset becomes a pack."""
 
     size: int = option(
         DEFAULT_SIZE, "side of the crops in pixels, 16 to 1024", metavar="PX", least=16, most=1024

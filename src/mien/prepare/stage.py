@@ -2,7 +2,7 @@
 
 A shard that has its notes is finished. A run that was killed leaves its shards, and the same command makes the rest. A
 pack that is to be replaced stays until the new one, made next to it in ``<OUT>.partial``, is complete. Memory does not
-grow with the data set: rows are read as they are needed, a few shards ahead of the workers.
+grow with the dataset: rows are read as they are needed, a few shards ahead of the workers.
 """
 
 import hashlib
@@ -56,16 +56,16 @@ def prepare(
     out: Path,
     options: PrepareOptions = PrepareOptions(),
 ) -> PrepareSummary:
-    """Turn a raw data set into a pack.
+    """Turn a raw dataset into a pack.
 
     Args:
         kind: a key of `mien.datasets.registry.DATASETS`.
-        raw: the data set; never written to.
+        raw: the dataset; never written to.
         out: folder of the pack.
         options: see `PrepareOptions`.
 
     Raises:
-        DatasetError: the data set cannot be read as that kind, or has no usable row.
+        DatasetError: the dataset cannot be read as that kind, or has no usable row.
         ArtifactError: ``out`` exists or was begun with different options, or the disk is full.
     """
     dataset = open_dataset(kind, raw, options.dataset)
@@ -144,15 +144,17 @@ def _require_same_crop(raw: Path, crop: CropContract, options: PrepareOptions) -
 
 
 def _require_apart(raw: Path, out: Path, annotations: Path | None) -> None:
-    """Refuse to write into the raw data set, or to a pack that contains it and would be replaced."""
+    """Refuse to write into the raw dataset, or to a pack that contains it and would be replaced."""
     set_folder = raw.resolve()
     for path in (out, annotations):
         if path is not None and raw.is_dir() and path.resolve().is_relative_to(set_folder):
             raise ArtifactError(
-                f"{path} lies inside the raw set {raw}, which is never written to. Choose another folder"
+                f"{path} lies inside the raw dataset {raw}, which is never written to. Choose another folder"
             )
     if set_folder.is_relative_to(out.resolve()):
-        raise ArtifactError(f"The raw set {raw} lies inside {out}, the path of the pack. Choose another OUT")
+        raise ArtifactError(
+            f"The raw dataset {raw} lies inside {out}, the path of the pack. Choose another OUT"
+        )
 
 
 def _plan(

@@ -174,7 +174,7 @@ class ModelMetadata(BaseModel):
         description="Fraction of each class that the model was trained on, for `prior`; null if the model does not record it"
     )
     label_sets: LabelSetLimits | None = Field(
-        description="How the sets of classes are made; null without `mien serve --coverage`"
+        description="How the prediction sets are made; null without `mien serve --coverage`"
     )
     license: str
     quantization: dict[str, Any] | None = Field(

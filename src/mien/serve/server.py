@@ -57,7 +57,7 @@ def run_serve(model: str | Path | None = None, *, options: ServeOptions) -> None
         options: see `ServeOptions`.
 
     Raises:
-        ArtifactError: the model does not exist or is unusable, or the report for sets of classes is not on it.
+        ArtifactError: the model does not exist or is unusable, or the report for prediction sets is not on it.
         ModelError: the detector's file is invalid.
         SourceError: the detector's file does not exist, the address cannot be bound, or the open-file limit is too low
             for the connections asked for.

@@ -60,7 +60,7 @@ def write_page(
         Number of files written.
 
     Raises:
-        ArtifactError: the model does not exist, the report for sets of classes is not on it, the page's files are missing, or the folder is in the way.
+        ArtifactError: the model does not exist, the report for prediction sets is not on it, the page's files are missing, or the folder is in the way.
         SourceError: the given detector file does not exist.
     """
     onnx_model = OnnxModel.load(find_model(model))

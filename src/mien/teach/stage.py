@@ -122,10 +122,10 @@ def run_teach(
 def read_shots(
     dataset: FaceDataset, info: ModelInfo, detector: Detector | None
 ) -> tuple[Shots, tuple[str, ...]]:
-    """Return the labeled faces of a data set's train split, and sentences on what was left out.
+    """Return the labeled faces of a dataset's train split, and sentences on what was left out.
 
     Args:
-        dataset: the data set.
+        dataset: the dataset.
         info: crop contract and input size of the model.
         detector: finds faces without a box or landmarks; None: every image is one cropped face.
 

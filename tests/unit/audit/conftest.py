@@ -1,4 +1,4 @@
-"""A raw set of colored images, one of which is labeled wrongly, its pack, and runs that never were."""
+"""A raw dataset of colored images, one of which is labeled wrongly, its pack, and runs that never were."""
 
 import json
 from collections.abc import Callable

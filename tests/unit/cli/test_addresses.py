@@ -1,4 +1,4 @@
-"""Commands that read packs and raw sets at addresses."""
+"""Commands that read packs and raw datasets at addresses."""
 
 from collections.abc import Iterator
 from pathlib import Path

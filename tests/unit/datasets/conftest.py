@@ -1,4 +1,4 @@
-"""Builders of tiny raw sets, and the one way these tests read a data set."""
+"""Builders of tiny raw datasets, and the one way these tests read a dataset."""
 
 import pickle
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from mien.formats.pack.schema import NO_LABEL
 
 @dataclass
 class ReadSet:
-    """The result of reading a whole data set."""
+    """The result of reading a whole dataset."""
 
     rows: list[RawRow] = field(default_factory=list)
     records: dict[str, FaceRecord] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class ReadSet:
 
 @pytest.fixture
 def read_set() -> Callable[[FaceDataset], ReadSet]:
-    """Return a function that parses every row, in a copy of the data set that went through pickle."""
+    """Return a function that parses every row, in a copy of the dataset that went through pickle."""
 
     def read(dataset: FaceDataset) -> ReadSet:
         worker: FaceDataset = pickle.loads(pickle.dumps(dataset))  # noqa: S301 - our own bytes

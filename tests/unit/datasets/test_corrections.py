@@ -1,4 +1,4 @@
-"""Corrections of a data set's labels."""
+"""Corrections of a dataset's labels."""
 
 import csv
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""YAML files that describe data sets, and sets that are merged."""
+"""YAML files that describe datasets, and sets that are merged."""
 
 from collections.abc import Callable
 from pathlib import Path

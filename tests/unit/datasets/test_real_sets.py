@@ -1,4 +1,4 @@
-"""The data sets themselves, where they are available: every row is accounted for, and counts are the published ones."""
+"""The datasets themselves, where they are available: every row is accounted for, and counts are the published ones."""
 
 import os
 from collections import Counter

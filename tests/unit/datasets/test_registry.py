@@ -1,4 +1,4 @@
-"""The table of data sets."""
+"""The table of datasets."""
 
 import runpy
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def test_unknown_kind_is_a_mistake_of_the_caller(tmp_path: Path) -> None:
 
 
 def test_each_kind_opens_its_reader(tmp_path: Path, put: Callable[..., Path]) -> None:
-    """The kinds are the names of the data sets, AffectNet's with its release."""
+    """The kinds are the names of the datasets, AffectNet's with its release."""
     put(tmp_path / "folder" / "happy" / "a.jpg")
     put(tmp_path / "folder" / "sad" / "b.jpg")
     put(tmp_path / "csv" / "faces.csv", "path,label\na.jpg,happy\nb.jpg,sad\n")

@@ -1,4 +1,4 @@
-"""The terms of use that are recorded of a raw set."""
+"""The terms of use that are recorded of a raw dataset."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Packs and raw sets at addresses: an in-memory store and an HTTP server on this machine."""
+"""Packs and raw datasets at addresses: an in-memory store and an HTTP server on this machine."""
 
 import functools
 import http.server

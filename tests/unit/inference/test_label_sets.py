@@ -1,4 +1,4 @@
-"""Sets of classes from a report."""
+"""Prediction sets from a report."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Sets of classes that keep their promise."""
+"""Prediction sets that keep their promise."""
 
 import numpy as np
 import pytest

@@ -53,7 +53,7 @@ def test_a_mix_of_classes_is_no_gap() -> None:
 
 
 def test_without_a_difference_small_p_values_are_rare() -> None:
-    """Over 200 data sets with five equal groups, p < 0.05 occurs about once in 20."""
+    """Over 200 datasets with five equal groups, p < 0.05 occurs about once in 20."""
     rng = np.random.default_rng(2)
     p_values = [
         find_largest_gap(

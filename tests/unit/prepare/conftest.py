@@ -1,4 +1,4 @@
-"""A builder of raw sets in AffectNet's 2017 layout, with images that can be recognized."""
+"""A builder of raw datasets in AffectNet's 2017 layout, with images that can be recognized."""
 
 import csv
 import hashlib

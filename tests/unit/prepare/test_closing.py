@@ -176,7 +176,7 @@ def test_columns_of_rejects(outcome: Outcome) -> None:
 
 
 def test_raw_set_is_untouched(outcome: Outcome) -> None:
-    """Not a byte, name, mode or time in the raw set changed."""
+    """Not a byte, name, mode or time in the raw dataset changed."""
     assert not outcome.raw_changed
 
 

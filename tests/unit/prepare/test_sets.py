@@ -18,7 +18,7 @@ from mien.prepare.stage import prepare
 
 @pytest.fixture
 def put_image(tmp_path: Path, tools: SimpleNamespace) -> Callable[..., Path]:
-    """Return a function that draws an image of its own into the raw set."""
+    """Return a function that draws an image of its own into the raw dataset."""
 
     def put(name: str, seed: int, kind: str = "JPEG") -> Path:
         path = tmp_path / "raw" / name

@@ -310,21 +310,21 @@ def test_force_replaces_only_a_pack(faces: Path, tmp_path: Path) -> None:
 def test_output_inside_the_raw_set_is_refused(
     faces: Path, place: str, hash_tree: Callable[[Path], str]
 ) -> None:
-    """Nothing is ever written inside the raw set, not even through a link to it."""
+    """Nothing is ever written inside the raw dataset, not even through a link to it."""
     before = hash_tree(faces)
     link = faces.parent / "link"
     link.symlink_to(faces)
     for root in (faces, link):
-        with pytest.raises(ArtifactError, match=r"raw set .*, which is never written to"):
+        with pytest.raises(ArtifactError, match=r"raw dataset .*, which is never written to"):
             prepare("affectnet", faces, root / place, dataclasses.replace(OPTIONS, force=True))
     options = dataclasses.replace(OPTIONS, annotations=faces / "lists")
-    with pytest.raises(ArtifactError, match=r"raw set .*, which is never written to"):
+    with pytest.raises(ArtifactError, match=r"raw dataset .*, which is never written to"):
         prepare("affectnet", faces, faces.parent / "my.pack", options)
     assert hash_tree(faces) == before
 
 
 def test_output_around_the_raw_set_is_refused(faces: Path) -> None:
-    """Replacing a pack whose folder contains the raw set would remove the raw set."""
+    """Replacing a pack whose folder contains the raw dataset would remove the raw dataset."""
     (faces.parent / "pack.json").write_text("{}")
     with pytest.raises(ArtifactError, match=r"lies inside .*, the path of the pack"):
         prepare("affectnet", faces, faces.parent, dataclasses.replace(OPTIONS, force=True))

@@ -52,7 +52,7 @@ class PackedParquet(NamedTuple):
     Attributes:
         crop: how the faces were cropped.
         classes: names, in label order.
-        source: kind of data set that the pack was made from.
+        source: kind of dataset that the pack was made from.
         terms: see `PackInfo`.
         annotations: see `PackInfo`.
         content_sha256: its content hash.

@@ -3,7 +3,7 @@
     python benchmarks/audit.py rank  --pack FERPLUS.pack --out OUT [--seeds 3] [--faces N]
     python benchmarks/audit.py train --raw FERPLUS --out OUT [--seeds 3] [--rate 0.2] [--epochs 12] [--schedule... ...]
 
-`rank` flips 5, 10 and 20 % of the labels of the train split, to any other class alike (symmetric) or as FER+'s annotators
+`rank` flips 5, 10 and 20% of the labels of the train split, to any other class alike (symmetric) or as FER+'s annotators
 confuse them (confusion: the mean votes of the faces of a class). The predictor has to know nothing of FER+: logistic
 regression on histograms of oriented gradients, which nobody trained, cross-validated in five folds that do not divide
 near-duplicates. Its probabilities are ranked by mien and by cleanlab, and compared with a random order. FER+ has wrong labels
@@ -140,7 +140,7 @@ def rank(args: argparse.Namespace, _overrides: list[str]) -> None:
                 }
                 scores = score_rankings(probabilities, labels, labels != truth) if rate else {}
                 path.write_text(json.dumps(agreement | scores, indent=2) + "\n")
-            runs.setdefault(f"{kind}, {100 * rate:g} % flipped", []).append(json.loads(path.read_text()))
+            runs.setdefault(f"{kind}, {100 * rate:g}% flipped", []).append(json.loads(path.read_text()))
         print(f"{len(chosen):,} faces, {seed + 1} of {args.seeds} seeds: mean (standard deviation)")
         for title, found in runs.items():
             print(title)

@@ -6,7 +6,7 @@ REPORT is one of `mien evaluate`. The faces of a class are halved at random: one
 not, and the mean over the repeats is printed with the mean size of the sets; then all of REPORT sets the quantiles for the faces
 of each other report. For the alarm, it prints the area under the ROC curve of two scores, 1 minus the largest probability and the
 entropy, for the faces of REPORT against those of each other report, by class where the model does not know it, and against the faces
-of PACK's val split with black over their lower 40 %.
+of PACK's val split with black over their lower 40%.
 """
 
 import argparse
@@ -119,7 +119,7 @@ def main() -> None:
         for label_name in sorted({*true} - {*classes, ""}):
             foreign[f"{name}: {label_name}"] = found[true == label_name]
     if args.pack is not None:
-        foreign["black over the lower 40 %"] = black_bar(args.pack)
+        foreign["black over the lower 40%"] = black_bar(args.pack)
     known = scores(probabilities)
     print("\n| against | n | " + " | ".join(f"AUC of {score}" for score in known) + " |")
     print("|---" * (2 + len(known)) + "|")

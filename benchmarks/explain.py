@@ -8,7 +8,7 @@
    place, and the part that another face's map marks. The answer's probability falls by so many points; the differences are
    paired by face.
 
-Intervals are 95 %, over faces (bootstrap).
+Intervals are 95%, over faces (bootstrap).
 
     python benchmarks/explain.py my.pack
 """

@@ -3,7 +3,7 @@
     python benchmarks/landmark_placement.py KIND RAW [--split val] [--faces 3000] [--model MODEL] [--detector FILE]
 
 The set's own landmarks and boxes are hidden, so that each face is found by the detector. The error of a face is the mean
-distance of its 68 points over the distance between the outer corners of the eyes (NME); the mean has a 95 % bootstrap
+distance of its 68 points over the distance between the outer corners of the eyes (NME); the mean has a 95% bootstrap
 interval. "full image" places them without detecting the face first.
 """
 

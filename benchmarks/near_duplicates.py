@@ -3,7 +3,7 @@
     python benchmarks/near_duplicates.py RAW_IMAGES [--copies 300] [--crop whole] [--size 256] [--detector FILE]
 
 RAW_IMAGES is a folder of images of faces, at any depth. It is prepared, and for each kind, so are copies of some of its images;
-the copies that are in the group of their image are counted as training on both packs would find them, with a 95 % Wilson
+the copies that are in the group of their image are counted as training on both packs would find them, with a 95% Wilson
 interval. Groups of
 different images are counted in the folder alone; whether these are copies too can only be judged by eye, so that their
 images are written to a folder with --joined DIR. The cost is the CPU time of the search in that of the whole command,
@@ -69,25 +69,25 @@ def recompress(image: Image, quality: int) -> Image:
 KINDS: dict[str, Callable[[Image], Image]] = {
     "mirrored": lambda image: image[:, ::-1],
     "turned 10 degrees": lambda image: warp(image, turn_deg=10),
-    "cut to 90 %": lambda image: cut(image, 0.9),
-    "cut to 90 %, at a corner": lambda image: cut(image, 0.9, x=0, y=1),
-    "shifted 5.4 % (12 of 224 px)": lambda image: warp(image, x=12 / 224),
-    "shifted 5.4 % both ways": lambda image: warp(image, x=12 / 224, y=-12 / 224),
+    "cut to 90%": lambda image: cut(image, 0.9),
+    "cut to 90%, at a corner": lambda image: cut(image, 0.9, x=0, y=1),
+    "shifted 5.4% (12 of 224 px)": lambda image: warp(image, x=12 / 224),
+    "shifted 5.4% both ways": lambda image: warp(image, x=12 / 224, y=-12 / 224),
     "brighter": brighten,
     "JPEG quality 40": lambda image: recompress(image, 40),
-    "blurred, 40 % of the size": lambda image: cv2.resize(
+    "blurred, 40% of the size": lambda image: cv2.resize(
         image, None, fx=0.4, fy=0.4, interpolation=cv2.INTER_AREA
     ),
-    "mirrored, cut to 90 %": lambda image: cut(image[:, ::-1], 0.9),
+    "mirrored, cut to 90%": lambda image: cut(image[:, ::-1], 0.9),
     "mirrored, turned 10 degrees": lambda image: warp(image[:, ::-1], turn_deg=-10),
-    "turned 10 degrees, cut to 90 %": lambda image: cut(warp(image, turn_deg=10), 0.9),
-    "turned 5 degrees, shifted 2.7 %, JPEG 60": lambda image: recompress(
+    "turned 10 degrees, cut to 90%": lambda image: cut(warp(image, turn_deg=10), 0.9),
+    "turned 5 degrees, shifted 2.7%, JPEG 60": lambda image: recompress(
         warp(image, turn_deg=5, x=6 / 224), 60
     ),
-    "cut to 90 %, brighter, JPEG 50": lambda image: recompress(brighten(cut(image, 0.9)), 50),
+    "cut to 90%, brighter, JPEG 50": lambda image: recompress(brighten(cut(image, 0.9)), 50),
     "turned 15 degrees": lambda image: warp(image, turn_deg=15),
-    "cut to 80 %": lambda image: cut(image, 0.8),
-    "shifted 10 %": lambda image: warp(image, x=0.1),
+    "cut to 80%": lambda image: cut(image, 0.8),
+    "shifted 10%": lambda image: warp(image, x=0.1),
 }
 
 

@@ -208,11 +208,11 @@ def cut_off(low: float, high: float) -> Change:
 
 CHANGES: dict[str, Change] = {
     "nothing": lambda image, _, __: image,
-    "2 to 12 % of the light": dark(0.02, 0.12),
-    "20 to 40 % of the light": dark(0.2, 0.4),
+    "2 to 12% of the light": dark(0.02, 0.12),
+    "20 to 40% of the light": dark(0.2, 0.4),
     "2.5 to 4 times the light": bright,
-    "Gaussian blur, sigma 12 to 30 % of the eyes' distance": blur(0.12, 0.3),
-    "motion blur, 40 to 80 % of the eyes' distance": motion_blur(0.4, 0.8),
+    "Gaussian blur, sigma 12 to 30% of the eyes' distance": blur(0.12, 0.3),
+    "motion blur, 40 to 80% of the eyes' distance": motion_blur(0.4, 0.8),
     "9 to 13 pixels": small(9, 13),
     "15 to 20 pixels": small(15, 20),
     "24 to 32 pixels": small(24, 32),
@@ -235,7 +235,7 @@ def rate(n_hits: int, n: int) -> str:
     if not n:
         return "-"
     low, high = wilson_interval(n_hits, n)
-    return f"{100 * n_hits / n:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{100 * n_hits / n:.1f}% [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def table_row(name: str, rows: list[tuple[FacePrediction | None, str]]) -> str:
@@ -245,7 +245,7 @@ def table_row(name: str, rows: list[tuple[FacePrediction | None, str]]) -> str:
     answered = [row.expression != UNSURE for row, _ in found]
     n_right = sum(one and other for one, other in zip(right, answered, strict=True))
     cells = [name, f"{len(rows):,}", f"{len(found):,}", rate(sum(right), len(found))]
-    share = f"{100 * sum(answered) / len(found):.1f} %" if found else "-"
+    share = f"{100 * sum(answered) / len(found):.1f}%" if found else "-"
     return "| " + " | ".join([*cells, share, rate(n_right, sum(answered))]) + " |"
 
 

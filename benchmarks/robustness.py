@@ -6,7 +6,7 @@
 Each perturbation is applied to the pack's crops at their own resolution, before they are resized for the model, at increasing strengths.
 Lengths are fractions of the crop's side, so that a strength means the same for every pack. Geometric perturbations use mien's own crop
 function, with black outside. Every face is perturbed in every row, and the random choices are the same for every model. The output is a
-Markdown table: accuracy with its 95 % interval over faces, and its difference from the clean faces with the interval of the
+Markdown table: accuracy with its 95% interval over faces, and its difference from the clean faces with the interval of the
 paired difference.
 """
 
@@ -115,9 +115,9 @@ class Row:
         unit: unit of the strength.
         n: number of faces.
         accuracy: fraction of correct predictions.
-        ci95: 95 % interval of the accuracy.
+        ci95: 95% interval of the accuracy.
         difference: paired difference from the clean faces.
-        difference_ci95: 95 % interval of the difference.
+        difference_ci95: 95% interval of the difference.
     """
 
     change: str

@@ -92,7 +92,7 @@ def recalls(
 
 
 def over_draws(values: list[float]) -> str:
-    """Return the mean and the central 95 % of the draws."""
+    """Return the mean and the central 95% of the draws."""
     if not values:
         return "-"
     low, high = np.percentile(values, [2.5, 97.5])

@@ -95,7 +95,7 @@ def draw(
     """Draw a person onto a frame, deformed as the frame's number says, and return the box of the face."""
     height, width = person.photo_rgb.shape[:2]
     ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
-    # smooth waves of 3 % of the face, as when the mouth opens and the cheeks rise
+    # smooth waves of 3% of the face, as when the mouth opens and the cheeks rise
     bend = 0.03 * FACE_PX * np.sin(index / 7 + phase)
     xs_bent = xs + (0.4 * bend * np.sin(ys / 23 + phase)).astype(np.float32)
     ys_bent = ys + (bend * np.sin(xs / 31 + 2 * phase) * np.sin(ys / 37)).astype(np.float32)
@@ -261,7 +261,7 @@ def print_similarities(people: list[Person], background: NDArray[np.uint8], dete
     between = [float(a @ b) for index, a in enumerate(first) for b in first[:index]]
     for name, values in (("one person", within), ("two people", between)):
         quantiles = np.quantile(values, [0.01, 0.05, 0.5, 0.95, 0.99]).round(2).tolist()
-        print(f"similarity of {name}: {quantiles} at 1, 5, 50, 95, 99 % (n = {len(values):,})")
+        print(f"similarity of {name}: {quantiles} at 1, 5, 50, 95, 99% (n = {len(values):,})")
 
 
 def main() -> None:

@@ -303,10 +303,10 @@ def format_report(results: dict[str, Any]) -> str:
             cells = [
                 results["peers"][peer]["name"],
                 *(
-                    f"{100 * row[key]:.1f} % [{100 * row[f'{key}_ci95'][0]:.1f}, {100 * row[f'{key}_ci95'][1]:.1f}]"
+                    f"{100 * row[key]:.1f}% [{100 * row[f'{key}_ci95'][0]:.1f}, {100 * row[f'{key}_ci95'][1]:.1f}]"
                     for key in ("accuracy", "balanced_accuracy")
                 ),
-                "–" if row["ece_of_found"] is None else f"{100 * row['ece_of_found']:.1f} %",
+                "–" if row["ece_of_found"] is None else f"{100 * row['ece_of_found']:.1f}%",
                 f"{row['n_not_found']:,}",
                 f"{row['median_ms']:.2f}",
                 f"{row['median_ratio']:.2f}",

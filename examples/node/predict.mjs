@@ -34,4 +34,4 @@ for (let y = 0; y < size; y++) {
 
 const { expression } = await session.run({ images: new ort.Tensor("uint8", pixels, [1, size, size, 3]) });
 const answers = classes.map((name, index) => [name, expression.data[index]]).sort((a, b) => b[1] - a[1]);
-for (const [name, probability] of answers) console.log(`${name} ${(100 * probability).toFixed(1)} %`);
+for (const [name, probability] of answers) console.log(`${name} ${(100 * probability).toFixed(1)}%`);

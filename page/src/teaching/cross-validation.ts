@@ -11,7 +11,7 @@ const TEMPERATURES = [1 / 50, 50];
 const GRID_POINTS = 60;
 const GOLDEN_STEPS = 60;
 const GOLDEN = (Math.sqrt(5) - 1) / 2;
-// The 97.5 % quantile of the normal distribution.
+// The 97.5% quantile of the normal distribution.
 const Z = 1.959963984540054;
 
 export interface CrossValidation {
@@ -129,7 +129,7 @@ export function fitTemperature(logits: number[][], labels: number[], shares: num
   return Math.exp((low + high) / 2);
 }
 
-/** Return the recall of each class, their mean, and its 95 % interval, as mien.metrics.proportion. */
+/** Return the recall of each class, their mean, and its 95% interval, as mien.metrics.proportion. */
 export function measure(
   labels: number[],
   predicted: number[],
@@ -145,7 +145,7 @@ export function measure(
   return { recalls, counts, mean, interval: [Math.max(0, mean - half(0)), Math.min(1, mean + half(1))] };
 }
 
-/** Return Wilson's 95 % interval of a proportion. */
+/** Return Wilson's 95% interval of a proportion. */
 export function wilson(hits: number, n: number): [number, number] {
   const rate = hits / n;
   const extra = Z ** 2 / n;

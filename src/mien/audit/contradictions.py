@@ -123,7 +123,7 @@ def find_landmark_misfits(landmarks: NDArray[np.floating], predicted: NDArray[np
             found[face] = "all landmarks lie outside of the crop"
         elif errors[face] > LARGEST_NME:
             found[face] = (
-                f"the landmarks are {100 * errors[face]:.0f} % of the eye distance from those that the model predicts"
+                f"the landmarks are {100 * errors[face]:.0f}% of the eye distance from those that the model predicts"
             )
     return found
 

@@ -75,10 +75,10 @@ class AuditSummary:
             (
                 f"{record['n_faces']:,} faces of pack {record['pack']['folder']}, split {', '.join(record['splits'])}; "
                 f"{record['n_judged']:,} labels judged by {record['predictions']['source']}, which agrees with "
-                f"{100 * record['agreement']:.1f} % of them"
+                f"{100 * record['agreement']:.1f}% of them"
             ),
             (
-                f"{record['n_suspect']:,} {'label is' if record['n_suspect'] == 1 else 'labels are'} suspect. Confident learning counts {100 * record['estimated_noise']:.1f} % of the "
+                f"{record['n_suspect']:,} {'label is' if record['n_suspect'] == 1 else 'labels are'} suspect. Confident learning counts {100 * record['estimated_noise']:.1f}% of the "
                 "judged labels as wrong; mistakes of the model are among them"
             ),
             *(["", *format_table(reasons)] if len(reasons) > 1 else []),
@@ -243,12 +243,12 @@ def describe(
     warnings = list(predictions.warnings)
     if agreement <= majority:
         warnings.append(
-            f"The predictions agree with {100 * agreement:.1f} % of the labels, no more than always predicting the most common "
-            f"class would ({100 * majority:.1f} %): they say next to nothing about the labels. Use a better model"
+            f"The predictions agree with {100 * agreement:.1f}% of the labels, no more than always predicting the most common "
+            f"class would ({100 * majority:.1f}%): they say next to nothing about the labels. Use a better model"
         )
     elif quality.is_suspect.mean() > MANY_SUSPECTS:
         warnings.append(
-            f"{100 * quality.is_suspect.mean():.0f} % of the labels are suspect: it is more likely that the model does not suit "
+            f"{100 * quality.is_suspect.mean():.0f}% of the labels are suspect: it is more likely that the model does not suit "
             "these faces than that so many labels are wrong. Cross-validate on the pack itself (--folds)"
         )
     if pack.info.corrections is not None:

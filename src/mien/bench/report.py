@@ -48,7 +48,7 @@ class BenchReport:
             f"{self.image or 'bundled drawing'}, {width} x {height}, faces found: {self.n_found}{fallback}",
             f"{self.rounds} calls of each step, interleaved, after {WARM_UPS} warm-up calls",
             "",
-            f"{'step':8}{'faces':>7}{'median':>13}{'95 %':>13}{'per face':>13}",
+            f"{'step':8}{'faces':>7}{'median':>13}{'95%':>13}{'per face':>13}",
         ]
         for timing in self.timings:
             times = (timing.median_ms, timing.p95_ms, timing.median_ms / timing.batch_size)

@@ -35,7 +35,7 @@ def add_parser(verbs: Verbs) -> None:
         "--quality-rule",
         type=Path,
         metavar="RULE.json",
-        help="from where on faces are too dark, blurred, small or covered for this network; default: the limits for most models",
+        help="thresholds beyond which a face counts as too dark, blurred, small or covered for this network; default: general thresholds",
     )
     parser.add_argument(
         "--int8",

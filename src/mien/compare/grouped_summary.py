@@ -20,7 +20,7 @@ EXPRESSION_TITLES = {
     "ece": "ECE",
 }
 INTERVALS_NOTE = (
-    "Intervals are 95 %: over faces, by resampling the same faces for all reports, and over seeds, by Student's t with "
+    "Intervals are 95%: over faces, by resampling the same faces for all reports, and over seeds, by Student's t with "
     "the standard deviation over seeds, pooled over both groups for a difference; what a metric cannot reach is cut off"
 )
 
@@ -106,7 +106,7 @@ class GroupedSummary:
     @property
     def minority_note(self) -> str:
         """A sentence on the classes that the minority recall is about."""
-        limit = f"fewer than {100 * MINORITY_FRACTION:g} % of the faces"
+        limit = f"fewer than {100 * MINORITY_FRACTION:g}% of the faces"
         if not self.minority:
             return f"No minority recall: no class has {limit}"
         named = ", ".join(f"{name} ({count:,} faces)" for name, count in self.minority.items())
@@ -118,7 +118,7 @@ class GroupedSummary:
         lines = [
             (
                 f"{n_reports} reports of {self.n:,} faces{what}; mean ± standard deviation over "
-                "seeds, with the 95 % interval of the mean"
+                "seeds, with the 95% interval of the mean"
             ),
             self.description,
             "",
@@ -148,7 +148,7 @@ class GroupedSummary:
                 means.append("–" if mean is None else f"{_number(name, mean.mean)} ± {std}")
                 intervals.append("" if mean is None else _interval(name, mean.ci95))
             yield group.name, str(len(group.reports)), f"{self.n:,}", *means
-            yield "  95 %" if len(group.reports) > 1 else "  95 %, one seed", "", "", *intervals
+            yield "  95%" if len(group.reports) > 1 else "  95%, one seed", "", "", *intervals
 
 
 def _difference_row(name: str, found: SeedDifference) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Plots of comparisons: bars for models, points for groups of seeds, both with 95 % intervals."""
+"""Plots of comparisons: bars for models, points for groups of seeds, both with 95% intervals."""
 
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def draw_bars(summary: ComparisonSummary) -> Figure:
     axes.set_ylim(lowest, 105)
     axes.set_ylabel("%" if summary.protocol else "in hundredths of the best value, 1")
     protocol = f", protocol {summary.protocol}" if summary.protocol else ""
-    axes.set_title(f"{summary.n:,} faces{protocol}, 95 % intervals", loc="left", fontsize=10)
+    axes.set_title(f"{summary.n:,} faces{protocol}, 95% intervals", loc="left", fontsize=10)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(length=0)
     axes.grid(axis="y", color=GRID)
@@ -82,7 +82,7 @@ def draw_groups(summary: GroupedSummary) -> Figure:
         panel.remove()
     protocol = f", protocol {summary.protocol}" if summary.protocol else ""
     figure.suptitle(
-        f"{summary.n:,} faces{protocol}; points: seeds, bars: means, lines: 95 % intervals, "
+        f"{summary.n:,} faces{protocol}; points: seeds, bars: means, lines: 95% intervals, "
         "dashed: first group",
         x=0.01, ha="left", fontsize=9, color=TEXT,
     )  # fmt: skip

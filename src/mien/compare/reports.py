@@ -22,7 +22,7 @@ PROBABILITY_PREFIX = "p_"
 
 
 class ReportedValue(NamedTuple):
-    """A metric in a report, and its 95 % interval or None."""
+    """A metric in a report, and its 95% interval or None."""
 
     value: float
     ci95: Interval | None

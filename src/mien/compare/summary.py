@@ -15,7 +15,7 @@ SIGNIFICANCE_LEVEL = 0.05
 
 
 class TaskDifference(NamedTuple):
-    """A metric of a model minus that of the first, on the n faces that both have, with its 95 % interval."""
+    """A metric of a model minus that of the first, on the n faces that both have, with its 95% interval."""
 
     difference: float
     ci95: Interval | None
@@ -30,7 +30,7 @@ class ComparedModel:
         name: the shortest part of the report's path that distinguishes it from the others.
         model: name of the model file.
         metrics: accuracy, balanced accuracy and macro-F1 on the shared faces; empty if no face has an expression label.
-        intervals: their 95 % intervals.
+        intervals: their 95% intervals.
         ece: expected calibration error in the report, or None.
         tasks: the metrics of other tasks in the report, by their name in `mien.tasks.reported_metrics`.
         paired: comparison with the first model; None for the first model itself, and without expression labels.
@@ -118,7 +118,7 @@ class ComparisonSummary:
 
     def __str__(self) -> str:
         what = "" if self.protocol is None else f", protocol {self.protocol}"
-        lines = [f"{self.n:,} faces{what}; intervals are 95 %", self.description, ""]
+        lines = [f"{self.n:,} faces{what}; intervals are 95%", self.description, ""]
         lines += [*format_table(self.table()), ""]
         for model in self.models[1:]:
             subject = f"{model.name} against {self.models[0].name}"

@@ -86,4 +86,4 @@ def write_latex(out: Path, document: dict[str, Any], table: Sequence[Sequence[st
 def describe(document: dict[str, Any]) -> str:
     """Return a sentence on the faces and the intervals."""
     protocol = f", protocol {document['protocol']}" if document["protocol"] else ""
-    return f"{document['n']:,} faces{protocol}; intervals are 95 %."
+    return f"{document['n']:,} faces{protocol}; intervals are 95%."

@@ -152,7 +152,7 @@ def check_scales(
     """Refuse valence and arousal, and boxes, on another scale than the one that is assumed, unless an option states it.
 
     Raises:
-        DatasetError: over 5 % of the numbers of valence or arousal lie outside of [-1, 1], or none of them is negative in 20
+        DatasetError: over 5% of the numbers of valence or arousal lie outside of [-1, 1], or none of them is negative in 20
             rows or more, or none but -1, a usual mark for none; or all boxes lie within a single pixel.
     """
     for name, (low, high, count) in survey.affect.items() if affect_range is None else ():

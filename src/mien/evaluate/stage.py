@@ -154,7 +154,7 @@ class DrawnSummary:
     out: Path
 
     def __str__(self) -> str:
-        lines = [f"{self.model_name} on drawn faces; intervals are 95 %", "", *self.scores.lines()]
+        lines = [f"{self.model_name} on drawn faces; intervals are 95%", "", *self.scores.lines()]
         return "\n".join([*lines, "", f"Report: {self.out / 'counterfactual.html'}"])
 
 

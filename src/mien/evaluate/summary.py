@@ -25,7 +25,7 @@ def format_verdict(evaluation: Evaluation) -> str:
     beats_majority = accuracy.ci95[0] > scores.majority_fraction
     beats_chance = balanced.ci95[0] > scores.chance
     evidence = (
-        f"accuracy {percent(accuracy.value)} on {scores.protocol.n:,} faces (95 % interval "
+        f"accuracy {percent(accuracy.value)} on {scores.protocol.n:,} faces (95% interval "
         f"{percent_interval(accuracy.ci95)}), against {percent(scores.majority_fraction)} for always predicting "
         f"{scores.majority_class}; balanced accuracy over {scores.n_classes} classes {percent(balanced.value)} "
         f"{percent_interval(balanced.ci95)}, against {percent(scores.chance)} for chance."
@@ -60,7 +60,7 @@ def format_summary(evaluation: Evaluation, provenance: Provenance) -> str:
     lines = [
         (
             f"{provenance.model_name} on pack {provenance.pack_name}, split {provenance.split}: "
-            f"{provenance.n_faces:,} faces; intervals are 95 %"
+            f"{provenance.n_faces:,} faces; intervals are 95%"
         ),
         f"Checkpoint: {provenance.selection or SELECTION_UNKNOWN}",
         "",

@@ -23,7 +23,7 @@ AFFECT_DIMENSIONS = ("valence", "arousal")
 
 
 class Estimate(NamedTuple):
-    """The value of a metric with its 95 % interval."""
+    """The value of a metric with its 95% interval."""
 
     value: float
     ci95: Interval
@@ -56,7 +56,7 @@ class TaskScores(Protocol):
 
 def percent(value: float | None) -> str:
     """Return a fraction as a percentage with one decimal; a dash for None."""
-    return "–" if value is None else f"{100 * value:.1f} %"
+    return "–" if value is None else f"{100 * value:.1f}%"
 
 
 def percent_interval(interval: Interval) -> str:

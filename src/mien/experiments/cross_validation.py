@@ -79,7 +79,7 @@ class PooledMetric(NamedTuple):
 
     Attributes:
         value: the metric.
-        ci95: its 95 % confidence interval.
+        ci95: its 95% confidence interval.
     """
 
     value: float
@@ -113,7 +113,7 @@ class FoldsSummary:
         lines = [
             *format_table(rows),
             "",
-            f"out of fold, all {self.n:,} training faces together: {pooled} (95 % intervals)",
+            f"out of fold, all {self.n:,} training faces together: {pooled} (95% intervals)",
             f"Each network's checkpoint was selected by {self.select_by} on the faces that it holds out, which flatters the",
             "figures a little: do not report them as results. For those run `mien evaluate`.",
             f"out of fold: {self.out / OUT_OF_FOLD}",

@@ -42,7 +42,7 @@ def make_int8(
 ) -> tuple[bytes, ModelInfo, Int8Check]:
     """Return an int8 file, its metadata, and how it compares with the float file.
 
-    The temperature is the float file's: refitting it to the int8 outputs changed it by 1 % for the FER+ network of
+    The temperature is the float file's: refitting it to the int8 outputs changed it by 1% for the FER+ network of
     docs/results.md.
 
     Args:

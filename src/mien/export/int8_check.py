@@ -88,7 +88,7 @@ class Int8Check:
             if before is not None and after is not None:
                 note = notes.get(name, "")
                 lines.append(f"{title:16}{100 * before:7.2f} %{100 * after:7.2f} %{note}")
-        lines.append(f"{'agreement':16}{'':9}{100 * self.agreement:7.2f} %")
+        lines.append(f"{'agreement':16}{'':9}{100 * self.agreement:7.2f}%")
         return "\n".join(lines)
 
 

@@ -3,8 +3,8 @@
 In QDQ format, with asymmetric uint8 activations and symmetric, per-channel int8 weights. Weights use only 7 of the 8
 bits: on x86 without VNNI instructions, products of 8-bit pairs saturate their 16-bit sum [0], and a file must give the
 same results everywhere; for the FER+ network of docs/results.md the eighth bit made no difference. Ranges are the
-central 99.99 % of each tensor's values: with them the same network agreed with its float file on 99.3 % of the faces,
-with the full ranges on 98.8 %. The uint8 input, its normalization, the heads and the softmax stay in float, as they
+central 99.99% of each tensor's values: with them the same network agreed with its float file on 99.3% of the faces,
+with the full ranges on 98.8%. The uint8 input, its normalization, the heads and the softmax stay in float, as they
 take almost no time.
 
 References:

@@ -13,14 +13,14 @@ from mien.faces.thumbnail import OUTSIDE, THUMBNAIL_SIDE, fill_outside
 
 # docs/guide/data.md has what this finds and how often it is wrong.
 MIN_CORRELATION = 0.94
-# Of LFW's copies that are turned by 10 degrees or cut to 90 %, 1 of 1,181 correlates less before it is aligned, and so do 45 %
+# Of LFW's copies that are turned by 10 degrees or cut to 90%, 1 of 1,181 correlates less before it is aligned, and so do 45%
 # of the other candidates, whose alignment is the largest part of the cost.
 _WORTH_ALIGNING = 0.7
 # A map that stretches one axis would fit the faces of two people to each other.
 _MAX_STRETCH = 1.12
 _SCALES = (0.75, 1.35)
 # Alignment takes two steps, and two more if the detail then agrees about as well as a copy's. That loses none of 2,835 copies
-# of LFW's that are cut to 90 % or turned by 10 degrees, and ends the alignment of most other candidates.
+# of LFW's that are cut to 90% or turned by 10 degrees, and ends the alignment of most other candidates.
 _WORTH_CONTINUING = 0.88
 _CRITERIA = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 2, 1e-3)
 # Copies that were shifted or turned have black or repeated pixels at the border.

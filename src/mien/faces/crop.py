@@ -30,8 +30,8 @@ LARGEST_SIDE = 1e7
 # The longest side that OpenCV's warp accepts.
 LARGEST_WARPED = 32_767
 
-# Positions of the anchors in an aligned crop with margin 0, as fractions of its side: the eyes at 40 % of the height
-# and 35 % of the width apart, which puts the brows at about 25 % and the chin at the bottom edge.
+# Positions of the anchors in an aligned crop with margin 0, as fractions of its side: the eyes at 40% of the height
+# and 35% of the width apart, which puts the brows at about 25% and the chin at the bottom edge.
 ALIGNED_ANCHORS = np.array([[0.325, 0.40], [0.675, 0.40], [0.35, 0.77], [0.65, 0.77]])
 
 

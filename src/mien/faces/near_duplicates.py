@@ -6,7 +6,7 @@ compression, are found by their perceptual hashes; those that are turned, cut or
 
 Two hashes agree if their 256-bit perceptual hashes, with or without mirroring one of them, differ in at
 most `MAX_DISTANCE` bits. Measured on 989 photographs of LFW: a copy saved at JPEG quality 40 differs in 5 bits (90th
-percentile), one scaled to 60 % in 5, a mirrored one in 0, and one mirrored and saved at quality 40 in 5; different
+percentile), one scaled to 60% in 5, a mirrored one in 0, and one mirrored and saved at quality 40 in 5; different
 photographs in 74 or more (1st percentile of the nearest neighbor), mirrored ones in 76.
 """
 

@@ -43,7 +43,7 @@ class UnitScores(NamedTuple):
 
 
 class UnitsSummary(NamedTuple):
-    """The scores of all units, and their means over the units in which they are defined, with 95 % intervals."""
+    """The scores of all units, and their means over the units in which they are defined, with 95% intervals."""
 
     units: tuple[UnitScores, ...]
     macro_f1: float | None

@@ -1,4 +1,4 @@
-"""95 % percentile bootstrap intervals: how far a metric would move on other faces of the same kind.
+"""95% percentile bootstrap intervals: how far a metric would move on other faces of the same kind.
 
 Resampling faces with replacement and recounting them is equivalent to drawing the cells of the confusion
 matrix from a multinomial distribution, which takes milliseconds for any number of faces.
@@ -31,7 +31,7 @@ def bootstrap_confusion(
     n_resamples: int = N_RESAMPLES,
     seed: int = DEFAULT_SEED,
 ) -> Interval:
-    """Return the 95 % interval of a statistic of the confusion matrix.
+    """Return the 95% interval of a statistic of the confusion matrix.
 
     Args:
         confusion: ``(C, C)`` counts with at least one face.
@@ -69,7 +69,7 @@ def bootstrap_rows(
     n_resamples: int = N_RESAMPLES,
     seed: int = DEFAULT_SEED,
 ) -> Interval | None:
-    """Return the 95 % interval of any statistic of rows, by resampling the rows.
+    """Return the 95% interval of any statistic of rows, by resampling the rows.
 
     Args:
         rows: ``(N, K)`` or ``(N,)``, one row per face.
@@ -169,6 +169,6 @@ def _draw_faces(n: int, n_resamples: int, seed: int) -> Iterator[NDArray[np.int6
 
 
 def percentile_interval(values: NDArray[np.floating], estimate: float) -> Interval:
-    """Return the central 95 % of resampled values, widened to include the estimate."""
+    """Return the central 95% of resampled values, widened to include the estimate."""
     low, high = np.percentile(values, _TAILS_PERCENT)
     return min(float(low), estimate), max(float(high), estimate)

@@ -1,4 +1,4 @@
-"""Calibration: whether 70 % of the faces predicted with 70 % confidence are correct.
+"""Calibration: whether 70% of the faces predicted with 70% confidence are correct.
 
 References:
     [0] Guo et al., On Calibration of Modern Neural Networks, 2017, https://arxiv.org/abs/1706.04599: the

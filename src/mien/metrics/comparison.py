@@ -22,7 +22,7 @@ class PairedComparison:
         n_only_first: faces that only the first model gets right.
         n_only_second: faces that only the second model gets right.
         difference: accuracy of the second minus that of the first.
-        difference_ci95: its 95 % bootstrap interval over faces.
+        difference_ci95: its 95% bootstrap interval over faces.
         p_value: of the exact two-sided McNemar test of equal accuracy.
     """
 

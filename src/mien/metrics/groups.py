@@ -28,7 +28,7 @@ class Gap(NamedTuple):
 
 
 def rate_interval(count: int, n: int) -> Interval | None:
-    """Return the 95 % interval of a rate, or None without faces: nothing is known."""
+    """Return the 95% interval of a rate, or None without faces: nothing is known."""
     return wilson_interval(count, n) if n else None
 
 

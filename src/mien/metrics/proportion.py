@@ -11,12 +11,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-# The 97.5 % quantile of the normal distribution: intervals of 95 %.
+# The 97.5% quantile of the normal distribution: intervals of 95%.
 _Z = 1.959963984540054
 
 
 def wilson_interval(n_hits: int, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of a proportion, after Wilson [0].
+    """Return the 95% interval of a proportion, after Wilson [0].
 
     Example:
         >>> [round(limit, 3) for limit in wilson_interval(8, 10)]
@@ -31,7 +31,7 @@ def wilson_interval(n_hits: int, n: int) -> tuple[float, float]:
 
 
 def balanced_accuracy_interval(confusion: NDArray[np.integer]) -> tuple[float, float]:
-    """Return the 95 % interval of the mean recall: Wilson's limits of each recall, combined as the limits of a mean [1].
+    """Return the 95% interval of the mean recall: Wilson's limits of each recall, combined as the limits of a mean [1].
 
     Args:
         confusion: ``(C, C)`` counts, rows are the true class; each row has a face.

@@ -127,7 +127,7 @@ def compare_seeds(
 def _interval(
     resampled: NDArray[np.floating], estimate: float, *, standard_error: float, freedom: int, seed: int
 ) -> Interval:
-    """Return the 95 % interval of resampled estimates with an additional standard error over seeds."""
+    """Return the 95% interval of resampled estimates with an additional standard error over seeds."""
     if freedom == 0 or standard_error == 0:
         return percentile_interval(resampled, estimate)
     drawn = np.random.default_rng(seed).standard_t(freedom, (len(resampled), _T_DRAWS))

@@ -1,7 +1,7 @@
 """Landmarks for faces that have none, placed by the landmark head of a model instead of by people.
 
-The face is detected first and cropped as the model requires: on FER+ the mean error is then 3.4 % of the distance between
-the eyes, instead of 8.1 % on the full image (docs/results.md).
+The face is detected first and cropped as the model requires: on FER+ the mean error is then 3.4% of the distance between
+the eyes, instead of 8.1% on the full image (docs/results.md).
 """
 
 from collections.abc import Sequence

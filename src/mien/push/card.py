@@ -128,7 +128,7 @@ def eval_results(report: Mapping[str, Any]) -> list[dict[str, Any]]:
                         "dataset_config": str(protocol),
                         "dataset_split": split,
                         "metric_type": kind,
-                        "metric_name": f"{name} (n = {scores['n']:,}, 95 % CI {low:.3f} to {high:.3f}{note})",
+                        "metric_name": f"{name} (n = {scores['n']:,}, 95% CI {low:.3f} to {high:.3f}{note})",
                         "metric_value": round(scores[key], 4),
                     }
                 )
@@ -145,7 +145,7 @@ def _results_table(report: Mapping[str, Any], language: Language) -> str:
     selection = language.text(str(report.get("selection") or "not recorded"))
     lines = [
         say(
-            "{source}, split {split}, 95 % intervals over faces.",
+            "{source}, split {split}, 95% intervals over faces.",
             {"source": source, "split": report.get("split")},
         ),
         say("Checkpoint: {selection}.", {"selection": selection}) + "\n",

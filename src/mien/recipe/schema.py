@@ -172,7 +172,7 @@ class LossConfig:
         valence_arousal_weight: Weight of the valence and arousal loss.
         action_units_weight: Weight of the action unit loss: cross-entropy for presence, squared error for intensity.
         task_weights: fixed keeps these weights; learned starts from them and learns them (Kendall et al. 2018).
-        landmarks: smooth_l1 or wing (Feng et al. 2018), in units of 2 % of the crop; or mse, of the plain coordinates as
+        landmarks: smooth_l1 or wing (Feng et al. 2018), in units of 2% of the crop; or mse, of the plain coordinates as
             fractions of the crop, which counts far less.
         valence_arousal: mse, or ccc_mse, which adds 1 - CCC.
         label_smoothing: Fraction of the label moved to other classes.

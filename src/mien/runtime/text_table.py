@@ -39,7 +39,7 @@ def format_latex_table(rows: Sequence[Sequence[str]], *, caption: str) -> str:
     r"""Return a LaTeX table with the rules of the package booktabs. A cell that begins with spaces is indented.
 
     Example:
-        >>> print(format_latex_table([("name", "n"), ("a_b", "10 %")], caption="Faces."))
+        >>> print(format_latex_table([("name", "n"), ("a_b", "10%")], caption="Faces."))
         % Needs \usepackage{booktabs}.
         \begin{table}
           \centering

@@ -83,7 +83,7 @@ class Sketch:
         Args:
             outline: shape of the shadow.
             strength: 1 is the darkest shadow.
-            softness: 0, 1 or 2 for a blur of 3, 6 or 12 % of the unit.
+            softness: 0, 1 or 2 for a blur of 3, 6 or 12% of the unit.
             lift: height above the surface.
         """
         self._add(_Shape("shade", _NO_COLOR, strength, softness), outline, lift)

@@ -109,7 +109,7 @@ class DrawnVariants:
             plain = _draw(class_name, self.seed, number, (CONTROL, "as it is"), lambda person: person)
             yield plain
             by = np.array([CONTROL_SHIFT * (plain.box_xyxy[2] - plain.box_xyxy[0]), 0.0])
-            moved = plain._replace(level="moved by 1 %", landmarks=plain.landmarks + by)
+            moved = plain._replace(level="moved by 1%", landmarks=plain.landmarks + by)
             yield moved._replace(box_xyxy=plain.box_xyxy + np.tile(by, 2))
 
 

@@ -63,7 +63,7 @@ class ServeSettings:
         0.0, "seconds to keep answering 503 after a stop signal, so that a load balancer notices", least=0
     )
     stop_seconds: float = _setting(
-        7.0, "seconds after that to finish the requests in flight; the rest are abandoned", least=0
+        7.0, "seconds after that to finish the requests in flight; the rest get 503", least=0
     )
     stall_seconds: float = _setting(
         60.0,

@@ -56,8 +56,8 @@ class TeachSummary:
         for key in ("balanced_accuracy", "accuracy"):
             low, high = found[f"{key}_ci95"]
             scores.append(
-                f"{key.replace('_', ' ')} {100 * found[key]:.1f} % [{100 * low:.1f}, {100 * high:.1f}], always the most "
-                f"common class {100 * found[f'majority_{key}']:.1f} %"
+                f"{key.replace('_', ' ')} {100 * found[key]:.1f}% [{100 * low:.1f}, {100 * high:.1f}], always the most "
+                f"common class {100 * found[f'majority_{key}']:.1f}%"
             )
         lines = [
             *map(on_one_line, self.notes),

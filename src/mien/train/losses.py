@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from mien.runtime.suggestion import require_known
 
-# Smooth L1 and Wing count landmark errors in units of 2 % of the crop, about the disagreement of two annotators, so
+# Smooth L1 and Wing count landmark errors in units of 2% of the crop, about the disagreement of two annotators, so
 # that they are on the scale of a cross-entropy. Squared errors in these units would have 2,500 times the curvature of
 # plain coordinates, at which SGD with an ordinary learning rate diverges.
 LANDMARK_UNIT = 0.02

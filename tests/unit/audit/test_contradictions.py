@@ -80,7 +80,7 @@ def test_landmarks_that_cannot_be_right_are_found() -> None:
     assert set(found) == {1, 2, 3}
     assert "swapped" in found[1]
     assert "outside" in found[2]
-    assert "71 %" in found[3]
+    assert "71%" in found[3]
     assert set(find_landmark_misfits(landmarks, None)) == {1, 2}
 
 

@@ -259,7 +259,7 @@ def test_a_chinese_page_has_no_english_sentence(
     assert (english.lang, chinese.lang) == ("en", "zh-CN")
     assert len(english.english()) > 10
     assert chinese.english() == []
-    assert any("其中 31 个由模型 other.onnx 判断，与预测一致的占 93.5 %" in text for text in chinese.found)
+    assert any("其中 31 个由模型 other.onnx 判断，与预测一致的占 93.5%" in text for text in chinese.found)
     data = {code: page_data(found[code]) for code in found}
     assert data["zh"]["names"]["Happy"] == "高兴 Happy"
     assert data["zh"]["reasons"]["prediction"] == "被预测为其他类别（置信学习）"

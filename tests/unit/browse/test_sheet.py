@@ -107,7 +107,7 @@ def test_captions_make_a_row_taller(tmp_path: Path) -> None:
     face = noise()
     rows = [
         Row("one", [Face(face, MISSING, "epoch 1")]),
-        Row("two", [Face(face, MISSING, "60 % Happy\n40 % Sad"), Face(face, MISSING)]),
+        Row("two", [Face(face, MISSING, "60% Happy\n40% Sad"), Face(face, MISSING)]),
         Row("none", []),
     ]
     sheet = draw(rows, tmp_path)

@@ -87,7 +87,7 @@ def test_minority_classes_are_named(write_seeds) -> None:
     """The note names them and the limit."""
     found = compare_groups(write_seeds("a", [_predict(0)]) + write_seeds("b", [_predict(1)]))
     assert found.minority == {"Fear": 4}
-    assert "fewer than 5 % of the faces, here Fear (4 faces)" in str(found)
+    assert "fewer than 5% of the faces, here Fear (4 faces)" in str(found)
 
 
 def test_no_minority_classes(write_report, tmp_path) -> None:
@@ -96,7 +96,7 @@ def test_no_minority_classes(write_report, tmp_path) -> None:
     reports = [write_report(tmp_path / name / "seed-0", truths, truths) for name in "ab"]
     found = compare_groups(reports)
     assert "minority_recall" not in found.metric_names
-    assert "No minority recall: no class has fewer than 5 %" in str(found)
+    assert "No minority recall: no class has fewer than 5%" in str(found)
 
 
 def test_missing_metrics_are_dashes(write_seeds) -> None:
@@ -150,7 +150,7 @@ def test_similar_groups_do_not_differ(write_seeds) -> None:
 
 
 def test_a_large_difference_is_shown(write_seeds) -> None:
-    """Accuracies of 40 % and 90 %."""
+    """Accuracies of 40% and 90%."""
     first = write_seeds("a", [_predict(seed, 0.1) for seed in range(3)])
     second = write_seeds("b", [_predict(seed, 0.85) for seed in range(3, 6)])
     against = compare_groups([*first, *second]).groups[1].against_first

@@ -56,7 +56,7 @@ def test_table_has_every_metric(write_report, tmp_path) -> None:
     second = write_report(tmp_path / "second", _predictions(0), TRUTHS)
     lines = str(compare([first, second])).splitlines()
     row = next(line for line in lines if line.startswith("first "))
-    for part in ("75.0 %", "5.0 %", "4.2 %", "0.610"):
+    for part in ("75.0%", "5.0%", "4.2%", "0.610"):
         assert part in row
     assert "40 faces" in lines[0]
 
@@ -374,7 +374,7 @@ def test_action_units_are_compared(write_report, tmp_path) -> None:
     second = write_report(tmp_path / "second", _predictions(5), TRUTHS)
     header, *rows = compare([first, second]).table()
     assert header[-1] == "AU macro-F1"
-    assert [row[-1] for row in rows] == ["61.0 % [58.0, 65.0]", "–"]
+    assert [row[-1] for row in rows] == ["61.0% [58.0, 65.0]", "–"]
 
 
 def test_faces_without_a_label_do_not_count(write_report, tmp_path) -> None:

@@ -167,7 +167,7 @@ def test_summary(make_model, make_pack, tmp_path, val) -> None:
     """The printed summary has n, interval, protocol, baseline, how the checkpoint was selected, and the path of the page."""
     model = make_model(tasks=EXPRESSION, training={"selection": "best on dev"})
     text = str(evaluate(model, make_pack(val=val), out=tmp_path / "report"))
-    for part in ("75.0 %", "[", "8 faces", "all", "37.5 %", "33.3 % chance", "best on dev", "report.html"):
+    for part in ("75.0%", "[", "8 faces", "all", "37.5%", "33.3% chance", "best on dev", "report.html"):
         assert part in text
 
 

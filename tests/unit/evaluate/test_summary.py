@@ -37,5 +37,5 @@ def test_verdict(confusion, beginning: str) -> None:
 
 
 def test_a_missing_fraction_is_a_dash() -> None:
-    """Undefined is not 0 %."""
-    assert (percent(None), percent(0.0)) == ("–", "0.0 %")
+    """Undefined is not 0%."""
+    assert (percent(None), percent(0.0)) == ("–", "0.0%")

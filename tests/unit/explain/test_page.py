@@ -57,7 +57,7 @@ def test_a_chinese_page_has_no_english_sentence(
         "高兴 Happy",
         "标签：中性 Neutral",
         "共 5 张人脸，这里显示前 4 张",
-        "8 张（67 %）的标签是“高兴 Happy”、3 张（25 %）的标签是“悲伤 Sad”、1 张（8 %）的标签是“中性 Neutral”。",
+        "8 张（67%）的标签是“高兴 Happy”、3 张（25%）的标签是“悲伤 Sad”、1 张（8%）的标签是“中性 Neutral”。",
         "在 p（划分 val） 上，该模型没有把任何人脸预测为“悲伤 Sad”。",
         "标签为“中性 Neutral”的 6 张人脸中，有 5 张像这张一样被预测为“中性 Neutral”。",
         "未能解释",

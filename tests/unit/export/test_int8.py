@@ -124,7 +124,7 @@ def test_the_summary_has_both_columns(exported: Any) -> None:
     assert f"{exported[1].n_bytes / 1e6:.2f} -> {exported[0].n_bytes / 1e6:.2f} MB" in text
     check = exported[0].int8
     assert f"dev split, n = {check.n}" in text
-    assert f"{100 * check.int8_scores.accuracy:.2f} %" in text
+    assert f"{100 * check.int8_scores.accuracy:.2f}%" in text
     assert all(row in text for row in ("macro-F1", "ECE", "landmark error", "agreement"))
     assert "int8" not in str(exported[1])
 
@@ -293,7 +293,7 @@ def test_the_command_exports(relu_run: Path, training_pack: Path, tmp_path: Path
 
 
 def test_the_limits_of_the_check() -> None:
-    """An agreement of 98 % and a loss of half a point pass, worse does not; a gain is not a loss."""
+    """An agreement of 98% and a loss of half a point pass, worse does not; a gain is not a loss."""
     scores = FileScores(0.8, 0.5, 0.03, {"nme": None})
     result = Int8Check(1000, {"landmarks": 0}, 0.98, scores, replace(scores, accuracy=0.795))
     assert result.passes

@@ -32,8 +32,8 @@ COPIES: dict[str, Callable[[Image], Image]] = {
     "mirrored": lambda image: image[:, ::-1],
     "turned 10 degrees": lambda image: warped(image, turn_deg=10),
     "turned back 10 degrees": lambda image: warped(image, turn_deg=-10),
-    "cut to 90 %": lambda image: warped(image, zoom=1 / 0.9),
-    "cut to 90 % at a corner": lambda image: warped(image, zoom=1 / 0.9, x=0.05, y=-0.05),
+    "cut to 90%": lambda image: warped(image, zoom=1 / 0.9),
+    "cut to 90% at a corner": lambda image: warped(image, zoom=1 / 0.9, x=0.05, y=-0.05),
     "shifted by 12 of 224 pixels": lambda image: warped(image, x=12 / 224),
     "mirrored and cut": lambda image: warped(image[:, ::-1], zoom=1 / 0.9),
     "mirrored and turned 5 degrees": lambda image: warped(image[:, ::-1], turn_deg=5),
@@ -56,7 +56,7 @@ def pairs_of(images: list[Image]) -> set[tuple[int, int]]:
 
 @pytest.mark.parametrize("kind", COPIES)
 def test_copies_of_each_kind_are_found(faces: list[Image], kind: str) -> None:
-    """At least 95 % of the copies are found, and nothing but copies."""
+    """At least 95% of the copies are found, and nothing but copies."""
     copies = [COPIES[kind](face) for face in faces]
     found = pairs_of(faces + copies)
     expected = {(index, N_FACES + index) for index in range(N_FACES)}
@@ -69,8 +69,8 @@ REALIGNED: dict[str, Callable[[Image], Image]] = {
     "mirrored": lambda image: warped(image[:, ::-1], zoom=0.8, turn_deg=-4),
     "turned 10 degrees": lambda image: warped(warped(image, turn_deg=10), zoom=0.8, turn_deg=-6),
     "turned back 10 degrees": lambda image: warped(warped(image, turn_deg=-10), zoom=0.8, turn_deg=14),
-    "cut to 90 %": lambda image: warped(image[11:-11, 11:-11], zoom=0.8, turn_deg=4),
-    "cut to 90 % at a corner": lambda image: warped(image[:-22, 22:], zoom=0.8, turn_deg=4),
+    "cut to 90%": lambda image: warped(image[11:-11, 11:-11], zoom=0.8, turn_deg=4),
+    "cut to 90% at a corner": lambda image: warped(image[:-22, 22:], zoom=0.8, turn_deg=4),
     "shifted by 12 of 224 pixels": lambda image: warped(warped(image, x=12 / 224), zoom=0.8, turn_deg=4),
     "brighter": lambda image: warped(cv2.convertScaleAbs(image, alpha=1.1, beta=12), zoom=0.8, turn_deg=4),
     "blurred": lambda image: warped(cv2.GaussianBlur(image, (0, 0), 2), zoom=0.8, turn_deg=4),
@@ -79,7 +79,7 @@ REALIGNED: dict[str, Callable[[Image], Image]] = {
 
 @pytest.mark.parametrize("kind", REALIGNED)
 def test_copies_are_found_although_crops_are_black_at_other_places(faces: list[Image], kind: str) -> None:
-    """The face is where the original has it, what is black is not: at least 95 % are found, and nothing else."""
+    """The face is where the original has it, what is black is not: at least 95% are found, and nothing else."""
     crops = [warped(face, zoom=0.8, turn_deg=4) for face in faces]
     copies = [cv2.resize(REALIGNED[kind](face), (224, 224), interpolation=cv2.INTER_AREA) for face in faces]
     found = pairs_of(crops + copies)

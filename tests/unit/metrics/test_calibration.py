@@ -56,7 +56,7 @@ def test_hard_labels_and_one_hot_rows_agree() -> None:
 
 
 def test_no_neighbor_is_better() -> None:
-    """The cross-entropy at the fitted temperature is below that at 1 % more and less."""
+    """The cross-entropy at the fitted temperature is below that at 1% more and less."""
     generator = np.random.default_rng(2)
     labels = generator.integers(0, 5, 300)
     logits = np.eye(5)[labels] * 2 + generator.normal(size=(300, 5)) * 2

@@ -22,7 +22,7 @@ def test_the_interval_of_one_class_is_wilsons() -> None:
 
 
 def test_it_covers_the_truth_for_few_and_uneven_faces() -> None:
-    """Of 2,000 simulated sets with recalls .9, .6 and .5 of 10, 20 and 8 faces, about 95 % cover the mean recall."""
+    """Of 2,000 simulated sets with recalls .9, .6 and .5 of 10, 20 and 8 faces, about 95% cover the mean recall."""
     random, recalls, totals = np.random.default_rng(0), np.array([0.9, 0.6, 0.5]), np.array([10, 20, 8])
     n_covered = 0
     for _ in range(2000):

@@ -68,7 +68,7 @@ def true_pack(drawn: Path) -> Pack:
 
 @pytest.mark.parametrize("name", ["boxes", "plain"])
 def test_points_are_where_the_face_has_them(drawn: Path, true_pack: Pack, tmp_path: Path, name: str) -> None:
-    """Within 8 % of the distance between the eyes on average, with a box and without; photographs get 3.5 %."""
+    """Within 8% of the distance between the eyes on average, with a box and without; photographs get 3.5%."""
     pack = prepared(drawn, tmp_path / "placed.pack", name=name, crop="whole")
     expected = dict(zip(true_pack.split("train").keys, true_pack.split("train").landmarks, strict=True))
     split = pack.split("train")

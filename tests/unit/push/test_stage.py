@@ -92,7 +92,7 @@ def test_what_is_pushed_is_what_is_loaded(
     assert set(results) == {("accuracy", "squares", "test"), ("balanced_accuracy", "squares", "test")}
     accuracy = results["accuracy", "squares", "test"]
     assert accuracy.metric_value == 0.6124
-    assert accuracy.metric_name == "Accuracy (n = 1,234, 95 % CI 0.585 to 0.640; see the warning in the card)"
+    assert accuracy.metric_name == "Accuracy (n = 1,234, 95% CI 0.585 to 0.640; see the warning in the card)"
     for text in (
         "Classes: Neutral, Happy, Sad.",
         "| `all`: Faces of 3 classes. | 1,234 | 61.2% [58.5, 64.0] | 50.0% [47.0, 53.0] |  |",
@@ -117,7 +117,7 @@ def test_a_report_without_a_warning_has_no_note(
         PushOptions(reports=(make_report(warnings=[]),), preview=tmp_path / "preview"),
     )
     data = huggingface_hub.ModelCard((tmp_path / "preview" / "README.md").read_text("utf-8")).data
-    assert data.eval_results[0].metric_name == "Accuracy (n = 1,234, 95 % CI 0.585 to 0.640)"
+    assert data.eval_results[0].metric_name == "Accuracy (n = 1,234, 95% CI 0.585 to 0.640)"
 
 
 def test_a_card_in_chinese(

@@ -47,7 +47,7 @@ def test_a_folder_becomes_a_model(
     assert "1 of 17 rows are left out, not_an_image" in printed
     assert "teal/broken.png" in printed
     assert "orange  8      8       100%" in printed
-    assert "balanced accuracy 100.0 % [" in printed
+    assert "balanced accuracy 100.0% [" in printed
     assert f"model: {out}" in printed
     assert OnnxModel.load(out, threads=1).info.classes == ("orange", "teal")
     card = (tmp_path / "mine.md").read_text("utf-8")

@@ -41,7 +41,7 @@ def write_card(info: ModelInfo, name: str, language: Language) -> str:
 
 {say(_MEASURED, {"n": found["n"], "folds": taught["folds"]})}
 
-| | {say("estimate, %")} | {say("95 % interval, %")} | {say("always the most common class, %")} |
+| | {say("estimate, %")} | {say("95% interval, %")} | {say("always the most common class, %")} |
 |---|---|---|---|
 | {say("balanced accuracy")} | {_percent(found, "balanced_accuracy")} |
 | {say("accuracy")} | {_percent(found, "accuracy")} |

@@ -14,7 +14,7 @@ from mien.metrics.proportion import balanced_accuracy_interval, wilson_interval
 def measure(
     labels: NDArray[np.int64], predicted: NDArray[np.int64], groups: NDArray[np.int64], rows: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the scores of predictions for held-out faces, with 95 % intervals."""
+    """Return the scores of predictions for held-out faces, with 95% intervals."""
     confusion = confusion_matrix(labels, predicted, n_classes=len(rows))
     totals, hits = confusion.sum(axis=1).tolist(), np.diagonal(confusion).tolist()
     return {

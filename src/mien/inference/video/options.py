@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mien.runtime.options import option
 
 DETECT_EVERY = 3
-# After this time constant 63 % of a change has come through: single-frame flicker goes, an expression stays.
+# After this time constant 63% of a change has come through: single-frame flicker goes, an expression stays.
 SMOOTHING_S = 0.25
 
 

@@ -124,7 +124,7 @@ def describe_votes(faces: LabeledFaces, face: int, classes: tuple[str, ...]) -> 
     if votes[0][0] > 1 - SMALLEST_VOTE:
         return ""
     return "".join(
-        f"\n{100 * fraction:.0f} % {printable(name)}" for fraction, name in votes if fraction >= SMALLEST_VOTE
+        f"\n{100 * fraction:.0f}% {printable(name)}" for fraction, name in votes if fraction >= SMALLEST_VOTE
     )
 
 
@@ -153,8 +153,7 @@ def preview_mixing(
         if all(len(faces) == n_faces for faces in found.values()):
             break
     return [
-        PreviewRow(f"{kind}\n{100 * probabilities[kind]:g} % of faces", faces)
-        for kind, faces in found.items()
+        PreviewRow(f"{kind}\n{100 * probabilities[kind]:g}% of faces", faces) for kind, faces in found.items()
     ]
 
 
@@ -173,6 +172,6 @@ def mix_step(
     for index in np.flatnonzero(is_mixed).tolist():
         image = np.rint(batch.images_rgb[index].numpy()).astype(np.uint8)
         percent = round(100 * float(mixing.own_fractions[index]))
-        caption = f"{percent} % {names[index]}\n{100 - percent} % {names[mixing.partners[index]]}"
+        caption = f"{percent}% {names[index]}\n{100 - percent}% {names[mixing.partners[index]]}"
         kind = "mixup" if mixing.blended[index] else "cutmix"
         yield kind, PreviewFace(image, batch.targets["landmarks"][index].numpy(), caption)

@@ -53,7 +53,7 @@ def test_after_a_long_gap_only_new_values_count() -> None:
 
 
 def test_jitter_is_reduced() -> None:
-    """Less than half of a jitter of 1 % of the face remains."""
+    """Less than half of a jitter of 1% of the face remains."""
     one_euro = OneEuroFilter(0.25)
     jittery = noise(200, 68, 2)
     smooth = np.stack([one_euro(points, index / 30, side=SIDE) for index, points in enumerate(jittery)])
@@ -61,7 +61,7 @@ def test_jitter_is_reduced() -> None:
 
 
 def test_moving_points_do_not_lag() -> None:
-    """At one face side per second, the lag is below 3 % of the face."""
+    """At one face side per second, the lag is below 3% of the face."""
     one_euro = OneEuroFilter(0.25)
     for index in range(60):
         points = np.full((68, 2), SIDE * index / 30)

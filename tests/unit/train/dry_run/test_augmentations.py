@@ -81,7 +81,7 @@ def test_mixed_rows_show_what_training_sees(
     """Mixed faces are the run's own too."""
     recipe = changed(tiny_recipe, augment=AugmentConfig(mixup_prob=0.3, mixup_alpha=1.0, cutmix_prob=0.3))
     rows = preview_faces(recipe, Pack.open(training_pack), n_versions=4)
-    assert [row.title for row in rows[3:]] == ["mixup\n30 % of faces", "cutmix\n30 % of faces"]
+    assert [row.title for row in rows[3:]] == ["mixup\n30% of faces", "cutmix\n30% of faces"]
     assert [len(row.faces) for row in rows[3:]] == [5, 5]
     train(recipe, [training_pack], tmp_path / "run")
     for face in rows[3].faces + rows[4].faces:
@@ -223,7 +223,7 @@ def test_votes_are_in_the_title(
     """A face with a soft label shows its votes, the largest first."""
     pack = Pack.open(make_training_pack(tmp_path / "votes.pack", votes=True))
     rows = preview_faces(changed(tiny_recipe, labels="votes"), pack, n_versions=1)
-    assert rows[2].title.split("\n")[2:] == ["80 % Sad", "10 % Neutral", "10 % Happy"]
+    assert rows[2].title.split("\n")[2:] == ["80% Sad", "10% Neutral", "10% Happy"]
 
 
 def test_rare_mixing_is_found(training_pack: Path, tiny_recipe: Recipe) -> None:

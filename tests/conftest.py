@@ -17,6 +17,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import cv2
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from mien.faces.crop import CropContract
 from mien.faces.images import encode_jpeg
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 # The same for OpenCV, and for sessions of onnxruntime whose test asks for no number of threads.
 cv2.setNumThreads(1)
 onnx_session.cpu_quota = onnx_session.usable_cpu_cores = lambda: 1  # type: ignore[assignment]
+
+# No test fails because a machine is busy.
+settings.register_profile("mien", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("mien")
 
 CLASSES = ("Neutral", "Happy", "Sad")
 COLORS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200]])

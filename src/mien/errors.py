@@ -58,5 +58,5 @@ class StoppedError(MienError):
 class MissingExtraError(MienError):
     """An optional part of mien is not installed."""
 
-    def __init__(self, verb: str, extra: str) -> None:
-        super().__init__(f"`mien {verb}` needs the `{extra}` extra: pip install 'mien[{extra}]'")
+    def __init__(self, command: str, extra: str) -> None:
+        super().__init__(f"`mien {command}` needs the `{extra}` extra: pip install 'mien[{extra}]'")

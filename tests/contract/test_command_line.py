@@ -1,4 +1,4 @@
-"""The contract of the command line: its verbs, its exit codes, and what it imports."""
+"""The contract of the command line: its commands, its exit codes, and what it imports."""
 
 import argparse
 import io
@@ -14,7 +14,7 @@ import pytest
 from mien.cli import build_parser, main
 from mien.cli.output import print_result
 
-VERBS = (
+COMMANDS = (
     *("sample", "prepare", "browse", "train", "export", "evaluate", "predict", "explain", "serve", "page"),
     *("audit", "compare", "cite", "bench", "doctor", "demo", "completion", "push", "teach"),
 )
@@ -25,22 +25,22 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
-def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
-    """`mien --help` lists all verbs and exits with 0."""
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """`mien --help` lists all commands and exits with 0."""
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0
     printed = capsys.readouterr().out
-    assert all(re.search(rf"^\s+{verb}\s", printed, re.MULTILINE) for verb in VERBS)
+    assert all(re.search(rf"^\s+{command}\s", printed, re.MULTILINE) for command in COMMANDS)
 
 
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "train"])
-def test_every_verb_has_help_and_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """`mien VERB --help` shows an example."""
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "train"])
+def test_every_command_has_help_and_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`mien COMMAND --help` shows an example."""
     with pytest.raises(SystemExit) as ended:
-        main([verb, "--help"])
+        main([command, "--help"])
     assert ended.value.code == 0
-    assert f"mien {verb}" in capsys.readouterr().out.split("example:")[1]
+    assert f"mien {command}" in capsys.readouterr().out.split("example:")[1]
 
 
 def test_train_help_lists_the_recipe_keys(capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,8 +56,8 @@ def test_train_help_lists_the_recipe_keys(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        pytest.param([], 2, id="no verb"),
-        pytest.param(["fly"], 2, id="unknown verb"),
+        pytest.param([], 2, id="no command"),
+        pytest.param(["fly"], 2, id="unknown command"),
         pytest.param(["prepare", "affectnet", "raw"], 2, id="no OUT"),
         pytest.param(["prepare", "affectnet", "raw", "--out", "x", "--size", "5"], 2, id="size out of range"),
         pytest.param(["sample", "out", "--faces", "none"], 2, id="not a number"),
@@ -78,18 +78,18 @@ PARSER = build_parser()
 
 
 def options_with_one_value() -> Iterator[tuple[str, str, str]]:
-    """Yield every option of every verb that takes a single value, with its first choice or a number."""
-    verbs = next(a for a in PARSER._actions if isinstance(a, argparse._SubParsersAction))
-    for verb, parser in verbs.choices.items():
+    """Yield every option of every command that takes a single value, with its first choice or a number."""
+    commands = next(a for a in PARSER._actions if isinstance(a, argparse._SubParsersAction))
+    for command, parser in commands.choices.items():
         for action in parser._actions:
             takes_values = action.nargs not in (0, argparse.SUPPRESS)
             if action.option_strings and takes_values and not isinstance(action, argparse._AppendAction):
-                yield verb, action.option_strings[-1], str(next(iter(action.choices or ("1",))))
+                yield command, action.option_strings[-1], str(next(iter(action.choices or ("1",))))
 
 
-@pytest.mark.parametrize(("verb", "option", "choice"), list(options_with_one_value()))
+@pytest.mark.parametrize(("command", "option", "choice"), list(options_with_one_value()))
 def test_an_option_given_twice_is_rejected(
-    verb: str, option: str, choice: str, capsys: pytest.CaptureFixture[str]
+    command: str, option: str, choice: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Otherwise the first value would be dropped silently."""
     value = {
@@ -110,7 +110,7 @@ def test_an_option_given_twice_is_rejected(
         "--root-path": "/faces",
     }.get(option, choice)
     with pytest.raises(SystemExit) as ended:
-        PARSER.parse_known_args([verb, option, value, option, value])
+        PARSER.parse_known_args([command, option, value, option, value])
     assert ended.value.code == 2
     assert f"{option} is given twice" in capsys.readouterr().err
 
@@ -244,14 +244,14 @@ def test_predicting_needs_no_extra(tmp_path: Path) -> None:
 
 
 def test_help_works_without_the_extras() -> None:
-    """On the plain install, `--help` of every verb shows its options; `train --help` also says how to see the recipe keys."""
+    """On the plain install, `--help` of every command shows its options; `train --help` also says how to see the recipe keys."""
     absent = ("torch", "timm", "lightning", "yaml", "safetensors", "onnx", "fastapi", "uvicorn")
     missing = "mien: `mien train` needs the `train` extra: pip install 'mien[train]'\n"
-    for verb, (code, out, err) in zip(
-        VERBS, run_without(absent, [[verb, "--help"] for verb in VERBS]), strict=True
+    for command, (code, out, err) in zip(
+        COMMANDS, run_without(absent, [[command, "--help"] for command in COMMANDS]), strict=True
     ):
-        assert f"usage: mien {verb}" in out
-        assert (code, err) == ((1, missing) if verb == "train" else (0, ""))
+        assert f"usage: mien {command}" in out
+        assert (code, err) == ((1, missing) if command == "train" else (0, ""))
 
 
 def test_characters_that_a_terminal_lacks_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,10 +263,10 @@ def test_characters_that_a_terminal_lacks_are_replaced(monkeypatch: pytest.Monke
     assert written.getvalue().split() == [b"0.01", rb"|\u2582\u2588"]
 
 
-def test_every_verb_has_a_guide_page() -> None:
-    """The guide page is named like the verb, and both READMEs link to it, the Chinese one to the Chinese page."""
-    for verb in VERBS:
-        english, chinese = f"docs/guide/{verb}.md", f"docs/zh/guide/{verb}.md"
+def test_every_command_has_a_guide_page() -> None:
+    """The guide page is named like the command, and both READMEs link to it, the Chinese one to the Chinese page."""
+    for command in COMMANDS:
+        english, chinese = f"docs/guide/{command}.md", f"docs/zh/guide/{command}.md"
         assert (ROOT / english).is_file()
         assert f"]({english})" in (ROOT / "README.md").read_text(encoding="utf-8")
         expected = chinese if (ROOT / chinese).is_file() else english
@@ -277,7 +277,9 @@ def test_commands_in_the_docs_parse() -> None:
     """The parser accepts every `mien` command line in the READMEs."""
     for readme in ("README.md", "README.zh-CN.md"):
         lines = re.findall(
-            rf"^mien ((?:{'|'.join(VERBS)}) .+)$", (ROOT / readme).read_text(encoding="utf-8"), re.MULTILINE
+            rf"^mien ((?:{'|'.join(COMMANDS)}) .+)$",
+            (ROOT / readme).read_text(encoding="utf-8"),
+            re.MULTILINE,
         )
         assert len(lines) >= 5
         for line in lines:

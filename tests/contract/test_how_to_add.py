@@ -62,9 +62,9 @@ def add_choice(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[type, str,
     value_types.cache_clear()
 
 
-def help_of(verb: str, capsys: pytest.CaptureFixture[str]) -> str:
+def help_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit) as ended:
-        main([verb, "--help"])
+        main([command, "--help"])
     assert ended.value.code == 0
     return " ".join(capsys.readouterr().out.split())
 
@@ -220,7 +220,7 @@ class MoreOptions(BrowseOptions):
 
 
 def test_an_option(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A field of the verb's dataclass: Python and the command line have the same name, default, help and limits."""
+    """A field of the command's dataclass: Python and the command line have the same name, default, help and limits."""
     monkeypatch.setattr(mien.cli.browse, "BrowseOptions", MoreOptions)
     assert "--zoom ZOOM enlarge every face (default: 1.5)" in help_of("browse", capsys)
     parse = mien.cli.build_parser().parse_args

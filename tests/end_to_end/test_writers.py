@@ -91,7 +91,7 @@ Case = tuple[str, dict[str, list[str]], Callable[[Path], str]]
 
 @pytest.fixture(scope="module")
 def cases(raw: Path, pack: Path) -> dict[str, Case]:
-    """By verb: a name for OUT, two commands by what they write, and what tells which one an output is of, if it is whole."""
+    """By command: a name for OUT, two commands by what they write, and what tells which one an output is of, if it is whole."""
     whole = ["--crop", "whole"]
     return {
         "prepare": ("out.pack", {size: prepare_words(raw, size) for size in ("32", "40")}, look_at_pack),
@@ -131,10 +131,10 @@ def run(words: list[str], out: Path) -> tuple[int, list[str]]:
     return process.returncode, told(errors)
 
 
-@pytest.mark.parametrize("verb", ["prepare", pytest.param("evaluate", marks=pytest.mark.slow), "predict"])
-def test_two_at_once(cases: dict[str, Case], tmp_path: Path, verb: str) -> None:
+@pytest.mark.parametrize("command", ["prepare", pytest.param("evaluate", marks=pytest.mark.slow), "predict"])
+def test_two_at_once(cases: dict[str, Case], tmp_path: Path, command: str) -> None:
     """One of them wins, and what stands there is its own, whole; the other is reported in one line, or comes after it."""
-    name, commands, look_at = cases[verb]
+    name, commands, look_at = cases[command]
     for number in range(ROUNDS):
         force = ["--force"] if number else []
         out = tmp_path / str(number) / name
@@ -161,10 +161,10 @@ def kill_at_random(words: list[str], out: Path, seconds: float) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("verb", ["prepare", "evaluate", "predict", "browse"])
-def test_killed_while_it_replaces(cases: dict[str, Case], tmp_path: Path, verb: str) -> None:
+@pytest.mark.parametrize("command", ["prepare", "evaluate", "predict", "browse"])
+def test_killed_while_it_replaces(cases: dict[str, Case], tmp_path: Path, command: str) -> None:
     """The old output stands, or the new one does; the next command goes through and leaves nothing lying about."""
-    name, commands, look_at = cases[verb]
+    name, commands, look_at = cases[command]
     (old, old_words), (new, new_words) = commands.items()
     out = tmp_path / name
     began = time.monotonic()

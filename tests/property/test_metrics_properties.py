@@ -42,7 +42,7 @@ def test_figures_are_shares(table) -> None:
         assert all(value is None or 0 <= value <= 1 for value in (scores.precision, scores.recall, scores.f1))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(tables, st.integers(0, 5))
 def test_an_interval_holds_its_estimate(table, seed) -> None:
     """The estimate lies in its interval, and the interval in [0, 1]."""
@@ -101,7 +101,6 @@ def test_swapping_models_turns_the_sign(rights) -> None:
     assert forth.difference_ci95[0] <= forth.difference <= forth.difference_ci95[1]
 
 
-@settings(deadline=None)
 @given(
     arrays.arrays(np.float64, st.tuples(st.just(20), st.just(11)), elements=st.floats(0, 1)),
     arrays.arrays(np.int64, 20, elements=st.integers(0, 10)),

@@ -66,7 +66,7 @@ def expected(values: list[Any], width: int) -> np.ndarray:
     return np.array([nothing if value is None else np.ravel(value) for value in values], np.float32)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.dictionaries(
         st.sampled_from(SPLITS), st.lists(st.lists(faces(), max_size=4), min_size=1, max_size=3), min_size=1
@@ -100,7 +100,7 @@ def test_round_trip(shards_of: dict[str, list[list[PackedFace]]]) -> None:
                 assert split.distributions is None
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(faces(), min_size=1, max_size=6), st.integers(1, 5), st.data())
 def test_content_hash_knows_content_alone(members: list[PackedFace], cut: int, data: st.DataObject) -> None:
     """The hash does not see how faces are sharded to shards, and sees any change of a face's content."""

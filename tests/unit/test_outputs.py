@@ -1,4 +1,4 @@
-"""Every verb that writes one file or folder: one writer at a time, and the old output stays until the new one is whole."""
+"""Every command that writes one file or folder: one writer at a time, and the old output stays until the new one is whole."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +35,7 @@ def write(
         recipe = request.getfixturevalue("tiny_recipe")
         plan_training(recipe, [training_pack]).draw(out, force=True)
 
-    verbs: dict[str, tuple[str, Write]] = {
+    commands: dict[str, tuple[str, Write]] = {
         "browse": ("sheet.png", lambda out: browse(training_pack, out, force=True)),
         "bench": (
             "bench.json",
@@ -50,10 +50,10 @@ def write(
         "plan": ("plan.png", draw_plan),
         "sample": ("faces", lambda out: write_sample(out, n_faces=22, workers=1, force=True)),
     }
-    return verbs[request.param]
+    return commands[request.param]
 
 
-VERBS = ["browse", "bench", "evaluate", "export", "page", "plan", "sample"]
+COMMANDS = ["browse", "bench", "evaluate", "export", "page", "plan", "sample"]
 
 
 def content(path: Path) -> dict[str, bytes]:
@@ -63,7 +63,10 @@ def content(path: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(
     "write",
-    [pytest.param(verb, marks=pytest.mark.slow) if verb == "export" else verb for verb in VERBS],
+    [
+        pytest.param(command, marks=pytest.mark.slow) if command == "export" else command
+        for command in COMMANDS
+    ],
     indirect=True,
 )
 def test_the_old_one_stays_until_the_new_one_is_whole(
@@ -89,7 +92,7 @@ def test_the_old_one_stays_until_the_new_one_is_whole(
     assert [path.name for path in out.parent.iterdir()] == [out.name]
 
 
-@pytest.mark.parametrize("write", VERBS, indirect=True)
+@pytest.mark.parametrize("write", COMMANDS, indirect=True)
 def test_the_second_writer_is_told(write: tuple[str, Write], tmp_path: Path) -> None:
     """It writes nothing, --force or not."""
     out = tmp_path / "outputs" / write[0]

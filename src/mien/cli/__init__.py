@@ -1,4 +1,4 @@
-"""The command line: one module per verb, each with `add_parser`. Heavy imports happen inside the verb that needs them."""
+"""The command line: one module per command, each with `add_parser`. Heavy imports happen inside the command that needs them."""
 
 import argparse
 import io
@@ -41,14 +41,14 @@ from mien.runtime.terminal import on_one_line
 
 DESCRIPTION = """\
 Facial-expression recognition: predict with the bundled model (eight expressions and 68 landmarks, on a CPU), or train
-on a labeled face set, export a single small ONNX file, and report honestly how accurate it is.
+on labeled faces, export a single small ONNX file, and report its accuracy with confidence intervals.
 
   raw dataset --prepare--> pack --train--> run --export--> model.onnx --evaluate--> report
-                                                           |--predict--> predictions
-                                                           |--serve----> HTTP API + web page
-                                                           `--teach----> model.onnx with your own classes
+                                                               |--predict--> predictions
+                                                               |--serve----> HTTP API + web page
+                                                               `--teach----> model.onnx with your own classes
 
-`mien predict photo.jpg` works right away, with the bundled model. `mien VERB --help` explains a verb.
+`mien predict photo.jpg` works right away, with the bundled model. `mien COMMAND --help` explains a command.
 """
 EPILOG = """\
 exit codes:
@@ -58,9 +58,9 @@ exit codes:
   130  interrupted with Ctrl-C
   143  training ended by SIGTERM; --resume continues it
 """
-# For `mien` without a verb.
+# For `mien` without a command.
 SHORT_HELP = """\
-usage: mien VERB ...
+usage: mien COMMAND ...
 
   mien predict photo.jpg --draw drawn   expressions of the faces in images, folders and videos
   mien predict --camera 0 --show        the same for a camera, live
@@ -70,10 +70,10 @@ usage: mien VERB ...
   mien prepare auto FOLDER              recognize a labeled face set, and print how to prepare it for training
   mien doctor                           what this machine has and lacks
 
-`mien --help` lists all verbs, `mien VERB --help` explains one.
+`mien --help` lists all commands, `mien COMMAND --help` explains one.
 """
 # In the order of the help.
-VERBS = (
+COMMANDS = (
     *(
         predict,
         serve,
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.exit(2, SHORT_HELP)
     try:
         known, rest = parser.parse_known_args(arguments)
-        if known.verb == "train":
+        if known.command == "train":
             known.overrides = rest
         elif rest:
             known.parser.error(
@@ -135,10 +135,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of every verb."""
+    """Return the parser of every command."""
     parser = Parser(prog="mien", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"mien {mien.__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for verb in VERBS:
-        verb.add_parser(verbs)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add_parser(commands)
     return parser

@@ -8,19 +8,19 @@ from mien.cli.output import print_result
 from mien.cli.parser import (
     OUT_PATH,
     PACK_HELP,
-    Verbs,
+    Commands,
+    add_command,
     add_options,
-    add_verb,
     read_options,
     requires_extra,
 )
 from mien.runtime.addresses import path_or_address
 
 
-def add_parser(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = add_verb(
-        verbs,
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
         "audit",
         "Find the labels of a pack that are probably wrong, and write a page on which to correct them.",
         "mien train --recipe demo --pack my.pack --folds 5 --out folds\n  mien audit my.pack --folds folds --out audit",

@@ -4,13 +4,13 @@ import argparse
 
 from mien.bench.options import BenchOptions
 from mien.cli.output import print_result
-from mien.cli.parser import OUT_PATH, Verbs, add_force, add_model, add_options, add_verb, read_options
+from mien.cli.parser import OUT_PATH, Commands, add_command, add_force, add_model, add_options, read_options
 
 
-def add_parser(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = add_verb(
-        verbs,
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
         "bench",
         "Time detection, cropping and inference on this machine.",
         "mien bench --photo photo.jpg --threads 2",

@@ -8,19 +8,19 @@ from mien.cli.output import print_result
 from mien.cli.parser import (
     OUT_PATH,
     PACK_HELP,
-    Verbs,
+    Commands,
+    add_command,
     add_options,
-    add_verb,
     read_options,
     requires_extra,
 )
 from mien.runtime.addresses import path_or_address
 
 
-def add_parser(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = add_verb(
-        verbs,
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
         "browse",
         "Draw a contact sheet of a pack's faces by class; with --recipe, as the recipe augments them for training.",
         "mien browse my.pack --out sheet.png --recipe demo\n"

@@ -3,13 +3,13 @@
 import argparse
 
 from mien.cli.output import print_result
-from mien.cli.parser import Verbs, add_verb
+from mien.cli.parser import Commands, add_command
 
 
-def add_parser(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = add_verb(
-        verbs,
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
         "cite",
         "Print what to cite for a model file as BibTeX: its data, the methods of its recipe, the software.",
         "mien cite model.onnx > references.bib",

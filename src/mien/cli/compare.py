@@ -4,14 +4,14 @@ import argparse
 from pathlib import Path
 
 from mien.cli.output import print_result
-from mien.cli.parser import Verbs, add_options, add_verb, read_options, require_packages
+from mien.cli.parser import Commands, add_command, add_options, read_options, require_packages
 from mien.compare.options import CompareOptions
 
 
-def add_parser(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = add_verb(
-        verbs,
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
         "compare",
         "Compare reports on the same faces side by side, with a paired test.",
         "mien compare report_a report_b --plot compared.png",

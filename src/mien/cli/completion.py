@@ -1,19 +1,19 @@
-"""`mien completion`: let a shell complete verbs, options, choices and files."""
+"""`mien completion`: let a shell complete commands, options, choices and files."""
 
 import argparse
 
 from mien.cli.output import print_result
-from mien.cli.parser import Verbs, add_verb
+from mien.cli.parser import Commands, add_command
 
 SHELLS = ("bash", "zsh", "fish", "powershell")
 
 
-def add_parser(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = add_verb(
-        verbs,
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
         "completion",
-        "Print a script that lets a shell complete verbs, options and their values with the Tab key.",
+        "Print a script that lets a shell complete commands, options and their values with the Tab key.",
         'eval "$(mien completion bash)"',
     )
     parser.add_argument("shell", choices=SHELLS, help="the shell")

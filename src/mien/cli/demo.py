@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from mien.cli.output import print_notice, print_result
-from mien.cli.parser import Verbs, add_force, add_verb, require_packages
+from mien.cli.parser import Commands, add_command, add_force, require_packages
 
 NEXT = """\
 {out} has the face set, the pack, the run, the model and the report. These faces are drawn: the model has learned
@@ -19,10 +19,10 @@ drawings. To go on:
 """
 
 
-def add_parser(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = add_verb(
-        verbs,
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
         "demo",
         "Run the full pipeline on drawn faces: draw, prepare, browse, train, export, evaluate. Takes a few minutes "
         "without a GPU, and about 170 MB.",

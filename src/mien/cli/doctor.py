@@ -3,13 +3,13 @@
 import argparse
 import sys
 
-from mien.cli.parser import Verbs, add_verb
+from mien.cli.parser import Commands, add_command
 
 
-def add_parser(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = add_verb(
-        verbs, "doctor", "Show what this machine has, what is missing, and how to get it.", "mien doctor"
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands, "doctor", "Show what this machine has, what is missing, and how to get it.", "mien doctor"
     )
     parser.add_argument("--markdown", action="store_true", help="print tables for a bug report")
     parser.set_defaults(run=run)

@@ -6,10 +6,10 @@ from mien.cli.output import print_result
 from mien.cli.parser import (
     OUT_PATH,
     PACK_HELP,
-    Verbs,
+    Commands,
+    add_command,
     add_model,
     add_options,
-    add_verb,
     read_options,
     requires_extra,
 )
@@ -17,10 +17,10 @@ from mien.evaluate.options import EvaluateOptions
 from mien.runtime.addresses import path_or_address
 
 
-def add_parser(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = add_verb(
-        verbs,
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
         "evaluate",
         "Measure a model on a pack and write a report.",
         "mien evaluate --model model.onnx --pack my.pack --out report",

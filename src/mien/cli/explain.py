@@ -9,10 +9,10 @@ from mien.cli.output import print_result
 from mien.cli.parser import (
     OUT_PATH,
     PACK_HELP,
-    Verbs,
+    Commands,
+    add_command,
     add_model,
     add_options,
-    add_verb,
     read_options,
     require_packages,
     requires_extra,
@@ -21,10 +21,10 @@ from mien.explain.options import ExplainOptions
 from mien.runtime.addresses import path_or_address
 
 
-def add_parser(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = add_verb(
-        verbs,
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
         "explain",
         "Explain predictions: for each face, a map of what the prediction depends on, the most similar training faces, and how "
         "often such a prediction is right.",

@@ -4,14 +4,22 @@ import argparse
 from pathlib import Path
 
 from mien.cli.output import print_result
-from mien.cli.parser import OUT_PATH, Verbs, add_force, add_options, add_verb, read_options, requires_extra
+from mien.cli.parser import (
+    OUT_PATH,
+    Commands,
+    add_command,
+    add_force,
+    add_options,
+    read_options,
+    requires_extra,
+)
 from mien.export.options import Int8Options
 
 
-def add_parser(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = add_verb(
-        verbs,
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
         "export",
         "Write the best network of a run as one calibrated, self-contained ONNX file, or the faces of a pack as Parquet "
         "files for other programs.",

@@ -5,21 +5,21 @@ import argparse
 from mien.cli.output import print_result
 from mien.cli.parser import (
     OUT_PATH,
-    Verbs,
+    Commands,
+    add_command,
     add_detector,
     add_force,
     add_model,
     add_options,
-    add_verb,
     read_options,
 )
 from mien.inference.label_sets import CoverageOptions
 
 
-def add_parser(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = add_verb(
-        verbs,
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
         "page",
         "Write the web page that predicts in the browser to a folder, for any web server.",
         "mien page site",

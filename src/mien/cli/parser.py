@@ -1,4 +1,4 @@
-"""What the verbs share: the parser, and options that come from the fields of a dataclass."""
+"""What the commands share: the parser, and options that come from the fields of a dataclass."""
 
 import argparse
 import difflib
@@ -41,7 +41,7 @@ class _StoreOnce(argparse.Action):
 
 
 class Parser(argparse.ArgumentParser):
-    """The parser of `mien` and of each verb. Its errors suggest the verb, choice or option that may have been meant."""
+    """The parser of `mien` and of each command. Its errors suggest the command, choice or option that may have been meant."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
@@ -61,7 +61,7 @@ class Parser(argparse.ArgumentParser):
             if f"invalid choice: {argument!r}" in message:
                 hints = difflib.get_close_matches(argument, choices, n=1)
                 text = "".join(f". Did you mean `{hint}`?" for hint in hints)
-                if not hints and "VERB" in message and os.path.exists(argument):  # noqa: PTH110 - any text
+                if not hints and "COMMAND" in message and os.path.exists(argument):  # noqa: PTH110 - any text
                     text = f". Did you mean `mien predict {argument}`?"
                 super().error(message + text)
         hint = "" if "Did you mean" in message else self.suggest_options(self.arguments)
@@ -94,12 +94,12 @@ class Parser(argparse.ArgumentParser):
         return self.suggest_options(words)
 
 
-Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
-def add_verb(verbs: Verbs, name: str, summary: str, example: str, **options: Any) -> Parser:
-    """Add a verb with its summary and an example."""
-    parser = verbs.add_parser(
+def add_command(commands: Commands, name: str, summary: str, example: str, **options: Any) -> Parser:
+    """Add a command with its summary and an example."""
+    parser = commands.add_parser(
         name,
         help=summary,
         description=textwrap.fill(summary, 100),
@@ -124,12 +124,12 @@ def add_model(parser: Parser) -> None:
 
 
 def add_detector(parser: Parser) -> None:
-    """Add --detector, for a verb without a dataclass of options."""
+    """Add --detector, for a command without a dataclass of options."""
     parser.add_argument("--detector", type=Path, metavar="FILE", help=DETECTOR_HELP)
 
 
 def add_force(parser: Parser) -> None:
-    """Add --force, for a verb without a dataclass of options."""
+    """Add --force, for a command without a dataclass of options."""
     parser.add_argument("--force", action="store_true", help=FORCE_HELP)
 
 
@@ -256,11 +256,11 @@ def require_packages(what: str, extra: str, *modules: str) -> None:
 class requires_extra:  # noqa: N801 - reads as a phrase: with requires_extra("train", "train")
     """Turns a missing package of an extra into one line that names the install command."""
 
-    def __init__(self, verb: str, extra: str) -> None:
-        self.verb, self.extra = verb, extra
+    def __init__(self, command: str, extra: str) -> None:
+        self.command, self.extra = command, extra
 
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("mien"):
-            raise MissingExtraError(self.verb, self.extra) from error
+            raise MissingExtraError(self.command, self.extra) from error

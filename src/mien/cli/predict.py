@@ -6,11 +6,11 @@ import sys
 from contextlib import ExitStack
 
 from mien.cli.parser import (
+    Commands,
     OptionType,
-    Verbs,
+    add_command,
     add_model,
     add_options,
-    add_verb,
     read_options,
     require_packages,
 )
@@ -19,10 +19,10 @@ from mien.predict.options import PredictOptions
 _log = logging.getLogger(__name__)
 
 
-def add_parser(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = add_verb(
-        verbs,
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
         "predict",
         "Predict the expressions of faces in images, videos and camera streams.",
         "mien predict photo.jpg holiday/ 'shots/*.png' --out faces.jsonl --draw drawn\n"

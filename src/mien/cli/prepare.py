@@ -5,17 +5,17 @@ import textwrap
 from dataclasses import fields, replace
 
 from mien.cli.output import print_result
-from mien.cli.parser import Verbs, add_options, add_verb, read_options, requires_extra
+from mien.cli.parser import Commands, add_command, add_options, read_options, requires_extra
 from mien.datasets.registry import DATASETS, DatasetOptions
 from mien.prepare.options import AUTO, PrepareOptions
 from mien.runtime.addresses import path_or_address
 from mien.runtime.options import option_flags
 
 
-def add_parser(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = add_verb(
-        verbs,
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
         "prepare",
         "Turn a raw dataset into a pack of cropped, verified faces. The raw dataset is never modified.",
         "mien prepare affectnet AffectNet/ --out affectnet.pack",

@@ -3,14 +3,14 @@
 import argparse
 
 from mien.cli.output import print_result
-from mien.cli.parser import Verbs, add_options, add_verb, read_options, requires_extra
+from mien.cli.parser import Commands, add_command, add_options, read_options, requires_extra
 from mien.push.options import PushOptions
 
 
-def add_parser(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = add_verb(
-        verbs,
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
         "push",
         "Upload a model and its card to the Hugging Face Hub. It needs a token: `hf auth login`, or HF_TOKEN.",
         "mien push model.onnx hf://org/name --report report --preview preview\n"

@@ -3,14 +3,14 @@
 import argparse
 
 from mien.cli.output import print_result
-from mien.cli.parser import OUT_PATH, Verbs, add_options, add_verb, read_options
+from mien.cli.parser import OUT_PATH, Commands, add_command, add_options, read_options
 from mien.sample.options import SampleOptions
 
 
-def add_parser(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = add_verb(
-        verbs,
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
         "sample",
         "Draw a synthetic face set in AffectNet's layout, to try mien out.",
         "mien sample faces",

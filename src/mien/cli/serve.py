@@ -4,14 +4,14 @@ import argparse
 import os
 from dataclasses import replace
 
-from mien.cli.parser import Verbs, add_model, add_options, add_verb, read_options, requires_extra
+from mien.cli.parser import Commands, add_command, add_model, add_options, read_options, requires_extra
 from mien.serve.options import TOKEN_VARIABLE, ServeOptions
 
 
-def add_parser(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = add_verb(
-        verbs,
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
         "serve",
         "Serve predictions over HTTP, and the web page that predicts in the browser.",
         "mien serve --port 8000",

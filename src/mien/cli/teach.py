@@ -4,14 +4,22 @@ import argparse
 from pathlib import Path
 
 from mien.cli.output import print_result
-from mien.cli.parser import OUT_PATH, Verbs, add_model, add_options, add_verb, read_options, requires_extra
+from mien.cli.parser import (
+    OUT_PATH,
+    Commands,
+    add_command,
+    add_model,
+    add_options,
+    read_options,
+    requires_extra,
+)
 from mien.teach.options import TeachOptions
 
 
-def add_parser(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = add_verb(
-        verbs,
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
         "teach",
         "Give a model your own classes from a few labeled photographs, in seconds and without torch: at least five faces per "
         "class, preferably twenty, of different people. Prints the cross-validated accuracy, and writes nothing if the classes "

@@ -9,10 +9,10 @@ from mien.artifacts import claim_output
 from mien.cli.output import print_result
 from mien.cli.parser import (
     OUT_PATH,
-    Verbs,
+    Commands,
+    add_command,
     add_force,
     add_options,
-    add_verb,
     read_options,
     requires_extra,
 )
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class _PrintHelp(argparse.Action):
-    """Prints the verb's own options, then every key of a recipe, which needs the extra."""
+    """Prints the command's own options, then every key of a recipe, which needs the extra."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         print_result(parser.format_help())
@@ -36,10 +36,10 @@ class _PrintHelp(argparse.Action):
         parser.exit()
 
 
-def add_parser(verbs: Verbs) -> None:
-    """Add the verb."""
-    parser = add_verb(
-        verbs,
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
         "train",
         "Train a network on a pack, as a recipe describes. Any key of the recipe can be overridden.",
         "mien train --recipe demo --pack my.pack --out run --schedule.epochs 10",

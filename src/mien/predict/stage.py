@@ -1,4 +1,4 @@
-"""The verb `predict`: everything is checked first, then each source is predicted and written as it comes."""
+"""The command `predict`: everything is checked first, then each source is predicted and written as it comes."""
 
 import logging
 import math

@@ -1,6 +1,6 @@
 """Options as fields of a dataclass: Python and the command line share their names, defaults and limits.
 
-`mien.cli.parser.add_options` adds such a dataclass to a verb. Neither this module nor one that defines options imports
+`mien.cli.parser.add_options` adds such a dataclass to a command. Neither this module nor one that defines options imports
 anything heavy, because `mien --help` reads all of them.
 """
 

@@ -47,7 +47,7 @@ class TeachSummary:
     def __str__(self) -> str:
         taught = self.info.training["taught"]
         found = taught["cross_validation"]
-        rows = [("class", "faces", "groups", "found")]
+        rows = [("class", "faces", "groups", "recall")]
         rows += [
             (name, f"{one['n']}", f"{one['groups']}", f"{one['recall']:.0%}")
             for name, one in found["classes"].items()

@@ -1,4 +1,4 @@
-"""Augmentation by poor images: small, blurred, dark, noisy or strongly compressed ones.
+"""Augmentation by degraded images: small, blurred, dark, noisy or strongly compressed ones.
 
 Every transform has a probability and a largest strength; the strengths are uniform up to it. They are applied in the
 order in which a camera and a file format would.

@@ -62,7 +62,7 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 
 
 def test_a_model_is_fetched_with_its_card(hub: Any, model_path: Path) -> None:
-    old = hub.add("org/faces", {"model.onnx": b"an earlier model", "README.md": b"old"})
+    old = hub.add("org/faces", {"model.onnx": b"a model of before", "README.md": b"old"})
     new = hub.add("org/faces", {"model.onnx": model_path.read_bytes(), "README.md": CARD})
     model = mien.load("hf://org/faces")
     path = find_model("hf://org/faces")
@@ -72,7 +72,7 @@ def test_a_model_is_fetched_with_its_card(hub: Any, model_path: Path) -> None:
     assert read_card(path) == "# faces\n\n---\n\nA card.\n"
     assert describe_model(OnnxModel.load(path))["name"] == "org/faces"
     assert find_model(f"hf://org/faces@{new}") == path
-    assert find_model(f"hf://org/faces@{old}").read_bytes() == b"an earlier model"
+    assert find_model(f"hf://org/faces@{old}").read_bytes() == b"a model of before"
     with pytest.raises(ArtifactError, match="not a loadable ONNX model"):
         mien.load(f"hf://org/faces@{old}")
     assert {token for *_, token in hub.requests} == {""}

@@ -140,7 +140,7 @@ def test_the_help_shows_defaults_and_headings(parser: Parser) -> None:
     ],
 )
 def test_typos_get_a_suggestion(arguments: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """For a verb, a choice and an option, also if a required option is missing because of the typo."""
+    """For a command, a choice and an option, also if a required option is missing because of the typo."""
     try:
         code: object = main(arguments.split())
     except SystemExit as ended:
@@ -175,16 +175,16 @@ def test_mien_alone_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "predict" in printed.err
-    assert "`mien --help` lists all verbs" in printed.err
+    assert "`mien --help` lists all commands" in printed.err
 
 
 def test_every_language_option_says_what_stays_in_english() -> None:
     """A command that writes a Chinese page still speaks English on the terminal."""
-    (verbs,) = (one for one in build_parser()._actions if isinstance(one, argparse._SubParsersAction))
+    (commands,) = (one for one in build_parser()._actions if isinstance(one, argparse._SubParsersAction))
     helps = {
         name: str(one.help)
-        for name, verb in verbs.choices.items()
-        for one in verb._actions
+        for name, command in commands.choices.items()
+        for one in command._actions
         if "--language" in one.option_strings
     }
     assert helps.keys() >= {"audit", "evaluate", "explain", "push", "teach"}
@@ -198,7 +198,7 @@ def test_values_that_exclude_each_other_are_wrong_usage(capsys: pytest.CaptureFi
     assert "--to must be later than --from" in capsys.readouterr().err
 
 
-def test_a_file_in_place_of_an_option_or_a_verb(
+def test_a_file_in_place_of_an_option_or_a_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -38,7 +38,7 @@ def group_by_brute_force(hashes: Hashes) -> NDArray[np.int64]:
         groups = joined
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     n_random=st.integers(0, 40),

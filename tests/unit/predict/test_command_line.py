@@ -24,7 +24,7 @@ def squares_are_faces(monkeypatch: pytest.MonkeyPatch, detector: Detector) -> No
 
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Return the arguments of the verb, which is not run."""
+    """Return the arguments of the command, which is not run."""
     seen: dict[str, Any] = {}
 
     def run_predict(sources: Any, model: Any, **rest: Any) -> PredictSummary:

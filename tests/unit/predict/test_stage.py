@@ -1,4 +1,4 @@
-"""The complete verb on images: checks first, then rows and annotated copies."""
+"""The complete command on images: checks first, then rows and annotated copies."""
 
 import csv
 import io
@@ -41,7 +41,7 @@ def folder(tmp_path: Path, make_image: Callable[..., Path]) -> Path:
 def run(
     *sources: Path, model: Path, stream: io.StringIO | None = None, options: PredictOptions
 ) -> PredictSummary:
-    """Run the verb."""
+    """Run the command."""
     return run_predict(sources, model, options=options, stream=stream or io.StringIO())
 
 

@@ -1,4 +1,4 @@
-"""The complete verb on videos and cameras."""
+"""The complete command on videos and cameras."""
 
 import io
 import json
@@ -95,7 +95,7 @@ def plug_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[Camera], Camera]:
 
 
 def run(*sources: Path | str | int, model: Path, **options: Any) -> tuple[PredictSummary, str]:
-    """Run the verb and return its summary and its output on the stream."""
+    """Run the command and return its summary and its output on the stream."""
     stream = io.StringIO()
     summary = run_predict(sources, model, options=PredictOptions(**options), stream=stream)
     return summary, stream.getvalue()

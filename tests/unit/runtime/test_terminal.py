@@ -41,7 +41,7 @@ def test_line_breaks_are_kept_in_multi_line_text() -> None:
 
 
 def test_results_notices_and_progress_are_safe(capsys: pytest.CaptureFixture[str]) -> None:
-    """Everything that verbs print goes through these."""
+    """Everything that commands print goes through these."""
     print_result(f"first\n{NASTY}")
     print_notice(NASTY)
     with log_to_stderr(), Progress(NASTY, total=1) as progress:

@@ -250,7 +250,7 @@ def test_responses_conform_to_the_document(
     n_cases = 0
 
     @given(case=api_document[path][method].as_strategy(generation_mode=mode))
-    @settings(max_examples=30, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=30, database=None, suppress_health_check=list(HealthCheck))
     def check(case: schemathesis.Case) -> None:
         nonlocal n_cases
         n_cases += 1

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs the train extra")
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
@@ -32,7 +32,6 @@ def draw(n: int, seed: int = 0) -> NDArray[np.uint64]:
 labels_and_groups = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 30)), min_size=1, max_size=200)
 
 
-@settings(deadline=None)
 @given(labels_and_groups, st.floats(0.01, 0.5), st.integers(0, 100))
 def test_no_group_is_split(faces: list[tuple[int, int]], fraction: float, seed: int) -> None:
     """Near-duplicates are all in train or all in dev, and the same seed gives the same split."""
@@ -44,7 +43,6 @@ def test_no_group_is_split(faces: list[tuple[int, int]], fraction: float, seed: 
     )
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=5), st.floats(0.01, 0.5), st.integers(0, 100))
 def test_each_class_holds_out_its_fraction(sizes: list[int], fraction: float, seed: int) -> None:
     """Without duplicates each class holds out its fraction, rounded."""
@@ -63,7 +61,6 @@ def test_seeds_split_differently() -> None:
     assert (one != other).any()
 
 
-@settings(deadline=None)
 @given(labels_and_groups, st.floats(0.05, 0.5), st.randoms(use_true_random=False))
 def test_the_order_of_the_faces_does_not_matter(
     faces: list[tuple[int, int]], fraction: float, random: Random
@@ -117,7 +114,6 @@ def test_a_dataset_with_fewer_faces_holds_out_the_same() -> None:
     assert (whole[kept] != fewer).sum() <= 0.1 * whole.sum()
 
 
-@settings(deadline=None)
 @given(labels_and_groups, st.integers(2, 12), st.integers(0, 100))
 def test_folds_split_no_group(faces: list[tuple[int, int]], n_folds: int, seed: int) -> None:
     """Every face is in one of the folds, near-duplicates in the same, and the same seed gives the same folds."""
@@ -131,7 +127,6 @@ def test_folds_split_no_group(faces: list[tuple[int, int]], n_folds: int, seed: 
     )
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=10, max_size=60), st.integers(2, 6), st.integers(0, 100))
 def test_folds_with_groups_are_about_equal(sizes: list[int], n_folds: int, seed: int) -> None:
     """A class's size in a fold is off by no more than its largest group."""
@@ -143,7 +138,6 @@ def test_folds_with_groups_are_about_equal(sizes: list[int], n_folds: int, seed:
         assert np.abs(parts - parts.sum() / n_folds).max() <= max(sizes)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(6, 60), min_size=1, max_size=5), st.integers(2, 6), st.integers(0, 100))
 def test_folds_are_as_equal_as_those_of_scikit_learn(sizes: list[int], n_folds: int, seed: int) -> None:
     """Without duplicates, the folds of each class are as large as in a stratified k-fold, in any order."""

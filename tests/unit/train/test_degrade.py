@@ -1,4 +1,4 @@
-"""Augmentation by poor images."""
+"""Augmentation by degraded images."""
 
 from dataclasses import fields
 

@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("torch", reason="training needs the train extra")
 
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional
@@ -22,7 +22,6 @@ counts_of_classes = st.lists(st.integers(0, 3000), min_size=1, max_size=10).filt
 schemes = st.sampled_from(["uniform", "none", "inverse", "square_root", "effective"])
 
 
-@settings(deadline=None)
 @given(counts_of_classes)
 def test_inverse_is_balanced_of_scikit_learn(counts: np.ndarray) -> None:
     """Scikit-learn's balanced weights, which are 1 on average too."""
@@ -32,7 +31,6 @@ def test_inverse_is_balanced_of_scikit_learn(counts: np.ndarray) -> None:
     np.testing.assert_allclose(face_weights(counts, "inverse")[present], expected)
 
 
-@settings(deadline=None)
 @given(counts_of_classes)
 def test_effective_is_the_formula_of_the_paper(counts: np.ndarray) -> None:
     """Weights go as 1 / E_n, where E_n = 1 + b + b^2 + ... of n terms (Cui et al. 2019, proposition 1)."""
@@ -58,7 +56,6 @@ def test_effective_lies_between_inverse_and_none() -> None:
     assert many[0] / many[1] == pytest.approx(1, rel=1e-6)
 
 
-@settings(deadline=None)
 @given(counts_of_classes)
 def test_square_root_is_the_root_of_inverse(counts: np.ndarray) -> None:
     """The ratio of two classes' weights is the root of their ratio under inverse."""
@@ -67,7 +64,6 @@ def test_square_root_is_the_root_of_inverse(counts: np.ndarray) -> None:
     np.testing.assert_allclose(root**2 / inverse, root[0] ** 2 / inverse[0])
 
 
-@settings(deadline=None)
 @given(counts_of_classes, schemes)
 def test_a_face_counts_one_on_average(counts: np.ndarray, scheme: str) -> None:
     """The mean over all faces is 1; a rarer class never has a lower weight, and one without faces has none."""
@@ -110,7 +106,6 @@ def test_a_cap_that_allows_fewer_draws() -> None:
     np.testing.assert_allclose(class_quotas(COUNTS, "inverse", n_draws=5000, cap=1.5), 1.5 * COUNTS)
 
 
-@settings(deadline=None)
 @given(counts_of_classes, schemes, st.none() | st.floats(1, 50))
 def test_quotas_fill_the_epoch(counts: np.ndarray, scheme: str, cap: float | None) -> None:
     """The quotas sum to the epoch, none is above its cap, and a class without faces has none."""

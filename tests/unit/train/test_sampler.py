@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("torch", reason="training needs the train extra")
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -90,7 +90,6 @@ def test_another_order_each_epoch_and_seed(order: FaceOrder) -> None:
     assert len(set(drawn)) == len(drawn)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 300), st.integers(0, 2**32 - 1), st.integers(0, 1000))
 def test_an_order_is_a_permutation(n_faces: int, seed: int, epoch: int) -> None:
     """No face is lost or repeated, whatever the seed."""
@@ -112,7 +111,6 @@ def test_positions_number_the_faces_of_an_epoch(order: FaceOrder) -> None:
     assert sorted(alone) == list(range(len(alone)))
 
 
-@settings(deadline=None)
 @given(
     counts=st.lists(st.integers(0, 40), min_size=1, max_size=8).filter(any),
     scheme=st.sampled_from(["inverse", "square_root", "effective"]),
@@ -229,7 +227,6 @@ def test_every_step_and_rank_has_its_own_seed() -> None:
 TABLE = uniform_draws(np.arange(300), 16, seed=5, epoch=2)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 299), min_size=1, max_size=40))
 def test_draws_depend_only_on_the_position(positions: list[int]) -> None:
     """Whatever positions are requested together, in whatever order, each has its own numbers."""

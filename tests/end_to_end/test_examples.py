@@ -181,7 +181,7 @@ def test_node(tmp_path: Path) -> None:
     done = subprocess.run(
         command, cwd=tmp_path / "node", capture_output=True, text=True, check=True, env=os.environ
     )
-    answers = dict(line.removesuffix(" %").split() for line in done.stdout.splitlines())
+    answers = dict(line.removesuffix("%").split() for line in done.stdout.splitlines())
     (expected,) = mien.load(threads=1).predict(face, cropped=True)
     assert next(iter(answers)) == expected.expression
     for name, probability in expected.probabilities.items():

@@ -50,7 +50,7 @@ function decide(decision) {
 function setMeter(letter, name, value) {
   byId("name-" + letter).textContent = name ? nameOf(name) : "";
   byId("p-" + letter).style.width = (value === null ? 0 : value * 100) + "%";
-  byId("v-" + letter).textContent = value === null ? "" : (value * 100).toFixed(0) + " %";
+  byId("v-" + letter).textContent = value === null ? "" : (value * 100).toFixed(0) + "%";
 }
 
 function describe(decision) {

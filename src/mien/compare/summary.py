@@ -109,7 +109,7 @@ class ComparisonSummary:
                 for name, value in model.metrics.items()
             ]
             if self.protocol is not None:
-                scores.append("–" if model.ece is None else f"{model.ece:.1%}".replace("%", " %"))
+                scores.append("–" if model.ece is None else f"{model.ece:.1%}")
             for name, metric in metrics.items():
                 found = model.tasks.get(name)
                 scores.append("–" if found is None else format_value(*found, is_percent=metric.is_percent))
@@ -139,7 +139,7 @@ def format_value(value: float, interval: Interval | None, *, is_percent: bool, s
         # Adding 0 turns -0 into 0.
         return f"{round(scale * one, digits) + 0.0:{'+' if signed else ''}.{digits}f}"
 
-    unit = " %" if is_percent and not signed else ""
+    unit = "%" if is_percent and not signed else ""
     ends = "" if interval is None else f" [{number(interval[0])}, {number(interval[1])}]"
     return f"{number(value)}{unit}{ends}"
 

@@ -295,7 +295,7 @@ def test_every_warning_and_detail_has_its_chinese(pack: Pack) -> None:
     ):
         predictions = HeldOutPredictions(pack.info.classes, probabilities, None, "", {})
         warnings += describe(pack, faces, predictions, judge(faces, pack, predictions), [])["warnings"]
-    assert [text.split()[0] for text in warnings] == ["The", "36"]
+    assert [text.split()[0] for text in warnings] == ["The", "36%"]
     shown = [chinese.text(text) for text in [*details, *REASONS.values(), *warnings]]
     assert shown[:3] == [
         "效价 -0.90，而“高兴 Happy”的效价应为正",

@@ -227,7 +227,7 @@ def test_latex_has_the_printed_table(write_report, tmp_path) -> None:
     summary = compare(reports, out=tmp_path / "table.tex")
     text = (tmp_path / "table.tex").read_text("utf-8")
     assert [text.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 1, 1]
-    assert r"\caption{40 faces, protocol all; intervals are 95 \%.}" in text
+    assert r"\caption{40 faces, protocol all; intervals are 95\%.}" in text
     words = {"textbackslash": "\\", "textasciitilde": "~", "textasciicircum": "^"}
     rows = []
     for line in re.findall(r"^ +(.*?) \\\\$", text, re.MULTILINE):

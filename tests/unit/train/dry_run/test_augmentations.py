@@ -126,7 +126,7 @@ def test_captions_of_mixed_faces_are_their_targets(
             if np.array_equal(np.rint(image).astype(np.uint8), face.image_rgb)
         )
         shares = np.zeros(3)
-        for percent, name in re.findall(r"(\d+) % (\w+)", face.caption):
+        for percent, name in re.findall(r"(\d+)% (\w+)", face.caption):
             shares[pack.info.classes.index(name)] += int(percent) / 100
         np.testing.assert_allclose(shares, expected, atol=0.006)
 

@@ -61,14 +61,15 @@ def find_model(model: str | Path | None = None) -> Path:
     if is_hub_address(model):
         return fetch_model(str(model))
     path = Path(model)
-    if path.is_file():
+    # Not `Path.is_file`, which raises for names that are too long.
+    if os.path.isfile(path):  # noqa: PTH113
         return path
     name = bundled_name(str(model))
     if name is not None:
         return _verified_file(name)
     near = get_close_matches(str(model), model_names(), n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]}?" if near else ""
-    problem = "is a folder, not a model" if path.is_dir() else "does not exist"
+    problem = "is a folder, not a model" if os.path.isdir(path) else "does not exist"  # noqa: PTH112
     raise ArtifactError(
         f"Model {model} {problem}.{hint} Bundled models: {', '.join(model_names())}; or give a file written by "
         f"`mien export RUN --out {path.stem or 'model'}.onnx`"

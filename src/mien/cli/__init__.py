@@ -1,6 +1,7 @@
 """The command line: one module per command, each with `add_parser`. Heavy imports happen inside the command that needs them."""
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -128,6 +129,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_notice("stopped")
         return 130
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            name = str(error.filename)
+            print_notice(
+                f"A name of {len(name):,} characters is too long for a file: {name[:200]}. Pass a path"
+            )
+            return 1
         if not is_from_stream(error):
             raise
         return abandon_stdout(error)

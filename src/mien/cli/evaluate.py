@@ -45,6 +45,11 @@ def run(args: argparse.Namespace) -> None:
     given = [name for name in ("groups", "flip_average") if getattr(options, name)]
     if args.pack is None and given:
         args.parser.error(f"--{given[0].replace('_', '-')} needs the faces of a --pack")
+    defaults = EvaluateOptions()
+    if options.min_group != defaults.min_group and not options.groups:
+        args.parser.error("--min-group is for --groups: add it")
+    if options.drawn != defaults.drawn and not options.counterfactual:
+        args.parser.error("--drawn is for --counterfactual: add it")
     with requires_extra("evaluate", "data"):
         from mien.evaluate.report import write_report  # noqa: F401 - loaded now, so that it is not missed at the end
         from mien.evaluate.stage import evaluate, evaluate_drawn

@@ -1,7 +1,6 @@
 """`mien teach`: a model file with other classes, from a few labeled photographs."""
 
 import argparse
-from pathlib import Path
 
 from mien.cli.output import print_result
 from mien.cli.parser import (
@@ -31,7 +30,7 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument(
         "source",
-        type=Path,
+        type=OUT_PATH,
         metavar="FACES",
         help="a folder with a folder of photographs for each class, or a CSV with the columns path, label and, if known, person",
     )

@@ -107,8 +107,15 @@ def explain(  # noqa: PLR0913 - what it reads, besides the options
     onnx_model = OnnxModel.load(find_model(model))
     require_class(options.target, onnx_model)
     confusion = None if options.report is None else read_confusion(options.report, onnx_model.path)
-    if options.keys and pack is None:
-        raise ArtifactError("--key names a face of a pack: add --pack")
+    if pack is None:
+        defaults = ExplainOptions()
+        for flag, is_given in {
+            "--key names": bool(options.keys),
+            "--split is of": options.split != defaults.split,
+            "--neighbors are": options.neighbors != defaults.neighbors,
+        }.items():
+            if is_given:
+                raise ArtifactError(f"{flag} faces of a pack: add --pack")
     found = _find_images(sources, lines, out)
     gradients = None if open_gradients is None else open_gradients(onnx_model)
     subjects: list[Iterator[_Subject]] = [_read_images(found, onnx_model, options)]

@@ -52,7 +52,7 @@ def find_detector_file(
     """
     named = path if path is not None else named_detector_file()
     if named is not None:
-        if not named.is_file():
+        if not os.path.isfile(named):  # noqa: PTH113 - `Path.is_file` raises for names that are too long
             origin = "" if path is not None else f" (from {PATH_VARIABLE})"
             raise SourceError(f"The face detector {named}{origin} does not exist. {how_to_get_yunet()}")
         return named

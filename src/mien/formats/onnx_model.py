@@ -209,8 +209,10 @@ class OnnxModel:
             raise ArtifactError(
                 f"{path} has metadata that mien does not write: {others[:200]}. Use the file as written by `mien export`"
             )
-        if threads is not None and threads < 1:
-            raise ValueError(f"`threads` must be 1 or more, or None for all cores, got {threads}")
+        if threads is not None and (threads < 1 or threads != int(threads)):
+            raise ValueError(
+                f"`threads` must be a whole number of 1 or more, or None for all cores, got {threads}"
+            )
         self.path, self.threads, self.providers = path, threads, tuple(providers)
         self.info = ModelInfo.from_json(file.metadata[METADATA_KEY], where=str(path))
         self.sha256 = file.sha256 or file.compute_sha256()

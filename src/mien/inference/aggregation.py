@@ -8,7 +8,14 @@ from typing import Any, Literal
 
 from mien.inference.baseline import baseline_measures
 from mien.inference.decision_rule import UNSURE
-from mien.inference.results import NO_FACE, OK, VALUE_DECIMALS, FacePrediction, ImagePrediction
+from mien.inference.results import (
+    NO_FACE,
+    OK,
+    VALUE_DECIMALS,
+    FacePrediction,
+    ImagePrediction,
+    as_predictions,
+)
 
 # What a measure has besides its mean: an expression varies, a blink is a minimum, and an open mouth a maximum.
 FURTHER_STATISTICS: dict[str, Literal["sd", "min", "max"]] = {
@@ -56,7 +63,7 @@ def aggregate_columns(
 
 
 def aggregate(
-    predictions: Iterable[ImagePrediction], by: str | Sequence[str] = "file"
+    predictions: ImagePrediction | Iterable[ImagePrediction], by: str | Sequence[str] = "file"
 ) -> Iterator[dict[str, Any]]:
     """Yield one row per file, per person (track) or per second, as soon as it is complete.
 
@@ -64,7 +71,7 @@ def aggregate(
     The columns are those of `mien predict --aggregate`, see the formats in the documentation.
 
     Args:
-        predictions: such as what `Model.watch` yields, or a list from `Model.predict`.
+        predictions: such as what `Model.watch` yields, a list from `Model.predict`, or a single prediction.
         by: ``file`` (each video, each image), ``track``, ``second``, or both of the latter: ``["track", "second"]``.
 
     Raises:
@@ -80,7 +87,7 @@ def aggregate(
     aggregator = Aggregator(parse_by(by))
 
     def rows() -> Iterator[dict[str, Any]]:
-        for prediction in predictions:
+        for prediction in as_predictions(predictions):
             for row in prediction.rows:
                 yield from aggregator.add(row)
         yield from aggregator.finish()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mien.formats.onnx_model import ModelInfo
-from mien.inference.results import FacePrediction, ImagePrediction
+from mien.inference.results import FacePrediction, ImagePrediction, as_predictions
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class _Mean:
         return {name: total / self.n for name, total in self.sums.items()}
 
 
-def measure_baseline(predictions: Iterable[ImagePrediction]) -> dict[str, float]:
+def measure_baseline(predictions: ImagePrediction | Iterable[ImagePrediction]) -> dict[str, float]:
     """Return the mean measures of the largest face of each image or frame, as those of a neutral face.
 
     Args:
@@ -69,7 +69,7 @@ def measure_baseline(predictions: Iterable[ImagePrediction]) -> dict[str, float]
         ValueError: there is no face, or the probabilities of some classes are left out.
     """
     mean = _Mean()
-    for prediction in predictions:
+    for prediction in as_predictions(predictions):
         if prediction.faces:
             mean.add(baseline_measures(prediction[0]))
     if not mean.n:
@@ -78,7 +78,7 @@ def measure_baseline(predictions: Iterable[ImagePrediction]) -> dict[str, float]
 
 
 def subtract_baseline(
-    predictions: Iterable[ImagePrediction],
+    predictions: ImagePrediction | Iterable[ImagePrediction],
     *,
     seconds: float | None = None,
     neutral: Mapping[str, float] | None = None,
@@ -109,11 +109,13 @@ def subtract_baseline(
 
 
 def _subtract(
-    predictions: Iterable[ImagePrediction], seconds: float | None, neutral: Mapping[str, float] | None
+    predictions: ImagePrediction | Iterable[ImagePrediction],
+    seconds: float | None,
+    neutral: Mapping[str, float] | None,
 ) -> Iterator[ImagePrediction]:
     by_track: dict[int, _Mean] = {}
     n_faces = n_changes = 0
-    for prediction in predictions:
+    for prediction in as_predictions(predictions):
         rows = []
         for row in prediction.rows:
             change: dict[str, float] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Literal
 
 from mien.errors import ModelError
@@ -78,6 +79,12 @@ class DecisionRule:
     label_sets: LabelSets | None = None
 
     def __post_init__(self) -> None:
+        for name in ("n_classes", "top"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, Integral) or isinstance(value, bool)):
+                raise ValueError(f"`{name}` must be a whole number or None, got {value!r}")
+        if not isinstance(self.quality_rule, bool):
+            raise TypeError(f"`quality_rule` must be True or False, got {self.quality_rule!r}")
         if self.n_classes not in (None, 7, 8, 11):
             raise ValueError(f"`n_classes` must be 7, 8, 11 or None, got {self.n_classes!r}")
         if not 0 <= self.min_confidence <= 1:

@@ -5,8 +5,10 @@ Nothing about pixels is guessed: where their range or the order of their axes is
 
 import glob
 import io
+import logging
 import os
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -18,6 +20,8 @@ from mien.faces.file_signatures import N_SIGNATURE_BYTES, identify_format
 from mien.faces.image_files import MAX_FILE_BYTES, read_image_file
 from mien.faces.images import UnreadableImage, composite_on_black, decode_image, decode_pillow
 from mien.inference.urls import MAX_PATH_LENGTH, download_image, explain_name, is_url, redact_url
+
+_log = logging.getLogger(__name__)
 
 # A path, an http(s) address, the bytes of an image file or a file object with them, a Pillow image, an array or a tensor.
 ImageInput: TypeAlias = Any
@@ -145,6 +149,8 @@ def pixels_from_array(array: NDArray[Any], *, color: ColorOrder = "rgb") -> NDAr
 
 def _to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype == np.uint8:
+        if array.max() == 1:
+            _warn_of_ones()
         return array
     expected = "pixels must be uint8, or floating point from 0 to 1"
     if array.dtype.kind == "b":
@@ -169,6 +175,13 @@ def _to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
             "a normalization by mean and standard deviation"
         )
     return np.asarray(np.rint(array * 255), dtype=np.uint8)
+
+
+@cache
+def _warn_of_ones() -> None:
+    _log.warning(
+        "uint8 pixels that are all 0 or 1 are almost black: if 1 is white, pass `pixels * 255`, or floating point from 0 to 1"
+    )
 
 
 def _read_path(path: str) -> bytes:
@@ -202,6 +215,8 @@ def _read_file_object(file: Any) -> bytes:
         UnreadableImage: it is too large, or already at its end.
         TypeError: it returns no bytes.
     """
+    if isinstance(file, io.TextIOBase):
+        raise TypeError("a file object must return bytes: open it in binary mode, 'rb'")
     try:
         data = file.read(MAX_FILE_BYTES + 1)
     except io.UnsupportedOperation:

@@ -16,18 +16,17 @@ from mien.errors import SourceError
 from mien.faces.file_signatures import identify_format
 from mien.faces.images import IMAGE_SUFFIXES, UnreadableImage
 from mien.inference.urls import explain_name, is_image_url, is_url, redact_url
-from mien.inference.video.animated_image import is_animated_image
-from mien.inference.video.capture import HEADER_BYTES, is_camera_index, is_video_content, read_header
+from mien.inference.video.capture import (
+    HEADER_BYTES,
+    VIDEO_SUFFIXES,
+    is_camera_index,
+    is_video_content,
+    is_video_file,
+    read_header,
+)
 
 _log = logging.getLogger(__name__)
 
-VIDEO_SUFFIXES = frozenset(
-    (
-        *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"),
-        *(".wmv", ".flv", ".ogv", ".3gp", ".3g2", ".mts", ".m2ts", ".ts", ".apng"),
-        *(".vob", ".mxf", ".asf", ".f4v", ".m2v", ".mpe", ".qt", ".divx", ".y4m"),
-    )
-)
 # Images of these kinds may be animated.
 _ANIMATED_SUFFIXES = (".gif", ".webp", ".png", ".avif")
 STANDARD_INPUT = "-"
@@ -35,6 +34,8 @@ MAX_LIST_BYTES = 256 * 1024 * 1024
 # So many servers are asked at once whether a URL is a photo.
 _URL_THREADS = 8
 _WILDCARDS = re.compile(r"[*?\[]")
+# Characters of a name that an error shows.
+MAX_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,35 +205,26 @@ def _sources_of(
         yield MediaSource(text, relative_path, is_video=True)
         return
     path = Path(name)
-    if path.is_file():
-        yield MediaSource(path, Path(path.name), _is_video(path))
+    # Not `Path.is_file`, which raises for names that are too long.
+    if os.path.isfile(path):  # noqa: PTH113
+        yield MediaSource(path, Path(path.name), is_video_file(path))
         return
-    if not path.is_dir():
-        what = "is neither a file nor a folder" if path.exists() else "does not exist"
+    if not os.path.isdir(path):  # noqa: PTH112
+        what = "is neither a file nor a folder" if os.path.exists(path) else "does not exist"  # noqa: PTH110
+        shown = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}... ({len(text):,} characters)"
         if hint := explain_name(text):
-            raise SourceError(f"{text} cannot be read: {hint}")
-        raise SourceError(f"{text} {what}. Pass images, videos, folders of them, a camera index or a URL")
+            raise SourceError(f"{shown} cannot be read: {hint}")
+        raise SourceError(f"{shown} {what}. Pass images, videos, folders of them, a camera index or a URL")
     prefix = Path(path.resolve().name) if keep_folder_name else Path()
     is_empty = True
     for file in _walk(path, excluded, passed_over):
         is_empty = False
         suffix = file.suffix.lower()
-        is_video = _is_video(file) if suffix in _ANIMATED_SUFFIXES else suffix not in IMAGE_SUFFIXES
+        is_video = is_video_file(file) if suffix in _ANIMATED_SUFFIXES else suffix not in IMAGE_SUFFIXES
         yield MediaSource(file, prefix / file.relative_to(path), is_video)
     if is_empty:
         suffixes = ", ".join((*sorted(IMAGE_SUFFIXES), *sorted(VIDEO_SUFFIXES)))
         raise SourceError(f"The folder {path} contains no image or video ({suffixes}). Pass another folder")
-
-
-def _is_video(path: Path) -> bool:
-    """Return whether a file is a video or an animated image: by its content, and by its suffix if that is inconclusive."""
-    try:
-        header = read_header(path)
-    except UnreadableImage:
-        header = b""
-    return (
-        path.suffix.lower() in VIDEO_SUFFIXES or is_video_content(header) or is_animated_image(path, header)
-    )
 
 
 def _is_transport_stream(path: Path) -> bool:

@@ -29,7 +29,7 @@ from mien.inference.video.frames import DEFAULT_FRAME_RATE, FrameSource
 from mien.inference.video.given_frames import GivenFrames
 from mien.inference.video.options import DETECT_EVERY, SMOOTHING_S, VideoOptions
 from mien.inference.video.stream import predict_frames, unreadable_prediction
-from mien.runtime.cpu import usable_cpu_cores
+from mien.runtime.cpu import threads_for_video
 from mien.runtime.onnx_session import Provider, require_providers, resolve_device
 from mien.runtime.progress import Progress
 
@@ -249,6 +249,7 @@ class Model:
         Raises:
             TypeError: it is not an image, see `predict`.
         """
+        self._check_cropped(cropped)
         source = source_name(image)
         try:
             pixels, encoded = read_input(image, color=color)
@@ -259,6 +260,10 @@ class Model:
             detector = None if cropped else self.detector
         crops = preprocess_pixels(source, to_rgb(pixels), self.info, detector=detector, keep_image=keep_image)
         return replace(crops, n_more_images=0 if encoded is None else count_images(encoded) - 1)
+
+    def _check_cropped(self, cropped: bool) -> None:
+        if cropped and self._min_face_px:
+            raise ValueError("`min_face_px` is for faces that are detected, not for `cropped` ones")
 
     def explain(
         self,
@@ -328,8 +333,8 @@ class Model:
 
         Args:
             source: a video file, an animated image, a camera index, an ``rtsp://`` or ``http(s)://`` URL, or an iterable of
-                frames in any form that `predict` takes as an image, or of pairs (seconds, frame). Each of these is predicted
-                before the next one is requested; PyAV's frames bring their own times.
+                frames in any form that `predict` takes as an image, or of pairs (seconds, frame), whose rows have these
+                seconds; PyAV's frames bring their own. Each is predicted before the next one is requested.
             detect_every: faces are detected in every K-th frame, and tracked in between.
             smoothing: time constant, in seconds, for smoothing each person's probabilities, valence, arousal and
                 landmarks; 0 for none.
@@ -368,6 +373,7 @@ class Model:
             per_second=per_second,
         )
 
+        self._check_cropped(cropped)
         if self.rule.label_sets is not None:
             raise ValueError(
                 "`coverage` is for images: the frames of a video repeat each other, so the coverage would not hold"
@@ -390,8 +396,7 @@ class Model:
                 frames, self._video_model, detector=detector, rule=self.rule, options=options
             )
 
-        # Options are checked above, at the call; the source is opened when the first frame is requested.
-        return predictions()
+        return predictions()  # options were checked above; the source is opened for the first frame
 
     def teach(  # noqa: PLR0913 - one keyword per option, as on the command line
         self,
@@ -463,7 +468,8 @@ class Model:
             tuple(people[index] for index in kept),
         )
         taught = teach(self.onnx_model, shots, keep_classes=keep_classes, merge=merge)
-        return Model(taught, detector=self._detector)
+        rule = replace(self.rule, n_classes=None, prior="as-trained", label_sets=None)
+        return Model(taught, rule=rule, detector=self._detector, min_face_px=self._min_face_px)
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the model file, and a model card next to it; return the file's path.
@@ -492,8 +498,3 @@ class Model:
             f"Model({self.onnx_model.path.name}: {', '.join(info.tasks)}; {len(self.classes)} classes; "
             f"{info.input_size} px)"
         )
-
-
-def threads_for_video() -> int:
-    """Return the threads per model call while other threads decode and detect faces: half of the cores."""
-    return max(1, usable_cpu_cores() // 2)

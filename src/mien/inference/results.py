@@ -178,7 +178,8 @@ class FacePrediction:
         return self._ratio(mouth_aspect_ratio)
 
     def _ratio(self, measure: Callable[[NDArray[np.float64]], float]) -> float | None:
-        ratio = math.nan if self.landmarks is None else measure(self.landmarks)
+        # Of the landmarks as they are written, so that a row that is read back has the same.
+        ratio = math.nan if self.landmarks is None else measure(self.landmarks.round(PIXEL_DECIMALS))
         return None if math.isnan(ratio) else ratio
 
     def __repr__(self) -> str:
@@ -383,12 +384,16 @@ def to_pandas(
     return table.astype({name: float for name in numbers if table[name].dtype == object})
 
 
+def as_predictions(predictions: ImagePrediction | Iterable[ImagePrediction]) -> Iterable[ImagePrediction]:
+    """Return predictions, of which there may be a single one: iterating over it would give its faces."""
+    return [predictions] if isinstance(predictions, ImagePrediction) else predictions
+
+
 def flat_rows(
     predictions: ImagePrediction | Iterable[ImagePrediction], by: str | Sequence[str] | None = None
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the rows of predictions, or their aggregates, without nesting, and the columns of their table."""
-    if isinstance(predictions, ImagePrediction):
-        predictions = [predictions]
+    predictions = as_predictions(predictions)
     if by is None:
         flat = [row.to_flat_dict() for prediction in predictions for row in prediction.rows]
     else:

@@ -104,6 +104,11 @@ def _open_list(path: Path) -> tuple[CsvFile, BoxFormat | None]:
             f"{path} must have one column `source` or `path`, and `{', '.join(OWN_BOX)}`, `x, y, width, height` or "
             f"`landmarks`; it begins with {', '.join(map(repr, header[:12]))}. Rename or remove columns"
         )
+    used = [*paths, *landmarks, *(name for form in found for name in form)]
+    if repeated := sorted({name for name in used if lowered.count(name) > 1}):
+        raise SourceError(
+            f"{path} has more than one column {' and '.join(map(repr, repeated))}. Remove the wrong one"
+        )
     columns = {PATH: lowered.index(paths[0])}
     columns |= {name: lowered.index(landmarks[0]) for name in (LANDMARKS,) if landmarks}
     columns |= dict(zip(BOX, (lowered.index(name) for form in found for name in form), strict=False))

@@ -8,7 +8,7 @@ from typing import Literal
 from mien.inference.decision_rule import DecisionRule
 from mien.inference.label_sets import CoverageOptions
 from mien.inference.video.options import VideoOptions
-from mien.runtime.addresses import path_or_address
+from mien.runtime.addresses import local_path, path_or_address
 from mien.runtime.engines import parse_engine
 from mien.runtime.options import DETECTOR_HELP, ENGINE_HELP, FORCE_HELP, name_formats, option
 
@@ -28,11 +28,15 @@ PEER_FORMATS = {
 
 
 def parse_baseline(text: str) -> float | Path:
-    """Return a number of seconds, or the path of a file or folder."""
+    """Return a number of seconds, or the path of a file or folder.
+
+    Raises:
+        ValueError: the seconds are not positive, or it is an address.
+    """
     try:
         seconds = float(text)
     except ValueError:
-        return Path(text)
+        return local_path(text)
     if not 0 < seconds < math.inf:
         raise ValueError(f"must be more than 0 seconds, got {text}")
     return seconds

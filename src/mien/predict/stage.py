@@ -21,7 +21,6 @@ from mien.formats.onnx_model import OnnxModel
 from mien.inference.baseline import subtract_baseline
 from mien.inference.given_faces import GivenFaces
 from mien.inference.media_sources import MediaSource, find_sources
-from mien.inference.model import threads_for_video
 from mien.inference.pipeline import warn_if_trained_on_crops
 from mien.inference.results import ImagePrediction
 from mien.inference.video.capture import open_frames
@@ -50,6 +49,7 @@ from mien.predict.prediction_files import RowWriter, claim_prediction_file
 from mien.predict.preview_window import PreviewWindow
 from mien.predict.terminal_output import TableWriter, VideoSummary
 from mien.predict.timeline import Timeline, claim_timeline
+from mien.runtime.cpu import threads_for_video
 from mien.runtime.options import given_options, option_flag
 from mien.runtime.progress import Progress
 from mien.runtime.terminal import on_one_line

@@ -34,8 +34,11 @@ def local_path(path: str | Path) -> Path:
     """
     if _ADDRESS.match(str(path)):
         protocol = str(path).partition(":")[0].lower()
+        command = f"python -c \"import fsspec; fsspec.filesystem('{protocol}')"
+        fetch = f"{command}.get('{path}', 'PATH', recursive=True)\""
+        write = f", or write to a path, and copy it afterwards with {command}.put('PATH', '{path}', recursive=True)\""
         raise ValueError(
-            "must be a path of this machine, got an address: give a path, and copy it afterwards, for example with "
-            f"python -c \"import fsspec; fsspec.filesystem('{protocol}').put('PATH', 'BUCKET/NAME', recursive=True)\""
+            f"must be a path of this machine, got an address: copy what is to be read first, with {fetch}"
+            f"{'' if protocol in ('http', 'https') else write}"
         )
     return Path(path)

@@ -13,6 +13,11 @@ def usable_cpu_cores() -> int:
     return n_cores if quota is None else max(1, min(n_cores, math.ceil(quota)))
 
 
+def threads_for_video() -> int:
+    """Return the threads per model call while other threads decode and detect faces: half of the cores."""
+    return max(1, usable_cpu_cores() // 2)
+
+
 def cpu_quota(root: Path = Path("/")) -> float | None:
     """Return the number of cores that the control groups of this process allow, None if they set no limit.
 

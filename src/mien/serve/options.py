@@ -13,6 +13,7 @@ from mien.serve.settings import ServeSettings
 TOKEN_VARIABLE = "MIEN_TOKEN"  # noqa: S105 - the name of an environment variable
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?")
 
 
 def parse_token(text: str) -> str:
@@ -54,6 +55,18 @@ def parse_origin(text: str) -> str:
         raise ValueError(example)
     is_default = port is None or port == _DEFAULT_PORTS.get(parts.scheme)
     return f"{parts.scheme}://{host}" + ("" if is_default else f":{port}")
+
+
+def parse_host(text: str) -> str:
+    """Return a host name, without the port, in lower case; or ``*``.
+
+    Raises:
+        ValueError: it has a scheme, a port or a path.
+    """
+    name = text.strip().lower().rstrip(".")
+    if name != "*" and not _HOST.fullmatch(name):
+        raise ValueError("must be a name such as faces.example.org, without scheme, port and path, or *")
+    return name
 
 
 def parse_prefix(text: str) -> str:
@@ -108,6 +121,7 @@ class ServeOptions:
         "be repeated (default: IP addresses, localhost and this machine's name)",
         flag="--allow-host",
         metavar="NAME",
+        parse_each=parse_host,
     )
     root_path: str = option(
         "",

@@ -1,5 +1,6 @@
 """Commands that read packs and raw datasets at addresses."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -144,11 +145,19 @@ def test_other_outputs_are_paths(
 
 
 def test_the_advice_works(store: Any, tmp_path: Path) -> None:
-    """The command that the message names copies a folder."""
+    """The commands that the message names copy a folder, there and back."""
     with pytest.raises(ValueError, match="must be a path") as error:
         local_path("memory://bucket/run")
-    code = str(error.value).partition('python -c "')[2].rpartition('"')[0]
+    fetch, write = re.findall(r'python -c "(.*?)"', str(error.value))
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text("{}")
-    exec(code.replace("PATH", str(tmp_path / "run")).replace("BUCKET/NAME", "/bucket/run"))  # noqa: S102
+    exec(write.replace("PATH", str(tmp_path / "run")))  # noqa: S102
     assert store.cat("/bucket/run/run.json") == b"{}"
+    exec(fetch.replace("PATH", str(tmp_path / "fetched")))  # noqa: S102
+    assert (tmp_path / "fetched" / "run.json").read_text() == "{}"
+
+
+def test_nothing_is_written_over_http() -> None:
+    with pytest.raises(ValueError, match=r"copy what is to be read first, .*\.get\(") as error:
+        local_path("https://host/faces.csv")
+    assert ".put(" not in str(error.value)

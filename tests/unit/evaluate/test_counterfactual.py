@@ -125,6 +125,8 @@ def test_the_command_draws_faces(
     for more, message in (
         ([], "required: --pack"),
         (["--counterfactual", "--groups", "person"], "--groups needs"),
+        (["--pack", "x.pack", "--drawn", "8"], "--drawn is for --counterfactual"),
+        (["--pack", "x.pack", "--min-group", "8"], "--min-group is for --groups"),
     ):
         with pytest.raises(SystemExit) as ended:
             main([*words, *more])

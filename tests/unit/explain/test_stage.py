@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -188,6 +189,13 @@ def test_in_python(model_path: Path, detector: object, make_image: MakeImage, tm
         model.explain(tmp_path / "missing.jpg")
     with pytest.raises(ModelError, match="must be one of the model's"):
         model.explain(np.full((40, 40, 3), 100, np.uint8), target="Joy")
+
+
+@pytest.mark.parametrize("options", [{"split": "train"}, {"neighbors": 3}, {"keys": ("a.png",)}])
+def test_options_of_a_pack_need_one(options: dict[str, Any], model_path: Path, tmp_path: Path) -> None:
+    """None is left out in silence."""
+    with pytest.raises(ArtifactError, match="add --pack"):
+        explain(["a.png"], model_path, out=tmp_path / "why", options=ExplainOptions(**options))
 
 
 def test_without_an_image_the_usage_is_wrong(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

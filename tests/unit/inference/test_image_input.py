@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from mien.faces.images import UnreadableImage, decode_image
+from mien.inference import image_input
 from mien.inference.image_input import as_array, is_batch, read_input, source_name
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 5, 3)).astype(np.uint8)
@@ -268,3 +269,19 @@ def test_a_frame_of_pyav_states_the_order_of_its_channels() -> None:
     frame = av.VideoFrame.from_ndarray(RGB, format="rgb24")
     for color in ("rgb", "bgr"):
         assert np.array_equal(read_input(frame, color=color)[0], RGB)
+
+
+def test_a_file_opened_as_text_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    with (tmp_path / "a.jpg").open(encoding="utf-8") as file, pytest.raises(TypeError, match="binary mode"):
+        read_input(file)
+
+
+def test_pixels_of_0_and_1_in_bytes_are_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """Once, however many frames are like that."""
+    image_input._warn_of_ones.cache_clear()
+    for _ in range(2):
+        read_input((RGB > 127).astype(np.uint8))
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "uint8 pixels that are all 0 or 1 are almost black"
+    ]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from mien.formats.onnx_model import OnnxModel
 from mien.inference import model as model_module
 from mien.inference.decision_rule import DecisionRule
 from mien.inference.model import Model
+from mien.inference.results import FacePrediction
 
 MakeImage = Callable[..., Path]
 
@@ -286,9 +288,9 @@ def test_frames_of_a_program_are_tracked_one_at_a_time(model: Model, image: Path
 def test_frames_with_times_and_damaged_frames(model: Model, image: Path) -> None:
     predictions = list(model.watch([(2.0, image), (2.5, b"no image"), (4.0, image)]))
     assert [(p.rows[0].seconds, p.rows[0].status) for p in predictions] == [
-        (0, "ok"),
-        (0.5, "not_an_image"),
         (2, "ok"),
+        (2.5, "not_an_image"),
+        (4, "ok"),
     ]
     with pytest.raises(ValueError, match="frame 1 is at 1 s, before the last one at 2 s"):
         list(model.watch([(2.0, image), (1.0, image)]))
@@ -336,3 +338,52 @@ def test_importing_mien_loads_nothing_heavy() -> None:
     program = "import mien, sys; print([n for n in ('numpy', 'cv2', 'onnxruntime') if n in sys.modules])"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_a_least_size_is_not_for_cropped_faces(model: Model, image: Path) -> None:
+    """Refused by each door, in place of being ignored."""
+    limited = Model(model.onnx_model, detector=model.detector, min_face_px=50)
+    calls: list[Callable[[], object]] = [
+        lambda: limited.predict(image, cropped=True),
+        lambda: limited.explain(image, cropped=True),
+        lambda: limited.watch(image, cropped=True),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="`min_face_px` is for faces that are detected"):
+            call()
+
+
+def test_a_single_prediction_is_aggregated_and_compared(model: Model, image: Path) -> None:
+    """As if it were in a list: iterating over it would give its faces."""
+    for prediction in (model.predict(image), model.predict("nope.jpg")):
+        assert list(mien.aggregate(prediction)) == list(mien.aggregate([prediction]))
+        changed = list(mien.subtract_baseline(prediction, neutral={}))
+        assert [len(one.rows) for one in changed] == [len(prediction.rows)]
+    assert mien.measure_baseline(model.predict(image)) == mien.measure_baseline([model.predict(image)])
+
+
+def test_a_row_that_was_written_has_the_same_ratios(model: Model, image: Path) -> None:
+    """Although its landmarks are rounded."""
+    for row in model.predict(image).rows:
+        assert FacePrediction.from_dict(row.to_dict()).to_flat_dict() == row.to_flat_dict()
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"threads": 1.5}, "`threads` must be a whole number"),
+        ({"classes": 7.0}, "`n_classes` must be a whole number"),
+        ({"top": 2.5}, "`top` must be a whole number"),
+        ({"quality_rule": "false"}, "`quality_rule` must be True or False"),
+    ],
+)
+def test_options_of_another_type_are_refused(model_path: Path, options: dict[str, Any], error: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=error):
+        mien.load(model_path, **options)
+
+
+def test_a_name_too_long_for_a_file_is_no_traceback() -> None:
+    with pytest.raises(ArtifactError, match="does not exist"):
+        mien.load("a" * 300)
+    with pytest.raises(MienError, match="does not exist"):
+        mien.load(detector="a" * 300)

@@ -83,6 +83,7 @@ def test_landmarks_are_enough_and_may_be_missing(tmp_path: Path, listed: Callabl
         ),
         ("path,x,y,w,h\na.png,5,5,3,8\na.png,5,five,3,8\n", "row 2 .* got 5, five"),
         ("path,x,y,w,h\na.png,5,5\n", "row 1 .* 3 columns"),
+        ("path,x,y,w,h,x\na.png,1,2,3,4,5\n", "more than one column 'x'"),
         ("path,landmarks\na.png,1;2;3\n", "row 1 .* 136 or 10 numbers"),
         ("path,x,y,w,h\nelsewhere/a.png,5,5,3,8\n", "names none of the 1 images"),
     ],

@@ -4,7 +4,7 @@ import pytest
 
 from mien.cli import build_parser
 from mien.cli.parser import read_options
-from mien.serve.options import ServeOptions, parse_network, parse_origin, parse_prefix
+from mien.serve.options import ServeOptions, parse_host, parse_network, parse_origin, parse_prefix
 
 
 @pytest.mark.parametrize(
@@ -84,3 +84,16 @@ def test_the_command_line_repeats_origins_and_proxies(capsys: pytest.CaptureFixt
         build_parser().parse_args(["serve", "--allow-origin", "a.example"])
     assert ended.value.code == 2
     assert "--allow-origin: must be SCHEME://HOST[:PORT]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("Faces.Example.org", "faces.example.org"), ("*", "*"), (" host_1. ", "host_1")]
+)
+def test_hosts_are_names(text: str, name: str) -> None:
+    assert parse_host(text) == name
+
+
+@pytest.mark.parametrize("text", ["http://faces.example.org/", "faces.example.org:8000", "faces/", "", "-a"])
+def test_what_no_host_header_would_match_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="without scheme, port and path"):
+        parse_host(text)

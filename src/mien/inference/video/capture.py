@@ -18,11 +18,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import SourceError
-from mien.faces.images import UnreadableImage
-from mien.inference.urls import is_url, redact_url
+from mien.faces.file_signatures import N_SIGNATURE_BYTES, VIDEO_FORMATS, identify_format
+from mien.faces.image_files import read_image_file
+from mien.faces.images import UnreadableImage, decode_image, to_rgb
+from mien.inference.urls import download_image, explain_name, is_url, redact_url
 from mien.inference.video.animated_image import AnimatedImage, is_animated_image
-from mien.inference.video.demuxed import DemuxedVideo, LiveCapture, close_container, import_av, open_container
+from mien.inference.video.demuxed import (
+    DemuxedVideo,
+    LiveCapture,
+    close_container,
+    holds_image,
+    import_av,
+    open_container,
+)
 from mien.inference.video.frames import (
+    DEFAULT_FRAME_RATE,
     Frame,
     FrameSource,
     damaged,
@@ -42,7 +52,16 @@ NETWORK_TIMEOUT_MS = 10_000
 # The frame count in a file's header is an estimate in some formats: this many frames, and this fraction, may be missing.
 MAX_MISSING_FRAMES, MAX_MISSING_RATIO = 2, 0.02
 # How much of a file identifies its format: a transport stream is recognized by its second packet.
-HEADER_BYTES, PACKET_BYTES = 189, 188
+HEADER_BYTES, PACKET_BYTES = N_SIGNATURE_BYTES, 188
+
+VIDEO_SUFFIXES = frozenset(
+    (
+        *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"),
+        *(".wmv", ".flv", ".ogv", ".3gp", ".3g2", ".mts", ".m2ts", ".ts", ".apng"),
+        *(".vob", ".mxf", ".asf", ".f4v", ".m2v", ".mpe", ".qt", ".divx", ".y4m"),
+        *(".mjpeg", ".mjpg", ".h264", ".264", ".h265", ".265", ".hevc"),
+    )
+)
 
 
 class Capture(Protocol):
@@ -56,6 +75,27 @@ class Capture(Protocol):
 
     def release(self) -> None:
         """Close the device or file."""
+
+
+class StillImage:
+    """An image in place of a video, decoded as `Model.predict` decodes it: a single frame."""
+
+    is_live = False
+    frame_rate = DEFAULT_FRAME_RATE
+    n_frames: int | None = 1
+
+    def __init__(self, name: str, data: bytes) -> None:
+        """Decode the bytes of an image file.
+
+        Raises:
+            UnreadableImage: it cannot be decoded.
+        """
+        self.name = name
+        self._image_rgb = to_rgb(decode_image(data))
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frame."""
+        yield Frame(0, 0.0, self._image_rgb)
 
 
 class VideoFile:
@@ -225,6 +265,8 @@ def open_frames(source: str | Path | int, *, start_seconds: float = 0.0) -> Fram
         return LiveStream(f"camera {index}", capture)
     if is_url(str(source)):
         return _open_url(str(source), start_seconds)
+    if not str(source):
+        raise UnreadableImage("missing_file", "the path is empty")
     return _open_file(Path(source), start_seconds)
 
 
@@ -249,6 +291,9 @@ def _open_url(url: str, start_seconds: float) -> FrameSource:
             f"{name} provides no video ({why}). Check the URL, the password and the network"
         ) from None
     try:
+        if holds_image(container):
+            close_container(container)
+            return StillImage(name, download_image(url))
         # What has neither a duration nor a size never ends.
         if container.duration is None and container.size <= 0:
             return LiveStream(name, LiveCapture(container))
@@ -264,6 +309,8 @@ def _open_file(path: Path, start_seconds: float) -> FrameSource:
         raise UnreadableImage("empty_file", "the file has 0 bytes")
     if is_animated_image(path, header):
         return AnimatedImage(str(path), path)
+    if not is_video_file(path) and identify_format(header) not in (None, *VIDEO_FORMATS):
+        return StillImage(str(path), read_image_file(path))
     av = import_av()
     if av is not None:
         try:
@@ -271,6 +318,9 @@ def _open_file(path: Path, start_seconds: float) -> FrameSource:
         except (av.FFmpegError, OSError):
             raise _not_a_video(header) from None
         try:
+            if holds_image(container):
+                close_container(container)
+                return StillImage(str(path), read_image_file(path))
             return DemuxedVideo(str(path), container, path=path, start_seconds=start_seconds)
         except UnreadableImage:
             close_container(container)
@@ -289,7 +339,9 @@ def _open_file(path: Path, start_seconds: float) -> FrameSource:
 def _not_a_video(header: bytes) -> UnreadableImage:
     """Return why a file that nothing can open is none."""
     if is_video_content(header):
-        return UnreadableImage("truncated_video", "the file ends early, or its header is damaged")
+        return UnreadableImage(
+            "truncated_video", "the file ends early, its header is damaged, or it holds no video stream"
+        )
     return UnreadableImage("not_a_video", f"begins with {header[:16]!r}")
 
 
@@ -322,6 +374,17 @@ def opencv_path(path: Path) -> Any:
     return name
 
 
+def is_video_file(path: Path) -> bool:
+    """Return whether a file is a video or an animated image: by its content, and by its suffix if that is inconclusive."""
+    try:
+        header = read_header(path)
+    except UnreadableImage:
+        header = b""
+    return (
+        path.suffix.lower() in VIDEO_SUFFIXES or is_video_content(header) or is_animated_image(path, header)
+    )
+
+
 def is_camera_index(source: str) -> bool:
     """Return whether a name is a camera index: digits, unless a file has that name."""
     return source.isascii() and source.isdigit() and not Path(source).exists()
@@ -337,11 +400,12 @@ def read_header(path: Path) -> bytes:
         with open_regular(path) as file:
             return file.read(HEADER_BYTES)
     except FileNotFoundError:
-        raise UnreadableImage("missing_file", "the file does not exist") from None
+        hint = explain_name(str(path))
+        raise UnreadableImage("missing_file", f"the file does not exist{hint and f': {hint}'}") from None
     except NotAFileError as error:
         raise UnreadableImage("not_a_file", str(error.strerror)) from None
-    except OSError as error:
-        raise UnreadableImage("unreadable_file", error.strerror or str(error)) from None
+    except (OSError, ValueError) as error:  # a name may contain a null character
+        raise UnreadableImage("unreadable_file", getattr(error, "strerror", None) or str(error)) from None
 
 
 # Matroska and WebM, Flash, Windows Media, Ogg, MPEG program and video streams.
@@ -353,7 +417,9 @@ _FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
 def is_video_content(header: bytes) -> bool:
     """Return whether the first `HEADER_BYTES` of a file are those of a video, whatever its name."""
-    if header.startswith(_MAGIC_NUMBERS) or (header[:1] == b"G" and header[PACKET_BYTES:] == b"G"):
+    if header.startswith(_MAGIC_NUMBERS) or (
+        header[:1] == b"G" and header[PACKET_BYTES : PACKET_BYTES + 1] == b"G"
+    ):
         return True
     if header[:4] == b"RIFF":
         return header[8:12] == b"AVI "

@@ -83,6 +83,11 @@ def close_container(container: Any) -> None:
         container.file.file.close()
 
 
+def holds_image(container: Any) -> bool:
+    """Return whether a container is an image file, which FFmpeg opens as a video of one frame."""
+    return container.format.name in ("image2", "ico") or container.format.name.endswith("_pipe")
+
+
 def find_video_stream(container: Any) -> Any:
     """Return the stream with the moving images.
 

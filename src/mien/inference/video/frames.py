@@ -25,7 +25,7 @@ class Frame(NamedTuple):
     Attributes:
         number: 0-based; for a live source it counts all frames delivered, so that dropped ones leave gaps.
         seconds: since the start of the file, as players count, so that sound and image agree: a video that starts after its
-            sound has a first frame after 0. For a live source, since its first frame.
+            sound has a first frame after 0. For a live source, since its first frame; for frames of a program, as it states them.
         image_rgb: ``(H, W, 3)`` uint8, or None.
         problem: (status, detail) if it cannot be read.
         caveat: why its pixels may be wrong, for a person; empty if nothing is known against them.

@@ -46,13 +46,13 @@ class GivenFrames:
         self._frames, self._color = frames, color
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the frames, with times since the first one.
+        """Yield the frames with their times, or with those of the frame rate.
 
         Raises:
             TypeError: a frame is not an image, or its time not a number.
             ValueError: a frame's time is not finite, or before that of the one before it.
         """
-        first_s = last_s = None
+        last_s = None
         for number, given in enumerate(self._frames):
             seconds, image = _time_and_image(given)
             seconds = number / self.frame_rate if seconds is None else seconds
@@ -60,11 +60,11 @@ class GivenFrames:
                 raise ValueError(f"frame {number:,} has no time: it is {seconds!r}, in place of seconds")
             if last_s is not None and seconds < last_s:
                 raise ValueError(f"frame {number:,} is at {seconds:g} s, before the last one at {last_s:g} s")
-            first_s, last_s = (seconds if first_s is None else first_s), seconds
+            last_s = seconds
             try:
-                yield Frame(number, seconds - first_s, to_rgb(read_input(image, color=self._color)[0]))
+                yield Frame(number, seconds, to_rgb(read_input(image, color=self._color)[0]))
             except UnreadableImage as error:
-                yield Frame(number, seconds - first_s, None, (error.reason, error.detail))
+                yield Frame(number, seconds, None, (error.reason, error.detail))
 
 
 def _time_and_image(given: Any) -> tuple[float | None, Any]:

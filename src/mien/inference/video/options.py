@@ -86,7 +86,7 @@ class VideoOptions:
     )
 
     def __post_init__(self) -> None:
-        if self.per_second is not None and not self.per_second > 0:
+        if self.per_second is not None and not 0 < self.per_second < math.inf:
             raise ValueError(f"`per_second` must be more than 0, or None, got {self.per_second!r}")
         if self.detect_every < 1 or self.detect_every != int(self.detect_every):
             raise ValueError(f"`detect_every` must be an integer from 1 on, got {self.detect_every!r}")

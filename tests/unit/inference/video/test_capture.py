@@ -4,6 +4,7 @@ import contextlib
 import functools
 import struct
 import threading
+from collections.abc import Callable
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from mien.errors import SourceError
-from mien.faces.images import UnreadableImage
+from mien.faces.images import UnreadableImage, to_rgb
+from mien.inference.image_input import read_input
 from mien.inference.video import capture as capture_module
 from mien.inference.video import demuxed
 from mien.inference.video.capture import (
@@ -373,3 +377,65 @@ def test_digits_are_a_camera_unless_a_file_has_that_name(
     assert not is_camera_index("0a")
     (tmp_path / "0").touch()
     assert not is_camera_index("0")
+
+
+def odd_images(folder: Path) -> list[Path]:
+    """Write images that FFmpeg decodes otherwise than `Model.predict`, or that only FFmpeg decodes."""
+    pixels = np.zeros((40, 60, 4), np.uint8)
+    pixels[:, :30] = 200
+    image = Image.fromarray(pixels, "RGBA")
+    names = ["clear.png", "turned.jpg", "deep.png", "video.mp4", "a.pcx", "a.tga", "a.pdf"]
+    paths = [folder / name for name in names]
+    image.save(paths[0])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.convert("RGB").save(paths[1], exif=exif)
+    Image.fromarray(np.full((40, 60), 4000, np.uint16)).save(paths[2])
+    paths[3].write_bytes(paths[1].read_bytes())
+    for path in paths[4:]:
+        image.convert("RGB").save(path)
+    return paths
+
+
+@pytest.mark.parametrize("index", range(7))
+def test_an_image_in_place_of_a_video_is_read_as_an_image(tmp_path: Path, index: int) -> None:
+    """The same pixels, or the same reason, as for `Model.predict`."""
+    pytest.importorskip("av")
+    path = odd_images(tmp_path)[index]
+
+    def read(how: Callable[[Path], NDArray[np.uint8]]) -> Any:
+        try:
+            return how(path).tolist()
+        except UnreadableImage as error:
+            return error.reason, error.detail
+
+    assert read(lambda path: next(iter(open_frames(path))).image_rgb) == read(
+        lambda path: to_rgb(read_input(path)[0])
+    )
+
+
+def test_an_image_at_a_url_is_read_as_an_image(tmp_path: Path) -> None:
+    """Not by FFmpeg, which ignores how it is to be turned."""
+    pytest.importorskip("av")
+    path = odd_images(tmp_path)[1]
+    handler = functools.partial(QuietHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        (frame,) = open_frames(f"http://127.0.0.1:{server.server_address[1]}/{path.name}")
+        server.shutdown()
+    assert frame.image_rgb.shape == (60, 40, 3)
+    np.testing.assert_array_equal(frame.image_rgb, to_rgb(read_input(path)[0]))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "hint"),
+    [
+        ("", "missing_file", "path is empty"),
+        ("~/a.mp4", "missing_file", "only a shell"),
+        ("a\0b", "unreadable_file", "null"),
+    ],
+)
+def test_a_name_that_cannot_be_a_file_is_explained(name: str, reason: str, hint: str) -> None:
+    with pytest.raises(UnreadableImage, match=hint) as error:
+        open_frames(name)
+    assert error.value.reason == reason

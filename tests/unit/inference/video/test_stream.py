@@ -26,6 +26,7 @@ from mien.inference.video import capture as capture_module
 from mien.inference.video.capture import Frame, LiveStream
 from mien.inference.video.options import VideoOptions
 from mien.inference.video.stream import BATCH_FRAMES, PREFETCH_FRAMES, predict_frames
+from mien.runtime import cpu
 from mien.sample.image import draw_image
 
 RATE = 30.0
@@ -323,7 +324,7 @@ def test_a_drawn_face_is_detected_tracked_and_predicted(tmp_path: Path, model_pa
 
 def test_the_models_threads(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By default a model uses half of the cores for a video; an explicit number is respected."""
-    monkeypatch.setattr(model_module, "usable_cpu_cores", lambda: 6)
+    monkeypatch.setattr(cpu, "usable_cpu_cores", lambda: 6)
     for threads in (None, 5):
         model = mien.load(model_path, threads=threads)
         assert model.onnx_model.threads == threads

@@ -50,11 +50,16 @@ def one_writer(path: Path, *, within: bool = False) -> Iterator[None]:
         within: the output is files inside this folder, which may hold other files too: the lock is `LOCK_WITHIN` in it.
 
     Raises:
-        ArtifactError: another process is writing the output, or its folder cannot be written.
+        ArtifactError: the output lies inside a pack, another process is writing it, or its folder cannot be written.
     """
     if not within:
         _require_name(path)
     folder = path if within else path.parent
+    for parent in (folder.absolute(), *folder.absolute().parents):
+        if os.path.lexists(parent / "pack.json"):
+            raise ArtifactError(
+                f"{path} lies inside the pack {parent}, which holds nothing else and is replaced as a whole. Choose another path"
+            )
     with ExitStack() as stack:
         with disk_errors(path):
             try:

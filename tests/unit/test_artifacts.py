@@ -466,3 +466,16 @@ def test_file_hash(tmp_path: Path) -> None:
     """The hash is the SHA-256 of FIPS 180-2 for "abc"."""
     (tmp_path / "abc").write_bytes(b"abc")
     assert file_sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_nothing_is_written_inside_a_pack(tmp_path: Path) -> None:
+    """A new pack replaces the folder as a whole."""
+    pack = tmp_path / "my.pack"
+    pack.mkdir()
+    (pack / "pack.json").write_text("{}")
+    for path in (pack / "run", pack / "a" / "sheet.png"):
+        with pytest.raises(ArtifactError, match="lies inside the pack"), one_writer(path):
+            pass
+    with one_writer(tmp_path / "run"), one_writer(pack):
+        pass
+    assert sorted(path.name for path in pack.iterdir()) == ["pack.json"]

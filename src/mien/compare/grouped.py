@@ -60,7 +60,7 @@ def compare_groups(
     for name, indices in members.items():
         require_different_models(name, [aligned[index] for index in indices])
     shared = find_shared_faces(aligned, protocol)
-    with claim_outputs(out, plot, force=force) as written:
+    with claim_outputs(out, plot, reports=reports, force=force) as written:
         metrics, minority = _measure(aligned, shared)
         first, *_ = members.values()
         summary = GroupedSummary(

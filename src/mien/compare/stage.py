@@ -49,7 +49,7 @@ def compare(
     out, plot = (None if path is None else local_path(path) for path in (out, plot))
     aligned = read_aligned(reports)
     shared = find_shared_faces(aligned, protocol)
-    with claim_outputs(out, plot, force=force) as written:
+    with claim_outputs(out, plot, reports=reports, force=force) as written:
         metrics = METRICS if shared.n else {}
         correct = []
         models: list[ComparedModel] = []

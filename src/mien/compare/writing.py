@@ -12,23 +12,31 @@ from mien.compare.options import COMPARISON_FORMATS
 from mien.compare.summary import ComparisonSummary
 from mien.drawing.figures import FIGURE_SUFFIXES
 from mien.drawing.fonts import warn_of_missing_characters
+from mien.errors import ArtifactError
 from mien.formats.csv_file import write_csv
 from mien.runtime.nested import flatten
 from mien.runtime.text_table import format_latex_table, format_markdown_table
 
 
 @contextmanager
-def claim_outputs(out: Path | None, plot: Path | None, *, force: bool) -> Iterator[tuple[Path, ...]]:
+def claim_outputs(
+    out: Path | None, plot: Path | None, *, reports: Sequence[Path], force: bool
+) -> Iterator[tuple[Path, ...]]:
     """Lock the output files and yield those that will be written.
 
     Raises:
-        ArtifactError: one already exists, or its suffix selects no format.
+        ArtifactError: one already exists, lies in one of the reports, or its suffix selects no format.
     """
     if out is not None:
         require_suffix(out, COMPARISON_FORMATS, option="--out")
     if plot is not None:
         require_suffix(plot, FIGURE_SUFFIXES, option="--plot")
     paths = tuple(path for path in (out, plot) if path is not None)
+    for path in paths:
+        if report := next((one for one in reports if path.resolve().is_relative_to(one.resolve())), None):
+            raise ArtifactError(
+                f"{path} lies inside the report {report}, which is compared. Choose another path"
+            )
     with ExitStack() as stack:
         for path in paths:
             stack.enter_context(one_writer(path))

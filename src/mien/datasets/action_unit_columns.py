@@ -53,18 +53,24 @@ def decide_kind(
     Args:
         rows: cells by unit.
         columns: the column of each unit, see `find_unit_columns`.
+
+    Raises:
+        DatasetError: the values are fractions up to 1, as probabilities are, in columns that are not OpenFace's intensities.
     """
     levels: dict[str, set[bool]] = {name: set() for name in columns}
-    example = ""
+    example, largest = "", 0.0
     n_missing: Counter[str] = Counter()
+    wrong: set[str] = set()
     for cells in rows:
         for name in columns:
             value, is_valid = parse_unit(cells.get(name, ""))
             if not is_valid:
+                wrong.add(name)
                 continue
             if math.isnan(value):
                 n_missing[name] += 1
                 continue
+            largest = max(largest, value)
             is_level = value not in (0.0, 1.0)
             if is_level and not example:
                 example = f" (`{columns[name]}` holds {value:g})"
@@ -73,11 +79,20 @@ def decide_kind(
     if not has_values:
         return None, (f"The action unit columns are empty, and not used: {', '.join(columns.values())}.",)
     kind: Kind = "intensity" if any(True in levels[name] for name in has_values) else "presence"
+    if (
+        kind == "intensity"
+        and largest <= 1
+        and not all(name.lower().endswith("_r") for name in columns.values())
+    ):
+        raise DatasetError(
+            f"The action units are fractions from 0 to 1{example}, such as probabilities, and must be presence, 0 or 1, or "
+            "intensity, 0 to 5: write 1 for those that are present and 0 for the others, or remove the columns"
+        )
     notes = [f"Action units are read as {KINDS[kind]}{example}: {', '.join(columns)}."]
     if n_missing:
         counts = ", ".join(f"{name} {n_missing[name]:,}" for name in columns if n_missing[name])
         notes.append(f"Action units without a label: {counts}.")
-    only_binary = [name for name in has_values if True not in levels[name]]
+    only_binary = [name for name in has_values if True not in levels[name] and name not in wrong]
     if kind == "intensity" and only_binary:
         notes.append(
             f"Only 0 and 1 occur in {', '.join(only_binary)}: they are read as intensities too. If they are presence, keep "

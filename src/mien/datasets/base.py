@@ -212,6 +212,7 @@ REMEDIES = {
     "not_an_image": "the file is not an image: download it again (saved error pages are common)",
     "unsupported_format": "save the image as JPEG or PNG, or install what reads it",
     "truncated_image": "the image is damaged: copy it again from the original set",
+    "blank_image": "the face is black all over, as what is transparent becomes: export the image again, or remove it",
     "image_too_large": "scale the image down, or remove it",
     "unknown_label": "write one of the set's class numbers or names",
     "path_outside": "name the folder that the path or the link leads to with --images, or move the file into the set",

@@ -12,6 +12,7 @@ Other columns are listed in the notes. What only resembles a column that is read
 must not be trained on because of the name of a column.
 """
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator
@@ -107,7 +108,7 @@ class CsvDataset:
                     elif not stated and any(names := self.persons.names(fields)):
                         actual = "val" if names in self.persons.val else "train"
                     elif not stated:
-                        actual = assign_split(key, self.val_fraction)
+                        actual = assign_split(self._path_in_set(key).replace("\\", "/"), self.val_fraction)
                     if actual == split:
                         # Rows of contradicting classes, and all but the first of a split with the same face.
                         digest = face_digest(fields) if self.repeated and PATH in fields else 0
@@ -137,9 +138,6 @@ class CsvDataset:
             if fields[REPEATED]:
                 raise RejectedRow("contradicting_labels", f"rows with this face are {fields[REPEATED]}")
             raise RejectedRow("duplicate_row", "an earlier row has the same path, box and label")
-        written = row.key
-        if self.path_prefix and written.startswith(self.path_prefix):
-            written = written.removeprefix(self.path_prefix).lstrip("/\\")
         cells = tuple(fields[name] for name in BOX if name in fields)
         box_xyxy, box_warnings = parse_box(cells, self.box_format or "xyxy")
         points = fields.get(LANDMARKS) or " ".join(fields[name] for name in POINTS if name in fields)
@@ -153,7 +151,7 @@ class CsvDataset:
         if "action_units" in self.annotations:
             annotations["action_units"], unit_warnings = parse_units(fields, self.annotations["action_units"])
         return FaceRecord(
-            image=locate(self.roots[0], written, others=self.roots[1:]),
+            image=locate(self.roots[0], self._path_in_set(row.key), others=self.roots[1:]),
             label=self.classes.index(class_name),
             distribution=self._distribution(fields[VOTES]) if self.has_votes else None,
             box_xyxy=box_xyxy,
@@ -166,6 +164,12 @@ class CsvDataset:
             annotations=annotations,
             warnings=(*box_warnings, *landmark_warnings, *affect_warnings, *unit_warnings),
         )
+
+    def _path_in_set(self, written: str) -> str:
+        """Return a path without what differs between machines: the prefix, and ``./`` in front."""
+        if self.path_prefix and written.startswith(self.path_prefix):
+            written = written.removeprefix(self.path_prefix).lstrip("/\\")
+        return re.sub(r"^(\.[/\\]+)+", "", written)
 
     def _distribution(self, votes: str) -> tuple[float, ...]:
         """Return the fraction of votes for each class."""
@@ -252,6 +256,8 @@ def read_lists(
     if columns.split_column is None and SPLIT not in first.columns and not tables[0][0]:
         _require_no_split(first, survey)
     _require_understood(first, survey, where=where)
+    if columns.path_prefix:
+        _require_prefix(tables, columns.path_prefix, where=where)
     check_scales(survey, where=where, affect_range=columns.affect_range, box_format=box_format)
     listed_names = None if label_names else read_class_names(first.path.parent, survey.labels)
     labels = survey.labels + Counter(first.vote_names)  # also classes that no row is of
@@ -355,11 +361,22 @@ def _require_alike(tables: tuple[tuple[str, ListTable], ...]) -> None:
 
 
 def _require_understood(table: ListTable, survey: Survey, *, where: str) -> None:
-    """Refuse columns of splits and of votes that most rows have no split or label in.
+    """Refuse columns of splits and of votes that most rows have no split or label in, and labels that are names of images.
 
     Raises:
         DatasetError: they do, with the option that states what the columns hold.
     """
+    n_images = sum(
+        count for label, count in survey.labels.items() if Path(label).suffix.lower() in IMAGE_SUFFIXES
+    )
+    if 2 * n_images > survey.labels.total():
+        names = table.header or tuple(map(str, range(1, table.width + 1)))
+        shown = next(label for label in survey.labels if Path(label).suffix.lower() in IMAGE_SUFFIXES)
+        column = f" `{names[table.columns[LABEL]]}`" if LABEL in table.columns else ""
+        raise DatasetError(
+            f"The label column{column} of {where} holds names of images, such as {shown[:80]!r}: say which column is which "
+            "with --path-column and --label-column"
+        )
     if SPLIT in table.columns:
         names = table.header or tuple(map(str, range(1, table.width + 1)))
         require_splits(survey.split_values, column=names[table.columns[SPLIT]], where=where)
@@ -368,6 +385,24 @@ def _require_understood(table: ListTable, survey: Survey, *, where: str) -> None
         raise DatasetError(
             f"{where} has no column of labels, and the columns {shown} have a single largest number, none being negative, in "
             f"{survey.labels.total():,} of {survey.n_rows:,} rows only: name the column of the label with --label-column"
+        )
+
+
+def _require_prefix(tables: tuple[tuple[str, ListTable], ...], prefix: str, *, where: str) -> None:
+    """Refuse a prefix that no path has.
+
+    Raises:
+        DatasetError: none has it.
+    """
+    paths = (fields[PATH] for _, table in tables for _, fields in table.rows() if PATH in fields)
+    first = next(paths, None)
+    if (
+        first is not None
+        and not first.startswith(prefix)
+        and not any(path.startswith(prefix) for path in paths)
+    ):
+        raise DatasetError(
+            f"No path of {where} begins with --path-prefix {prefix!r}, the first is {first!r}: give the beginning as it is written"
         )
 
 

@@ -11,6 +11,7 @@ from mien.faces.classes import (
     AFFECTNET_CLASSES,
     MISSING_VALUES,
     canonical_class,
+    contained_classes,
     ordered_classes,
     similar_class,
 )
@@ -107,7 +108,8 @@ def map_labels(
         where: the list, for error messages.
 
     Raises:
-        DatasetError: most labels are numbers, and ``label_names`` does not explain them.
+        DatasetError: most labels are numbers, and ``label_names`` does not explain them, or they are not the set's that it
+            names.
 
     Example:
         >>> map_labels({"happiness": 3, "bored": 2, "7": 1, "nan": 1, "?": 1}, None, where="a.csv")[0]
@@ -127,6 +129,7 @@ def map_labels(
             and (canonical_class(label) or label not in MISSING_VALUES)
         }
     else:
+        _require_same_numbers(counts, label_names, where=where)
         classes = _explained(counts, label_names)
     notes = note_new_classes(classes)
     unclear = sorted(counts.keys() - classes.keys())
@@ -147,9 +150,12 @@ def map_folders(folders: Iterable[str], label_names: LabelNames | None, *, where
     """Return the class of each class folder that has one, as `map_labels` does for labels.
 
     Raises:
-        DatasetError: a folder's name is a number, and ``label_names`` does not explain it.
+        DatasetError: a folder's name is a number, and ``label_names`` does not explain it, or the numbers are not those of the
+            set that it names.
     """
     if label_names is not None:
+        folders = list(folders)
+        _require_same_numbers(folders, label_names, where=where)
         return _explained(folders, label_names)
     classes = {folder: canonical_class(folder) or folder for folder in folders}
     numbers = [folder for folder in classes if parse_integer(folder) is not None]
@@ -165,6 +171,29 @@ def _explained(labels: Iterable[str], label_names: LabelNames) -> dict[str, str]
     named = {label.lower(): name for label, name in label_names} | dict(label_names)
     found = ((label, named.get(_normalize(label), named.get(label.strip().lower()))) for label in labels)
     return {label: name for label, name in found if name is not None}
+
+
+def _require_same_numbers(labels: Iterable[str], label_names: LabelNames, *, where: str) -> None:
+    """Refuse numbers that a set's numbering lacks if it has others instead: loaders often count a set's classes from 0.
+
+    Raises:
+        DatasetError: they are others.
+    """
+    names = [name for name, numbered in KNOWN_NUMBERS.items() if numbered == label_names]
+    numbers = {number for label in labels if (number := parse_integer(label)) is not None and number >= 0}
+    numbered = {int(number) for number, _ in label_names if number.isdecimal()}
+    if names and numbers - numbered and numbered - numbers:
+        raise DatasetError(
+            f"The labels of {where} are {_range(numbers)}, and those of {' and '.join(names)} are {_range(numbered)}: explain each "
+            f"with --label-names {','.join(f'{number}=NAME' for number in sorted(numbers)[:12])}"
+        )
+
+
+def _range(numbers: set[int]) -> str:
+    listed = sorted(numbers)
+    if len(listed) > 2 and listed == list(range(listed[0], listed[-1] + 1)):
+        return f"the numbers {listed[0]} to {listed[-1]}"
+    return f"the numbers {', '.join(map(str, listed[:12]))}"
 
 
 def _refuse_numbers(labels: Iterable[str], *, where: str, others: Iterable[str] = ()) -> None:
@@ -220,6 +249,10 @@ def note_new_classes(label_classes: Mapping[str, str]) -> tuple[str, ...]:
         same = spelled.setdefault(re.sub(r"[\W_]+", " ", name.casefold()).strip(), name)
         similar |= {name: same} if same != name else {}
     hint = ""
+    if several := [name for name in own if len(contained_classes(name)) > 1]:
+        notes += (
+            f"Names of several classes become classes: {_listed(several)}. Write one label per row, or a column of votes per class.",
+        )
     if similar:
         named = ",".join(
             f"{label}={similar.get(name, name)}" for label, name in sorted(label_classes.items())

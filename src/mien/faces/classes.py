@@ -79,22 +79,36 @@ def canonical_class(name: str) -> str | None:
     return _CLASS_OF.get(re.sub(r"[\s_-]", "", without_number))
 
 
+def contained_classes(name: str) -> set[str]:
+    """Return AffectNet's classes whose names, in any language, are words of a text.
+
+    Example:
+        >>> sorted(contained_classes("Anger, fear")), contained_classes("bored")
+        (['Anger', 'Fear'], set())
+    """
+    lowered = unicodedata.normalize("NFC", name).strip().lower()
+    return {_CLASS_OF[word] for word in re.findall(r"[^\W\d_]+", lowered) if word in _CLASS_OF}
+
+
 def similar_class(name: str) -> str | None:
     """Return the class that a name without one may mean: it contains that class's name as a word, is short for it, or has a typo.
 
     Example:
-        >>> similar_class("face_happy"), similar_class("Angrry"), similar_class("not sad, angry"), similar_class("bored")
-        ('Happy', 'Anger', None, None)
+        >>> similar_class("face_happy"), similar_class("Angrry"), similar_class("Hapy"), similar_class("bored")
+        ('Happy', 'Anger', 'Happy', None)
+        >>> similar_class("not sad, angry") is None
+        True
         >>> similar_class("HA"), similar_class("ang"), similar_class("n")
         ('Happy', 'Anger', None)
     """
     lowered = unicodedata.normalize("NFC", name).strip().lower()
-    words = {_CLASS_OF[word] for word in re.findall(r"[^\W\d_]+", lowered) if word in _CLASS_OF}
+    words = contained_classes(name)
     if words:
         return words.pop() if len(words) == 1 else None
     if 2 <= len(lowered) <= 4:
         short = {name for word, name in _ENGLISH if word.startswith(lowered)}
-        return short.pop() if len(short) == 1 else None
+        if short:
+            return short.pop() if len(short) == 1 else None
     close = difflib.get_close_matches(lowered, [word for word in _CLASS_OF if len(word) > 3], n=1, cutoff=0.8)
     return _CLASS_OF[close[0]] if close else None
 

@@ -203,6 +203,7 @@ _BOX = "state their format with --box-format, or leave them out with --box-colum
 _PERCENT = "they lie in the first 100 pixels: if they are in percent, add --box-format percent-xywh, percent-xyxy or percent-cxcywh"
 _LANDMARKS = "they are read as 68 points in pixels in iBUG's order, x and y in turn; leave others out with --landmarks-column none"
 _AFFECT = "state their scale with --affect-range, or leave them out with --affect-columns none"
+_UNITS = "action units are presence, 0 or 1, or intensity, 0 to 5: convert them, or remove their columns"
 _MISREAD = {
     "box_value": _BOX, "box_beyond_image": _BOX, "box_percent": _PERCENT,
     "landmark_order": _LANDMARKS, "landmark_count": _LANDMARKS, "landmark_value": _LANDMARKS, "landmark_place": _LANDMARKS,
@@ -213,7 +214,7 @@ REFUSED = "refused"
 
 
 def _require_no_loss(info: PackInfo, allowed: tuple[str, ...], work: Path) -> None:
-    """Refuse a set that lost a class, most of its rows, or most of the boxes, landmarks, valence or arousal in them.
+    """Refuse a set that lost a class, most of its rows, or most of the boxes, landmarks, valence, arousal or action units in them.
 
     Raises:
         DatasetError: it did, and it is not allowed to.
@@ -244,8 +245,9 @@ def _require_no_loss(info: PackInfo, allowed: tuple[str, ...], work: Path) -> No
         counted = ", ".join(f"{count:,} {reason}" for reason, count in info.rejected_by_reason.items())
         problems["mostly-rejected"] = [f"{n_lost:,} of {info.n_rows:,} rows are rejected ({counted})"]
     for code, count in info.warnings.items():
-        if code in _MISREAD and 2 * count > info.n_kept and count >= LEAST_MISREAD:
-            advice = f" ({_MISREAD[code]})" if info.source in _LISTS else ""
+        how = _UNITS if code.startswith("action_unit_value_") else _MISREAD.get(code)
+        if how is not None and 2 * count > info.n_kept and count >= LEAST_MISREAD:
+            advice = f" ({how})" if info.source in _LISTS else ""
             problems.setdefault("unusable-annotations", []).append(
                 f"{count:,} of {info.n_kept:,} faces have the warning {code}{advice}"
             )

@@ -207,6 +207,8 @@ def make_face(
     except UnreadableImage as error:
         raise RejectedRow(error.reason, error.detail) from None
     cropped = crop_image(pixels, halved_matrix(matrix, halvings), crop.size)
+    if not cropped.any():
+        raise RejectedRow("blank_image", "every pixel of the crop is black")
     jpeg = encode_jpeg(cropped)
     face = PackedFace(
         key=row.key,

@@ -27,6 +27,7 @@ from mien.artifacts import (
 )
 from mien.datasets.base import CroppedDataset, FaceDataset, RawRow
 from mien.datasets.corrections import open_corrected
+from mien.datasets.csv_table import CsvDataset
 from mien.datasets.labels import CLASSES_FILE
 from mien.datasets.registry import DATASETS, open_dataset
 from mien.datasets.terms import find_terms
@@ -34,11 +35,12 @@ from mien.errors import ArtifactError, DatasetError
 from mien.faces import images
 from mien.faces.classes import MISSING_VALUES, check_class_names
 from mien.faces.crop import CropContract
-from mien.faces.detector import describe_detector
+from mien.faces.detector import describe_detector, open_detector
 from mien.faces.detector_file import find_detector_file
 from mien.faces.image_files import MAX_FILE_BYTES
 from mien.formats.pack.schema import SPLITS
 from mien.formats.unfinished import PLAN, library_versions
+from mien.prepare.box_check import require_boxes_on_faces
 from mien.prepare.closing import REFUSED, PrepareSummary, finish, forget_rejects, read_summary
 from mien.prepare.face import PROGRESS_FOLDER, ShardTask, is_made, make_shard
 from mien.prepare.landmark_placement import find_landmark_model
@@ -71,6 +73,11 @@ def prepare(
     dataset = open_dataset(kind, raw, options.dataset)
     _require_class_names(raw, dataset.classes)
     method = options.crop or dataset.natural_crop
+    if method == "whole" and options.margin not in (0, PrepareOptions().margin):
+        raise DatasetError(
+            f"--margin {options.margin:g} is for crops by boxes or landmarks, and these faces are taken whole: leave it out, or add "
+            "--crop box or aligned"
+        )
     crop = CropContract(method=method, margin=options.margin, size=options.size)
     if isinstance(dataset, CroppedDataset):
         crop = _require_same_crop(raw, dataset.crop, options)
@@ -81,6 +88,9 @@ def prepare(
         fetch = placing is not None or dataset.natural_crop == "whole" or DATASETS[kind].needs_detector
         found = find_detector_file(options.detector_path, fetch=fetch)
         options = replace(options, detector_path=found)
+        is_stated = options.dataset.columns.box_format is not None
+        if isinstance(dataset, CsvDataset) and dataset.box_format and found and not is_stated:
+            require_boxes_on_faces(dataset, dataset.box_format, open_detector(found))
     terms = find_terms(kind, raw, dataset, options.dataset)
     if options.corrections is not None:
         dataset = open_corrected(dataset, options.corrections)

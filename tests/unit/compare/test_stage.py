@@ -383,3 +383,14 @@ def test_faces_without_a_label_do_not_count(write_report, tmp_path) -> None:
     reports = [write_report(tmp_path / name, ["Happy", "Sad", "Sad"], truths) for name in ("a", "b")]
     found = compare(reports)
     assert (found.n, found.models[0].metrics["accuracy"]) == (2, 1.0)
+
+
+@pytest.mark.parametrize("option", ["out", "plot"])
+def test_a_report_is_not_overwritten_by_its_comparison(write_report, tmp_path, option) -> None:
+    """Not even with force."""
+    reports = [write_report(tmp_path / name, _predictions(2), TRUTHS) for name in ("a", "b")]
+    before = (reports[0] / "metrics.json").read_bytes()
+    name = "metrics.json" if option == "out" else "plot.png"
+    with pytest.raises(ArtifactError, match="lies inside the report"):
+        compare(reports, **{option: reports[0] / name}, force=True)
+    assert (reports[0] / "metrics.json").read_bytes() == before

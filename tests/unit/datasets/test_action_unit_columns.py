@@ -117,3 +117,17 @@ def test_a_csv_without_action_units(tmp_path: Path) -> None:
     """Most sets have none."""
     (tmp_path / "faces.csv").write_text("path,label,split\na.jpg,happy,train\n")
     assert open_csv(tmp_path / "faces.csv").annotations == {}  # type: ignore[attr-defined]
+
+
+def test_fractions_up_to_1_are_neither_presence_nor_intensity() -> None:
+    """Probabilities would be intensities that never reach the one from which a unit is present."""
+    with pytest.raises(DatasetError, match=r"fractions from 0 to 1 \(`AU01` holds 0.25\)"):
+        decide_kind(cells(AU01="0,.25,1", AU12="1,0,.5"), {"AU01": "AU01", "AU12": "AU12"})
+    kind, _ = decide_kind(cells(AU01="0,.25,1"), {"AU01": "AU01_r"})  # OpenFace's intensities of a calm face
+    assert kind == "intensity"
+
+
+def test_values_that_were_left_out_are_not_said_to_be_missing() -> None:
+    """Percentages: only the 0 is valid."""
+    _, notes = decide_kind(cells(AU01="0,40,80", AU12="0,2,3"), {"AU01": "AU01", "AU12": "AU12"})
+    assert not any(note.startswith("Only 0 and 1") for note in notes)

@@ -670,3 +670,26 @@ def test_a_list_of_names_without_suffix_and_header(make_csv: Callable[..., Path]
         "train_1.jpg",
         "train_2.jpg",
     ]
+
+
+def test_columns_that_were_swapped_are_told(make_csv: Callable[..., Path]) -> None:
+    path = make_csv("label,path", *(f"{index}.jpg,happy" for index in range(6)))
+    with pytest.raises(DatasetError, match=r"label column `label` .* holds names of images, such as '0.jpg'"):
+        open_csv(path)
+
+
+def test_a_prefix_that_no_path_has_is_told(make_csv: Callable[..., Path]) -> None:
+    path = make_csv("path,label", "C:\\faces\\a.jpg,happy")
+    with pytest.raises(DatasetError, match=r"begins with --path-prefix 'C:/faces/', the first is"):
+        open_csv(path, columns=ColumnOptions(path_prefix="C:/faces/"))
+
+
+def test_the_split_does_not_depend_on_the_machine(make_csv: Callable[..., Path]) -> None:
+    """Nor on how a path in the folder is written."""
+    splits = []
+    for written, prefix in (("{}", ""), ("./{}", ""), ("/home/a/{}", "/home/a/"), ("C:\\b\\{}", "C:\\b")):
+        lines = [f"{written.format(f'{index}.jpg')},{'happy' if index % 2 else 'sad'}" for index in range(60)]
+        dataset = open_csv(make_csv("path,label", *lines), columns=ColumnOptions(path_prefix=prefix))
+        splits.append({row.number: row.split for row in dataset.rows()})
+    assert {split for found in splits for split in found.values()} == {"train", "val"}
+    assert all(found == splits[0] for found in splits)

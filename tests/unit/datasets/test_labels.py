@@ -1,6 +1,7 @@
 """The meaning of labels."""
 
 import re
+from collections.abc import Iterable
 
 import pytest
 
@@ -156,3 +157,39 @@ def test_python_s_none_is_told_to_be_a_class_of_affectnet() -> None:
     assert classes["None"] == "NoneOfEight"
     assert notes[-1].endswith("If it means that the label is missing, add --label-names happy,sad.")
     assert "None" not in map_labels(counts, parse_label_names("happy,sad"), where="a.csv")[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers", "message"),
+    [
+        ("rafdb", range(7), "are the numbers 0 to 6, and those of rafdb are the numbers 1 to 7"),
+        (
+            "fer2013",
+            range(1, 8),
+            "are the numbers 1 to 7, and those of fer2013 and expw are the numbers 0 to 6",
+        ),
+        ("rafdb", (0, 1, 3), "are the numbers 0, 1, 3, and"),
+    ],
+)
+def test_the_numbers_of_another_set_are_refused(name: str, numbers: Iterable[int], message: str) -> None:
+    """A loader that counts from 0 shifts all classes: no face would have its own."""
+    labels = [str(number) for number in numbers]
+    for read in (
+        lambda names: map_labels(dict.fromkeys(labels, 3), names, where="a.csv"),
+        lambda names: map_folders(labels, names, where="faces/"),
+    ):
+        with pytest.raises(DatasetError, match=message):
+            read(parse_label_names(name))
+        stated = parse_label_names(",".join(f"{label}=c{label}" for label in labels))
+        assert read(stated)
+
+
+def test_a_part_of_a_sets_numbers_is_read() -> None:
+    """Classes may be missing, and marks such as -1 are no class of another set."""
+    names = parse_label_names("rafdb")
+    assert map_labels({"1": 3, "3": 2, "-1": 1}, names, where="a.csv")[0] == {"1": "Surprise", "3": "Disgust"}
+
+
+def test_several_classes_in_a_label_are_told() -> None:
+    _, notes = map_labels({"Happy,Fear": 3, "Anger|Sad": 2, "bored": 2}, None, where="a.csv")
+    assert notes[0].startswith("Names of several classes become classes: 'Anger|Sad', 'Happy,Fear'.")

@@ -650,3 +650,27 @@ def test_a_refused_set_may_be_prepared_with_other_options(raw_set: Any, tools: A
     (images / "a.jpg").write_bytes(tools.encode(tools.draw_image()))
     options = dataclasses.replace(OPTIONS, dataset=DatasetOptions(images=(images,)))
     assert prepare("affectnet", raw, out, options).info.n_kept == 1
+
+
+def test_faces_that_are_all_transparent_are_rejected(tools: Any, tmp_path: Path) -> None:
+    """They are black, and would be trained on as such."""
+    raw = tmp_path / "raw"
+    for number in range(6):
+        pixels = np.dstack(
+            [tools.draw_image(number), np.full((*tools.draw_image(0).shape[:2], 1), 255, np.uint8)]
+        )
+        pixels[..., 3] = 0 if number == 1 else 255
+        path = raw / ("happy", "sad")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels, "RGBA").save(path)
+    info = prepare("folder", raw, tmp_path / "my.pack", OPTIONS).info
+    assert info.rejected_by_reason == {"blank_image": 1}
+
+
+def test_a_margin_is_not_for_whole_images(raw_set: Any, tmp_path: Path) -> None:
+    """Where it would have no effect, it is refused, before anything is written."""
+    raw_set.add("a.jpg")
+    options = dataclasses.replace(OPTIONS, crop="whole", margin=0.4)
+    with pytest.raises(DatasetError, match=r"--margin 0.4 is for crops by boxes or landmarks"):
+        prepare("affectnet", raw_set.write(), tmp_path / "my.pack", options)
+    assert not (tmp_path / "my.pack").exists()

@@ -256,8 +256,7 @@ def read_lists(
     if columns.split_column is None and SPLIT not in first.columns and not tables[0][0]:
         _require_no_split(first, survey)
     _require_understood(first, survey, where=where)
-    if columns.path_prefix:
-        _require_prefix(tables, columns.path_prefix, where=where)
+    _require_prefix(tables, columns.path_prefix, where=where)
     check_scales(survey, where=where, affect_range=columns.affect_range, box_format=box_format)
     listed_names = None if label_names else read_class_names(first.path.parent, survey.labels)
     labels = survey.labels + Counter(first.vote_names)  # also classes that no row is of

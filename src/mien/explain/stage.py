@@ -109,13 +109,13 @@ def explain(  # noqa: PLR0913 - what it reads, besides the options
     confusion = None if options.report is None else read_confusion(options.report, onnx_model.path)
     if pack is None:
         defaults = ExplainOptions()
-        for flag, is_given in {
-            "--key names": bool(options.keys),
-            "--split is of": options.split != defaults.split,
-            "--neighbors are": options.neighbors != defaults.neighbors,
-        }.items():
-            if is_given:
-                raise ArtifactError(f"{flag} faces of a pack: add --pack")
+        given = [
+            name
+            for name in ("keys", "split", "neighbors")
+            if getattr(options, name) != getattr(defaults, name)
+        ]
+        if given:
+            raise ArtifactError(f"--{given[0].replace('keys', 'key')} is for the faces of a pack: add --pack")
     found = _find_images(sources, lines, out)
     gradients = None if open_gradients is None else open_gradients(onnx_model)
     subjects: list[Iterator[_Subject]] = [_read_images(found, onnx_model, options)]

@@ -211,7 +211,7 @@ class OnnxModel:
             )
         if threads is not None and (threads < 1 or threads != int(threads)):
             raise ValueError(
-                f"`threads` must be a whole number of 1 or more, or None for all cores, got {threads}"
+                f"`threads` must be an integer of 1 or more, or None for all cores, got {threads}"
             )
         self.path, self.threads, self.providers = path, threads, tuple(providers)
         self.info = ModelInfo.from_json(file.metadata[METADATA_KEY], where=str(path))

@@ -82,7 +82,7 @@ class DecisionRule:
         for name in ("n_classes", "top"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, Integral) or isinstance(value, bool)):
-                raise ValueError(f"`{name}` must be a whole number or None, got {value!r}")
+                raise ValueError(f"`{name}` must be an integer or None, got {value!r}")
         if not isinstance(self.quality_rule, bool):
             raise TypeError(f"`quality_rule` must be True or False, got {self.quality_rule!r}")
         if self.n_classes not in (None, 7, 8, 11):

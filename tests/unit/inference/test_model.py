@@ -371,9 +371,9 @@ def test_a_row_that_was_written_has_the_same_ratios(model: Model, image: Path) -
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"threads": 1.5}, "`threads` must be a whole number"),
-        ({"classes": 7.0}, "`n_classes` must be a whole number"),
-        ({"top": 2.5}, "`top` must be a whole number"),
+        ({"threads": 1.5}, "`threads` must be an integer"),
+        ({"classes": 7.0}, "`n_classes` must be an integer"),
+        ({"top": 2.5}, "`top` must be an integer"),
         ({"quality_rule": "false"}, "`quality_rule` must be True or False"),
     ],
 )

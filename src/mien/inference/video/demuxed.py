@@ -259,6 +259,8 @@ class DemuxedVideo:
     def _problem_at_end(self) -> tuple[str, str] | None:
         if self._is_first:
             why = f": {self._read_error}" if self._read_error else ""
+            if self._path is None and self._read_error:
+                why += "; its server may not send parts of a file, as the format needs: download it, and pass its path"
             return "no_frames", f"no frame of the video can be read{why}"
         declared: int = self._stream.frames
         n_missing = declared - self._n_packets

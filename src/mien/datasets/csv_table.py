@@ -264,15 +264,7 @@ def read_lists(
     if listed_names:
         notes += (f"Numbers of classes are the lines of `{CLASSES_FILE}`, from 0.",)
     if not label_classes:
-        found = ", ".join(repr(label[:40]) for label in list(survey.labels)[:8])
-        if label_names is not None and found:
-            raise DatasetError(
-                f"--label-names explains none of the labels of {where}, which are {found}: name these"
-            )
-        if survey.problems.total() == survey.n_rows > 0:
-            problem = next(iter(survey.problems))
-            raise DatasetError(f"No row of {where} can be read, {problem}: correct the line of column names")
-        raise DatasetError(f"{where} must have rows with a label, it has none: fill in its label column")
+        raise _explain_no_label(survey, label_names, where=where)
     annotations: Annotations = {}
     if units := {name: first.header[index] for name, index in first.columns.items() if is_unit_name(name)}:
         kind, unit_notes = decide_kind((fields for _, table in tables for _, fields in table.rows()), units)
@@ -385,6 +377,19 @@ def _require_understood(table: ListTable, survey: Survey, *, where: str) -> None
             f"{where} has no column of labels, and the columns {shown} have a single largest number, none being negative, in "
             f"{survey.labels.total():,} of {survey.n_rows:,} rows only: name the column of the label with --label-column"
         )
+
+
+def _explain_no_label(survey: Survey, label_names: LabelNames | None, *, where: str) -> DatasetError:
+    """Return the error of lists none of whose labels has a class."""
+    found = ", ".join(repr(label[:40]) for label in list(survey.labels)[:8])
+    if label_names is not None and found:
+        return DatasetError(
+            f"--label-names explains none of the labels of {where}, which are {found}: name these"
+        )
+    if survey.problems.total() == survey.n_rows > 0:
+        problem = next(iter(survey.problems))
+        return DatasetError(f"No row of {where} can be read, {problem}: correct the line of column names")
+    return DatasetError(f"{where} must have rows with a label, it has none: fill in its label column")
 
 
 def _require_prefix(tables: tuple[tuple[str, ListTable], ...], prefix: str, *, where: str) -> None:

@@ -29,6 +29,7 @@ from mien.inference.pipeline import (
 from mien.inference.results import row_without_face
 from mien.runtime.addresses import local_path
 from mien.runtime.language import Language
+from mien.runtime.options import given_options, option_flag
 from mien.runtime.progress import Progress
 from mien.runtime.terminal import on_one_line
 
@@ -72,6 +73,10 @@ class _Subject(NamedTuple):
     group: int | None = None
 
 
+# Options that concern the faces of a pack.
+_OF_PACK = ("keys", "split", "neighbors")
+
+
 def explain(  # noqa: PLR0913 - what it reads, besides the options
     sources: Sequence[str | Path],
     model: str | Path | None = None,
@@ -107,15 +112,9 @@ def explain(  # noqa: PLR0913 - what it reads, besides the options
     onnx_model = OnnxModel.load(find_model(model))
     require_class(options.target, onnx_model)
     confusion = None if options.report is None else read_confusion(options.report, onnx_model.path)
-    if pack is None:
-        defaults = ExplainOptions()
-        given = [
-            name
-            for name in ("keys", "split", "neighbors")
-            if getattr(options, name) != getattr(defaults, name)
-        ]
-        if given:
-            raise ArtifactError(f"--{given[0].replace('keys', 'key')} is for the faces of a pack: add --pack")
+    given = [option_flag(entry) for entry, _ in given_options(options) if entry.name in _OF_PACK]
+    if pack is None and given:
+        raise ArtifactError(f"{given[0]} is for the faces of a pack: add --pack")
     found = _find_images(sources, lines, out)
     gradients = None if open_gradients is None else open_gradients(onnx_model)
     subjects: list[Iterator[_Subject]] = [_read_images(found, onnx_model, options)]

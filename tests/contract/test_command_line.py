@@ -9,7 +9,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from mien.cli import build_parser, main
 from mien.cli.output import print_result
@@ -72,6 +74,8 @@ def test_wrong_usage_exits_with_2(arguments: list[str], code: int) -> None:
         main(arguments)
     assert ended.value.code == code
 
+
+LONG = "a" * 300
 
 # Parsing leaves no state behind, see below.
 PARSER = build_parser()
@@ -143,6 +147,35 @@ def test_a_missing_input_is_one_line_and_exits_with_1(
     assert printed.out == ""
     assert printed.err.startswith("mien: ")
     assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["predict", LONG],
+        ["predict", "a.jpg", "--model", LONG],
+        ["predict", ".", "--detector", LONG],
+        ["predict", ".", "--out", f"{LONG}.csv"],
+        ["predict", ".", "--draw", LONG],
+        ["explain", LONG, "--out", "why"],
+        ["teach", LONG, "--out", "mine.onnx"],
+        ["bench", "--model", LONG],
+        ["evaluate", "--pack", LONG, "--out", "report"],
+        ["browse", LONG, "--out", "sheet.png"],
+        ["prepare", "folder", LONG, "--out", "my.pack"],
+        ["compare", LONG, LONG],
+    ],
+)
+def test_a_name_too_long_for_a_file_is_one_line(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such as an image in base64, pasted in place of its path; the line shows its beginning."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save("a.png")
+    assert main(arguments) == 1
+    printed = capsys.readouterr().err.strip().splitlines()[-1]
+    assert printed.startswith("mien: ")
+    assert len(printed) < 1000
 
 
 def test_help_imports_nothing_heavy() -> None:

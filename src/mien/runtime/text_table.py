@@ -48,7 +48,7 @@ def format_latex_table(rows: Sequence[Sequence[str]], *, caption: str) -> str:
             \toprule
             name & n \\
             \midrule
-            a\_b & 10 \% \\
+            a\_b & 10\% \\
             \bottomrule
           \end{tabular}
         \end{table}

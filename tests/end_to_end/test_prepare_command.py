@@ -104,7 +104,7 @@ def test_killed_run_goes_on(raw: Path, whole: Path, tmp_path: Path, n_shards: in
         time.sleep(0.01)
     if (out / "pack.json").exists():
         pytest.skip("the machine was too fast: the run had ended before the kill")
-    other = run(raw, out, "--workers", workers, "--margin", "0.3")
+    other = run(raw, out, "--workers", workers, "--margin", "0")
     assert (other.returncode, other.stdout) == (1, "")
     assert "was begun with other options" in other.stderr
     again = run(raw, out, "--workers", workers)

@@ -73,14 +73,14 @@ def prepare(
     dataset = open_dataset(kind, raw, options.dataset)
     _require_class_names(raw, dataset.classes)
     method = options.crop or dataset.natural_crop
-    if method == "whole" and options.margin not in (0, PrepareOptions().margin):
+    crop = CropContract(method=method, margin=options.margin, size=options.size)
+    if isinstance(dataset, CroppedDataset):
+        crop = _require_same_crop(raw, dataset.crop, options)
+    elif method == "whole" and options.margin not in (0, PrepareOptions().margin):
         raise DatasetError(
             f"--margin {options.margin:g} is for crops by boxes or landmarks, and these faces are taken whole: leave it out, or add "
             "--crop box or aligned"
         )
-    crop = CropContract(method=method, margin=options.margin, size=options.size)
-    if isinstance(dataset, CroppedDataset):
-        crop = _require_same_crop(raw, dataset.crop, options)
     _require_apart(raw, out, options.annotations)
     placing = None if options.place_landmarks is None else find_landmark_model(options.place_landmarks)
     if placing is not None or (crop.method != "whole" and not isinstance(dataset, CroppedDataset)):

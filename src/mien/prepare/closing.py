@@ -60,7 +60,8 @@ class PrepareSummary:
         lines += [f"rejected, {reason}: {count:,}" for reason, count in info.rejected_by_reason.items()]
         lines += [f"kept with a warning, {code}: {count:,}" for code, count in info.warnings.items()]
         methods = ", ".join(f"{count:,} {method}" for method, count in info.crop_methods.items())
-        lines.append(f"crop: {methods}, {info.crop.size} px, margin {info.crop.margin:g}")
+        margin = "" if info.crop_methods.keys() <= {"whole"} else f", margin {info.crop.margin:g}"
+        lines.append(f"crop: {methods}, {info.crop.size} px{margin}")
         duplicates = info.duplicates
         lines.append(
             f"duplicates: {duplicates['near_copies']:,} faces repeat another "

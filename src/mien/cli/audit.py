@@ -6,7 +6,7 @@ from dataclasses import asdict
 from mien.audit.options import AuditOptions
 from mien.cli.output import print_result
 from mien.cli.parser import (
-    OUT_PATH,
+    LOCAL_PATH,
     PACK_HELP,
     Commands,
     add_command,
@@ -26,7 +26,7 @@ def add_parser(commands: Commands) -> None:
         "mien train --recipe demo --pack my.pack --folds 5 --out folds\n  mien audit my.pack --folds folds --out audit",
     )
     parser.add_argument("pack", type=path_or_address, metavar="PACK", help=PACK_HELP)
-    parser.add_argument("--out", type=OUT_PATH, required=True, metavar="AUDIT", help="folder to create")
+    parser.add_argument("--out", type=LOCAL_PATH, required=True, metavar="AUDIT", help="folder to create")
     add_options(parser, AuditOptions)
     parser.set_defaults(run=run)
 

@@ -4,7 +4,7 @@ import argparse
 
 from mien.bench.options import BenchOptions
 from mien.cli.output import print_result
-from mien.cli.parser import OUT_PATH, Commands, add_command, add_force, add_model, add_options, read_options
+from mien.cli.parser import LOCAL_PATH, Commands, add_command, add_force, add_model, add_options, read_options
 
 
 def add_parser(commands: Commands) -> None:
@@ -17,7 +17,7 @@ def add_parser(commands: Commands) -> None:
     )
     add_model(parser)
     add_options(parser, BenchOptions)
-    parser.add_argument("--out", type=OUT_PATH, metavar="FILE.json", help="also write the timings as JSON")
+    parser.add_argument("--out", type=LOCAL_PATH, metavar="FILE.json", help="also write the timings as JSON")
     add_force(parser)
     parser.set_defaults(run=run)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from mien.browse.options import BrowseOptions
 from mien.cli.output import print_result
 from mien.cli.parser import (
-    OUT_PATH,
+    LOCAL_PATH,
     PACK_HELP,
     Commands,
     add_command,
@@ -27,7 +27,7 @@ def add_parser(commands: Commands) -> None:
         "  mien browse my.pack --out units.png --by action_units",
     )
     parser.add_argument("pack", type=path_or_address, metavar="PACK", help=PACK_HELP)
-    parser.add_argument("--out", type=OUT_PATH, required=True, metavar="SHEET.png", help="image to write")
+    parser.add_argument("--out", type=LOCAL_PATH, required=True, metavar="SHEET.png", help="image to write")
     parser.add_argument("--recipe", metavar="RECIPE", help="augment and mix the faces as this recipe does")
     add_options(parser, BrowseOptions)
     parser.set_defaults(run=run)

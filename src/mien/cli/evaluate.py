@@ -4,7 +4,7 @@ import argparse
 
 from mien.cli.output import print_result
 from mien.cli.parser import (
-    OUT_PATH,
+    LOCAL_PATH,
     PACK_HELP,
     Commands,
     add_command,
@@ -15,6 +15,7 @@ from mien.cli.parser import (
 )
 from mien.evaluate.options import EvaluateOptions
 from mien.runtime.addresses import path_or_address
+from mien.runtime.options import given_options
 
 
 def add_parser(commands: Commands) -> None:
@@ -32,7 +33,7 @@ def add_parser(commands: Commands) -> None:
         metavar="PACK",
         help=f"{PACK_HELP} (required, except with --counterfactual)",
     )
-    parser.add_argument("--out", type=OUT_PATH, required=True, metavar="REPORT", help="folder to create")
+    parser.add_argument("--out", type=LOCAL_PATH, required=True, metavar="REPORT", help="folder to create")
     add_options(parser, EvaluateOptions)
     parser.set_defaults(run=run)
 
@@ -45,10 +46,10 @@ def run(args: argparse.Namespace) -> None:
     given = [name for name in ("groups", "flip_average") if getattr(options, name)]
     if args.pack is None and given:
         args.parser.error(f"--{given[0].replace('_', '-')} needs the faces of a --pack")
-    defaults = EvaluateOptions()
-    if options.min_group != defaults.min_group and not options.groups:
+    changed = {entry.name for entry, _ in given_options(options)}
+    if "min_group" in changed and not options.groups:
         args.parser.error("--min-group is for --groups: add it")
-    if options.drawn != defaults.drawn and not options.counterfactual:
+    if "drawn" in changed and not options.counterfactual:
         args.parser.error("--drawn is for --counterfactual: add it")
     with requires_extra("evaluate", "data"):
         from mien.evaluate.report import write_report  # noqa: F401 - loaded now, so that it is not missed at the end

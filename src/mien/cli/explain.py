@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mien.cli.output import print_result
 from mien.cli.parser import (
-    OUT_PATH,
+    LOCAL_PATH,
     PACK_HELP,
     Commands,
     add_command,
@@ -50,7 +50,7 @@ def add_parser(commands: Commands) -> None:
         metavar="PACK",
         help=f"adds the most similar training faces; {PACK_HELP}",
     )
-    parser.add_argument("--out", type=OUT_PATH, required=True, metavar="DIR", help="folder to create")
+    parser.add_argument("--out", type=LOCAL_PATH, required=True, metavar="DIR", help="folder to create")
     add_options(parser, ExplainOptions)
     parser.set_defaults(run=run)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mien.cli.output import print_result
 from mien.cli.parser import (
-    OUT_PATH,
+    LOCAL_PATH,
     Commands,
     add_command,
     add_force,
@@ -33,7 +33,7 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument(
         "--out",
-        type=OUT_PATH,
+        type=LOCAL_PATH,
         required=True,
         metavar="MODEL.onnx",
         help="file to write; for a pack, the folder",

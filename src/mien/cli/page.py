@@ -4,7 +4,7 @@ import argparse
 
 from mien.cli.output import print_result
 from mien.cli.parser import (
-    OUT_PATH,
+    LOCAL_PATH,
     Commands,
     add_command,
     add_detector,
@@ -24,7 +24,7 @@ def add_parser(commands: Commands) -> None:
         "Write the web page that predicts in the browser to a folder, for any web server.",
         "mien page site",
     )
-    parser.add_argument("out", type=OUT_PATH, metavar="OUT", help="folder to create")
+    parser.add_argument("out", type=LOCAL_PATH, metavar="OUT", help="folder to create")
     add_model(parser)
     add_detector(parser)
     add_options(parser, CoverageOptions)

@@ -238,8 +238,8 @@ class OptionType:
         return value
 
 
-# A path to write to, for an argument that is no field of a dataclass of options.
-OUT_PATH = OptionType(Path, {})
+# A path of this machine, not an address, for an argument that is no field of a dataclass of options.
+LOCAL_PATH = OptionType(Path, {})
 
 
 def require_packages(what: str, extra: str, *modules: str) -> None:

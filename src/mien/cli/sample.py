@@ -3,7 +3,7 @@
 import argparse
 
 from mien.cli.output import print_result
-from mien.cli.parser import OUT_PATH, Commands, add_command, add_options, read_options
+from mien.cli.parser import LOCAL_PATH, Commands, add_command, add_options, read_options
 from mien.sample.options import SampleOptions
 
 
@@ -15,7 +15,7 @@ def add_parser(commands: Commands) -> None:
         "Draw a synthetic face set in AffectNet's layout, to try mien out.",
         "mien sample faces",
     )
-    parser.add_argument("out", type=OUT_PATH, metavar="OUT", help="folder to create")
+    parser.add_argument("out", type=LOCAL_PATH, metavar="OUT", help="folder to create")
     add_options(parser, SampleOptions)
     parser.set_defaults(run=run)
 

@@ -4,7 +4,7 @@ import argparse
 
 from mien.cli.output import print_result
 from mien.cli.parser import (
-    OUT_PATH,
+    LOCAL_PATH,
     Commands,
     add_command,
     add_model,
@@ -30,11 +30,11 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument(
         "source",
-        type=OUT_PATH,
+        type=LOCAL_PATH,
         metavar="FACES",
         help="a folder with a folder of photographs for each class, or a CSV with the columns path, label and, if known, person",
     )
-    parser.add_argument("--out", type=OUT_PATH, required=True, metavar="MODEL.onnx", help="file to write")
+    parser.add_argument("--out", type=LOCAL_PATH, required=True, metavar="MODEL.onnx", help="file to write")
     add_model(parser)
     add_options(parser, TeachOptions)
     parser.set_defaults(run=run)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mien.artifacts import claim_output
 from mien.cli.output import print_result
 from mien.cli.parser import (
-    OUT_PATH,
+    LOCAL_PATH,
     Commands,
     add_command,
     add_force,
@@ -69,7 +69,7 @@ def add_parser(commands: Commands) -> None:
         help="images or a pack of faces to keep out of training, such as a test set that is in no PACK; copies of them "
         "in train are left out and counted; repeat for several",
     )
-    parser.add_argument("--out", type=OUT_PATH, metavar="RUN", help="folder to create")
+    parser.add_argument("--out", type=LOCAL_PATH, metavar="RUN", help="folder to create")
     parser.add_argument(
         "--resume",
         action="store_true",

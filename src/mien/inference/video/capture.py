@@ -309,7 +309,7 @@ def _open_file(path: Path, start_seconds: float) -> FrameSource:
         raise UnreadableImage("empty_file", "the file has 0 bytes")
     if is_animated_image(path, header):
         return AnimatedImage(str(path), path)
-    if not is_video_file(path) and identify_format(header) not in (None, *VIDEO_FORMATS):
+    if not _is_video(path, header) and identify_format(header) not in (None, *VIDEO_FORMATS):
         return StillImage(str(path), read_image_file(path))
     av = import_av()
     if av is not None:
@@ -380,9 +380,11 @@ def is_video_file(path: Path) -> bool:
         header = read_header(path)
     except UnreadableImage:
         header = b""
-    return (
-        path.suffix.lower() in VIDEO_SUFFIXES or is_video_content(header) or is_animated_image(path, header)
-    )
+    return _is_video(path, header) or is_animated_image(path, header)
+
+
+def _is_video(path: Path, header: bytes) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES or is_video_content(header)
 
 
 def is_camera_index(source: str) -> bool:

@@ -21,5 +21,5 @@ class BrowseOptions:
         "what the rows are of; other than the expression, the annotated values are written below the faces",
     )
     split: str = option("train", "train, val or test; --recipe needs train")
-    seed: int = option(0, "random seed for the choice of faces")
+    seed: int = option(0, "random seed for the choice of faces", least=0)
     force: bool = option(False, FORCE_HELP)

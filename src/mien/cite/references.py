@@ -38,6 +38,7 @@ METHODS: tuple[tuple[str, tuple[Any, ...], str], ...] = (
     ("schedule.loss.class_weights", ("none", "inverse", "square_root"), "effective_number"),
     ("schedule.loss.logit_adjustment", (0,), "logit_adjustment"),
     ("schedule.loss.label_smoothing", (0,), "label_smoothing"),
+    ("schedule.loss.smoothing_distribution", ("uniform",), "rebalanced_smoothing"),
     ("data.augment.mixup_prob", (0,), "mixup"),
     ("data.augment.cutmix_prob", (0,), "cutmix"),
     ("data.augment.erase_prob", (0,), "random_erasing"),

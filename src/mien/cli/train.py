@@ -63,6 +63,7 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument(
         "--keep-out",
+        type=LOCAL_PATH,
         action="append",
         default=[],
         metavar="FOLDER_OR_PACK",
@@ -126,7 +127,7 @@ def _read_recipe(args: argparse.Namespace) -> "Recipe":
 
     if args.keep_out:
         args.overrides.append(
-            f"--data.keep_out={json.dumps([str(Path(path).absolute()) for path in args.keep_out])}"
+            f"--data.keep_out={json.dumps([str(path.absolute()) for path in args.keep_out])}"
         )
     keys = [word.partition("=")[0] for word in args.overrides if word.startswith("--")]
     for index, key in enumerate(keys):

@@ -87,6 +87,7 @@ class ComparisonSummary:
             "description": self.description,
             "n": self.n,
             "models": [model.to_dict() for model in self.models],
+            "notes": list(self.notes),
         }
 
     def task_metrics(self) -> dict[str, ReportedMetric]:

@@ -5,6 +5,7 @@ What cannot be parsed is None, with the code of a warning if it is not simply ab
 
 import math
 import re
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,12 +119,18 @@ def parse_number(cell: str) -> float:
         return math.nan
 
 
-def parse_landmarks(text: str) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
-    """Parse 136 numbers separated by ``;``, commas or blanks, with or without brackets around all of them and each point.
+def parse_landmarks(
+    text: str, counts: Sequence[int] = (N_LANDMARKS,)
+) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
+    """Parse the x and y of points, separated by ``;``, commas or blanks, with or without brackets around all and each of them.
+
+    Args:
+        text: the cell.
+        counts: how many points a face may have.
 
     Returns:
-        ``(68, 2)`` points, or None if there are none (the cell is a missing value, or all ``-1`` or ``-2``) or they cannot be
-        used; and in the latter case a warning code: ``landmark_count`` if there are not 136 numbers, ``landmark_value``
+        ``(68, 2)`` points, or another of the counts, or None if there are none (the cell is a missing value, or all ``-1`` or ``-2``) or they cannot be
+        used; and in the latter case a warning code: ``landmark_count`` for another number of them, ``landmark_value``
         if one is not a number.
     """
     numbers = re.sub(r"[\s,;()\[\]{}]+", " ", text).split()
@@ -137,6 +144,6 @@ def parse_landmarks(text: str) -> tuple[NDArray[np.float64] | None, tuple[str, .
         return None, ("landmark_value",)
     if np.isin(values, (-1, -2)).all():
         return None, ()
-    if len(values) != 2 * N_LANDMARKS:
+    if len(values) not in [2 * count for count in counts]:
         return None, ("landmark_count",)
-    return values.reshape(N_LANDMARKS, 2), ()
+    return values.reshape(-1, 2), ()

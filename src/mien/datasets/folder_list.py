@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mien.datasets.base import FaceRecord, RawRow, RejectedRow
+from mien.datasets.column_names import LABEL, PATH, SPELLINGS
 from mien.datasets.csv_cells import parse_integer
 from mien.datasets.csv_files import CsvFile, open_csv_file
 from mien.datasets.files import list_names, quote_names
@@ -20,21 +21,7 @@ from mien.faces.crop_options import CropMethod
 
 # The value of --labels-from for the class folders.
 FROM_FOLDERS = "folders"
-PATH, LABEL = "path", "label"
-SPELLINGS = {
-    PATH: (
-        "path",
-        "pth",
-        "image",
-        "img",
-        "file",
-        "filename",
-        "file_name",
-        "image_path",
-        "subDirectory_filePath",
-    ),
-    LABEL: ("label", "labels", "expression", "emotion", "class"),
-}
+_COLUMNS = {name: SPELLINGS[name] for name in (PATH, LABEL)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +110,7 @@ def _find_tables(raw: Path) -> Iterator[CsvFile]:
     for name in list_names(raw):
         if name.lower().endswith(".csv") and (raw / name).is_file():
             try:
-                yield open_csv_file(raw / name, SPELLINGS, required=(PATH, LABEL))
+                yield open_csv_file(raw / name, _COLUMNS, required=(PATH, LABEL))
             except DatasetError:
                 continue  # no list of paths and labels; it is noted with the files that are not read
 

@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mien.datasets.column_names import LABEL, PATH, SPELLINGS
 from mien.datasets.list_options import NO_COLUMN, ColumnOptions
 from mien.datasets.splits import is_split_column, parse_last_split
 from mien.errors import DatasetError
 from mien.formats.pack.parquet import HUGGING_FACE_KEY
 from mien.runtime.json_text import parse_json
 
-LABEL_NAMES = ("label", "labels", "expression", "emotion", "class")
-IMAGE_NAMES = ("image", "img", "images")
 AFFECT = ("valence", "arousal")
 
 
@@ -51,13 +50,15 @@ def choose_columns(
     images = [name for name in names if features.get(name, {}).get("_type") == "Image"]
     images = images or [name for name in names if _holds_images(schema.field(name).type)]
     labels = [name for name in names if features.get(name, {}).get("_type") == "ClassLabel"]
-    spelled = [name for name in names if name.lower() in LABEL_NAMES]
+    spelled = [name for name in names if name.lower() in SPELLINGS[LABEL]]
     if not images:
         raise DatasetError(
             f"`{raw}` holds no images: if it lists their paths, write it as CSV for `mien prepare csv`, for example with "
             f'`pandas.read_parquet(FILE).to_csv("list.csv")`; its columns are {", ".join(names)}'
         )
-    image = _choose_one(raw, "image", images, [name for name in images if name.lower() in IMAGE_NAMES], names)
+    image = _choose_one(
+        raw, "image", images, [name for name in images if name.lower() in ("images", *SPELLINGS[PATH])], names
+    )
     if label_column is None:
         label = _choose_one(raw, "label", labels or spelled, [n for n in labels if n in spelled], names)
     elif label_column in names:
@@ -125,7 +126,9 @@ def _choose_one(raw: Path, what: str, found: list[str], preferred: list[str], na
     chosen = found if len(found) == 1 else preferred
     if len(chosen) == 1:
         return chosen[0]
-    wanted = "bytes" if what == "image" else f"a column named {', '.join(LABEL_NAMES)}, or of type ClassLabel"
+    wanted = (
+        "bytes" if what == "image" else f"a column named {', '.join(SPELLINGS[LABEL])}, or of type ClassLabel"
+    )
     raise DatasetError(
         f"`{raw}` must have one {what} column ({wanted}), it has {', '.join(found) or 'none'} among "
         f"{', '.join(names)}: {'name it with --label-column' if what == 'label' else 'rename or drop columns'}"

@@ -112,7 +112,7 @@ def assign_split(key: str, val_fraction: float) -> str:
 
     It is a hash of the key alone, so existing faces keep their split when the set grows.
     """
-    digest = hashlib.sha256(key.encode()).digest()
+    digest = hashlib.sha256(key.encode(errors="surrogateescape")).digest()
     return "val" if int.from_bytes(digest[:8], "big") < val_fraction * 2**64 else "train"
 
 

@@ -241,6 +241,8 @@ def read_class_names(root: Path) -> tuple[LabelNames | None, tuple[str, ...]]:
         if isinstance(names, list):
             names = dict(enumerate(names))
         if isinstance(names, dict) and names:
+            if nested := [name for name in names.values() if isinstance(name, dict | list)]:
+                raise DatasetError(f"`{path}`: a class must have one name, got {nested[0]!r:.80}")
             named = tuple(
                 (str(number), str(name).strip()) for number, name in names.items() if str(name).strip()
             )
@@ -270,8 +272,10 @@ def _read_text(path: Path) -> str:
 def _parse_yaml(path: Path) -> dict[str, Any]:
     import yaml  # noqa: PLC0415 - only this layout needs it
 
+    from mien.runtime.yaml_text import load_yaml  # noqa: PLC0415
+
     try:
-        content = yaml.safe_load(_read_text(path))
+        content = load_yaml(_read_text(path))
     except (yaml.YAMLError, RecursionError) as error:
         raise DatasetError(f"`{path}` cannot be read: {str(error).splitlines()[0]}") from None
     return content if isinstance(content, dict) else {}

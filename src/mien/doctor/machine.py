@@ -11,6 +11,7 @@ from mien.doctor.finding import Finding
 from mien.doctor.packages import installed_version
 from mien.errors import MienError
 from mien.runtime.cpu import usable_cpu_cores
+from mien.runtime.memory import usable_memory_bytes
 
 # With less than this, anything but small jobs stops halfway.
 LOW_DISK_BYTES = 2 * 1024**3
@@ -37,10 +38,7 @@ def examine_memory() -> Iterator[Finding]:
     except (AttributeError, ValueError, OSError):
         yield Finding("machine", "memory", "unknown")
     else:
-        try:
-            limit = int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii"))
-        except (OSError, ValueError):
-            limit = 0
+        limit = usable_memory_bytes() or 0
         allowed = f", of which this container may use {_gib(limit)}" if 0 < limit < total else ""
         yield Finding("machine", "memory", f"{_gib(total)}{allowed}")
 

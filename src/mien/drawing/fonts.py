@@ -246,7 +246,8 @@ def _known_faces() -> tuple[FontFace, ...]:
     """Return the common Chinese, Japanese and Korean fonts in the system's folders."""
     found: list[tuple[int, str]] = []
     for folder in _FOLDERS.get(sys.platform, _UNIX_FOLDERS):
-        for path in Path(os.path.expandvars(folder)).expanduser().rglob("*"):
+        # `Path.expanduser` raises if there is no home folder.
+        for path in Path(os.path.expanduser(os.path.expandvars(folder))).rglob("*"):  # noqa: PTH111
             name = path.name.lower()
             rank = next((n for n, known in enumerate(_KNOWN_FILES) if name.startswith(known)), None)
             if rank is not None and name.endswith(_FONT_ENDINGS):

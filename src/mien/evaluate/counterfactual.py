@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mien.evaluate.task_scores import percent, percent_interval
 from mien.faces.detector import DetectedFace
-from mien.faces.landmarks import anchors_from_landmarks
+from mien.faces.landmarks import five_from_landmarks
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.pipeline import crop_face
 from mien.metrics.bootstrap import Interval
@@ -29,7 +29,6 @@ COUNTERFACTUAL_NOTE = (
     "about them. Compare with the control, where the same image is cropped one percent of the face's width to the side."
 )
 BATCH_SIZE = 32
-_NOSE_TIP = 30
 
 
 class DrawnFace(Protocol):
@@ -192,9 +191,7 @@ def score_drawn_faces(model: OnnxModel, faces: DrawnFaces) -> CounterfactualScor
         while batch := list(islice(remaining, BATCH_SIZE)):
             crops = []
             for face in batch:
-                points = np.insert(
-                    anchors_from_landmarks(face.landmarks), 2, face.landmarks[_NOSE_TIP], axis=0
-                )
+                points = five_from_landmarks(face.landmarks)
                 crops.append(crop_face(face.image_rgb, DetectedFace(face.box_xyxy, None, points), info).crop)
             outputs = model.run(np.stack(crops))["expression"]
             for face, probabilities in zip(batch, outputs, strict=True):

@@ -17,6 +17,7 @@ from mien.explain.options import ExplainOptions
 from mien.explain.page import MAX_FACES, ExplainedFace, write_page
 from mien.explain.writing import describe_face, describe_image, write_maps
 from mien.faces.detector import load_detector
+from mien.faces.detector_file import require_detection
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.explanation import Explanation, explain_faces, require_class
 from mien.inference.media_sources import MediaSource, find_sources
@@ -196,6 +197,7 @@ def _read_images(
     sources: Sequence[MediaSource], model: OnnxModel, options: ExplainOptions
 ) -> Iterator[_Subject]:
     """Yield the images one by one, with their faces cropped as `mien predict` crops them."""
+    require_detection(options.detector_path, options.crop)
     detector = None
     if options.crop == "detect" and sources:
         warn_if_trained_on_crops(model.info)

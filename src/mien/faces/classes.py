@@ -8,7 +8,7 @@ pandas and other programs read that word in a table as a missing value and lose 
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 AFFECTNET_CLASSES = (
     "Neutral",
@@ -25,6 +25,8 @@ AFFECTNET_CLASSES = (
 )
 EXPRESSIONS_8 = AFFECTNET_CLASSES[:8]
 EXPRESSIONS_7 = AFFECTNET_CLASSES[:7]
+# The answer for a face without a certain class.
+UNSURE = "unsure"
 LONGEST_CLASS_NAME = 200
 
 # What datasets call them, in lower case, without blanks, hyphens and underscores: English, German, French, Spanish,
@@ -157,11 +159,22 @@ def check_class_names(names: Iterable[str]) -> str | None:
     return None
 
 
-def check_spellings(names: Iterable[str]) -> str | None:
+def check_new_class_names(names: Collection[str]) -> str | None:
+    """Return why classes that a user names cannot have these names, as a phrase, or None if they can.
+
+    Beyond `check_class_names`: no two are one name in different spellings, and none is what a face without a certain class
+    is called.
+    """
+    if UNSURE in (" ".join(name.split()).casefold() for name in names if isinstance(name, str)):
+        return f"a face without a certain class is called {UNSURE!r}"
+    return check_class_names(names) or _check_spellings(names)
+
+
+def _check_spellings(names: Iterable[str]) -> str | None:
     """Return which two names are one in different spellings, as a phrase, or None if there are none.
 
     Example:
-        >>> check_spellings(["Happy", "Sad", "happy "])
+        >>> _check_spellings(["Happy", "Sad", "happy "])
         "'Happy' and 'happy ' differ only in case or blanks: write them alike, or name one of them in another way"
     """
     spellings: dict[str, str] = {}

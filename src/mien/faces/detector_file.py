@@ -14,6 +14,7 @@ import urllib.request
 from pathlib import Path
 
 from mien.errors import SourceError
+from mien.runtime.cache import cache_folder, temporary_folder
 from mien.runtime.regular_files import read_regular
 
 _log = logging.getLogger(__name__)
@@ -70,6 +71,16 @@ def find_detector_file(
         return None
 
 
+def require_detection(path: Path | None, crop: str) -> None:
+    """Refuse a detector that a user names for images that are taken whole.
+
+    Raises:
+        SourceError: ``path`` is given, and ``crop`` is ``whole``.
+    """
+    if path is not None and crop == "whole":
+        raise SourceError("--detector is for faces that are detected: leave it out with --crop whole")
+
+
 def how_to_get_yunet() -> str:
     """Return the sentence that explains how to install YuNet's file by hand."""
     return f"Download {YUNET_URL} to {cached_detector_file()}, or set {PATH_VARIABLE} to the path of a copy"
@@ -83,22 +94,13 @@ def named_detector_file() -> Path | None:
 
 
 def cached_detector_file() -> Path:
-    """Return the path of YuNet's file in the user's cache, whether it exists or not.
-
-    Without a home folder, as in a container with a bare user ID, it is in the folder for temporary files.
-    """
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    try:
-        folder = Path(cache) if cache else Path.home() / ".cache"
-    except RuntimeError:
-        return _temporary_file()
-    return folder / "mien" / YUNET_NAME
+    """Return the path of YuNet's file in the user's cache, whether it exists or not."""
+    return cache_folder() / YUNET_NAME
 
 
 def _temporary_file() -> Path:
     """Return the path of YuNet's file for a cache that cannot be used; its hash is checked at each use."""
-    user = os.getuid() if hasattr(os, "getuid") else "user"
-    return Path(tempfile.gettempdir()) / f"mien-{user}" / YUNET_NAME
+    return temporary_folder() / YUNET_NAME
 
 
 def is_official_yunet(path: Path) -> bool:

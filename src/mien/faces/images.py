@@ -104,6 +104,7 @@ class EncodedImage:
         jpeg: the bytes of a JPEG that is not.
         colorspace: color space to decode the JPEG to, ``RGB`` or ``GRAY``.
         orientation: EXIF orientation, 1 to 8.
+        max_pixels: see `decode_image`.
     """
 
     size_wh: tuple[int, int]
@@ -111,6 +112,7 @@ class EncodedImage:
     jpeg: bytes = b""
     colorspace: str = "RGB"
     orientation: int = 1
+    max_pixels: int = MAX_PIXELS
 
     def decode(self, halvings: int = 0) -> tuple[NDArray[np.uint8], int]:
         """Return upright pixels, and how many of the requested halvings have been applied.
@@ -129,7 +131,7 @@ class EncodedImage:
         try:
             pixels = _decode_jpeg(self.jpeg, self.colorspace, self.size_wh, halvings)
         except ValueError:
-            return _decode_with_pillow(self.jpeg, MAX_PIXELS), 0
+            return _decode_with_pillow(self.jpeg, self.max_pixels), 0
         return _upright(pixels[:, :, 0] if self.colorspace == "GRAY" else pixels, self.orientation), halvings
 
 
@@ -179,6 +181,7 @@ def _open_plain_jpeg(data: bytes, max_pixels: int) -> EncodedImage | None:
         jpeg=data,
         colorspace="GRAY" if colorspace == "Gray" else "RGB",
         orientation=orientation,
+        max_pixels=max_pixels,
     )
 
 
@@ -236,16 +239,17 @@ def heif_version() -> str | None:
 
 
 class _QuietPillow:
-    """Silences Pillow's warnings about damaged metadata while any thread is inside.
+    """Silences Pillow's warnings about damaged metadata while any thread is inside, and lifts its limit of pixels.
 
-    Warning filters belong to the process: `warnings.catch_warnings` in overlapping threads would leave them changed
-    permanently.
+    The limit is `_require_size`, before anything is decoded. Warning filters and Pillow's limit belong to the process:
+    `warnings.catch_warnings` in overlapping threads would leave them changed permanently.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._n_inside = 0
         self._before = warnings.catch_warnings()
+        self._pixels_before = Image.MAX_IMAGE_PIXELS
 
     def __enter__(self) -> None:
         with self._lock:
@@ -254,12 +258,14 @@ class _QuietPillow:
                 self._before = warnings.catch_warnings()
                 self._before.__enter__()
                 warnings.filterwarnings("ignore", module=r"PIL\.")
+                self._pixels_before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._n_inside -= 1
             if self._n_inside == 0:
                 self._before.__exit__(None, None, None)
+                Image.MAX_IMAGE_PIXELS = self._pixels_before
 
 
 _QUIET_PILLOW = _QuietPillow()
@@ -285,8 +291,6 @@ def _decode_with_pillow(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
             return _upright(_to_pixels(image, data), _orientation(image.getexif))
     except (UnreadableImage, MemoryError):
         raise
-    except Image.DecompressionBombError as error:
-        raise UnreadableImage("image_too_large", str(error)) from None
     except UnidentifiedImageError:
         if name == "TIFF":
             raise UnreadableImage(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 N_LANDMARKS = 68
+N_POINTS = 5
 
 JAW = slice(0, 17)
 LEFT_BROW = slice(17, 22)
@@ -17,6 +18,7 @@ LEFT_EYE = slice(36, 42)
 RIGHT_EYE = slice(42, 48)
 OUTER_MOUTH = slice(48, 60)
 INNER_MOUTH = slice(60, 68)
+NOSE_TIP = 30
 LEFT_EYE_OUTER_CORNER, RIGHT_EYE_OUTER_CORNER = 36, 45
 LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER = 48, 54
 
@@ -53,6 +55,9 @@ FLIP_PERMUTATION = np.array(
 _ANCHOR_WEIGHTS = np.zeros((4, N_LANDMARKS))
 _ANCHOR_WEIGHTS[0, LEFT_EYE] = _ANCHOR_WEIGHTS[1, RIGHT_EYE] = 1 / 6
 _ANCHOR_WEIGHTS[2, LEFT_MOUTH_CORNER] = _ANCHOR_WEIGHTS[3, RIGHT_MOUTH_CORNER] = 1
+# Left, right, top and bottom of a face in distances between its eyes, from their middle, along and across their line: the
+# medians of the bounds of 68 landmarks of 3,374 photographs (LFW), rounded.
+_FACE_EXTENT = (-1.1, 1.1, -0.4, 1.8)
 
 
 def anchors_from_landmarks(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -65,6 +70,26 @@ def anchors_from_landmarks(landmarks: NDArray[np.floating]) -> NDArray[np.float6
         ``(4, 2)``: left eye center, right eye center, left mouth corner, right mouth corner.
     """
     return np.asarray(_ANCHOR_WEIGHTS @ landmarks, dtype=np.float64)
+
+
+def five_from_landmarks(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the ``(5, 2)`` points of `DetectedFace.points` from ``(68, 2)`` landmarks."""
+    return np.insert(anchors_from_landmarks(landmarks), 2, landmarks[NOSE_TIP], axis=0)
+
+
+def box_of_points(points: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the xyxy box ``(4,)`` of a face: the bounds of 68 landmarks, or what five points, which lie inside the face, suggest.
+
+    Args:
+        points: ``(68, 2)`` landmarks, or ``(5, 2)`` in the order of `DetectedFace.points`; x, y in pixels.
+    """
+    if len(points) == N_POINTS:
+        left, right, top, bottom = _FACE_EXTENT
+        across = points[1] - points[0]
+        down = np.array([-across[1], across[0]])
+        corners = np.array([(left, top), (right, top), (left, bottom), (right, bottom)])
+        points = points[:2].mean(axis=0) + corners @ np.stack([across, down])
+    return np.concatenate([points.min(axis=0), points.max(axis=0)]).astype(np.float64)
 
 
 def are_in_order(landmarks: NDArray[np.floating]) -> bool:

@@ -181,9 +181,3 @@ def estimate_pose(points: NDArray[np.float64]) -> tuple[float, float, float]:
     x, y, z = right[2], down[2], right[0] * down[1] - right[1] * down[0]
     x, y = math.cos(roll) * x + math.sin(roll) * y, math.cos(roll) * y - math.sin(roll) * x
     return math.degrees(roll), math.degrees(math.atan2(x, z)), math.degrees(math.atan2(-y, math.hypot(x, z)))
-
-
-def five_from_landmarks(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the ``(5, 2)`` points of `DetectedFace.points` from ``(68, 2)`` landmarks."""
-    eyes = landmarks[36:42].mean(axis=0), landmarks[42:48].mean(axis=0)
-    return np.stack([*eyes, landmarks[30], landmarks[48], landmarks[54]])

@@ -325,11 +325,6 @@ class OnnxModel:
             ValueError: wrong shape or dtype.
             ModelError: the model fails, or its outputs are not finite or out of range.
         """
-        size = self.info.input_size
-        if images_rgb.dtype != np.uint8 or images_rgb.shape[1:] != (size, size, 3):
-            raise ValueError(
-                f"`images_rgb` must be uint8 (N, {size}, {size}, 3), got {images_rgb.dtype} {images_rgb.shape}"
-            )
         return self._compute(images_rgb)
 
     def run_with_features(self, images_rgb: NDArray[np.uint8]) -> tuple[Values, NDArray[np.float32]]:
@@ -344,6 +339,11 @@ class OnnxModel:
         return shapes[0][1] if shapes and len(shapes[0]) == 2 and isinstance(shapes[0][1], int) else 0
 
     def _compute(self, images_rgb: NDArray[np.uint8], *further: str) -> Values:
+        size = self.info.input_size
+        if images_rgb.dtype != np.uint8 or images_rgb.shape[1:] != (size, size, 3):
+            raise ValueError(
+                f"`images_rgb` must be uint8 (N, {size}, {size}, 3), got {images_rgb.dtype} {images_rgb.shape}"
+            )
         names = [*self.info.tasks, *further]
         try:
             values = self._session.run(names, {INPUT_NAME: images_rgb})

@@ -12,7 +12,7 @@ from mien.artifacts import disk_errors, file_sha256, new_file, one_writer, read_
 from mien.errors import ArtifactError, DatasetError
 from mien.formats.pack.reader import GROUPS
 from mien.formats.pack.schema import PREPARE_AGAIN, PackInfo
-from mien.formats.stores import cache_folder, name_of, open_store, transfer_all, without_secrets
+from mien.formats.stores import copies_folder, name_of, open_store, transfer_all, without_secrets
 
 # What fsspec's drivers call the version of a file, in their listings.
 _VERSION_KEYS = ("ETag", "etag", "LastModified", "last_modified", "mtime", "updated", "md5Hash", "created")
@@ -32,7 +32,7 @@ def fetch_pack(pack: Path | str, *, split: str | None = None) -> Path:
     if isinstance(pack, Path):
         return pack
     shown = without_secrets(pack)
-    with open_store(pack, ArtifactError) as (store, root), disk_errors(cache_folder()):
+    with open_store(pack, ArtifactError) as (store, root), disk_errors(copies_folder()):
 
         def get(name: str, path: Path) -> None:
             # The query of a signed URL follows the name of a file; in other stores, a name may hold a question mark.
@@ -44,13 +44,13 @@ def fetch_pack(pack: Path | str, *, split: str | None = None) -> Path:
                     f"{shown} has no {name}. Check the address, and that the pack was copied there completely"
                 ) from None
 
-        cache_folder().mkdir(parents=True, exist_ok=True)
+        copies_folder().mkdir(parents=True, exist_ok=True)
         # Packs that replace one another at an address do not share a folder.
-        arriving = cache_folder() / f"{secrets.token_hex(8)}.json"
+        arriving = copies_folder() / f"{secrets.token_hex(8)}.json"
         try:
             get("pack.json", arriving)
             index = read_json(arriving, what="pack")
-            folder = cache_folder() / f"{name_of(shown)}-{file_sha256(arriving)[:16]}"
+            folder = copies_folder() / f"{name_of(shown)}-{file_sha256(arriving)[:16]}"
         finally:
             arriving.unlink(missing_ok=True)
         info = PackInfo.from_dict(index, where=f"{shown}/pack.json")
@@ -94,7 +94,7 @@ def fetch_raw_set(raw: Path | str) -> Path:
         raise DatasetError(
             f"A raw dataset needs a store that lists its files, and {shown} has none over HTTP. Download it, and give its path"
         )
-    folder = cache_folder() / f"{name_of(shown)}-{hashlib.sha256(raw.encode()).hexdigest()[:16]}"
+    folder = copies_folder() / f"{name_of(shown)}-{hashlib.sha256(raw.encode()).hexdigest()[:16]}"
     notes_path = folder.with_name(folder.name + ".json")
     with disk_errors(folder), one_writer(folder), open_store(raw, DatasetError) as (store, root):
         listing = {

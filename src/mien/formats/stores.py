@@ -3,11 +3,10 @@
 fsspec's drivers know the protocols and find credentials where the tools of their store keep them. No message shows what an
 address may hold of secrets: a password, or the query of a signed URL.
 
-The cache is ``mien/remote`` in ``XDG_CACHE_HOME`` or ``~/.cache``.
+The copies are in the folder ``remote`` of the cache.
 """
 
 import hashlib
-import os
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,8 @@ from typing import Any, Literal
 
 from mien.artifacts import remove_folder
 from mien.errors import ArtifactError, MienError, MissingExtraError
+from mien.runtime.addresses import split_userinfo
+from mien.runtime.cache import cache_folder
 from mien.runtime.progress import Progress
 
 # Requests that are on their way at the same time.
@@ -26,8 +27,7 @@ THREADS = 16
 def without_secrets(address: str) -> str:
     """Return an address without its user name, password, query and fragment, so that it can be shown."""
     scheme, _, rest = address.partition("://")
-    host, slash, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+    return f"{scheme}://{split_userinfo(re.split(r'[?#]', rest, maxsplit=1)[0])[1]}"
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def output_path(
     if out.lower().startswith("http"):
         raise ArtifactError(f"{shown} cannot be written over HTTP. Give a path, or the address of a store")
     place = f"{hashlib.sha256(out.encode()).hexdigest()[:16]}"
-    path = cache_folder() / "out" / place / name_of(shown)
+    path = copies_folder() / "out" / place / name_of(shown)
     with open_store(out, ArtifactError, verb="written") as (store, root):
         present = {name.removeprefix(root).lstrip("/") for name in store.find(root)}
         # What is in the cache then belongs to an interrupted run with `force`.
@@ -96,7 +96,7 @@ def upload(path: Path, address: str, *, index: str, replaced: set[str]) -> None:
     with open_store(address, ArtifactError, verb="written", advice=left) as (store, root):
         files = [file for file in path.rglob("*") if file.is_file()] if index else [path]
         names = {file: file.relative_to(path).as_posix() if index else "" for file in files}
-        if index in replaced:  # without it, a copy that is interrupted is not complete
+        if index and index in replaced:  # without it, a copy that is interrupted is not complete
             store.rm_file(f"{root}/{index}".rstrip("/"))
 
         def put(name: str) -> None:
@@ -132,10 +132,9 @@ def transfer_all(title: str, names: list[str], transfer: Callable[[str], None]) 
             raise
 
 
-def cache_folder() -> Path:
-    """Return the folder of copies on this machine."""
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(cache) if cache else Path.home() / ".cache") / "mien" / "remote"
+def copies_folder() -> Path:
+    """Return the folder of copies on this machine, whether it exists or not."""
+    return cache_folder() / "remote"
 
 
 def name_of(shown: str) -> str:
@@ -184,8 +183,10 @@ def _plain(error: Exception, address: str) -> str:
     """Return an error's text on one line without secrets of the address, which drivers repeat in their errors."""
     text = " ".join(str(error).split())
     _, _, rest = address.partition("://")
-    userinfo = rest.partition("/")[0].rpartition("@")[0]
-    for secret in (userinfo, *userinfo.split(":"), *re.split(r"[?#&]", rest)[1:]):
+    rest, *query = re.split(r"[?#&]", rest)
+    userinfo, _ = split_userinfo(rest)
+    # An error may name a part of a password: what precedes or follows its slash.
+    for secret in (userinfo, *re.split(r"[:/]", userinfo), *query):
         if secret:
             text = text.replace(secret, "...")
     return f"{type(error).__name__}: {text[:200]}"

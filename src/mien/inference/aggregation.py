@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mien.faces.classes import UNSURE
 from mien.inference.baseline import baseline_measures
-from mien.inference.decision_rule import UNSURE
 from mien.inference.results import (
     NO_FACE,
     OK,

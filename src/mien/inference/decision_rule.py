@@ -8,7 +8,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Literal
 
 from mien.errors import ModelError
-from mien.faces.classes import AFFECTNET_CLASSES
+from mien.faces.classes import AFFECTNET_CLASSES, UNSURE
 from mien.inference.label_sets import LabelSets
 from mien.runtime.options import option
 
@@ -24,9 +24,7 @@ Prior = Literal["as-trained", "half", "balanced"]
 # By which power of the class fractions trained on the probabilities are divided.
 PRIOR_EXPONENTS: dict[Prior, float] = {"as-trained": 0.0, "half": 0.5, "balanced": 1.0}
 
-# The expression of a face whose most probable class is less probable than was asked for.
-UNSURE = "unsure"
-# The reason for that; `FaceQuality.find_reason` has others.
+# The reason for `UNSURE`, if the most probable class is less probable than was asked for; `FaceQuality.find_reason` has others.
 LOW_CONFIDENCE = "low confidence"
 
 

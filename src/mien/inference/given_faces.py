@@ -8,18 +8,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from mien.faces.boxes import iou_xyxy
 from mien.faces.detector import SAME_FACE_IOU, DetectedFace, Detector
-from mien.faces.landmarks import N_LANDMARKS
-from mien.faces.quality import five_from_landmarks
+from mien.faces.landmarks import N_LANDMARKS, N_POINTS, box_of_points, five_from_landmarks
 
-N_POINTS = 5
 # No image has as many pixels in a row.
 MAX_COORDINATE = 10_000_000
 MAX_FRACTION = 2
 # The sine of the angle from the line of the eyes to that from the eyes to the mouth: 1 for a face, -1 for its mirror image.
 _LEAST_SINE = -0.5
-# Left, right, top and bottom of a face in distances between its eyes, from their middle, along and across their line: the
-# medians of the bounds of 68 landmarks of 3,374 photographs (LFW), rounded.
-_FACE_EXTENT = (-1.1, 1.1, -0.4, 1.8)
 # The status of an image with a box that is not in it.
 OUTSIDE_IMAGE = "face_outside_image"
 
@@ -49,7 +44,7 @@ class GivenFaces:
 
         Raises:
             ValueError: neither is given, a shape is another one, a number is not finite or a fraction of the image, the corners of
-                a box are in another order, or landmarks are mirrored or outside their box.
+                a box are in another order, or landmarks are all one point, mirrored or outside their box.
         """
         if boxes_xyxy is None and landmarks is None:
             raise ValueError("`boxes_xyxy` or `landmarks` is required")
@@ -83,23 +78,8 @@ class GivenFaces:
                     "(x, y, width, height) to (x, y, x + width, y + height)"
                 )
         for index, points in enumerate(self._points):
-            if points is None:
-                continue
-            eyes, down = points[1] - points[0], points[3:].mean(axis=0) - points[:2].mean(axis=0)
-            # From the side, the eyes are too close to each other to tell.
-            area = float(eyes[0] * down[1] - eyes[1] * down[0])
-            if area < _LEAST_SINE * math.hypot(*eyes) * math.hypot(*down) < 0:
-                raise ValueError(
-                    f"the landmarks of face {index} are those of a mirrored face: a point is (x, y), and left is what is on the "
-                    "left of an upright image, the person's right"
-                )
-            box_xyxy, middle = self._boxes[index], points.mean(axis=0)
-            # A detector's box may be cut at the edge of the image, or show only the inner face.
-            if (np.abs(2 * middle - box_xyxy[:2] - box_xyxy[2:]) > 1.5 * (box_xyxy[2:] - box_xyxy[:2])).any():
-                raise ValueError(
-                    f"the landmarks of face {index} are around {middle.round().tolist()}, outside its box {box_xyxy.tolist()} "
-                    "(x0, y0, x1, y1): boxes and landmarks must be in the same order"
-                )
+            if points is not None:
+                _require_face(index, self._boxes[index], points)
 
     def __len__(self) -> int:
         """Return the number of faces."""
@@ -131,15 +111,29 @@ class GivenFaces:
         ]
 
 
-def box_of_points(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the box ``(4,)`` of a face: the bounds of 68 landmarks, or what five points, which lie inside the face, suggest."""
-    if len(points) == N_POINTS:
-        left, right, top, bottom = _FACE_EXTENT
-        across = points[1] - points[0]
-        down = np.array([-across[1], across[0]])
-        corners = np.array([(left, top), (right, top), (left, bottom), (right, bottom)])
-        points = points[:2].mean(axis=0) + corners @ np.stack([across, down])
-    return np.concatenate([points.min(axis=0), points.max(axis=0)])
+def _require_face(index: int, box_xyxy: NDArray[np.float64], points: NDArray[np.float64]) -> None:
+    """Check that ``(5, 2)`` points can be those of a face in its box.
+
+    Raises:
+        ValueError: they are all one point, mirrored, or outside the box.
+    """
+    if not np.ptp(points, axis=0).any():
+        raise ValueError(f"the landmarks of face {index} are all one point: give None where they are missing")
+    eyes, down = points[1] - points[0], points[3:].mean(axis=0) - points[:2].mean(axis=0)
+    # From the side, the eyes are too close to each other to tell.
+    area = float(eyes[0] * down[1] - eyes[1] * down[0])
+    if area < _LEAST_SINE * math.hypot(*eyes) * math.hypot(*down) < 0:
+        raise ValueError(
+            f"the landmarks of face {index} are those of a mirrored face: a point is (x, y), and left is what is on the "
+            "left of an upright image, the person's right"
+        )
+    middle = points.mean(axis=0)
+    # A detector's box may be cut at the edge of the image, or show only the inner face.
+    if (np.abs(2 * middle - box_xyxy[:2] - box_xyxy[2:]) > 1.5 * (box_xyxy[2:] - box_xyxy[:2])).any():
+        raise ValueError(
+            f"the landmarks of face {index} are around {middle.round().tolist()}, outside its box {box_xyxy.tolist()} "
+            "(x0, y0, x1, y1): boxes and landmarks must be in the same order"
+        )
 
 
 def _as_points(landmarks: ArrayLike | Sequence[ArrayLike | None]) -> list[NDArray[np.float64] | None]:

@@ -82,9 +82,9 @@ def load(  # noqa: PLR0913 - one keyword per option, as on the command line
         ArtifactError: the model does not exist or cannot be used.
         ModelError: the model lacks a class that ``classes`` requires, or does not record the class fractions that ``prior``
             requires; or the device is unknown, not supported, or cannot be started.
+        ValueError: a number is out of range, or an option does not go with another.
 
     Example:
-        >>> import mien
         >>> model = mien.load()
         >>> model
         Model(mien-base.onnx: expression, landmarks; 8 classes; 48 px)
@@ -101,6 +101,8 @@ def load(  # noqa: PLR0913 - one keyword per option, as on the command line
         if not 0 < coverage < 1 or rule.changes_probabilities:
             raise ValueError("`coverage` must be in (0, 1), without `classes` and `prior`")
         rule = replace(rule, label_sets=load_label_sets(Path(coverage_from), coverage, onnx_model))
+    if not min_face_px >= 0:
+        raise ValueError(f"`min_face_px` must be 0 or more, got {min_face_px}")
     finder = None if detector is None else load_detector(Path(detector), min_face_px=min_face_px)
     return Model(onnx_model, rule=rule, detector=finder, min_face_px=min_face_px)
 
@@ -453,14 +455,12 @@ class Model:
                     crops.append(found.faces[0].crop)
                     kept.append(index)
                 else:
-                    problems.append(
-                        f"{found.source or f'image {index}'} ({found.problem[0] if found.problem else 'no face'})"
-                    )
+                    problem = found.problem[0] if found.problem else "no face"
+                    problems.append(f"{found.source or f'image {index}'} ({problem})")
                 progress.advance()
         if problems:
-            _log.warning(
-                "%d of %d images are left out: %s", len(problems), len(images), ", ".join(problems[:5])
-            )
+            shown = ", ".join(problems[:5])
+            _log.warning("%d of %d images are left out: %s", len(problems), len(images), shown)
         size = self.info.input_size
         shots = Shots(
             np.stack(crops) if crops else np.zeros((0, size, size, 3), np.uint8),

@@ -13,13 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.faces.classes import UNSURE
 from mien.faces.crop import crop_image, crop_matrix, invert_matrix, resize_crop, turn_crop
 from mien.faces.detector import CloseUpDetector, DetectedFace, Detector
 from mien.faces.image_files import read_image_file
 from mien.faces.images import MAX_PIXELS, UnreadableImage, count_images, decode_image, to_rgb
-from mien.faces.quality import CROP, QUALITY, FaceQuality, five_from_landmarks, measure_quality
+from mien.faces.landmarks import five_from_landmarks
+from mien.faces.quality import CROP, QUALITY, FaceQuality, measure_quality
 from mien.formats.onnx_model import ModelInfo, OnnxModel
-from mien.inference.decision_rule import LOW_CONFIDENCE, UNSURE, DecisionRule
+from mien.inference.decision_rule import LOW_CONFIDENCE, DecisionRule
 from mien.inference.given_faces import OUTSIDE_IMAGE, FaceOutsideImageError, GivenFaces
 from mien.inference.results import FacePrediction, ImagePrediction, row_without_face
 from mien.inference.urls import download_image

@@ -11,6 +11,7 @@ from typing import Any
 
 from mien.faces.file_signatures import OTHER_IMAGE_FORMATS, READABLE_FORMATS, identify_format
 from mien.faces.images import UnreadableImage
+from mien.runtime.addresses import split_userinfo
 
 URL_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://")
 # A photograph may be this large, no answer may be awaited longer than this, and all of it must arrive in this time.
@@ -64,14 +65,11 @@ def redact_url(url: str) -> str:
     scheme, _, rest = url.partition("://")
     rest = rest.partition("#")[0]
     rest, mark, query = rest.partition("?")
-    host, slash, path = rest.partition("/")
-    # A password may contain a slash that should have been escaped.
-    if "@" in path and ":" in host and not host.rpartition(":")[2].isdigit():
-        host, slash, path = rest.rpartition("@")[2].partition("/")
+    host, slash, path = split_userinfo(rest)[1].partition("/")
     path = _SECRETS.sub(rf"\1={HIDDEN}", path)
     names = [part.partition("=") for part in query.split("&")] if query else []
     hidden = "&".join(f"{name}={HIDDEN}" if equals else HIDDEN for name, equals, _ in names)
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}{mark}{hidden}"
+    return f"{scheme}://{host}{slash}{path}{mark}{hidden}"
 
 
 def is_image_url(url: str) -> bool:

@@ -28,7 +28,7 @@ _JPEG_MAX_SIDE = 65_500
 
 @contextmanager
 def claim_annotation_folder(folder: Path, *, force: bool) -> Iterator[None]:
-    """Reserve a folder for annotated copies. With ``force``, files of the same names are replaced, and no others.
+    """Reserve a folder for annotated copies. With ``force``, copies of the same names, also unfinished ones, are replaced, and no others.
 
     Raises:
         ArtifactError: it is a file, is being written, or is not empty and ``force`` is not set.
@@ -65,11 +65,11 @@ def assign_annotated_paths(sources: Sequence[MediaSource], folder: Path) -> dict
             added = "" if suffix == ".png" or suffix in _JPEG_SUFFIXES else ".jpg"
         path = original.with_name(original.name + added)
         number = 1
-        while str(path).casefold() in taken:
+        while not taken.isdisjoint(names := _names_taken_by(path, is_video=source.is_video)):
             number += 1
             stem = original.name if added else original.stem
             path = original.with_name(f"{stem}-{number}{added or original.suffix}")
-        taken.add(str(path).casefold())
+        taken |= names
         copies[source.name] = folder / path
     if folder.is_dir():
         inputs = {_file_identity(Path(name)) for name in copies} - {None}
@@ -79,6 +79,15 @@ def assign_annotated_paths(sources: Sequence[MediaSource], folder: Path) -> dict
                     f"{copy} is one of the inputs, and an annotated copy would replace it. Choose another folder"
                 )
     return copies
+
+
+def _names_taken_by(copy: Path, *, is_video: bool) -> set[str]:
+    return {str(path).casefold() for path in ((copy, _unfinished(copy)) if is_video else (copy,))}
+
+
+def _unfinished(video: Path) -> Path:
+    """Return the name of a video's copy until it is complete."""
+    return video.with_name(f"{video.stem}.partial{video.suffix}")
 
 
 def _file_identity(path: Path) -> tuple[int, int] | None:
@@ -131,7 +140,7 @@ class AnnotatedVideoWriter:
         """
         self._path, self._frame_rate, self._is_live = path, frame_rate, is_live
         self._blur = blur
-        self._partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+        self._partial = _unfinished(path)
         self._encoder: VideoEncoder | None = None
         self._size_wh = (0, 0)
         self._label_sides: dict[int, int] = {}

@@ -85,10 +85,11 @@ def read_baseline(
 
     try:
         measures = measure_baseline(counted())
-    except ValueError:
-        raise SourceError(
-            f"--baseline {path}: no face is found. Use images or a video of the person's face"
-        ) from None
+    except ValueError as error:
+        problem = (
+            str(error) if statuses["ok"] else "no face is found. Use images or a video of the person's face"
+        )
+        raise SourceError(f"--baseline {path}: {problem}") from None
     n_used = statuses.pop("ok")
     if statuses:
         others = ", ".join(f"{count:,} {status}" for status, count in sorted(statuses.items()))

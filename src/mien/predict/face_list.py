@@ -1,7 +1,6 @@
 """`--faces` of `mien predict`: boxes and landmarks that the user already has, from a CSV with a face per row."""
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.datasets.column_names import BOX, BOX_COLUMNS, LANDMARKS, PATH, SPELLINGS
-from mien.datasets.csv_cells import parse_box
+from mien.datasets.csv_cells import parse_box, parse_landmarks
 from mien.datasets.csv_files import PROBLEM, CsvFile, read_first_rows
 from mien.datasets.list_options import BoxFormat
 from mien.errors import SourceError
-from mien.faces.landmarks import N_LANDMARKS
-from mien.inference.given_faces import N_POINTS, GivenFaces, box_of_points
+from mien.faces.landmarks import N_LANDMARKS, N_POINTS, box_of_points
+from mien.inference.given_faces import GivenFaces
 from mien.inference.results import BOX_COLUMNS as OWN_BOX
 
 _PATHS = ("source", *(name.lower() for name in SPELLINGS[PATH]))
@@ -56,7 +55,12 @@ def read_faces(path: Path, names: Sequence[str]) -> tuple[dict[str, GivenFaces],
             n_others += 1
             continue
         name = str(found.pop())
-        points = _parse_points(cells.get(LANDMARKS, ""), where)
+        written_points = cells.get(LANDMARKS, "")
+        points, problems = parse_landmarks(written_points, counts=(N_LANDMARKS, N_POINTS))
+        if problems:
+            raise SourceError(
+                f"{where}: landmarks must be 136 or 10 numbers x;y;x;y;..., got {written_points[:60]!r}"
+            )
         box_xyxy, problems = parse_box(
             tuple(cells[cell] for cell in BOX if cell in cells), box_format or "xyxy"
         )
@@ -114,21 +118,3 @@ def _open_list(path: Path) -> tuple[CsvFile, BoxFormat | None]:
     columns |= dict(zip(BOX, (lowered.index(name) for form in found for name in form), strict=False))
     table = CsvFile(path=path, columns=columns, width=len(header), header=header, delimiter=delimiter)
     return table, _BOXES[found[0]] if found else None
-
-
-def _parse_points(text: str, where: str) -> NDArray[np.float64] | None:
-    """Return 68 or 5 points ``(P, 2)`` from numbers x, y, ... separated by ``;``, commas or blanks; None if there are none.
-
-    Raises:
-        SourceError: there is another number of them, or one is not a finite number.
-    """
-    cells = re.findall(r"[^;,\s\[\]]+", text)
-    if not cells:
-        return None
-    try:
-        values = np.array(cells, dtype=np.float64)
-    except ValueError:
-        values = np.array([np.nan])
-    if len(values) not in (2 * N_LANDMARKS, 2 * N_POINTS) or not np.isfinite(values).all():
-        raise SourceError(f"{where}: landmarks must be 136 or 10 numbers x;y;x;y;..., got {text[:60]!r}")
-    return values.reshape(-1, 2)

@@ -16,6 +16,7 @@ from mien.assets.bundled_models import find_model
 from mien.drawing.fonts import warn_of_missing_characters
 from mien.errors import ArtifactError, SourceError
 from mien.faces.detector import load_detector
+from mien.faces.detector_file import require_detection
 from mien.faces.images import UnreadableImage
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.baseline import subtract_baseline
@@ -163,6 +164,7 @@ def _with_label_sets(options: PredictOptions, model: OnnxModel, *, has_videos: b
 def _read_faces(sources: Sequence[MediaSource], options: PredictOptions) -> dict[str, GivenFaces] | None:
     """Return the faces of the images from a list, if there is one, and warn of what it does not cover."""
     path = options.faces
+    require_detection(options.detector_path, options.crop)
     if options.min_face_px and (path is not None or options.crop == "whole"):
         raise ArtifactError(
             "--min-face-px is for faces that are detected: leave it out with --faces and --crop whole"

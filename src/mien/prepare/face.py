@@ -28,7 +28,7 @@ from mien.faces.crop import (
 from mien.faces.detector import CascadeDetector, DetectedFace, Detector, open_detector
 from mien.faces.image_files import read_image_file
 from mien.faces.images import EncodedImage, UnreadableImage, encode_jpeg, open_image, to_rgb
-from mien.faces.landmarks import anchors_from_landmarks, are_in_order
+from mien.faces.landmarks import anchors_from_landmarks, are_in_order, box_of_points
 from mien.faces.perceptual_hash import perceptual_hash
 from mien.faces.thumbnail import THUMBNAIL_SIDE, thumbnail
 from mien.formats.pack.schema import PackedFace, shard_name
@@ -192,7 +192,9 @@ def make_face(
         landmarks, box_xyxy, warnings = _check_places(record, size_wh)
         anchors = record.anchors if landmarks is None else anchors_from_landmarks(landmarks)
         detected, landmarks_by = None, record.landmarks_by
-        if crop.method != "whole" and anchors is None and box_xyxy is None:
+        if box_xyxy is None and landmarks is not None:
+            box_xyxy = box_of_points(landmarks)
+        if crop.method != "whole" and box_xyxy is None and (anchors is None or crop.method == "box"):
             encoded = EncodedImage(size_wh, encoded.decode()[0])
             detected = _detect(encoded, record, task.detector_path, warnings)
             if detected is not None:

@@ -33,7 +33,7 @@ from mien.datasets.registry import DATASETS, open_dataset
 from mien.datasets.terms import find_terms
 from mien.errors import ArtifactError, DatasetError
 from mien.faces import images
-from mien.faces.classes import MISSING_VALUES, check_class_names
+from mien.faces.classes import MISSING_VALUES, check_new_class_names
 from mien.faces.crop import CropContract
 from mien.faces.detector import describe_detector, open_detector
 from mien.faces.detector_file import find_detector_file
@@ -124,7 +124,7 @@ def prepare(
 
 def _require_class_names(raw: Path, classes: Sequence[str]) -> None:
     """Refuse class names that the tables written by mien could not hold."""
-    problem = check_class_names(classes)
+    problem = check_new_class_names(classes)
     for name in classes:
         if name.strip() in MISSING_VALUES:
             problem = f"{name!r} is a missing value to pandas and other programs that read tables"

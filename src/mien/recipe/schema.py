@@ -177,7 +177,7 @@ class LossConfig:
         valence_arousal: mse, or ccc_mse, which adds 1 - CCC.
         label_smoothing: Fraction of the label moved to other classes.
         smoothing_distribution: uniform smooths toward all classes alike; inverse toward rare ones, as 1 / faces (after
-            Zhang et al. 2023).
+            Zhang et al. 2023, https://arxiv.org/abs/2310.19636).
         class_weights: Weight of each class's terms in the expression loss (with label_smoothing rare classes also get more
             of that): none, inverse, square_root or effective.
         logit_adjustment: Add this multiple of each class's log prior to its logit while training (Menon et al.

@@ -1,4 +1,4 @@
-"""Telling addresses, such as ``s3://bucket/folder``, from paths."""
+"""Telling addresses, such as ``s3://bucket/folder``, from paths, and what in them is secret."""
 
 import os
 import re
@@ -11,6 +11,25 @@ _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 def path_or_address(text: str) -> Path | str:
     """Return an address such as ``s3://bucket/folder`` as it is, and anything else as a path."""
     return text if _ADDRESS.match(text) else Path(text)
+
+
+def split_userinfo(rest: str) -> tuple[str, str]:
+    """Return user name and password of an address, "" without, and its host and path.
+
+    Args:
+        rest: what follows ``://``, without query and fragment.
+
+    Example:
+        >>> split_userinfo("me:pass@host/a.csv"), split_userinfo("bucket/me@home.csv")
+        (('me:pass', 'host/a.csv'), ('', 'bucket/me@home.csv'))
+        >>> split_userinfo("key:sec/ret@bucket/a.csv")  # a slash that should have been escaped
+        ('key:sec/ret', 'bucket/a.csv')
+    """
+    host, slash, path = rest.partition("/")
+    if "@" in path and ":" in host and not host.rpartition(":")[2].isdigit():
+        host, slash, path = rest, "", ""
+    userinfo, _, host = host.rpartition("@")
+    return userinfo, f"{host}{slash}{path}"
 
 
 def path_list(name: str, paths: Sequence[str | Path]) -> list[Path]:

@@ -2,7 +2,9 @@
 
 import math
 import os
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+from mien.runtime.control_groups import group_folders
 
 
 def usable_cpu_cores() -> int:
@@ -31,20 +33,7 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
         [0] https://docs.kernel.org/admin-guide/cgroup-v2.html
         [1] https://docs.kernel.org/scheduler/sched-bwc.html
     """
-    quotas: list[float] = []
-    try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        _, controllers, group = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        top = root / "sys/fs/cgroup" / (controllers and "cpu")
-        # In a container the path is often that of the machine, and its own group is mounted at the top.
-        inner = PurePosixPath(group.lstrip("/"))
-        quotas += filter(None, (_read_quota(top / folder) for folder in (inner, *inner.parents)))
-    return min(quotas, default=None)
+    return min(filter(None, map(_read_quota, group_folders("cpu", root))), default=None)
 
 
 def _read_quota(folder: Path) -> float | None:

@@ -58,7 +58,7 @@ else:
 def hold_lock(lock_path: Path, output: Path) -> Iterator[None]:
     """Hold a lock until the block or the process ends.
 
-    On a file system without locks, a warning is printed and the block runs without one.
+    On a file system without locks, a warning is logged and the block runs without one.
 
     Args:
         lock_path: file to lock, in an existing folder.

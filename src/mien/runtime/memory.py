@@ -1,7 +1,9 @@
 """The memory this process may use, which in a container is often less than the machine's."""
 
 import os
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+from mien.runtime.control_groups import group_folders
 
 # Version 1 of the control groups writes a number near 2**63 for no limit.
 _NO_LIMIT_BYTES = 2**60
@@ -23,21 +25,10 @@ def usable_memory_bytes(root: Path = Path("/")) -> int | None:
     limits = []
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        _, controllers, group = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        top = root / "sys/fs/cgroup" / (controllers and "memory")
-        # In a container the path is often that of the machine, and its own group is mounted at the top.
-        inner = PurePosixPath(group.lstrip("/"))
-        for folder in (inner, *inner.parents):
-            for name in ("memory.max", "memory.limit_in_bytes"):
-                try:
-                    limits.append(int((top / folder / name).read_text()))
-                except (OSError, ValueError):  # no such file, or "max"
-                    continue
+    for folder in group_folders("memory", root):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            try:
+                limits.append(int((folder / name).read_text()))
+            except (OSError, ValueError):  # no such file, or "max"
+                continue
     return min((limit for limit in limits if 0 < limit < _NO_LIMIT_BYTES), default=None)

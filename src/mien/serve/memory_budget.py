@@ -3,6 +3,7 @@
 import logging
 from dataclasses import replace
 
+from mien.serve.api_errors import ApiError
 from mien.serve.settings import ServeSettings
 
 _log = logging.getLogger(__name__)
@@ -11,6 +12,30 @@ MAX_QUEUE_BYTES = 256 * 1024**2
 # At rest, with the bundled model. Measured, as is the peak of decoding and detection per pixel (PNG with a palette).
 _RESTING_BYTES = 200 * 1024**2
 _BYTES_PER_PIXEL = 20
+
+
+class MemoryBudget:
+    """Bounds the bytes that the bodies of all requests hold together."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.used = limit, 0
+
+    def reserve(self, n_bytes: int) -> None:
+        """Reserve bytes.
+
+        Raises:
+            ApiError: 429, the budget is exhausted.
+        """
+        if self.used + n_bytes > self.limit:
+            message = (
+                f"Requests in flight hold {self.used:,} of at most {self.limit:,} bytes. Try again later"
+            )
+            raise ApiError(429, "too_many_requests", message, headers={"Retry-After": "1"})
+        self.used += n_bytes
+
+    def release(self, n_bytes: int) -> None:
+        """Return reserved bytes."""
+        self.used -= n_bytes
 
 
 def fit_to_memory(settings: ServeSettings, n_cores: int, memory_bytes: int | None) -> ServeSettings:

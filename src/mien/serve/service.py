@@ -14,11 +14,12 @@ from mien.inference.decision_rule import DecisionRule
 from mien.inference.results import FacePrediction, ImagePrediction
 from mien.serve.api_errors import ApiError
 from mien.serve.batching import Batcher
+from mien.serve.memory_budget import MemoryBudget
 from mien.serve.metrics import Metrics
 from mien.serve.preprocessing import Preprocessor
 from mien.serve.schemas import PredictQuery
 from mien.serve.settings import ServeSettings
-from mien.serve.uploads import MemoryBudget, Upload, extract_images, read_body, require_media_type
+from mien.serve.uploads import Upload, extract_images, read_body, require_media_type
 
 # Images of all requests between decoding and prediction; bounds the memory of their face crops.
 MAX_ACTIVE_IMAGES = 64

@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from mien.inference.given_faces import GivenFaces
 from mien.runtime.json_text import parse_json
 from mien.serve.api_errors import ApiError
+from mien.serve.memory_budget import MemoryBudget
 from mien.serve.schemas import PredictQuery
 from mien.serve.settings import ServeSettings
 
@@ -40,30 +41,6 @@ class Upload:
     source: str
     data: bytes
     faces: GivenFaces | None = None
-
-
-class MemoryBudget:
-    """Bounds the bytes that the bodies of all requests hold together."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit, self.used = limit, 0
-
-    def reserve(self, n_bytes: int) -> None:
-        """Reserve bytes.
-
-        Raises:
-            ApiError: 429, the budget is exhausted.
-        """
-        if self.used + n_bytes > self.limit:
-            message = (
-                f"Requests in flight hold {self.used:,} of at most {self.limit:,} bytes. Try again later"
-            )
-            raise ApiError(429, "too_many_requests", message, headers={"Retry-After": "1"})
-        self.used += n_bytes
-
-    def release(self, n_bytes: int) -> None:
-        """Return reserved bytes."""
-        self.used -= n_bytes
 
 
 def require_media_type(content_type: str) -> str:

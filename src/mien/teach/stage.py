@@ -13,9 +13,10 @@ from mien.datasets.registry import DRAWN, DatasetOptions, open_dataset
 from mien.errors import DatasetError
 from mien.faces.boxes import intersection_xyxy
 from mien.faces.detector import DetectedFace, Detector, load_detector
+from mien.faces.detector_file import require_detection
 from mien.faces.image_files import read_image_file
 from mien.faces.images import UnreadableImage, decode_image, to_rgb
-from mien.faces.landmarks import anchors_from_landmarks
+from mien.faces.landmarks import box_of_points, five_from_landmarks
 from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.formats.pack.schema import NO_LABEL
 from mien.inference.pipeline import CroppedFace, crop_face
@@ -92,6 +93,7 @@ def run_teach(
         ArtifactError: ``out`` exists, or the model cannot be used.
     """
     source, out = Path(source), local_path(out)
+    require_detection(options.detector_path, options.crop)
     require_suffix(out, [".onnx"], option="--out")
     for path in (out, out.with_suffix(".md")):
         claim_output(path, force=options.force)
@@ -178,11 +180,16 @@ def crop_record(record: FaceRecord, info: ModelInfo, detector: Detector | None) 
     size_wh = np.array(image_rgb.shape[1::-1], dtype=np.float64)
     if detector is None:
         return crop_face(image_rgb, None, info)
-    anchors = record.anchors if record.landmarks is None else anchors_from_landmarks(record.landmarks)
+    points = None
+    if record.landmarks is not None:
+        points = five_from_landmarks(record.landmarks)
+    elif record.anchors is not None:
+        # The nose is between the eyes and the mouth; no crop needs it.
+        points = np.insert(record.anchors, 2, record.anchors.mean(axis=0), axis=0)
     if record.box_xyxy is not None:
         box = record.box_xyxy * (np.tile(size_wh, 2) if record.is_relative_box else 1)
-    elif anchors is not None:
-        box = np.concatenate([anchors.min(axis=0), anchors.max(axis=0)])
+    elif points is not None:
+        box = box_of_points(points if record.landmarks is None else record.landmarks)
     else:
         faces = detector.find_faces(image_rgb)
         if not faces:
@@ -194,6 +201,4 @@ def crop_record(record: FaceRecord, info: ModelInfo, detector: Detector | None) 
         raise RejectedRow(
             "box_outside", f"box {box.round(1).tolist()} in {size_wh[0]:g}x{size_wh[1]:g} pixels"
         )
-    # The nose is between the eyes and the mouth; no crop needs it.
-    points = None if anchors is None else np.insert(anchors, 2, anchors.mean(axis=0), axis=0)
     return crop_face(image_rgb, DetectedFace(box, None, points), info)

@@ -107,7 +107,7 @@ def read_training_faces(
     faces = _join(splits, groups, classes, annotations, votes=config.labels == "votes")
     leaks = leaks if config.exclude_leaks else np.zeros_like(leaks)
     shared = find_shared_persons(packs) if config.exclude_shared_persons else np.zeros_like(leaks)
-    repeats = find_repeats(packs, map(Path, config.keep_out or ()))
+    repeats = find_repeats(packs, config.keep_out or ())
     usable = faces.labels != NO_LABEL
     is_unlabeled = np.concatenate([split.labels == NO_LABEL for split in splits])
     for values in (faces.targets[task] for task in tasks if task in faces.targets):

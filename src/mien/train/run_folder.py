@@ -109,7 +109,7 @@ def start_run(run: Run, recipe: Recipe, weights: LoadedWeights | None) -> None:
     if weights is not None:
         # What is left at its initialization may be the wrong backbone, or another stem.
         level = logging.WARNING if weights.fit.missing else logging.INFO
-        logging.getLogger("mien").log(level, str(weights))
+        _log.log(level, "%s", weights)
 
 
 def require_same_run(run: Run) -> None:

@@ -12,6 +12,7 @@ from mien.browse.groups import affect_quadrants, faces_by_unit
 from mien.browse.options import Grouping
 from mien.browse.sheet import LINE_RGB
 from mien.browse.stage import CELL, TITLE_WIDTH, browse
+from mien.cli import main
 from mien.errors import ArtifactError
 from mien.faces.action_units import ActionUnits
 from mien.formats.pack import Pack
@@ -157,3 +158,11 @@ def test_quadrants_of_valence_and_arousal() -> None:
 def test_the_help_names_the_tasks_of_the_table() -> None:
     """The options import nothing heavy, so they repeat the names."""
     assert ("expression", *(name for name, task in TASKS.items() if task.groups)) == get_args(Grouping)
+
+
+def test_a_seed_is_not_negative(
+    training_pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["browse", str(training_pack), "--out", str(tmp_path / "a.png"), "--seed", "-1"])
+    assert "argument --seed: must be 0 or more, got -1" in capsys.readouterr().err

@@ -128,7 +128,10 @@ def test_a_model_compared_with_itself_is_named(write_report, tmp_path) -> None:
         )
         for name, sha256 in (("a", "1"), ("b", "1"), ("c", "2"))
     ]
-    assert "b are of the same model file on the same pack" in str(compare(reports))
+    found = compare(reports, out=tmp_path / "comparison.json")
+    assert "b are of the same model file on the same pack" in str(found)
+    (note,) = json.loads((tmp_path / "comparison.json").read_text("utf-8"))["notes"]
+    assert "the same model file" in note
     assert "same model" not in str(compare(reports[1:]))
 
 

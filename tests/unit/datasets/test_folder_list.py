@@ -32,6 +32,14 @@ def test_agreement_is_noted(make_set: Callable[..., Path]) -> None:
     assert "`labels.csv` agrees with the class folders for all 3 images that it lists." in notes
 
 
+@pytest.mark.parametrize("header", [",filepath,category,x", ",image_name,label,x", ",Path,class_name,x"])
+def test_the_columns_are_those_that_a_list_may_have(make_set: Callable[..., Path], header: str) -> None:
+    """A contradiction is never overlooked because of a name that `mien prepare csv` knows."""
+    raw = make_set("0,anger/1.jpg,surprise,0.9", *AGREEING[1:], header=header)
+    with pytest.raises(DatasetError, match="contradict each other for 1 of 3 images"):
+        open_any_folder(raw)
+
+
 def test_contradiction_has_to_be_decided(make_set: Callable[..., Path], read_set: Callable[..., Any]) -> None:
     """It is counted, and either side can be taken; an image that the list lacks is then rejected."""
     raw = make_set("0,anger/1.jpg,surprise,0.9", *AGREEING[1:])

@@ -1,5 +1,6 @@
 """Images with boxes in YOLO's format."""
 
+import hashlib
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -186,3 +187,30 @@ def test_numbers_as_names_are_explained_as_numbers(
         open_yolo(raw)
     source = open_yolo(raw, label_names=parse_label_names("rafdb"))
     assert [source.class_of(row) for row in source.rows()] == ["Surprise"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: &a [sad]\nnames: [*a, *a]\n", r"aliases \(\*name\) are not read"),
+        ("names: [sad]\nnames: [angry]\n", "key `names` is given twice"),
+        ("names: [[sad, angry], happy]\n", r"a class must have one name, got \['sad', 'angry'\]"),
+    ],
+)
+def test_descriptions_that_would_be_read_wrongly_are_refused(
+    add: Callable[..., Path], put: Callable[..., Path], text: str, message: str
+) -> None:
+    """A few lines of aliases can stand for gigabytes of names."""
+    raw = add("a.png", "0 0.5 0.5 0.2 0.5")
+    put(raw / "data.yaml", text)
+    with pytest.raises(DatasetError, match=message):
+        open_yolo(raw)
+
+
+def test_names_of_files_that_are_not_utf_8(add: Callable[..., Path]) -> None:
+    """They are assigned to a split as others are, whose bytes are hashed."""
+    is_val = int.from_bytes(hashlib.sha256(b"images/\xe9.png").digest()[:8], "big") < 0.1 * 2**64
+    raw = add("\udce9.png", "0 0.5 0.5 0.2 0.5", images="images", labels="labels")
+    assert [row.split for row in open_yolo(raw, label_names=parse_label_names("0=Sad")).rows()] == [
+        "val" if is_val else "train"
+    ]

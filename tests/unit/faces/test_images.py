@@ -385,6 +385,14 @@ def test_bomb_of_real_pixels() -> None:
     assert refusal.value.reason == "image_too_large"
 
 
+def test_a_limit_above_that_of_pillow() -> None:
+    """Whoever trusts an image can raise the limit as far as is needed; Pillow's own is as before afterwards."""
+    before = Image.MAX_IMAGE_PIXELS
+    data = save(Image.new("1", (19_000, 10_000)), "PNG")
+    assert decode_image(data, max_pixels=200_000_000).shape[:2] == (10_000, 19_000)
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
 def tiled_tiff(tile_side: int) -> bytes:
     """A white TIFF of 16 x 16 pixels in one tile, which may be larger than the image."""
     tile = zlib.compress(b"\xff" * tile_side**2)

@@ -120,8 +120,10 @@ def test_features_are_returned_when_they_are_asked_for(save_model: Callable[...,
 )
 def test_wrong_images_are_rejected(save_model: Callable[..., Path], images: Any) -> None:
     """Another dtype or shape is rejected with the required one, before onnxruntime sees it."""
-    with pytest.raises(ValueError, match=r"must be uint8 \(N, 8, 8, 3\)"):
-        OnnxModel.load(save_model(INFO.to_json())).run(images)
+    model = OnnxModel.load(save_model(INFO.to_json()))
+    for run in (model.run, model.run_with_features):
+        with pytest.raises(ValueError, match=r"must be uint8 \(N, 8, 8, 3\)"):
+            run(images)
 
 
 def test_missing_file(tmp_path: Path) -> None:

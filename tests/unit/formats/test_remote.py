@@ -14,7 +14,7 @@ import pytest
 from mien.errors import ArtifactError, DatasetError, MissingExtraError
 from mien.formats.pack import Pack
 from mien.formats.remote import fetch_pack, fetch_raw_set
-from mien.formats.stores import without_secrets
+from mien.formats.stores import output_path, without_secrets
 
 
 @pytest.fixture(autouse=True)
@@ -179,6 +179,7 @@ def test_without_fsspec_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         ("https://me:pass@host:80/a?X-Amz-Signature=abc#part", "https://host:80/a"),
         ("https://host?sig=abc@x", "https://host"),
         ("sftp://me@host/a@b", "sftp://host/a@b"),
+        ("s3://AKIA:wJalr/K7MD@bucket/faces.csv", "s3://bucket/faces.csv"),
     ],
 )
 def test_secrets_are_not_shown(address: str, shown: str) -> None:
@@ -259,3 +260,32 @@ def test_a_raw_set_must_be_listed(store: Any) -> None:
         DatasetError, match="needs a store that lists its files, and https://host/set has none"
     ):
         fetch_raw_set("https://host/set?key=1")
+
+
+def test_an_output_that_cannot_be_copied_leaves_what_is_at_its_address(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old file is replaced by the new one, never removed before."""
+    store.pipe("/bucket/rows.csv", b"old")
+
+    def put_file(*_: object, **__: object) -> None:
+        raise OSError("no connection")
+
+    monkeypatch.setattr(type(store), "put_file", put_file)
+    with (
+        pytest.raises(ArtifactError, match="no connection"),
+        output_path("memory://bucket/rows.csv", force=True) as path,
+    ):
+        path.write_text("new")
+    assert store.cat("/bucket/rows.csv") == b"old"
+
+
+def test_an_error_shows_no_part_of_a_password_with_a_slash() -> None:
+    """Keys of S3 often have one, which should be escaped; a driver may take what precedes it for a port."""
+    with (
+        pytest.raises(ArtifactError) as told,
+        output_path("ftp://me:sec/ret@host.invalid/a.csv") as path,
+    ):
+        path.write_text("")
+    assert "sec" not in str(told.value)
+    assert "ret" not in str(told.value)

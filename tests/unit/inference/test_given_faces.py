@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from mien.faces.detector import DetectedFace
-from mien.inference.given_faces import GivenFaces, box_of_points
+from mien.faces.landmarks import box_of_points
+from mien.inference.given_faces import GivenFaces
 
 IMAGE = np.zeros((60, 100, 3), np.uint8)
 POINTS = np.array([[30.0, 20], [50, 20], [40, 30], [32, 40], [48, 40]])
@@ -40,7 +41,7 @@ def test_landmarks_are_enough(n_points: int) -> None:
     landmarks[36:42], landmarks[42:48], landmarks[30], landmarks[48], landmarks[54] = POINTS
     given = landmarks if n_points == 68 else POINTS
     (face,) = GivenFaces(None, given[None]).find_faces(IMAGE)
-    np.testing.assert_array_equal(face.points, POINTS)
+    np.testing.assert_allclose(face.points, POINTS, rtol=1e-12)
     np.testing.assert_allclose(face.box_xyxy, [18, 12, 62, 56])
 
 
@@ -83,3 +84,10 @@ def test_what_is_malformed_is_refused(boxes: object, landmarks: object, message:
     """The message says what was given."""
     with pytest.raises(ValueError, match=message):
         GivenFaces(boxes, landmarks).find_faces(IMAGE)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("n_points", [5, 68])
+def test_landmarks_that_are_all_one_point_are_refused(n_points: int) -> None:
+    """Such as -1 for a missing value: a face would be aligned by nothing."""
+    with pytest.raises(ValueError, match=r"face 0 are all one point: give None where they are missing"):
+        GivenFaces([[10, 10, 50, 50]], np.full((1, n_points, 2), -1.0))

@@ -65,6 +65,9 @@ def test_a_least_size_of_faces_reaches_the_detector_and_is_not_for_given_faces(
     assert copy.copy(model).detector is None
     mien.load(model_path, min_face_px=80, detector="yunet.onnx")
     assert asked == [{"min_face_px": 90}, {"min_face_px": 80}]
+    for too_small in (-1, float("nan")):
+        with pytest.raises(ValueError, match="`min_face_px` must be 0 or more, got"):
+            mien.load(model_path, min_face_px=too_small)
     with pytest.raises(ValueError, match="without `min_face_px`"):
         model.predict(image, boxes_xyxy=[[10, 10, 50, 50]])
 

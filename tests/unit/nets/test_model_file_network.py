@@ -186,7 +186,7 @@ def test_an_error_that_the_probabilities_hide(
     model = onnx.load(exported)
     for entry in model.graph.initializer:
         if entry.name.startswith("network.expression_head."):
-            value = 10 * onnx.numpy_helper.to_array(entry)
+            value = 100 * onnx.numpy_helper.to_array(entry)
             entry.CopyFrom(onnx.numpy_helper.from_array(value, entry.name))
     for entry in model.metadata_props:
         if entry.key == "mien_sha256":

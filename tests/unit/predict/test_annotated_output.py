@@ -192,3 +192,11 @@ def test_a_video_on_a_full_disk_is_an_error_and_keeps_its_partial_name(
     with pytest.raises(ArtifactError, match=r"a\.mp4 is incomplete: .* could not be written"):
         write()
     assert [path.name for path in tmp_path.iterdir()] == ["a.partial.mp4"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_copy_never_has_the_name_of_an_unfinished_one(order: int) -> None:
+    """Otherwise one video, while it is drawn, would replace the finished copy of another."""
+    videos = [video(Path("clip.mp4"), "clip.mp4"), video(Path("clip.partial.mp4"), "clip.partial.mp4")]
+    copies = {str(copy) for copy in assign_annotated_paths(videos[::order], Path("d")).values()}
+    assert len(copies | {copy.replace(".mp4", ".partial.mp4") for copy in copies}) == 4

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mien.cli import main
 from mien.errors import ArtifactError, SourceError
 from mien.inference.model import load
 from mien.predict.face_list import read_faces
@@ -147,3 +148,31 @@ def test_the_list_does_not_go_with_whole_images_or_videos(
     (tmp_path / "talk.mp4").write_bytes(b"")
     with pytest.raises(ArtifactError, match="--faces is for image files"):
         run(model_path, [image, tmp_path / "talk.mp4"], faces=path)
+
+
+@pytest.mark.parametrize("mark", [";".join(["-1"] * 136), ";".join(["-2.0"] * 136), "nan", "N/A"])
+def test_marks_of_missing_landmarks_are_no_landmarks(
+    tmp_path: Path, listed: Callable[[str], Path], mark: str
+) -> None:
+    """As AffectNet writes them, for instance: `prepare` reads them so, too."""
+    faces, _ = read_faces(
+        listed(f"path,landmarks,x,y,w,h\na.png,{mark},5,5,30,30\n"), [str(tmp_path / "a.png")]
+    )
+    assert faces[str(tmp_path / "a.png")].find_faces(np.zeros((60, 100, 3), np.uint8))[0].points is None
+
+
+def test_a_detector_does_not_go_with_whole_images(
+    model_path: Path, make_image: MakeImage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`predict`, `teach` and `explain` would not use the file that was named."""
+    image, detector = (
+        str(make_image("a.png")),
+        ["--detector", str(tmp_path / "yunet.onnx"), "--crop", "whole"],
+    )
+    for words in (
+        ["predict", image],
+        ["explain", image, "--out", str(tmp_path / "explained")],
+        ["teach", str(tmp_path), "--out", str(tmp_path / "mine.onnx")],
+    ):
+        assert main([*words, "--model", str(model_path), *detector]) == 1
+        assert "leave it out with --crop whole" in capsys.readouterr().err

@@ -249,3 +249,13 @@ def test_rows_that_lack_a_box_are_detected(
         "affectnet", raw_set.root, tmp_path / "w.pack", PrepareOptions(size=48, workers=1, crop="whole")
     )
     assert (whole.info.crop_methods, whole.info.n_rejected) == ({"whole": 2}, 0)
+
+
+def test_a_box_that_is_missing_is_that_of_the_landmarks(raw_set: Any, tools: Any) -> None:
+    """As it is for `predict`, without a detector."""
+    raw_set.add("a.jpg", tools.encode(tools.draw_image()), box=("", "", "", ""))
+    pack, _ = run(raw_set.write(), PrepareOptions(size=96, workers=1, crop="box", margin=0))
+    assert pack.info.crop_methods == {"box": 1}
+    points = pack.split("train").landmarks[0]
+    assert np.ptp(points, axis=0).max() == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(points.min(axis=0) + points.max(axis=0), 1, atol=1e-5)

@@ -28,10 +28,12 @@ def put_image(path: Path) -> None:
         ("NA", "'NA' is a missing value to pandas"),
         ("null", "'null' is a missing"),
         ("a\nb", "contains a line break"),
+        ("Unsure", "a face without a certain class is called 'unsure'"),
+        ("Bored", "'Bored' and 'bored' differ only in case or blanks"),
     ],
 )
 def test_a_class_folder_that_tables_cannot_hold(folder: str, told: str, tmp_path: Path) -> None:
-    for name in (folder, "happy"):
+    for name in (folder, "happy", "bored"):
         put_image(tmp_path / "raw" / name / "a.png")
     with pytest.raises(
         DatasetError, match=rf"The classes of .*raw must .*{told}.* Rename the folder"

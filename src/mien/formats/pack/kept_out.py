@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 
 from mien.errors import DatasetError
 from mien.faces.crop import CropContract, crop_image, crop_matrix
-from mien.faces.detector import Detector, open_detector
-from mien.faces.detector_file import find_detector_file
+from mien.faces.detector import Detector, load_detector
 from mien.faces.image_files import read_image_file
 from mien.faces.images import IMAGE_SUFFIXES, UnreadableImage, decode_image
 from mien.faces.near_duplicates import find_groups
 from mien.faces.perceptual_hash import perceptual_hash
 from mien.faces.thumbnail import thumbnail
 from mien.formats.pack.reader import Pack
+from mien.runtime.addresses import local_path
 from mien.runtime.cpu import usable_cpu_cores
 from mien.runtime.progress import Progress
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class KeptOut:
     thumbnails: NDArray[np.uint8]
 
 
-def find_repeats(packs: Sequence[Pack], kept_out: Iterable[Path]) -> NDArray[np.bool_]:
+def find_repeats(packs: Sequence[Pack], kept_out: Iterable[str | Path]) -> NDArray[np.bool_]:
     """Return which training faces of packs repeat a face that is to be kept out.
 
     Args:
@@ -52,7 +54,11 @@ def find_repeats(packs: Sequence[Pack], kept_out: Iterable[Path]) -> NDArray[np.
     """
     splits = [pack.split("train") for pack in packs]
     n_train = sum(map(len, splits))
-    others = [_read(path, packs[0]) for path in kept_out]
+    try:
+        paths = [local_path(path) for path in kept_out]
+    except ValueError as error:
+        raise DatasetError(f"The faces to keep out: each {error}") from None
+    others = [_read(path, packs[0]) for path in paths]
     if not others:
         return np.zeros(n_train, dtype=bool)
     hashes = [split.read_perceptual_hashes() for split in splits] + [other.hashes for other in others]
@@ -82,9 +88,9 @@ def _read(path: Path, like: Pack) -> KeptOut:
         )
     images = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in IMAGE_SUFFIXES]
     crop = like.info.crop
-    detector = None if crop.method == "whole" else open_detector(find_detector_file(fetch=False))
+    detector = None if crop.method == "whole" else load_detector()
     found = []
-    n_unreadable = 0
+    n_unreadable = n_without_face = 0
     with (
         Progress("Reading faces to keep out", total=len(images), unit="image") as progress,
         ThreadPoolExecutor(usable_cpu_cores()) as pool,
@@ -92,12 +98,23 @@ def _read(path: Path, like: Pack) -> KeptOut:
         for crops in pool.map(lambda file: _read_crops(file, crop, detector), images):
             found += crops
             n_unreadable += not crops
+            n_without_face += detector is not None and len(crops) == 1
             progress.advance(1)
     if not found:
         raise DatasetError(f"{path} has no readable image of a face to keep out among {len(images)} images")
     if n_unreadable:
-        logging.getLogger("mien").warning(
-            f"{n_unreadable:,} of {len(images):,} images in {path} cannot be read and are not kept out"
+        _log.warning(
+            "%s of %s images in %s cannot be read and are not kept out",
+            f"{n_unreadable:,}",
+            f"{len(images):,}",
+            path,
+        )
+    if n_without_face:
+        _log.warning(
+            "No face is found in %s of %s images in %s: only copies of the whole image are kept out",
+            f"{n_without_face:,}",
+            f"{len(images):,}",
+            path,
         )
     return KeptOut(
         np.frombuffer(b"".join(hashed for hashed, _ in found), np.uint8).reshape(-1, 32),

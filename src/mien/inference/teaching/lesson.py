@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import mien
 from mien.errors import DatasetError, ModelError
-from mien.faces.classes import canonical_class, check_class_names, check_spellings, ordered_classes
+from mien.faces.classes import canonical_class, check_class_names, check_new_class_names, ordered_classes
 from mien.faces.near_duplicates import find_groups
 from mien.faces.perceptual_hash import perceptual_hash
 from mien.faces.thumbnail import thumbnail
@@ -25,7 +25,6 @@ from mien.formats.class_fractions import read_class_fractions
 from mien.formats.expression_head import ExpressionHead, replace_head
 from mien.formats.model_file import read_model_content
 from mien.formats.onnx_model import ModelInfo, OnnxModel
-from mien.inference.decision_rule import UNSURE
 from mien.inference.teaching.cross_validation import balance, choose_folds, cross_validate, n_fits
 from mien.inference.teaching.evidence import measure, require_evidence
 from mien.metrics.calibration import fit_temperature, smooth_labels
@@ -89,10 +88,7 @@ def teach(
         rows = all_names = ordered_classes(set(names))
         labels = np.array([rows.index(name) for name in names], dtype=np.int64)
     classes = tuple(dict.fromkeys(merged.get(name, name) for name in all_names))
-    problem = check_class_names(classes) or check_spellings(classes)
-    if UNSURE in (name.strip().casefold() for name in classes):
-        problem = f"a face without a certain class is called {UNSURE!r}"
-    if problem:
+    if problem := check_new_class_names(classes):
         raise DatasetError(f"The classes must have names that a model file can hold: {problem}")
     groups = group_shots(shots)
     folds = choose_folds(labels, groups, rows, keep_classes=keep_classes)

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ import pytest
 
 from mien.datasets.registry import DatasetOptions
 from mien.errors import DatasetError
-from mien.formats.pack import Pack
+from mien.formats.pack import Pack, kept_out
 from mien.formats.pack.kept_out import find_repeats
 from mien.prepare.options import PrepareOptions
 from mien.prepare.stage import prepare
@@ -102,3 +103,34 @@ def test_training_leaves_them_out_and_counts_them(folder: Path) -> None:
         keys = {Path(part.key(index)).stem for part in (faces.train, faces.dev) for index in range(len(part))}
         assert keys == {str(index) for index in range(4, 40)}
         assert (faces.n_kept_out, faces.n_leaks) == (4, 0)
+
+
+def test_images_without_a_face_are_counted(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are kept out as a whole only, which is said; the detector is the one that `prepare` uses."""
+
+    class FindsNothing:
+        def find_faces(self, _: object) -> list[object]:
+            return []
+
+    monkeypatch.setattr(kept_out, "load_detector", FindsNothing)
+    options = PrepareOptions(size=96, workers=1, crop="box", dataset=DatasetOptions(val_fraction=0.0))
+    raw = tmp_path / "list.csv"
+    name = folder / "raw" / CLASSES[0] / "0.png"
+    raw.write_text(f"path,label,x,y,w,h\n{name},Happy,2,2,90,90\n")
+    prepare(
+        "csv",
+        raw,
+        tmp_path / "box.pack",
+        replace(options, dataset=replace(options.dataset, images=(folder,))),
+    )
+    with caplog.at_level(logging.WARNING, logger="mien"):
+        find_repeats([Pack.open(tmp_path / "box.pack")], [folder / "test"])
+    assert "No face is found in 8 of 8 images" in caplog.text
+
+
+def test_an_address_is_refused(folder: Path) -> None:
+    """It would become a path of this machine."""
+    with pytest.raises(DatasetError, match="each must be a path of this machine, got an address: copy"):
+        find_repeats([Pack.open(folder / "set.pack")], ["s3://bucket/test"])

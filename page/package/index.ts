@@ -79,6 +79,8 @@ export type Drawable = ImageBitmap | ImageData | HTMLImageElement | HTMLVideoEle
 
 /** A loaded model and detector. */
 export class Mien {
+  private isReleased = false;
+
   private constructor(
     readonly model: Model,
     readonly detector: Detector,
@@ -106,6 +108,7 @@ export class Mien {
   async predict(image: Image, options: PredictOptions = {}): Promise<Row[]> {
     const { crop = "detect", minFacePx, prior = "as-trained", minConfidence = 0, qualityRule = true, labelSets } = options;
     const { classes, annotations, class_fractions: fractions, quality_rule: rule } = this.info;
+    if (this.isReleased) throw new Error("this model has been released: load it again with `Mien.load`");
     requireOptions(options, this.info);
     const faces = crop === "whole" ? [wholeFace(requireImage(image))] : await this.detector.findFaces(requireImage(image), minFacePx);
     const byName = (names: readonly string[], values: number[]) => Object.fromEntries(names.map((name, index) => [name, values[index]]));
@@ -135,6 +138,8 @@ export class Mien {
 
   /** Give back the memory of both networks, which cannot run anymore. */
   async release(): Promise<void> {
+    if (this.isReleased) return;
+    this.isReleased = true;
     await Promise.all([this.model.release(), this.detector.release()]);
   }
 }
@@ -174,7 +179,10 @@ export async function imageOf(source: Drawable): Promise<Image> {
 }
 
 function requireImage(image: Image): Image {
-  const { width, height, rgb } = image;
+  const { width, height, rgb } = image ?? {};
+  if (rgb !== undefined && !(rgb instanceof Uint8Array || (rgb as unknown) instanceof Uint8ClampedArray)) {
+    throw new TypeError(`the pixels of an image must be a Uint8Array from 0 to 255, got ${rgb === null ? "null" : Object.prototype.toString.call(rgb).slice(8, -1)}`);
+  }
   if (!(width > 0 && height > 0) || rgb?.length !== width * height * 3) {
     throw new TypeError(`an image must be {width, height, rgb} with width x height x 3 bytes, got ${width} x ${height} and ${rgb?.length} bytes`);
   }

@@ -42,8 +42,14 @@ export class Album {
     this.render();
   }
 
+  /** No photo has been predicted. */
+  get isEmpty(): boolean {
+    return this.photos.every(({ rows }) => !rows);
+  }
+
+  /** The rows of all photos; one that is not predicted yet has a row that says so. */
   get rows(): Row[] {
-    return this.photos.flatMap(({ rows }) => rows ?? []);
+    return this.photos.flatMap(({ file, rows }) => rows ?? [{ ...NO_FACE_ROW, source: file.name, status: "incomplete", detail: "not predicted yet" }]);
   }
 
   render(): void {

@@ -81,7 +81,7 @@ function listenToSaveButtons(): void {
       ? predictionsCsv(underPrior(recording.rows()), recording.source, classes, recording.fullSince, units, null, rule)
       : album.photos.length
         ? predictionsCsv(underPrior(album.rows), source.name, classes, null, units, state.labelSets, rule)
-        : predictionsCsv(photoRows(faces), source.name, classes, null, units, state.labelSets, rule);
+        : predictionsCsv(photoRows(faces, source.scale), source.name, classes, null, units, state.labelSets, rule);
     download(new Blob([table], { type: "text/csv" }), "mien.csv");
   });
 }

@@ -23,9 +23,9 @@ export function predictionsCsv(
   const box = ["box_x0", "box_y0", "box_x1", "box_y1", "score"];
   const outputs = ["found_by", "expression", "confidence", "reason", "label_set", ...QUALITY, ...classes.map((name) => `p_${name}`), "landmarks", "eye_aspect_ratio", "mouth_aspect_ratio", "valence", "arousal"];
   const lines = [[...head, ...box, ...outputs, ...units]];
-  for (const { seconds, face, track, prediction, source: own, status = prediction ? "ok" : "no_face" } of rows) {
+  for (const { seconds, face, track, prediction, source: own, status = prediction ? "ok" : "no_face", detail = "" } of rows) {
     const position = [decimal(seconds, 3), integer(face), integer(track)];
-    lines.push([own ?? source, "", ...position, status, "", ...valuesOf(prediction, classes, units.length, seconds === null ? labelSets : null, rule)]);
+    lines.push([own ?? source, "", ...position, status, detail, ...valuesOf(prediction, classes, units.length, seconds === null ? labelSets : null, rule)]);
   }
   if (fullSince !== null) {
     const detail = "the table was full: later predictions are missing";

@@ -3,15 +3,16 @@
 import { showModel } from "./about.ts";
 import type { AlbumPhoto } from "./album.ts";
 import { byId, setText } from "./dom.ts";
+import { CutDetector } from "./faces/cuts.ts";
 import type { Frame } from "./faces/follower.ts";
 import { unitsOf, type FacePrediction, type ModelInfo } from "./faces/model.ts";
 import { Overview } from "./overview.ts";
 import { currentLanguage, percent, t, tCount } from "./i18n.ts";
-import { BrowserPredictor, largestDifference, LoadError, predictOnServer } from "./predictor.ts";
+import { BrowserPredictor, ImageRefusedError, largestDifference, LoadError, predictOnServer } from "./predictor.ts";
 import { explainLoadFailure, messageOf, type Problems } from "./problems.ts";
 import type { ImagePredictions, Timing } from "./protocol.ts";
-import { NO_FACE_ROW, photoRows, Recording, type Row } from "./recording.ts";
-import { decodePhoto, toJpeg, type Source } from "./source.ts";
+import { enlarged, NO_FACE_ROW, photoRows, Recording, type Row } from "./recording.ts";
+import { decodePhoto, thumbnailOf, toJpeg, type Source } from "./source.ts";
 import { usesServer, type State } from "./state.ts";
 import { Tracks, type Track } from "./tracks.ts";
 import { clock } from "./transport.ts";
@@ -34,6 +35,7 @@ export class PredictionLoop {
   /** Called after every attempt to load; `wasOwn` says whether the model in use before was the page's own. */
   onLoad: (wasOwn: boolean) => void = () => undefined;
   private tracks = new Tracks();
+  private readonly cuts = new CutDetector();
   /** Number of the current run; a loop that finds another number than its own ends. */
   private run = 0;
   /** The photos that `predictAlbum` is at work on. */
@@ -153,13 +155,25 @@ export class PredictionLoop {
   }
 
   private async predictFile(file: File): Promise<Row[]> {
-    const bitmap = await decodePhoto(file).catch(() => null);
-    if (!bitmap) return [{ ...NO_FACE_ROW, status: "not_an_image" }];
-    const size = { width: bitmap.width, height: bitmap.height };
-    const { predictions } = usesServer()
-      ? await predictOnServer(file, file.name, size, this.state.info!, this.state.minFacePx)
-      : await this.predictor.predict(bitmap, null, this.state.minFacePx);
-    return photoRows(new Tracks().update(predictions, 0, false));
+    const photo = await decodePhoto(file).catch(() => null);
+    if (!photo) return [{ ...NO_FACE_ROW, status: "not_an_image" }];
+    const { bitmap, scale } = photo;
+    try {
+      const { predictions } = usesServer()
+        ? await this.predictPhotoOnServer(file, file.name, bitmap, scale)
+        : await this.predictor.predict(bitmap, null, this.state.minFacePx / scale);
+      return photoRows(new Tracks().update(predictions, 0, false), scale);
+    } catch (error) {
+      if (!(error instanceof ImageRefusedError)) throw error;
+      return [{ ...NO_FACE_ROW, status: error.status, detail: error.message }];
+    }
+  }
+
+  /** Predict a photo's file on the server, in pixels of the image that the page shows, which is `scale` times smaller. */
+  private async predictPhotoOnServer(file: Blob, name: string, { width, height }: { width: number; height: number }, scale: number): Promise<ImagePredictions> {
+    const whole = { width: width * scale, height: height * scale };
+    const result = await predictOnServer(file, name, whole, this.state.info!, this.state.minFacePx);
+    return { ...result, width, height, predictions: result.predictions.map((prediction) => enlarged(prediction, 1 / scale)) };
   }
 
   private canPredict(): boolean {
@@ -174,10 +188,10 @@ export class PredictionLoop {
 
   private async predictPhoto(run: number): Promise<void> {
     const { source, predictor } = this;
-    const { info, minFacePx } = this.state;
+    const { scale } = source;
     try {
-      const local = predictor.isReady ? await predictor.predict(await source.grab(), null, minFacePx) : null;
-      const remote = usesServer() ? await predictOnServer(source.file!, source.name, source.size, info!, minFacePx) : null;
+      const local = predictor.isReady ? await predictor.predict(await source.grab(), null, this.state.minFacePx / scale) : null;
+      const remote = usesServer() ? await this.predictPhotoOnServer(source.file!, source.name, source.size, scale) : null;
       if (run !== this.run) return;
       if (local && remote) setText(byId("server-note"), agreementText(local.predictions, remote.predictions));
       const result = (remote ?? local)!;
@@ -231,7 +245,7 @@ export class PredictionLoop {
     if (run !== this.run) return { frame, result: Promise.resolve(null) };
     const predicted = usesServer()
       ? this.predictFrameOnServer(await this.source.grab())
-      : this.predictor.predict(await this.source.grabFrame(), frame, this.state.minFacePx);
+      : this.predictor.predict(await this.source.grabFrame(), frame, this.state.minFacePx / this.source.scale);
     const result = predicted.then((value) => {
       if (run === this.run) return value;
       value.bitmap?.close();
@@ -245,8 +259,10 @@ export class PredictionLoop {
   private async predictFrameOnServer(bitmap: ImageBitmap): Promise<ImagePredictions> {
     const { width, height } = bitmap;
     const { info, minFacePx } = this.state;
+    const isCut = this.cuts.isCut(thumbnailOf(bitmap));
     const image = await toJpeg(bitmap);
-    return { ...(await predictOnServer(image, "frame.jpg", { width, height }, info!, minFacePx)), bitmap };
+    const result = await predictOnServer(image, "frame.jpg", { width, height }, info!, minFacePx / this.source.scale);
+    return { ...result, isCut, bitmap };
   }
 
   /** Show and record the prediction for a photo or a frame. */
@@ -254,7 +270,7 @@ export class PredictionLoop {
     const { state, source, tracks } = this;
     state.hasPrediction = true;
     state.imageSize = result;
-    if (frame.pass !== state.frame.pass) tracks.clear(); // the video was sought, or repeats
+    if (result.isCut || frame.pass !== state.frame.pass) tracks.clear(); // another shot, or the video was sought or repeats
     state.frame = frame;
     const found = tracks.update(result.predictions, frame.time, source.isLive);
     state.setTracks(found);
@@ -262,7 +278,7 @@ export class PredictionLoop {
     state.overview?.add(frame, found);
     if (source.isLive) source.keepPredictedFrame(result);
     const shown = state.album.photos.find(({ file }) => file === source.file);
-    if (shown) state.album.add(shown, photoRows(found));
+    if (shown) state.album.add(shown, photoRows(found, source.scale));
     if (source.isLive) this.view.renderFrame();
     else this.view.render();
   }
@@ -273,7 +289,7 @@ export class PredictionLoop {
     const nUnits = unitsOf(state.info!)?.names.length ?? 0;
     const hasLandmarks = state.info!.tasks.includes("landmarks");
     state.recording ??= new Recording(source.name, state.info!.classes.length, nUnits, hasLandmarks);
-    state.recording.add(frame, tracks);
+    state.recording.add(frame, tracks, source.scale);
     const { fullSince, maxRows } = state.recording;
     if (fullSince === null) return;
     const count = maxRows.toLocaleString(currentLanguage());
@@ -282,11 +298,12 @@ export class PredictionLoop {
 
   private reportFailure(error: unknown): void {
     const detail = messageOf(error);
-    const key = usesServer() ? "errorServer" : "errorPrediction";
+    const isRefused = error instanceof ImageRefusedError;
+    const key = usesServer() && !isRefused ? "errorServer" : "errorPrediction";
     this.view.showWaiting({ text: () => t("cannotPredict") });
     // A terminated worker has to be loaded again.
     const retry = (): void => (this.canPredict() ? this.restart() : void this.load());
-    this.problems.report("prediction", () => t(key, { detail }), retry);
+    this.problems.report("prediction", () => t(key, { detail }), isRefused ? null : retry);
   }
 }
 

@@ -114,7 +114,7 @@ interface ServerRow {
 
 interface ServerResponse {
   results?: { rows: ServerRow[] }[];
-  error?: { message?: string };
+  error?: { code?: string; message?: string };
 }
 
 /** Whether the page comes from `mien serve`: a static web server has no v1/model. */
@@ -138,22 +138,37 @@ export async function predictOnServer(
   const start = performance.now();
   const form = new FormData();
   form.append("images", image, name);
-  const path = minFacePx ? `v1/predict?min_face_px=${minFacePx}` : "v1/predict";
+  const path = minFacePx ? `v1/predict?min_face_px=${Math.round(minFacePx)}` : "v1/predict";
   const response = await fetch(new URL(path, document.baseURI), { method: "POST", body: form });
   const body = (await response.json().catch(() => null)) as ServerResponse | null;
   const rows = body?.results?.[0]?.rows;
   if (!response.ok || !rows) {
-    throw new Error(body?.error?.message ?? `v1/predict: ${response.status} ${response.statusText}`);
+    const message = body?.error?.message ?? `v1/predict: ${response.status} ${response.statusText}`;
+    if (REFUSALS.includes(response.status)) throw new ImageRefusedError(body?.error?.code ?? "not_an_image", message);
+    throw new Error(message);
   }
   requireDecoded(rows);
   const all = performance.now() - start;
-  return { ...size, predictions: parsePredictions(rows, size, info.classes, unitsOf(info)?.names), ms: { pixels: 0, faces: 0, model: 0, all }, bitmap: null };
+  return { ...size, isCut: false, predictions: parsePredictions(rows, size, info.classes, unitsOf(info)?.names), ms: { pixels: 0, faces: 0, model: 0, all }, bitmap: null };
 }
+
+/** The server does not take an image, whenever it is sent; `status` is that of a row of `mien predict`. */
+export class ImageRefusedError extends Error {
+  constructor(
+    readonly status: string,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+// Too large, of an unknown kind, or no image.
+const REFUSALS = [413, 415, 422];
 
 /** Throw unless the image was decoded; an extra row about faces beyond the limit is no failure. */
 export function requireDecoded(rows: Pick<ServerRow, "status" | "detail">[]): void {
   const [first] = rows;
-  if (first && first.status !== "ok" && first.status !== "no_face") throw new Error(first.detail || first.status);
+  if (first && first.status !== "ok" && first.status !== "no_face") throw new ImageRefusedError(first.status, first.detail || first.status);
 }
 
 export function parsePredictions(

@@ -49,6 +49,8 @@ export interface ImagePredictions {
   predictions: FacePrediction[];
   width: number;
   height: number;
+  /** The frame belongs to another shot of the video than the one before it. */
+  isCut: boolean;
   ms: Timing;
   /** The frame of a camera or video, given back to be shown and closed; null for a photo. */
   bitmap: Bitmap | null;

@@ -1,6 +1,6 @@
 // The predictions for a whole video, by position in the video: rows of numbers in bounded memory.
 
-import type { Point } from "./faces/crop.ts";
+import type { Box, Point } from "./faces/crop.ts";
 import { QUALITY, type FacePrediction } from "./faces/model.ts";
 import { REASONS } from "./faces/quality.ts";
 import type { Frame } from "./faces/follower.ts";
@@ -30,6 +30,7 @@ export interface Row {
   /** Of one photo among several: its name, and why there is no prediction. */
   source?: string;
   status?: string;
+  detail?: string;
 }
 
 /** The row of a photo without a face. */
@@ -68,8 +69,8 @@ export class Recording {
     return N_FIXED + this.nClasses + this.nUnits;
   }
 
-  /** Record the faces of a frame. */
-  add({ time, pass }: Frame, tracks: Track[]): void {
+  /** Record the faces of a frame, which was predicted `scale` times smaller than the video is. */
+  add({ time, pass }: Frame, tracks: Track[], scale = 1): void {
     if (this.fullSince !== null) return;
     const nRows = Math.max(1, tracks.length);
     if (this.count + nRows > this.maxRows) this.merge();
@@ -81,7 +82,7 @@ export class Recording {
     if (last?.number === pass && time === last.to) return; // the same frame again
     if (last?.number !== pass || time < last.to) this.startPass(time, pass);
     this.passes.at(-1)!.to = time;
-    const ordered = tracks.map(({ id, prediction }) => ({ id, prediction })).sort((a, b) => area(b.prediction) - area(a.prediction));
+    const ordered = tracks.map(({ id, prediction }) => ({ id, prediction: enlarged(prediction, scale) })).sort((a, b) => area(b.prediction) - area(a.prediction));
     ordered.forEach(({ id, prediction }, face) => this.write([time, face, id - 1], prediction));
     if (!ordered.length) this.write([time, NO_FACE, NO_FACE], null);
   }
@@ -190,10 +191,24 @@ function area({ box: [x0, y0, x1, y1] }: FacePrediction): number {
   return (x1 - x0) * (y1 - y0);
 }
 
-/** The rows of a photo's faces, largest first. */
-export function photoRows(tracks: Track[]): Row[] {
+const FACE_PX = QUALITY.indexOf("face_px");
+
+/** Return a prediction in the pixels of an image that is larger by a factor than the one that was predicted. */
+export function enlarged(prediction: FacePrediction, factor: number): FacePrediction {
+  if (factor === 1) return prediction;
+  const { box, landmarks, quality } = prediction;
+  return {
+    ...prediction,
+    box: box.map((value) => value * factor) as Box,
+    landmarks: landmarks?.map(([x, y]): Point => [x * factor, y * factor]) ?? null,
+    quality: quality.map((value, at) => (at === FACE_PX && value !== null ? value * factor : value)),
+  };
+}
+
+/** The rows of a photo's faces, largest first; it was predicted `scale` times smaller than it is. */
+export function photoRows(tracks: Track[], scale = 1): Row[] {
   return tracks
-    .map(({ prediction }) => prediction)
+    .map(({ prediction }) => enlarged(prediction, scale))
     .sort((a, b) => area(b) - area(a))
     .map((prediction, face) => ({ seconds: null, face, track: null, prediction }));
 }

@@ -2,6 +2,7 @@
 
 import { byId } from "./dom.ts";
 import type { Frame } from "./faces/follower.ts";
+import { fromRgba, type Image } from "./faces/pixels.ts";
 import type { Bitmap, ImagePredictions } from "./protocol.ts";
 
 export type Kind = "none" | "photo" | "camera" | "video";
@@ -9,6 +10,7 @@ export type Kind = "none" | "photo" | "camera" | "video";
 // Larger photos are downscaled: canvases have size limits, and the faces still have enough pixels.
 const MAX_PIXELS = 24_000_000;
 const MAX_VIDEO_SIDE = 1280;
+const [THUMBNAIL_WIDTH, THUMBNAIL_HEIGHT] = [160, 120];
 const CAMERA = { width: { ideal: 960 }, height: { ideal: 720 }, frameRate: { ideal: 60 } };
 
 export class Source {
@@ -18,6 +20,7 @@ export class Source {
   name = "";
   /** The photo's file, to send to the server. */
   file: Blob | null = null;
+  private photoScale = 1;
   /** Whether the photo is the page's own example, whose faces are drawn. */
   isExample = false;
   isMirrored = false;
@@ -53,6 +56,13 @@ export class Source {
       : { width: this.still.width, height: this.still.height };
   }
 
+  /** How many times the photo or video is larger than the images of it that are predicted. */
+  get scale(): number {
+    if (!this.isLive) return this.photoScale;
+    const { width, height } = this.size;
+    return Math.max(1, Math.max(width, height) / MAX_VIDEO_SIDE);
+  }
+
   private showsPredictedFrames = false;
 
   /** Show the predicted frames instead of the video itself if prediction is too slow to keep up. */
@@ -82,8 +92,9 @@ export class Source {
   }
 
   async openPhoto(file: Blob, name: string): Promise<void> {
-    const bitmap = await decodePhoto(file);
+    const { bitmap, scale } = await decodePhoto(file);
     this.close();
+    this.photoScale = scale;
     this.still.width = bitmap.width;
     this.still.height = bitmap.height;
     this.still.getContext("2d")!.drawImage(bitmap, 0, 0);
@@ -164,16 +175,14 @@ export class Source {
   /** Return the current image. */
   async grab(): Promise<ImageBitmap> {
     if (!this.isLive) return createImageBitmap(this.still);
-    const { width, height } = this.size;
-    const scale = MAX_VIDEO_SIDE / Math.max(width, height);
-    if (scale >= 1) return createImageBitmap(this.player);
-    return createImageBitmap(this.player, { resizeWidth: Math.round(width * scale), resizeHeight: Math.round(height * scale) });
+    const { scale, size } = this;
+    if (scale === 1) return createImageBitmap(this.player);
+    return createImageBitmap(this.player, { resizeWidth: Math.round(size.width / scale), resizeHeight: Math.round(size.height / scale) });
   }
 
   /** Return the current frame of a camera or video to be predicted, without copying it where the browser can. */
   async grabFrame(): Promise<Bitmap> {
-    const { width, height } = this.size;
-    return (Math.max(width, height) <= MAX_VIDEO_SIDE && frameOf(this.player)) || this.grab();
+    return (this.scale === 1 && frameOf(this.player)) || this.grab();
   }
 
   /** Start or resume playback. */
@@ -235,14 +244,22 @@ function frameOf(player: HTMLVideoElement): VideoFrame | null {
   return null;
 }
 
-/** Decode a photo; a very large one is downscaled. */
-export async function decodePhoto(file: Blob): Promise<ImageBitmap> {
+/** Decode a photo; a very large one is downscaled, and `scale` says how many times larger it is. */
+export async function decodePhoto(file: Blob): Promise<{ bitmap: ImageBitmap; scale: number }> {
   const bitmap = await createImageBitmap(file);
-  const pixels = bitmap.width * bitmap.height;
-  if (pixels <= MAX_PIXELS) return bitmap;
-  const resizeWidth = Math.floor(bitmap.width * Math.sqrt(MAX_PIXELS / pixels));
+  const { width, height } = bitmap;
+  if (width * height <= MAX_PIXELS) return { bitmap, scale: 1 };
+  const resizeWidth = Math.floor(width * Math.sqrt(MAX_PIXELS / (width * height)));
   bitmap.close();
-  return createImageBitmap(file, { resizeWidth, resizeQuality: "high" });
+  return { bitmap: await createImageBitmap(file, { resizeWidth, resizeQuality: "high" }), scale: width / resizeWidth };
+}
+
+/** Return the pixels of a frame, downscaled to a few. */
+export function thumbnailOf(bitmap: ImageBitmap): Image {
+  const [width, height] = [THUMBNAIL_WIDTH, THUMBNAIL_HEIGHT];
+  const context = new OffscreenCanvas(width, height).getContext("2d")!;
+  context.drawImage(bitmap, 0, 0, width, height);
+  return fromRgba(context.getImageData(0, 0, width, height).data, width, height);
 }
 
 /** Encode an image as JPEG, to send to the server. */

@@ -3,6 +3,7 @@
 import * as ort from "onnxruntime-web/wasm";
 import { versioned } from "./assets.ts";
 import type { Box } from "./faces/crop.ts";
+import { CutDetector } from "./faces/cuts.ts";
 import { Detector, ofAtLeast, type DetectedFace } from "./faces/detector.ts";
 import { Follower } from "./faces/follower.ts";
 import { readInfo } from "./faces/metadata.ts";
@@ -26,6 +27,7 @@ let base: typeof own;
 let taughtFile: Uint8Array | null = null;
 let follower = new Follower();
 let followedMinFacePx = 0;
+const cuts = new CutDetector();
 let [framesSinceFine, looksSinceFine] = [Infinity, Infinity];
 let needsFinePass = false;
 
@@ -134,7 +136,8 @@ async function predict({ id, bitmap, frame, minFacePx }: Extract<ToWorker, { kin
   const image = await pixelsOf(bitmap);
   const decoded = performance.now();
   if (frame) framesSinceFine++;
-  if (minFacePx !== followedMinFacePx) [follower, followedMinFacePx] = [new Follower(), minFacePx];
+  const isCut = frame !== null && cuts.isCut(image);
+  if (isCut || minFacePx !== followedMinFacePx) [follower, followedMinFacePx] = [new Follower(), minFacePx];
   const followed = frame && follower.follow(image, frame);
   const faces = followed ?? (frame ? ofAtLeast(minFacePx, await detectLive(image)) : await detector.findFaces(image, minFacePx));
   const detected = performance.now();
@@ -146,7 +149,7 @@ async function predict({ id, bitmap, frame, minFacePx }: Extract<ToWorker, { kin
   }
   const end = performance.now();
   const ms = { pixels: decoded - start, faces: detected - decoded, model: end - detected, all: end - start };
-  const result = { predictions, width: image.width, height: image.height, ms };
+  const result = { predictions, width: image.width, height: image.height, isCut, ms };
   if (frame) return send({ kind: "predictions", id, ...result, bitmap }, [bitmap]);
   bitmap.close();
   send({ kind: "predictions", id, ...result, bitmap: null });

@@ -223,8 +223,15 @@ test("the packed package is typed, small, and says what is wrong", { skip: missi
   assert.throws(() => readInfo(Uint8Array.of(0x3a, 0x7f, 1)), /The model's file is truncated/);
   const mien = await Mien.load(ort, { model: readFileSync(join(kit, "model.onnx")), detector: detector! });
   await assert.rejects(mien.predict({ width: 2, height: 2, rgb: new Uint8Array(16) }), /width x height x 3 bytes, got 2 x 2 and 16/);
+  for (const rgb of [new Uint16Array(12), new Float32Array(12), Array(12).fill(0)]) {
+    await assert.rejects(mien.predict({ width: 2, height: 2, rgb: rgb as unknown as Uint8Array }), /must be a Uint8Array from 0 to 255, got (Uint16Array|Float32Array|Array)/);
+  }
+  await assert.rejects(mien.predict(null as unknown as { width: 1; height: 1; rgb: Uint8Array }), /an image must be \{width, height, rgb\}/);
   const blank = { width: 64, height: 64, rgb: new Uint8Array(64 * 64 * 3) };
   assert.deepEqual(await mien.predict(blank), []);
   await assert.rejects(mien.predict(blank, { minConfidence: 50 }), /from 0 to 1, got 50/);
   await assert.rejects(mien.predict(blank, { prior: "equal" as "half" }), /as-trained, half or balanced/);
+  await mien.release();
+  await mien.release();
+  await assert.rejects(mien.predict(blank), /has been released: load it again/);
 });

@@ -2,8 +2,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Box } from "../src/faces/crop.ts";
+import type { Box, Point } from "../src/faces/crop.ts";
+import { CutDetector } from "../src/faces/cuts.ts";
 import { QUALITY, type FacePrediction, type LabelSets } from "../src/faces/model.ts";
+import type { Image } from "../src/faces/pixels.ts";
 import { largestDifference, parsePredictions, requireDecoded } from "../src/predictor.ts";
 import { photoRows, Recording, type Row } from "../src/recording.ts";
 import { predictionsCsv } from "../src/csv.ts";
@@ -31,6 +33,31 @@ test("a face keeps its id after a short absence and gets a new one after a long 
   assert.equal(tracks.update([face], 0.6, true)[0].id, first.id);
   for (const time of [1, 2, 3]) tracks.update([], time, true);
   assert.notEqual(tracks.update([face], 3.1, true)[0].id, first.id);
+});
+
+test("a cut is another picture: no motion, flash, fade to black, or other exposure", () => {
+  const image = (gray: (x: number, y: number) => number): Image => {
+    const [width, height] = [320, 240];
+    const rgb = Uint8Array.from({ length: 3 * width * height }, (_, at) => gray(Math.floor(at / 3) % width, Math.floor(at / 3 / width)));
+    return { width, height, rgb };
+  };
+  const first = (x: number, y: number): number => (Math.floor(x / 40) + Math.floor(y / 40)) % 2 ? 190 : 50;
+  const other = (x: number, y: number): number => (x < 160 ? 200 : 30 + y / 4);
+  const cuts = new CutDetector();
+  const isCut = [first, (x: number, y: number) => first(x + 3, y), (x: number, y: number) => 40 + first(x, y) / 2, other, other].map((gray) => cuts.isCut(image(gray)));
+  assert.deepEqual(isCut, [false, false, false, true, false]);
+});
+
+test("what is predicted smaller than it is, is saved in the pixels of the photo or video", () => {
+  const face = { ...prediction([10, 20, 30, 60], 1, 0), landmarks: [[10, 20], [30, 60]] as Point[], quality: QUALITY.map((name) => (name === "face_px" ? 20 : 0.5)) };
+  const tracks = new Tracks().update([face], 0, false);
+  const recording = new Recording("a.mp4", 2, 0, false);
+  recording.add({ time: 0, pass: 0 }, tracks, 1.5);
+  for (const [row] of [photoRows(tracks, 1.5), [...recording.rows()]]) {
+    assert.deepEqual(row.prediction!.box, [15, 30, 45, 90]);
+    assert.deepEqual(row.prediction!.quality, QUALITY.map((name) => (name === "face_px" ? 30 : 0.5)));
+  }
+  assert.deepEqual(photoRows(tracks, 1.5)[0].prediction!.landmarks, [[15, 30], [45, 90]]);
 });
 
 test("probabilities are smoothed for video and still sum to one, but not for photos", () => {
@@ -249,7 +276,8 @@ test("faces beyond the server's limit are no failure, an undecodable image is", 
   const rest = { status: "too_many_faces", detail: "3 more faces, the limit is 1" };
   requireDecoded([{ status: "ok", detail: "" }, rest]);
   requireDecoded([{ status: "no_face", detail: "" }]);
-  assert.throws(() => requireDecoded([{ status: "truncated_image", detail: "ends early" }]), /ends early/);
+  const refusal = { name: "Error", status: "truncated_image", message: "ends early" };
+  assert.throws(() => requireDecoded([{ status: "truncated_image", detail: "ends early" }]), refusal);
 });
 
 test("the server's probabilities are matched by class name", () => {

@@ -120,7 +120,7 @@ export class TeachingPanel {
     const name = this.name;
     let count = 0;
     for (const file of files) {
-      const bitmap = await decodePhoto(file).catch(() => null);
+      const bitmap = await decodePhoto(file).then((photo) => photo.bitmap).catch(() => null);
       if (bitmap) count += await this.add(name, bitmap, null);
     }
     const missed = files.length - count;

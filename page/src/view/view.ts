@@ -88,7 +88,7 @@ export class View {
     const selected = state.select();
     this.chips.render(state.faces, selected, () => source.predictedImage(), (track) => state.labelOf(track));
     byId("save-image").hidden = !state.faces.length;
-    const isEmptyPhoto = state.album.photos.length ? !state.album.rows.length : !state.faces.length;
+    const isEmptyPhoto = state.album.photos.length ? state.album.isEmpty : !state.faces.length;
     const isEmpty = source.kind === "photo" ? isEmptyPhoto : (state.recording?.isEmpty ?? true);
     byId("save-predictions").hidden = isEmpty;
     if (!state.info) return;

@@ -386,7 +386,7 @@ def test_bomb_of_real_pixels() -> None:
 
 
 def test_a_limit_above_that_of_pillow() -> None:
-    """Whoever trusts an image can raise the limit as far as is needed; Pillow's own is as before afterwards."""
+    """The limit can be raised as far as is needed, for trusted images; Pillow's own is as before afterwards."""
     before = Image.MAX_IMAGE_PIXELS
     data = save(Image.new("1", (19_000, 10_000)), "PNG")
     assert decode_image(data, max_pixels=200_000_000).shape[:2] == (10_000, 19_000)

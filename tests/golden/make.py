@@ -38,12 +38,12 @@ from mien.formats.class_fractions import read_class_fractions
 from mien.formats.expression_head import ExpressionHead, replace_head
 from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.inference.decision_rule import DecisionRule
+from mien.inference.results import flat_columns
 from mien.inference.teaching.cross_validation import assign_folds, balance, cross_validate
 from mien.metrics.calibration import fit_temperature, smooth_labels
 from mien.metrics.classification import confusion_matrix
 from mien.metrics.proportion import balanced_accuracy_interval
 from mien.metrics.softmax import softmax
-from mien.predict.prediction_files import flat_columns
 from mien.sample.expressions import sample_expression
 from mien.sample.geometry import View, build_face
 from mien.sample.identity import sample_identity

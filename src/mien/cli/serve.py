@@ -5,7 +5,7 @@ import os
 from dataclasses import replace
 
 from mien.cli.parser import Commands, add_command, add_model, add_options, read_options, requires_extra
-from mien.serve.options import TOKEN_VARIABLE, ServeOptions
+from mien.serve.options import TOKEN_VARIABLE, ServeOptions, parse_token
 
 
 def add_parser(commands: Commands) -> None:
@@ -27,5 +27,12 @@ def run(args: argparse.Namespace) -> None:
         from mien.serve.server import run_serve
 
     options = read_options(ServeOptions, args)
-    token = options.token or os.environ.get(TOKEN_VARIABLE, "").strip() or None
+    token = options.token
+    if token is None and TOKEN_VARIABLE in os.environ:
+        try:
+            token = parse_token(os.environ[TOKEN_VARIABLE])
+        except ValueError as error:
+            args.parser.error(
+                f"{TOKEN_VARIABLE} {error}: set a token, or unset the variable for a server without one"
+            )
     run_serve(args.model, options=replace(options, token=token))

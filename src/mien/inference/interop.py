@@ -15,7 +15,8 @@ def to_arrow(
     """Return the rows of predictions as one `pyarrow.Table`, with the columns of a prediction file.
 
     Texts are strings, `frame`, `face`, `track` and counts integers, `landmarks` a list of 136 numbers, everything else floats; what
-    a row does not have is null. Of no predictions, the table has neither rows nor columns.
+    a row does not have is null. Without any face, there are no columns ``p_<Class>``; `pyarrow.concat_tables` then needs
+    ``promote_options="default"``.
 
     Args:
         predictions: such as a list from `Model.predict`, or what `Model.watch` yields; or a single one.

@@ -23,7 +23,7 @@ from mien.faces.landmarks import eye_aspect_ratio, mouth_aspect_ratio
 from mien.faces.quality import FaceQuality
 from mien.inference.image_input import ColorOrder, ImageInput, read_input
 from mien.runtime.terminal import on_one_line
-from mien.tasks import Annotations
+from mien.tasks import NO_ANNOTATIONS, TASKS, Annotations
 
 OK = "ok"
 NO_FACE = "no_face"
@@ -363,7 +363,8 @@ def to_pandas(
 ) -> Any:
     """Return the rows of predictions as one `pandas.DataFrame`, with the columns of a prediction file.
 
-    What a row does not have is NaN in columns of numbers, and None in those of text and in `landmarks`.
+    What a row does not have is NaN in columns of numbers, and None in those of text and in `landmarks`. The probabilities are of the
+    classes of the faces: without any face, there are no columns ``p_<Class>``.
 
     Args:
         predictions: such as a list from `Model.predict`, or what `Model.watch` yields; or a single one.
@@ -395,16 +396,39 @@ def flat_rows(
     """Return the rows of predictions, or their aggregates, without nesting, and the columns of their table."""
     predictions = as_predictions(predictions)
     if by is None:
-        flat = [row.to_flat_dict() for prediction in predictions for row in prediction.rows]
+        rows = [row for prediction in predictions for row in prediction.rows]
+        flat = [row.to_flat_dict() for row in rows]
+        classes = max((list(row.probabilities or ()) for row in rows), key=len, default=[])
+        columns = dict.fromkeys(flat_columns(classes))
     else:
         from mien.inference.aggregation import aggregate  # noqa: PLC0415 - it takes predictions
 
         flat = list(aggregate(predictions, by))
-    # The columns in the order of the row that has most of them: one without a face has no probabilities.
-    most = max(map(len, flat), default=0)
-    columns = dict.fromkeys(next((row for row in flat if len(row) == most), {}))
+        # The order is that of the row that has most of them: one without a face has no probabilities.
+        longest = sorted(flat, key=len, reverse=True)[:1]
+        columns = dict.fromkeys(name for row in longest for name in row)
     columns |= {name: None for row in flat for name in row}
     return flat, list(columns)
+
+
+def flat_columns(
+    classes: Sequence[str],
+    annotations: Annotations = NO_ANNOTATIONS,
+    measures: Sequence[str] = (),
+) -> tuple[str, ...]:
+    """Return the columns of CSV and Parquet: four for the box, then those of each task, ``p_<Class>`` first.
+
+    Args:
+        classes: with a probability.
+        annotations: the columns of the model's optional tasks.
+        measures: compared with a baseline; their columns are ``change_<measure>``.
+    """
+    return (
+        *("source", "frame", "seconds", "face", "track", "status", "detail", *BOX_COLUMNS, "score"),
+        *("found_by", "expression", "confidence", "reason", "label_set", *QUALITY_COLUMNS),
+        *(name for task in TASKS.values() for name in task.columns(tuple(classes), annotations)),
+        *(f"change_{name}" for name in measures),
+    )
 
 
 def row_without_face(source: str, problem: tuple[str, str] | None = None) -> FacePrediction:

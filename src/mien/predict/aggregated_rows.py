@@ -9,9 +9,9 @@ from mien.errors import ArtifactError
 from mien.formats.onnx_model import ModelInfo
 from mien.inference.aggregation import Aggregator, aggregate_columns
 from mien.inference.baseline import measure_names
-from mien.inference.results import FacePrediction
+from mien.inference.results import FacePrediction, flat_columns
 from mien.predict.options import PredictOptions
-from mien.predict.prediction_files import RowWriter, SizeWh, flat_columns, open_prediction_file
+from mien.predict.prediction_files import RowWriter, SizeWh, open_prediction_file
 
 
 def require_aggregate_fits(options: PredictOptions, *, n_images: int) -> None:

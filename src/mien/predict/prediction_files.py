@@ -14,10 +14,10 @@ from typing import Any, BinaryIO, Protocol, TextIO, TypeAlias
 from mien.artifacts import claim_output, disk_errors, one_writer, publish, require_suffix
 from mien.errors import ArtifactError
 from mien.inference.interop import arrow_schema, valid_unicode, with_valid_source
-from mien.inference.results import BOX_COLUMNS, QUALITY_COLUMNS, FacePrediction
+from mien.inference.results import FacePrediction, flat_columns
 from mien.predict.options import PEER_FORMATS, PREDICTION_FORMATS, PeerFormat
 from mien.runtime.csv_text import CsvLines
-from mien.tasks import NO_ANNOTATIONS, TASKS, Annotations
+from mien.tasks import NO_ANNOTATIONS, Annotations
 
 _log = logging.getLogger(__name__)
 
@@ -72,26 +72,6 @@ class JsonLinesWriter:
         with path.open(encoding="utf-8") as lines:
             for line in lines:
                 yield json.loads(line)["source"]
-
-
-def flat_columns(
-    classes: Sequence[str],
-    annotations: Annotations = NO_ANNOTATIONS,
-    measures: Sequence[str] = (),
-) -> tuple[str, ...]:
-    """Return the columns of CSV and Parquet: four for the box, then those of each task, ``p_<Class>`` first.
-
-    Args:
-        classes: with a probability.
-        annotations: the columns of the model's optional tasks.
-        measures: compared with a baseline; their columns are ``change_<measure>``.
-    """
-    return (
-        *("source", "frame", "seconds", "face", "track", "status", "detail", *BOX_COLUMNS, "score"),
-        *("found_by", "expression", "confidence", "reason", "label_set", *QUALITY_COLUMNS),
-        *(name for task in TASKS.values() for name in task.columns(tuple(classes), annotations)),
-        *(f"change_{name}" for name in measures),
-    )
 
 
 class CsvWriter:

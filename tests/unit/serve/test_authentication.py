@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from starlette.testclient import TestClient
 
+from mien.cli import main
 from mien.serve.app import ServeApp
 from mien.serve.authentication import SECURITY_HEADERS
 
@@ -161,3 +162,14 @@ def test_every_response_has_the_security_headers(path: str, make_app: MakeApp) -
     with TestClient(make_app()) as client:
         headers = client.get(path).headers
     assert {name: headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
+
+
+@pytest.mark.parametrize("value", ["", "  "])
+def test_a_variable_without_a_token_is_no_open_server(
+    value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is refused like an empty `--token`: the variable is set to require one."""
+    monkeypatch.setenv("MIEN_TOKEN", value)
+    with pytest.raises(SystemExit, match="2"):
+        main(["serve", "--port", "0"])
+    assert "MIEN_TOKEN must not be empty: set a token, or unset the variable" in capsys.readouterr().err

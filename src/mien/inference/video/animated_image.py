@@ -54,13 +54,15 @@ class AnimatedImage:
         try:
             self._image = Image.open(self._file)
             self.n_frames: int | None = int(getattr(self._image, "n_frames", 1))
+            if too_large(*self._image.size) is None:
+                self._image.load()  # before, a WebP does not say for how long its frame is shown
         except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
             self._file.close()
             raise UnreadableImage("truncated_video", str(error)) from None
         self.frame_rate = plausible_frame_rate(1 / self._duration_s())
 
     def _duration_s(self) -> float:
-        """Return for how long the current frame is shown."""
+        """Return for how long the current frame, which is loaded, is shown."""
         seconds = float(self._image.info.get("duration") or 0) / 1000
         return seconds if seconds >= SHORTEST_S else DEFAULT_S
 

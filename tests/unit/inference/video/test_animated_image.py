@@ -50,3 +50,12 @@ def test_an_animation_that_ends_early_is_reported(tmp_path: Path) -> None:
     assert frames
     assert last.problem is not None
     assert last.problem[0] == "truncated_video"
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_the_rate_is_that_of_the_first_frame(tmp_path: Path, suffix: str) -> None:
+    """For so long the last frame is counted."""
+    path = write(tmp_path / f"a{suffix}", durations_ms=[500, 500])
+    animation = open_frames(path)
+    assert animation.frame_rate == pytest.approx(2)
+    assert [frame.seconds for frame in animation] == [0, 0.5]

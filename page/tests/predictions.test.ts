@@ -35,7 +35,7 @@ test("a face keeps its id after a short absence and gets a new one after a long 
   assert.notEqual(tracks.update([face], 3.1, true)[0].id, first.id);
 });
 
-test("a cut is another picture: no motion, flash, fade to black, or other exposure", () => {
+test("a cut is another image: no motion, flash, fade to black, or other exposure", () => {
   const image = (gray: (x: number, y: number) => number): Image => {
     const [width, height] = [320, 240];
     const rgb = Uint8Array.from({ length: 3 * width * height }, (_, at) => gray(Math.floor(at / 3) % width, Math.floor(at / 3 / width)));

@@ -160,7 +160,7 @@ class Model:
     @overload
     def predict(
         self,
-        image: list[ImageInput],
+        image: list[ImageInput] | tuple[ImageInput, ...],
         *,
         cropped: bool = ...,
         color: ColorOrder = ...,

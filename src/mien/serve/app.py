@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Security
+from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import mien
@@ -24,7 +25,8 @@ from mien.serve.routes import answer_head, monitoring_routes, page_routes, predi
 from mien.serve.service import FaceService
 from mien.serve.settings import ServeSettings
 
-_DESCRIPTION = """Facial-expression recognition: expression, 68 landmarks, valence and arousal for every face of an image.
+_DESCRIPTION = """Facial-expression recognition: the expression of every face of an image and, as far as the model predicts them, 68
+landmarks, valence, arousal and action units.
 
 All errors have the same format: `{"error": {"code", "message", "status"}}`. Uploaded images are kept in memory while they
 are processed and are never stored.
@@ -77,7 +79,9 @@ class ServeApp:
             lifespan=lifespan,
         )
         add_error_handlers(self.api)
-        self.api.include_router(answer_head(prediction_routes(model, label_sets)))
+        # For the API reference and generated clients; `BearerAuth` below is what checks it.
+        bearer = [] if access.token is None else [Security(HTTPBearer(auto_error=False))]
+        self.api.include_router(answer_head(prediction_routes(model, label_sets)), dependencies=bearer)
         self.api.include_router(answer_head(stream_routes(model, self.metrics)))
         self.api.include_router(answer_head(monitoring_routes(self.metrics)))
         self.api.include_router(page_routes(model, detector_file))

@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
+import mien
 from mien.errors import ModelError
 from mien.faces.detector_file import PATH_VARIABLE, YUNET_NAME
 from mien.formats.onnx_model import OnnxModel
@@ -182,8 +183,8 @@ def prediction_routes(model: OnnxModel, label_sets: LabelSets | None = None) -> 
         responses=_error_responses(400, 401, 421, 500),
     )
     async def model_metadata() -> Response:
-        """Return the model's name, card, classes, tasks, crop, license and training."""
-        return JSONResponse(description)
+        """Return the model's name, hash, card, classes, tasks, crop, license and training."""
+        return JSONResponse(description | {"sha256": model.sha256, "mien_version": mien.__version__})
 
     @router.get(f"/{MODEL_JSON}", include_in_schema=False)
     async def model_json() -> Response:

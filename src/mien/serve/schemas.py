@@ -90,7 +90,7 @@ class Face(BaseModel):
     track: int | None = Field(description="Always null for images")
     status: str = Field(
         description="`ok`, `no_face`, or why the image was not fully processed: `empty_file`, `not_an_image`, `truncated_image`, "
-        "`image_too_large`, `unclear_depth`, `too_many_faces`"
+        "`image_too_large`, `unclear_depth`, `face_outside_image`, `too_many_faces`"
     )
     detail: str = Field(description="Human-readable explanation of the status")
     box_xyxy: Annotated[list[float], Field(min_length=4, max_length=4)] | None = Field(
@@ -163,6 +163,8 @@ class ModelMetadata(BaseModel):
     """Metadata of the served model."""
 
     name: str
+    sha256: str = Field(description="Of the model file, to tell which model gave a result")
+    mien_version: str = Field(description="Version of the server")
     card: str = Field(description="Model card in Markdown; empty if the model has none")
     classes: list[str]
     crop: Crop

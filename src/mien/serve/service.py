@@ -78,7 +78,7 @@ class FaceService:
             body = await read_body(request, self.settings, self.budget)
             n_bytes = len(body)
             try:
-                async with self._time_limit("Send fewer images"):
+                async with self._time_limit("Send fewer or smaller images, or raise `--request-seconds`"):
                     uploads = await run(extract_images, body, content_type, self.settings)
                     body.clear()
                     if any(upload.faces is not None for upload in uploads):
@@ -200,7 +200,12 @@ class FaceService:
         predictions = [task.result() for task in tasks]
         if all(prediction.rows[0].status in _NOT_IMAGES for prediction in predictions):
             row = predictions[0].rows[0]
-            message = f"No file in the request is an image; the first: {row.status}, {row.detail}"
+            what = (
+                "No file in the request is an image; the first"
+                if len(predictions) > 1
+                else "It is not an image"
+            )
+            message = f"{what}: {row.detail}"
             raise ApiError(422, "not_an_image", message)
         return predictions
 

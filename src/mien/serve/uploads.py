@@ -56,7 +56,7 @@ def require_media_type(content_type: str) -> str:
             415,
             "unsupported_media_type",
             f"The body must be multipart/form-data with `{FIELD}`, {JSON} with `{FIELD}` in base64, or an image as image/* "
-            f"or application/octet-stream; got {media_type[:80]!r}",
+            f"or application/octet-stream; got {f'Content-Type {media_type[:80]!r}' if media_type else 'no Content-Type'}",
         )
     return media_type
 

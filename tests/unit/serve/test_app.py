@@ -12,6 +12,7 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from starlette.testclient import TestClient
 
+import mien
 from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.inference.results import FacePrediction
 from mien.serve.app import ServeApp
@@ -137,10 +138,13 @@ def test_the_server_is_not_ready_before_startup(make_app: MakeApp, png: bytes) -
 
 
 def test_the_model_metadata(make_app: MakeApp, model: OnnxModel) -> None:
-    """`/v1/model` and the page's `model.json` are the file's metadata with its name, card and class fractions."""
+    """`/v1/model` and the page's `model.json` are the file's metadata with its name, card and class fractions.
+
+    The former also says which file and which version of mien the results are of.
+    """
     with TestClient(make_app()) as client:
         metadata, for_page = client.get("/v1/model").json(), client.get("/model.json").json()
-    assert metadata == for_page
+    assert metadata == for_page | {"sha256": model.sha256, "mien_version": mien.__version__}
     assert (metadata["name"], metadata["card"], metadata["classes"]) == (
         "colors",
         "",
@@ -149,7 +153,8 @@ def test_the_model_metadata(make_app: MakeApp, model: OnnxModel) -> None:
     assert metadata["class_fractions"] is None
     assert metadata["crop"]["method"] == model.info.crop.method
     # `annotations` are there only with action units, `quality_rule` only if the model has its own.
-    names = {"name", "card", "class_fractions", "label_sets"} | {one.name for one in fields(ModelInfo)}
+    names = {"name", "sha256", "mien_version", "card", "class_fractions", "label_sets"}
+    names |= {one.name for one in fields(ModelInfo)}
     assert metadata.keys() == names - {"annotations", "quality_rule"}
     assert names == ModelMetadata.model_fields.keys()
 

@@ -173,3 +173,11 @@ def test_a_variable_without_a_token_is_no_open_server(
     with pytest.raises(SystemExit, match="2"):
         main(["serve", "--port", "0"])
     assert "MIEN_TOKEN must not be empty: set a token, or unset the variable" in capsys.readouterr().err
+
+
+def test_the_api_description_names_the_token(make_app: MakeApp) -> None:
+    """Generated clients then have a parameter for it."""
+    for token, schemes in ((TOKEN, {"HTTPBearer": {"type": "http", "scheme": "bearer"}}), (None, None)):
+        found = make_app(token=token).api.openapi()
+        assert found["components"].get("securitySchemes") == schemes
+        assert ("security" in found["paths"]["/v1/predict"]["post"]) == (token is not None)

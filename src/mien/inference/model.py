@@ -85,6 +85,7 @@ def load(  # noqa: PLR0913 - one keyword per option, as on the command line
         ValueError: a number is out of range, or an option does not go with another.
 
     Example:
+        >>> import mien
         >>> model = mien.load()
         >>> model
         Model(mien-base.onnx: expression, landmarks; 8 classes; 48 px)
@@ -494,7 +495,5 @@ class Model:
 
     def __repr__(self) -> str:
         info = self.info
-        return (
-            f"Model({self.onnx_model.path.name}: {', '.join(info.tasks)}; {len(self.classes)} classes; "
-            f"{info.input_size} px)"
-        )
+        tasks, n_classes = ", ".join(info.tasks), len(self.classes)
+        return f"Model({self.onnx_model.path.name}: {tasks}; {n_classes} classes; {info.input_size} px)"

@@ -28,6 +28,7 @@ pytest.importorskip("fastapi", reason="serving needs the serve extra")
 import httpx2
 
 from mien.cli import main
+from mien.inference.results import ImagePrediction
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "src" / "mien" / "assets" / "models" / "mien-base.onnx"
@@ -124,7 +125,14 @@ def test_the_rows_are_those_of_predict(
     assert main(["predict", str(IMAGE), "--model", str(MODEL), "--out", str(out)]) == 0
     written = [json.loads(line) for line in out.read_text().splitlines()]
     response = server.predict((str(IMAGE), IMAGE.read_bytes()))
-    assert response.json() == {"results": [{"source": str(IMAGE), "rows": written, "n_more_images": 0}]}
+    (result,) = response.json()["results"]
+    assert result == {
+        "source": str(IMAGE),
+        "size_wh": list(Image.open(IMAGE).size),
+        "rows": written,
+        "n_more_images": 0,
+    }
+    assert ImagePrediction.from_dict(result).to_dict() == result
 
 
 def test_the_duty_to_inform_is_named_before_the_address(server: Server) -> None:

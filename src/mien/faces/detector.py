@@ -32,6 +32,7 @@ from mien.faces.crop import (
 from mien.faces.detector_file import YUNET_NAME, find_detector_file, how_to_get_yunet, read_detector_file
 from mien.faces.images import to_rgb
 from mien.faces.yunet import YuNet
+from mien.runtime.options import require_number
 
 FoundBy: TypeAlias = Literal["detector", "whole", "given"]
 
@@ -155,8 +156,7 @@ class SelectiveDetector(Detector):
         Raises:
             ValueError: `min_face_px` is less than 0.
         """
-        if not min_face_px >= 0:
-            raise ValueError(f"`min_face_px` must be 0 or more, got {min_face_px!r}")
+        require_min_face_px(min_face_px)
         # `copy` would load the network again, as unpickling does.
         detector = object.__new__(type(self))
         detector.__dict__.update(self.__dict__, _min_face_px=min_face_px)
@@ -418,6 +418,18 @@ def _is_same_face(one_xyxy: NDArray[np.float64], other_xyxy: NDArray[np.float64]
 
 def _largest_first(faces: list[DetectedFace]) -> list[DetectedFace]:
     return sorted(faces, key=lambda face: (-face.area, *face.box_xyxy))
+
+
+def require_min_face_px(min_face_px: float) -> None:
+    """Check the shortest side of a face to find.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is less than 0.
+    """
+    require_number("min_face_px", min_face_px)
+    if not min_face_px >= 0:
+        raise ValueError(f"`min_face_px` must be 0 or more, got {min_face_px!r}")
 
 
 def load_detector(path: Path | None = None, *, min_face_px: float = 0) -> SelectiveDetector:

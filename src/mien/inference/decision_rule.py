@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from mien.errors import ModelError
 from mien.faces.classes import AFFECTNET_CLASSES, UNSURE
 from mien.inference.label_sets import LabelSets
-from mien.runtime.options import option
+from mien.runtime.options import option, require_number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,14 +77,14 @@ class DecisionRule:
     label_sets: LabelSets | None = None
 
     def __post_init__(self) -> None:
-        for name in ("n_classes", "top"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, Integral) or isinstance(value, bool)):
-                raise ValueError(f"`{name}` must be an integer or None, got {value!r}")
+        for name, count in (("classes", self.n_classes), ("top", self.top)):
+            if count is not None and (not isinstance(count, Integral) or isinstance(count, bool)):
+                raise ValueError(f"`{name}` must be an integer or None, got {count!r}")
         if not isinstance(self.quality_rule, bool):
             raise TypeError(f"`quality_rule` must be True or False, got {self.quality_rule!r}")
         if self.n_classes not in (None, 7, 8, 11):
-            raise ValueError(f"`n_classes` must be 7, 8, 11 or None, got {self.n_classes!r}")
+            raise ValueError(f"`classes` must be 7, 8, 11 or None, got {self.n_classes!r}")
+        require_number("min_confidence", self.min_confidence)
         if not 0 <= self.min_confidence <= 1:
             raise ValueError(f"`min_confidence` must be in [0, 1], got {self.min_confidence!r}")
         if self.top is not None and self.top < 1:

@@ -7,10 +7,10 @@ import glob
 import io
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,41 @@ from mien.inference.urls import MAX_PATH_LENGTH, download_image, explain_name, i
 
 _log = logging.getLogger(__name__)
 
-# A path, an http(s) address, the bytes of an image file or a file object with them, a Pillow image, an array or a tensor.
-ImageInput: TypeAlias = Any
+
+class BinaryFile(Protocol):
+    """A file object that returns bytes."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most that many bytes."""
+
+
+class PixelArray(Protocol):
+    """An array or a tensor."""
+
+    def __array__(self) -> NDArray[Any]:
+        """Return it as numpy's."""
+
+
+class VideoFrame(Protocol):
+    """A frame of PyAV."""
+
+    def to_ndarray(self, *, format: str) -> NDArray[Any]:  # noqa: A002 - PyAV's name
+        """Return its pixels in a format such as ``rgb24``."""
+
+
+# A string is a path or an http(s) address; bytes and a file object are the content of an image file.
+ImageInput: TypeAlias = (
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | BinaryFile
+    | Image.Image
+    | PixelArray
+    | VideoFrame
+)
+AnyImage = TypeVar("AnyImage", bound=ImageInput)
 # The order of the channels of pixels; files and Pillow images state theirs.
 ColorOrder = Literal["rgb", "bgr"]
 
@@ -80,9 +113,12 @@ def read_input(image: ImageInput, *, color: ColorOrder = "rgb") -> tuple[NDArray
     return decode_image(data), data
 
 
-def is_batch(image: ImageInput) -> bool:
-    """Return whether an array or a tensor holds several images."""
-    return getattr(image, "ndim", 0) == 4 and hasattr(image, "shape")
+def split_batch(image: ImageInput | Sequence[ImageInput]) -> Sequence[ImageInput] | None:
+    """Return the images of a list, a tuple, or an array or tensor of several; None for a single image."""
+    if isinstance(image, list | tuple):
+        return image
+    is_batch = getattr(image, "ndim", 0) == 4 and hasattr(image, "shape")
+    return cast("Sequence[ImageInput]", as_array(image)) if is_batch else None
 
 
 def as_array(image: object) -> NDArray[Any]:

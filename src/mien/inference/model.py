@@ -7,20 +7,20 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from mien.assets.bundled_models import find_model
 from mien.errors import SourceError
-from mien.faces.detector import Detector, load_detector
+from mien.faces.detector import Detector, load_detector, require_min_face_px
 from mien.faces.images import UnreadableImage, count_images, to_rgb
 from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.inference.decision_rule import ClassCount, DecisionRule, Prior
 from mien.inference.explanation import Explanation, explain_faces, require_class
 from mien.inference.given_faces import GivenFaces
-from mien.inference.image_input import ColorOrder, ImageInput, as_array, is_batch, read_input, source_name
+from mien.inference.image_input import AnyImage, ColorOrder, ImageInput, read_input, source_name, split_batch
 from mien.inference.label_sets import load_label_sets
 from mien.inference.pipeline import CroppedImage, predict_cropped, preprocess_pixels
 from mien.inference.results import ImagePrediction
@@ -31,6 +31,7 @@ from mien.inference.video.options import DETECT_EVERY, SMOOTHING_S, VideoOptions
 from mien.inference.video.stream import predict_frames, unreadable_prediction
 from mien.runtime.cpu import threads_for_video
 from mien.runtime.onnx_session import Provider, require_providers, resolve_device
+from mien.runtime.options import require_number
 from mien.runtime.progress import Progress
 
 _log = logging.getLogger(__name__)
@@ -99,11 +100,11 @@ def load(  # noqa: PLR0913 - one keyword per option, as on the command line
     if (coverage is None) != (coverage_from is None):
         raise ValueError("`coverage` and `coverage_from` go together")
     if coverage is not None and coverage_from is not None:
+        require_number("coverage", coverage)
         if not 0 < coverage < 1 or rule.changes_probabilities:
             raise ValueError("`coverage` must be in (0, 1), without `classes` and `prior`")
         rule = replace(rule, label_sets=load_label_sets(Path(coverage_from), coverage, onnx_model))
-    if not min_face_px >= 0:
-        raise ValueError(f"`min_face_px` must be 0 or more, got {min_face_px}")
+    require_min_face_px(min_face_px)
     finder = None if detector is None else load_detector(Path(detector), min_face_px=min_face_px)
     return Model(onnx_model, rule=rule, detector=finder, min_face_px=min_face_px)
 
@@ -161,7 +162,7 @@ class Model:
     @overload
     def predict(
         self,
-        image: list[ImageInput] | tuple[ImageInput, ...],
+        image: list[AnyImage] | tuple[AnyImage, ...],
         *,
         cropped: bool = ...,
         color: ColorOrder = ...,
@@ -181,7 +182,7 @@ class Model:
 
     def predict(
         self,
-        image: ImageInput | list[ImageInput],
+        image: ImageInput | list[AnyImage] | tuple[AnyImage, ...],
         *,
         cropped: bool = False,
         color: ColorOrder = "rgb",
@@ -214,17 +215,16 @@ class Model:
             ValueError: boxes or landmarks are malformed, outside the image, or given for several images or with ``cropped``.
             ModelError: the model's output is not finite.
         """
-        is_several = isinstance(image, list | tuple) or is_batch(image)
+        images = split_batch(image)
         given: GivenFaces | None = None
         if boxes_xyxy is not None or landmarks is not None:
-            if cropped or is_several or self._min_face_px:
+            if cropped or images is not None or self._min_face_px:
                 raise ValueError(
                     "`boxes_xyxy` and `landmarks` are for one image that is not `cropped`, without `min_face_px`"
                 )
             needs_points = landmarks is None and self.info.crop.method == "aligned"
             given = GivenFaces(boxes_xyxy, landmarks, detector=self.detector if needs_points else None)
-        if is_several:
-            images = image if isinstance(image, list | tuple) else as_array(image)
+        if images is not None:
             predictions: list[ImagePrediction] = []
             for start in range(0, len(images), CHUNK_IMAGES):
                 chunk = [
@@ -234,7 +234,7 @@ class Model:
                 predictions.extend(predict_cropped(chunk, self.onnx_model, self.rule))
             return predictions
         preprocessed = self.preprocess(
-            image, cropped=cropped, color=color, keep_image=keep_images, given=given
+            cast("ImageInput", image), cropped=cropped, color=color, keep_image=keep_images, given=given
         )
         return next(predict_cropped([preprocessed], self.onnx_model, self.rule))
 

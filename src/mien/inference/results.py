@@ -247,9 +247,23 @@ class ImagePrediction:
         return True
 
     def to_dict(self) -> dict[str, Any]:
-        """Return source, rows and `n_more_images` as plain values for JSON."""
-        rows = [row.to_dict() for row in self.rows]
-        return {"source": self.source, "rows": rows, "n_more_images": self.n_more_images}
+        """Return everything but the pixels as plain values for JSON."""
+        return {
+            "source": self.source,
+            "size_wh": None if self.size_wh is None else list(self.size_wh),
+            "rows": [row.to_dict() for row in self.rows],
+            "n_more_images": self.n_more_images,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "ImagePrediction":
+        """Return the prediction that `to_dict` wrote, such as one of the ``results`` of a server."""
+        return cls(
+            values["source"],
+            tuple(FacePrediction.from_dict(row) for row in values["rows"]),
+            size_wh=None if values["size_wh"] is None else tuple(values["size_wh"]),
+            n_more_images=values["n_more_images"],
+        )
 
     def to_pandas(self) -> Any:
         """Return the rows as a `pandas.DataFrame`, see `to_pandas`.

@@ -6,6 +6,7 @@ anything heavy, because `mien --help` reads all of them.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import Field, field, fields, is_dataclass
+from numbers import Real
 from typing import Any, TypedDict, Unpack
 
 DETECTOR_HELP = "YuNet's model file (default: $MIEN_DETECTOR, then the user's cache, then a download)"
@@ -56,6 +57,16 @@ def option(default: Any, help: str, *, repr: bool = True, **details: Unpack[Opti
         details: see `OptionDetails`.
     """
     return field(default=default, repr=repr, metadata={"help": help, **details})
+
+
+def require_number(name: str, value: object) -> None:
+    """Check the type of a number, before it is compared with its limits.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise TypeError(f"`{name}` must be a number, got {value!r}")
 
 
 def language_option(of: str) -> Any:

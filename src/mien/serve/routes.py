@@ -14,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 
 import mien
 from mien.errors import ModelError
+from mien.faces.detector import describe_detector
 from mien.faces.detector_file import PATH_VARIABLE, YUNET_NAME
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.decision_rule import DecisionRule
@@ -147,7 +148,9 @@ def answer_head(router: APIRouter) -> APIRouter:
     return router
 
 
-def prediction_routes(model: OnnxModel, label_sets: LabelSets | None = None) -> APIRouter:
+def prediction_routes(
+    model: OnnxModel, detector_file: Path | None, label_sets: LabelSets | None = None
+) -> APIRouter:
     """Return the API routes that depend on the model, which give each face its set of classes, if there are any."""
     router = APIRouter(tags=["predictions"])
 
@@ -175,6 +178,11 @@ def prediction_routes(model: OnnxModel, label_sets: LabelSets | None = None) -> 
         return Response(text, media_type="application/json")
 
     description = describe_model(model, label_sets)
+    of_server = {
+        "sha256": model.sha256,
+        "mien_version": mien.__version__,
+        "detector": describe_detector(detector_file),
+    }
 
     @router.get(
         "/v1/model",
@@ -183,8 +191,8 @@ def prediction_routes(model: OnnxModel, label_sets: LabelSets | None = None) -> 
         responses=_error_responses(400, 401, 421, 500),
     )
     async def model_metadata() -> Response:
-        """Return the model's name, hash, card, classes, tasks, crop, license and training."""
-        return JSONResponse(description | {"sha256": model.sha256, "mien_version": mien.__version__})
+        """Return the model's name, hash, card, classes, tasks, crop, license and training, and what finds the faces."""
+        return JSONResponse(description | of_server)
 
     @router.get(f"/{MODEL_JSON}", include_in_schema=False)
     async def model_json() -> Response:

@@ -132,6 +132,9 @@ class ImageResult(BaseModel):
     """All predictions for one image."""
 
     source: str
+    size_wh: Annotated[list[int], Field(min_length=2, max_length=2)] | None = Field(
+        description="Width and height in pixels, after applying the EXIF orientation; null if the image cannot be decoded"
+    )
     rows: list[Face] = Field(min_length=1)
     n_more_images: int = Field(
         description="Further images in the file, such as the pages of a TIFF or the frames of an animation, which are not "
@@ -159,12 +162,23 @@ class LabelSetLimits(BaseModel):
     n_faces: dict[str, int] = Field(description="Labeled faces of each class from which its limit comes")
 
 
+class FaceDetector(BaseModel):
+    """What finds the faces."""
+
+    name: Literal["yunet", "cascade"] = Field(
+        description="`cascade`: OpenCV's, which misses turned and covered faces, because the server has no YuNet file"
+    )
+    sha256: str = Field(description="Of the detector's file")
+    onnxruntime: str | None = Field(None, description="Version that runs YuNet")
+
+
 class ModelMetadata(BaseModel):
     """Metadata of the served model."""
 
     name: str
     sha256: str = Field(description="Of the model file, to tell which model gave a result")
     mien_version: str = Field(description="Version of the server")
+    detector: FaceDetector
     card: str = Field(description="Model card in Markdown; empty if the model has none")
     classes: list[str]
     crop: Crop

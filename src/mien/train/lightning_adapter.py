@@ -90,6 +90,8 @@ class FaceModule(lightning.LightningModule):
         self.steps_per_epoch = require_steps(self.order, schedule.batch_size)
         if recipe.runtime.compile:
             network.compile()
+            if teacher is not None:
+                teacher.network.compile()
         self.dev_scores = DevScores(0, {})
         self.epoch_losses: dict[str, Tensor] = {}
         self.n_steps = 0

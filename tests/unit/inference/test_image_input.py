@@ -14,7 +14,7 @@ from PIL import Image
 
 from mien.faces.images import UnreadableImage, decode_image
 from mien.inference import image_input
-from mien.inference.image_input import as_array, is_batch, read_input, source_name
+from mien.inference.image_input import read_input, source_name, split_batch
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 5, 3)).astype(np.uint8)
 RGBA = np.dstack([RGB, np.full(RGB.shape[:2], 255, np.uint8)])
@@ -111,8 +111,9 @@ def test_torch_tensors() -> None:
     assert np.abs(read_input((chw / 255).bfloat16())[0].astype(int) - RGB).max() <= 1
     assert np.array_equal(read_input(chw[:1])[0], GRAY)
     batch = torch.stack([chw, chw])
-    assert is_batch(batch)
-    assert np.array_equal(as_array(batch), np.stack([RGB, RGB]))
+    images = split_batch(batch)
+    assert images is not None
+    assert np.array_equal(images, np.stack([RGB, RGB]))
     with pytest.raises(TypeError, match="channels first or last"):
         read_input(torch.zeros(3, 4, 3))
     with pytest.raises(TypeError, match="undo a normalization"):

@@ -375,7 +375,10 @@ def test_a_row_that_was_written_has_the_same_ratios(model: Model, image: Path) -
     ("options", "error"),
     [
         ({"threads": 1.5}, "`threads` must be an integer"),
-        ({"classes": 7.0}, "`n_classes` must be an integer"),
+        ({"classes": 7.0}, "`classes` must be an integer"),
+        ({"classes": 9}, "`classes` must be 7, 8, 11 or None"),
+        ({"min_confidence": "0.5"}, "`min_confidence` must be a number"),
+        ({"min_face_px": "20"}, "`min_face_px` must be a number"),
         ({"top": 2.5}, "`top` must be an integer"),
         ({"quality_rule": "false"}, "`quality_rule` must be True or False"),
     ],

@@ -1,5 +1,6 @@
 """The HTTP API as a contract: one error format, an accurate OpenAPI document, health checks, metrics."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -13,6 +14,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from starlette.testclient import TestClient
 
 import mien
+from mien.faces.detector import describe_detector
 from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.inference.results import FacePrediction
 from mien.serve.app import ServeApp
@@ -144,6 +146,7 @@ def test_the_model_metadata(make_app: MakeApp, model: OnnxModel) -> None:
     """
     with TestClient(make_app()) as client:
         metadata, for_page = client.get("/v1/model").json(), client.get("/model.json").json()
+    assert metadata.pop("detector") == describe_detector(None)
     assert metadata == for_page | {"sha256": model.sha256, "mien_version": mien.__version__}
     assert (metadata["name"], metadata["card"], metadata["classes"]) == (
         "colors",
@@ -156,7 +159,19 @@ def test_the_model_metadata(make_app: MakeApp, model: OnnxModel) -> None:
     names = {"name", "sha256", "mien_version", "card", "class_fractions", "label_sets"}
     names |= {one.name for one in fields(ModelInfo)}
     assert metadata.keys() == names - {"annotations", "quality_rule"}
-    assert names == ModelMetadata.model_fields.keys()
+    assert names | {"detector"} == ModelMetadata.model_fields.keys()
+
+
+def test_the_model_metadata_says_what_finds_the_faces(make_app: MakeApp, tmp_path: Path) -> None:
+    """The weaker fallback is told to whoever asks, not to the server's log only."""
+    with TestClient(make_app()) as client:
+        assert client.get("/v1/model").json()["detector"]["name"] == "cascade"
+    file = tmp_path / "yunet.onnx"
+    file.write_bytes(b"a network")
+    with TestClient(make_app(detector_file=file)) as client:
+        detector = client.get("/v1/model").json()["detector"]
+    assert detector["name"] == "yunet"
+    assert detector["sha256"] == hashlib.sha256(b"a network").hexdigest()
 
 
 def test_the_row_schema_matches_the_predictions() -> None:

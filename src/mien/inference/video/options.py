@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from mien.runtime.options import option
+from mien.runtime.options import option, require_number
 
 DETECT_EVERY = 3
 # After this time constant 63% of a change has come through: single-frame flicker goes, an expression stays.
@@ -86,6 +86,11 @@ class VideoOptions:
     )
 
     def __post_init__(self) -> None:
+        for name in ("detect_every", "smoothing_s", "start_seconds"):
+            require_number(name, getattr(self, name))
+        for name in ("end_seconds", "max_seconds", "max_frames", "per_second"):
+            if getattr(self, name) is not None:
+                require_number(name, getattr(self, name))
         if self.per_second is not None and not 0 < self.per_second < math.inf:
             raise ValueError(f"`per_second` must be more than 0, or None, got {self.per_second!r}")
         if self.detect_every < 1 or self.detect_every != int(self.detect_every):

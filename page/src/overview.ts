@@ -3,6 +3,8 @@
 import type { Frame } from "./faces/follower.ts";
 import type { Moment, Track } from "./tracks.ts";
 
+// What a viewer expects between two labels of a time axis.
+const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
 const BINS = 1000;
 // Parts without a prediction are bridged up to this many seconds, or this share of the video.
 const BRIDGED_S = 5;
@@ -61,4 +63,10 @@ export class Overview {
     // Each goes on to the end of its last part, so that one frame alone can be seen.
     return segments.map((moments) => [...moments, { ...moments.at(-1)!, time: moments.at(-1)!.time + this.duration / BINS }]);
   }
+}
+
+/** Return the times in seconds to label: multiples of a usual step, of which the video has at most so many. */
+export function wholeTicks(duration: number, most: number): number[] {
+  const step = STEPS_S.find((seconds) => duration / seconds <= most) ?? Math.ceil(duration / most / 3600) * 3600;
+  return Array.from({ length: Math.floor(duration / step) + 1 }, (_, index) => index * step);
 }

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Overview } from "../src/overview.ts";
+import { Overview, wholeTicks } from "../src/overview.ts";
 import type { Track } from "../src/tracks.ts";
 
 function track(id: number, side: number, first: number): Track {
@@ -37,4 +37,14 @@ test("frames of one part are averaged, a later pass replaces them, and a long vi
   overview.add({ time: 35_999.9, pass: 1 }, [track(2, 10, 0.125)]);
   assert.deepEqual(shown(overview, 1)[0].at(-1)![1], 0.125);
   assert.deepEqual(shown(overview, 1)[0][0], [0, 0.5]);
+});
+
+test("times on the axis are whole, distinct and few", () => {
+  assert.deepEqual(wholeTicks(6, 8), [0, 1, 2, 3, 4, 5, 6]);
+  assert.deepEqual(wholeTicks(0.4, 8), [0]);
+  assert.deepEqual(wholeTicks(95, 4), [0, 30, 60, 90]);
+  for (const duration of [3, 59.9, 61, 777, 5000, 36_000, 400_000]) {
+    const ticks = wholeTicks(duration, 8);
+    assert.ok(ticks.length >= 2 && ticks.length <= 9 && ticks.at(-1)! <= duration, `${duration}: ${ticks}`);
+  }
 });

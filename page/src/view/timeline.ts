@@ -1,6 +1,7 @@
 // The last minute of a face, or a whole video: a stacked area chart of class probabilities.
 
 import { pageColor } from "../palette.ts";
+import { wholeTicks } from "../overview.ts";
 import { HISTORY_S, type Moment } from "../tracks.ts";
 import { clock } from "../transport.ts";
 import { className, t } from "../i18n.ts";
@@ -8,6 +9,7 @@ import { FONT, prepareCanvas, styleColor } from "./canvas.ts";
 
 const AXIS_HEIGHT = 20;
 const GAP_S = 2.5;
+const HALF_LABEL = 14;
 
 /** Draw the last minute up to now. */
 export function drawTimeline(canvas: HTMLCanvasElement, history: Moment[], classes: string[], now: number): void {
@@ -33,11 +35,9 @@ export function drawOverview(canvas: HTMLCanvasElement, duration: number, segmen
   if (floor <= 0) return; // not laid out yet
   const x = (time: number): number => (time / duration) * width;
   drawGround(ctx, width, floor);
-  const count = width < 500 ? 4 : 8;
-  for (let tick = 0; tick <= count; tick++) {
-    const time = (duration * tick) / count;
-    ctx.textAlign = tick === 0 ? "left" : tick === count ? "right" : "center";
-    ctx.fillText(clock(time), x(time), floor + AXIS_HEIGHT - 4);
+  for (const time of wholeTicks(duration, width < 500 ? 4 : 8)) {
+    ctx.textAlign = time === 0 ? "left" : x(time) > width - HALF_LABEL ? "right" : "center";
+    ctx.fillText(clock(time), Math.min(x(time), width), floor + AXIS_HEIGHT - 4);
   }
   ctx.textAlign = "left";
   for (const segment of segments) drawSegment(ctx, segment, classes, x, floor);

@@ -163,7 +163,7 @@ def test_the_model_metadata(make_app: MakeApp, model: OnnxModel) -> None:
 
 
 def test_the_model_metadata_says_what_finds_the_faces(make_app: MakeApp, tmp_path: Path) -> None:
-    """The weaker fallback is told to whoever asks, not to the server's log only."""
+    """Clients can see that the weaker fallback is in use: the server's log is not the only place that says so."""
     with TestClient(make_app()) as client:
         assert client.get("/v1/model").json()["detector"]["name"] == "cascade"
     file = tmp_path / "yunet.onnx"

@@ -263,7 +263,8 @@ class RuntimeConfig:
         precision: 32-true, bf16-mixed or 16-mixed.
         workers: Data-loading processes per device; null chooses 8 for a GPU and none for a CPU.
         threads: Threads per device for computing on a CPU; null leaves it to torch. 1 suits small networks.
-        compile: Compile the network with torch.compile, which takes minutes and gains little on a CPU; not tried on a GPU.
+        compile: Compile the network, and the teacher, with torch.compile: the first step takes a minute or more, and
+            later ones less time; not tried on a GPU.
         deterministic: Make results bit-exact from run to run, at some cost in speed.
         seed: Seed of everything random.
         trackers: Where losses and dev metrics of each epoch are logged besides the run's own files: tensorboard, mlflow and

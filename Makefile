@@ -17,11 +17,11 @@ BENCHMARKS := inference startup video serve prepare_rate training_input training
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: $(READY) ## make .venv with every extra and the development tools, several GB
+setup: $(READY) ## make .venv with every extra but docs, mlflow, ray and wandb, and the development tools, several GB
 
 # torch and torchvision, whose builds differ from machine to machine, come last and without a hash.
 $(READY): pyproject.toml constraints.txt hashes.txt
-	@echo "Installing mien with every extra but ray, and the development tools, into $(VENV)."
+	@echo "Installing mien with every extra but docs, mlflow, ray and wandb, and the development tools, into $(VENV)."
 	@echo "The versions are those of constraints.txt. torch is most of it: about 6.6 GB on disk with CUDA, less without."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip

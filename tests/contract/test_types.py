@@ -27,7 +27,12 @@ images = model.predict((Path("a.jpg"), Path("b.jpg")))
 with open("a.jpg", "rb") as file:
     image = model.predict(file)
 """
-WRONG = ("model.predict(None)", "model.predict(3)", "images = model.predict('a.jpg')", "model.explain([pixels])")
+WRONG = (
+    "model.predict(None)",
+    "model.predict(3)",
+    "images = model.predict('a.jpg')",
+    "model.explain([pixels])",
+)
 
 
 @pytest.mark.slow

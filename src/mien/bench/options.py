@@ -14,6 +14,6 @@ class BenchOptions:
         None, "image to time with (default: a bundled drawing of 640 x 480 pixels)", metavar="PHOTO"
     )
     threads: int | None = option(
-        None, "threads per call (default: one per core)", metavar="N", least=1, most=1_024
+        None, "threads of the model (default: one per core)", metavar="N", least=1, most=1_024
     )
     rounds: int = option(50, "timed calls per step", metavar="N", least=1)

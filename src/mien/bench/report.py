@@ -18,7 +18,7 @@ class BenchReport:
         image: name of the image file; None for the bundled drawing.
         image_wh: width and height of the image in pixels.
         n_found: faces detected in the image.
-        threads: threads per call.
+        threads: threads per call of the model.
         rounds: timed calls per step.
         timings: in pipeline order.
     """

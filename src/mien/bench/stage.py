@@ -20,6 +20,7 @@ from mien.faces.image_files import read_image_file
 from mien.faces.images import UnreadableImage, decode_image, to_rgb
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.pipeline import crop_face
+from mien.runtime.cpu import usable_cpu_cores
 
 # 640 x 480 pixels with one drawn face. A detector's cost depends on the content: a cascade takes four times as long
 # on noise.
@@ -105,11 +106,11 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 @contextmanager
 def _opencv_threads(threads: int | None) -> Iterator[int]:
-    """Give OpenCV as many threads as the model, and yield that number."""
+    """Give OpenCV, which crops, as many threads as the model, and yield that number."""
     before = cv2.getNumThreads()
     if threads is not None:
         cv2.setNumThreads(threads)
     try:
-        yield before if threads is None else threads
+        yield threads or usable_cpu_cores()
     finally:
         cv2.setNumThreads(before)

@@ -81,11 +81,9 @@ class ServeApp:
         add_error_handlers(self.api)
         # For the API reference and generated clients; `BearerAuth` below is what checks it.
         bearer = [] if access.token is None else [Security(HTTPBearer(auto_error=False))]
-        self.api.include_router(
-            answer_head(prediction_routes(model, detector_file, label_sets)), dependencies=bearer
-        )
-        self.api.include_router(answer_head(stream_routes(model, self.metrics)))
-        self.api.include_router(answer_head(monitoring_routes(self.metrics)))
+        self.api.include_router(answer_head(prediction_routes(model, detector_file, label_sets, bearer)))
+        self.api.include_router(answer_head(stream_routes(model, self.metrics, bearer)))
+        self.api.include_router(answer_head(monitoring_routes(self.metrics, bearer)))
         self.api.include_router(page_routes(model, detector_file))
         asgi: ASGIApp = self.api
         if access.token is not None:

@@ -6,7 +6,6 @@ import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.datastructures import MutableHeaders
@@ -161,11 +160,12 @@ class BearerAuth:
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() == b"bearer" and self._is_token(token.strip()):
             return True
-        try:
-            cookie = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(COOKIE)
-        except CookieError:
-            return False
-        return cookie is not None and hmac.compare_digest(cookie.value.encode(), self._cookie.encode())
+        # Cookies of other programs on the same host may be malformed, and one of another path has the same name.
+        cookies = (cookie.partition(b"=") for cookie in headers.get(b"cookie", b"").split(b";"))
+        return any(
+            name.strip() == COOKIE.encode() and hmac.compare_digest(value.strip(), self._cookie.encode())
+            for name, _, value in cookies
+        )
 
     def _is_token(self, token: bytes) -> bool:
         return hmac.compare_digest(token, self._token)

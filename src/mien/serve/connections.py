@@ -93,7 +93,10 @@ def _raw_response(error: ApiError) -> bytes:
 
 
 _HEALTH_REQUESTS = tuple(
-    b"%b %b" % (method, path.encode()) for method in (b"GET", b"HEAD") for path in PUBLIC_PATHS
+    b"%b %b%b" % (method, path.encode(), end)
+    for method in (b"GET", b"HEAD")
+    for path in PUBLIC_PATHS
+    for end in (b" ", b"?")
 )
 _TOO_MANY_CONNECTIONS = _raw_response(
     ApiError(
@@ -163,8 +166,12 @@ class TimedConnection(H11Protocol):
             data = data[n_bytes:]
 
     def _should_upgrade(self) -> bool:
-        """Only the stream is a WebSocket; elsewhere, a request to upgrade is an ordinary request."""
-        return self._get_upgrade() == b"websocket" and self.scope["path"].endswith(STREAM_PATH)
+        """Only the stream is a WebSocket; elsewhere, a request to upgrade is an ordinary request.
+
+        A WebSocket counts as within the limits, so an excess connection may not become one.
+        """
+        is_stream = self._get_upgrade() == b"websocket" and self.scope["path"].endswith(STREAM_PATH)
+        return self._is_admitted and is_stream
 
     async def _call_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         # A request whose body was rejected in the same turn of the event loop should cost no more than its parsing.

@@ -1,11 +1,13 @@
 """The routes: predictions, model metadata, health checks, metrics, and the page's files."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, WebSocket
+from fastapi.params import Depends
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from fastapi.routing import APIRoute
 from starlette.requests import HTTPConnection
@@ -149,10 +151,10 @@ def answer_head(router: APIRouter) -> APIRouter:
 
 
 def prediction_routes(
-    model: OnnxModel, detector_file: Path | None, label_sets: LabelSets | None = None
+    model: OnnxModel, detector_file: Path | None, label_sets: LabelSets | None, bearer: Sequence[Depends]
 ) -> APIRouter:
     """Return the API routes that depend on the model, which give each face its set of classes, if there are any."""
-    router = APIRouter(tags=["predictions"])
+    router = APIRouter(tags=["predictions"], dependencies=bearer)
 
     @router.post(
         "/v1/predict",
@@ -201,7 +203,7 @@ def prediction_routes(
     return router
 
 
-def stream_routes(model: OnnxModel, metrics: Metrics) -> APIRouter:
+def stream_routes(model: OnnxModel, metrics: Metrics, bearer: Sequence[Depends]) -> APIRouter:
     """Return the WebSocket that predicts the frames of a camera, and the route that describes it."""
     router = APIRouter(tags=["predictions"])
 
@@ -214,6 +216,7 @@ def stream_routes(model: OnnxModel, metrics: Metrics) -> APIRouter:
         },
         status_code=101,
         response_class=PlainTextResponse,
+        dependencies=bearer,
     )
     async def stream_needs_upgrade(_query: Annotated[PredictQuery, Query()]) -> Response:
         """Open a WebSocket at this address, with the same parameters as a prediction.
@@ -261,7 +264,7 @@ def _read_rule(connection: HTTPConnection, query: PredictQuery, model: OnnxModel
     return rule
 
 
-def monitoring_routes(metrics: Metrics) -> APIRouter:
+def monitoring_routes(metrics: Metrics, bearer: Sequence[Depends]) -> APIRouter:
     """Return the health checks and the metrics."""
     router = APIRouter(tags=["monitoring"])
 
@@ -289,6 +292,7 @@ def monitoring_routes(metrics: Metrics) -> APIRouter:
         summary="Metrics in the Prometheus text format",
         response_class=PlainTextResponse,
         responses=_error_responses(400, 401, 421, 500),
+        dependencies=bearer,
     )
     async def prometheus_metrics() -> Response:
         """Return request counts and durations by route, face counts, batch sizes, requests in flight and closed connections."""

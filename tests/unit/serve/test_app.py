@@ -204,6 +204,16 @@ def test_the_document_describes_every_error_and_has_examples(make_app: MakeApp) 
     assert schemas["ErrorResponse"]["examples"]
 
 
+def test_the_document_says_where_a_token_is_needed(make_app: MakeApp) -> None:
+    """Every documented route but the health checks, for generated clients; none without a token."""
+    for token, protected in ((None, set()), ("t", {"/v1/predict", "/v1/stream", "/v1/model", "/metrics"})):
+        with TestClient(make_app(token=token)) as client:
+            paths = client.get("/openapi.json", headers={"Authorization": "Bearer t"}).json()["paths"]
+        assert {
+            path for path, routes in paths.items() if any("security" in route for route in routes.values())
+        } == protected
+
+
 def test_the_reference_loads_nothing_from_other_hosts(make_app: MakeApp) -> None:
     """The API reference works without a network."""
     with TestClient(make_app()) as client:

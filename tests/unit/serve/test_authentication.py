@@ -69,7 +69,11 @@ def test_a_browser_gets_a_cookie(make_app: MakeApp) -> None:
         assert "samesite=strict" in cookie
         assert "s3cret" not in cookie
         assert client.get("/v1/model").status_code == 200
+        own = client.cookies["mien"]
         client.cookies.clear()
+        for others in ('prefs={"a":1}; ', "seen=a b; ", "a[0]=1; ", "flag; ", "mien=of-another-path; "):
+            sent = {"Cookie": f"{others}mien={own}"}
+            assert client.get("/v1/model", headers=sent).status_code == 200, others
         assert client.get("/v1/model", headers={"Cookie": "mien=s3cret"}).status_code == 401
 
 

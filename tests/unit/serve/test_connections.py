@@ -193,6 +193,13 @@ def test_health_checks_work_beyond_the_connection_limit(
         # An excess connection gets one response.
         response = running.send((HEALTH + b"\r\n") * 2)
         assert (response.count(b"HTTP/1.1"), response.count(b"connection: close")) == (1, 1)
+        for path in (b"/healthz/v1/stream", b"/healthz?/v1/stream", b"/healthzx"):
+            upgrade = (
+                b"GET %b HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" % path
+            )
+            key = b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            assert b" 101 " not in running.send(upgrade + key)
+        assert b"too_many_connections" in running.send(POST + b"Content-Length: 1\r\n\r\nx")
         idle = stack.enter_context(running.connect())
         assert read_all(idle) == b""
         held[0].close()

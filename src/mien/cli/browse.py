@@ -69,9 +69,12 @@ def draw_augmented(pack_path: Path, out: Path, recipe_name: str, options: Browse
         from mien.browse.stage import draw_rows
         from mien.formats.pack import Pack
         from mien.recipe import read_recipe
+        from mien.train.dataset import network_crop
         from mien.train.dry_run.augmentations import preview_faces
+        from mien.train.starting_weights import adopt_network
 
     require_image_suffix(out)
-    recipe = read_recipe(recipe_name, [])
-    rows = preview_faces(recipe, Pack.open(pack_path), n_versions=options.per_class, seed=options.seed)
+    pack, recipe = Pack.open(pack_path), read_recipe(recipe_name, [])
+    recipe = adopt_network(recipe, network_crop([pack], recipe.data))
+    rows = preview_faces(recipe, pack, n_versions=options.per_class, seed=options.seed)
     draw_rows(rows, out, input_size=recipe.data.input_size, force=options.force)

@@ -73,7 +73,7 @@ def compare_groups(
                 for name, indices in members.items()
             ),
             written=written,
-            notes=_note(members, aligned),
+            notes=_note(members, aligned, protocol, shared.n),
         )
         write_comparison(summary, written)
     return summary
@@ -174,8 +174,8 @@ def _summarize(
     return ComparedGroup(name, tuple(reports), means, None if indices is first else differences)
 
 
-def _note(members: dict[str, list[int]], reports: Sequence[Report]) -> tuple[str, ...]:
-    notes = list(note_models(reports))
+def _note(members: dict[str, list[int]], reports: Sequence[Report], protocol: str, n: int) -> tuple[str, ...]:
+    notes = list(note_models(reports, protocol, n))
     for name, indices in members.items():
         notes += note_recipes(name, [reports[index] for index in indices])
     single = [name for name, indices in members.items() if len(indices) == 1]

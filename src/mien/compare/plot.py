@@ -33,10 +33,13 @@ def draw_bars(summary: ComparisonSummary) -> Figure:
     figure = Figure(figsize=(max(7.0, 2.4 + 1.1 * n_models), 4.4), layout="constrained", dpi=160)
     axes = figure.subplots()
     width = 0.8 / n_models
-    # Without expression labels, the metrics of other tasks for which 1 is the best.
+    # Without expression labels, the metrics of other tasks for which 1 is the best, or those for which 0 is.
+    tasks = summary.task_metrics()
     names = list(summary.models[0].metrics) or [
-        name for name, metric in summary.task_metrics().items() if not metric.lower_is_better
+        name for name, metric in tasks.items() if not metric.lower_is_better
     ]
+    is_error = not names
+    names = names or list(tasks)
     positions, lowest = np.arange(len(names)), 0.0
     for index, model in enumerate(summary.models):
         found = {name: (one.value, one.ci95) for name, one in model.tasks.items()}
@@ -56,8 +59,9 @@ def draw_bars(summary: ComparisonSummary) -> Figure:
                 f"{value:.1f}", (x, top), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=8
             )
     axes.set_xticks(positions, [metric_titles()[name] for name in names])
-    axes.set_ylim(lowest, 105)
-    axes.set_ylabel("%" if summary.protocol else "in hundredths of the best value, 1")
+    axes.set_ylim(lowest, None if is_error else 105)
+    label = "in hundredths, lower is better" if is_error else "in hundredths of the best value, 1"
+    axes.set_ylabel("%" if summary.protocol else label)
     protocol = f", protocol {summary.protocol}" if summary.protocol else ""
     axes.set_title(f"{summary.n:,} faces{protocol}, 95% intervals", loc="left", fontsize=10)
     axes.spines[["top", "right", "left"]].set_visible(False)

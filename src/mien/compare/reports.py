@@ -244,9 +244,27 @@ def find_shared_faces(reports: Sequence[Report], protocol: str) -> SharedFaces:
     )
 
 
-def note_models(reports: Sequence[Report]) -> tuple[str, ...]:
-    """Return warnings if the models know different classes, and if two reports are of one model file and pack."""
+def note_models(reports: Sequence[Report], protocol: str, n: int) -> tuple[str, ...]:
+    """Return warnings on what does not compare.
+
+    That is: the models know different classes; ECE is of other faces or classes than the rest; two reports are of one
+    model file and pack.
+
+    Args:
+        reports: aligned.
+        protocol: the class protocol.
+        n: number of faces that count under it.
+    """
     notes = []
+    with_ece = [report for report in reports if report.ece is not None]
+    is_of_fewer = protocol != "all" and any(
+        str(len(report.classes)) != protocol.partition("_")[0] for report in with_ece
+    )
+    counts = {find_dict(report.metrics, "protocols", "all").get("n", n) for report in with_ece}
+    if is_of_fewer or counts - {n}:
+        notes.append(
+            f"ECE is that of each report: over all of its faces and the model's classes, not only those of {protocol}"
+        )
     if len({frozenset(report.classes) for report in reports}) > 1:
         names = set.intersection(*(set(report.protocols()) for report in reports))
         closed = [name for name in reports[0].protocols() if name in names and name.endswith("_closed")]

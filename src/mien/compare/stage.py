@@ -79,7 +79,7 @@ def compare(
             shared.n or len(aligned[0].faces),
             tuple(models),
             written,
-            note_models(aligned) if shared.n else (),
+            note_models(aligned, protocol, shared.n) if shared.n else (),
         )
         write_comparison(summary, written)
     return summary

@@ -23,6 +23,7 @@ from mien.experiments.statistics import (
     metric_names,
 )
 from mien.formats.csv_file import write_csv
+from mien.formats.onnx_model import OnnxModel
 from mien.formats.pack import Pack
 from mien.metrics.bootstrap import Interval, bootstrap_confusion
 from mien.metrics.calibration import fit_temperature
@@ -31,6 +32,7 @@ from mien.metrics.softmax import softmax
 from mien.recipe import read_recipe
 from mien.runtime.child_process import run_command
 from mien.runtime.csv_text import CsvLines
+from mien.runtime.nested import find_dict
 from mien.runtime.text_table import format_table
 
 FORMAT_VERSION = 1
@@ -138,13 +140,36 @@ def plan_folds(recipe_name: str | Path | None, overrides: list[str], n_folds: in
         recipe = read_recipe(recipe_name, [*overrides, f"--data.folds={n_folds}", f"--data.fold={fold}"])
         weights, teacher = recipe.model.weights, recipe.schedule.loss.teacher
         for key, run in (("model.weights", weights), ("schedule.loss.teacher", teacher)):
-            if run is not None and Path(run).is_dir():
-                raise RecipeError(
-                    f"--folds cannot be used with `{key}: {run}`: that run was trained on faces that the folds hold out. "
-                    "Leave the key out, or name a file of weights trained on other faces"
-                )
+            if run is None:
+                continue
+            path = Path(run)
+            is_of_run = path.is_file() and any((each / "run.json").exists() for each in path.parents[:2])
+            if path.is_dir() or is_of_run:
+                raise _seen(key, run)
         runs.append(PlannedRun(f"fold-{fold}", f"fold {fold}", recipe, {}))
     return tuple(runs)
+
+
+def _seen(key: str, name: str) -> RecipeError:
+    return RecipeError(
+        f"--folds cannot be used with `{key}: {name}`: that run was trained on faces that the folds hold out. "
+        "Leave the key out, or name a file of weights trained on other faces"
+    )
+
+
+def _require_unseen_packs(series: Series) -> None:
+    """Refuse a model file to start from that was trained on a pack of the series.
+
+    Raises:
+        RecipeError: it was.
+    """
+    name = series.runs[0].recipe.model.weights
+    if name is None or not name.lower().endswith(".onnx") or not Path(name).is_file():
+        return
+    pack = find_dict(OnnxModel.load(Path(name)).info.training, "pack")
+    known = {pack.get("content_sha256"), *(pack.get("members") or ())}
+    if any(Pack.open(path).info.content_sha256 in known for path in series.packs):
+        raise _seen("model.weights", name)
 
 
 def train_folds(
@@ -153,7 +178,11 @@ def train_folds(
     """Train the runs of `plan_folds`, then combine their predictions.
 
     Arguments and errors are those of `mien.experiments.series.train_series`.
+
+    Raises:
+        RecipeError: the runs would start from a model file that was trained on these packs.
     """
+    _require_unseen_packs(series)
     with one_writer(series.out):
         train_series(series, resume=resume, force=force, start=start)
         faces, summary = summarize_folds(series)

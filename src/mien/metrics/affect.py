@@ -123,4 +123,6 @@ def dev_scores(
     for column, name in enumerate(("valence", "arousal")):
         known = np.isfinite(truth[:, column])
         scores[f"{name}_ccc"] = concordance(truth[known, column], predicted[known, column])
-    return scores
+    valence, arousal = scores.values()
+    mean = None if valence is None or arousal is None else (valence + arousal) / 2
+    return {**scores, "mean_ccc": mean}

@@ -111,6 +111,11 @@ def rebuild_network(path: Path) -> FileNetwork:
             tensors[f"{layer}.bias"] = 0 * one
         folded.append(norm)
     missing = [name for name in own if name not in tensors and not name.endswith(COUNTER)]
+    if missing and (taught := info.training.get("taught")):
+        raise ModelError(
+            f"{path} was taught on top of another model's classes, which training cannot continue. Start from that model: "
+            f"{taught.get('model') or 'the one that it was taught from'}"
+        )
     if missing:
         raise ModelError(
             f"{path} holds only {len(own) - len(missing)} of the network's {len(own)} tensors under their names; its export "

@@ -14,6 +14,8 @@ COUNTER = "num_batches_tracked"
 # By order, at least this fraction of the backbone must agree without a gap: a few equal shapes prove nothing.
 MIN_FRACTION_BY_ORDER = 0.9
 MAX_PREFIX_PARTS = 6
+# Parts of prefixes that say that the tensors are a moving average of the weights.
+_AVERAGES = frozenset(("average", "averaged_model", "ema", "ema_model", "model_ema", "module_ema"))
 
 
 class Fit(NamedTuple):
@@ -50,6 +52,8 @@ def fit_backbone(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> Fit:
         for name in tensors
         for n in range(min(name.count("."), MAX_PREFIX_PARTS) + 1)
     )
+    # A moving average comes first: of equal fits, the first one counts.
+    prefixes = dict.fromkeys(sorted(prefixes, key=lambda prefix: _AVERAGES.isdisjoint(prefix.split("."))))
     best: tuple[int, str, dict[str, str]] = (0, "", {})
     for by_order in (False, True):
         for prefix in prefixes:

@@ -216,7 +216,8 @@ class ScheduleConfig:
         momentum: Momentum of sgd.
         weight_decay: Weight decay of weights; biases and norms have none.
         layer_decay: Multiply the rate by this for each layer further from the heads; null for one rate.
-        freeze_backbone_epochs: Epochs at the start in which only the heads are trained.
+        freeze_backbone_epochs: Epochs at the start in which only the heads are trained; the statistics of the backbone's
+            batch norms still follow the faces.
         freeze_backbone_learning_rate: Learning rate of those epochs; null for learning_rate.
         warmup_epochs: Epochs of linear warm-up, by step, after those with a frozen backbone.
         warmup_lr_ratio: Where the warm-up starts, as a fraction of the rate.
@@ -224,8 +225,9 @@ class ScheduleConfig:
         grad_clip_norm: Largest norm of the gradient; null for no limit.
         sam_rho: Radius of sharpness-aware minimization (Foret et al. 2021), at twice the compute; null for none.
         ema_decay: Keep an exponential moving average of the weights, and evaluate and select that; null for none.
-        select_by: Dev metric that selects the checkpoint. The loss varies least from epoch to epoch on a small dev split;
-            action_units_f1 is the mean F1 of the action units.
+        select_by: Dev metric that selects the checkpoint. The first four are of the expression; its loss varies least from
+            epoch to epoch on a small dev split. nme is the error of the landmarks, mean_ccc the mean concordance of
+            valence and arousal, action_units_f1 the mean F1 of the action units.
         loss: The loss.
     """
 
@@ -245,9 +247,9 @@ class ScheduleConfig:
     grad_clip_norm: Annotated[float | None, Range(1e-9, 1e9)] = None
     sam_rho: Annotated[float | None, Range(1e-6, 100)] = None
     ema_decay: Annotated[float | None, Range(0, 0.999999)] = None
-    select_by: Literal["accuracy", "balanced_accuracy", "macro_f1", "loss", "action_units_f1"] = (
-        "balanced_accuracy"
-    )
+    select_by: Literal[
+        "accuracy", "balanced_accuracy", "macro_f1", "loss", "nme", "mean_ccc", "action_units_f1"
+    ] = "balanced_accuracy"
     loss: LossConfig = field(default_factory=LossConfig)
 
 

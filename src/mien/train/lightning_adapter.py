@@ -281,7 +281,7 @@ class _Epochs(Callback):
                     type(logger).__name__,
                     " ".join(str(error).split())[:200],
                 )
-        score = dev.values[self._select_by]
+        score = dev.values.get(self._select_by, math.nan)
         self._progress.advance(0, f"loss {losses['total']:.3f}, dev {self._select_by} {score:.4f}")
         self._on_epoch_end(pl_module.evaluated, EpochResult(trainer.current_epoch + 1, rate, losses, dev))
         self._close(None)

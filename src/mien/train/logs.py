@@ -3,6 +3,7 @@
 import csv
 import errno
 import importlib.metadata
+import math
 import os
 import platform
 import subprocess
@@ -84,10 +85,19 @@ def _require_metrics(path: Path) -> list[dict[str, str]]:
 
 
 def best_epoch(metrics_path: Path, select_by: str) -> int:
-    """Return the epoch with the best dev metric in metrics.csv, the first if several tie; the best loss is the lowest."""
+    """Return the epoch with the best dev metric in metrics.csv, the first if several tie.
+
+    The best loss and NME are the lowest. An epoch in which the metric is undefined, such as a correlation with a constant,
+    is the best only if it is so in all.
+    """
     rows = _require_metrics(metrics_path)
-    sign = -1 if select_by == "loss" else 1
-    return int(max(rows, key=lambda row: sign * float(row[f"dev_{select_by}"]))["epoch"])
+    sign = -1 if select_by in ("loss", "nme") else 1
+
+    def rank(row: dict[str, str]) -> float:
+        value = float(row.get(f"dev_{select_by}") or "nan")
+        return -math.inf if math.isnan(value) else sign * value
+
+    return int(max(rows, key=rank)["epoch"])
 
 
 def draw_curves(metrics_path: Path, out: Path, select_by: str) -> None:

@@ -20,6 +20,13 @@ from mien.train.starting_weights import ARCHITECTURE, find_weights, read_origin
 
 _log = logging.getLogger(__name__)
 
+# Of which task the dev metrics are that select a checkpoint; the others are of the expression.
+SELECTION_TASKS = {
+    "nme": "landmarks",
+    "mean_ccc": "valence_arousal",
+    "action_units_f1": "action_units",
+}
+
 
 def adapt_recipe(recipe: Recipe, faces: TrainingFaces) -> Recipe:
     """Return the recipe as it can be trained on some faces.
@@ -29,12 +36,13 @@ def adapt_recipe(recipe: Recipe, faces: TrainingFaces) -> Recipe:
 
     Raises:
         DatasetError: there is only one expression to learn.
-        RecipeError: the metric that selects the checkpoint is that of a head that is off, or no head has a loss.
+        RecipeError: the metric that selects the checkpoint is of a task that is not trained, or no head has a loss.
     """
     if len(faces.classes) < 2 and recipe.schedule.loss.expression_weight > 0:
         raise DatasetError(
             f"Training expressions needs faces of two classes or more, these only have {faces.classes[0]}: add a pack of "
-            "other classes, or train only the other tasks with --schedule.loss.expression_weight 0"
+            "other classes, or train only the other tasks with --schedule.loss.expression_weight 0 and a --schedule.select_by "
+            f"that is not of expressions ({', '.join(SELECTION_TASKS)})"
         )
     model, targets = recipe.model, faces.train.targets
     heads: dict[str, Any] = {
@@ -42,14 +50,7 @@ def adapt_recipe(recipe: Recipe, faces: TrainingFaces) -> Recipe:
         for task in TASKS
         if task != "expression"
     }
-    if recipe.schedule.select_by == "action_units_f1" and not (
-        heads["action_units"]
-        and is_present(faces.dev.targets["action_units"], faces.annotations["action_units"].kind).any()
-    ):
-        raise RecipeError(
-            "Recipe key `schedule.select_by: action_units_f1` needs the action unit head, and training and dev faces that "
-            "show action units, got none. Select by another metric"
-        )
+    _require_selectable(recipe, faces, heads)
     trained = ["expression", *(task for task, is_on in heads.items() if is_on)]
     if not any(getattr(recipe.schedule.loss, f"{task}_weight") for task in trained):
         raise RecipeError(
@@ -62,6 +63,34 @@ def adapt_recipe(recipe: Recipe, faces: TrainingFaces) -> Recipe:
         model=replace(model, **heads, condition_on_landmarks=condition_on_landmarks),
         schedule=shorten_phases(recipe.schedule),
     )
+
+
+def _require_selectable(recipe: Recipe, faces: TrainingFaces, heads: dict[str, bool]) -> None:
+    """Check that the metric that selects the checkpoint is of a task that is trained, and that dev faces have labels for.
+
+    Raises:
+        RecipeError: it is not.
+    """
+    select_by, loss = recipe.schedule.select_by, recipe.schedule.loss
+    task = SELECTION_TASKS.get(select_by, "expression")
+    if task == "expression":
+        if loss.expression_weight == 0:
+            others = [name for name, other in SELECTION_TASKS.items() if heads[other]]
+            raise RecipeError(
+                f"Recipe key `schedule.select_by: {select_by}` is a metric of expressions, which are not trained, since "
+                "`schedule.loss.expression_weight` is 0. Select by "
+                + (" or ".join(others) or "another metric")
+            )
+        return
+    targets = faces.dev.targets[task] if heads[task] else np.empty(0)
+    if task == "action_units" and heads[task]:
+        targets = np.where(is_present(targets, faces.annotations[task].kind), 1.0, np.nan)
+    if getattr(loss, f"{task}_weight") == 0 or not np.isfinite(targets).any():
+        what = task.replace("_", " ")
+        raise RecipeError(
+            f"Recipe key `schedule.select_by: {select_by}` needs a head for {what} that is trained, and training and dev faces with "
+            f"{what}, got none. Select by another metric"
+        )
 
 
 def warn_of_shortened_phases(requested: Recipe, adapted: Recipe) -> None:
@@ -136,7 +165,8 @@ def warn_of_seen_dev_faces(run: Run) -> None:
         changed = [
             key for key in ("dev_fraction", "split_seed", "folds", "fold") if before.get(key) != data[key]
         ]
-        if changed and earlier.pack.get("source") == run.pack["source"]:
+        sources = [str(pack.get("source", "")).split(" + ") for pack in (earlier.pack, run.pack)]
+        if changed and not set(sources[0]).isdisjoint(sources[1]):
             differences = ", ".join(f"`data.{key}` was {before.get(key)}, is {data[key]}" for key in changed)
             _log.warning(
                 f"{name} held out other dev faces ({differences}), so it was trained on some of those that will select "

@@ -205,7 +205,8 @@ def finish_run(run: Run, module: FaceModule) -> dict[str, Any]:
     predictions = predict_dev(module, load_file(run.best_weights_path))
     dev = module.faces.dev
     scores = score_dev(predictions, dev, module.faces.annotations)
-    warn_of_a_constant_network(predictions.outputs["expression"], dev.labels, run.classes)
+    if module.recipe.schedule.loss.expression_weight > 0:
+        warn_of_a_constant_network(predictions.outputs["expression"], dev.labels, run.classes)
     # What `export` fits and checks is the expression.
     is_labeled = dev.labels != NO_LABEL
     dev = dev.part(is_labeled)

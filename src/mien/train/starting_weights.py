@@ -224,20 +224,23 @@ def load_weights(
             f"`model.weights` {name} fits only {fit.n_matched} of the backbone's {fit.n_total} tensors. Set "
             f"`model.backbone` to the backbone that it was trained with{known}"
         )
-    broken = [name for name, value in fit.tensors.items() if not value.isfinite().all()]
+    heads, known_classes = _fit_heads(network, tensors, fit, origin, classes)
+    broken = [name for name, value in {**fit.tensors, **heads}.items() if not value.isfinite().all()]
     if broken:
         raise ModelError(
             f"`model.weights` {name} has NaN or infinite values in {_shorten(tuple(broken))}: its training diverged, or the "
             "file is damaged. Use an earlier checkpoint"
         )
-    heads, known_classes = _fit_heads(network, tensors, fit, origin, classes)
     for task in optional_tasks():
-        if origin is not None and origin.annotations.get(task) != annotations.get(task):
+        # A file of weights alone does not say what the columns of its heads are.
+        theirs = None if origin is None else origin.annotations.get(task)
+        if theirs != annotations.get(task):
             head = f"{TASKS[task].head}."
             heads = {each: value for each, value in heads.items() if not each.startswith(head)}
     network.load_state_dict(
         {**{f"backbone.{own}": value for own, value in fit.tensors.items()}, **heads}, strict=False
     )
+    norms = tuple(name for name in norms if f"{name.removeprefix('backbone.')}.weight" in fit.tensors)
     if norms:
         n_faces = min(len(faces), N_NORM_FACES)
         chosen = np.linspace(0, len(faces) - 1, n_faces).round().astype(int)

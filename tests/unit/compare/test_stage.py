@@ -205,6 +205,34 @@ def test_writes_plot_and_document(write_report, tmp_path) -> None:
     compare(reports, plot=plot, force=True)
 
 
+def test_a_plot_of_landmarks_alone(write_report, tmp_path) -> None:
+    """Without expression labels, the errors are drawn."""
+    reports = [
+        write_report(
+            tmp_path / name, _predictions(5), [""] * len(TRUTHS), classes=("Happy", "Sad"),
+            landmarks={"n": len(TRUTHS), "nme": nme}, errors=[nme] * len(TRUTHS),
+        )
+        for name, nme in (("a", 0.03), ("b", 0.05))
+    ]  # fmt: skip
+    compare(reports, plot=tmp_path / "plot.png")
+    with Image.open(tmp_path / "plot.png") as image:
+        assert min(image.size) > 400
+
+
+def test_an_ece_of_other_faces_is_noted(write_report, tmp_path) -> None:
+    """The table is of a protocol, the ECE of all faces of a report."""
+    protocols = {"all": {"n": len(TRUTHS) + 7}}
+    others = [
+        write_report(tmp_path / name, _predictions(5), TRUTHS, protocols=protocols) for name in ("a", "b")
+    ]
+    assert "ECE is that of each report" in str(compare(others))
+    same = [
+        write_report(tmp_path / name, _predictions(5), TRUTHS, protocols={"all": {"n": len(TRUTHS)}})
+        for name in ("c", "d")
+    ]
+    assert "ECE is that" not in str(compare(same))
+
+
 def test_csv_has_the_numbers_of_the_json_file(write_report, tmp_path) -> None:
     """A row for each model; every interval and the test against the first have columns."""
     reports = [write_report(tmp_path / name, _predictions(n), TRUTHS) for name, n in (("a", 5), ("b", 9))]

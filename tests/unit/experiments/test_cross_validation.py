@@ -26,6 +26,7 @@ from mien.experiments.cross_validation import (
     write_out_of_fold,
 )
 from mien.experiments.series import Series
+from mien.export.stage import export
 from mien.formats.pack import Pack
 from mien.formats.run import Run
 from mien.metrics.calibration import fit_temperature
@@ -84,6 +85,34 @@ def test_folds_cannot_start_from_a_run(recipe_path: Path, tmp_path: Path, key: s
     """It was trained on the faces that the folds hold out."""
     with pytest.raises(RecipeError, match=rf"--folds cannot be used with `{key}: .*`: that run was trained"):
         plan_folds(recipe_path, [f"--{key}={tmp_path}"], 4)
+
+
+def test_folds_cannot_start_from_what_a_run_became(
+    recipe_path: Path, training_pack: Path, trained_run: Path, tmp_path: Path
+) -> None:
+    """Neither from its file of weights nor from its export; from a model of other faces they can."""
+    weights = trained_run / "checkpoints" / "best.safetensors"
+    with pytest.raises(RecipeError, match="that run was trained"):
+        plan_folds(recipe_path, [f"--model.weights={weights}"], N_FOLDS)
+    export(trained_run, tmp_path / "exported.onnx")
+
+    def series(path: Path | str) -> Series:
+        runs = plan_folds(recipe_path, [f"--model.weights={path}"], N_FOLDS)
+        return Series(tmp_path / "out", "folds", (training_pack,), runs)
+
+    with pytest.raises(RecipeError, match="that run was trained"):
+        train_folds(series(tmp_path / "exported.onnx"), start=in_this_process)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(StartedError):
+        train_folds(series("bundled"), start=stop)
+
+
+class StartedError(Exception):
+    """The first run has begun."""
+
+
+def stop(_words: Sequence[str]) -> int:
+    raise StartedError
 
 
 def test_every_training_face_is_there_once(rows: list[dict[str, str]], training_pack: Path) -> None:

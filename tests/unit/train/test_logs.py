@@ -68,6 +68,22 @@ def test_the_best_loss_is_the_lowest(tmp_path: Path) -> None:
     assert best_epoch(path, "accuracy") == 4
 
 
+def test_the_best_landmark_error_is_the_lowest(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    for epoch, nme in enumerate((0.2, 0.1, 0.3), start=1):
+        append_metrics(path, {**epoch_row(epoch, 0.1 * epoch), "dev_nme": nme})
+    assert best_epoch(path, "nme") == 2
+
+
+def test_an_epoch_with_an_undefined_metric_is_not_the_best(tmp_path: Path) -> None:
+    """Such as a correlation with a constant, as long as it is defined in another one."""
+    path = tmp_path / "metrics.csv"
+    for epoch, ccc in enumerate((None, -0.2, None), start=1):
+        extra = {} if ccc is None else {"dev_mean_ccc": ccc}
+        append_metrics(path, epoch_row(epoch, 0.1 * epoch) | extra)
+    assert best_epoch(path, "mean_ccc") == 2
+
+
 def test_curves_are_an_image(tmp_path: Path) -> None:
     """One epoch is enough for a plot."""
     append_metrics(tmp_path / "metrics.csv", epoch_row(1, 0.5))

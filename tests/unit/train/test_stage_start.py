@@ -1,9 +1,10 @@
 """The start of a run: its packs, its recipe, and what stops it early."""
 
+import csv
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from mien.formats.run import Run
 from mien.recipe import LossConfig, Recipe
 from mien.train import stage, train
 from mien.train.dry_run.plan import plan_training
+from mien.train.preflight import warn_of_seen_dev_faces
 
 CLASSES = ("Neutral", "Happy", "Sad")
 
@@ -74,10 +76,57 @@ def test_selecting_by_a_head_that_is_off_is_refused(
     """A pack without action units has no mean F1 of them to select by."""
     recipe = quick(tiny_recipe, select_by="action_units_f1")
     with pytest.raises(
-        RecipeError, match=r"select_by: action_units_f1` needs the action unit head.*got none"
+        RecipeError,
+        match=r"select_by: action_units_f1` needs a head for action units that is trained.*got none",
     ):
         train(recipe, [training_pack], tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("select_by", "weights", "message"),
+    [
+        (
+            "balanced_accuracy",
+            {"expression_weight": 0},
+            r"balanced_accuracy` is a metric of expressions, which are not trained.*Select by nme or mean_ccc$",
+        ),
+        ("nme", {"landmarks_weight": 0}, r"nme` needs a head for landmarks that is trained"),
+        (
+            "mean_ccc",
+            {"valence_arousal_weight": 0},
+            r"mean_ccc` needs a head for valence arousal that is trained",
+        ),
+    ],
+)
+def test_selecting_by_a_task_that_is_not_trained_is_refused(
+    training_pack: Path,
+    tiny_recipe: Recipe,
+    tmp_path: Path,
+    select_by: str,
+    weights: dict[str, float],
+    message: str,
+) -> None:
+    """Its epochs differ by chance."""
+    loss = replace(
+        tiny_recipe.schedule.loss, **{"landmarks_weight": 1, "valence_arousal_weight": 1, **weights}
+    )
+    with pytest.raises(RecipeError, match=message):
+        train(quick(tiny_recipe, select_by=select_by, loss=loss), [training_pack], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_landmarks_alone_are_trained_and_selected(
+    training_pack: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    loss = replace(tiny_recipe.schedule.loss, expression_weight=0, landmarks_weight=1)
+    recipe = quick(tiny_recipe, epochs=3, select_by="nme", loss=loss)
+    train(recipe, [training_pack], tmp_path / "run")
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        errors = [float(row["dev_nme"]) for row in csv.DictReader(file)]
+    result = Run.open(tmp_path / "run").read_result()
+    assert result["best_epoch"] == 1 + errors.index(min(errors))
+    assert result["dev"]["nme"] == pytest.approx(min(errors), rel=1e-4)
 
 
 def test_one_pack_is_a_member_too(trained_run: Path) -> None:
@@ -103,6 +152,20 @@ def test_an_earlier_run_with_other_dev_faces_is_warned_about(
     train(replace(same, data=replace(same.data, split_seed=5)), [training_pack], tmp_path / "other")
     was = f"{trained_run} held out other dev faces (`data.split_seed` was {same.data.split_seed}, is 5)"
     assert was in caplog.text
+    caplog.clear()
+    info = json.loads((trained_run / "run.json").read_text())
+    run = Run(
+        tmp_path,
+        CLASSES,
+        Run.open(trained_run).crop,
+        asdict(same),
+        {"source": f"FER+ + {info['pack']['source']}"},
+    )
+    warn_of_seen_dev_faces(run)
+    assert not caplog.text
+    run.recipe["data"]["split_seed"] = 5
+    warn_of_seen_dev_faces(run)
+    assert "held out other dev faces" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,13 @@ def test_a_head_of_other_action_units(tiny_recipe: Recipe, load: Load, tmp_path:
         assert torch.equal(state["action_unit_head.bias"], earlier["action_unit_head.bias"]) == is_taken
         assert torch.equal(state["affect_head.weight"], earlier["affect_head.weight"])
         assert ("action_unit_head" in loaded.heads) == is_taken
+    # The weights alone do not say which units the head has.
+    _, loaded = load(run.best_weights_path, annotations=annotations)
+    assert loaded.heads == ("landmark_head", "affect_head")
+    earlier["affect_head.bias"][0] = float("nan")
+    save_file({name: value.contiguous() for name, value in earlier.items()}, tmp_path / "nan.safetensors")
+    with pytest.raises(ModelError, match=r"NaN or infinite values in affect_head\.bias"):
+        load(tmp_path / "nan.safetensors", annotations=annotations)
 
 
 @pytest.mark.parametrize("classes", [CLASSES, CLASSES[::-1], ("Bored", "Sad", "Tired", "Happy")])
@@ -119,6 +126,11 @@ WRAPPINGS: dict[str, Callable[[dict[str, torch.Tensor]], object]] = {
         "meta": {"epoch": 3},
         "state_dict": {f"backbone.{name}": value for name, value in state.items()}
         | {"head.fc.bias": torch.zeros(8)},
+    },
+    "a checkpoint of mien's, whose moving average counts": lambda state: {
+        "state_dict": {f"network.backbone.{name}": 0 * value for name, value in state.items()}
+        | {f"average.module.backbone.{name}": value for name, value in state.items()}
+        | {"network.head.fc.bias": torch.zeros(8)},
     },
     "several": lambda state: {
         "net": {f"module.model.encoder.{name}": value for name, value in state.items()},

@@ -122,8 +122,11 @@ def test_a_resumed_run_continues_in_its_tracker(
         train(recipe, [training_pack], tmp_path / "run")
     opened[0].version = "never asked again"
     (tmp_path / "run" / "trackers.json").write_text('{"mlflow": "the-same"}')
-    train(recipe, [training_pack], tmp_path / "run", resume=True)
+    changed = replace(recipe, runtime=replace(recipe.runtime, threads=1))
+    train(changed, [training_pack], tmp_path / "run", resume=True)
     assert opened[1].version == "the-same"
+    # MLflow refuses a parameter with another value.
+    assert not opened[1].parameters
 
 
 def test_a_tracker_that_cannot_begin(

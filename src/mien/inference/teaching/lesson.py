@@ -212,4 +212,10 @@ def _describe(
         "selection": f"penalty by cross-validation over {scores['n']} taught faces",
         "dev": {key: scores[key] for key in ("n", "accuracy", "balanced_accuracy")},
     }
-    return replace(base, classes=classes, temperature=head.temperature, training=training)
+    training.pop("n_parameters", None)
+    quantization = None
+    if base.quantization is not None:
+        quantization = {key: value for key, value in base.quantization.items() if key != "gate"}
+    return replace(
+        base, classes=classes, temperature=head.temperature, training=training, quantization=quantization
+    )

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from mien.drawing.fonts import printable
 from mien.formats.pack import Pack
+from mien.formats.pack.schema import NO_LABEL
 from mien.recipe import Recipe
 from mien.train.dataloader import FaceBatches
-from mien.train.dataset import LabeledFaces, read_training_faces
+from mien.train.dataset import LabeledFaces, other_tasks, read_training_faces
 from mien.train.mixing import mix_faces, plan_mixing
 from mien.train.sampler import Draw, EpochBatches, FaceOrder, build_order, require_steps, step_seed
 
@@ -59,7 +60,7 @@ def preview_faces(recipe: Recipe, pack: Pack, *, n_versions: int, seed: int = 0)
     before mixing. If faces are mixed, a row for mixup and one for cutmix follow.
 
     Args:
-        recipe: the recipe; its own packs are ignored.
+        recipe: the recipe, with the backbone that `adopt_network` gives it; its own packs are ignored.
         pack: the pack to train on.
         n_versions: augmented faces per row, which may go beyond the recipe's last epoch.
         seed: seed of the choice of faces. Their augmentation depends on the recipe's seed.
@@ -68,20 +69,20 @@ def preview_faces(recipe: Recipe, pack: Pack, *, n_versions: int, seed: int = 0)
         ArtifactError: the pack has no train split, or is damaged.
         DatasetError: the pack does not suit the recipe.
     """
-    split = read_training_faces([pack], recipe.data, tasks=())
+    split = read_training_faces([pack], recipe.data, tasks=other_tasks(recipe.model))
     faces, classes = split.train, split.classes
     order = build_order(faces.labels, len(classes), recipe)
     dataset = FaceBatches(faces, recipe.data.input_size, recipe.data.augment, recipe.runtime.seed)
     n_drawn = recipe.schedule.batch_size * require_steps(order, recipe.schedule.batch_size)
     random = np.random.default_rng(seed)
     chosen: dict[int, int] = {}
-    for label in np.unique(faces.labels).tolist():
+    for label in np.unique(faces.labels[faces.labels != NO_LABEL]).tolist():
         # A face with landmarks if the class has any.
         members = np.flatnonzero(faces.labels == label)
         with_landmarks = members[np.isfinite(faces.targets["landmarks"][members]).any(axis=(1, 2))]
         chosen[label] = int(random.choice(with_landmarks if len(with_landmarks) else members))
     draws = find_draws(order, list(chosen.values()), n_drawn=n_drawn, n_versions=n_versions)
-    counts = np.bincount(faces.labels, minlength=len(classes))
+    counts = faces.count_classes()
     rows = []
     for label, name in enumerate(classes):
         title = f"{printable(name)}\n{counts[label]:,} {'face' if counts[label] == 1 else 'faces'}"
@@ -168,7 +169,8 @@ def mix_step(
     if not is_mixed.any():
         return
     batch = mix_faces(dataset.__getitems__(draws), augment, np.random.default_rng(seed))
-    names = [printable(classes[dataset.faces.labels[draw.face]]) for draw in draws]
+    labels = [int(dataset.faces.labels[draw.face]) for draw in draws]
+    names = ["no label" if label == NO_LABEL else printable(classes[label]) for label in labels]
     for index in np.flatnonzero(is_mixed).tolist():
         image = np.rint(batch.images_rgb[index].numpy()).astype(np.uint8)
         percent = round(100 * float(mixing.own_fractions[index]))

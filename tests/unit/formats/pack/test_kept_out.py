@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from mien.datasets.registry import DatasetOptions
-from mien.errors import DatasetError
+from mien.errors import ArtifactError, DatasetError
 from mien.formats.pack import Pack, kept_out
 from mien.formats.pack.kept_out import find_repeats
 from mien.prepare.options import PrepareOptions
 from mien.prepare.stage import prepare
-from mien.recipe import DataConfig
+from mien.recipe import DataConfig, Recipe
 from mien.sample.image import draw_image
+from mien.train import train
 from mien.train.dataset import read_training_faces
 
 CLASSES = ("Happy", "Sad")
@@ -103,6 +104,20 @@ def test_training_leaves_them_out_and_counts_them(folder: Path) -> None:
         keys = {Path(part.key(index)).stem for part in (faces.train, faces.dev) for index in range(len(part))}
         assert keys == {str(index) for index in range(4, 40)}
         assert (faces.n_kept_out, faces.n_leaks) == (4, 0)
+
+
+def test_a_run_does_not_resume_with_other_images_to_keep_out(
+    folder: Path, tmp_path: Path, tiny_recipe: Recipe
+) -> None:
+    """Its dev faces would be others, some of which it was trained on."""
+    kept_out = Path(shutil.copytree(folder / "test", tmp_path / "test"))
+    data = replace(tiny_recipe.data, keep_out=[str(kept_out)], dev_fraction=0.45)
+    recipe = replace(tiny_recipe, data=data, schedule=replace(tiny_recipe.schedule, epochs=1, batch_size=4))
+    train(recipe, [folder / "set.pack"], tmp_path / "run")
+    (tmp_path / "run" / "result.json").unlink()
+    (kept_out / "deep" / "t0.jpg").unlink()
+    with pytest.raises(ArtifactError, match=r"The images of `data\.keep_out` .* have changed since run"):
+        train(recipe, [folder / "set.pack"], tmp_path / "run", resume=True)
 
 
 def test_images_without_a_face_are_counted(

@@ -14,7 +14,7 @@ from mien.errors import ArtifactError, DatasetError, ModelError
 from mien.formats.class_fractions import read_class_fractions
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.model import Model
-from mien.inference.teaching.lesson import REST, Shots, group_shots, teach
+from mien.inference.teaching.lesson import REST, Shots, _describe, group_shots, teach
 
 COLORS = {"orange": (230, 140, 30), "teal": (20, 130, 140), "Happy": (20, 240, 30), "Neutral": (240, 20, 30)}
 
@@ -63,6 +63,26 @@ def test_the_metadata_says_what_it_was_taught_on(taught: OnnxModel, base: OnnxMo
     assert read_class_fractions(info).tolist() == pytest.approx([1 / 3] * 3)
     assert (info.tasks, info.crop, info.input_size) == (base.info.tasks, base.info.crop, base.info.input_size)
     json.dumps(info.to_dict(), allow_nan=False)
+
+
+def test_what_was_measured_on_the_earlier_head_is_left_out(base: OnnxModel) -> None:
+    """Such as the accuracy of an int8 file over the classes that the taught one no longer has."""
+    scheme = {"scheme": "static", "float_layers": [], "calibration": {"n": 8}}
+    info = replace(
+        base.info,
+        quantization={**scheme, "gate": {"n": 100, "int8": {"accuracy": 0.9}}},
+        training={**base.info.training, "n_parameters": 1234},
+    )
+    found = _describe(
+        info, ("a", "b"), _Head(), {"cross_validation": {"n": 10, "accuracy": 0.5, "balanced_accuracy": 0.5}}
+    )
+    assert found.quantization == scheme
+    assert "n_parameters" not in found.training
+    assert info.quantization is not None
+
+
+class _Head:
+    keeps_classes, temperature = False, 1.0
 
 
 def test_kept_classes_keep_their_odds(base: OnnxModel) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from mien.browse.stage import TITLE_WIDTH
 from mien.cli import main
 from mien.formats.pack import Pack
+from mien.formats.pack.schema import NO_LABEL
 from mien.nets.network import FaceNetwork
 from mien.recipe import AugmentConfig, Recipe, format_recipe
 from mien.train import train
@@ -215,6 +216,41 @@ def test_a_class_without_faces_has_an_empty_row(
     monkeypatch.setattr(preview, "read_training_faces", read_without_happy)
     rows = preview_faces(tiny_recipe, Pack.open(training_pack), n_versions=2)
     assert (rows[1].title, rows[1].faces) == ("Happy\n0 faces", [])
+
+
+def test_faces_without_an_expression_keep_their_place(
+    training_pack: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run trains on them for its other tasks, so that they decide which face is drawn when."""
+    read = preview.read_training_faces
+
+    def read_some_unlabeled(*args: Any, **options: Any) -> Any:
+        assert options["tasks"] == ["landmarks", "valence_arousal"]
+        split = read(*args, **options)
+        labels = split.train.labels.copy()
+        labels[::2] = NO_LABEL
+        return replace(split, train=replace(split.train, labels=labels))
+
+    monkeypatch.setattr(preview, "read_training_faces", read_some_unlabeled)
+    mixed = replace(tiny_recipe.data.augment, mixup_prob=1.0)
+    rows = preview_faces(changed(tiny_recipe, augment=mixed), Pack.open(training_pack), n_versions=4)
+    assert [row.title.split("\n")[0] for row in rows] == ["Neutral", "Happy", "Sad", "mixup"]
+    assert any("no label" in face.caption for face in rows[-1].faces)
+
+
+def test_the_sheet_of_a_recipe_without_a_backbone(
+    training_pack: Path, trained_run: Path, tiny_recipe: Recipe, in_folder: Path
+) -> None:
+    """It has the pixels of the network that the run takes from its weights, 32 here, not the default's 224."""
+    (in_folder / "from_run.yaml").write_text(f"model: {{weights: {trained_run}}}\n")
+    (in_folder / "tiny.yaml").write_text(format_recipe(tiny_recipe))
+    sizes = []
+    for recipe in ("from_run", "tiny"):
+        command = ["browse", str(training_pack), "--recipe", f"{recipe}.yaml", "--out", f"{recipe}.png"]
+        assert main(command) == 0
+        with Image.open(in_folder / f"{recipe}.png") as image:
+            sizes.append(image.size)
+    assert sizes[0] == sizes[1]
 
 
 def test_votes_are_in_the_title(

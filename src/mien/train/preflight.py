@@ -50,13 +50,13 @@ def adapt_recipe(recipe: Recipe, faces: TrainingFaces) -> Recipe:
         for task in TASKS
         if task != "expression"
     }
-    _require_selectable(recipe, faces, heads)
     trained = ["expression", *(task for task, is_on in heads.items() if is_on)]
     if not any(getattr(recipe.schedule.loss, f"{task}_weight") for task in trained):
         raise RecipeError(
             f"Nothing would be trained: of the tasks that the faces have labels for ({', '.join(trained)}), each has weight 0 "
             f"in the loss. Set `schedule.loss.{trained[-1]}_weight` above 0"
         )
+    _require_selectable(recipe, faces, heads)
     condition_on_landmarks = model.condition_on_landmarks and heads["landmarks"]
     return replace(
         recipe,
@@ -75,7 +75,11 @@ def _require_selectable(recipe: Recipe, faces: TrainingFaces, heads: dict[str, b
     task = SELECTION_TASKS.get(select_by, "expression")
     if task == "expression":
         if loss.expression_weight == 0:
-            others = [name for name, other in SELECTION_TASKS.items() if heads[other]]
+            others = [
+                name
+                for name, other in SELECTION_TASKS.items()
+                if heads[other] and getattr(loss, f"{other}_weight")
+            ]
             raise RecipeError(
                 f"Recipe key `schedule.select_by: {select_by}` is a metric of expressions, which are not trained, since "
                 "`schedule.loss.expression_weight` is 0. Select by "

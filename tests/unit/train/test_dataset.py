@@ -299,7 +299,7 @@ def test_a_pack_of_one_class(make_training_pack: Callable[..., Path], tmp_path: 
     with pytest.raises(DatasetError, match=r"two classes or more, these only have Happy"):
         adapt_recipe(Recipe(), faces)
     loss = LossConfig(expression_weight=0)
-    adapted = adapt_recipe(Recipe(schedule=ScheduleConfig(loss=loss)), faces)
+    adapted = adapt_recipe(Recipe(schedule=ScheduleConfig(loss=loss, select_by="nme")), faces)
     assert adapted.model.landmarks
 
 

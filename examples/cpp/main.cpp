@@ -17,10 +17,15 @@
 #include "crop.hpp"
 
 // Of the JSON that `mien export` writes into the metadata, what this program needs. A real program uses a JSON library.
-static std::string value_of(const std::string& json, const std::string& key) {
-    const auto start = json.find("\"" + key + "\": ");
+static std::size_t begin_of(const std::string& json, const std::string& key) {
+    const auto start = json.find("\"" + key + "\":");
     if (start == std::string::npos) throw std::runtime_error("the metadata lacks " + key);
-    const auto begin = start + key.size() + 4;
+    // A model taught on the page has no blank there.
+    return json.find_first_not_of(' ', start + key.size() + 3);
+}
+
+static std::string value_of(const std::string& json, const std::string& key) {
+    const auto begin = begin_of(json, key);
     const auto end = json[begin] == '[' ? json.find(']', begin) : json.find_first_of(",}", begin);
     return json.substr(begin, end - begin);
 }
@@ -47,7 +52,7 @@ int main(int argc, char** argv) try {
     const auto text = metadata.LookupCustomMetadataMapAllocated("mien", allocator);
     if (!text) throw std::runtime_error("the model was not written by mien");
     const std::string json = text.get();
-    const std::string crop_json = json.substr(json.find("\"crop\": "));
+    const std::string crop_json = json.substr(begin_of(json, "crop"));
     const mien::Contract contract{texts_of(value_of(crop_json, "method")).at(0), std::stod(value_of(crop_json, "margin")),
                                   std::stoi(value_of(crop_json, "size"))};
     const int input_size = std::stoi(value_of(json, "input_size"));

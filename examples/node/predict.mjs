@@ -10,11 +10,13 @@ const [modelPath, imagePath] = process.argv.slice(2);
 const bytes = new Uint8Array(await readFile(modelPath));
 const session = await ort.InferenceSession.create(bytes);
 
-// The classes are in the file's metadata, an entry `mien` with JSON. onnxruntime-web does not read it, so find it here.
+// The classes are in the file's metadata, an entry `mien` with JSON. onnxruntime-web does not read it, so find it here: a
+// character for each byte, of which names in other scripts take several. A model taught on the page has no blanks in it.
 const text = new TextDecoder("latin1").decode(bytes);
 const start = text.indexOf('{"classes"');
-const classes = JSON.parse(text.slice(text.indexOf("[", start), text.indexOf("]", start) + 1));
-const size = Number(/"input_size": (\d+)/.exec(text)[1]);
+const names = bytes.subarray(text.indexOf("[", start), text.indexOf("]", start) + 1);
+const classes = JSON.parse(new TextDecoder().decode(names));
+const size = Number(/"input_size":\s*(\d+)/.exec(text)[1]);
 
 // The graph takes uint8 RGB (N, S, S, 3). Here the image is resized by the mean of the pixels under each output pixel.
 const png = PNG.sync.read(await readFile(imagePath));

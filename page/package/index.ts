@@ -5,7 +5,7 @@ import { Detector, wholeFace, type FoundBy } from "../src/faces/detector.ts";
 import { Model, QUALITY, type LabelSets, type ModelInfo } from "../src/faces/model.ts";
 import { fromRgba, type Image } from "../src/faces/pixels.ts";
 import { divideByPrior, type Prior } from "../src/faces/prior.ts";
-import type { Runtime } from "../src/faces/runtime.ts";
+import { orRelease, type Runtime } from "../src/faces/runtime.ts";
 import { readInfo } from "../src/faces/metadata.ts";
 
 export { cropImage, cropMatrix, invert, resizeCrop, transform } from "../src/faces/crop.ts";
@@ -96,7 +96,8 @@ export class Mien {
       throw new TypeError('`Mien.load` takes onnxruntime first: `import * as ort from "onnxruntime-web"`, then `Mien.load(ort, files)`');
     }
     const [model, detector] = await Promise.all([bytesOf(files.model), bytesOf(files.detector)]);
-    return new Mien(await Model.load(runtime, model, readInfo(model)), await Detector.load(runtime, detector));
+    const loaded = await Model.load(runtime, model, readInfo(model));
+    return orRelease(loaded, async () => new Mien(loaded, await Detector.load(runtime, detector)));
   }
 
   /** What the model says about itself: classes, tasks, crop, license and training. */

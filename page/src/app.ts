@@ -25,7 +25,7 @@ const source = new Source();
 const problems = new Problems();
 const view = new View(state, source);
 const loop = new PredictionLoop(state, source, view, problems);
-const teaching = new TeachingPanel(state, source, loop);
+const teaching = new TeachingPanel(state, source, loop, () => models.render());
 const models = new ModelPicker(state, loop, problems, () => teaching.reset());
 
 function listenToViewControls(): void {
@@ -127,6 +127,7 @@ function translate(): void {
   view.transport.render();
   view.renderTimelineTexts();
   state.album.render();
+  loop.renderLines();
   if (state.info && !state.isLoading) showModel(state.info, state.threads);
   problems.render();
   teaching.render();
@@ -154,7 +155,7 @@ translate();
 loop.onLoad = (wasOwn) => {
   if (!wasOwn) teaching.reset();
   teaching.render();
-  models.render();
+  models.onLoad();
 };
 void loop.load();
 addEventListener("online", () => problems.retry("model"));

@@ -47,6 +47,11 @@ export function className(name: string): string {
   return languages[language].texts.classes[name] ?? name;
 }
 
+/** Return what a class is called in each language. */
+export function classNames(name: string): string[] {
+  return Object.values(languages).map(({ texts }) => texts.classes[name] ?? name);
+}
+
 /** Return why a face is hard to see. */
 export function reasonName(reason: string): string {
   return languages[language].texts.reasons[reason] ?? reason;

@@ -16,6 +16,8 @@ export function isModelFile({ name }: File): boolean {
 
 export class ModelPicker {
   private isBusy = false;
+  /** The file that was dropped while the page's own model is loaded; it is opened afterwards. */
+  private waiting: File | null = null;
 
   /** `onChange` is called when another model is in use. */
   constructor(
@@ -41,9 +43,21 @@ export class ModelPicker {
     byId("model-close").hidden = this.state.isOwnModel;
   }
 
+  /** The page's own model has been loaded, or cannot be. */
+  onLoad(): void {
+    const file = this.waiting;
+    this.waiting = null;
+    this.render();
+    if (file) void this.open(file);
+  }
+
   /** Use a file; if it cannot be used, say why, and keep the model. */
   async open(file: File): Promise<void> {
     if (this.isBusy) return;
+    if (this.state.isLoading) {
+      this.waiting = file;
+      return;
+    }
     this.isBusy = true;
     this.problems.clear("modelFile");
     this.render();

@@ -25,6 +25,8 @@ const FAST_MS = 90;
 const RETRY_MS = 2000;
 const SHOW_SPEED_EVERY_MS = 250;
 
+const NOTHING = (): string => "";
+
 interface BegunPrediction {
   frame: Frame;
   result: Promise<ImagePredictions | null>;
@@ -38,6 +40,9 @@ export class PredictionLoop {
   private readonly cuts = new CutDetector();
   /** Number of the current run; a loop that finds another number than its own ends. */
   private run = 0;
+  /** What the lines below the result and the switch to the server say. */
+  private speed = NOTHING;
+  private serverNote = NOTHING;
   /** The photos that `predictAlbum` is at work on. */
   private albumInProgress: AlbumPhoto[] | null = null;
 
@@ -123,8 +128,8 @@ export class PredictionLoop {
     this.tracks.clear();
     state.setTracks([]);
     state.hasPrediction = false;
-    setText(byId("speed"), "");
-    setText(byId("server-note"), "");
+    [this.speed, this.serverNote] = [NOTHING, NOTHING];
+    this.renderLines();
     view.renderSource();
     view.render();
     if (state.isLoading) return;
@@ -136,6 +141,12 @@ export class PredictionLoop {
     else void this.predictPhoto(run);
   }
 
+  /** Show the lines below the result and the switch to the server in the current language. */
+  renderLines(): void {
+    setText(byId("speed"), this.speed());
+    setText(byId("server-note"), this.serverNote());
+  }
+
   /** Predict the photos of the album that have no prediction yet; the one that is shown gets its own in `show`. */
   async predictAlbum(): Promise<void> {
     const { album, isLoading } = this.state;
@@ -145,10 +156,13 @@ export class PredictionLoop {
     for (;;) {
       const photo = photos.find(({ file, rows }) => !rows && file !== this.source.file);
       if (!photo) break;
-      const rows = await this.predictFile(photo.file).catch((error: unknown) => void this.reportFailure(error));
+      const result = await this.predictFile(photo.file).catch((error: unknown) => ({ error }));
       if (album.photos !== photos) return;
-      if (!rows) break;
-      album.add(photo, rows);
+      if ("error" in result) {
+        this.reportFailure(result.error);
+        break;
+      }
+      album.add(photo, result);
       this.view.render();
     }
     this.albumInProgress = null;
@@ -158,14 +172,17 @@ export class PredictionLoop {
     const photo = await decodePhoto(file).catch(() => null);
     if (!photo) return [{ ...NO_FACE_ROW, status: "not_an_image" }];
     const { bitmap, scale } = photo;
+    const { width, height } = bitmap;
+    // The server gets the file.
+    if (usesServer()) bitmap.close();
     try {
       const { predictions } = usesServer()
-        ? await this.predictPhotoOnServer(file, file.name, bitmap, scale)
+        ? await this.predictPhotoOnServer(file, file.name, { width, height }, scale)
         : await this.predictor.predict(bitmap, null, this.state.minFacePx / scale);
       return photoRows(new Tracks().update(predictions, 0, false), scale);
     } catch (error) {
       if (!(error instanceof ImageRefusedError)) throw error;
-      return [{ ...NO_FACE_ROW, status: error.status, detail: error.message }];
+      return refusalRows(error);
     }
   }
 
@@ -193,14 +210,25 @@ export class PredictionLoop {
       const local = predictor.isReady ? await predictor.predict(await source.grab(), null, this.state.minFacePx / scale) : null;
       const remote = usesServer() ? await this.predictPhotoOnServer(source.file!, source.name, source.size, scale) : null;
       if (run !== this.run) return;
-      if (local && remote) setText(byId("server-note"), agreementText(local.predictions, remote.predictions));
+      if (local && remote) this.serverNote = () => agreementText(local.predictions, remote.predictions);
       const result = (remote ?? local)!;
       this.problems.clear("prediction");
       this.show(result, this.state.frame);
-      showSpeed(t("speedOnce", { ms: Math.round(result.ms.all) }), result.ms, remote !== null);
+      this.showSpeed(() => t("speedOnce", { ms: Math.round(result.ms.all) }), result.ms, remote !== null);
     } catch (error) {
-      if (run === this.run) this.reportFailure(error);
+      if (run !== this.run) return;
+      if (error instanceof ImageRefusedError) this.addToAlbum(refusalRows(error));
+      this.view.render();
+      this.view.showWaiting({ text: () => t("cannotPredict") });
+      this.reportFailure(error);
     }
+  }
+
+  /** Keep the rows of the photo that is shown, if it is one of several. */
+  private addToAlbum(rows: Row[]): void {
+    const { state, source } = this;
+    const shown = state.album.photos.find(({ file }) => file === source.file);
+    if (shown) state.album.add(shown, rows);
   }
 
   private async follow(run: number): Promise<void> {
@@ -209,17 +237,19 @@ export class PredictionLoop {
     let shown = -Infinity;
     let interval = 0;
     let begun: BegunPrediction | null = null;
+    let isFirst = true;
     while (run === this.run) {
       try {
-        const { frame, result: promise } = begun ?? (await this.begin(run));
+        const { frame, result: promise } = begun ?? (await this.begin(run, isFirst));
         begun = null;
         const result = await promise;
         if (!result) return;
         this.problems.clear("prediction");
         // The worker goes on while this thread draws.
-        if (source.hasFrame) begun = await this.begin(run);
+        if (source.hasFrame) begun = await this.begin(run, false);
         if (run !== this.run) return result.bitmap?.close();
         this.show(result, frame);
+        isFirst = false;
         const now = performance.now();
         interval = interval ? interval + 0.1 * (now - last - interval) : now - last;
         last = now;
@@ -230,9 +260,10 @@ export class PredictionLoop {
         shown = now;
         const rate = 1000 / interval;
         const values = { rate: rate.toFixed(rate < 9.95 ? 1 : 0), ms: Math.round(result.ms.all) };
-        showSpeed(t("speed", values), result.ms, usesServer());
+        this.showSpeed(() => t("speed", values), result.ms, usesServer());
       } catch (error) {
         if (run !== this.run) return;
+        this.view.showWaiting({ text: () => t("cannotPredict") });
         this.reportFailure(error);
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
@@ -240,8 +271,8 @@ export class PredictionLoop {
   }
 
   /** Begin predicting the next frame; the result is null if another run has begun meanwhile. */
-  private async begin(run: number): Promise<BegunPrediction> {
-    const frame = await this.source.nextFrame();
+  private async begin(run: number, isFirst: boolean): Promise<BegunPrediction> {
+    const frame = await this.source.nextFrame(isFirst);
     if (run !== this.run) return { frame, result: Promise.resolve(null) };
     const predicted = usesServer()
       ? this.predictFrameOnServer(await this.source.grab())
@@ -259,10 +290,15 @@ export class PredictionLoop {
   private async predictFrameOnServer(bitmap: ImageBitmap): Promise<ImagePredictions> {
     const { width, height } = bitmap;
     const { info, minFacePx } = this.state;
-    const isCut = this.cuts.isCut(thumbnailOf(bitmap));
-    const image = await toJpeg(bitmap);
-    const result = await predictOnServer(image, "frame.jpg", { width, height }, info!, minFacePx / this.source.scale);
-    return { ...result, isCut, bitmap };
+    try {
+      const isCut = this.cuts.isCut(thumbnailOf(bitmap));
+      const image = await toJpeg(bitmap);
+      const result = await predictOnServer(image, "frame.jpg", { width, height }, info!, minFacePx / this.source.scale);
+      return { ...result, isCut, bitmap };
+    } catch (error) {
+      bitmap.close();
+      throw error;
+    }
   }
 
   /** Show and record the prediction for a photo or a frame. */
@@ -277,10 +313,9 @@ export class PredictionLoop {
     if (source.isLive) this.record(frame, found);
     state.overview?.add(frame, found);
     if (source.isLive) source.keepPredictedFrame(result);
-    const shown = state.album.photos.find(({ file }) => file === source.file);
-    if (shown) state.album.add(shown, photoRows(found, source.scale));
-    if (source.isLive) this.view.renderFrame();
-    else this.view.render();
+    if (source.isLive) return this.view.renderFrame();
+    this.addToAlbum(photoRows(found, source.scale));
+    this.view.render();
   }
 
   /** Record a frame with probabilities as trained: a table is of one prior, that of the moment when it is saved. */
@@ -300,11 +335,23 @@ export class PredictionLoop {
     const detail = messageOf(error);
     const isRefused = error instanceof ImageRefusedError;
     const key = usesServer() && !isRefused ? "errorServer" : "errorPrediction";
-    this.view.showWaiting({ text: () => t("cannotPredict") });
     // A terminated worker has to be loaded again.
     const retry = (): void => (this.canPredict() ? this.restart() : void this.load());
     this.problems.report("prediction", () => t(key, { detail }), isRefused ? null : retry);
   }
+
+  private showSpeed(text: () => string, ms: Timing, isRemote: boolean): void {
+    this.speed = () => (isRemote ? `${text()} · ${t("onServer")}` : text());
+    this.renderLines();
+    byId("speed").title = Object.entries(ms)
+      .map(([step, time]) => `${step} ${Math.round(time)} ms`)
+      .join(", ");
+  }
+}
+
+/** The row of a photo that the server does not take. */
+function refusalRows({ status, message }: ImageRefusedError): Row[] {
+  return [{ ...NO_FACE_ROW, status, detail: message }];
 }
 
 function agreementText(local: FacePrediction[], remote: FacePrediction[]): string {
@@ -313,12 +360,4 @@ function agreementText(local: FacePrediction[], remote: FacePrediction[]): strin
     return t("agreementFaces", { server, browser });
   }
   return t("agreement", { value: percent(largestDifference(local, remote), 1) });
-}
-
-function showSpeed(text: string, ms: Timing, isRemote: boolean): void {
-  const line = byId("speed");
-  setText(line, isRemote ? `${text} · ${t("onServer")}` : text);
-  line.title = Object.entries(ms)
-    .map(([step, time]) => `${step} ${Math.round(time)} ms`)
-    .join(", ");
 }

@@ -11,8 +11,11 @@ import { t } from "./i18n.ts";
 
 const EXAMPLE = "example.jpg";
 
+/** Opens something and returns true, unless another request has come meanwhile. */
+type Task = (isStale: () => boolean) => Promise<boolean>;
+
 export class SourcePicker {
-  /** Number of the latest request to open something; failures of earlier ones are ignored. */
+  /** Number of the latest request to open something; earlier ones that succeed or fail later are ignored. */
   private request = 0;
 
   /** `onOpen` is called after a source was opened, `onClose` when there is none anymore, `onAlbum` after choosing files, `onModel` with a model file. */
@@ -33,7 +36,10 @@ export class SourcePicker {
     for (const id of ["camera", "start-camera"]) onClick(id, () => this.openCamera(null));
     onClick("video", () => videoFile.click());
     onClick("example", () => this.openExample());
-    onClick("stop", () => this.stop());
+    onClick("stop", () => {
+      this.request++;
+      this.stop();
+    });
     onClick("other-camera", async () => this.openCamera(await this.source.nextCamera()));
     for (const input of [photoFile, videoFile]) {
       input.addEventListener("change", () => {
@@ -59,17 +65,19 @@ export class SourcePicker {
 
   private openFile(file: File): Promise<void> {
     const { name } = file;
-    const task = () => (file.type.startsWith("video/") ? this.source.openVideo(file, name) : this.source.openPhoto(file, name));
+    const { source } = this;
+    const task: Task = (isStale) => (file.type.startsWith("video/") ? source.openVideo(file, name, isStale) : source.openPhoto(file, name, isStale));
     return this.open(task, () => () => t("errorFile", { name }));
   }
 
   private openExample(): Promise<void> {
     this.album.open([]);
-    const task = async () => {
+    const task: Task = async (isStale) => {
       const response = await fetch(new URL(`assets/${versioned(EXAMPLE)}`, document.baseURI));
       if (!response.ok) throw new Error(`assets/${EXAMPLE}: ${response.status} ${response.statusText}`);
-      await this.source.openPhoto(await response.blob(), EXAMPLE);
-      this.source.isExample = true;
+      const isOpen = await this.source.openPhoto(await response.blob(), EXAMPLE, isStale);
+      if (isOpen) this.source.isExample = true;
+      return isOpen;
     };
     const explain = (error: unknown) => () => t("errorExample", { detail: messageOf(error) });
     return this.open(task, explain, () => void this.openExample());
@@ -82,9 +90,9 @@ export class SourcePicker {
       this.stop();
       this.problems.report("source", () => t("errorCameraEnded"), retry);
     };
-    const task = () => {
+    const task: Task = (isStale) => {
       if (!navigator.mediaDevices?.getUserMedia) throw new DOMException("", "SecurityError");
-      return this.source.openCamera(deviceId, onEnd);
+      return this.source.openCamera(deviceId, onEnd, isStale);
     };
     await this.open(task, explainCamera, retry);
     if (this.source.kind === "camera") byId("other-camera").hidden = (await this.source.nextCamera()) === null;
@@ -97,16 +105,17 @@ export class SourcePicker {
   }
 
   private async open(
-    task: () => Promise<void>,
+    task: Task,
     explain: (error: unknown) => () => string,
     retry: (() => void) | null = null,
   ): Promise<void> {
     const request = ++this.request;
+    const isStale = (): boolean => request !== this.request;
     this.problems.clear("source", "modelFile", "prediction");
     try {
-      await task();
+      if (!(await task(isStale))) return;
     } catch (error) {
-      if (request !== this.request) return;
+      if (isStale()) return;
       if (this.source.kind === "none") this.onClose();
       this.problems.report("source", explain(error), retry);
       return;

@@ -31,6 +31,8 @@ export class Source {
   pass = 0;
   /** The latest frame, until it is predicted. */
   private newest: Frame | null = null;
+  /** The frame that the player shows. */
+  private shown: Frame | null = null;
   private onFrame = (): void => {};
   /** The start of a video: its first frame is not predicted yet, the video waits for it, or it plays normally. */
   private start: "pending" | "waiting" | "done" = "done";
@@ -91,8 +93,13 @@ export class Source {
     return still;
   }
 
-  async openPhoto(file: Blob, name: string): Promise<void> {
+  /** Open a photo. As by the other methods to open something, nothing is opened, and false returned, if it `isStale` by then. */
+  async openPhoto(file: Blob, name: string, isStale: () => boolean): Promise<boolean> {
     const { bitmap, scale } = await decodePhoto(file);
+    if (isStale()) {
+      bitmap.close();
+      return false;
+    }
     this.close();
     this.photoScale = scale;
     this.still.width = bitmap.width;
@@ -101,14 +108,16 @@ export class Source {
     bitmap.close();
     this.setKind("photo", name);
     this.file = file;
+    return true;
   }
 
   /** Open the front camera, or the one given; `onEnd` is called when it is unplugged. */
-  async openCamera(deviceId: string | null, onEnd: () => void): Promise<void> {
+  async openCamera(deviceId: string | null, onEnd: () => void, isStale: () => boolean): Promise<boolean> {
     // Phones allow only one open camera at a time.
     if (this.kind === "camera") this.close();
     const which = deviceId ? { deviceId: { exact: deviceId } } : { facingMode: "user" };
     const stream = await navigator.mediaDevices.getUserMedia({ audio: false, video: { ...CAMERA, ...which } });
+    if (isStale()) return this.drop(stream);
     this.close();
     const [track] = stream.getVideoTracks();
     track.addEventListener("ended", onEnd);
@@ -116,8 +125,10 @@ export class Source {
     this.isRearCamera = track.getSettings().facingMode === "environment";
     this.player.srcObject = stream;
     await this.player.play();
+    if (isStale()) return this.drop(stream);
     this.startedAt = performance.now();
     this.setKind("camera", "camera");
+    return true;
   }
 
   /** Return the id of the camera after the current one, null if there is no other. */
@@ -127,18 +138,20 @@ export class Source {
     return devices.length > 1 ? devices[(at + 1) % devices.length].deviceId : null;
   }
 
-  async openVideo(file: Blob, name: string): Promise<void> {
+  async openVideo(file: Blob, name: string, isStale: () => boolean): Promise<boolean> {
     const url = URL.createObjectURL(file);
     this.close();
     this.url = url;
     this.player.src = url;
     await this.player.play();
+    if (isStale()) return this.drop(url);
     // Pause at the first frame until it has been predicted, so that no frame is missed.
     this.player.pause();
     if (this.player.seekable.length) {
       const isAtStart = new Promise((resolve) => this.player.addEventListener("seeked", resolve, { once: true }));
       this.player.currentTime = 0;
       await isAtStart;
+      if (isStale()) return this.drop(url);
     }
     this.start = "pending";
     if (!this.player.videoWidth) {
@@ -146,10 +159,18 @@ export class Source {
       throw new Error("it has no video track");
     }
     this.setKind("video", name);
+    return true;
+  }
+
+  /** Let go of a camera or video that is no longer wanted; the player may be in use by another one already. */
+  private drop(media: MediaStream | string): false {
+    if (typeof media !== "string") stopTracks(media);
+    if (media === this.url || media === this.player.srcObject) this.close();
+    return false;
   }
 
   close(): void {
-    if (this.player.srcObject) for (const track of (this.player.srcObject as MediaStream).getTracks()) track.stop();
+    if (this.player.srcObject) stopTracks(this.player.srcObject as MediaStream);
     this.player.pause();
     this.player.srcObject = null;
     this.player.removeAttribute("src");
@@ -200,27 +221,46 @@ export class Source {
     return this.kind === "camera" && this.newest !== null;
   }
 
-  /** Wait for the next frame; a newly opened video first shows its first frame, and plays on after it. */
-  async nextFrame(): Promise<Frame> {
+  /**
+   * Wait for the next frame; a newly opened video first shows its first frame, and plays on after it. The first frame that is
+   * wanted of a video that stands still is the one that it shows: there may be no other.
+   */
+  async nextFrame(isFirst: boolean): Promise<Frame> {
     if (this.start === "pending") {
       this.start = "waiting";
-      return { time: this.player.currentTime, pass: this.pass };
+      return this.shownFrame;
     }
+    if (isFirst && this.standsStill) return this.shownFrame;
     if (this.start === "waiting") await this.play();
     this.start = "done";
     // What a file shows must be the very frame whose time is known; of a camera, the latest frame will do.
     if (this.kind === "video") this.newest = null;
-    if (!this.newest) await new Promise<void>((resolve) => (this.onFrame = resolve));
-    const frame = this.newest!;
+    if (!this.newest) await this.waitForFrame(isFirst);
+    const frame = this.newest ?? this.shownFrame;
     this.newest = null;
     return frame;
+  }
+
+  private get standsStill(): boolean {
+    return this.kind === "video" && (this.player.paused || this.player.ended);
+  }
+
+  private get shownFrame(): Frame {
+    return this.shown?.pass === this.pass ? this.shown : { time: this.player.currentTime, pass: this.pass };
+  }
+
+  private waitForFrame(orPause: boolean): Promise<void> {
+    return new Promise((resolve) => {
+      this.onFrame = resolve;
+      if (orPause) this.player.addEventListener("pause", () => this.standsStill && resolve(), { once: true });
+    });
   }
 
   /** Note every frame as it is shown, so that prediction goes on at once if one came in the meantime. */
   private watch(): void {
     const note = (mediaTime: number): void => {
       const time = this.player.srcObject ? (performance.now() - this.startedAt) / 1000 : mediaTime;
-      this.newest = { time, pass: this.pass };
+      this.newest = this.shown = { time, pass: this.pass };
       this.onFrame();
       this.watch();
     };
@@ -229,6 +269,10 @@ export class Source {
     if (requestVideoFrameCallback) this.player.requestVideoFrameCallback((_, { mediaTime }) => note(mediaTime));
     else requestAnimationFrame(() => note(this.player.currentTime));
   }
+}
+
+function stopTracks(stream: MediaStream): void {
+  for (const track of stream.getTracks()) track.stop();
 }
 
 /** Return a video's frame as it is; null where the browser does not give its pixels as RGBA, upright and undistorted. */

@@ -9,6 +9,8 @@ import { Follower } from "./faces/follower.ts";
 import { readInfo } from "./faces/metadata.ts";
 import { Model, checkInfo, type ModelInfo } from "./faces/model.ts";
 import { fromRgba, type Image } from "./faces/pixels.ts";
+import { orRelease } from "./faces/runtime.ts";
+import { ModelsInUse, type OpenModel } from "./models-in-use.ts";
 import type { Bitmap, FromWorker, Part, WorkerAnswers, WorkerRequest, ToWorker } from "./protocol.ts";
 import { teach, thumbnailOf } from "./teaching/lesson.ts";
 
@@ -20,11 +22,7 @@ const LIVE_FINE_EVERY_LOOKS = 2;
 const MAX_THREADS = 4;
 
 let detector: Detector;
-let model: Model;
-/** The page's own model and its file, and those in use: of the page or opened. Another one may have been taught from them. */
-let own: { model: Model; file: Uint8Array };
-let base: typeof own;
-let taughtFile: Uint8Array | null = null;
+let models: ModelsInUse<Model>;
 let follower = new Follower();
 let followedMinFacePx = 0;
 const cuts = new CutDetector();
@@ -100,8 +98,8 @@ async function load(origin: string): Promise<void> {
     loadPart("model", () => fetchFile(origin, "models/model.onnx", track(1))),
   ]);
   detector = await loadPart("detector", () => Detector.load(ort, detectorFile));
-  model = await loadPart("model", () => Model.load(ort, modelFile, info));
-  base = own = { model, file: modelFile };
+  const model = await loadPart("model", () => Model.load(ort, modelFile, info));
+  models = new ModelsInUse({ model, file: modelFile });
   send({ kind: "ready", threads: ort.env.wasm.numThreads });
 }
 
@@ -141,7 +139,7 @@ async function predict({ id, bitmap, frame, minFacePx }: Extract<ToWorker, { kin
   const followed = frame && follower.follow(image, frame);
   const faces = followed ?? (frame ? ofAtLeast(minFacePx, await detectLive(image)) : await detector.findFaces(image, minFacePx));
   const detected = performance.now();
-  const predictions = await model.predict(image, faces);
+  const predictions = await models.current.model.predict(image, faces);
   if (frame) {
     const landmarks = predictions.map((prediction) => prediction.landmarks);
     const found = follower.keep(image, frame, faces, landmarks, !followed);
@@ -161,28 +159,28 @@ async function answer(request: WorkerRequest): Promise<WorkerAnswers[keyof Worke
     request.bitmap.close();
     return collect(image, request.box);
   }
-  if (request.kind === "file") return taughtFile ?? base.file;
-  if (request.kind === "restore") return use(base);
-  if (request.kind === "close") return use(own);
+  if (request.kind === "file") return models.current.file;
+  if (request.kind === "restore") return use(models.base);
+  if (request.kind === "close") return use(models.own);
   if (request.kind === "open") {
     const { file, name } = request;
-    const opened = await Model.load(ort, file, { ...readInfo(file), name });
-    await opened.requireOutputs();
-    return use({ model: opened, file });
+    const model = await Model.load(ort, file, { ...readInfo(file), name });
+    await orRelease(model, () => model.requireOutputs());
+    return use({ model, file });
   }
+  const { base } = models;
   const lesson = await teach(base.file, base.model.info, request.shots, request.keepsClasses);
   if ("reason" in lesson) return lesson;
   const { file, ...result } = lesson;
-  model = await Model.load(ort, file, result.info);
-  [taughtFile, follower] = [file, new Follower()];
+  const model = await Model.load(ort, file, result.info);
+  use(models.base, { model, file });
   return result;
 }
 
-/** Predict with a model; one that was opened and is no longer in use gives back its memory. */
-function use(chosen: typeof base): ModelInfo {
-  if (base !== own && base !== chosen) void base.model.release();
-  [base, model, taughtFile, follower] = [chosen, chosen.model, null, new Follower()];
-  return model.info;
+function use(base: OpenModel<Model>, taught?: OpenModel<Model>): ModelInfo {
+  models.use(base, taught);
+  follower = new Follower();
+  return models.current.model.info;
 }
 
 /** Return what a lesson needs of a face: that at a box, or the largest one; null if there is none. */
@@ -196,8 +194,9 @@ async function collect(image: Image, box: Box | null): Promise<WorkerAnswers["co
   };
   if (!faces.length) return null;
   const face = faces.reduce((best, other) => (distance(other) < distance(best) ? other : best));
-  const { crops } = base.model.crop(image, [face]);
-  const { results, features } = await base.model.runWithFeatures(crops);
+  const { model } = models.base;
+  const { crops } = model.crop(image, [face]);
+  const { results, features } = await model.runWithFeatures(crops);
   return { features: features[0], probabilities: results[0].probabilities, thumbnail: thumbnailOf(crops[0]) };
 }
 

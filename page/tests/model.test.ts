@@ -2,11 +2,19 @@
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import * as ort from "onnxruntime-web";
 import { cropMatrix, cropImage, resizeCrop } from "../src/faces/crop.ts";
 import { Model, checkInfo, presentFrom, unitsOf, type ModelInfo } from "../src/faces/model.ts";
+import { withDynamicAxes } from "../src/faces/dynamic-axes.ts";
+import { readInfo } from "../src/faces/metadata.ts";
 import { requireUnchanged } from "../src/faces/model-hash.ts";
+import { fromRgba } from "../src/faces/pixels.ts";
+import { orRelease } from "../src/faces/runtime.ts";
+import { ModelsInUse } from "../src/models-in-use.ts";
+import { Mien } from "../package/index.ts";
 import { golden, modelFile, image } from "./golden.ts";
 
 ort.env.wasm.numThreads = 1;
@@ -72,6 +80,71 @@ test("a model is not loaded from a file that has changed", async () => {
   changed[changed.length >> 1] ^= 1;
   const info = { format_version: 2, classes: golden.classes, crop: {}, input_size: 48, tasks: [] } as unknown as ModelInfo;
   await assert.rejects(Model.load(ort, changed, info), /has changed since it was written/);
+});
+
+/** onnxruntime, with the number of sessions that are open. */
+function counting(): { runtime: typeof ort; open: () => number } {
+  let count = 0;
+  const create = async (...parameters: [Uint8Array]): Promise<ort.InferenceSession> => {
+    const session = await ort.InferenceSession.create(...parameters);
+    count++;
+    return new Proxy(session, {
+      get: (it, key) => (key === "release" ? () => (count--, it.release()) : typeof it[key as "run"] === "function" ? it[key as "run"].bind(it) : it[key as "run"]),
+    });
+  };
+  return { runtime: { ...ort, InferenceSession: { create } } as unknown as typeof ort, open: () => count };
+}
+
+const bundled = join(process.cwd(), "..", "src", "mien", "assets", "models", "mien-nano.onnx");
+
+test("what cannot be used gives back its memory", async () => {
+  const { runtime, open } = counting();
+  const changed = withHash(modelFile());
+  changed[changed.length >> 1] ^= 1;
+  await assert.rejects(Model.load(runtime, changed, {} as ModelInfo), /has changed/);
+  await assert.rejects(Model.load(runtime, modelFile(), {} as ModelInfo), /format version/);
+  const file = readFileSync(bundled);
+  await assert.rejects(Mien.load(runtime, { model: file, detector: file }), /The detector is not YuNet/);
+  assert.equal(open(), 0);
+  const model = await Model.load(runtime, file, { ...readInfo(file), classes: ["Happy"], class_fractions: null });
+  await assert.rejects(orRelease(model, () => model.requireOutputs()), /must be 1 numbers/);
+  assert.equal(open(), 0);
+});
+
+test("of the models of the page, only those that may be used again are kept", () => {
+  const released: string[] = [];
+  const named = (name: string) => ({ model: { name, release: async () => void released.push(name) }, file: new Uint8Array() });
+  const [own, opened, other] = [named("own"), named("opened"), named("other")];
+  const models = new ModelsInUse(own);
+  models.use(own, named("taught"));
+  models.use(own, named("again"));
+  models.use(own);
+  assert.deepEqual([released.splice(0), models.current.model.name], [["taught", "again"], "own"]);
+  models.use(opened);
+  models.use(opened, named("taught"));
+  models.use(opened);
+  assert.deepEqual([released.splice(0), models.current.model.name], [["taught"], "opened"]);
+  models.use(opened, named("taught"));
+  models.use(other);
+  models.use(own);
+  models.use(own);
+  assert.deepEqual([released, models.current.model.name], [["opened", "taught", "other"], "own"]);
+});
+
+test("a Buffer of Node is not written to", async () => {
+  const model = readFileSync(bundled);
+  const before = new Uint8Array(model);
+  for (let times = 0; times < 2; times++) {
+    await (await Model.load(ort, model, readInfo(model))).release();
+    assert.deepEqual(new Uint8Array(model), before);
+  }
+  // Parts of a detector's file: a graph with an input of 640 pixels, which is to be replaced by a name.
+  const file = Buffer.from([0x3a, 9, 0x5a, 7, 0x0a, 3, 0x08, 0x80, 0x05, 0x10, 1]);
+  const rewritten = withDynamicAxes(file);
+  assert.deepEqual([...rewritten.subarray(6, 9)], [0x12, 1, 97]);
+  assert.deepEqual([...withDynamicAxes(file)], [...rewritten]);
+  const odd = Buffer.from([0, 9, 8, 7, 255, 1, 2, 3, 0]).subarray(1);
+  assert.deepEqual([...fromRgba(odd, 2, 1).rgb], [9, 8, 7, 0, 0, 0]);
 });
 
 test("action units need names, and are those of the metadata", () => {

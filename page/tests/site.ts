@@ -5,6 +5,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join } from "node:path";
 import { gunzipSync } from "node:zlib";
+import type { ModelInfo } from "../src/faces/model.ts";
 import { detectorFile, golden, modelFile } from "./golden.ts";
 
 export type Site = Server;
@@ -32,12 +33,15 @@ function fileOf(path: string): Uint8Array | null {
   return existsSync(file) && statSync(file).isFile() ? readFileSync(file) : null;
 }
 
-export function modelInfo() {
+/** The page's model.json, with the keys that mien.serve.site.describe_model writes. */
+export function modelInfo(): ModelInfo {
   const [aligned] = golden.readings;
   const tasks = aligned.landmarks ? ["expression", "landmarks"] : ["expression"];
   const { crop, input_size } = aligned;
   const { classes, class_fractions } = golden;
-  return { format_version: 2, classes, class_fractions, crop, input_size, tasks, name: "golden", card: "# Card" };
+  const added = { name: "golden", card: "# Card", class_fractions, label_sets: null };
+  const rest = { temperature: 1, training: {}, license: "", quantization: null };
+  return { ...added, classes, crop, input_size, tasks, ...rest, format_version: 2 };
 }
 
 /** Serve the page on a free port. */

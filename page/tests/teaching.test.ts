@@ -12,6 +12,7 @@ import { replaceHead } from "../src/teaching/head.ts";
 import { groupAlike, teach, thumbnailOf, type Shot } from "../src/teaching/lesson.ts";
 import { logitsOf, logSoftmax } from "../src/teaching/regression.ts";
 import { golden, modelFile } from "./golden.ts";
+import { modelInfo } from "./site.ts";
 
 interface LessonCase {
   n_features: number;
@@ -81,15 +82,17 @@ function makeShots(names: string[], count: number, isAlike = false): Shot[] {
   );
 }
 
-const base: ModelInfo = {
-  format_version: 2,
-  classes: golden.classes,
-  class_fractions: golden.class_fractions,
-  crop: golden.readings[0].crop,
-  input_size: golden.readings[0].input_size,
-  tasks: ["expression", "landmarks"],
-  card: "# Card",
-};
+const limits = Object.fromEntries(golden.classes.map((name) => [name, 0.5]));
+const training = { dev: { n: 900, accuracy: 0.9 }, n_parameters: 1, taught: { folds: 3 }, recipe: { seed: 1 } };
+const quantization = { method: "static", gate: { accuracy: 0.9 } };
+const base = { ...modelInfo(), label_sets: { coverage: 0.9, limits }, training, quantization } as ModelInfo;
+
+/** The fields of Python's class, which refuses a file with others. */
+function fieldsOfModelInfo(): string[] {
+  const source = readFileSync(join(process.cwd(), "..", "src", "mien", "formats", "onnx_model.py"), "utf8");
+  const [, body] = /^class ModelInfo:$([\s\S]*?)^    def /m.exec(source)!;
+  return [...body.matchAll(/^    (\w+):/gm)].map(([, name]) => name);
+}
 
 test("a taught file runs, says what it was taught on, and keeps the odds of the kept classes", async () => {
   const lessonOf = async (names: string[], keepsClasses: boolean) => {
@@ -111,6 +114,15 @@ test("a taught file runs, says what it was taught on, and keeps the odds of the 
   const rest = 1 - after.probabilities[golden.classes.length];
   before.probabilities.forEach((value, index) => assert.ok(Math.abs(after.probabilities[index] - rest * value) < 1e-4));
   assert.deepEqual(after.landmarks, before.landmarks);
+  assert.equal(kept.info.label_sets, null);
+  const [, metadata] = /(\{"classes":.*\})r/s.exec(Buffer.from(kept.file).toString("latin1"))!;
+  const fields = fieldsOfModelInfo();
+  assert.ok(fields.includes("format_version") && fields.length > 8, fields.join());
+  const written = JSON.parse(metadata);
+  assert.deepEqual(Object.keys(written).filter((key) => !fields.includes(key)), []);
+  assert.deepEqual(written.quantization, { method: "static" });
+  assert.deepEqual(Object.keys(written.training).sort(), ["dev", "pack", "recipe", "selection", "taught"]);
+  assert.deepEqual([written.training.dev.n, written.training.taught.earlier], [16, { folds: 3 }]);
   const text = Buffer.from(kept.file).toString("latin1");
   assert.match(text, /"taught":/);
   assert.doesNotMatch(text, /# Card/);
@@ -120,6 +132,8 @@ test("too little to learn from is refused with the numbers", async () => {
   const reasonOf = (shots: Shot[], keepsClasses = false) => teach(modelFile(), base, shots, keepsClasses);
   assert.deepEqual(await reasonOf(makeShots(["yawn"], 8)), { reason: "classes" });
   assert.deepEqual(await reasonOf(makeShots(["Happy"], 8), true), { reason: "classes" });
+  assert.deepEqual(await reasonOf(makeShots(["yawn", "Unsure"], 8)), { reason: "unsure" });
+  assert.deepEqual(await reasonOf(makeShots(["happy "], 8), true), { reason: "spelling", name: "happy ", other: "Happy" });
   assert.deepEqual(await reasonOf(makeShots(["yawn", "Happy"], 4)), { reason: "few", name: "Happy", count: 4 });
   assert.deepEqual(await reasonOf(makeShots(["yawn"], 8), true), { reason: "few", name: "", count: 0 });
   const alike = (await reasonOf(makeShots(["yawn", "Happy"], 8, true))) as { reason: string };

@@ -4,7 +4,7 @@ import type { InferenceSession, Tensor } from "onnxruntime-common";
 import { cropImage, cropMatrix, invert, transform, type Box, type CropContract, type Point } from "./crop.ts";
 import { withDynamicAxes } from "./dynamic-axes.ts";
 import { emptyImage, halve, resize, type Image } from "./pixels.ts";
-import { inTurn, type Runtime } from "./runtime.ts";
+import { inTurn, orRelease, type Runtime } from "./runtime.ts";
 
 const SCORE_THRESHOLD = 0.7;
 const NMS_THRESHOLD = 0.3;
@@ -59,14 +59,16 @@ export class Detector {
   static async load(runtime: Runtime, file: Uint8Array): Promise<Detector> {
     const options = { logSeverityLevel: 3 as const };
     const session = await inTurn(() => runtime.InferenceSession.create(withDynamicAxes(file), options));
-    const missing = STRIDES.flatMap((stride) => OUTPUTS.map((name) => `${name}_${stride}`)).find((name) => !session.outputNames.includes(name));
-    if (missing) throw new Error(`The detector is not YuNet: it has no output ${missing}. Use face_detection_yunet_2023mar.onnx`);
-    return new Detector(runtime, session);
+    return orRelease(session, () => {
+      const missing = STRIDES.flatMap((stride) => OUTPUTS.map((name) => `${name}_${stride}`)).find((name) => !session.outputNames.includes(name));
+      if (missing) throw new Error(`The detector is not YuNet: it has no output ${missing}. Use face_detection_yunet_2023mar.onnx`);
+      return new Detector(runtime, session);
+    });
   }
 
   /** Give back the memory of the network, which cannot run anymore. */
   release(): Promise<void> {
-    return this.session.release();
+    return inTurn(() => this.session.release());
   }
 
   /**

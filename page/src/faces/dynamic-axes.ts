@@ -23,7 +23,8 @@ function rewriteGraph(graph: Uint8Array): Uint8Array {
   const pieces: Uint8Array[] = [];
   for (const { number, bytes } of splitFields(graph, WHAT)) {
     if (number === VALUE_INFO) continue;
-    const copy = bytes.slice();
+    // Not `slice`, which for a Buffer of Node is a view.
+    const copy = new Uint8Array(bytes);
     if (number === INPUT || number === OUTPUT) makeDimensionsDynamic(copy);
     pieces.push(copy);
   }

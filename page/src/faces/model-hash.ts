@@ -11,7 +11,8 @@ export async function requireUnchanged(file: Uint8Array): Promise<void> {
   const start = startOfDigits(file);
   if (start < 0) return;
   const recorded = new TextDecoder().decode(file.subarray(start, start + N_DIGITS));
-  const zeroed = file.slice();
+  // Not `slice`, which for a Buffer of Node is a view.
+  const zeroed = new Uint8Array(file);
   zeroed.fill("0".charCodeAt(0), start, start + N_DIGITS);
   const digits = Array.from(await digest(zeroed), (byte) => byte.toString(16).padStart(2, "0")).join("");
   if (digits !== recorded) {
@@ -21,8 +22,8 @@ export async function requireUnchanged(file: Uint8Array): Promise<void> {
 
 /** Return a file with its hash in place of the zeros in its metadata. */
 export async function withHash(file: Uint8Array): Promise<Uint8Array> {
-  const digits = Array.from(await digest(file.slice()), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  const hashed = file.slice();
+  const digits = Array.from(await digest(new Uint8Array(file)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const hashed = new Uint8Array(file);
   hashed.set(new TextEncoder().encode(digits), startOfDigits(file));
   return hashed;
 }

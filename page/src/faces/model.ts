@@ -7,7 +7,7 @@ import { requireUnchanged } from "./model-hash.ts";
 import type { Image } from "./pixels.ts";
 import { estimatePose, fiveFromLandmarks } from "./pose.ts";
 import { findReason, measureQuality, type QualityRule } from "./quality.ts";
-import { inTurn, type Runtime } from "./runtime.ts";
+import { inTurn, orRelease, type Runtime } from "./runtime.ts";
 
 export const FORMAT_VERSION = 2;
 const BATCH_FACES = 16;
@@ -122,8 +122,12 @@ export class Model {
 
   static async load(runtime: Runtime, file: Uint8Array, info: ModelInfo): Promise<Model> {
     const options = { logSeverityLevel: 3 as const };
-    const [session] = await Promise.all([inTurn(() => runtime.InferenceSession.create(file, options)), requireUnchanged(file)]);
-    return new Model(runtime, session, checkInfo(info));
+    const [created, unchanged] = await Promise.allSettled([inTurn(() => runtime.InferenceSession.create(file, options)), requireUnchanged(file)]);
+    if (created.status === "rejected") throw unchanged.status === "rejected" ? unchanged.reason : created.reason;
+    return orRelease(created.value, () => {
+      if (unchanged.status === "rejected") throw unchanged.reason;
+      return new Model(runtime, created.value, checkInfo(info));
+    });
   }
 
   /** Require the outputs that the metadata announces, by running the model on a black face. */
@@ -144,7 +148,7 @@ export class Model {
 
   /** Give back the memory of the model, which cannot run anymore. */
   release(): Promise<void> {
-    return this.session.release();
+    return inTurn(() => this.session.release());
   }
 
   /** Run the model on crops of `input_size`. */

@@ -15,7 +15,7 @@ export function fromRgba(rgba: Uint8ClampedArray | Uint8Array, width: number, he
   const image = emptyImage(width, height);
   const { rgb } = image;
   // Four opaque pixels at a time, in words (low byte first, as in WebAssembly), take a third of the time of single bytes.
-  const { buffer, byteOffset } = rgba.byteOffset % 4 ? rgba.slice() : rgba;
+  const { buffer, byteOffset } = rgba.byteOffset % 4 ? new Uint8Array(rgba) : rgba;
   const pixels = new Uint32Array(buffer, byteOffset, width * height);
   const words = new Uint32Array(rgb.buffer, 0, rgb.length >> 2);
   for (let at = 0, to = 0; at < pixels.length; at += 4) {

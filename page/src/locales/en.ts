@@ -130,6 +130,8 @@ export const en = {
   teachRest: "the model’s expressions",
   teachOneClass: "Add a second class, or keep the model’s expressions.",
   teachNoNewClass: "Add faces of a class that the model does not have.",
+  teachUnsure: "A class cannot be called “unsure”: that is the answer for a face without a certain class. Choose another name.",
+  teachSpelling: "“{name}” and “{other}” are one name in different spellings. Write it the same way, or choose another name.",
   teachFew: "At least {least} faces of {name} are needed; there are {count}.",
   teachAlike: "The faces of {name} look too much alike: add some from another day, in other light or of another person. {count} of {least} different ones so far.",
   teachNoEvidence:

@@ -129,6 +129,8 @@ export const zh: typeof en = {
   teachRest: "模型原有的表情",
   teachOneClass: "请添加第二个类别，或保留模型原有的表情。",
   teachNoNewClass: "请添加模型尚未包含的类别的人脸。",
+  teachUnsure: "类别不能命名为“unsure”：该名称用于表示无法确定类别的人脸，请换一个名称。",
+  teachSpelling: "“{name}”与“{other}”是同一名称的不同写法，请统一写法，或换一个名称。",
   teachFew: "“{name}”至少需要 {least} 张人脸，目前有 {count} 张。",
   teachAlike: "“{name}”的人脸过于相似：请添加不同日期、光线或人物的人脸。目前只有 {count} 张有明显差异，需要 {least} 张。",
   teachNoEvidence: "未采用：根据这些人脸无法区分各类别。平衡准确率为 {value} [{low}, {high}]；始终预测同一类别时为 {chance}。请添加更多人脸，或选择差异更明显的类别。",

@@ -3,6 +3,7 @@
 import type { ModelInfo } from "../faces/model.ts";
 import type { Image } from "../faces/pixels.ts";
 import { assignFolds, crossValidate, fitTemperature, measure, MAX_FOLDS, MIN_FOLDS, MIN_SHOTS, wilson } from "./cross-validation.ts";
+import { refuseNames } from "./class-names.ts";
 import { replaceHead } from "./head.ts";
 
 /** A face to learn from. */
@@ -18,6 +19,8 @@ export interface Shot {
 /** Why nothing was taught. */
 export type Refusal =
   | { reason: "classes" }
+  | { reason: "unsure" }
+  | { reason: "spelling"; name: string; other: string }
   | { reason: "few"; name: string; count: number }
   | { reason: "alike"; name: string; count: number }
   | { reason: "evidence"; mean: number; interval: [number, number]; chance: number };
@@ -33,6 +36,8 @@ export interface Lesson {
 
 // Faces whose thumbnails correlate by more are one group: frames of a camera that differ by a small movement.
 const ALIKE = 0.95;
+// The fields of mien.formats.onnx_model.ModelInfo, in its order: a model file with others is refused.
+const METADATA_KEYS = ["classes", "crop", "input_size", "tasks", "temperature", "training", "license", "quantization", "annotations", "quality_rule", "format_version"];
 /** Stands for the faces of all kept classes, in the numbers of a refusal. */
 export const REST = "";
 
@@ -48,6 +53,8 @@ export async function teach(
   const names = orderedLike(base.classes, added);
   const rows = keepsClasses ? [REST, ...names] : names;
   const classes = keepsClasses ? [...base.classes, ...names] : names;
+  const refusal = refuseNames(classes);
+  if (refusal) return refusal;
   if (rows.length < 2) return { reason: "classes" };
   const labels = shots.map(({ label }) => (isKept(label) ? 0 : rows.indexOf(label)));
   const groups = groupAlike(shots.map(({ thumbnail }) => thumbnail));
@@ -105,23 +112,32 @@ export async function teach(
       majority_balanced_accuracy: chance,
     },
   };
-  // The page adds these keys to the metadata of the model file.
-  const { name: _name, card: _card, class_fractions: _fractions, ...metadata } = base;
-  const info = {
-    ...metadata,
-    classes,
-    temperature,
-    training: { ...base.training, pack, taught, selection: `penalty by cross-validation over ${shots.length} taught faces` },
+  const training: Record<string, unknown> = {
+    ...base.training,
+    pack,
+    taught: base.training?.taught ? { ...taught, earlier: base.training.taught } : taught,
+    selection: `penalty by cross-validation over ${shots.length} taught faces`,
+    dev: { n: shots.length, accuracy: hits / shots.length, balanced_accuracy: mean },
   };
+  delete training.n_parameters;
+  const info = { ...metadataOf(base), classes, temperature, training };
   const head = { ...found.layer, temperature, keepsClasses };
   return {
     file: await replaceHead(file, head, JSON.stringify(info), classes.length),
-    info: { ...info, class_fractions: fractions ? (pack.class_fractions as number[]) : null, name: "taught" },
+    info: { ...info, class_fractions: fractions ? (pack.class_fractions as number[]) : null, label_sets: null, name: "taught" },
     mean,
     interval,
     chance,
     count: shots.length,
   };
+}
+
+/** Return what a file taught from a model may say of it; a model.json says more. */
+function metadataOf(info: ModelInfo): ModelInfo {
+  const values = { ...info } as unknown as Record<string, unknown>;
+  // The gate is the accuracy of the model's own classes.
+  if (values.quantization) values.quantization = Object.fromEntries(Object.entries(values.quantization).filter(([key]) => key !== "gate"));
+  return Object.fromEntries(METADATA_KEYS.flatMap((key) => (values[key] == null ? [] : [[key, values[key]]]))) as unknown as ModelInfo;
 }
 
 /** Return a number for each face: those that look nearly the same have the same. */

@@ -1,11 +1,13 @@
 // The part of the page that teaches: faces are collected under a name, a model is taught on them, used, and saved.
 
 import { byId, download, make, onClick, setText } from "../dom.ts";
-import { className, percent, t, tCount } from "../i18n.ts";
+import type { ModelInfo } from "../faces/model.ts";
+import { className, classNames, percent, t, tCount } from "../i18n.ts";
 import type { PredictionLoop } from "../prediction-loop.ts";
 import { messageOf } from "../problems.ts";
 import { decodePhoto, type Source } from "../source.ts";
 import type { State } from "../state.ts";
+import { classNamed, refuseNames } from "./class-names.ts";
 import { MIN_FOLDS, MIN_SHOTS } from "./cross-validation.ts";
 import type { Lesson, Refusal, Shot } from "./lesson.ts";
 
@@ -17,24 +19,25 @@ export class TeachingPanel {
   private shots: Shot[] = [];
   private isBusy = false;
   private message: () => string = () => "";
-  /** The metadata of the taught model while it predicts. */
-  private taught: object | null = null;
-  private wasOwn = true;
+  /** The taught model while it predicts, and the one that it was taught from. */
+  private taught: { info: ModelInfo; from: ModelInfo; wasOwn: boolean } | null = null;
 
+  /** `onChange` is called when the taught model is in use, or the one before it again. */
   constructor(
     private readonly state: State,
     private readonly source: Source,
     private readonly loop: PredictionLoop,
+    private readonly onChange: () => void,
   ) {}
 
   listen(): void {
     const photos = byId<HTMLInputElement>("teach-file");
-    onClick("teach-add", () => this.during(() => this.addFromSource()));
+    onClick("teach-add", () => this.during(() => this.addNamed((name) => this.addFromSource(name))));
     onClick("teach-photos", () => photos.click());
     photos.addEventListener("change", () => {
       const files = [...(photos.files ?? [])];
       photos.value = "";
-      void this.during(() => this.addPhotos(files));
+      void this.during(() => this.addNamed((name) => this.addPhotos(name, files)));
     });
     onClick("teach-start", () => this.during(() => this.teach()));
     onClick("teach-save", () => this.during(() => this.save()));
@@ -47,7 +50,7 @@ export class TeachingPanel {
   render(): void {
     const isReady = this.loop.predictor.isReady && !this.isBusy;
     const isNamed = this.name !== "";
-    const isTaught = this.taught !== null && this.taught === this.state.info;
+    const isTaught = this.taught !== null && this.taught.info === this.state.info;
     byId<HTMLButtonElement>("teach-add").disabled = !isReady || !isNamed || this.source.kind === "none";
     byId<HTMLButtonElement>("teach-photos").disabled = !isReady || !isNamed;
     byId<HTMLButtonElement>("teach-start").disabled = !isReady || !this.shots.length;
@@ -68,8 +71,10 @@ export class TeachingPanel {
     this.render();
   }
 
+  /** The class that is typed: of the model, also by the name that the page shows for it, or a new one. */
   private get name(): string {
-    return byId<HTMLInputElement>("teach-name").value.trim();
+    const { classes = [] } = this.taught?.from ?? this.state.info ?? {};
+    return classNamed(byId<HTMLInputElement>("teach-name").value, classes, classNames);
   }
 
   private itemOf(name: string): HTMLElement {
@@ -101,12 +106,22 @@ export class TeachingPanel {
     this.render();
   }
 
-  private async addFromSource(): Promise<void> {
+  /** Add faces under the name that is typed, unless a class cannot have it. */
+  private async addNamed(add: (name: string) => Promise<void>): Promise<void> {
+    const { name } = this;
+    const refusal = refuseNames([...this.shots.map(({ label }) => label), name]);
+    if (!refusal) return add(name);
+    this.message = () => refusalText(refusal, false);
+  }
+
+  private async addFromSource(name: string): Promise<void> {
     const { source, state } = this;
-    const name = this.name;
+    const { kind, pass } = source;
     let count = 0;
-    for (let frame = 0; frame < (source.isLive ? FRAMES : 1) && source.kind !== "none"; frame++) {
+    for (let frame = 0; frame < (source.isLive ? FRAMES : 1); frame++) {
       if (frame) await new Promise((resolve) => setTimeout(resolve, FRAME_GAP_MS));
+      // After a stop, another source or a jump in a video, the face may be of another class.
+      if (kind === "none" || source.kind !== kind || source.pass !== pass) break;
       const box = state.select()?.prediction.box ?? null;
       const bitmap = await source.grab();
       const scale = bitmap.width / state.imageSize.width;
@@ -116,8 +131,7 @@ export class TeachingPanel {
     this.message = () => (count ? tCount("teachAdded", count) : t("noFace"));
   }
 
-  private async addPhotos(files: File[]): Promise<void> {
-    const name = this.name;
+  private async addPhotos(name: string, files: File[]): Promise<void> {
     let count = 0;
     for (const file of files) {
       const bitmap = await decodePhoto(file).then((photo) => photo.bitmap).catch(() => null);
@@ -140,9 +154,10 @@ export class TeachingPanel {
       this.message = () => refusalText(result, keepsClasses);
       return;
     }
-    this.taught = result.info;
-    this.wasOwn = this.state.isOwnModel;
+    const { from, wasOwn } = this.taught ?? { from: this.state.info!, wasOwn: this.state.isOwnModel };
+    this.taught = { info: result.info, from, wasOwn };
     this.loop.useModel(result.info, false);
+    this.onChange();
     this.message = () => t("teachDone", numbersOf(result));
   }
 
@@ -153,8 +168,11 @@ export class TeachingPanel {
   }
 
   private async restore(): Promise<void> {
+    const info = await this.loop.predictor.ask({ kind: "restore" });
+    const wasOwn = this.taught?.wasOwn ?? true;
     this.taught = null;
-    this.loop.useModel(await this.loop.predictor.ask({ kind: "restore" }), this.wasOwn);
+    this.loop.useModel(info, wasOwn);
+    this.onChange();
     this.message = () => "";
   }
 }
@@ -165,6 +183,8 @@ function numbersOf({ mean, interval, chance }: Pick<Lesson, "mean" | "interval" 
 
 function refusalText(refusal: Refusal, keepsClasses: boolean): string {
   if (refusal.reason === "classes") return t(keepsClasses ? "teachNoNewClass" : "teachOneClass");
+  if (refusal.reason === "unsure") return t("teachUnsure");
+  if (refusal.reason === "spelling") return t("teachSpelling", { name: refusal.name, other: refusal.other });
   if (refusal.reason === "evidence") return t("teachNoEvidence", numbersOf(refusal));
   const name = refusal.name === "" ? t("teachRest") : className(refusal.name);
   const values = { name, count: refusal.count, least: refusal.reason === "few" ? MIN_SHOTS : MIN_FOLDS };

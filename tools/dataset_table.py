@@ -1,10 +1,8 @@
 """Write the table of datasets in docs/guide/data.md from the registry; a test compares the two."""
 
-from dataclasses import fields
 from pathlib import Path
 
-from mien.datasets.registry import DATASETS, DatasetOptions
-from mien.runtime.options import option_flags
+from mien.datasets.registry import DATASETS
 
 PAGE = Path(__file__).parents[1] / "docs" / "guide" / "data.md"
 BEGIN, END = "<!-- written by tools/dataset_table.py -->\n", "<!-- end of the table -->\n"
@@ -12,10 +10,9 @@ BEGIN, END = "<!-- written by tools/dataset_table.py -->\n", "<!-- end of the ta
 
 def build_table() -> str:
     """Return the table in Markdown."""
-    flags = {field.name: option_flags(field) for field in fields(DatasetOptions)}
     lines = ["| kind | set | RAW holds | crop | options | terms of use |", "|---|---|---|---|---|---|"]
     for name, kind in DATASETS.items():
-        options = " ".join(f"`{flag}`" for option in kind.options for flag in flags[option])
+        options = " ".join(f"`{flag}`" for flag in kind.flags)
         cells = [
             f"`{name}`",
             kind.title,

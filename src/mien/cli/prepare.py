@@ -2,14 +2,13 @@
 
 import argparse
 import textwrap
-from dataclasses import fields, replace
+from dataclasses import replace
 
 from mien.cli.output import print_result
 from mien.cli.parser import Commands, add_command, add_options, read_options, requires_extra
-from mien.datasets.registry import DATASETS, DatasetOptions
+from mien.datasets.registry import DATASETS
 from mien.prepare.options import AUTO, PrepareOptions
 from mien.runtime.addresses import path_or_address
-from mien.runtime.options import option_flags
 
 
 def add_parser(commands: Commands) -> None:
@@ -34,15 +33,10 @@ def add_parser(commands: Commands) -> None:
         help="folder to create, or the address of one (required, except by auto)",
     )
     add_options(parser, PrepareOptions)
-    flags = {field.name: option_flags(field) for field in fields(DatasetOptions)}
     lines = []
     for kind_name, kind in DATASETS.items():
         crop = f"Crop: {kind.natural_crop}."
-        takes = (
-            f" Takes {', '.join(flag for name in kind.options for flag in flags[name])}."
-            if kind.options
-            else ""
-        )
+        takes = f" Takes {', '.join(kind.flags)}." if kind.options else ""
         text = f"{kind_name:12}{kind.layout}. {crop}{takes}"
         lines += textwrap.wrap(
             text, 78, initial_indent="  ", subsequent_indent=" " * 14, break_on_hyphens=False

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow, WrappedDataset
 from mien.datasets.csv_files import PROBLEM, open_csv_file
+from mien.datasets.labels import class_named
 from mien.errors import DatasetError
-from mien.faces.classes import canonical_class
 
 DROP = "drop"
 DROPPED = "dropped_by_correction"
@@ -148,7 +148,7 @@ def _parse_label(text: str, classes: tuple[str, ...], where: str) -> str:
     label = text.strip()
     if label.lower() == DROP and DROP not in classes:
         return DROP
-    for name in (label, canonical_class(label)):
+    for name in (label, class_named(label)):
         if name in classes:
             return name
     raise DatasetError(

@@ -26,7 +26,7 @@ from mien.datasets.column_names import SPELLINGS as COLUMN_SPELLINGS
 from mien.datasets.csv_files import read_first_rows
 from mien.datasets.csv_persons import CLIP, PERSON, PERSON_SPELLINGS
 from mien.datasets.list_options import NO_COLUMN, BoxFormat, ColumnOptions
-from mien.datasets.list_table import ListTable, parse_path_template
+from mien.datasets.list_table import ListTable, drop_beginning, parse_path_template
 from mien.datasets.record_files import RECORD_SUFFIXES, open_records
 from mien.datasets.splits import is_split_column
 from mien.errors import DatasetError
@@ -125,8 +125,10 @@ _POINT = re.compile(
     r"(?P<before>.*?)(?:(?P<axis>[xyXY])(?P<between>[_ ]?)(?P<number>\d+)|(?P<number2>\d+)(?P<after>[_ ]?)(?P<axis2>[xyXY]))"
 )
 _FEATURE = re.compile(r"eye|nose|mouth|lip|brow|chin")
-_OPTION = {
+# The option that names the column, or leaves it out.
+ROLE_FLAGS = {
     LABEL: "--label-column",
+    SPLIT: "--split-column",
     "box": "--box-columns",
     LANDMARKS: "--landmarks-column",
     "affect": "--affect-columns",
@@ -135,13 +137,16 @@ _OPTION = {
 }
 
 
-def open_list(path: Path, options: ColumnOptions, *, folder: str = "") -> tuple[ListTable, BoxFormat | None]:
+def open_list(
+    path: Path, options: ColumnOptions, *, folder: str | None = None
+) -> tuple[ListTable, BoxFormat | None]:
     """Open a list of images and find its columns.
 
     Args:
         path: the list.
         options: which column is what.
-        folder: the folder that its paths are relative to, with a ``/`` at its end, relative to that of the set.
+        folder: the folder that its paths are relative to, with a ``/`` at its end, relative to that of the set; None if they
+            are relative to the set's.
 
     Returns:
         The list, and the format of its box, None if it has none.
@@ -181,12 +186,12 @@ def open_list(path: Path, options: ColumnOptions, *, folder: str = "") -> tuple[
     if has_header:
         columns |= {unit: finder.index(name) for unit, name in find_unit_columns(names, path=path).items()}
     finder.refuse_lookalikes({*columns.values(), *votes}, columns, options)
-    if folder and not parts:
-        parts = (columns[PATH],)
     found = replace(
         table,
         columns=columns,
-        path_parts=(folder, *parts) if folder else parts,
+        folder=folder,
+        path_prefix="" if folder is None else options.path_prefix,
+        path_parts=parts,
         vote_columns=votes,
         split_names=options.split_names if SPLIT in columns else (),
     )
@@ -347,7 +352,8 @@ class _Finder:
             )
         if not known:
             similar = self.similar(LABEL, taken=set())
-            if len(similar) > 1 and len({similar_class(name) for name in similar} - {None}) == len(similar):
+            are_classes = len({similar_class(name) for name in similar} - {None}) == len(similar)
+            if len(similar) > 1 and (are_classes or drop_beginning(tuple(similar)) != tuple(similar)):
                 similar = [",".join(similar)]  # a column for each class
             without = ""
             if find_unit_columns(self.names, path=self.path):
@@ -430,7 +436,7 @@ class _Finder:
         for role, names in found.items():
             if not names or is_decided[role]:
                 continue
-            advice = f"{_OPTION[role]} {NO_COLUMN} to leave it out"
+            advice = f"{ROLE_FLAGS[role]} {NO_COLUMN} to leave it out"
             if role == LABEL:
                 label = self.names[columns[LABEL]]
                 advice = (
@@ -441,7 +447,7 @@ class _Finder:
                 is_all = len(names) == number or (role == "box" and len(names) == 1)
                 example = {"box": "A,B,C,D", "affect": "V,A"}.get(role, names[0])
                 chosen = ",".join(names) if is_all else example
-                advice = f"{_OPTION[role]} {shlex.quote(chosen)} to use it, or {advice}"
+                advice = f"{ROLE_FLAGS[role]} {shlex.quote(chosen)} to use it, or {advice}"
             what = {
                 "box": "a face box",
                 "affect": "valence or arousal",

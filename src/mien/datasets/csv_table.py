@@ -26,23 +26,27 @@ from mien.datasets.action_unit_columns import decide_kind, parse_units
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
 from mien.datasets.column_names import AROUSAL, BOX, LABEL, LANDMARKS, PATH, POINTS, SPLIT, VALENCE, VOTES
 from mien.datasets.csv_cells import parse_affect_pair, parse_box, parse_landmarks, require_readable
+from mien.datasets.csv_checks import (
+    OpenedList,
+    column_name,
+    explain_no_label,
+    require_alike,
+    require_effect,
+    require_listed_splits,
+    require_no_split,
+    require_prefix,
+    require_understood,
+)
 from mien.datasets.csv_columns import open_list, read_columns
 from mien.datasets.csv_persons import ListedPersons, read_persons
 from mien.datasets.csv_survey import Survey, check_scales, face_digest
 from mien.datasets.files import is_list_name, list_names, locate, printable, quote_names, real_folders
 from mien.datasets.labels import CLASSES_FILE, LabelNames, map_labels, order_classes, read_class_names
-from mien.datasets.list_options import NO_COLUMN, BoxFormat, ColumnOptions, SplitLists
-from mien.datasets.list_table import ListTable
+from mien.datasets.list_options import BoxFormat, ColumnOptions, SplitLists
+from mien.datasets.list_table import ListTable, without_prefix
 from mien.datasets.record_files import RECORD_SUFFIXES
 from mien.datasets.registry import DATASETS
-from mien.datasets.splits import (
-    assign_split,
-    find_split,
-    is_split_column,
-    named_split,
-    require_splits,
-    require_val_fraction,
-)
+from mien.datasets.splits import assign_split, find_split, named_split, require_val_fraction
 from mien.errors import DatasetError
 from mien.faces.action_units import ActionUnits, is_unit_name
 from mien.faces.crop_options import CropMethod
@@ -66,8 +70,9 @@ class CsvDataset:
         tables: the lists, each with its split; "" for one list of all splits.
         classes: class names in order.
         label_classes: the class of each label as written.
-        path_prefix: the beginning of the paths that is left off.
+        path_prefix: the beginning of the paths that is left off, unless the tables do it.
         box_format: what the numbers of the boxes are, None without boxes.
+        is_box_stated: an option says so, not only the names of the columns.
         affect_range: the scale of valence and arousal.
         repeated: see `Survey.repeated_faces`.
         val_fraction: fraction of faces assigned to ``val`` if there are no splits.
@@ -92,6 +97,7 @@ class CsvDataset:
     notes: tuple[str, ...] = ()
     annotations: Annotations = field(default_factory=dict)
     has_votes: bool = False
+    is_box_stated: bool = False
     name: str = "csv"
 
     def rows(self) -> Iterator[RawRow]:
@@ -115,7 +121,8 @@ class CsvDataset:
                         if digest in self.repeated:
                             if self.repeated[digest] or digest in seen:
                                 fields[REPEATED] = self.repeated[digest]
-                            seen.add(digest)
+                            if self._can_be_repeated(fields):
+                                seen.add(digest)
                         yield RawRow(split=split, number=number, key=key, fields=fields)
 
     def class_of(self, row: RawRow) -> str:
@@ -165,11 +172,14 @@ class CsvDataset:
             warnings=(*box_warnings, *landmark_warnings, *affect_warnings, *unit_warnings),
         )
 
+    def _can_be_repeated(self, fields: dict[str, str]) -> bool:
+        """Return whether a row has a class and a split; without them it is rejected, and another row may be its face's first."""
+        has_split = SPLIT not in fields or find_split(fields[SPLIT]) is not None
+        return has_split and fields[LABEL].strip() in self.label_classes
+
     def _path_in_set(self, written: str) -> str:
         """Return a path without what differs between machines: the prefix, and ``./`` in front."""
-        if self.path_prefix and written.startswith(self.path_prefix):
-            written = written.removeprefix(self.path_prefix).lstrip("/\\")
-        return re.sub(r"^(\.[/\\]+)+", "", written)
+        return re.sub(r"^(\.[/\\]+)+", "", without_prefix(written, self.path_prefix))
 
     def _distribution(self, votes: str) -> tuple[float, ...]:
         """Return the fraction of votes for each class."""
@@ -219,16 +229,16 @@ def open_csv(
             unexplained numbers, or a column that is not read looks like one that is, or like the split.
     """
     require_val_fraction(val_fraction)
-    opened = [(split, *open_list(path, columns)) for split, path in _find_lists(raw, lists)]
-    if len(opened) == 1 and not lists and SPLIT in opened[0][1].columns:
-        opened = [("", *opened[0][1:])]
+    opened = [OpenedList(split, *open_list(path, columns)) for split, path in _find_lists(raw, lists)]
+    if len(opened) == 1 and not lists and SPLIT in opened[0].table.columns:
+        opened = [opened[0]._replace(split="")]
     roots = (raw if raw.is_dir() else raw.parent, *images)
     return read_lists(roots, opened, columns, val_fraction=val_fraction, label_names=label_names)
 
 
 def read_lists(
     roots: tuple[Path, ...],
-    opened: list[tuple[str, ListTable, BoxFormat | None]],
+    opened: list[OpenedList],
     columns: ColumnOptions,
     *,
     val_fraction: float,
@@ -239,7 +249,7 @@ def read_lists(
 
     Args:
         roots: the folders in which images are looked up: the set's, then those named by --images.
-        opened: each list with its split, "" for one of all splits, and the format of its boxes.
+        opened: the lists.
         columns: the options by which the columns were found.
         val_fraction: see `open_csv`.
         label_names: see `open_csv`.
@@ -249,14 +259,16 @@ def read_lists(
         DatasetError: as for `open_csv`.
     """
     tables = tuple((split, table) for split, table, _ in opened)
-    _require_alike(tables)
-    first, box_format = tables[0][1], opened[0][2]
+    require_alike(opened)
+    require_listed_splits(opened)
+    _, first, box_format = opened[0]
     survey = Survey(table for _, table in tables)
     where = " and ".join(f"`{table.path}`" for _, table in tables)
     if columns.split_column is None and SPLIT not in first.columns and not tables[0][0]:
-        _require_no_split(first, survey)
-    _require_understood(first, survey, where=where)
-    _require_prefix(tables, columns.path_prefix, where=where)
+        require_no_split(first, survey)
+    require_understood(first, survey, where=where)
+    require_effect(opened, columns)
+    require_prefix(opened, columns.path_prefix)
     check_scales(survey, where=where, affect_range=columns.affect_range, box_format=box_format)
     listed_names = None if label_names else read_class_names(first.path.parent, survey.labels)
     labels = survey.labels + Counter(first.vote_names)  # also classes that no row is of
@@ -264,7 +276,7 @@ def read_lists(
     if listed_names:
         notes += (f"Numbers of classes are the lines of `{CLASSES_FILE}`, from 0.",)
     if not label_classes:
-        raise _explain_no_label(survey, label_names, where=where)
+        raise explain_no_label(survey, label_names, where=where)
     annotations: Annotations = {}
     if units := {name: first.header[index] for name, index in first.columns.items() if is_unit_name(name)}:
         kind, unit_notes = decide_kind((fields for _, table in tables for _, fields in table.rows()), units)
@@ -288,6 +300,7 @@ def read_lists(
         persons=persons,
         annotations=annotations,
         has_votes=survey.has_votes,
+        is_box_stated=columns.box_format is not None,
         name=name,
         notes=(
             *notes,
@@ -338,78 +351,6 @@ def _find_lists(raw: Path, lists: SplitLists) -> list[tuple[str, Path]]:
     )
 
 
-def _require_alike(tables: tuple[tuple[str, ListTable], ...]) -> None:
-    """Refuse lists of one set that hold different things: a crop is chosen for all of them."""
-    first = tables[0][1]
-    for _, table in tables[1:]:
-        differing = (table.columns.keys() ^ first.columns.keys()) - {VALENCE, AROUSAL}
-        if differing or table.vote_names != first.vote_names:
-            different = ", ".join(sorted(differing)) or "these columns of votes"
-            raise DatasetError(
-                f"The lists of a set must have the same columns, but only one of `{first.path}` and `{table.path}` has "
-                f"{different}: add the column, or leave it out with --box-columns none or --landmarks-column none"
-            )
-
-
-def _require_understood(table: ListTable, survey: Survey, *, where: str) -> None:
-    """Refuse columns of splits and of votes that most rows have no split or label in, and labels that are names of images.
-
-    Raises:
-        DatasetError: they do, with the option that states what the columns hold.
-    """
-    n_images = sum(
-        count for label, count in survey.labels.items() if Path(label).suffix.lower() in IMAGE_SUFFIXES
-    )
-    if 2 * n_images > survey.labels.total():
-        names = table.header or tuple(map(str, range(1, table.width + 1)))
-        shown = next(label for label in survey.labels if Path(label).suffix.lower() in IMAGE_SUFFIXES)
-        column = f" `{names[table.columns[LABEL]]}`" if LABEL in table.columns else ""
-        raise DatasetError(
-            f"The label column{column} of {where} holds names of images, such as {shown[:80]!r}: say which column is which "
-            "with --path-column and --label-column"
-        )
-    if SPLIT in table.columns:
-        names = table.header or tuple(map(str, range(1, table.width + 1)))
-        require_splits(survey.split_values, column=names[table.columns[SPLIT]], where=where)
-    if table.vote_names and 2 * survey.labels.total() < survey.n_rows:
-        shown = ", ".join(table.vote_names)
-        raise DatasetError(
-            f"{where} has no column of labels, and the columns {shown} have a single largest number, none being negative, in "
-            f"{survey.labels.total():,} of {survey.n_rows:,} rows only: name the column of the label with --label-column"
-        )
-
-
-def _explain_no_label(survey: Survey, label_names: LabelNames | None, *, where: str) -> DatasetError:
-    """Return the error of lists none of whose labels has a class."""
-    found = ", ".join(repr(label[:40]) for label in list(survey.labels)[:8])
-    if label_names is not None and found:
-        return DatasetError(
-            f"--label-names explains none of the labels of {where}, which are {found}: name these"
-        )
-    if survey.problems.total() == survey.n_rows > 0:
-        problem = next(iter(survey.problems))
-        return DatasetError(f"No row of {where} can be read, {problem}: correct the line of column names")
-    return DatasetError(f"{where} must have rows with a label, it has none: fill in its label column")
-
-
-def _require_prefix(tables: tuple[tuple[str, ListTable], ...], prefix: str, *, where: str) -> None:
-    """Refuse a prefix that no path has.
-
-    Raises:
-        DatasetError: none has it.
-    """
-    paths = (fields[PATH] for _, table in tables for _, fields in table.rows() if PATH in fields)
-    first = next(paths, None)
-    if (
-        first is not None
-        and not first.startswith(prefix)
-        and not any(path.startswith(prefix) for path in paths)
-    ):
-        raise DatasetError(
-            f"No path of {where} begins with --path-prefix {prefix!r}, the first is {first!r}: give the beginning as it is written"
-        )
-
-
 def _find_repeated(table: ListTable, survey: Survey, label_classes: dict[str, str]) -> dict[int, str]:
     """Return the faces that are in several rows, see `Survey.repeated_faces`.
 
@@ -418,35 +359,13 @@ def _find_repeated(table: ListTable, survey: Survey, label_classes: dict[str, st
     """
     found, n_rows = survey.repeated_faces(label_classes)
     if 2 * n_rows > survey.n_rows and n_rows >= LEAST_CONTRADICTIONS:
-        column = (table.header or range(1, table.width + 1))[table.columns[PATH]]
+        column = column_name(table, PATH)
         raise DatasetError(
             f"{n_rows:,} of {survey.n_rows:,} rows of `{table.path}` have the path and box of a row with another label: if "
             f"`{column}` is only a part of the path, put it together, as in --path-column '{{FOLDER}}/{{{column}}}'; if an "
             "image shows several faces, give each row its box"
         )
     return found
-
-
-def _require_no_split(table: ListTable, survey: Survey) -> None:
-    """Refuse a list with a column that seems to hold the split, by its name or because most of its cells name a split.
-
-    Words in the paths count only if they distinguish several splits, or name a held-out one.
-    """
-    used = set(table.columns.values()) - {table.columns[PATH]}
-    names = table.header or tuple(str(number) for number in range(1, table.width + 1))
-    for index, column in enumerate(names):
-        found = survey.splits.get(index, Counter[str]())
-        is_path = index == table.columns[PATH]
-        is_split = 2 * found.total() > survey.n_rows and (
-            len(found) > 1 or not is_path or "train" not in found
-        )
-        if index not in used and (is_split or (not is_path and is_split_column(column))):
-            shown = ", ".join(f"{split} {found[split]:,}" for split in SPLITS if found[split])
-            raise DatasetError(
-                f"`{table.path}` has no column `split`, but `{column}` seems to hold the split "
-                f"({shown or 'by its name'}): add --split-column {shlex.quote(column)} to use it, or "
-                f"--split-column {NO_COLUMN} if it is not one, which draws val from all rows"
-            )
 
 
 def _describe_lists(tables: tuple[tuple[str, ListTable], ...], survey: Survey) -> Iterator[str]:

@@ -47,7 +47,7 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MergedDataset:
-    """Several datasets. The key of a row is the name of its source, ``/``, and its key there.
+    """Several datasets. A row's key, person and clip are those that its source names, after the source's name and ``/``.
 
     Attributes:
         sources: the sets.
@@ -84,7 +84,7 @@ class MergedDataset:
     def parse(self, row: RawRow) -> FaceRecord:
         """Return the record of the row's source, with its label and votes in the merged classes."""
         source, inner = self._in_source(row)
-        record = source.parse(inner)
+        record, name = source.parse(inner), self.names[int(row.fields[SOURCE])]
         places = {index: self.classes.index(name) for index, name in enumerate(source.classes)}
         places[NO_LABEL] = NO_LABEL
         distribution = record.distribution
@@ -97,7 +97,14 @@ class MergedDataset:
             task: align_columns(task, values[None], annotations_of(source), self.annotations)[0]
             for task, values in record.annotations.items()
         }
-        return replace(record, label=places[record.label], distribution=distribution, annotations=annotations)
+        return replace(
+            record,
+            label=places[record.label],
+            distribution=distribution,
+            annotations=annotations,
+            person=f"{name}/{record.person}" if record.person else None,
+            clip=f"{name}/{record.clip}" if record.clip else None,
+        )
 
     def _in_source(self, row: RawRow) -> tuple[FaceDataset, RawRow]:
         """Return the source of a row, and the row as the source has it."""

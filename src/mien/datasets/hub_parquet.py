@@ -12,7 +12,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -197,13 +197,12 @@ def open_parquet(
         ArtifactError: files that mien wrote are damaged.
     """
     require_val_fraction(val_fraction)
-    for other, _ in given_options(
-        replace(columns, split_column=None, split_names=(), label_column=None, affect_range=None)
-    ):
-        raise DatasetError(
-            f"{option_flag(other)} does not apply to Parquet files: leave it out, or write the columns that you need as CSV and "
-            "the images as files"
-        )
+    for other, _ in given_options(columns):
+        if other.name not in DATASETS["parquet"].columns:
+            raise DatasetError(
+                f"{option_flag(other)} does not apply to Parquet files: leave it out, or write the columns that you need as CSV "
+                "and the images as files"
+            )
     paths = find_parquet_files(raw)
     if not paths:
         raise DatasetError(
@@ -221,6 +220,7 @@ def open_parquet(
             )
         return open_packed_parquet(raw, list(zip(splits, paths, strict=True)), packed, notes)
     chosen = choose_columns(raw, paths, schemas, columns, has_splits=any(splits))
+    _require_effect(raw, chosen, columns)
     root = (raw.parent if raw.is_file() else raw).resolve()
     files = tuple(
         ImageFile(split, path.resolve(), read_label_names(schema, chosen.label))
@@ -254,6 +254,23 @@ def open_parquet(
         affect_range=columns.affect_range or (-1.0, 1.0),
         notes=(*label_notes, *notes),
     )
+
+
+def _require_effect(raw: Path, chosen: Columns, columns: ColumnOptions) -> None:
+    """Refuse options about columns that the files do not have.
+
+    Raises:
+        DatasetError: there is one.
+    """
+    if columns.split_names and chosen.split is None:
+        raise DatasetError(
+            f"--split-names has no effect, since no column of splits is read from `{raw}`: leave it out, or name the column with "
+            "--split-column"
+        )
+    if columns.affect_range is not None and not chosen.affect:
+        raise DatasetError(
+            f"--affect-range has no effect, since `{raw}` has no column `valence` or `arousal`: leave it out, or rename the columns"
+        )
 
 
 def _find_splits(raw: Path, paths: list[Path]) -> tuple[list[str | None], list[str]]:

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -22,8 +23,20 @@ LabelNames = tuple[tuple[str, str], ...]
 AFFECTNET_NUMBERS: LabelNames = tuple((str(number), name) for number, name in enumerate(AFFECTNET_CLASSES))
 
 
+def class_named(name: str) -> str:
+    r"""Return the class that a name stands for: one of AffectNet's, or a new one.
+
+    The new one has its accents in one form (NFC): names of folders from macOS have them in another, and look the same.
+
+    Example:
+        >>> class_named("joy"), class_named("mu\u0308de") == "m\u00fcde"
+        ('Happy', True)
+    """
+    return canonical_class(name) or unicodedata.normalize("NFC", name)
+
+
 def _number(start: int, *names: str) -> LabelNames:
-    return tuple((str(number), canonical_class(name) or name) for number, name in enumerate(names, start))
+    return tuple((str(number), class_named(name)) for number, name in enumerate(names, start))
 
 
 # The numbers of sets in use, by the names that --label-names takes. Sources: FER2013's and FER+'s own lists; RAF-DB's
@@ -69,7 +82,7 @@ def parse_label_names(text: str) -> LabelNames:
             )
         if label in names:
             raise ValueError(f"names the label {written!r} twice in {text!r}")
-        names[label] = canonical_class(name) or name
+        names[label] = class_named(name)
     return tuple(names.items())
 
 
@@ -80,17 +93,17 @@ CLASSES_FILE = "classes.txt"
 def read_class_names(folder: Path, labels: Iterable[str]) -> LabelNames | None:
     """Return the classes that `CLASSES_FILE` gives to numbers; None if there is none, or it does not fit the labels.
 
-    It fits if the labels are numbers from 0 to less than its number of lines, and 0 is among them.
+    It fits if the labels are numbers of lines that are not blank, counted from 0, and 0 is among them.
     """
     try:
         text = read_regular(folder / CLASSES_FILE, max_bytes=100_000).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return None
-    names = [line.strip() for line in text.splitlines() if line.strip()]
+    names = {number: line.strip() for number, line in enumerate(text.splitlines()) if line.strip()}
     numbers = {parse_integer(label) for label in labels}
-    if 0 not in numbers or not numbers <= set(range(len(names))):
+    if 0 not in numbers or not numbers <= names.keys():
         return None
-    return tuple((str(number), canonical_class(name) or name) for number, name in enumerate(names))
+    return tuple((str(number), class_named(name)) for number, name in names.items())
 
 
 def map_labels(
@@ -122,7 +135,7 @@ def map_labels(
         if 2 * sum(counts[label] for label in numbers) > sum(counts.values()):
             _refuse_numbers(numbers, where=f"The labels of {where} are numbers")
         classes = {
-            label: canonical_class(label) or label
+            label: class_named(label)
             for label in counts
             if label not in numbers
             and re.search(r"\w", label)
@@ -157,7 +170,7 @@ def map_folders(folders: Iterable[str], label_names: LabelNames | None, *, where
         folders = list(folders)
         _require_same_numbers(folders, label_names, where=where)
         return _explained(folders, label_names)
-    classes = {folder: canonical_class(folder) or folder for folder in folders}
+    classes = {folder: class_named(folder) for folder in folders}
     numbers = [folder for folder in classes if parse_integer(folder) is not None]
     if numbers:
         _refuse_numbers(
@@ -169,7 +182,7 @@ def map_folders(folders: Iterable[str], label_names: LabelNames | None, *, where
 def _explained(labels: Iterable[str], label_names: LabelNames) -> dict[str, str]:
     """Return the class of each label that is explained, in another case if not as it is written."""
     named = {label.lower(): name for label, name in label_names} | dict(label_names)
-    found = ((label, named.get(_normalize(label), named.get(label.strip().lower()))) for label in labels)
+    found = ((label, named.get(_normalize(label), named.get(_normalize(label).lower()))) for label in labels)
     return {label: name for label, name in found if name is not None}
 
 
@@ -263,8 +276,9 @@ def note_new_classes(label_classes: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _normalize(label: str) -> str:
+    """Return a label in the form in which options name it: an integer without decimals, accents in one form."""
     number = parse_integer(label)
-    return label.strip() if number is None else str(number)
+    return unicodedata.normalize("NFC", label.strip()) if number is None else str(number)
 
 
 def _listed(labels: list[str]) -> str:

@@ -41,25 +41,6 @@ def parse_box_columns(text: str) -> tuple[str, ...]:
     return names
 
 
-def parse_split_names(text: str) -> tuple[tuple[str, str], ...]:
-    """Parse the split of each value of a column.
-
-    Raises:
-        ValueError: a value has no split, or one that does not exist.
-
-    Example:
-        >>> parse_split_names("0=train, True=test")
-        (('0', 'train'), ('true', 'test'))
-    """
-    pairs = [tuple(part.strip().lower() for part in item.split("=")) for item in text.split(",")]
-    names: dict[str, str] = {}
-    for pair in pairs:
-        if len(pair) != 2 or not pair[0] or pair[1] not in ("train", "val", "test") or pair[0] in names:
-            raise ValueError(f"must be like 0=train,1=val,2=test, got {text!r}")
-        names[pair[0]] = pair[1]
-    return tuple(names.items())
-
-
 def parse_affect_columns(text: str) -> tuple[str, ...]:
     """Parse the names of the columns of valence and arousal, or ``none``.
 
@@ -136,7 +117,7 @@ class ColumnOptions:
         (),
         "split of each value of the split column, such as 0=train,1=val,2=test",
         metavar="VALUE=SPLIT,...",
-        parse=parse_split_names,
+        parse="mien.datasets.list_table:parse_split_names",
     )
     person_column: str | None = option(
         None,

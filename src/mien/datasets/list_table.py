@@ -21,11 +21,17 @@ class ListTable(CsvFile):
 
     Attributes:
         path_parts: what the path consists of: text, and indices of columns; empty if it is one column.
+        folder: what is put in front of the path, once its prefix is left off; None if the path stays as it is written.
+        path_prefix: the beginning of the paths that is left off.
+        is_split_in_path: the path is also the field `SPLIT`.
         vote_columns: columns named like classes, whose largest number is the label; empty if the label is one column.
         split_names: the split of each value of the column of splits that is no name of one.
     """
 
     path_parts: tuple[str | int, ...] = ()
+    folder: str | None = None
+    path_prefix: str = ""
+    is_split_in_path: bool = False
     vote_columns: tuple[int, ...] = ()
     split_names: tuple[tuple[str, str], ...] = ()
 
@@ -50,6 +56,10 @@ class ListTable(CsvFile):
         if self.path_parts:
             parts = (part if isinstance(part, str) else cells[part].strip() for part in self.path_parts)
             fields[PATH] = "".join(parts)
+        if self.folder is not None:
+            fields[PATH] = self.folder + without_prefix(fields[PATH], self.path_prefix)
+        if self.is_split_in_path:
+            fields[SPLIT] = fields[PATH]
         if self.vote_columns:
             cells_of_votes = (cells[index].strip() for index in self.vote_columns)
             numbers = [parse_number(TRUTH.get(cell.lower(), cell)) for cell in cells_of_votes]
@@ -65,15 +75,51 @@ class ListTable(CsvFile):
 
 @cache
 def drop_beginning(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of classes without what comes before all of them, or the names if they are no classes then.
+    """Return the names of classes without what comes before all of them, or the names if that is no beginning.
+
+    It is one if it ends with a dash, underscore or blank and two of the rests are AffectNet's classes, or if all of them are.
 
     Example:
-        >>> drop_beginning(("emotion_happy", "emotion_sad")), drop_beginning(("bored", "born"))
-        (('happy', 'sad'), ('bored', 'born'))
+        >>> drop_beginning(("emotion_sad", "emotion_surprise", "emotion_shy")), drop_beginning(("bored", "born"))
+        (('sad', 'surprise', 'shy'), ('bored', 'born'))
     """
     shared = os.path.commonprefix(names)  # noqa: RUF071 - of text, not of paths
-    without = tuple(name.removeprefix(shared) for name in names)
-    return without if len(names) > 1 and all(map(canonical_class, without)) else names
+    end = max(shared.rfind(mark) for mark in "_- ") + 1
+    for length, n_least in ((end, 2), (len(shared), max(len(names), 2))):
+        without = tuple(name[length:] for name in names)
+        if length and all(without) and sum(map(bool, map(canonical_class, without))) >= n_least:
+            return without
+    return names
+
+
+def without_prefix(path: str, prefix: str) -> str:
+    r"""Return a path without the beginning that was written on another machine, if it has it.
+
+    Example:
+        >>> without_prefix("/home/other/a.jpg", "/home/other"), without_prefix("a.jpg", "/home/other")
+        ('a.jpg', 'a.jpg')
+    """
+    return path.removeprefix(prefix).lstrip("/\\") if prefix and path.startswith(prefix) else path
+
+
+def parse_split_names(text: str) -> tuple[tuple[str, str], ...]:
+    """Parse the split of each value of a column, in the form of `normalize_value`; ``''`` is an empty cell.
+
+    Raises:
+        ValueError: a value has no split, two of them, or one that does not exist.
+
+    Example:
+        >>> parse_split_names("0.0=train, True=test, ''=val")
+        (('0', 'train'), ('true', 'test'), ('', 'val'))
+    """
+    names: dict[str, str] = {}
+    for item in text.split(","):
+        value, _, split = (part.strip() for part in item.rpartition("="))
+        name = "" if value in ("''", '""') else normalize_value(value)
+        if not value or split.lower() not in ("train", "val", "test") or name in names:
+            raise ValueError(f"must be like 0=train,1=val,2=test, with '' for an empty cell, got {text!r}")
+        names[name] = split.lower()
+    return tuple(names.items())
 
 
 def normalize_value(text: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mien.datasets.base import FaceDataset
 from mien.datasets.column_names import PATH, SPLIT
+from mien.datasets.csv_checks import OpenedList, require_prefix
 from mien.datasets.csv_columns import open_list, read_columns
 from mien.datasets.csv_table import read_lists
 from mien.datasets.files import list_names, quote_names
@@ -80,7 +81,8 @@ def open_metadata_folder(
     for file in files:
         folder = "".join(f"{part}/" for part in file.parent.relative_to(root).parts)
         table, box_format = open_list(file, columns, folder=folder)
-        opened.append((find_split(folder) or "", table, box_format))
+        opened.append(OpenedList(find_split(folder) or "", table, box_format))
+    require_prefix(opened, columns.path_prefix)
     counts: Counter[str] = Counter()
     listed: set[str] = set()
     for split, table, _ in opened:
@@ -88,22 +90,20 @@ def open_metadata_folder(
             path = fields.get(PATH, "")
             counts[split or find_split(f"{Path(path).parent.as_posix()}/") or ""] += 1
             listed.add(path.replace("\\", "/").removeprefix("./"))
-    if columns.split_column is None and SPLIT not in opened[0][1].columns:
+    if columns.split_column is None and SPLIT not in opened[0].table.columns:
         if counts[""] and len(counts) > 1:
             raise DatasetError(
                 f"`{raw}` must say the split of every image or of none, {counts['']:,} of {counts.total():,} are in no folder "
                 f"named like a split: move them, or add a column `{SPLIT}`"
             )
         if not counts[""]:
-            opened = [
-                (split, table if split else _split_by_path(table), form) for split, table, form in opened
-            ]
+            opened = [one if one.split else one._replace(table=_split_by_path(one.table)) for one in opened]
     else:
-        opened = [("", table, form) for _, table, form in opened]
+        opened = [one._replace(split="") for one in opened]
     dataset = read_lists(
         (root, *images),
         opened,
-        columns,
+        replace(columns, path_prefix=""),  # the tables leave it off, before the folder is put in front
         val_fraction=val_fraction,
         label_names=label_names,
         name="imagefolder",
@@ -114,4 +114,4 @@ def open_metadata_folder(
 
 
 def _split_by_path(table: ListTable) -> ListTable:
-    return replace(table, columns=table.columns | {SPLIT: table.columns[PATH]})
+    return replace(table, columns=table.columns | {SPLIT: table.columns[PATH]}, is_split_in_path=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mien.datasets.list_options import ColumnOptions, SplitLists
 from mien.errors import DatasetError
-from mien.runtime.options import given_options, option, option_flag, option_group
+from mien.runtime.options import given_options, option, option_flag, option_flags, option_group
 from mien.runtime.suggestion import require_known
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ class DatasetKind:
         natural_crop: the default crop method, in words where it depends on the set.
         opener: ``module:function``; takes the path and the options below, and returns a `FaceDataset`.
         options: the fields of `DatasetOptions` that the kind uses; all but ``split`` are arguments of its opener.
+        columns: the fields of `ColumnOptions` that the kind uses if it takes ``columns``; empty for all of them.
         recognizer: ``module:function``; takes the path and returns, quickly and without reading images, the reason why it
             is such a set, to follow "because", or None. Without one, a set is recognized by being opened.
         is_generic: any set of this form; a more specific kind goes before it.
@@ -130,11 +131,20 @@ class DatasetKind:
     opener: str
     title: str = ""
     options: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
     recognizer: str = ""
     is_generic: bool = False
     may_be_file: bool = False
     terms: str | None = None
     needs_detector: bool = False
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The kind's options as they are written on the command line."""
+        unused = {option_flag(entry) for entry in fields(ColumnOptions) if entry.name not in self.columns}
+        unused = unused if self.columns else set()
+        by_name = {entry.name: option_flags(entry) for entry in fields(DatasetOptions)}
+        return tuple(flag for name in self.options for flag in by_name[name] if flag not in unused)
 
     def open(self, raw: Path, options: DatasetOptions) -> FaceDataset:
         """Return the dataset at a path; `open_dataset` checks the path and the options first.
@@ -318,6 +328,7 @@ DATASETS = {
         natural_crop="whole, or that of the exported pack",
         opener="mien.datasets.hub_parquet:open_parquet",
         options=("val_fraction", "split", "label_names", "columns"),
+        columns=("label_column", "split_column", "split_names", "affect_range"),
         may_be_file=True,
     ),
     "yaml": DatasetKind(
@@ -359,7 +370,7 @@ def open_dataset(kind: str, raw: Path, options: DatasetOptions) -> FaceDataset:
     chosen = DATASETS[kind]
     for name, flag in given_flags(options).items():
         if name not in (*chosen.options, "terms"):
-            *takers, last = [other for other, entry in DATASETS.items() if name in entry.options]
+            *takers, last = [other for other, entry in DATASETS.items() if flag in entry.flags]
             listed = f"{', '.join(takers)} and {last}" if takers else last
             advice = "write it into the file" if kind == "yaml" else "leave it out"
             raise DatasetError(f"{flag} applies to {listed}, not to `{kind}`: {advice}")

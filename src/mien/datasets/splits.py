@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mien.datasets.list_options import NO_COLUMN
+from mien.datasets.list_table import normalize_value
 from mien.errors import DatasetError
 from mien.formats.pack.grouping import connect
 
@@ -178,7 +179,8 @@ def require_splits(values: Counter[str], *, column: str, where: str) -> None:
     """
     unknown = {value: count for value, count in values.items() if find_split(value) is None}
     if 2 * sum(unknown.values()) > values.total():
-        example = ",".join(f"{value or repr(value)}=SPLIT" for value in sorted(unknown)[:10])
+        names = dict.fromkeys(normalize_value(value) or "''" for value in sorted(unknown)[:10])
+        example = ",".join(f"{name}=SPLIT" for name in names)
         raise DatasetError(
             f"The column `{column}` of {where} must name splits, it has {', '.join(map(repr, sorted(unknown)[:10]))}: add "
             f"--split-names {shlex.quote(example)} with train, val or test for SPLIT, or --split-column {NO_COLUMN}"

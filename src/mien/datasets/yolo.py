@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 from mien.datasets.base import FaceDataset, FaceRecord, RawRow, RejectedRow
 from mien.datasets.csv_cells import parse_integer
 from mien.datasets.files import list_names, locate, printable
-from mien.datasets.labels import LabelNames, map_labels, order_classes
+from mien.datasets.labels import LabelNames, class_named, map_labels, order_classes
 from mien.datasets.listed import files_below
 from mien.datasets.registry import DATASETS
 from mien.datasets.splits import assign_split, find_split, require_val_fraction
 from mien.errors import DatasetError
-from mien.faces.classes import canonical_class
 from mien.faces.crop_options import CropMethod
 from mien.faces.image_files import read_image_file
 from mien.faces.images import IMAGE_SUFFIXES, UnreadableImage, open_image
@@ -246,7 +245,7 @@ def read_class_names(root: Path) -> tuple[LabelNames | None, tuple[str, ...]]:
             named = tuple(
                 (str(number), str(name).strip()) for number, name in names.items() if str(name).strip()
             )
-            canonical = tuple((number, canonical_class(name) or name) for number, name in named)
+            canonical = tuple((number, class_named(name)) for number, name in named)
             return canonical, (f"The names of the classes are those of `{file}`.",)
     return None, ()
 

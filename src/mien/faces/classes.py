@@ -173,13 +173,18 @@ def check_new_class_names(names: Collection[str]) -> str | None:
 def _check_spellings(names: Iterable[str]) -> str | None:
     """Return which two names are one in different spellings, as a phrase, or None if there are none.
 
+    Letters with accents have two forms, of which macOS writes one in the names of files.
+
     Example:
         >>> _check_spellings(["Happy", "Sad", "happy "])
         "'Happy' and 'happy ' differ only in case or blanks: write them alike, or name one of them in another way"
     """
     spellings: dict[str, str] = {}
     for name in names:
-        other = spellings.setdefault(" ".join(name.split()).casefold(), name)
+        composed = unicodedata.normalize("NFC", name)
+        other = spellings.setdefault(" ".join(composed.split()).casefold(), name)
         if other != name:
-            return f"{other!r} and {name!r} differ only in case or blanks: write them alike, or name one of them in another way"
+            is_same = unicodedata.normalize("NFC", other) == composed
+            how = "how accents are encoded" if is_same else "case or blanks"
+            return f"{other!r} and {name!r} differ only in {how}: write them alike, or name one of them in another way"
     return None

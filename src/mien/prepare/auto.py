@@ -1,5 +1,6 @@
 """`mien prepare auto`: what a raw dataset is taken for, ten of its rows, and the command that prepares it. Nothing is written."""
 
+import os
 import random
 import shlex
 from collections import Counter
@@ -48,7 +49,7 @@ def describe_set(
         words = list(arguments) or [AUTO, str(raw)]
         words[words.index(AUTO)] = candidate.kind
         if out is None:
-            words += ["--out", f"{raw.resolve().stem or 'faces'}.pack"]
+            words += ["--out", str(_propose_out(raw))]
         command = shlex.join(["mien", "prepare", *words])
         try:
             dataset = open_dataset(candidate.kind, raw, options)
@@ -61,6 +62,13 @@ def describe_set(
         kinds = ", ".join(candidate.kind for candidate in candidates)
         parts.insert(0, f"`{raw}` may be any of {kinds}: choose the one whose rows are right.")
     return "\n\n".join((*parts, *problems))
+
+
+def _propose_out(raw: Path) -> Path:
+    """Return a path for the pack in the current folder; if that is in the set, which is never written to, next to the set."""
+    folder = raw.resolve()
+    out = Path(f"{folder.stem or 'faces'}.pack")
+    return Path(os.path.relpath(folder.parent / out)) if out.resolve().is_relative_to(folder) else out
 
 
 def _taken_for(raw: Path, candidate: Candidate) -> str:

@@ -10,10 +10,11 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.datasets.base import RejectedRow
+from mien.datasets.base import FaceDataset, RejectedRow, WrappedDataset
 from mien.datasets.column_names import BOX
 from mien.datasets.csv_cells import parse_box
 from mien.datasets.csv_table import CsvDataset
+from mien.datasets.dataset_file import MergedDataset
 from mien.datasets.list_options import BoxFormat
 from mien.errors import DatasetError
 from mien.faces.boxes import iou_xyxy
@@ -28,6 +29,17 @@ MAX_ROWS = 200
 # this much on average. Boxes of heads and of inner faces overlap by about a third.
 LEAST_BETTER, LEAST_OVERLAP, LEAST_GAIN = 0.8, 0.5, 0.1
 SWAPPED = "y, x"
+
+
+def find_concluded_boxes(dataset: FaceDataset) -> Iterator[tuple[CsvDataset, BoxFormat]]:
+    """Yield the lists in a dataset, with the format of their boxes, if only the names of the columns say it."""
+    if isinstance(dataset, WrappedDataset):
+        yield from find_concluded_boxes(dataset.dataset)
+    elif isinstance(dataset, MergedDataset):
+        for source in dataset.sources:
+            yield from find_concluded_boxes(source)
+    elif isinstance(dataset, CsvDataset) and dataset.box_format is not None and not dataset.is_box_stated:
+        yield dataset, dataset.box_format
 
 
 def require_boxes_on_faces(dataset: CsvDataset, box_format: BoxFormat, detector: Detector) -> None:
@@ -50,8 +62,8 @@ def require_boxes_on_faces(dataset: CsvDataset, box_format: BoxFormat, detector:
             else f"add --box-format {way} if that is what they are"
         )
         raise DatasetError(
-            f"The boxes are read as {box_format} by the names of their columns, but for {n_better} of {len(overlaps)} faces "
-            f"the detector agrees better with them as {way}: {advice}, otherwise --box-format {box_format}"
+            f"The boxes of `{dataset.tables[0][1].path}` are read as {box_format} by the names of their columns, but for "
+            f"{n_better} of {len(overlaps)} faces the detector agrees better with them as {way}: {advice}, otherwise --box-format {box_format}"
         )
 
 

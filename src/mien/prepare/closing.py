@@ -210,7 +210,7 @@ _MISREAD = {
     "landmark_order": _LANDMARKS, "landmark_count": _LANDMARKS, "landmark_value": _LANDMARKS, "landmark_place": _LANDMARKS,
     "valence_value": _AFFECT, "arousal_value": _AFFECT, "affect_value": _AFFECT,
 }  # fmt: skip
-# In the progress folder, says that all rows were read and the pack was refused for those that were rejected.
+# In the progress folder, says that all rows were read and the pack was refused, and for which losses; empty for all rows.
 REFUSED = "refused"
 
 
@@ -246,7 +246,7 @@ def _require_no_loss(info: PackInfo, allowed: tuple[str, ...], work: Path) -> No
         counted = ", ".join(f"{count:,} {reason}" for reason, count in info.rejected_by_reason.items())
         problems["mostly-rejected"] = [f"{n_lost:,} of {info.n_rows:,} rows are rejected ({counted})"]
     for code, count in info.warnings.items():
-        how = _UNITS if code.startswith("action_unit_value_") else _MISREAD.get(code)
+        how = _explain_warning(code)
         if how is not None and 2 * count > info.n_kept and count >= LEAST_MISREAD:
             advice = f" ({how})" if info.source in _LISTS else ""
             problems.setdefault("unusable-annotations", []).append(
@@ -254,12 +254,17 @@ def _require_no_loss(info: PackInfo, allowed: tuple[str, ...], work: Path) -> No
             )
     refused = {name: texts for name, texts in problems.items() if name not in allowed}
     if refused:
-        (work / PROGRESS_FOLDER / REFUSED).touch()
+        (work / PROGRESS_FOLDER / REFUSED).write_text(",".join(refused), encoding="utf-8")
         first = f" {_show_first_reject(work)}" if info.n_rejected else ""
         raise DatasetError(
             f"Too much of the set is lost: {'; '.join(text for texts in refused.values() for text in texts)}.{first} Correct the "
             f"set and run the same command again, or add --allow {','.join(problems)} to make the pack as it is"
         )
+
+
+def _explain_warning(code: str) -> str | None:
+    """Return what states how an annotation is to be read, if a warning says that it may be misread, otherwise None."""
+    return _UNITS if code.startswith("action_unit_value_") else _MISREAD.get(code)
 
 
 def _count_undefined(work: Path) -> int:
@@ -278,12 +283,16 @@ def _show_first_reject(work: Path) -> str:
     return f"The first: {where}, {row['reason']}: {row['detail']}. Remedy: {row['remedy']}. See {path}."
 
 
-def forget_rejects(work: Path) -> None:
-    """Let rejected rows be read again if the pack was refused for them: their owner may have corrected them."""
+def forget_rejects(work: Path, allowed: tuple[str, ...]) -> None:
+    """Let rejected rows, and annotations that could not be used, be read again if the pack was refused.
+
+    Their owner may have corrected the files, unless all losses that it was refused for are allowed now.
+    """
     mark = work / PROGRESS_FOLDER / REFUSED
-    if mark.exists():
+    if mark.exists() and not {*mark.read_text(encoding="utf-8").split(",")} <= {*allowed}:
         for path in _note_paths(work):
-            if read_json(path, what="unfinished pack")["rejects"]:
+            notes = read_json(path, what="unfinished pack")
+            if notes["rejects"] or any(map(_explain_warning, notes["warnings"])):
                 path.unlink()
         mark.unlink()
 

@@ -27,7 +27,6 @@ from mien.artifacts import (
 )
 from mien.datasets.base import CroppedDataset, FaceDataset, RawRow
 from mien.datasets.corrections import open_corrected
-from mien.datasets.csv_table import CsvDataset
 from mien.datasets.labels import CLASSES_FILE
 from mien.datasets.registry import DATASETS, open_dataset
 from mien.datasets.terms import find_terms
@@ -40,7 +39,7 @@ from mien.faces.detector_file import find_detector_file
 from mien.faces.image_files import MAX_FILE_BYTES
 from mien.formats.pack.schema import SPLITS
 from mien.formats.unfinished import PLAN, library_versions
-from mien.prepare.box_check import require_boxes_on_faces
+from mien.prepare.box_check import find_concluded_boxes, require_boxes_on_faces
 from mien.prepare.closing import REFUSED, PrepareSummary, finish, forget_rejects, read_summary
 from mien.prepare.face import PROGRESS_FOLDER, ShardTask, is_made, make_shard
 from mien.prepare.landmark_placement import find_landmark_model
@@ -88,9 +87,8 @@ def prepare(
         fetch = placing is not None or dataset.natural_crop == "whole" or DATASETS[kind].needs_detector
         found = find_detector_file(options.detector_path, fetch=fetch)
         options = replace(options, detector_path=found)
-        is_stated = options.dataset.columns.box_format is not None
-        if isinstance(dataset, CsvDataset) and dataset.box_format and found and not is_stated:
-            require_boxes_on_faces(dataset, dataset.box_format, open_detector(found))
+        for boxed, box_format in find_concluded_boxes(dataset) if found else ():
+            require_boxes_on_faces(boxed, box_format, open_detector(found))
     terms = find_terms(kind, raw, dataset, options.dataset)
     if options.corrections is not None:
         dataset = open_corrected(dataset, options.corrections)
@@ -114,8 +112,7 @@ def prepare(
         if _is_finished(out, plan):
             return read_summary(out, dataset)
         work = _begin(out, plan, lists, force=options.force)
-        if not options.allow:
-            forget_rejects(work)
+        forget_rejects(work, options.allow)
         with Progress("Preparing", total=n_rows, unit="row") as progress:
             n_resumed = _make_shards(raw, dataset, crop, work, options, progress)
         summary = finish(work, out, dataset, crop, options, terms=terms)

@@ -410,6 +410,21 @@ def test_repeated_and_contradicting_rows(make_csv: Callable[..., Path], read_set
     assert len(read.rows) - len(read.rejects) == 4
 
 
+def test_a_row_that_is_rejected_does_not_make_the_next_one_a_repetition(
+    make_csv: Callable[..., Path], read_set: Callable[..., Any]
+) -> None:
+    """The first row of a face that has a class and a split is kept."""
+    lines = [
+        *("a.jpg,,train", "a.jpg,happy,train", "b.jpg,sad,later", "b.jpg,sad,train", "c.jpg,sad,test"),
+        *("d.jpg,?,train", "d.jpg,happy,train", "d.jpg,happy,train"),
+    ]
+    read = read_set(open_csv(make_csv("path,label,split", *lines)))
+    assert list(read.records) == ["a.jpg", "b.jpg", "d.jpg", "c.jpg"]
+    assert {number: reason for (_, number), (reason, _) in read.rejects.items()} == {
+        1: "unknown_label", 3: "unknown_split", 6: "unknown_label", 8: "duplicate_row",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("values", "advice"),
     [
@@ -491,6 +506,10 @@ def test_what_lies_beside_a_list_is_noted(tmp_path: Path, put: Callable[..., Pat
         pytest.param("happy\nsad\nbored\n", "012", ("Happy", "Sad", "bored"), id="from 0"),
         pytest.param("happy\nsad\nbored\n", "123", None, id="from 1"),
         pytest.param("happy\nsad\n", "012", None, id="too few"),
+        pytest.param(
+            "happy\n\nsad\nfear\n\n", "023", ("Happy", "Sad", "Fear"), id="a number without a class"
+        ),
+        pytest.param("happy\n\nsad\nfear\n", "01", None, id="a class without a name"),
     ],
 )
 def test_a_file_of_classes_explains_numbers(

@@ -138,3 +138,14 @@ def test_sources_that_are_cropped_differently_need_a_crop(place: Path, put: Call
     text = "sources:\n- {kind: folder, raw: ../sorted}\n- " + LISTED.strip().replace("\n", "\n  ")
     with pytest.raises(DatasetError, match=r"\(sorted: whole, faces.csv: box\): add `crop: aligned`"):
         open_dataset_file(put(place / "mine" / "dataset.yaml", text))
+
+
+def test_persons_of_two_sources_are_not_one(tmp_path: Path, put: Callable[..., Path], read_set: Any) -> None:
+    """Sets number their persons and clips alike: the name of the source comes before theirs."""
+    for name in ("a", "b"):
+        put(tmp_path / name / "faces.csv", "path,label,person,clip\n1.jpg,happy,1,7\n2.jpg,sad,,\n")
+    text = "sources: [{kind: csv, raw: a, val_fraction: 0}, {kind: csv, raw: b, val_fraction: 0}]"
+    read = read_set(open_dataset_file(put(tmp_path / "dataset.yaml", text)))
+    assert {key: (record.person, record.clip) for key, record in read.records.items()} == {
+        "a/1.jpg": ("a/1", "a/7"), "a/2.jpg": (None, None), "b/1.jpg": ("b/1", "b/7"), "b/2.jpg": (None, None),
+    }  # fmt: skip

@@ -12,7 +12,8 @@ import pytest
 from mien.datasets.forms import open_any_folder, open_any_list
 from mien.datasets.hub_parquet import open_parquet
 from mien.datasets.labels import parse_label_names
-from mien.datasets.list_options import ColumnOptions, parse_split_names
+from mien.datasets.list_options import ColumnOptions
+from mien.datasets.list_table import parse_split_names
 from mien.errors import DatasetError
 
 # The order of the Hub's copy of AffectNet, which is not AffectNet's own.
@@ -277,8 +278,21 @@ def test_splits_in_a_column_of_another_name(write: Callable[..., Path]) -> None:
     raw = write([3, 0], "faces.parquet", is_valid=[False, True])
     with pytest.raises(DatasetError, match="--split-column is_valid"):
         open_parquet(raw)
-    with pytest.raises(DatasetError, match="add --split-names False=SPLIT,True=SPLIT"):
+    with pytest.raises(DatasetError, match="add --split-names false=SPLIT,true=SPLIT"):
         open_parquet(raw, columns=ColumnOptions(split_column="is_valid"))
     names = parse_split_names("False=train,True=val")
     source = open_parquet(raw, columns=ColumnOptions(split_column="is_valid", split_names=names))
     assert [row.split for row in source.rows()] == ["train", "val"]
+
+
+def test_options_without_effect_stop(write: Callable[..., Path]) -> None:
+    """They are about columns that the files do not have, or that `none` leaves out."""
+    raw = write([3, 0], part=[0, 1])
+    for split_column in (None, "none"):
+        columns = ColumnOptions(split_column=split_column, split_names=(("0", "train"),))
+        with pytest.raises(
+            DatasetError, match="--split-names has no effect, since no column of splits is read"
+        ):
+            open_parquet(raw, columns=columns)
+    with pytest.raises(DatasetError, match=r"--affect-range has no effect, since .* no column `valence`"):
+        open_parquet(raw, columns=ColumnOptions(affect_range=(1, 9)))

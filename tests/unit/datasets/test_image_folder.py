@@ -343,3 +343,17 @@ def test_a_link_to_a_folder_above_is_not_followed(make_set: Callable[..., Path])
     raw = make_set("happy/a.jpg", "sad/b.jpg")
     (raw / "happy" / "up").symlink_to("..")
     assert [row.key for row in open_folder(raw, val_fraction=0).rows()] == ["happy/a.jpg", "sad/b.jpg"]
+
+
+def test_names_of_folders_from_macos(make_set: Callable[..., Path], read_set: Callable[..., Any]) -> None:
+    """They are matched in each form of their accents, and their files are opened by the names that they have."""
+    composed, decomposed = "m\u00fcde", "mu\u0308de"
+    raw = make_set(
+        f"train/{decomposed}/a.jpg", "train/happy/b.jpg", f"val/{composed}/c.jpg", "val/happy/d.jpg"
+    )
+    for names in (None, parse_label_names(f"{composed},happy")):
+        source = open_folder(raw, label_names=names)
+        assert source.classes == ("Happy", composed)
+        records = read_set(source).records
+        assert records[f"train/{decomposed}/a.jpg"].image == raw.resolve() / "train" / decomposed / "a.jpg"
+        assert len(records) == 4

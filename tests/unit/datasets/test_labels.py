@@ -193,3 +193,16 @@ def test_a_part_of_a_sets_numbers_is_read() -> None:
 def test_several_classes_in_a_label_are_told() -> None:
     _, notes = map_labels({"Happy,Fear": 3, "Anger|Sad": 2, "bored": 2}, None, where="a.csv")
     assert notes[0].startswith("Names of several classes become classes: 'Anger|Sad', 'Happy,Fear'.")
+
+
+COMPOSED, DECOMPOSED = "m\u00fcde", "mu\u0308de"
+
+
+def test_accents_in_both_forms_are_one_class() -> None:
+    """Names from macOS have them apart; labels are found in each form, and the class has one of them."""
+    labels = {COMPOSED: 1, DECOMPOSED: 2, "happy": 1}
+    assert set(map_labels(labels, None, where="a.csv")[0].values()) == {COMPOSED, "Happy"}
+    assert set(map_folders(labels, None, where="raw").values()) == {COMPOSED, "Happy"}
+    for written in (COMPOSED, DECOMPOSED):
+        names = parse_label_names(f"{written.upper()}={written}")
+        assert map_labels(labels, names, where="a.csv")[0] == {COMPOSED: COMPOSED, DECOMPOSED: COMPOSED}

@@ -1,5 +1,6 @@
 """What a list says in several columns: the path, votes for classes, 68 points; and values that name splits."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from mien.datasets.csv_table import open_csv
-from mien.datasets.list_options import ColumnOptions, parse_split_names
+from mien.datasets.list_options import ColumnOptions
+from mien.datasets.list_table import parse_split_names
 from mien.errors import DatasetError
 
 
@@ -63,6 +65,31 @@ def test_named_columns_are_votes_next_to_a_label(
     assert [record.distribution for record in read.records.values()] == [(0.25, 0.75), (1, 0)]
 
 
+@pytest.mark.parametrize(
+    ("columns", "classes"),
+    [
+        pytest.param(
+            "emotion_happy,emotion_sad,emotion_bored", ("Happy", "Sad", "bored"), id="one of the user's own"
+        ),
+        pytest.param("emotion_sad,emotion_surprise", ("Sad", "Surprise"), id="classes that begin alike"),
+        pytest.param("emotion happy,emotion sad", ("Happy", "Sad"), id="a blank"),
+        pytest.param("EmotionHappy,EmotionSad", ("Happy", "Sad"), id="no mark between them"),
+    ],
+)
+def test_what_the_names_of_votes_begin_with_is_left_off(
+    make_csv: Callable[..., Path], columns: str, classes: tuple[str, ...]
+) -> None:
+    """The message without the option names all of the columns."""
+    n_columns = columns.count(",") + 1
+    rows = (",".join(str(int(place == row)) for place in range(n_columns)) for row in range(n_columns))
+    path = make_csv(f"path,{columns}", *(f"{number}.jpg,{row}" for number, row in enumerate(rows)))
+    with pytest.raises(DatasetError) as error:
+        open_csv(path)
+    advised = shlex.split(str(error.value).partition("add --label-column ")[2])[0]
+    assert advised == columns
+    assert open_csv(path, columns=ColumnOptions(label_column=advised)).classes == classes
+
+
 def test_columns_of_logits_are_no_votes(make_csv: Callable[..., Path]) -> None:
     """Negative numbers are not, and ties have no label: if most rows are so, the set is refused."""
     with pytest.raises(DatasetError, match="single largest number, none being negative, in 1 of 3 rows"):
@@ -112,16 +139,40 @@ def test_several_points_are_no_box(make_csv: Callable[..., Path]) -> None:
 def test_values_of_splits_are_named(make_csv: Callable[..., Path]) -> None:
     """Numbers and yes or no are refused until an option says what they are."""
     path = make_csv("path,label,is_train", "a.jpg,happy,1", "b.jpg,sad,0.0", "c.jpg,sad,1")
-    with pytest.raises(DatasetError, match=r"has '0.0', '1': add --split-names 0.0=SPLIT,1=SPLIT"):
+    with pytest.raises(DatasetError, match=r"has '0.0', '1': add --split-names 0=SPLIT,1=SPLIT"):
         open_csv(path, columns=ColumnOptions(split_column="is_train"))
     names = parse_split_names("1=train,0=test")
     source = open_csv(path, columns=ColumnOptions(split_column="is_train", split_names=names))
     assert [(row.key, row.split) for row in source.rows()] == [
         ("a.jpg", "train"), ("c.jpg", "train"), ("b.jpg", "test"),
     ]  # fmt: skip
-    for text in ("1", "1=SPLIT", "1=train,1=val", "=val"):
+    for text in ("1", "1=SPLIT", "1=train,1.0=val", "=val"):
         with pytest.raises(ValueError, match="must be like 0=train,1=val"):
             parse_split_names(text)
+
+
+@pytest.mark.parametrize(
+    ("cells", "advice", "splits"),
+    [
+        pytest.param(("0.0", "1.0", "0"), "0=SPLIT,1=SPLIT", ("train", "test", "train"), id="decimals"),
+        pytest.param(
+            ("0,0", "1,0", "0,0"), "0=SPLIT,1=SPLIT", ("train", "test", "train"), id="decimal commas"
+        ),
+        pytest.param(("", "B", ""), "''=SPLIT,b=SPLIT", ("train", "test", "train"), id="empty cells"),
+    ],
+)
+def test_the_advised_names_of_splits_are_read(
+    make_csv: Callable[..., Path], cells: tuple[str, ...], advice: str, splits: tuple[str, ...]
+) -> None:
+    """As the message writes them, a split in place of each SPLIT."""
+    path = make_csv("path,label,part", *(f'{n}.jpg,happy,"{cell}"' for n, cell in enumerate(cells)))
+    with pytest.raises(DatasetError) as error:
+        open_csv(path, columns=ColumnOptions(split_column="part"))
+    words = shlex.split(str(error.value).partition("add ")[2])
+    assert words[:2] == ["--split-names", advice]
+    names = parse_split_names(words[1].replace("SPLIT", "train", 1).replace("SPLIT", "test"))
+    source = open_csv(path, columns=ColumnOptions(split_column="part", split_names=names))
+    assert {row.number: row.split for row in source.rows()} == dict(enumerate(splits, 1))
 
 
 def test_numbers_off_the_scale_may_mean_none(make_csv: Callable[..., Path]) -> None:

@@ -169,3 +169,33 @@ def test_csv_opens_it_too(write: Callable[..., Path]) -> None:
         open_any_list(raw, columns=ColumnOptions(split_column="phase"))
     (raw / "train" / "metadata.csv").rename(raw / "metadata.csv")
     assert open_any_list(raw).name == "csv"
+
+
+@pytest.mark.parametrize("folders", [("train", "test"), ("",)])
+def test_the_beginning_of_paths_of_another_machine(
+    write: Callable[..., Path], read_set: Callable[..., Any], folders: tuple[str, ...]
+) -> None:
+    """It is left off before the folder of the metadata file is put in front; the splits are those of what remains."""
+    names = ("1.jpg", "2.jpg") if folders[0] else ("train/1.jpg", "test/2.jpg")
+    for folder in folders:
+        raw = write({name: "happy" if "1" in name else "sad" for name in names}, folder=folder, suffix="csv")
+        path = raw / folder / "metadata.csv"
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join([lines[0], *(f"/test/old/{line}" for line in lines[1:])]))
+    read = read_set(open_metadata_folder(raw, columns=ColumnOptions(path_prefix="/test/old")))
+    places = [f"{folder}/{name}" for folder in folders for name in names] if folders[0] else list(names)
+    assert [(row.split, row.key) for row in read.rows] == [(place.split("/")[0], place) for place in places]
+    assert {record.image for record in read.records.values()} == {raw.resolve() / place for place in places}
+    with pytest.raises(DatasetError, match=r"begins with --path-prefix '/new/', the first is '/test/old/"):
+        open_metadata_folder(raw, columns=ColumnOptions(path_prefix="/new/"))
+
+
+def test_a_prefix_that_is_also_the_folder(write: Callable[..., Path]) -> None:
+    """Paths that are written from the set's folder are relative to the file's without it."""
+    raw = write({"1.jpg": "happy", "2.jpg": "sad"}, suffix="csv")
+    path = raw / "train" / "metadata.csv"
+    path.write_text(path.read_text().replace("1.jpg", "train/1.jpg").replace("2.jpg", "train/2.jpg"))
+    source = open_metadata_folder(raw, columns=ColumnOptions(path_prefix="train/"))
+    assert [source.parse(row).image for row in source.rows()] == [
+        raw.resolve() / "train" / "1.jpg", raw.resolve() / "train" / "2.jpg",
+    ]  # fmt: skip

@@ -96,6 +96,20 @@ def test_compound_set_is_recognized(
     assert len(source.classes) == 11
 
 
+@pytest.mark.parametrize("label", ["77", "8"])
+def test_a_wrong_number_does_not_make_the_set_a_compound_one(
+    tmp_path: Path, put: Callable[..., Path], read_set: Callable[..., Any], label: str
+) -> None:
+    """Nor one of another set: its row is rejected, and the others keep their classes."""
+    lines = [f"train_{number}.jpg {number % 7 + 1}" for number in range(40)]
+    put(tmp_path / "EmoLabel" / "list_patition_label.txt", "\n".join([*lines, f"train_x.jpg {label}"]))
+    put(tmp_path / "Image" / "aligned" / "train_1_aligned.jpg")
+    source = open_rafdb(tmp_path)
+    read = read_set(source)
+    assert (source.name, len(source.classes), read.reasons) == ("rafdb", 7, ["unknown_label"])
+    assert read.rejects["train", 41][1] == f"label '{label}' is not an integer from 1 to 7"
+
+
 def test_numbered_folders_and_their_lists(
     tmp_path: Path, put: Callable[..., Path], read_set: Callable[..., Any]
 ) -> None:

@@ -2,6 +2,7 @@
 
 import runpy
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from mien.datasets.list_options import ColumnOptions
 from mien.datasets.registry import DATASETS, DatasetOptions, open_dataset
 from mien.errors import DatasetError
+from mien.runtime.options import option_flag
 
 
 @pytest.mark.parametrize("kind", DATASETS)
@@ -78,6 +80,11 @@ def test_each_kind_opens_its_reader(tmp_path: Path, put: Callable[..., Path]) ->
             DatasetOptions(columns=ColumnOptions(split_column="phase")),
             "--split-column applies to csv, imagefolder and parquet",
         ),
+        (
+            "folder",
+            DatasetOptions(columns=ColumnOptions(path_column="file")),
+            "--path-column applies to csv and imagefolder, not",
+        ),
         ("folder", DatasetOptions(landmarks_csv=Path("a.csv")), "--landmarks applies to ferplus"),
         ("ferplus", DatasetOptions(val_fraction=0.2), "--val-fraction applies to .*folder, csv"),
     ],
@@ -88,3 +95,19 @@ def test_options_of_another_kind_are_refused(
     """An option that a kind does not use is not silently ignored."""
     with pytest.raises(DatasetError, match=message):
         open_dataset(kind, tmp_path, options)
+
+
+def test_the_listed_options_are_those_that_the_kind_takes(tmp_path: Path, put: Callable[..., Path]) -> None:
+    """The table and the help are built from them; Parquet files take only some of those of columns."""
+    flags = DATASETS["parquet"].flags
+    assert flags == (
+        *("--val-fraction", "--split", "--label-names"),
+        *("--label-column", "--split-column", "--split-names", "--affect-range"),
+    )
+    put(tmp_path / "a.parquet")
+    for entry in fields(ColumnOptions):
+        columns = ColumnOptions(**{entry.name: "x"})
+        with pytest.raises(DatasetError) as error:
+            open_dataset("parquet", tmp_path, DatasetOptions(columns=columns))
+        is_refused = f"{option_flag(entry)} does not apply to Parquet files" in str(error.value)
+        assert is_refused == (option_flag(entry) not in flags)

@@ -8,6 +8,7 @@ from mien.faces.classes import (
     EXPRESSIONS_8,
     canonical_class,
     check_class_names,
+    check_new_class_names,
     current_class,
     ordered_classes,
     similar_class,
@@ -110,3 +111,12 @@ def test_names_that_no_class_can_have(names: tuple[str, ...], told: str | None) 
 def test_similar_names(name: str, expected: str | None) -> None:
     """A word of one class, or a typo in it."""
     assert similar_class(name) == expected
+
+
+def test_names_that_look_the_same_are_refused() -> None:
+    """Accents have two encodings, which no table or terminal shows."""
+    assert check_new_class_names(("m\u00fcde", "froh")) is None
+    told = check_new_class_names(("m\u00fcde", "mu\u0308de"))
+    assert "differ only in how accents are encoded: write them alike" in str(told)
+    told = check_new_class_names(("m\u00fcde", "Mu\u0308de"))
+    assert "differ only in case or blanks" in str(told)

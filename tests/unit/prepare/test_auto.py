@@ -61,6 +61,19 @@ def test_the_command_line_prints_a_command_that_works(
     assert (tmp_path / "my faces.pack" / "pack.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("place", "raw", "out"), [(".", ".", "../my faces.pack"), ("train", "..", "../../my faces.pack")]
+)
+def test_no_pack_is_proposed_inside_the_set(
+    folder: Path, place: str, raw: str, out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is never written to: in the set's own folder, the pack lies next to it."""
+    monkeypatch.chdir(folder / place)
+    words = shlex.split(describe_set(Path(raw), DatasetOptions(), ["auto", raw]).splitlines()[-1])
+    assert words == ["mien", "prepare", "folder", raw, "--out", out]
+    assert Path(out).resolve() == folder.parent.resolve() / "my faces.pack"
+
+
 def test_what_the_set_still_needs_is_one_error(tmp_path: Path, tools: Any) -> None:
     """A kind is named even if an option is missing to read the set as such."""
     for number in range(3):

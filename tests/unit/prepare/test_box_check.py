@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 
 from mien.datasets.csv_table import CsvDataset, open_csv
+from mien.datasets.list_options import ColumnOptions
+from mien.datasets.registry import DatasetOptions, open_dataset
 from mien.errors import DatasetError
-from mien.prepare.box_check import LEAST_COMPARED, require_boxes_on_faces
+from mien.prepare import stage
+from mien.prepare.box_check import LEAST_COMPARED, find_concluded_boxes, require_boxes_on_faces
+from mien.prepare.options import PrepareOptions
 
 MakeImage = Callable[..., Path]
 SIDE = 40
@@ -69,3 +73,41 @@ def test_boxes_in_the_format_of_their_names_pass(
 def test_a_few_faces_say_nothing(listed: Callable[..., CsvDataset], detector: Any) -> None:
     """They may all be exceptions."""
     require_boxes_on_faces(listed("xyxy", "x,y,w,h", n_faces=LEAST_COMPARED - 1), "xywh", detector)
+
+
+SETS = {
+    "one set": "{kind: csv, raw: faces.csv}",
+    "merged": "sources: [{kind: csv, raw: faces.csv}]",
+    "stated": "{kind: csv, raw: faces.csv, columns: {box_format: xyxy}}",
+    "merged and stated": "sources: [{kind: csv, raw: faces.csv, columns: {box_format: xyxy}}]",
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_boxes_of_a_file_of_sets_are_compared(
+    listed: Callable[..., CsvDataset], tmp_path: Path, name: str
+) -> None:
+    """Unless the file states their format."""
+    listed("xyxy", "x,y,w,h", n_faces=2)
+    (tmp_path / "set.yaml").write_text(SETS[name])
+    found = list(find_concluded_boxes(open_dataset("yaml", tmp_path / "set.yaml", DatasetOptions())))
+    assert [box_format for _, box_format in found] == ([] if "stated" in name else ["xywh"])
+
+
+def test_boxes_of_a_set_in_one_split_are_compared(
+    listed: Callable[..., CsvDataset], tmp_path: Path, detector: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is written."""
+    listed("xyxy", "x,y,w,h")
+    monkeypatch.setattr(stage, "find_detector_file", lambda *_, **__: tmp_path / "faces.csv")
+    monkeypatch.setattr(stage, "open_detector", lambda _: detector)
+    for columns, box_format in ((ColumnOptions(), "xywh"), (ColumnOptions(box_format="xyxy"), "")):
+        dataset = DatasetOptions(split="test", columns=columns)
+        found = list(find_concluded_boxes(open_dataset("csv", tmp_path / "faces.csv", dataset)))
+        assert [form for _, form in found] == ([box_format] if box_format else [])
+    options = PrepareOptions(size=16, workers=1, dataset=DatasetOptions(split="test"))
+    with pytest.raises(
+        DatasetError, match=r"boxes of `.*faces.csv` are read as xywh .* add --box-format xyxy"
+    ):
+        stage.prepare("csv", tmp_path / "faces.csv", tmp_path / "out.pack", options)
+    assert not (tmp_path / "out.pack").exists()

@@ -601,6 +601,26 @@ def test_a_set_of_which_most_rows_are_rejected(raw_set: Any, tools: Any, tmp_pat
     assert prepare("affectnet", raw, out, OPTIONS).info.n_kept == 5
 
 
+def test_corrected_annotations_are_read_again(tools: Any, tmp_path: Path, small_shards: None) -> None:
+    """Without rejected rows too: those that were misread are in files of their own; so is a loss beside an allowed one."""
+    raw, out = tmp_path / "raw", tmp_path / "my.pack"
+    for part in ("images", "annotations"):
+        (raw / "train_set" / part).mkdir(parents=True)
+    for number in range(6):
+        annotations = raw / "train_set" / "annotations"
+        (raw / "train_set" / "images" / f"{number}.jpg").write_bytes(tools.encode(tools.draw_image(number)))
+        np.save(annotations / f"{number}_exp.npy", np.array(str(number % 2)))
+        np.save(annotations / f"{number}_lnd.npy", np.full(136, 7.0))
+    options = dataclasses.replace(OPTIONS, crop="whole", allow=("empty-classes",))
+    for _ in range(2):
+        with pytest.raises(DatasetError, match="6 of 6 faces have the warning landmark_place"):
+            prepare("affectnet", raw, out, options)
+    for number in range(6):
+        np.save(annotations / f"{number}_lnd.npy", tools.face_points().ravel())
+    info = prepare("affectnet", raw, out, options).info
+    assert (info.n_kept, [code for code in info.warnings if code.startswith("landmark")]) == (6, [])
+
+
 def test_a_set_whose_boxes_are_of_another_format(tools: Any, tmp_path: Path) -> None:
     """Most of them reach beyond the image, so it is refused with the option that states the format, or allowed."""
     raw, out = tmp_path / "raw", tmp_path / "my.pack"

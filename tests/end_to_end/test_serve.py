@@ -126,9 +126,11 @@ def test_the_rows_are_those_of_predict(
     written = [json.loads(line) for line in out.read_text().splitlines()]
     response = server.predict((str(IMAGE), IMAGE.read_bytes()))
     (result,) = response.json()["results"]
+    with Image.open(IMAGE) as image:
+        size_wh = list(image.size)
     assert result == {
         "source": str(IMAGE),
-        "size_wh": list(Image.open(IMAGE).size),
+        "size_wh": size_wh,
         "rows": written,
         "n_more_images": 0,
     }

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from mien.formats.onnx_model import OnnxModel
 from mien.inference.decision_rule import DecisionRule
 from mien.inference.pipeline import BATCH_FACES, CroppedImage, infer, postprocess_image
-from mien.inference.results import ImagePrediction, row_without_face
+from mien.inference.results import ImagePrediction
 from mien.serve.settings import ServeSettings
 from mien.serve.worker_threads import Workers
 
@@ -52,7 +52,7 @@ class Batcher:
             ModelError: the model returned non-finite values.
         """
         if not image.faces:
-            return ImagePrediction(image.source, (row_without_face(image.source, image.problem),))
+            return postprocess_image(image, iter(()), self._model.info, rule)
         result: asyncio.Future[ImagePrediction] = asyncio.get_running_loop().create_future()
         self._queue.append(_QueuedImage(image, rule, result))
         self._arrival.set()

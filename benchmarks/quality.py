@@ -27,7 +27,7 @@ from mien.faces.classes import EXPRESSIONS_8
 from mien.faces.crop import resize_crop
 from mien.faces.image_files import read_image_file
 from mien.faces.images import decode_image, to_rgb
-from mien.faces.quality import five_from_landmarks
+from mien.faces.landmarks import five_from_landmarks
 from mien.inference.decision_rule import UNSURE, sort_by_probability
 from mien.inference.results import FacePrediction
 from mien.metrics.proportion import wilson_interval

@@ -22,7 +22,8 @@ import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
 import mien
-from mien.faces.quality import QUALITY, five_from_landmarks
+from mien.faces.landmarks import five_from_landmarks
+from mien.faces.quality import QUALITY
 from mien.formats.run import Run
 from mien.inference.decision_rule import sort_by_probability
 from mien.pack import Pack

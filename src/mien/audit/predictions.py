@@ -17,7 +17,7 @@ from mien.formats.onnx_model import OnnxModel
 from mien.formats.pack import Pack
 from mien.formats.pack.selection import FaceSelection, read_batches
 from mien.formats.run import Run
-from mien.formats.trained_on import may_have_seen
+from mien.formats.trained_on import may_have_seen, source_names
 from mien.metrics.calibration import fit_temperature
 from mien.metrics.softmax import softmax
 from mien.runtime.nested import find_dict
@@ -74,7 +74,7 @@ def predict_by_model(name: str | None, pack: Pack, faces: FaceSelection) -> Held
         )
     warnings = []
     trained_on = find_dict(info.training, "pack")
-    sources = str(trained_on.get("source", "")).split(" + ")
+    sources = source_names(trained_on)
     if pack.info.content_sha256 not in trained_on.get("members", ()) and pack.info.source in sources:
         warnings.append(
             f"The model was trained on another pack of the same kind of set ({pack.info.source}), perhaps of these very "

@@ -65,7 +65,7 @@ def _measure(model: str | Path | None, detector: Detector, options: BenchOptions
     onnx_model = OnnxModel.load(find_model(model), threads=options.threads)
     image_rgb = read_image(options.photo or DRAWN_IMAGE)
     height, width = image_rgb.shape[:2]
-    with _opencv_threads(options.threads) as threads:
+    with _opencv_threads(options.threads):
         found = detector.find_faces(image_rgb)
         center = DetectedFace(np.array([width, height, 3 * width, 3 * height]) / 4, None, None)
         crop = partial(crop_face, image_rgb, found[0] if found else center, onnx_model.info)
@@ -83,7 +83,7 @@ def _measure(model: str | Path | None, detector: Detector, options: BenchOptions
         image=None if options.photo is None else options.photo.name,
         image_wh=(width, height),
         n_found=len(found),
-        threads=threads,
+        threads=options.threads or usable_cpu_cores(),
         rounds=options.rounds,
         timings=timings,
     )
@@ -105,12 +105,12 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _opencv_threads(threads: int | None) -> Iterator[int]:
-    """Give OpenCV, which crops, as many threads as the model, and yield that number."""
+def _opencv_threads(threads: int | None) -> Iterator[None]:
+    """Give OpenCV, which crops, as many threads as the model."""
     before = cv2.getNumThreads()
     if threads is not None:
         cv2.setNumThreads(threads)
     try:
-        yield threads or usable_cpu_cores()
+        yield
     finally:
         cv2.setNumThreads(before)

@@ -15,6 +15,7 @@ from mien.cite.references import (
 )
 from mien.formats.onnx_model import ModelInfo, OnnxModel
 from mien.formats.recipe_keys import rename_keys
+from mien.formats.trained_on import source_names
 from mien.runtime.nested import find_dict, flatten
 
 YEAR = 2026
@@ -63,7 +64,7 @@ def cite(model: str | Path | None = None) -> str:
 def data_references(training: dict[str, Any]) -> tuple[str, list[str], list[str]]:
     """Return the heading, the notes and the entries for the data."""
     pack = find_dict(training, "pack")
-    names = [*str(pack.get("source") or "").split(" + "), *find_dict(pack, "terms")]
+    names = [*source_names(pack), *find_dict(pack, "terms")]
     # Sets that were merged in one pack are joined without spaces.
     names = list(dict.fromkeys(part for name in names for part in name.split("+") if part))
     notes: list[str] = []

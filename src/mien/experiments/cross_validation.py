@@ -25,6 +25,7 @@ from mien.experiments.statistics import (
 from mien.formats.csv_file import write_csv
 from mien.formats.onnx_model import OnnxModel
 from mien.formats.pack import Pack
+from mien.formats.trained_on import was_trained_on
 from mien.metrics.bootstrap import Interval, bootstrap_confusion
 from mien.metrics.calibration import fit_temperature
 from mien.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, macro_f1
@@ -32,7 +33,6 @@ from mien.metrics.softmax import softmax
 from mien.recipe import read_recipe
 from mien.runtime.child_process import run_command
 from mien.runtime.csv_text import CsvLines
-from mien.runtime.nested import find_dict
 from mien.runtime.text_table import format_table
 
 FORMAT_VERSION = 1
@@ -166,9 +166,8 @@ def _require_unseen_packs(series: Series) -> None:
     name = series.runs[0].recipe.model.weights
     if name is None or not name.lower().endswith(".onnx") or not Path(name).is_file():
         return
-    pack = find_dict(OnnxModel.load(Path(name)).info.training, "pack")
-    known = {pack.get("content_sha256"), *(pack.get("members") or ())}
-    if any(Pack.open(path).info.content_sha256 in known for path in series.packs):
+    info = OnnxModel.load(Path(name)).info
+    if any(was_trained_on(info, Pack.open(path).info) for path in series.packs):
         raise _seen("model.weights", name)
 
 

@@ -1,5 +1,7 @@
 """Whether a model was trained on the faces of a pack, as far as its file says."""
 
+from typing import Any
+
 from mien.formats.onnx_model import ModelInfo
 from mien.formats.pack import PackInfo
 from mien.runtime.nested import find_dict
@@ -27,3 +29,8 @@ def was_trained_on(model: ModelInfo, pack: PackInfo) -> bool:
     """Return whether the model was trained on the pack, according to its file."""
     trained_on = find_dict(model.training, "pack")
     return pack.content_sha256 in (trained_on.get("content_sha256"), *trained_on.get("members", ()))
+
+
+def source_names(pack: dict[str, Any]) -> list[str]:
+    """Return the kinds of sets in a model's or run's record of its packs; [""] if it names none."""
+    return str(pack.get("source") or "").split(" + ")

@@ -87,8 +87,10 @@ def prepare(
         fetch = placing is not None or dataset.natural_crop == "whole" or DATASETS[kind].needs_detector
         found = find_detector_file(options.detector_path, fetch=fetch)
         options = replace(options, detector_path=found)
-        for boxed, box_format in find_concluded_boxes(dataset) if found else ():
-            require_boxes_on_faces(boxed, box_format, open_detector(found))
+        if found and (concluded := list(find_concluded_boxes(dataset))):
+            detector = open_detector(found)
+            for boxed, box_format in concluded:
+                require_boxes_on_faces(boxed, box_format, detector)
     terms = find_terms(kind, raw, dataset, options.dataset)
     if options.corrections is not None:
         dataset = open_corrected(dataset, options.corrections)

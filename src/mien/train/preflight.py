@@ -11,6 +11,7 @@ from mien.errors import DatasetError, RecipeError
 from mien.faces.action_units import is_present
 from mien.formats.pack import Pack
 from mien.formats.run import Run
+from mien.formats.trained_on import source_names
 from mien.recipe import Recipe
 from mien.recipe.validation import format_scalar
 from mien.tasks import TASKS
@@ -169,8 +170,7 @@ def warn_of_seen_dev_faces(run: Run) -> None:
         changed = [
             key for key in ("dev_fraction", "split_seed", "folds", "fold") if before.get(key) != data[key]
         ]
-        sources = [str(pack.get("source", "")).split(" + ") for pack in (earlier.pack, run.pack)]
-        if changed and not set(sources[0]).isdisjoint(sources[1]):
+        if changed and not set(source_names(earlier.pack)).isdisjoint(source_names(run.pack)):
             differences = ", ".join(f"`data.{key}` was {before.get(key)}, is {data[key]}" for key in changed)
             _log.warning(
                 f"{name} held out other dev faces ({differences}), so it was trained on some of those that will select "

@@ -129,14 +129,6 @@ def require_same_run(run: Run) -> None:
         raise ArtifactError(
             f"Run {run.path} was started on another pack: {earlier.pack['path']}. Resume with that"
         )
-    kept_out = run.recipe["data"].get("keep_out")
-    if kept_out and any(
-        earlier.pack.get(key) != run.pack[key] for key in ("n_kept_out", "train_counts", "n_dev")
-    ):
-        raise ArtifactError(
-            f"The images of `data.keep_out` ({kept_out}) have changed since run {run.path} was started, and with them its "
-            "training and dev faces. Put them back, or start over with --force in place of --resume"
-        )
     # A key that an earlier release did not have yet had its default's effect; a head, none.
     implied = flatten(asdict(Recipe())) | {f"model.{task}": False for task in optional_tasks()}
     before, now = implied | flatten(earlier.recipe), flatten(run.recipe)
@@ -150,6 +142,14 @@ def require_same_run(run: Run) -> None:
         raise ArtifactError(
             f"Run {run.path} was started with another recipe: {differences}. Resume with --recipe "
             f"{run.path / 'recipe.yaml'}, or start another run from its weights: --model.weights {run.path} with another --out"
+        )
+    kept_out = run.recipe["data"].get("keep_out")
+    if kept_out and any(
+        earlier.pack.get(key) != run.pack[key] for key in ("n_kept_out", "train_counts", "n_dev")
+    ):
+        raise ArtifactError(
+            f"The images of `data.keep_out` ({kept_out}) have changed since run {run.path} was started, and with them its "
+            "training and dev faces. Put them back, or start over with --force in place of --resume"
         )
 
 

@@ -55,9 +55,8 @@ def start_trackers(trainer: lightning.Trainer, recipe: Recipe, folder: Path, *, 
             continue
         try:
             logger = (open_mlflow if name == "mlflow" else open_wandb)(folder.resolve(), known.get(name))
-            if (
-                name not in known
-            ):  # MLflow refuses parameters with another value, such as a changed `runtime.workers`
+            # MLflow refuses parameters with another value, such as a changed `runtime.workers`.
+            if name not in known:
                 logger.log_hyperparams(flatten(asdict(recipe)))
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
